@@ -1,0 +1,222 @@
+"""One client request and all we learn about it: Exchange, its Body, the Answer that goes back.
+
+These are the values that every hook, provider and the server share. Nothing here does I/O or knows a vendor. Bodies are
+opened only as far as somebody asks: `Body.member` reads the top level, once. Begin reading at `Exchange`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+from multidict import CIMultiDict
+
+from llmproxy.dialects.base import Endpoint, Summary, Watch
+from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.wire.compression import decompress
+from llmproxy.wire.json import Members, read_members, remove_member, replace_member
+
+if TYPE_CHECKING:
+    from llmproxy.target import Origin, Route, Target
+
+Headers = CIMultiDict[str]
+
+
+class Body:
+    """A request body that is held in memory.
+
+    `raw` is what goes upstream: the client's bytes, until a top-level member is replaced or removed. `encoding` is the
+    content-encoding of `raw` ("" for identity). Reading works on a decoded copy of at most `limit_bytes`; changing a member of
+    a compressed body sends the decoded bytes, so `encoding` becomes "".
+    """
+
+    __slots__ = ("_decoded", "_limit_bytes", "_members", "encoding", "raw")
+
+    def __init__(self, raw: bytes, encoding: str = "", limit_bytes: int = 64 * 1024 * 1024) -> None:
+        self.raw = raw
+        self.encoding = encoding
+        self._limit_bytes = limit_bytes
+        self._decoded: bytes | None = None if encoding else raw
+        self._members: Members | None = None
+
+    @property
+    def decoded(self) -> bytes:
+        """The identity-coded bytes. Raises BadRequest when they cannot be decoded, 413 when they are too many."""
+        if self._decoded is None:
+            self._decoded = decompress(self.raw, self.encoding, self._limit_bytes)
+        return self._decoded
+
+    @property
+    def members(self) -> Members:
+        """The raw JSON of each top-level member; empty when the body is no JSON object."""
+        if self._members is None:
+            self._members = read_members(self.decoded)
+        return self._members
+
+    def text(self, name: str) -> str | None:
+        """The top-level member `name` when it is a string."""
+        value = self.value(name)
+        return value if isinstance(value, str) else None
+
+    def value(self, name: str) -> object:
+        """The decoded top-level member `name`; None when it is absent."""
+        raw = self.members.get(name)
+        if raw is None:
+            return None
+        try:
+            value: object = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return None
+        return value
+
+    def replace(self, name: str, raw: bytes) -> None:
+        """Put the JSON `raw` in place of the top-level member `name`, or add it; all other bytes stay as they are.
+
+        Raises BadRequest when the body is no JSON object or holds a key twice.
+        """
+        self._change(replace_member(self.decoded, name, raw))
+
+    def remove(self, name: str) -> None:
+        """Take the top-level member `name` out, when it is there; all other members keep their bytes and order."""
+        self._change(remove_member(self.decoded, name))
+
+    def _change(self, raw: bytes) -> None:
+        self.raw = self._decoded = raw
+        self.encoding = ""
+        self._members = None
+
+
+class ByteStream(Protocol):
+    """Bytes that arrive over time: the rest of an answer, or a request body that is not held."""
+
+    async def read(self) -> bytes:
+        """The next bytes as they came; b"" after the last. Raises BrokenStream when they end too early."""
+
+    def close(self) -> None:
+        """No more is wanted: give the connection back, or cut it when bytes are still to come. May be called twice."""
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamedBody:
+    """A request body that passes through. `length` is None when the client sent it in chunks."""
+
+    stream: ByteStream
+    length: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class UpstreamRequest:
+    """What one call to a provider sends. `target` is path and query, byte for byte; `headers` are end-to-end headers only
+    (no Host, no framing), credentials in place."""
+
+    origin: Origin
+    method: str
+    target: str
+    headers: Headers
+    body: Body | StreamedBody | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What goes back to the client.
+
+    `body` holds what is already here; `stream` the rest, None when `body` is everything. `headers` are end-to-end headers
+    without framing; on_response hooks may change them. `length` is the declared size of the whole body, None when unknown.
+    `error` is set when the answer is ours because something failed. `bodiless` marks answers that carry no body whatever
+    their headers say (HEAD, 204, 304).
+    """
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+    stream: ByteStream | None = None
+    length: int | None = None
+    reason: str = ""
+    bodiless: bool = False
+    error: ProxyError | None = None
+
+    @property
+    def event_stream(self) -> bool:
+        """Whether the body is server-sent events."""
+        return self.headers.get("Content-Type", "")[:17].lower() == "text/event-stream"
+
+
+@dataclass(slots=True, kw_only=True)
+class Client:
+    """Who asks. `tenant` separates what must never be shared between clients; `name` is the client key's, when there is one."""
+
+    address: str
+    agent: str = ""
+    name: str | None = None
+    tenant: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One call to one target. Times are seconds since the exchange began; `url` has no credentials."""
+
+    provider: str
+    model: str | None
+    url: str = ""
+    status: int | None = None
+    error: str | None = None
+    started_s: float = 0.0
+    ended_s: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One client request and all we learn about it, until the last byte of the answer.
+
+    `path` is below the provider's prefix where there is one, `full_path` as the client sent it; `query` is without the
+    question mark; all byte for byte (surrogateescape). `headers` are the client's, hooks may change them. `model` is what the
+    client asked for; setting it to another name routes again. `started_s` is `time.monotonic()`, `began_s` the wall clock;
+    `first_byte_s`, `first_token_s` and `ended_s` are monotonic as well. `status` is what the client got, None when it left
+    before. `outcome` is `complete`, `cancelled` (the client left), `broken` (the answer broke off) or `error` (ours).
+    `notes` is where middlewares leave things, each under its own name.
+    """
+
+    id: str
+    method: str
+    full_path: str
+    path: str
+    query: str
+    headers: Headers
+    client: Client
+    started_s: float
+    began_s: float
+    endpoint: Endpoint | None = None
+    template: str = ""
+    body: Body | StreamedBody | None = None
+    model: str | None = None
+    stream: bool = False
+    route: Route | None = None
+    target: Target | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    answer: Answer | None = None
+    watch: Watch | None = None
+    summary: Summary = field(default_factory=Summary)
+    status: int | None = None
+    sent_bytes: int = 0
+    held_bytes: int = 0
+    first_byte_s: float | None = None
+    first_token_s: float | None = None
+    ended_s: float | None = None
+    outcome: str = ""
+    error: ProxyError | None = None
+    notes: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def held(self) -> Body:
+        """The body, when it is one that can be read. Raises BadRequest when there is none or it passes through."""
+        if isinstance(self.body, Body):
+            return self.body
+        raise BadRequest(f"{self.method} {self.full_path} needs a body")
+
+
+async def iterate(stream: ByteStream) -> AsyncIterator[bytes]:
+    """The reads of `stream`, one by one."""
+    while data := await stream.read():
+        yield data

@@ -1,0 +1,52 @@
+"""The five hooks. A middleware is one class that overrides those it needs; the others cost nothing.
+
+Requests go down the list of middlewares, answers come back up it. Hooks that decide (`on_request`, `around`, `on_response`)
+fail the request when they raise; hooks that watch (`on_chunk`, `on_end`) are logged and muted for that exchange. See
+`hooks.py` for how they are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from llmproxy.exchange import Answer, Exchange
+from llmproxy.settings import Strict
+
+Proceed = Callable[[], Awaitable[Answer]]
+
+
+class Middleware:
+    """Base of every middleware, ours and yours.
+
+    `Config` is what `config:` of its entry in the file is read into (strict: an unknown key is an error). The constructor gets
+    it and has no side effects; `start` and `close` are awaited once each, `close` drains what the middleware owns.
+    """
+
+    class Config(Strict):
+        """No settings."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    async def start(self) -> None:
+        """Called once, before traffic."""
+
+    async def close(self) -> None:
+        """Called once, after the last exchange."""
+
+    async def on_request(self, exchange: Exchange) -> Answer | None:
+        """Before a target is chosen. May change headers, model and top-level members, may answer, may raise ProxyError."""
+        return None
+
+    async def around(self, exchange: Exchange, proceed: Proceed) -> Answer:
+        """Only to multiply or replace the upstream call (a cache, a shadow): `await proceed()` makes it."""
+        return await proceed()
+
+    async def on_response(self, exchange: Exchange, answer: Answer) -> None:
+        """Every answer, ours and errors too: status and headers are known and may be changed, nothing is sent yet."""
+
+    def on_chunk(self, exchange: Exchange, data: bytes) -> None:
+        """Exactly what the client was just sent of the body. Must not block."""
+
+    def on_end(self, exchange: Exchange) -> None:
+        """Always, last, once: also after errors and when the client left. Hands I/O to a worker it owns."""

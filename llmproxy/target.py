@@ -1,0 +1,99 @@
+"""Where a request can be sent: origins, providers, targets and routes.
+
+Values and one interface. An `Origin` is a network peer with its timeouts and trust, a `Provider` a place that speaks
+dialects, a `Target` one provider with a model name, a `Route` what clients call a model. Connections to origins belong to
+`upstream.py`, choosing among targets to `routing/`, the providers themselves to `providers/`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from llmproxy.exchange import Answer, Exchange, UpstreamRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long a provider may take, in seconds; None is without end.
+
+    `connect_s` covers name resolution, TCP and TLS; `first_byte_s` the time from the end of the request to the first byte of
+    the answer; `idle_s` the longest silence within an answer; `total_s` the whole call.
+    """
+
+    connect_s: float | None = 10.0
+    first_byte_s: float | None = 600.0
+    idle_s: float | None = 300.0
+    total_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Origin:
+    """A peer that connections are kept to. Compared by identity: one per provider.
+
+    `ca_file` adds trusted certificates (PEM) for this peer. `proxy` is `auto` (the environment's HTTPS_PROXY, HTTP_PROXY and
+    NO_PROXY decide), None for none, or a URL.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    ca_file: str | None = None
+    proxy: str | None = "auto"
+
+    @property
+    def authority(self) -> str:
+        """The Host header: without the port where it is the scheme's own, an IPv6 address in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.scheme == "https" else 80
+        return host if self.port == default else f"{host}:{self.port}"
+
+
+class Provider(ABC):
+    """A place that speaks one or more dialects. Built at start, immutable afterwards.
+
+    `speaks` holds the capabilities it serves (`dialects.base.Endpoint.capability`), `patterns` the model names it answers
+    without being named (fnmatch style, `*` for all), `models` the names it can list without asking anybody, and `priority`
+    its place among equals (low first).
+    """
+
+    name: str
+    type: str
+    speaks: frozenset[str]
+    patterns: tuple[str, ...]
+    priority: int
+
+    @abstractmethod
+    def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
+        """What to send upstream for `exchange`, credentials in place; None when the provider answers by itself."""
+
+    async def answer(self, exchange: Exchange, target: Target) -> Answer:
+        """The provider's own answer. Called only after `prepare` gave None; may raise ProxyError."""
+        raise NotImplementedError(f"provider {self.name!r} prepares requests, it does not answer them")
+
+    async def start(self) -> None:
+        """Called once, before traffic."""
+
+    async def close(self) -> None:
+        """Called once, after the last exchange that used it."""
+
+    def describe(self) -> dict[str, object]:
+        """What `/providers` and the banner show: never a key, only where it came from."""
+        return {"name": self.name, "type": self.type, "dialects": sorted(self.speaks), "models": list(self.patterns)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One thing a request can be sent to. `model` None sends the name that the client gave."""
+
+    provider: Provider
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What clients call a model, and the targets behind it, first to last."""
+
+    name: str
+    targets: tuple[Target, ...]

@@ -1,0 +1,75 @@
+"""The shape of the tree: mirrored tests, short files, names that mean something. Part of scripts/check.
+
+Run from the project's folder: `python -m scripts.tree`. Begin reading at `problems`.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+MAX_LINES = 450
+NAMELESS = frozenset({"util", "helper", "common", "misc", "type", "constant", "manager", "handler"})
+
+
+def problems(root: Path) -> list[str]:
+    """What is wrong with the tree below `root`, a line each."""
+    files = [
+        root / "build.py",
+        *(path for top in ("llmproxy", "scripts", "tests") for path in _python_files(root / top)),
+    ]
+    return [
+        f"{path.relative_to(root).as_posix()}: {complaint}"
+        for path in files
+        if path.exists()
+        for complaint in _complaints(path, root)
+    ]
+
+
+def _python_files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def _complaints(path: Path, root: Path) -> Iterator[str]:
+    source = path.read_text(encoding="utf-8")
+    inside = path.relative_to(root)
+    if (lines := source.count("\n")) > MAX_LINES:
+        yield f"has {lines} lines, more than {MAX_LINES}; which second idea has moved in?"
+    for part in inside.with_suffix("").parts:
+        if part.removesuffix("s") in NAMELESS:
+            yield f"{part!r} says nothing; name what it is about"
+    if inside.parts[0] == "llmproxy" and _does_something(source):
+        test = _mirror(inside)
+        if not (root / test).exists():
+            yield f"has no mirrored test {test.as_posix()}"
+
+
+def _mirror(source: Path) -> Path:
+    """Where the test of a file of llmproxy stands; that of a package's own file bears the package's name."""
+    name = source.parent.name if source.stem == "__init__" else source.stem.strip("_")
+    return Path("tests", *source.parts[1:-1], f"test_{name}.py")
+
+
+def _does_something(source: str) -> bool:
+    """Whether a function has a body of its own: interfaces, lists and re-exports have not."""
+    functions = [
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return any(not all(_says_nothing(statement) for statement in function.body) for function in functions)
+
+
+def _says_nothing(statement: ast.stmt) -> bool:
+    """A docstring, `...`, `pass`, or the `raise NotImplementedError` of an interface."""
+    match statement:
+        case ast.Pass() | ast.Expr(value=ast.Constant()):
+            return True
+        case ast.Raise(exc=ast.Call(func=ast.Name(id="NotImplementedError"))):
+            return True
+        case _:
+            return False
+
+
+if __name__ == "__main__":
+    sys.exit("\n".join(problems(Path.cwd())) or 0)

@@ -1,0 +1,44 @@
+"""What every test gets: a clean environment, and a failure when llmproxy blocks the event loop."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests import blocking
+
+# Whatever would change what llmproxy does, or what its console output looks like, on a developer's machine or in CI.
+_FOREIGN = re.compile(
+    r"(LLM|LLMPROXY|OPENAI|ANTHROPIC|AZURE|AWS|GEMINI|GOOGLE|PROXY_API|OTEL|RATE_LIMIT)_.*|.*_API_KEY|.*_BASE_URL|.*_PROXY"
+    r"|MODEL_PROVIDER_MAP|LOG_LEVEL|LOG_REQUESTS|CORS_ALLOW_ORIGINS|MAX_REQUEST_BYTES|ENABLE_TELEMETRY|PROMETHEUS_PORT"
+    r"|SSL_CERT_(FILE|DIR)|GITHUB_ACTIONS|FORCE_COLOR|PY_COLORS|NO_COLOR|COLUMNS|LINES|PYTHONIOENCODING|PYTHONUTF8",
+    re.IGNORECASE,
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests that take minutes as well")
+
+
+def pytest_configure() -> None:
+    for name in [name for name in os.environ if _FOREIGN.fullmatch(name)]:
+        del os.environ[name]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; runs with --long"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """Fails a test in which a line of llmproxy opened a file, looked up a name, slept or the like on a running loop."""
+    blocking.listen()
+    blocking.found.clear()
+    yield
+    assert not blocking.found, "the event loop was blocked:\n" + "\n".join(blocking.found)

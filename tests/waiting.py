@@ -1,0 +1,32 @@
+"""Waiting for a condition instead of for a time: the one place where tests poll.
+
+`until` blocks the thread that calls it, so async tests use `until_async`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+PATIENCE_S = 15.0
+_POLL_S = 0.005
+
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], what: str, timeout_s: float = PATIENCE_S) -> T:
+    """The first true value of `condition`; fails, naming `what`, when none comes in time."""
+    deadline = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"gave up after {timeout_s:g} s waiting for {what}"
+        pause.wait(_POLL_S)
+    return value
+
+
+async def until_async(condition: Callable[[], T], what: str, timeout_s: float = PATIENCE_S) -> T:
+    """`until` for a coroutine; polls the condition in a thread, so that the loop goes on."""
+    return await asyncio.to_thread(until, condition, what, timeout_s)

@@ -1,0 +1,108 @@
+"""Hides secrets in whatever is shown: configurations, headers, URLs.
+
+What is secret is decided by the names of fields (whole words, so that `max_tokens` and `api_key_env` stay), by
+pydantic's SecretStr, and by the places in a URL where credentials stand. Values are never searched for anything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from pydantic import SecretBytes, SecretStr
+
+MASK = "**********"
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+# The last word of a name that holds a secret. Plurals of everyday words count only where the name says nothing more, or
+# after a word that makes it clear: `tokens` and `access_tokens`, but not `max_tokens`.
+_SECRET_WORDS = frozenset(
+    (
+        "apikey",
+        "authorization",
+        "bearer",
+        "cookie",
+        "cookies",
+        "credential",
+        "credentials",
+        "jwt",
+        "key",
+        "passphrase",
+        "passwd",
+        "password",
+        "passwords",
+        "pwd",
+        "secret",
+        "secrets",
+        "signature",
+        "sig",
+        "token",
+    )
+)
+_PLURALS = frozenset(("keys", "tokens"))
+_CLEAR_WORDS = frozenset(("access", "api", "auth", "bearer", "private", "refresh", "secret", "session", "signing"))
+# Words behind the one that counts: `aws_access_key_id`, `password_hash`. Others say what it is about: `api_key_env`.
+_TAILS = frozenset(("hash", "id", "value"))
+_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)((?:(?!,[a-z][a-z0-9+.-]*://)[^\s\"'<>])*)", re.IGNORECASE)
+_QUERY_FIELD = re.compile(r"(?<=[?&;#])([^=&;#\s]+)=([^&;#\s]+)")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field, header or query parameter of this name holds a secret."""
+    words = [word.lower() for word in _WORDS.findall(name)]
+    while len(words) > 1 and words[-1] in _TAILS:
+        words.pop()
+    *before, last = words or [""]
+    if last in _PLURALS:
+        return not before or before[-1] in _CLEAR_WORDS
+    return last in _SECRET_WORDS or [*before[-1:], last] == ["connection", "string"]
+
+
+def redact(value: object) -> object:
+    """A copy of `value` (dicts, lists, scalars) with every secret replaced by MASK. Null, booleans and "" stay."""
+    if isinstance(value, (SecretStr, SecretBytes)):
+        return MASK if value.get_secret_value() else ""
+    if isinstance(value, str):
+        return redact_url(value)
+    if isinstance(value, Mapping):
+        return {name: _redact_field(name, field, value) for name, field in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [redact(item) for item in value]
+    return value
+
+
+def redact_url(text: str) -> str:
+    """`text` without the credentials of the URLs in it: users, passwords, and query parameters with secret names."""
+    return _URL.sub(_redact_found, text) if "://" in text else text
+
+
+def _redact_found(url: re.Match[str]) -> str:
+    scheme, rest = url.groups()
+    # In URLs of stores, passwords with a bare slash or "#" happen: there all before the last "@" goes.
+    web = scheme.lower() in ("http://", "https://", "ws://", "wss://")
+    end = re.split(r"[/?#]", rest, maxsplit=1)[0].rfind("@") if web else rest.rfind("@")
+    if end >= 0:
+        rest = MASK + rest[end:]
+    return scheme + _QUERY_FIELD.sub(_redact_query, rest)
+
+
+def _redact_query(field: re.Match[str]) -> str:
+    name, value = field.groups()
+    return f"{name}={MASK if is_secret(name) else value}"
+
+
+def _redact_field(name: object, value: object, siblings: Mapping[object, object]) -> object:
+    title = siblings.get("name")
+    # {"name": "Authorization", "value": ...} is how some write a header.
+    if name == "value" and isinstance(title, str) and is_secret(title):
+        return _hide(value)
+    return _hide(value) if isinstance(name, str) and is_secret(name) else redact(value)
+
+
+def _hide(value: object) -> object:
+    """MASK in place of strings and numbers. In a list of entries (`keys: [{name: ci, key: ...}]`) names decide again."""
+    if isinstance(value, Mapping):
+        return {name: _hide(field) for name, field in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [redact(item) if isinstance(item, Mapping) else _hide(item) for item in value]
+    return value if value is None or isinstance(value, bool) or value == "" else MASK

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from multidict import CIMultiDict
 
-from llmproxy.dialects.base import Endpoint, Summary, Watch
-from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.dialects.base import Endpoint, Summary
+from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.wire.compression import decompress
 from llmproxy.wire.json import Members, read_members, remove_member, replace_member
 
@@ -125,7 +125,7 @@ class Answer:
     `body` holds what is already here; `stream` the rest, None when `body` is everything. `headers` are end-to-end headers
     without framing; on_response hooks may change them. `length` is the declared size of the whole body, None when unknown.
     `error` is set when the answer is ours because something failed. `bodiless` marks answers that carry no body whatever
-    their headers say (HEAD, 204, 304).
+    their headers say (HEAD, 204, 304); `length` is then what they declare.
     """
 
     status: int
@@ -141,6 +141,33 @@ class Answer:
     def event_stream(self) -> bool:
         """Whether the body is server-sent events."""
         return self.headers.get("Content-Type", "")[:17].lower() == "text/event-stream"
+
+    def close(self) -> None:
+        """The rest of the body is not wanted."""
+        if self.stream is not None:
+            self.stream.close()
+
+
+class Held:
+    """How many bytes of bodies are in memory, over all exchanges, against one limit (`server.max_held_bytes`)."""
+
+    __slots__ = ("limit_bytes", "used_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+
+    def take(self, exchange: Exchange, size_bytes: int) -> None:
+        """Count `size_bytes` for `exchange`. Raises Overloaded when that is more than may be held."""
+        if self.used_bytes + size_bytes > self.limit_bytes:
+            raise Overloaded("The proxy holds as many bytes of requests and answers as it may; try again shortly")
+        self.used_bytes += size_bytes
+        exchange.held_bytes += size_bytes
+
+    def give(self, exchange: Exchange) -> None:
+        """Whatever `exchange` held is gone."""
+        self.used_bytes -= exchange.held_bytes
+        exchange.held_bytes = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -174,8 +201,10 @@ class Exchange:
     question mark; all byte for byte (surrogateescape). `headers` are the client's, hooks may change them. `model` is what the
     client asked for; setting it to another name routes again. `started_s` is `time.monotonic()`, `began_s` the wall clock;
     `first_byte_s`, `first_token_s` and `ended_s` are monotonic as well. `status` is what the client got, None when it left
-    before. `outcome` is `complete`, `cancelled` (the client left), `broken` (the answer broke off) or `error` (ours).
-    `notes` is where middlewares leave things, each under its own name.
+    before. `request_id` is what the client sees as `x-request-id`: its own when it sent a short printable one, else `id`.
+    `outcome` is `complete`, `cancelled` (the client left), `broken` (the answer broke off) or `error` (ours).
+    `muted` names the middlewares whose watching hooks failed; `notes` is where middlewares leave things, each under its own
+    name.
     """
 
     id: str
@@ -189,6 +218,7 @@ class Exchange:
     began_s: float
     endpoint: Endpoint | None = None
     template: str = ""
+    request_id: str = ""
     body: Body | StreamedBody | None = None
     model: str | None = None
     stream: bool = False
@@ -196,7 +226,6 @@ class Exchange:
     target: Target | None = None
     attempts: list[Attempt] = field(default_factory=list)
     answer: Answer | None = None
-    watch: Watch | None = None
     summary: Summary = field(default_factory=Summary)
     status: int | None = None
     sent_bytes: int = 0
@@ -206,6 +235,7 @@ class Exchange:
     ended_s: float | None = None
     outcome: str = ""
     error: ProxyError | None = None
+    muted: set[str] = field(default_factory=set)
     notes: dict[str, object] = field(default_factory=dict)
 
     @property

@@ -1,0 +1,86 @@
+"""Calls the hooks of the configured middlewares, collected once into tuples of bound methods.
+
+Only overridden hooks are collected, so that what nobody overrides costs nothing. Requests go down the list, answers come
+back up. What the hooks may do is said in `base.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from llmproxy.exchange import Answer, Exchange
+from llmproxy.middleware.base import Middleware, Proceed
+
+log = logging.getLogger(__name__)
+
+RequestHook = Callable[[Exchange], Awaitable[Answer | None]]
+AroundHook = Callable[[Exchange, Proceed], Awaitable[Answer]]
+ResponseHook = Callable[[Exchange, Answer], Awaitable[None]]
+ChunkHook = Callable[[Exchange, bytes], None]
+EndHook = Callable[[Exchange], None]
+
+
+class Hooks:
+    """The hooks of a list of named middlewares, in the order in which they are called."""
+
+    def __init__(self, middlewares: Sequence[tuple[str, Middleware]]) -> None:
+        def overridden(hook: str) -> list[tuple[str, Middleware]]:
+            base = getattr(Middleware, hook)
+            return [(name, each) for name, each in middlewares if getattr(type(each), hook) is not base]
+
+        self.on_request: tuple[RequestHook, ...] = tuple(each.on_request for _, each in overridden("on_request"))
+        self.around: tuple[AroundHook, ...] = tuple(each.around for _, each in overridden("around"))
+        self.on_response: tuple[ResponseHook, ...] = tuple(
+            each.on_response for _, each in reversed(overridden("on_response"))
+        )
+        self.on_chunk: tuple[tuple[str, ChunkHook], ...] = tuple(
+            (name, each.on_chunk) for name, each in reversed(overridden("on_chunk"))
+        )
+        self.on_end: tuple[tuple[str, EndHook], ...] = tuple(
+            (name, each.on_end) for name, each in reversed(overridden("on_end"))
+        )
+
+    async def request(self, exchange: Exchange) -> Answer | None:
+        """The first answer that a middleware gives by itself, if any does."""
+        for hook in self.on_request:
+            answer = await hook(exchange)
+            if answer is not None:
+                return answer
+        return None
+
+    async def call(self, exchange: Exchange, proceed: Proceed) -> Answer:
+        """Make the upstream call inside the `around` hooks, the first of the list outermost."""
+        for hook in reversed(self.around):
+            proceed = _wrap(hook, exchange, proceed)
+        return await proceed()
+
+    async def response(self, exchange: Exchange, answer: Answer) -> None:
+        """Show an answer to everybody before its head goes out."""
+        for hook in self.on_response:
+            await hook(exchange, answer)
+
+    def chunk(self, exchange: Exchange, data: bytes) -> None:
+        """Show what was just sent. A hook that fails is logged and sees no more chunks of this exchange."""
+        for name, hook in self.on_chunk:
+            if name not in exchange.muted:
+                try:
+                    hook(exchange, data)
+                except Exception:
+                    exchange.muted.add(name)
+                    log.exception("on_chunk of middleware %s failed; it is muted for exchange %s", name, exchange.id)
+
+    def end(self, exchange: Exchange) -> None:
+        """Tell everybody that the exchange is over; each is told, whatever the others do."""
+        for name, hook in self.on_end:
+            try:
+                hook(exchange)
+            except Exception:
+                log.exception("on_end of middleware %s failed for exchange %s", name, exchange.id)
+
+
+def _wrap(hook: AroundHook, exchange: Exchange, proceed: Proceed) -> Proceed:
+    async def call() -> Answer:
+        return await hook(exchange, proceed)
+
+    return call

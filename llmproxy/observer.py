@@ -1,0 +1,117 @@
+"""What is learned from an answer while it passes: usage, finish reason, first token, completeness.
+
+The observer gets the bytes that the client was sent. It decodes compressed ones into a bounded copy, looks at streams with
+the dialect's `Watch` and reads plain replies once they are whole. It never changes or delays anything.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from llmproxy.dialects.base import Dialect, Watch
+from llmproxy.exchange import Answer, Exchange
+from llmproxy.wire.compression import Decoder, DecodingError
+
+COPY_BYTES = 8 * 1024 * 1024
+
+
+class Observer(Protocol):
+    """Sees the body of one answer."""
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes that the client was sent."""
+
+    def close(self) -> None:
+        """The body ended, whole or not: put what was learned into the exchange."""
+
+
+class _Blind:
+    """For bodies that nobody can read."""
+
+    def feed(self, data: bytes) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+
+class _Stream:
+    """Watches server-sent events."""
+
+    __slots__ = ("_exchange", "_watch")
+
+    def __init__(self, exchange: Exchange, watch: Watch) -> None:
+        self._exchange = exchange
+        self._watch = watch
+        exchange.summary = watch.summary
+
+    def feed(self, data: bytes) -> None:
+        self._watch.feed(data)
+        if self._watch.started and self._exchange.first_token_s is None:
+            self._exchange.first_token_s = time.monotonic()
+
+    def close(self) -> None:
+        self._exchange.summary = self._watch.close()
+
+
+class _Plain:
+    """Reads one JSON reply when it is whole."""
+
+    __slots__ = ("_dialect", "_exchange", "_parts", "_size_bytes")
+
+    def __init__(self, exchange: Exchange, dialect: Dialect) -> None:
+        self._exchange = exchange
+        self._dialect = dialect
+        self._parts: list[bytes] = []
+        self._size_bytes = 0
+
+    def feed(self, data: bytes) -> None:
+        self._size_bytes += len(data)
+        if self._size_bytes > COPY_BYTES:
+            self._parts.clear()
+        else:
+            self._parts.append(data)
+
+    def close(self) -> None:
+        if self._parts and self._size_bytes <= COPY_BYTES:
+            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._exchange.summary = self._dialect.read_reply(body)
+
+
+class _Decoded:
+    """Shows another observer the decoded bytes; stops looking when they cannot be decoded."""
+
+    __slots__ = ("_decoder", "_inner")
+
+    def __init__(self, inner: Observer, encoding: str) -> None:
+        self._inner = inner
+        self._decoder: Decoder | None = Decoder(encoding, COPY_BYTES)
+
+    def feed(self, data: bytes) -> None:
+        if self._decoder is not None:
+            try:
+                decoded = self._decoder.feed(data)
+            except DecodingError:
+                self._decoder = None
+            else:
+                if decoded:
+                    self._inner.feed(decoded)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def observe(exchange: Exchange, answer: Answer) -> Observer:
+    """The observer that fits `answer`."""
+    if exchange.endpoint is None or answer.bodiless or answer.error is not None:
+        return _Blind()
+    inner: Observer
+    if answer.event_stream:
+        inner = _Stream(exchange, exchange.endpoint.dialect.watch())
+    elif answer.headers.get("Content-Type", "application/json")[:16].lower() == "application/json":
+        inner = _Plain(exchange, exchange.endpoint.dialect)
+    else:
+        return _Blind()
+    encoding = answer.headers.get("Content-Encoding", "")
+    return _Decoded(inner, encoding) if encoding and encoding != "identity" else inner

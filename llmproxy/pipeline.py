@@ -1,0 +1,142 @@
+"""The steps of a request, in order: hooks, route, targets, commit. Everything between the bytes of the edge and the pool.
+
+`answer` gives back an Answer whose beginning is certain: nothing of it has been sent, so that until then another target may
+take over, and never after. It knows no HTTP framing and no vendor.
+"""
+
+from __future__ import annotations
+
+import time
+
+
+import msgspec
+
+from llmproxy.errors import ProxyError, UpstreamError
+from llmproxy.exchange import Answer, Attempt, Body, ByteStream, Exchange, Held, StreamedBody
+from llmproxy.middleware.hooks import Hooks
+from llmproxy.routing.router import Place, Router
+from llmproxy.target import Route, Target
+from llmproxy.upstream import Upstream
+from llmproxy.wire.sse import event_end
+
+PLAIN_BYTES = 64 * 1024
+EVENT_BYTES = 1024 * 1024
+RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
+
+
+class Pipeline:
+    """What one configuration does with a request. Immutable; replaced whole when the configuration is."""
+
+    def __init__(self, router: Router, hooks: Hooks, upstream: Upstream, held: Held) -> None:
+        self.router = router
+        self.hooks = hooks
+        self._upstream = upstream
+        self._held = held
+
+    async def answer(self, exchange: Exchange, place: Place) -> Answer:
+        """Route the exchange and get its answer, up to the commit point. Raises ProxyError when there is none."""
+        route = exchange.route = self._route(exchange, place)
+        if self.hooks.on_request:
+            asked, raw = exchange.model, _raw(exchange)
+            answer = await self.hooks.request(exchange)
+            if answer is not None:
+                return answer
+            if isinstance(exchange.body, Body) and exchange.body.raw is not raw and exchange.model == asked:
+                exchange.model = exchange.body.text("model")
+            if exchange.model != asked:
+                route = exchange.route = self._route(exchange, place)
+        if self.hooks.around:
+            return await self.hooks.call(exchange, lambda: self._try_targets(exchange, route))
+        return await self._try_targets(exchange, route)
+
+    def _route(self, exchange: Exchange, place: Place) -> Route:
+        return self.router.choose(place, exchange.model, exchange.headers.get("x-llmproxy-provider"))
+
+    async def _try_targets(self, exchange: Exchange, route: Route) -> Answer:
+        """The first good answer of the route's targets; else the last one's answer or error."""
+        for target in route.targets[:-1]:
+            if isinstance(exchange.body, StreamedBody):
+                break  # it can be sent only once
+            try:
+                answer = await self._try(exchange, target)
+            except UpstreamError:
+                continue
+            if answer.status not in RETRYABLE:
+                return answer
+            answer.close()
+        return await self._try(exchange, route.targets[-1])
+
+    async def _try(self, exchange: Exchange, target: Target) -> Answer:
+        """One call to one target, recorded as an Attempt."""
+        exchange.target = target
+        attempt = Attempt(
+            provider=target.provider.name,
+            model=target.model or exchange.model,
+            started_s=time.monotonic() - exchange.started_s,
+        )
+        exchange.attempts.append(attempt)
+        try:
+            answer = await self._call(exchange, target, attempt)
+            attempt.status = answer.status
+            exchange.first_byte_s = time.monotonic()
+            try:
+                await self._commit(exchange, answer)
+            except BaseException:
+                answer.close()
+                raise
+        except ProxyError as error:
+            attempt.error = error.code
+            raise
+        finally:
+            attempt.ended_s = time.monotonic() - exchange.started_s
+        return answer
+
+    async def _call(self, exchange: Exchange, target: Target, attempt: Attempt) -> Answer:
+        if exchange.model is not None and isinstance(exchange.body, Body):
+            _name_model(exchange.body, target.model or exchange.model)
+        request = target.provider.prepare(exchange, target)
+        if request is None:
+            return await target.provider.answer(exchange, target)
+        attempt.url = f"{request.origin.scheme}://{request.origin.authority}{request.target.partition('?')[0]}"
+        return await self._upstream.open(request)
+
+    async def _commit(self, exchange: Exchange, answer: Answer) -> None:
+        """Hold the answer until it is certain: a plain body whole or 64 KB of it, a stream's first event."""
+        stream = answer.stream
+        if stream is None:
+            return
+        if answer.event_stream and not answer.headers.get("Content-Encoding"):
+            await self._hold_event(exchange, answer, stream)
+            return
+        plain_bytes = 1 if answer.event_stream else PLAIN_BYTES
+        answer.body = await stream.read()
+        self._held.take(exchange, len(answer.body))
+        if len(answer.body) == answer.length:
+            stream.close()
+            answer.stream = None
+            return
+        while answer.stream is not None and len(answer.body) < plain_bytes:
+            data = await stream.read()
+            if not data:
+                answer.stream = None
+            self._held.take(exchange, len(data))
+            answer.body += data
+
+    async def _hold_event(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
+        while event_end(answer.body) < 0 and len(answer.body) < EVENT_BYTES:
+            data = await stream.read()
+            if not data:
+                answer.stream = None
+                return
+            self._held.take(exchange, len(data))
+            answer.body += data
+
+
+def _raw(exchange: Exchange) -> bytes | None:
+    return exchange.body.raw if isinstance(exchange.body, Body) else None
+
+
+def _name_model(body: Body, name: str) -> None:
+    """Put the model's name for this target into the body, when another one stands there."""
+    if body.text("model") != name and "model" in body.members:
+        body.replace("model", msgspec.json.encode(name))

@@ -1,0 +1,66 @@
+"""From a parsed request head to an Exchange, and from a head that cannot be parsed to an error."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+
+from multidict import CIMultiDict
+
+from llmproxy.errors import BadRequest
+from llmproxy.exchange import Client, Exchange
+
+PRINTABLE = frozenset(map(chr, range(33, 127)))
+REQUEST_ID_LENGTH = 128
+
+
+def exchange_of(message: RawRequestMessage, peer: object) -> Exchange:
+    """A new exchange for `message`; `peer` is the socket's peer name as asyncio gives it."""
+    path, _, query = message.path.partition("?")
+    if path[:1] != "/" and "://" in path:
+        path = "/" + path.split("://", 1)[1].partition("/")[2]
+    identifier = f"{random.getrandbits(96):024x}"
+    headers = message.headers.copy()
+    asked = headers.get("x-request-id")
+    return Exchange(
+        id=identifier,
+        request_id=asked if asked and len(asked) <= REQUEST_ID_LENGTH and PRINTABLE.issuperset(asked) else identifier,
+        method=message.method,
+        full_path=path,
+        path=path,
+        query=query,
+        headers=headers,
+        client=Client(
+            address=str(peer[0]) if isinstance(peer, tuple) else "unix", agent=headers.get("User-Agent", "")
+        ),
+        started_s=time.monotonic(),
+        began_s=time.time(),
+    )
+
+
+def nameless_exchange(peer: object) -> Exchange:
+    """The exchange of a request whose head cannot be parsed: it is answered and counted too."""
+    identifier = f"{random.getrandbits(96):024x}"
+    return Exchange(
+        id=identifier,
+        request_id=identifier,
+        method="-",
+        full_path="",
+        path="",
+        query="",
+        headers=CIMultiDict(),
+        client=Client(address=str(peer[0]) if isinstance(peer, tuple) else "unix"),
+        started_s=time.monotonic(),
+        began_s=time.time(),
+        template="malformed",
+    )
+
+
+def unreadable(fault: BaseException) -> BadRequest:
+    """The 4xx for a head that the parser refused."""
+    if isinstance(fault, LineTooLong):
+        return BadRequest("The request line or a header field is too long", status=431, code="header_too_large")
+    return BadRequest("The request is not valid HTTP/1.1", code="malformed_request")

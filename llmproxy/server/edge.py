@@ -1,0 +1,218 @@
+"""The client's sockets: aiohttp's low-level server, and what it leaves to us.
+
+One `Connection` per socket runs one coroutine for all its requests, one after the other. This is one of two files that touch
+aiohttp's less public side (`RequestHandler`), because the low-level server leaves to its user: a proper answer to malformed
+requests, time limits for heads and idle connections, lingering, and the end of exchanges at shutdown. What happens within
+an exchange is `serving.py`. Begin reading at `Connection.start`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import BaseTransport
+
+from aiohttp import HttpVersion10
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
+from aiohttp.web_server import Server
+
+from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.server.arrival import exchange_of, nameless_exchange, unreadable
+from llmproxy.server.serving import Serving, Shared
+from llmproxy.server.writing import error_answer, response_head
+
+MAX_FIELD_BYTES = 64 * 1024
+MAX_FIELDS = 512
+READ_BYTES = 64 * 1024
+LINGER_S = 2.0
+
+
+class Edge(Server):
+    """Makes a Connection per socket."""
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(_unused, handler_cancellation=True, loop=asyncio.get_running_loop())
+        self.shared = shared
+
+    def __call__(self) -> Connection:
+        return Connection(self)
+
+    async def stop(self, timeout_s: float) -> None:
+        """Close idle connections, let exchanges finish for up to `timeout_s` seconds, end what is left with an error."""
+        self.shared.stopping = True
+        connections = [each for each in self.connections if isinstance(each, Connection)]
+        for connection in connections:
+            connection.close_if_idle()
+        running = [each.task for each in connections if each.task is not None]
+        if running:
+            _, late = await asyncio.wait(running, timeout=timeout_s)
+            for connection in connections:
+                if connection.task in late:
+                    connection.cut()
+            if late:
+                await asyncio.wait(late, timeout=LINGER_S)
+        for connection in connections:
+            connection.force_close()
+
+
+async def _unused(request: BaseRequest) -> StreamResponse:
+    raise AssertionError("Connection serves requests itself")
+
+
+class Connection(RequestHandler):
+    """One client socket. Its coroutine is cancelled when the client leaves."""
+
+    __slots__ = ("_cutting", "_head_begun", "_reading", "_shared", "task")
+
+    def __init__(self, edge: Edge) -> None:
+        super().__init__(
+            edge,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=edge.shared.runtime.limits.header_timeout_s,
+            max_line_size=MAX_FIELD_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+            max_headers=MAX_FIELDS,
+            read_bufsize=READ_BYTES,
+            auto_decompress=False,
+            access_log=None,  # type: ignore[arg-type]  # None switches it off, which the annotation forgets
+        )
+        self._shared = edge.shared
+        self._head_begun = False
+        self._reading: StreamReader = EMPTY_PAYLOAD
+        self._cutting = False
+        self.task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        self.task = self._task_handler
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        messages = self._messages
+        if not messages:
+            if self._waiter is not None and not self._head_begun:
+                self._head_begun = True
+                self._expect_head(self._shared.runtime.limits.header_timeout_s)
+        elif isinstance(messages[-1][0], _ErrInfo) and not self._reading.is_eof():
+            self._reading.set_exception(RequestPayloadError(messages[-1][0].message))
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough. Raises ConnectionError when it left."""
+        await self._drain_helper()
+
+    # -- time limits: at most one timer, which fires late and looks again
+
+    def _expect_head(self, timeout_s: float) -> None:
+        """Close the connection when it is without a whole head for `timeout_s` seconds from now."""
+        close_s = self._loop.time() + timeout_s
+        handle = self._keepalive_handle
+        if handle is not None and close_s < self._next_keepalive_close_time:
+            handle.cancel()
+            handle = None
+        self._next_keepalive_close_time = close_s
+        if handle is None:
+            self._keepalive_handle = self._loop.call_at(close_s, self._process_keepalive)
+
+    def _process_keepalive(self) -> None:
+        self._keepalive_handle = None
+        if self._force_close:
+            return
+        if self._loop.time() < self._next_keepalive_close_time:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+        elif self._waiter is not None and not self._waiter.done():
+            if self._head_begun:
+                self._refuse(BadRequest("The request head took too long", status=408, code="request_timeout"))
+            self.force_close()
+
+    # -- shutdown
+
+    def close_if_idle(self) -> None:
+        """Close now when no exchange runs here; otherwise the connection closes after it."""
+        if self._waiter is not None:
+            self.force_close()
+
+    def cut(self) -> None:
+        """End the running exchange with an error."""
+        self._cutting = True
+        if self.task is not None:
+            self.task.cancel()
+
+    # -- one request after the other
+
+    async def start(self) -> None:
+        """The connection's coroutine: serves request after request until one side is done."""
+        more = True
+        try:
+            while more and not self._force_close:
+                if not self._messages:
+                    await self._next_head()
+                message, payload = self._messages.popleft()
+                if self._parser is not None:
+                    self._parser.message_consumed()
+                if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+                    self._resume_reading_if_drained()
+                self._head_begun = False
+                if isinstance(message, _ErrInfo):
+                    self._refuse(unreadable(message.exc))
+                    break
+                more = await self._serve(message, payload)
+                if more:
+                    self._expect_head(self._shared.runtime.limits.keepalive_timeout_s)
+                elif not payload.is_eof():
+                    await _linger(payload)
+        finally:
+            if self.transport is not None:
+                self.transport.close()
+
+    async def _next_head(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    async def _serve(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        transport = self.transport
+        if transport is None:
+            return False
+        self._reading = payload
+        exchange = exchange_of(message, self.peername)
+        serving = Serving(self._shared, exchange, self, transport, http10=message.version == HttpVersion10)
+        try:
+            return await serving.run(payload, not message.should_close and not message.upgrade)
+        except asyncio.CancelledError:
+            if not self._cutting or transport.is_closing():
+                raise
+            serving.cut()
+            return False
+        except ConnectionError:
+            return False
+        finally:
+            serving.finish()
+
+    def _refuse(self, error: ProxyError) -> None:
+        """Answer what is no exchange, a head that cannot be parsed or does not end, and count it."""
+        metrics = self._shared.metrics
+        metrics.begin()
+        exchange = nameless_exchange(self.peername)
+        exchange.error = error
+        exchange.status = error.status
+        exchange.outcome = "error"
+        answer = error_answer(exchange, error)
+        head, _ = response_head(exchange, answer, http10=False, keep_alive=False)
+        if self.transport is not None:
+            self.transport.write(head + answer.body)
+        metrics.record(exchange)
+
+
+async def _linger(payload: StreamReader) -> None:
+    """Read what the client still sends for a short while, so that it gets to read the answer before the connection ends."""
+    try:
+        async with asyncio.timeout(LINGER_S):
+            while await payload.readany():
+                pass
+    except (TimeoutError, RequestPayloadError):
+        return

@@ -1,0 +1,366 @@
+"""The connection pool: sends one request to one origin and gives back an Answer, its head read and its body still to come.
+
+It writes request heads as bytes and uses aiohttp's pool at the level of its connector, which costs a third of a ClientSession
+(DESIGN.md section 13). This is one of two files that touch aiohttp's less public side: `TCPConnector.connect`, the
+`ResponseHandler` behind a connection and its response parser. It knows no dialects and no routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from asyncio import AbstractEventLoop
+
+from aiohttp import ClientError, ClientTimeout, ServerDisconnectedError, TCPConnector
+from aiohttp.client_exceptions import ClientConnectorError, ClientHttpProxyError, ClientOSError, SocketTimeoutError
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.streams import StreamReader
+from yarl import URL
+
+from llmproxy.egress import outgoing_proxy, trust
+from llmproxy.errors import BrokenStream, ProxyError, UpstreamError
+from llmproxy.exchange import Answer, Body, Headers, StreamedBody, UpstreamRequest
+from llmproxy.target import Origin
+
+MAX_FIELD_BYTES = 64 * 1024
+MAX_FIELDS = 512
+READ_BYTES = 64 * 1024
+POOLED_S = 55.0  # most providers close idle connections after 60 s or later
+BODILESS = frozenset({204, 304})
+
+# RFC 9110 section 7.6.1, and the framing that is rebuilt for every hop.
+HOP_BY_HOP = (
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+)
+
+
+class Peer(ResponseHandler):
+    """aiohttp's client connection, which also knows whether it has served an exchange before."""
+
+    used = False
+
+
+class Reply:
+    """The rest of one answer: a ByteStream over a pooled connection."""
+
+    __slots__ = ("_connection", "_deadline_s", "_payload", "_pump")
+
+    def __init__(
+        self,
+        connection: Connection,
+        payload: StreamReader,
+        deadline_s: float | None,
+        pump: asyncio.Task[None] | None,
+    ) -> None:
+        self._connection = connection
+        self._payload = payload
+        self._deadline_s = deadline_s
+        self._pump = pump
+
+    async def read(self) -> bytes:
+        try:
+            if self._deadline_s is None:
+                data: bytes = await self._payload.readany()
+            else:
+                async with asyncio.timeout_at(self._deadline_s):
+                    data = await self._payload.readany()
+        except TimeoutError as error:
+            self._connection.close()
+            raise BrokenStream("The provider went silent in the middle of its answer", status=504, code="timeout") from error
+        except (ClientError, HttpProcessingError, OSError) as error:
+            self._connection.close()
+            raise BrokenStream("The provider broke off in the middle of its answer") from error
+        if not data:
+            self.close()
+        return data
+
+    def close(self) -> None:
+        if self._pump is not None and not self._pump.done():
+            self._pump.cancel()
+            self._connection.close()
+        if self._payload.is_eof():
+            self._connection.release()
+        else:
+            self._connection.close()
+
+
+class Upstream:
+    """Connections to all origins. Lives as long as the process; a reload keeps its pool."""
+
+    def __init__(self) -> None:
+        self._loop: AbstractEventLoop = asyncio.get_running_loop()
+        self._pool = _connector(self._loop, fresh=False)
+        self._fresh = _connector(self._loop, fresh=True)
+        self._dials: dict[Origin, ClientRequest] = {}
+        self._contexts: dict[str | None, ssl.SSLContext] = {}
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+        await self._fresh.close()
+
+    def forget(self, origin: Origin) -> None:
+        """No provider uses `origin` any more; its idle connections end by themselves."""
+        self._dials.pop(origin, None)
+
+    async def open(self, request: UpstreamRequest) -> Answer:
+        """Send `request` and read the head of its answer.
+
+        A connection that the peer had closed while it was idle in the pool is replaced once, when nothing was answered on
+        it. Raises UpstreamError: 502 when the provider cannot be reached or breaks off, 504 when it takes too long.
+        """
+        total_s = request.origin.timeouts.total_s
+        if total_s is None:
+            return await self._open(request, None)
+        deadline_s = self._loop.time() + total_s
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                return await self._open(request, deadline_s)
+        except TimeoutError as error:
+            raise UpstreamError(f"{_place(request)} took longer than {total_s:g} s", status=504, code="timeout") from error
+
+    async def _open(self, request: UpstreamRequest, deadline_s: float | None) -> Answer:
+        try:
+            return await self._send(request, self._pool, deadline_s)
+        except UpstreamError as error:
+            if not error.replayable:
+                raise
+        return await self._send(request, self._fresh, deadline_s)
+
+    async def _send(self, request: UpstreamRequest, pool: TCPConnector, deadline_s: float | None) -> Answer:
+        dial = self._dials.get(request.origin) or await self._dial(request.origin)
+        connection = await self._connect(request, dial, pool)
+        try:
+            return await self._converse(request, dial, connection, deadline_s)
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _dial(self, origin: Origin) -> ClientRequest:
+        """The one ClientRequest that serves every `connect()` to `origin`: who, with which trust, through which proxy."""
+        try:
+            proxy = outgoing_proxy(origin)
+            context: ssl.SSLContext | bool = True
+            if origin.scheme == "https":
+                context = self._contexts.get(origin.ca_file) or await asyncio.to_thread(trust, origin.ca_file)
+                self._contexts[origin.ca_file] = context
+        except (ValueError, OSError) as error:
+            raise UpstreamError(f"{origin.host} cannot be reached: {error}") from error
+        auth = None
+        if proxy is not None and proxy.user is not None:
+            from aiohttp import BasicAuth
+
+            auth = BasicAuth(proxy.user, proxy.password or "")
+            proxy = proxy.with_user(None)
+        url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
+        dial = ClientRequest("GET", url, loop=self._loop, ssl=context, proxy=proxy, proxy_auth=auth)
+        self._dials[origin] = dial
+        return dial
+
+    async def _connect(self, request: UpstreamRequest, dial: ClientRequest, pool: TCPConnector) -> Connection:
+        timeout = ClientTimeout(connect=request.origin.timeouts.connect_s)
+        try:
+            while True:
+                connection = await pool.connect(dial, [], timeout)
+                peer = connection.protocol
+                assert isinstance(peer, Peer)
+                if not peer.used or not peer.should_close:
+                    return connection
+                connection.close()  # while it was idle the peer sent something that nobody asked for
+        except TimeoutError as error:
+            message = f"{_place(request)} could not be reached within {request.origin.timeouts.connect_s:g} s"
+            raise UpstreamError(message, status=504, code="timeout") from error
+        except ClientHttpProxyError as error:
+            raise UpstreamError(f"The outgoing proxy refused {_place(request)}: {error.status} {error.message}") from error
+        except (ClientConnectorError, ClientError, OSError, ValueError) as error:
+            raise UpstreamError(f"{_place(request)} could not be reached: {_reason(error)}") from error
+
+    async def _converse(
+        self, request: UpstreamRequest, dial: ClientRequest, connection: Connection, deadline_s: float | None
+    ) -> Answer:
+        peer = connection.protocol
+        assert isinstance(peer, Peer) and peer.transport is not None
+        timeouts = request.origin.timeouts
+        used, peer.used = peer.used, True
+        peer.set_response_params(
+            skip_payload=request.method == "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=timeouts.first_byte_s,
+            read_bufsize=READ_BYTES,
+            max_line_size=MAX_FIELD_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+            max_headers=MAX_FIELDS,
+        )
+        pump = None
+        head = _head(request, dial)
+        body = request.body
+        if isinstance(body, StreamedBody):
+            peer.transport.write(head)
+            pump = self._loop.create_task(_pump(body, peer))
+            pump.add_done_callback(_retrieve)
+        else:
+            if body is None or not body.raw:
+                peer.transport.write(head)
+            elif len(body.raw) < READ_BYTES:
+                peer.transport.write(head + body.raw)
+            else:
+                peer.transport.writelines((head, body.raw))
+            peer.start_timeout()
+        try:
+            message, payload = await _read_head(peer, pump)
+        except SocketTimeoutError as error:
+            message_ = f"{_place(request)} did not answer within {timeouts.first_byte_s:g} s"
+            raise UpstreamError(message_, status=504, code="timeout") from error
+        except (ClientError, HttpProcessingError, OSError) as error:
+            raise _failure(request, error, used) from error
+        except BaseException:
+            if pump is not None:
+                pump.cancel()
+            raise
+        peer.read_timeout = timeouts.idle_s
+        return _answer(request, connection, message, payload, Reply(connection, payload, deadline_s, pump))
+
+
+def _connector(loop: AbstractEventLoop, *, fresh: bool) -> TCPConnector:
+    """A pool without limits; `fresh` never reuses a connection."""
+    if fresh:
+        connector = TCPConnector(limit=0, force_close=True, loop=loop)
+    else:
+        connector = TCPConnector(limit=0, keepalive_timeout=POOLED_S, loop=loop)
+    connector._factory = lambda: Peer(loop)  # type: ignore[assignment]  # a partial there, any factory does
+    return connector
+
+
+def _place(request: UpstreamRequest) -> str:
+    return f"{request.origin.scheme}://{request.origin.authority}"
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    return str(cause) or type(cause).__name__
+
+
+def _head(request: UpstreamRequest, dial: ClientRequest) -> bytes:
+    """Request line and headers as bytes. Raises ProxyError when a header that a hook set would break out of its line."""
+    target, authority = request.target, request.origin.authority
+    proxied = dial.proxy is not None and request.origin.scheme == "http"
+    if proxied:
+        target = f"http://{authority}{target}"
+    lines = [f"{request.method} {target} HTTP/1.1", f"Host: {authority}"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    if proxied and dial.proxy_auth is not None:
+        lines.append(f"Proxy-Authorization: {dial.proxy_auth.encode()}")
+    body = request.body
+    if isinstance(body, Body):
+        if body.raw or request.method in ("POST", "PUT", "PATCH"):
+            lines.append(f"Content-Length: {len(body.raw)}")
+    elif body is not None:
+        lines.append("Transfer-Encoding: chunked" if body.length is None else f"Content-Length: {body.length}")
+    text = "\r\n".join(lines) + "\r\n\r\n"
+    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1 or "\0" in text:
+        raise ProxyError("A header or path of the request holds a line break", status=400, code="invalid_header")
+    return text.encode("utf-8", "surrogateescape")
+
+
+async def _read_head(peer: Peer, pump: asyncio.Task[None] | None) -> tuple[RawResponseMessage, StreamReader]:
+    """The first head that is final; interim answers (1xx) are passed over."""
+    while True:
+        if pump is None:
+            message, payload = await peer.read()
+        else:
+            message, payload = await _read_beside(peer, pump)
+        if message.code == 101:
+            raise HttpProcessingError(message="it switched protocols without being asked")
+        if message.code >= 200:
+            return message, payload
+
+
+async def _read_beside(peer: Peer, pump: asyncio.Task[None]) -> tuple[RawResponseMessage, StreamReader]:
+    """Read the head while the request body is still being sent. The client's failure to send it is raised at once."""
+    reading = asyncio.ensure_future(peer.read())
+    try:
+        await asyncio.wait((reading, pump), return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            pump.result()
+            peer.start_timeout()
+        return await reading
+    finally:
+        reading.cancel()
+
+
+async def _pump(body: StreamedBody, peer: Peer) -> None:
+    """Pass the client's body on, in chunks when its length is unknown. Slow providers slow the client down."""
+    while data := await body.stream.read():
+        if peer.transport is None or peer.transport.is_closing():
+            return
+        if body.length is None:
+            peer.transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+        else:
+            peer.transport.write(data)
+        if peer.writing_paused:
+            try:
+                await peer._drain_helper()
+            except ConnectionError:
+                return
+    if body.length is None and peer.transport is not None:
+        peer.transport.write(b"0\r\n\r\n")
+
+
+def _retrieve(pump: asyncio.Task[None]) -> None:
+    """What ended the pump is told by the answer or by `_read_beside`; here it only must not count as forgotten."""
+    if not pump.cancelled():
+        pump.exception()
+
+
+def _failure(request: UpstreamRequest, error: Exception, used: bool) -> UpstreamError:
+    """Why no head came. Replayable when a pooled connection ended before the first byte and the body is still here."""
+    silent = isinstance(error, ServerDisconnectedError) and not isinstance(error.message, RawResponseMessage)
+    ended = silent or isinstance(error, (ClientOSError, ConnectionError))
+    if isinstance(error, HttpProcessingError):
+        return UpstreamError(f"{_place(request)} did not answer in HTTP: {error.message}", code="bad_upstream_answer")
+    return UpstreamError(
+        f"{_place(request)} closed the connection without an answer",
+        replayable=ended and used and not isinstance(request.body, StreamedBody),
+    )
+
+
+def _answer(
+    request: UpstreamRequest, connection: Connection, message: RawResponseMessage, payload: StreamReader, reply: Reply
+) -> Answer:
+    """The head as an Answer: end-to-end headers, the length that was declared, and the stream of what follows."""
+    headers: Headers = message.headers.copy()
+    named = headers.get("Connection")
+    length = headers.pop("Content-Length", None)
+    chunked = message.chunked
+    for name in HOP_BY_HOP:
+        if name in headers:
+            headers.popall(name)
+    if named:
+        for name in named.split(","):
+            headers.popall(name.strip(), None)
+    if "x-request-id" in headers:
+        headers["x-upstream-request-id"] = headers.pop("x-request-id")
+    bodiless = request.method == "HEAD" or message.code in BODILESS
+    if bodiless:
+        reply.close()
+    return Answer(
+        status=message.code,
+        reason=message.reason,
+        headers=headers,
+        stream=None if bodiless else reply,
+        length=int(length) if length is not None and not chunked else None,
+        bodiless=bodiless,
+    )

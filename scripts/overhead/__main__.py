@@ -1,0 +1,188 @@
+"""Measure what llmproxy costs, side by side with nginx, and print it as a table for the README: see scripts/bench.
+
+The proxies share one core, the upstream and the load generator the other. nginx and llmproxy are measured in turn, and
+the ratio of their CPU time per request is what to quote: absolute figures differ from machine to machine. A case counts
+only when the proxy kept its books. Ends with 1 when a limit is exceeded. Linux with two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import resource
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scripts.overhead import books, nginx
+from scripts.overhead.load import Case, Run, drive, memory_mb
+
+PROXY_CORE, LOAD_CORE = 0, 1
+CASES = (
+    Case(name="chat 1 KB, 1 connection", body_bytes=1_000, stream=False, connections=1, limit=4),
+    Case(name="chat 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=5),
+    Case(name="chat 30 KB, 32 connections", body_bytes=30_000, stream=False, connections=32, limit=7),
+    Case(name="stream of 40 chunks, 16 connections", body_bytes=1_000, stream=True, connections=16, limit=1.5),
+)
+MAX_START_S = 0.9
+MAX_IDLE_MB, MAX_GROWTH_MB, MAX_STREAMS_MB = 75, 25, 150
+GROWTH_REQUESTS, OPEN_STREAMS = 200_000, 1_000
+
+
+@contextmanager
+def _proxy(port: int, folder: Path) -> Iterator[tuple[int, float]]:
+    """llmproxy as a user starts it, on its core; yields its process id and the seconds until it listened."""
+    program = Path(sys.executable).with_name("llmproxy")
+    command = ["taskset", "-c", str(PROXY_CORE), str(program), "serve", "--port", str(port)]
+    command += ["--base-url", f"http://127.0.0.1:{nginx.UPSTREAM_PORT}/v1", "--type", "openai", "--api-key", "sk-up"]
+    began_s = time.monotonic()
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
+        try:
+            while not _listens(port):
+                if process.poll() is not None or time.monotonic() > began_s + 30:
+                    sys.exit("llmproxy does not listen; what it said stands above")
+                time.sleep(0.005)
+            yield process.pid, time.monotonic() - began_s
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
+
+
+class Report:
+    """The tables, and whether every limit held."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+    def verdict(self, value: float, limit: float) -> str:
+        """`limit` as a cell of the table, marked when `value` is beyond it."""
+        if value <= limit:
+            return f"{limit:g}"
+        self.failed = True
+        return f"{limit:g} **exceeded**"
+
+    def row(self, *cells: str) -> None:
+        """Print one row."""
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+    def complain(self, text: str) -> None:
+        """A figure that does not count, and why."""
+        self.failed = True
+        print(f"\n**does not count:** {text}\n", flush=True)
+
+
+def _measure_case(
+    case: Case, port: int, pid: int, yardstick_pid: int, options: argparse.Namespace, report: Report
+) -> None:
+    rounds: list[tuple[Run, Run]] = []
+    complaints: set[str] = set()
+    for _ in range(options.rounds):
+        yardstick_url = f"http://127.0.0.1:{nginx.YARDSTICK_PORT}{books.PATH}"
+        base = drive(yardstick_url, yardstick_pid, case, options.seconds, options.folder)
+        before = books.read(port)
+        mine = drive(f"http://127.0.0.1:{port}{books.PATH}", pid, case, options.seconds, options.folder)
+        rounds.append((base, mine))
+        complaints |= {*base.failures, *mine.failures, *_mistakes_of_run(case, port, before, mine)}
+    complaints |= set(books.mistakes(port, case))
+    ratio = statistics.median(mine.cpu_us / base.cpu_us for base, mine in rounds)
+    base, mine = sorted(rounds, key=lambda pair: pair[1].cpu_us)[len(rounds) // 2]
+    cells = (f"{base.cpu_us:.0f} µs", f"{mine.cpu_us:.0f} µs", f"{ratio:.2f}", report.verdict(ratio, case.limit))
+    report.row(case.name, *cells, f"{mine.per_second:,.0f}", mine.p50, mine.p99)
+    for text in sorted(complaints):
+        report.complain(text)
+
+
+def _mistakes_of_run(case: Case, port: int, before: books.Books, run: Run) -> list[str]:
+    """All must be counted, and no more than the one request a connection that wrk leaves unread, warmed up or not."""
+    least = books.expected(run.requests, stream=case.stream)
+    most = books.expected(run.requests + 2 * case.connections, stream=case.stream)
+    seen = books.settled(port, lambda now: now.since(before).answered >= least.answered).since(before)
+    numbers = zip(_numbers(least), _numbers(seen), _numbers(most), strict=True)
+    if all(low <= number <= high for low, number, high in numbers):
+        return []
+    return [f"/metrics says {seen} after {run.requests} whole answers"]
+
+
+def _numbers(counted: books.Books) -> tuple[int, int, int]:
+    return counted.answered, counted.input_tokens, counted.output_tokens
+
+
+def _measure_memory(port: int, pid: int, folder: Path, report: Report) -> None:
+    idle_mb = memory_mb(pid)
+    report.row("memory, idle", f"{idle_mb:.0f} MB", f"{report.verdict(idle_mb, MAX_IDLE_MB)} MB")
+    before, made = books.read(port), 0
+    while made < GROWTH_REQUESTS:
+        run = drive(f"http://127.0.0.1:{port}{books.PATH}", pid, CASES[1], 5, folder)
+        made += run.requests
+    growth_mb = memory_mb(pid) - idle_mb
+    report.row(
+        f"growth over {made:,} requests", f"{growth_mb:.0f} MB", f"{report.verdict(growth_mb, MAX_GROWTH_MB)} MB"
+    )
+    if (counted := books.read(port).since(before).answered) < made:
+        report.complain(f"/metrics counts {counted:,} of {made:,} requests")
+    streams_mb = asyncio.run(books.with_open_streams(port, OPEN_STREAMS, lambda: memory_mb(pid)))
+    limit = report.verdict(streams_mb, MAX_STREAMS_MB)
+    report.row(f"memory with {OPEN_STREAMS:,} open streams", f"{streams_mb:.0f} MB", f"{limit} MB")
+
+
+def _measure(options: argparse.Namespace, report: Report) -> None:
+    with nginx.running(options.folder, PROXY_CORE, LOAD_CORE) as yardstick_pid:
+        starts_s = []
+        for _ in range(2):
+            with _proxy(options.port, options.folder) as (_, start_s):
+                starts_s.append(start_s)
+        with _proxy(options.port, options.folder) as (pid, start_s):
+            time.sleep(1)
+            start_s = statistics.median([*starts_s, start_s])
+            report.row("what", "measured", "at most")
+            report.row("---", "---", "---")
+            report.row("start to listening", f"{start_s:.2f} s", f"{report.verdict(start_s, MAX_START_S)} s")
+            if not options.only:
+                _measure_memory(options.port, pid, options.folder, report)
+            print()
+            report.row("CPU per request", "nginx", "llmproxy", "ratio", "at most", "requests/s", "p50", "p99")
+            report.row(*["---"] * 8)
+            for case in CASES:
+                if options.only in case.name:
+                    _measure_case(case, options.port, pid, yardstick_pid, options, report)
+
+
+def main() -> int:
+    """Parse the arguments, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=3000, help="where llmproxy is to listen")
+    parser.add_argument("--rounds", type=int, default=3, help="how often nginx and llmproxy take turns in each case")
+    parser.add_argument("--seconds", type=int, default=4, help="how long each turn takes")
+    parser.add_argument(
+        "--only", default="", help="a part of the names of the cases to run, without the memory figures"
+    )
+    options = parser.parse_args()
+    for port in (options.port, nginx.UPSTREAM_PORT, nginx.YARDSTICK_PORT):
+        if _listens(port):
+            parser.error(f"something else listens on port {port}")
+    os.sched_setaffinity(0, {LOAD_CORE})
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix="llmproxy-bench-") as folder:
+        options.folder = Path(folder)
+        _measure(options, report)
+    return int(report.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Whether the proxy keeps its books: /metrics against the requests made, ids that differ, streams held open."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from scripts.overhead.load import Case, chat_body
+from scripts.overhead.nginx import HELD_USER, INPUT_TOKENS, OUTPUT_TOKENS
+
+PATH = "/v1/chat/completions"
+EXACT_REQUESTS = 512
+_HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer sk-client"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What /metrics says of chat completions: whole answers, and the tokens that they reported."""
+
+    answered: int
+    input_tokens: int
+    output_tokens: int
+
+    def since(self, earlier: Books) -> Books:
+        """What was added since `earlier`."""
+        return Books(
+            answered=self.answered - earlier.answered,
+            input_tokens=self.input_tokens - earlier.input_tokens,
+            output_tokens=self.output_tokens - earlier.output_tokens,
+        )
+
+
+def expected(requests: int, *, stream: bool) -> Books:
+    """What the books must say of `requests`; the upstream's streams report no tokens."""
+    counted = 0 if stream else requests
+    return Books(answered=requests, input_tokens=counted * INPUT_TOKENS, output_tokens=counted * OUTPUT_TOKENS)
+
+
+def read(port: int) -> Books:
+    """The proxy's /metrics as they are now."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+        text = reply.read().decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def total(name: str, **labels: str) -> int:
+        return int(sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items()))
+
+    return Books(
+        answered=total("http_requests_total", method="POST", path=PATH, status="200"),
+        input_tokens=total("llmproxy_tokens_total", type="input"),
+        output_tokens=total("llmproxy_tokens_total", type="output"),
+    )
+
+
+def settled(port: int, is_settled: Callable[[Books], bool]) -> Books:
+    """The books once `is_settled` accepts them, or as they are after two seconds: exchanges are recorded last."""
+    until_s = time.monotonic() + 2
+    while not is_settled(books := read(port)) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    return books
+
+
+def mistakes(port: int, case: Case) -> list[str]:
+    """Make a known number of requests like those of `case`, and hold books and ids against them."""
+    time.sleep(0.5)  # for what an earlier client left behind
+    before = read(port)
+    body = chat_body(case.body_bytes, stream=case.stream).encode()
+
+    def ask(count: int) -> list[str | None]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        ids = []
+        for _ in range(count):
+            connection.request("POST", PATH, body, _HEADERS)
+            reply = connection.getresponse()
+            reply.read()
+            ids.append(reply.getheader("x-request-id") if reply.status == 200 else f"status {reply.status}")
+        connection.close()
+        return ids
+
+    shares = [EXACT_REQUESTS // case.connections] * case.connections
+    with ThreadPoolExecutor(case.connections) as pool:
+        ids = [each for share in pool.map(ask, shares) for each in share]
+    due = expected(len(ids), stream=case.stream)
+    seen = settled(port, lambda books: books.since(before) == due).since(before)
+    found = [] if seen == due else [f"/metrics says {seen} where {due} is true"]
+    if None in ids or len(set(ids)) != len(ids):
+        found.append(f"{len(ids)} answers bear {len(set(ids) - {None})} different ids")
+    return found
+
+
+async def with_open_streams(port: int, count: int, look: Callable[[], float]) -> float:
+    """What `look` sees while `count` streams are open, each after its first token."""
+    body = chat_body(1000, stream=True, user=HELD_USER).encode()
+    head = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
+    request = f"POST {PATH} HTTP/1.1\r\nHost: bench\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    writers: list[asyncio.StreamWriter] = []
+
+    async def open_one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.append(writer)
+        writer.write(request)
+        await reader.readuntil(b"token1")
+
+    try:
+        for _ in range(0, count, 50):  # what a listening socket takes at once
+            async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+                for _ in range(50):
+                    group.create_task(open_one())
+        return look()
+    finally:
+        for writer in writers:
+            writer.close()

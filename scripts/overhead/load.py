@@ -1,0 +1,107 @@
+"""Driving a server with wrk, and what its processes use meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_WRK_SCRIPT = """
+wrk.method = "POST"
+local file = io.open(os.getenv("BODY")); wrk.body = file:read("*a"); file:close()
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Authorization"] = "Bearer sk-client"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One kind of traffic. `limit` is how many times nginx's CPU time per request it may cost."""
+
+    name: str
+    body_bytes: int
+    stream: bool
+    connections: int
+    limit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one run of wrk showed. `requests` counts whole answers, those of the warm-up too."""
+
+    cpu_us: float
+    requests: int
+    per_second: float
+    p50: str
+    p99: str
+    failures: tuple[str, ...]
+
+
+def chat_body(size_bytes: int, *, stream: bool, user: str = "bench") -> str:
+    """A conversation of about `size_bytes`; `stream` stands last, where the upstream looks for it."""
+    messages = [{"role": "system", "content": "You are a helpful assistant. " * 6}]
+    while len(json.dumps(messages)) < size_bytes - 150:
+        messages.append({"role": "user", "content": "What is the capital of France, and why? " * 3})
+        messages.append({"role": "assistant", "content": "Paris is the capital of France. " * 5})
+    messages.append({"role": "user", "content": "Go on."})
+    return json.dumps({"model": "gpt-4o", "messages": messages, "temperature": 0.7, "user": user, "stream": stream})
+
+
+def drive(url: str, pid: int, case: Case, seconds: float, folder: Path) -> Run:
+    """Warm `url` up for a second, then drive it for `seconds` and see what the process `pid` spends on it."""
+    warm_up = _wrk(url, case, 1, folder)
+    before_s = cpu_seconds(pid)
+    printed = _wrk(url, case, seconds, folder)
+    spent_s = cpu_seconds(pid) - before_s
+    requests = int(_find(r"(\d+) requests in", printed))
+    return Run(
+        cpu_us=spent_s / max(requests, 1) * 1e6,
+        requests=requests + int(_find(r"(\d+) requests in", warm_up)),
+        per_second=float(_find(r"Requests/sec:\s+([\d.]+)", printed)),
+        p50=_find(r"50%\s+(\S+)", printed),
+        p99=_find(r"99%\s+(\S+)", printed),
+        failures=tuple(re.findall(r"(?:Non-2xx|Socket errors)[^\n]*", warm_up + printed)),
+    )
+
+
+def _wrk(url: str, case: Case, seconds: float, folder: Path) -> str:
+    script, body = folder / "post.lua", folder / "body.json"
+    script.write_text(_WRK_SCRIPT)
+    body.write_text(chat_body(case.body_bytes, stream=case.stream))
+    command = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds:.0f}s", "--latency", "-s", str(script), url]
+    return subprocess.run(
+        command, env={**os.environ, "BODY": str(body)}, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def _find(pattern: str, printed: str) -> str:
+    found = re.search(pattern, printed)
+    if not found:
+        raise SystemExit(f"wrk printed no {pattern!r}:\n{printed}")
+    return found[1]
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and all its children so far."""
+    ticks = 0
+    for each in _tree(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process and all its children."""
+    pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in _tree(pid))
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _tree(pid: int) -> Iterator[int]:
+    yield pid
+    for task in os.listdir(f"/proc/{pid}/task"):
+        for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
+            yield from _tree(int(child))

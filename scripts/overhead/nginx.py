@@ -1,0 +1,99 @@
+"""The two nginx of a measurement: an upstream that answers like a provider, and the yardstick that relays to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+UPSTREAM_PORT, YARDSTICK_PORT = 9001, 9100
+MODULES = Path("/usr/lib/nginx/modules")
+INPUT_TOKENS, OUTPUT_TOKENS = 120, 42  # what the upstream reports for each plain chat
+HELD_USER = "hold"  # a stream for this user says one token and stays open
+
+_COMMON = """
+worker_processes 1; pid %(name)s.pid; error_log %(name)s.log warn;
+events { worker_connections 8192; }
+http {
+  access_log off; keepalive_requests 100000000; client_max_body_size 64m; client_body_buffer_size 1m;
+"""
+
+_UPSTREAM = (
+    "load_module modules/ndk_http_module.so;\nload_module modules/ngx_http_lua_module.so;\n"
+    + _COMMON
+    + r"""
+  server {
+    listen 127.0.0.1:%(port)d; tcp_nodelay on;
+    location = /v1/chat/completions { default_type application/json; content_by_lua_block {
+      ngx.req.read_body()
+      local function chunk(delta, reason)
+        return 'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o",'
+          .. '"choices":[{"index":0,"delta":' .. delta .. ',"finish_reason":' .. reason .. '}]}\n\n'
+      end
+      local tail = string.sub(ngx.req.get_body_data() or "", -80)
+      if string.find(tail, '"stream": *true') then
+        ngx.header["Content-Type"] = "text/event-stream"
+        for i = 1, 40 do
+          ngx.print(chunk('{"content":" token' .. i .. '"}', 'null'))
+          ngx.flush(true)
+          if string.find(tail, '"user": *"%(held)s"') then ngx.sleep(600) end
+        end
+        ngx.print(chunk('{}', '"stop"') .. 'data: [DONE]\n\n')
+      else
+        ngx.print('{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"gpt-4o","choices":['
+          .. '{"index":0,"message":{"role":"assistant","content":"'
+          .. string.rep("The quick brown fox jumps over it. ", 16) .. '","refusal":null},"logprobs":null,'
+          .. '"finish_reason":"stop"}],"usage":{"prompt_tokens":%(input)d,"completion_tokens":%(output)d,'
+          .. '"total_tokens":%(total)d,"prompt_tokens_details":{"cached_tokens":0},'
+          .. '"completion_tokens_details":{"reasoning_tokens":0}}}')
+      end
+    } }
+  }
+}
+"""
+)
+
+_YARDSTICK = (
+    _COMMON
+    + """
+  upstream provider { server 127.0.0.1:%(upstream)d; keepalive 256; keepalive_requests 100000000; }
+  server {
+    listen 127.0.0.1:%(port)d; tcp_nodelay on;
+    location / { proxy_pass http://provider; proxy_http_version 1.1; proxy_set_header Connection "";
+                 proxy_set_header Authorization "Bearer sk-upstream"; proxy_buffering off; }
+  }
+}
+"""
+)
+
+
+@contextmanager
+def running(folder: Path, proxy_core: int, load_core: int) -> Iterator[int]:
+    """Both servers, with their files in `folder`; yields the process id of the yardstick, which has `proxy_core`."""
+    (folder / "modules").symlink_to(MODULES)
+    tokens = {"input": INPUT_TOKENS, "output": OUTPUT_TOKENS, "total": INPUT_TOKENS + OUTPUT_TOKENS}
+    upstream = _UPSTREAM % {"name": "upstream", "port": UPSTREAM_PORT, "held": HELD_USER, **tokens}
+    yardstick = _YARDSTICK % {"name": "yardstick", "port": YARDSTICK_PORT, "upstream": UPSTREAM_PORT}
+    pids: list[int] = []
+    try:
+        pids.append(_start(folder, "upstream", upstream, load_core))
+        pids.append(_start(folder, "yardstick", yardstick, proxy_core))
+        yield pids[1]
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+
+
+def _start(folder: Path, name: str, config: str, core: int) -> int:
+    """Start one nginx in the background and return its process id."""
+    path = folder / f"{name}.conf"
+    path.write_text(config)
+    subprocess.run(["taskset", "-c", str(core), "nginx", "-p", str(folder), "-c", str(path)], check=True)
+    pid_file = folder / f"{name}.pid"
+    while not (pid_file.exists() and pid_file.read_text().strip()):
+        time.sleep(0.01)
+    return int(pid_file.read_text())

@@ -100,7 +100,7 @@ def _redact_field(name: object, value: object, siblings: Mapping[object, object]
 
 
 def _hide(value: object) -> object:
-    """MASK in place of strings and numbers. In a list of entries (`keys: [{name: ci, key: ...}]`) names decide again."""
+    """MASK in place of strings and numbers. In a list of blocks (`keys: [{name: ci, key: x}]`) names decide again."""
     if isinstance(value, Mapping):
         return {name: _hide(field) for name, field in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

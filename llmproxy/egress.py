@@ -1,7 +1,8 @@
 """How connections leave this machine: the outgoing proxy for an origin, and whom to trust.
 
-Both follow the environment as other command line tools do: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY (also in lower
-case), SSL_CERT_FILE and SSL_CERT_DIR, on Windows and macOS the system's settings and trust store. Used by `upstream.py`.
+Both follow the environment as other command line tools do: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY (also in
+lower case), SSL_CERT_FILE and SSL_CERT_DIR, on Windows and macOS the system's settings and trust store. Used by
+`upstream.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The one family of errors that the proxy itself answers with.
 
-A `ProxyError` knows its HTTP status, a stable machine-readable code and whether another target may be tried. How it looks
-to a client is the dialect's business (`dialects/base.py`); this module knows neither HTTP framing nor vendors.
+A `ProxyError` knows its HTTP status, a stable machine-readable code and whether another target may be tried. How it
+looks to a client is the dialect's business (`dialects/base.py`); this module knows neither HTTP framing nor vendors.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 class ProxyError(Exception):
     """Something the proxy answers by itself.
 
-    `status` is the HTTP status, `code` a stable snake_case word, `retryable` says whether another target (or the client,
-    later) may succeed, `headers` are added to the answer. `param` names the request member that is at fault, if one is.
+    `status` is the HTTP status, `code` a stable snake_case word, `retryable` says whether another target (or the
+    client, later) may succeed, `headers` are added to the answer. `param` names the request member that is at fault,
+    if one is.
     """
 
     def __init__(
@@ -45,8 +46,8 @@ class BadRequest(ProxyError):
 class UpstreamError(ProxyError):
     """The provider could not be reached, or broke off: 502, or 504 when it took too long.
 
-    `replayable` says that nothing of an answer had arrived on a connection that was taken from the pool, so that the same
-    request may be sent once more to the same place.
+    `replayable` says that nothing of an answer had arrived on a connection that was taken from the pool, so that the
+    same request may be sent once more to the same place.
     """
 
     def __init__(

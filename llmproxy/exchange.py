@@ -27,9 +27,9 @@ Headers = CIMultiDict[str]
 class Body:
     """A request body that is held in memory.
 
-    `raw` is what goes upstream: the client's bytes, until a top-level member is replaced or removed. `encoding` is the
-    content-encoding of `raw` ("" for identity). Reading works on a decoded copy of at most `limit_bytes`; changing a member of
-    a compressed body sends the decoded bytes, so `encoding` becomes "".
+    `raw` is what goes upstream: the client's bytes, until a top-level member is replaced or removed. `encoding` is
+    the content-encoding of `raw` ("" for identity). Reading works on a decoded copy of at most `limit_bytes`;
+    changing a member of a compressed body sends the decoded bytes, so `encoding` becomes "".
     """
 
     __slots__ = ("_decoded", "_limit_bytes", "_members", "encoding", "raw")
@@ -108,8 +108,9 @@ class StreamedBody:
 
 @dataclass(slots=True, kw_only=True)
 class UpstreamRequest:
-    """What one call to a provider sends. `target` is path and query, byte for byte; `headers` are end-to-end headers only
-    (no Host, no framing), credentials in place."""
+    """What one call to a provider sends. `target` is path and query, byte for byte; `headers` are end-to-end headers
+    only (no Host, no framing), credentials in place.
+    """
 
     origin: Origin
     method: str
@@ -122,10 +123,10 @@ class UpstreamRequest:
 class Answer:
     """What goes back to the client.
 
-    `body` holds what is already here; `stream` the rest, None when `body` is everything. `headers` are end-to-end headers
-    without framing; on_response hooks may change them. `length` is the declared size of the whole body, None when unknown.
-    `error` is set when the answer is ours because something failed. `bodiless` marks answers that carry no body whatever
-    their headers say (HEAD, 204, 304); `length` is then what they declare.
+    `body` holds what is already here; `stream` the rest, None when `body` is everything. `headers` are end-to-end
+    headers without framing; on_response hooks may change them. `length` is the declared size of the whole body, None
+    when unknown. `error` is set when the answer is ours because something failed. `bodiless` marks answers that carry
+    no body whatever their headers say (HEAD, 204, 304); `length` is then what they declare.
     """
 
     status: int
@@ -172,7 +173,10 @@ class Held:
 
 @dataclass(slots=True, kw_only=True)
 class Client:
-    """Who asks. `tenant` separates what must never be shared between clients; `name` is the client key's, when there is one."""
+    """Who asks.
+
+    `tenant` separates what must never be shared between clients; `name` is the client key's, when there is one.
+    """
 
     address: str
     agent: str = ""
@@ -197,14 +201,14 @@ class Attempt:
 class Exchange:
     """One client request and all we learn about it, until the last byte of the answer.
 
-    `path` is below the provider's prefix where there is one, `full_path` as the client sent it; `query` is without the
-    question mark; all byte for byte (surrogateescape). `headers` are the client's, hooks may change them. `model` is what the
-    client asked for; setting it to another name routes again. `started_s` is `time.monotonic()`, `began_s` the wall clock;
-    `first_byte_s`, `first_token_s` and `ended_s` are monotonic as well. `status` is what the client got, None when it left
-    before. `request_id` is what the client sees as `x-request-id`: its own when it sent a short printable one, else `id`.
-    `outcome` is `complete`, `cancelled` (the client left), `broken` (the answer broke off) or `error` (ours).
-    `muted` names the middlewares whose watching hooks failed; `notes` is where middlewares leave things, each under its own
-    name.
+    `path` is below the provider's prefix where there is one, `full_path` as the client sent it; `query` is without
+    the question mark; all byte for byte (surrogateescape). `headers` are the client's, hooks may change them. `model`
+    is what the client asked for; setting it to another name routes again. `started_s` is `time.monotonic()`,
+    `began_s` the wall clock; `first_byte_s`, `first_token_s` and `ended_s` are monotonic as well. `status` is what
+    the client got, None when it left before. `request_id` is what the client sees as `x-request-id`: its own when it
+    sent a short printable one, else `id`. `outcome` is `complete`, `cancelled` (the client left), `broken` (the
+    answer broke off) or `error` (ours). `muted` names the middlewares whose watching hooks failed; `notes` is where
+    middlewares leave things, each under its own name.
     """
 
     id: str

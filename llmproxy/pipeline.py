@@ -1,13 +1,13 @@
-"""The steps of a request, in order: hooks, route, targets, commit. Everything between the bytes of the edge and the pool.
+"""The steps of a request, in order: hooks, route, targets, commit. Everything between the bytes of the edge and the
+pool.
 
-`answer` gives back an Answer whose beginning is certain: nothing of it has been sent, so that until then another target may
-take over, and never after. It knows no HTTP framing and no vendor.
+`answer` gives back an Answer whose beginning is certain: nothing of it has been sent, so that until then another
+target may take over, and never after. It knows no HTTP framing and no vendor.
 """
 
 from __future__ import annotations
 
 import time
-
 
 import msgspec
 

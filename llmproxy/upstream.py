@@ -1,8 +1,10 @@
-"""The connection pool: sends one request to one origin and gives back an Answer, its head read and its body still to come.
+"""The connection pool: sends one request to one origin and gives back an Answer, its head read and its body still to
+come.
 
-It writes request heads as bytes and uses aiohttp's pool at the level of its connector, which costs a third of a ClientSession
-(DESIGN.md section 13). This is one of two files that touch aiohttp's less public side: `TCPConnector.connect`, the
-`ResponseHandler` behind a connection and its response parser. It knows no dialects and no routes.
+It writes request heads as bytes and uses aiohttp's pool at the level of its connector, which costs a third of a
+ClientSession (DESIGN.md section 13). This is one of two files that touch aiohttp's less public side:
+`TCPConnector.connect`, the `ResponseHandler` behind a connection and its response parser. It knows no dialects and no
+routes.
 """
 
 from __future__ import annotations
@@ -78,7 +80,9 @@ class Reply:
                     data = await self._payload.readany()
         except TimeoutError as error:
             self._connection.close()
-            raise BrokenStream("The provider went silent in the middle of its answer", status=504, code="timeout") from error
+            raise BrokenStream(
+                "The provider went silent in the middle of its answer", status=504, code="timeout"
+            ) from error
         except (ClientError, HttpProcessingError, OSError) as error:
             self._connection.close()
             raise BrokenStream("The provider broke off in the middle of its answer") from error
@@ -118,8 +122,9 @@ class Upstream:
     async def open(self, request: UpstreamRequest) -> Answer:
         """Send `request` and read the head of its answer.
 
-        A connection that the peer had closed while it was idle in the pool is replaced once, when nothing was answered on
-        it. Raises UpstreamError: 502 when the provider cannot be reached or breaks off, 504 when it takes too long.
+        A connection that the peer had closed while it was idle in the pool is replaced once, when nothing was
+        answered on it. Raises UpstreamError: 502 when the provider cannot be reached or breaks off, 504 when it takes
+        too long.
         """
         total_s = request.origin.timeouts.total_s
         if total_s is None:
@@ -129,7 +134,9 @@ class Upstream:
             async with asyncio.timeout_at(deadline_s):
                 return await self._open(request, deadline_s)
         except TimeoutError as error:
-            raise UpstreamError(f"{_place(request)} took longer than {total_s:g} s", status=504, code="timeout") from error
+            raise UpstreamError(
+                f"{_place(request)} took longer than {total_s:g} s", status=504, code="timeout"
+            ) from error
 
     async def _open(self, request: UpstreamRequest, deadline_s: float | None) -> Answer:
         try:
@@ -149,13 +156,12 @@ class Upstream:
             raise
 
     async def _dial(self, origin: Origin) -> ClientRequest:
-        """The one ClientRequest that serves every `connect()` to `origin`: who, with which trust, through which proxy."""
+        """The one ClientRequest that serves every `connect()` to `origin`: who, with which trust, through which
+        proxy.
+        """
         try:
             proxy = outgoing_proxy(origin)
-            context: ssl.SSLContext | bool = True
-            if origin.scheme == "https":
-                context = self._contexts.get(origin.ca_file) or await asyncio.to_thread(trust, origin.ca_file)
-                self._contexts[origin.ca_file] = context
+            context = await self._context(origin.ca_file) if origin.scheme == "https" else True
         except (ValueError, OSError) as error:
             raise UpstreamError(f"{origin.host} cannot be reached: {error}") from error
         auth = None
@@ -168,6 +174,12 @@ class Upstream:
         dial = ClientRequest("GET", url, loop=self._loop, ssl=context, proxy=proxy, proxy_auth=auth)
         self._dials[origin] = dial
         return dial
+
+    async def _context(self, ca_file: str | None) -> ssl.SSLContext:
+        context = self._contexts.get(ca_file)
+        if context is None:
+            context = self._contexts[ca_file] = await asyncio.to_thread(trust, ca_file)
+        return context
 
     async def _connect(self, request: UpstreamRequest, dial: ClientRequest, pool: TCPConnector) -> Connection:
         timeout = ClientTimeout(connect=request.origin.timeouts.connect_s)
@@ -183,7 +195,9 @@ class Upstream:
             message = f"{_place(request)} could not be reached within {request.origin.timeouts.connect_s:g} s"
             raise UpstreamError(message, status=504, code="timeout") from error
         except ClientHttpProxyError as error:
-            raise UpstreamError(f"The outgoing proxy refused {_place(request)}: {error.status} {error.message}") from error
+            raise UpstreamError(
+                f"The outgoing proxy refused {_place(request)}: {error.status} {error.message}"
+            ) from error
         except (ClientConnectorError, ClientError, OSError, ValueError) as error:
             raise UpstreamError(f"{_place(request)} could not be reached: {_reason(error)}") from error
 
@@ -254,7 +268,10 @@ def _reason(error: BaseException) -> str:
 
 
 def _head(request: UpstreamRequest, dial: ClientRequest) -> bytes:
-    """Request line and headers as bytes. Raises ProxyError when a header that a hook set would break out of its line."""
+    """Request line and headers as bytes.
+
+    Raises ProxyError when a header that a hook set would break out of its line.
+    """
     target, authority = request.target, request.origin.authority
     proxied = dial.proxy is not None and request.origin.scheme == "http"
     if proxied:
@@ -290,7 +307,7 @@ async def _read_head(peer: Peer, pump: asyncio.Task[None] | None) -> tuple[RawRe
 
 async def _read_beside(peer: Peer, pump: asyncio.Task[None]) -> tuple[RawResponseMessage, StreamReader]:
     """Read the head while the request body is still being sent. The client's failure to send it is raised at once."""
-    reading = asyncio.ensure_future(peer.read())
+    reading = asyncio.get_running_loop().create_task(peer.read())
     try:
         await asyncio.wait((reading, pump), return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():

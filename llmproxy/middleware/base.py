@@ -1,8 +1,8 @@
 """The five hooks. A middleware is one class that overrides those it needs; the others cost nothing.
 
-Requests go down the list of middlewares, answers come back up it. Hooks that decide (`on_request`, `around`, `on_response`)
-fail the request when they raise; hooks that watch (`on_chunk`, `on_end`) are logged and muted for that exchange. See
-`hooks.py` for how they are called.
+Requests go down the list of middlewares, answers come back up it. Hooks that decide (`on_request`, `around`,
+`on_response`) fail the request when they raise; hooks that watch (`on_chunk`, `on_end`) are logged and muted for that
+exchange. See `hooks.py` for how they are called.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ Proceed = Callable[[], Awaitable[Answer]]
 class Middleware:
     """Base of every middleware, ours and yours.
 
-    `Config` is what `config:` of its entry in the file is read into (strict: an unknown key is an error). The constructor gets
-    it and has no side effects; `start` and `close` are awaited once each, `close` drains what the middleware owns.
+    `Config` is what `config:` of its entry in the file is read into (strict: an unknown key is an error). The
+    constructor gets it and has no side effects; `start` and `close` are awaited once each, `close` drains what the
+    middleware owns.
     """
 
     class Config(Strict):
@@ -35,7 +36,10 @@ class Middleware:
         """Called once, after the last exchange."""
 
     async def on_request(self, exchange: Exchange) -> Answer | None:
-        """Before a target is chosen. May change headers, model and top-level members, may answer, may raise ProxyError."""
+        """Before a target is chosen.
+
+        May change headers, model and top-level members, may answer, may raise ProxyError.
+        """
         return None
 
     async def around(self, exchange: Exchange, proceed: Proceed) -> Answer:

@@ -1,7 +1,7 @@
 """Calls the hooks of the configured middlewares, collected once into tuples of bound methods.
 
-Only overridden hooks are collected, so that what nobody overrides costs nothing. Requests go down the list, answers come
-back up. What the hooks may do is said in `base.py`.
+Only overridden hooks are collected, so that what nobody overrides costs nothing. Requests go down the list, answers
+come back up. What the hooks may do is said in `base.py`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ import time
 
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
-
 from multidict import CIMultiDict
 
 from llmproxy.errors import BadRequest
@@ -33,9 +32,7 @@ def exchange_of(message: RawRequestMessage, peer: object) -> Exchange:
         path=path,
         query=query,
         headers=headers,
-        client=Client(
-            address=str(peer[0]) if isinstance(peer, tuple) else "unix", agent=headers.get("User-Agent", "")
-        ),
+        client=Client(address=str(peer[0]) if isinstance(peer, tuple) else "unix", agent=headers.get("User-Agent", "")),
         started_s=time.monotonic(),
         began_s=time.time(),
     )

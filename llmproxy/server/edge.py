@@ -1,9 +1,9 @@
 """The client's sockets: aiohttp's low-level server, and what it leaves to us.
 
-One `Connection` per socket runs one coroutine for all its requests, one after the other. This is one of two files that touch
-aiohttp's less public side (`RequestHandler`), because the low-level server leaves to its user: a proper answer to malformed
-requests, time limits for heads and idle connections, lingering, and the end of exchanges at shutdown. What happens within
-an exchange is `serving.py`. Begin reading at `Connection.start`.
+One `Connection` per socket runs one coroutine for all its requests, one after the other. This is one of two files
+that touch aiohttp's less public side (`RequestHandler`), because the low-level server leaves to its user: a proper
+answer to malformed requests, time limits for heads and idle connections, lingering, and the end of exchanges at
+shutdown. What happens within an exchange is `serving.py`. Begin reading at `Connection.start`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Edge(Server):
         return Connection(self)
 
     async def stop(self, timeout_s: float) -> None:
-        """Close idle connections, let exchanges finish for up to `timeout_s` seconds, end what is left with an error."""
+        """Close idle connections, let exchanges finish for up to `timeout_s` seconds, end what is left with an
+        error.
+        """
         self.shared.stopping = True
         connections = [each for each in self.connections if isinstance(each, Connection)]
         for connection in connections:
@@ -147,14 +149,7 @@ class Connection(RequestHandler):
         more = True
         try:
             while more and not self._force_close:
-                if not self._messages:
-                    await self._next_head()
-                message, payload = self._messages.popleft()
-                if self._parser is not None:
-                    self._parser.message_consumed()
-                if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-                    self._resume_reading_if_drained()
-                self._head_begun = False
+                message, payload = await self._next_message()
                 if isinstance(message, _ErrInfo):
                     self._refuse(unreadable(message.exc))
                     break
@@ -167,12 +162,21 @@ class Connection(RequestHandler):
             if self.transport is not None:
                 self.transport.close()
 
-    async def _next_head(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    async def _next_message(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
+        """The next head, waited for or already here; its slot in the parser becomes free."""
+        if not self._messages:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        message = self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        self._head_begun = False
+        return message
 
     async def _serve(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         transport = self.transport
@@ -209,7 +213,9 @@ class Connection(RequestHandler):
 
 
 async def _linger(payload: StreamReader) -> None:
-    """Read what the client still sends for a short while, so that it gets to read the answer before the connection ends."""
+    """Read what the client still sends for a short while, so that it gets to read the answer before the connection
+    ends.
+    """
     try:
         async with asyncio.timeout(LINGER_S):
             while await payload.readany():

@@ -19,7 +19,10 @@ from llmproxy.exchange import Body, Exchange, Held, StreamedBody
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What clients may send, from `server:` of the configuration. Sizes in bytes, None for no limit; times in seconds."""
+    """What clients may send, from `server:` of the configuration.
+
+    Sizes in bytes, None for no limit; times in seconds.
+    """
 
     max_body_size: int | None
     max_upload_size: int | None
@@ -29,7 +32,10 @@ class Limits:
 
 
 class RequestStream:
-    """A ByteStream over a request body as the client sends it. Raises BadRequest when it is broken, too slow or too large."""
+    """A ByteStream over a request body as the client sends it.
+
+    Raises BadRequest when it is broken, too slow or too large.
+    """
 
     __slots__ = ("_go_ahead", "_left_bytes", "_payload", "_timeout_s")
 
@@ -76,7 +82,8 @@ async def read_body(
 ) -> None:
     """Give `exchange` its body, and for calls that name a model the model and the stream flag.
 
-    Bodies are held where the endpoint's body is read, else passed through. Raises BadRequest (400, 408, 413), Overloaded.
+    Bodies are held where the endpoint's body is read, else passed through. Raises BadRequest (400, 408, 413),
+    Overloaded.
     """
     declared = exchange.headers.get("Content-Length")
     if payload is EMPTY_PAYLOAD:
@@ -92,7 +99,9 @@ async def read_body(
         return
     if length is not None and limits.max_body_size is not None and length > limits.max_body_size:
         raise too_large()
-    raw = await _hold(exchange, RequestStream(payload, limits.max_body_size, limits.body_timeout_s, go_ahead), held, length)
+    raw = await _hold(
+        exchange, RequestStream(payload, limits.max_body_size, limits.body_timeout_s, go_ahead), held, length
+    )
     encoding = exchange.headers.get("Content-Encoding", "").strip().lower()
     body = Body(raw, "" if encoding == "identity" else encoding, limits.max_body_size or held.limit_bytes)
     exchange.body = body

@@ -1,8 +1,8 @@
 """One exchange on one connection: find out what it is, get its answer, send it, and tell everybody that it is over.
 
-These are the steps of a request as the server sees them. `except Exception` stands here, once for everything that answers
-and once for everything that streams: whatever a hook or a provider does, the client gets an error of its dialect or an
-aborted connection, and the exchange is recorded exactly once. Begin reading at `Serving.run`.
+These are the steps of a request as the server sees them. `except Exception` stands here, once for everything that
+answers and once for everything that streams: whatever a hook or a provider does, the client gets an error of its
+dialect or an aborted connection, and the exchange is recorded exactly once. Begin reading at `Serving.run`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from aiohttp.streams import StreamReader
 
 from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError
 from llmproxy.exchange import Answer, ByteStream, Exchange, Held
-from llmproxy.observer import Observer, observe
 from llmproxy.pipeline import Pipeline
 from llmproxy.server.admin import Admin
+from llmproxy.server.observer import Observer, observe
 from llmproxy.server.reading import Limits, read_body
 from llmproxy.server.writing import Framing, error_answer, error_event, frame, last_frame, response_head
 from llmproxy.telemetry.metrics import Metrics
@@ -196,7 +196,9 @@ class Serving:
             hooks.chunk(self._exchange, data)
 
     def _break(self, error: Exception) -> None:
-        """The answer broke off after its beginning was sent: an error event where one fits, else an aborted connection."""
+        """The answer broke off after its beginning was sent: an error event where one fits, else an aborted
+        connection.
+        """
         exchange, answer = self._exchange, self._answer
         if not isinstance(error, ProxyError):
             log.error("the answer of exchange %s failed", exchange.id, exc_info=error)

@@ -1,7 +1,7 @@
 """What is learned from an answer while it passes: usage, finish reason, first token, completeness.
 
-The observer gets the bytes that the client was sent. It decodes compressed ones into a bounded copy, looks at streams with
-the dialect's `Watch` and reads plain replies once they are whole. It never changes or delays anything.
+The observer gets the bytes that the client was sent. It decodes compressed ones into a bounded copy, looks at streams
+with the dialect's `Watch` and reads plain replies once they are whole. It never changes or delays anything.
 """
 
 from __future__ import annotations

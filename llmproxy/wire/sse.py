@@ -1,0 +1,130 @@
+"""Server-sent events: cutting a byte stream into frames, wherever the network cut it.
+
+Follows the event stream format of the WHATWG HTML standard (9.2), with one leniency: what stands after the last blank
+line counts as an event too, since services forget that line. `Splitter` reads; the functions answer questions about raw
+bytes that are passed on unread.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from llmproxy.errors import BrokenStream
+
+MAX_EVENT_BYTES = 64 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_BLANK_LINE_ENDS = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r", b"\r\r\n")
+_DATA_FIELD = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\r\n])data[:\r\n]")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event: its type ("" when it has none) and its data lines, joined by newlines."""
+
+    event: str
+    data: bytes
+
+
+class Splitter:
+    """Cuts pushed bytes into frames. Comments, ids and retry times are left out, as are events without data."""
+
+    __slots__ = ("_buffer", "_cut_return", "_fresh", "_max_bytes")
+
+    def __init__(self, max_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._buffer = bytearray()
+        self._cut_return = False
+        self._fresh = True
+        self._max_bytes = max_bytes
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that `data` completes. Raises BrokenStream when one grows beyond `max_bytes`."""
+        if self._cut_return or b"\r" in data:
+            data = self._without_returns(data)
+        buffer = self._buffer
+        seam = max(len(buffer) - 1, 0)
+        buffer += data
+        if self._fresh and not self._skip_mark():
+            return []
+        if buffer.find(b"\n\n", seam) < 0:
+            if len(buffer) > self._max_bytes:
+                raise BrokenStream(f"The provider sent an event of more than {self._max_bytes} bytes")
+            return []
+        blocks = bytes(buffer).split(b"\n\n")
+        self._buffer = bytearray(blocks.pop())
+        return [frame for block in blocks if (frame := _read(block)) is not None]
+
+    def flush(self) -> list[Frame]:
+        """The stream ended: the frame that no blank line closed, if there is one."""
+        frame = _read(bytes(self._buffer))
+        self._buffer.clear()
+        return [] if frame is None else [frame]
+
+    def _without_returns(self, data: bytes) -> bytes:
+        """Every line end as a newline. A return at the end counts at once; a newline that follows it does not."""
+        if self._cut_return and data.startswith(b"\n"):
+            data = data[1:]
+            self._cut_return = False
+        if data:
+            self._cut_return = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _skip_mark(self) -> bool:
+        """Drop a byte-order mark; False while it cannot be told whether there is one."""
+        buffer = self._buffer
+        if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
+            return False
+        if buffer.startswith(_BOM):
+            del buffer[: len(_BOM)]
+        self._fresh = False
+        return True
+
+
+def frame_end(data: bytes | bytearray, start: int = 0) -> int:
+    """The offset after the first blank line at or after `start`; -1 when there is none."""
+    end = data.find(b"\n\n", start)
+    if data.find(b"\r", start, end if end >= 0 else len(data)) < 0:
+        return end + 2 if end >= 0 else -1
+    found = _BLANK_LINE.search(data, start)
+    return found.end() if found else -1
+
+
+def event_end(data: bytes | bytearray, start: int = 0) -> int:
+    """The offset after the first frame at or after `start` that carries data; -1 when none is complete.
+
+    Comments that keep a connection alive, ids and retry times are frames, but no events.
+    """
+    while (end := frame_end(data, start)) >= 0:
+        if _DATA_FIELD.search(data[start:end]):
+            return end
+        start = end
+    return -1
+
+
+def last_frame_end(data: bytes | bytearray) -> int:
+    """The offset after the last blank line in `data`; 0 when there is none."""
+    if b"\r" not in data:
+        return data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
+    return max(found + len(end) if (found := data.rfind(end)) >= 0 else 0 for end in _BLANK_LINE_ENDS)
+
+
+def ends_frame(tail: bytes) -> bool:
+    """Whether a stream whose last bytes are `tail` (three suffice) stands between two frames."""
+    return tail.endswith(_BLANK_LINE_ENDS)
+
+
+def _read(block: bytes) -> Frame | None:
+    """The frame of `block`, whose lines end in newlines; None for one without data."""
+    if block.startswith(b"data: ") and b"\n" not in block:
+        return Frame("", block[6:])
+    event = b""
+    lines: list[bytes] = []
+    for line in block.split(b"\n"):
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            lines.append(value.removeprefix(b" "))
+        elif name == b"event":
+            event = value.removeprefix(b" ")
+    return Frame(event.decode("utf-8", "replace"), b"\n".join(lines)) if lines else None

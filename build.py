@@ -1,0 +1,148 @@
+"""Make the executable: `python build.py` leaves one file, dist/llmproxy (dist/llmproxy.exe on Windows), and runs it.
+
+PyInstaller follows imports, and llmproxy names its components as strings: every module of the package is collected. So
+is the standard library, since a middleware or provider of the user's own may import any of it. Needs the extra `dev`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PyInstaller.__main__ import run as run_pyinstaller
+from PyInstaller.utils.hooks import collect_submodules
+
+from llmproxy import __version__
+
+ROOT = Path(__file__).parent
+ENTRY = "import sys\n\nfrom llmproxy.cli import main\n\nsys.exit(main())\n"
+# Desktop and interpreter tools, and what the libraries offer to compilers and test runners.
+LEFT_OUT = frozenset(
+    {"_tkinter", "antigravity", "distutils", "ensurepip", "hypothesis", "idlelib", "lib2to3", "mypy", "pip", "pytest"}
+    | {"setuptools", "test", "this", "tkinter", "turtle", "turtledemo"}
+)
+# All that a child gets to know of this machine: no key, so that the stub answers.
+KEPT_VARIABLES = ("HOME", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "USERPROFILE")
+PATIENCE_S = 60
+
+
+def main() -> int:
+    """Build, try, and say what came of it. What fails ends the program with the reason."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--into", type=Path, default=ROOT / "dist", help="the folder for the executable (dist)")
+    folder: Path = parser.parse_args().into.resolve()
+    began_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="llmproxy-build-") as work:
+        program = build(folder, Path(work))
+    built_s = time.monotonic() - began_s
+    print(f"{program}: {program.stat().st_size / 1e6:.1f} MB, built in {built_s:.0f} s", flush=True)
+    with tempfile.TemporaryDirectory(prefix="llmproxy-try-") as empty:
+        try_out(program, Path(empty))
+    return 0
+
+
+def build(folder: Path, work: Path) -> Path:
+    """Make the executable in `folder`, with what PyInstaller needs on the way in `work`."""
+    entry = work / "entry.py"
+    entry.write_text(ENTRY)
+    arguments = ["--onefile", "--console", "--name", "llmproxy", "--noconfirm", "--log-level", "WARN"]
+    arguments += ["--distpath", str(folder), "--workpath", str(work), "--specpath", str(work), "--paths", str(ROOT)]
+    arguments += ["--collect-submodules", "llmproxy", "--collect-data", "llmproxy"]
+    for name in _standard_library():
+        arguments += ["--hidden-import", name]
+    for name in sorted(LEFT_OUT):
+        arguments += ["--exclude-module", name]
+    run_pyinstaller([*arguments, str(entry)])
+    return folder / ("llmproxy.exe" if sys.platform == "win32" else "llmproxy")
+
+
+def _standard_library() -> list[str]:
+    return [module for name in sorted(sys.stdlib_module_names - LEFT_OUT) for module in collect_submodules(name)]
+
+
+def try_out(program: Path, folder: Path) -> None:
+    """Run what was built, in an empty `folder`: version, a config, one streamed exchange with the stub, a stop."""
+    environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+
+    def run(*arguments: str) -> str:
+        began_s = time.monotonic()
+        done = subprocess.run(
+            [program, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S
+        )
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        print(f"{' '.join(arguments)}: {time.monotonic() - began_s:.2f} s", flush=True)
+        return done.stdout
+
+    if __version__ not in (said := run("--version")):
+        sys.exit(f"--version says {said!r}, not {__version__}")
+    run("generate-config", "full.yaml", "--preset", "full")
+    run("validate-config", "full.yaml", "--no-env")
+    port = _free_port()
+    command = [str(program), "serve", "--port", str(port)]
+    began_s = time.monotonic()
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as server:
+        try:
+            _wait_for(port, server)
+            print(f"serve: listens after {time.monotonic() - began_s:.2f} s", flush=True)
+            _exchange(port)
+            _stop(server)
+        finally:
+            server.kill()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if server.poll() is not None or time.monotonic() > until_s:
+                sys.exit(f"serve does not listen (it ended with {server.poll()})")
+            time.sleep(0.05)
+
+
+def _exchange(port: int) -> None:
+    """One streamed exchange: whole, and answered by the stub."""
+    body = {"model": "any", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    if answer.status != 200 or "stub " not in text or not text.endswith("data: [DONE]\n\n"):
+        sys.exit(f"a streamed exchange was answered with {answer.status}:\n{text}")
+    print("serve: a streamed exchange with the stub is whole", flush=True)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """Ask for a graceful stop, which Windows has no signal for."""
+    if sys.platform == "win32":
+        server.terminate()
+        server.wait(PATIENCE_S)
+        return
+    began_s = time.monotonic()
+    server.send_signal(signal.SIGTERM)
+    if code := server.wait(PATIENCE_S):
+        sys.exit(f"after SIGTERM it ended with {code}")
+    print(f"serve: ended {time.monotonic() - began_s:.2f} s after SIGTERM", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -32,7 +32,7 @@ class Body:
     changing a member of a compressed body sends the decoded bytes, so `encoding` becomes "".
     """
 
-    __slots__ = ("_decoded", "_limit_bytes", "_members", "encoding", "raw")
+    __slots__ = ("_decoded", "_limit_bytes", "_members", "_model", "encoding", "raw")
 
     def __init__(self, raw: bytes, encoding: str = "", limit_bytes: int = 64 * 1024 * 1024) -> None:
         self.raw = raw
@@ -40,6 +40,7 @@ class Body:
         self._limit_bytes = limit_bytes
         self._decoded: bytes | None = None if encoding else raw
         self._members: Members | None = None
+        self._model: str | None = None
 
     @property
     def decoded(self) -> bytes:
@@ -54,6 +55,18 @@ class Body:
         if self._members is None:
             self._members = read_members(self.decoded)
         return self._members
+
+    @property
+    def model(self) -> str | None:
+        """The top-level member `model` when it is a string."""
+        if self._model is None:
+            self._model = self.text("model")
+        return self._model
+
+    def flag(self, name: str) -> bool:
+        """Whether the top-level member `name` is true."""
+        raw = self.members.get(name)
+        return raw is not None and bytes(raw) == b"true"
 
     def text(self, name: str) -> str | None:
         """The top-level member `name` when it is a string."""
@@ -85,7 +98,7 @@ class Body:
     def _change(self, raw: bytes) -> None:
         self.raw = self._decoded = raw
         self.encoding = ""
-        self._members = None
+        self._members = self._model = None
 
 
 class ByteStream(Protocol):

@@ -42,11 +42,13 @@ class Pipeline:
             if answer is not None:
                 return answer
             if isinstance(exchange.body, Body) and exchange.body.raw is not raw and exchange.model == asked:
-                exchange.model = exchange.body.text("model")
+                exchange.model = exchange.body.model
             if exchange.model != asked:
                 route = exchange.route = self._route(exchange, place)
         if self.hooks.around:
             return await self.hooks.call(exchange, lambda: self._try_targets(exchange, route))
+        if len(route.targets) == 1:
+            return await self._try(exchange, route.targets[0])
         return await self._try_targets(exchange, route)
 
     def _route(self, exchange: Exchange, place: Place) -> Route:
@@ -79,11 +81,8 @@ class Pipeline:
             answer = await self._call(exchange, target, attempt)
             attempt.status = answer.status
             exchange.first_byte_s = time.monotonic()
-            try:
-                await self._commit(exchange, answer)
-            except BaseException:
-                answer.close()
-                raise
+            if answer.stream is not None:
+                await self._commit(exchange, answer, answer.stream)
         except ProxyError as error:
             attempt.error = error.code
             raise
@@ -100,30 +99,30 @@ class Pipeline:
         attempt.url = f"{request.origin.scheme}://{request.origin.authority}{request.target.partition('?')[0]}"
         return await self._upstream.open(request)
 
-    async def _commit(self, exchange: Exchange, answer: Answer) -> None:
+    async def _commit(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
         """Hold the answer until it is certain: a plain body whole or 64 KB of it, a stream's first event."""
-        stream = answer.stream
-        if stream is None:
-            return
-        if answer.event_stream and not answer.headers.get("Content-Encoding"):
-            await self._hold_event(exchange, answer, stream)
-            return
-        plain_bytes = 1 if answer.event_stream else PLAIN_BYTES
-        answer.body = await stream.read()
-        self._held.take(exchange, len(answer.body))
-        if len(answer.body) == answer.length:
+        try:
+            if answer.event_stream:
+                await self._hold_event(exchange, answer, stream)
+            else:
+                await self._hold_plain(exchange, answer, stream)
+        except BaseException:
             stream.close()
-            answer.stream = None
-            return
-        while answer.stream is not None and len(answer.body) < plain_bytes:
+            raise
+
+    async def _hold_plain(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
+        while len(answer.body) < PLAIN_BYTES:
             data = await stream.read()
             if not data:
                 answer.stream = None
+                return
             self._held.take(exchange, len(data))
             answer.body += data
 
     async def _hold_event(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
-        while event_end(answer.body) < 0 and len(answer.body) < EVENT_BYTES:
+        """A compressed stream is certain with its first bytes: nobody looks into it before it is sent."""
+        enough = 1 if "Content-Encoding" in answer.headers else EVENT_BYTES
+        while len(answer.body) < enough and event_end(answer.body) < 0:
             data = await stream.read()
             if not data:
                 answer.stream = None
@@ -138,5 +137,5 @@ def _raw(exchange: Exchange) -> bytes | None:
 
 def _name_model(body: Body, name: str) -> None:
     """Put the model's name for this target into the body, when another one stands there."""
-    if body.text("model") != name and "model" in body.members:
+    if body.model != name and "model" in body.members:
         body.replace("model", msgspec.json.encode(name))

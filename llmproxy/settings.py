@@ -1,41 +1,45 @@
 """What configurations are made of: the strict base model and values in human forms.
 
-Sizes are powers of 1024 (`64MB`), durations carry a unit (`30s`, `1h`). Only configuration uses this; the hot path gets
-plain values.
+Sizes are powers of 1024 (`64MB`), durations carry a unit (`30s`, `1h`), paths stand relative to the file that names them.
+Only configuration uses this; the hot path gets plain values. A default is written as a user would write it, `"64MB"`: it is
+validated like any other value, and the generated files and the JSON Schema show it that way.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo, WithJsonSchema
 
 
 class Strict(BaseModel):
-    """A configuration block: unknown keys are errors, values are frozen."""
+    """A configuration block: unknown keys are errors, values are frozen, descriptions come from `Field(description=...)`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NO_LIMIT = ("none", "off", "never", "unlimited")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])i?b?|b)?", re.IGNORECASE)
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_size(value: object) -> int:
     """`64MB`, `1.5g`, `1048576` -> bytes (powers of 1024). Raises ValueError."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        number, unit = float(value), ""
-    else:
-        found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-        if not found:
-            raise ValueError(f"{value!r} is no size; write a number of bytes, or one with a unit such as 64KB, 1MB, 2GB")
-        number, unit = float(found[1]), found[2].lower()
-    size = int(number * 1024 ** " kmgt".index(unit or " "))
-    if size < 0:
-        raise ValueError(f"{value!r} is negative")
-    return size
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    found = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if not found:
+        raise ValueError(f"{value!r} is no size; write a number of bytes, or one with a unit such as 64KB, 1MB, 2GB")
+    if not found[2] and found[1].isdecimal():
+        return int(found[1])
+    return int(float(found[1]) * 1024 ** " kmgt".index((found[2] or " ").lower()))
+
+
+def parse_size_limit(value: object) -> int | None:
+    """A size, or `none` for no limit."""
+    return None if _unlimited(value) else parse_size(value)
 
 
 def parse_duration(value: object) -> float:
@@ -47,26 +51,52 @@ def parse_duration(value: object) -> float:
         if re.fullmatch(r"\d+(\.\d+)?", text):
             text += "s"
         parts = _DURATION_PART.findall(text)
-        if not parts or "".join(number + unit for number, unit in parts) != text:
+        if not parts or _DURATION_PART.sub("", text).strip():
             raise ValueError(f"{value!r} is no duration; write a number of seconds, or one with a unit: 250ms, 30s, 5m, 1h")
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"{value!r} is not a length of time")
+        raise ValueError(f"{value!r} is no length of time")
     return seconds
 
 
 def parse_limit(value: object) -> float | None:
     """A duration, or `none` for no limit."""
-    if value is None or (isinstance(value, str) and value.strip().lower() in ("none", "off", "never")):
-        return None
-    return parse_duration(value)
+    return None if _unlimited(value) else parse_duration(value)
+
+
+def _unlimited(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in _NO_LIMIT)
+
+
+def refuse_bool(value: object) -> object:
+    """Keeps pydantic from reading `true` as 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"must be a whole number, not {str(value).lower()}")
+    return value
+
+
+def find_file(value: str, info: ValidationInfo) -> str:
+    """The absolute path of a file that must exist; relative paths stand beside the config file (context `directory`)."""
+    directory = info.context["directory"] if info.context else Path()
+    path = Path(directory, Path(value).expanduser()).absolute()
+    if not path.is_file():
+        raise ValueError(f"{value!r} is a directory, not a file" if path.is_dir() else f"there is no file {str(path)!r}")
+    return str(path)
 
 
 def _schema(pattern: str, example: str) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": pattern}], "examples": [example]})
+    written = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^({pattern})$"}]
+    return WithJsonSchema({"anyOf": written, "examples": [example]})
 
 
-Size = Annotated[int, BeforeValidator(parse_size), _schema(r"^\d+(\.\d+)?\s*[kKmMgGtT]?i?[bB]?$", "64MB")]
-Duration = Annotated[float, BeforeValidator(parse_duration), _schema(r"^(\d+(\.\d+)?(ms|s|m|h|d)?)+$", "30s")]
-Limit = Annotated[float | None, BeforeValidator(parse_limit), _schema(r"^((\d+(\.\d+)?(ms|s|m|h|d)?)+|none|off|never)$", "30s")]
+_NONE = "|" + "|".join(_NO_LIMIT)
+_SIZE_FORM = r"\d+(\.\d+)?\s*([kKmMgGtT]?[iI]?[bB]?)"
+_DURATION_FORM = r"\s*(\d+(\.\d+)?\s*(ms|s|m|h|d)?\s*)+"
+
+Size = Annotated[int, BeforeValidator(parse_size), _schema(_SIZE_FORM, "64MB")]
+SizeLimit = Annotated[int | None, BeforeValidator(parse_size_limit), _schema(_SIZE_FORM + _NONE, "64MB")]
+Duration = Annotated[float, BeforeValidator(parse_duration), _schema(_DURATION_FORM, "30s")]
+Limit = Annotated[float | None, BeforeValidator(parse_limit), _schema(_DURATION_FORM + _NONE, "30s")]
+Whole = Annotated[int, BeforeValidator(refuse_bool)]
+ExistingFile = Annotated[str, AfterValidator(find_file)]
 Secret = SecretStr

@@ -1,8 +1,8 @@
 """Where a request can be sent: origins, providers, targets and routes.
 
 Values and one interface. An `Origin` is a network peer with its timeouts and trust, a `Provider` a place that speaks
-dialects, a `Target` one provider with a model name, a `Route` what clients call a model. Connections to origins belong to
-`upstream.py`, choosing among targets to `routing/`, the providers themselves to `providers/`.
+dialects, a `Target` one provider with a model name, a `Route` what clients call a model. Connections to origins
+belong to `upstream.py`, choosing among targets to `routing/`, the providers themselves to `providers/`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from dataclasses import dataclass, field
 from llmproxy.exchange import Answer, Exchange, UpstreamRequest
 
 
+def is_pattern(name: str) -> bool:
+    """Whether a model name in the configuration stands for several (fnmatch style: `*`, `?`, `[ab]`)."""
+    return any(sign in name for sign in "*?[")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """How long a provider may take, in seconds; None is without end.
 
-    `connect_s` covers name resolution, TCP and TLS; `first_byte_s` the time from the end of the request to the first byte of
-    the answer; `idle_s` the longest silence within an answer; `total_s` the whole call.
+    `connect_s` covers name resolution, TCP and TLS; `first_byte_s` the time from the end of the request to the first
+    byte of the answer; `idle_s` the longest silence within an answer; `total_s` the whole call.
     """
 
     connect_s: float | None = 10.0
@@ -31,8 +36,8 @@ class Timeouts:
 class Origin:
     """A peer that connections are kept to. Compared by identity: one per provider.
 
-    `ca_file` adds trusted certificates (PEM) for this peer. `proxy` is `auto` (the environment's HTTPS_PROXY, HTTP_PROXY and
-    NO_PROXY decide), None for none, or a URL.
+    `ca_file` adds trusted certificates (PEM) for this peer. `proxy` is `auto` (the environment's HTTPS_PROXY,
+    HTTP_PROXY and NO_PROXY decide), None for none, or a URL.
     """
 
     scheme: str
@@ -53,16 +58,19 @@ class Origin:
 class Provider(ABC):
     """A place that speaks one or more dialects. Built at start, immutable afterwards.
 
-    `speaks` holds the capabilities it serves (`dialects.base.Endpoint.capability`), `patterns` the model names it answers
-    without being named (fnmatch style, `*` for all), `models` the names it can list without asking anybody, and `priority`
-    its place among equals (low first).
+    `speaks` holds the capabilities it serves (`dialects.base.Endpoint.capability`), `patterns` the model names it
+    answers without being named (fnmatch style, `*` for all), `models` the names it can list without asking anybody,
+    and `priority` its place among equals (low first). `answers_all_alone` says that it answers every name when there
+    is no other provider.
     """
 
     name: str
     type: str
     speaks: frozenset[str]
     patterns: tuple[str, ...]
+    models: tuple[str, ...]
     priority: int
+    answers_all_alone: bool
 
     @abstractmethod
     def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
@@ -71,6 +79,12 @@ class Provider(ABC):
     async def answer(self, exchange: Exchange, target: Target) -> Answer:
         """The provider's own answer. Called only after `prepare` gave None; may raise ProxyError."""
         raise NotImplementedError(f"provider {self.name!r} prepares requests, it does not answer them")
+
+    def list_models(self, exchange: Exchange | None) -> UpstreamRequest | None:
+        """What asks for the models it has, in the client's name, or without anything of a client's when there is no
+        `exchange`; None when nobody can be asked, then `models` is all that it lists.
+        """
+        return None
 
     async def start(self) -> None:
         """Called once, before traffic."""
@@ -93,7 +107,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What clients call a model, and the targets behind it, first to last."""
+    """What clients call a model (a name, or a pattern for several), and the targets behind it, first to last."""
 
     name: str
     targets: tuple[Target, ...]

@@ -190,6 +190,32 @@ async def echo(call: Call) -> None:
     await call.give(Reply(headers=headers, pieces=[call.request.body]))
 
 
+def tunnel(port: int) -> Script:
+    """Script of an outgoing proxy: accept a CONNECT, then pass bytes to and from `port` on loopback, wherever the
+    client wanted to go."""
+
+    async def splice(call: Call) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def upwards() -> None:
+            while True:
+                writer.write(await call.connection.some())
+
+        await call.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(upwards())
+                while data := await reader.read(65536):
+                    await call.send(data)
+                call.connection.fin()
+        except* (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    return splice
+
+
 class Upstream:
     """A fake provider: `with Upstream() as upstream`. `default` answers requests for which no script is queued.
 

@@ -7,6 +7,7 @@ whole.
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -115,6 +116,11 @@ class RawClient:
     def close(self) -> None:
         self._socket.close()
 
+    def pause(self, timeout_s: float) -> None:
+        """Wait, and fail when the peer says anything or leaves in that time."""
+        readable, _, _ = select.select([self._socket], [], [], timeout_s)
+        assert not readable, "the peer answered or left"
+
     def closed_by_peer(self) -> bool:
         """Wait for the peer to close in good order. False when bytes come instead; ConnectionResetError on a reset."""
         return not self._buffer and not self._socket.recv(1)
@@ -125,6 +131,12 @@ class RawClient:
             return self.closed_by_peer()
         except ConnectionResetError:
             return True
+
+    def read_interim(self) -> int:
+        """The status of the next 1xx answer; whatever comes first must be one."""
+        status = int(self._until(b"\r\n\r\n").split(b" ")[1])
+        assert 100 <= status < 200, status
+        return status
 
     def read_head(self) -> Head:
         """The head of the next final answer."""
@@ -179,6 +191,10 @@ class RawClient:
         while mark not in got:
             got += self.read_chunk()
         return got
+
+    def read_exactly(self, size: int) -> bytes:
+        """Raises Cut when the connection ends before."""
+        return self._exactly(size)
 
     def _until(self, mark: bytes, before: bytes = b"") -> bytes:
         while mark not in self._buffer:

@@ -1,7 +1,7 @@
 """What every dialect offers: which calls it has, and how to read and write its bytes.
 
-A dialect is a wire language named after its API (`chat`, `responses`, `messages`). This module holds the small values that
-all of them share and the interface they implement; it knows no vendor and no HTTP. Begin reading at `Dialect`.
+A dialect is a wire language named after its API (`chat`, `responses`, `messages`). This module holds the small values
+that all of them share and the interface they implement; it knows no vendor and no HTTP. Begin reading at `Dialect`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Usage:
 class Summary:
     """What could be read out of a reply or a stream; None is "not said".
 
-    `complete` is True once the dialect's last event (or a whole plain reply) was seen. `error` is the provider's message when
-    the reply or an event of the stream is an error.
+    `complete` is True once the dialect's last event (or a whole plain reply) was seen. `error` is the provider's
+    message when the reply or an event of the stream is an error.
     """
 
     model: str | None = None
@@ -46,8 +46,8 @@ class Summary:
 class Watch(ABC):
     """Looks at an answer's stream as it passes and decodes as little of it as it can.
 
-    `started` turns True at the first event that carries content (text, thinking, a tool call). With `text=True` at creation
-    every event is read and its text collected; otherwise `summary.text` stays None.
+    `started` turns True at the first event that carries content (text, thinking, a tool call). With `text=True` at
+    creation every event is read and its text collected; otherwise `summary.text` stays None.
     """
 
     started: bool
@@ -120,9 +120,10 @@ class Dialect(ABC):
 class Endpoint:
     """One call that clients make, wherever its path stands (under `/v1`, bare, or below a provider's prefix).
 
-    `capability` is the word a provider must list to serve it: a dialect's name, or `completions`, `embeddings`, `openai` (the
-    rest of that API). `path` is unversioned and may end in parameters. `model` says whether the body's top level names the
-    model, so that the body is held and read. `template` is the path in metrics.
+    `capability` is the word a provider must list to serve it: a dialect's name (`completions` and `embeddings` are
+    dialects too), or `openai` for the rest of that API. `path` is unversioned; parameters stand in braces, `{path}` is any
+    number of segments. `model` says whether the body's top level names the model, so that the body is held and read.
+    `template` is the path in metrics.
     """
 
     dialect: Dialect

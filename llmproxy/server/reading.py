@@ -99,22 +99,27 @@ async def read_body(
         return
     if length is not None and limits.max_body_size is not None and length > limits.max_body_size:
         raise too_large()
-    raw = await _hold(
-        exchange, RequestStream(payload, limits.max_body_size, limits.body_timeout_s, go_ahead), held, length
-    )
+    if length is not None and payload.is_eof():
+        held.take(exchange, length)
+        raw = payload.read_nowait()
+    else:
+        stream = RequestStream(payload, limits.max_body_size, limits.body_timeout_s, go_ahead)
+        raw = await _hold(exchange, stream, held, length)
     encoding = exchange.headers.get("Content-Encoding", "").strip().lower()
     body = Body(raw, "" if encoding == "identity" else encoding, limits.max_body_size or held.limit_bytes)
     exchange.body = body
-    exchange.model = body.text("model")
-    exchange.stream = body.value("stream") is True
+    exchange.model = body.model
+    exchange.stream = body.flag("stream")
 
 
 async def _hold(exchange: Exchange, stream: RequestStream, held: Held, length: int | None) -> bytes:
     if length is not None:
         held.take(exchange, length)
     parts: list[bytes] = []
-    while data := await stream.read():
+    size = 0
+    while size != length and (data := await stream.read()):
         if length is None:
             held.take(exchange, len(data))
         parts.append(data)
+        size += len(data)
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -81,6 +81,14 @@ def read_as(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T | 
         return None
 
 
+def write_value(value: object) -> bytes:
+    """`value` as compact JSON. Text that is no Unicode (lone surrogates, from bytes that were none) is escaped."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
 def replace_member(data: bytes, name: str, raw: bytes) -> bytes:
     """`data` with the JSON `raw` as the value of the top-level member `name`, which is added last when it is missing.
 
@@ -90,7 +98,7 @@ def replace_member(data: bytes, name: str, raw: bytes) -> bytes:
     for place in places:
         if place.name == name:
             return _splice(data, place.value, raw, place.end)
-    member = b"%b:%b" % (msgspec.json.encode(name), raw)
+    member = b"%b:%b" % (write_value(name), raw)
     if places:
         return _splice(data, places[-1].end, b"," + member, places[-1].end)
     opened = data.index(b"{") + 1

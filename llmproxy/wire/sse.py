@@ -103,16 +103,20 @@ def event_end(data: bytes | bytearray, start: int = 0) -> int:
     return -1
 
 
-def last_frame_end(data: bytes | bytearray) -> int:
-    """The offset after the last blank line in `data`; 0 when there is none."""
-    if b"\r" not in data:
-        return data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
-    return max(found + len(end) if (found := data.rfind(end)) >= 0 else 0 for end in _BLANK_LINE_ENDS)
+def last_frame_end(data: bytes | bytearray, start: int = 0) -> int:
+    """The offset after the last blank line at or after `start`; -1 when there is none."""
+    ends = _BLANK_LINE_ENDS if data.find(b"\r", start) >= 0 else _BLANK_LINE_ENDS[:1]
+    return max(found + len(end) if (found := data.rfind(end, start)) >= 0 else -1 for end in ends)
 
 
 def ends_frame(tail: bytes) -> bool:
     """Whether a stream whose last bytes are `tail` (three suffice) stands between two frames."""
     return tail.endswith(_BLANK_LINE_ENDS)
+
+
+def write_frame(data: bytes, event: str = "") -> bytes:
+    """The frame of an event with one line of data."""
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), data) if event else b"data: %b\n\n" % data
 
 
 def _read(block: bytes) -> Frame | None:

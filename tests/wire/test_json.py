@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.errors import BadRequest
-from llmproxy.wire.json import read_as, read_members, read_value, remove_member, replace_member
+from llmproxy.wire.json import read_as, read_members, read_value, remove_member, replace_member, write_value
 
 spaces = st.text(" \t\n\r", max_size=3)
 names = st.one_of(
@@ -227,3 +227,8 @@ def test_typed_reading_takes_the_same_values() -> None:
     assert read_as(decoder, b'{"a":[]}') is None
     assert read_as(decoder, b'{"a":[],"b":Infinity}') is None
     assert read_as(decoder, b"{") is None
+
+
+def test_text_that_is_no_unicode_is_written_with_escapes() -> None:
+    assert write_value({"a": "é", "b": [1, None]}) == '{"a":"é","b":[1,null]}'.encode()
+    assert write_value({"a": "\udcff"}) == b'{"a":"\\udcff"}'

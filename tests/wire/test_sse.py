@@ -150,8 +150,8 @@ def test_the_end_of_a_frame_is_where_its_blank_line_ends(data: bytes) -> None:
 @given(streams)
 def test_the_last_end_of_a_frame_leaves_nothing_complete_behind_it(data: bytes) -> None:
     end = last_frame_end(data)
-    assert not end or ends_frame(data[:end])
-    assert frame_end(data, end) == -1
+    assert end == -1 or ends_frame(data[:end])
+    assert frame_end(data, max(end, 0)) == -1
 
 
 @given(streams)
@@ -190,7 +190,12 @@ def test_a_tail_with_a_blank_line_ends_a_frame(end: bytes) -> None:
 @pytest.mark.parametrize("tail", [b"", b"a", b"a\n", b"a\r", b"\r\n", b"a\r\n", b"\n"])
 def test_a_tail_without_one_does_not(tail: bytes) -> None:
     assert not ends_frame(tail)
-    assert frame_end(tail) == -1
+    assert frame_end(tail) == last_frame_end(tail) == -1
+
+
+@pytest.mark.parametrize("frame", [Frame("", b"{}"), Frame("ping", b"{}")])
+def test_a_written_frame_is_read_again(frame: Frame) -> None:
+    assert split([sse.write_frame(frame.data, frame.event)]) == [frame]
 
 
 def test_the_limit_is_64_megabytes() -> None:

@@ -1,0 +1,218 @@
+"""README against code: what it names exists, and what a user can type is named there. Part of scripts/check.
+
+Run from the project's folder: `python -m scripts.readme`. Begin reading at `problems`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from llmproxy import cli, registry
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SPAN = re.compile(r"`([^`\n]+)`")
+_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+_CALL = re.compile(r"(?:^|[\s;&|])(?:\./scripts/serve|llmproxy)(?=\s|$)([^\n;&|#]*)", re.MULTILINE)
+_FILE = re.compile(r"(?<![\w/-])(?:\./)?((?:scripts|configs|\.ci|llmproxy|tests)/[\w./-]+|build\.py)")
+_WORD = re.compile(r"\$?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[a-z][a-z0-9]*(?:_[a-z0-9]+)+|/[a-z][\w/{}-]*")
+_KEY = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surface:
+    """What the code offers: flags by command, types of providers, dotted config keys, the text of the whole package."""
+
+    commands: dict[str, frozenset[str]]
+    types: frozenset[str]
+    keys: frozenset[str]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The code on a page: fenced blocks as (language, text), and what stands between backticks in running text."""
+
+    blocks: tuple[tuple[str, str], ...]
+    spans: tuple[str, ...]
+
+    @classmethod
+    def read(cls, text: str) -> Page:
+        """Take the code out of Markdown."""
+        blocks = tuple((found[1], found[2]) for found in _BLOCK.finditer(text))
+        return cls(blocks=blocks, spans=tuple(_SPAN.findall(_BLOCK.sub("", text))))
+
+    @property
+    def shell(self) -> str:
+        """All lines that somebody could type."""
+        return "\n".join([*(text for language, text in self.blocks if language in ("sh", "")), *self.spans])
+
+
+def problems(readme: str, surface: Surface, root: Path) -> list[str]:
+    """Where the page and the code disagree, a line each."""
+    page = Page.read(readme)
+    return [
+        *_unnamed(page, surface),
+        *_wrong_calls(page, surface),
+        *_missing(page, surface, root),
+        *_wrong_python(page),
+    ]
+
+
+def _unnamed(page: Page, surface: Surface) -> Iterator[str]:
+    """What a user can type or choose, and the page does not tell."""
+    shell = page.shell
+    flags = set(_FLAG.findall(shell))
+    for command, own in surface.commands.items():
+        if not re.search(rf"\bllmproxy {re.escape(command)}\b", shell):
+            yield f"the command `llmproxy {command}` is not named"
+        for flag in sorted(own - flags):
+            yield f"the flag {flag} of `llmproxy {command}` is not named"
+    for name in sorted(surface.types - set(page.spans)):
+        yield f"the provider type {name} is not named"
+
+
+def _wrong_calls(page: Page, surface: Surface) -> Iterator[str]:
+    """Command lines that the program would refuse."""
+    for line in _CALL.findall(page.shell):
+        words = line.split()
+        command = words[0] if words and not words[0].startswith("-") else "serve"
+        if command not in surface.commands:
+            yield f"`llmproxy{line}`: there is no command {command}"
+            continue
+        for flag in _FLAG.findall(line):
+            if flag not in surface.commands[command] | {"--help"}:
+                yield f"`llmproxy{line}`: {command} has no flag {flag}"
+    known = {"--help", "--long"}.union(*surface.commands.values())
+    for span in page.spans:
+        for flag in _FLAG.findall(span) if span.startswith("--") else ():
+            if flag not in known:
+                yield f"`{span}`: no command has the flag {flag}"
+
+
+def _missing(page: Page, surface: Surface, root: Path) -> Iterator[str]:
+    """Files, config keys, names and paths that do not exist."""
+    for name in sorted(set(_FILE.findall(page.shell))):
+        if not (root / name).exists():
+            yield f"the file {name} does not exist"
+    sections = {key.split(".")[0] for key in surface.keys}
+    for span in page.spans:
+        if _KEY.fullmatch(span) and span.split(".")[0] in sections and span not in surface.keys:
+            yield f"the configuration has no key {span}"
+        if _WORD.fullmatch(span) and span.removeprefix("$").removeprefix("/v1") not in surface.source:
+            yield f"`{span}` stands nowhere in the code"
+
+
+def _wrong_python(page: Page) -> Iterator[str]:
+    """Examples that do not parse, import what llmproxy has not, or override hooks that nobody calls."""
+    for language, text in page.blocks:
+        if language != "python":
+            continue
+        try:
+            tree = ast.parse(text)
+        except SyntaxError as error:
+            yield f"an example does not parse: {error}"
+            continue
+        names: dict[str, object] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llmproxy"):
+                yield from _wrong_import(node, names)
+        yield from _wrong_hooks(tree, names)
+
+
+def _wrong_import(node: ast.ImportFrom, names: dict[str, object]) -> Iterator[str]:
+    try:
+        module = importlib.import_module(node.module or "")
+    except ModuleNotFoundError:
+        yield f"an example imports {node.module}, which does not exist"
+        return
+    for alias in node.names:
+        if alias.name in vars(module):
+            names[alias.asname or alias.name] = vars(module)[alias.name]
+        else:
+            yield f"an example imports {alias.name}, which {node.module} has not"
+
+
+def _wrong_hooks(tree: ast.Module, names: dict[str, object]) -> Iterator[str]:
+    """Methods of example classes that their base does not know; whatever a class may add begins with an underscore."""
+    for node in (each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)):
+        for base in (names[each.id] for each in node.bases if isinstance(each, ast.Name) and each.id in names):
+            methods = [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+            for method in methods:
+                if not method.name.startswith("_") and method.name not in dir(base):
+                    yield f"an example overrides {method.name}, which {base} has not"
+
+
+def read_surface(root: Path) -> Surface:
+    """What the program offers, by its own word."""
+    group = typer.main.get_group(cli.app)
+    commands = {
+        name: frozenset(flag for each in command.params for flag in each.opts if flag.startswith("--")) - {"--help"}
+        for name, command in group.commands.items()
+        if not command.hidden
+    }
+    schema = json.loads(_llmproxy("schema").stdout)
+    sources = sorted((root / "llmproxy").rglob("*.py"))
+    return Surface(
+        commands=commands,
+        types=frozenset(registry.names("providers")),
+        keys=frozenset(_keys(schema, schema, "")),
+        source="\n".join(path.read_text(encoding="utf-8") for path in sources),
+    )
+
+
+def _keys(node: Any, schema: Any, prefix: str) -> Iterator[str]:
+    """The dotted keys below `node` of a JSON Schema; those of a list's entries follow the list's own name."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _keys(each, schema, prefix)
+    if not isinstance(node, dict):
+        return
+    if "$ref" in node:
+        yield from _keys(schema["$defs"][node["$ref"].rsplit("/", 1)[1]], schema, prefix)
+    for word in ("anyOf", "oneOf", "allOf", "items", "then", "else"):
+        yield from _keys(node.get(word), schema, prefix)
+    for name, below in node.get("properties", {}).items():
+        yield prefix + name
+        yield from _keys(below, schema, f"{prefix}{name}.")
+
+
+def wrong_configs(readme: str) -> Iterator[str]:
+    """Example configurations that validate-config refuses. Classes of one's own are beside the point, and left out."""
+    for language, text in Page.read(readme).blocks:
+        if language == "yaml":
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "llmproxy.yaml")
+                path.write_text(re.sub(r"^.*\.py:.*$", "", text, flags=re.MULTILINE), encoding="utf-8")
+                checked = _llmproxy("validate-config", "--no-env", str(path))
+            if checked.returncode:
+                yield f"an example configuration is refused: {checked.stdout}{checked.stderr}".strip()
+
+
+def _llmproxy(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "llmproxy", *arguments], capture_output=True, text=True, check=False)
+
+
+def main() -> int:
+    """Check README.md in the current folder."""
+    root = Path.cwd()
+    text = (root / "README.md").read_text(encoding="utf-8")
+    found = [*problems(text, read_surface(root), root), *wrong_configs(text)]
+    for each in found:
+        print(f"README.md: {each}", file=sys.stderr)
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The check of the README against the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts import readme
+from scripts.readme import Surface
+
+SURFACE = Surface(
+    commands={"serve": frozenset({"--port"}), "schema": frozenset()},
+    types=frozenset({"stub"}),
+    keys=frozenset({"server", "server.port"}),
+    source='"/health" "http_requests_total" "LLMPROXY_CONFIG"',
+)
+GOOD = """
+The `stub` answers. `llmproxy serve` starts it, `llmproxy schema` prints; see `server.port` and `/health`.
+
+```sh
+./scripts/serve --port 1
+```
+"""
+
+
+def _told(addition: str, root: Path = Path(), surface: Surface = SURFACE) -> list[str]:
+    return readme.problems(GOOD + addition, surface, root)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "serve").touch()
+    return tmp_path
+
+
+def test_a_page_that_agrees_with_the_code_is_fine(root: Path) -> None:
+    assert _told("", root) == []
+
+
+@pytest.mark.parametrize(
+    ("left_out", "complaint"),
+    [
+        ("`llmproxy schema` prints;", "the command `llmproxy schema` is not named"),
+        ("--port 1", "the flag --port of `llmproxy serve` is not named"),
+        ("`stub`", "the provider type stub is not named"),
+    ],
+)
+def test_what_users_can_type_must_be_named(root: Path, left_out: str, complaint: str) -> None:
+    assert readme.problems(GOOD.replace(left_out, ""), SURFACE, root) == [complaint]
+
+
+@pytest.mark.parametrize(
+    ("addition", "complaint"),
+    [
+        ("`llmproxy run`", "`llmproxy run`: there is no command run"),
+        ("`llmproxy schema --port 1`", "`llmproxy schema --port 1`: schema has no flag --port"),
+        ("`llmproxy --loud`", "`llmproxy --loud`: serve has no flag --loud"),
+        ("```sh\nX=1 llmproxy serve --loud # so\n```", "`llmproxy serve --loud `: serve has no flag --loud"),
+        ("`--loud`", "`--loud`: no command has the flag --loud"),
+        ("`scripts/sing`", "the file scripts/sing does not exist"),
+        ("`server.prot`", "the configuration has no key server.prot"),
+        ("`/helth`", "`/helth` stands nowhere in the code"),
+        ("`http_request_total`", "`http_request_total` stands nowhere in the code"),
+        ("`$LLMPROXY_CONF_FILE`", "`$LLMPROXY_CONF_FILE` stands nowhere in the code"),
+        ("```python\nfrom llmproxy.nothing import x\n```", "an example imports llmproxy.nothing, which does not exist"),
+        ("```python\nfrom llmproxy.errors import Oops\n```", "an example imports Oops, which llmproxy.errors has not"),
+    ],
+)
+def test_what_is_named_must_exist(root: Path, addition: str, complaint: str) -> None:
+    assert _told(addition, root) == [complaint]
+
+
+def test_what_other_programs_take_is_none_of_our_business(root: Path) -> None:
+    assert _told("```sh\npip install --quiet x\ncurl --data y http://127.0.0.1/llmproxy\n```", root) == []
+
+
+def test_an_example_that_does_not_parse_is_told(root: Path) -> None:
+    (told,) = _told("```python\nclass:\n```", root)
+    assert told.startswith("an example does not parse")
+
+
+def test_an_example_that_overrides_an_unknown_hook_is_told(root: Path) -> None:
+    example = """
+```python
+from llmproxy.middleware.base import Middleware
+
+class Tag(Middleware):
+    def on_chunk(self): ...
+    def on_finish(self): ...
+    def _own(self): ...
+```
+"""
+    (told,) = _told(example, root)
+    assert told.startswith("an example overrides on_finish")
+
+
+def test_keys_of_nested_sections_and_list_entries_are_dotted() -> None:
+    schema = {
+        "$defs": {"Server": {"properties": {"port": {"type": "integer"}}}},
+        "properties": {
+            "server": {"$ref": "#/$defs/Server"},
+            "models": {"items": {"properties": {"name": {}}}},
+            "llm": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/Server"}]},
+        },
+    }
+    keys = set(readme._keys(schema, schema, ""))
+    assert keys == {"server", "server.port", "models", "models.name", "llm", "llm.port"}

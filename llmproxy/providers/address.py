@@ -1,0 +1,104 @@
+"""Where a provider is: what a `base_url` may be, and the rule that joins it with a client's path.
+
+Pure functions on strings, byte for byte: nothing is decoded, normalised or sorted. Begin reading at `join`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+_VERSION = re.compile(r"v\d+(?:\.\d+)?(?:(?:alpha|beta)\d*)?")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?")
+_CALL = re.compile(r"(/chat/completions|(?<=/v1)/(?:completions|embeddings|messages|responses))/*$")
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A `base_url` taken apart: `path` without a slash at its end ("" for a bare origin), `query` without its mark."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+
+
+def parse_address(url: str) -> Address:
+    """Take a `base_url` apart. Raises ValueError with a remedy for whatever is no address of an API."""
+    url = url.strip()
+    if "://" not in url:
+        raise ValueError(f"{url!r} does not say how to get there; write http://{url} or https://{url}")
+    if any(sign <= " " or sign == "\x7f" for sign in url):
+        raise ValueError("the URL holds white space; write it without")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"this is no URL: {error}") from None
+    scheme = parts.scheme.lower()
+    if scheme not in ("http", "https"):
+        raise ValueError(f"{parts.scheme}:// cannot be used; write http:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError("a URL with user or password is not taken; put the key into `api_key`")
+    if "#" in url:
+        raise ValueError("a URL with a fragment (#) is not taken; leave that part out")
+    if found := _CALL.search(parts.path):
+        raise ValueError(f"the URL ends in {found[1]}, which is one call of the API; leave that part out")
+    return Address(
+        scheme=scheme,
+        host=_host(parts.hostname or ""),
+        port=_port(port, scheme),
+        path=quote(parts.path, safe=_ASCII).rstrip("/"),
+        query=quote(parts.query, safe=_ASCII),
+    )
+
+
+def _host(host: str) -> str:
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode()
+        except UnicodeError:
+            raise ValueError(f"{host!r} is no host name") from None
+    if not _HOST.fullmatch(host):
+        raise ValueError(f"{host!r} is no host name; write it like https://api.example.com/v1")
+    return host
+
+
+def _port(port: int | None, scheme: str) -> int:
+    if port == 0:
+        raise ValueError("0 is no port to connect to")
+    return port or (443 if scheme == "https" else 80)
+
+
+def root_below(base: str, root: str, *, always: bool = False) -> str:
+    """What stands between the path `base` of a base_url and the paths of the API, whose root at its origin is `root`.
+
+    A bare origin gets the root, a beginning of the root its rest; any other path is the root itself. `always` is for
+    types whose base_url by custom stops before the root even when it has a path: then only a version at its end
+    stands for it.
+    """
+    if f"{root}/".startswith(f"{base}/"):
+        return root[len(base) :]
+    if always and not _VERSION.fullmatch(base.rpartition("/")[2]):
+        return root
+    return ""
+
+
+def join(base: str, root: str, path: str, *, beside: frozenset[str] = frozenset(), caught: bool = False) -> str:
+    """The path to send upstream for the client's `path`.
+
+    `base` is the path of the base_url, `root` what `root_below` gives for it. A leading `/v1` of the client's path
+    stands for the root; a path that begins with another version, or with a segment in `beside`, brings its own root
+    and goes beside this one. `caught` paths (by `llm:`, being none that we know) go to a bare origin as they are.
+    """
+    if caught and not base:
+        return path
+    first = path[1:].partition("/")[0]
+    if first == "v1":
+        path = path[3:]
+    elif root and (first in beside or _VERSION.fullmatch(first)):
+        root = ""
+    return f"{base}{root}{path}" or "/"

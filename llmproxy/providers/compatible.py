@@ -1,0 +1,133 @@
+"""Services that offer OpenAI's API: a row each, and nothing but rows.
+
+What a service speaks is what its documentation lists at one root; where that differs by version (self-hosted ones) or
+is wrong by now, `dialects:` in the configuration says it. Sources: each service's page on OpenAI and Anthropic
+compatibility.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from llmproxy.providers.base import HttpProvider, Service
+
+Spoken = Literal["chat", "responses", "messages", "completions", "embeddings", "openai"]
+
+_PLAIN = frozenset({"chat", "completions", "embeddings"})
+_EVERYTHING = _PLAIN | {"responses", "messages", "openai"}
+
+
+class Compatible(HttpProvider):
+    """A service that speaks chat, and often more, behind a bearer key or none."""
+
+    class Config(HttpProvider.Config):
+        """The keys of an OpenAI-compatible service."""
+
+        dialects: list[Spoken] | None = Field(
+            default=None,
+            description="What it speaks, when that is not what its type is known for (`openai`: the rest of that API).",
+        )
+
+        services: ClassVar[Mapping[str, Service]] = {
+            "openai-compatible": Service(
+                origin=None,
+                speaks=_PLAIN | {"openai"},
+                hosted=False,
+                key_env="OPENAI_COMPAT_API_KEY",
+                base_url_env="OPENAI_COMPAT_BASE_URL",
+            ),
+            # On one's own machine. Their other APIs stand beside /v1.
+            "ollama": Service(
+                origin="http://localhost:11434",
+                beside=frozenset({"api"}),
+                speaks=_EVERYTHING,
+                hosted=False,
+                key_env="OLLAMA_API_KEY",
+            ),
+            "lmstudio": Service(
+                origin="http://localhost:1234",
+                beside=frozenset({"api"}),
+                speaks=_PLAIN | {"responses", "messages"},
+                hosted=False,
+                key_env="LM_API_TOKEN",
+            ),
+            "localai": Service(
+                origin="http://localhost:8080", speaks=_EVERYTHING, hosted=False, key_env="LOCALAI_API_KEY"
+            ),
+            "llamacpp": Service(
+                origin="http://localhost:8080",
+                beside=frozenset({"health", "infill", "metrics", "props", "slots", "tokenize", "detokenize"}),
+                speaks=_PLAIN | {"responses", "messages"},
+                hosted=False,
+                key_env="LLAMA_API_KEY",
+            ),
+            "vllm": Service(
+                origin="http://localhost:8000",
+                beside=frozenset({"health", "metrics", "tokenize", "detokenize", "pooling", "score"}),
+                speaks=_EVERYTHING,
+                hosted=False,
+                key_env="VLLM_API_KEY",
+            ),
+            # Hosted.
+            "groq": Service(
+                origin="https://api.groq.com",
+                root="/openai/v1",
+                beside=frozenset({"openai"}),
+                speaks=frozenset({"chat", "responses", "openai"}),
+                key_env="GROQ_API_KEY",
+            ),
+            "mistral": Service(
+                origin="https://api.mistral.ai",
+                speaks=frozenset({"chat", "embeddings", "openai"}),
+                key_env="MISTRAL_API_KEY",
+            ),
+            "deepseek": Service(
+                origin="https://api.deepseek.com",
+                roots={"messages": "/anthropic/v1"},
+                beside=frozenset({"anthropic", "beta", "user"}),
+                speaks=frozenset({"chat", "messages"}),
+                key_env="DEEPSEEK_API_KEY",
+            ),
+            "together": Service(
+                origin="https://api.together.ai", speaks=_PLAIN | {"openai"}, key_env="TOGETHER_API_KEY"
+            ),
+            "fireworks": Service(
+                origin="https://api.fireworks.ai",
+                root="/inference/v1",
+                beside=frozenset({"inference"}),
+                speaks=_PLAIN | {"responses", "messages"},
+                key_env="FIREWORKS_API_KEY",
+            ),
+            "openrouter": Service(
+                origin="https://openrouter.ai",
+                root="/api/v1",
+                beside=frozenset({"api"}),
+                speaks=_PLAIN | {"responses", "messages"},
+                key_env="OPENROUTER_API_KEY",
+            ),
+            "xai": Service(
+                origin="https://api.x.ai",
+                speaks=frozenset({"chat", "responses", "completions", "openai"}),
+                key_env="XAI_API_KEY",
+            ),
+            "cerebras": Service(
+                origin="https://api.cerebras.ai",
+                speaks=frozenset({"chat", "completions"}),
+                key_env="CEREBRAS_API_KEY",
+            ),
+            # Its chat stands at the origin itself, whatever its other paths do.
+            "perplexity": Service(
+                origin="https://api.perplexity.ai",
+                roots={"chat": ""},
+                speaks=frozenset({"chat", "responses", "embeddings"}),
+                key_env="PERPLEXITY_API_KEY",
+            ),
+        }
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        if config.dialects is not None:
+            self.speaks = frozenset(config.dialects)

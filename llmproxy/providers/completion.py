@@ -1,0 +1,160 @@
+"""The base of providers of your own that make chat completions: one class, one method, a dict in and a dict out.
+
+    class Mine(CompletionProvider):
+        async def create_completion(self, request):
+            return {"choices": [{"message": {"content": "Hello"}}]}
+
+What the official SDKs need and the dict leaves out is filled in, and a client that asked for a stream gets one. For
+more than chat, or for HTTP, write a `Provider` or an `HttpProvider`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from llmproxy.errors import BadRequest, ProxyError, UpstreamError
+from llmproxy.exchange import Answer, Exchange, Headers
+from llmproxy.providers.base import ConfiguredProvider, Frames, ProviderConfig
+from llmproxy.target import Target
+from llmproxy.wire.json import read_value
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+
+class CompletionProvider(ConfiguredProvider):
+    """Override `create_completion`; `start` and `close` too when there is something to open.
+
+    Settings of your own go into a nested `Config(ProviderConfig)` and arrive as `self.config`. Without `models` in
+    the configuration it answers `name/model`, and everything when it is the only provider.
+    """
+
+    class Config(ProviderConfig):
+        """No settings of its own."""
+
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config, {"chat"}, answers=(), alone=True)
+        self.config = config
+
+    @abstractmethod
+    async def create_completion(self, request: Json) -> Json:
+        """Answer one chat completion request.
+
+        `request` is the client's, with the model's name as it is called here. Give at least `choices`, each with a
+        `message`; `usage` only when it is known. Raise ProxyError to choose what the client sees; anything else
+        becomes a 502. Is cancelled when the client leaves.
+        """
+
+    def prepare(self, exchange: Exchange, target: Target) -> None:
+        return None
+
+    async def answer(self, exchange: Exchange, target: Target) -> Answer:
+        if exchange.endpoint is None or exchange.endpoint.path != "/chat/completions" or exchange.method != "POST":
+            told = f"{self.name} has no {exchange.method} {exchange.path or '/'}; it answers POST /chat/completions"
+            raise BadRequest(told, status=404, code="not_found")
+        request = read_value(exchange.held.decoded)
+        if not isinstance(request, dict):
+            raise BadRequest("The body must be a JSON object")
+        model = target.model or exchange.model
+        if model is not None:
+            request["model"] = model
+        completion = self._completed(await self._create(request), exchange, model)
+        try:
+            if request.get("stream") is True:
+                frames = list(_frames(completion, _wants_usage(request)))
+                headers = Headers([("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache")])
+                return Answer(status=200, headers=headers, stream=Frames(frames))
+            body = msgspec.json.encode(completion)
+        except (TypeError, ValueError) as error:
+            raise self._failure(f"gave what JSON cannot hold: {error}") from error
+        headers = Headers([("Content-Type", "application/json")])
+        return Answer(status=200, headers=headers, body=body, length=len(body))
+
+    async def _create(self, request: Json) -> Json:
+        """What `create_completion` gives. It is anybody's code: whatever it raises, `gather` hands over as it is."""
+        [outcome] = await asyncio.gather(self.create_completion(request), return_exceptions=True)
+        if isinstance(outcome, ProxyError):
+            raise outcome
+        if isinstance(outcome, BaseException):
+            log.error("provider %r: create_completion failed", self.name, exc_info=outcome)
+            raise self._failure(f"failed with {type(outcome).__name__}")
+        if not isinstance(outcome, dict):
+            raise self._failure(f"gave {type(outcome).__name__}, not a dict")
+        return outcome
+
+    def _completed(self, given: Json, exchange: Exchange, model: str | None) -> Json:
+        """The completion with what the SDKs cannot do without; what was given goes before."""
+        choices = given.get("choices")
+        if not isinstance(choices, list) or not all(map(_has_message, choices)):
+            raise self._failure("gave no list of choices with a message each")
+        return {
+            "id": f"chatcmpl-{exchange.id}",
+            "object": "chat.completion",
+            "created": int(exchange.began_s),
+            "model": model or self.name,
+            **{key: value for key, value in given.items() if value is not None},
+            "choices": [_choice(index, each) for index, each in enumerate(choices)],
+        }
+
+    def _failure(self, what: str) -> UpstreamError:
+        return UpstreamError(f"{type(self).__name__} of provider {self.name!r} {what}", code="provider_failed")
+
+
+def _has_message(choice: object) -> bool:
+    return isinstance(choice, dict) and isinstance(choice.get("message"), dict)
+
+
+def _choice(index: int, given: Json) -> Json:
+    message = given["message"]
+    reason = "tool_calls" if message.get("tool_calls") else "stop"
+    return {
+        "index": index,
+        "logprobs": None,
+        **given,
+        "message": {"role": "assistant", "content": None, **message},
+        "finish_reason": given.get("finish_reason") or reason,
+    }
+
+
+def _frames(completion: Json, include_usage: bool) -> Iterator[bytes]:
+    """The completion as a stream: of each choice its role, content, other members and end, then the usage."""
+    usage = completion.pop("usage", None)
+    choices = completion.pop("choices")
+    head = completion | {"object": "chat.completion.chunk"}
+    for choice in choices:
+        for delta in _deltas(choice["message"]):
+            part = {"index": choice["index"], "delta": delta, "finish_reason": None}
+            yield _frame(head | {"choices": [part]})
+        end = {key: value for key, value in choice.items() if key != "message"}
+        yield _frame(head | {"choices": [{**end, "delta": {}}]})
+    if include_usage and usage is not None:
+        yield _frame(head | {"choices": [], "usage": usage})
+    yield b"data: [DONE]\n\n"
+
+
+def _deltas(message: Json) -> Iterator[Json]:
+    rest = dict(message)
+    calls = rest.pop("tool_calls", None) or []
+    yield {"role": rest.pop("role"), "content": ""}
+    if content := rest.pop("content"):
+        yield {"content": content}
+    if rest:
+        yield rest
+    for index, call in enumerate(calls):
+        yield {"tool_calls": [{"index": index, "type": "function", **call}]}
+
+
+def _frame(chunk: Json) -> bytes:
+    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+
+
+def _wants_usage(request: Json) -> bool:
+    options = request.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True

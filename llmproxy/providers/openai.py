@@ -1,0 +1,41 @@
+"""OpenAI, and what stands in for it at another `base_url`. Facts from platform.openai.com/docs/api-reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from llmproxy.providers.base import HttpProvider, Service
+
+
+class OpenAI(HttpProvider):
+    """The whole of OpenAI's API; everything that is neither chat nor responses is relayed as `openai`."""
+
+    class Config(HttpProvider.Config):
+        """The keys of an OpenAI provider."""
+
+        services: ClassVar[Mapping[str, Service]] = {
+            "openai": Service(
+                origin="https://api.openai.com",
+                speaks=frozenset({"chat", "responses", "completions", "embeddings", "openai"}),
+                patterns=(
+                    "gpt-*",
+                    "o[0-9]*",
+                    "chatgpt-*",
+                    "text-embedding-*",
+                    "codex-*",
+                    "computer-use-*",
+                    "ft:*",
+                    "dall-e-*",
+                    "sora-*",
+                    "tts-*",
+                    "whisper-*",
+                    "omni-moderation-*",
+                    "text-moderation-*",
+                    "davinci-*",
+                    "babbage-*",
+                ),
+                key_env="OPENAI_API_KEY",
+                base_url_env="OPENAI_BASE_URL",
+            )
+        }

@@ -1,0 +1,177 @@
+"""A provider for work without keys: a canned answer in every dialect, whole or streamed, with usage.
+
+Its tokens are words, those of the request and those of the answer, so that the figures are the same on every run. It
+stands for a vendor, so it refuses what every vendor refuses, and has no files, batches or stored responses.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from llmproxy.dialects.base import Canned, Endpoint, Usage
+from llmproxy.errors import BadRequest
+from llmproxy.exchange import Answer, Body, Exchange, Headers
+from llmproxy.providers.base import ConfiguredProvider, Frames, ProviderConfig
+from llmproxy.target import Target
+
+PIECES = ("stub ", "response")
+_DIMENSIONS = 8
+_MOST_DIMENSIONS = 8192
+
+
+class Stub(ConfiguredProvider):
+    """Answers `stub response` to everything that is a request."""
+
+    def __init__(self, config: ProviderConfig) -> None:
+        speaks = {"chat", "completions", "responses", "messages", "embeddings"}
+        super().__init__(config, speaks, answers=("stub",), alone=True)
+
+    def prepare(self, exchange: Exchange, target: Target) -> None:
+        return None
+
+    async def answer(self, exchange: Exchange, target: Target) -> Answer:
+        endpoint = exchange.endpoint
+        call = _CALLS.get(endpoint.path) if endpoint else None
+        if endpoint is None or call is None or exchange.method != "POST":
+            told = f"The stub has no {exchange.method} {exchange.path or '/'}; it answers {', '.join(_CALLS)}"
+            raise BadRequest(told, status=404, code="not_found")
+        body = exchange.held
+        if not body.members:
+            raise BadRequest("The body must be a JSON object that is not empty")
+        needed = _NEEDED.get(endpoint.path)
+        if needed and body.value(needed) is None:
+            raise BadRequest(f"{needed} is missing", code="missing_parameter", param=needed)
+        canned = Canned(
+            id=exchange.id,
+            model=target.model or exchange.model or "stub",
+            created_s=int(exchange.began_s),
+            pieces=PIECES,
+            usage=Usage(input=_words(endpoint, body), output=len(PIECES)),
+            include_usage=_wants_usage(body),
+        )
+        return call(endpoint, body, canned)
+
+
+def _converse(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
+    if body.value("stream") is True:
+        return _streamed(endpoint.dialect.write_stream(canned))
+    return _plain(endpoint.dialect.write_reply(canned))
+
+
+def _complete(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
+    """Text completions, which have no dialect of their own: https://platform.openai.com/docs/api-reference/completions"""
+    head = {
+        "id": f"cmpl-{canned.id}",
+        "object": "text_completion",
+        "created": canned.created_s,
+        "model": canned.model,
+    }
+    usage = {"usage": _usage(canned.usage)}
+    if body.value("stream") is not True:
+        return _plain(_json(head | {"choices": [_choice("".join(canned.pieces), "stop")]} | usage))
+    chunks = [head | {"choices": [_choice(piece, None)]} for piece in canned.pieces]
+    chunks.append(head | {"choices": [_choice("", "stop")]})
+    if canned.include_usage:
+        chunks.append(head | {"choices": []} | usage)
+    return _streamed([*(b"data: " + _json(chunk) + b"\n\n" for chunk in chunks), b"data: [DONE]\n\n"])
+
+
+def _choice(text: str, finish_reason: str | None) -> dict[str, object]:
+    return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    asked, given = usage.input or 0, usage.output or 0
+    return {"prompt_tokens": asked, "completion_tokens": given, "total_tokens": asked + given}
+
+
+def _embed(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
+    """A vector for each input that depends on nothing but the input."""
+    asked = body.value("input")
+    inputs = asked if isinstance(asked, list) and not all(isinstance(each, int) for each in asked) else [asked]
+    size = body.value("dimensions") or _DIMENSIONS
+    if not isinstance(size, int) or not 0 < size <= _MOST_DIMENSIONS:
+        raise BadRequest(f"dimensions must be a number from 1 to {_MOST_DIMENSIONS}", param="dimensions")
+    shape = _as_base64 if body.value("encoding_format") == "base64" else _as_floats
+    data = [
+        {"object": "embedding", "index": index, "embedding": shape(_vector(_json(each), size))}
+        for index, each in enumerate(inputs)
+    ]
+    tokens = canned.usage.input
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return _plain(_json({"object": "list", "data": data, "model": canned.model, "usage": usage}))
+
+
+def _vector(seed: bytes, size: int) -> list[float]:
+    """Of length 1, as vendors' are."""
+    raw = [byte - 127.5 for byte in hashlib.shake_256(seed).digest(size)]
+    length = sum(each * each for each in raw) ** 0.5
+    return [each / length for each in raw]
+
+
+def _as_floats(vector: list[float]) -> list[float]:
+    return [round(each, 6) for each in vector]
+
+
+def _as_base64(vector: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _count(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
+    return _plain(_json({"input_tokens": canned.usage.input}))
+
+
+_CALLS: Mapping[str, Callable[[Endpoint, Body, Canned], Answer]] = {
+    "/chat/completions": _converse,
+    "/completions": _complete,
+    "/embeddings": _embed,
+    "/messages": _converse,
+    "/messages/count_tokens": _count,
+    "/responses": _converse,
+}
+_NEEDED: Mapping[str, str] = {
+    "/chat/completions": "messages",
+    "/embeddings": "input",
+    "/messages": "messages",
+    "/messages/count_tokens": "messages",
+}
+
+
+def _words(endpoint: Endpoint, body: Body) -> int:
+    text = endpoint.dialect.read_request_text(body.decoded)
+    if text is None:
+        text = " ".join(_texts(body.value("prompt") or body.value("input")))
+    return len(text.split())
+
+
+def _texts(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(value, int):
+        yield str(value)  # a token that the client counted itself
+
+
+def _wants_usage(body: Body) -> bool:
+    options = body.value("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def _json(value: object) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def _plain(body: bytes) -> Answer:
+    return Answer(status=200, headers=Headers([("Content-Type", "application/json")]), body=body, length=len(body))
+
+
+def _streamed(frames: Iterable[bytes]) -> Answer:
+    headers = Headers([("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache")])
+    return Answer(status=200, headers=headers, stream=Frames(frames))

@@ -1,8 +1,8 @@
 """What configurations are made of: the strict base model and values in human forms.
 
-Sizes are powers of 1024 (`64MB`), durations carry a unit (`30s`, `1h`), paths stand relative to the file that names them.
-Only configuration uses this; the hot path gets plain values. A default is written as a user would write it, `"64MB"`: it is
-validated like any other value, and the generated files and the JSON Schema show it that way.
+Sizes are powers of 1024 (`64MB`), durations carry a unit (`30s`, `1h`), paths stand relative to the file that names
+them. Defaults are plain numbers, `parse_size("64MB")`; what is shown to people, generated files and the JSON Schema
+too, has them in human form again. Only configuration uses this; the hot path gets plain values.
 """
 
 from __future__ import annotations
@@ -11,11 +11,20 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 
 class Strict(BaseModel):
-    """A configuration block: unknown keys are errors, values are frozen, descriptions come from `Field(description=...)`."""
+    """A configuration block: unknown keys are errors, values are frozen, descriptions are written for users."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
@@ -52,7 +61,9 @@ def parse_duration(value: object) -> float:
             text += "s"
         parts = _DURATION_PART.findall(text)
         if not parts or _DURATION_PART.sub("", text).strip():
-            raise ValueError(f"{value!r} is no duration; write a number of seconds, or one with a unit: 250ms, 30s, 5m, 1h")
+            raise ValueError(
+                f"{value!r} is no duration; write a number of seconds, or one with a unit: 250ms, 30s, 5m, 1h"
+            )
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"{value!r} is no length of time")
@@ -68,6 +79,25 @@ def _unlimited(value: object) -> bool:
     return value is None or (isinstance(value, str) and value.strip().lower() in _NO_LIMIT)
 
 
+def write_size(value: int | None) -> str:
+    """The shortest human form of a size: `64MB`."""
+    if value is None:
+        return "none"
+    for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "KB")):
+        if value and value % 1024**power == 0:
+            return f"{value // 1024**power}{unit}"
+    return f"{value}B"
+
+
+def write_duration(value: float | None) -> str:
+    """The human form of a duration: `30s`, `1h`."""
+    if value is None:
+        return "none"
+    if value and value % 3600 == 0:
+        return f"{value / 3600:g}h"
+    return f"{value * 1000:g}ms" if 0 < value < 1 else f"{value:g}s"
+
+
 def refuse_bool(value: object) -> object:
     """Keeps pydantic from reading `true` as 1."""
     if isinstance(value, bool):
@@ -76,27 +106,32 @@ def refuse_bool(value: object) -> object:
 
 
 def find_file(value: str, info: ValidationInfo) -> str:
-    """The absolute path of a file that must exist; relative paths stand beside the config file (context `directory`)."""
+    """The absolute path of a file that must exist; relative ones stand beside the config file (context `directory`)."""
     directory = info.context["directory"] if info.context else Path()
     path = Path(directory, Path(value).expanduser()).absolute()
     if not path.is_file():
-        raise ValueError(f"{value!r} is a directory, not a file" if path.is_dir() else f"there is no file {str(path)!r}")
+        raise ValueError(
+            f"{value!r} is a directory, not a file" if path.is_dir() else f"there is no file {str(path)!r}"
+        )
     return str(path)
 
 
-def _schema(pattern: str, example: str) -> WithJsonSchema:
-    written = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^({pattern})$"}]
-    return WithJsonSchema({"anyOf": written, "examples": [example]})
+def _schema(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^({pattern})$"}]}
+    )
 
 
 _NONE = "|" + "|".join(_NO_LIMIT)
 _SIZE_FORM = r"\d+(\.\d+)?\s*([kKmMgGtT]?[iI]?[bB]?)"
 _DURATION_FORM = r"\s*(\d+(\.\d+)?\s*(ms|s|m|h|d)?\s*)+"
+_AS_SIZE = PlainSerializer(write_size, return_type=str, when_used="json")
+_AS_DURATION = PlainSerializer(write_duration, return_type=str, when_used="json")
 
-Size = Annotated[int, BeforeValidator(parse_size), _schema(_SIZE_FORM, "64MB")]
-SizeLimit = Annotated[int | None, BeforeValidator(parse_size_limit), _schema(_SIZE_FORM + _NONE, "64MB")]
-Duration = Annotated[float, BeforeValidator(parse_duration), _schema(_DURATION_FORM, "30s")]
-Limit = Annotated[float | None, BeforeValidator(parse_limit), _schema(_DURATION_FORM + _NONE, "30s")]
+Size = Annotated[int, BeforeValidator(parse_size), _AS_SIZE, _schema(_SIZE_FORM)]
+SizeLimit = Annotated[int | None, BeforeValidator(parse_size_limit), _AS_SIZE, _schema(_SIZE_FORM + _NONE)]
+Duration = Annotated[float, BeforeValidator(parse_duration), _AS_DURATION, _schema(_DURATION_FORM)]
+Limit = Annotated[float | None, BeforeValidator(parse_limit), _AS_DURATION, _schema(_DURATION_FORM + _NONE)]
 Whole = Annotated[int, BeforeValidator(refuse_bool)]
 ExistingFile = Annotated[str, AfterValidator(find_file)]
 Secret = SecretStr

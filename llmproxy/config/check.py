@@ -1,0 +1,209 @@
+"""What no single value tells: names that clash, targets that lead nowhere, a proxy that would call itself.
+
+Works on the tree, so that it finds its mistakes beside those of other sections. Begin reading at `check`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from llmproxy.config.document import Node
+from llmproxy.config.problems import Problem
+from llmproxy.config.schema import Server, split_target
+from llmproxy.registry import names, nearest
+
+LLM = "llm"
+
+# First segments of paths that are ours or that clients use without a provider's prefix.
+RESERVED = frozenset(
+    (
+        *(
+            "health",
+            "healthz",
+            "metrics",
+            "stats",
+            "sessions",
+            "cache",
+            "config",
+            "providers",
+            "docs",
+            "redoc",
+            "admin",
+        ),
+        *(
+            "openapi.json",
+            "favicon.ico",
+            "robots.txt",
+            "proxy",
+            "openai-proxy",
+            "model",
+            "models",
+            "chat",
+            "completions",
+        ),
+        *("responses", "messages", "embeddings", "images", "audio", "files", "batches", "moderations", "fine_tuning"),
+        *("realtime", "interactions", "projects"),
+    )
+)
+_VERSION = re.compile(r"v\d+(\.\d+)?((alpha|beta)\d*)?")
+_NO = ("false", "no", "off", "0", "f", "n")
+
+
+def check(top: Node) -> list[Problem]:
+    """Everything that is wrong between the values of a tree whose variables are filled in."""
+    return [
+        *_anybody(top),
+        *_names(top),
+        *_targets(top),
+        *_model_names(top),
+        *_keys(top),
+        *_loops(top),
+        *_exposure(top),
+    ]
+
+
+def entries(top: Node) -> list[Node]:
+    """The entries of `providers`."""
+    return top.members["providers"].items if "providers" in top.members else []
+
+
+def word(node: Node, name: str) -> str:
+    """The member `name` as text, "" when there is none."""
+    return (node.members[name].word or "") if name in node.members else ""
+
+
+def disabled(entry: Node) -> bool:
+    """Whether an entry says `enabled: false`."""
+    return word(entry, "enabled").strip().lower() in _NO
+
+
+def _anybody(top: Node) -> Iterator[Problem]:
+    """Whether anything answers at all. `providers:` that is no list is told elsewhere."""
+    section = top.members.get("providers")
+    if LLM in top.members or section is None or not isinstance(section.value, list):
+        return
+    if all(disabled(entry) for entry in section.items):
+        said = "no provider is enabled" if section.items else "there is no provider"
+        yield section.problem(f"{said}, so nothing can be answered", "no-provider")
+
+
+def _names(top: Node) -> Iterator[Problem]:
+    seen: dict[str, Node] = {}
+    if LLM in top.members and top.members[LLM].members:
+        seen[LLM] = top.members[LLM]
+    for entry in entries(top):
+        name = entry.members.get("name")
+        if name is None or not name.word or name.stand_in:
+            continue
+        if name.word in seen:
+            first = seen[name.word]
+            where = f" on line {first.mark.line}" if first.mark.line else ""
+            yield name.problem(f"{name.word!r} is taken by {first.key or first.mark.source}{where}", "name-taken")
+        elif name.word.lower() in RESERVED or _VERSION.fullmatch(name.word.lower()):
+            said = f"{name.word!r} is the beginning of paths that have a meaning already; choose another name"
+            yield name.problem(said, "name-taken")
+        seen.setdefault(name.word, entry)
+
+
+def _targets(top: Node) -> Iterator[Problem]:
+    for model in top.members["models"].items if "models" in top.members else []:
+        for target in model.members["targets"].items if "targets" in model.members else []:
+            if "provider" in target.members:
+                yield from _provider(top, target.members["provider"])
+            elif target.word and not target.stand_in:
+                yield from _provider(top, target, split_target(target.word)["provider"])
+    if "default_provider" in top.members:
+        yield from _provider(top, top.members["default_provider"])
+
+
+def _provider(top: Node, node: Node, name: str = "") -> Iterator[Problem]:
+    """Whether a provider of that name answers."""
+    name = name or node.word or ""
+    if not name or node.stand_in:
+        return
+    known = {word(entry, "name"): entry for entry in entries(top) if word(entry, "name")}
+    if LLM in top.members:
+        known.setdefault(LLM, top.members[LLM])
+    if any(each.members["name"].stand_in for each in known.values() if "name" in each.members):
+        return
+    if name not in known:
+        names_there = [*known, *(names("providers") if node.literal else ())]
+        close = nearest(name, names_there)
+        hint = f"; did you mean {close!r}?" if close else f"; there are {', '.join(known)}" if known else ""
+        yield node.problem(f"there is no provider {name!r}{hint}", "unknown-provider")
+    elif disabled(known[name]):
+        yield node.problem(f"the provider {name!r} is not enabled", "unknown-provider")
+
+
+def _model_names(top: Node) -> Iterator[Problem]:
+    seen: dict[str, Node] = {}
+    for model in top.members["models"].items if "models" in top.members else []:
+        name = model.members.get("name")
+        if name is None or not name.word or name.stand_in:
+            continue
+        if name.word in seen:
+            yield name.problem(f"{name.word!r} is {seen[name.word].key} already", "name-taken")
+        seen.setdefault(name.word, model)
+
+
+def _keys(top: Node) -> Iterator[Problem]:
+    """A key variable that is there and empty would quietly send the client's own credential on."""
+    for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
+        key = entry.members.get("api_key")
+        if key and key.variables and not key.blank and not (key.word or "").strip() and not disabled(entry):
+            said = f"{' and '.join(key.variables)} is empty; without a key, leave this out or write ${{NAME:-}}"
+            yield key.problem(said, "missing-variable")
+
+
+def own_address(top: Node) -> tuple[set[str], int]:
+    """The hosts and the port that the proxy answers at, as a URL may name them on this machine."""
+    server = top.members.get("server", Node(value={}, mark=top.mark))
+    host = word(server, "host") or str(Server().host)
+    port = word(server, "port") or str(Server().port)
+    hosts = {host.strip("[]").lower()}
+    if hosts & {"0.0.0.0", "::"} or loopback(host):
+        hosts |= {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
+    return hosts, int(port) if port.isdecimal() else 0
+
+
+def points_home(top: Node, url: str) -> bool:
+    """Whether `url` is the proxy itself."""
+    hosts, own_port = own_address(top)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return False
+    return port == own_port and (parts.hostname or "") in hosts
+
+
+def _loops(top: Node) -> Iterator[Problem]:
+    for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
+        base = entry.members.get("base_url")
+        if base and base.word and not base.stand_in and not disabled(entry) and points_home(top, base.word):
+            yield base.problem("is the address of this proxy, which would call itself", "calls-itself")
+
+
+def loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    host = host.strip("[]").lower()
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _exposure(top: Node) -> Iterator[Problem]:
+    server = top.members.get("server", Node(value={}, mark=top.mark))
+    host = server.members.get("host")
+    if host is None or not host.word or host.stand_in or loopback(host.word):
+        return
+    for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
+        if word(entry, "api_key") and not disabled(entry):
+            owner = word(entry, "name") or LLM
+            said = f"everybody who reaches {host.word} can use the key of provider {owner!r}"
+            yield Problem(mark=host.mark, key=host.key, message=said, code="exposed-key", severity="warning")
+            return

@@ -1,0 +1,101 @@
+"""Reads what has a type (providers, middlewares, `llm:`) into the `Config` of the class that the type names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from llmproxy.config.check import LLM
+from llmproxy.config.document import Node, below
+from llmproxy.config.problems import Problem
+from llmproxy.config.schema import MiddlewareEntry
+from llmproxy.config.validate import fit, unknown_key
+from llmproxy.middleware.base import Middleware
+from llmproxy.providers.base import ConfiguredProvider, ProviderConfig
+from llmproxy.registry import RegistryError, find
+from llmproxy.settings import Strict
+
+# What `llm:` has no use for: it has no name in paths and takes whatever is left.
+NOT_OF_LLM = frozenset({"name", "enabled", "priority", "models"})
+LLM_TYPE = "openai-compatible"
+
+T = TypeVar("T")
+Read = tuple[T | None, list[Problem]]
+
+
+def read_providers(section: Node, directory: Path) -> Read[list[ProviderConfig]]:
+    """The entries of `providers:`."""
+    return _each(section, lambda entry: _provider(entry, directory))
+
+
+def read_middlewares(section: Node, directory: Path) -> Read[list[MiddlewareEntry]]:
+    """The entries of `middlewares:`."""
+    return _each(section, lambda entry: _middleware(entry, directory))
+
+
+def read_llm(section: Node, directory: Path) -> Read[ProviderConfig]:
+    """The section `llm:`, which is a provider in short."""
+    if not isinstance(section.value, dict):
+        return _not_a_block(section)
+    members = dict(section.value)
+    if "type" not in members and "base_url" not in members:
+        said = "needs a base_url, or a type that has a usual address"
+        return None, [section.problem(said, "missing-key")]
+    members.setdefault("type", Node(value=LLM_TYPE, mark=section.mark, key=below(section.key, "type"), literal=True))
+    mistaken = [members.pop(name) for name in NOT_OF_LLM & members.keys()]
+    name = Node(value=LLM, mark=section.mark, key=section.key)
+    made, problems = _provider(Node(value={**members, "name": name}, mark=section.mark, key=section.key), directory)
+    known = [name for name in type(made).model_fields if name not in NOT_OF_LLM] if made else []
+    return made, [*problems, *(unknown_key(each, known, {}) for each in mistaken)]
+
+
+def _each(section: Node, read: Callable[[Node], Read[T]]) -> Read[list[T]]:
+    if not isinstance(section.value, list):
+        return None, [section.problem("must be a list (lines that begin with `- `)", "wrong-type")]
+    found = [read(entry) for entry in section.value]
+    return [made for made, _ in found if made is not None], [problem for _, problems in found for problem in problems]
+
+
+def _provider(entry: Node, directory: Path) -> Read[ProviderConfig]:
+    if not isinstance(entry.value, dict):
+        return _not_a_block(entry)
+    component, problems = _component("providers", entry, directory)
+    if component is None:
+        return None, problems
+    assert issubclass(component, ConfiguredProvider)
+    return fit(entry, component.Config, directory)
+
+
+def _middleware(entry: Node, directory: Path) -> Read[MiddlewareEntry]:
+    if not isinstance(entry.value, dict):
+        return _not_a_block(entry)
+    outer = Node(value={k: v for k, v in entry.value.items() if k != "config"}, mark=entry.mark, key=entry.key)
+    made, problems = fit(outer, MiddlewareEntry, directory)
+    component, more = _component("middlewares", entry, directory)
+    problems += [each for each in more if each.key not in {told.key for told in problems}]
+    if component is None:
+        return None, problems
+    assert issubclass(component, Middleware)
+    empty = Node(value={}, mark=entry.mark, key=below(entry.key, "config"))
+    settings = entry.value.get("config", empty)
+    config: Strict | None
+    config, more = fit(empty if settings.blank else settings, component.Config, directory)
+    return made.model_copy(update={"config": config}) if made else None, [*problems, *more]
+
+
+def _component(kind: str, entry: Node, directory: Path) -> Read[type]:
+    type_ = entry.members.get("type")
+    if type_ is None or type_.blank:
+        key = below(entry.key, "type")
+        return None, [Problem(mark=entry.mark, key=key, message="is missing", code="missing-key")]
+    if type_.stand_in:
+        return None, []
+    try:
+        return find(kind, type_.word or "", directory), []
+    except RegistryError as error:
+        return None, [type_.problem(str(error), "unknown-type")]
+
+
+def _not_a_block(node: Node) -> tuple[None, list[Problem]]:
+    return None, [node.problem("must be a block of keys", "wrong-type")]

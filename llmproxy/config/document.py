@@ -1,0 +1,340 @@
+"""A configuration as a tree of values that know where they stand: read from YAML text or made of Python values.
+
+YAML is composed, never constructed: no tag runs code, aliases are counted as they expand, and plain words mean what
+YAML 1.2 says (`on`, `1:30` and `2024-10-21` are text). What a number was written as is kept for places where text is
+wanted. Begin reading at `read`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llmproxy.config.problems import Mark, Problem
+
+MAX_BYTES = 1024 * 1024
+MAX_VALUES = 100_000
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """One value of the tree.
+
+    `key` is its path as the user wrote it, `key_mark` where its own key stands. `text` is how a plain scalar was
+    written. `blank` says that nothing was written after the key, `literal` that `${...}` in it means nothing,
+    `stand_in` that a variable is missing and may be. `variables` tells which variables it was made from, such as
+    "environment variable X".
+    """
+
+    value: Scalar | list[Node] | dict[str, Node]
+    mark: Mark
+    key: str = ""
+    key_mark: Mark | None = None
+    text: str | None = None
+    blank: bool = False
+    literal: bool = False
+    stand_in: bool = False
+    variables: tuple[str, ...] = field(default=())
+
+    @property
+    def members(self) -> dict[str, Node]:
+        """The members of a mapping; empty for everything else."""
+        return self.value if isinstance(self.value, dict) else {}
+
+    @property
+    def items(self) -> list[Node]:
+        """The items of a list; empty for everything else."""
+        return self.value if isinstance(self.value, list) else []
+
+    @property
+    def word(self) -> str | None:
+        """The scalar as text; None for a missing one, a list or a mapping."""
+        if isinstance(self.value, (list, dict)) or self.value is None:
+            return None
+        return self.value if isinstance(self.value, str) else self.text or str(self.value)
+
+    def problem(self, message: str, code: str = "invalid-value") -> Problem:
+        """A mistake in this value."""
+        return Problem(mark=self.mark, key=self.key, message=message, code=code)
+
+    def plain(self) -> Any:
+        """The tree as Python values; keys without anything behind them are left out."""
+        if isinstance(self.value, dict):
+            return {name: member.plain() for name, member in self.value.items() if not member.blank}
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        return self.value
+
+
+def below(key: str, name: str | int) -> str:
+    """The path of a member: `server.port`, `providers[1]`."""
+    if isinstance(name, int):
+        return f"{key}[{name}]"
+    shown = name if re.fullmatch(r"[\w\-./*]+", name) else repr(name[:60])
+    return f"{key}.{shown}" if key else shown
+
+
+def read(path: Path, shown: str) -> tuple[Node | None, list[Problem]]:
+    """The tree in the file at `path`, which problems call `shown`; no tree when there is nothing to go on with."""
+    try:
+        text = decode(read_bytes(path, MAX_BYTES, "no configuration of ours is that long"))
+    except FileNotFoundError:
+        return None, [Problem(mark=Mark(source=shown), message="there is no such file", code="unreadable")]
+    except OSError as error:
+        return None, [Problem(mark=Mark(source=shown), message=unreadable(path, error), code="unreadable")]
+    except _Undecodable as error:
+        mark = Mark(source=shown, line=error.line, column=error.column)
+        return None, [Problem(mark=mark, message=str(error), code="not-utf-8")]
+    return parse(text, shown)
+
+
+def read_bytes(path: Path, limit: int, why: str) -> bytes:
+    """The file's bytes. Raises OSError, also for more than `limit` bytes."""
+    if path.is_dir():
+        raise IsADirectoryError("is a directory, not a file")
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(f"is longer than {limit // 1024} KB; {why}")
+    return data
+
+
+def unreadable(path: Path, error: OSError) -> str:
+    """Why a file cannot be read, without its name."""
+    return f"cannot be read: {error.strerror.lower()}" if error.strerror else str(error)
+
+
+class _Undecodable(ValueError):
+    def __init__(self, message: str, line: int, column: int) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
+
+
+def decode(data: bytes) -> str:
+    """UTF-8 with or without a byte-order mark; UTF-16 with one, as some Windows programs write it."""
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode(encoding, errors="replace")
+        line, column = _position(before)
+        told = f"is not UTF-8 (byte 0x{data[error.start]:02X}); save the file as UTF-8"
+        raise _Undecodable(told, line, column) from None
+
+
+def _position(before: str) -> tuple[int, int]:
+    lines = re.split(r"\r\n|\r|\n", before)
+    return len(lines), len(lines[-1]) + 1
+
+
+def from_python(value: object, source: str, key: str = "") -> Node:
+    """The tree of Python values (mappings, sequences, scalars; anything else as its text)."""
+    node = Node(value=None, mark=Mark(source=source), key=key)
+    if isinstance(value, Mapping):
+        node.value = {str(name): from_python(member, source, below(key, str(name))) for name, member in value.items()}
+    elif isinstance(value, (list, tuple)):
+        node.value = [from_python(item, source, below(key, index)) for index, item in enumerate(value)]
+    elif value is None or isinstance(value, (str, int, float)):
+        node.value = value
+    else:
+        node.value = str(value)
+    if isinstance(node.value, (int, float)):
+        node.text = str(node.value)
+    return node
+
+
+def parse(text: str, source: str) -> tuple[Node | None, list[Problem]]:
+    """The tree of YAML `text`; its top is a mapping."""
+    loader: _Loader | None = None
+    try:
+        loader = _Loader(text)
+        top = loader.get_single_node()
+    except yaml.YAMLError as error:
+        return None, [_syntax_problem(error, source, text)]
+    except RecursionError:
+        return None, [Problem(mark=Mark(source=source), message="is nested too deeply", code="syntax")]
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if top is None or (isinstance(top, yaml.ScalarNode) and not top.value):
+        said = "is empty; `llmproxy generate-config` writes one to begin with"
+        return None, [Problem(mark=Mark(source=source), message=said, code="empty")]
+    if not isinstance(top, yaml.MappingNode):
+        found = "a list" if isinstance(top, yaml.SequenceNode) else "plain text"
+        said = f"a configuration is made of sections such as `server:` and `providers:`, this is {found}"
+        return None, [Problem(mark=_mark(top, source), message=said, code="syntax")]
+    reader = _Reader(source)
+    try:
+        return reader.value(top, ""), reader.problems
+    except _TooMuch as error:
+        return None, [*reader.problems, error.problem]
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader with the plain words of YAML 1.2's core schema."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (the base class shares its own among all loaders)
+
+
+_TAG = "tag:yaml.org,2002:"
+_CORE: tuple[tuple[str, str, list[str]], ...] = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"<<", ["<"]),
+)
+for _name, _pattern, _first in _CORE:
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_pattern})$"), _first)
+
+_CONVERSIONS: Mapping[str, Callable[[str], Scalar]] = {
+    _TAG + "str": str,
+    _TAG + "null": lambda text: None,
+    _TAG + "bool": lambda text: {"true": True, "false": False}[text.lower()],
+    _TAG + "int": int,
+    _TAG + "float": lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
+}
+
+
+class _TooMuch(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class _Reader:
+    """Makes the tree of a composed document, aliases and merge keys written out, and collects what is wrong in it."""
+
+    def __init__(self, source: str) -> None:
+        self.problems: list[Problem] = []
+        self._source = source
+        self._open: set[int] = set()
+        self._count = 0
+
+    def value(self, node: yaml.Node, key: str) -> Node:
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise _TooMuch(self._problem(node, key, f"anchors and aliases expand to more than {MAX_VALUES:,} values"))
+        if id(node) in self._open:
+            raise _TooMuch(self._problem(node, key, "an alias stands inside its own anchor, which has no end"))
+        made = Node(value=None, mark=_mark(node, self._source), key=key)
+        if isinstance(node, yaml.ScalarNode):
+            self._scalar(node, made)
+            return made
+        if node.tag not in (_TAG + "map", _TAG + "seq"):
+            self.problems.append(self._problem(node, key, f"the tag {_shown(node.tag)} is not understood"))
+        self._open.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            made.value = [self.value(item, below(key, index)) for index, item in enumerate(node.value)]
+        elif isinstance(node, yaml.MappingNode):
+            made.value = self._mapping(node, key)
+        self._open.discard(id(node))
+        return made
+
+    def _scalar(self, node: yaml.ScalarNode, made: Node) -> None:
+        convert = _CONVERSIONS.get(node.tag)
+        if convert is None:
+            self.problems.append(self._problem(node, made.key, f"the tag {_shown(node.tag)} is not understood"))
+            convert = str
+        try:
+            made.value = convert(node.value)
+        except (ValueError, KeyError):
+            made.value = node.value
+        if not isinstance(made.value, str):
+            made.text = node.value
+        made.blank = made.value is None and not node.value
+
+    def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str, Node]:
+        members: dict[str, Node] = {}
+        merged: list[dict[str, Node]] = []
+        for name, value in node.value:
+            if name.tag == _TAG + "merge":
+                merged += self._merged(value, key)
+            elif isinstance(name, yaml.ScalarNode):
+                self._member(members, name, value, key)
+            else:
+                self.problems.append(
+                    self._problem(name, key, "a key must be plain text; is a value here missing its quotes?")
+                )
+        for more in merged:
+            members |= {name: value for name, value in more.items() if name not in members}
+        return members
+
+    def _member(self, members: dict[str, Node], name: yaml.ScalarNode, value: yaml.Node, key: str) -> None:
+        made = self.value(value, below(key, name.value))
+        made.key_mark = _mark(name, self._source)
+        if first := members.get(name.value):
+            line = first.key_mark.line if first.key_mark else None
+            said = f"stands here a second time; the first is on line {line}"
+            self.problems.append(Problem(mark=made.key_mark, key=made.key, message=said, code="duplicate-key"))
+        else:
+            members[name.value] = made
+
+    def _merged(self, value: yaml.Node, key: str) -> list[dict[str, Node]]:
+        """What `<<:` brings: one mapping, or those of a list, the first of which wins."""
+        made = self.value(value, key)
+        mappings = [made] if isinstance(made.value, dict) else made.items
+        if not mappings or not all(isinstance(each.value, dict) for each in mappings):
+            self.problems.append(self._problem(value, below(key, "<<"), "merges blocks of keys only"))
+        return [each.members for each in mappings]
+
+    def _problem(self, node: yaml.Node, key: str, message: str) -> Problem:
+        return Problem(mark=_mark(node, self._source), key=key, message=message, code="syntax")
+
+
+def _mark(node: yaml.Node, source: str) -> Mark:
+    return Mark(source=source, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
+
+
+def _shown(tag: str) -> str:
+    return tag.replace(_TAG, "!!")
+
+
+# What the parser says, and what usually helps.
+_REMEDIES = (
+    ("'\\t'", "a tab stands where YAML wants spaces; indent with spaces"),
+    (
+        "mapping values are not allowed",
+        "`: ` is not expected here; put the value in quotes, or correct the indentation",
+    ),
+    ("could not find expected ':'", "a `:` is missing after a key; is the line above complete?"),
+    ("while scanning an alias", "a value that begins with * must stand in quotes"),
+    ("undefined alias", "a value that begins with * must stand in quotes"),
+    ("while scanning an anchor", "a value that begins with & must stand in quotes"),
+    ("cannot start any token", "a value that begins with this character must stand in quotes"),
+    ("expected <block end>", "this line does not fit; is its indentation that of its neighbours?"),
+    ("escape", 'a \\ in "double quotes" begins an escape; write \\\\ or use single quotes'),
+    ("while scanning a quoted scalar", "a quote is not closed"),
+    (
+        "while parsing a flow",
+        "a bracket is not closed, or a comma or quotes are missing: in {} and [] `${VAR}` needs them",
+    ),
+    ("expected a single document", "a second document begins here; the file may hold one"),
+)
+
+
+def _syntax_problem(error: yaml.YAMLError, source: str, text: str) -> Problem:
+    mark = Mark(source=source)
+    said = str(error)
+    if isinstance(error, yaml.MarkedYAMLError):
+        said = f"{error.context or ''}: {error.problem or ''}".strip(": ")
+        if place := error.problem_mark or error.context_mark:
+            mark = Mark(source=source, line=place.line + 1, column=place.column + 1)
+    elif isinstance(error, yaml.reader.ReaderError):
+        line, column = _position(text[: error.position])
+        mark = Mark(source=source, line=line, column=column)
+        said = f"the character U+{ord(text[error.position]):04X} may not stand in YAML"
+    remedy = next((remedy for words, remedy in _REMEDIES if words in said), said)
+    return Problem(mark=mark, message=f"is not valid YAML: {remedy}", code="syntax")

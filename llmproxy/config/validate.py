@@ -1,0 +1,188 @@
+"""Reads a tree into pydantic models and tells what does not fit where it stands, in our words.
+
+YAML cannot know that text is wanted: what it took for a number (`1.10`) goes in as it was written wherever a model
+wants text. A value that stands in for a missing variable is varied until it fits. Begin reading at `fit`.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from llmproxy.config.document import Node, below
+from llmproxy.config.problems import Problem
+from llmproxy.registry import nearest
+
+M = TypeVar("M", bound=BaseModel)
+
+# Tried in turn for a variable that counts as present, whatever it holds.
+STAND_INS = ("placeholder", "1", "true", "1s", "http://placeholder.invalid")
+
+
+def fit(
+    node: Node, model: type[M], directory: Path, homes: Mapping[str, str] | None = None
+) -> tuple[M | None, list[Problem]]:
+    """The model that `node` describes, or what is wrong with it.
+
+    Relative paths stand below `directory`. `homes` says where keys belong that people write in the wrong place.
+    """
+    while True:
+        try:
+            return model.model_validate(node.plain(), context={"directory": directory}), []
+        except ValidationError as found:
+            errors = found.errors(include_url=False)
+        mended = [_mend(node, error) for error in errors]
+        if not any(mended):
+            return None, [_problem(node, model, error, homes or {}) for error in errors if not _excused(node, error)]
+
+
+def _mend(node: Node, error: ErrorDetails) -> bool:
+    """Whether the value at fault was replaced by another that may fit."""
+    found, rest = _find(node, error["loc"])
+    if rest or isinstance(found.value, (list, dict)):
+        return False
+    if found.stand_in:
+        tried = str(found.value)
+        wanted = re.match(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
+        choices = [*STAND_INS, *(wanted.groups() if wanted else ())]
+        following = choices.index(tried) + 1 if tried in choices else len(choices)
+        if following < len(choices):
+            found.value = choices[following]
+            return True
+        return False
+    if error["type"] == "string_type" and found.text:
+        found.value, found.text = found.text, None
+        return True
+    return False
+
+
+def _excused(node: Node, error: ErrorDetails) -> bool:
+    found, rest = _find(node, error["loc"])
+    return found.stand_in and not rest
+
+
+def _find(node: Node, place: tuple[int | str, ...]) -> tuple[Node, tuple[int | str, ...]]:
+    """The deepest value on the way to `place`, and what of the way is left. Names of union members are passed over."""
+    for index, step in enumerate(place):
+        if isinstance(node.value, dict) and step in node.value:
+            node = node.value[str(step)]
+        elif isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+        elif isinstance(node.value, dict) and index == len(place) - 1:
+            return node, place[index:]
+    return node, ()
+
+
+def _problem(node: Node, model: type[BaseModel], error: ErrorDetails, homes: Mapping[str, str]) -> Problem:
+    found, rest = _find(node, error["loc"])
+    sort = error["type"]
+    if sort == "extra_forbidden":
+        return unknown_key(found, _model_at(model, error["loc"][:-1]), homes)
+    key = found.key
+    for step in rest:
+        key = below(key, step)
+    if sort == "missing":
+        return Problem(mark=found.mark, key=key, message="is missing", code="missing-key")
+    message, code = _words(found, error)
+    return Problem(mark=found.mark, key=key, message=message, code=code)
+
+
+def unknown_key(node: Node, known: list[str], homes: Mapping[str, str]) -> Problem:
+    """A key that is none of `known`."""
+    name = node.key.rpartition(".")[2]
+    close = nearest(name, known)
+    if name in homes and homes[name] != node.key:
+        hint = f"; did you mean {homes[name]!r}?"
+    elif close:
+        hint = f"; did you mean {close!r}?"
+    else:
+        hint = f"; known here: {', '.join(known)}" if known else "; nothing can be set here"
+    return Problem(mark=node.key_mark or node.mark, key=node.key, message=f"unknown key{hint}", code="unknown-key")
+
+
+_WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "list": "a list (lines that begin with `- `)",
+    "tuple": "a list (lines that begin with `- `)",
+    "set": "a list (lines that begin with `- `)",
+    "dict": "a block of keys",
+    "model": "a block of keys",
+    "mapping": "a block of keys",
+    "path": "a path",
+    "none": "nothing",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "must be more than {}"),
+    "greater_than_equal": ("ge", "must be at least {}"),
+    "less_than": ("lt", "must be less than {}"),
+    "less_than_equal": ("le", "must be at most {}"),
+    "string_too_short": ("min_length", "must have at least {} characters"),
+    "string_too_long": ("max_length", "must have at most {} characters"),
+    "too_short": ("min_length", "must have at least {} entries"),
+    "too_long": ("max_length", "must have at most {} entries"),
+}
+
+
+def _words(node: Node, error: ErrorDetails) -> tuple[str, str]:
+    """What is wrong, in our words, and its code."""
+    sort, context = error["type"], error.get("ctx", {})
+    if sort in ("value_error", "assertion_error"):
+        return str(context["error"]), "invalid-value"
+    if sort in _BOUNDS:
+        name, words = _BOUNDS[sort]
+        if context[name] == 1 and name == "min_length":
+            return "must not be empty", "invalid-value"
+        return words.format(context[name]) + _instead(node), "invalid-value"
+    if sort in ("literal_error", "enum"):
+        choices = re.findall(r"'([^']*)'", str(context["expected"]))
+        close = nearest(node.word or "", choices)
+        hint = f"; did you mean {close!r}?" if close else ""
+        return f"must be one of {', '.join(choices)}{_instead(node)}{hint}", "invalid-value"
+    if wanted := _WANTED.get(sort.partition("_")[0]):
+        return f"must be {wanted}{_instead(node)}", "wrong-type"
+    return error["msg"][:1].lower() + error["msg"][1:], "invalid-value"
+
+
+def _instead(node: Node) -> str:
+    """What stands there: never the value of a variable, which may be a secret."""
+    if node.mark.source in node.variables:
+        return ""
+    if node.variables:
+        return f"; it comes from {' and '.join(node.variables)}"
+    if isinstance(node.value, list):
+        return ", not a list"
+    if isinstance(node.value, dict):
+        return ", not a block of keys"
+    if node.value is None:
+        return "; there is nothing"
+    written = node.text or str(node.value)
+    return f", not {written[:60]!r}"
+
+
+def _model_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The keys of the model at `place` below `model`."""
+    here: Any = model
+    for step in place:
+        inner = _inner(here)
+        if isinstance(step, str) and inner and step in inner.model_fields:
+            here = inner.model_fields[step].annotation
+    inner = _inner(here)
+    return list(inner.model_fields) if inner else []
+
+
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    """The first model within `X | None`, `list[X]` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Annotated, Union, types.UnionType, list, tuple, dict):
+        return next((inner for each in get_args(annotation) if (inner := _inner(each))), None)
+    return None

@@ -1,0 +1,209 @@
+"""Finds a component by the name in a configuration: built in, in a file of the user's, or an entry point of a package.
+
+`BUILTIN` lists classes as "module:Class", so that only what is configured is imported. Everything a user can get wrong
+ends as a `RegistryError` that names the next step. Begin reading at `find`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, TracebackType
+
+
+class RegistryError(ValueError):
+    """No component can be had under that name; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of component: what it is called, the base classes of all of them and of their configs, where packages
+    announce theirs."""
+
+    noun: str
+    base: str
+    config: str
+    group: str
+    builtin: Mapping[str, str]
+
+
+_COMPATIBLE = "llmproxy.providers.compatible:Compatible"
+
+BUILTIN: Mapping[str, Kind] = {
+    "providers": Kind(
+        noun="provider type",
+        base="llmproxy.target:Provider",
+        config="llmproxy.providers.base:ProviderConfig",
+        group="llmproxy.providers",
+        builtin={
+            "openai": "llmproxy.providers.openai:OpenAI",
+            "anthropic": "llmproxy.providers.anthropic:Anthropic",
+            "stub": "llmproxy.providers.stub:Stub",
+            "openai-compatible": _COMPATIBLE,
+            "ollama": _COMPATIBLE,
+            "lmstudio": _COMPATIBLE,
+            "localai": _COMPATIBLE,
+            "llamacpp": _COMPATIBLE,
+            "vllm": _COMPATIBLE,
+            "groq": _COMPATIBLE,
+            "mistral": _COMPATIBLE,
+            "deepseek": _COMPATIBLE,
+            "together": _COMPATIBLE,
+            "fireworks": _COMPATIBLE,
+            "openrouter": _COMPATIBLE,
+            "xai": _COMPATIBLE,
+            "cerebras": _COMPATIBLE,
+            "perplexity": _COMPATIBLE,
+        },
+    ),
+    "middlewares": Kind(
+        noun="middleware",
+        base="llmproxy.middleware.base:Middleware",
+        config="llmproxy.settings:Strict",
+        group="llmproxy.middlewares",
+        builtin={},
+    ),
+}
+
+_FILE = re.compile(r"(?P<file>.*\.py)(:(?P<name>[^/\\:]*))?|(?P<other>(\.{1,2}|~)?[/\\].*)", re.DOTALL)
+
+
+def find(kind: str, name: str, directory: Path) -> type:
+    """The class called `name` among components of `kind` ("providers", "middlewares").
+
+    `path/file.py:Class` is loaded from that file, relative to `directory`. Raises RegistryError.
+    """
+    wanted = BUILTIN[kind]
+    if reference := wanted.builtin.get(name):
+        return _import(reference)
+    if found := _FILE.fullmatch(name):
+        if not found["name"]:
+            raise RegistryError(f"{name!r} names no class; write path/file.py:ClassName")
+        component = _from_file(Path(directory, Path(found["file"]).expanduser()), found["name"])
+    else:
+        component = _from_entry_point(wanted, name)
+    return _checked(component, wanted, name)
+
+
+def names(kind: str) -> list[str]:
+    """The built-in names of `kind`."""
+    return list(BUILTIN[kind].builtin)
+
+
+def nearest(word: str, known: list[str]) -> str | None:
+    """The one of `known` that `word` was probably meant to be; case, `-` and `_` do not count."""
+    plain = {_plain(each): each for each in reversed(known)}
+    close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.65)
+    return plain[close[0]] if close else None
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[-_. ]", "", word).lower()
+
+
+def _import(reference: str) -> type:
+    module, _, name = reference.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    assert isinstance(found, type)
+    return found
+
+
+def _from_file(path: Path, name: str) -> object:
+    if not path.is_file():
+        raise RegistryError(f"there is no file {str(path)!r}" + (", only a directory" if path.is_dir() else ""))
+    module = _load(path.resolve())
+    try:
+        return vars(module)[name]
+    except KeyError:
+        own = [
+            key
+            for key, value in vars(module).items()
+            if isinstance(value, type) and value.__module__ == module.__name__
+        ]
+        raise RegistryError(f"{str(path)!r} has no class {name!r}{_instead(name, own)}") from None
+
+
+def _load(path: Path) -> ModuleType:
+    """The module in `path`, under a name that no other file has; the same module while the file does not change."""
+    state = path.stat()
+    mark = hashlib.sha256(f"{path}|{state.st_mtime_ns}|{state.st_size}".encode()).hexdigest()[:16]
+    unique = f"llmproxy_file_{mark}_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}"
+    if unique in sys.modules:
+        return sys.modules[unique]
+    spec = importlib.util.spec_from_file_location(unique, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    with _FaultsOf(str(path)):
+        sys.modules[unique] = module
+        spec.loader.exec_module(module)
+    return module
+
+
+class _FaultsOf:
+    """Around the import of a user's code: whatever that raises becomes a RegistryError with its line."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._modules = set(sys.modules)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if fault is None or isinstance(fault, KeyboardInterrupt):
+            return
+        for name in set(sys.modules) - self._modules:
+            if name.startswith("llmproxy_file_"):
+                del sys.modules[name]
+        lines = [str(frame.lineno) for frame in traceback.extract_tb(trace) if frame.filename == self._place]
+        line = (
+            str(fault.lineno)
+            if isinstance(fault, SyntaxError) and fault.filename == self._place
+            else "".join(lines[-1:])
+        )
+        what = fault.msg if isinstance(fault, SyntaxError) else str(fault)
+        told = f"{type(fault).__name__}: {what}" if what else type(fault).__name__
+        raise RegistryError(f"{self._place!r} cannot be imported{line and f', line {line}'}: {told}") from fault
+
+
+def _from_entry_point(kind: Kind, name: str) -> object:
+    announced = importlib.metadata.entry_points(group=kind.group)
+    for each in announced:
+        if each.name == name:
+            with _FaultsOf(each.value):
+                return each.load()
+    known = [*kind.builtin, *sorted(each.name for each in announced)]
+    raise RegistryError(
+        f"{name!r} is no {kind.noun}{_instead(name, known)}"
+        + ("" if nearest(name, known) else "; one of your own is written ./path/file.py:ClassName")
+    )
+
+
+def _instead(name: str, known: list[str]) -> str:
+    if close := nearest(name, known):
+        return f"; did you mean {close!r}?"
+    return f"; there are {', '.join(known)}" if known else ""
+
+
+def _checked(component: object, kind: Kind, name: str) -> type:
+    if not (isinstance(component, type) and issubclass(component, _import(kind.base))):
+        raise RegistryError(f"{name!r} is no {kind.noun}: it must be a subclass of {kind.base.replace(':', '.')}")
+    if inspect.isabstract(component):
+        missing = ", ".join(sorted(vars(component)["__abstractmethods__"]))
+        raise RegistryError(f"{name!r} lacks what every {kind.noun} has: {missing}")
+    config = next((vars(each)["Config"] for each in component.__mro__ if "Config" in vars(each)), None)
+    if not (isinstance(config, type) and issubclass(config, _import(kind.config))):
+        raise RegistryError(f"{name!r}: its nested Config must be a subclass of {kind.config.replace(':', '.')}")
+    return component

@@ -22,7 +22,7 @@ from tests.rawhttp import RawAnswer, RawClient
 from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent
-_ADDRESS = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\]):(\d+)")
+_ADDRESS = re.compile(r"http://[^\s/]+:(\d+)")
 _START_S = 30.0
 
 
@@ -43,8 +43,8 @@ def run(*arguments: str, cwd: Path, extra: Mapping[str, str] | None = None) -> s
 class Program:
     """`llmproxy <arguments>` in `directory`. Use as a context manager; inside, it listens at `address`.
 
-    `config` is written to `llmproxy.yaml` there, where serve finds it by itself. `exit_code` is what it has to end
-    with.
+    `config` is written to `llmproxy.yaml` there, where serve finds it by itself; `extra` are environment variables,
+    `search` is one more folder of packages.
     """
 
     def __init__(
@@ -53,19 +53,27 @@ class Program:
         *arguments: str,
         config: str = "",
         extra: Mapping[str, str] | None = None,
-        exit_code: int = 0,
+        search: Path | None = None,
     ) -> None:
         self.directory = directory
         self.out = ""
         self.err = ""
         self.port = 0
-        self._exit_code = exit_code
-        self._arguments = arguments or ("serve",)
+        self._command = [sys.executable, "-m", "llmproxy", *(arguments or ("serve",)), "--port", "0"]
         self._environment = clean_environment(directory, extra)
         self._process: subprocess.Popen[str]
         self._readers: list[threading.Thread] = []
         if config:
             (directory / "llmproxy.yaml").write_text(config, encoding="utf-8")
+        if search:
+            self._environment["PYTHONPATH"] += os.pathsep + str(search)
+
+    @classmethod
+    def of(cls, command: list[str], directory: Path) -> Self:
+        """The same for another command that serves and prints its address."""
+        program = cls(directory)
+        program._command = command
+        return program
 
     @property
     def address(self) -> tuple[str, int]:
@@ -80,15 +88,15 @@ class Program:
         return self._process.pid
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "llmproxy", *self._arguments, "--port", "0"]
         self._process = subprocess.Popen(
-            command,
+            self._command,
             cwd=self.directory,
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            errors="replace",
         )
         assert self._process.stdout and self._process.stderr
         self._read(self._process.stdout, "out")
@@ -107,7 +115,7 @@ class Program:
         code = self.wait()
         if fault is None:
             assert "Traceback" not in self.err, self.err
-            assert code == self._exit_code, f"exit code {code}\n{self.out}\n{self.err}"
+            assert code == 0, f"exit code {code}\n{self.out}\n{self.err}"
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
@@ -174,7 +182,7 @@ class Program:
 
     def _listening(self) -> bool:
         if (found := _ADDRESS.search(self.out)) and "\n" in self.out[found.end() :]:
-            self.port = int(found[2])
+            self.port = int(found[1])
         return bool(self.port)
 
     def _read(self, stream: IO[str], name: str) -> None:

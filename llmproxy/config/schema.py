@@ -61,6 +61,10 @@ class Server(Strict):
         default=30.0, gt=0, description="How long a client may take to send the head of a request."
     )
 
+    body_timeout: Duration = Field(
+        default=60.0, gt=0, description="How long a client may send nothing in the middle of a request body."
+    )
+
     @field_validator("host")
     @classmethod
     def _is_host(cls, value: str) -> str:

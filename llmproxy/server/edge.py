@@ -59,6 +59,12 @@ class Edge(Server):
         for connection in connections:
             connection.force_close()
 
+    def cut(self) -> None:
+        """End every running exchange with an error, now."""
+        for connection in self.connections:
+            if isinstance(connection, Connection):
+                connection.cut()
+
 
 async def _unused(request: BaseRequest) -> StreamResponse:
     raise AssertionError("Connection serves requests itself")

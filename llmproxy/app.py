@@ -1,0 +1,306 @@
+"""The one place that wires: a configuration and the process's State become a Runtime; start, swap, stop.
+
+`State` outlives configurations (pool, metrics, listeners); a `Runtime` is everything built from one configuration and
+is replaced whole: exchanges keep the one they began with, and the last one out closes it. Begin reading at `serve`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+
+from llmproxy import __version__
+from llmproxy.config.load import Loaded
+from llmproxy.config.schema import Config
+from llmproxy.exchange import Held
+from llmproxy.middleware.base import Middleware
+from llmproxy.middleware.hooks import Hooks
+from llmproxy.pipeline import Pipeline
+from llmproxy.registry import find
+from llmproxy.routing.router import Router
+from llmproxy.server.admin import Admin
+from llmproxy.server.edge import Edge
+from llmproxy.server.models import ModelList
+from llmproxy.server.reading import Limits
+from llmproxy.server.serving import Shared
+from llmproxy.settings import Strict
+from llmproxy.target import Provider, Route, Target
+from llmproxy.telemetry.metrics import Metrics
+from llmproxy.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+# The young generation is collected after so many new objects: an exchange makes some twenty that outlive it briefly,
+# and the default of 700 costs 7 % of the CPU time for nothing, since they go without the collector.
+YOUNG_OBJECTS = 10_000
+
+
+class State:
+    """What outlives a configuration. Made inside the running loop."""
+
+    def __init__(self, max_held_bytes: int) -> None:
+        self.started_s = time.monotonic()
+        self.held = Held(max_held_bytes)
+        self.metrics = Metrics(lambda: self.held.used_bytes)
+        self.upstream = Upstream()
+        self.shared: Shared | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server is about to end."""
+        return self.shared is not None and self.shared.stopping
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self.upstream.close()
+
+
+class Runtime:
+    """Everything built from one configuration. Immutable but for the count of exchanges that use it."""
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        admin: Admin,
+        limits: Limits,
+        providers: Sequence[Provider],
+        middlewares: Sequence[Middleware],
+    ) -> None:
+        self.pipeline = pipeline
+        self.admin = admin
+        self.limits = limits
+        self._components: list[Provider | Middleware] = [*providers, *middlewares]
+        self._started: list[Provider | Middleware] = []
+        self._running = 0
+        self._retired = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def enter(self) -> None:
+        """An exchange begins with this runtime."""
+        self._running += 1
+
+    def leave(self) -> None:
+        """That exchange is over."""
+        self._running -= 1
+        if self._retired and not self._running:
+            self._idle.set()
+
+    async def start(self) -> None:
+        """Start every component, in order. When one fails, those before it are closed again."""
+        try:
+            for each in self._components:
+                await each.start()
+                self._started.append(each)
+        except BaseException:
+            await self._close_components()
+            raise
+
+    async def retire(self) -> None:
+        """No new exchange comes here: wait for the last one, then close every component."""
+        self._retired = True
+        if self._running:
+            self._idle.clear()
+            await self._idle.wait()
+        await self._close_components()
+
+    async def _close_components(self) -> None:
+        while self._started:
+            await self._started.pop().close()
+
+
+def build(loaded: Loaded, state: State) -> Runtime:
+    """Everything that `loaded` describes, not started. Raises ConfigError, RegistryError."""
+    config = loaded.checked()
+    providers = [_component("providers", each, each.type, config) for each in config.providers if each.enabled]
+    named = {provider.name: provider for provider in providers}
+    catch_all = None if config.llm is None else _component("providers", config.llm, config.llm.type, config)
+    routes = [
+        Route(name=model.name, targets=targets)
+        for model in config.models
+        if (
+            targets := tuple(
+                Target(provider=named[t.provider], model=t.model) for t in model.targets if t.provider in named
+            )
+        )
+    ]
+    default = named.get(config.default_provider) if config.default_provider else None
+    router = Router(providers, routes, catch_all, default)
+    entries = [entry for entry in config.middlewares if entry.enabled]
+    middlewares = [_component("middlewares", each.config, each.type, config) for each in entries]
+    hooks = Hooks([(entry.type, middleware) for entry, middleware in zip(entries, middlewares, strict=True)])
+    everybody = [*providers, *([catch_all] if catch_all else [])]
+    return Runtime(
+        pipeline=Pipeline(router, hooks, state.upstream, state.held),
+        admin=_admin(loaded, config, state, router, everybody),
+        limits=_limits(config),
+        providers=everybody,
+        middlewares=middlewares,
+    )
+
+
+def _component(kind: str, settings: Strict, type_: str, config: Config) -> Any:
+    """An instance of what `type_` names; the schema has read `settings` for exactly that class."""
+    return find(kind, type_, config.directory)(settings)
+
+
+def _admin(loaded: Loaded, config: Config, state: State, router: Router, providers: Sequence[Provider]) -> Admin:
+    return Admin(
+        version=__version__,
+        started_s=state.started_s,
+        stopping=lambda: state.stopping,
+        file=loaded.path,
+        config=config.model_dump(),
+        middlewares=[entry.model_dump() for entry in config.middlewares],
+        key_sources=loaded.key_sources,
+        providers=providers,
+        models=ModelList(router, providers, state.upstream.open),
+        metrics=state.metrics,
+    )
+
+
+def _limits(config: Config) -> Limits:
+    server = config.server
+    return Limits(
+        max_body_size=server.max_body_size,
+        max_upload_size=server.max_upload_size,
+        header_timeout_s=server.header_timeout,
+        keepalive_timeout_s=server.keepalive_timeout,
+        body_timeout_s=server.body_timeout,
+    )
+
+
+async def swap(shared: Shared, runtime: Runtime) -> None:
+    """Let new exchanges begin with `runtime`, and close the old one once its last exchange is over."""
+    await runtime.start()
+    old, shared.runtime = shared.runtime, runtime
+    assert isinstance(old, Runtime)
+    await old.retire()
+
+
+async def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
+    """Listen until a signal comes, then stop gracefully: exchanges finish, a second signal ends them.
+
+    `announce` is called with the base address once requests are served. Raises ConfigError and RegistryError for what
+    is configured wrong, OSError when the address cannot be listened on.
+    """
+    server = loaded.checked().server
+    state = State(server.max_held_bytes)
+    try:
+        runtime = build(loaded, state)
+        await runtime.start()
+        state.shared = shared = Shared(runtime, state.metrics, state.held)
+        edge = Edge(shared)
+        try:
+            async with _stop_signals(edge) as stop:
+                listener = await asyncio.get_running_loop().create_server(
+                    edge, server.host, server.port, backlog=BACKLOG
+                )
+                host, port = listener.sockets[0].getsockname()[:2]
+                announce(f"http://{_shown(server.host, host)}:{port}")
+                await stop.wait()
+                log.info(
+                    "stopping: no new connections; waiting up to %g s for running exchanges", server.shutdown_timeout
+                )
+                listener.close()
+                await edge.stop(server.shutdown_timeout)
+        finally:
+            assert isinstance(shared.runtime, Runtime)
+            await shared.runtime.retire()
+    finally:
+        await state.close()
+
+
+def _shown(asked: str, bound: str) -> str:
+    """The host of the address that is announced: one that a client on this machine can call."""
+    if bound in ("0.0.0.0", "::"):
+        return "127.0.0.1" if bound == "0.0.0.0" else "[::1]"
+    if asked == "localhost":
+        return asked
+    return f"[{bound}]" if ":" in bound else bound
+
+
+@contextlib.asynccontextmanager
+async def _stop_signals(edge: Edge) -> AsyncIterator[asyncio.Event]:
+    """An event that SIGTERM or SIGINT sets; the next such signal cuts running exchanges short."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def told() -> None:
+        if stop.is_set():
+            edge.cut()
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    with _handled(loop, told):
+        yield stop
+
+
+@contextlib.contextmanager
+def _handled(loop: asyncio.AbstractEventLoop, told: Callable[[], None]) -> Iterator[None]:
+    """`told` is called for signals that ask to stop. Windows has no `add_signal_handler`."""
+    if sys.platform == "win32":
+        numbers = (signal.SIGINT, signal.SIGBREAK)
+
+        def handler(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(told)
+
+        before = [(number, signal.signal(number, handler)) for number in numbers]
+        yield
+        for number, previous in before:
+            signal.signal(number, previous)
+    else:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, told)
+        yield
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where there is one; asyncio's own loop on Windows."""
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def run(loaded: Loaded, announce: Callable[[str], None]) -> int:
+    """Serve in this process until a signal comes; the exit code. Raises as `serve` does."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(loaded, announce))
+    return 0
+
+
+class App:
+    """The proxy as a Python object: `llmproxy.create_app(...).run(host, port)`."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        loaded.checked()
+        self.loaded = loaded
+
+    def run(self, host: str | None = None, port: int | None = None) -> None:
+        """Serve until a signal comes; `host` and `port` win over the configuration. Raises as `serve` does."""
+        config = self.loaded.checked()
+        wanted = {"host": host, "port": port}
+        server = config.server.model_copy(update={name: value for name, value in wanted.items() if value is not None})
+        loaded = replace(self.loaded, config=config.model_copy(update={"server": server}))
+        run(loaded, lambda address: print(f"llmproxy serves {address}", flush=True))

@@ -1,7 +1,7 @@
 """The figures of `metrics.py` as Prometheus and OpenMetrics read them.
 
 A collector on a registry of its own turns the plain counters into metric families when somebody asks, so that counting
-never touches prometheus-client. Names of metrics stand here and nowhere else. Begin reading at `Exposition`.
+never touches prometheus-client. Names of metrics stand here and nowhere else. Begin reading at `render`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ from llmproxy.telemetry.metrics import BOUNDS_S, CallLabels, Calls, Histogram, L
 _LES = (*map(str, BOUNDS_S), "+Inf")
 
 
-class Exposition:
-    """Writes `metrics` as text. May be called from any thread while exchanges are counted."""
+def render(metrics: Metrics, version: str, accept: str) -> tuple[bytes, str]:
+    """The figures as text, and its content type: OpenMetrics when the Accept header asks for it, else Prometheus.
 
-    def __init__(self, metrics: Metrics, version: str) -> None:
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Figures(metrics, version))
-        ProcessCollector(registry=self._registry)
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The text and its content type: OpenMetrics when the Accept header asks for it, else Prometheus."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+    Reads files of the system and takes milliseconds for thousands of series, so it belongs into a thread; exchanges may
+    be counted meanwhile.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Figures(metrics, version))
+    ProcessCollector(registry=registry)
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
 
 
 class _Figures(Collector):

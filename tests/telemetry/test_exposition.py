@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.exchange import Attempt
-from llmproxy.telemetry.exposition import Exposition
+from llmproxy.telemetry.exposition import render
 from llmproxy.telemetry.metrics import Metrics
 from tests.telemetry.test_metrics import ended, recorded
 
@@ -19,7 +19,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 def scraped(metrics: Metrics, accept: str = "") -> dict[str, float]:
     """Every sample by its name and labels, as Prometheus reads it: `name{a=1,b=2}`."""
-    text, _ = Exposition(metrics, "1.2.3").render(accept)
+    text, _ = render(metrics, "1.2.3", accept)
     families: Iterable[Metric] = parse_prometheus(text.decode())
     return {
         sample.name + "{" + ",".join(f"{key}={value}" for key, value in sample.labels.items()) + "}": sample.value
@@ -121,7 +121,7 @@ def test_the_process_is_shown_where_the_system_tells_about_it() -> None:
     ],
 )
 def test_the_format_is_the_one_that_is_asked_for(accept: str, content_type: str) -> None:
-    text, told = Exposition(recorded(ended(stream=True)), "1.2.3").render(accept)
+    text, told = render(recorded(ended(stream=True)), "1.2.3", accept)
 
     assert told.startswith(content_type)
     assert text.endswith(b"# EOF\n") == ("openmetrics" in accept)
@@ -130,7 +130,7 @@ def test_the_format_is_the_one_that_is_asked_for(accept: str, content_type: str)
 def test_openmetrics_readers_accept_all_of_it() -> None:
     usage = Usage(input=1, output=2)
     metrics = recorded(ended(stream=True, first_token_s=100.2, summary=Summary(usage=usage)), ended(status=429))
-    text, _ = Exposition(metrics, "1.2.3").render(OPENMETRICS)
+    text, _ = render(metrics, "1.2.3", OPENMETRICS)
 
     names = [family.name for family in parse_openmetrics(text.decode())]  # type: ignore[no-untyped-call]  # not typed there
     assert {"http_requests", "http_request_duration_seconds", "llmproxy_tokens"} <= set(names)

@@ -163,7 +163,6 @@ def _admin(loaded: Loaded, config: Config, state: State, router: Router, provide
         stopping=lambda: state.stopping,
         file=loaded.path,
         config=config.model_dump(),
-        middlewares=[entry.model_dump() for entry in config.middlewares],
         key_sources=loaded.key_sources,
         providers=providers,
         models=ModelList(router, providers, state.upstream.open),

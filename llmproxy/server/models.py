@@ -51,13 +51,13 @@ class Model:
 
 
 class ModelList:
-    """All models of one configuration. `providers` are those that may be asked, in the order of their priority."""
+    """All models of one configuration. `providers` are those that may be asked, by `ask`."""
 
     def __init__(
         self, router: Router, providers: Sequence[Provider], ask: Ask, *, timeout_s: float = TIMEOUT_S
     ) -> None:
         self._router = router
-        self._providers = providers
+        self._providers = sorted(providers, key=lambda provider: provider.priority)
         self._ask = ask
         self._timeout_s = timeout_s
         self._chat = router.locate("POST", "/v1/chat/completions").endpoint

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from asyncio import AbstractEventLoop
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import BasicAuth, ClientError, ClientTimeout, ServerDisconnectedError, TCPConnector
 from aiohttp.client_exceptions import ClientHttpProxyError, ClientOSError, SocketTimeoutError
@@ -53,6 +53,7 @@ class Peer(ResponseHandler):
     """aiohttp's client connection, which also knows whether it has served an exchange before."""
 
     used = False
+    waits_since_s = 0.0
     _head_only: bool | None = None
 
     def expect(self, *, head_only: bool, timeout_s: float | None) -> None:
@@ -75,16 +76,21 @@ class Peer(ResponseHandler):
 class Reply:
     """The rest of one answer: a ByteStream over a pooled connection."""
 
-    __slots__ = ("_connection", "_deadline_s", "_payload", "_pump")
+    __slots__ = ("_closed", "_connection", "_deadline_s", "_dial", "_payload", "_pump", "_upstream")
 
     def __init__(
         self,
+        upstream: Upstream,
+        dial: Dial,
         connection: Connection,
         payload: StreamReader,
         deadline_s: float | None,
         pump: asyncio.Task[None] | None,
     ) -> None:
+        self._upstream = upstream
+        self._dial = dial
         self._connection = connection
+        self._closed = False
         self._payload = payload
         self._deadline_s = deadline_s
         self._pump = pump
@@ -109,51 +115,66 @@ class Reply:
         return data
 
     def close(self) -> None:
-        if self._pump is not None and not self._pump.done():
+        if self._closed:
+            return
+        self._closed = True
+        uploading = self._pump is not None and not self._pump.done()
+        if uploading and self._pump is not None:
             self._pump.cancel()
+        if uploading or not self._payload.is_eof():
             self._connection.close()
-        if self._payload.is_eof():
-            self._connection.release()
         else:
-            self._connection.close()
+            self._upstream.release(self._dial, self._connection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dial:
-    """What every connection to one origin has in common: whom to call, with which trust, through which proxy."""
+    """What every connection to one origin has in common, and those that wait for the next request, newest last."""
 
     call: ClientRequest
     timeout: ClientTimeout
     place: str
     target_prefix: str
     proxy_authorization: str | None
+    idle: list[Connection] = field(default_factory=list)
 
 
 class Upstream:
-    """Connections to all origins. Lives as long as the process; a reload keeps its pool."""
+    """Connections to all origins. Lives as long as the process; a reload keeps its pool.
+
+    aiohttp's connector makes the connections. Those that can serve again wait here and not there: that saves 15 of 90
+    µs a request, the newest is used first, and a retry gets a fresh one without asking.
+    """
 
     def __init__(self) -> None:
         self._loop: AbstractEventLoop = asyncio.get_running_loop()
-        self._pool = _connector(self._loop, fresh=False)
-        self._fresh = _connector(self._loop, fresh=True)
+        self._connector = TCPConnector(limit=0, force_close=True, loop=self._loop)
+        self._connector._factory = lambda: Peer(self._loop)  # type: ignore[assignment]  # a partial there, any factory does
         self._dials: dict[Origin, Dial] = {}
         self._contexts: dict[str | None, ssl.SSLContext] = {}
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._pool.close()
-        await self._fresh.close()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for dial in self._dials.values():
+            while dial.idle:
+                dial.idle.pop().close()
+        await self._connector.close()
 
     def forget(self, origin: Origin) -> None:
-        """No provider uses `origin` any more; its idle connections end by themselves."""
-        self._dials.pop(origin, None)
+        """No provider uses `origin` any more; connections that wait for it are closed."""
+        if dial := self._dials.pop(origin, None):
+            while dial.idle:
+                dial.idle.pop().close()
 
     async def open(self, request: UpstreamRequest) -> Answer:
         """Send `request` and read the head of its answer.
 
-        A connection that the peer had closed while it was idle in the pool is replaced once, when nothing was
-        answered on it. Raises UpstreamError: 502 when the provider cannot be reached or breaks off, 504 when it takes
-        too long.
+        A connection that the peer had closed while it waited in the pool is replaced once, when nothing was answered
+        on it. Raises UpstreamError: 502 when the provider cannot be reached or breaks off, 504 when it takes too
+        long.
         """
         total_s = request.origin.timeouts.total_s
         if total_s is None:
@@ -168,12 +189,50 @@ class Upstream:
 
     async def _open(self, request: UpstreamRequest, deadline_s: float | None) -> Answer:
         dial = self._dials.get(request.origin) or await self._dial(request.origin)
-        try:
-            return await self._converse(request, dial, self._pool, deadline_s)
-        except UpstreamError as error:
-            if not error.replayable:
-                raise
-        return await self._converse(request, dial, self._fresh, deadline_s)
+        connection = self._take(dial)
+        if connection is not None:
+            try:
+                return await self._converse(request, dial, connection, deadline_s)
+            except UpstreamError as error:
+                if not error.replayable:
+                    raise
+        return await self._converse(request, dial, await self._connect(dial), deadline_s)
+
+    def _take(self, dial: Dial) -> Connection | None:
+        """A connection that waited and can still be used. One on which something came unasked is not."""
+        while dial.idle:
+            connection = dial.idle.pop()
+            peer = connection.protocol
+            if isinstance(peer, Peer) and peer.is_connected() and not peer.should_close:
+                return connection
+            connection.close()
+        return None
+
+    def release(self, dial: Dial, connection: Connection) -> None:
+        """An answer was read to its end: keep its connection for the next request, if it can serve one."""
+        peer = connection.protocol
+        if not isinstance(peer, Peer) or peer.should_close or not peer.is_connected():
+            connection.close()
+            return
+        peer.waits_since_s = self._loop.time()
+        dial.idle.append(connection)
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(POOLED_S, self._close_stale)
+
+    def _close_stale(self) -> None:
+        """Close what waits too long; look again while something waits."""
+        oldest_s = self._loop.time() - POOLED_S
+        for dial in self._dials.values():
+            stale = [
+                each
+                for each in dial.idle
+                if not isinstance(each.protocol, Peer) or each.protocol.waits_since_s <= oldest_s
+            ]
+            dial.idle[:] = [each for each in dial.idle if each not in stale]
+            for connection in stale:
+                connection.close()
+        waiting = any(dial.idle for dial in self._dials.values())
+        self._sweep = self._loop.call_later(POOLED_S / 4, self._close_stale) if waiting else None
 
     async def _dial(self, origin: Origin) -> Dial:
         """How to reach `origin`, found out once."""
@@ -203,15 +262,9 @@ class Upstream:
             context = self._contexts[ca_file] = await asyncio.to_thread(trust, ca_file)
         return context
 
-    async def _connect(self, dial: Dial, pool: TCPConnector) -> Connection:
+    async def _connect(self, dial: Dial) -> Connection:
         try:
-            while True:
-                connection = await pool.connect(dial.call, [], dial.timeout)
-                peer = connection.protocol
-                assert isinstance(peer, Peer)
-                if not peer.used or not peer.should_close:
-                    return connection
-                connection.close()  # while it was idle the peer sent something that nobody asked for
+            return await self._connector.connect(dial.call, [], dial.timeout)
         except TimeoutError as error:
             message = f"{dial.place} could not be reached within {dial.timeout.connect:g} s"
             raise UpstreamError(message, status=504, code="timeout") from error
@@ -222,9 +275,8 @@ class Upstream:
             raise UpstreamError(f"{dial.place} could not be reached: {_reason(error)}") from error
 
     async def _converse(
-        self, request: UpstreamRequest, dial: Dial, pool: TCPConnector, deadline_s: float | None
+        self, request: UpstreamRequest, dial: Dial, connection: Connection, deadline_s: float | None
     ) -> Answer:
-        connection = await self._connect(dial, pool)
         peer = connection.protocol
         assert isinstance(peer, Peer)
         used, peer.used = peer.used, True
@@ -248,7 +300,7 @@ class Upstream:
             if pump is not None and peer.transport is None:
                 pump.cancel()
         peer.read_timeout = timeouts.idle_s
-        return _answer(request, connection, message, payload, deadline_s, pump)
+        return _answer(request, message, payload, Reply(self, dial, connection, payload, deadline_s, pump))
 
     def _write(self, request: UpstreamRequest, dial: Dial, peer: Peer) -> asyncio.Task[None] | None:
         """Send head and body. A body that passes through is sent by a task, beside which the answer is read."""
@@ -270,16 +322,6 @@ class Upstream:
             transport.writelines((head, body.raw))
         peer.start_timeout()
         return None
-
-
-def _connector(loop: AbstractEventLoop, *, fresh: bool) -> TCPConnector:
-    """A pool without limits; `fresh` never reuses a connection."""
-    if fresh:
-        connector = TCPConnector(limit=0, force_close=True, loop=loop)
-    else:
-        connector = TCPConnector(limit=0, keepalive_timeout=POOLED_S, loop=loop)
-    connector._factory = lambda: Peer(loop)  # type: ignore[assignment]  # a partial there, any factory does
-    return connector
 
 
 def _reason(error: BaseException) -> str:
@@ -364,14 +406,7 @@ def _failure(request: UpstreamRequest, dial: Dial, error: Exception, used: bool)
     )
 
 
-def _answer(
-    request: UpstreamRequest,
-    connection: Connection,
-    message: RawResponseMessage,
-    payload: StreamReader,
-    deadline_s: float | None,
-    pump: asyncio.Task[None] | None,
-) -> Answer:
+def _answer(request: UpstreamRequest, message: RawResponseMessage, payload: StreamReader, reply: Reply) -> Answer:
     """The head as an Answer: end-to-end headers, the length that was declared, what is here of the body and the rest.
 
     Most plain answers are whole when their head is read; those need no stream and free their connection at once.
@@ -394,7 +429,6 @@ def _answer(
         length=int(length) if length is not None and not message.chunked else None,
         bodiless=request.method == "HEAD" or message.code in BODILESS,
     )
-    reply = Reply(connection, payload, deadline_s, pump)
     if payload.is_eof():
         answer.body = payload.read_nowait()
         reply.close()

@@ -27,7 +27,8 @@ from llmproxy.server.writing import error_answer, response_head
 MAX_FIELD_BYTES = 64 * 1024
 MAX_FIELDS = 512
 READ_BYTES = 64 * 1024
-LINGER_S = 2.0
+LINGER_S = 10.0
+FAREWELL_S = 2.0
 
 
 class Edge(Server):
@@ -55,7 +56,7 @@ class Edge(Server):
                 if connection.task in late:
                     connection.cut()
             if late:
-                await asyncio.wait(late, timeout=LINGER_S)
+                await asyncio.wait(late, timeout=FAREWELL_S)
         for connection in connections:
             connection.force_close()
 

@@ -78,12 +78,19 @@ def too_large() -> BadRequest:
 
 
 async def read_body(
-    exchange: Exchange, payload: StreamReader, limits: Limits, held: Held, go_ahead: Callable[[], None]
+    exchange: Exchange,
+    payload: StreamReader,
+    limits: Limits,
+    held: Held,
+    go_ahead: Callable[[], None],
+    *,
+    routed: bool,
 ) -> None:
     """Give `exchange` its body, and for calls that name a model the model and the stream flag.
 
-    Bodies are held where the endpoint's body is read, else passed through. Raises BadRequest (400, 408, 413),
-    Overloaded.
+    Bodies are held where the endpoint's body is read, else passed through. `routed` says that the model decides who
+    answers: a body that cannot be decoded is refused then, and otherwise left to the provider's judgement. Raises
+    BadRequest (400, 408, 413), Overloaded.
     """
     declared = exchange.headers.get("Content-Length")
     if payload is EMPTY_PAYLOAD:
@@ -108,8 +115,12 @@ async def read_body(
     encoding = exchange.headers.get("Content-Encoding", "").strip().lower()
     body = Body(raw, "" if encoding == "identity" else encoding, limits.max_body_size or held.limit_bytes)
     exchange.body = body
-    exchange.model = body.model
-    exchange.stream = body.flag("stream")
+    try:
+        exchange.model = body.model
+        exchange.stream = body.flag("stream")
+    except BadRequest:
+        if routed:
+            raise
 
 
 async def _hold(exchange: Exchange, stream: RequestStream, held: Held, length: int | None) -> bytes:

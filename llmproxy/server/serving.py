@@ -128,7 +128,8 @@ class Serving:
             raise BadRequest("WebSockets are not relayed here; use HTTP", status=426, code="upgrade_not_supported")
         place = pipeline.router.locate(exchange.method, exchange.full_path)
         exchange.path, exchange.endpoint, exchange.template = place.path, place.endpoint, place.template
-        await read_body(exchange, payload, self._runtime.limits, self._shared.held, self._go_ahead)
+        limits, held = self._runtime.limits, self._shared.held
+        await read_body(exchange, payload, limits, held, self._go_ahead, routed=place.provider is None)
         return await pipeline.answer(exchange, place)
 
     def _go_ahead(self) -> None:

@@ -31,10 +31,9 @@ class Service:
 
     `origin` is its usual address (None: `base_url` must be given) and `root` the path of its API there; `roots` are
     those of single capabilities that stand elsewhere, `beside` the first segments of its paths outside the root.
-    `key_env` and `base_url_env` are its usual environment variables; `hosted` services need a key, the others run on
-    one's own machines. The key travels in `key_header` behind `key_scheme`; `headers` are sent where the client gave
-    none of that name. `root_always`: see `address.root_below`. `models_query` makes `GET {root}/models` list all
-    models at once.
+    `key_env` and `base_url_env` are its usual environment variables. The key travels in `key_header` behind
+    `key_scheme`; `headers` are sent where the client gave none of that name. `root_always`: see `address.root_below`.
+    `models_query` makes `GET {root}/models` list all models at once.
     """
 
     origin: str | None
@@ -44,18 +43,12 @@ class Service:
     beside: frozenset[str] = frozenset()
     speaks: frozenset[str]
     patterns: tuple[str, ...] = ()
-    hosted: bool = True
     key_env: str | None = None
     base_url_env: str | None = None
     key_header: str = "Authorization"
     key_scheme: str = "Bearer "
     headers: tuple[tuple[str, str], ...] = ()
     models_query: str = ""
-
-    @property
-    def base_url(self) -> str | None:
-        """The usual `base_url`, written out."""
-        return self.origin and self.origin + self.root
 
 
 class ProviderConfig(Strict):
@@ -108,10 +101,12 @@ class ConfiguredProvider(Provider):
 class TimeoutsConfig(Strict):
     """How long the provider may take; `none` is without end."""
 
-    connect: Limit = Field("10s", gt=0, description="Name resolution, TCP and TLS.")
-    first_byte: Limit = Field("600s", gt=0, description="From the end of the request to the first byte of the answer.")
-    idle: Limit = Field("300s", gt=0, description="The longest silence within an answer.")
-    total: Limit = Field("none", gt=0, description="The whole call.")
+    connect: Limit = Field(default=10.0, gt=0, description="Name resolution, TCP and TLS.")
+    first_byte: Limit = Field(
+        default=600.0, gt=0, description="From the end of the request to the first byte of the answer."
+    )
+    idle: Limit = Field(default=300.0, gt=0, description="The longest silence within an answer.")
+    total: Limit = Field(default=None, gt=0, description="The whole call.")
 
 
 class HttpProvider(ConfiguredProvider):
@@ -132,7 +127,7 @@ class HttpProvider(ConfiguredProvider):
             default="inject",
             description="`inject`: the key replaces what the client sent; `passthrough`: the client's, else the key.",
         )
-        timeouts: TimeoutsConfig = Field(default=TimeoutsConfig(), description="How long it may take.")
+        timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig, description="How long it may take.")
         ca_file: ExistingFile | None = Field(default=None, description="Certificates (PEM) to trust as well.")
         proxy: str | None = Field(
             default="auto",
@@ -181,7 +176,7 @@ class HttpProvider(ConfiguredProvider):
     def __init__(self, config: Config) -> None:
         service = config.service(config.type)
         super().__init__(config, service.speaks, service.patterns, alone=not service.patterns)
-        url = config.base_url or service.base_url
+        url = config.base_url or service.origin
         assert url is not None, "the configuration says so"
         address = parse_address(url)
         self.origin = Origin(

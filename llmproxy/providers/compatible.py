@@ -35,7 +35,6 @@ class Compatible(HttpProvider):
             "openai-compatible": Service(
                 origin=None,
                 speaks=_PLAIN | {"openai"},
-                hosted=False,
                 key_env="OPENAI_COMPAT_API_KEY",
                 base_url_env="OPENAI_COMPAT_BASE_URL",
             ),
@@ -44,32 +43,22 @@ class Compatible(HttpProvider):
                 origin="http://localhost:11434",
                 beside=frozenset({"api"}),
                 speaks=_EVERYTHING,
-                hosted=False,
-                key_env="OLLAMA_API_KEY",
             ),
             "lmstudio": Service(
                 origin="http://localhost:1234",
                 beside=frozenset({"api"}),
                 speaks=_PLAIN | {"responses", "messages"},
-                hosted=False,
-                key_env="LM_API_TOKEN",
             ),
-            "localai": Service(
-                origin="http://localhost:8080", speaks=_EVERYTHING, hosted=False, key_env="LOCALAI_API_KEY"
-            ),
+            "localai": Service(origin="http://localhost:8080", speaks=_EVERYTHING),
             "llamacpp": Service(
                 origin="http://localhost:8080",
                 beside=frozenset({"health", "infill", "metrics", "props", "slots", "tokenize", "detokenize"}),
                 speaks=_PLAIN | {"responses", "messages"},
-                hosted=False,
-                key_env="LLAMA_API_KEY",
             ),
             "vllm": Service(
                 origin="http://localhost:8000",
                 beside=frozenset({"health", "metrics", "tokenize", "detokenize", "pooling", "score"}),
                 speaks=_EVERYTHING,
-                hosted=False,
-                key_env="VLLM_API_KEY",
             ),
             # Hosted.
             "groq": Service(

@@ -16,13 +16,12 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.exchange import Answer, Exchange, Headers
 from llmproxy.providers.base import ConfiguredProvider, Frames, ProviderConfig
 from llmproxy.target import Target
-from llmproxy.wire.json import read_value
+from llmproxy.wire.json import read_value, write_value
+from llmproxy.wire.sse import write_frame
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class CompletionProvider(ConfiguredProvider):
                 frames = list(_frames(completion, _wants_usage(request)))
                 headers = Headers([("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache")])
                 return Answer(status=200, headers=headers, stream=Frames(frames))
-            body = msgspec.json.encode(completion)
+            body = write_value(completion)
         except (TypeError, ValueError) as error:
             raise self._failure(f"gave what JSON cannot hold: {error}") from error
         headers = Headers([("Content-Type", "application/json")])
@@ -152,7 +151,7 @@ def _deltas(message: Json) -> Iterator[Json]:
 
 
 def _frame(chunk: Json) -> bytes:
-    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+    return write_frame(write_value(chunk))
 
 
 def _wants_usage(request: Json) -> bool:

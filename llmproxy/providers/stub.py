@@ -11,13 +11,12 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterable, Mapping
 
-import msgspec
-
 from llmproxy.dialects.base import Canned, Endpoint, Usage
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Answer, Body, Exchange, Headers
 from llmproxy.providers.base import ConfiguredProvider, Frames, ProviderConfig
 from llmproxy.target import Target
+from llmproxy.wire.json import write_value
 
 PIECES = ("stub ", "response")
 _DIMENSIONS = 8
@@ -63,33 +62,6 @@ def _converse(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
     return _plain(endpoint.dialect.write_reply(canned))
 
 
-def _complete(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
-    """Text completions, which have no dialect of their own: https://platform.openai.com/docs/api-reference/completions"""
-    head = {
-        "id": f"cmpl-{canned.id}",
-        "object": "text_completion",
-        "created": canned.created_s,
-        "model": canned.model,
-    }
-    usage = {"usage": _usage(canned.usage)}
-    if body.value("stream") is not True:
-        return _plain(_json(head | {"choices": [_choice("".join(canned.pieces), "stop")]} | usage))
-    chunks = [head | {"choices": [_choice(piece, None)]} for piece in canned.pieces]
-    chunks.append(head | {"choices": [_choice("", "stop")]})
-    if canned.include_usage:
-        chunks.append(head | {"choices": []} | usage)
-    return _streamed([*(b"data: " + _json(chunk) + b"\n\n" for chunk in chunks), b"data: [DONE]\n\n"])
-
-
-def _choice(text: str, finish_reason: str | None) -> dict[str, object]:
-    return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}
-
-
-def _usage(usage: Usage) -> dict[str, int]:
-    asked, given = usage.input or 0, usage.output or 0
-    return {"prompt_tokens": asked, "completion_tokens": given, "total_tokens": asked + given}
-
-
 def _embed(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
     """A vector for each input that depends on nothing but the input."""
     asked = body.value("input")
@@ -99,12 +71,12 @@ def _embed(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
         raise BadRequest(f"dimensions must be a number from 1 to {_MOST_DIMENSIONS}", param="dimensions")
     shape = _as_base64 if body.value("encoding_format") == "base64" else _as_floats
     data = [
-        {"object": "embedding", "index": index, "embedding": shape(_vector(_json(each), size))}
+        {"object": "embedding", "index": index, "embedding": shape(_vector(write_value(each), size))}
         for index, each in enumerate(inputs)
     ]
     tokens = canned.usage.input
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return _plain(_json({"object": "list", "data": data, "model": canned.model, "usage": usage}))
+    return _plain(write_value({"object": "list", "data": data, "model": canned.model, "usage": usage}))
 
 
 def _vector(seed: bytes, size: int) -> list[float]:
@@ -123,12 +95,12 @@ def _as_base64(vector: list[float]) -> str:
 
 
 def _count(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
-    return _plain(_json({"input_tokens": canned.usage.input}))
+    return _plain(write_value({"input_tokens": canned.usage.input}))
 
 
 _CALLS: Mapping[str, Callable[[Endpoint, Body, Canned], Answer]] = {
     "/chat/completions": _converse,
-    "/completions": _complete,
+    "/completions": _converse,
     "/embeddings": _embed,
     "/messages": _converse,
     "/messages/count_tokens": _count,
@@ -162,10 +134,6 @@ def _texts(value: object) -> Iterable[str]:
 def _wants_usage(body: Body) -> bool:
     options = body.value("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True
-
-
-def _json(value: object) -> bytes:
-    return msgspec.json.encode(value)
 
 
 def _plain(body: bytes) -> Answer:

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from llmproxy.providers.anthropic import Anthropic
+from llmproxy.target import Target
+from tests.providers.asking import ask
+
+
+def claude(**keys: str) -> Anthropic:
+    return Anthropic(Anthropic.Config.model_validate({"name": "claude", "type": "anthropic", **keys}))
+
+
+def test_anthropic_gets_its_key_and_the_version_that_it_requires() -> None:
+    provider = claude(api_key="sk")
+    request = provider.prepare(ask("/v1/messages", ("Authorization", "Bearer dummy")), Target(provider=provider))
+    assert (request.origin.host, request.target) == ("api.anthropic.com", "/v1/messages")
+    assert dict(request.headers) == {
+        "x-api-key": "sk",
+        "anthropic-version": "2023-06-01",
+        "Accept-Encoding": "identity",
+    }
+
+
+def test_the_clients_version_and_betas_go_on() -> None:
+    provider = claude()
+    sent = ("Anthropic-Version", "2099-01-01"), ("anthropic-beta", "a"), ("anthropic-beta", "b")
+    got = provider.prepare(ask("/v1/messages", *sent), Target(provider=provider)).headers
+    assert got.getall("anthropic-version") == ["2099-01-01"] and got.getall("anthropic-beta") == ["a", "b"]
+
+
+@pytest.mark.parametrize("base_url", ["https://h/anthropic", "https://h/anthropic/", "https://h/anthropic/v1"])
+def test_a_base_url_as_its_sdks_take_it_reaches_the_messages_api(base_url: str) -> None:
+    provider = claude(base_url=base_url)
+    for path in ("/v1/messages", "/messages"):
+        assert provider.prepare(ask(path), Target(provider=provider)).target == "/anthropic/v1/messages"
+
+
+def test_all_models_are_asked_for_at_once() -> None:
+    assert claude(api_key="sk").list_models(None).target == "/v1/models?limit=1000"
+    assert claude().models == () and claude().patterns == ("claude-*",)

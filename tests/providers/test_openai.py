@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+import pytest
+
+from llmproxy.providers.openai import OpenAI
+from llmproxy.target import Target
+from tests.providers.asking import ask
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        ("gpt-4o", True),
+        ("gpt-5.5-pro", True),
+        ("gpt-image-1", True),
+        ("o1", True),
+        ("o4-mini", True),
+        ("chatgpt-4o-latest", True),
+        ("text-embedding-3-small", True),
+        ("ft:gpt-4o-mini:org::id", True),
+        ("whisper-1", True),
+        ("omni-moderation-latest", True),
+        ("claude-sonnet-5-5", False),
+        ("openai/gpt-4o", False),
+        ("olmo", False),
+        ("my-gpt-4o", False),
+    ],
+)
+def test_openai_answers_its_models_without_being_named(model: str, known: bool) -> None:
+    provider = OpenAI(OpenAI.Config(name="openai", type="openai"))
+    assert any(fnmatchcase(model, pattern) for pattern in provider.patterns) is known
+
+
+def test_openai_gets_its_key_as_a_bearer() -> None:
+    provider = OpenAI(OpenAI.Config.model_validate({"name": "openai", "type": "openai", "api_key": "sk"}))
+    request = provider.prepare(ask("/v1/responses/resp_1", method="DELETE"), Target(provider=provider))
+    assert (request.method, request.origin.host, request.target) == ("DELETE", "api.openai.com", "/v1/responses/resp_1")
+    assert request.headers["Authorization"] == "Bearer sk"
+    assert provider.speaks == {"chat", "responses", "completions", "embeddings", "openai"}

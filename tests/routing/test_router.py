@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmproxy.errors import BadRequest
+from llmproxy.exchange import Exchange
+from llmproxy.routing.router import Place, Router
+from llmproxy.target import Provider, Route, Target
+
+CHAT, MESSAGES, FILES = "/v1/chat/completions", "/v1/messages", "/v1/files"
+
+
+class Named(Provider):
+    """A provider that only has its description."""
+
+    def __init__(
+        self,
+        name: str,
+        patterns: Iterable[str] = (),
+        speaks: str = "chat responses completions embeddings openai",
+        *,
+        type: str = "openai",
+        priority: int = 1,
+        alone: bool = False,
+    ) -> None:
+        self.name, self.type, self.priority = name, type, priority
+        self.patterns = tuple(patterns)
+        self.models = tuple(each for each in patterns if "*" not in each)
+        self.speaks = frozenset(speaks.split())
+        self.answers_all_alone = alone
+
+    def prepare(self, exchange: Exchange, target: Target) -> None:
+        return None
+
+
+def route(name: str, *targets: tuple[Provider, str | None]) -> Route:
+    return Route(name=name, targets=tuple(Target(provider=provider, model=model) for provider, model in targets))
+
+
+def chosen(
+    router: Router, model: str | None, path: str = CHAT, wanted: str | None = None
+) -> list[tuple[str, str | None]]:
+    """Provider and model of each target, in order."""
+    found = router.choose(router.locate("POST", path), model, wanted)
+    return [(target.provider.name, target.model) for target in found.targets]
+
+
+OPENAI = Named("openai", ["gpt-*", "o[0-9]*"])
+CLAUDE = Named("claude", ["claude-*"], "messages", type="anthropic")
+LOCAL = Named("local", ["llama*", "gpt-oss"], type="ollama", priority=2)
+GROQ = Named("groq", type="groq", alone=True)
+ALL: Sequence[Provider] = (LOCAL, OPENAI, CLAUDE, GROQ)
+
+
+@pytest.mark.parametrize(
+    ("model", "targets"),
+    [
+        # An exact name of `models:` goes before everything.
+        ("gpt-4o", [("local", "mine"), ("openai", None)]),
+        ("openai/special", [("local", None)]),
+        # `provider/model`, with whatever follows the first slash.
+        ("openai/gpt-4o", [("openai", "gpt-4o")]),
+        ("groq/anything", [("groq", "anything")]),
+        ("groq/openai/gpt-oss", [("groq", "openai/gpt-oss")]),
+        ("openai/openai/gpt-4o", [("openai", "openai/gpt-4o")]),
+        # Patterns of `models:`, the longest beginning first.
+        ("gpt-4-turbo", [("openai", None)]),
+        ("gpt-4.1", [("groq", "big")]),
+        # The lists of the providers: priority, then the more exact.
+        ("gpt-oss", [("openai", None), ("local", None)]),
+        ("o3-mini", [("openai", None)]),
+        ("llama3:8b", [("local", None)]),
+        # A type stands for its best provider where nobody is called so.
+        ("ollama/phi", [("local", "phi")]),
+        # `llm:` takes the rest.
+        ("mystery", [("llm", None)]),
+        ("openai/", [("llm", None)]),
+        ("/gpt-4", [("llm", None)]),
+        ("nobody/gpt-4o", [("llm", None)]),
+        ("OpenAI/gpt-4o", [("llm", None)]),
+        ("GPT-OSS", [("llm", None)]),
+        ("", [("llm", None)]),
+    ],
+)
+def test_the_first_rule_that_knows_the_model_decides(model: str, targets: list[tuple[str, str | None]]) -> None:
+    routes = [
+        route("gpt-4*", (GROQ, "big")),
+        route("gpt-4-*", (OPENAI, None)),
+        route("gpt-4o", (LOCAL, "mine"), (OPENAI, None)),
+        route("openai/special", (LOCAL, None)),
+    ]
+    router = Router(ALL, routes, catch_all=Named("llm", type="custom"), default=GROQ)
+    assert chosen(router, model) == targets
+    assert chosen(router, model) == targets, "the second time too"
+
+
+def test_the_default_gets_what_nobody_else_answers() -> None:
+    router = Router(ALL, default=GROQ)
+    assert chosen(router, "mystery") == [("groq", None)]
+    assert chosen(router, "gpt-4o") == [("openai", None)]
+
+
+def test_among_equals_the_more_exact_pattern_goes_first_and_then_the_order_of_the_file() -> None:
+    first, second, third = Named("first", ["m-*", "*"]), Named("second", ["m-1"]), Named("third", ["m-1*"])
+    assert [name for name, _ in chosen(Router([first, second, third]), "m-1")] == ["second", "third", "first"]
+    assert [name for name, _ in chosen(Router([third, Named("late", ["m-1*"])]), "m-1")] == ["third", "late"]
+    assert [name for name, _ in chosen(Router([second, Named("zero", ["*"], priority=0)]), "m-1")] == ["zero", "second"]
+
+
+def test_a_name_with_signs_of_patterns_matches_itself() -> None:
+    router = Router([Named("a", ["m[1]"]), OPENAI])
+    assert chosen(router, "m[1]") == chosen(router, "m1") == [("a", None)]
+
+
+def test_a_provider_without_models_answers_everything_only_when_it_stands_alone() -> None:
+    assert chosen(Router([GROQ]), "anything") == [("groq", None)]
+    assert chosen(Router([GROQ], [route("fast", (GROQ, "x"))]), "fast") == [("groq", "x")]
+    for router in (Router([GROQ, CLAUDE]), Router([Named("named", alone=False)])):
+        with pytest.raises(BadRequest) as refused:
+            chosen(router, "anything")
+        assert refused.value.status == 404
+
+
+def test_an_unknown_model_is_a_404_with_the_names_that_exist() -> None:
+    with pytest.raises(BadRequest) as refused:
+        chosen(Router(ALL, [route("fast", (GROQ, None)), route("my-*", (GROQ, None))]), "mystery")
+    error = refused.value
+    assert (error.status, error.code, error.param) == (404, "model_not_found", "model")
+    for name in ("'mystery'", "fast", "my-*", "gpt-*", "claude-*", "groq/<model>"):
+        assert name in error.message
+
+
+def test_messages_stay_short_whatever_the_client_sends() -> None:
+    router = Router([Named(f"provider-{number}") for number in range(500)])
+    for model, path in (("x" * 100_000, CHAT), ("a/" * 50_000, CHAT), (None, f"/{'y' * 30_000}")):
+        with pytest.raises(BadRequest) as refused:
+            chosen(router, model, path)
+        assert len(refused.value.message) < 12_000
+
+
+def test_targets_that_do_not_speak_the_dialect_are_passed_over() -> None:
+    both = route("smart", (CLAUDE, "claude-x"), (OPENAI, "gpt-x"))
+    router = Router([*ALL, Named("mixed", ["claude-*"], "chat messages", priority=9)], [both])
+    assert chosen(router, "smart", CHAT) == [("openai", "gpt-x")]
+    assert chosen(router, "smart", MESSAGES) == [("claude", "claude-x")]
+    assert chosen(router, "claude-x", CHAT) == [("mixed", None)]
+    assert chosen(router, "claude-x", MESSAGES) == [("claude", None), ("mixed", None)]
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "words"),
+    [
+        ("claude-x", CHAT, ["chat", "'claude-x'", "claude speaks messages", "openai, groq, local"]),
+        ("claude/x", "/v1/responses", ["responses", "claude speaks messages"]),
+        ("gpt-4", MESSAGES, ["messages", "openai speaks chat, completions", ": claude"]),
+        ("gpt-4", "/v1/messages/count_tokens", ["messages"]),
+        ("fast", MESSAGES, ["groq speaks"]),
+    ],
+)
+def test_a_dialect_that_nobody_speaks_is_a_400_that_says_who_speaks_what(
+    model: str, path: str, words: list[str]
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        chosen(Router(ALL, [route("fast", (GROQ, None))]), model, path)
+    assert (refused.value.status, refused.value.code) == (400, "dialect_not_spoken")
+    for word in words:
+        assert word in refused.value.message
+
+
+def test_without_a_model_only_one_possible_provider_is_asked() -> None:
+    assert chosen(Router([OPENAI]), None) == [("openai", None)]
+    assert chosen(Router(ALL, catch_all=Named("llm")), None) == [("llm", None)]
+    assert chosen(Router(ALL, default=GROQ), None) == [("groq", None)]
+    assert chosen(Router(ALL), None, CHAT, "groq") == [("groq", None)]
+    with pytest.raises(BadRequest) as refused:
+        chosen(Router(ALL), None)
+    assert (refused.value.status, refused.value.param) == (400, "model")
+    with pytest.raises(BadRequest, match="speaks"):
+        chosen(Router([CLAUDE]), None)
+
+
+def test_calls_without_a_model_go_to_the_best_provider_that_has_them() -> None:
+    assert chosen(Router(ALL), None, FILES) == [("openai", None)]
+    assert chosen(Router([LOCAL, CLAUDE]), None, FILES) == [("local", None)]
+    assert chosen(Router([CLAUDE]), None, FILES) == [("claude", None)], "the only one may know the call all the same"
+    assert chosen(Router(ALL, catch_all=Named("llm")), None, FILES) == [("llm", None)]
+    with pytest.raises(BadRequest) as refused:
+        chosen(Router([CLAUDE, Named("other", (), "messages")]), None, FILES)
+    assert refused.value.status == 404 and "claude speaks messages" in refused.value.message
+
+
+def test_the_header_names_the_provider_of_calls_without_a_model() -> None:
+    router = Router(ALL, catch_all=Named("llm"))
+    assert chosen(router, None, FILES, "local") == [("local", None)]
+    assert chosen(router, None, FILES, "ollama") == [("local", None)]
+    assert chosen(router, None, FILES, "claude") == [("claude", None)]
+    assert chosen(router, "gpt-4", CHAT, "groq") == [("openai", None)], "the model decides where there is one"
+    with pytest.raises(BadRequest) as refused:
+        chosen(router, None, FILES, "nobody")
+    assert "nobody" in refused.value.message and "local" in refused.value.message
+
+
+@pytest.mark.ledger("H1")
+@pytest.mark.parametrize(
+    ("path", "provider", "below", "call"),
+    [
+        ("/openai/v1/chat/completions", "openai", "/v1/chat/completions", "/chat/completions"),
+        ("/openai/chat/completions", "openai", "/chat/completions", "/chat/completions"),
+        ("/openai/v1/anything/at%2Fall", "openai", "/v1/anything/at%2Fall", None),
+        ("/openai//v1/files", "openai", "//v1/files", None),
+        ("/openai", "openai", "", None),
+        ("/openai/", "openai", "/", None),
+        ("/%6fpen%61i/v1/files", "openai", "/v1/files", "/files"),
+        ("/claude/v1/messages", "claude", "/v1/messages", "/messages"),
+        ("/anthropic/v1/messages", "claude", "/v1/messages", "/messages"),
+        ("/ollama/api/tags", "local", "/api/tags", None),
+        ("/llm/x", "llm", "/x", None),
+        # Whatever nobody knows is caught.
+        ("/nobody/knows", "llm", "/nobody/knows", None),
+        ("/Openai/v1", "llm", "/Openai/v1", None),
+        ("/openai%2Fv1/files", "llm", "/openai%2Fv1/files", None),
+        ("/", "llm", "/", None),
+        ("//openai/v1", "llm", "//openai/v1", None),
+    ],
+)
+def test_a_prefix_or_the_catch_all_says_who_answers(path: str, provider: str, below: str, call: str | None) -> None:
+    router = Router(ALL, catch_all=Named("llm", type="custom"))
+    place = router.locate("POST", path)
+    assert (place.provider and place.provider.name, place.path) == (provider, below)
+    assert (place.endpoint and place.endpoint.path) == call
+    assert chosen(router, "claude-x", path) == [(provider, None)], "the model is sent as the client wrote it"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/chat/completions", "/v1/responses", "/messages", "/v1/embeddings"]
+)
+def test_calls_that_we_know_are_routed_by_model(path: str) -> None:
+    place = Router(ALL, catch_all=Named("llm")).locate("POST", path)
+    assert place.provider is None and place.path == path
+    assert place.endpoint is not None and place.template == place.endpoint.template
+
+
+@pytest.mark.ledger("H2")
+@pytest.mark.parametrize("below", ["/chat/completions", "/v1/chat/completions"])
+def test_the_openai_interface_stands_below_a_path_of_its_own_too(below: str) -> None:
+    router = Router(ALL)
+    place = router.locate("POST", f"/openai-proxy{below}")
+    assert (place.provider, place.path) == (None, below)
+    assert chosen(router, "groq/x", f"/openai-proxy{below}") == [("groq", "x")]
+
+
+@pytest.mark.parametrize("path", ["/nobody/knows", "/openai-proxy/nothing", "/", "", "*", "/v1", "/v1/", "/v1/nothing"])
+def test_an_unknown_path_is_a_404_that_says_what_there_is(path: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        Router(ALL).locate("POST", path)
+    assert refused.value.status == 404 and "/groq/..." in refused.value.message
+
+
+def test_names_win_over_types_and_better_ones_over_others() -> None:
+    odd = Named("anthropic", type="openai", priority=0)
+    router = Router([CLAUDE, OPENAI, odd])
+    for path, name in (("/anthropic/x", "anthropic"), ("/openai/x", "openai")):
+        found = router.locate("GET", path).provider
+        assert found is not None and found.name == name
+    two = Router([Named("a", type="t", priority=2), Named("b", type="t")])
+    found = two.locate("GET", "/t/x").provider
+    assert found is not None and found.name == "b"
+
+
+@given(st.text(st.sampled_from("abv1/%2F.-é?"), max_size=40))
+def test_templates_come_from_the_configuration_never_from_the_client(rest: str) -> None:
+    router = Router(ALL, catch_all=Named("llm", type="custom"))
+    templates = {"/openai/{path}", "/{path}"}
+    assert router.locate("GET", f"/openai/{rest}").template in templates
+    assert router.locate("GET", f"/x-{rest}").template in templates
+
+
+def test_what_clients_send_is_remembered_within_bounds() -> None:
+    router = Router([GROQ])
+    places = {id(router.locate("GET", f"/groq/{number}")) for number in range(5000)}
+    assert places
+    for number in range(5000):
+        assert chosen(router, f"m{number}") == [("groq", None)]
+    sizes = [len(value) for value in vars(router).values() if isinstance(value, dict)]
+    assert max(sizes) <= 2048
+
+
+def test_places_are_remembered_by_method_and_path() -> None:
+    router = Router(ALL)
+    assert router.locate("POST", CHAT) is router.locate("POST", CHAT)
+    posted: Place = router.locate("POST", "/groq/v1/chat/completions")
+    assert posted.endpoint is not None
+    assert router.locate("DELETE", "/groq/v1/chat/completions").endpoint is None
+
+
+@pytest.mark.ledger("H3")
+def test_models_that_are_known_by_name_can_be_listed() -> None:
+    router = Router(ALL, [route("fast", (GROQ, "x")), route("my-*", (GROQ, None)), route("gpt-oss", (LOCAL, None))])
+    assert router.models() == {"fast": "llmproxy", "gpt-oss": "llmproxy"}
+    assert Router([LOCAL]).models() == {"gpt-oss": "local"}

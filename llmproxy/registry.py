@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 
+from llmproxy.settings import Strict
+
 
 class RegistryError(ValueError):
     """No component can be had under that name; the message says why and what to do."""
@@ -93,6 +95,14 @@ def find(kind: str, name: str, directory: Path) -> type:
     else:
         component = _from_entry_point(wanted, name)
     return _checked(component, wanted, name)
+
+
+def config_of(component: type) -> type[Strict]:
+    """The nested `Config` of a component, which may be one of its bases'."""
+    found = next((vars(each)["Config"] for each in component.__mro__ if "Config" in vars(each)), None)
+    if not (isinstance(found, type) and issubclass(found, Strict)):
+        raise RegistryError(f"{component.__name__} needs a nested Config, a subclass of llmproxy.settings.Strict")
+    return found
 
 
 def names(kind: str) -> list[str]:
@@ -203,7 +213,6 @@ def _checked(component: object, kind: Kind, name: str) -> type:
     if inspect.isabstract(component):
         missing = ", ".join(sorted(vars(component)["__abstractmethods__"]))
         raise RegistryError(f"{name!r} lacks what every {kind.noun} has: {missing}")
-    config = next((vars(each)["Config"] for each in component.__mro__ if "Config" in vars(each)), None)
-    if not (isinstance(config, type) and issubclass(config, _import(kind.config))):
+    if not issubclass(config_of(component), _import(kind.config)):
         raise RegistryError(f"{name!r}: its nested Config must be a subclass of {kind.config.replace(':', '.')}")
     return component

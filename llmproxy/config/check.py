@@ -125,8 +125,6 @@ def _provider(top: Node, node: Node, name: str = "") -> Iterator[Problem]:
     if not name or node.stand_in:
         return
     known = {word(entry, "name"): entry for entry in entries(top) if word(entry, "name")}
-    if LLM in top.members:
-        known.setdefault(LLM, top.members[LLM])
     if any(each.members["name"].stand_in for each in known.values() if "name" in each.members):
         return
     if name not in known:

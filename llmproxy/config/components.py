@@ -11,9 +11,8 @@ from llmproxy.config.document import Node, below
 from llmproxy.config.problems import Problem
 from llmproxy.config.schema import MiddlewareEntry
 from llmproxy.config.validate import fit, unknown_key
-from llmproxy.middleware.base import Middleware
-from llmproxy.providers.base import ConfiguredProvider, ProviderConfig
-from llmproxy.registry import RegistryError, find
+from llmproxy.providers.base import ProviderConfig
+from llmproxy.registry import RegistryError, config_of, find
 from llmproxy.settings import Strict
 
 # What `llm:` has no use for: it has no name in paths and takes whatever is left.
@@ -63,8 +62,9 @@ def _provider(entry: Node, directory: Path) -> Read[ProviderConfig]:
     component, problems = _component("providers", entry, directory)
     if component is None:
         return None, problems
-    assert issubclass(component, ConfiguredProvider)
-    return fit(entry, component.Config, directory)
+    config = config_of(component)
+    assert issubclass(config, ProviderConfig)
+    return fit(entry, config, directory)
 
 
 def _middleware(entry: Node, directory: Path) -> Read[MiddlewareEntry]:
@@ -76,11 +76,10 @@ def _middleware(entry: Node, directory: Path) -> Read[MiddlewareEntry]:
     problems += [each for each in more if each.key not in {told.key for told in problems}]
     if component is None:
         return None, problems
-    assert issubclass(component, Middleware)
     empty = Node(value={}, mark=entry.mark, key=below(entry.key, "config"))
     settings = entry.value.get("config", empty)
     config: Strict | None
-    config, more = fit(empty if settings.blank else settings, component.Config, directory)
+    config, more = fit(empty if settings.blank else settings, config_of(component), directory)
     return made.model_copy(update={"config": config}) if made else None, [*problems, *more]
 
 

@@ -18,8 +18,9 @@ from llmproxy.config.components import read_llm, read_middlewares, read_provider
 from llmproxy.config.document import Node, from_python, read
 from llmproxy.config.environment import Environment, Variable, expand, read_dotenv
 from llmproxy.config.problems import ConfigError, Mark, Problem, ordered
-from llmproxy.config.schema import SECTIONS, Config
+from llmproxy.config.schema import SECTIONS, Config, Server
 from llmproxy.config.validate import fit, unknown_key
+from llmproxy.registry import nearest
 
 FILES = ("llmproxy.yaml", "config.yaml")
 FILE_VARIABLE = "LLMPROXY_CONFIG"
@@ -88,16 +89,36 @@ def load(
     return _Loading(top, file.parent, environ, no_env, path, problems).run(overrides)
 
 
-def from_mapping(
-    value: Mapping[str, object],
+def load_from_python(
+    config: str | os.PathLike[str] | Mapping[str, object] | None,
+    overrides: Mapping[str, object],
     *,
-    overrides: Iterable[Override] = (),
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> Loaded:
-    """The configuration that `value` holds, in the shape of the file."""
-    top = from_python(value, "config")
-    return _Loading(top, directory or Path(), os.environ if environ is None else environ, False).run(overrides)
+    """The configuration in a file, in a mapping of the same shape, or the one that is found.
+
+    `overrides` are sections or keys of `server`. Raises TypeError for any other.
+    """
+    given = [each for name, value in overrides.items() for each in _named(name, value)]
+    if isinstance(config, Mapping):
+        environ = os.environ if environ is None else environ
+        return _Loading(from_python(config, "config"), directory or Path(), environ, False).run(given)
+    path = None if config is None else os.fspath(config)
+    return load(path, overrides=given, environ=environ, directory=directory)
+
+
+def _named(name: str, value: object) -> list[Override]:
+    """A keyword argument as overrides: a section member by member, so that it changes only what it names."""
+    if name in SECTIONS:
+        if isinstance(value, Mapping):
+            return [Override(path=f"{name}.{key}", value=each, source=f"{name}=") for key, each in value.items()]
+        return [Override(path=name, value=value, source=f"{name}=")]
+    if name in Server.model_fields:
+        return [Override(path=f"server.{name}", value=value, source=f"{name}=")]
+    known = [*Server.model_fields, *SECTIONS]
+    close = nearest(name, known)
+    raise TypeError(f"there is no setting {name!r}" + (f"; did you mean {close!r}?" if close else ""))
 
 
 class _Loading:
@@ -244,6 +265,6 @@ def _key_sources(top: Node) -> dict[str, str]:
 def _key_source(entry: Node) -> str:
     key = entry.members.get("api_key")
     if key is None or key.blank or not key.word:
-        return "none: the client's own"
+        return "none (the client's own)"
     source = " and ".join(key.variables) or (key.mark.source if key.literal else "config file")
     return f"the client's own, else {source}" if check.word(entry, "auth") == "passthrough" else source

@@ -14,7 +14,6 @@ from typing import Literal
 from urllib.parse import quote
 
 Severity = Literal["error", "warning"]
-Format = Literal["text", "json", "github", "sarif"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +73,6 @@ def ordered(problems: Iterable[Problem]) -> list[Problem]:
     )
 
 
-def as_text(problems: Iterable[Problem]) -> str:
-    """A line each: `file:line:column: key: what is wrong`."""
-    return "\n".join(map(str, problems))
-
-
 def as_json(verdicts: Sequence[Verdict]) -> str:
     """`{"ok", "files": [{"file", "ok", "problems": [...]}]}`, the members of each problem as in `_members`."""
     files = [
@@ -105,7 +99,7 @@ def as_github(verdicts: Sequence[Verdict]) -> str:
 
     https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
     """
-    return "\n".join(_annotation(verdict.file, problem) for verdict in verdicts for problem in verdict.problems)
+    return "".join(f"{_annotation(verdict.file, problem)}\n" for verdict in verdicts for problem in verdict.problems)
 
 
 def _annotation(file: str, problem: Problem) -> str:

@@ -68,10 +68,14 @@ class Server(Strict):
     @field_validator("host")
     @classmethod
     def _is_host(cls, value: str) -> str:
-        host = value.strip()
-        if "/" in host or host.count(":") == 1 or not host or " " in host:
+        host = value.strip().removeprefix("[").removesuffix("]")
+        try:
+            known = host.encode("idna")
+        except UnicodeError:
+            known = b""
+        if not known or "/" in host or host.count(":") == 1 or " " in host:
             raise ValueError(f"{value!r} is no address or host name; the port has a key of its own, `port`")
-        return host.removeprefix("[").removesuffix("]")
+        return host
 
 
 class Target(Strict):

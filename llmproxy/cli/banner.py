@@ -1,0 +1,69 @@
+"""What `serve` says once it listens: plain lines, no key, and one `curl` that works at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from llmproxy import __version__
+
+if TYPE_CHECKING:
+    from llmproxy.config.load import Loaded
+    from llmproxy.config.schema import Config
+    from llmproxy.providers.base import ProviderConfig
+
+
+def banner(loaded: Loaded, address: str) -> str:
+    """The lines for a proxy that listens at `address`, such as http://127.0.0.1:3000."""
+    config = loaded.checked()
+    lines = [f"llmproxy {__version__} listens on {address}", ""]
+    before = ""
+    for name, fact in [("config", _file(loaded)), *_facts(config, loaded)]:
+        lines.append(f"  {'' if name == before else name:<12} {fact}")
+        before = name
+    return "\n".join([*lines, "", f"  Try: {_try(config, address)}", ""])
+
+
+def _file(loaded: Loaded) -> str:
+    reason = f" ({loaded.unwritten})" if loaded.unwritten else ""
+    return f"{loaded.path or 'no file'}{reason}"
+
+
+def _facts(config: Config, loaded: Loaded) -> Iterator[tuple[str, str]]:
+    for provider in config.providers:
+        if provider.enabled:
+            yield "providers", f"{provider.name}: {_provider(provider, loaded)}"
+    for model in config.models:
+        targets = [f"{each.provider}/{each.model}" if each.model else each.provider for each in model.targets]
+        yield "models", f"{model.name}: {', '.join(targets)}"
+    if config.default_provider:
+        yield "other models", config.default_provider
+    if config.llm:
+        yield "all else", _provider(config.llm, loaded)
+    middlewares = [each.type for each in config.middlewares if each.enabled]
+    yield "middlewares", ", ".join(middlewares) or "none"
+
+
+def _provider(provider: ProviderConfig, loaded: Loaded) -> str:
+    from llmproxy.providers.base import HttpProvider
+
+    if not isinstance(provider, HttpProvider.Config):
+        return provider.type
+    service = provider.service(provider.type)
+    url = urlsplit(provider.base_url or f"{service.origin}{service.root}")
+    shown = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    return f"{provider.type} at {shown}, key: {loaded.key_sources[provider.name]}"
+
+
+def _try(config: Config, address: str) -> str:
+    """A chat with the stub where there is one, else the list of models."""
+    stub = next((each for each in config.providers if each.enabled and each.type == "stub"), None)
+    if stub is None:
+        return f"curl {address}/v1/models"
+    model = "stub" if stub.models == ["*"] else f"{stub.name}/stub"
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
+    quoted = '"' + body.replace('"', '\\"') + '"' if os.name == "nt" else f"'{body}'"
+    return f'curl {address}/v1/chat/completions -H "content-type: application/json" -d {quoted}'

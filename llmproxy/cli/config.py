@@ -1,0 +1,119 @@
+"""`generate-config`, `validate-config` and `schema`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from llmproxy.config.problems import Verdict
+
+
+class Preset(StrEnum):
+    """What `generate-config` can write."""
+
+    minimal = "minimal"
+    full = "full"
+    stub = "stub"
+
+
+class Format(StrEnum):
+    """How `validate-config` tells what it found."""
+
+    text = "text"
+    json = "json"
+    github = "github"
+    sarif = "sarif"
+
+
+Target = Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write it; standard output without one.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Write over a file that is there.")]
+
+
+def generate_config(
+    file: Target = "-",
+    preset: Annotated[Preset, typer.Option(help="How much of it.", case_sensitive=False)] = Preset.minimal,
+    force: Force = False,
+) -> None:
+    """Write a configuration file to begin with."""
+    from llmproxy.config.generate import generate
+    from llmproxy.config.jsonschema import FILE_NAME
+
+    _write(file, generate(preset.value), force)
+    if file != "-":
+        beside = Path(file).parent / FILE_NAME
+        print(f"Start it with:              llmproxy serve --config {file}")
+        print(f"For completion in editors:  llmproxy schema {beside}")
+
+
+def schema(file: Target = "-", force: Force = False) -> None:
+    """Write the JSON Schema of the configuration file, for editors."""
+    import json
+
+    from llmproxy.config.jsonschema import json_schema
+
+    _write(file, json.dumps(json_schema(), indent=2) + "\n", force)
+
+
+def _write(file: str, text: str, force: bool) -> None:
+    if file == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        with Path(file).open("w" if force else "x", encoding="utf-8", newline="\n") as out:
+            out.write(text)
+    except FileExistsError:
+        _fail(f"{file} is there already; --force writes over it")
+    except OSError as error:
+        _fail(f"{file} cannot be written: {(error.strerror or str(error)).lower()}")
+    print(f"Wrote {file}")
+
+
+def _fail(message: str) -> None:
+    print(f"llmproxy: {message}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def validate_config(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Configuration files.")],
+    format: Annotated[Format, typer.Option(help="How to tell what was found.", case_sensitive=False)] = Format.text,
+    no_env: Annotated[
+        bool, typer.Option("--no-env", help="Count every variable as present: for CI without secrets.")
+    ] = False,
+) -> None:
+    """Check configuration files as `serve` would, starting nothing."""
+    from llmproxy.config.load import load
+    from llmproxy.config.problems import Verdict
+
+    verdicts = [Verdict(file=file, problems=load(file, no_env=no_env).problems) for file in files]
+    _tell(verdicts, format)
+    if not all(verdict.fine for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def _tell(verdicts: list[Verdict], format: Format) -> None:
+    """What was found: problems as text go to standard error, everything else to standard output."""
+    from llmproxy import __version__
+    from llmproxy.config import problems
+
+    match format:
+        case Format.text:
+            _tell_text(verdicts)
+        case Format.json:
+            print(problems.as_json(verdicts))
+        case Format.github:
+            sys.stdout.write(problems.as_github(verdicts))
+        case Format.sarif:
+            print(problems.as_sarif(verdicts, __version__))
+
+
+def _tell_text(verdicts: list[Verdict]) -> None:
+    for verdict in verdicts:
+        for problem in verdict.problems:
+            print(problem, file=sys.stderr)
+        if verdict.fine:
+            print(f"{verdict.file}: OK", flush=True)

@@ -1,0 +1,114 @@
+"""`serve`: load the configuration, say what is wrong with it or what is served, run until a signal comes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from llmproxy.config.load import Loaded, Override
+
+
+class Level(StrEnum):
+    """The levels of log messages."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+    critical = "critical"
+
+
+# Windows has numbers of its own.
+_IN_USE = (errno.EADDRINUSE, 10048)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, 10013)
+_NOT_OURS = (errno.EADDRNOTAVAIL, 10049)
+
+# What each flag says over the configuration.
+_FLAGS = {
+    "--host": "server.host",
+    "--port": "server.port",
+    "--log-level": "logging.level",
+    "--base-url": "llm.base_url",
+    "--type": "llm.type",
+    "--api-key": "llm.api_key",
+}
+
+
+def serve(
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", "-c", metavar="FILE", help="Configuration; by default ./llmproxy.yaml, ./config.yaml."
+        ),
+    ] = None,
+    host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on [127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on [3000]; 0 takes any.")] = None,
+    log_level: Annotated[Level | None, typer.Option(case_sensitive=False, help="Least level to log [info].")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="One upstream that takes everything; needs no file.")
+    ] = None,
+    type: Annotated[str | None, typer.Option(metavar="TYPE", help="What that upstream is: openai, ollama ...")] = None,
+    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="The key to send to that upstream.")] = None,
+) -> None:
+    """Run the proxy."""
+    from llmproxy.config.load import load
+
+    given = [host, port, log_level.value if log_level else None, base_url, type, api_key]
+    loaded = load(config, overrides=_overrides(given))
+    for problem in loaded.problems:
+        print(problem, file=sys.stderr)
+    if loaded.config is None:
+        mistakes = {each.mark.source for each in loaded.problems if each.severity == "error"}
+        raise typer.Exit(2 if mistakes <= _FLAGS.keys() else 1)
+    raise typer.Exit(_run(loaded))
+
+
+def _overrides(given: list[str | int | None]) -> list[Override]:
+    from llmproxy.config.load import Override
+
+    return [
+        Override(path=path, value=value, source=flag)
+        for (flag, path), value in zip(_FLAGS.items(), given, strict=True)
+        if value is not None
+    ]
+
+
+def _run(loaded: Loaded) -> int:
+    from llmproxy.app import run
+    from llmproxy.cli.banner import banner
+    from llmproxy.config.problems import ConfigError
+    from llmproxy.errors import ProxyError
+    from llmproxy.registry import RegistryError
+
+    server = loaded.checked().server
+    for name, value in loaded.dotenv.items():
+        os.environ.setdefault(name, value)  # for what reads the environment itself: proxies, trust, code of users
+    try:
+        return run(loaded, lambda address: print(banner(loaded, address), flush=True))
+    except (OSError, ProxyError, ConfigError, RegistryError) as error:
+        print(f"llmproxy: {start_fault(error, server.host, server.port)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def start_fault(error: Exception, host: str, port: int) -> str:
+    """Why listening failed, in one line."""
+    if isinstance(error, socket.gaierror):
+        return f"the host name {host!r} is not known; 127.0.0.1 is this machine, 0.0.0.0 all its addresses"
+    code = error.errno if isinstance(error, OSError) else None
+    if code in _IN_USE:
+        return f"port {port} of {host} is in use; choose another with --port"
+    if code in _FORBIDDEN:
+        hint = "ports below 1024 need special rights, choose another" if port < 1024 else "choose another"
+        return f"no permission to listen on port {port} of {host}; {hint} with --port"
+    if code in _NOT_OURS:
+        return f"{host} is no address of this machine; 127.0.0.1 is, and 0.0.0.0 stands for all it has"
+    return str(error)

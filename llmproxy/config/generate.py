@@ -1,0 +1,212 @@
+"""Writes configuration files to begin with.
+
+`minimal` and `stub` are texts; `full` is made of the schema, so that it shows every key with its description and
+default and cannot fall behind. In it a comment begins with `# `, a key that is left out with `#` alone. Begin reading
+at `generate`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import BaseModel
+
+from llmproxy.config.jsonschema import FILE_NAME, homeless_types
+from llmproxy.config.schema import SECTIONS, Config, Logging, MiddlewareEntry, Model, Server, Target
+from llmproxy.registry import config_of, find, names
+from llmproxy.settings import Strict
+
+Preset = Literal["minimal", "full", "stub"]
+
+_WIDTH = 100
+_MODELINE = f"# yaml-language-server: $schema=./{FILE_NAME}\n"
+
+_MINIMAL = """\
+# llmproxy: OpenAI and Anthropic behind one address. `llmproxy generate-config --preset full` shows every key.
+
+providers:
+  # Where such a variable is not set, the key that the client sends goes on to the provider.
+  - name: openai
+    type: openai
+    api_key: "${OPENAI_API_KEY:-}"
+
+  - name: anthropic
+    type: anthropic
+    api_key: "${ANTHROPIC_API_KEY:-}"
+"""
+
+_STUB = """\
+# llmproxy without any provider: whatever the model, the answer is "stub response". It needs no key and no network.
+
+providers:
+  - name: stub
+    type: stub
+    models: ["*"]
+"""
+
+_FULL = f"""\
+# llmproxy: every key with its default. A key behind a # without a space is left out; what it shows is an example.
+# Any value may be a variable, ${{NAME}} or ${{NAME:-default}}; `.env` beside this file is read too.
+# For completion in editors: llmproxy schema {FILE_NAME}
+"""
+
+# What keys without a default may look like.
+_EXAMPLES: Mapping[str, object] = {
+    "models": ["gpt-*", "o4-mini"],
+    "base_url": "https://api.openai.com/v1",
+    "api_key_env": "OPENAI_API_KEY",
+    "ca_file": "./company-ca.pem",
+    "dialects": ["chat", "embeddings"],
+}
+_LLM = """\
+# One upstream that takes every request which nothing else answers. It has the keys of an entry of `providers`,
+# except name, enabled, priority and models.
+#llm:
+#  type: openai-compatible
+#  base_url: "http://localhost:8000/v1"
+#  api_key: "${LLM_API_KEY:-}"
+"""
+
+
+def generate(preset: Preset) -> str:
+    """The text of a configuration file."""
+    match preset:
+        case "minimal":
+            return _MODELINE + _MINIMAL
+        case "stub":
+            return _MODELINE + _STUB
+        case "full":
+            return _MODELINE + _FULL + "".join(f"\n{_section(name)}" for name in SECTIONS)
+
+
+def _section(name: str) -> str:
+    return _LLM if name == "llm" else _text(*_about(Config, name, ""), *_BODIES[name]())
+
+
+def _server() -> Iterator[str]:
+    yield "server:"
+    yield from _block(Server, "  ")
+
+
+def _logging() -> Iterator[str]:
+    yield "logging:"
+    yield from _block(Logging, "  ")
+
+
+def _default_provider() -> Iterator[str]:
+    yield "#default_provider: openai"
+
+
+def _providers() -> Iterator[str]:
+    """One entry with every key, then one for each class that has more of them."""
+    yield "providers:"
+    first = _config("openai")
+    yield from _item(_block(first, "    ", {"name": "openai", "type": "openai", "api_key": "${OPENAI_API_KEY:-}"}))
+    yield ""
+    yield from _comment(f"Other types: {', '.join(names('providers')[1:])}.", "  ")
+    key = _scalar("${ANTHROPIC_API_KEY:-}")
+    yield from ("  - name: anthropic", "    type: anthropic", f"    api_key: {key}")
+    shown = set(first.model_fields)
+    for type_ in names("providers"):
+        more = [name for name in _config(type_).model_fields if name not in shown]
+        if more and type_ not in homeless_types():
+            shown |= set(more)
+            yield from ("", f"  - name: my-{type_}", f"    type: {type_}", "    enabled: false")
+            yield from _block(_config(type_), "    ", {"name": "x", "type": type_}, more)
+
+
+def _models() -> Iterator[str]:
+    yield "models:"
+    yield from _about(Model, "name", "  ")
+    yield "  - name: fast"
+    yield from _about(Model, "targets", "    ")
+    yield "    targets:"
+    yield from _about(Target, "provider", "      ")
+    yield "      - provider: openai"
+    yield from _about(Target, "model", "        ")
+    yield "        model: gpt-4o-mini"
+
+
+def _middlewares() -> Iterator[str]:
+    """All of it left out: there is no middleware that everybody has."""
+    yield "#middlewares:"
+    yield from (f"#{line}" for line in _about(MiddlewareEntry, "type", "  "))
+    yield f"#  - type: {_scalar('./my/tag.py:Tag')}"
+    yield from (f"#{line}" for line in _about(MiddlewareEntry, "enabled", "    "))
+    yield "#    enabled: true"
+    yield from (f"#{line}" for line in _about(MiddlewareEntry, "config", "    "))
+    yield "#    config: {team: blue}"
+
+
+_BODIES: Mapping[str, Callable[[], Iterator[str]]] = {
+    "server": _server,
+    "providers": _providers,
+    "default_provider": _default_provider,
+    "models": _models,
+    "middlewares": _middlewares,
+    "logging": _logging,
+}
+
+
+def _config(type_: str) -> type[BaseModel]:
+    return config_of(find("providers", type_, Path()))
+
+
+def _block(
+    model: type[BaseModel],
+    indent: str,
+    values: Mapping[str, object] = MappingProxyType({}),
+    only: Collection[str] = (),
+) -> Iterator[str]:
+    """The keys of `model`, or `only` some, with `values` or their defaults; those without one are left out by a `#`."""
+    defaults = model.model_validate(values).model_dump(mode="json")
+    for name, field in model.model_fields.items():
+        if only and name not in only:
+            continue
+        yield from _about(model, name, indent)
+        if isinstance(field.default, Strict):
+            yield f"{indent}{name}:"
+            yield from _block(type(field.default), f"{indent}  ")
+        elif (value := values.get(name, defaults[name])) is None:
+            yield f"{indent}#{name}: {_scalar(_EXAMPLES[name])}"
+        else:
+            yield f"{indent}{name}: {_scalar(value)}"
+
+
+def _item(lines: Iterable[str]) -> Iterator[str]:
+    """A block as an item of a list: a dash before its first key, comments before that one stand where the dash does."""
+    begun = False
+    for line in lines:
+        if begun:
+            yield line
+        elif line.lstrip().startswith("#"):
+            yield line[2:]
+        else:
+            begun = True
+            yield f"{line[: len(line) - len(line.lstrip()) - 2]}- {line.lstrip()}"
+
+
+def _about(model: type[BaseModel], name: str, indent: str) -> Iterator[str]:
+    """What a key is for, as comments."""
+    return _comment(model.model_fields[name].description or "", indent)
+
+
+def _comment(text: str, indent: str) -> Iterator[str]:
+    yield from textwrap.wrap(text, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+
+
+def _scalar(value: object) -> str:
+    """A value in YAML: words that mean nothing else stand bare."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*", value) and value not in ("true", "false", "null"):
+        return value
+    return json.dumps(value)
+
+
+def _text(*lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -32,7 +32,10 @@ _KEY = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
-    """What the code offers: flags by command, types of providers, dotted config keys, the text of the whole package."""
+    """What the code offers: flags by command, types of providers, dotted config keys, the text of the whole package.
+
+    The command "" is the program itself.
+    """
 
     commands: dict[str, frozenset[str]]
     types: frozenset[str]
@@ -75,10 +78,10 @@ def _unnamed(page: Page, surface: Surface) -> Iterator[str]:
     shell = page.shell
     flags = set(_FLAG.findall(shell))
     for command, own in surface.commands.items():
-        if not re.search(rf"\bllmproxy {re.escape(command)}\b", shell):
+        if command and not re.search(rf"\bllmproxy {re.escape(command)}\b", shell):
             yield f"the command `llmproxy {command}` is not named"
         for flag in sorted(own - flags):
-            yield f"the flag {flag} of `llmproxy {command}` is not named"
+            yield f"the flag {flag} of `{f'llmproxy {command}'.strip()}` is not named"
     for name in sorted(surface.types - set(page.spans)):
         yield f"the provider type {name} is not named"
 
@@ -87,17 +90,19 @@ def _wrong_calls(page: Page, surface: Surface) -> Iterator[str]:
     """Command lines that the program would refuse."""
     for line in _CALL.findall(page.shell):
         words = line.split()
-        command = words[0] if words and not words[0].startswith("-") else "serve"
+        bare = not words or words[0].startswith("-")
+        command = "serve" if bare else words[0]
         if command not in surface.commands:
             yield f"`llmproxy{line}`: there is no command {command}"
             continue
+        known = surface.commands[command] | (surface.commands[""] if bare else {"--help"})
         for flag in _FLAG.findall(line):
-            if flag not in surface.commands[command] | {"--help"}:
+            if flag not in known:
                 yield f"`llmproxy{line}`: {command} has no flag {flag}"
-    known = {"--help", "--long"}.union(*surface.commands.values())
+    anywhere = {"--long"}.union(*surface.commands.values())
     for span in page.spans:
         for flag in _FLAG.findall(span) if span.startswith("--") else ():
-            if flag not in known:
+            if flag not in anywhere:
                 yield f"`{span}`: no command has the flag {flag}"
 
 
@@ -157,10 +162,10 @@ def _wrong_hooks(tree: ast.Module, names: dict[str, object]) -> Iterator[str]:
 def read_surface(root: Path) -> Surface:
     """What the program offers, by its own word."""
     group = typer.main.get_group(cli.app)
+    shown = {"": group} | {name: command for name, command in group.commands.items() if not command.hidden}
     commands = {
-        name: frozenset(flag for each in command.params for flag in each.opts if flag.startswith("--")) - {"--help"}
-        for name, command in group.commands.items()
-        if not command.hidden
+        name: frozenset(flag for each in command.params for flag in each.opts if flag.startswith("--"))
+        for name, command in shown.items()
     }
     schema = json.loads(_llmproxy("schema").stdout)
     sources = sorted((root / "llmproxy").rglob("*.py"))

@@ -10,13 +10,14 @@ from scripts import readme
 from scripts.readme import Surface
 
 SURFACE = Surface(
-    commands={"serve": frozenset({"--port"}), "schema": frozenset()},
+    commands={"": frozenset({"--version"}), "serve": frozenset({"--port"}), "schema": frozenset()},
     types=frozenset({"stub"}),
     keys=frozenset({"server", "server.port"}),
     source='"/health" "http_requests_total" "LLMPROXY_CONFIG"',
 )
 GOOD = """
-The `stub` answers. `llmproxy serve` starts it, `llmproxy schema` prints; see `server.port` and `/health`.
+The `stub` answers. `llmproxy serve` starts it, `llmproxy schema` prints; `llmproxy --version`;
+see `server.port` and `/health`.
 
 ```sh
 ./scripts/serve --port 1
@@ -44,6 +45,7 @@ def test_a_page_that_agrees_with_the_code_is_fine(root: Path) -> None:
     [
         ("`llmproxy schema` prints;", "the command `llmproxy schema` is not named"),
         ("--port 1", "the flag --port of `llmproxy serve` is not named"),
+        ("`llmproxy --version`;", "the flag --version of `llmproxy` is not named"),
         ("`stub`", "the provider type stub is not named"),
     ],
 )

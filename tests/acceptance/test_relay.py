@@ -68,7 +68,7 @@ def test_end_to_end_headers_arrive_as_sent_and_hop_by_hop_headers_do_not(relay: 
     hops = ["Connection: keep-alive, X-Private", "X-Private: 1", "Keep-Alive: 5", "TE: trailers", "Proxy-Connection: x"]
     with relay.client() as client:
         lines = [f"{name}: {value}" for name, value in sent]
-        client.request("GET", "/v1/models/gpt-x/extra", *lines, *hops, "Proxy-Authorization: Basic c2VjcmV0")
+        client.request("GET", "/v1/files/gpt-x/extra", *lines, *hops, "Proxy-Authorization: Basic c2VjcmV0")
         client.read_answer("GET")
     got = [(name.decode(), value.decode()) for name, value in upstream.only.headers]
     assert [pair for pair in got if pair in sent] == sent

@@ -71,6 +71,8 @@ class Pipeline:
     async def _try(self, exchange: Exchange, target: Target) -> Answer:
         """One call to one target, recorded as an Attempt."""
         exchange.target = target
+        if exchange.model is not None and isinstance(exchange.body, Body):
+            _name_model(exchange.body, target.model or exchange.model)
         attempt = Attempt(
             provider=target.provider.name,
             model=target.model or exchange.model,
@@ -78,7 +80,12 @@ class Pipeline:
         )
         exchange.attempts.append(attempt)
         try:
-            answer = await self._call(exchange, target, attempt)
+            request = target.provider.prepare(exchange, target)
+            if request is None:
+                answer = await target.provider.answer(exchange, target)
+            else:
+                attempt.url = request.origin.url + request.target.partition("?")[0]
+                answer = await self._upstream.open(request)
             attempt.status = answer.status
             exchange.first_byte_s = time.monotonic()
             if answer.stream is not None:
@@ -89,15 +96,6 @@ class Pipeline:
         finally:
             attempt.ended_s = time.monotonic() - exchange.started_s
         return answer
-
-    async def _call(self, exchange: Exchange, target: Target, attempt: Attempt) -> Answer:
-        if exchange.model is not None and isinstance(exchange.body, Body):
-            _name_model(exchange.body, target.model or exchange.model)
-        request = target.provider.prepare(exchange, target)
-        if request is None:
-            return await target.provider.answer(exchange, target)
-        attempt.url = f"{request.origin.scheme}://{request.origin.authority}{request.target.partition('?')[0]}"
-        return await self._upstream.open(request)
 
     async def _commit(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
         """Hold the answer until it is certain: a plain body whole or 64 KB of it, a stream's first event."""

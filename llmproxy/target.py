@@ -37,7 +37,8 @@ class Origin:
     """A peer that connections are kept to. Compared by identity: one per provider.
 
     `ca_file` adds trusted certificates (PEM) for this peer. `proxy` is `auto` (the environment's HTTPS_PROXY,
-    HTTP_PROXY and NO_PROXY decide), None for none, or a URL.
+    HTTP_PROXY and NO_PROXY decide), None for none, or a URL. `authority` is the Host header: without the port where
+    it is the scheme's own, an IPv6 address in brackets; `url` is the address without a path.
     """
 
     scheme: str
@@ -46,13 +47,15 @@ class Origin:
     timeouts: Timeouts = field(default_factory=Timeouts)
     ca_file: str | None = None
     proxy: str | None = "auto"
+    authority: str = field(init=False)
+    url: str = field(init=False)
 
-    @property
-    def authority(self) -> str:
-        """The Host header: without the port where it is the scheme's own, an IPv6 address in brackets."""
+    def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.scheme == "https" else 80
-        return host if self.port == default else f"{host}:{self.port}"
+        authority = host if self.port == default else f"{host}:{self.port}"
+        object.__setattr__(self, "authority", authority)
+        object.__setattr__(self, "url", f"{self.scheme}://{authority}")
 
 
 class Provider(ABC):
@@ -86,10 +89,10 @@ class Provider(ABC):
         """
         return None
 
-    async def start(self) -> None:
+    async def start(self) -> None:  # noqa: B027  # most providers own nothing
         """Called once, before traffic."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027  # most providers own nothing
         """Called once, after the last exchange that used it."""
 
     def describe(self) -> dict[str, object]:

@@ -250,8 +250,8 @@ class Upstream:
         dial = self._dials[origin] = Dial(
             call=ClientRequest("GET", url, loop=self._loop, ssl=context, proxy=proxy, proxy_auth=auth),
             timeout=ClientTimeout(connect=origin.timeouts.connect_s),
-            place=f"{origin.scheme}://{origin.authority}",
-            target_prefix=f"http://{origin.authority}" if absolute else "",
+            place=origin.url,
+            target_prefix=origin.url if absolute else "",
             proxy_authorization=auth.encode() if absolute and auth is not None else None,
         )
         return dial

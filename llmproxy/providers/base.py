@@ -201,7 +201,7 @@ class HttpProvider(ConfiguredProvider):
         self._headers = service.headers
         key = config.api_key.get_secret_value() if config.api_key else None
         self._credential = (service.key_header, service.key_scheme + key) if key else None
-        self._clients_first = config.auth == "passthrough"
+        self._auth = config.auth
 
     def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest:
         """The client's request with our address and credentials; its body as it stands."""
@@ -241,7 +241,7 @@ class HttpProvider(ConfiguredProvider):
         return {
             **super().describe(),
             "base_url": f"{self.origin.scheme}://{self.origin.authority}{self._base}{self._root}",
-            "credentials": "ours" if self._credential and not self._clients_first else "the client's",
+"auth": self._auth if self._credential else "client",
         }
 
     def _credentialed(self, exchange: Exchange) -> Headers:
@@ -249,7 +249,7 @@ class HttpProvider(ConfiguredProvider):
         clients = exchange.client.name is None
         own = self._credential is not None
         if own and clients:
-            clients = self._clients_first and offers_credential(exchange.headers)
+            clients = self._auth == "passthrough" and offers_credential(exchange.headers)
             own = not clients
         headers = forward(exchange.headers, credentials=clients)
         self._complete(headers, own=own)

@@ -174,9 +174,9 @@ def test_a_provider_answers_the_patterns_of_its_type_or_the_models_it_is_given()
 
 def test_a_description_shows_the_address_and_never_a_key() -> None:
     shown = vendor(api_key="sk-hush", base_url="https://h/x/?token=hush", priority=3).describe()
-    assert shown["base_url"] == "https://h/x" and shown["credentials"] == "ours"
+    assert shown["base_url"] == "https://h/x" and shown["auth"] == "inject"
     assert "hush" not in repr(shown)
-    assert vendor().describe()["credentials"] == "the client's"
+    assert vendor().describe()["auth"] == "client", "whose credential it is"
 
 
 def test_a_class_with_one_type_may_be_called_anything() -> None:

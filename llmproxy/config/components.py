@@ -10,7 +10,7 @@ from llmproxy.config.check import LLM
 from llmproxy.config.document import Node, below
 from llmproxy.config.problems import Problem
 from llmproxy.config.schema import MiddlewareEntry
-from llmproxy.config.validate import fit, unknown_key
+from llmproxy.config.validate import fit, misfit
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import RegistryError, config_of, find
 from llmproxy.settings import Strict
@@ -45,13 +45,19 @@ def read_llm(section: Node, directory: Path) -> Read[ProviderConfig]:
     mistaken = [members.pop(name) for name in NOT_OF_LLM & members.keys()]
     name = Node(value=LLM, mark=section.mark, key=section.key)
     made, problems = _provider(Node(value={**members, "name": name}, mark=section.mark, key=section.key), directory)
-    known = [name for name in type(made).model_fields if name not in NOT_OF_LLM] if made else []
-    return made, [*problems, *(unknown_key(each, known, {}) for each in mistaken)]
+    said = "unknown key; what has a name or answers some models only is an entry of 'providers'"
+    return made, [
+        *problems,
+        *(
+            Problem(mark=each.key_mark or each.mark, key=each.key, message=said, code="unknown-key")
+            for each in mistaken
+        ),
+    ]
 
 
 def _each(section: Node, read: Callable[[Node], Read[T]]) -> Read[list[T]]:
     if not isinstance(section.value, list):
-        return None, [section.problem("must be a list (lines that begin with `- `)", "wrong-type")]
+        return None, [misfit(section, "list")]
     found = [read(entry) for entry in section.value]
     return [made for made, _ in found if made is not None], [problem for _, problems in found for problem in problems]
 
@@ -90,11 +96,13 @@ def _component(kind: str, entry: Node, directory: Path) -> Read[type]:
         return None, [Problem(mark=entry.mark, key=key, message="is missing", code="missing-key")]
     if type_.stand_in:
         return None, []
+    if type_.word is None:
+        return None, [misfit(type_, "string")]
     try:
-        return find(kind, type_.word or "", directory), []
+        return find(kind, type_.word, directory), []
     except RegistryError as error:
         return None, [type_.problem(str(error), "unknown-type")]
 
 
 def _not_a_block(node: Node) -> tuple[None, list[Problem]]:
-    return None, [node.problem("must be a block of keys", "wrong-type")]
+    return None, [misfit(node, "model")]

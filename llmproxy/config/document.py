@@ -61,7 +61,12 @@ class Node:
         return self.value if isinstance(self.value, str) else self.text or str(self.value)
 
     def problem(self, message: str, code: str = "invalid-value") -> Problem:
-        """A mistake in this value."""
+        """A mistake in this value. What a variable holds may be a secret, so its name stands in the message instead."""
+        if self.variables and self.mark.source not in self.variables and isinstance(self.value, str):
+            place = " and ".join(self.variables)
+            message = message.replace(repr(self.value), place)
+            if len(self.value) > 5:
+                message = message.replace(self.value, place)
         return Problem(mark=self.mark, key=self.key, message=message, code=code)
 
     def plain(self) -> Any:
@@ -330,7 +335,8 @@ def _syntax_problem(error: yaml.YAMLError, source: str, text: str) -> Problem:
     said = str(error)
     if isinstance(error, yaml.MarkedYAMLError):
         said = f"{error.context or ''}: {error.problem or ''}".strip(": ")
-        if place := error.problem_mark or error.context_mark:
+        endless = "unexpected end of stream" in said or "document separator" in said
+        if place := (error.context_mark if endless else error.problem_mark) or error.context_mark:
             mark = Mark(source=source, line=place.line + 1, column=place.column + 1)
     elif isinstance(error, yaml.reader.ReaderError):
         line, column = _position(text[: error.position])

@@ -23,7 +23,7 @@ from llmproxy.registry import config_of, find, names
 FILE_NAME = "llmproxy.schema.json"
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{|^os\.environ/", "description": "A variable: ${NAME}."}
-_NOTES = ("description", "default", "examples")
+_NOTES = ("description", "default", "examples", "deprecated")
 
 
 def json_schema() -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _patient(schema: Any) -> Any:
         if name == "properties":
             made[name] = {key: _patient(each) for key, each in value.items()}
         else:
-            made[name] = value if name in ("if", "default", "examples", "enum") else _patient(value)
+            made[name] = value if name in ("if", "default", "examples", "enum", "deprecated") else _patient(value)
     if made.get("type") in ("number", "integer", "boolean") or "enum" in made:
         return {"anyOf": [made, _VARIABLE], **_notes(made)}
     return made

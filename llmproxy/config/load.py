@@ -193,6 +193,7 @@ class _Loading:
         made = expand(node.value, self._environment)
         if made.fault:
             self._problems.append(node.problem(made.fault, "variable-syntax"))
+            node.stand_in = True
         elif made.missing:
             if not lenient and not self._no_env:
                 said = "variable {} is not set" if len(made.missing) == 1 else "variables {} are not set"

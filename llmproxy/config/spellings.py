@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from llmproxy.config.document import Node, below
 from llmproxy.config.environment import Environment, Variable
 from llmproxy.config.problems import Mark, Problem
-from llmproxy.config.validate import unknown_key
+from llmproxy.config.validate import misfit, unknown_key
 
 # Keys of files, and where they stand today.
 KEYS: Mapping[str, str] = {
@@ -121,61 +121,67 @@ def _model_groups(top: Node) -> list[Problem]:
     if groups is None or groups.blank:
         return []
     if not isinstance(groups.value, list):
-        return [groups.problem("must be a list (lines that begin with `- `)", "wrong-type")]
+        return [misfit(groups, "list")]
     if "models" in top.members:
         mark = groups.key_mark or groups.mark
         said = "is an older spelling of 'models', which is given too"
         return [Problem(mark=mark, key=groups.key, message=said, code="given-twice")]
     providers = top.members.setdefault("providers", Node(value=[], mark=groups.mark, key=groups.key))
     reader = _Groups(providers)
-    top.members["models"] = Node(
-        value=[reader.model(group) for group in groups.items],
-        mark=groups.mark,
-        key=groups.key,
-        key_mark=groups.key_mark,
-    )
-    return []
+    models: list[Node] = [reader.model(group) for group in groups.items]
+    top.members["models"] = Node(value=models, mark=groups.mark, key=groups.key, key_mark=groups.key_mark)
+    return reader.problems
+
+
+_PARAMS = ("api_key", "base_url")
 
 
 class _Groups:
     """Reads model groups; endpoints with the same `params` share a provider, which answers under no name of its own."""
 
     def __init__(self, providers: Node) -> None:
+        self.problems: list[Problem] = []
         self._providers = providers
         self._names = {name.word for each in providers.items if (name := each.members.get("name"))}
         self._made: dict[str, str] = {}
 
     def model(self, group: Node) -> Node:
+        """The entry of `models` for a group."""
         members = dict(group.members)
-        if "model_group" in members:
-            members["name"] = members.pop("model_group")
-        if "models" in members:
-            endpoints = members.pop("models")
-            targets = [self._target(each) for each in endpoints.items]
-            members["targets"] = Node(
-                value=targets if isinstance(endpoints.value, list) else endpoints.value,
-                mark=endpoints.mark,
-                key=endpoints.key,
-                key_mark=endpoints.key_mark,
-            )
-        return Node(value=members, mark=group.mark, key=group.key)
+        name = self._member(group, members, "model_group")
+        endpoints = self._member(group, members, "models")
+        if isinstance(endpoints.value, list):
+            made: list[Node] = [self._target(each) for each in endpoints.items]
+            endpoints = Node(value=made, mark=endpoints.mark, key=endpoints.key, key_mark=endpoints.key_mark)
+        return Node(value={**members, "name": name, "targets": endpoints}, mark=group.mark, key=group.key)
+
+    def _member(self, holder: Node, members: dict[str, Node], name: str) -> Node:
+        if name in members:
+            return members.pop(name)
+        key = below(holder.key, name)
+        self.problems.append(Problem(mark=holder.mark, key=key, message="is missing", code="missing-key"))
+        return Node(value=None, mark=holder.mark, key=key, stand_in=True)
 
     def _target(self, endpoint: Node) -> Node:
         members = dict(endpoint.members)
         params = members.pop("params", Node(value={}, mark=endpoint.mark, key=below(endpoint.key, "params")))
+        if not isinstance(params.value, dict) and not params.blank:
+            self.problems.append(misfit(params, "model"))
         members["provider"] = Node(value=self._provider(params), mark=params.mark, key=params.key, literal=True)
         return Node(value=members, mark=endpoint.mark, key=endpoint.key)
 
     def _provider(self, params: Node) -> str:
         same = repr(params.plain())
         if same not in self._made:
-            name = self._name(params)
-            self._made[same] = name
-            made: dict[str, Node] = {
+            self._made[same] = name = self._name(params)
+            made = {key: value for key, value in params.members.items() if key in _PARAMS}
+            self.problems += [
+                unknown_key(each, list(_PARAMS), {}) for key, each in params.members.items() if key not in made
+            ]
+            made |= {
                 "name": Node(value=name, mark=params.mark, key=params.key, literal=True),
                 "type": Node(value="openai", mark=params.mark, key=params.key, literal=True),
                 "models": Node(value=[], mark=params.mark, key=params.key),
-                **(params.members if isinstance(params.value, dict) or params.blank else {"params": params}),
             }
             self._providers.items.append(Node(value=made, mark=params.mark, key=params.key))
         return self._made[same]

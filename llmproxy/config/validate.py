@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -56,7 +57,7 @@ def _mend(node: Node, error: ErrorDetails) -> bool:
             found.value = choices[following]
             return True
         return False
-    if error["type"] == "string_type" and found.text:
+    if error["type"] == "string_type" and found.text and found.value is not None:
         found.value, found.text = found.text, None
         return True
     return False
@@ -64,7 +65,7 @@ def _mend(node: Node, error: ErrorDetails) -> bool:
 
 def _excused(node: Node, error: ErrorDetails) -> bool:
     found, rest = _find(node, error["loc"])
-    return found.stand_in and not rest
+    return found.stand_in and not rest and error["type"] != "extra_forbidden"
 
 
 def _find(node: Node, place: tuple[int | str, ...]) -> tuple[Node, tuple[int | str, ...]]:
@@ -84,13 +85,12 @@ def _problem(node: Node, model: type[BaseModel], error: ErrorDetails, homes: Map
     sort = error["type"]
     if sort == "extra_forbidden":
         return unknown_key(found, _model_at(model, error["loc"][:-1]), homes)
-    key = found.key
-    for step in rest:
-        key = below(key, step)
     if sort == "missing":
+        key = below(found.key, rest[0]) if rest else found.key
         return Problem(mark=found.mark, key=key, message="is missing", code="missing-key")
-    message, code = _words(found, error)
-    return Problem(mark=found.mark, key=key, message=message, code=code)
+    problem = found.problem(*_words(found, error))
+    left_out = rest and rest[0] in _model_at(model, error["loc"][:-1])
+    return replace(problem, key=below(found.key, rest[0])) if left_out else problem
 
 
 def unknown_key(node: Node, known: list[str], homes: Mapping[str, str]) -> Problem:
@@ -141,15 +141,23 @@ def _words(node: Node, error: ErrorDetails) -> tuple[str, str]:
         name, words = _BOUNDS[sort]
         if context[name] == 1 and name == "min_length":
             return "must not be empty", "invalid-value"
-        return words.format(context[name]) + _instead(node), "invalid-value"
+        bound = context[name]
+        return words.format(f"{bound:g}" if isinstance(bound, float) else bound) + _instead(node), "invalid-value"
     if sort in ("literal_error", "enum"):
         choices = re.findall(r"'([^']*)'", str(context["expected"]))
         close = nearest(node.word or "", choices)
         hint = f"; did you mean {close!r}?" if close else ""
         return f"must be one of {', '.join(choices)}{_instead(node)}{hint}", "invalid-value"
-    if wanted := _WANTED.get(sort.partition("_")[0]):
-        return f"must be {wanted}{_instead(node)}", "wrong-type"
+    if (kind := sort.partition("_")[0]) in _WANTED:
+        return misfit(node, kind).message, "wrong-type"
     return error["msg"][:1].lower() + error["msg"][1:], "invalid-value"
+
+
+def misfit(node: Node, kind: str) -> Problem:
+    """A value of the wrong kind; `kind` is one of pydantic's words."""
+    written = node.value if isinstance(node.value, str) else ""
+    hint = "; is a space missing behind the colon?" if re.fullmatch(r"\w+:\S+", written) and kind == "model" else ""
+    return node.problem(f"must be {_WANTED[kind]}{_instead(node)}{hint}", "wrong-type")
 
 
 def _instead(node: Node) -> str:

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmproxy import __version__
+from llmproxy.cli.banner import banner
+from llmproxy.config.load import load
+
+ADDRESS = "http://127.0.0.1:3000"
+
+
+def lines(directory: Path, text: str | None, environ: dict[str, str]) -> list[str]:
+    if text is not None:
+        (directory / "llmproxy.yaml").write_text(text)
+    return banner(load(directory=directory, environ=environ), ADDRESS).splitlines()
+
+
+def test_everything_that_is_served_is_shown_and_no_key(tmp_path: Path) -> None:
+    (tmp_path / "tag.py").write_text(
+        "from llmproxy.middleware.base import Middleware\nclass Tag(Middleware):\n    pass\n"
+    )
+    text = """
+providers:
+  - {name: openai, type: openai, api_key: "${OPENAI_API_KEY}"}
+  - {name: local, type: ollama, base_url: "http://box:11434/v1/", models: ["llama*"]}
+  - {name: off, type: openai, enabled: false}
+models:
+  - {name: fast, targets: [openai/gpt-4o-mini, local]}
+llm: {type: openai, base_url: "https://other.example/v1?key=sk-query", api_key: sk-written}
+middlewares: [{type: "./tag.py:Tag"}, {type: "./tag.py:Tag", enabled: false}]
+default_provider: local
+"""
+    assert lines(tmp_path, text, {"OPENAI_API_KEY": "sk-variable"}) == [
+        f"llmproxy {__version__} listens on http://127.0.0.1:3000",
+        "",
+        "  config       llmproxy.yaml",
+        "  providers    openai: openai at https://api.openai.com/v1, key: environment variable OPENAI_API_KEY",
+        "               local: ollama at http://box:11434/v1/, key: none (the client's own)",
+        "  models       fast: openai/gpt-4o-mini, local",
+        "  other models local",
+        "  all else     openai at https://other.example/v1, key: config file",
+        "  middlewares  ./tag.py:Tag",
+        "",
+        "  Try: curl http://127.0.0.1:3000/v1/models",
+    ]
+
+
+def test_without_a_file_the_reason_is_told_and_a_call_that_works(tmp_path: Path) -> None:
+    assert lines(tmp_path, None, {}) == [
+        f"llmproxy {__version__} listens on http://127.0.0.1:3000",
+        "",
+        "  config       no file (no key variable is set, so the stub answers every model)",
+        "  providers    stub: stub",
+        "  middlewares  none",
+        "",
+        '  Try: curl http://127.0.0.1:3000/v1/chat/completions -H "content-type: application/json" '
+        """-d '{"model": "stub", "messages": [{"role": "user", "content": "Hello"}]}'""",
+    ]
+
+
+def test_a_stub_among_others_is_called_by_its_name(tmp_path: Path) -> None:
+    text = "providers: [{name: a, type: openai}, {name: fake, type: stub}]\n"
+    assert '"model": "fake/stub"' in lines(tmp_path, text, {})[-1]
+
+
+def test_the_first_line_ends_with_the_address(tmp_path: Path) -> None:
+    assert lines(tmp_path, None, {})[0].endswith(ADDRESS)

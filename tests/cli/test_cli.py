@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmproxy import __version__
+from llmproxy.cli import command_line
+from tests.program import clean_environment, run
+
+HEAVY = ("aiohttp", "asyncio", "msgspec", "multidict", "prometheus_client", "pydantic", "rich", "ssl", "uvloop", "yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ([], ["serve"]),
+        (["--port", "1"], ["serve", "--port", "1"]),
+        (["-c", "x.yaml"], ["serve", "-c", "x.yaml"]),
+        (["--port=1", "--help"], ["serve", "--port=1", "--help"]),
+        (["serve", "--port", "1"], ["serve", "--port", "1"]),
+        (["--help"], ["--help"]),
+        (["-h"], ["-h"]),
+        (["--version"], ["--version"]),
+        (["schema"], ["schema"]),
+        (["nonsense"], ["nonsense"]),
+        (["--generate-config", "x.yaml", "--force"], ["generate-config", "x.yaml", "--force"]),
+        (["--generate-config=x.yaml"], ["generate-config", "x.yaml"]),
+        (["--generate-config"], ["generate-config"]),
+        (["--validate-config", "x.yaml", "y.yaml"], ["validate-config", "x.yaml", "y.yaml"]),
+        (["--validate-config=x.yaml", "--no-env"], ["validate-config", "x.yaml", "--no-env"]),
+    ],
+)
+def test_bare_flags_are_for_serve_and_older_flags_are_commands(given: list[str], meant: list[str]) -> None:
+    assert command_line(given) == meant
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["serve", "--help"], ["validate-config", "--help"]])
+def test_nothing_heavy_is_imported_to_show_help(tmp_path: Path, arguments: list[str]) -> None:
+    script = (
+        "import sys, llmproxy.cli\n"
+        "try: llmproxy.cli.main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        f"sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env=clean_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout
+    assert done.returncode == 0, f"imported: {done.stderr}"
+
+
+def test_the_version_is_shown(tmp_path: Path) -> None:
+    done = run("--version", cwd=tmp_path)
+    assert (done.stdout, done.returncode) == (f"llmproxy {__version__}\n", 0)
+
+
+def test_the_commands_are_listed(tmp_path: Path) -> None:
+    told = run("--help", cwd=tmp_path).stdout
+    for command in ("serve", "generate-config", "validate-config", "schema"):
+        assert command in told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["--nonsense"],
+        ["serve", "--port", "many"],
+        ["serve", "--port", "70000"],
+        ["serve", "--log-level", "loud"],
+        ["validate-config"],
+        ["validate-config", "x.yaml", "--format", "xml"],
+        ["generate-config", "--preset", "huge"],
+    ],
+)
+def test_wrong_usage_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Error: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_what_a_console_cannot_show_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("providers: [{name: 'ключ ☃', type: stub}]\n", encoding="utf-8")
+    done = run("validate-config", "x.yaml", cwd=tmp_path, extra={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert done.returncode == 1
+    assert "x.yaml:1:20: providers[0].name: '???? ?' cannot stand in a path" in done.stderr

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+
+import pytest
+
+from llmproxy.cli.serve import start_fault
+from tests.program import Program, run
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EADDRINUSE, "x"), "port 80 of my-host is in use; choose another with --port"),
+        (OSError(10048, "x"), "port 80 of my-host is in use; choose another with --port"),
+        (
+            PermissionError(errno.EACCES, "x"),
+            "no permission to listen on port 80 of my-host; ports below 1024 need special rights, "
+            "choose another with --port",
+        ),
+        (
+            OSError(errno.EADDRNOTAVAIL, "x"),
+            "my-host is no address of this machine; 127.0.0.1 is, and 0.0.0.0 stands for all it has",
+        ),
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            "the host name 'my-host' is not known; 127.0.0.1 is this machine, 0.0.0.0 all its addresses",
+        ),
+        (ValueError("something else"), "something else"),
+    ],
+)
+def test_why_it_cannot_listen_is_told_in_one_line(error: Exception, said: str) -> None:
+    assert start_fault(error, "my-host", 80) == said
+
+
+def test_a_port_in_use_ends_with_1(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run("serve", "--port", str(port), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"llmproxy: port {port} of 127.0.0.1 is in use; choose another with --port\n"
+
+
+def test_a_host_that_is_not_there_ends_with_1(tmp_path: Path) -> None:
+    done = run("serve", "--host", "192.0.2.1", "--port", "0", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("llmproxy: 192.0.2.1 is no address of this machine")
+
+
+def test_a_mistake_in_the_file_ends_with_1_and_one_in_a_flag_with_2(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("server: {prt: 1}\n")
+    in_file = run("--config", "x.yaml", cwd=tmp_path)
+    assert (in_file.returncode, in_file.stdout) == (1, "")
+    assert in_file.stderr == "x.yaml:1:10: server.prt: unknown key; did you mean 'port'?\n"
+    in_flag = run("--type", "opnai", cwd=tmp_path)
+    assert (in_flag.returncode, in_flag.stdout) == (2, "")
+    assert in_flag.stderr == "--type: 'opnai' is no provider type; did you mean 'openai'?\n"
+    in_both = run("--config", "x.yaml", "--type", "opnai", cwd=tmp_path)
+    assert (in_both.returncode, in_both.stderr.count("\n")) == (1, 2)
+
+
+def test_a_file_that_cannot_be_read_ends_with_1(tmp_path: Path) -> None:
+    assert run("--config", "nowhere.yaml", cwd=tmp_path).stderr == "nowhere.yaml: there is no such file\n"
+    done = run("--config", ".", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, ".: is a directory, not a file\n")
+
+
+def test_the_banner_is_printed_once_it_listens(tmp_path: Path) -> None:
+    with Program(tmp_path) as program:
+        assert program.get("/health").status == 200
+    assert f"listens on http://127.0.0.1:{program.port}\n" in program.out
+    assert f"  Try: curl http://127.0.0.1:{program.port}/v1/chat/completions " in program.out
+
+
+def test_variables_of_dotenv_are_there_for_code_of_users(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("GREETING=hello\nHOME=elsewhere\n")
+    (tmp_path / "greet.py").write_text("""
+import os
+from llmproxy.middleware.base import Middleware
+
+class Greet(Middleware):
+    async def on_response(self, exchange, answer):
+        answer.headers["x-greeting"] = os.environ["GREETING"] + " " + str(os.environ["HOME"] == "elsewhere")
+""")
+    config = "providers: [{name: stub, type: stub}]\nmiddlewares: [{type: './greet.py:Greet'}]\n"
+    with Program(tmp_path, config=config) as program:
+        answer = program.post("/v1/chat/completions", {"model": "stub/x", "messages": []})
+    assert answer.value("x-greeting") == "hello False"
+
+
+@pytest.mark.ledger("C12")
+def test_a_key_that_everybody_may_use_is_told_at_the_start(tmp_path: Path) -> None:
+    arguments = ("--host", "0.0.0.0", "--type", "openai", "--api-key", "sk-1")
+    with Program(tmp_path, *arguments) as program:
+        pass
+    assert "--host: warning: everybody who reaches 0.0.0.0 can use the key of provider 'llm'" in program.err
+    assert "sk-1" not in program.out + program.err

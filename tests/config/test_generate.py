@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from llmproxy.config.generate import generate
+from llmproxy.config.jsonschema import FILE_NAME, json_schema
+from llmproxy.config.load import load
+from llmproxy.config.schema import Logging, MiddlewareEntry, Model, Server, Target
+from llmproxy.registry import config_of, find, names
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
+PRESETS = ["minimal", "full", "stub"]
+LEFT_OUT = re.compile(r"^( *)#(?! [^ ])", re.MULTILINE)
+TAG = "from llmproxy.middleware.base import Middleware\nfrom llmproxy.settings import Strict\n\n" + (
+    "class Tag(Middleware):\n    class Config(Strict):\n        team: str\n"
+)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_is_written_is_fine_whether_or_not_keys_are_set(tmp_path: Path, preset: Any) -> None:
+    (tmp_path / "x.yaml").write_text(generate(preset))
+    for environ in ({}, {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}):
+        loaded = load("x.yaml", directory=tmp_path, environ=environ)
+        assert loaded.problems == []
+        assert loaded.unwritten == ""
+    assert load("x.yaml", directory=tmp_path, no_env=True).problems == []
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_schema_is_named_for_editors(preset: Any) -> None:
+    assert generate(preset).startswith(f"# yaml-language-server: $schema=./{FILE_NAME}\n")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_files_of_the_repository_are_what_is_written(preset: Any) -> None:
+    assert (CONFIGS / f"{preset}.yaml").read_text(encoding="utf-8") == generate(preset)
+
+
+def test_the_schema_of_the_repository_is_the_one_that_is_written() -> None:
+    assert json.loads((CONFIGS / FILE_NAME).read_text(encoding="utf-8")) == json_schema()
+
+
+def nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    yield model
+    for field in model.model_fields.values():
+        default: object = field.default
+        if isinstance(default, BaseModel):
+            yield from nested(type(default))
+
+
+def test_full_shows_and_explains_every_key() -> None:
+    text = generate("full")
+    models: list[type[BaseModel]] = [Server, Logging, Model, Target, MiddlewareEntry]
+    models += [inner for type_ in names("providers") for inner in nested(config_of(find("providers", type_, Path())))]
+    prose = re.sub(r"\s*\n\s*#+\s+", " ", text)
+    for model in models:
+        for name, field in model.model_fields.items():
+            assert re.search(rf"^[ #-]*{name}:( |$)", text, re.MULTILINE), f"{model.__qualname__}.{name} is not shown"
+            assert field.description and field.description in prose, f"{model.__qualname__}.{name} is not explained"
+    for section in json_schema()["properties"]:
+        assert section in ("interceptors", "general_settings", "model_groups") or re.search(
+            rf"^#?{section}:", text, re.MULTILINE
+        )
+
+
+def test_everything_that_full_leaves_out_may_be_put_in(tmp_path: Path) -> None:
+    text = LEFT_OUT.sub(r"\1", generate("full"))
+    assert text != generate("full")
+    text = re.sub(r"^ *api_key: .*\n", "", text, flags=re.MULTILINE)  # api_key_env takes its place
+    (tmp_path / "x.yaml").write_text(text)
+    (tmp_path / "company-ca.pem").touch()
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "tag.py").write_text(TAG)
+    loaded = load("x.yaml", directory=tmp_path, environ={"OPENAI_API_KEY": "k"})
+    assert [str(problem) for problem in loaded.problems] == []
+    config = loaded.checked()
+    assert config.llm is not None
+    assert (config.default_provider, len(config.middlewares)) == ("openai", 1)
+
+
+def test_full_shows_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(generate("full"))
+    config = load("x.yaml", directory=tmp_path, environ={}).checked()
+    assert config.server == Server()
+    assert config.logging == Logging()
+    provider = config.providers[0]
+    assert provider.model_dump(exclude_defaults=True) == {"name": "openai", "type": "openai"}

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from llmproxy.config.schema import SECTIONS, Config, Logging, MiddlewareEntry, Model, Server, Target
+from llmproxy.registry import config_of, find, names
+
+MODELS: list[type[BaseModel]] = [
+    *(Config, Server, Logging, Model, Target, MiddlewareEntry),
+    *(config_of(find("providers", type_, Path())) for type_ in names("providers")),
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__qualname__)
+def test_every_key_says_what_it_is_for(model: type[BaseModel]) -> None:
+    shown = {name: field for name, field in model.model_fields.items() if not field.exclude}
+    assert [name for name, field in shown.items() if not (field.description or "").endswith(".")] == []
+
+
+def test_the_directory_is_no_section() -> None:
+    assert "directory" not in SECTIONS
+    assert "directory" not in Config().model_dump()
+
+
+def test_defaults_are_those_of_the_readme() -> None:
+    assert Server().model_dump(mode="json") == {
+        "host": "127.0.0.1",
+        "port": 3000,
+        "max_body_size": "64MB",
+        "max_upload_size": "none",
+        "max_held_bytes": "512MB",
+        "shutdown_timeout": "30s",
+        "keepalive_timeout": "75s",
+        "header_timeout": "30s",
+        "body_timeout": "60s",
+    }
+
+
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::", "::1", "my-host.example", "bücher.example"])
+def test_hosts_are_addresses_and_names(host: str) -> None:
+    assert Server(host=host).host == host
+    assert Server(host=f" {host} ").host == host
+
+
+def test_an_address_may_stand_in_brackets() -> None:
+    assert Server(host="[::1]").host == "::1"
+
+
+@pytest.mark.parametrize("host", ["http://localhost", "localhost:3000", "a b", " ", "a..b", "x" * 300])
+def test_what_is_no_host_is_refused(host: str) -> None:
+    with pytest.raises(ValidationError, match="no address or host name"):
+        Server(host=host)
+
+
+@pytest.mark.parametrize("word", ["DEBUG", " debug ", "Debug"])
+def test_levels_may_be_written_in_any_case(word: str) -> None:
+    assert Logging.model_validate({"level": word}).level == "debug"
+
+
+def test_a_target_may_be_written_in_short() -> None:
+    assert Target.model_validate("a/org/model") == Target(provider="a", model="org/model")
+    assert Target.model_validate("a") == Target(provider="a")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from llmproxy.config.load import load
+from llmproxy.providers.base import HttpProvider
+from llmproxy.registry import find, names
+
+KEYS = [
+    (type_, variable)
+    for type_ in names("providers")
+    if issubclass(component := find("providers", type_, Path()), HttpProvider)
+    and (variable := component.Config.services[type_].key_env)
+    and component.Config.services[type_].origin
+]
+
+
+def test_with_nothing_set_the_stub_answers_every_model(tmp_path: Path) -> None:
+    loaded = load(directory=tmp_path, environ={})
+    (provider,) = loaded.checked().providers
+    assert (provider.name, provider.type, provider.models) == ("stub", "stub", ["*"])
+    assert loaded.unwritten == "no key variable is set, so the stub answers every model"
+
+
+@pytest.mark.parametrize(("type_", "variable"), KEYS)
+def test_a_key_variable_brings_its_provider(tmp_path: Path, type_: str, variable: str) -> None:
+    loaded = load(directory=tmp_path, environ={variable: " k "})
+    (provider,) = loaded.checked().providers
+    assert isinstance(provider, HttpProvider.Config)
+    assert (provider.name, provider.type, provider.api_key, provider.models) == (type_, type_, SecretStr("k"), None)
+    assert loaded.key_sources == {type_: f"environment variable {variable}"}
+    assert loaded.unwritten == "the providers whose variables are set"
+
+
+@pytest.mark.parametrize("vendor", ["OPENAI", "ANTHROPIC"])
+def test_an_address_may_come_with_the_key(tmp_path: Path, vendor: str) -> None:
+    environ = {f"{vendor}_API_KEY": "k", f"{vendor}_BASE_URL": "https://other.example/v1"}
+    (provider,) = load(directory=tmp_path, environ=environ).checked().providers
+    assert isinstance(provider, HttpProvider.Config)
+    assert (provider.name, provider.base_url) == (vendor.lower(), "https://other.example/v1")
+
+
+def test_a_service_without_a_usual_address_comes_with_its_address(tmp_path: Path) -> None:
+    environ = {"OPENAI_COMPAT_BASE_URL": "http://localhost:8000/v1"}
+    (provider,) = load(directory=tmp_path, environ=environ).checked().providers
+    assert (provider.name, provider.type) == ("openai-compatible", "openai-compatible")
+
+
+def test_several_keys_bring_several_providers(tmp_path: Path) -> None:
+    loaded = load(directory=tmp_path, environ={"GROQ_API_KEY": "g", "ANTHROPIC_API_KEY": "a", "OPENAI_API_KEY": ""})
+    assert [provider.name for provider in loaded.checked().providers] == ["anthropic", "groq"]
+
+
+def test_keys_in_dotenv_count(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=k\n")
+    loaded = load(directory=tmp_path, environ={})
+    assert loaded.key_sources == {"openai": "OPENAI_API_KEY in .env"}
+    assert loaded.dotenv == {"OPENAI_API_KEY": "k"}
+
+
+@pytest.mark.parametrize("url", ["http://localhost:3000/v1", "http://127.0.0.1:3000", "http://[::1]:3000/v1"])
+def test_an_address_that_is_the_proxy_itself_is_for_clients(tmp_path: Path, url: str) -> None:
+    loaded = load(directory=tmp_path, environ={"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": url})
+    (provider,) = loaded.checked().providers
+    assert isinstance(provider, HttpProvider.Config)
+    assert provider.base_url is None
+    assert [problem.code for problem in loaded.warnings] == ["calls-itself"]
+
+
+def test_a_file_that_names_a_provider_gets_no_other(tmp_path: Path) -> None:
+    (tmp_path / "llmproxy.yaml").write_text("providers: [{name: a, type: stub}]\n")
+    loaded = load(directory=tmp_path, environ={"OPENAI_API_KEY": "k"})
+    assert [provider.name for provider in loaded.checked().providers] == ["a"]
+    assert loaded.unwritten == ""
+
+
+def test_a_file_that_names_an_upstream_gets_no_provider(tmp_path: Path) -> None:
+    (tmp_path / "llmproxy.yaml").write_text("llm: {type: stub}\n")
+    assert load(directory=tmp_path, environ={"OPENAI_API_KEY": "k"}).checked().providers == []
+
+
+def test_a_file_that_names_none_has_those_of_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "llmproxy.yaml").write_text("server: {port: 4000}\n")
+    loaded = load(directory=tmp_path, environ={"OPENAI_API_KEY": "k"})
+    assert [provider.name for provider in loaded.checked().providers] == ["openai"]
+    assert loaded.unwritten == "the providers whose variables are set"
+
+
+def test_a_mistake_in_a_variable_is_told_under_its_name(tmp_path: Path) -> None:
+    loaded = load(directory=tmp_path, environ={"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "nowhere"})
+    (problem,) = loaded.problems
+    assert str(problem).startswith("environment variable OPENAI_BASE_URL: 'nowhere' does not say how to get there")

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmproxy.middleware.base import Middleware
+from llmproxy.providers.base import ProviderConfig
+from llmproxy.registry import BUILTIN, RegistryError, config_of, find, names, nearest
+from llmproxy.target import Provider
+
+TAG = """
+from llmproxy.middleware.base import Middleware
+from llmproxy.settings import Strict
+
+class Tag(Middleware):
+    class Config(Strict):
+        team: str
+
+class Plain(Middleware):
+    pass
+
+class Other:
+    pass
+"""
+MINE = """
+from llmproxy.providers.completion import CompletionProvider
+
+class Mine(CompletionProvider):
+    async def create_completion(self, request):
+        return {}
+
+class Unfinished(CompletionProvider):
+    pass
+"""
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in BUILTIN for name in names(kind)])
+def test_every_built_in_name_leads_to_a_class(kind: str, name: str) -> None:
+    component = find(kind, name, Path())
+    assert issubclass(component, Provider if kind == "providers" else Middleware)
+    assert issubclass(config_of(component), ProviderConfig)
+
+
+def test_a_class_is_found_in_a_file_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "tag.py").write_text(TAG)
+    tag = find("middlewares", "./my/tag.py:Tag", tmp_path)
+    assert issubclass(tag, Middleware)
+    assert list(config_of(tag).model_fields) == ["team"]
+    assert find("middlewares", f"{tmp_path}/my/tag.py:Tag", Path()) is tag
+    assert find("middlewares", "my/tag.py:Tag", tmp_path) is tag
+
+
+def test_a_class_without_settings_has_those_of_its_base(tmp_path: Path) -> None:
+    (tmp_path / "tag.py").write_text(TAG)
+    assert config_of(find("middlewares", "tag.py:Plain", tmp_path)) is Middleware.Config
+
+
+def test_files_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
+    for folder, name in (("a", "First"), ("b", "Second")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tag.py").write_text(TAG.replace("Tag", name))
+    assert find("middlewares", "a/tag.py:First", tmp_path).__name__ == "First"
+    assert find("middlewares", "b/tag.py:Second", tmp_path).__name__ == "Second"
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "tag.py").write_text(TAG)
+    before = find("middlewares", "tag.py:Tag", tmp_path)
+    (tmp_path / "tag.py").write_text(TAG.replace("team", "other_team"))
+    after = find("middlewares", "tag.py:Tag", tmp_path)
+    assert list(config_of(before).model_fields) == ["team"]
+    assert list(config_of(after).model_fields) == ["other_team"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("middlewares", "./nowhere.py:Tag", "there is no file"),
+        ("middlewares", "./tag.py", "names no class; write path/file.py:ClassName"),
+        ("middlewares", "./tag.py:", "names no class"),
+        ("middlewares", ".", "names no class|is no middleware"),
+        ("middlewares", "./folder.py:Tag", "only a directory"),
+        ("middlewares", "./tag.py:Tgg", "has no class 'Tgg'; did you mean 'Tag'"),
+        ("middlewares", "./tag.py:Zzzzz", "has no class 'Zzzzz'; there are Tag, Plain, Other"),
+        ("middlewares", "./tag.py:Other", "must be a subclass of llmproxy.middleware.base.Middleware"),
+        ("providers", "./tag.py:Tag", "must be a subclass of llmproxy.target.Provider"),
+        ("providers", "./mine.py:Unfinished", "lacks what every provider type has: create_completion"),
+        ("providers", "opnai", "'opnai' is no provider type; did you mean 'openai'"),
+        ("providers", "something else", r"there are openai, .*one of your own is written \./path/file.py:ClassName"),
+        ("middlewares", "trace", "'trace' is no middleware"),
+    ],
+)
+def test_what_is_not_there_is_told_with_what_to_do(tmp_path: Path, kind: str, name: str, said: str) -> None:
+    (tmp_path / "tag.py").write_text(TAG)
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "folder.py").mkdir()
+    with pytest.raises(RegistryError, match=said):
+        find(kind, name, tmp_path)
+
+
+def test_an_own_provider_is_found(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    assert issubclass(find("providers", "./mine.py:Mine", tmp_path), Provider)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import os\n\nimport no_such_package\n", "line 3: ModuleNotFoundError: No module named 'no_such_package'"),
+        ("def broken(:\n", "line 1: SyntaxError: "),
+        ("def inner():\n    raise RuntimeError\n\ninner()\n", "line 2: RuntimeError$"),
+        ("import sys\nsys.exit(3)\n", "line 2: SystemExit: 3"),
+    ],
+)
+def test_a_fault_in_the_file_is_told_with_its_line(tmp_path: Path, source: str, said: str) -> None:
+    (tmp_path / "tag.py").write_text(source)
+    modules = set(sys.modules)
+    with pytest.raises(RegistryError, match=said):
+        find("middlewares", "./tag.py:Tag", tmp_path)
+    assert not {name for name in set(sys.modules) - modules if name.startswith("llmproxy_file_")}
+
+
+def test_interrupting_the_import_interrupts_the_program(tmp_path: Path) -> None:
+    (tmp_path / "tag.py").write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        find("middlewares", "./tag.py:Tag", tmp_path)
+
+
+def install(site: Path, group: str, name: str, target: str) -> None:
+    """A package in `site` that announces an entry point."""
+    info = site / "own_parts-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-parts\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {target}\n")
+
+
+def test_a_package_offers_a_component_as_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_parts_one.py").write_text(TAG)
+    install(tmp_path, "llmproxy.middlewares", "tagger", "own_parts_one:Tag")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert find("middlewares", "tagger", Path()).__name__ == "Tag"
+    with pytest.raises(RegistryError, match="'taggr' is no middleware; did you mean 'tagger'"):
+        find("middlewares", "taggr", Path())
+    with pytest.raises(RegistryError, match="is no provider type"):
+        find("providers", "tagger", Path())
+
+
+def test_an_entry_point_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_parts_two.py").write_text("raise ValueError('out of order')\n")
+    install(tmp_path, "llmproxy.middlewares", "tagger", "own_parts_two:Tag")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(RegistryError, match="'own_parts_two:Tag' cannot be imported: ValueError: out of order"):
+        find("middlewares", "tagger", Path())
+
+
+@pytest.mark.parametrize(
+    ("word", "close"),
+    [("apiKey", "api_key"), ("API-KEY", "api_key"), ("apikey", "api_key"), ("baseurl", "base_url"), ("zzz", None)],
+)
+def test_the_nearest_word_is_found_whatever_its_case_and_hyphens(word: str, close: str | None) -> None:
+    assert nearest(word, ["name", "api_key", "base_url", "api_key_env"]) == close

@@ -1,0 +1,41 @@
+"""The messages dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
+from llmproxy.dialects.messages import reply, request, stream
+from llmproxy.errors import ProxyError
+from llmproxy.wire.sse import write_frame
+
+
+class Messages(Dialect):
+    """`POST /messages`."""
+
+    name = "messages"
+    paths = ("/messages", "/messages/count_tokens")
+
+    def read_request_text(self, body: bytes) -> str | None:
+        return request.read_text(body)
+
+    def read_reply(self, body: bytes, *, text: bool = False) -> Summary:
+        return reply.read_reply(body, text=text)
+
+    def watch(self, *, text: bool = False) -> Watch:
+        return stream.MessagesWatch(text=text)
+
+    def write_error(self, error: ProxyError, request_id: str) -> bytes:
+        return reply.write_error(error, request_id)
+
+    def write_error_event(self, error: ProxyError, request_id: str) -> bytes:
+        return write_frame(reply.write_error(error, request_id), "error")
+
+    def write_reply(self, canned: Canned) -> bytes:
+        return reply.write_reply(canned)
+
+    def write_stream(self, canned: Canned) -> Sequence[bytes]:
+        return stream.write_stream(canned)
+
+
+DIALECT = Messages()

@@ -1,0 +1,54 @@
+"""Reading JSON that others wrote: only the fields that are needed, and no trust in any of them.
+
+A dialect declares msgspec structs whose fields take every type that JSON has (`Any` for a plain value, a struct or
+`Other` for an object, a list or `NoList` for a list), so that a wrong type costs that field and not the rest. What is
+not declared is skipped without being decoded. The functions give a field's value when it is what it should be.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+Other = list[Any] | str | int | float | bool | None
+"""What may stand where an object belongs."""
+
+NoList = dict[str, Any] | str | int | float | bool | None
+"""What may stand where a list belongs."""
+
+
+class Fields(msgspec.Struct, gc=False):
+    """Base of the structs that dialects read."""
+
+
+def string(value: object) -> str | None:
+    """`value` when it is text that says something."""
+    return value if isinstance(value, str) and value else None
+
+
+def count(value: object) -> int | None:
+    """`value` when it is a number of tokens."""
+    return value if type(value) is int and value >= 0 else None
+
+
+def error_message(error: object) -> str | None:
+    """What the member `error` of a reply says: its `message`, or itself; None when there is no error."""
+    if isinstance(error, dict):
+        return string(error.get("message")) or string(error.get("type")) or string(error.get("code")) or "error"
+    return string(error)
+
+
+def content_text(content: object) -> str:
+    """The text of a message's content: a string, or the `text` of its parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part if isinstance(part, str) else part.get("text") for part in parts if isinstance(part, str | dict)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def conversation(messages: object) -> list[str]:
+    """A line for each of `messages`: `role: text`."""
+    turns = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
+    return [f"{string(turn.get('role')) or 'unknown'}: {content_text(turn.get('content'))}" for turn in turns]

@@ -1,0 +1,24 @@
+"""What can be read out of a responses request."""
+
+from __future__ import annotations
+
+from llmproxy.dialects.reading import content_text, conversation, string
+from llmproxy.wire.json import read_members, read_value
+
+
+def read_text(body: bytes) -> str | None:
+    """The instructions and the messages of the input, a line each."""
+    members = read_members(body)
+    if "input" not in members and "instructions" not in members:
+        return None
+    instructions = string(read_value(members["instructions"])) if "instructions" in members else None
+    lines = [f"system: {instructions}"] if instructions else []
+    given = read_value(members["input"]) if "input" in members else None
+    if isinstance(given, str):
+        lines.append(f"user: {given}")
+    elif isinstance(given, list):
+        lines += conversation([item for item in given if isinstance(item, dict) and "role" in item])
+        lines += [
+            f"tool: {content_text(item['output'])}" for item in given if isinstance(item, dict) and "output" in item
+        ]
+    return "\n".join(lines)

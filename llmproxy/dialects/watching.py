@@ -1,0 +1,79 @@
+"""Watching a stream of server-sent events for little: the part of `Watch` that all dialects share.
+
+Reads are looked at as bytes; JSON is decoded until the first content and then only for frames that a dialect calls
+notable. Begin reading at `FrameWatch.feed`, which sees every read of every relayed stream.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from llmproxy.dialects.base import Summary, Watch
+from llmproxy.wire.sse import MAX_EVENT_BYTES, Frame, Splitter, last_frame_end
+
+MAX_TEXT = 1024 * 1024
+"""How many characters of a stream's text are kept."""
+
+_WHOLE = (b"\n\n", b"\r\n\r\n")
+
+
+class FrameWatch(Watch):
+    """Finds the frames and decides which are read. Dialects say what is notable, and read a frame."""
+
+    __slots__ = ("_partial", "_room", "_texts", "started", "summary")
+
+    def __init__(self, *, text: bool = False) -> None:
+        self.started = False
+        self.summary = Summary()
+        self._partial = bytearray()
+        self._texts: list[str] | None = [] if text else None
+        self._room = MAX_TEXT
+
+    @abstractmethod
+    def _notable(self, data: bytes) -> bool:
+        """Whether `data`, which is whole frames, may hold more than further content. Called for nearly every read."""
+
+    @abstractmethod
+    def _read(self, frame: Frame) -> None:
+        """Take from one frame what it says."""
+
+    def feed(self, data: bytes) -> None:
+        if self._partial or not data.endswith(_WHOLE):
+            data = self._join(data)
+        if not self.started or self._texts is not None or self._notable(data):
+            for frame in Splitter().feed(data):
+                self._read(frame)
+
+    def close(self) -> Summary:
+        splitter = Splitter()
+        for frame in splitter.feed(bytes(self._partial)) + splitter.flush():
+            self._read(frame)
+        self._partial.clear()
+        if self._texts is not None:
+            self.summary.text = "".join(self._texts)
+        return self.summary
+
+    def _join(self, data: bytes) -> bytes:
+        """The frames that `data` completes; what follows the last one waits for more.
+
+        A frame that grows too long is forgotten: what comes of it later is no field of a frame, and is passed over.
+        """
+        partial = self._partial
+        seam = max(len(partial) - 3, 0)
+        partial += data
+        end = last_frame_end(partial, seam)
+        if end < 0:
+            if len(partial) > MAX_EVENT_BYTES:
+                partial.clear()
+            return b""
+        whole = bytes(partial[:end])
+        del partial[:end]
+        return whole
+
+    def _say(self, text: object) -> None:
+        """`text` is content: keep it when text is wanted, as long as there is room."""
+        if isinstance(text, str) and text:
+            self.started = True
+            if self._texts is not None and self._room > 0:
+                self._texts.append(text[: self._room])
+                self._room -= len(text)

@@ -46,16 +46,21 @@ def modernise(top: Node) -> list[Problem]:
     problems: list[Problem] = []
     for old, new in KEYS.items():
         problems += _move(top, old, new)
-    if settings := top.members.get("general_settings"):
-        known = [old.partition(".")[2] for old in KEYS if old.startswith("general_settings.")]
-        problems += [unknown_key(each, known, {}) for each in settings.members.values()]
-        if settings.members or settings.value is None:
-            del top.members["general_settings"]
+    problems += _leftover_settings(top)
     problems += _model_groups(top)
     llm = top.members.get("llm")
     for entry in [*(top.members["providers"].items if "providers" in top.members else ()), *([llm] if llm else ())]:
         problems += _key_variable(entry)
     return problems
+
+
+def _leftover_settings(top: Node) -> list[Problem]:
+    settings = top.members.get("general_settings")
+    if settings is None or not (isinstance(settings.value, dict) or settings.blank):
+        return []
+    del top.members["general_settings"]
+    known = [old.partition(".")[2] for old in KEYS if old.startswith("general_settings.")]
+    return [unknown_key(each, known, {}) for each in settings.members.values()]
 
 
 def _move(top: Node, old: str, new: str) -> list[Problem]:
@@ -64,16 +69,16 @@ def _move(top: Node, old: str, new: str) -> list[Problem]:
     if holder is None or name not in holder.members:
         return []
     moved = holder.members.pop(name)
-    if section and not holder.members:
-        top.members.pop(section)
-    if put(top, new, moved):
-        return []
-    mark = moved.key_mark or moved.mark
-    return [
-        Problem(
-            mark=mark, key=moved.key, message=f"is an older spelling of {new!r}, which is given too", code="given-twice"
-        )
-    ]
+    return [] if put(top, new, moved) else [_given_twice(moved, f"is an older spelling of {new!r}, which is given too")]
+
+
+def _given_twice(node: Node, message: str) -> Problem:
+    return Problem(mark=node.key_mark or node.mark, key=node.key, message=message, code="given-twice")
+
+
+def _given(holder: Node, name: str) -> bool:
+    """Whether something is written behind a key."""
+    return name in holder.members and not holder.members[name].blank
 
 
 def put(top: Node, path: str, value: Node, *, replace: bool = False) -> bool:
@@ -89,7 +94,7 @@ def put(top: Node, path: str, value: Node, *, replace: bool = False) -> bool:
             known = Node(value={}, mark=value.mark, key=section)
             top.members[section] = known
         holder = known
-    if not isinstance(holder.value, dict) or (name in holder.value and not replace):
+    if not isinstance(holder.value, dict) or (_given(holder, name) and not replace):
         return False
     holder.value[name] = value
     return True
@@ -100,11 +105,9 @@ def _key_variable(entry: Node) -> list[Problem]:
     named = entry.members.get("api_key_env")
     if named is None or named.blank:
         return []
-    if "api_key" in entry.members:
-        mark = named.key_mark or named.mark
-        said = "names a variable for the key, which `api_key` gives too; keep one of them"
+    if _given(entry, "api_key"):
         del entry.members["api_key_env"]
-        return [Problem(mark=mark, key=named.key, message=said, code="given-twice")]
+        return [_given_twice(named, "names a variable for the key, which `api_key` gives too; keep one of them")]
     variable = named.word or ""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
         return []  # the provider's own config says what is wrong with it
@@ -122,12 +125,11 @@ def _model_groups(top: Node) -> list[Problem]:
         return []
     if not isinstance(groups.value, list):
         return [misfit(groups, "list")]
-    if "models" in top.members:
-        mark = groups.key_mark or groups.mark
-        said = "is an older spelling of 'models', which is given too"
-        return [Problem(mark=mark, key=groups.key, message=said, code="given-twice")]
-    providers = top.members.setdefault("providers", Node(value=[], mark=groups.mark, key=groups.key))
-    reader = _Groups(providers)
+    if _given(top, "models"):
+        return [_given_twice(groups, "is an older spelling of 'models', which is given too")]
+    if not _given(top, "providers"):
+        top.members["providers"] = Node(value=[], mark=groups.mark, key=groups.key)
+    reader = _Groups(top.members["providers"])
     models: list[Node] = [reader.model(group) for group in groups.items]
     top.members["models"] = Node(value=models, mark=groups.mark, key=groups.key, key_mark=groups.key_mark)
     return reader.problems

@@ -28,8 +28,9 @@ def test_what_is_generated_fits(preset: Any) -> None:
 
 
 FINE = [case for case in CASES if case.read_text(encoding="utf-8").partition(DASHES)[2].endswith("}\n")]
-# Plain words that only the program reads as text.
-FINE = [case for case in FINE if case.stem not in ("yaml-1.1-words", "target-forms", "nothing-behind-a-key")]
+# Text that YAML takes for numbers, and keys without values: editors are told about those, the program is not so strict.
+STRICTER = ("yaml-1.1-words", "target-forms", "nothing-behind-a-key", "older-keys-beside-nothing")
+FINE = [case for case in FINE if case.stem not in STRICTER]
 
 
 @pytest.mark.parametrize("case", FINE, ids=lambda case: case.stem)

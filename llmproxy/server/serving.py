@@ -73,8 +73,20 @@ class Client(Protocol):
 class Serving:
     """One exchange being served. After `run` or `cut`, call `finish`, once."""
 
-    __slots__ = ("_answer", "_client", "_exchange", "_framing", "_http10", "_observer", "_own", "_runtime", "_sending")
-    __slots__ += ("_shared", "_tail", "_transport")
+    __slots__ = (
+        "_answer",
+        "_client",
+        "_exchange",
+        "_framing",
+        "_http10",
+        "_observer",
+        "_own",
+        "_runtime",
+        "_sending",
+        "_shared",
+        "_tail",
+        "_transport",
+    )
 
     def __init__(
         self, shared: Shared, exchange: Exchange, client: Client, transport: asyncio.Transport, *, http10: bool

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from llmproxy.exchange import Body, Exchange, Headers, UpstreamRequest
+from llmproxy.exchange import Answer, Body, Exchange, Headers, UpstreamRequest
 from llmproxy.providers.address import join, parse_address, root_below
 from llmproxy.providers.forwarding import forward, offers_credential
 from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole
@@ -241,7 +241,7 @@ class HttpProvider(ConfiguredProvider):
         return {
             **super().describe(),
             "base_url": f"{self.origin.scheme}://{self.origin.authority}{self._base}{self._root}",
-"auth": self._auth if self._credential else "client",
+            "auth": self._auth if self._credential else "client",
         }
 
     def _credentialed(self, exchange: Exchange) -> Headers:
@@ -279,3 +279,14 @@ class Frames:
 
     def close(self) -> None:
         self._frames = iter(())
+
+
+def json_answer(body: bytes) -> Answer:
+    """A whole JSON reply of a provider that answers by itself."""
+    return Answer(status=200, headers=Headers([("Content-Type", "application/json")]), body=body, length=len(body))
+
+
+def stream_answer(frames: Iterable[bytes]) -> Answer:
+    """An event stream of a provider that answers by itself."""
+    headers = Headers([("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache")])
+    return Answer(status=200, headers=headers, stream=Frames(frames))

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
-from llmproxy.exchange import Answer, Exchange, Headers
-from llmproxy.providers.base import ConfiguredProvider, Frames, ProviderConfig
+from llmproxy.exchange import Answer, Exchange
+from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
 from llmproxy.target import Target
 from llmproxy.wire.json import read_value, write_value
 from llmproxy.wire.sse import write_frame
@@ -67,14 +67,10 @@ class CompletionProvider(ConfiguredProvider):
         completion = self._completed(await self._create(request), exchange, model)
         try:
             if request.get("stream") is True:
-                frames = list(_frames(completion, _wants_usage(request)))
-                headers = Headers([("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache")])
-                return Answer(status=200, headers=headers, stream=Frames(frames))
-            body = write_value(completion)
+                return stream_answer(list(_frames(completion, _wants_usage(request))))
+            return json_answer(write_value(completion))
         except (TypeError, ValueError) as error:
             raise self._failure(f"gave what JSON cannot hold: {error}") from error
-        headers = Headers([("Content-Type", "application/json")])
-        return Answer(status=200, headers=headers, body=body, length=len(body))
 
     async def _create(self, request: Json) -> Json:
         """What `create_completion` gives. It is anybody's code: whatever it raises, `gather` hands over as it is."""

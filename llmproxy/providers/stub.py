@@ -1,7 +1,8 @@
 """A provider for work without keys: a canned answer in every dialect, whole or streamed, with usage.
 
-Its tokens are words, those of the request and those of the answer, so that the figures are the same on every run. It
-stands for a vendor, so it refuses what every vendor refuses, and has no files, batches or stored responses.
+Its tokens are words (of the request, with a role as one of them, and of the answer), so that the figures are the same
+on every run. It stands for a vendor, so it refuses what every vendor refuses, and has no files, batches or stored
+responses.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 
 from llmproxy.dialects.base import Canned, Endpoint, Usage
+from llmproxy.dialects.messages.reply import write_token_count
 from llmproxy.errors import BadRequest
-from llmproxy.exchange import Answer, Body, Exchange, Headers
-from llmproxy.providers.base import ConfiguredProvider, Frames, ProviderConfig
+from llmproxy.exchange import Answer, Body, Exchange
+from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
 from llmproxy.target import Target
 from llmproxy.wire.json import write_value
 
@@ -58,8 +60,8 @@ class Stub(ConfiguredProvider):
 
 def _converse(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
     if body.value("stream") is True:
-        return _streamed(endpoint.dialect.write_stream(canned))
-    return _plain(endpoint.dialect.write_reply(canned))
+        return stream_answer(endpoint.dialect.write_stream(canned))
+    return json_answer(endpoint.dialect.write_reply(canned))
 
 
 def _embed(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
@@ -76,7 +78,7 @@ def _embed(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
     ]
     tokens = canned.usage.input
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return _plain(write_value({"object": "list", "data": data, "model": canned.model, "usage": usage}))
+    return json_answer(write_value({"object": "list", "data": data, "model": canned.model, "usage": usage}))
 
 
 def _vector(seed: bytes, size: int) -> list[float]:
@@ -95,7 +97,7 @@ def _as_base64(vector: list[float]) -> str:
 
 
 def _count(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
-    return _plain(write_value({"input_tokens": canned.usage.input}))
+    return json_answer(write_token_count(canned.usage.input or 0))
 
 
 _CALLS: Mapping[str, Callable[[Endpoint, Body, Canned], Answer]] = {
@@ -134,12 +136,3 @@ def _texts(value: object) -> Iterable[str]:
 def _wants_usage(body: Body) -> bool:
     options = body.value("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True
-
-
-def _plain(body: bytes) -> Answer:
-    return Answer(status=200, headers=Headers([("Content-Type", "application/json")]), body=body, length=len(body))
-
-
-def _streamed(frames: Iterable[bytes]) -> Answer:
-    headers = Headers([("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache")])
-    return Answer(status=200, headers=headers, stream=Frames(frames))

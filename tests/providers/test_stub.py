@@ -44,21 +44,21 @@ async def streamed(path: str, body: dict[str, object]) -> list[bytes]:
 
 
 @pytest.mark.ledger("P2")
-async def test_chat_gets_the_canned_answer_with_usage_counted_in_words() -> None:
+async def test_chat_gets_the_canned_answer_with_usage_in_words_and_roles() -> None:
     reply = await answered("/v1/chat/completions", {"model": "asked", "messages": HELLO})
     assert reply["choices"][0]["message"]["content"] == "stub response"
     assert reply["model"] == "asked"
     usage = reply["usage"]
-    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (3, 2, 5)
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (4, 2, 6)
 
 
 async def test_responses_and_messages_get_it_too() -> None:
     response = await answered("/v1/responses", {"model": "asked", "input": "one two"})
     assert response["output"][0]["content"][0]["text"] == "stub response" and response["model"] == "asked"
-    assert (response["usage"]["input_tokens"], response["usage"]["output_tokens"]) == (2, 2)
+    assert (response["usage"]["input_tokens"], response["usage"]["output_tokens"]) == (3, 2)
     message = await answered("/v1/messages", {"model": "asked", "max_tokens": 9, "messages": HELLO})
     assert message["content"][0]["text"] == "stub response" and message["model"] == "asked"
-    assert (message["usage"]["input_tokens"], message["usage"]["output_tokens"]) == (3, 2)
+    assert (message["usage"]["input_tokens"], message["usage"]["output_tokens"]) == (4, 2)
 
 
 async def test_text_completions_get_it_too() -> None:
@@ -93,11 +93,11 @@ async def test_streams_come_in_two_pieces(path: str, body: dict[str, object], pi
 )
 async def test_a_chat_stream_tells_usage_when_it_is_asked_to(options: dict[str, bool], told: bool) -> None:
     frames = await streamed("/v1/chat/completions", {"messages": HELLO, "stream_options": options})
-    assert any(b'"total_tokens":5' in frame for frame in frames) is told
+    assert any(b'"total_tokens":6' in frame for frame in frames) is told
 
 
 async def test_tokens_can_be_counted() -> None:
-    assert await answered("/v1/messages/count_tokens", {"messages": HELLO}) == {"input_tokens": 3}
+    assert await answered("/v1/messages/count_tokens", {"messages": HELLO}) == {"input_tokens": 4}
 
 
 async def test_embeddings_depend_on_nothing_but_their_input() -> None:
@@ -133,7 +133,7 @@ async def test_the_targets_model_goes_before_the_one_that_was_asked_for() -> Non
 async def test_a_compressed_request_is_read() -> None:
     body = compress(json.dumps({"model": "m", "messages": HELLO}).encode(), "zstd")
     answer = await stub().answer(ask(body=body, encoding="zstd"), Target(provider=stub()))
-    assert json.loads(answer.body)["usage"]["prompt_tokens"] == 3
+    assert json.loads(answer.body)["usage"]["prompt_tokens"] == 4
 
 
 @pytest.mark.parametrize(

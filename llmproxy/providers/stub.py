@@ -13,7 +13,6 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 
 from llmproxy.dialects.base import Canned, Endpoint, Usage
-from llmproxy.dialects.messages.reply import write_token_count
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Answer, Body, Exchange
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
@@ -97,7 +96,7 @@ def _as_base64(vector: list[float]) -> str:
 
 
 def _count(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
-    return json_answer(write_token_count(canned.usage.input or 0))
+    return json_answer(write_value({"input_tokens": canned.usage.input}))
 
 
 _CALLS: Mapping[str, Callable[[Endpoint, Body, Canned], Answer]] = {

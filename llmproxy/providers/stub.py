@@ -7,12 +7,10 @@ responses.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import struct
 from collections.abc import Callable, Iterable, Mapping
 
 from llmproxy.dialects.base import Canned, Endpoint, Usage
+from llmproxy.dialects.embeddings import write_vectors
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Answer, Body, Exchange
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
@@ -20,8 +18,6 @@ from llmproxy.target import Target
 from llmproxy.wire.json import write_value
 
 PIECES = ("stub ", "response")
-_DIMENSIONS = 8
-_MOST_DIMENSIONS = 8192
 
 
 class Stub(ConfiguredProvider):
@@ -64,35 +60,7 @@ def _converse(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
 
 
 def _embed(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
-    """A vector for each input that depends on nothing but the input."""
-    asked = body.value("input")
-    inputs = asked if isinstance(asked, list) and not all(isinstance(each, int) for each in asked) else [asked]
-    size = body.value("dimensions") or _DIMENSIONS
-    if not isinstance(size, int) or not 0 < size <= _MOST_DIMENSIONS:
-        raise BadRequest(f"dimensions must be a number from 1 to {_MOST_DIMENSIONS}", param="dimensions")
-    shape = _as_base64 if body.value("encoding_format") == "base64" else _as_floats
-    data = [
-        {"object": "embedding", "index": index, "embedding": shape(_vector(write_value(each), size))}
-        for index, each in enumerate(inputs)
-    ]
-    tokens = canned.usage.input
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return json_answer(write_value({"object": "list", "data": data, "model": canned.model, "usage": usage}))
-
-
-def _vector(seed: bytes, size: int) -> list[float]:
-    """Of length 1, as vendors' are."""
-    raw = [byte - 127.5 for byte in hashlib.shake_256(seed).digest(size)]
-    length = sum(each * each for each in raw) ** 0.5
-    return [each / length for each in raw]
-
-
-def _as_floats(vector: list[float]) -> list[float]:
-    return [round(each, 6) for each in vector]
-
-
-def _as_base64(vector: list[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    return json_answer(write_vectors(canned, body.decoded))
 
 
 def _count(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:

@@ -299,9 +299,11 @@ def _judge(exchange: Exchange) -> tuple[str, str]:
 
 
 def _tells_usage(exchange: Exchange) -> bool:
-    """Whether a good answer to this call says what it used: those that a model answers do."""
+    """Whether a good answer to this call says what it used: a dialect's own calls do, but for those that only count."""
     endpoint = exchange.endpoint
-    return endpoint is not None and endpoint.model
+    if endpoint is None or endpoint.path not in endpoint.dialect.paths:
+        return False
+    return endpoint.model and not endpoint.path.endswith("_tokens")
 
 
 def _word(value: bool) -> str:

@@ -6,39 +6,12 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from llmproxy.dialects.base import Canned, Dialect, Endpoint, Summary, Usage, Watch
-from llmproxy.errors import BrokenStream, ProxyError, UpstreamError
+from llmproxy.dialects.base import Endpoint, Summary, Usage
+from llmproxy.dialects.endpoints import find
+from llmproxy.errors import BrokenStream, UpstreamError
 from llmproxy.exchange import Answer, Attempt, Client, Exchange, UpstreamRequest
 from llmproxy.target import Provider, Target
 from llmproxy.telemetry.metrics import BOUNDS_S, CallLabels, Histogram, Metrics, RequestLabels
-
-
-class _Wordless(Dialect):
-    """A dialect that is never asked anything."""
-
-    name = "chat"
-    paths = ("/chat/completions",)
-
-    def read_request_text(self, body: bytes) -> str | None:
-        raise NotImplementedError
-
-    def read_reply(self, body: bytes, *, text: bool = False) -> Summary:
-        raise NotImplementedError
-
-    def watch(self, *, text: bool = False) -> Watch:
-        raise NotImplementedError
-
-    def write_error(self, error: ProxyError, request_id: str) -> bytes:
-        raise NotImplementedError
-
-    def write_error_event(self, error: ProxyError, request_id: str) -> bytes:
-        raise NotImplementedError
-
-    def write_reply(self, canned: Canned) -> bytes:
-        raise NotImplementedError
-
-    def write_stream(self, canned: Canned) -> list[bytes]:
-        raise NotImplementedError
 
 
 class _Place(Provider):
@@ -54,8 +27,15 @@ class _Place(Provider):
         raise NotImplementedError
 
 
-CHAT = Endpoint(dialect=_Wordless(), capability="chat", path="/chat/completions", template="/v1/chat/completions")
-FILES = replace(CHAT, capability="openai", path="/files", template="/v1/files", model=False)
+def _call(path: str) -> Endpoint:
+    found = find("POST", path)
+    assert found is not None
+    return found
+
+
+CHAT, FILES, IMAGES, COUNT = map(
+    _call, ("/chat/completions", "/files", "/images/generations", "/messages/count_tokens")
+)
 OPENAI = Target(provider=_Place("openai"))
 
 
@@ -177,9 +157,11 @@ def test_a_good_answer_without_usage_is_counted_as_unknown_and_adds_no_tokens() 
         {"status": 429},
         {"status": 502, "outcome": "error", "error": UpstreamError("gone")},
         {"endpoint": FILES, "template": "/v1/files"},
+        {"endpoint": IMAGES, "template": "/v1/images/generations"},
+        {"endpoint": COUNT, "template": "/v1/messages/count_tokens"},
         {"endpoint": None, "template": "/openai/{path}"},
     ],
-    ids=["refused", "failed", "no model", "relayed blindly"],
+    ids=["refused", "failed", "no model", "no dialect", "only counted", "relayed blindly"],
 )
 def test_where_no_usage_can_be_said_none_is_missed(changes: dict[str, Any]) -> None:
     assert figures(recorded(ended(**changes)))["usage_unknown"] == 0

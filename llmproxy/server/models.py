@@ -97,8 +97,8 @@ class ModelList:
             if spelled is None:
                 continue
             found = listed[provider.name]
-            if found is not None and spelled in found:
-                return Model(id=name, owner=provider.name, told=found[spelled])
+            if spelled in provider.models or (found is not None and spelled in found):
+                return Model(id=name, owner=provider.name, told=(found or {}).get(spelled, {}))
             if found is None and owner is None:
                 raise UpstreamError(f"The provider {provider.name!r} could not be asked whether it has {name!r}")
         if owner is not None:

@@ -284,7 +284,7 @@ async def test_one_model_is_found_by_each_name_that_reaches_it() -> None:
     upstreams = Upstreams(vendor=["gpt-4o"], hub=["org/m"])
     models = models_of(upstreams, Place("vendor", "gpt-*", models=("exact",)), Place("hub"))
 
-    for name in ("gpt-4o", "vendor/gpt-4o", "hub/org/m", "exact"):
+    for name in ("gpt-4o", "vendor/gpt-4o", "hub/org/m", "exact", "vendor/exact"):
         assert (await models.one(asking(), "chat", name)).id == name
 
 

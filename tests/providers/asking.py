@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from llmproxy.dialects.endpoints import find
-
 from llmproxy.exchange import Body, Client, Exchange, Headers, StreamedBody
 
 

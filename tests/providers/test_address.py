@@ -14,7 +14,6 @@ def sent(base_url: str, path: str, root: str = "/v1", *, always: bool = False, c
     return f"{address.host}{join(address.path, below, path, beside=frozenset({'api'}), caught=caught)}"
 
 
-@pytest.mark.ledger("H1")
 @pytest.mark.parametrize(
     ("base_url", "path", "target"),
     [
@@ -104,7 +103,6 @@ def test_where_custom_leaves_the_version_out_of_base_url_it_is_put_in(base_url: 
     assert sent(base_url, path, always=True) == target
 
 
-@pytest.mark.ledger("H5")
 @pytest.mark.parametrize(
     ("base_url", "path", "target"),
     [

@@ -66,14 +66,12 @@ def test_a_capability_may_have_a_root_of_its_own() -> None:
     assert prepared(vendor(type="odd", base_url="http://h/all/v1"), "/v1/messages")[0] == "http://h/all/v1/messages"
 
 
-@pytest.mark.ledger("H5")
 def test_only_what_was_caught_goes_to_a_bare_origin_as_it_is() -> None:
     assert prepared(vendor(), "/some/where")[0] == "https://api.plain.test/some/where"
     assert prepared(vendor(), "/some/where", prefix="/plain")[0] == "https://api.plain.test/v1/some/where"
     assert prepared(vendor(), "/chat/completions")[0] == "https://api.plain.test/v1/chat/completions"
 
 
-@pytest.mark.ledger("P4")
 @pytest.mark.parametrize(
     "credential", [("Authorization", "Bearer dummy"), ("X-Api-Key", "dummy"), ("api-key", "dummy")]
 )
@@ -85,21 +83,18 @@ def test_a_configured_key_replaces_whatever_the_client_sent(credential: tuple[st
     }
 
 
-@pytest.mark.ledger("P4")
 def test_without_a_key_the_clients_own_credential_goes_on() -> None:
     sent = ("Authorization", "Bearer own"), ("x-api-key", "own")
     assert prepared(vendor(), "/v1/chat/completions", *sent)[1] == dict(sent)
     assert prepared(vendor(api_key=" "), "/v1/chat/completions", *sent)[1] == dict(sent), "an empty key is none"
 
 
-@pytest.mark.ledger("P4")
 @pytest.mark.parametrize("keys", [{}, {"api_key": "sk"}, {"api_key": "sk", "auth": "passthrough"}])
 def test_what_authenticated_the_client_here_goes_nowhere(keys: dict[str, str]) -> None:
     headers = prepared(vendor(**keys), "/v1/chat/completions", ("Authorization", "Bearer ours"), client="ci")[1]
     assert headers == ({"Authorization": "Bearer sk"} if keys else {})
 
 
-@pytest.mark.ledger("P4")
 @pytest.mark.parametrize(
     ("sent", "got"),
     [

@@ -20,7 +20,6 @@ def url(provider: Compatible, path: str, prefix: str = "") -> str:
     return f"{request.origin.scheme}://{request.origin.authority}{request.target}"
 
 
-@pytest.mark.ledger("P1")
 @pytest.mark.parametrize(
     ("type_", "chat"),
     [

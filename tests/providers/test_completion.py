@@ -66,7 +66,6 @@ async def chunks(provider: Mine, **more: object) -> list[Any]:
     return [json.loads(frame.removeprefix(b"data: ")) for frame in frames[:-1]]
 
 
-@pytest.mark.ledger("P3")
 async def test_one_method_makes_a_provider() -> None:
     provider = mine(greeting="Moin")
     completion = ChatCompletion.model_validate(await plain(provider), strict=True)
@@ -100,7 +99,6 @@ async def test_the_model_is_called_as_the_target_calls_it() -> None:
     assert (await plain(provider, model="inner"))["model"] == "inner" == provider.asked["model"]
 
 
-@pytest.mark.ledger("P3")
 async def test_a_stream_is_made_of_the_same_dict() -> None:
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
     provider = mine({"choices": [{"message": {"content": "Hi"}}], "usage": usage})

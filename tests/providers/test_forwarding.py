@@ -74,7 +74,6 @@ def test_compression_is_asked_for_as_far_as_we_can_read_it(asked: list[str], sen
     assert got.getall("accept-encoding") == [sent]
 
 
-@pytest.mark.ledger("P4")
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "X-Api-Key", "api-key", "x-goog-api-key"])
 def test_credentials_go_on_only_where_they_are_wanted(name: str) -> None:
     headers = Headers([(name, "dummy"), ("openai-organization", "org")])

@@ -43,7 +43,6 @@ async def streamed(path: str, body: dict[str, object]) -> list[bytes]:
     return frames
 
 
-@pytest.mark.ledger("P2")
 async def test_chat_gets_the_canned_answer_with_usage_in_words_and_roles() -> None:
     reply = await answered("/v1/chat/completions", {"model": "asked", "messages": HELLO})
     assert reply["choices"][0]["message"]["content"] == "stub response"
@@ -71,7 +70,6 @@ async def test_text_completions_get_it_too() -> None:
     assert chunks[-1]["usage"]["total_tokens"] == 3 and frames[-1] == b"data: [DONE]\n\n"
 
 
-@pytest.mark.ledger("P2")
 @pytest.mark.parametrize(
     ("path", "body", "piece"),
     [

@@ -204,7 +204,6 @@ def test_the_header_names_the_provider_of_calls_without_a_model() -> None:
     assert "nobody" in refused.value.message and "local" in refused.value.message
 
 
-@pytest.mark.ledger("H1")
 @pytest.mark.parametrize(
     ("path", "provider", "below", "call"),
     [
@@ -244,7 +243,6 @@ def test_calls_that_we_know_are_routed_by_model(path: str) -> None:
     assert place.endpoint is not None and place.template == place.endpoint.template
 
 
-@pytest.mark.ledger("H2")
 @pytest.mark.parametrize("below", ["/chat/completions", "/v1/chat/completions"])
 def test_the_openai_interface_stands_below_a_path_of_its_own_too(below: str) -> None:
     router = Router(ALL)
@@ -297,7 +295,6 @@ def test_places_are_remembered_by_method_and_path() -> None:
     assert router.locate("DELETE", "/groq/v1/chat/completions").endpoint is None
 
 
-@pytest.mark.ledger("H3")
 def test_models_that_are_known_by_name_can_be_listed() -> None:
     router = Router(ALL, [route("fast", (GROQ, "x")), route("my-*", (GROQ, None)), route("gpt-oss", (LOCAL, None))])
     assert router.models() == {"fast": "llmproxy", "gpt-oss": "llmproxy"}

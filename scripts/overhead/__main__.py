@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.overhead import books, nginx
@@ -38,11 +39,11 @@ GROWTH_REQUESTS, OPEN_STREAMS = 200_000, 1_000
 
 
 @contextmanager
-def _proxy(port: int, folder: Path) -> Iterator[tuple[int, float]]:
+def _proxy(port: int, upstream_port: int, folder: Path) -> Iterator[tuple[int, float]]:
     """llmproxy as a user starts it, on its core; yields its process id and the seconds until it listened."""
     program = Path(sys.executable).with_name("llmproxy")
     command = ["taskset", "-c", str(PROXY_CORE), str(program), "serve", "--port", str(port)]
-    command += ["--base-url", f"http://127.0.0.1:{nginx.UPSTREAM_PORT}/v1", "--type", "openai", "--api-key", "sk-up"]
+    command += ["--base-url", f"http://127.0.0.1:{upstream_port}/v1", "--type", "openai", "--api-key", "sk-up"]
     began_s = time.monotonic()
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
         try:
@@ -61,6 +62,15 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """llmproxy under test, and the servers beside it."""
+
+    servers: nginx.Servers
+    port: int
+    pid: int
 
 
 class Report:
@@ -86,16 +96,14 @@ class Report:
         print(f"\n**does not count:** {text}\n", flush=True)
 
 
-def _measure_case(
-    case: Case, port: int, pid: int, yardstick_pid: int, options: argparse.Namespace, report: Report
-) -> None:
+def _measure_case(case: Case, measured: Measured, options: argparse.Namespace, report: Report) -> None:
     rounds: list[tuple[Run, Run]] = []
     complaints: set[str] = set()
+    servers, port = measured.servers, measured.port
     for _ in range(options.rounds):
-        yardstick_url = f"http://127.0.0.1:{nginx.YARDSTICK_PORT}{books.PATH}"
-        base = drive(yardstick_url, yardstick_pid, case, options.seconds, options.folder)
+        base = drive(servers.yardstick_port, servers.yardstick_pid, case, options.seconds, options.folder)
         before = books.read(port)
-        mine = drive(f"http://127.0.0.1:{port}{books.PATH}", pid, case, options.seconds, options.folder)
+        mine = drive(port, measured.pid, case, options.seconds, options.folder)
         rounds.append((base, mine))
         complaints |= {*base.failures, *mine.failures, *_mistakes_of_run(case, port, before, mine)}
     complaints |= set(books.mistakes(port, case))
@@ -122,13 +130,13 @@ def _numbers(counted: books.Books) -> tuple[int, int, int]:
     return counted.answered, counted.input_tokens, counted.output_tokens
 
 
-def _measure_memory(port: int, pid: int, folder: Path, report: Report) -> None:
+def _measure_memory(measured: Measured, folder: Path, report: Report) -> None:
+    port, pid = measured.port, measured.pid
     idle_mb = memory_mb(pid)
     report.row("memory, idle", f"{idle_mb:.0f} MB", f"{report.verdict(idle_mb, MAX_IDLE_MB)} MB")
     before, made = books.read(port), 0
     while made < GROWTH_REQUESTS:
-        run = drive(f"http://127.0.0.1:{port}{books.PATH}", pid, CASES[1], 5, folder)
-        made += run.requests
+        made += drive(port, pid, CASES[1], 5, folder).requests
     growth_mb = memory_mb(pid) - idle_mb
     report.row(
         f"growth over {made:,} requests", f"{growth_mb:.0f} MB", f"{report.verdict(growth_mb, MAX_GROWTH_MB)} MB"
@@ -141,40 +149,38 @@ def _measure_memory(port: int, pid: int, folder: Path, report: Report) -> None:
 
 
 def _measure(options: argparse.Namespace, report: Report) -> None:
-    with nginx.running(options.folder, PROXY_CORE, LOAD_CORE) as yardstick_pid:
+    with nginx.running(options.folder, PROXY_CORE, LOAD_CORE) as servers:
         starts_s = []
         for _ in range(2):
-            with _proxy(options.port, options.folder) as (_, start_s):
+            with _proxy(nginx.free_port(), servers.upstream_port, options.folder) as (_, start_s):
                 starts_s.append(start_s)
-        with _proxy(options.port, options.folder) as (pid, start_s):
+        port = nginx.free_port()
+        with _proxy(port, servers.upstream_port, options.folder) as (pid, start_s):
+            measured = Measured(servers=servers, port=port, pid=pid)
             time.sleep(1)
             start_s = statistics.median([*starts_s, start_s])
             report.row("what", "measured", "at most")
             report.row("---", "---", "---")
             report.row("start to listening", f"{start_s:.2f} s", f"{report.verdict(start_s, MAX_START_S)} s")
             if not options.only:
-                _measure_memory(options.port, pid, options.folder, report)
+                _measure_memory(measured, options.folder, report)
             print()
             report.row("CPU per request", "nginx", "llmproxy", "ratio", "at most", "requests/s", "p50", "p99")
             report.row(*["---"] * 8)
             for case in CASES:
                 if options.only in case.name:
-                    _measure_case(case, options.port, pid, yardstick_pid, options, report)
+                    _measure_case(case, measured, options, report)
 
 
 def main() -> int:
     """Parse the arguments, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=3000, help="where llmproxy is to listen")
     parser.add_argument("--rounds", type=int, default=3, help="how often nginx and llmproxy take turns in each case")
     parser.add_argument("--seconds", type=int, default=4, help="how long each turn takes")
     parser.add_argument(
         "--only", default="", help="a part of the names of the cases to run, without the memory figures"
     )
     options = parser.parse_args()
-    for port in (options.port, nginx.UPSTREAM_PORT, nginx.YARDSTICK_PORT):
-        if _listens(port):
-            parser.error(f"something else listens on port {port}")
     os.sched_setaffinity(0, {LOAD_CORE})
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     report = Report()

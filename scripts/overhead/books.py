@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from scripts.overhead.load import Case, chat_body
+from scripts.overhead.load import PATH, Case, chat_body
 from scripts.overhead.nginx import HELD_USER, INPUT_TOKENS, OUTPUT_TOKENS
 
-PATH = "/v1/chat/completions"
 EXACT_REQUESTS = 512
 _HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer sk-client"}
 

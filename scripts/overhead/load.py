@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+PATH = "/v1/chat/completions"
 _WRK_SCRIPT = """
 wrk.method = "POST"
 local file = io.open(os.getenv("BODY")); wrk.body = file:read("*a"); file:close()
@@ -51,8 +52,9 @@ def chat_body(size_bytes: int, *, stream: bool, user: str = "bench") -> str:
     return json.dumps({"model": "gpt-4o", "messages": messages, "temperature": 0.7, "user": user, "stream": stream})
 
 
-def drive(url: str, pid: int, case: Case, seconds: float, folder: Path) -> Run:
-    """Warm `url` up for a second, then drive it for `seconds` and see what the process `pid` spends on it."""
+def drive(port: int, pid: int, case: Case, seconds: float, folder: Path) -> Run:
+    """Warm a server up for a second, then drive it for `seconds` and see what its process `pid` spends on it."""
+    url = f"http://127.0.0.1:{port}{PATH}"
     warm_up = _wrk(url, case, 1, folder)
     before_s = cpu_seconds(pid)
     printed = _wrk(url, case, seconds, folder)

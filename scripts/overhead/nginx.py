@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-UPSTREAM_PORT, YARDSTICK_PORT = 9001, 9100
 MODULES = Path("/usr/lib/nginx/modules")
 INPUT_TOKENS, OUTPUT_TOKENS = 120, 42  # what the upstream reports for each plain chat
 HELD_USER = "hold"  # a stream for this user says one token and stays open
@@ -71,18 +72,35 @@ _YARDSTICK = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """Where the two listen on 127.0.0.1, and the process id of the yardstick."""
+
+    upstream_port: int
+    yardstick_port: int
+    yardstick_pid: int
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
 @contextmanager
-def running(folder: Path, proxy_core: int, load_core: int) -> Iterator[int]:
-    """Both servers, with their files in `folder`; yields the process id of the yardstick, which has `proxy_core`."""
+def running(folder: Path, proxy_core: int, load_core: int) -> Iterator[Servers]:
+    """Both servers, with their files in `folder`; the yardstick has the core that the proxies share."""
     (folder / "modules").symlink_to(MODULES)
     tokens = {"input": INPUT_TOKENS, "output": OUTPUT_TOKENS, "total": INPUT_TOKENS + OUTPUT_TOKENS}
-    upstream = _UPSTREAM % {"name": "upstream", "port": UPSTREAM_PORT, "held": HELD_USER, **tokens}
-    yardstick = _YARDSTICK % {"name": "yardstick", "port": YARDSTICK_PORT, "upstream": UPSTREAM_PORT}
+    upstream_port, yardstick_port = free_port(), free_port()
+    upstream = _UPSTREAM % {"name": "upstream", "port": upstream_port, "held": HELD_USER, **tokens}
+    yardstick = _YARDSTICK % {"name": "yardstick", "port": yardstick_port, "upstream": upstream_port}
     pids: list[int] = []
     try:
         pids.append(_start(folder, "upstream", upstream, load_core))
         pids.append(_start(folder, "yardstick", yardstick, proxy_core))
-        yield pids[1]
+        yield Servers(upstream_port=upstream_port, yardstick_port=yardstick_port, yardstick_pid=pids[1])
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGTERM)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests import blocking
 
@@ -21,6 +22,11 @@ _FOREIGN = re.compile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests that take minutes as well")
+
+
+# A slow machine is no failure.
+settings.register_profile("llmproxy", deadline=None)
+settings.load_profile("llmproxy")
 
 
 def pytest_configure() -> None:

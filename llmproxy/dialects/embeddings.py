@@ -107,7 +107,7 @@ def _inputs(request: bytes) -> list[object]:
     """Each text, or list of token numbers, of a request; a single one counts as a list of one."""
     members = read_members(request)
     given = read_value(members["input"]) if "input" in members else None
-    if isinstance(given, list) and not all(isinstance(each, int) for each in given):
+    if isinstance(given, list) and not (given and all(isinstance(each, int) for each in given)):
         return given
     return [] if given is None else [given]
 

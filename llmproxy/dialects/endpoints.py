@@ -39,8 +39,10 @@ _NAMED: tuple[tuple[Dialect, str, str, str], ...] = (
 )
 
 # First segments of which every path and method is relayed. `/realtime` alone is a WebSocket, not a call.
-_FAMILIES = ("assistants", "audio", "batches", "chatkit", "containers", "conversations", "evals", "files")
-_FAMILIES += ("fine_tuning", "images", "moderations", "skills", "threads", "uploads", "vector_stores", "videos")
+_FAMILIES = (
+    *("assistants", "audio", "batches", "chatkit", "containers", "conversations", "evals", "files"),
+    *("fine_tuning", "images", "moderations", "skills", "threads", "uploads", "vector_stores", "videos"),
+)
 _FAMILIES_BELOW = ("realtime",)
 
 
@@ -88,4 +90,4 @@ _PATTERNS = [
     for dialect, capability, methods, path in _NAMED
 ]
 _ALONE = {name: _family(name, "") for name in _FAMILIES}
-_BELOW = {name: _family(name, "/{path}") for name in _FAMILIES + _FAMILIES_BELOW}
+_BELOW = {name: _family(name, "/{path}") for name in (*_FAMILIES, *_FAMILIES_BELOW)}

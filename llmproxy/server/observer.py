@@ -84,9 +84,9 @@ class _Decoded:
 
     __slots__ = ("_decoder", "_inner")
 
-    def __init__(self, inner: Observer, encoding: str) -> None:
+    def __init__(self, inner: Observer, decoder: Decoder) -> None:
         self._inner = inner
-        self._decoder: Decoder | None = Decoder(encoding, COPY_BYTES)
+        self._decoder: Decoder | None = decoder
 
     def feed(self, data: bytes) -> None:
         if self._decoder is not None:
@@ -114,4 +114,9 @@ def observe(exchange: Exchange, answer: Answer) -> Observer:
     else:
         return _Blind()
     encoding = answer.headers.get("Content-Encoding", "")
-    return _Decoded(inner, encoding) if encoding and encoding != "identity" else inner
+    if not encoding or encoding == "identity":
+        return inner
+    try:
+        return _Decoded(inner, Decoder(encoding, COPY_BYTES))
+    except DecodingError:
+        return _Blind()

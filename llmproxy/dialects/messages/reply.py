@@ -105,11 +105,6 @@ def write_reply(canned: Canned) -> bytes:
     return write_value(write_message(canned, "".join(canned.pieces), usage_object(canned.usage, canned.usage.output)))
 
 
-def write_token_count(tokens: int) -> bytes:
-    """The answer of `POST /messages/count_tokens`."""
-    return write_value({"input_tokens": tokens})
-
-
 def usage_object(usage: Usage, output: int | None) -> dict[str, object]:
     """The member `usage` with `output` tokens so far; null where a count is not known."""
     cached = (usage.cache_read or 0) + (usage.cache_write or 0)

@@ -81,19 +81,23 @@ def _overrides(given: list[str | int | None]) -> list[Override]:
 
 
 def _run(loaded: Loaded) -> int:
+    import logging
+
     from llmproxy.app import run
     from llmproxy.cli.banner import banner
     from llmproxy.config.problems import ConfigError
     from llmproxy.errors import ProxyError
     from llmproxy.registry import RegistryError
 
-    server = loaded.checked().server
+    config = loaded.checked()
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=config.logging.level.upper(), format=form, stream=sys.stderr)
     for name, value in loaded.dotenv.items():
         os.environ.setdefault(name, value)  # for what reads the environment itself: proxies, trust, code of users
     try:
         return run(loaded, lambda address: print(banner(loaded, address), flush=True))
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
-        print(f"llmproxy: {start_fault(error, server.host, server.port)}", file=sys.stderr)
+        print(f"llmproxy: {start_fault(error, config.server.host, config.server.port)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0

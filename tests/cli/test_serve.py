@@ -76,6 +76,15 @@ def test_the_banner_is_printed_once_it_listens(tmp_path: Path) -> None:
     assert f"  Try: curl http://127.0.0.1:{program.port}/v1/chat/completions " in program.out
 
 
+def test_the_level_decides_what_is_logged(tmp_path: Path) -> None:
+    with Program(tmp_path, "--log-level", "info") as program:
+        pass
+    assert " INFO llmproxy.app: stopping" in program.err
+    with Program(tmp_path, "--log-level", "error") as program:
+        pass
+    assert program.err == ""
+
+
 def test_variables_of_dotenv_are_there_for_code_of_users(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("GREETING=hello\nHOME=elsewhere\n")
     (tmp_path / "greet.py").write_text("""

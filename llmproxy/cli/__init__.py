@@ -8,6 +8,7 @@ a failed start; 2 for wrong usage.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -55,10 +56,23 @@ def _llmproxy(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program with `arguments`, those of the process by default; ends the process."""
+    _prepare_console()
+    try:
+        app(args=command_line(sys.argv[1:] if arguments is None else arguments), prog_name="llmproxy")
+    except OSError as error:  # nowhere to write to: a full disk behind standard output
+        sys.exit(f"llmproxy: {(error.strerror or str(error)).lower()}")
+
+
+def _prepare_console() -> None:
+    """A console need not know every character nor be there: a closed one must not lend its number to a socket."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a console need not know every character
-    app(args=command_line(sys.argv[1:] if arguments is None else arguments), prog_name="llmproxy")
+            stream.reconfigure(errors="replace")
 
 
 def command_line(arguments: Sequence[str]) -> list[str]:

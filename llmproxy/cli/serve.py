@@ -95,12 +95,20 @@ def _run(loaded: Loaded) -> int:
     for name, value in loaded.dotenv.items():
         os.environ.setdefault(name, value)  # for what reads the environment itself: proxies, trust, code of users
     try:
-        return run(loaded, lambda address: print(banner(loaded, address), flush=True))
+        return run(loaded, lambda address: _announce(banner(loaded, address)))
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
         print(f"llmproxy: {start_fault(error, config.server.host, config.server.port)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0
+
+
+def _announce(text: str) -> None:
+    """Print; a proxy serves even when nobody wants to hear of it."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the rest of the process)
 
 
 def start_fault(error: Exception, host: str, port: int) -> str:

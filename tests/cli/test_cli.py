@@ -90,6 +90,20 @@ def test_wrong_usage_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="nothing is ever full here")
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "llmproxy", "schema"],
+            env=clean_environment(tmp_path),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "llmproxy: no space left on device\n")
+
+
 def test_what_a_console_cannot_show_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("providers: [{name: 'ключ ☃', type: stub}]\n", encoding="utf-8")
     done = run("validate-config", "x.yaml", cwd=tmp_path, extra={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})

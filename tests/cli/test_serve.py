@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from llmproxy.cli.serve import start_fault
-from tests.program import Program, run
+from tests.program import Program, clean_environment, run
+from tests.rawhttp import RawClient
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -74,6 +80,33 @@ def test_the_banner_is_printed_once_it_listens(tmp_path: Path) -> None:
         assert program.get("/health").status == 200
     assert f"listens on http://127.0.0.1:{program.port}\n" in program.out
     assert f"  Try: curl http://127.0.0.1:{program.port}/v1/chat/completions " in program.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("redirection", ["1>&-", "0<&- 1>&- 2>&-", "| true", "1>/dev/full"])
+def test_it_serves_whatever_became_of_its_console(tmp_path: Path, redirection: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = f"{sys.executable} -m llmproxy --port {port} {redirection}"
+    with subprocess.Popen(
+        ["sh", "-c", command], env=clean_environment(tmp_path), cwd=tmp_path, process_group=0
+    ) as shell:
+        try:
+            until(lambda: answers(port) or shell.poll() not in (None, 0), "an answer")
+            assert answers(port)
+        finally:
+            os.killpg(shell.pid, signal.SIGTERM)
+
+
+def answers(port: int) -> bool:
+    """Whether the health page of a proxy is there."""
+    try:
+        with RawClient(("127.0.0.1", port)) as client:
+            client.request("GET", "/health", "Connection: close")
+            return client.read_answer().status == 200
+    except OSError:
+        return False
 
 
 def test_the_level_decides_what_is_logged(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmproxy.dialects.reading import content_text, conversation, string
+from llmproxy.dialects.reading import conversation, string
 from llmproxy.wire.json import read_members, read_value
 
 
@@ -16,9 +16,6 @@ def read_text(body: bytes) -> str | None:
     given = read_value(members["input"]) if "input" in members else None
     if isinstance(given, str):
         lines.append(f"user: {given}")
-    elif isinstance(given, list):
-        lines += conversation([item for item in given if isinstance(item, dict) and "role" in item])
-        lines += [
-            f"tool: {content_text(item['output'])}" for item in given if isinstance(item, dict) and "output" in item
-        ]
-    return "\n".join(lines)
+    items = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
+    outputs = [{"role": "tool", "content": item["output"]} if "output" in item else item for item in items]
+    return "\n".join(lines + conversation([item for item in outputs if "role" in item]))

@@ -1,7 +1,7 @@
 """One client request and all we learn about it: Exchange, its Body, the Answer that goes back.
 
 These are the values that every hook, provider and the server share. Nothing here does I/O or knows a vendor. Bodies are
-opened only as far as somebody asks: `Body.member` reads the top level, once. Begin reading at `Exchange`.
+opened only as far as somebody asks: `Body.members` reads the top level, once. Begin reading at `Exchange`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
 from multidict import CIMultiDict
 
 from llmproxy.dialects.base import Endpoint, Summary
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.wire.compression import decompress
-from llmproxy.wire.json import Members, read_members, remove_member, replace_member
+from llmproxy.wire.json import Members, read_members, read_value, remove_member, replace_member
 
 if TYPE_CHECKING:
     from llmproxy.target import Origin, Route, Target
@@ -76,13 +75,7 @@ class Body:
     def value(self, name: str) -> object:
         """The decoded top-level member `name`; None when it is absent."""
         raw = self.members.get(name)
-        if raw is None:
-            return None
-        try:
-            value: object = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return None
-        return value
+        return None if raw is None else read_value(raw)
 
     def replace(self, name: str, raw: bytes) -> None:
         """Put the JSON `raw` in place of the top-level member `name`, or add it; all other bytes stay as they are.

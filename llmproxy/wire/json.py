@@ -71,8 +71,6 @@ def read_as(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T | 
     """`data` as the type that `decoder` was made for; None when it is something else, or no JSON."""
     try:
         return decoder.decode(data)
-    except msgspec.ValidationError:
-        return None
     except _UNREADABLE:
         pass
     try:

@@ -224,6 +224,7 @@ def test_typed_reading_takes_the_same_values() -> None:
     decoder = msgspec.json.Decoder(dict[str, str | float])
     assert read_as(decoder, b'{"a":"x"}') == {"a": "x"}
     assert read_as(decoder, b'{"a":"\\ud800","b":1e400}') == {"a": "\ud800", "b": math.inf}
+    assert read_as(decoder, b'{"a":1e400}') == {"a": math.inf}
     assert read_as(decoder, b'{"a":[]}') is None
     assert read_as(decoder, b'{"a":[],"b":Infinity}') is None
     assert read_as(decoder, b"{") is None

@@ -289,12 +289,14 @@ def _judge(exchange: Exchange) -> tuple[str, str]:
     if error is not None:
         kind = "timeout" if error.status == 504 else error.code
         return ("broken" if exchange.outcome == "broken" else "error"), kind
-    if exchange.outcome in ("broken", "incomplete"):
-        return exchange.outcome, exchange.outcome
+    if exchange.outcome == "broken":
+        return "broken", "broken"
     if status >= 400:
         return "error", f"http_{status}"
     if exchange.summary.error is not None:
         return "error", "stream_error" if exchange.stream else "reply_error"
+    if exchange.outcome == "incomplete":
+        return "incomplete", "incomplete"
     return "success", ""
 
 

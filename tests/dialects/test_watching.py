@@ -204,6 +204,16 @@ def test_frames_are_read_until_the_first_content_and_then_only_when_notable() ->
     assert watch.reads == 5
 
 
+@pytest.mark.parametrize("end", ENDS, ids=["lf", "crlf", "cr"])
+def test_a_frame_is_read_as_soon_as_its_blank_line_is_there(end: bytes) -> None:
+    watch = Counting(text=True)
+    frame = b"data: a\n\n".replace(b"\n", end)
+    for number in range(1, 4):
+        for at in range(len(frame)):
+            watch.feed(frame[at : at + 1])
+        assert watch.reads == number
+
+
 def test_every_frame_is_read_when_text_is_wanted() -> None:
     watch = Counting(text=True)
     watch.feed(b"data: a\n\n" * 5)

@@ -177,6 +177,7 @@ def test_where_no_usage_can_be_said_none_is_missed(changes: dict[str, Any]) -> N
         ({"outcome": "broken", "error": BrokenStream("cut")}, "broken", "upstream_stream_broken"),
         ({"outcome": "broken"}, "broken", "broken"),
         ({"stream": True, "outcome": "incomplete"}, "incomplete", "incomplete"),
+        ({"stream": True, "outcome": "incomplete", "summary": Summary(error="overloaded")}, "error", "stream_error"),
         ({"stream": True, "summary": Summary(error="overloaded")}, "error", "stream_error"),
         ({"summary": Summary(error="overloaded")}, "error", "reply_error"),
         ({"outcome": "cancelled", "status": None}, "cancelled", ""),

@@ -34,7 +34,8 @@ BLOCKING = frozenset(
 )
 _PACKAGE = str(Path(llmproxy.__file__).parent)
 _TESTS = str(Path(__file__).parent)
-_INNOCENT = ("<frozen importlib", "linecache.py")
+_IMPORTS = "<frozen importlib"
+_TRACEBACKS = ("linecache.py", "traceback.py")
 
 found: list[str] = []
 _listening = False
@@ -45,7 +46,7 @@ def _culprit(frame: FrameType | None) -> str | None:
     """The nearest line of llmproxy that stands behind `frame`; None when a test or Python's own machinery is nearer."""
     while frame is not None:
         name = frame.f_code.co_filename
-        if name.startswith(_TESTS) or name.startswith(_INNOCENT[0]) or name.endswith(_INNOCENT[1]):
+        if name.startswith(_TESTS) or name.startswith(_IMPORTS) or name.endswith(_TRACEBACKS):
             return None
         if name.startswith(_PACKAGE):
             return f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"

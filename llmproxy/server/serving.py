@@ -261,8 +261,10 @@ class Serving:
 
     def _outcome(self) -> str:
         """How it went. A stream without its dialect's last event is not complete, however cleanly it ended."""
-        exchange, answer = self._exchange, self._answer
+        exchange, answer, endpoint = self._exchange, self._answer, self._exchange.endpoint
         if exchange.outcome != "complete":
             return exchange.outcome or "cancelled"
-        watched = answer is not None and answer.event_stream and answer.status < 400 and exchange.endpoint is not None
+        streamed = answer is not None and answer.event_stream and answer.status < 400
+        # Streams of other calls (images, speech) end in ways of their own.
+        watched = streamed and endpoint is not None and endpoint.path in endpoint.dialect.paths
         return "incomplete" if watched and not exchange.summary.complete else "complete"

@@ -147,7 +147,16 @@ def test_an_upstream_that_speaks_no_http_is_a_502(both: Program, upstream: Upstr
 
 def test_a_clean_end_without_the_last_event_is_relayed_as_it_is(both: Program, upstream: Upstream) -> None:
     upstream.next(Reply(headers=vendors.SSE, pieces=FRAMES[CHAT], framing="chunked"))
-    assert both.post(CHAT, STREAM).body == b"".join(FRAMES[CHAT])
+    with counted(both, "llmproxy_provider_errors_total", 1, kind="incomplete"):
+        assert both.post(CHAT, STREAM).body == b"".join(FRAMES[CHAT])
+
+
+def test_a_stream_of_images_is_whole_without_a_last_event_of_chat(both: Program, upstream: Upstream) -> None:
+    frame = b'event: image_generation.completed\ndata: {"type":"image_generation.completed","b64_json":"aGk="}\n\n'
+    upstream.next(Reply(headers=vendors.SSE, pieces=[frame], framing="chunked"))
+    with counted(both, "llmproxy_provider_requests_total", 1, outcome="success", stream="true"):
+        answer = both.post("/v1/images/generations", {"model": "gpt-image-1", "prompt": "a cat", "stream": True})
+    assert answer.body == frame
 
 
 @pytest.mark.parametrize(

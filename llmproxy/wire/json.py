@@ -135,10 +135,12 @@ def _places(data: bytes) -> list[_Place]:
             places = _scan(data)
         except _UNREADABLE:
             raise BadRequest("The body is not a JSON object", code="invalid_json") from None
-    seen = {place.name for place in places}
-    if len(seen) != len(places):
-        twice = next(place.name for index, place in enumerate(places) if place.name in {p.name for p in places[:index]})
-        raise BadRequest(f"The body holds {twice!r} twice; send it once", code="duplicate_member", param=twice)
+    seen: set[str] = set()
+    for place in places:
+        if place.name in seen:
+            told = f"The body holds {place.name!r} twice; send it once"
+            raise BadRequest(told, code="duplicate_member", param=place.name)
+        seen.add(place.name)
     return places
 
 

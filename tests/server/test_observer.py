@@ -1,0 +1,80 @@
+"""What is learned from answers while they pass."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmproxy.dialects.base import Summary, Usage
+from llmproxy.dialects.endpoints import find
+from llmproxy.exchange import Answer, Client, Exchange, Headers
+from llmproxy.server import observer
+from llmproxy.server.observer import observe
+from llmproxy.wire.compression import compress
+from tests import vendors
+
+COUNTED = Usage(input=vendors.IN, output=vendors.OUT, cache_read=vendors.CACHED, reasoning=vendors.REASONING)
+CHAT = json.dumps(vendors.chat("m")).encode()
+
+
+def learned(body: bytes, path: str = "/v1/chat/completions", size: int = 100, **headers: str) -> Exchange:
+    """The exchange after an answer of `body` has passed in pieces of `size` bytes."""
+    exchange = Exchange(
+        id="1",
+        method="POST",
+        full_path=path,
+        path=path,
+        query="",
+        headers=Headers(),
+        client=Client(address="::1"),
+        started_s=0.0,
+        began_s=0.0,
+        endpoint=find("POST", path),
+    )
+    named = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    watching = observe(exchange, Answer(status=200, headers=Headers(named)))
+    for start in range(0, len(body), size):
+        watching.feed(body[start : start + size])
+    watching.close()
+    return exchange
+
+
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8"])
+def test_a_plain_reply_is_read_when_it_is_whole(kind: str) -> None:
+    summary = learned(CHAT, content_type=kind).summary
+    assert (summary.usage, summary.finish_reason, summary.complete) == (COUNTED, "stop", True)
+
+
+def test_a_stream_is_watched_and_tells_when_content_began() -> None:
+    body = b"".join(vendors.chat_frames("m", usage=True))
+    exchange = learned(body, content_type="text/event-stream")
+    assert exchange.summary.usage == COUNTED and exchange.first_token_s is not None
+    assert learned(vendors.chat_frames("m")[0], content_type="text/event-stream").first_token_s is None
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "gzip, zstd", "identity"])
+def test_compressed_answers_are_read_decoded(encoding: str) -> None:
+    assert learned(compress(CHAT, encoding), content_encoding=encoding).summary.usage == COUNTED
+    stream = compress(b"".join(vendors.chat_frames("m", usage=True)), encoding)
+    assert learned(stream, content_type="text/event-stream", content_encoding=encoding).summary.usage == COUNTED
+
+
+@pytest.mark.parametrize(("body", "encoding"), [(CHAT, "br"), (CHAT, "gzip"), (b"\x1f\x8b" + CHAT, "gzip")])
+def test_what_cannot_be_decoded_says_nothing(body: bytes, encoding: str) -> None:
+    assert learned(body, content_encoding=encoding).summary == Summary()
+
+
+@pytest.mark.parametrize("kind", ["audio/mpeg", "text/html"])
+def test_what_is_no_json_is_not_read(kind: str) -> None:
+    assert learned(CHAT, content_type=kind).summary == Summary()
+
+
+def test_calls_that_are_not_known_are_not_read() -> None:
+    assert learned(CHAT, path="/v1/unheard_of").summary == Summary()
+
+
+def test_a_plain_reply_is_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observer, "COPY_BYTES", len(CHAT))
+    assert learned(CHAT).summary.complete
+    assert learned(CHAT + b" ").summary == Summary()

@@ -10,6 +10,7 @@ import asyncio
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -61,8 +62,9 @@ class Connection(asyncio.Protocol):
     is so. `busy` says that a request is being read or answered. `greeting`: `read` what comes, `ignore` it for ever, or
     `reset` at once."""
 
-    def __init__(self, number: int, greeting: Greeting) -> None:
+    def __init__(self, number: int, greeting: Greeting, begin: Callable[[Connection], None]) -> None:
         self.number = number
+        self._begin = begin
         self.served = 0
         self.busy = False
         self._greeting = greeting
@@ -84,6 +86,7 @@ class Connection(asyncio.Protocol):
             transport.pause_reading()
         elif self._greeting == "reset":
             self.rst()
+        self._begin(self)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

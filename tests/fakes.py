@@ -236,6 +236,7 @@ class Upstream:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop
         self._stopping: asyncio.Event
+        self._group: asyncio.TaskGroup
         self._ready = threading.Event()
         self._fault: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="fake upstream", daemon=True)
@@ -279,6 +280,12 @@ class Upstream:
         self._early = False
         self._held = queue.Queue()
 
+    def check(self) -> None:
+        """Raise what went wrong in a script."""
+        if fault := self._fault:
+            self._fault = None
+            raise fault
+
     def close_idle(self) -> None:
         """Close every connection that waits for a request, as a keep-alive timeout does; return when all are closed."""
 
@@ -301,8 +308,8 @@ class Upstream:
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
-        if self._fault and not fault:
-            raise self._fault
+        if not fault:
+            self.check()
 
     def _run(self) -> None:
         try:
@@ -317,8 +324,8 @@ class Upstream:
         if self._tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(CERTIFICATES / "server.pem", CERTIFICATES / "server.key")
-        async with asyncio.TaskGroup() as group:
-            server = await self._loop.create_server(lambda: self._accept(group), "127.0.0.1", 0, ssl=context)
+        async with asyncio.TaskGroup() as self._group:
+            server = await self._loop.create_server(self._accept, "127.0.0.1", 0, ssl=context)
             self.port = server.sockets[0].getsockname()[1]
             self._ready.set()
             await self._stopping.wait()
@@ -328,11 +335,12 @@ class Upstream:
             for task in self._tasks:
                 task.cancel()
 
-    def _accept(self, group: asyncio.TaskGroup) -> Connection:
-        connection = Connection(len(self.connections) + 1, self.greeting)
+    def _accept(self) -> Connection:
+        return Connection(len(self.connections) + 1, self.greeting, self._begin)
+
+    def _begin(self, connection: Connection) -> None:
         self.connections.append(connection)
-        self._tasks.add(group.create_task(self._converse(connection)))
-        return connection
+        self._tasks.add(self._group.create_task(self._converse(connection)))
 
     async def _converse(self, connection: Connection) -> None:
         try:
@@ -342,6 +350,9 @@ class Upstream:
                 connection.busy = False
         except Gone:
             pass
+        except Exception as fault:  # a script's own mistake: the test must hear of it
+            self._fault = fault
+            connection.rst()
 
     async def _exchange(self, connection: Connection) -> None:
         request = await read_head(connection)

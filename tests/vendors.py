@@ -27,7 +27,7 @@ SSE: Pairs = (
 
 def plain(value: object, *headers: tuple[str, str]) -> Reply:
     """A JSON reply."""
-    return Reply(headers=JSON + headers, pieces=[json.dumps(value, ensure_ascii=False).encode()])
+    return Reply(headers=JSON + headers, pieces=[_encode(value)])
 
 
 def streamed(frames: list[bytes], *headers: tuple[str, str]) -> Reply:
@@ -74,9 +74,13 @@ def reply_to(request: Received) -> Reply:
 def _read(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _encode(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def _model(name: str) -> dict[str, object]:
@@ -84,7 +88,7 @@ def _model(name: str) -> dict[str, object]:
 
 
 def _data(value: object) -> bytes:
-    return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
+    return b"data: " + _encode(value) + b"\n\n"
 
 
 def _event(value: dict[str, object]) -> bytes:

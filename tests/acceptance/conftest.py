@@ -12,6 +12,7 @@ import pytest
 from tests import vendors
 from tests.fakes import Upstream
 from tests.program import Program
+from tests.waiting import until
 
 KEY = "sk-up-5e7c"
 CLAUDE_KEY = "sk-ant-up-91fd"
@@ -24,10 +25,11 @@ def lasting_upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def upstream(lasting_upstream: Upstream) -> Upstream:
+def upstream(lasting_upstream: Upstream) -> Iterator[Upstream]:
     """The fake provider behind the program, without memory of other tests."""
     lasting_upstream.forget()
-    return lasting_upstream
+    yield lasting_upstream
+    lasting_upstream.check()
 
 
 @pytest.fixture(scope="session")
@@ -74,8 +76,9 @@ def stub(lasting_stub: Program) -> Iterator[Program]:
 
 
 def _without_complaint(program: Program) -> Iterator[Program]:
-    """Blames the test that made the program log a traceback."""
+    """Blames the test that made the program log a traceback, or left something running in it."""
     seen = len(program.err)
     yield program
+    until(lambda: program.metric("llmproxy_in_flight_requests") <= 1, "everything to end but this question itself")
     assert not program.ended, program.err
     assert "Traceback" not in program.err[seen:], program.err[seen:]

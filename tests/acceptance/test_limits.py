@@ -18,9 +18,9 @@ KB = 1024
 
 @pytest.fixture(scope="module")
 def narrow(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """A program that accepts 100 KB to read, 200 KB to pass on, and holds 150 KB."""
+    """A program that accepts 300 KB to read, 600 KB to pass on, and holds 500 KB."""
     config = f"""
-server: {{max_body_size: 100KB, max_upload_size: 200KB, max_held_bytes: 150KB}}
+server: {{max_body_size: 300KB, max_upload_size: 600KB, max_held_bytes: 500KB}}
 providers:
   - {{name: main, type: openai, base_url: "{lasting_upstream.url}/v1", api_key: k}}
   - {{name: claude, type: anthropic, base_url: "{lasting_upstream.url}", api_key: k}}
@@ -34,7 +34,7 @@ def _body(size: int, model: str = "gpt-x") -> bytes:
     return begin + b"x" * (size - len(begin) - 2) + b'"}'
 
 
-@pytest.mark.parametrize(("path", "size"), [(CHAT, 100 * KB), (FILES, 200 * KB)])
+@pytest.mark.parametrize(("path", "size"), [(CHAT, 300 * KB), (FILES, 600 * KB)])
 def test_a_body_of_exactly_the_limit_passes(narrow: Program, upstream: Upstream, path: str, size: int) -> None:
     upstream.next(Reply(), Reply())
     with narrow.client() as client:
@@ -46,7 +46,7 @@ def test_a_body_of_exactly_the_limit_passes(narrow: Program, upstream: Upstream,
     assert [len(request.body) for request in upstream.requests] == [size, size]
 
 
-@pytest.mark.parametrize(("path", "size"), [(CHAT, 100 * KB + 1), (FILES, 200 * KB + 1), (CHAT, 3000 * KB)])
+@pytest.mark.parametrize(("path", "size"), [(CHAT, 300 * KB + 1), (FILES, 600 * KB + 1), (CHAT, 3000 * KB)])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_larger_body_is_a_413_that_the_client_can_read(
     narrow: Program, upstream: Upstream, path: str, size: int, chunked: bool
@@ -79,13 +79,13 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(narrow: P
 def test_the_sdks_tell_413_apart(narrow: Program) -> None:
     with openai.OpenAI(base_url=f"{narrow.url}/v1", api_key="k", max_retries=0) as client:
         with pytest.raises(openai.APIStatusError) as caught:
-            client.chat.completions.create(model="gpt-x", messages=[{"role": "user", "content": "x" * 200_000}])
+            client.chat.completions.create(model="gpt-x", messages=[{"role": "user", "content": "x" * 400_000}])
         assert caught.value.status_code == 413
     with (
         anthropic.Anthropic(base_url=narrow.url, api_key="k", max_retries=0) as claude,
         pytest.raises(anthropic.RequestTooLargeError),
     ):
-        claude.messages.create(model="claude-x", max_tokens=9, messages=[{"role": "user", "content": "x" * 200_000}])
+        claude.messages.create(model="claude-x", max_tokens=9, messages=[{"role": "user", "content": "x" * 400_000}])
 
 
 @pytest.mark.parametrize(("path", "model"), [(CHAT, "gpt-x"), (MESSAGES, "claude-x")])
@@ -94,19 +94,19 @@ def test_beyond_what_may_be_held_there_is_a_503_with_retry_after(
 ) -> None:
     upstream.hold()
     with narrow.client() as first, narrow.client() as second:
-        first.request("POST", path, body=_body(90 * KB, model))
+        first.request("POST", path, body=_body(270 * KB, model))
         call = upstream.take()
-        second.request("POST", path, body=_body(90 * KB, model))
+        second.request("POST", path, body=_body(270 * KB, model))
         refused = second.read_answer()
         assert refused.status == 503 and refused.json["error"]["message"]
         assert int(refused.value("retry-after") or 0) >= 1
-        assert narrow.metric("llmproxy_held_bytes") >= 90 * KB
+        assert narrow.metric("llmproxy_held_bytes") >= 270 * KB
         call.give(Reply(pieces=[b"{}"]))
         call.done()
         assert first.read_answer().status == 200
     until(lambda: narrow.metric("llmproxy_held_bytes") == 0, "everything to be given back")
     with narrow.client() as third:
-        third.request("POST", path, body=_body(90 * KB, model))
+        third.request("POST", path, body=_body(270 * KB, model))
         assert third.read_answer().status == 200
 
 
@@ -114,5 +114,5 @@ def test_what_passes_through_is_not_held(narrow: Program, upstream: Upstream) ->
     big = b"x" * (2000 * KB)
     upstream.next(Reply(pieces=[big]))
     with narrow.client() as client:
-        client.request("POST", FILES, body=b"y" * 190 * KB)
+        client.request("POST", FILES, body=b"y" * 590 * KB)
         assert client.read_answer().body == big

@@ -45,13 +45,15 @@ def test_a_chat_request_keeps_every_byte_of_its_body(relay: Program, upstream: U
     assert json.loads(answer.body)["model"] == "gpt-x"
 
 
-@pytest.mark.parametrize("query", ["?a=1&a=2&b=%2F+%20&c", "?", "?q=%zz&ü=é", '?x={1}[2]|^`"<>', "?u=http://h/p?q#no"])
+@pytest.mark.parametrize(
+    "query", ["?a=1&a=2&b=%2F+%20&c", "?", "?q=%zz&%FC=%e9", '?x={1}[2]|^`"<>', "?u=http://h/p?q&r=@:!$'()*+,;~"]
+)
 def test_path_and_query_travel_byte_for_byte(relay: Program, upstream: Upstream, query: str) -> None:
     upstream.next(echo)
     with relay.client() as client:
-        client.request("GET", f"/v1/files/a%2Fb//c%20d/é{query}")
+        client.request("GET", f"/v1/files/a%2Fb//c%20d/;x=1{query}")
         assert client.read_answer("GET").status == 200
-    assert upstream.only.target == f"/v1/files/a%2Fb//c%20d/é{query}".partition("#")[0].encode()
+    assert upstream.only.target == f"/v1/files/a%2Fb//c%20d/;x=1{query}".encode()
 
 
 def test_end_to_end_headers_arrive_as_sent_and_hop_by_hop_headers_do_not(relay: Program, upstream: Upstream) -> None:

@@ -206,6 +206,17 @@ def test_no_bytes_make_reading_fail(data: bytes) -> None:
     read_as(msgspec.json.Decoder(dict[str, int]), data)
 
 
+@pytest.mark.parametrize("value", [b"1", b"NaN"])
+def test_an_object_of_very_many_members_is_not_walked_through(value: bytes) -> None:
+    def written(members: int) -> bytes:
+        return b"{" + b",".join(b'"%d":%b' % (number, value) for number in range(members)) + b"}"
+
+    assert len(read_members(replace_member(written(9_999), "model", b"1"))) == 10_000
+    with pytest.raises(BadRequest, match="at most 10000 members"):
+        replace_member(written(10_001), "model", b"1")
+    assert len(read_members(written(10_001))) == (10_001 if value == b"1" else 0)
+
+
 def test_of_a_key_that_stands_twice_the_last_value_is_read() -> None:
     assert bytes(read_members(b'{"model":1,"model":2}')["model"]) == b"2"
     assert bytes(read_members(b'{"model":1,"model":2,"x":NaN}')["model"]) == b"2"

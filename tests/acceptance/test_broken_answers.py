@@ -145,6 +145,37 @@ def test_an_upstream_that_speaks_no_http_is_a_502(both: Program, upstream: Upstr
     assert answer.status == 502 and answer.json["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: nine\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nX-Huge: " + b"x" * 300_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ],
+)
+def test_an_answer_that_cannot_be_framed_is_a_502(both: Program, upstream: Upstream, head: bytes) -> None:
+    upstream.hold()
+    with both.client() as client:
+        client.post(CHAT, {"model": "gpt-x"})
+        call = upstream.take()
+        call.send(head)
+        assert client.read_answer().status == 502
+        call.wait_left()
+
+
+def test_an_http_1_0_answer_is_delimited_by_its_end(both: Program, upstream: Upstream) -> None:
+    upstream.hold()
+    with both.client() as client:
+        client.post(CHAT, {"model": "gpt-x"})
+        call = upstream.take()
+        call.send(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + b'{"a": 1}')
+        call.fin()
+        assert client.read_answer().body == b'{"a": 1}'
+
+
 def test_a_clean_end_without_the_last_event_is_relayed_as_it_is(both: Program, upstream: Upstream) -> None:
     upstream.next(Reply(headers=vendors.SSE, pieces=FRAMES[CHAT], framing="chunked"))
     with counted(both, "llmproxy_provider_errors_total", 1, kind="incomplete"):

@@ -252,6 +252,18 @@ def test_it_listens_on_loopback_and_warns_when_it_listens_wider(tmp_path: Path) 
         assert "warning" not in (keyless.out + keyless.err).lower()
 
 
+def test_it_listens_on_ipv6(tmp_path: Path) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with Program(tmp_path, "serve", "--host", "::1") as program:
+        assert f"http://[::1]:{program.port}" in program.out
+        with socket.create_connection(("::1", program.port), timeout=10) as client:
+            client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+
+
 @pytest.mark.ledger("C14")
 def test_from_python_an_app_runs(tmp_path: Path, upstream: Upstream) -> None:
     (tmp_path / "mine.yaml").write_text(_file(upstream, "python"))
@@ -260,6 +272,7 @@ def test_from_python_an_app_runs(tmp_path: Path, upstream: Upstream) -> None:
         assert _served_by(program, upstream) == "python"
 
 
+@pytest.mark.ledger("D1")
 def test_the_console_script_is_installed() -> None:
     script = Path(sys.executable).with_name("llmproxy.exe" if sys.platform == "win32" else "llmproxy")
     if not script.exists():

@@ -35,6 +35,14 @@ def test_a_compressed_answer_is_relayed_as_it_came_and_its_tokens_count(
     assert "br" not in (upstream.only.value("accept-encoding") or "")
 
 
+@pytest.mark.parametrize("asked", ["", "br", "identity", "gzip;q=0, br", "*"])
+def test_the_upstream_is_asked_for_nothing_that_cannot_be_read(relay: Program, upstream: Upstream, asked: str) -> None:
+    headers = (f"Accept-Encoding: {asked}",) if asked else ()
+    assert relay.post(CHAT, {"model": "gpt-x"}, *headers).json["object"] == "chat.completion"
+    got = upstream.only.value("accept-encoding") or ""
+    assert "br" not in got and "*" not in got
+
+
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_compressed_stream_is_relayed_as_it_came_and_its_tokens_count(
     relay: Program, upstream: Upstream, coding: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -108,6 +109,25 @@ async def test_the_async_client_plain_and_streamed(async_client: openai.AsyncOpe
     async with async_client.responses.stream(model="gpt-x", input="hi", tools=TOOLS) as events:
         final = await events.get_final_response()
     assert [item.name for item in final.output if item.type == "function_call"] == ["weather", "clock"]
+
+
+async def test_many_calls_at_once_are_not_mixed_up(async_client: openai.AsyncOpenAI, upstream: Upstream) -> None:
+    async def call(number: int) -> str:
+        model = f"gpt-{number}"
+        raw = await async_client.chat.completions.with_raw_response.create(model=model, messages=HELLO)
+        assert raw.parse().model == model
+        return raw.headers["x-request-id"]
+
+    request_ids = await asyncio.gather(*map(call, range(150)))
+    assert len(set(request_ids)) == len(request_ids) == len(upstream.requests)
+
+
+async def test_many_streams_at_once_are_not_mixed_up(async_client: openai.AsyncOpenAI, upstream: Upstream) -> None:
+    async def call(number: int) -> set[str]:
+        create = async_client.chat.completions.create
+        return {chunk.model async for chunk in await create(model=f"gpt-{number}", messages=HELLO, stream=True)}
+
+    assert await asyncio.gather(*map(call, range(100))) == [{f"gpt-{number}"} for number in range(100)]
 
 
 async def test_the_async_client_with_raw_and_streaming_responses(

@@ -8,7 +8,7 @@ import pytest
 
 from tests import vendors
 from tests.acceptance.conftest import CLAUDE_KEY, KEY
-from tests.fakes import Upstream
+from tests.fakes import Upstream, drop
 from tests.program import Program, counted
 
 CHAT = "/v1/chat/completions"
@@ -52,6 +52,17 @@ providers:
             assert answer.status == 200
             assert b"sk-hidden" not in answer.body and b"sk-other" not in answer.body and b"s3cr3t" not in answer.body
         assert "MINE" in program.out and "sk-hidden" not in program.out, "the banner says where a key came from"
+
+
+def test_no_secret_is_logged_however_much_is_logged(tmp_path: Path, upstream: Upstream) -> None:
+    flags = ("--base-url", f"{upstream.url}/v1", "--type", "openai", "--api-key", KEY, "--log-level", "debug")
+    with Program(tmp_path, "serve", *flags) as program:
+        upstream.next(vendors.failure(401, "Unauthorized"), drop, drop)
+        for target in (CHAT, f"{CHAT}?key=sk-query", "/elsewhere", "/v1/files"):
+            program.post(target, {"model": "gpt-x"}, "Authorization: Bearer sk-theirs", "x-api-key: sk-theirs")
+        program.get("/config")
+    for secret in (KEY, "sk-theirs", "sk-query"):
+        assert secret not in program.out + program.err
 
 
 def test_providers_lists_names_types_and_dialects(both: Program) -> None:

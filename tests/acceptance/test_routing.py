@@ -131,6 +131,36 @@ def test_below_a_prefix_the_model_needs_to_match_no_list(many: Program, upstream
     assert answer.status == 200 and upstream.only.path == "/second/v1/chat/completions"
 
 
+@pytest.mark.ledger("H3")
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/v1/responses/resp_1?include=x"),
+        ("DELETE", "/v1/responses/resp_1"),
+        ("POST", "/v1/responses/resp_1/cancel"),
+        ("GET", "/v1/responses/resp_1/input_items"),
+        ("GET", "/v1/batches"),
+        ("POST", "/v1/audio/transcriptions"),
+        ("POST", "/v1/vector_stores/vs_1/files"),
+    ],
+)
+@pytest.mark.parametrize("versioned", [True, False])
+def test_calls_without_a_model_go_to_the_best_openai_provider(
+    many: Program, upstream: Upstream, method: str, target: str, versioned: bool
+) -> None:
+    upstream.next(echo)
+    with many.client() as client:
+        client.request(method, target if versioned else target.removeprefix("/v1"), body=b"\x00")
+        assert client.read_answer().body == b"\x00"
+    assert (upstream.only.method, upstream.only.target) == (method, b"/first" + target.encode())
+
+
+@pytest.mark.parametrize("path", ["/openai-proxy/chat/completions", "/openai-proxy/v1/chat/completions"])
+def test_below_openai_proxy_stands_the_same_interface(many: Program, upstream: Upstream, path: str) -> None:
+    assert many.post(path, {"model": "groq/mixtral"}).json["model"] == "mixtral"
+    assert upstream.only.path == "/groq/v1/chat/completions"
+
+
 def test_calls_without_a_model_go_where_the_header_says(many: Program, upstream: Upstream) -> None:
     many.get("/v1/files")
     many.get("/v1/files", "x-llmproxy-provider: second")

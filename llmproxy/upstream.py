@@ -2,9 +2,8 @@
 come.
 
 It writes request heads as bytes and uses aiohttp's pool at the level of its connector, which costs a third of a
-ClientSession (DESIGN.md section 13). This is one of two files that touch aiohttp's less public side:
-`TCPConnector.connect`, the `ResponseHandler` behind a connection and its response parser. It knows no dialects and no
-routes.
+ClientSession (DESIGN.md section 13). With `peer.py`, its connection, and `server/edge.py` it touches aiohttp's less
+public side: `TCPConnector.connect` and the messages of the response parser. It knows no dialects and no routes.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from asyncio import AbstractEventLoop
 from dataclasses import dataclass, field
 
 from aiohttp import BasicAuth, ClientError, ClientTimeout, ServerDisconnectedError, TCPConnector
-from aiohttp.client_exceptions import ClientHttpProxyError, ClientOSError, SocketTimeoutError
-from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_exceptions import ClientHttpProxyError, SocketTimeoutError
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
@@ -27,11 +25,9 @@ from yarl import URL
 from llmproxy.egress import outgoing_proxy, trust
 from llmproxy.errors import BrokenStream, ProxyError, UpstreamError
 from llmproxy.exchange import Answer, Body, Headers, StreamedBody, UpstreamRequest
+from llmproxy.peer import READ_BYTES, Peer
 from llmproxy.target import Origin
 
-MAX_FIELD_BYTES = 64 * 1024
-MAX_FIELDS = 512
-READ_BYTES = 64 * 1024
 POOLED_S = 55.0  # most providers close idle connections after 60 s or later
 BODILESS = frozenset({204, 304})
 
@@ -47,30 +43,6 @@ HOP_BY_HOP = (
     "Transfer-Encoding",
     "Upgrade",
 )
-
-
-class Peer(ResponseHandler):
-    """aiohttp's client connection, which also knows whether it has served an exchange before."""
-
-    used = False
-    waits_since_s = 0.0
-    _head_only: bool | None = None
-
-    def expect(self, *, head_only: bool, timeout_s: float | None) -> None:
-        """Be ready for one answer. The parser of the answer before serves again, which saves 3 µs."""
-        self.read_timeout = timeout_s
-        if self._head_only is not head_only:
-            self._head_only = head_only
-            self.set_response_params(
-                skip_payload=head_only,
-                read_until_eof=True,
-                auto_decompress=False,
-                read_timeout=timeout_s,
-                read_bufsize=READ_BYTES,
-                max_line_size=MAX_FIELD_BYTES,
-                max_field_size=MAX_FIELD_BYTES,
-                max_headers=MAX_FIELDS,
-            )
 
 
 class Reply:
@@ -203,7 +175,7 @@ class Upstream:
         while dial.idle:
             connection = dial.idle.pop()
             peer = connection.protocol
-            if isinstance(peer, Peer) and peer.is_connected() and not peer.should_close:
+            if isinstance(peer, Peer) and peer.is_connected() and not peer.should_close and not peer.heard:
                 return connection
             connection.close()
         return None
@@ -214,6 +186,7 @@ class Upstream:
         if not isinstance(peer, Peer) or peer.should_close or not peer.is_connected():
             connection.close()
             return
+        peer.heard = False
         peer.waits_since_s = self._loop.time()
         dial.idle.append(connection)
         if self._sweep is None:
@@ -292,14 +265,14 @@ class Upstream:
             raise UpstreamError(message_, status=504, code="timeout") from error
         except (ClientError, HttpProcessingError, OSError) as error:
             connection.close()
-            raise _failure(request, dial, error, used) from error
+            raise _failure(request, dial, error, replayable=used and not peer.heard) from error
         except BaseException:
             connection.close()
             raise
         finally:
             if pump is not None and peer.transport is None:
                 pump.cancel()
-        peer.read_timeout = timeouts.idle_s
+        peer.limit_silence(timeouts.idle_s, payload)
         return _answer(request, message, payload, Reply(self, dial, connection, payload, deadline_s, pump))
 
     def _write(self, request: UpstreamRequest, dial: Dial, peer: Peer) -> asyncio.Task[None] | None:
@@ -394,15 +367,13 @@ def _retrieve(pump: asyncio.Task[None]) -> None:
         pump.exception()
 
 
-def _failure(request: UpstreamRequest, dial: Dial, error: Exception, used: bool) -> UpstreamError:
-    """Why no head came. Replayable when a pooled connection ended before the first byte and the body is still here."""
-    silent = isinstance(error, ServerDisconnectedError) and not isinstance(error.message, RawResponseMessage)
-    ended = silent or isinstance(error, (ClientOSError, ConnectionError))
+def _failure(request: UpstreamRequest, dial: Dial, error: Exception, replayable: bool) -> UpstreamError:
+    """Why no head came. `replayable`: a pooled connection ended before the first byte."""
     if isinstance(error, HttpProcessingError):
         return UpstreamError(f"{dial.place} did not answer in HTTP: {error.message}", code="bad_upstream_answer")
     return UpstreamError(
         f"{dial.place} closed the connection without an answer",
-        replayable=ended and used and not isinstance(request.body, StreamedBody),
+        replayable=replayable and not isinstance(request.body, StreamedBody),
     )
 
 
@@ -412,16 +383,16 @@ def _answer(request: UpstreamRequest, message: RawResponseMessage, payload: Stre
     Most plain answers are whole when their head is read; those need no stream and free their connection at once.
     """
     headers: Headers = message.headers.copy()
-    named = headers.get("Connection")
+    named = headers.getall("Connection", ())
     length = headers.pop("Content-Length", None)
     for name in HOP_BY_HOP:
         if name in headers:
             headers.popall(name)
-    if named:
-        for name in named.split(","):
+    for line in named:
+        for name in line.split(","):
             headers.popall(name.strip(), None)
     if "x-request-id" in headers:
-        headers["x-upstream-request-id"] = headers.pop("x-request-id")
+        headers["x-upstream-request-id"] = headers.popall("x-request-id")[0]
     answer = Answer(
         status=message.code,
         reason=message.reason,

@@ -12,6 +12,7 @@ import asyncio
 import ssl
 from asyncio import AbstractEventLoop
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiohttp import BasicAuth, ClientError, ClientTimeout, ServerDisconnectedError, TCPConnector
 from aiohttp.client_exceptions import ClientHttpProxyError, SocketTimeoutError
@@ -75,12 +76,12 @@ class Reply:
                 async with asyncio.timeout_at(self._deadline_s):
                     data = await self._payload.readany()
         except TimeoutError as error:
-            self._connection.close()
+            _cut(self._connection)
             raise BrokenStream(
                 "The provider went silent in the middle of its answer", status=504, code="timeout"
             ) from error
         except (ClientError, HttpProcessingError, OSError) as error:
-            self._connection.close()
+            _cut(self._connection)
             raise BrokenStream("The provider broke off in the middle of its answer") from error
         if not data:
             self.close()
@@ -94,7 +95,7 @@ class Reply:
         if uploading and self._pump is not None:
             self._pump.cancel()
         if uploading or not self._payload.is_eof():
-            self._connection.close()
+            _cut(self._connection)
         else:
             self._upstream.release(self._dial, self._connection)
 
@@ -260,14 +261,14 @@ class Upstream:
             pump = self._write(request, dial, peer)
             message, payload = await _read_head(peer, pump)
         except SocketTimeoutError as error:
-            connection.close()
+            _cut(connection)
             message_ = f"{dial.place} did not answer within {timeouts.first_byte_s:g} s"
             raise UpstreamError(message_, status=504, code="timeout") from error
         except (ClientError, HttpProcessingError, OSError) as error:
-            connection.close()
+            _cut(connection)
             raise _failure(request, dial, error, replayable=used and not peer.heard) from error
         except BaseException:
-            connection.close()
+            _cut(connection)
             raise
         finally:
             if pump is not None and peer.transport is None:
@@ -285,7 +286,7 @@ class Upstream:
         if isinstance(body, StreamedBody):
             transport.write(head)
             pump = self._loop.create_task(_pump(body, peer))
-            pump.add_done_callback(_retrieve)
+            pump.add_done_callback(partial(_end_upload, peer))
             return pump
         if body is None or not body.raw:
             transport.write(head)
@@ -295,6 +296,13 @@ class Upstream:
             transport.writelines((head, body.raw))
         peer.start_timeout()
         return None
+
+
+def _cut(connection: Connection) -> None:
+    """End a connection at once, also one whose provider takes no more of what was written."""
+    if connection.protocol is not None:
+        connection.protocol.abort()
+    connection.close()
 
 
 def _reason(error: BaseException) -> str:
@@ -361,10 +369,10 @@ async def _pump(body: StreamedBody, peer: Peer) -> None:
         peer.transport.write(b"0\r\n\r\n")
 
 
-def _retrieve(pump: asyncio.Task[None]) -> None:
-    """What ended the pump is told by the answer or by `_read_beside`; here it only must not count as forgotten."""
-    if not pump.cancelled():
-        pump.exception()
+def _end_upload(peer: Peer, pump: asyncio.Task[None]) -> None:
+    """An upload that failed can have no good answer any more. Why it did is told by `_read_beside`."""
+    if not pump.cancelled() and pump.exception() is not None and peer.transport is not None:
+        peer.transport.abort()
 
 
 def _failure(request: UpstreamRequest, dial: Dial, error: Exception, replayable: bool) -> UpstreamError:

@@ -253,10 +253,14 @@ class Upstream:
         """Hold the coming request: `take` gives it to the test, which answers."""
         self._scripts.append(self._hold)
 
+    def next_early(self, script: Script) -> None:
+        """Answer the coming request by `script`, which begins before the body is read."""
+        self._early = True
+        self._scripts.append(script)
+
     def hold_early(self) -> None:
         """Hold the coming request before its body is read."""
-        self._early = True
-        self.hold()
+        self.next_early(self._hold)
 
     def take(self, timeout_s: float = PATIENCE_S) -> Held:
         """The request that was held, as soon as it is here."""

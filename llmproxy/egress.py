@@ -48,7 +48,8 @@ def outgoing_proxy(origin: Origin) -> URL | None:
 def _proxy_url(text: str) -> URL:
     url = URL(text if "://" in text else f"http://{text}")
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(f"{str(url.with_user(None))!r} is no proxy that can be used; write http://host:port")
+        shown = f"{url.scheme}://{url.host or ''}"
+        raise ValueError(f"{shown!r} is no proxy that can be used; write http://host:port")
     return url
 
 

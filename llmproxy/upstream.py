@@ -14,7 +14,7 @@ from asyncio import AbstractEventLoop
 from dataclasses import dataclass, field
 from functools import partial
 
-from aiohttp import BasicAuth, ClientError, ClientTimeout, ServerDisconnectedError, TCPConnector
+from aiohttp import ClientError, ClientTimeout, ServerDisconnectedError, TCPConnector, encode_basic_auth
 from aiohttp.client_exceptions import ClientHttpProxyError, SocketTimeoutError
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
@@ -133,14 +133,14 @@ class Upstream:
             self._sweep.cancel()
         for dial in self._dials.values():
             while dial.idle:
-                dial.idle.pop().close()
+                _cut(dial.idle.pop())
         await self._connector.close()
 
     def forget(self, origin: Origin) -> None:
         """No provider uses `origin` any more; connections that wait for it are closed."""
         if dial := self._dials.pop(origin, None):
             while dial.idle:
-                dial.idle.pop().close()
+                _cut(dial.idle.pop())
 
     async def open(self, request: UpstreamRequest) -> Answer:
         """Send `request` and read the head of its answer.
@@ -178,14 +178,14 @@ class Upstream:
             peer = connection.protocol
             if isinstance(peer, Peer) and peer.is_connected() and not peer.should_close and not peer.heard:
                 return connection
-            connection.close()
+            _cut(connection)
         return None
 
     def release(self, dial: Dial, connection: Connection) -> None:
         """An answer was read to its end: keep its connection for the next request, if it can serve one."""
         peer = connection.protocol
         if not isinstance(peer, Peer) or peer.should_close or not peer.is_connected():
-            connection.close()
+            _cut(connection)
             return
         peer.heard = False
         peer.waits_since_s = self._loop.time()
@@ -204,29 +204,30 @@ class Upstream:
             ]
             dial.idle[:] = [each for each in dial.idle if each not in stale]
             for connection in stale:
-                connection.close()
+                _cut(connection)
         waiting = any(dial.idle for dial in self._dials.values())
         self._sweep = self._loop.call_later(POOLED_S / 4, self._close_stale) if waiting else None
 
     async def _dial(self, origin: Origin) -> Dial:
         """How to reach `origin`, found out once."""
+        login = None
         try:
             proxy = outgoing_proxy(origin)
+            if proxy is not None and proxy.user is not None:
+                login = encode_basic_auth(proxy.user, proxy.password or "")
+                proxy = proxy.with_user(None)
             context = await self._context(origin.ca_file) if origin.scheme == "https" else True
         except (ValueError, OSError) as error:
             raise UpstreamError(f"{origin.host} cannot be reached: {error}") from error
-        auth = None
-        if proxy is not None and proxy.user is not None:
-            auth = BasicAuth(proxy.user, proxy.password or "")
-            proxy = proxy.with_user(None)
         url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
         absolute = proxy is not None and origin.scheme == "http"
+        connect = None if login is None else {"Proxy-Authorization": login}
         dial = self._dials[origin] = Dial(
-            call=ClientRequest("GET", url, loop=self._loop, ssl=context, proxy=proxy, proxy_auth=auth),
+            call=ClientRequest("GET", url, loop=self._loop, ssl=context, proxy=proxy, proxy_headers=connect),
             timeout=ClientTimeout(connect=origin.timeouts.connect_s),
             place=origin.url,
             target_prefix=origin.url if absolute else "",
-            proxy_authorization=auth.encode() if absolute and auth is not None else None,
+            proxy_authorization=login if absolute else None,
         )
         return dial
 

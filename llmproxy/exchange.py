@@ -1,7 +1,7 @@
 """One client request and all we learn about it: Exchange, its Body, the Answer that goes back.
 
-These are the values that every hook, provider and the server share. Nothing here does I/O or knows a vendor. Bodies are
-opened only as far as somebody asks: `Body.members` reads the top level, once. Begin reading at `Exchange`.
+These are the values that every hook, provider and the server share. Nothing here does I/O or knows a vendor. Bodies
+are opened only as far as somebody asks: `Body.members` reads the top level, once. Begin reading at `Exchange`.
 """
 
 from __future__ import annotations
@@ -208,20 +208,20 @@ class Exchange:
     """One client request and all we learn about it, until the last byte of the answer.
 
     `path` is below the provider's prefix where there is one, `full_path` as the client sent it; `query` is without
-    the question mark; all byte for byte (surrogateescape). `headers` are the client's, hooks may change them. `model`
-    is what the client asked for; setting it to another name routes again. `started_s` is `time.monotonic()`,
-    `began_s` the wall clock; `first_byte_s`, `first_token_s` and `ended_s` are monotonic as well. `status` is what
-    the client got, None when it left before. `request_id` is what the client sees as `x-request-id`: its own when it
-    sent a short printable one, else `id`. `outcome` is `complete`, `cancelled` (the client left), `broken` (the
-    answer broke off) or `error` (ours). `muted` names the middlewares whose watching hooks failed; `notes` is where
-    middlewares leave things, each under its own name.
+    the question mark, None where there is none; all byte for byte (surrogateescape). `headers` are the client's,
+    hooks may change them. `model` is what the client asked for; setting it to another name routes again. `started_s`
+    is `time.monotonic()`, `began_s` the wall clock; `first_byte_s`, `first_token_s` and `ended_s` are monotonic as
+    well. `status` is what the client got, None when it left before. `request_id` is what the client sees as
+    `x-request-id`: its own when it sent a short printable one, else `id`. `outcome` is `complete`, `cancelled` (the
+    client left), `broken` (the answer broke off) or `error` (ours). `muted` names the middlewares whose watching
+    hooks failed; `notes` is where middlewares leave things, each under its own name.
     """
 
     id: str
     method: str
     full_path: str
     path: str
-    query: str
+    query: str | None
     headers: Headers
     client: Client
     started_s: float

@@ -286,7 +286,7 @@ class Upstream:
         body = request.body
         if isinstance(body, StreamedBody):
             transport.write(head)
-            pump = self._loop.create_task(_pump(body, peer))
+            pump = self._loop.create_task(_pump(body, peer, request.origin.timeouts.idle_s))
             pump.add_done_callback(partial(_end_upload, peer))
             return pump
         if body is None or not body.raw:
@@ -352,8 +352,10 @@ async def _read_beside(peer: Peer, pump: asyncio.Task[None]) -> tuple[RawRespons
         reading.cancel()
 
 
-async def _pump(body: StreamedBody, peer: Peer) -> None:
-    """Pass the client's body on, in chunks when its length is unknown. Slow providers slow the client down."""
+async def _pump(body: StreamedBody, peer: Peer, idle_s: float | None) -> None:
+    """Pass the client's body on, in chunks when its length is unknown. Slow providers slow the client down; one that
+    takes nothing for `idle_s` seconds is given up: while nothing is read from the client, nobody sees it leave.
+    """
     while data := await body.stream.read():
         if peer.transport is None or peer.transport.is_closing():
             return
@@ -363,7 +365,11 @@ async def _pump(body: StreamedBody, peer: Peer) -> None:
             peer.transport.write(data)
         if peer.writing_paused:
             try:
-                await peer._drain_helper()
+                async with asyncio.timeout(idle_s):
+                    await peer._drain_helper()
+            except TimeoutError as error:
+                message = f"The provider took nothing of the request for {idle_s:g} s"
+                raise UpstreamError(message, status=504, code="timeout") from error
             except ConnectionError:
                 return
     if body.length is None and peer.transport is not None:

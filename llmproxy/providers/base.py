@@ -234,7 +234,7 @@ class HttpProvider(ConfiguredProvider):
             self._complete(headers, own=True)
         for name in ("If-None-Match", "If-Modified-Since", "Range"):
             headers.popall(name, None)
-        target = self._with_query(join(self._base, self._root, "/models"), self._service.models_query)
+        target = self._with_query(join(self._base, self._root, "/models"), self._service.models_query or None)
         return UpstreamRequest(origin=self.origin, method="GET", target=target, headers=headers, body=None)
 
     def describe(self) -> dict[str, object]:
@@ -261,11 +261,11 @@ class HttpProvider(ConfiguredProvider):
         for name, value in self._headers:
             headers.setdefault(name, value)
 
-    def _with_query(self, path: str, query: str) -> str:
+    def _with_query(self, path: str, query: str | None) -> str:
         """Ours first, then the client's, byte for byte."""
         if self._query:
             query = f"{self._query}&{query}" if query else self._query
-        return f"{path}?{query}" if query else path
+        return path if query is None else f"{path}?{query}"
 
 
 class Frames:

@@ -93,6 +93,8 @@ class Admin:
             "/metrics/json": _Page(template="/metrics/json", write=self._write_figures),
             "/v1/models": list_page,
             "/models": list_page,
+            "/openai-proxy/models": list_page,
+            "/openai-proxy/v1/models": list_page,
         }
 
     def find(self, method: str, path: str) -> Handler | None:
@@ -135,7 +137,7 @@ class Admin:
 
     async def _write_metrics(self, exchange: Exchange) -> Answer:
         accept = ",".join(exchange.headers.getall("Accept", ()))
-        wanted = dict(parse_qsl(exchange.query, keep_blank_values=True)).get("format")
+        wanted = dict(parse_qsl(exchange.query or "", keep_blank_values=True)).get("format")
         if wanted not in (None, "json", "text"):
             raise BadRequest(f"There is no format {wanted[:50]!r}; use format=json or format=text", param="format")
         if wanted == "json" or (wanted is None and _prefers_json(accept)):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import time
 
+from aiohttp import HttpVersion10
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
+from aiohttp.web_protocol import _ErrInfo
 from multidict import CIMultiDict
 
 from llmproxy.errors import BadRequest
@@ -18,7 +20,7 @@ REQUEST_ID_LENGTH = 128
 
 def exchange_of(message: RawRequestMessage, peer: object) -> Exchange:
     """A new exchange for `message`; `peer` is the socket's peer name as asyncio gives it."""
-    path, _, query = message.path.partition("?")
+    path, mark, query = message.path.partition("?")
     if path[:1] != "/" and "://" in path:
         path = "/" + path.split("://", 1)[1].partition("/")[2]
     identifier = f"{random.getrandbits(96):024x}"
@@ -30,7 +32,7 @@ def exchange_of(message: RawRequestMessage, peer: object) -> Exchange:
         method=message.method,
         full_path=path,
         path=path,
-        query=query,
+        query=query if mark else None,
         headers=headers,
         client=Client(address=str(peer[0]) if isinstance(peer, tuple) else "unix", agent=headers.get("User-Agent", "")),
         started_s=time.monotonic(),
@@ -47,7 +49,7 @@ def nameless_exchange(peer: object) -> Exchange:
         method="-",
         full_path="",
         path="",
-        query="",
+        query=None,
         headers=CIMultiDict(),
         client=Client(address=str(peer[0]) if isinstance(peer, tuple) else "unix"),
         started_s=time.monotonic(),
@@ -56,8 +58,17 @@ def nameless_exchange(peer: object) -> Exchange:
     )
 
 
-def unreadable(fault: BaseException) -> BadRequest:
-    """The 4xx for a head that the parser refused."""
-    if isinstance(fault, LineTooLong):
-        return BadRequest("The request line or a header field is too long", status=431, code="header_too_large")
+def refusal(message: RawRequestMessage | _ErrInfo) -> BadRequest | None:
+    """The error for a head that cannot be served: one that the parser refused, took for HTTP/0.9, or did not mind.
+
+    Chunks are all that a message is taken apart from here (RFC 9112, 6.1): with any other transfer coding forgotten,
+    the provider would get another message than the client sent.
+    """
+    if isinstance(message, _ErrInfo):
+        if isinstance(message.exc, LineTooLong):
+            return BadRequest("The request line or a header field is too long", status=431, code="header_too_large")
+    elif message.version >= HttpVersion10:
+        if not message.chunked or ", ".join(message.headers.getall("Transfer-Encoding")).strip().lower() == "chunked":
+            return None
+        return BadRequest("Of the transfer codings only chunked is known here", status=501, code="unknown_coding")
     return BadRequest("The request is not valid HTTP/1.1", code="malformed_request")

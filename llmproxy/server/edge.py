@@ -20,7 +20,7 @@ from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server
 
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.server.arrival import exchange_of, nameless_exchange, unreadable
+from llmproxy.server.arrival import exchange_of, nameless_exchange, refusal
 from llmproxy.server.serving import Serving, Shared
 from llmproxy.server.writing import error_answer, response_head
 
@@ -28,6 +28,7 @@ MAX_FIELD_BYTES = 64 * 1024
 MAX_FIELDS = 512
 READ_BYTES = 64 * 1024
 LINGER_S = 10.0
+SILENCE_S = 1.0
 FAREWELL_S = 2.0
 
 
@@ -102,7 +103,7 @@ class Connection(RequestHandler):
         super().data_received(data)
         messages = self._messages
         if not messages:
-            if self._waiter is not None and not self._head_begun:
+            if data and not self._head_begun and self._reading.is_eof():
                 self._head_begun = True
                 self._expect_head(self._shared.runtime.limits.header_timeout_s)
         elif isinstance(messages[-1][0], _ErrInfo) and not self._reading.is_eof():
@@ -157,10 +158,11 @@ class Connection(RequestHandler):
         try:
             while more and not self._force_close:
                 message, payload = await self._next_message()
-                if isinstance(message, _ErrInfo):
-                    self._refuse(unreadable(message.exc))
+                if refused := refusal(message):
+                    self._refuse(refused)
                     break
-                more = await self._serve(message, payload)
+                assert isinstance(message, RawRequestMessage)
+                more = await self._serve(message, payload) and not self._shared.stopping
                 if more:
                     self._expect_head(self._shared.runtime.limits.keepalive_timeout_s)
                 elif not payload.is_eof():
@@ -220,12 +222,14 @@ class Connection(RequestHandler):
 
 
 async def _linger(payload: StreamReader) -> None:
-    """Read what the client still sends for a short while, so that it gets to read the answer before the connection
+    """Read what the client still sends, while it sends, so that it gets to read the answer before the connection
     ends.
     """
     try:
         async with asyncio.timeout(LINGER_S):
-            while await payload.readany():
-                pass
+            data = b"more"
+            while data:
+                async with asyncio.timeout(SILENCE_S):
+                    data = await payload.readany()
     except (TimeoutError, RequestPayloadError):
         return

@@ -211,9 +211,9 @@ def chat_page(models: Iterable[Model]) -> dict[str, object]:
     return {"object": "list", "data": [as_chat(model) for model in models]}
 
 
-def messages_page(models: Sequence[Model], query: str) -> dict[str, object]:
+def messages_page(models: Sequence[Model], query: str | None) -> dict[str, object]:
     """The list as Anthropic's API writes it: all of it, unless `limit`, `after_id` or `before_id` ask for a part."""
-    asked = dict(parse_qsl(query))
+    asked = dict(parse_qsl(query or ""))
     places = {model.id: place for place, model in enumerate(models)}
     start, end = 0, len(models)
     if "after_id" in asked:

@@ -13,7 +13,7 @@ def ask(
     *headers: tuple[str, str],
     method: str = "POST",
     prefix: str = "",
-    query: str = "",
+    query: str | None = None,
     body: object = None,
     encoding: str = "",
     client: str | None = None,

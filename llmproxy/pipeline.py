@@ -7,11 +7,12 @@ target may take over, and never after. It knows no HTTP framing and no vendor.
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import msgspec
 
-from llmproxy.errors import ProxyError, UpstreamError
+from llmproxy.errors import ProxyError
 from llmproxy.exchange import Answer, Attempt, Body, ByteStream, Exchange, Held, StreamedBody
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.routing.router import Place, Router
@@ -35,34 +36,47 @@ class Pipeline:
 
     async def answer(self, exchange: Exchange, place: Place) -> Answer:
         """Route the exchange and get its answer, up to the commit point. Raises ProxyError when there is none."""
-        route = exchange.route = self._route(exchange, place)
         if self.hooks.on_request:
-            asked, raw = exchange.model, _raw(exchange)
-            answer = await self.hooks.request(exchange)
+            answer = await self._ask(exchange, place)
             if answer is not None:
                 return answer
-            if isinstance(exchange.body, Body) and exchange.body.raw is not raw and exchange.model == asked:
-                exchange.model = exchange.body.model
-            if exchange.model != asked:
-                route = exchange.route = self._route(exchange, place)
+        route = exchange.route
+        if route is None:
+            route = exchange.route = self._route(exchange, place)
         if self.hooks.around:
             return await self.hooks.call(exchange, lambda: self._try_targets(exchange, route))
         if len(route.targets) == 1:
             return await self._try(exchange, route.targets[0])
         return await self._try_targets(exchange, route)
 
+    async def _ask(self, exchange: Exchange, place: Place) -> Answer | None:
+        """Show the request to the middlewares, which may answer it. One of them may know a name that nobody else knows,
+        so only what they leave is refused.
+        """
+        with contextlib.suppress(ProxyError):
+            exchange.route = self._route(exchange, place)
+        asked, raw = exchange.model, _raw(exchange)
+        answer = await self.hooks.request(exchange)
+        if isinstance(exchange.body, Body) and exchange.body.raw is not raw and exchange.model == asked:
+            exchange.model = exchange.body.model
+        if exchange.model != asked:
+            exchange.route = None
+        return answer
+
     def _route(self, exchange: Exchange, place: Place) -> Route:
         return self.router.choose(place, exchange.model, exchange.headers.get("x-llmproxy-provider"))
 
     async def _try_targets(self, exchange: Exchange, route: Route) -> Answer:
         """The first good answer of the route's targets; else the last one's answer or error."""
+        if isinstance(exchange.body, StreamedBody):
+            return await self._try(exchange, route.targets[0])  # it can be sent only once
         for target in route.targets[:-1]:
-            if isinstance(exchange.body, StreamedBody):
-                break  # it can be sent only once
             try:
                 answer = await self._try(exchange, target)
-            except UpstreamError:
-                continue
+            except ProxyError as error:
+                if error.retryable:
+                    continue
+                raise
             if answer.status not in RETRYABLE:
                 return answer
             answer.close()

@@ -57,8 +57,10 @@ class Pipeline:
             exchange.route = self._route(exchange, place)
         asked, raw = exchange.model, _raw(exchange)
         answer = await self.hooks.request(exchange)
-        if isinstance(exchange.body, Body) and exchange.body.raw is not raw and exchange.model == asked:
-            exchange.model = exchange.body.model
+        if isinstance(exchange.body, Body) and exchange.body.raw is not raw:
+            exchange.stream = exchange.body.flag("stream")
+            if exchange.model == asked:
+                exchange.model = exchange.body.model
         if exchange.model != asked:
             exchange.route = None
         return answer

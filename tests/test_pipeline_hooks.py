@@ -158,6 +158,7 @@ async def test_other_members_may_change_without_routing_again() -> None:
     def cool(exchange: Exchange) -> Answer | None:
         exchange.held.replace("temperature", b"0")
         exchange.held.replace("user", b'"me"')
+        exchange.held.replace("stream", b"true")
         exchange.held.remove("messages")
         return None
 
@@ -169,6 +170,7 @@ async def test_other_members_may_change_without_routing_again() -> None:
     assert exchange.held.value("temperature") == 0 and exchange.held.value("user") == "me"
     assert exchange.held.raw.startswith(b'{"model":"blue",  "temperature": 0')
     assert "messages" not in exchange.held.members
+    assert exchange.stream
 
 
 async def test_a_model_that_nobody_knows_is_refused_although_a_middleware_named_it() -> None:

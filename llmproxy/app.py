@@ -279,8 +279,19 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _raise_file_limit() -> None:
+    """Let as many sockets be open as the system allows: an exchange needs two, and 1,024 is a usual soft limit."""
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses some numbers that it names itself
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def run(loaded: Loaded, announce: Callable[[str], None]) -> int:
     """Serve in this process until a signal comes; the exit code. Raises as `serve` does."""
+    _raise_file_limit()
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
@@ -299,6 +310,7 @@ class App:
     def run(self, host: str | None = None, port: int | None = None) -> None:
         """Serve until a signal comes; `host` and `port` win over the configuration. Raises as `serve` does."""
         config = self.loaded.checked()
+        logging.getLogger("llmproxy").setLevel(config.logging.level.upper())
         wanted = {"host": host, "port": port}
         server = config.server.model_copy(update={name: value for name, value in wanted.items() if value is not None})
         loaded = replace(self.loaded, config=config.model_copy(update={"server": server}))

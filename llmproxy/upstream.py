@@ -260,7 +260,9 @@ class Upstream:
         pump: asyncio.Task[None] | None = None
         try:
             pump = self._write(request, dial, peer)
-            message, payload = await _read_head(peer, pump)
+            message, payload = await (peer.read() if pump is None else _read_beside(peer, pump))
+            if message.code < 200:
+                message, payload = await _pass_over(peer, message)
         except SocketTimeoutError as error:
             _cut(connection)
             message_ = f"{dial.place} did not answer within {timeouts.first_byte_s:g} s"
@@ -274,8 +276,14 @@ class Upstream:
         finally:
             if pump is not None and peer.transport is None:
                 pump.cancel()
-        peer.limit_silence(timeouts.idle_s, payload)
-        return _answer(request, message, payload, Reply(self, dial, connection, payload, deadline_s, pump))
+        answer = _answer(request, message)
+        if payload.is_eof() and (pump is None or pump.done()):
+            answer.body = payload.read_nowait()
+            self.release(dial, connection)
+        else:
+            peer.limit_silence(timeouts.idle_s, payload)
+            answer.stream = Reply(self, dial, connection, payload, deadline_s, pump)
+        return answer
 
     def _write(self, request: UpstreamRequest, dial: Dial, peer: Peer) -> asyncio.Task[None] | None:
         """Send head and body. A body that passes through is sent by a task, beside which the answer is read."""
@@ -329,14 +337,13 @@ def _head(request: UpstreamRequest, dial: Dial) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-async def _read_head(peer: Peer, pump: asyncio.Task[None] | None) -> tuple[RawResponseMessage, StreamReader]:
-    """The first head that is final; interim answers (1xx) are passed over."""
-    while True:
-        message, payload = await (peer.read() if pump is None else _read_beside(peer, pump))
+async def _pass_over(peer: Peer, message: RawResponseMessage) -> tuple[RawResponseMessage, StreamReader]:
+    """The first head that is final, behind the interim one (1xx) in `message`."""
+    while message.code < 200:
         if message.code == 101:
             raise HttpProcessingError(message="it switched protocols without being asked")
-        if message.code >= 200:
-            return message, payload
+        message, payload = await peer.read()
+    return message, payload
 
 
 async def _read_beside(peer: Peer, pump: asyncio.Task[None]) -> tuple[RawResponseMessage, StreamReader]:
@@ -392,11 +399,8 @@ def _failure(request: UpstreamRequest, dial: Dial, error: Exception, replayable:
     )
 
 
-def _answer(request: UpstreamRequest, message: RawResponseMessage, payload: StreamReader, reply: Reply) -> Answer:
-    """The head as an Answer: end-to-end headers, the length that was declared, what is here of the body and the rest.
-
-    Most plain answers are whole when their head is read; those need no stream and free their connection at once.
-    """
+def _answer(request: UpstreamRequest, message: RawResponseMessage) -> Answer:
+    """The head as an Answer: end-to-end headers and the length that was declared."""
     headers: Headers = message.headers.copy()
     named = headers.getall("Connection", ())
     length = headers.pop("Content-Length", None)
@@ -408,16 +412,10 @@ def _answer(request: UpstreamRequest, message: RawResponseMessage, payload: Stre
             headers.popall(name.strip(), None)
     if "x-request-id" in headers:
         headers["x-upstream-request-id"] = headers.popall("x-request-id")[0]
-    answer = Answer(
+    return Answer(
         status=message.code,
         reason=message.reason,
         headers=headers,
         length=int(length) if length is not None and not message.chunked else None,
         bodiless=request.method == "HEAD" or message.code in BODILESS,
     )
-    if payload.is_eof():
-        answer.body = payload.read_nowait()
-        reply.close()
-    else:
-        answer.stream = reply
-    return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from llmproxy.config.check import LLM
 from llmproxy.config.document import Node, below
@@ -12,6 +12,7 @@ from llmproxy.config.problems import Problem
 from llmproxy.config.schema import MiddlewareEntry
 from llmproxy.config.validate import fit, misfit
 from llmproxy.providers.base import ProviderConfig
+from llmproxy.providers.compatible import Spoken
 from llmproxy.registry import RegistryError, config_of, find
 from llmproxy.settings import Strict
 
@@ -41,7 +42,8 @@ def read_llm(section: Node, directory: Path) -> Read[ProviderConfig]:
     if "type" not in members and "base_url" not in members:
         said = "needs a base_url, or a type that has a usual address"
         return None, [section.problem(said, "missing-key")]
-    members.setdefault("type", Node(value=LLM_TYPE, mark=section.mark, key=below(section.key, "type"), literal=True))
+    if "type" not in members:
+        members = {**_untyped(section), **members}
     mistaken = [members.pop(name) for name in NOT_OF_LLM & members.keys()]
     name = Node(value=LLM, mark=section.mark, key=section.key)
     made, problems = _provider(Node(value={**members, "name": name}, mark=section.mark, key=section.key), directory)
@@ -53,6 +55,15 @@ def read_llm(section: Node, directory: Path) -> Read[ProviderConfig]:
             for each in mistaken
         ),
     ]
+
+
+def _untyped(section: Node) -> dict[str, Node]:
+    """The keys of an upstream of which only the address is known: whatever clients speak is relayed there."""
+    spoken = [Node(value=word, mark=section.mark, literal=True) for word in get_args(Spoken)]
+    return {
+        "type": Node(value=LLM_TYPE, mark=section.mark, key=below(section.key, "type"), literal=True),
+        "dialects": Node(value=spoken, mark=section.mark, key=below(section.key, "dialects")),
+    }
 
 
 def _each(section: Node, read: Callable[[Node], Read[T]]) -> Read[list[T]]:

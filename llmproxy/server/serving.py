@@ -22,7 +22,7 @@ from llmproxy.pipeline import Pipeline
 from llmproxy.server.admin import Admin
 from llmproxy.server.observer import Observer, observe
 from llmproxy.server.reading import Limits, read_body
-from llmproxy.server.writing import Framing, error_answer, error_event, frame, last_frame, response_head
+from llmproxy.server.writing import BODILESS, Framing, error_answer, error_event, frame, last_frame, response_head
 from llmproxy.telemetry.metrics import Metrics
 from llmproxy.wire.sse import ends_frame
 
@@ -159,6 +159,8 @@ class Serving:
     async def _send(self, answer: Answer, keep_alive: bool) -> bool:
         exchange = self._exchange
         exchange.answer = answer
+        if answer.status in BODILESS:
+            answer.bodiless = True  # also where a hook says so
         try:
             head, framing = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
         except ProxyError as error:
@@ -169,13 +171,14 @@ class Serving:
         exchange.status = answer.status
         self._observer = observe(exchange, answer)
         self._sending = True
-        body = b"" if answer.bodiless or exchange.method == "HEAD" else answer.body
+        bodiless = answer.bodiless or exchange.method == "HEAD"
+        body = b"" if bodiless else answer.body
         self._transport.write(head + frame(body, framing) if body else head)
         if body:
             self._saw(body)
-        if answer.stream is not None and not await self._send_rest(answer.stream):
+        if answer.stream is not None and not bodiless and not await self._send_rest(answer.stream):
             return False
-        if answer.stream is not None or framing is not Framing.LENGTH:
+        if framing is not Framing.LENGTH and not bodiless:
             self._transport.write(last_frame(framing))
         if self._client.writing_paused:
             await self._client.drain()

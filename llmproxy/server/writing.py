@@ -11,6 +11,9 @@ from llmproxy.dialects.chat import DIALECT as DEFAULT_DIALECT
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Answer, Exchange, Headers
 
+# What `response_head` writes itself; a hook's own word on it would make two.
+OURS = ("Connection", "Content-Length", "Transfer-Encoding", "x-request-id")
+BODILESS = frozenset({204, 304})
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -52,24 +55,32 @@ def response_head(exchange: Exchange, answer: Answer, *, http10: bool, keep_aliv
 
     Raises ProxyError when a header would break out of its line.
     """
+    for name in OURS:
+        if name in answer.headers:
+            answer.headers.popall(name)
     lines = [f"HTTP/1.1 {answer.status} {answer.reason or REASONS.get(answer.status, '')}"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     if "Date" not in answer.headers:
         lines.append(f"Date: {rfc822_formatted_time()}")
     lines.append(f"x-request-id: {exchange.request_id}")
-    framing = Framing.LENGTH
-    length = answer.length if answer.stream is not None or answer.bodiless else len(answer.body)
-    if length is not None:
-        lines.append(f"Content-Length: {length}")
-    elif not answer.bodiless:
-        framing = Framing.CLOSE if http10 else Framing.CHUNKED
-        if framing is Framing.CHUNKED:
-            lines.append("Transfer-Encoding: chunked")
+    line, framing = _framing(answer, http10)
+    if line:
+        lines.append(line)
     if framing is Framing.CLOSE or not keep_alive:
         lines.append("Connection: close")
     elif http10:
         lines.append("Connection: keep-alive")
     text = "\r\n".join(lines) + "\r\n\r\n"
-    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1:
+    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1 or "\0" in text:
         raise ProxyError("A header of the answer holds a line break", code="invalid_header")
     return text.encode("utf-8", "surrogateescape"), framing
+
+
+def _framing(answer: Answer, http10: bool) -> tuple[str, Framing]:
+    """The header that tells where the body ends, if one does."""
+    length = answer.length if answer.stream is not None or answer.bodiless else len(answer.body)
+    if length is not None:
+        return f"Content-Length: {length}" if answer.status != 204 else "", Framing.LENGTH  # RFC 9110, 8.6
+    if answer.bodiless:
+        return "", Framing.LENGTH
+    return ("", Framing.CLOSE) if http10 else ("Transfer-Encoding: chunked", Framing.CHUNKED)

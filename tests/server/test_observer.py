@@ -8,6 +8,7 @@ import pytest
 
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.endpoints import find
+from llmproxy.errors import ProxyError
 from llmproxy.exchange import Answer, Client, Exchange, Headers
 from llmproxy.server import observer
 from llmproxy.server.observer import observe
@@ -78,3 +79,50 @@ def test_a_plain_reply_is_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(observer, "COPY_BYTES", len(CHAT))
     assert learned(CHAT).summary.complete
     assert learned(CHAT + b" ").summary == Summary()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_compressed_reply_is_kept_up_to_the_same_bound_of_its_decoded_size(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setattr(observer, "COPY_BYTES", len(CHAT))
+    assert learned(compress(CHAT, encoding), content_encoding=encoding).summary.complete
+    assert learned(compress(CHAT + b" ", encoding), content_encoding=encoding).summary == Summary()
+    bomb = compress(CHAT + b" " * 10_000_000, encoding)
+    assert learned(bomb, content_encoding=encoding, size=len(bomb)).summary == Summary()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_compressed_stream_is_read_as_far_as_it_can_be_decoded(encoding: str) -> None:
+    frames = b"".join(vendors.chat_frames("m", usage=True))
+    stream = compress(frames, encoding)
+
+    cut = learned(stream[: len(stream) // 2], content_type="text/event-stream", content_encoding=encoding)
+    spoilt = learned(stream[:-20] + b"\0" * 20, content_type="text/event-stream", content_encoding=encoding)
+
+    assert not cut.summary.complete and not spoilt.summary.complete
+
+
+@pytest.mark.parametrize("what", ["bodiless", "error"])
+def test_what_is_no_answer_of_a_provider_is_not_read(what: str) -> None:
+    exchange = learned(b"")
+    answer = Answer(
+        status=200,
+        headers=Headers(),
+        bodiless=what == "bodiless",
+        error=ProxyError("ours") if what == "error" else None,
+    )
+
+    watching = observe(exchange, answer)
+    watching.feed(CHAT)
+    watching.close()
+
+    assert exchange.summary == Summary()
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_wherever_the_bytes_are_cut_the_same_is_learned(size: int) -> None:
+    stream = b"".join(vendors.message_frames("m"))
+    exchange = learned(stream, path="/v1/messages", size=size, content_type="text/event-stream; charset=utf-8")
+    assert exchange.summary.complete and exchange.summary.finish_reason == "end_turn"
+    assert exchange.summary.usage is not None and exchange.summary.usage.output == vendors.OUT

@@ -92,15 +92,12 @@ def test_a_compressed_reply_is_kept_up_to_the_same_bound_of_its_decoded_size(
     assert learned(bomb, content_encoding=encoding, size=len(bomb)).summary == Summary()
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
-def test_a_compressed_stream_is_read_as_far_as_it_can_be_decoded(encoding: str) -> None:
-    frames = b"".join(vendors.chat_frames("m", usage=True))
-    stream = compress(frames, encoding)
+def test_a_compressed_stream_is_watched_while_it_comes() -> None:
+    packed = compress(b"".join(vendors.chat_frames("m", usage=True)), "gzip")
 
-    cut = learned(stream[: len(stream) // 2], content_type="text/event-stream", content_encoding=encoding)
-    spoilt = learned(stream[:-20] + b"\0" * 20, content_type="text/event-stream", content_encoding=encoding)
+    exchange = learned(packed[: len(packed) - 40], content_type="text/event-stream", content_encoding="gzip")
 
-    assert not cut.summary.complete and not spoilt.summary.complete
+    assert exchange.first_token_s is not None
 
 
 @pytest.mark.parametrize("what", ["bodiless", "error"])

@@ -14,24 +14,18 @@ from llmproxy.errors import BadRequest, Overloaded, ProxyError, UpstreamError
 from llmproxy.exchange import Answer, Exchange, Headers, Held, StreamedBody
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import EVENT_BYTES, PLAIN_BYTES, Pipeline
-from llmproxy.providers.openai import OpenAI
 from llmproxy.routing.router import Router
-from llmproxy.target import Provider, Route, Target
+from llmproxy.target import Route, Target
 from llmproxy.wire.compression import compress
 from tests import vendors
 from tests.fakes import Gate, Reply, Script, Upstream, drop, reset, silence
+from tests.listening import CHAT, Scripted, provider
 from tests.pooling import left, pool, rest
 from tests.providers.asking import ask
 from tests.test_exchange import Pieces
 
-CHAT = "/v1/chat/completions"
 SSE = "text/event-stream"
 EVENT = b'data: {"n": 1}\n\n'
-
-
-def provider(upstream: Upstream, name: str, **keys: Any) -> OpenAI:
-    keys = {"name": name, "type": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k", "proxy": None, **keys}
-    return OpenAI(OpenAI.Config.model_validate(keys))
 
 
 @dataclass
@@ -336,27 +330,6 @@ async def test_a_body_that_passes_through_is_sent_once_to_the_first_target(line:
     assert answer.status == 503
     assert line.first.only.body == b"once"
     assert not line.second.requests
-
-
-class Scripted(Provider):
-    """A provider that answers by itself: with what `says`, or by raising it."""
-
-    type, speaks, patterns, models = "scripted", frozenset({"chat"}), (), ()
-    priority, answers_all_alone = 1, False
-
-    def __init__(self, name: str, says: Answer | Exception) -> None:
-        self.name = name
-        self._says = says
-        self.asked: list[str | None] = []
-
-    def prepare(self, exchange: Exchange, target: Target) -> None:
-        return None
-
-    async def answer(self, exchange: Exchange, target: Target) -> Answer:
-        self.asked.append(exchange.held.model)
-        if isinstance(self._says, Exception):
-            raise self._says
-        return self._says
 
 
 def own(line: Line, *says: Answer | Exception) -> list[Scripted]:

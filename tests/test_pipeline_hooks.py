@@ -13,11 +13,10 @@ from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
 from llmproxy.routing.router import Router
 from llmproxy.target import Route, Target
+from tests.listening import CHAT, Scripted
 from tests.pooling import pool
 from tests.providers.asking import ask
-from tests.test_pipeline import Scripted
 
-CHAT = "/v1/chat/completions"
 RAW = b'{"model":"blue",  "temperature": 1.0, "messages": [ ]}'
 
 

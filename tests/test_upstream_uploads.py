@@ -271,3 +271,13 @@ async def test_a_call_that_is_cancelled_stops_its_upload(upstream: Upstream, mad
     await left(held.request.connection)
     held.done()
     assert client.given == given
+
+
+async def test_a_provider_that_takes_nothing_is_given_up_after_the_idle_limit(upstream: Upstream, made: Pool) -> None:
+    upstream.greeting = "ignore"
+    body = StreamedBody(stream=Endless(), length=None)
+
+    error = await failure(made, ask(origin_of(upstream, idle_s=0.1), "POST", body=body))
+
+    assert (error.status, error.code) == (504, "timeout")
+    assert "took nothing" in error.message

@@ -117,8 +117,12 @@ class Runtime:
         await self._close_components()
 
     async def _close_components(self) -> None:
+        """Close every component, last first, also after one that cannot be closed: it may be anybody's code."""
         while self._started:
-            await self._started.pop().close()
+            each = self._started.pop()
+            [outcome] = await asyncio.gather(each.close(), return_exceptions=True)
+            if isinstance(outcome, BaseException):
+                log.error("%s could not be closed", type(each).__name__, exc_info=outcome)
 
 
 def build(loaded: Loaded, state: State) -> Runtime:
@@ -207,14 +211,17 @@ async def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
                 listener = await asyncio.get_running_loop().create_server(
                     edge, server.host, server.port, backlog=BACKLOG
                 )
-                host, port = listener.sockets[0].getsockname()[:2]
-                announce(f"http://{_shown(server.host, host)}:{port}")
-                await stop.wait()
-                log.info(
-                    "stopping: no new connections; waiting up to %g s for running exchanges", server.shutdown_timeout
-                )
-                listener.close()
-                await edge.stop(server.shutdown_timeout)
+                try:
+                    host, port = listener.sockets[0].getsockname()[:2]
+                    announce(f"http://{_shown(server.host, host)}:{port}")
+                    await stop.wait()
+                    log.info(
+                        "stopping: no new connections; waiting up to %g s for running exchanges",
+                        server.shutdown_timeout,
+                    )
+                finally:
+                    listener.close()
+                    await edge.stop(server.shutdown_timeout if stop.is_set() else 0)
         finally:
             assert isinstance(shared.runtime, Runtime)
             await shared.runtime.retire()

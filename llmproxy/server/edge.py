@@ -100,10 +100,11 @@ class Connection(RequestHandler):
         self.task = self._task_handler
 
     def data_received(self, data: bytes) -> None:
+        of_a_body = not self._reading.is_eof()
         super().data_received(data)
         messages = self._messages
         if not messages:
-            if data and not self._head_begun and self._reading.is_eof():
+            if data and not self._head_begun and not of_a_body:
                 self._head_begun = True
                 self._expect_head(self._shared.runtime.limits.header_timeout_s)
         elif isinstance(messages[-1][0], _ErrInfo) and not self._reading.is_eof():

@@ -252,6 +252,17 @@ def test_a_connection_without_a_whole_head_is_closed_in_time(hasty: Listening, b
     hasty.wait_counted(bool(begun), path="malformed", status="408")
 
 
+@pytest.mark.parametrize("coding", ["Content-Length: 2", "Transfer-Encoding: chunked"])
+def test_the_last_of_a_body_is_not_taken_for_the_next_head(hasty: Listening, coding: str) -> None:
+    with hasty.client() as client:
+        client.request("POST", CHAT, coding)
+        until(lambda: hasty.metrics.in_flight == 1, "the exchange to begin")
+        client.send(b"{}" if coding.startswith("C") else b"2\r\n{}\r\n0\r\n\r\n")
+        client.read_answer()
+
+        assert client.closed_by_peer()
+
+
 def test_a_head_that_comes_drop_by_drop_has_one_limit_for_all_of_it(hasty: Listening) -> None:
     with hasty.client() as client, pytest.raises(AssertionError, match="the peer answered or left"):
         for byte in b"GET / HTTP/1.1\r\nX-Slow: " + b"x" * 1000:

@@ -144,11 +144,11 @@ def build(loaded: Loaded, state: State) -> Runtime:
     router = Router(providers, routes, catch_all, default)
     entries = [entry for entry in config.middlewares if entry.enabled]
     middlewares = [_component("middlewares", each.config, each.type, config) for each in entries]
-    hooks = Hooks([(entry.type, middleware) for entry, middleware in zip(entries, middlewares, strict=True)])
+    named_middlewares = [(entry.type, each) for entry, each in zip(entries, middlewares, strict=True)]
     everybody = [*providers, *([catch_all] if catch_all else [])]
     return Runtime(
-        pipeline=Pipeline(router, hooks, state.upstream, state.held),
-        admin=_admin(loaded, config, state, router, everybody),
+        pipeline=Pipeline(router, Hooks(named_middlewares), state.upstream, state.held),
+        admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
         providers=everybody,
         middlewares=middlewares,
@@ -160,17 +160,24 @@ def _component(kind: str, settings: Strict, type_: str, config: Config) -> Any:
     return find(kind, type_, config.directory)(settings)
 
 
-def _admin(loaded: Loaded, config: Config, state: State, router: Router, providers: Sequence[Provider]) -> Admin:
+def _admin(
+    loaded: Loaded,
+    state: State,
+    router: Router,
+    providers: Sequence[Provider],
+    middlewares: Sequence[tuple[str, Middleware]],
+) -> Admin:
     return Admin(
         version=__version__,
         started_s=state.started_s,
         stopping=lambda: state.stopping,
         file=loaded.path,
-        config=config.model_dump(),
+        config=loaded.checked().model_dump(),
         key_sources=loaded.key_sources,
         providers=providers,
         models=ModelList(router, providers, state.upstream.open),
         metrics=state.metrics,
+        middlewares=middlewares,
     )
 
 

@@ -207,14 +207,16 @@ class Attempt:
 class Exchange:
     """One client request and all we learn about it, until the last byte of the answer.
 
-    `path` is below the provider's prefix where there is one, `full_path` as the client sent it; `query` is without
-    the question mark, None where there is none; all byte for byte (surrogateescape). `headers` are the client's,
-    hooks may change them. `model` is what the client asked for; setting it to another name routes again. `started_s`
-    is `time.monotonic()`, `began_s` the wall clock; `first_byte_s`, `first_token_s` and `ended_s` are monotonic as
-    well. `status` is what the client got, None when it left before. `request_id` is what the client sees as
-    `x-request-id`: its own when it sent a short printable one, else `id`. `outcome` is `complete`, `cancelled` (the
-    client left), `broken` (the answer broke off) or `error` (ours). `muted` names the middlewares whose watching
-    hooks failed; `notes` is where middlewares leave things, each under its own name.
+    `path` is below the provider's prefix where there is one, `full_path` as the client sent it; `query` is without the
+    question mark, None where there is none; all byte for byte (surrogateescape). `headers` are the client's, hooks may
+    change them. `model` is what the client asked for; setting it to another name routes again. `started_s` is
+    `time.monotonic()`, `began_s` the wall clock; `first_byte_s`, `first_token_s` and `ended_s` are monotonic as well.
+    `status` is what the client got, None when it left before. `request_id` is what the client sees as `x-request-id`:
+    its own when it sent a short printable one, else `id`. `outcome` is `complete`, `incomplete` (a stream without its
+    last event), `cancelled` (the client left), `broken` (the answer broke off) or `error` (ours). `muted` names the
+    middlewares whose watching hooks failed; `notes` is where middlewares leave things, each under its own name.
+    `session` is the conversation's id, when a middleware recognised one; `dropped` lists what translation could not
+    carry, each as a JSON path.
     """
 
     id: str
@@ -247,6 +249,8 @@ class Exchange:
     error: ProxyError | None = None
     muted: set[str] = field(default_factory=set)
     notes: dict[str, object] = field(default_factory=dict)
+    session: str | None = None
+    dropped: list[str] = field(default_factory=list)
 
     @property
     def held(self) -> Body:

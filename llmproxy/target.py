@@ -64,7 +64,8 @@ class Provider(ABC):
     `speaks` holds the capabilities it serves (`dialects.base.Endpoint.capability`), `patterns` the model names it
     answers without being named (fnmatch style, `*` for all), `models` the names it can list without asking anybody,
     and `priority` its place among equals (low first). `answers_all_alone` says that it answers every name when there
-    is no other provider.
+    is no other provider. `secrets` are the credentials that it adds to requests: what must not be shown when an answer
+    repeats them.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Provider(ABC):
     models: tuple[str, ...]
     priority: int
     answers_all_alone: bool
+    secrets: tuple[str, ...] = ()
 
     @abstractmethod
     def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:

@@ -7,7 +7,7 @@ exchange. See `hooks.py` for how they are called.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from llmproxy.exchange import Answer, Exchange
 from llmproxy.settings import Strict
@@ -34,6 +34,12 @@ class Middleware:
 
     async def close(self) -> None:
         """Called once, after the last exchange."""
+
+    def describe(self) -> Mapping[str, object]:
+        """What `/health` shows of its state; empty when there is nothing to say. A member `lost`, the number of records
+        that could not be written, becomes a metric.
+        """
+        return {}
 
     async def on_request(self, exchange: Exchange) -> Answer | None:
         """Before a target is chosen.

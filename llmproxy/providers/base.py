@@ -202,6 +202,7 @@ class HttpProvider(ConfiguredProvider):
         key = config.api_key.get_secret_value() if config.api_key else None
         self._credential = (service.key_header, service.key_scheme + key) if key else None
         self._auth = config.auth
+        self.secrets = (key,) if key else ()
 
     def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest:
         """The client's request with our address and credentials; its body as it stands."""

@@ -18,6 +18,7 @@ from llmproxy.dialects.base import Endpoint
 from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Answer, Exchange, Headers
+from llmproxy.middleware.base import Middleware
 from llmproxy.server.models import ModelList, as_chat, as_messages, chat_page, messages_page
 from llmproxy.target import Provider
 from llmproxy.telemetry.exposition import render
@@ -58,7 +59,8 @@ class Admin:
 
     `config` is the whole configuration as it is in effect, defaults included; its secrets are masked here. `file` says
     where it came from, `key_sources` in words where each provider's key came from. `providers` are the enabled ones.
-    `started_s` is `time.monotonic()` at the start, `stopping` says whether the server is about to end.
+    `middlewares` are the enabled ones with their types. `started_s` is `time.monotonic()` at the start, `stopping` says
+    whether the server is about to end.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Admin:
         providers: Sequence[Provider],
         models: ModelList,
         metrics: Metrics,
+        middlewares: Sequence[tuple[str, Middleware]] = (),
     ) -> None:
         self._version = version
         self._started_s = started_s
@@ -83,6 +86,7 @@ class Admin:
         self._disabled = _disabled(config)
         self._models = models
         self._metrics = metrics
+        self._middlewares = middlewares
         self._model = _Page(template="/v1/models/{id}", write=self._write_model)
         list_page = _Page(template="/v1/models", write=self._write_models)
         self._pages = {
@@ -116,6 +120,11 @@ class Admin:
                 "uptime_seconds": round(time.monotonic() - self._started_s, 3),
                 "providers": len(self._providers),
                 "requests_in_flight": self._metrics.in_flight,
+                "middlewares": [
+                    {"type": type_, **state}
+                    for type_, middleware in self._middlewares
+                    if (state := middleware.describe())
+                ],
             },
             status=503 if stopping else 200,
         )

@@ -51,12 +51,16 @@ class Runtime(Protocol):
 
 
 class Shared:
-    """What all connections share. `runtime` may be replaced at any time; an exchange keeps the one it began with."""
+    """What all connections share. `runtime` may be replaced at any time; an exchange keeps the one it began with.
+
+    `running` are the exchanges that have begun and are not over, by id.
+    """
 
     def __init__(self, runtime: Runtime, metrics: Metrics, held: Held) -> None:
         self.runtime = runtime
         self.metrics = metrics
         self.held = held
+        self.running: dict[str, Exchange] = {}
         self.stopping = False
 
 
@@ -104,6 +108,7 @@ class Serving:
         self._sending = False
         self._tail = b""
         self._runtime.enter()
+        shared.running[exchange.id] = exchange
         shared.metrics.begin()
 
     async def run(self, payload: StreamReader, keep_alive: bool) -> bool:
@@ -258,6 +263,7 @@ class Serving:
             if not self._own:
                 self._runtime.pipeline.hooks.end(exchange)
         finally:
+            del self._shared.running[exchange.id]
             self._shared.metrics.record(exchange)
             self._shared.held.give(exchange)
             self._runtime.leave()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from pydantic import SecretBytes, SecretStr
 
@@ -76,6 +77,11 @@ def redact_url(text: str) -> str:
     return _URL.sub(_redact_found, text) if "://" in text else text
 
 
+def redact_query(query: str) -> str:
+    """A query without its question mark; the values of fields with secret names are masked, all else stays as it is."""
+    return _QUERY_FIELD.sub(_redact_query, "?" + query)[1:]
+
+
 def _redact_found(url: re.Match[str]) -> str:
     scheme, rest = url.groups()
     # In URLs of stores, passwords with a bare slash or "#" happen: there all before the last "@" goes.
@@ -88,7 +94,7 @@ def _redact_found(url: re.Match[str]) -> str:
 
 def _redact_query(field: re.Match[str]) -> str:
     name, value = field.groups()
-    return f"{name}={MASK if is_secret(name) else value}"
+    return f"{name}={MASK if is_secret(unquote(name)) else value}"
 
 
 def _redact_field(name: object, value: object, siblings: Mapping[object, object]) -> object:

@@ -1,0 +1,123 @@
+"""What a dialect that takes part in translation offers: its wire form to and from the neutral vocabulary.
+
+A `Codec` is stateless, but for the readers and writers of streams that it makes. What a client sent wrong is a
+`BadRequest` whose `param` is the JSON path; what a target cannot carry goes through `Losses`. Begin at `Codec`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from llmproxy.dialects.model import Event, Node, Reply, Request
+from llmproxy.errors import BadRequest, ProxyError
+
+
+@dataclass(slots=True)
+class Losses:
+    """What a translation leaves behind.
+
+    `dropped` are JSON paths in the client's request (`temperature`, `messages[2].name`), or, for replies, what the
+    client's dialect has no place for (`reply.thinking`). With `strict` the first loss is refused.
+    """
+
+    strict: bool = False
+    dropped: list[str] = field(default_factory=list)
+
+    def drop(self, path: str) -> None:
+        """A knob that the target lacks. Raises BadRequest when `strict`."""
+        if self.strict:
+            raise BadRequest(
+                f"{path} cannot be carried to this model's provider, and translation is strict here",
+                code="untranslatable",
+                param=path,
+            )
+        if path not in self.dropped:
+            self.dropped.append(path)
+
+    def drop_extra(self, node: Node) -> None:
+        """All that only the client's dialect understands of `node`."""
+        for name in node.extra:
+            self.drop(f"{node.path}.{name}" if node.path else name)
+
+    def refuse(self, path: str, why: str) -> NoReturn:
+        """Content that the target cannot carry: a 400 that names it. `why` is a whole sentence that begins with what
+        stands there, such as "An audio block cannot be sent to a Messages API"."""
+        raise BadRequest(f"{path}: {why}", code="untranslatable", param=path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What is known of a target beyond its dialect.
+
+    `default_max_tokens` is sent where the dialect demands a limit and the client gave none.
+    """
+
+    default_max_tokens: int = 8192
+
+
+class StreamReader(ABC):
+    """Reads one stream of a provider."""
+
+    @abstractmethod
+    def feed(self, data: bytes) -> Sequence[Event]:
+        """The events in the next identity-coded bytes, cut anywhere. Never raises for what the bytes say: what cannot
+        be read is a `Fail`, after which nothing more comes."""
+
+    @abstractmethod
+    def close(self) -> Sequence[Event]:
+        """The transport ended: the rest. Without the dialect's last event that is a `Fail`; nothing after `Done`."""
+
+
+class StreamWriter(ABC):
+    """Writes one stream for a client."""
+
+    @abstractmethod
+    def write(self, events: Sequence[Event], losses: Losses) -> bytes:
+        """The frames that tell `events`, possibly none yet; their order is valid for the vendor's SDK at every moment.
+        What the dialect has no place for is a loss; losses are never strict here."""
+
+
+class Codec(ABC):
+    """One wire language to and from the neutral vocabulary."""
+
+    name: str
+
+    @abstractmethod
+    def decode_request(self, body: dict[str, Any]) -> Request:
+        """A client's request, from the decoded JSON object. Every member that is not understood is kept in `extra` of
+        its node. Raises BadRequest with the JSON path for what is wrong."""
+
+    @abstractmethod
+    def encode_request(self, request: Request, options: Options, losses: Losses) -> dict[str, Any]:
+        """The body to send to a provider. Raises BadRequest for content that this dialect cannot carry."""
+
+    @abstractmethod
+    def decode_reply(self, body: bytes) -> Reply:
+        """A provider's whole answer. Raises BadReply when it is none of this dialect."""
+
+    @abstractmethod
+    def encode_reply(self, reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
+        """The whole answer for a client that sent `request`. Losses are never strict here."""
+
+    @abstractmethod
+    def decode_error(self, status: int, body: bytes) -> ProxyError:
+        """What a provider's answer of status 400 and more says, its message kept; `status` becomes the neutral one
+        (an overloaded provider is 503). A body of any other form gives what can be said of the status alone."""
+
+    @abstractmethod
+    def stream_reader(self) -> StreamReader:
+        """A reader for one stream of a provider."""
+
+    @abstractmethod
+    def stream_writer(self, request: Request) -> StreamWriter:
+        """A writer for one stream to a client that sent `request`."""
+
+
+class BadReply(ProxyError):
+    """A provider's answer that is none of its dialect: 502."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=502, code="upstream_bad_reply", retryable=True)

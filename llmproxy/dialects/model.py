@@ -1,0 +1,434 @@
+"""The neutral vocabulary in which dialects meet: requests, replies and streams that belong to no vendor.
+
+Each dialect reads its wire form into these values and writes them back (`codec.py`); `translate.py` puts two of them
+together. A value keeps `path`, the JSON path where it stood in the client's body, so that a refusal can name it, and
+`extra`, the members that only its own dialect understands. msgspec structs are made in a fifth of a dataclass's time.
+Begin reading at `Request`, `Reply`, `Event`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from llmproxy.dialects.base import Usage
+
+Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+StopReason: TypeAlias = Literal[
+    "end", "length", "tool_calls", "stop_sequence", "refusal", "content_filter", "pause", "context_window"
+]
+
+
+class Node(msgspec.Struct, kw_only=True):
+    """`extra` crosses only back to the dialect it came from; elsewhere it is listed as dropped, member by member."""
+
+    path: str = ""
+    extra: dict[str, Any] = {}
+
+
+class Text(Node):
+    """`annotations` are citations, see `Citation`. `cache` is a prompt-cache mark (`cache_control`) as it was given."""
+
+    text: str
+    annotations: list[Citation] = []
+    logprobs: list[Any] | None = None
+    cache: Any = None
+
+
+class Citation(Node):
+    """Where a text comes from. Offsets are characters of the text that cites, `quote` is the cited text."""
+
+    url: str | None = None
+    title: str | None = None
+    start: int | None = None
+    end: int | None = None
+    quote: str | None = None
+    file_id: str | None = None
+
+
+class Media(Node):
+    """An image, a document or a sound: one of `data` (base64), `url`, `file_id` or, for plain documents, `text` is set.
+
+    `detail` is the wanted resolution of an image (`low`, `high`, `auto`, `original`); `name` a title or file name.
+    """
+
+    kind: Literal["image", "document", "audio", "video"]
+    media_type: str | None = None
+    data: str | None = None
+    url: str | None = None
+    file_id: str | None = None
+    text: str | None = None
+    name: str | None = None
+    detail: str | None = None
+    cache: Any = None
+
+
+class ToolCall(Node):
+    """`arguments` is JSON text as the model wrote it (which may be no JSON), or any text when `free_form`."""
+
+    id: str
+    name: str
+    arguments: str
+    free_form: bool = False
+    cache: Any = None
+
+
+class ToolResult(Node):
+    """What a tool call gave back; stands in a message of role `user`."""
+
+    id: str
+    content: list[Block]
+    error: bool = False
+    free_form: bool = False
+    cache: Any = None
+
+
+class Thinking(Node):
+    """What the model thought. `dialect` is where it was made: no other accepts it back.
+
+    `signature` seals `text`; `encrypted` is sealed thinking that nobody can read, `redacted` says that there is nothing
+    else. `summary` says that `text` is a summary. `id` is the provider's name for it.
+    """
+
+    text: str
+    dialect: str
+    id: str | None = None
+    signature: str | None = None
+    encrypted: str | None = None
+    redacted: bool = False
+    summary: bool = False
+
+
+class Refusal(Node):
+    """The model's own words for not answering."""
+
+    text: str
+
+
+class Foreign(Node):
+    """A block, item or tool that only `dialect` has, such as a built-in tool or its result: `value` as it stood.
+
+    `kind` is what it calls itself, for messages to people.
+    """
+
+    dialect: str
+    kind: str
+    value: dict[str, Any]
+
+
+Block: TypeAlias = Text | Media | ToolCall | ToolResult | Thinking | Refusal | Foreign
+
+
+class Message(Node):
+    """One turn. `system` and `developer` messages stand here only where they come after others.
+
+    Tool results stand in `user` messages; consecutive messages of one role stay apart, writers join them where their
+    dialect wants that.
+    """
+
+    role: Literal["user", "assistant", "system", "developer"]
+    content: list[Block]
+    name: str | None = None
+
+
+class Instruction(Node):
+    """One system block; `role` keeps `developer` and `system` apart."""
+
+    content: list[Text]
+    role: Literal["system", "developer"] = "system"
+
+
+class Tool(Node):
+    """A function of the client's. `schema` is JSON Schema; a free-form tool has none, its `grammar` limits its text."""
+
+    name: str
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+    free_form: bool = False
+    grammar: dict[str, Any] | None = None
+    cache: Any = None
+
+
+class ToolChoice(Node):
+    """`mode` `tool` means the one called `name`; `allowed` limits what may be called to some names."""
+
+    mode: Literal["auto", "none", "required", "tool"]
+    name: str | None = None
+    allowed: list[str] | None = None
+    free_form: bool = False
+
+
+class Reasoning(Node):
+    """How much thinking is wanted. All None: the client said nothing.
+
+    `mode` is `on` with a `budget_tokens`, `adaptive`, `off`, or None when only an effort is given. `summary` is how the
+    thinking should be shown: `auto`, `concise`, `detailed`, `omitted`.
+    """
+
+    mode: Literal["on", "adaptive", "off"] | None = None
+    effort: Effort | None = None
+    budget_tokens: int | None = None
+    summary: str | None = None
+
+
+class Format(Node):
+    """The form of the answer: any JSON, or JSON of a schema."""
+
+    kind: Literal["json", "schema"]
+    name: str | None = None
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Sampling(Node):
+    """The knobs. `max_tokens` bounds the answer, thinking included."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: list[str] = []
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+
+
+class Request(Node):
+    """One request. `dialect` is the one it was read from.
+
+    `knobs` are the top-level members that several dialects know under one meaning and that are plain values: `user`,
+    `metadata` (a dict of strings), `service_tier`, `verbosity`, `prompt_cache_key`, `prompt_cache_retention`,
+    `safety_identifier`, `store`. `paths` says where a value of `knobs`, `sampling`, `reasoning`, `tool_choice`,
+    `format` or `parallel_tools` stood where that is not the name it has here (`max_tokens`: `max_completion_tokens`;
+    `effort`: `reasoning.effort`). `echo` is what a reply of the dialect repeats of its request.
+    """
+
+    dialect: str
+    model: str
+    system: list[Instruction] = []
+    messages: list[Message] = []
+    tools: list[Tool | Foreign] = []
+    tool_choice: ToolChoice | None = None
+    parallel_tools: bool | None = None
+    sampling: Sampling = msgspec.field(default_factory=Sampling)
+    reasoning: Reasoning = msgspec.field(default_factory=Reasoning)
+    format: Format | None = None
+    knobs: dict[str, Any] = {}
+    cache: Any = None
+    stream: bool = False
+    include_usage: bool = True
+    paths: dict[str, str] = {}
+    echo: dict[str, Any] = {}
+
+    def where(self, name: str) -> str:
+        """The JSON path of one of the values that `paths` speaks of."""
+        return self.paths.get(name, name)
+
+
+class Reply(Node):
+    """A whole answer. `id` is the provider's; `stop_sequence` is the one that was met."""
+
+    id: str
+    model: str
+    content: list[Block]
+    stop: StopReason
+    stop_sequence: str | None = None
+    usage: Usage | None = None
+    created_s: int | None = None
+    service_tier: str | None = None
+
+
+class Start(msgspec.Struct, kw_only=True):
+    """The first event of every stream."""
+
+    id: str
+    model: str
+    created_s: int | None = None
+    usage: Usage | None = None
+
+
+class Open(msgspec.Struct, kw_only=True):
+    """A block begins, without the text that follows as deltas. Indices count up from 0 and are never used twice.
+
+    Several blocks may be open at once, as parallel tool calls may come interleaved.
+    """
+
+    index: int
+    block: Block
+
+
+class Delta(msgspec.Struct, kw_only=True):
+    """More of a text, of thinking, of a refusal, or of a call's arguments."""
+
+    index: int
+    text: str
+    logprobs: list[Any] | None = None
+
+
+class Cite(msgspec.Struct, kw_only=True):
+    """A citation of an open text."""
+
+    index: int
+    citation: Citation
+
+
+class Close(msgspec.Struct, kw_only=True):
+    """A block is whole. The rest is for Thinking: what it was sealed with."""
+
+    index: int
+    signature: str | None = None
+    encrypted: str | None = None
+
+
+class Counted(msgspec.Struct, kw_only=True):
+    """Tokens so far; the last one counts."""
+
+    usage: Usage
+
+
+class Stop(msgspec.Struct, kw_only=True):
+    """The model stopped; all blocks are closed by then. `Counted` may still follow."""
+
+    reason: StopReason
+    sequence: str | None = None
+
+
+class Done(msgspec.Struct, kw_only=True):
+    """The stream ended as its dialect says that streams end. Nothing follows."""
+
+
+class Fail(msgspec.Struct, kw_only=True):
+    """The provider's error, or a stream that ended too early or cannot be read. Nothing follows."""
+
+    message: str
+    code: str = "upstream_stream_error"
+    status: int = 502
+
+
+class Lost(msgspec.Struct, kw_only=True):
+    """Something of the stream has no place in the neutral vocabulary: what it was, for the list of losses."""
+
+    what: str
+
+
+Event: TypeAlias = Start | Open | Delta | Cite | Close | Counted | Stop | Done | Fail | Lost
+
+# Thinking budgets (tokens) beside the efforts that other dialects name.
+_BUDGETS: tuple[tuple[Effort, int], ...] = (
+    ("minimal", 1024),
+    ("low", 2048),
+    ("medium", 8192),
+    ("high", 16384),
+    ("xhigh", 24576),
+    ("max", 32768),
+)
+
+
+def budget_of(effort: Effort) -> int:
+    """The thinking budget, in tokens, that stands for `effort`; 0 for `none`."""
+    return dict(_BUDGETS).get(effort, 0)
+
+
+def effort_of(budget_tokens: int) -> Effort:
+    """The effort that stands for a thinking budget: the smallest whose budget is enough; `max` beyond all."""
+    return next((effort for effort, tokens in _BUDGETS if budget_tokens <= tokens), "max")
+
+
+def collect(events: list[Event]) -> Reply | Fail:
+    """The whole reply that a stream's events tell; the `Fail` that ended it, if one did."""
+    found = _Collected()
+    for event in events:
+        if isinstance(event, Fail):
+            return event
+        found.add(event)
+    return found.reply
+
+
+class _Collected:
+    """Blocks that grow."""
+
+    def __init__(self) -> None:
+        self.reply = Reply(id="", model="", content=[], stop="end")
+        self._blocks: dict[int, Block] = {}
+        self._texts: dict[int, list[str]] = {}
+
+    def add(self, event: Event) -> None:
+        reply = self.reply
+        match event:
+            case Start():
+                reply.id, reply.model, reply.created_s = event.id, event.model, event.created_s
+                reply.usage = event.usage
+            case Open():
+                self._blocks[event.index] = event.block
+                self._texts[event.index] = []
+                reply.content.append(event.block)
+            case Counted():
+                reply.usage = event.usage
+            case Stop():
+                reply.stop, reply.stop_sequence = event.reason, event.sequence
+            case Delta() | Cite() | Close():
+                self._grow(event)
+            case Done() | Fail() | Lost():
+                pass
+
+    def _grow(self, event: Delta | Cite | Close) -> None:
+        block = self._blocks[event.index]
+        match event:
+            case Delta():
+                self._texts[event.index].append(event.text)
+                if event.logprobs and isinstance(block, Text):
+                    block.logprobs = [*(block.logprobs or []), *event.logprobs]
+            case Cite():
+                if isinstance(block, Text):
+                    block.annotations.append(event.citation)
+            case Close():
+                _settle(block, "".join(self._texts.pop(event.index)), event)
+
+
+def _settle(block: Block, text: str, close: Close) -> None:
+    if isinstance(block, ToolCall):
+        block.arguments += text
+    elif isinstance(block, Text | Thinking | Refusal):
+        block.text += text
+    if isinstance(block, Thinking):
+        block.signature = close.signature or block.signature
+        block.encrypted = close.encrypted or block.encrypted
+
+
+def events_of(reply: Reply) -> list[Event]:
+    """The events of a stream that tells `reply`, each block in one delta."""
+    events: list[Event] = [Start(id=reply.id, model=reply.model, created_s=reply.created_s)]
+    for index, block in enumerate(reply.content):
+        events += _block_events(index, block)
+    events.append(Stop(reason=reply.stop, sequence=reply.stop_sequence))
+    if reply.usage is not None:
+        events.append(Counted(usage=reply.usage))
+    return [*events, Done()]
+
+
+def _block_events(index: int, block: Block) -> list[Event]:
+    opened = msgspec.structs.replace(block)
+    text, close = "", Close(index=index)
+    logprobs, citations = None, []
+    match opened:
+        case Text():
+            text, logprobs, citations = opened.text, opened.logprobs, opened.annotations
+            opened.text, opened.logprobs, opened.annotations = "", None, []
+        case Refusal():
+            text, opened.text = opened.text, ""
+        case ToolCall():
+            text, opened.arguments = opened.arguments, ""
+        case Thinking():
+            close.signature, close.encrypted = opened.signature, opened.encrypted
+            text, opened.text, opened.signature = opened.text, "", None
+        case Media() | ToolResult() | Foreign():
+            pass
+    deltas = [Delta(index=index, text=text, logprobs=logprobs)] if text else []
+    cited = [Cite(index=index, citation=citation) for citation in citations]
+    return [Open(index=index, block=opened), *deltas, *cited, close]

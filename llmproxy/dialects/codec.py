@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from llmproxy.dialects.model import Event, Node, Reply, Request
 from llmproxy.errors import BadRequest, ProxyError
@@ -52,10 +52,12 @@ class Losses:
 class Options:
     """What is known of a target beyond its dialect.
 
-    `default_max_tokens` is sent where the dialect demands a limit and the client gave none.
+    `default_max_tokens` is sent where the dialect demands a limit and the client gave none. `structured_output` is
+    `tool` where a service has none of its own: the answer is then asked for as the arguments of a tool.
     """
 
     default_max_tokens: int = 8192
+    structured_output: Literal["native", "tool"] = "native"
 
 
 class StreamReader(ABC):
@@ -81,9 +83,13 @@ class StreamWriter(ABC):
 
 
 class Codec(ABC):
-    """One wire language to and from the neutral vocabulary."""
+    """One wire language to and from the neutral vocabulary.
+
+    `needs_thoughts` says that its provider refuses to think in a tool turn whose earlier thinking is missing.
+    """
 
     name: str
+    needs_thoughts: bool = False
 
     @abstractmethod
     def decode_request(self, body: dict[str, Any]) -> Request:

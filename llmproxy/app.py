@@ -22,6 +22,7 @@ from typing import Any
 from llmproxy import __version__
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config
+from llmproxy.dialects.thoughts import Thoughts
 from llmproxy.exchange import Held
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
@@ -36,6 +37,7 @@ from llmproxy.server.serving import Shared
 from llmproxy.settings import Strict
 from llmproxy.target import Provider, Route, Target
 from llmproxy.telemetry.metrics import Metrics
+from llmproxy.translation import Translator
 from llmproxy.upstream import Upstream
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class State:
         self.held = Held(max_held_bytes)
         self.metrics = Metrics(lambda: self.held.used_bytes)
         self.upstream = Upstream()
+        self.thoughts = Thoughts()
         self.shared: Shared | None = None
 
     @property
@@ -147,7 +150,13 @@ def build(loaded: Loaded, state: State) -> Runtime:
     named_middlewares = [(entry.type, each) for entry, each in zip(entries, middlewares, strict=True)]
     everybody = [*providers, *([catch_all] if catch_all else [])]
     return Runtime(
-        pipeline=Pipeline(router, Hooks(named_middlewares), state.upstream, state.held),
+        pipeline=Pipeline(
+            router,
+            Hooks(named_middlewares),
+            state.upstream,
+            state.held,
+            Translator(state.thoughts, state.held, strict=config.translation.strict),
+        ),
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
         providers=everybody,

@@ -43,6 +43,14 @@ class BadRequest(ProxyError):
         super().__init__(message, status=status, code=code, param=param)
 
 
+class Untranslatable(BadRequest):
+    """The target cannot carry what stands at `param`, a JSON path of the client's request; another target may."""
+
+    def __init__(self, message: str, *, param: str) -> None:
+        super().__init__(message, code="untranslatable", param=param)
+        self.retryable = True
+
+
 class UpstreamError(ProxyError):
     """The provider could not be reached, or broke off: 502, or 504 when it took too long.
 
@@ -58,10 +66,16 @@ class UpstreamError(ProxyError):
 
 
 class BrokenStream(UpstreamError):
-    """The body of an answer ended before it was complete."""
+    """The body of an answer ended before it was complete.
 
-    def __init__(self, message: str, *, status: int = 502, code: str = "upstream_stream_broken") -> None:
+    `frames` are what tells the client so, where whoever wrote the stream has written them too.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 502, code: str = "upstream_stream_broken", frames: bytes = b""
+    ) -> None:
         super().__init__(message, status=status, code=code)
+        self.frames = frames
 
 
 class Overloaded(ProxyError):

@@ -18,6 +18,7 @@ from llmproxy.wire.compression import decompress
 from llmproxy.wire.json import Members, read_members, read_value, remove_member, replace_member
 
 if TYPE_CHECKING:
+    from llmproxy.dialects.translate import Translation
     from llmproxy.target import Origin, Route, Target
 
 Headers = CIMultiDict[str]
@@ -251,6 +252,7 @@ class Exchange:
     notes: dict[str, object] = field(default_factory=dict)
     session: str | None = None
     dropped: list[str] = field(default_factory=list)
+    translation: Translation | None = None
 
     @property
     def held(self) -> Body:

@@ -17,6 +17,7 @@ from llmproxy.exchange import Answer, Attempt, Body, ByteStream, Exchange, Held,
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.routing.router import Place, Router
 from llmproxy.target import Route, Target
+from llmproxy.translation import Translator
 from llmproxy.upstream import Upstream
 from llmproxy.wire.sse import event_end
 
@@ -28,8 +29,9 @@ RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
 class Pipeline:
     """What one configuration does with a request. Immutable; replaced whole when the configuration is."""
 
-    def __init__(self, router: Router, hooks: Hooks, upstream: Upstream, held: Held) -> None:
+    def __init__(self, router: Router, hooks: Hooks, upstream: Upstream, held: Held, translator: Translator) -> None:
         self.router = router
+        self.translator = translator
         self.hooks = hooks
         self._upstream = upstream
         self._held = held
@@ -87,8 +89,6 @@ class Pipeline:
     async def _try(self, exchange: Exchange, target: Target) -> Answer:
         """One call to one target, recorded as an Attempt."""
         exchange.target = target
-        if exchange.model is not None and isinstance(exchange.body, Body):
-            _name_model(exchange.body, target.model or exchange.model)
         attempt = Attempt(
             provider=target.provider.name,
             model=target.model or exchange.model,
@@ -96,21 +96,42 @@ class Pipeline:
         )
         exchange.attempts.append(attempt)
         try:
-            request = target.provider.prepare(exchange, target)
-            if request is None:
-                answer = await target.provider.answer(exchange, target)
+            if self.translator.needed(exchange, target):
+                answer = await self._ask_translated(exchange, target, attempt)
             else:
-                attempt.url = request.origin.url + request.target.partition("?")[0]
-                answer = await self._upstream.open(request)
-            attempt.status = answer.status
-            exchange.first_byte_s = time.monotonic()
-            if answer.stream is not None:
-                await self._commit(exchange, answer, answer.stream)
+                answer = await self._ask_directly(exchange, target, attempt)
         except ProxyError as error:
             attempt.error = error.code
             raise
         finally:
             attempt.ended_s = time.monotonic() - exchange.started_s
+        return answer
+
+    async def _ask_directly(self, exchange: Exchange, target: Target, attempt: Attempt) -> Answer:
+        """The client's dialect is the provider's: bodies travel as they are."""
+        exchange.translation = None
+        if exchange.model is not None and isinstance(exchange.body, Body):
+            _name_model(exchange.body, target.model or exchange.model)
+        answer = await self._open(exchange, exchange, target, attempt)
+        if answer.stream is not None:
+            await self._commit(exchange, answer, answer.stream)
+        return answer
+
+    async def _ask_translated(self, exchange: Exchange, target: Target, attempt: Attempt) -> Answer:
+        asked, exchange.translation = self.translator.prepare(exchange, target)
+        answer = await self._open(exchange, asked, target, attempt)
+        return await self.translator.answer(exchange, exchange.translation, answer)
+
+    async def _open(self, exchange: Exchange, asked: Exchange, target: Target, attempt: Attempt) -> Answer:
+        """The provider's answer, as far as its head, to `asked`: the exchange as the provider is to see it."""
+        request = target.provider.prepare(asked, target)
+        if request is None:
+            answer = await target.provider.answer(asked, target)
+        else:
+            attempt.url = request.origin.url + request.target.partition("?")[0]
+            answer = await self._upstream.open(request)
+        attempt.status = answer.status
+        exchange.first_byte_s = time.monotonic()
         return answer
 
     async def _commit(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:

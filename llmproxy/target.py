@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from llmproxy.dialects.codec import Options
 from llmproxy.exchange import Answer, Exchange, UpstreamRequest
 
 
@@ -65,7 +66,8 @@ class Provider(ABC):
     answers without being named (fnmatch style, `*` for all), `models` the names it can list without asking anybody,
     and `priority` its place among equals (low first). `answers_all_alone` says that it answers every name when there
     is no other provider. `secrets` are the credentials that it adds to requests: what must not be shown when an answer
-    repeats them.
+    repeats them. Clients of dialects that it does not speak are served through translation: it is asked in the first of
+    `asked_in` that it speaks and that can be translated, with what `options` tell of it.
     """
 
     name: str
@@ -76,6 +78,8 @@ class Provider(ABC):
     priority: int
     answers_all_alone: bool
     secrets: tuple[str, ...] = ()
+    asked_in: tuple[str, ...] = ("chat", "responses", "messages")
+    options: Options = Options()
 
     @abstractmethod
     def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
@@ -112,7 +116,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What clients call a model (a name, or a pattern for several), and the targets behind it, first to last."""
+    """What clients call a model (a name, or a pattern for several), and the targets behind it, first to last.
+
+    `relay` says that the client chose the provider by its path, and gets its dialects as they are.
+    """
 
     name: str
     targets: tuple[Target, ...]
+    relay: bool = False

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from llmproxy.dialects.thoughts import Thoughts
 from llmproxy.exchange import Answer, Exchange, Held
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
@@ -28,6 +29,7 @@ from llmproxy.server.reading import Limits
 from llmproxy.server.serving import Shared
 from llmproxy.target import Provider
 from llmproxy.telemetry.metrics import Metrics
+from llmproxy.translation import Translator
 from llmproxy.upstream import Upstream as Pool
 from tests.fakes import Upstream
 from tests.rawhttp import RawAnswer, RawClient
@@ -242,7 +244,9 @@ class Listening:
             models=ModelList(router, self._providers, pool.open),
             metrics=self.metrics,
         )
-        return Made(Pipeline(router, Hooks(named), pool, self.held), admin, self._limits)
+        return Made(
+            Pipeline(router, Hooks(named), pool, self.held, Translator(Thoughts(), self.held)), admin, self._limits
+        )
 
 
 def loops() -> list[Callable[[], asyncio.AbstractEventLoop]]:

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from llmproxy.dialects.thoughts import Thoughts
 from llmproxy.errors import BadRequest, Overloaded, ProxyError, UpstreamError
 from llmproxy.exchange import Answer, Exchange, Headers, Held, StreamedBody
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import EVENT_BYTES, PLAIN_BYTES, Pipeline
 from llmproxy.routing.router import Router
 from llmproxy.target import Route, Target
+from llmproxy.translation import Translator
 from llmproxy.wire.compression import compress
 from tests import vendors
 from tests.fakes import Gate, Reply, Script, Upstream, drop, reset, silence
@@ -61,7 +63,12 @@ async def line(first: Upstream, second: Upstream) -> AsyncIterator[Line]:
     targets = (Target(provider=one), Target(provider=two, model="second-model"))
     router = Router([one, two], [Route(name="smart", targets=targets), Route(name="solo", targets=targets[:1])])
     async with pool() as made:
-        yield Line(first=first, second=second, pipeline=Pipeline(router, Hooks([]), made, held), held=held)
+        yield Line(
+            first=first,
+            second=second,
+            pipeline=Pipeline(router, Hooks([]), made, held, Translator(Thoughts(), held)),
+            held=held,
+        )
 
 
 def chat(**members: object) -> Exchange:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from llmproxy.dialects.thoughts import Thoughts
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.exchange import Answer, Body, Exchange, Headers, Held
 from llmproxy.middleware.base import Middleware, Proceed
@@ -13,6 +14,7 @@ from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
 from llmproxy.routing.router import Router
 from llmproxy.target import Route, Target
+from llmproxy.translation import Translator
 from tests.listening import CHAT, Scripted
 from tests.pooling import pool
 from tests.providers.asking import ask
@@ -66,7 +68,7 @@ class Place:
         router = Router([self.blue, self.red], routes)
         hooks = Hooks([(str(number), each) for number, each in enumerate(self._middlewares)])
         async with pool() as made:
-            pipeline = Pipeline(router, hooks, made, Held(1 << 20))
+            pipeline = Pipeline(router, hooks, made, Held(1 << 20), Translator(Thoughts(), Held(1 << 20)))
             return await pipeline.answer(exchange, router.locate(exchange.method, exchange.full_path))
 
     @property

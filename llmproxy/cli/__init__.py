@@ -81,5 +81,14 @@ def command_line(arguments: Sequence[str]) -> list[str]:
     if first in _COMMANDS:
         return [first.removeprefix("--"), *([value] if equals else []), *arguments[1:]]
     if not first or (first.startswith("-") and first not in _OWN):
-        return ["serve", *arguments]
-    return list(arguments)
+        return ["serve", *_valued(arguments)]
+    return _valued(arguments) if first == "serve" else list(arguments)
+
+
+def _valued(arguments: Sequence[str]) -> list[str]:
+    """The arguments of `serve` with the value of `--trace`, which may be left out, made explicit."""
+    following = [*arguments[1:], "-"]
+    return [
+        "--trace=" if argument == "--trace" and after.startswith("-") else argument
+        for argument, after in zip(arguments, following, strict=False)
+    ]

@@ -38,6 +38,8 @@ _FLAGS = {
     "--base-url": "llm.base_url",
     "--type": "llm.type",
     "--api-key": "llm.api_key",
+    "--print": "middlewares.printer",
+    "--trace": "middlewares.trace",
 }
 
 
@@ -56,11 +58,19 @@ def serve(
     ] = None,
     type: Annotated[str | None, typer.Option(metavar="TYPE", help="What that upstream is: openai, ollama ...")] = None,
     api_key: Annotated[str | None, typer.Option(metavar="KEY", help="The key to send to that upstream.")] = None,
+    trace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[DIR]", help="Write a file for each exchange [./traces]; `llmproxy trace tail` shows them."
+        ),
+    ] = None,
+    print_: Annotated[bool, typer.Option("--print", help="Print a line for each exchange.")] = False,
 ) -> None:
     """Run the proxy."""
     from llmproxy.config.load import load
 
-    given = [host, port, log_level.value if log_level else None, base_url, type, api_key]
+    level = log_level.value if log_level else None
+    given = [host, port, level, base_url, type, api_key, {} if print_ else None, _tracing(trace)]
     loaded = load(config, overrides=_overrides(given))
     for problem in loaded.problems:
         print(problem, file=sys.stderr)
@@ -70,7 +80,14 @@ def serve(
     raise typer.Exit(_run(loaded))
 
 
-def _overrides(given: list[str | int | None]) -> list[Override]:
+def _tracing(directory: str | None) -> dict[str, str] | None:
+    """The settings of the trace middleware that `--trace` gives; "" is the flag alone."""
+    if directory is None:
+        return None
+    return {"directory": os.path.abspath(os.path.expanduser(directory))} if directory else {}
+
+
+def _overrides(given: list[str | int | dict[str, str] | None]) -> list[Override]:
     from llmproxy.config.load import Override
 
     return [

@@ -11,8 +11,7 @@ from llmproxy.config.document import Node, below
 from llmproxy.config.problems import Problem
 from llmproxy.config.schema import MiddlewareEntry
 from llmproxy.config.validate import fit, misfit
-from llmproxy.providers.base import ProviderConfig
-from llmproxy.providers.compatible import Spoken
+from llmproxy.providers.base import ProviderConfig, Spoken
 from llmproxy.registry import RegistryError, config_of, find
 from llmproxy.settings import Strict
 

@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from llmproxy.config.jsonschema import FILE_NAME, homeless_types
-from llmproxy.config.schema import SECTIONS, Config, Logging, MiddlewareEntry, Model, Server, Target
+from llmproxy.config.schema import SECTIONS, Config, Logging, MiddlewareEntry, Model, Server, Target, Translation
 from llmproxy.registry import config_of, find, names
 from llmproxy.settings import Strict
 
@@ -94,6 +94,11 @@ def _server() -> Iterator[str]:
     yield from _block(Server, "  ")
 
 
+def _translation() -> Iterator[str]:
+    yield "translation:"
+    yield from _block(Translation, "  ")
+
+
 def _logging() -> Iterator[str]:
     yield "logging:"
     yield from _block(Logging, "  ")
@@ -149,6 +154,7 @@ _BODIES: Mapping[str, Callable[[], Iterator[str]]] = {
     "providers": _providers,
     "default_provider": _default_provider,
     "models": _models,
+    "translation": _translation,
     "middlewares": _middlewares,
     "logging": _logging,
 }

@@ -28,7 +28,11 @@ FILE_VARIABLE = "LLMPROXY_CONFIG"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """A value that wins over file and environment: `path` is dotted, `source` what to call it, such as `--port`."""
+    """A value that wins over file and environment: `path` is dotted, `source` what to call it, such as `--port`.
+
+    `middlewares.TYPE` switches that middleware on, first in the list when it is not there yet, and `value` are settings
+    of it that win.
+    """
 
     path: str
     value: object
@@ -168,8 +172,29 @@ class _Loading:
 
     def _override(self, override: Override) -> None:
         made = from_python(override.value, override.source)
+        section, _, type_ = override.path.partition(".")
+        if section == "middlewares" and type_:
+            self._switch_on(type_, made, override.source)
+            return
         made.literal = isinstance(made.value, str)
         spellings.put(self._top, override.path, made, replace=True)
+
+    def _switch_on(self, type_: str, settings: Node, source: str) -> None:
+        """Have the middleware `type_`, with these settings before those of the file."""
+        section = self._top.members.get("middlewares")
+        if section is None or section.blank:
+            section = from_python([], source)
+            spellings.put(self._top, "middlewares", section, replace=True)
+        if not isinstance(section.value, list):
+            return  # which is told as the mistake that it is
+        entry = next((each for each in section.items if check.word(each, "type") == type_), None)
+        if entry is None:
+            entry = from_python({"type": type_}, source)
+            section.value.insert(0, entry)
+        entry.members.pop("enabled", None)
+        for name, member in settings.members.items():
+            member.literal = isinstance(member.value, str)
+            spellings.put(entry, f"config.{name}", member, replace=True)
 
     def _fill(self, node: Node, *, lenient: bool = False) -> None:
         """Put the values of variables in their places below `node`."""

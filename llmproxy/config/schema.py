@@ -111,8 +111,22 @@ class Model(Strict):
     )
     targets: list[Target] = Field(
         min_length=1,
-        description="Who answers, the first that speaks the client's dialect. In short: openai/gpt-4o-mini.",
+        description="Who answers, one after the other until one does. In short: openai/gpt-4o-mini.",
     )
+
+
+class Translation(Strict):
+    """What happens where client and provider speak different dialects. In short: `translation: strict`."""
+
+    strict: bool = Field(
+        default=False,
+        description="Refuse (400) what the provider lacks, instead of dropping it and naming it in x-llmproxy-dropped.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        return {"strict": value == "strict"} if value in ("strict", "lenient") else value
 
 
 class MiddlewareEntry(Strict):
@@ -148,6 +162,9 @@ class Config(Strict):
         default=None, description="The name of the provider that answers models which nothing else answers."
     )
     models: list[Model] = Field(default=[], description="Model names of your own, and who answers them.")
+    translation: Translation = Field(
+        default=Translation(), description="What happens where client and provider speak different dialects."
+    )
     middlewares: list[MiddlewareEntry] = Field(
         default=[], description="What watches, changes or answers requests, in this order."
     )

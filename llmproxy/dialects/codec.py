@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
 from llmproxy.dialects.model import Event, Node, Reply, Request
-from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.errors import ProxyError, Untranslatable
 
 
 @dataclass(slots=True)
@@ -27,12 +27,10 @@ class Losses:
     dropped: list[str] = field(default_factory=list)
 
     def drop(self, path: str) -> None:
-        """A knob that the target lacks. Raises BadRequest when `strict`."""
+        """A knob that the target lacks. Raises Untranslatable when `strict`."""
         if self.strict:
-            raise BadRequest(
-                f"{path} cannot be carried to this model's provider, and translation is strict here",
-                code="untranslatable",
-                param=path,
+            raise Untranslatable(
+                f"{path} cannot be carried to this model's provider, and translation is strict here", param=path
             )
         if path not in self.dropped:
             self.dropped.append(path)
@@ -45,7 +43,7 @@ class Losses:
     def refuse(self, path: str, why: str) -> NoReturn:
         """Content that the target cannot carry: a 400 that names it. `why` is a whole sentence that begins with what
         stands there, such as "An audio block cannot be sent to a Messages API"."""
-        raise BadRequest(f"{path}: {why}", code="untranslatable", param=path)
+        raise Untranslatable(f"{path}: {why}", param=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +88,10 @@ class Codec(ABC):
 
     name: str
     needs_thoughts: bool = False
+
+    def credential(self, key: str) -> tuple[str, str]:
+        """The header in which clients of this dialect send `key`."""
+        return "Authorization", f"Bearer {key}"
 
     @abstractmethod
     def decode_request(self, body: dict[str, Any]) -> Request:

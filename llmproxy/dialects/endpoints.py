@@ -20,6 +20,9 @@ _DIALECTS: tuple[Dialect, ...] = (
     messages.DIALECT,
 )
 
+TRANSLATED = frozenset((chat.DIALECT.name, responses.DIALECT.name, messages.DIALECT.name))
+"""The dialects that are translated into each other."""
+
 # Calls of the rest of that API whose JSON body names a model.
 _OTHER_MODEL_PATHS = ("/images/generations", "/audio/speech", "/moderations")
 
@@ -60,6 +63,11 @@ def find(method: str, path: str) -> Endpoint | None:
     if segments[0]:
         return None
     return (_BELOW if len(segments) > 2 else _ALONE).get(segments[1] if len(segments) > 1 else "")
+
+
+def translatable(endpoint: Endpoint) -> bool:
+    """Whether a provider of another dialect can answer this call, through translation."""
+    return endpoint.capability in TRANSLATED and endpoint.path == endpoint.dialect.paths[0]
 
 
 def _matches(segments: list[str], pattern: list[str]) -> bool:

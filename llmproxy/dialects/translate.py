@@ -32,8 +32,10 @@ from llmproxy.dialects.model import (
     Tool,
     ToolCall,
     ToolChoice,
+    events_of,
 )
 from llmproxy.dialects.thoughts import Thoughts, lacks_thoughts
+from llmproxy.errors import ProxyError
 from llmproxy.wire.json import write_value
 
 # The tool that stands for structured output where a service has none.
@@ -92,6 +94,17 @@ class Translation:
             reply = _unforced(reply)
         self.losses.strict = False
         return write_value(self._client.encode_reply(reply, self._request, self.losses))
+
+    def reply_as_stream(self, body: bytes) -> bytes:
+        """The same as a stream, for a provider that does not stream."""
+        reply = self._provider.decode_reply(body)
+        self.usage = reply.usage
+        frames = self.stream()
+        return frames.write(events_of(reply))
+
+    def error(self, status: int, body: bytes) -> ProxyError:
+        """What the provider's answer of status 400 and more says."""
+        return self._provider.decode_error(status, body)
 
     def stream(self) -> StreamTranslation:
         """What turns the provider's stream into the client's."""
@@ -157,17 +170,18 @@ class StreamTranslation:
 
     def feed(self, data: bytes) -> bytes:
         """What the client gets for the provider's next bytes; possibly nothing yet."""
-        return self._write(list(self._reader.feed(data)))
+        return self.write(list(self._reader.feed(data)))
 
     def close(self) -> bytes:
         """The provider's stream ended: the rest."""
-        return self._write(list(self._reader.close()))
+        return self.write(list(self._reader.close()))
 
     def fail(self, failure: Fail) -> bytes:
         """The provider's stream broke off."""
-        return self._write([failure])
+        return self.write([failure])
 
-    def _write(self, events: list[Event]) -> bytes:
+    def write(self, events: list[Event]) -> bytes:
+        """What the client gets for `events`. Nothing after the last one."""
         if not events or self.failure is not None or self.done:
             return b""
         losses = self._translation.losses

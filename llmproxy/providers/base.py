@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from llmproxy.dialects.codec import Options
 from llmproxy.exchange import Answer, Body, Exchange, Headers, UpstreamRequest
 from llmproxy.providers.address import join, parse_address, root_below
 from llmproxy.providers.forwarding import forward, offers_credential
@@ -23,6 +24,8 @@ from llmproxy.target import Origin, Provider, Target, Timeouts, is_pattern
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY = re.compile(r"[\x21-\x7e]+")
+
+Spoken = Literal["chat", "responses", "messages", "completions", "embeddings", "openai"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,21 @@ class HttpProvider(ConfiguredProvider):
             default="inject",
             description="`inject`: the key replaces what the client sent; `passthrough`: the client's, else the key.",
         )
+        dialects: list[Spoken] | None = Field(
+            default=None,
+            min_length=1,
+            description="What it speaks, when that is not what its type is known for (`openai`: the rest of that API). "
+            "Clients of other dialects are translated into the first of chat, responses and messages here.",
+        )
+        default_max_tokens: Whole = Field(
+            default=8192,
+            gt=0,
+            description="The limit of an answer where its dialect demands one and a translated request has none.",
+        )
+        structured_output: Literal["native", "tool"] = Field(
+            default="native",
+            description="`tool`: it has none; translated requests get theirs through a tool that must be called.",
+        )
         timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig, description="How long it may take.")
         ca_file: ExistingFile | None = Field(default=None, description="Certificates (PEM) to trust as well.")
         proxy: str | None = Field(
@@ -192,6 +210,10 @@ class HttpProvider(ConfiguredProvider):
             ca_file=config.ca_file,
             proxy=config.proxy,
         )
+        if config.dialects is not None:
+            self.speaks = frozenset(config.dialects)
+            self.asked_in = tuple(config.dialects)
+        self.options = Options(default_max_tokens=config.default_max_tokens, structured_output=config.structured_output)
         self._base = address.path
         self._query = address.query
         self._root = root_below(address.path, service.root, always=service.root_always)

@@ -8,13 +8,9 @@ compatibility.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar
 
 from llmproxy.providers.base import HttpProvider, Service
-
-Spoken = Literal["chat", "responses", "messages", "completions", "embeddings", "openai"]
 
 _PLAIN = frozenset({"chat", "completions", "embeddings"})
 _EVERYTHING = _PLAIN | {"responses", "messages", "openai"}
@@ -25,11 +21,6 @@ class Compatible(HttpProvider):
 
     class Config(HttpProvider.Config):
         """The keys of an OpenAI-compatible service."""
-
-        dialects: list[Spoken] | None = Field(
-            default=None,
-            description="What it speaks, when that is not what its type is known for (`openai`: the rest of that API).",
-        )
 
         services: ClassVar[Mapping[str, Service]] = {
             "openai-compatible": Service(
@@ -115,8 +106,3 @@ class Compatible(HttpProvider):
                 key_env="PERPLEXITY_API_KEY",
             ),
         }
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        if config.dialects is not None:
-            self.speaks = frozenset(config.dialects)

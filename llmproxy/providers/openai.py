@@ -39,3 +39,9 @@ class OpenAI(HttpProvider):
                 base_url_env="OPENAI_BASE_URL",
             )
         }
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        # Reasoning goes on between tool calls in responses only; what stands in for OpenAI elsewhere may not have it.
+        if config.dialects is None and config.base_url is None:
+            self.asked_in = ("responses", "chat")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TypeVar
 from urllib.parse import unquote
 
 from llmproxy.dialects.base import Endpoint
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.endpoints import TRANSLATED, find, translatable
 from llmproxy.errors import BadRequest
 from llmproxy.target import Provider, Route, Target, is_pattern
 
@@ -64,6 +64,7 @@ class Router:
         self._typed = {provider.type: provider for provider in reversed(everybody)}
         self._single = everybody[0] if len(everybody) == 1 else None
         self._direct = {each: Route(name=each.name, targets=(Target(provider=each),)) for each in everybody}
+        self._relays = {each: replace(route, relay=True) for each, route in self._direct.items()}
         self._exact = {route.name: route for route in reversed(routes) if not is_pattern(route.name)}
         self._wildcards = sorted(
             (route for route in routes if is_pattern(route.name)), key=lambda each: _vague(each.name)
@@ -83,22 +84,22 @@ class Router:
         return place
 
     def choose(self, place: Place, model: str | None, wanted: str | None = None) -> Route:
-        """The route for `model` at `place`, with those of its targets that speak the endpoint's dialect.
+        """The route for `model` at `place`, with those of its targets that can answer the call.
 
         `wanted` is the client's `x-llmproxy-provider`; it decides where there is no model. Raises a 404 with the
         names that exist, or a 400 for a dialect that nobody speaks who answers the model.
         """
         if place.provider is not None:
-            return self._direct[place.provider]
+            return self._relays[place.provider]
         assert place.endpoint is not None, "a place without a provider is a call that we know"
         if model is None or not place.endpoint.model:
             return self._choose_without_model(place.endpoint, wanted)
-        capability = place.endpoint.capability
-        route = self._chosen.get((capability, model))
+        path = place.endpoint.path
+        route = self._chosen.get((path, model))
         if route is None:
-            route = _speaking(self._resolve(model), capability, f"the model {_shown(model)}", self._providers)
+            route = _serving(self._resolve(model), place.endpoint, f"the model {_shown(model)}", self._providers)
             if len(model) <= _LONGEST_REMEMBERED:
-                _remember(self._chosen, (capability, model), route)
+                _remember(self._chosen, (path, model), route)
         return route
 
     def models(self) -> dict[str, str]:
@@ -172,7 +173,7 @@ class Router:
             named = named or self._default
             if named is None:
                 raise BadRequest("The request names no model, so nobody knows who answers it", param="model")
-            return _speaking(self._direct[named], endpoint.capability, "a request without a model", self._providers)
+            return _serving(self._direct[named], endpoint, "a request without a model", self._providers)
         named = named or next((each for each in self._providers if endpoint.capability in each.speaks), None)
         if named is None:
             told = f"No provider here serves {endpoint.template}: {_abilities(self._providers)}"
@@ -187,13 +188,21 @@ class Router:
         return ", ".join(unique[:_MOST_NAMES]) + (", ..." if len(unique) > _MOST_NAMES else "") or "none"
 
 
-def _speaking(route: Route, capability: str, what: str, everybody: Iterable[Provider]) -> Route:
-    """The route with the targets that speak `capability`. Raises a 400 when none does."""
-    spoken = tuple(target for target in route.targets if capability in target.provider.speaks)
-    if len(spoken) == len(route.targets):
+def _serves(provider: Provider, endpoint: Endpoint) -> bool:
+    """Whether `provider` can answer that call, by itself or through translation."""
+    if endpoint.capability in provider.speaks:
+        return True
+    return translatable(endpoint) and not provider.speaks.isdisjoint(TRANSLATED.intersection(provider.asked_in))
+
+
+def _serving(route: Route, endpoint: Endpoint, what: str, everybody: Iterable[Provider]) -> Route:
+    """The route with the targets that can answer the call. Raises a 400 when none can."""
+    able = tuple(target for target in route.targets if _serves(target.provider, endpoint))
+    if len(able) == len(route.targets):
         return route
-    if spoken:
-        return Route(name=route.name, targets=spoken)
+    if able:
+        return Route(name=route.name, targets=able)
+    capability = endpoint.capability
     others = ", ".join(provider.name for provider in everybody if capability in provider.speaks) or "none"
     abilities = _abilities(dict.fromkeys(target.provider for target in route.targets))
     raise BadRequest(

@@ -229,7 +229,7 @@ class Serving:
         assert answer is not None
         fits = answer.event_stream and self._framing is not Framing.LENGTH and "Content-Encoding" not in answer.headers
         if fits and ends_frame(self._tail):
-            event = error_event(exchange, error)
+            event = (error.frames if isinstance(error, BrokenStream) else b"") or error_event(exchange, error)
             self._transport.write(frame(event, self._framing) + last_frame(self._framing))
             self._saw(event)
             return
@@ -258,6 +258,8 @@ class Serving:
         if self._observer is not None:
             self._observer.close()
         exchange.outcome = self._outcome()
+        if exchange.translation is not None and exchange.summary.usage is None:
+            exchange.summary.usage = exchange.translation.usage
         exchange.ended_s = time.monotonic()
         try:
             if not self._own:

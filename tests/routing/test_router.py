@@ -12,6 +12,7 @@ from llmproxy.routing.router import Place, Router
 from llmproxy.target import Provider, Route, Target
 
 CHAT, MESSAGES, FILES = "/v1/chat/completions", "/v1/messages", "/v1/files"
+COUNT, EMBEDDINGS = "/v1/messages/count_tokens", "/v1/embeddings"
 
 
 class Named(Provider):
@@ -142,23 +143,36 @@ def test_messages_stay_short_whatever_the_client_sends() -> None:
         assert len(refused.value.message) < 12_000
 
 
-def test_targets_that_do_not_speak_the_dialect_are_passed_over() -> None:
+def test_targets_that_cannot_answer_the_call_are_passed_over() -> None:
     both = route("smart", (CLAUDE, "claude-x"), (OPENAI, "gpt-x"))
-    router = Router([*ALL, Named("mixed", ["claude-*"], "chat messages", priority=9)], [both])
-    assert chosen(router, "smart", CHAT) == [("openai", "gpt-x")]
-    assert chosen(router, "smart", MESSAGES) == [("claude", "claude-x")]
-    assert chosen(router, "claude-x", CHAT) == [("mixed", None)]
-    assert chosen(router, "claude-x", MESSAGES) == [("claude", None), ("mixed", None)]
+    router = Router([*ALL, Named("mixed", ["claude-*"], "chat messages embeddings", priority=9)], [both])
+    assert chosen(router, "smart", EMBEDDINGS) == [("openai", "gpt-x")]
+    assert chosen(router, "smart", COUNT) == [("claude", "claude-x")]
+    assert chosen(router, "claude-x", EMBEDDINGS) == [("mixed", None)]
+
+
+def test_a_conversation_is_answered_in_another_dialect_in_the_order_of_the_route() -> None:
+    both = route("smart", (CLAUDE, "claude-x"), (OPENAI, "gpt-x"))
+    router = Router([*ALL, Named("counter", ["claude-*"], "embeddings", priority=9)], [both])
+    assert chosen(router, "smart", CHAT) == [("claude", "claude-x"), ("openai", "gpt-x")]
+    assert chosen(router, "smart", "/v1/responses") == [("claude", "claude-x"), ("openai", "gpt-x")]
+    assert chosen(router, "claude-x", MESSAGES) == [("claude", None)]
+    assert chosen(router, "gpt-4", MESSAGES) == [("openai", None)]
+
+
+def test_below_a_providers_prefix_nothing_is_translated() -> None:
+    router = Router(ALL)
+    assert router.choose(router.locate("POST", "/claude/v1/chat/completions"), "gpt-4", None).relay
+    assert not router.choose(router.locate("POST", CHAT), "claude-x", None).relay
 
 
 @pytest.mark.parametrize(
     ("model", "path", "words"),
     [
-        ("claude-x", CHAT, ["chat", "'claude-x'", "claude speaks messages", "openai, groq, local"]),
-        ("claude/x", "/v1/responses", ["responses", "claude speaks messages"]),
-        ("gpt-4", MESSAGES, ["messages", "openai speaks chat, completions", ": claude"]),
-        ("gpt-4", "/v1/messages/count_tokens", ["messages"]),
-        ("fast", MESSAGES, ["groq speaks"]),
+        ("claude-x", EMBEDDINGS, ["embeddings", "'claude-x'", "claude speaks messages", "openai, groq, local"]),
+        ("claude/x", "/v1/completions", ["completions", "claude speaks messages"]),
+        ("gpt-4", COUNT, ["messages", "openai speaks chat, completions", ": claude"]),
+        ("fast", COUNT, ["groq speaks"]),
     ],
 )
 def test_a_dialect_that_nobody_speaks_is_a_400_that_says_who_speaks_what(
@@ -180,7 +194,7 @@ def test_without_a_model_only_one_possible_provider_is_asked() -> None:
         chosen(Router(ALL), None)
     assert (refused.value.status, refused.value.param) == (400, "model")
     with pytest.raises(BadRequest, match="speaks"):
-        chosen(Router([CLAUDE]), None)
+        chosen(Router([CLAUDE]), None, EMBEDDINGS)
 
 
 def test_calls_without_a_model_go_to_the_best_provider_that_has_them() -> None:

@@ -1,0 +1,232 @@
+"""Calls in which client and provider speak different dialects: what the provider is asked, and its answer translated.
+
+The pipeline comes here for targets that do not speak the client's dialect. `dialects/translate.py` turns bodies; this
+module knows headers, streams, and what must be certain before an answer is committed. Begin reading at `Translator`.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from llmproxy.dialects import chat, messages, responses
+from llmproxy.dialects.base import Endpoint
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.endpoints import find, translatable
+from llmproxy.dialects.model import Fail, Request
+from llmproxy.dialects.thoughts import Thoughts
+from llmproxy.dialects.translate import StreamTranslation, Translation, read_request
+from llmproxy.errors import BadRequest, BrokenStream, ProxyError, UpstreamError
+from llmproxy.exchange import Answer, Body, ByteStream, Exchange, Headers, Held
+from llmproxy.target import Provider, Target
+from llmproxy.wire.compression import decompress
+
+CODECS: dict[str, Codec] = {
+    codec.name: codec for codec in (vars(module).get("CODEC") for module in (chat, responses, messages)) if codec
+}
+
+# An error page is read for its message; more than this of it says nothing.
+ERROR_BYTES = 1024 * 1024
+REPLY_BYTES = 64 * 1024 * 1024
+
+_NOTE = "llmproxy.request"
+# Headers that speak of the client's own dialect or of the body that it sent.
+_OWN_PREFIXES = ("anthropic-", "openai-", "x-stainless-", "content-")
+_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+# Of the provider's headers, those that speak of its body.
+_OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5", "ETag", "Digest", "Transfer-Encoding")
+_MOST_TOLD = 50
+
+
+def asked_in(provider: Provider) -> Endpoint | None:
+    """The call by which `provider` is asked for clients of dialects that it does not speak; None when it has none."""
+    for name in provider.asked_in:
+        if name in provider.speaks and name in CODECS:
+            return find("POST", _path(name))
+    return None
+
+
+def _path(dialect: str) -> str:
+    return {"chat": chat.DIALECT, "responses": responses.DIALECT, "messages": messages.DIALECT}[dialect].paths[0]
+
+
+class Translator:
+    """Translates for one configuration. `strict` refuses what would otherwise be dropped."""
+
+    def __init__(self, thoughts: Thoughts, held: Held, *, strict: bool = False) -> None:
+        self._thoughts = thoughts
+        self._held = held
+        self._strict = strict
+
+    def needed(self, exchange: Exchange, target: Target) -> bool:
+        """Whether `target` speaks another dialect than the client."""
+        endpoint = exchange.endpoint
+        if endpoint is None or endpoint.capability in target.provider.speaks:
+            return False
+        return translatable(endpoint) and exchange.route is not None and not exchange.route.relay
+
+    def prepare(self, exchange: Exchange, target: Target) -> tuple[Exchange, Translation]:
+        """The exchange as the target sees it, and the translation under way. Raises BadRequest."""
+        endpoint = asked_in(target.provider)
+        assert endpoint is not None, "the router chooses targets that can be asked"
+        provider = CODECS[endpoint.dialect.name]
+        translation = Translation(
+            self.request(exchange),
+            _codec(exchange),
+            provider,
+            options=target.provider.options,
+            strict=self._strict,
+            thoughts=self._thoughts,
+            tenant=exchange.client.tenant or exchange.client.address,
+        )
+        asked = copy.copy(exchange)
+        asked.body = Body(translation.request(target.model or exchange.model or ""))
+        exchange.dropped = translation.losses.dropped
+        asked.method, asked.query, asked.endpoint = "POST", None, endpoint
+        asked.path = f"/v1{endpoint.path}"
+        asked.headers = _headers(exchange.headers, provider)
+        return asked, translation
+
+    def request(self, exchange: Exchange) -> Request:
+        """The client's request in neutral form, read once. Raises BadRequest."""
+        body = exchange.held
+        known = exchange.notes.get(_NOTE)
+        if isinstance(known, tuple) and known[0] is body.raw:
+            found: Request = known[1]
+            return found
+        request = read_request(_codec(exchange), body.decoded)
+        exchange.notes[_NOTE] = body.raw, request
+        return request
+
+    async def answer(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
+        """The provider's answer for the client, as far as it must be certain before anything of it is sent.
+
+        Raises ProxyError when the answer cannot be read, or when its stream fails before its first event.
+        """
+        stream = answer.stream
+        try:
+            if answer.status >= 400:
+                return await self._error(exchange, translation, answer)
+            if answer.event_stream and stream is not None:
+                return await self._streamed(exchange, translation, answer, stream)
+            return await self._whole(exchange, translation, answer)
+        except BaseException:
+            answer.close()
+            raise
+
+    async def _error(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
+        body = await self._read(exchange, answer, ERROR_BYTES)
+        error = translation.error(answer.status, body)
+        assert exchange.endpoint is not None
+        written = exchange.endpoint.dialect.write_error(error, exchange.request_id)
+        return Answer(
+            status=error.status, headers=_answer_headers(answer, translation, "application/json"), body=written
+        )
+
+    async def _whole(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
+        body = await self._read(exchange, answer, REPLY_BYTES)
+        if exchange.stream:
+            content, type_ = translation.reply_as_stream(body), "text/event-stream; charset=utf-8"
+        else:
+            content, type_ = translation.reply(body), "application/json"
+        return Answer(status=answer.status, headers=_answer_headers(answer, translation, type_), body=content)
+
+    async def _read(self, exchange: Exchange, answer: Answer, limit_bytes: int) -> bytes:
+        """The whole body, decoded."""
+        body = answer.body
+        while answer.stream is not None and len(body) < limit_bytes:
+            data = await answer.stream.read()
+            if not data:
+                break
+            self._held.take(exchange, len(data))
+            body += data
+        try:
+            return decompress(body, answer.headers.get("Content-Encoding", ""), limit_bytes)
+        except BadRequest as error:
+            raise UpstreamError(f"The provider's answer cannot be decoded: {error.message}") from error
+
+    async def _streamed(
+        self, exchange: Exchange, translation: Translation, answer: Answer, stream: ByteStream
+    ) -> Answer:
+        frames = translation.stream()
+        first = frames.feed(answer.body) if answer.body else b""
+        while not first and frames.failure is None:
+            data = await stream.read()
+            first = frames.feed(data) if data else frames.close()
+            if not data:
+                break
+        if frames.failure is not None:
+            raise UpstreamError(frames.failure.message, status=frames.failure.status, code=frames.failure.code)
+        headers = _answer_headers(answer, translation, "text/event-stream; charset=utf-8")
+        headers.setdefault("Cache-Control", "no-cache")
+        return Answer(status=answer.status, headers=headers, body=first, stream=_Translated(stream, frames))
+
+
+class _Translated:
+    """A provider's stream as its client gets it."""
+
+    def __init__(self, stream: ByteStream, frames: StreamTranslation) -> None:
+        self._stream = stream
+        self._frames = frames
+        self._ended = False
+
+    async def read(self) -> bytes:
+        frames = self._frames
+        written = b""
+        while not written and not self._ended:
+            try:
+                data = await self._stream.read()
+            except ProxyError as error:
+                self._ended = True
+                last = frames.fail(Fail(message=error.message, code=error.code, status=error.status))
+                raise BrokenStream(error.message, status=error.status, code=error.code, frames=last) from error
+            written = frames.feed(data) if data else frames.close()
+            self._ended = not data or frames.done
+            if frames.failure is not None:
+                failure = frames.failure
+                self._ended = True
+                raise BrokenStream(failure.message, status=failure.status, code=failure.code, frames=written)
+        return written
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _codec(exchange: Exchange) -> Codec:
+    assert exchange.endpoint is not None
+    return CODECS[exchange.endpoint.dialect.name]
+
+
+def _headers(headers: Headers, provider: Codec) -> Headers:
+    """The client's headers without those of its dialect; its credential stands where the provider's dialect has it."""
+    kept = [
+        (name, value)
+        for name, value in headers.items()
+        if not (lower := name.lower()).startswith(_OWN_PREFIXES) and lower not in _CREDENTIALS
+    ]
+    translated = Headers(kept)
+    translated["Content-Type"] = "application/json"
+    translated["Accept-Encoding"] = "identity"
+    key = _credential(headers)
+    if key:
+        translated.add(*provider.credential(key))
+    return translated
+
+
+def _credential(headers: Headers) -> str:
+    for name in _CREDENTIALS:
+        value = headers.get(name, "").strip()
+        if value:
+            return value[7:].strip() if value[:7].lower() == "bearer " else value
+    return ""
+
+
+def _answer_headers(answer: Answer, translation: Translation, content_type: str) -> Headers:
+    headers = answer.headers.copy()
+    for name in _OF_BODY:
+        headers.popall(name, None)
+    headers["Content-Type"] = content_type
+    dropped = translation.losses.dropped
+    if dropped:
+        told = [path.encode("ascii", "backslashreplace").decode() for path in dropped[:_MOST_TOLD]]
+        headers["x-llmproxy-dropped"] = ", ".join(told) + (", ..." if len(dropped) > _MOST_TOLD else "")
+    return headers

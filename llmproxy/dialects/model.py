@@ -140,7 +140,8 @@ class Instruction(Node):
 
 
 class Tool(Node):
-    """A function of the client's. `schema` is JSON Schema; a free-form tool has none, its `grammar` limits its text."""
+    """A function of the client's. `schema` is JSON Schema; a free-form tool has none, its `grammar` (`syntax` and
+    `definition`) limits its text."""
 
     name: str
     description: str | None = None
@@ -204,7 +205,8 @@ class Request(Node):
 
     `knobs` are the top-level members that several dialects know under one meaning and that are plain values: `user`,
     `metadata` (a dict of strings), `service_tier`, `verbosity`, `prompt_cache_key`, `prompt_cache_retention`,
-    `safety_identifier`, `store`. `paths` says where a value of `knobs`, `sampling`, `reasoning`, `tool_choice`,
+    `prompt_cache_options`, `moderation`, `safety_identifier`, `store`; writers drop those that their dialect lacks.
+    `paths` says where a value of `knobs`, `sampling`, `reasoning`, `tool_choice`,
     `format` or `parallel_tools` stood where that is not the name it has here (`max_tokens`: `max_completion_tokens`;
     `effort`: `reasoning.effort`). `echo` is what a reply of the dialect repeats of its request.
     """
@@ -232,12 +234,13 @@ class Request(Node):
 
 
 class Reply(Node):
-    """A whole answer. `id` is the provider's; `stop_sequence` is the one that was met."""
+    """A whole answer. `id` is the provider's; `stop_sequence` is the one that was met; `dialect` is that of `extra`."""
 
     id: str
     model: str
     content: list[Block]
     stop: StopReason
+    dialect: str = ""
     stop_sequence: str | None = None
     usage: Usage | None = None
     created_s: int | None = None

@@ -52,10 +52,27 @@ class Options:
 
     `default_max_tokens` is sent where the dialect demands a limit and the client gave none. `structured_output` is
     `tool` where a service has none of its own: the answer is then asked for as the arguments of a tool.
+    `max_tokens_name` is how a chat service calls the limit: `max_completion_tokens` is OpenAI's name and `max_tokens` its
+    older one, the only one that many compatible services know. `developer` says whether a chat service knows messages
+    of that role; otherwise they are written as `system`.
     """
 
     default_max_tokens: int = 8192
     structured_output: Literal["native", "tool"] = "native"
+    max_tokens_name: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    developer: bool = True
+
+
+def require_one_text_answer(request: Request, losses: Losses) -> None:
+    """Refuse several choices (`n`) and spoken answers, which no second dialect has. For encoders, when the request is of
+    another dialect than theirs."""
+    if request.extra.get("n", 1) != 1:
+        losses.refuse("n", "Several choices can be had only from a provider of the client's own dialect; send 1")
+    modalities = request.extra.get("modalities")
+    if isinstance(modalities, list) and "audio" in modalities:
+        losses.refuse("modalities", "A spoken answer can be had only from a provider of the client's own dialect")
+    if "audio" in request.extra:
+        losses.refuse("audio", "A spoken answer can be had only from a provider of the client's own dialect")
 
 
 class StreamReader(ABC):

@@ -20,6 +20,7 @@ from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError
 from llmproxy.exchange import Answer, ByteStream, Exchange, Held
 from llmproxy.pipeline import Pipeline
 from llmproxy.server.admin import Admin
+from llmproxy.server.keepalive import Keepalive
 from llmproxy.server.observer import Observer, observe
 from llmproxy.server.reading import Limits, read_body
 from llmproxy.server.writing import BODILESS, Framing, error_answer, error_event, frame, last_frame, response_head
@@ -83,6 +84,7 @@ class Serving:
         "_exchange",
         "_framing",
         "_http10",
+        "_keepalive",
         "_observer",
         "_own",
         "_runtime",
@@ -103,6 +105,7 @@ class Serving:
         self._http10 = http10
         self._answer: Answer | None = None
         self._observer: Observer | None = None
+        self._keepalive: Keepalive | None = None
         self._framing = Framing.LENGTH
         self._own = False
         self._sending = False
@@ -193,6 +196,9 @@ class Serving:
     async def _send_rest(self, stream: ByteStream) -> bool:
         """Pass on what follows; False when it broke."""
         transport, client, framing = self._transport, self._client, self._framing
+        answer = self._answer
+        if answer is not None and answer.event_stream and self._fits_frames(answer):
+            self._keepalive = Keepalive(self._keep_alive)
         while True:
             if client.writing_paused:
                 await client.drain()
@@ -205,6 +211,17 @@ class Serving:
                 return True
             transport.write(frame(data, framing))
             self._saw(data)
+            if self._keepalive is not None:
+                self._keepalive.wrote_s = time.monotonic()
+
+    def _fits_frames(self, answer: Answer) -> bool:
+        """Whether frames of ours can be put into the event stream."""
+        return self._framing is not Framing.LENGTH and "Content-Encoding" not in answer.headers
+
+    def _keep_alive(self, comment: bytes) -> None:
+        """Put a comment between two frames, unless the client does not read what it has got."""
+        if ends_frame(self._tail) and not self._client.writing_paused:
+            self._transport.write(frame(comment, self._framing))
 
     def _saw(self, data: bytes) -> None:
         """`data` was sent: everybody who watches sees it."""
@@ -227,8 +244,7 @@ class Serving:
         exchange.error = error
         exchange.outcome = "broken"
         assert answer is not None
-        fits = answer.event_stream and self._framing is not Framing.LENGTH and "Content-Encoding" not in answer.headers
-        if fits and ends_frame(self._tail):
+        if answer.event_stream and self._fits_frames(answer) and ends_frame(self._tail):
             event = (error.frames if isinstance(error, BrokenStream) else b"") or error_event(exchange, error)
             self._transport.write(frame(event, self._framing) + last_frame(self._framing))
             self._saw(event)
@@ -255,6 +271,8 @@ class Serving:
         exchange = self._exchange
         if self._answer is not None:
             self._answer.close()
+        if self._keepalive is not None:
+            self._keepalive.stop()
         if self._observer is not None:
             self._observer.close()
         exchange.outcome = self._outcome()

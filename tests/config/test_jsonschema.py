@@ -72,7 +72,6 @@ def test_what_is_right_fits(value: object) -> None:
         {"server": {"max_body_size": "64XB"}},
         {"logging": {"level": "loud"}},
         provider(apikey="x"),
-        provider(dialects=["chat"]),
         provider(type="ollama", dialects=["latin"]),
         provider(type="openai-compatible"),
         provider(timeouts={"conect": "1s"}),

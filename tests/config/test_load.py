@@ -210,6 +210,40 @@ def test_overrides_win_over_the_file_and_change_only_what_they_name(tmp_path: Pa
     assert config.models[0].name == "x"
 
 
+OWN = "from llmproxy.middleware.base import Middleware\nfrom llmproxy.settings import Strict\n"
+OWN += "class Tag(Middleware):\n    class Config(Strict):\n        team: str = 'red'\n        size: int = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("logging: {level: info}", [("own", "blue", 1)]),
+        ("middlewares:", [("own", "blue", 1)]),
+        ("middlewares:\n  - type: ./other.py:Tag\n", [("own", "blue", 1), ("other", "red", 1)]),
+        (
+            "middlewares:\n  - type: ./other.py:Tag\n  - {type: './own.py:Tag', enabled: false, config: {size: 3}}\n",
+            [("other", "red", 1), ("own", "blue", 3)],
+        ),
+    ],
+)
+def test_a_middleware_is_switched_on_first_in_the_list_or_where_it_stands(
+    tmp_path: Path, text: str, expected: list[tuple[str, str, int]]
+) -> None:
+    for name in ("own", "other"):
+        (tmp_path / f"{name}.py").write_text(OWN)
+    (tmp_path / "llmproxy.yaml").write_text(text)
+    override = Override(path="middlewares../own.py:Tag", value={"team": "blue"}, source="--own")
+    config = load(overrides=[override], environ={}, directory=tmp_path).checked()
+    shown = [(each.type[2:-7], each.enabled, each.config.model_dump()) for each in config.middlewares]
+    assert shown == [(name, True, {"team": team, "size": size}) for name, team, size in expected]
+
+
+def test_a_mistake_in_the_list_is_told_as_such_when_a_middleware_is_switched_on(tmp_path: Path) -> None:
+    (tmp_path / "llmproxy.yaml").write_text("middlewares: 5\n")
+    loaded = load(overrides=[Override(path="middlewares.x", value={}, source="--x")], environ={}, directory=tmp_path)
+    assert [each.key for each in loaded.problems] == ["middlewares"]
+
+
 def test_an_unknown_override_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="there is no setting 'prot'; did you mean 'port'"):
         load_from_python(None, {"prot": 1}, environ={}, directory=tmp_path)

@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -36,6 +38,8 @@ from llmproxy.server.reading import Limits
 from llmproxy.server.serving import Shared
 from llmproxy.settings import Strict
 from llmproxy.target import Provider, Route, Target
+from llmproxy.telemetry import servers
+from llmproxy.telemetry.entry import unicode
 from llmproxy.telemetry.metrics import Metrics
 from llmproxy.translation import Translator
 from llmproxy.upstream import Upstream
@@ -79,12 +83,13 @@ class Runtime:
         admin: Admin,
         limits: Limits,
         providers: Sequence[Provider],
-        middlewares: Sequence[Middleware],
+        middlewares: Sequence[tuple[str, Middleware]],
     ) -> None:
         self.pipeline = pipeline
         self.admin = admin
         self.limits = limits
-        self._components: list[Provider | Middleware] = [*providers, *middlewares]
+        self.middlewares = middlewares
+        self._components: list[Provider | Middleware] = [*providers, *(each for _, each in middlewares)]
         self._started: list[Provider | Middleware] = []
         self._running = 0
         self._retired = False
@@ -131,6 +136,27 @@ class Runtime:
 def build(loaded: Loaded, state: State) -> Runtime:
     """Everything that `loaded` describes, not started. Raises ConfigError, RegistryError."""
     config = loaded.checked()
+    router, everybody = routing(config)
+    entries = [entry for entry in config.middlewares if entry.enabled]
+    middlewares = [_component("middlewares", each.config, each.type, config) for each in entries]
+    named_middlewares = [(entry.type, each) for entry, each in zip(entries, middlewares, strict=True)]
+    return Runtime(
+        pipeline=Pipeline(
+            router,
+            Hooks(named_middlewares),
+            state.upstream,
+            state.held,
+            Translator(state.thoughts, state.held, strict=config.translation.strict),
+        ),
+        admin=_admin(loaded, state, router, everybody, named_middlewares),
+        limits=_limits(config),
+        providers=everybody,
+        middlewares=named_middlewares,
+    )
+
+
+def routing(config: Config) -> tuple[Router, list[Provider]]:
+    """Who answers what, and the providers, not started. Raises RegistryError."""
     providers = [_component("providers", each, each.type, config) for each in config.providers if each.enabled]
     named = {provider.name: provider for provider in providers}
     catch_all = None if config.llm is None else _component("providers", config.llm, config.llm.type, config)
@@ -145,23 +171,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
     ]
     default = named.get(config.default_provider) if config.default_provider else None
     router = Router(providers, routes, catch_all, default)
-    entries = [entry for entry in config.middlewares if entry.enabled]
-    middlewares = [_component("middlewares", each.config, each.type, config) for each in entries]
-    named_middlewares = [(entry.type, each) for entry, each in zip(entries, middlewares, strict=True)]
-    everybody = [*providers, *([catch_all] if catch_all else [])]
-    return Runtime(
-        pipeline=Pipeline(
-            router,
-            Hooks(named_middlewares),
-            state.upstream,
-            state.held,
-            Translator(state.thoughts, state.held, strict=config.translation.strict),
-        ),
-        admin=_admin(loaded, state, router, everybody, named_middlewares),
-        limits=_limits(config),
-        providers=everybody,
-        middlewares=middlewares,
-    )
+    return router, [*providers, *([catch_all] if catch_all else [])]
 
 
 def _component(kind: str, settings: Strict, type_: str, config: Config) -> Any:
@@ -229,8 +239,10 @@ async def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
                 )
                 try:
                     host, port = listener.sockets[0].getsockname()[:2]
-                    announce(f"http://{_shown(server.host, host)}:{port}")
-                    await stop.wait()
+                    address = f"http://{_shown(server.host, host)}:{port}"
+                    async with _findable(_described(loaded, runtime, address, host, port)):
+                        announce(address)
+                        await stop.wait()
                     log.info(
                         "stopping: no new connections; waiting up to %g s for running exchanges",
                         server.shutdown_timeout,
@@ -243,6 +255,35 @@ async def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
             await shared.runtime.retire()
     finally:
         await state.close()
+
+
+@contextlib.asynccontextmanager
+async def _findable(server: servers.Server) -> AsyncIterator[None]:
+    """Within it, commands find this server by themselves."""
+    path = await asyncio.to_thread(servers.announce, server)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(servers.withdraw, path)
+
+
+def _described(loaded: Loaded, runtime: Runtime, url: str, host: str, port: int) -> servers.Server:
+    return servers.Server(
+        pid=os.getpid(),
+        url=url,
+        version=__version__,
+        started=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        host=host,
+        port=port,
+        config=None if loaded.path is None else unicode(os.path.abspath(os.path.expanduser(loaded.path))),
+        traces=_trace_directories(runtime.middlewares),
+    )
+
+
+def _trace_directories(middlewares: Sequence[tuple[str, Middleware]]) -> list[str]:
+    """Where the trace middlewares write to, by their own word."""
+    said = [each.describe().get("directory") for type_, each in middlewares if type_ == "trace"]
+    return [unicode(os.path.abspath(each)) for each in said if isinstance(each, str)]
 
 
 def _shown(asked: str, bound: str) -> str:

@@ -41,6 +41,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="takes minutes; runs with --long"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def nothing_announced_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Servers in the tests' own process announce themselves where nobody else looks."""
+    directory = str(tmp_path_factory.mktemp("state"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", directory)
+        patch.setenv("WIN_PD_OVERRIDE_LOCAL_APPDATA", directory)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_blocks_the_loop() -> Iterator[None]:
     """Fails a test in which a line of llmproxy opened a file, looked up a name, slept or the like on a running loop."""

@@ -30,7 +30,8 @@ def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dic
     """An environment with no key, no proxy and nothing of this machine's settings; `home` is HOME."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP") if name in os.environ}
     made = {"HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
-    return kept | made | dict(extra or {})
+    state = {"WIN_PD_OVERRIDE_LOCAL_APPDATA": str(home)}  # Windows asks the system, not HOME
+    return kept | made | state | dict(extra or {})
 
 
 def run(*arguments: str, cwd: Path, extra: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

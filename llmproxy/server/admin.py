@@ -7,6 +7,7 @@ is in them. Errors are raised as ProxyErrors; whoever asked for the page renders
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,6 +118,7 @@ class Admin:
             {
                 "status": "stopping" if stopping else "ok",
                 "version": self._version,
+                "pid": os.getpid(),
                 "uptime_seconds": round(time.monotonic() - self._started_s, 3),
                 "providers": len(self._providers),
                 "requests_in_flight": self._metrics.in_flight,

@@ -118,7 +118,7 @@ class Pipeline:
         return answer
 
     async def _ask_translated(self, exchange: Exchange, target: Target, attempt: Attempt) -> Answer:
-        asked, exchange.translation = self.translator.prepare(exchange, target)
+        asked, exchange.translation = await self.translator.prepare(exchange, target)
         answer = await self._open(exchange, asked, target, attempt)
         return await self.translator.answer(exchange, exchange.translation, answer)
 

@@ -11,12 +11,13 @@ import copy
 from llmproxy.dialects import chat, messages, responses
 from llmproxy.dialects.base import Endpoint
 from llmproxy.dialects.codec import Codec
-from llmproxy.dialects.endpoints import find, translatable
-from llmproxy.dialects.model import Fail, Request
+from llmproxy.dialects.endpoints import TRANSLATED_PATHS, find, translatable
+from llmproxy.dialects.model import Fail, Media, Request
 from llmproxy.dialects.thoughts import Thoughts
 from llmproxy.dialects.translate import StreamTranslation, Translation, read_request
-from llmproxy.errors import BadRequest, BrokenStream, ProxyError, UpstreamError
+from llmproxy.errors import BadRequest, BrokenStream, ProxyError, Untranslatable, UpstreamError
 from llmproxy.exchange import Answer, Body, ByteStream, Exchange, Headers, Held
+from llmproxy.media import MediaFetcher
 from llmproxy.target import Provider, Target
 from llmproxy.wire.compression import decompress
 
@@ -29,6 +30,7 @@ ERROR_BYTES = 1024 * 1024
 REPLY_BYTES = 64 * 1024 * 1024
 
 _NOTE = "llmproxy.request"
+_A = {"image": "an image", "document": "a document", "audio": "audio", "video": "a video"}
 # Headers that speak of the client's own dialect or of the body that it sent.
 _OWN_PREFIXES = ("anthropic-", "openai-", "x-stainless-", "content-")
 _CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
@@ -41,21 +43,24 @@ def asked_in(provider: Provider) -> Endpoint | None:
     """The call by which `provider` is asked for clients of dialects that it does not speak; None when it has none."""
     for name in provider.asked_in:
         if name in provider.speaks and name in CODECS:
-            return find("POST", _path(name))
+            return find("POST", TRANSLATED_PATHS[name])
     return None
 
 
-def _path(dialect: str) -> str:
-    return {"chat": chat.DIALECT, "responses": responses.DIALECT, "messages": messages.DIALECT}[dialect].paths[0]
-
-
 class Translator:
-    """Translates for one configuration. `strict` refuses what would otherwise be dropped."""
+    """Translates for one configuration.
 
-    def __init__(self, thoughts: Thoughts, held: Held, *, strict: bool = False) -> None:
+    `strict` refuses what would otherwise be dropped; `fetcher` gets what clients name by URL, where a provider takes it
+    only inside the request.
+    """
+
+    def __init__(
+        self, thoughts: Thoughts, held: Held, *, strict: bool = False, fetcher: MediaFetcher | None = None
+    ) -> None:
         self._thoughts = thoughts
         self._held = held
         self._strict = strict
+        self._fetcher = fetcher
 
     def needed(self, exchange: Exchange, target: Target) -> bool:
         """Whether `target` speaks another dialect than the client."""
@@ -64,7 +69,7 @@ class Translator:
             return False
         return translatable(endpoint) and exchange.route is not None and not exchange.route.relay
 
-    def prepare(self, exchange: Exchange, target: Target) -> tuple[Exchange, Translation]:
+    async def prepare(self, exchange: Exchange, target: Target) -> tuple[Exchange, Translation]:
         """The exchange as the target sees it, and the translation under way. Raises BadRequest."""
         endpoint = asked_in(target.provider)
         assert endpoint is not None, "the router chooses targets that can be asked"
@@ -78,6 +83,8 @@ class Translator:
             thoughts=self._thoughts,
             tenant=exchange.client.tenant or exchange.client.address,
         )
+        for media in translation.linked():
+            await self._put_inside(media)
         asked = copy.copy(exchange)
         asked.body = Body(translation.request(target.model or exchange.model or ""))
         exchange.dropped = translation.losses.dropped
@@ -85,6 +92,18 @@ class Translator:
         asked.path = f"/v1{endpoint.path}"
         asked.headers = _headers(exchange.headers, provider)
         return asked, translation
+
+    async def _put_inside(self, media: Media) -> None:
+        """The content of `media` in place of its URL."""
+        assert media.url is not None
+        if self._fetcher is None:
+            told = (
+                f"{media.path}: this model's provider takes {_A[media.kind]} only inside the request; send it as "
+                "base64 (translation.fetch_media in the proxy's configuration would fetch it)"
+            )
+            raise Untranslatable(told, param=media.path)
+        fetched = await self._fetcher.fetch(media.url, media.path)
+        media.media_type, media.data, media.url = fetched.media_type, fetched.data, None
 
     def request(self, exchange: Exchange) -> Request:
         """The client's request in neutral form, read once. Raises BadRequest."""

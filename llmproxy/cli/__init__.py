@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from llmproxy import __version__
-from llmproxy.cli import config, serve
+from llmproxy.cli import config, explain, serve
 
 _ABOUT = """One program between LLM clients and LLM providers.
 
@@ -37,6 +37,8 @@ app.command()(serve.serve)
 app.command()(config.generate_config)
 app.command()(config.validate_config)
 app.command()(config.schema)
+app.command()(explain.explain)
+app.command()(explain.translate)
 
 
 def _show_version(wanted: bool) -> None:

@@ -122,6 +122,13 @@ class Translation(Strict):
         default=False,
         description="Refuse (400) what the provider lacks, instead of dropping it and naming it in x-llmproxy-dropped.",
     )
+    fetch_media: bool = Field(
+        default=False,
+        description="Fetch images and documents that clients name by URL, for providers that take them only inside the "
+        "request; from public addresses only.",
+    )
+    max_media_size: Size = Field(default=parse_size("20MB"), gt=0, description="The largest that is fetched.")
+    media_timeout: Duration = Field(default=10.0, gt=0, description="How long fetching one may take.")
 
     @model_validator(mode="before")
     @classmethod

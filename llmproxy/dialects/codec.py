@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
-from llmproxy.dialects.model import Event, Node, Reply, Request
+from llmproxy.dialects.model import Event, Media, Node, Reply, Request
 from llmproxy.errors import ProxyError, Untranslatable
 
 
@@ -51,21 +51,25 @@ class Options:
     """What is known of a target beyond its dialect.
 
     `default_max_tokens` is sent where the dialect demands a limit and the client gave none. `structured_output` is
-    `tool` where a service has none of its own: the answer is then asked for as the arguments of a tool.
-    `max_tokens_name` is how a chat service calls the limit: `max_completion_tokens` is OpenAI's name and `max_tokens` its
-    older one, the only one that many compatible services know. `developer` says whether a chat service knows messages
-    of that role; otherwise they are written as `system`.
+    `tool` where a service has none of its own: the answer is then asked for as the arguments of a tool. `media_urls`
+    says that it fetches images and documents by URL itself, where its dialect can name them so. `max_tokens_name` is
+    how a chat service calls the limit: `max_completion_tokens` is OpenAI's name and `max_tokens` its older one, the
+    only one that many compatible services know. `developer` says whether a chat service knows messages of that role;
+    otherwise they are written as `system`.
     """
 
     default_max_tokens: int = 8192
     structured_output: Literal["native", "tool"] = "native"
+    media_urls: bool = True
     max_tokens_name: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     developer: bool = True
 
 
 def require_one_text_answer(request: Request, losses: Losses) -> None:
-    """Refuse several choices (`n`) and spoken answers, which no second dialect has. For encoders, when the request is of
-    another dialect than theirs."""
+    """Refuse several choices (`n`) and spoken answers, which no second dialect has.
+
+    For encoders, when the request is of another dialect than theirs.
+    """
     if request.extra.get("n", 1) != 1:
         losses.refuse("n", "Several choices can be had only from a provider of the client's own dialect; send 1")
     modalities = request.extra.get("modalities")
@@ -109,6 +113,10 @@ class Codec(ABC):
     def credential(self, key: str) -> tuple[str, str]:
         """The header in which clients of this dialect send `key`."""
         return "Authorization", f"Bearer {key}"
+
+    def takes_url(self, media: Media) -> bool:
+        """Whether this dialect can name `media` by URL."""
+        return True
 
     @abstractmethod
     def decode_request(self, body: dict[str, Any]) -> Request:

@@ -20,8 +20,10 @@ _DIALECTS: tuple[Dialect, ...] = (
     messages.DIALECT,
 )
 
-TRANSLATED = frozenset((chat.DIALECT.name, responses.DIALECT.name, messages.DIALECT.name))
-"""The dialects that are translated into each other."""
+TRANSLATED_PATHS = {dialect.name: dialect.paths[0] for dialect in (chat.DIALECT, responses.DIALECT, messages.DIALECT)}
+"""The dialects that are translated into each other, each with the call that is."""
+
+TRANSLATED = frozenset(TRANSLATED_PATHS)
 
 # Calls of the rest of that API whose JSON body names a model.
 _OTHER_MODEL_PATHS = ("/images/generations", "/audio/speech", "/moderations")

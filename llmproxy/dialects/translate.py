@@ -6,6 +6,8 @@ Pure functions on bytes and values; who is asked and how the answer travels is n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from llmproxy.dialects.base import Usage
@@ -21,6 +23,7 @@ from llmproxy.dialects.model import (
     Fail,
     Format,
     Lost,
+    Media,
     Open,
     Reasoning,
     Reply,
@@ -32,6 +35,7 @@ from llmproxy.dialects.model import (
     Tool,
     ToolCall,
     ToolChoice,
+    ToolResult,
     events_of,
 )
 from llmproxy.dialects.thoughts import Thoughts, lacks_thoughts
@@ -84,6 +88,15 @@ class Translation:
         if request.format is not None and self._options.structured_output == "tool":
             self._force_format(request, request.format)
         return write_value(self._provider.encode_request(request, self._options, self.losses))
+
+    def linked(self) -> list[Media]:
+        """The media that the client named by URL and that the provider takes only inside the request."""
+        return [
+            block
+            for message in self._request.messages
+            for block in _media(message.content)
+            if block.url is not None and not (self._options.media_urls and self._provider.takes_url(block))
+        ]
 
     def reply(self, body: bytes) -> bytes:
         """The client's form of a provider's whole reply. Raises BadReply."""
@@ -140,6 +153,14 @@ class Translation:
         request.tool_choice = choice
         request.format = None
         self._forced_format = True
+
+
+def _media(content: list[Block]) -> Iterator[Media]:
+    for block in content:
+        if isinstance(block, Media):
+            yield block
+        elif isinstance(block, ToolResult):
+            yield from _media(block.content)
 
 
 def _unforced(reply: Reply) -> Reply:

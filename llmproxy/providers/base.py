@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
@@ -28,6 +28,10 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 Spoken = Literal["chat", "responses", "messages", "completions", "embeddings", "openai"]
 
 
+# What those who offer OpenAI's API have in common: its older names.
+COMPATIBLE = Options(max_tokens_name="max_tokens", developer=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """What is known of a type of provider before anything is configured.
@@ -36,7 +40,7 @@ class Service:
     those of single capabilities that stand elsewhere, `beside` the first segments of its paths outside the root.
     `key_env` and `base_url_env` are its usual environment variables. The key travels in `key_header` behind
     `key_scheme`; `headers` are sent where the client gave none of that name. `root_always`: see `address.root_below`.
-    `models_query` makes `GET {root}/models` list all models at once.
+    `options` are what translated requests must know of it. `models_query` makes `GET {root}/models` list all at once.
     """
 
     origin: str | None
@@ -51,6 +55,7 @@ class Service:
     key_header: str = "Authorization"
     key_scheme: str = "Bearer "
     headers: tuple[tuple[str, str], ...] = ()
+    options: Options = COMPATIBLE
     models_query: str = ""
 
 
@@ -213,7 +218,9 @@ class HttpProvider(ConfiguredProvider):
         if config.dialects is not None:
             self.speaks = frozenset(config.dialects)
             self.asked_in = tuple(config.dialects)
-        self.options = Options(default_max_tokens=config.default_max_tokens, structured_output=config.structured_output)
+        self.options = replace(
+            service.options, default_max_tokens=config.default_max_tokens, structured_output=config.structured_output
+        )
         self._base = address.path
         self._query = address.query
         self._root = root_below(address.path, service.root, always=service.root_always)

@@ -8,12 +8,16 @@ compatibility.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
-from llmproxy.providers.base import HttpProvider, Service
+from llmproxy.providers.base import COMPATIBLE, HttpProvider, Service
 
 _PLAIN = frozenset({"chat", "completions", "embeddings"})
 _EVERYTHING = _PLAIN | {"responses", "messages", "openai"}
+
+# They take images in base64 only.
+_NO_URLS = replace(COMPATIBLE, media_urls=False)
 
 
 class Compatible(HttpProvider):
@@ -34,11 +38,13 @@ class Compatible(HttpProvider):
                 origin="http://localhost:11434",
                 beside=frozenset({"api"}),
                 speaks=_EVERYTHING,
+                options=_NO_URLS,
             ),
             "lmstudio": Service(
                 origin="http://localhost:1234",
                 beside=frozenset({"api"}),
                 speaks=_PLAIN | {"responses", "messages"},
+                options=_NO_URLS,
             ),
             "localai": Service(origin="http://localhost:8080", speaks=_EVERYTHING),
             "llamacpp": Service(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from llmproxy.dialects.codec import Options
 from llmproxy.providers.base import HttpProvider, Service
 
 
@@ -35,6 +36,7 @@ class OpenAI(HttpProvider):
                     "davinci-*",
                     "babbage-*",
                 ),
+                options=Options(),
                 key_env="OPENAI_API_KEY",
                 base_url_env="OPENAI_BASE_URL",
             )

@@ -1,0 +1,197 @@
+"""`explain` and `translate`: what would be asked of whom, and in which words. Both send nothing."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from llmproxy.dialects.codec import Codec, Losses, Options
+    from llmproxy.dialects.model import Request
+    from llmproxy.exchange import Exchange
+    from llmproxy.routing.router import Router
+    from llmproxy.target import Target
+
+
+class Spoken(StrEnum):
+    """The dialects that are translated."""
+
+    chat = "chat"
+    responses = "responses"
+    messages = "messages"
+
+
+_File = Annotated[str, typer.Argument(metavar="FILE", help="A request body (JSON); - reads standard input.")]
+
+
+def translate(
+    file: _File,
+    source: Annotated[Spoken, typer.Option("--from", help="The dialect of FILE.")],
+    target: Annotated[Spoken, typer.Option("--to", help="The dialect to translate into.")],
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="What the provider calls the model.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what would be dropped.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One object with `request` and `dropped`.")] = False,
+) -> None:
+    """Show a request translated into another dialect, and what is lost."""
+    import msgspec
+
+    from llmproxy.dialects.codec import Losses, Options
+    from llmproxy.errors import ProxyError
+    from llmproxy.translation import CODECS
+
+    try:
+        request = _read(file, CODECS[source.value])
+        losses = Losses(strict=strict)
+        body = _translated(request, CODECS[target.value], Options(), losses, model)
+    except ProxyError as error:
+        _end(f"{file}: {error.message}")
+    shown: object = {"request": body, "dropped": losses.dropped} if as_json else body
+    print(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
+    if not as_json:
+        for path in losses.dropped:
+            print(f"dropped: {path}", file=sys.stderr)
+
+
+def explain(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model name as a client would send it.")],
+    config: Annotated[str | None, typer.Option("--config", "-c", metavar="FILE", help="As for serve.")] = None,
+    request: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A request body: shows what would be dropped of it. - is stdin.")
+    ] = None,
+    dialect: Annotated[Spoken | None, typer.Option(help="Only for clients of this dialect (that of FILE).")] = None,
+) -> None:
+    """Show who answers a model: route, targets in order, URLs, relayed or translated. Sends nothing."""
+    from llmproxy.app import routing
+    from llmproxy.config.load import load
+    from llmproxy.errors import ProxyError
+    from llmproxy.registry import RegistryError
+
+    loaded = load(config)
+    for problem in loaded.problems:
+        print(problem, file=sys.stderr)
+    if loaded.config is None:
+        raise typer.Exit(1)
+    if request is not None and dialect is None:
+        _end("--request needs --dialect, the dialect that the file is in", code=2)
+    try:
+        router, _ = routing(loaded.config)
+        for each in [dialect] if dialect else list(Spoken):
+            _explain(router, model, each.value, request, loaded.config.translation.strict)
+    except (ProxyError, RegistryError) as error:
+        _end(str(error))
+
+
+def _explain(router: Router, model: str, dialect: str, file: str | None, strict: bool) -> None:
+    from llmproxy.dialects.endpoints import TRANSLATED_PATHS
+    from llmproxy.errors import ProxyError
+
+    path = f"/v1{TRANSLATED_PATHS[dialect]}"
+    print(f"{dialect}: POST {path}")
+    try:
+        route = router.choose(router.locate("POST", path), model)
+    except ProxyError as error:
+        print(f"  {error.status}: {error.message}")
+        return
+    print(f"  route {route.name}")
+    for number, target in enumerate(route.targets, 1):
+        exchange = _exchange(path, dialect, model, file)
+        exchange.route = route
+        _show_target(number, exchange, target, strict)
+
+
+def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) -> None:
+    import asyncio
+
+    from llmproxy.dialects.thoughts import Thoughts
+    from llmproxy.errors import ProxyError
+    from llmproxy.exchange import Held
+    from llmproxy.translation import Translator, asked_in
+
+    translator = Translator(Thoughts(), Held(1 << 30), strict=strict)
+    named = target.model or exchange.model or ""
+    print(f"  {number}. {target.provider.name} ({target.provider.type}), model {named}")
+    asked, how = exchange, "relayed as it comes"
+    try:
+        if translator.needed(exchange, target):
+            endpoint = asked_in(target.provider)
+            how = f"translated into {endpoint.dialect.name}" if endpoint else how
+            asked, _ = asyncio.run(translator.prepare(exchange, target))
+        prepared = target.provider.prepare(asked, target)
+    except ProxyError as error:
+        print(f"     {how}: refused with {error.status}: {error.message}")
+        return
+    where = (
+        "answers by itself" if prepared is None else f"{asked.method} {prepared.origin.url}{_public(prepared.target)}"
+    )
+    print(f"     {where}\n     {how}")
+    for path in exchange.dropped:
+        print(f"     dropped: {path}")
+
+
+def _public(target: str) -> str:
+    from llmproxy.telemetry.redaction import redact_query
+
+    path, mark, query = target.partition("?")
+    return path + mark + redact_query(query) if mark else path
+
+
+def _exchange(path: str, dialect: str, model: str, file: str | None) -> Exchange:
+    """The exchange of a client that asks for `model`, with the body in `file` or the smallest one there is."""
+    from multidict import CIMultiDict
+
+    from llmproxy.dialects.endpoints import find
+    from llmproxy.exchange import Body, Client, Exchange
+    from llmproxy.wire.json import write_value
+
+    endpoint = find("POST", path)
+    said = {"input": "Hi"} if dialect == "responses" else {"messages": [{"role": "user", "content": "Hi"}]}
+    limit = {"max_tokens": 100} if dialect == "messages" else {}
+    raw = _bytes(file) if file is not None else write_value({"model": model, **said, **limit})
+    return Exchange(
+        id="explained",
+        method="POST",
+        full_path=path,
+        path=path,
+        query=None,
+        headers=CIMultiDict(),
+        client=Client(address="127.0.0.1"),
+        started_s=0.0,
+        began_s=0.0,
+        endpoint=endpoint,
+        body=Body(raw),
+        model=model,
+    )
+
+
+def _read(file: str, codec: Codec) -> Request:
+    from llmproxy.dialects.translate import read_request
+
+    return read_request(codec, _bytes(file))
+
+
+def _translated(
+    request: Request, target: Codec, options: Options, losses: Losses, model: str | None
+) -> dict[str, object]:
+    import msgspec
+
+    if model is not None:
+        request = msgspec.structs.replace(request, model=model)
+    return target.encode_request(request, options, losses)
+
+
+def _bytes(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        _end(f"{file}: {(error.strerror or str(error)).lower()}", code=2)
+
+
+def _end(message: str, code: int = 1) -> NoReturn:
+    print(f"llmproxy: {message}", file=sys.stderr)
+    raise typer.Exit(code)

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,23 +27,55 @@ from scripts.overhead import books, nginx
 from scripts.overhead.load import Case, Run, drive, memory_mb
 
 PROXY_CORE, LOAD_CORE = 0, 1
+RELAYED_STREAM = "stream of 40 chunks, 16 connections"
 CASES = (
     Case(name="chat 1 KB, 1 connection", body_bytes=1_000, stream=False, connections=1, limit=4),
     Case(name="chat 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=5),
     Case(name="chat 30 KB, 32 connections", body_bytes=30_000, stream=False, connections=32, limit=7),
-    Case(name="stream of 40 chunks, 16 connections", body_bytes=1_000, stream=True, connections=16, limit=1.5),
+    Case(name=RELAYED_STREAM, body_bytes=1_000, stream=True, connections=16, limit=1.5),
 )
+WATCHED = (
+    Case(
+        name="trace, printer and audit, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=8
+    ),
+)
+TRANSLATED = (
+    Case(
+        name="chat translated into messages, 1 KB, 32 connections",
+        body_bytes=1_000,
+        stream=False,
+        connections=32,
+        limit=6,
+    ),
+    Case(
+        name="stream translated, 16 connections",
+        body_bytes=1_000,
+        stream=True,
+        connections=16,
+        limit=4,
+        of=RELAYED_STREAM,
+    ),
+)
+_PROVIDER = """
+providers:
+  - {name: up, type: %(type)s, base_url: "http://127.0.0.1:%(port)d/v1", api_key: sk-up, models: ["*"]}
+"""
+_WATCHING = """
+middlewares:
+  - {type: trace, config: {directory: ./traces, max_total_size: 64MB}}
+  - {type: printer}
+  - {type: audit, config: {path: ./audit.jsonl}}
+"""
 MAX_START_S = 0.9
 MAX_IDLE_MB, MAX_GROWTH_MB, MAX_STREAMS_MB = 75, 25, 150
 GROWTH_REQUESTS, OPEN_STREAMS = 200_000, 1_000
 
 
 @contextmanager
-def _proxy(port: int, upstream_port: int, folder: Path) -> Iterator[tuple[int, float]]:
+def _proxy(port: int, folder: Path, *arguments: str) -> Iterator[tuple[int, float]]:
     """llmproxy as a user starts it, on its core; yields its process id and the seconds until it listened."""
     program = Path(sys.executable).with_name("llmproxy")
-    command = ["taskset", "-c", str(PROXY_CORE), str(program), "serve", "--port", str(port)]
-    command += ["--base-url", f"http://127.0.0.1:{upstream_port}/v1", "--type", "openai", "--api-key", "sk-up"]
+    command = ["taskset", "-c", str(PROXY_CORE), str(program), "serve", "--port", str(port), *arguments]
     began_s = time.monotonic()
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
         try:
@@ -74,10 +106,11 @@ class Measured:
 
 
 class Report:
-    """The tables, and whether every limit held."""
+    """The tables, and whether every limit held. `ratios` are those to nginx, by the name of the case."""
 
     def __init__(self) -> None:
         self.failed = False
+        self.ratios: dict[str, float] = {}
 
     def verdict(self, value: float, limit: float) -> str:
         """`limit` as a cell of the table, marked when `value` is beyond it."""
@@ -106,10 +139,12 @@ def _measure_case(case: Case, measured: Measured, options: argparse.Namespace, r
         mine = drive(port, measured.pid, case, options.seconds, options.folder)
         rounds.append((base, mine))
         complaints |= {*base.failures, *mine.failures, *_mistakes_of_run(case, port, before, mine)}
-    complaints |= set(books.mistakes(port, case))
+    complaints |= {*books.mistakes(port, case), *books.losses(port)}
     ratio = statistics.median(mine.cpu_us / base.cpu_us for base, mine in rounds)
     base, mine = sorted(rounds, key=lambda pair: pair[1].cpu_us)[len(rounds) // 2]
-    cells = (f"{base.cpu_us:.0f} µs", f"{mine.cpu_us:.0f} µs", f"{ratio:.2f}", report.verdict(ratio, case.limit))
+    report.ratios[case.name] = ratio
+    limit = report.verdict(ratio, round(case.limit * report.ratios.get(case.of, 1), 2))
+    cells = (f"{base.cpu_us:.0f} µs", f"{mine.cpu_us:.0f} µs", f"{ratio:.2f}", limit)
     report.row(case.name, *cells, f"{mine.per_second:,.0f}", mine.p50, mine.p99)
     for text in sorted(complaints):
         report.complain(text)
@@ -152,10 +187,10 @@ def _measure(options: argparse.Namespace, report: Report) -> None:
     with nginx.running(options.folder, PROXY_CORE, LOAD_CORE) as servers:
         starts_s = []
         for _ in range(2):
-            with _proxy(nginx.free_port(), servers.upstream_port, options.folder) as (_, start_s):
+            with _proxy(nginx.free_port(), options.folder, *_plain(servers)) as (_, start_s):
                 starts_s.append(start_s)
         port = nginx.free_port()
-        with _proxy(port, servers.upstream_port, options.folder) as (pid, start_s):
+        with _proxy(port, options.folder, *_plain(servers)) as (pid, start_s):
             measured = Measured(servers=servers, port=port, pid=pid)
             time.sleep(1)
             start_s = statistics.median([*starts_s, start_s])
@@ -167,9 +202,23 @@ def _measure(options: argparse.Namespace, report: Report) -> None:
             print()
             report.row("CPU per request", "nginx", "llmproxy", "ratio", "at most", "requests/s", "p50", "p99")
             report.row(*["---"] * 8)
-            for case in CASES:
-                if options.only in case.name:
-                    _measure_case(case, measured, options, report)
+            _measure_cases(CASES, measured, options, report)
+        for cases, type_, more in ((WATCHED, "openai", _WATCHING), (TRANSLATED, "anthropic", "")):
+            port = nginx.free_port()
+            config = options.folder / f"{type_}.yaml"
+            config.write_text(_PROVIDER % {"type": type_, "port": servers.upstream_port} + more)
+            with _proxy(port, options.folder, "--config", str(config)) as (pid, _):
+                _measure_cases(cases, Measured(servers=servers, port=port, pid=pid), options, report)
+
+
+def _plain(servers: nginx.Servers) -> tuple[str, ...]:
+    return ("--base-url", f"http://127.0.0.1:{servers.upstream_port}/v1", "--type", "openai", "--api-key", "sk-up")
+
+
+def _measure_cases(cases: Sequence[Case], measured: Measured, options: argparse.Namespace, report: Report) -> None:
+    for case in cases:
+        if options.only in case.name:
+            _measure_case(case, measured, options, report)
 
 
 def main() -> int:

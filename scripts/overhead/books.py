@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import time
 import urllib.request
 from collections.abc import Callable
@@ -64,6 +65,13 @@ def settled(port: int, is_settled: Callable[[Books], bool]) -> Books:
     while not is_settled(books := read(port)) and time.monotonic() < until_s:
         time.sleep(0.05)
     return books
+
+
+def losses(port: int) -> list[str]:
+    """What middlewares could not write, as /health says."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as reply:
+        middlewares = json.load(reply)["middlewares"]
+    return [f"{each['type']} lost {each['lost']} records" for each in middlewares if each.get("lost")]
 
 
 def mistakes(port: int, case: Case) -> list[str]:

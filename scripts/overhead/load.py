@@ -21,13 +21,17 @@ wrk.headers["Authorization"] = "Bearer sk-client"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One kind of traffic. `limit` is how many times nginx's CPU time per request it may cost."""
+    """One kind of traffic.
+
+    `limit` is how many times nginx's CPU time per request it may cost, or, with `of`, that of the case of this name.
+    """
 
     name: str
     body_bytes: int
     stream: bool
     connections: int
     limit: float
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,31 @@ _UPSTREAM = (
           .. '"completion_tokens_details":{"reasoning_tokens":0}}}')
       end
     } }
+    location = /v1/messages { default_type application/json; content_by_lua_block {
+      ngx.req.read_body()
+      local function frame(event, data)
+        return 'event: ' .. event .. '\ndata: {"type":"' .. event .. '"' .. data .. '}\n\n'
+      end
+      local message = '{"id":"msg_1","type":"message","role":"assistant","model":"gpt-4o","stop_sequence":null,'
+      if string.find(ngx.req.get_body_data() or "", '"stream":true') then
+        ngx.header["Content-Type"] = "text/event-stream"
+        ngx.print(frame('message_start', ',"message":' .. message
+          .. '"stop_reason":null,"content":[],"usage":{"input_tokens":0,"output_tokens":0}}')
+          .. frame('content_block_start', ',"index":0,"content_block":{"type":"text","text":""}'))
+        ngx.flush(true)
+        for i = 1, 40 do
+          ngx.print(frame('content_block_delta', ',"index":0,"delta":{"type":"text_delta","text":" token' .. i .. '"}'))
+          ngx.flush(true)
+        end
+        ngx.print(frame('content_block_stop', ',"index":0') .. frame('message_delta',
+          ',"delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":0}')
+          .. frame('message_stop', ''))
+      else
+        ngx.print(message .. '"stop_reason":"end_turn","content":[{"type":"text","text":"'
+          .. string.rep("The quick brown fox jumps over it. ", 16) .. '"}],'
+          .. '"usage":{"input_tokens":%(input)d,"output_tokens":%(output)d}}')
+      end
+    } }
   }
 }
 """

@@ -26,6 +26,7 @@ from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config
 from llmproxy.dialects.thoughts import Thoughts
 from llmproxy.exchange import Held
+from llmproxy.media import MediaFetcher
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
@@ -146,7 +147,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
             Hooks(named_middlewares),
             state.upstream,
             state.held,
-            Translator(state.thoughts, state.held, strict=config.translation.strict),
+            _translator(config, state),
         ),
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
@@ -197,7 +198,14 @@ def _admin(
         models=ModelList(router, providers, state.upstream.open),
         metrics=state.metrics,
         middlewares=middlewares,
+        running=lambda: state.shared.running if state.shared else {},
     )
+
+
+def _translator(config: Config, state: State) -> Translator:
+    settings = config.translation
+    fetcher = MediaFetcher(settings.max_media_size, settings.media_timeout) if settings.fetch_media else None
+    return Translator(state.thoughts, state.held, strict=settings.strict, fetcher=fetcher)
 
 
 def _limits(config: Config) -> Limits:

@@ -217,7 +217,7 @@ class Exchange:
     last event), `cancelled` (the client left), `broken` (the answer broke off) or `error` (ours). `muted` names the
     middlewares whose watching hooks failed; `notes` is where middlewares leave things, each under its own name.
     `session` is the conversation's id, when a middleware recognised one; `dropped` lists what translation could not
-    carry, each as a JSON path.
+    carry, each as a JSON path. `own` says that it asks for one of our own pages.
     """
 
     id: str
@@ -253,6 +253,7 @@ class Exchange:
     session: str | None = None
     dropped: list[str] = field(default_factory=list)
     translation: Translation | None = None
+    own: bool = False
 
     @property
     def held(self) -> Body:

@@ -243,6 +243,7 @@ class Listening:
             providers=self._providers,
             models=ModelList(router, self._providers, pool.open),
             metrics=self.metrics,
+            running=lambda: self.edge.shared.running,
         )
         return Made(
             Pipeline(router, Hooks(named), pool, self.held, Translator(Thoughts(), self.held)), admin, self._limits

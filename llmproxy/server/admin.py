@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
@@ -21,6 +22,7 @@ from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Answer, Exchange, Headers
 from llmproxy.middleware.base import Middleware
 from llmproxy.server.models import ModelList, as_chat, as_messages, chat_page, messages_page
+from llmproxy.server.statspage import stats
 from llmproxy.target import Provider
 from llmproxy.telemetry.exposition import render
 from llmproxy.telemetry.metrics import Metrics
@@ -44,7 +46,7 @@ class _Page:
     write: Handler
 
     async def __call__(self, exchange: Exchange) -> Answer:
-        exchange.template = self.template
+        exchange.template, exchange.own = self.template, True
         if exchange.method not in _READING:
             raise ProxyError(
                 f"{self.template} can only be read: use GET",
@@ -60,8 +62,8 @@ class Admin:
 
     `config` is the whole configuration as it is in effect, defaults included; its secrets are masked here. `file` says
     where it came from, `key_sources` in words where each provider's key came from. `providers` are the enabled ones.
-    `middlewares` are the enabled ones with their types. `started_s` is `time.monotonic()` at the start, `stopping` says
-    whether the server is about to end.
+    `middlewares` are the enabled ones with their types, `running` gives the exchanges in flight. `started_s` is
+    `time.monotonic()` at the start, `stopping` says whether the server is about to end.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Admin:
         models: ModelList,
         metrics: Metrics,
         middlewares: Sequence[tuple[str, Middleware]] = (),
+        running: Callable[[], Mapping[str, Exchange]] = dict,
     ) -> None:
         self._version = version
         self._started_s = started_s
@@ -88,6 +91,7 @@ class Admin:
         self._models = models
         self._metrics = metrics
         self._middlewares = middlewares
+        self._running = running
         self._model = _Page(template="/v1/models/{id}", write=self._write_model)
         list_page = _Page(template="/v1/models", write=self._write_models)
         self._pages = {
@@ -96,6 +100,7 @@ class Admin:
             "/providers": _Page(template="/providers", write=self._write_providers),
             "/metrics": _Page(template="/metrics", write=self._write_metrics),
             "/metrics/json": _Page(template="/metrics/json", write=self._write_figures),
+            "/stats": _Page(template="/stats", write=self._write_stats),
             "/v1/models": list_page,
             "/models": list_page,
             "/openai-proxy/models": list_page,
@@ -153,11 +158,29 @@ class Admin:
             raise BadRequest(f"There is no format {wanted[:50]!r}; use format=json or format=text", param="format")
         if wanted == "json" or (wanted is None and _prefers_json(accept)):
             return await self._write_figures(exchange)
-        text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept)
+        lost = _lost(self._middlewares)
+        text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost)
         return Answer(status=200, headers=_headers(content_type), body=text)
 
     async def _write_figures(self, exchange: Exchange) -> Answer:
-        return _answer(self._metrics.as_json(provider.name for provider in self._providers))
+        activity = self._metrics.activity
+        sessions = {"active": activity.active_sessions(time.monotonic()), "created": activity.sessions_begun}
+        return _answer({**self._metrics.as_json(self._names()), "sessions": sessions})
+
+    async def _write_stats(self, exchange: Exchange) -> Answer:
+        return _answer(
+            await stats(
+                self._metrics,
+                self._running().values(),
+                version=self._version,
+                started_s=self._started_s,
+                providers=self._names(),
+                query=exchange.query,
+            )
+        )
+
+    def _names(self) -> list[str]:
+        return [provider.name for provider in self._providers]
 
     async def _write_models(self, exchange: Exchange) -> Answer:
         if _speaks_messages(exchange):
@@ -179,6 +202,16 @@ def _speaks_messages(exchange: Exchange) -> bool:
         dialect=MESSAGES, capability=MESSAGES.name, path="/models", template=exchange.template, model=False
     )
     return True
+
+
+def _lost(middlewares: Sequence[tuple[str, Middleware]]) -> Counter[str]:
+    """How many records each type of middleware could not write, by its own word."""
+    lost: Counter[str] = Counter()
+    for type_, middleware in middlewares:
+        count = middleware.describe().get("lost")
+        if isinstance(count, int):
+            lost[type_] += count
+    return lost
 
 
 def _disabled(config: Mapping[str, object]) -> list[dict[str, object]]:

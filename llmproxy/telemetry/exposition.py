@@ -7,7 +7,7 @@ never touches prometheus-client. Names of metrics stand here and nowhere else. B
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -19,14 +19,15 @@ from llmproxy.telemetry.metrics import BOUNDS_S, CallLabels, Calls, Histogram, L
 _LES = (*map(str, BOUNDS_S), "+Inf")
 
 
-def render(metrics: Metrics, version: str, accept: str) -> tuple[bytes, str]:
+def render(metrics: Metrics, version: str, accept: str, lost: Mapping[str, int]) -> tuple[bytes, str]:
     """The figures as text, and its content type: OpenMetrics when the Accept header asks for it, else Prometheus.
+    `lost` says by middleware how many records could not be written.
 
     Reads files of the system and takes milliseconds for thousands of series, so it belongs into a thread; exchanges may
     be counted meanwhile.
     """
     registry = CollectorRegistry()
-    registry.register(_Figures(metrics, version))
+    registry.register(_Figures(metrics, version, lost))
     ProcessCollector(registry=registry)
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
@@ -35,8 +36,9 @@ def render(metrics: Metrics, version: str, accept: str) -> tuple[bytes, str]:
 class _Figures(Collector):
     """Reads `metrics` anew at every scrape."""
 
-    def __init__(self, metrics: Metrics, version: str) -> None:
+    def __init__(self, metrics: Metrics, version: str, lost: Mapping[str, int]) -> None:
         self._metrics = metrics
+        self._lost = lost
         self._version = version
 
     def collect(self) -> Iterator[Metric]:
@@ -48,6 +50,12 @@ class _Figures(Collector):
         yield from _latencies(metrics)
         yield _gauge("llmproxy_in_flight_requests", "Client requests that are being answered.", metrics.in_flight)
         yield _gauge("llmproxy_held_bytes", "Bytes of bodies held in memory.", metrics.held_bytes())
+        yield _counter(
+            "llmproxy_records_lost_total",
+            "Records that a middleware could not write.",
+            ("middleware",),
+            Counter({(name,): count for name, count in self._lost.items()}),
+        )
         info = GaugeMetricFamily("llmproxy_build_info", "The version that runs.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info

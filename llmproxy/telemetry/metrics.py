@@ -16,6 +16,10 @@ from typing import NamedTuple
 
 from llmproxy.dialects.base import Usage
 from llmproxy.exchange import Attempt, Exchange
+from llmproxy.telemetry.activity import Activity
+from llmproxy.telemetry.quantiles import Quantiles
+from llmproxy.telemetry.tokens import Tokens
+from llmproxy.telemetry.tokens import total as total_tokens
 
 # Upper bounds of the histograms' buckets, in seconds; the last bucket has none.
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -54,8 +58,11 @@ class RequestLabels(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Requests:
-    """Client requests with the same labels. `cancelled` are those whose client left before the end of the answer."""
+    """Client requests with the same labels. `cancelled` are those whose client left before the end of the answer,
+    `own` says that they are for pages of ours.
+    """
 
+    own: bool
     durations: Histogram = field(default_factory=Histogram)
     cancelled: int = 0
 
@@ -78,6 +85,27 @@ class Latency:
     first_token: Histogram = field(default_factory=Histogram)
 
 
+class SpeedLabels(NamedTuple):
+    """What tells speeds apart."""
+
+    provider: str
+    model: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Speed:
+    """How fast calls to one model are, but those that a client cancelled.
+
+    `streamed_tokens` are the output tokens of streams that said their number, `streamed_s` the time that these took
+    from their first token to their end.
+    """
+
+    latency: Quantiles = field(default_factory=Quantiles)
+    first_token: Quantiles = field(default_factory=Quantiles)
+    streamed_tokens: int = 0
+    streamed_s: float = 0.0
+
+
 class CallLabels(NamedTuple):
     """What tells calls to providers apart.
 
@@ -95,56 +123,36 @@ class CallLabels(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class Calls:
+class Calls(Tokens):
     """Calls with the same labels.
 
-    Tokens are None until a provider says a number. `counts_usage` says that a good answer to such a call
-    tells its usage; `usage_unknown` are those that did not.
+    `counts_usage` says that a good answer to such a call tells its usage; `usage_unknown` are those that did not.
+    `replaced` are those that another target took over from.
     """
 
     latency: Latency
+    speed: Speed
     counts_usage: bool
     count: int = 0
+    replaced: int = 0
     usage_unknown: int = 0
-    input: int | None = None
-    output: int | None = None
-    cache_read: int | None = None
-    cache_write: int | None = None
-    reasoning: int | None = None
 
     def add(self, usage: Usage | None) -> None:
         """Count what one answer said about its tokens."""
-        if usage is None or (usage.input is None and usage.output is None):
+        if not self.add_usage(usage):
             self.usage_unknown += self.counts_usage
-            return
-        if usage.input is not None:
-            self.input = (self.input or 0) + usage.input
-        if usage.output is not None:
-            self.output = (self.output or 0) + usage.output
-        if usage.cache_read is not None:
-            self.cache_read = (self.cache_read or 0) + usage.cache_read
-        if usage.cache_write is not None:
-            self.cache_write = (self.cache_write or 0) + usage.cache_write
-        if usage.reasoning is not None:
-            self.reasoning = (self.reasoning or 0) + usage.reasoning
 
-    @property
-    def tokens(self) -> tuple[tuple[str, int | None], ...]:
-        """The tokens by type, as they are labelled."""
-        return (
-            ("input", self.input),
-            ("output", self.output),
-            ("cache_read", self.cache_read),
-            ("cache_write", self.cache_write),
-            ("reasoning", self.reasoning),
-        )
+
+# What exchanges alike are counted in, and their outcome.
+_Binding = tuple[Requests, Calls | None, str]
 
 
 class Metrics:
     """All figures of one process; outlives reloads.
 
     `in_flight` is the number of exchanges that began and did not end, `held_bytes` says how many bytes of bodies are in
-    memory. The dicts are read by other threads while they grow: copy before walking.
+    memory. The dicts are read by other threads while they grow: copy before walking; `activity` is for the event loop's
+    thread alone.
     """
 
     def __init__(self, held_bytes: Callable[[], int] = lambda: 0) -> None:
@@ -153,7 +161,9 @@ class Metrics:
         self.requests: dict[RequestLabels, Requests] = {}
         self.calls: dict[CallLabels, Calls] = {}
         self.latencies: dict[LatencyLabels, Latency] = {}
-        self._bindings: dict[object, tuple[Requests, Calls | None]] = {}
+        self.speeds: dict[SpeedLabels, Speed] = {}
+        self.activity = Activity()
+        self._bindings: dict[object, _Binding] = {}
         self._models: set[str] = set()
 
     def begin(self) -> None:
@@ -174,7 +184,7 @@ class Metrics:
             None if error is None else (error.code, error.status),
             summary.error is None,
         )
-        requests, calls = self._bindings.get(key) or self._bind(key, exchange)
+        requests, calls, outcome = self._bindings.get(key) or self._bind(key, exchange)
         ended_s = exchange.ended_s or time.monotonic()
         requests.durations.observe(ended_s - exchange.started_s)
         if exchange.outcome == "cancelled":
@@ -182,6 +192,8 @@ class Metrics:
         if calls is not None:
             calls.add(summary.usage)
             self._time(calls, exchange, ended_s)
+        if not requests.own:
+            self.activity.count(exchange, outcome, ended_s)
 
     def _time(self, calls: Calls, exchange: Exchange, ended_s: float) -> None:
         """Count the call that answered (or failed last), timed from where it began, and those that failed before it."""
@@ -191,12 +203,25 @@ class Metrics:
             began_s += exchange.attempts[-1].started_s
             for attempt in exchange.attempts[:-1]:
                 self._record_failed(exchange, attempt)
-        latency = calls.latency
+        latency, cancelled = calls.latency, exchange.outcome == "cancelled"
         latency.total.observe(ended_s - began_s)
+        if not cancelled:
+            calls.speed.latency.observe(ended_s - began_s)
         if exchange.first_byte_s is not None:
             latency.first_byte.observe(exchange.first_byte_s - began_s)
         if exchange.first_token_s is not None:
             latency.first_token.observe(exchange.first_token_s - began_s)
+            if not cancelled:
+                self._time_stream(calls.speed, exchange, exchange.first_token_s, began_s, ended_s)
+
+    def _time_stream(
+        self, speed: Speed, exchange: Exchange, first_token_s: float, began_s: float, ended_s: float
+    ) -> None:
+        speed.first_token.observe(first_token_s - began_s)
+        usage = exchange.summary.usage
+        if usage is not None and usage.output is not None:
+            speed.streamed_tokens += usage.output
+            speed.streamed_s += ended_s - first_token_s
 
     def _record_failed(self, exchange: Exchange, attempt: Attempt) -> None:
         """Count a call that another one replaced, so that its client saw nothing of it."""
@@ -215,18 +240,20 @@ class Metrics:
         )
         calls = self._calls(labels, counts_usage=False)
         calls.count += 1
+        calls.replaced += 1
         if attempt.ended_s is not None:
             calls.latency.total.observe(attempt.ended_s - attempt.started_s)
+            calls.speed.latency.observe(attempt.ended_s - attempt.started_s)
 
-    def _bind(self, key: object, exchange: Exchange) -> tuple[Requests, Calls | None]:
+    def _bind(self, key: object, exchange: Exchange) -> _Binding:
         """Find or make what exchanges like this one are counted in, and remember it under `key`."""
         status = "499" if exchange.status is None else str(exchange.status)
         method = exchange.method if exchange.method in _METHODS else OTHER
         path = exchange.template or "unmatched"
-        requests = self.requests.setdefault(RequestLabels(method, path, status), Requests())
-        bound: tuple[Requests, Calls | None] = requests, None
+        requests = self.requests.setdefault(RequestLabels(method, path, status), Requests(own=exchange.own))
+        outcome, kind = _judge(exchange)
+        bound: _Binding = requests, None, outcome
         if exchange.target is not None:
-            outcome, kind = _judge(exchange)
             name = exchange.target.model or exchange.model
             # A name that nobody answered is as likely a typing error: it gets no label of its own.
             model = self._model(name, claim=status != "404")
@@ -239,7 +266,8 @@ class Metrics:
                 outcome=outcome,
                 kind=kind,
             )
-            bound = requests, self._calls(labels, counts_usage=outcome != "error" and _tells_usage(exchange))
+            calls = self._calls(labels, counts_usage=outcome != "error" and _tells_usage(exchange))
+            bound = requests, calls, outcome
             if model != name and name is not None:
                 return bound
         if len(self._bindings) >= _MAX_BINDINGS:
@@ -268,7 +296,8 @@ class Metrics:
             return self._calls(labels._replace(model=OTHER), counts_usage=counts_usage)
         coarse = LatencyLabels(labels.provider, labels.endpoint, labels.stream, labels.outcome)
         latency = self.latencies.setdefault(coarse, Latency())
-        self.calls[labels] = calls = Calls(latency=latency, counts_usage=counts_usage)
+        speed = self.speeds.setdefault(SpeedLabels(labels.provider, labels.model), Speed())
+        self.calls[labels] = calls = Calls(latency=latency, speed=speed, counts_usage=counts_usage)
         return calls
 
     def as_json(self, providers: Iterable[str] = ()) -> dict[str, object]:
@@ -321,13 +350,9 @@ def _figures(
     cancelled = sum(calls.count for labels, calls in rows if labels.outcome == "cancelled")
     succeeded = sum(calls.count for labels, calls in rows if labels.outcome == "success")
     errors: dict[str, int] = {}
-    tokens: dict[str, int | None] = dict.fromkeys(("input", "output", "cache_read", "cache_write", "reasoning"))
     for labels, calls in rows:
         if labels.kind:
             errors[labels.kind] = errors.get(labels.kind, 0) + calls.count
-        for name, said in calls.tokens:
-            if said is not None:
-                tokens[name] = (tokens[name] or 0) + said
     times = [t for labels, t in latencies.items() if labels.provider == provider and labels.outcome != "cancelled"]
     return {
         "total_requests": total,
@@ -337,7 +362,7 @@ def _figures(
         "avg_first_token_time": _mean(latency.first_token for latency in times),
         "cancelled": cancelled,
         "error_counts": dict(sorted(errors.items())),
-        "tokens": tokens,
+        "tokens": total_tokens(calls for _, calls in rows),
         "usage_unknown": sum(calls.usage_unknown for _, calls in rows),
     }
 

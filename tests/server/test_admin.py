@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Answer, Client, Exchange, Headers
+from llmproxy.middleware.base import Middleware
 from llmproxy.routing.router import Router
 from llmproxy.server.admin import Admin
 from llmproxy.server.models import ModelList
@@ -33,6 +35,8 @@ def admin_of(
     upstreams: Upstreams | None = None,
     metrics: Metrics | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    middlewares: Sequence[tuple[str, Middleware]] = (),
+    running: Mapping[str, Exchange] | None = None,
 ) -> Admin:
     asked = upstreams or Upstreams(openai=["gpt-4o", "o/p"])
     enabled = providers or (Place("openai", "gpt-*", "o*"),)
@@ -46,6 +50,8 @@ def admin_of(
         providers=enabled,
         models=ModelList(Router(enabled), enabled, asked.ask),
         metrics=metrics or Metrics(),
+        middlewares=middlewares,
+        running=lambda: running or {},
     )
 
 
@@ -100,6 +106,7 @@ def test_paths_that_are_not_ours_are_left_to_the_router(method: str, path: str) 
         ("/providers", "/providers"),
         ("/metrics", "/metrics"),
         ("/metrics/json", "/metrics/json"),
+        ("/stats", "/stats"),
         ("/v1/models", "/v1/models"),
         ("/models", "/v1/models"),
         ("/v1/models/gpt-4o", "/v1/models/{id}"),
@@ -113,7 +120,7 @@ async def test_each_page_can_be_read_and_counts_under_its_template(path: str, te
     answer = await answered(admin_of(), exchange)
 
     assert answer.status == 200
-    assert exchange.template == template
+    assert exchange.template == template and exchange.own
     assert answer.body and not answer.bodiless
 
 
@@ -137,6 +144,7 @@ async def test_health_says_that_all_is_well_since_when_and_with_how_many_provide
 
     assert (health["status"], health["version"], health["providers"]) == ("ok", "1.2.3", 1)
     assert health["requests_in_flight"] == 1
+    assert health["pid"] == os.getpid()
     assert health["uptime_seconds"] >= 60
 
 
@@ -286,3 +294,47 @@ async def test_nothing_of_a_client_reaches_a_provider_that_has_a_key() -> None:
     await shown(admin_of(upstreams=upstreams), "/v1/models", Cookie="a=b", Authorization="Bearer dummy")
 
     assert [dict(request.headers) for request in upstreams.requests] == [{"Authorization": "ours"}]
+
+
+class Losing(Middleware):
+    """Says that it lost records."""
+
+    def __init__(self, **state: object) -> None:
+        super().__init__(self.Config())
+        self.state = state
+
+    def describe(self) -> dict[str, object]:
+        return self.state
+
+
+async def test_lost_records_become_a_metric_by_the_type_of_middleware() -> None:
+    middlewares = [("trace", Losing(lost=2)), ("trace", Losing(lost=1)), ("printer", Losing(lines=9))]
+
+    answer = await answered(admin_of(middlewares=middlewares), asking("/metrics"))
+
+    assert b'llmproxy_records_lost_total{middleware="trace"} 3.0' in answer.body
+    assert b"printer" not in answer.body
+
+
+async def test_the_json_form_of_the_metrics_tells_of_sessions_beside_providers() -> None:
+    metrics = Metrics()
+    now_s = time.monotonic()
+    for session, ago_s in (("old", 7200), ("new", 60), ("new", 1)):
+        metrics.begin()
+        headers = Headers({"x-session-id": session})
+        metrics.record(ended(headers=headers, started_s=now_s - ago_s, ended_s=now_s - ago_s))
+
+    figures = await shown(admin_of(metrics=metrics), "/metrics/json")
+
+    assert list(figures) == ["openai", "sessions"]
+    assert figures["sessions"] == {"active": 1, "created": 2}
+
+
+async def test_stats_show_what_runs() -> None:
+    exchange = ended(id="7", outcome="", ended_s=None, started_s=time.monotonic())
+
+    page = await shown(admin_of(running={"7": exchange}), "/stats?by=client")
+
+    assert [each["id"] for each in page["running"]["exchanges"]] == ["7"]
+    assert (page["version"], page["clients"][0]["in_flight"]) == ("1.2.3", 1)
+    assert page["uptime_seconds"] >= 60

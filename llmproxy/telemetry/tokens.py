@@ -1,0 +1,58 @@
+"""Adding up what providers say about tokens, and nothing where they say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from llmproxy.dialects.base import Usage
+
+KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
+
+
+@dataclass(slots=True, kw_only=True)
+class Tokens:
+    """Tokens by kind; None until a provider says a number."""
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+
+    def add_usage(self, usage: Usage | None) -> bool:
+        """Count what one answer said; False when it said nothing of use."""
+        if usage is None or (usage.input is None and usage.output is None):
+            return False
+        if usage.input is not None:
+            self.input = (self.input or 0) + usage.input
+        if usage.output is not None:
+            self.output = (self.output or 0) + usage.output
+        if usage.cache_read is not None:
+            self.cache_read = (self.cache_read or 0) + usage.cache_read
+        if usage.cache_write is not None:
+            self.cache_write = (self.cache_write or 0) + usage.cache_write
+        if usage.reasoning is not None:
+            self.reasoning = (self.reasoning or 0) + usage.reasoning
+        return True
+
+    @property
+    def tokens(self) -> tuple[tuple[str, int | None], ...]:
+        """The tokens by kind, as they are labelled."""
+        return (
+            ("input", self.input),
+            ("output", self.output),
+            ("cache_read", self.cache_read),
+            ("cache_write", self.cache_write),
+            ("reasoning", self.reasoning),
+        )
+
+
+def total(parts: Iterable[Tokens]) -> dict[str, int | None]:
+    """The sums of `parts` by kind."""
+    sums: dict[str, int | None] = dict.fromkeys(KINDS)
+    for part in parts:
+        for kind, said in part.tokens:
+            if said is not None:
+                sums[kind] = (sums[kind] or 0) + said
+    return sums

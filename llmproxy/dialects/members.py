@@ -60,6 +60,10 @@ class Members:
         self.rest: dict[str, Any] = value.copy()
         self.path = path
 
+    def left(self) -> dict[str, Any]:
+        """What nobody took."""
+        return {name: value for name, value in self.rest.items() if value is not None}
+
     def at(self, name: str) -> str:
         """The JSON path of the member `name`."""
         return f"{self.path}.{name}" if self.path else name

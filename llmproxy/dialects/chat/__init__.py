@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
 from llmproxy.dialects.chat import reply, request, stream
+from llmproxy.dialects.chat.codec import CODEC
 from llmproxy.dialects.errors import error_object, write_error_object
 from llmproxy.errors import ProxyError
 from llmproxy.wire.json import write_value
@@ -52,6 +53,8 @@ class Completions(Chat):
     def write_stream(self, canned: Canned) -> Sequence[bytes]:
         return stream.write_completion_stream(canned)
 
+
+__all__ = ["CODEC", "COMPLETIONS", "DIALECT", "Chat", "Completions"]
 
 DIALECT = Chat()
 COMPLETIONS = Completions()

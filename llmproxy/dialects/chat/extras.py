@@ -1,0 +1,51 @@
+"""What only chat understands of a node: kept when it is read, put back or listed as dropped when it is written.
+
+Members of an inner object are kept under dotted names (`image_url.x`), so that a list of losses names their place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.members import Members
+from llmproxy.dialects.model import Node
+
+_NESTS = frozenset(
+    {
+        *("image_url", "video_url", "input_audio", "file", "function", "custom", "json_schema", "stream_options"),
+        *("allowed_tools", "format"),
+    }
+)
+
+
+def nested_extra(outer: Members, *inner: Members) -> dict[str, Any]:
+    """What is left of an object and of objects in it, the members of these under dotted names."""
+    extra = outer.left()
+    for members in inner:
+        prefix = members.path.removeprefix(f"{outer.path}." if outer.path else "")
+        extra.update({f"{prefix}.{name}": value for name, value in members.left().items()})
+    return extra
+
+
+def put_extra(written: dict[str, Any], node: Node, *, own: bool, losses: Losses) -> None:
+    """Put back what only this dialect understands, or list it as dropped."""
+    if not own:
+        losses.drop_extra(node)
+        return
+    for name, value in node.extra.items():
+        outer, dot, inner = name.partition(".")
+        if dot and outer in _NESTS:
+            written.setdefault(outer, {})[inner] = value
+        else:
+            written[name] = value
+
+
+def put_cache(written: dict[str, Any], node: Any, *, own: bool, losses: Losses) -> None:
+    """The same for a prompt-cache mark, which is an extension of gateways."""
+    if node.cache is None:
+        return
+    if own:
+        written["cache_control"] = node.cache
+    else:
+        losses.drop(f"{node.path}.cache_control" if node.path else "cache_control")

@@ -1,0 +1,256 @@
+"""Writing the messages of a chat request: instructions, turns, tool results, parts.
+
+Source: the SDK's `chat_completion_message_param` types. Results carry text alone, so what else a tool gave follows in a
+user message. Begin reading at `write_message`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from mimetypes import guess_extension
+from typing import Any, TypeGuard
+
+from llmproxy.dialects.chat.extras import put_cache, put_extra
+from llmproxy.dialects.chat.parts import SOUNDS
+from llmproxy.dialects.chat.turns import THINKING
+from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.model import (
+    Block,
+    Foreign,
+    Instruction,
+    Media,
+    Message,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+
+MAX_ID = 40
+"""The longest tool-call id that OpenAI's chat completions accept."""
+
+SHOWN_BELOW = "The result is shown in the user message that follows."
+"""Stands in a tool message whose result has no text."""
+
+_FORMATS = {media_type: name for name, media_type in SOUNDS.items()} | {"audio/x-wav": "wav", "audio/mp3": "mp3"}
+
+
+def write_id(call_id: str, *, own: bool) -> str:
+    """The id of a call or of its result, shortened where it is too long, always in the same way."""
+    if own or 0 < len(call_id) <= MAX_ID:
+        return call_id
+    return f"call_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+
+
+def write_instructions(
+    system: Sequence[Instruction], *, own: bool, developer: bool, losses: Losses
+) -> list[dict[str, Any]]:
+    """The messages that come first. Blocks of another dialect's system become parts of one message, since many models
+    know one system message only."""
+    messages: list[dict[str, Any]] = []
+    groups: list[tuple[str, list[Instruction]]] = []
+    for instruction in system:
+        role: str = instruction.role if own or developer else "system"
+        if groups and groups[-1][0] == role and not own:
+            groups[-1][1].append(instruction)
+        else:
+            groups.append((role, [instruction]))
+    for word, instructions in groups:
+        texts: list[Block] = [text for instruction in instructions for text in instruction.content]
+        message: dict[str, Any] = {"role": word, "content": _content(texts, own=own, losses=losses)}
+        for instruction in instructions:
+            put_extra(message, instruction, own=own, losses=losses)
+        messages.append(message)
+    return messages
+
+
+def write_message(message: Message, *, own: bool, developer: bool, losses: Losses) -> list[dict[str, Any]]:
+    """The messages that say what `message` says: none for one of which nothing is left."""
+    if message.role == "assistant":
+        return _assistant(message, own=own, losses=losses)
+    messages: list[dict[str, Any]] = []
+    rest: list[Block] = []
+    for block in message.content:
+        if isinstance(block, ToolResult):
+            messages.append(_result(block, rest, own=own, losses=losses))
+    rest += [block for block in message.content if not isinstance(block, ToolResult)]
+    if rest or not messages:
+        role = "system" if message.role == "developer" and not (own or developer) else message.role
+        messages.append({"role": role, "content": _content(rest, own=own, losses=losses)})
+    last = messages[-1]
+    if message.name is not None:
+        last["name"] = message.name
+    put_extra(last, message, own=own, losses=losses)
+    return messages
+
+
+def _result(result: ToolResult, rest: list[Block], *, own: bool, losses: Losses) -> dict[str, Any]:
+    """The message of a result. What it has beside text goes to `rest`, for the user message that follows."""
+    texts: list[Block] = [block for block in result.content if isinstance(block, Text)]
+    others = [block for block in result.content if not isinstance(block, Text)]
+    if own:
+        content = _content(result.content, own=own, losses=losses)
+    else:
+        rest += others
+        content = _content(texts, own=own, losses=losses) if texts or not others else SHOWN_BELOW
+    if result.error and not own:
+        losses.drop(f"{result.path}.is_error")
+    written = {"role": "tool", "tool_call_id": write_id(result.id, own=own), "content": content}
+    put_cache(written, result, own=own, losses=losses)
+    put_extra(written, result, own=own, losses=losses)
+    return written
+
+
+def _assistant(message: Message, *, own: bool, losses: Losses) -> list[dict[str, Any]]:
+    written: dict[str, Any] = {"role": "assistant"}
+    parts: list[Block] = []
+    calls: list[dict[str, Any]] = []
+    for block in message.content:
+        if isinstance(block, ToolCall):
+            calls.append(write_call(block, own=own, losses=losses))
+        elif _is_other_call(block):
+            calls.append(block.value)
+        elif isinstance(block, Text) or not _put_member(written, block, losses):
+            parts.append(block)
+    written |= {"content": _content(parts, own=own, losses=losses)} if parts else {}
+    written |= {"tool_calls": calls} if calls else {}
+    if len(written) == 1 and not own and message.content:
+        return []  # it held nothing but another dialect's thinking
+    written.setdefault("content", None if len(written) > 1 else "")
+    if message.name is not None:
+        written["name"] = message.name
+    put_extra(written, message, own=own, losses=losses)
+    return [written]
+
+
+def _is_other_call(block: Block) -> TypeGuard[Foreign]:
+    """Whether a block stood among `tool_calls` and is of a kind of which nothing else is known."""
+    return isinstance(block, Foreign) and block.dialect == "chat" and ".tool_calls[" in block.path
+
+
+def _put_member(written: dict[str, Any], block: Block, losses: Losses) -> bool:
+    """Write a block that is a member of an assistant message of its own. False for any other block."""
+    match block:
+        case Thinking():
+            _put_thinking(written, block, losses)
+        case Refusal() if not block.extra:
+            written["refusal"] = written.get("refusal", "") + block.text
+        case Foreign(dialect="chat", kind="audio"):
+            written["audio"] = block.value
+        case Media():
+            losses.refuse(block.path, f"A block of kind {block.kind} cannot stand in an assistant message of chat")
+        case _:
+            return False
+    return True
+
+
+def _put_thinking(written: dict[str, Any], block: Thinking, losses: Losses) -> None:
+    if block.dialect != "chat":
+        losses.drop(block.path)
+        return
+    member = block.path.rpartition(".")[2]
+    written[member if member in THINKING else THINKING[0]] = block.text
+
+
+def write_call(call: ToolCall, *, own: bool, losses: Losses) -> dict[str, Any]:
+    """One of `tool_calls`."""
+    kind, member = ("custom", "input") if call.free_form else ("function", "arguments")
+    written: dict[str, Any] = {
+        "id": write_id(call.id, own=own),
+        "type": kind,
+        kind: {"name": call.name, member: call.arguments},
+    }
+    put_cache(written, call, own=own, losses=losses)
+    put_extra(written, call, own=own, losses=losses)
+    return written
+
+
+def _content(blocks: Sequence[Block], *, own: bool, losses: Losses) -> str | list[dict[str, Any]]:
+    """A string where one text is all, otherwise parts."""
+    parts = [_part(block, own=own, losses=losses) for block in blocks]
+    if not parts:
+        return ""
+    if len(parts) == 1 and parts[0].keys() == {"type", "text"} and parts[0]["type"] == "text":
+        text: str = parts[0]["text"]
+        return text
+    return parts
+
+
+def _part(block: Block, *, own: bool, losses: Losses) -> dict[str, Any]:
+    match block:
+        case Text():
+            written: dict[str, Any] = {"type": "text", "text": block.text}
+            _note_text(block, losses)
+        case Media():
+            written = _media(block, losses, own=own)
+        case Refusal():
+            written = {"type": "refusal", "refusal": block.text}
+        case Foreign(dialect="chat"):
+            return block.value
+        case _:
+            kind = block.kind if isinstance(block, Foreign) else type(block).__name__
+            losses.refuse(block.path, f"A block of kind {kind!r} cannot be sent here in chat")
+    if not isinstance(block, Refusal):
+        put_cache(written, block, own=own, losses=losses)
+    put_extra(written, block, own=own, losses=losses)
+    return written
+
+
+def _note_text(text: Text, losses: Losses) -> None:
+    """List what a text that is sent back has lost: clients of chat send text alone."""
+    for each in text.annotations:
+        losses.drop(each.path or f"{text.path}.annotations")
+    if text.logprobs is not None:
+        losses.drop(f"{text.path}.logprobs")
+
+
+def _media(media: Media, losses: Losses, *, own: bool) -> dict[str, Any]:
+    if media.kind == "document":
+        return {"type": "file", "file": _file(media, losses, own=own)}
+    if media.name is not None:
+        losses.drop(f"{media.path}.name")
+    if media.kind == "audio":
+        return {"type": "input_audio", "input_audio": _sound(media, losses)}
+    name = "image_url" if media.kind == "image" else "video_url"
+    if media.file_id is not None:
+        losses.refuse(
+            media.path, f"A block of kind {media.kind} cannot be given as a file id in chat; send a URL or base64"
+        )
+    link: dict[str, Any] = {"url": media.url if media.url is not None else _data_url(media)}
+    if media.detail is not None:
+        link["detail"] = media.detail
+    return {"type": name, name: link}
+
+
+def _data_url(media: Media) -> str:
+    return f"data:{media.media_type or 'application/octet-stream'};base64,{media.data or ''}"
+
+
+def _sound(media: Media, losses: Losses) -> dict[str, Any]:
+    if media.data is None:
+        losses.refuse(media.path, "A sound must be sent as base64 in chat")
+    kind = (media.media_type or "audio/wav").lower()
+    return {"data": media.data, "format": _FORMATS.get(kind, kind.rpartition("/")[2])}
+
+
+def _file(media: Media, losses: Losses, *, own: bool) -> dict[str, Any]:
+    if media.url is not None:
+        losses.refuse(media.path, "A document cannot be sent as a URL in chat; send base64 or a file id")
+    name = media.name
+    file: dict[str, Any] = {}
+    if media.file_id is not None:
+        file["file_id"] = media.file_id
+    if media.text is not None:
+        data = base64.b64encode(media.text.encode("utf-8", "surrogatepass")).decode()
+        file["file_data"] = f"data:{media.media_type or 'text/plain'};base64,{data}"
+    elif media.data is not None:
+        file["file_data"] = _data_url(media) if media.media_type or not own else media.data
+    if name is None and "file_data" in file and not own:
+        # OpenAI wants a name beside the data.
+        name = f"document{guess_extension(media.media_type or 'text/plain') or ''}"
+    if name is not None:
+        file["filename"] = name
+    return file

@@ -24,6 +24,7 @@ from typing import Any
 from llmproxy import __version__
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config
+from llmproxy.conversations import Conversations
 from llmproxy.dialects.thoughts import Thoughts
 from llmproxy.exchange import Held
 from llmproxy.media import MediaFetcher
@@ -62,6 +63,7 @@ class State:
         self.metrics = Metrics(lambda: self.held.used_bytes)
         self.upstream = Upstream()
         self.thoughts = Thoughts()
+        self.conversations = Conversations()
         self.shared: Shared | None = None
 
     @property
@@ -205,7 +207,7 @@ def _admin(
 def _translator(config: Config, state: State) -> Translator:
     settings = config.translation
     fetcher = MediaFetcher(settings.max_media_size, settings.media_timeout) if settings.fetch_media else None
-    return Translator(state.thoughts, state.held, strict=settings.strict, fetcher=fetcher)
+    return Translator(state.thoughts, state.held, state.conversations, strict=settings.strict, fetcher=fetcher)
 
 
 def _limits(config: Config) -> Limits:

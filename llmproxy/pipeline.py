@@ -42,6 +42,10 @@ class Pipeline:
             answer = await self._ask(exchange, place)
             if answer is not None:
                 return answer
+        if place.provider is None and place.endpoint is not None and not place.endpoint.model:
+            answer = await self.translator.conversations.answer(exchange, alone=not self.router.has_responses)
+            if answer is not None:
+                return answer
         route = exchange.route
         if route is None:
             route = exchange.route = self._route(exchange, place)

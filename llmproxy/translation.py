@@ -7,19 +7,24 @@ module knows headers, streams, and what must be certain before an answer is comm
 from __future__ import annotations
 
 import copy
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
+from llmproxy.conversations import Conversations, Turn, tenant_of
 from llmproxy.dialects import chat, messages, responses
 from llmproxy.dialects.base import Endpoint
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.endpoints import TRANSLATED_PATHS, find, translatable
+from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import Fail, Media, Request
 from llmproxy.dialects.thoughts import Thoughts
-from llmproxy.dialects.translate import StreamTranslation, Translation, read_request
+from llmproxy.dialects.translate import StreamTranslation, Translation
 from llmproxy.errors import BadRequest, BrokenStream, ProxyError, Untranslatable, UpstreamError
 from llmproxy.exchange import Answer, Body, ByteStream, Exchange, Headers, Held
 from llmproxy.media import MediaFetcher
 from llmproxy.target import Provider, Target
 from llmproxy.wire.compression import decompress
+from llmproxy.wire.json import read_value
 
 CODECS: dict[str, Codec] = {
     codec.name: codec for codec in (vars(module).get("CODEC") for module in (chat, responses, messages)) if codec
@@ -30,6 +35,8 @@ ERROR_BYTES = 1024 * 1024
 REPLY_BYTES = 64 * 1024 * 1024
 
 _NOTE = "llmproxy.request"
+# What a request says of state that `conversations.py` has dealt with.
+_STATE = ("previous_response_id", "conversation", "background")
 _A = {"image": "an image", "document": "a document", "audio": "audio", "video": "a video"}
 # Headers that speak of the client's own dialect or of the body that it sent.
 _OWN_PREFIXES = ("anthropic-", "openai-", "x-stainless-", "content-")
@@ -47,6 +54,14 @@ def asked_in(provider: Provider) -> Endpoint | None:
     return None
 
 
+class _Known(NamedTuple):
+    """A request that was read, from the bytes `raw`."""
+
+    raw: bytes
+    request: Request
+    turn: Turn | None
+
+
 class Translator:
     """Translates for one configuration.
 
@@ -55,8 +70,15 @@ class Translator:
     """
 
     def __init__(
-        self, thoughts: Thoughts, held: Held, *, strict: bool = False, fetcher: MediaFetcher | None = None
+        self,
+        thoughts: Thoughts,
+        held: Held,
+        conversations: Conversations | None = None,
+        *,
+        strict: bool = False,
+        fetcher: MediaFetcher | None = None,
     ) -> None:
+        self.conversations = conversations or Conversations()
         self._thoughts = thoughts
         self._held = held
         self._strict = strict
@@ -74,14 +96,15 @@ class Translator:
         endpoint = asked_in(target.provider)
         assert endpoint is not None, "the router chooses targets that can be asked"
         provider = CODECS[endpoint.dialect.name]
+        request, _ = await self.request(exchange)
         translation = Translation(
-            self.request(exchange),
+            request,
             _codec(exchange),
             provider,
             options=target.provider.options,
             strict=self._strict,
             thoughts=self._thoughts,
-            tenant=exchange.client.tenant or exchange.client.address,
+            tenant=tenant_of(exchange),
         )
         for media in translation.linked():
             await self._put_inside(media)
@@ -105,16 +128,24 @@ class Translator:
         fetched = await self._fetcher.fetch(media.url, media.path)
         media.media_type, media.data, media.url = fetched.media_type, fetched.data, None
 
-    def request(self, exchange: Exchange) -> Request:
-        """The client's request in neutral form, read once. Raises BadRequest."""
-        body = exchange.held
+    async def request(self, exchange: Exchange) -> tuple[Request, Turn | None]:
+        """The client's request in neutral form, read once, and what it continues. Raises BadRequest."""
+        held, codec = exchange.held, _codec(exchange)
         known = exchange.notes.get(_NOTE)
-        if isinstance(known, tuple) and known[0] is body.raw:
-            found: Request = known[1]
-            return found
-        request = read_request(_codec(exchange), body.decoded)
-        exchange.notes[_NOTE] = body.raw, request
-        return request
+        if isinstance(known, _Known) and known.raw is held.raw:
+            return known.request, known.turn
+        body, turn = parse(held.decoded), None
+        if codec.name == responses.DIALECT.name:
+            body, turn = await self.conversations.begin(exchange, body)
+        request = codec.decode_request(body)
+        if turn is not None:
+            for name in _STATE:
+                request.extra.pop(name, None)
+            request.echo |= {"previous_response_id": turn.previous}
+            if turn.conversation is not None:
+                request.echo |= {"conversation": {"id": turn.conversation}}
+        exchange.notes[_NOTE] = _Known(raw=held.raw, request=request, turn=turn)
+        return request, turn
 
     async def answer(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
         """The provider's answer for the client, as far as it must be certain before anything of it is sent.
@@ -145,9 +176,22 @@ class Translator:
         body = await self._read(exchange, answer, REPLY_BYTES)
         if exchange.stream:
             content, type_ = translation.reply_as_stream(body), "text/event-stream; charset=utf-8"
+            await self._keep_stream(exchange, content)
         else:
             content, type_ = translation.reply(body), "application/json"
+            await self._keep(exchange, content)
         return Answer(status=answer.status, headers=_answer_headers(answer, translation, type_), body=content)
+
+    async def _keep(self, exchange: Exchange, content: bytes) -> None:
+        _, turn = await self.request(exchange)
+        response = read_value(content) if turn is not None else None
+        if turn is not None and isinstance(response, dict):
+            await self.conversations.finish(turn, response)
+
+    async def _keep_stream(self, exchange: Exchange, frames: bytes) -> None:
+        _, turn = await self.request(exchange)
+        if turn is not None:
+            await self.conversations.finish_stream(turn, frames)
 
     async def _read(self, exchange: Exchange, answer: Answer, limit_bytes: int) -> bytes:
         """The whole body, decoded."""
@@ -177,16 +221,23 @@ class Translator:
             raise UpstreamError(frames.failure.message, status=frames.failure.status, code=frames.failure.code)
         headers = _answer_headers(answer, translation, "text/event-stream; charset=utf-8")
         headers.setdefault("Cache-Control", "no-cache")
-        return Answer(status=answer.status, headers=headers, body=first, stream=_Translated(stream, frames))
+
+        async def keep(last: bytes) -> None:
+            await self._keep_stream(exchange, last)
+
+        if frames.done:
+            await keep(first)
+        return Answer(status=answer.status, headers=headers, body=first, stream=_Translated(stream, frames, keep))
 
 
 class _Translated:
-    """A provider's stream as its client gets it."""
+    """A provider's stream as its client gets it. `keep` sees the last frames of one that ends well."""
 
-    def __init__(self, stream: ByteStream, frames: StreamTranslation) -> None:
+    def __init__(self, stream: ByteStream, frames: StreamTranslation, keep: Callable[[bytes], Awaitable[None]]) -> None:
         self._stream = stream
         self._frames = frames
-        self._ended = False
+        self._keep = keep
+        self._ended = frames.done
 
     async def read(self) -> bytes:
         frames = self._frames
@@ -204,6 +255,8 @@ class _Translated:
                 failure = frames.failure
                 self._ended = True
                 raise BrokenStream(failure.message, status=failure.status, code=failure.code, frames=written)
+            if frames.done:
+                await self._keep(written)
         return written
 
     def close(self) -> None:

@@ -18,6 +18,8 @@ from llmproxy.dialects.endpoints import TRANSLATED, find, translatable
 from llmproxy.errors import BadRequest
 from llmproxy.target import Provider, Route, Target, is_pattern
 
+_RESPONSES = "responses"
+
 # What clients send is remembered, so it is bounded in number and length.
 _MOST_REMEMBERED = 2048
 _LONGEST_REMEMBERED = 256
@@ -46,7 +48,8 @@ class Router:
     """Who answers what, in one configuration. Immutable but for what it remembers.
 
     `providers` are the enabled ones and `routes` the `models:` of the configuration, both in its order; `catch_all`
-    is `llm:`; `default` gets the models that nobody else answers.
+    is `llm:`; `default` gets the models that nobody else answers. `has_responses` says whether one of them keeps the
+    state of the Responses API itself.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Router:
         everybody = [*self._providers, *(each for each in (catch_all, default) if each and each not in providers)]
         self._named = {provider.name: provider for provider in reversed(everybody)}
         self._typed = {provider.type: provider for provider in reversed(everybody)}
+        self.has_responses = any(_RESPONSES in provider.speaks for provider in everybody)
         self._single = everybody[0] if len(everybody) == 1 else None
         self._direct = {each: Route(name=each.name, targets=(Target(provider=each),)) for each in everybody}
         self._relays = {each: replace(route, relay=True) for each, route in self._direct.items()}

@@ -56,6 +56,12 @@ class _Figures(Collector):
             ("middleware",),
             Counter({(name,): count for name, count in self._lost.items()}),
         )
+        yield _counter(
+            "llmproxy_dropped_total",
+            "What translation left behind, by the dialect of the client and the member of its request.",
+            ("dialect", "provider", "member"),
+            Counter(metrics.dropped.copy()),
+        )
         info = GaugeMetricFamily("llmproxy_build_info", "The version that runs.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info

@@ -30,6 +30,9 @@ _MAX_MODELS = 1000
 _MAX_MODEL_LENGTH = 200
 _MAX_CALLS = 10_000
 _MAX_BINDINGS = 5000
+_MAX_DROPPED = 500
+_INDEX = re.compile(r"\[\d+\]")
+_MEMBER = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -163,6 +166,7 @@ class Metrics:
         self.latencies: dict[LatencyLabels, Latency] = {}
         self.speeds: dict[SpeedLabels, Speed] = {}
         self.activity = Activity()
+        self.dropped: dict[tuple[str, str, str], int] = {}
         self._bindings: dict[object, _Binding] = {}
         self._models: set[str] = set()
 
@@ -194,6 +198,19 @@ class Metrics:
             self._time(calls, exchange, ended_s)
         if not requests.own:
             self.activity.count(exchange, outcome, ended_s)
+        if exchange.dropped:
+            self._count_dropped(exchange)
+
+    def _count_dropped(self, exchange: Exchange) -> None:
+        """Count what translation left behind, by the member's path without its indices."""
+        provider = exchange.target.provider.name if exchange.target else ""
+        dialect = exchange.endpoint.dialect.name if exchange.endpoint else ""
+        for path in exchange.dropped:
+            member = _INDEX.sub("[]", path)
+            key = (dialect, provider, member if _MEMBER.fullmatch(member) else OTHER)
+            if key not in self.dropped and len(self.dropped) >= _MAX_DROPPED:
+                key = (dialect, provider, OTHER)
+            self.dropped[key] = self.dropped.get(key, 0) + 1
 
     def _time(self, calls: Calls, exchange: Exchange, ended_s: float) -> None:
         """Count the call that answered (or failed last), timed from where it began, and those that failed before it."""
@@ -231,7 +248,7 @@ class Metrics:
             kind = attempt.error if attempt.error and _KIND.fullmatch(attempt.error) else "error"
         labels = CallLabels(
             provider=attempt.provider,
-            model=self._model(attempt.model or exchange.model, claim=False),
+            model=self._model(attempt.model or exchange.model, claim=attempt.model != exchange.model),
             endpoint=exchange.template,
             stream=_word(exchange.stream),
             status="none" if attempt.status is None else str(attempt.status),
@@ -255,8 +272,8 @@ class Metrics:
         bound: _Binding = requests, None, outcome
         if exchange.target is not None:
             name = exchange.target.model or exchange.model
-            # A name that nobody answered is as likely a typing error: it gets no label of its own.
-            model = self._model(name, claim=status != "404")
+            # A name of a client that nobody answered is as likely a typing error: it gets no label of its own.
+            model = self._model(name, claim=status != "404" or name != exchange.model)
             labels = CallLabels(
                 provider=exchange.target.provider.name,
                 model=model,

@@ -310,3 +310,23 @@ def test_an_exchange_without_an_end_is_timed_to_now() -> None:
 
     (requests,) = metrics.requests.values()
     assert requests.durations.sum_s > 0
+
+
+def test_what_translation_left_behind_is_counted_by_member_and_bounded() -> None:
+    metrics = Metrics()
+    for path in ("temperature", "messages[0].name", "messages[17].name", 'tools[0].{"weird": "ünïcode"}'):
+        exchange = ended()
+        exchange.dropped = [path]
+        metrics.begin()
+        metrics.record(exchange)
+    assert metrics.dropped == {
+        ("chat", "openai", "temperature"): 1,
+        ("chat", "openai", "messages[].name"): 2,
+        ("chat", "openai", "other"): 1,
+    }
+    for number in range(1000):
+        exchange = ended()
+        exchange.dropped = [f"member_{number}"]
+        metrics.begin()
+        metrics.record(exchange)
+    assert len(metrics.dropped) <= 501 and sum(metrics.dropped.values()) == 1004

@@ -73,7 +73,9 @@ BUILTIN: Mapping[str, Kind] = {
         base="llmproxy.middleware.base:Middleware",
         config="llmproxy.settings:Strict",
         group="llmproxy.middlewares",
-        builtin={},
+        builtin={
+            "trace": "llmproxy.middleware.trace:Trace",
+        },
     ),
 }
 

@@ -26,7 +26,7 @@ class Middleware:
     class Config(Strict):
         """No settings."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Strict) -> None:
         self.config = config
 
     async def start(self) -> None:

@@ -1,17 +1,19 @@
 """The secrets that one exchange carries, and how they are taken out of what is shown of it.
 
 Headers and queries are masked by their names (`redaction.py`). Providers like to repeat a refused key in the text of
-their error, where no name says so: there the values themselves are looked for. Begin reading at `secrets_of`.
+their error, where no name says so: there the values themselves are looked for, in every form in which they are
+usually written. Begin reading at `secrets_of`.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from llmproxy.exchange import Exchange
 from llmproxy.telemetry.redaction import MASK, is_secret
@@ -19,14 +21,19 @@ from llmproxy.telemetry.redaction import MASK, is_secret
 _NOTE = "llmproxy.secrets"
 # Shorter values are no secrets, and would tear ordinary words apart.
 _SHORTEST = 6
+# What clients send where a key is demanded and none is needed. Ollama's and LM Studio's own pages say to.
+_PLACEHOLDERS = frozenset(("anything", "lm-studio", "no-key", "no-key-required", "not-needed", "ollama", "unused"))
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_-]* +")
 _SIGNED = re.compile(r"(?:Credential|Signature)=([^,\s]+)")
+_USERINFO = re.compile(r"://([^/?#\s\"'<>]+)@")
+_FIELD = re.compile(r"(?:^|[?&;#])([^=&;#\s]+)=([^&;#\s\"'<>]+)")
 _EXPECTED = frozenset(("idempotency-key", "sec-websocket-key", "x-idempotency-key"))
 
 
 @lru_cache(maxsize=1024)
 def secret_header(name: str) -> bool:
-    """Whether a header of this name (lower case) holds a secret."""
+    """Whether a header of this name holds a secret."""
+    name = name.lower()
     return is_secret(name) and name not in _EXPECTED
 
 
@@ -40,37 +47,83 @@ def secrets_of(exchange: Exchange) -> tuple[str, ...]:
         found.update(exchange.target.provider.secrets)
     for target in exchange.route.targets if exchange.route else ():
         found.update(target.provider.secrets)
-    secrets = tuple(sorted((each for each in found if len(each) >= _SHORTEST), key=len, reverse=True))
+    real = [each for each in found if len(each) >= _SHORTEST and each not in _PLACEHOLDERS]
+    secrets = tuple(sorted(real, key=len, reverse=True)) if len(real) > 1 else tuple(real)
     exchange.notes[_NOTE] = secrets
     return secrets
 
 
-def hide_text(text: str, secrets: Sequence[str]) -> str:
-    """`text` with MASK in place of each of `secrets`."""
-    for secret in secrets:
-        if secret in text:
-            text = text.replace(secret, MASK)
-    return text
-
-
-def hide_bytes(data: bytes, secrets: Sequence[str]) -> bytes:
-    """`data` with MASK in place of each of `secrets`, also where they stand as they are written in JSON."""
+@lru_cache(maxsize=1024)
+def forms_of(secrets: Sequence[str]) -> tuple[bytes, ...]:
+    """How `secrets` stand in bytes: as they are, escaped in JSON, percent-encoded. A form that holds another of them is
+    left out: what is left of it then is no secret.
+    """
+    found: set[bytes] = set()
     for secret in secrets:
         raw = secret.encode("utf-8", "surrogateescape")
-        escaped = raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-        for form in {raw, escaped, escaped.replace(b"/", b"\\/")}:
-            if data.find(form) >= 0:
-                data = data.replace(form, MASK.encode())
+        found.add(raw)
+        if not (secret.isascii() and secret.isalnum()):
+            found.update(_escaped(raw))
+    forms: list[bytes] = []
+    for form in sorted(found, key=len):
+        if not any(shorter in form for shorter in forms):
+            forms.append(form)
+    return tuple(forms)
+
+
+def _escaped(raw: bytes) -> Iterator[bytes]:
+    text = raw.decode("utf-8", "replace")
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1]
+    for form in (escaped, escaped.replace("/", "\\/"), json.dumps(text)[1:-1]):
+        yield form.encode()
+    for percent in (quote(raw, safe=""), quote(raw, safe="/"), quote_plus(raw)):
+        yield percent.encode()
+        yield re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), percent).encode()
+
+
+def hide_text(text: str, secrets: tuple[str, ...]) -> str:
+    """`text` with MASK in place of each of `secrets`."""
+    if not secrets:
+        return text
+    data = text.encode("utf-8", "surrogateescape")
+    hidden = hide_bytes(data, secrets)
+    return text if hidden is data else hidden.decode("utf-8", "surrogateescape")
+
+
+def hide_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:
+    """`data` with MASK in place of each of `secrets`, also where they are escaped or percent-encoded."""
+    for form in forms_of(secrets):
+        if form in data:
+            data = data.replace(form, MASK.encode())
     return data
 
 
 def _sent(exchange: Exchange) -> Iterator[str]:
     for name, value in exchange.headers.items():
-        if secret_header(name.lower()):
+        if secret_header(name):
             yield from _values(name.lower(), value)
-    for name, value in parse_qsl(exchange.query or "", keep_blank_values=True, errors="surrogateescape"):
-        if is_secret(name):
+        elif "://" in value:
+            yield from _in_url(value)
+    if exchange.query is not None:
+        yield from _fields(exchange.query)
+
+
+def _in_url(value: str) -> Iterator[str]:
+    for userinfo in _USERINFO.findall(value):
+        user, _, password = userinfo.rpartition(":")
+        yield from (password, unquote(password), *((user,) if user else ()))
+    if "?" in value or "#" in value:
+        yield from _fields(value.partition("?")[2] or value)
+
+
+def _fields(query: str) -> Iterator[str]:
+    """The values of fields with secret names, as they stand there and decoded."""
+    for name, value in _FIELD.findall(query):
+        if is_secret(unquote_plus(name)):
             yield value
+            decoded = unquote_plus(value, errors="surrogateescape")
+            yield decoded
+            yield from _scoped(decoded)
 
 
 def _values(name: str, value: str) -> Iterator[str]:
@@ -85,7 +138,9 @@ def _values(name: str, value: str) -> Iterator[str]:
         return
     bare = value[scheme.end() :].strip()
     yield bare
-    yield from _SIGNED.findall(bare)
+    for part in _SIGNED.findall(bare):
+        yield part
+        yield from _scoped(part)
     if scheme[0].strip().lower() == "basic":
         try:
             user, _, password = base64.b64decode(bare).decode().partition(":")
@@ -93,3 +148,9 @@ def _values(name: str, value: str) -> Iterator[str]:
             return
         yield password
         yield unquote(user)
+
+
+def _scoped(credential: str) -> Iterator[str]:
+    """The access key of a SigV4 credential, whose scope (date, region, service) follows."""
+    if credential.endswith("/aws4_request"):
+        yield credential.partition("/")[0]

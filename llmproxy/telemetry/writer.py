@@ -117,12 +117,16 @@ class Writer(Generic[Item]):
     def _drain(self) -> None:
         """Write all that is there. What stands in the queue once `_closing` is set is seen by the last call."""
         written = lost = 0
-        fault: OSError | None = None
+        fault: Exception | None = None
         while self._queue:
             try:
                 self._sink.write(self._queue.popleft())
                 written += 1
             except OSError as error:
+                lost, fault = lost + 1, error
+            except Exception as error:
+                # A record that nobody foresaw must not end the thread, and with it all records that follow.
+                log.exception("%s: a record could not be made", self.name)
                 lost, fault = lost + 1, error
         try:
             self._sink.flush()

@@ -1,0 +1,285 @@
+"""Writes down every exchange: one JSON file each, or a line in the file of the day.
+
+The hooks only keep references; a thread reads, masks and writes. What a record holds is said in `telemetry/record.py`,
+where files stand in `telemetry/tracestore.py`. Begin reading at `Trace.on_request`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from llmproxy.exchange import Answer, Body, ByteStream, Exchange, StreamedBody
+from llmproxy.middleware.base import Middleware
+from llmproxy.settings import Limit, Size, SizeLimit, Strict, parse_size
+from llmproxy.telemetry.entry import Entry, entry_of
+from llmproxy.telemetry.jsonpath import parse
+from llmproxy.telemetry.record import Captured, write_record
+from llmproxy.telemetry.retention import Retention
+from llmproxy.telemetry.secrets import secrets_of
+from llmproxy.telemetry.tracestore import DayFiles, RecordFiles
+from llmproxy.telemetry.writer import Writer
+
+BUFFER_BYTES = 64 * 1024 * 1024
+# What a part of a body costs besides its bytes.
+_PART_BYTES = 100
+
+
+class Buffer:
+    """How many bytes of bodies are kept for records, over all exchanges. The event loop takes, the thread gives back:
+    each has a count of its own, so that there is nothing to lock.
+    """
+
+    __slots__ = ("_given_bytes", "_limit_bytes", "_taken_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._taken_bytes = 0
+        self._given_bytes = 0
+
+    @property
+    def used_bytes(self) -> int:
+        return self._taken_bytes - self._given_bytes
+
+    def take(self, size_bytes: int) -> bool:
+        """Called in the event loop. False when there is no room."""
+        if self._taken_bytes - self._given_bytes + size_bytes > self._limit_bytes:
+            return False
+        self._taken_bytes += size_bytes
+        return True
+
+    def untake(self, size_bytes: int) -> None:
+        """Called in the event loop, for what the thread never gets."""
+        self._taken_bytes -= size_bytes
+
+    def give(self, size_bytes: int) -> None:
+        """Called by the thread."""
+        self._given_bytes += size_bytes
+
+
+class Capture:
+    """What is kept of one exchange until its record is written."""
+
+    __slots__ = ("_buffer", "_limit_bytes", "_started_s", "entry", "held_bytes", "request", "response", "secrets")
+
+    entry: Entry
+    secrets: tuple[str, ...]
+
+    def __init__(self, buffer: Buffer, limit_bytes: int, started_s: float) -> None:
+        self.request = Captured()
+        self.response = Captured()
+        self.held_bytes = 0
+        self._buffer = buffer
+        self._limit_bytes = limit_bytes
+        self._started_s = started_s
+
+    def sent(self, data: bytes) -> None:
+        """The client was sent `data`."""
+        response = self.response
+        if self.keep(response, data) and response.times_ms is not None:
+            response.times_ms.append(round((time.monotonic() - self._started_s) * 1000, 3))
+
+    def keep(self, captured: Captured, data: bytes) -> bool:
+        """Keep the next bytes of a body as far as there is room. Whether any were kept."""
+        captured.size += len(data)
+        if captured.short:
+            return False
+        left = self._limit_bytes - (captured.size - len(data))
+        if len(data) > left:
+            captured.short = True
+            data = data[:left]
+        cost = len(data) + _PART_BYTES
+        if not data or not self._buffer.take(cost):
+            captured.short = True
+            return False
+        self.held_bytes += cost
+        captured.parts.append(data)
+        return True
+
+
+class _Tee:
+    """A request body that passes through, and what is kept of it."""
+
+    __slots__ = ("_capture", "_keeps", "_stream")
+
+    def __init__(self, stream: ByteStream, capture: Capture, *, keeps: bool) -> None:
+        self._stream = stream
+        self._capture = capture
+        self._keeps = keeps
+
+    async def read(self) -> bytes:
+        data = await self._stream.read()
+        if self._keeps and data:
+            self._capture.keep(self._capture.request, data)
+        else:
+            self._capture.request.size += len(data)
+        return data
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class Trace(Middleware):
+    """One record per exchange."""
+
+    class Config(Strict):
+        """Where records go, and what they hold."""
+
+        directory: str = Field(
+            default="./traces",
+            min_length=1,
+            description="Where the files go; relative to the directory in which the server is started.",
+        )
+        format: Literal["json", "jsonl"] = Field(
+            default="json",
+            description="`json`: a file for each exchange, DIRECTORY/DATE/TIME-ID.json; `jsonl`: a line for each in "
+            "DIRECTORY/DATE.jsonl. Dates and times are UTC.",
+        )
+        include_headers: bool = Field(default=True, description="Whether headers are recorded, secrets masked.")
+        include_body: bool = Field(default=True, description="Whether bodies and streamed chunks are recorded.")
+        max_body_size: Size = Field(
+            default=parse_size("1MB"),
+            gt=0,
+            description="How much of a body is kept; a longer one is cut off there and marked as truncated.",
+        )
+        max_age: Limit = Field(default=None, gt=0, description="Older files are removed, such as after 30d.")
+        max_total_size: SizeLimit = Field(
+            default=None, gt=0, description="When all files together are larger, the oldest are removed."
+        )
+        sample: float = Field(default=1.0, ge=0, le=1, description="Which part of the exchanges is recorded.")
+        only_errors: bool = Field(
+            default=False, description="Record only what failed: a status of 400 and more, or an answer that broke off."
+        )
+        redact: list[str] = Field(
+            default=[],
+            description="Paths of what is masked in JSON bodies and in streamed events: `messages[*].content`, "
+            "`request.body.user`, `..email` (at any depth). A body in which they cannot be found is left out.",
+        )
+
+        @field_validator("redact")
+        @classmethod
+        def _paths_can_be_read(cls, paths: list[str]) -> list[str]:
+            for path in paths:
+                parse(path)
+            return paths
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._directory = os.path.abspath(os.path.expanduser(config.directory))
+        self._headers = config.include_headers
+        self._bodies = config.include_body
+        self._limit_bytes = config.max_body_size
+        self._sample = config.sample
+        self._only_errors = config.only_errors
+        self._format = config.format
+        self._buffer = Buffer(BUFFER_BYTES)
+        self._note = f"llmproxy.trace.{id(self)}"
+        retention = Retention(self._directory, config.max_age, config.max_total_size)
+        store = (RecordFiles if config.format == "json" else DayFiles)(self._directory, retention)
+        self._writer = Writer("trace", _Recording(store, self._buffer, config))
+
+    async def start(self) -> None:
+        self._writer.start()
+
+    async def close(self) -> None:
+        await self._writer.close()
+
+    def describe(self) -> Mapping[str, object]:
+        return {"directory": self._directory, "format": self._format, **self._writer.describe()}
+
+    async def on_request(self, exchange: Exchange) -> Answer | None:
+        if self._writer.crowded:
+            await self._writer.room()
+        self._capture(exchange)
+        return None
+
+    def on_chunk(self, exchange: Exchange, data: bytes) -> None:
+        if not self._bodies:
+            return
+        notes = exchange.notes
+        capture = notes[self._note] if self._note in notes else self._capture(exchange)
+        if isinstance(capture, Capture):
+            response = capture.response
+            if not response.size and exchange.answer is not None and exchange.answer.event_stream:
+                response.times_ms = []
+            capture.sent(data)
+
+    def on_end(self, exchange: Exchange) -> None:
+        notes = exchange.notes
+        capture = notes.pop(self._note) if self._note in notes else self._capture(exchange)
+        if not isinstance(capture, Capture):
+            return
+        capture.entry = entry = entry_of(exchange)
+        if self._only_errors and not entry.failed:
+            self._buffer.untake(capture.held_bytes)
+            return
+        capture.secrets = secrets_of(exchange)
+        response = capture.response
+        response.size = exchange.sent_bytes
+        if (answer := exchange.answer) is not None:
+            response.encoding = answer.headers.get("Content-Encoding", "")
+            if self._headers:
+                response.headers = answer.headers.items()
+            if self._bodies and response.times_ms is None and answer.event_stream:
+                response.times_ms = []
+        if not self._writer.put(capture):
+            self._buffer.untake(capture.held_bytes)
+
+    def _capture(self, exchange: Exchange) -> Capture | None:
+        """Begin to keep what belongs into the record; None when there will be none."""
+        capture: Capture | None = None
+        if self._sample >= 1 or random.random() < self._sample:
+            capture = Capture(self._buffer, self._limit_bytes, exchange.started_s)
+            request = capture.request
+            if self._headers:
+                request.headers = exchange.headers.copy().items()
+            self._capture_body(exchange, capture)
+        exchange.notes[self._note] = capture
+        return capture
+
+    def _capture_body(self, exchange: Exchange, capture: Capture) -> None:
+        body = exchange.body
+        if isinstance(body, StreamedBody):
+            capture.request.encoding = exchange.headers.get("Content-Encoding", "")
+            body.stream = _Tee(body.stream, capture, keeps=self._bodies)
+        elif isinstance(body, Body):
+            capture.request.encoding = body.encoding
+            if self._bodies and body.raw:
+                capture.keep(capture.request, body.raw)
+            else:
+                capture.request.size = len(body.raw)
+
+
+class _Recording:
+    """The writer's sink: makes the records and stores them."""
+
+    def __init__(self, store: RecordFiles | DayFiles, buffer: Buffer, config: Trace.Config) -> None:
+        self._store = store
+        self._buffer = buffer
+        self._paths = [parse(path) for path in config.redact]
+        self._limit_bytes = config.max_body_size
+
+    def write(self, item: Capture) -> None:
+        try:
+            text = write_record(
+                item.entry,
+                item.request,
+                item.response,
+                secrets=item.secrets,
+                paths=self._paths,
+                limit_bytes=self._limit_bytes,
+            )
+            self._store.write(item.entry.started, item.entry.id, text)
+        finally:
+            self._buffer.give(item.held_bytes)
+
+    def flush(self) -> None:
+        self._store.flush()
+
+    def close(self) -> None:
+        return

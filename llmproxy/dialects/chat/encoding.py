@@ -131,7 +131,7 @@ def _put_knobs(body: dict[str, Any], request: Request, *, own: bool, losses: Los
         if name in KNOBS:
             body[name] = value
         elif name == "service_tier":
-            tier = value if own or value in TIERS else _TIERS_ELSEWHERE.get(value)
+            tier = value if own or value in TIERS else _TIERS_ELSEWHERE.get(str(value))
             if tier is None:
                 losses.drop(request.where(name))
             else:

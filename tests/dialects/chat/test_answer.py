@@ -47,7 +47,7 @@ def test_a_plain_answer() -> None:
 
 
 def test_calls_of_every_kind() -> None:
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},
         {"id": "c2", "type": "custom", "custom": {"name": "g", "input": "x"}},
         {"id": "c3", "type": "robot", "robot": {}},
@@ -79,7 +79,7 @@ def test_thinking_comes_first(name: str) -> None:
 
 
 def test_content_as_parts() -> None:
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"type": "thinking", "thinking": [{"type": "text", "text": "t"}]},
         {"type": "text", "text": "a"},
         {"type": "reference", "reference_ids": [1]},

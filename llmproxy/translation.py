@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from llmproxy.conversations import Conversations, Turn, tenant_of
-from llmproxy.dialects import chat, messages, responses
+from llmproxy.dialects import responses
 from llmproxy.dialects.base import Endpoint
 from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.codecs import CODECS
 from llmproxy.dialects.endpoints import TRANSLATED_PATHS, find, translatable
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import Fail, Media, Request
@@ -25,10 +26,6 @@ from llmproxy.media import MediaFetcher
 from llmproxy.target import Provider, Target
 from llmproxy.wire.compression import decompress
 from llmproxy.wire.json import read_value
-
-CODECS: dict[str, Codec] = {
-    codec.name: codec for codec in (vars(module).get("CODEC") for module in (chat, responses, messages)) if codec
-}
 
 # An error page is read for its message; more than this of it says nothing.
 ERROR_BYTES = 1024 * 1024

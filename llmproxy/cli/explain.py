@@ -40,8 +40,8 @@ def translate(
     import msgspec
 
     from llmproxy.dialects.codec import Losses, Options
+    from llmproxy.dialects.codecs import CODECS
     from llmproxy.errors import ProxyError
-    from llmproxy.translation import CODECS
 
     try:
         request = _read(file, CODECS[source.value])

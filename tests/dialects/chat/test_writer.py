@@ -96,7 +96,7 @@ def test_usage_comes_last_and_only_to_who_asked() -> None:
 
 
 def test_interleaved_calls_are_numbered_from_0() -> None:
-    events = [
+    events: list[Event] = [
         START,
         Open(index=0, block=Text(text="")),
         Delta(index=0, text="a"),

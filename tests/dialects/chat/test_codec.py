@@ -1,0 +1,32 @@
+"""The codec of chat: its parts belong together."""
+
+from __future__ import annotations
+
+from llmproxy.dialects.chat import CODEC, DIALECT
+from llmproxy.dialects.codec import Losses, Options
+from llmproxy.dialects.model import Reply, collect, events_of
+
+
+def test_it_bears_the_name_of_its_dialect() -> None:
+    assert CODEC.name == DIALECT.name
+    assert CODEC.decode_request({"model": "m", "messages": []}).dialect == CODEC.name
+
+
+def test_each_half_reads_what_the_other_writes() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    request = CODEC.decode_request(body)
+    assert CODEC.encode_request(request, Options(), Losses()) == body
+    reply = CODEC.decode_reply(
+        b'{"id":"chatcmpl-1","model":"m","created":7,"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}'
+    )
+    data = CODEC.stream_writer(request).write(events_of(reply), Losses())
+    reader = CODEC.stream_reader()
+    again = collect([*reader.feed(data), *reader.close()])
+    assert isinstance(again, Reply)
+    losses = Losses()
+    assert CODEC.encode_reply(again, request, losses) == CODEC.encode_reply(reply, request, losses)
+    assert losses.dropped == []
+
+
+def test_errors_are_read() -> None:
+    assert CODEC.decode_error(429, b'{"error":{"message":"Slow down"}}').message == "Slow down"

@@ -90,7 +90,7 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
         ("providers", "./mine.py:Unfinished", "lacks what every provider type has: create_completion"),
         ("providers", "opnai", "'opnai' is no provider type; did you mean 'openai'"),
         ("providers", "something else", r"there are openai, .*one of your own is written \./path/file.py:ClassName"),
-        ("middlewares", "trace", "'trace' is no middleware"),
+        ("middlewares", "tracer", "'tracer' is no middleware; did you mean 'trace'?"),
     ],
 )
 def test_what_is_not_there_is_told_with_what_to_do(tmp_path: Path, kind: str, name: str, said: str) -> None:

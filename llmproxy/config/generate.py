@@ -139,8 +139,14 @@ def _models() -> Iterator[str]:
 
 
 def _middlewares() -> Iterator[str]:
-    """All of it left out: there is no middleware that everybody has."""
-    yield "#middlewares:"
+    """All of them switched off: there is no middleware that everybody has."""
+    yield "middlewares:"
+    for type_ in names("middlewares"):
+        component = find("middlewares", type_, Path())
+        yield from _comment((component.__doc__ or "").partition("\n\n")[0], "  ")
+        yield from (f"  - type: {type_}", "    enabled: false", "    config:")
+        yield from _block(config_of(component), "      ")
+        yield ""
     yield from (f"#{line}" for line in _about(MiddlewareEntry, "type", "  "))
     yield f"#  - type: {_scalar('./my/tag.py:Tag')}"
     yield from (f"#{line}" for line in _about(MiddlewareEntry, "enabled", "    "))

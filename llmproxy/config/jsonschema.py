@@ -36,7 +36,7 @@ def json_schema() -> dict[str, Any]:
         defs |= made.pop("$defs", {})
         defs[title], defs[f"{title}_llm"] = made, _as_llm(made)
     defs["Target"] = {"anyOf": [{"type": "string", "description": "In short: provider/model."}, defs["Target"]]}
-    defs["MiddlewareEntry"]["properties"]["config"] = {"type": "object", "description": "Its settings."}
+    defs |= _describe_middlewares(defs["MiddlewareEntry"])
     properties["providers"]["items"] = _provider_entry()
     properties["llm"] = {"description": properties["llm"]["description"], **_llm()}
     properties |= _older(properties, defs)
@@ -83,6 +83,20 @@ def _provider_classes() -> dict[str, tuple[type[BaseModel], list[str]]]:
         component = find("providers", type_, Path())
         classes.setdefault(component.__name__, (config_of(component), []))[1].append(type_)
     return classes
+
+
+def _describe_middlewares(entry: dict[str, Any]) -> dict[str, Any]:
+    """Let the type of an entry of `middlewares` say which settings there are; the schemas of those of ours."""
+    settings: dict[str, Any] = {}
+    entry["properties"]["config"] = {"type": "object", "description": "Its settings."}
+    entry["allOf"] = []
+    for type_ in names("middlewares"):
+        component = find("middlewares", type_, Path())
+        made = _of(config_of(component))
+        settings |= {**made.pop("$defs", {}), component.__name__: made}
+        there = {"properties": {"config": {"$ref": f"#/$defs/{component.__name__}"}}}
+        entry["allOf"].append(_case([type_], there))
+    return settings
 
 
 def homeless_types() -> list[str]:

@@ -59,6 +59,7 @@ def test_full_shows_and_explains_every_key() -> None:
     text = generate("full")
     models: list[type[BaseModel]] = [Server, Logging, Model, Target, MiddlewareEntry]
     models += [inner for type_ in names("providers") for inner in nested(config_of(find("providers", type_, Path())))]
+    models += [config_of(find("middlewares", type_, Path())) for type_ in names("middlewares")]
     prose = re.sub(r"\s*\n\s*#+\s+", " ", text)
     for model in models:
         for name, field in model.model_fields.items():
@@ -82,7 +83,8 @@ def test_everything_that_full_leaves_out_may_be_put_in(tmp_path: Path) -> None:
     assert [str(problem) for problem in loaded.problems] == []
     config = loaded.checked()
     assert config.llm is not None
-    assert (config.default_provider, len(config.middlewares)) == ("openai", 1)
+    assert config.default_provider == "openai"
+    assert [entry.type for entry in config.middlewares if entry.enabled] == ["./my/tag.py:Tag"]
 
 
 def test_full_shows_the_defaults(tmp_path: Path) -> None:
@@ -90,5 +92,8 @@ def test_full_shows_the_defaults(tmp_path: Path) -> None:
     config = load("x.yaml", directory=tmp_path, environ={}).checked()
     assert config.server == Server()
     assert config.logging == Logging()
+    assert [(entry.type, entry.enabled) for entry in config.middlewares] == [(n, False) for n in names("middlewares")]
+    for entry in config.middlewares:
+        assert entry.config == config_of(find("middlewares", entry.type, Path()))()
     provider = config.providers[0]
     assert provider.model_dump(exclude_defaults=True) == {"name": "openai", "type": "openai"}

@@ -56,6 +56,7 @@ def provider(**keys: object) -> dict[str, object]:
         {"llm": {"type": "ollama"}},
         {"models": [{"name": "x", "targets": ["a/b", {"provider": "a"}]}]},
         {"middlewares": [{"type": "./tag.py:Tag", "enabled": False, "config": {"x": 1}}]},
+        {"middlewares": [{"type": "trace"}, {"type": "trace", "config": {"max_age": "30d", "sample": "${PART}"}}]},
     ],
 )
 def test_what_is_right_fits(value: object) -> None:
@@ -81,6 +82,7 @@ def test_what_is_right_fits(value: object) -> None:
         {"models": [{"name": "x"}]},
         {"models": [{"name": "x", "targets": []}]},
         {"middlewares": [{"config": {}}]},
+        {"middlewares": [{"type": "trace", "config": {"directry": "x"}}]},
         {"general_settings": {"num_retries": 3}},
     ],
 )

@@ -40,7 +40,7 @@ class Unfinished(CompletionProvider):
 def test_every_built_in_name_leads_to_a_class(kind: str, name: str) -> None:
     component = find(kind, name, Path())
     assert issubclass(component, Provider if kind == "providers" else Middleware)
-    assert issubclass(config_of(component), ProviderConfig)
+    assert issubclass(config_of(component), ProviderConfig if kind == "providers" else Strict)
 
 
 def test_a_class_is_found_in_a_file_beside_the_configuration(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from llmproxy.middleware.base import Middleware
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import BUILTIN, RegistryError, config_of, find, names, nearest
+from llmproxy.settings import Strict
 from llmproxy.target import Provider
 
 TAG = """

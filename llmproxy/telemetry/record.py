@@ -34,7 +34,7 @@ class RequestPart(msgspec.Struct, kw_only=True):
     headers: Headers | None
     size: int
     format: Format | None = None
-    body: msgspec.Raw = NOTHING
+    body: msgspec.Raw
     truncated: bool = False
 
 
@@ -54,7 +54,7 @@ class ResponsePart(msgspec.Struct, kw_only=True):
     headers: Headers | None
     size: int
     format: Format | None = None
-    body: msgspec.Raw = NOTHING
+    body: msgspec.Raw
     chunks: list[Chunk] | None = None
     truncated: bool = False
 
@@ -96,12 +96,16 @@ def write_record(
     `paths` are what is masked in JSON bodies; `limit_bytes` is the most that is shown of one.
     """
     forms = forms_of(secrets)
-    asked = RequestPart(headers=_headers(request.headers, secrets), size=request.size, truncated=request.short)
+    asked = RequestPart(
+        headers=_headers(request.headers, secrets), size=request.size, body=NOTHING, truncated=request.short
+    )
     if request.parts:
         masks = Masks(forms=forms, paths=[path for path in paths if path.side != "response"])
         shown = show(request.parts, request.encoding, masks, limit_bytes, short=request.short)
         asked.format, asked.body, asked.truncated = shown.format, shown.body, shown.short
-    answered = ResponsePart(headers=_headers(response.headers, secrets), size=response.size, truncated=response.short)
+    answered = ResponsePart(
+        headers=_headers(response.headers, secrets), size=response.size, body=NOTHING, truncated=response.short
+    )
     if response.parts or response.times_ms is not None:
         masks = Masks(forms=forms, paths=[path for path in paths if path.side != "request"])
         _show_response(answered, response, masks, limit_bytes, broken=not entry.complete)

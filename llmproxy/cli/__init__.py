@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from llmproxy import __version__
-from llmproxy.cli import config, explain, serve
+from llmproxy.cli import config, explain, serve, stats
 
 _ABOUT = """One program between LLM clients and LLM providers.
 
@@ -39,6 +39,7 @@ app.command()(config.validate_config)
 app.command()(config.schema)
 app.command()(explain.explain)
 app.command()(explain.translate)
+app.command()(stats.stats)
 
 
 def _show_version(wanted: bool) -> None:

@@ -70,7 +70,7 @@ def test_the_version_is_shown(tmp_path: Path) -> None:
 
 def test_the_commands_are_listed(tmp_path: Path) -> None:
     told = run("--help", cwd=tmp_path).stdout
-    for command in ("serve", "generate-config", "validate-config", "schema"):
+    for command in ("serve", "generate-config", "validate-config", "schema", "stats"):
         assert command in told
 
 

@@ -330,3 +330,26 @@ def test_what_translation_left_behind_is_counted_by_member_and_bounded() -> None
         metrics.begin()
         metrics.record(exchange)
     assert len(metrics.dropped) <= 501 and sum(metrics.dropped.values()) == 1004
+
+
+def test_a_name_that_the_configuration_gives_has_its_label_though_nobody_answered() -> None:
+    attempts = [
+        Attempt(provider="first", model="configured-1", status=503, ended_s=0.1),
+        Attempt(provider="openai", model="configured-2", status=404, started_s=0.1),
+    ]
+    target = Target(provider=OPENAI.provider, model="configured-2")
+
+    metrics = recorded(ended(model="smart", target=target, attempts=attempts, status=404))
+
+    assert {labels.model for labels in metrics.calls} == {"configured-1", "configured-2"}
+
+
+def test_an_attempt_that_another_replaced_is_told_from_one_whose_failure_the_client_saw() -> None:
+    attempts = [
+        Attempt(provider="openai", model="gpt-4o", status=503, ended_s=0.1),
+        Attempt(provider="openai", model="gpt-4o", status=503, started_s=0.1),
+    ]
+    metrics = recorded(ended(attempts=attempts, status=503))
+
+    assert sum(calls.count for calls in metrics.calls.values()) == 2
+    assert sum(calls.replaced for calls in metrics.calls.values()) == 1

@@ -1,0 +1,163 @@
+"""`stats`: how a running server does, as a table that is refreshed, once, or as JSON.
+
+The server is the one at `--url`, else one that this user runs. `asking.py` gets the page, `statsview.py` lays it out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from llmproxy.telemetry.servers import Server
+
+
+class Group(StrEnum):
+    """What figures can be shown by, besides provider and model."""
+
+    client = "client"
+    session = "session"
+
+
+_LEAST_S = 0.1
+_LOOK_S = 0.1
+# A table is not cut to a width that nobody looks at: what reads a pipe gets whole names.
+_PIPE_COLUMNS = 200
+
+
+def stats(
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The server, such as http://127.0.0.1:3000; else yours that runs.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Show it once; so it is when output is no terminal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, once.")] = False,
+    by: Annotated[list[Group] | None, typer.Option(help="Show these too; may be given twice.")] = None,
+    interval: Annotated[str, typer.Option(metavar="TIME", help="How often to look again.")] = "1s",
+) -> None:
+    """Show how a running server does: requests, latencies, tokens, errors by provider and model."""
+    import json
+
+    from llmproxy.cli.asking import NoPage, ask, base_url
+
+    wait_s = _interval(interval)
+    groups = ",".join(dict.fromkeys(by or []))
+    page = f"/stats?by={groups}" if groups else "/stats"
+    try:
+        address = base_url(url) if url else _find()
+        if as_json:
+            print(json.dumps(_figures(ask(address, page), address), indent=2))
+        else:
+            _show(address, page, wait_s, live=not once, named=url is not None)
+    except NoPage as reason:
+        _end(str(reason))
+    except KeyboardInterrupt:
+        return
+
+
+def _interval(given: str) -> float:
+    from llmproxy.settings import parse_duration
+
+    try:
+        seconds = parse_duration(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--interval") from error
+    if not _LEAST_S <= seconds <= 86_400:
+        raise typer.BadParameter(f"{given!r} is not between 100ms and 1d", param_hint="--interval")
+    return seconds
+
+
+def _find() -> str:
+    """The address of the newest server that this user runs; says so when there are others."""
+    from llmproxy.telemetry.servers import running
+
+    servers = running()
+    if not servers:
+        _end(
+            "no running server was found; start one with `llmproxy serve`, or name one with --url http://127.0.0.1:3000"
+        )
+    if len(servers) > 1:
+        print(f"{len(servers)} servers run; this is the newest, --url chooses another:", file=sys.stderr)
+        for server in servers:
+            print(f"  {_line(server)}", file=sys.stderr)
+    return servers[0].url
+
+
+def _line(server: Server) -> str:
+    from llmproxy.telemetry.showing import safe
+
+    return safe(f"{server.url}  pid {server.pid}, since {server.started[:19]}Z, {server.config or 'no file'}")
+
+
+def _end(reason: str) -> NoReturn:
+    print(f"llmproxy: {reason}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def _figures(page: dict[str, Any], url: str) -> dict[str, Any]:
+    """The page, when it is one of llmproxy's. Raises NoPage."""
+    from llmproxy.cli.asking import NoPage
+
+    if "providers" not in page and "uptime_seconds" not in page:
+        raise NoPage(f"{url} is no llmproxy: its /stats shows something else")
+    return page
+
+
+def _show(url: str, page: str, wait_s: float, *, live: bool, named: bool) -> None:
+    """Raises NoPage when there is none from the beginning."""
+    from rich.console import Console
+
+    from llmproxy.cli.asking import ask
+    from llmproxy.cli.statsview import view
+
+    terminal = sys.stdout.isatty()
+    width = None if terminal or "COLUMNS" in os.environ else _PIPE_COLUMNS
+    console = Console(highlight=False, width=width)
+    first = _figures(ask(url, page), url)
+    if live and terminal and not console.is_dumb_terminal:
+        _watch(console, first, url, page, wait_s, named=named)
+    else:
+        console.print(view(first, url, width=console.width))
+
+
+def _watch(console: Console, seen: dict[str, Any], url: str, page: str, wait_s: float, *, named: bool) -> None:
+    """Refresh the table until Ctrl-C. A server that goes away is waited for; one that was found is looked for anew."""
+    import signal
+
+    from rich.live import Live
+
+    from llmproxy.cli.asking import NoPage, ask
+    from llmproxy.cli.statsview import view
+    from llmproxy.telemetry.servers import running
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cursor comes back
+    fault = ""
+    with Live(console=console, auto_refresh=False) as table:
+        while True:
+            width, height = console.size
+            table.update(view(seen, url, width=width, height=height - 1, fault=fault), refresh=True)
+            if _resized(console, wait_s):
+                console.clear()  # the terminal has broken the lines of before anew
+                continue
+            try:
+                seen, fault = _figures(ask(url, page), url), ""
+            except NoPage as reason:
+                fault = str(reason)
+                if not named and (servers := running()):
+                    url = servers[0].url
+
+
+def _resized(console: Console, wait_s: float) -> bool:
+    """Wait, but no longer than the window keeps its size."""
+    before, end_s = console.size, time.monotonic() + wait_s
+    while (left_s := end_s - time.monotonic()) > 0:
+        time.sleep(min(left_s, _LOOK_S))
+        if console.size != before:
+            return True
+    return False

@@ -84,9 +84,11 @@ def read_message(message: dict[str, Any], logprobs: object = None) -> list[Block
     """The blocks of a reply's message."""
     probable = logprobs if isinstance(logprobs, dict) else {}
     blocks: list[Block] = []
-    thought = next((text for name in THINKING if (text := string(message.get(name)))), None)
-    if thought is not None:
-        blocks.append(Thinking(text=thought, dialect="chat"))
+    for name in THINKING:
+        thought = string(message.get(name))
+        if thought is not None:
+            blocks.append(Thinking(path=f"reply.{name}", text=thought, dialect="chat"))
+            break
     blocks += _content(message.get("content"))
     _adorn(blocks, message.get("annotations"), probable.get("content"))
     refusal = string(message.get("refusal"))

@@ -12,7 +12,7 @@ from llmproxy.dialects.chat.failure import decode_error
 from llmproxy.dialects.chat.reader import Reader
 from llmproxy.dialects.chat.writer import Writer
 from llmproxy.dialects.codec import Codec, Losses, Options, StreamReader, StreamWriter
-from llmproxy.dialects.model import Reply, Request
+from llmproxy.dialects.model import Media, Reply, Request
 from llmproxy.errors import ProxyError
 
 
@@ -20,6 +20,9 @@ class ChatCodec(Codec):
     """`POST /chat/completions`."""
 
     name = "chat"
+
+    def takes_url(self, media: Media) -> bool:
+        return media.kind in ("image", "video")
 
     def decode_request(self, body: dict[str, Any]) -> Request:
         return decode_request(body)

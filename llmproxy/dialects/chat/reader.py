@@ -107,6 +107,7 @@ class Reader(StreamReader):
         self._open: type[Block] | None = None
         self._index = -1
         self._refused = False
+        self._thought_path = "reply.reasoning_content"
         self._calls = Calls()
         self._ids: set[str] = set()
         self._lost: set[str] = set()
@@ -197,9 +198,11 @@ class Reader(StreamReader):
                 self._fail_with(error_message(choice.error) or "The provider's answer broke off", choice.error)
 
     def _read_delta(self, delta: _Delta, logprobs: object) -> None:
-        thought = delta.reasoning_content or delta.reasoning
-        if thought and type(thought) is str:
-            self._say(Thinking, thought)
+        if delta.reasoning_content and type(delta.reasoning_content) is str:
+            self._say(Thinking, delta.reasoning_content)
+        elif delta.reasoning and type(delta.reasoning) is str:
+            self._thought_path = "reply.reasoning"
+            self._say(Thinking, delta.reasoning)
         if delta.content:
             self._read_content(delta.content, logprobs)
         if delta.refusal and type(delta.refusal) is str:
@@ -242,10 +245,16 @@ class Reader(StreamReader):
     ) -> None:
         if self._open is not kind:
             self._close_open()
-            block = Thinking(text="", dialect="chat") if kind is Thinking else kind(text="")  # type: ignore[call-arg]  # the others have no dialect
+            block = self._empty(kind)
             self._index = self._begin(block)
             self._open = kind
         self._events.append(Delta(index=self._index, text=text, logprobs=likely))
+
+    def _empty(self, kind: type[Text] | type[Thinking] | type[Refusal]) -> Block:
+        if kind is Thinking:
+            # When it is sent back, the service finds it under the name that it gave it.
+            return Thinking(path=self._thought_path, text="", dialect="chat")
+        return Text(text="") if kind is Text else Refusal(text="")
 
     def _begin(self, block: Block) -> int:
         index = self._next

@@ -75,7 +75,10 @@ def test_a_legacy_call_is_a_call() -> None:
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 def test_thinking_comes_first(name: str) -> None:
-    assert answered(content="a", **{name: "t"}).content == [Thinking(text="t", dialect="chat"), Text(text="a")]
+    assert answered(content="a", **{name: "t"}).content == [
+        Thinking(path=f"reply.{name}", text="t", dialect="chat"),
+        Text(text="a"),
+    ]
 
 
 def test_content_as_parts() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmproxy.dialects.chat import CODEC, DIALECT
 from llmproxy.dialects.codec import Losses, Options
-from llmproxy.dialects.model import Reply, collect, events_of
+from llmproxy.dialects.model import Media, Reply, collect, events_of
 
 
 def test_it_bears_the_name_of_its_dialect() -> None:
@@ -26,6 +26,11 @@ def test_each_half_reads_what_the_other_writes() -> None:
     losses = Losses()
     assert CODEC.encode_reply(again, request, losses) == CODEC.encode_reply(reply, request, losses)
     assert losses.dropped == []
+
+
+def test_images_go_by_url_and_documents_do_not() -> None:
+    assert CODEC.takes_url(Media(kind="image", url="https://x"))
+    assert not CODEC.takes_url(Media(kind="document", url="https://x"))
 
 
 def test_errors_are_read() -> None:

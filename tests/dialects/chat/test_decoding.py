@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from llmproxy.dialects.chat.decoding import LEGACY, decode_request
 from llmproxy.dialects.model import Format, Reasoning, Request, Tool, ToolCall, ToolResult
 from llmproxy.errors import BadRequest
+from tests.dialects.chat.arbitrary import MEMBERS, MESSAGES
 
 
 def decoded(**members: Any) -> Request:
@@ -164,29 +164,8 @@ def test_what_is_wrong_is_named_by_its_path(members: dict[str, Any], path: str) 
     assert refused(**members) == path
 
 
-_JSON: Any = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
-_WORDS = st.sampled_from(
-    ["user", "assistant", "tool", "system", "function", "text", "image_url", "file", "auto", "custom"]
-)
-_NAMES = st.sampled_from(
-    ["role", "content", "type", "text", "image_url", "url", "tool_calls", "function", "id", "name", "arguments", "file"]
-)
-_NEAR: Any = st.recursive(
-    _JSON | _WORDS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=4),
-    max_leaves=15,
-)
-_TOP = st.sampled_from(
-    ["tools", "tool_choice", "functions", "function_call", "stop", "stream_options", "response_format", "n", "audio"]
-)
-
-
 @settings(max_examples=300)
-@given(st.lists(_NEAR, max_size=3) | _JSON, st.dictionaries(_TOP, _NEAR, max_size=3))
+@given(MESSAGES, MEMBERS)
 def test_any_object_is_a_request_or_refused(messages: Any, members: dict[str, Any]) -> None:
     try:
         request = decode_request({"model": "m", "messages": messages, **members})

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase, CompletionCreateParamsStreaming
 
 from llmproxy.dialects.chat.decoding import decode_request
 from llmproxy.dialects.chat.encoding import encode_request
 from llmproxy.dialects.codec import Losses, Options
 from llmproxy.dialects.model import Foreign, Format, Reasoning, Request, Sampling, ToolChoice
 from llmproxy.errors import BadRequest
+from tests.dialects.chat.arbitrary import MEMBERS, MESSAGES
 
 ASKED = {"include_usage": True}
 
@@ -116,6 +120,9 @@ def test_a_request_of_chat_comes_back_as_it_stood() -> None:
         "stream_options": {"include_usage": True, "include_obfuscation": False},
         "made_up": 1,
     }
+    legacy = {"functions", "function_call", "max_completion_tokens"}
+    assert body.keys() >= CompletionCreateParamsStreaming.__annotations__.keys() - legacy
+    assert body.keys() >= CompletionCreateParamsBase.__annotations__.keys() - legacy
     assert encoded(decode_request(body)) == (body, [])
 
 
@@ -220,3 +227,21 @@ def test_strict_refuses_the_first_loss() -> None:
     with pytest.raises(BadRequest) as caught:
         encode_request(request, Options(), Losses(strict=True))
     assert caught.value.param == "top_k"
+
+
+@settings(max_examples=200)
+@given(MESSAGES, MEMBERS, st.sampled_from(["chat", "x"]))
+def test_whatever_can_be_read_can_be_written_or_is_refused(
+    messages: Any, members: dict[str, Any], dialect: str
+) -> None:
+    try:
+        request = decode_request({"model": "m", "messages": messages, **members})
+    except BadRequest:
+        return
+    request.dialect = dialect
+    try:
+        body, _ = encoded(request)
+    except BadRequest as error:
+        assert error.param
+    else:
+        assert decode_request(body).model == "m"

@@ -47,6 +47,7 @@ class _Delta(Fields):
     refusal: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
+    reasoning_details: Any = None
     tool_calls: list[Piece | Other] | NoList = None
     function_call: Function | Other = None
     annotations: Any = None
@@ -77,6 +78,9 @@ class _Chunk(Fields):
 
 
 _CHUNK: msgspec.json.Decoder[_Chunk] = msgspec.json.Decoder(_Chunk)
+
+# Members of a delta that have no place elsewhere: sound, and the sealed thinking that routers of services pass on.
+_UNREAD = ("audio", "reasoning_details")
 
 # What errors in streams call themselves, and the status that an answer would have had.
 _STATUSES = {
@@ -210,7 +214,7 @@ class Reader(StreamReader):
             self._say(Refusal, delta.refusal)
             if type(logprobs) is _Logprobs and logprobs.refusal:
                 self._lose("refusal.logprobs")
-        if delta.tool_calls or delta.function_call or delta.annotations or delta.audio:
+        if delta.tool_calls or delta.function_call or delta.annotations or delta.audio or delta.reasoning_details:
             self._read_rest(delta)
 
     def _read_content(self, content: object, logprobs: object) -> None:
@@ -237,8 +241,9 @@ class Reader(StreamReader):
             self._read_piece(Piece(index=-1, function=delta.function_call))
         if isinstance(delta.annotations, list):
             self._cite(delta.annotations)
-        if delta.audio:
-            self._lose("audio")
+        for name in _UNREAD:
+            if getattr(delta, name):
+                self._lose(name)
 
     def _say(
         self, kind: type[Text] | type[Thinking] | type[Refusal], text: str, likely: list[Any] | None = None

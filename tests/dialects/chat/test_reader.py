@@ -247,8 +247,10 @@ def test_usage_in_every_chunk_counts_the_last_time() -> None:
     assert answered(*frames).usage == Usage(input=3, output=2)
 
 
-def test_sound_has_no_place_and_is_lost() -> None:
-    assert Lost(what="audio") in read(chunk(audio={"data": "AA"}), DONE)
+@pytest.mark.parametrize("name", ["audio", "reasoning_details"])
+def test_sound_and_sealed_thinking_have_no_place_and_are_lost(name: str) -> None:
+    events = read(chunk(**{name: [{"data": "AA"}]}), chunk(**{name: [{"data": "AA"}]}), DONE)
+    assert [event for event in events if isinstance(event, Lost)] == [Lost(what=name)]
 
 
 @pytest.mark.parametrize("before", [(), (chunk(content="a"),)], ids=["first", "mid-stream"])

@@ -249,7 +249,8 @@ def test_usage_in_every_chunk_counts_the_last_time() -> None:
 
 @pytest.mark.parametrize("name", ["audio", "reasoning_details"])
 def test_sound_and_sealed_thinking_have_no_place_and_are_lost(name: str) -> None:
-    events = read(chunk(**{name: [{"data": "AA"}]}), chunk(**{name: [{"data": "AA"}]}), DONE)
+    delta: dict[str, Any] = {name: [{"data": "AA"}]}
+    events = read(chunk(**delta), chunk(**delta), DONE)
     assert [event for event in events if isinstance(event, Lost)] == [Lost(what=name)]
 
 

@@ -168,16 +168,15 @@ class Admin:
         return _answer({**self._metrics.as_json(self._names()), "sessions": sessions})
 
     async def _write_stats(self, exchange: Exchange) -> Answer:
-        return _answer(
-            await stats(
-                self._metrics,
-                self._running().values(),
-                version=self._version,
-                started_s=self._started_s,
-                providers=self._names(),
-                query=exchange.query,
-            )
+        content = await stats(
+            self._metrics,
+            self._running().values(),
+            version=self._version,
+            started_s=self._started_s,
+            providers=self._names(),
+            query=exchange.query,
         )
+        return await asyncio.to_thread(_answer, content)
 
     def _names(self) -> list[str]:
         return [provider.name for provider in self._providers]

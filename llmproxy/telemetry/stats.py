@@ -1,5 +1,9 @@
 """What `/stats` shows: how providers and models do, what runs right now, who is being served.
 
+Latencies are those of all calls but the cancelled ones, to the end of the answer, since the start; percentiles are
+within 5 % of the true ones (`quantiles.py`). Tokens per second are the output tokens of streams over the time from
+their first token to their end, all streams together: long ones weigh more.
+
 `Snapshot.of` takes what it needs in the event loop's thread and is quick; `figures` makes the page of it, which takes
 milliseconds and belongs into a thread. Counts are those of `/metrics`: both read the same. Begin reading at
 `Snapshot.figures`.
@@ -23,6 +27,8 @@ from llmproxy.telemetry.tokens import total as total_tokens
 GROUPS = ("client", "session")
 MAX_RUNNING = 200
 _NAME_LENGTH = 200
+_FIRST_TOKEN = (("p50", 0.5), ("p95", 0.95))
+_LATENCY = (*_FIRST_TOKEN, ("p99", 0.99))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,21 +69,17 @@ class _Row:
         return {
             "latency_ms": {name: _ms(latency.quantile(share)) for name, share in _LATENCY},
             "first_token_ms": {name: _ms(first_token.quantile(share)) for name, share in _FIRST_TOKEN},
-            "tokens_per_second": round(tokens / spent_s, 1) if tokens and spent_s > 0 else None,
+            "tokens_per_second": round(tokens / spent_s, 1) if spent_s > 0 else None,
         }
-
-
-_FIRST_TOKEN = (("p50", 0.5), ("p95", 0.95))
-_LATENCY = (*_FIRST_TOKEN, ("p99", 0.99))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All that the page is made of, as it was at `now_s` (`time.monotonic()`)."""
+    """All that the page is made of, as it was at one moment. `listed` are the longest running, as they are shown."""
 
-    now_s: float
     providers: Sequence[str]
     running: Sequence[Exchange]
+    listed: Sequence[dict[str, object]]
     requests: dict[RequestLabels, Requests]
     calls: dict[CallLabels, Calls]
     speeds: dict[SpeedLabels, Speed]
@@ -99,10 +101,11 @@ class Snapshot:
         """
         now_s, activity = time.monotonic(), metrics.activity
         tallies = {"client": activity.clients, "session": activity.sessions}
+        proxied = [exchange for exchange in running if not exchange.own]
         return cls(
-            now_s=now_s,
             providers=providers,
-            running=[exchange for exchange in running if not exchange.own],
+            running=proxied,
+            listed=[_running(exchange, now_s) for exchange in proxied[:MAX_RUNNING]],
             requests=metrics.requests.copy(),
             calls=metrics.calls.copy(),
             speeds=metrics.speeds.copy(),
@@ -125,10 +128,7 @@ class Snapshot:
             "requests": self._requests(),
             "totals": _sum(row for models in rows.values() for row in models.values()).figures(),
             "providers": {name: _provider(models) for name, models in rows.items()},
-            "running": {
-                "count": len(self.running),
-                "exchanges": [self._running(exchange) for exchange in self.running[:MAX_RUNNING]],
-            },
+            "running": {"count": len(self.running), "exchanges": self.listed},
             **{f"{kind}s": self._group(kind, tallies) for kind, tallies in self.groups.items()},
         }
 
@@ -146,24 +146,6 @@ class Snapshot:
             "cancelled": cancelled,
             "per_second": round(self.per_second, 3),
             "by_status": dict(sorted(statuses.items())),
-        }
-
-    def _running(self, exchange: Exchange) -> dict[str, object]:
-        target, first_token_s = exchange.target, exchange.first_token_s
-        return {
-            "id": exchange.id,
-            "request_id": exchange.request_id,
-            "age_ms": _ms(self.now_s - exchange.started_s),
-            "client": unicode(client_of(exchange)),
-            "session": session_of(exchange),
-            "method": exchange.method,
-            "path": unicode(exchange.full_path),
-            "model": _name(exchange.model),
-            "provider": None if target is None else target.provider.name,
-            "stream": exchange.stream,
-            "status": exchange.status,
-            "sent_bytes": exchange.sent_bytes,
-            "first_token_ms": None if first_token_s is None else _ms(first_token_s - exchange.started_s),
         }
 
     def _group(self, kind: str, tallies: list[tuple[str, Tally]]) -> list[dict[str, object]]:
@@ -200,6 +182,26 @@ class Snapshot:
         """UTC, from the clock of now: an adjusted clock moves all of them alike."""
         then = datetime.fromtimestamp(time.time() - (time.monotonic() - moment_s), UTC)
         return then.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _running(exchange: Exchange, now_s: float) -> dict[str, object]:
+    """One exchange that runs. Made at once: it goes on while the page is written."""
+    target, first_token_s = exchange.target, exchange.first_token_s
+    return {
+        "id": exchange.id,
+        "request_id": exchange.request_id,
+        "age_ms": _ms(now_s - exchange.started_s),
+        "client": unicode(client_of(exchange)),
+        "session": session_of(exchange),
+        "method": exchange.method,
+        "path": unicode(exchange.full_path),
+        "model": _name(exchange.model),
+        "provider": None if target is None else target.provider.name,
+        "stream": exchange.stream,
+        "status": exchange.status,
+        "sent_bytes": exchange.sent_bytes,
+        "first_token_ms": None if first_token_s is None else _ms(first_token_s - exchange.started_s),
+    }
 
 
 def _row(rows: dict[str, dict[str, _Row]], provider: str, model: str) -> _Row:

@@ -1,0 +1,131 @@
+"""The audit log: one JSON line for each exchange, in a file that is only ever appended to.
+
+Who called, what, which model and provider, with what outcome, and what it cost in tokens: no bodies, no headers, no
+secrets. What a line says is `telemetry/auditfile.py`, where the file is kept too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from llmproxy.dialects.base import Usage
+from llmproxy.errors import ProxyError
+from llmproxy.exchange import Answer, Exchange
+from llmproxy.middleware.base import Middleware
+from llmproxy.settings import SizeLimit, Strict, parse_size
+from llmproxy.telemetry.auditfile import AuditFile, AuditLine, FSync
+from llmproxy.telemetry.entry import entry_of
+from llmproxy.telemetry.secrets import secrets_of
+from llmproxy.telemetry.writer import Writer
+
+_UNCOUNTED = Usage()
+
+
+class Audit(Middleware):
+    """Appends a line to the audit file at the end of every exchange."""
+
+    class Config(Strict):
+        """Settings of the audit log."""
+
+        path: str = Field(
+            default="./audit.jsonl",
+            min_length=1,
+            description="The file to append to, which only its owner can read; relative to the directory in which the "
+            "server is started.",
+        )
+        fsync: FSync = Field(
+            default="interval",
+            description="When the disk is told to keep what was written: always (after every write), interval (once a "
+            "second) or never (the system decides).",
+        )
+        max_size: SizeLimit = Field(
+            default=parse_size("100MB"),
+            ge=1024,
+            description="A file that would grow beyond this is renamed to one with the time in its name, which is "
+            "never deleted; none for one file without end.",
+        )
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        path = os.path.abspath(os.path.expanduser(config.path))
+        self._file = AuditFile(path, fsync=config.fsync, max_size_bytes=config.max_size)
+        self._writer = Writer("audit", self._file)
+
+    async def start(self) -> None:
+        """Open the file. Raises ProxyError when it can never be written; a full disk may be empty again tomorrow."""
+        try:
+            await asyncio.to_thread(self._file.open)
+        except (PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+            told = f"the audit file {self._file.path!r} cannot be opened: {error.strerror}"
+            raise ProxyError(told, code="audit_file") from None
+        except OSError:
+            pass  # the first line will tell
+        self._writer.start()
+
+    async def close(self) -> None:
+        await self._writer.close()
+
+    def describe(self) -> Mapping[str, object]:
+        state, file = self._writer.describe(), self._file
+        return {
+            "path": file.path,
+            **state,
+            "waiting": file.waiting,
+            "fault": state["fault"] or file.fault or file.unrotated,
+        }
+
+    async def on_request(self, exchange: Exchange) -> Answer | None:
+        if self._writer.crowded:
+            await self._writer.room()
+        return None
+
+    def on_end(self, exchange: Exchange) -> None:
+        self._writer.put((line_of(exchange), secrets_of(exchange)))
+
+
+def line_of(exchange: Exchange) -> AuditLine:
+    """The line about an exchange that is over."""
+    entry = entry_of(exchange)
+    client, usage, error = entry.client, entry.usage or _UNCOUNTED, entry.error
+    return AuditLine(
+        time=entry.started,
+        id=entry.id,
+        request_id=entry.request_id,
+        client=client.address,
+        key=client.name,
+        agent=client.agent,
+        session=entry.session,
+        method=entry.method,
+        path=entry.path,
+        dialect=entry.dialect,
+        model=entry.model,
+        served_model=entry.served_model,
+        provider=entry.provider,
+        route=entry.route,
+        stream=entry.stream,
+        outcome=entry.outcome,
+        status=entry.status,
+        error=None if error is None else error.code,
+        input_tokens=usage.input,
+        output_tokens=usage.output,
+        cache_read_tokens=usage.cache_read,
+        cache_write_tokens=usage.cache_write,
+        reasoning_tokens=usage.reasoning,
+        duration_ms=entry.duration_ms,
+        first_token_ms=entry.first_token_ms,
+        attempts=len(entry.attempts),
+        request_bytes=_declared(exchange),
+        response_bytes=exchange.sent_bytes,
+    )
+
+
+def _declared(exchange: Exchange) -> int | None:
+    """The length of the body as the client declared it; None when it came in chunks."""
+    length = exchange.headers.get("Content-Length")
+    if length is not None:
+        return int(length) if length.isdecimal() and len(length) < 20 else None
+    return None if "Transfer-Encoding" in exchange.headers else 0

@@ -44,19 +44,16 @@ class Masks:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A body as it stands in a record. `short` says that not all of it does."""
+    """A body as it stands in a record. `short` says that not all of it does, `masked` that secrets were in it."""
 
     format: Format | None
     body: msgspec.Raw
     short: bool
+    masked: bool = False
 
 
-def show(parts: list[bytes], encoding: str, masks: Masks, limit_bytes: int, *, short: bool) -> Shown:
-    """One body. `parts` are its bytes in the content coding `encoding`; `short` says that some are missing at the
-    end. Of what they decode to `limit_bytes` are shown.
-    """
-    parts, cut = _decoded(parts, encoding, limit_bytes)
-    short = short or cut
+def show(parts: list[bytes], masks: Masks, *, short: bool, broken: bool = False) -> Shown:
+    """One body, whose bytes are `parts`; `short` says that not all were kept, `broken` that not all came."""
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     if not data:
         return Shown(None, NOTHING, short)
@@ -65,35 +62,34 @@ def show(parts: list[bytes], encoding: str, masks: Masks, limit_bytes: int, *, s
         if redacted is None:
             return Shown(None, NOTHING, True)
         data = redacted
-    [data] = mask([data], masks.forms, whole=not short)
-    if not short and (raw := _as_json(data)) is not None:
-        return Shown("json", raw, False)
-    text = _as_text(data, short)
+    [clean] = mask([data], masks.forms, whole=not (short or broken))
+    masked = clean is not data
+    if not short and (raw := _as_json(clean)) is not None:
+        return Shown("json", raw, False, masked)
+    text = _as_text(clean, short or broken)
     if text is not None:
-        return Shown("text", msgspec.Raw(msgspec.json.encode(text)), short)
-    return Shown("base64", msgspec.Raw(b'"%b"' % base64.b64encode(data)), short)
+        return Shown("text", msgspec.Raw(msgspec.json.encode(text)), short, masked)
+    return Shown("base64", msgspec.Raw(b'"%b"' % base64.b64encode(clean)), short, masked)
 
 
-def show_stream(
-    parts: list[bytes], encoding: str, masks: Masks, limit_bytes: int, *, short: bool
-) -> tuple[list[str | bytes], bool]:
-    """The pieces of an event stream, one for each of `parts`, and whether there should be more: text, empty where
-    nothing can be shown yet, or bytes where they are no text.
+def show_stream(parts: list[bytes], masks: Masks, *, short: bool) -> list[str | bytes]:
+    """The pieces of an event stream, one for each of `parts`: text, empty where nothing can be shown yet, or bytes that
+    are no text.
     """
-    parts, cut = _decoded(parts, encoding, limit_bytes)
-    short = short or cut
     if masks.paths:
         edits = _redactions(parts, masks.paths)
         parts = change(parts, edits) if edits else parts
     parts = mask(parts, masks.forms, whole=not short)
     try:
-        return [part.decode() for part in parts], short
+        return [part.decode() for part in parts]
     except UnicodeDecodeError:
-        return _texts(parts), short
+        return _texts(parts)
 
 
-def _decoded(parts: list[bytes], encoding: str, limit_bytes: int) -> tuple[list[bytes], bool]:
-    """`parts` without their content coding, and whether that ended early. What we cannot decode stays as it is."""
+def decode(parts: list[bytes], encoding: str, limit_bytes: int) -> tuple[list[bytes], bool]:
+    """`parts` without their content coding, `limit_bytes` at most, and whether more should come. What we cannot decode
+    stays as it is.
+    """
     if not encoding:
         return parts, False
     try:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from llmproxy.telemetry.redaction import MASK, redact_url
 
 _MASK = MASK.encode()
@@ -55,6 +57,17 @@ def mask(parts: list[bytes], forms: Sequence[bytes], *, whole: bool) -> list[byt
     if not whole:
         edits += _beginnings(data, forms)
     return change(parts, edits) if edits else parts
+
+
+def credentials(parts: list[bytes]) -> Iterator[str]:
+    """What the members of one body hold that are there for credentials."""
+    data = b"".join(parts)
+    for edit in _members(data):
+        value = data[edit.start : edit.end]
+        try:
+            yield str(msgspec.json.decode(b'"%b"' % value))
+        except ValueError:
+            yield value.decode("utf-8", "replace")
 
 
 def change(parts: list[bytes], edits: list[Edit]) -> list[bytes]:

@@ -15,11 +15,12 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.telemetry.body import NOTHING, Format, Masks, show, show_stream
-from llmproxy.telemetry.entry import Entry, Milliseconds, unicode
+from llmproxy.telemetry.body import NOTHING, Format, Masks, decode, show, show_stream
+from llmproxy.telemetry.entry import VERSION, Entry, Milliseconds, unicode
 from llmproxy.telemetry.jsonpath import Path
+from llmproxy.telemetry.masking import credentials
 from llmproxy.telemetry.redaction import MASK, redact_url
-from llmproxy.telemetry.secrets import forms_of, hide_bytes, hide_text, secret_header
+from llmproxy.telemetry.secrets import forms_of, hide_bytes, hide_text, secret_header, with_credentials
 
 Headers = dict[str, str | list[str]]
 
@@ -88,42 +89,52 @@ def write_record(
     response: Captured,
     *,
     secrets: tuple[str, ...],
-    paths: Sequence[Path],
+    paths: Sequence[Path] = (),
     limit_bytes: int,
 ) -> bytes:
     """The text of the record, with the newline that ends it.
 
     `paths` are what is masked in JSON bodies; `limit_bytes` is the most that is shown of one.
     """
-    forms = forms_of(secrets)
-    asked = RequestPart(
-        headers=_headers(request.headers, secrets), size=request.size, body=NOTHING, truncated=request.short
-    )
+    asked = RequestPart(headers=None, size=request.size, body=NOTHING, truncated=request.short)
     if request.parts:
-        masks = Masks(forms=forms, paths=[path for path in paths if path.side != "response"])
-        shown = show(request.parts, request.encoding, masks, limit_bytes, short=request.short)
-        asked.format, asked.body, asked.truncated = shown.format, shown.body, shown.short
-    answered = ResponsePart(
-        headers=_headers(response.headers, secrets), size=response.size, body=NOTHING, truncated=response.short
-    )
+        secrets = _show_request(
+            asked, request, secrets, [path for path in paths if path.side != "response"], limit_bytes
+        )
+    answered = ResponsePart(headers=None, size=response.size, body=NOTHING, truncated=response.short)
     if response.parts or response.times_ms is not None:
-        masks = Masks(forms=forms, paths=[path for path in paths if path.side != "request"])
-        _show_response(answered, response, masks, limit_bytes, broken=not entry.complete)
-    head = hide_bytes(msgspec.json.encode(entry)[:-1], secrets)
+        masks = Masks(forms=forms_of(secrets), paths=[path for path in paths if path.side != "request"])
+        _show_response(answered, response, masks, limit_bytes, broken=entry.outcome not in ("complete", "error"))
+    asked.headers = _headers(request.headers, secrets)
+    answered.headers = _headers(response.headers, secrets)
     encode = msgspec.json.encode
+    head = hide_bytes(encode(entry)[:-1], secrets)
     return b'%b,\n"request":%b,\n"response":%b}\n' % (head, encode(asked), encode(answered))
+
+
+def _show_request(
+    part: RequestPart, captured: Captured, secrets: tuple[str, ...], paths: Sequence[Path], limit_bytes: int
+) -> tuple[str, ...]:
+    """Gives back `secrets` and those that the body itself says are some: an answer may repeat them."""
+    parts, cut = decode(captured.parts, captured.encoding, limit_bytes)
+    short = captured.short or cut
+    shown = show(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
+    if shown.masked:
+        secrets = with_credentials(secrets, credentials(parts))
+        shown = show(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
+    part.format, part.body, part.truncated = shown.format, shown.body, shown.short
+    return secrets
 
 
 def _show_response(part: ResponsePart, captured: Captured, masks: Masks, limit_bytes: int, *, broken: bool) -> None:
     """`broken` says that the client got less than everything: then a secret may be cut off where the answer ends."""
-    short = captured.short or broken
+    parts, cut = decode(captured.parts, captured.encoding, limit_bytes)
+    part.truncated = captured.short or cut
     if captured.times_ms is None:
-        shown = show(captured.parts, captured.encoding, masks, limit_bytes, short=short)
-        part.format, part.body = shown.format, shown.body
-        part.truncated = captured.short or (shown.short and not short)
+        shown = show(parts, masks, short=part.truncated, broken=broken)
+        part.format, part.body, part.truncated = shown.format, shown.body, shown.short
         return
-    pieces, cut = show_stream(captured.parts, captured.encoding, masks, limit_bytes, short=short)
-    part.truncated = captured.short or (cut and not short)
+    pieces = show_stream(parts, masks, short=part.truncated or broken)
     part.chunks = [
         Chunk(at_ms=at_ms, text=piece)
         if isinstance(piece, str)
@@ -164,11 +175,19 @@ def _judged(name: str) -> tuple[str, bool]:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a record (draft 2020-12)."""
-    [schema], components = msgspec.json.schema_components([Record], ref_template="#/$defs/{name}")
+    """The JSON Schema of a record (draft 2020-12). Every member is always there, but in chunks; later programs may add
+    some.
+    """
+    [schema], parts = msgspec.json.schema_components([Record], ref_template="#/$defs/{name}")
+    for name, part in parts.items():
+        part["description"] = " ".join(part["description"].split())
+        part["required"] = ["at_ms"] if name == Chunk.__name__ else list(part["properties"])
+        for member in part["properties"].values():
+            member.pop("default", None)
+    parts[Record.__name__]["properties"]["version"] = {"const": VERSION}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "llmproxy trace record, version 1",
+        "title": f"llmproxy trace record, version {VERSION}",
         **schema,
-        "$defs": components,
+        "$defs": parts,
     }

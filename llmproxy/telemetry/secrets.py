@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -47,10 +47,20 @@ def secrets_of(exchange: Exchange) -> tuple[str, ...]:
         found.update(exchange.target.provider.secrets)
     for target in exchange.route.targets if exchange.route else ():
         found.update(target.provider.secrets)
-    real = [each for each in found if len(each) >= _SHORTEST and each not in _PLACEHOLDERS]
-    secrets = tuple(sorted(real, key=len, reverse=True)) if len(real) > 1 else tuple(real)
+    secrets = _real(found)
     exchange.notes[_NOTE] = secrets
     return secrets
+
+
+def with_credentials(secrets: tuple[str, ...], values: Iterable[str]) -> tuple[str, ...]:
+    """`secrets` and those in `values`, each of which is what would stand behind `Authorization:`."""
+    return _real({*secrets, *(part for value in values for part in _values("authorization", value))})
+
+
+def _real(found: set[str]) -> tuple[str, ...]:
+    """The longest first."""
+    real = [each for each in found if len(each) >= _SHORTEST and each not in _PLACEHOLDERS]
+    return tuple(sorted(real, key=len, reverse=True)) if len(real) > 1 else tuple(real)
 
 
 @lru_cache(maxsize=1024)
@@ -74,11 +84,11 @@ def forms_of(secrets: Sequence[str]) -> tuple[bytes, ...]:
 def _escaped(raw: bytes) -> Iterator[bytes]:
     text = raw.decode("utf-8", "replace")
     escaped = json.dumps(text, ensure_ascii=False)[1:-1]
-    for form in (escaped, escaped.replace("/", "\\/"), json.dumps(text)[1:-1]):
+    percent = (quote(raw, safe=""), quote(raw, safe="/"), quote_plus(raw))
+    lower = (re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), each) for each in percent)
+    for form in (escaped, json.dumps(text)[1:-1], *percent, *lower):
         yield form.encode()
-    for percent in (quote(raw, safe=""), quote(raw, safe="/"), quote_plus(raw)):
-        yield percent.encode()
-        yield re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), percent).encode()
+        yield form.replace("/", "\\/").encode()
 
 
 def hide_text(text: str, secrets: tuple[str, ...]) -> str:

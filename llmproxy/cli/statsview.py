@@ -90,14 +90,16 @@ def _providers(page: Row) -> Iterator[Row]:
 
 
 def _errors(page: Row) -> Iterator[Text]:
-    """Errors by kind, a line for each model that had some."""
+    """Errors by kind, and how many of them another provider made good: a line for each model that had some."""
     for provider in table(page, "providers"):
         models = table(page, "providers", provider, "models")
         for model in models:
             kinds = table(models, model, "errors")
             said = ", ".join(f"{showing.safe(kind)} {_count(times)}" for kind, times in kinds.items())
             if said:
-                yield Text(f"{showing.safe(provider)} {_model(model)}: {said}", style="red")
+                over = number(table(models, model).get("failed_over"))
+                rescued = f" ({_count(over)} failed over)" if over else ""
+                yield Text(f"{showing.safe(provider)} {_model(model)}: {said}{rescued}", style="red")
 
 
 def _model(name: str) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from llmproxy.cli.statsview import view
 from llmproxy.dialects.base import Summary, Usage
-from llmproxy.exchange import Exchange
+from llmproxy.exchange import Attempt, Exchange
 from llmproxy.telemetry.metrics import Metrics
 from llmproxy.telemetry.stats import GROUPS, Snapshot
 from tests.telemetry.test_metrics import ended, recorded
@@ -80,6 +80,14 @@ def test_each_provider_and_model_has_its_figures_in_eighty_columns() -> None:
     assert [row(lines, "  o3")[head] for head in ("ok", "errors", "now")] == ["0%", "1", "1"]
     assert row(lines, "openai")["ok"] == "66.7%"
     assert "openai o3: http_429 1" in lines
+
+
+def test_errors_that_another_provider_made_good_are_told() -> None:
+    attempts = [
+        Attempt(provider="first", model="m", status=503, ended_s=0.1),
+        Attempt(provider="openai", model="gpt-4o", status=200, started_s=0.1),
+    ]
+    assert "first m: http_503 1 (1 failed over)" in drawn(page(recorded(ended(attempts=attempts))))
 
 
 def test_a_wide_console_shows_more() -> None:

@@ -28,9 +28,10 @@ _SKIM = msgspec.json.Decoder(msgspec.Raw).decode
 _READ_BYTES = 64 * 1024
 # Of compressed bodies so much is decoded at a time: 1,000 times as much may come out of it.
 _SLICE_BYTES = 4 * 1024
-_SLICE_ROOM_BYTES = 4 * 1024 * 1024
+_SLICE_ROOM_BYTES = 8 * 1024 * 1024
 _UNREADABLE = (ValueError, RecursionError)
 _DATA = re.compile(rb"(?:\A|(?<=[\r\n]))data: ?([^\r\n]+)")
+_DONE = b"[DONE]"
 _JSON_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
 
 
@@ -167,7 +168,8 @@ def _redactions(parts: list[bytes], paths: Sequence[Path]) -> list[Edit]:
     """What changes in the data of events."""
     edits: list[Edit] = []
     for found in _DATA.finditer(b"".join(parts)):
-        redacted = _redacted(found[1], paths)
-        if redacted is not found[1]:
+        data = found[1]
+        redacted = data if data == _DONE else _redacted(data, paths)
+        if redacted is not data:
             edits.append(Edit(*found.span(1), MASK.encode() if redacted is None else redacted))
     return edits

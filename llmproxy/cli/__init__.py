@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from llmproxy import __version__
-from llmproxy.cli import config, explain, serve, stats
+from llmproxy.cli import config, explain, serve, stats, trace
 
 _ABOUT = """One program between LLM clients and LLM providers.
 
@@ -40,6 +40,7 @@ app.command()(config.schema)
 app.command()(explain.explain)
 app.command()(explain.translate)
 app.command()(stats.stats)
+app.add_typer(trace.app, name="trace")
 
 
 def _show_version(wanted: bool) -> None:

@@ -50,13 +50,18 @@ def generate_config(
         print(f"For completion in editors:  llmproxy schema {beside}")
 
 
-def schema(file: Target = "-", force: Force = False) -> None:
+def schema(
+    file: Target = "-",
+    force: Force = False,
+    trace: Annotated[bool, typer.Option("--trace", help="That of a trace record instead.")] = False,
+) -> None:
     """Write the JSON Schema of the configuration file, for editors."""
     import json
 
-    from llmproxy.config.jsonschema import json_schema
+    from llmproxy.config.jsonschema import json_schema as of_configuration
+    from llmproxy.telemetry.record import json_schema as of_record
 
-    _write(file, json.dumps(json_schema(), indent=2) + "\n", force)
+    _write(file, json.dumps(of_record() if trace else of_configuration(), indent=2) + "\n", force)
 
 
 def _write(file: str, text: str, force: bool) -> None:

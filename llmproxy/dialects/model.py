@@ -8,6 +8,7 @@ Begin reading at `Request`, `Reply`, `Event`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -343,13 +344,14 @@ def effort_of(budget_tokens: int) -> Effort:
     return next((effort for effort, tokens in _BUDGETS if budget_tokens <= tokens), "max")
 
 
-def collect(events: list[Event]) -> Reply | Fail:
-    """The whole reply that a stream's events tell; the `Fail` that ended it, if one did."""
+def collect(events: Sequence[Event]) -> Reply | Fail:
+    """The whole reply that a stream's events tell, as far as they go; the `Fail` that ended it, if one did."""
     found = _Collected()
     for event in events:
         if isinstance(event, Fail):
             return event
         found.add(event)
+    found.close()
     return found.reply
 
 
@@ -379,6 +381,11 @@ class _Collected:
                 self._grow(event)
             case Done() | Fail() | Lost():
                 pass
+
+    def close(self) -> None:
+        """No more events come: what is still open is as long as it is."""
+        for index, texts in self._texts.items():
+            _settle(self._blocks[index], "".join(texts), Close(index=index))
 
     def _grow(self, event: Delta | Cite | Close) -> None:
         block = self._blocks[event.index]

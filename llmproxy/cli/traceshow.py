@@ -1,0 +1,232 @@
+"""`trace show`: one record for a person, as it went over the wire, as JSON, or as a curl command. Begin at `show`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from llmproxy.cli.tracerows import DIM, RED
+from llmproxy.telemetry import showing
+from llmproxy.telemetry.conversation import conversation, request_bytes, response_bytes
+from llmproxy.telemetry.record import Chunk, Record
+from llmproxy.telemetry.redaction import MASK
+
+_BOLD, _WHO = "bold", "cyan"
+# Of a stream's chunks the first and last are shown; in between their number.
+_CHUNKS = 4
+# Longer arguments are refused by the kernel (MAX_ARG_STRLEN on Linux).
+_ARGUMENT_BYTES = 100_000
+_END = "END_OF_BODY"
+_NOT_SENT = frozenset(
+    (
+        "host",
+        "content-length",
+        "connection",
+        "accept-encoding",
+        "transfer-encoding",
+        "expect",
+        "keep-alive",
+        "te",
+        "upgrade",
+    )
+)
+_VARIABLES = {"chat": "OPENAI_API_KEY", "responses": "OPENAI_API_KEY", "messages": "ANTHROPIC_API_KEY"}
+
+
+def show(console: Console, record: Record) -> None:
+    """The whole record as a person reads it."""
+    for title, lines in (
+        ("", _head(record)),
+        ("conversation", _conversation(record)),
+        ("request headers", _headers(record.request.headers)),
+        ("response headers", _headers(record.response.headers)),
+        ("timeline", _timeline(record)),
+    ):
+        shown = list(lines)
+        if shown and title:
+            console.print(Text(f"\n{title}", style=_BOLD))
+        for line in shown:
+            console.print(line)
+
+
+def _head(record: Record) -> Iterator[Text]:
+    query = f"?{record.query}" if record.query else ""
+    yield Text(showing.safe(f"{record.method} {record.path}{query}"), style=_BOLD)
+    usage = record.usage
+    counted = (
+        {name: value for name, value in msgspec.structs.asdict(usage).items() if value is not None} if usage else {}
+    )
+    client = [record.client.name, record.client.address, record.client.agent]
+    values: list[tuple[str, str | None]] = [
+        ("id", record.id if record.request_id == record.id else f"{record.id} (x-request-id {record.request_id})"),
+        ("time", _local(record.started)),
+        ("client", ", ".join(each for each in client if each)),
+        ("session", record.session),
+        ("model", showing.model(record)),
+        ("route", record.route),
+        ("provider", record.provider),
+        ("status", showing.status(record)),
+        ("finish", record.finish_reason),
+        ("tokens", ", ".join(f"{name} {value}" for name, value in counted.items()) or "not said"),
+        ("took", _took(record)),
+        ("dropped", ", ".join(record.dropped) or None),
+    ]
+    for name, value in values:
+        if value is not None:
+            yield Text(f"  {name:<9}{showing.safe(value)}")
+    if record.error is not None:
+        yield Text(f"  {'error':<9}{showing.safe(f'{record.error.code}: {record.error.message}')}", style=RED)
+
+
+def _local(started: str) -> str:
+    try:
+        return datetime.fromisoformat(started).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f %z")
+    except ValueError:
+        return started
+
+
+def _took(record: Record) -> str:
+    parts = [showing.duration(record.duration_ms)]
+    if record.first_byte_ms is not None:
+        parts.append(f"first byte {showing.duration(record.first_byte_ms)}")
+    if record.first_token_ms is not None:
+        parts.append(f"first token {showing.duration(record.first_token_ms)}")
+    return ", ".join(parts)
+
+
+def _conversation(record: Record) -> Iterator[Text]:
+    said = list(conversation(record))
+    for who, text in said:
+        yield Text(f"  {showing.safe(who)}", style=_WHO)
+        for line in showing.safe_lines(text).splitlines() or [""]:
+            yield Text(f"    {line}")
+    if not any(who == "assistant" for who, _ in said) and record.response.chunks is None:
+        yield from _body("answer", response_bytes(record.response))
+    if not said:
+        yield from _body("request", request_bytes(record.request))
+    for name, part in (("request", record.request), ("answer", record.response)):
+        if part.truncated:
+            yield Text(
+                f"  the {name} was longer than what the trace keeps ({showing.size(part.size)} in all)", style=DIM
+            )
+
+
+def _body(name: str, body: bytes) -> Iterator[Text]:
+    """A body that is no conversation: JSON laid out, or text."""
+    if not body:
+        return
+    try:
+        text = msgspec.json.format(body, indent=2).decode()
+    except (ValueError, RecursionError):
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            text = f"[{showing.size(len(body))} that are no text]"
+    yield Text(f"  {name}", style=_WHO)
+    for line in showing.safe_lines(text).splitlines():
+        yield Text(f"    {line}")
+
+
+def _headers(headers: dict[str, str | list[str]] | None) -> Iterator[Text]:
+    for name, value in (headers or {}).items():
+        for each in value if isinstance(value, list) else [value]:
+            yield Text(f"  {showing.safe(name)}: {showing.safe(each)}")
+
+
+def _timeline(record: Record) -> Iterator[Text]:
+    for attempt in record.attempts:
+        came = attempt.error or (f"status {attempt.status}" if attempt.status is not None else "no answer")
+        took = "" if attempt.ended_ms is None else f" after {showing.duration(attempt.ended_ms - attempt.started_ms)}"
+        where = attempt.url or "answers by itself"
+        text = f"{attempt.provider} {attempt.model or ''} {where}: {came}{took}"
+        yield Text(f"  {_at(attempt.started_ms)}  {showing.safe(text)}", style=RED if attempt.error else "")
+    chunks = record.response.chunks or []
+    shown = chunks if len(chunks) <= 2 * _CHUNKS + 1 else [*chunks[:_CHUNKS], None, *chunks[-_CHUNKS:]]
+    for chunk in shown:
+        if chunk is None:
+            yield Text(f"  {'':>9}  ... {len(chunks) - 2 * _CHUNKS} more chunks")
+        else:
+            yield Text(f"  {_at(chunk.at_ms)}  {showing.safe(' '.join(_text(chunk).split()), 100)}")
+    yield Text(
+        f"  {_at(record.duration_ms)}  {showing.safe(record.outcome)}, {showing.size(record.response.size)} sent"
+    )
+
+
+def _at(milliseconds: float) -> str:
+    return f"{showing.duration(milliseconds):>9}"
+
+
+def _text(chunk: Chunk) -> str:
+    return chunk.text if isinstance(chunk.text, str) else f"[base64] {chunk.base64}"
+
+
+def show_raw(record: Record) -> None:
+    """Request and answer, byte for byte, one after the other."""
+    out = sys.stdout.buffer
+    for body in (request_bytes(record.request), response_bytes(record.response)):
+        out.write(body if not body or body.endswith(b"\n") else body + b"\n")
+    out.flush()
+
+
+def show_json(data: bytes) -> None:
+    """The whole record, laid out; safe for a terminal, since JSON escapes control characters."""
+    value: Any = json.loads(data)
+    print(json.dumps(value, indent=2, ensure_ascii=not sys.stdout.encoding.lower().startswith("utf")))
+
+
+def curl(record: Record) -> str:
+    """A command for a POSIX shell that repeats the request. Secrets are variables, named in a comment."""
+    body = request_bytes(record.request)
+    headers = record.request.headers or {}
+    host = headers.get("host", "127.0.0.1:3000")
+    query = f"?{record.query}" if record.query else ""
+    variable = _VARIABLES.get(record.dialect or "", "API_KEY")
+    url = f"http://{host if isinstance(host, str) else host[0]}{record.path}{query}"
+    lines = [f"curl -sS -N -X {shlex.quote(record.method)} {_quoted(url, variable)}"]
+    for name, value in headers.items():
+        if name not in _NOT_SENT:
+            lines += [
+                f"-H {_quoted(f'{name}: {each}', variable)}" for each in (value if isinstance(value, list) else [value])
+            ]
+    notes = []
+    if any(MASK in line for line in (url, *map(str, headers.values()))):
+        notes.append(f"# set {variable} to the secret that stood in its places")
+    if record.request.truncated:
+        notes.append("# the body is not whole: the trace kept only its beginning, so this repeats another request")
+    if not body:
+        return "\n".join([*notes, " \\\n  ".join(lines)])
+    return "\n".join([*notes, _with_body(lines, body)])
+
+
+def _quoted(text: str, variable: str) -> str:
+    """`text` as one word of a shell; what was masked in it becomes the variable."""
+    scheme = "Bearer " if text.startswith("authorization: *") else ""
+    parts = [shlex.quote(part) if part else "" for part in text.split(MASK)]
+    return f'"{scheme}${{{variable}}}"'.join(parts) or "''"
+
+
+def _with_body(lines: list[str], body: bytes) -> str:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not text or "\0" in text:
+        import base64
+
+        encoded = base64.b64encode(body).decode()
+        command = " \\\n  ".join([*lines, "--data-binary @-"])
+        return f"base64 -d <<'{_END}' | {command}\n{encoded}\n{_END}"
+    if len(body) > _ARGUMENT_BYTES:
+        end = _END
+        while end in text:
+            end += "_"
+        return " \\\n  ".join([*lines, f"--data-binary @- <<'{end}'"]) + f"\n{text}\n{end}"
+    return " \\\n  ".join([*lines, f"--data-raw {shlex.quote(text)}"])

@@ -1,0 +1,169 @@
+"""A record's conversation as a person reads it: who said what, tools and their results, pictures by name.
+
+Request and reply are read through the neutral vocabulary of the dialects that have a codec; of others their plain text
+is shown. Begin reading at `conversation`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from llmproxy.dialects import chat, embeddings
+from llmproxy.dialects.base import Dialect
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.codecs import CODECS
+from llmproxy.dialects.members import parse
+from llmproxy.dialects.model import (
+    Block,
+    Fail,
+    Foreign,
+    Instruction,
+    Media,
+    Message,
+    Refusal,
+    Reply,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    collect,
+)
+from llmproxy.errors import ProxyError
+from llmproxy.telemetry.record import Record, RequestPart, ResponsePart
+from llmproxy.telemetry.showing import size
+
+_PLAIN: dict[str, Dialect] = {each.name: each for each in (chat.COMPLETIONS, embeddings.DIALECT)}
+_BASE64_BYTES = 3 / 4
+
+
+class Said(NamedTuple):
+    """One part of the conversation. `who` is a role, `thinking`, `tool call`, `tool result` ..."""
+
+    who: str
+    text: str
+
+
+def request_bytes(part: RequestPart | ResponsePart) -> bytes:
+    """A body as it went over the wire."""
+    if part.format == "json":
+        return bytes(part.body)
+    if part.format is None:
+        return b""
+    text = msgspec.json.decode(part.body, type=str)
+    return base64.b64decode(text) if part.format == "base64" else text.encode("utf-8", "surrogatepass")
+
+
+def response_bytes(part: ResponsePart) -> bytes:
+    """What the client was sent: the body, or the chunks of a stream one after the other."""
+    if part.chunks is None:
+        return request_bytes(part)
+    return b"".join(
+        chunk.text.encode() if isinstance(chunk.text, str) else base64.b64decode(chunk.base64 or b"")
+        for chunk in part.chunks
+    )
+
+
+def conversation(record: Record) -> Iterator[Said]:
+    """What was said, the answer last. What cannot be read as a conversation gives nothing."""
+    asked, answered = request_bytes(record.request), response_bytes(record.response)
+    codec = CODECS.get(record.dialect or "")
+    if codec is not None:
+        yield from _asked(codec, asked)
+        if record.status is not None and record.status < 400:
+            yield from _answered(codec, answered, stream=record.response.chunks is not None)
+        return
+    dialect = _PLAIN.get(record.dialect or "")
+    if dialect is not None:
+        text = dialect.read_request_text(asked)
+        if text:
+            yield Said("user", text)
+        text = _plain_reply(dialect, answered, stream=record.response.chunks is not None)
+        if text:
+            yield Said("assistant", text)
+
+
+def _plain_reply(dialect: Dialect, body: bytes, *, stream: bool) -> str | None:
+    if not stream:
+        return dialect.read_reply(body, text=True).text
+    watch = dialect.watch(text=True)
+    watch.feed(body)
+    return watch.close().text
+
+
+def _asked(codec: Codec, body: bytes) -> Iterator[Said]:
+    try:
+        request = codec.decode_request(parse(body))
+    except ProxyError:
+        return
+    for instruction in request.system:
+        yield _instruction(instruction)
+    for message in request.messages:
+        yield from _message(message)
+
+
+def _instruction(instruction: Instruction) -> Said:
+    return Said(instruction.role, "\n".join(block.text for block in instruction.content))
+
+
+def _message(message: Message) -> Iterator[Said]:
+    who = f"{message.role} ({message.name})" if message.name else message.role
+    for block in message.content:
+        yield _said(who, block)
+
+
+def _answered(codec: Codec, body: bytes, *, stream: bool) -> Iterator[Said]:
+    try:
+        reply = _streamed(codec, body) if stream else codec.decode_reply(body)
+    except ProxyError:
+        return
+    for block in reply.content:
+        yield _said("assistant", block)
+
+
+def _streamed(codec: Codec, body: bytes) -> Reply:
+    """The reply that a stream tells, as far as it came."""
+    reader = codec.stream_reader()
+    events = [event for event in (*reader.feed(body), *reader.close()) if not isinstance(event, Fail)]
+    reply = collect(events)
+    assert isinstance(reply, Reply), "only a Fail ends otherwise"
+    return reply
+
+
+def _said(who: str, block: Block) -> Said:
+    match block:
+        case Text():
+            return Said(who, block.text)
+        case Refusal():
+            return Said(f"{who}, refusing", block.text)
+        case Thinking():
+            return Said("thinking", block.text or "(sealed)")
+        case ToolCall():
+            return Said("tool call", f"{block.name} [{block.id}]\n{_pretty(block.arguments)}")
+        case ToolResult():
+            inner = "\n".join(_said("", each).text for each in block.content)
+            return Said("tool error" if block.error else "tool result", f"[{block.id}]\n{inner}")
+        case Media():
+            return Said(who, _media(block))
+        case Foreign():
+            return Said(f"{who}, {block.kind}", json.dumps(block.value, ensure_ascii=False, indent=2))
+
+
+def _media(media: Media) -> str:
+    if media.data is not None:
+        where = size(int(len(media.data) * _BASE64_BYTES))
+    else:
+        where = media.url or (f"file {media.file_id}" if media.file_id else media.text or "")
+    named = " ".join(each for each in (media.kind, media.name, media.media_type) if each)
+    return f"[{named}, {where}]"
+
+
+def _pretty(arguments: str) -> str:
+    try:
+        return json.dumps(json.loads(arguments), ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):
+        return arguments

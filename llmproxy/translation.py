@@ -149,12 +149,11 @@ class Translator:
 
         Raises ProxyError when the answer cannot be read, or when its stream fails before its first event.
         """
-        stream = answer.stream
         try:
             if answer.status >= 400:
                 return await self._error(exchange, translation, answer)
-            if answer.event_stream and stream is not None:
-                return await self._streamed(exchange, translation, answer, stream)
+            if answer.event_stream:
+                return await self._streamed(exchange, translation, answer)
             return await self._whole(exchange, translation, answer)
         except BaseException:
             answer.close()
@@ -204,16 +203,15 @@ class Translator:
         except BadRequest as error:
             raise UpstreamError(f"The provider's answer cannot be decoded: {error.message}") from error
 
-    async def _streamed(
-        self, exchange: Exchange, translation: Translation, answer: Answer, stream: ByteStream
-    ) -> Answer:
-        frames = translation.stream()
+    async def _streamed(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
+        frames, stream = translation.stream(), answer.stream
         first = frames.feed(answer.body) if answer.body else b""
-        while not first and frames.failure is None:
+        while not first and frames.failure is None and stream is not None:
             data = await stream.read()
-            first = frames.feed(data) if data else frames.close()
-            if not data:
-                break
+            first = frames.feed(data) if data else b""
+            stream = stream if data else None
+        if stream is None:
+            first += frames.close()
         if frames.failure is not None:
             raise UpstreamError(frames.failure.message, status=frames.failure.status, code=frames.failure.code)
         headers = _answer_headers(answer, translation, "text/event-stream; charset=utf-8")
@@ -224,7 +222,8 @@ class Translator:
 
         if frames.done:
             await keep(first)
-        return Answer(status=answer.status, headers=headers, body=first, stream=_Translated(stream, frames, keep))
+        rest = None if stream is None else _Translated(stream, frames, keep)
+        return Answer(status=answer.status, headers=headers, body=first, stream=rest)
 
 
 class _Translated:

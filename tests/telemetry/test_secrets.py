@@ -117,8 +117,9 @@ def test_short_values_and_what_is_sent_where_no_key_is_needed_are_no_secrets(val
     )
 
 
-def test_they_are_found_once() -> None:
+def test_they_are_found_once_when_it_is_over() -> None:
     asked = exchange(("x-api-key", "k-123456"))
+    asked.ended_s = asked.started_s
     found = secrets_of(asked)
     asked.headers.clear()
     assert secrets_of(asked) is found

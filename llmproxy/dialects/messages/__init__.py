@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
 from llmproxy.dialects.messages import reply, request, stream
+from llmproxy.dialects.messages.codec import CODEC
 from llmproxy.errors import ProxyError
 from llmproxy.wire.sse import write_frame
 
@@ -37,5 +38,7 @@ class Messages(Dialect):
     def write_stream(self, canned: Canned) -> Sequence[bytes]:
         return stream.write_stream(canned)
 
+
+__all__ = ["CODEC", "DIALECT", "Messages"]
 
 DIALECT = Messages()

@@ -11,7 +11,7 @@ from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Node
 
-_NESTS = frozenset({"metadata", "output_config", "output_format", "source"})
+_NESTS = frozenset({"metadata", "output_config", "output_format", "source", "usage"})
 
 
 def nested_extra(outer: Members, *inner: Members | None) -> dict[str, Any]:

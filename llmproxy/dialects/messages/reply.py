@@ -129,8 +129,12 @@ _ERROR_TYPES = {
 }
 
 
+def error_type(status: int) -> str:
+    """What an error of `status` is called."""
+    return _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+
+
 def write_error(error: ProxyError, request_id: str) -> bytes:
     """The JSON of an error, in a reply and in an event."""
-    usual = "api_error" if error.status >= 500 else "invalid_request_error"
-    told = {"type": _ERROR_TYPES.get(error.status, usual), "message": error.message}
+    told = {"type": error_type(error.status), "message": error.message}
     return write_value({"type": "error", "error": told, "request_id": request_id})

@@ -9,8 +9,7 @@ import base64
 import codecs
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -35,16 +34,14 @@ _DONE = b"[DONE]"
 _JSON_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Masks:
+class Masks(NamedTuple):
     """What must not be shown: the forms of the exchange's secrets, and what the configuration names."""
 
     forms: tuple[bytes, ...] = ()
     paths: Sequence[Path] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """A body as it stands in a record. `short` says that not all of it does, `masked` that secrets were in it."""
 
     format: Format | None
@@ -127,14 +124,14 @@ def _decoded_part(decoder: Decoder, part: bytes, left: int) -> tuple[bytes, bool
 def _as_json(data: bytes) -> msgspec.Raw | None:
     """`data` when it is JSON that every reader understands, byte for byte."""
     try:
-        raw = _SKIM(data)
         if len(data) <= _READ_BYTES or b"\\u" in data:
             _DECODE(data)
         else:
+            _SKIM(data)
             data.decode()
     except _UNREADABLE:
         return None
-    return raw
+    return msgspec.Raw(data)
 
 
 def _as_text(data: bytes, short: bool) -> str | None:

@@ -17,7 +17,7 @@ import msgspec
 
 from llmproxy.telemetry.body import NOTHING, Format, Masks, decode, show, show_stream
 from llmproxy.telemetry.entry import VERSION, Entry, Milliseconds, unicode
-from llmproxy.telemetry.jsonpath import Path
+from llmproxy.telemetry.jsonpath import Path, Side
 from llmproxy.telemetry.masking import credentials
 from llmproxy.telemetry.redaction import MASK, redact_url
 from llmproxy.telemetry.secrets import forms_of, hide_bytes, hide_text, secret_header, with_credentials
@@ -98,18 +98,20 @@ def write_record(
     """
     asked = RequestPart(headers=None, size=request.size, body=NOTHING, truncated=request.short)
     if request.parts:
-        secrets = _show_request(
-            asked, request, secrets, [path for path in paths if path.side != "response"], limit_bytes
-        )
+        secrets = _show_request(asked, request, secrets, _of(paths, "request"), limit_bytes)
     answered = ResponsePart(headers=None, size=response.size, body=NOTHING, truncated=response.short)
     if response.parts or response.times_ms is not None:
-        masks = Masks(forms=forms_of(secrets), paths=[path for path in paths if path.side != "request"])
+        masks = Masks(forms=forms_of(secrets), paths=_of(paths, "response"))
         _show_response(answered, response, masks, limit_bytes, broken=entry.outcome not in ("complete", "error"))
     asked.headers = _headers(request.headers, secrets)
     answered.headers = _headers(response.headers, secrets)
     encode = msgspec.json.encode
     head = hide_bytes(encode(entry)[:-1], secrets)
     return b'%b,\n"request":%b,\n"response":%b}\n' % (head, encode(asked), encode(answered))
+
+
+def _of(paths: Sequence[Path], side: Side) -> Sequence[Path]:
+    return [path for path in paths if path.side in (None, side)] if paths else paths
 
 
 def _show_request(
@@ -148,24 +150,26 @@ def _headers(headers: Iterable[tuple[str, str]] | None, secrets: tuple[str, ...]
     if headers is None:
         return None
     shown: Headers = {}
+    values: list[str] = []
     for name, value in headers:
         name, secret = _judged(name)
-        value = MASK if secret else _value(value, secrets)
+        if secret:
+            value = MASK
+        elif "://" in value or not value.isascii():
+            value = unicode(redact_url(value))
+        values.append(value)
         if name in shown:
             before = shown[name]
             shown[name] = [*before, value] if isinstance(before, list) else [before, value]
         else:
             shown[name] = value
-    return shown
-
-
-def _value(value: str, secrets: tuple[str, ...]) -> str:
-    if "://" in value:
-        value = redact_url(value)
-    for secret in secrets:
-        if secret in value:
-            return unicode(hide_text(value, secrets))
-    return value if value.isascii() else unicode(value)
+    text = "\n".join(values)
+    if hide_text(text, secrets) is text:
+        return shown
+    return {
+        name: [hide_text(each, secrets) for each in value] if isinstance(value, list) else hide_text(value, secrets)
+        for name, value in shown.items()
+    }
 
 
 @lru_cache(maxsize=1024)

@@ -38,7 +38,7 @@ def secret_header(name: str) -> bool:
 
 
 def secrets_of(exchange: Exchange) -> tuple[str, ...]:
-    """Every secret that the client sent or a provider of its route adds, longest first. Found once."""
+    """Every secret that the client sent or a provider of its route adds, longest first. Found once when it is over."""
     known = exchange.notes.get(_NOTE)
     if isinstance(known, tuple):
         return known
@@ -48,7 +48,8 @@ def secrets_of(exchange: Exchange) -> tuple[str, ...]:
     for target in exchange.route.targets if exchange.route else ():
         found.update(target.provider.secrets)
     secrets = _real(found)
-    exchange.notes[_NOTE] = secrets
+    if exchange.ended_s is not None:  # before that another provider may come in
+        exchange.notes[_NOTE] = secrets
     return secrets
 
 
@@ -111,7 +112,7 @@ def hide_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:
 def _sent(exchange: Exchange) -> Iterator[str]:
     for name, value in exchange.headers.items():
         if secret_header(name):
-            yield from _values(name.lower(), value)
+            yield from _values(name, value)
         elif "://" in value:
             yield from _in_url(value)
     if exchange.query is not None:
@@ -136,7 +137,12 @@ def _fields(query: str) -> Iterator[str]:
             yield from _scoped(decoded)
 
 
-def _values(name: str, value: str) -> Iterator[str]:
+@lru_cache(maxsize=256)  # clients send the same with every request
+def _values(name: str, value: str) -> tuple[str, ...]:
+    return tuple(_read(name.lower(), value))
+
+
+def _read(name: str, value: str) -> Iterator[str]:
     """The secrets in one header: the whole, without its scheme, and what signatures, cookies and passwords hold."""
     yield value
     if name == "cookie":

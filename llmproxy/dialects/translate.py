@@ -12,6 +12,7 @@ import msgspec
 
 from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import Codec, Losses, Options
+from llmproxy.dialects.freeform import Unwrapping
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import (
     Block,
@@ -105,6 +106,7 @@ class Translation:
         self._thoughts.keep(self._tenant, self._provider.name, reply.content)
         if self._forced_format:
             reply = _unforced(reply)
+        reply.content = Unwrapping(self._request).blocks(reply.content)
         self.losses.strict = False
         return write_value(self._client.encode_reply(reply, self._request, self.losses))
 
@@ -187,6 +189,8 @@ class StreamTranslation:
         self._reader = provider.stream_reader()
         self._writer = client.stream_writer(request)
         self._forced = _Unforcing() if forced else None
+        unwrapping = Unwrapping(request)
+        self._unwrapping = unwrapping if unwrapping.needed() else None
         self._thoughts = _Gathering()
 
     def feed(self, data: bytes) -> bytes:
@@ -212,6 +216,8 @@ class StreamTranslation:
                 self._note(event)
         if self._forced is not None:
             events = [self._forced.change(event) for event in events]
+        if self._unwrapping is not None:
+            events = [told for event in events for told in self._unwrapping.events(event)]
         return self._writer.write(events, losses)
 
     def _note(self, event: Event) -> None:

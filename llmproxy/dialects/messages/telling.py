@@ -12,8 +12,9 @@ from typing import Any
 
 from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.freeform import INPUT
 from llmproxy.dialects.messages.extras import put_extra
-from llmproxy.dialects.messages.writing import INPUT, RAW, read_object, write_citation, write_id
+from llmproxy.dialects.messages.writing import RAW, read_object, write_citation, write_id
 from llmproxy.dialects.model import (
     Block,
     Citation,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.freeform import INPUT, SCHEMA
 from llmproxy.dialects.messages.decoding import SERVERS, THREAD
 from llmproxy.dialects.messages.extras import put_extra
 from llmproxy.dialects.messages.schemas import closed_at
 from llmproxy.dialects.messages.thinking import model_of
-from llmproxy.dialects.messages.writing import INPUT
 from llmproxy.dialects.model import Foreign, Request, Tool, ToolChoice
 from llmproxy.wire.json import write_value
 
@@ -71,7 +71,7 @@ def _tool(tool: Tool, *, own: bool, strict: bool, losses: Losses) -> dict[str, A
 def _schema(tool: Tool, *, own: bool) -> dict[str, Any]:
     """The schema of a tool's input, which must say that it is an object. A free-form tool gets its text as a member."""
     if tool.free_form:
-        return {"type": "object", "properties": {INPUT: {"type": "string"}}, "required": [INPUT]}
+        return SCHEMA
     schema = {"properties": {}} if tool.schema is None else tool.schema
     if schema.get("type") is None:
         schema = {**schema, "type": "object"}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, assert_never
 
 from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.freeform import INPUT
 from llmproxy.dialects.members import wrong
 from llmproxy.dialects.messages.extras import put_extra
 from llmproxy.dialects.messages.media import write_media
@@ -28,9 +29,6 @@ from llmproxy.dialects.model import (
     ToolResult,
 )
 from llmproxy.wire.json import read_value
-
-INPUT = "input"
-"""The one member of the arguments of a tool that was free-form elsewhere."""
 
 RAW = "_raw"
 """Holds arguments in a reply that are no JSON object."""

@@ -1,0 +1,60 @@
+"""Free-form tools where a dialect has none: the model gives their text as the one argument of a function.
+
+Encoders describe such a tool by `SCHEMA`; what comes back is turned into a free-form call again, in a stream once the
+call is whole, as its text stands in JSON until then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmproxy.dialects.model import Block, Close, Delta, Event, Open, Request, Tool, ToolCall
+from llmproxy.wire.json import read_value
+
+INPUT = "input"
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {INPUT: {"type": "string"}}, "required": [INPUT]}
+
+
+class Unwrapping:
+    """Turns the calls of the free-form tools of `request` back, for one reply or stream."""
+
+    def __init__(self, request: Request) -> None:
+        self._names = {tool.name for tool in request.tools if isinstance(tool, Tool) and tool.free_form}
+        self._open: dict[int, list[str]] = {}
+
+    def needed(self) -> bool:
+        """Whether there are such tools."""
+        return bool(self._names)
+
+    def blocks(self, content: list[Block]) -> list[Block]:
+        """The blocks of a whole reply."""
+        return [
+            msgspec.structs.replace(block, free_form=True, arguments=_text(block.arguments))
+            if isinstance(block, ToolCall) and self._wrapped(block)
+            else block
+            for block in content
+        ]
+
+    def events(self, event: Event) -> list[Event]:
+        """What is told instead of one event of a stream."""
+        if isinstance(event, Open) and isinstance(event.block, ToolCall) and self._wrapped(event.block):
+            self._open[event.index] = [event.block.arguments]
+            return [Open(index=event.index, block=msgspec.structs.replace(event.block, free_form=True, arguments=""))]
+        if isinstance(event, Delta) and event.index in self._open:
+            self._open[event.index].append(event.text)
+            return []
+        if isinstance(event, Close) and event.index in self._open:
+            return [Delta(index=event.index, text=_text("".join(self._open.pop(event.index)))), event]
+        return [event]
+
+    def _wrapped(self, call: ToolCall) -> bool:
+        return call.name in self._names and not call.free_form
+
+
+def _text(arguments: str) -> str:
+    """The text in a call's arguments; all of them where a model did not do as it was told."""
+    value = read_value(arguments.encode("utf-8", "surrogatepass"))
+    text = value.get(INPUT) if isinstance(value, dict) else None
+    return text if isinstance(text, str) else arguments

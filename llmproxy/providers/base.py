@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import ClassVar, Literal
+from urllib.parse import parse_qsl
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
@@ -231,7 +232,7 @@ class HttpProvider(ConfiguredProvider):
         key = config.api_key.get_secret_value() if config.api_key else None
         self._credential = (service.key_header, service.key_scheme + key) if key else None
         self._auth = config.auth
-        self.secrets = (key,) if key else ()
+        self.secrets = (*((key,) if key else ()), *_secrets_in(address.query))
 
     def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest:
         """The client's request with our address and credentials; its body as it stands."""
@@ -296,6 +297,11 @@ class HttpProvider(ConfiguredProvider):
         if self._query:
             query = f"{self._query}&{query}" if query else self._query
         return path if query is None else f"{path}?{query}"
+
+
+def _secrets_in(query: str) -> list[str]:
+    """What a base_url's query is given for: a key, besides the version that Azure wants there."""
+    return [value for name, value in parse_qsl(query) if name != "api-version"]
 
 
 class Frames:

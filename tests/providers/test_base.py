@@ -174,6 +174,12 @@ def test_a_description_shows_the_address_and_never_a_key() -> None:
     assert vendor().describe()["auth"] == "client", "whose credential it is"
 
 
+def test_the_key_and_what_the_address_says_behind_its_question_mark_are_secrets() -> None:
+    url = "https://api.plain.test/v1?api-version=2024-10-21&code=a%2Fb"
+    assert vendor(base_url=url, api_key="k").secrets == ("k", "a/b")
+    assert vendor().secrets == ()
+
+
 def test_a_class_with_one_type_may_be_called_anything() -> None:
     class Mine(HttpProvider):
         class Config(HttpProvider.Config):

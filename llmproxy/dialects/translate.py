@@ -40,7 +40,7 @@ from llmproxy.dialects.model import (
     events_of,
 )
 from llmproxy.dialects.thoughts import Thoughts, lacks_thoughts
-from llmproxy.errors import ProxyError
+from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.wire.json import write_value
 
 # The tool that stands for structured output where a service has none.
@@ -88,7 +88,10 @@ class Translation:
             self._think_less(request)
         if request.format is not None and self._options.structured_output == "tool":
             self._force_format(request, request.format)
-        return write_value(self._provider.encode_request(request, self._options, self.losses))
+        try:
+            return write_value(self._provider.encode_request(request, self._options, self.losses))
+        except RecursionError:
+            raise BadRequest("The request is nested too deeply", code="invalid_json") from None
 
     def linked(self) -> list[Media]:
         """The media that the client named by URL and that the provider takes only inside the request."""

@@ -182,3 +182,18 @@ def test_what_is_no_request_is_refused_cleanly(codec: Codec, body: bytes) -> Non
     with pytest.raises(BadRequest) as refused:
         read_request(codec, body)
     assert refused.value.status == 400 and len(refused.value.message) < 500
+
+
+@pytest.mark.parametrize("depth", [200, *range(985, 999)])
+def test_deep_nesting_is_carried_or_refused(depth: int) -> None:
+    arguments = b'{"a":' * depth + b"1" + b"}" * depth
+    use = b'{"type":"tool_use","id":"a","name":"f","input":%b}' % arguments
+    body = b'{"model":"m","messages":[{"role":"assistant","content":[%b]}],"odd":%b}' % (use, arguments)
+    for provider in CODECS.values():
+        try:
+            request = read_request(MESSAGES, body)
+            Translation(
+                request, MESSAGES, provider, options=Options(), strict=False, thoughts=Thoughts(), tenant="t"
+            ).request("m")
+        except BadRequest:
+            assert depth > 200

@@ -138,15 +138,18 @@ def _read_call(block: Members) -> Block:
         path=block.path,
         id=block.needed_text("id"),
         name=block.needed_text("name"),
-        arguments=write_arguments(block.missing("input") if arguments is None else arguments),
+        arguments=_write_arguments(block.missing("input") if arguments is None else arguments, block.at("input")),
         cache=block.any("cache_control"),
         extra=block.left(),
     )
 
 
-def write_arguments(arguments: dict[str, Any]) -> str:
+def _write_arguments(arguments: dict[str, Any], path: str) -> str:
     """The JSON text of a call's arguments."""
-    return write_value(arguments).decode()
+    try:
+        return write_value(arguments).decode()
+    except RecursionError:
+        wrong(path, "is nested too deeply")
 
 
 def _read_result(block: Members) -> Block:

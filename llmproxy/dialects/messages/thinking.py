@@ -40,7 +40,7 @@ _MODELS: tuple[tuple[str, Model], ...] = (
     (rf"claude-[a-z]+-4[-.][15]{_END}", Model("budget", "one")),
     (r"claude-[a-z]+-4[-.]6", Model("adaptive", "one")),
     # From 4.7 on the three knobs are refused; the SDK 2.x has left them out.
-    (r"claude-", Model("adaptive", "none")),
+    (r"claude-(?:[a-z]+-(?:4[-.][7-9]|[5-9])|fable|mythos)", Model("adaptive", "none")),
 )
 _OTHER = Model("adaptive", "all")
 

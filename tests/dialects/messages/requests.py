@@ -27,7 +27,7 @@ EVERYTHING: dict[str, Any] = {
                 {"type": "text", "text": "See these.", "cache_control": MARK},
                 {"type": "image", "source": PNG, "transformations": {"oversized_image": "downsize"}},
                 {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
-                {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
+                {"type": "image", "source": {"type": "file", "file_id": "file_1"}, "cache_control": MARK},
                 {
                     "type": "document",
                     "source": PLAIN,
@@ -67,7 +67,14 @@ EVERYTHING: dict[str, Any] = {
                     "input": {"at": "sky", "deep": {"er": [1, 2.5, None]}},
                     "caller": {"type": "direct"},
                 },
-                {"type": "tool_use", "id": "toolu_2", "name": "look", "input": {}, "cache_control": MARK},
+                {
+                    "type": "tool_use",
+                    "id": "toolu_2",
+                    "name": "look",
+                    "input": {},
+                    "cache_control": MARK,
+                    "toolset_name": "eyes",
+                },
             ],
         },
         {
@@ -78,6 +85,7 @@ EVERYTHING: dict[str, Any] = {
                     "type": "tool_result",
                     "tool_use_id": "toolu_2",
                     "is_error": True,
+                    "toolset_name": "eyes",
                     "content": [{"type": "text", "text": "dark"}, {"type": "image", "source": PNG}],
                 },
                 {"type": "text", "text": "Go on."},

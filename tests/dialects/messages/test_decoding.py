@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import copy
+import typing
 from typing import Any
 
 import pytest
+from anthropic.types import (
+    DocumentBlockParam,
+    ImageBlockParam,
+    TextBlockParam,
+    ToolParam,
+    ToolResultBlockParam,
+    ToolUseBlockParam,
+)
+from anthropic.types.message_create_params import MessageCreateParamsStreaming
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -178,6 +188,18 @@ def test_knobs_and_what_only_messages_knows() -> None:
         "context_management": {"edits": []},
         "metadata.team": "t",
     }
+
+
+def test_the_example_has_every_member_that_the_sdk_knows() -> None:
+    in_headers = {"workspace_id"}
+    known = set(typing.get_type_hints(MessageCreateParamsStreaming)) - in_headers
+    assert known <= set(EVERYTHING)
+    blocks = [block for message in EVERYTHING["messages"] for block in message["content"] if isinstance(block, dict)]
+    for param in (TextBlockParam, ImageBlockParam, DocumentBlockParam, ToolUseBlockParam, ToolResultBlockParam):
+        kind = typing.get_args(typing.get_args(typing.get_type_hints(param, include_extras=True)["type"])[0])[0]
+        seen = {name for block in blocks if block["type"] == kind for name in block}
+        assert set(typing.get_type_hints(param)) <= seen, kind
+    assert set(typing.get_type_hints(ToolParam)) - {"type"} <= set(EVERYTHING["tools"][0])
 
 
 RESULT = {"type": "tool_result", "tool_use_id": "a"}

@@ -42,6 +42,7 @@ def planned(request: Request) -> tuple[dict[str, Any] | None, str | None, int, l
         ("claude-opus-4-8", "adaptive", "none"),
         ("claude-sonnet-5-5", "adaptive", "none"),
         ("claude-mythos-preview", "adaptive", "none"),
+        ("claude-next", "adaptive", "all"),
         ("kimi-k2", "adaptive", "all"),
     ],
 )

@@ -263,23 +263,26 @@ class _Recording:
         self._buffer = buffer
         self._paths = [parse(path) for path in config.redact]
         self._limit_bytes = config.max_body_size
+        self._held_bytes = 0
 
     def write(self, item: Capture) -> None:
-        try:
-            text = write_record(
-                item.entry,
-                item.request,
-                item.response,
-                secrets=item.secrets,
-                paths=self._paths,
-                limit_bytes=self._limit_bytes,
-            )
-            self._store.write(item.entry.started, item.entry.id, text)
-        finally:
-            self._buffer.give(item.held_bytes)
+        self._held_bytes += item.held_bytes
+        text = write_record(
+            item.entry,
+            item.request,
+            item.response,
+            secrets=item.secrets,
+            paths=self._paths,
+            limit_bytes=self._limit_bytes,
+        )
+        self._store.write(item.entry.started, item.entry.id, text)
 
     def flush(self) -> None:
-        self._store.flush()
+        try:
+            self._store.flush()
+        finally:
+            self._buffer.give(self._held_bytes)
+            self._held_bytes = 0
 
     def close(self) -> None:
         return

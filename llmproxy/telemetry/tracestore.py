@@ -23,10 +23,10 @@ class TraceStore(Protocol):
     """Where records go."""
 
     def write(self, started: str, identifier: str, text: bytes) -> None:
-        """Keep the record `text` of an exchange that began at `started` (RFC 3339, UTC). Raises OSError."""
+        """Take the record `text` of an exchange that began at `started` (RFC 3339, UTC). OSError loses it."""
 
     def flush(self) -> None:
-        """No record waits: let go of files, and remove old ones."""
+        """Write what was kept back, and remove old files. OSError loses what was kept back."""
 
 
 class RecordFiles:
@@ -60,37 +60,34 @@ class RecordFiles:
 
 
 class DayFiles:
-    """`<directory>/<2026-11-21>.jsonl`: one record a line. The file is open while records come and no longer, so that
-    one which was moved or removed is missed at once.
+    """`<directory>/<2026-11-21>.jsonl`: one record a line. Lines are kept back until `flush`, which writes those of a
+    day at once or, when it raises OSError, none. The file is not left open: one that was moved or removed is missed.
     """
 
     def __init__(self, directory: str, retention: Retention) -> None:
         self._directory = directory
         self._retention = retention
-        self._file: int | None = None
-        self._path = ""
+        self._lines: dict[str, list[bytes]] = {}
 
     def write(self, started: str, identifier: str, text: bytes) -> None:
         line = text[:-1].replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
-        path = f"{self._directory}/{started[:10]}.jsonl"
-        if self._file is None or path != self._path:
-            self._release()
-            self._file, self._path = _open_lines(path, self._directory), path
-        try:
-            _append(self._file, line)
-        except OSError:
-            self._release()
-            raise
-        self._retention.wrote(len(line))
+        self._lines.setdefault(started[:10], []).append(line)
 
     def flush(self) -> None:
-        self._release()
-        self._retention.run()
+        days, self._lines = self._lines, {}
+        try:
+            for day, lines in days.items():
+                self._append(f"{self._directory}/{day}.jsonl", b"".join(lines))
+        finally:
+            self._retention.run()  # which may be what makes room on a full disk
 
-    def _release(self) -> None:
-        if self._file is not None:
-            file, self._file = self._file, None
+    def _append(self, path: str, text: bytes) -> None:
+        file = _open_lines(path, self._directory)
+        try:
+            _append(file, text)
+        finally:
             os.close(file)
+        self._retention.wrote(len(text))
 
 
 def _open(path: str, flags: int, directory: str) -> int:
@@ -116,10 +113,10 @@ def _open_lines(path: str, directory: str) -> int:
     return file
 
 
-def _append(file: int, line: bytes) -> None:
+def _append(file: int, lines: bytes) -> None:
     """One write, so that lines of several processes do not mix. What a full disk cuts off is taken back."""
-    written = os.write(file, line)
-    if written == len(line):
+    written = os.write(file, lines)
+    if written == len(lines):
         return
     end = os.lseek(file, 0, os.SEEK_CUR)
     if os.fstat(file).st_size == end:

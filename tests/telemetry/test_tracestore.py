@@ -44,6 +44,7 @@ def test_a_directory_in_which_nothing_can_be_made_is_an_error_and_leaves_nothing
     store = stored(kind, tmp_path / "traces")
     with pytest.raises(OSError, match="traces"):
         store.write(STARTED, "a1", TEXT)
+        store.flush()
     (tmp_path / "traces").unlink()
     store.write(STARTED, "a1", TEXT)
     store.flush()

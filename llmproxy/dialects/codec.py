@@ -36,8 +36,10 @@ class Losses:
             self.dropped.append(path)
 
     def drop_extra(self, node: Node) -> None:
-        """All that only the client's dialect understands of `node`."""
+        """All that only the client's dialect understands of `node`; names that begin with ~ are its bookkeeping."""
         for name in node.extra:
+            if name[:1] == "~":
+                continue
             self.drop(f"{node.path}.{name}" if node.path else name)
 
     def refuse(self, path: str, why: str) -> NoReturn:

@@ -7,6 +7,4 @@ from collections.abc import Mapping
 from llmproxy.dialects import chat, messages, responses
 from llmproxy.dialects.codec import Codec
 
-CODECS: Mapping[str, Codec] = {
-    codec.name: codec for codec in (vars(module).get("CODEC") for module in (chat, responses, messages)) if codec
-}
+CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (chat.CODEC, responses.CODEC, messages.CODEC)}

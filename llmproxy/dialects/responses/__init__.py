@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
 from llmproxy.dialects.errors import write_error_object
 from llmproxy.dialects.responses import reply, request, stream
+from llmproxy.dialects.responses.codec import CODEC
 from llmproxy.errors import ProxyError
 
 
@@ -39,3 +40,5 @@ class Responses(Dialect):
 
 
 DIALECT = Responses()
+
+__all__ = ["CODEC", "DIALECT", "Responses"]

@@ -20,7 +20,9 @@ class _Details(Fields):
     reasoning_tokens: Any = None
 
 
-class _UsageFields(Fields):
+class UsageFields(Fields):
+    """The object `usage`."""
+
     input_tokens: Any = None
     output_tokens: Any = None
     input_tokens_details: _Details | Other = None
@@ -37,7 +39,7 @@ class ResponseFields(Fields):
     model: Any = None
     status: Any = None
     incomplete_details: _Incomplete | Other = None
-    usage: _UsageFields | Other = None
+    usage: UsageFields | Other = None
     error: Any = None
 
 
@@ -68,13 +70,14 @@ def read_response(response: ResponseFields) -> Summary:
     reason = string(details.reason) if isinstance(details, _Incomplete) else None
     return Summary(
         model=string(response.model),
-        usage=_read_usage(response.usage) if isinstance(response.usage, _UsageFields) else None,
+        usage=read_usage(response.usage) if isinstance(response.usage, UsageFields) else None,
         finish_reason=reason or string(response.status),
         error=error_message(response.error),
     )
 
 
-def _read_usage(usage: _UsageFields) -> Usage:
+def read_usage(usage: UsageFields) -> Usage:
+    """Tokens as counted."""
     given = usage.input_tokens_details
     made = usage.output_tokens_details
     return Usage(
@@ -109,7 +112,7 @@ def response_object(canned: Canned, output: list[dict[str, object]] | None) -> d
         "tools": [],
         "top_p": None,
         "truncation": "disabled",
-        "usage": None if output is None else _usage_object(canned.usage),
+        "usage": None if output is None else usage_object(canned.usage),
     }
 
 
@@ -134,7 +137,7 @@ def write_reply(canned: Canned) -> bytes:
     return write_value(response_object(canned, [message_item(canned, "".join(canned.pieces))]))
 
 
-def _usage_object(usage: Usage) -> dict[str, object] | None:
+def usage_object(usage: Usage) -> dict[str, object] | None:
     """The member `usage`; None when the counts are not known. Typed clients insist on numbers in the details."""
     if usage.input is None or usage.output is None:
         return None

@@ -1,0 +1,49 @@
+"""Responses to and from the neutral vocabulary: where each half is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmproxy.dialects.codec import Codec, Losses, Options, StreamReader, StreamWriter
+from llmproxy.dialects.model import Media, Reply, Request
+from llmproxy.dialects.responses.answer import decode_reply
+from llmproxy.dialects.responses.completion import encode_reply
+from llmproxy.dialects.responses.decoding import decode_request
+from llmproxy.dialects.responses.encoding import encode_request
+from llmproxy.dialects.responses.failure import decode_error
+from llmproxy.dialects.responses.reader import Reader
+from llmproxy.dialects.responses.writer import Writer
+from llmproxy.errors import ProxyError
+
+
+class ResponsesCodec(Codec):
+    """`POST /responses`."""
+
+    name = "responses"
+
+    def takes_url(self, media: Media) -> bool:
+        return media.kind in ("image", "document")
+
+    def decode_request(self, body: dict[str, Any]) -> Request:
+        return decode_request(body)
+
+    def encode_request(self, request: Request, options: Options, losses: Losses) -> dict[str, Any]:
+        return encode_request(request, losses)
+
+    def decode_reply(self, body: bytes) -> Reply:
+        return decode_reply(body)
+
+    def encode_reply(self, reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
+        return encode_reply(reply, request, losses)
+
+    def decode_error(self, status: int, body: bytes) -> ProxyError:
+        return decode_error(status, body)
+
+    def stream_reader(self) -> StreamReader:
+        return Reader()
+
+    def stream_writer(self, request: Request) -> StreamWriter:
+        return Writer(request)
+
+
+CODEC = ResponsesCodec()

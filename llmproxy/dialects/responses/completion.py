@@ -1,0 +1,197 @@
+"""Writing whole responses from the neutral vocabulary, and what the writer of streams shares with that.
+
+Source: the SDK's `response` types. Begin reading at `encode_reply`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from llmproxy.dialects.base import Usage
+from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.model import (
+    Block,
+    Foreign,
+    Media,
+    Refusal,
+    Reply,
+    Request,
+    StopReason,
+    Text,
+    Thinking,
+    ToolCall,
+)
+from llmproxy.dialects.responses.encoding import TIERS
+from llmproxy.dialects.responses.items import write_call, write_reasoning
+from llmproxy.dialects.responses.parts import write_said
+
+_INCOMPLETE: dict[StopReason, str] = {
+    "length": "max_output_tokens",
+    "context_window": "max_output_tokens",
+    "content_filter": "content_filter",
+}
+_TIERS = {"standard": "default"}
+# What a response says of a request that did not say it.
+_UNSAID: dict[str, Any] = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+    "truncation": "disabled",
+}
+
+
+def encode_reply(reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
+    """The whole answer for a client that sent `request`."""
+    name = bare_id(reply.id)
+    note_stop(reply.stop, reply.stop_sequence, losses)
+    return write_response(
+        request,
+        name=name,
+        model=reply.model,
+        created_s=reply.created_s,
+        output=_output(reply.content, name, losses),
+        stop=reply.stop,
+        usage=reply.usage,
+        tier=_tier(reply, losses),
+    )
+
+
+def bare_id(given: str) -> str:
+    """A reply's id without the beginning that its dialect gives it."""
+    return given.removeprefix("chatcmpl-").removeprefix("msg_").removeprefix("resp_")
+
+
+def note_stop(stop: StopReason, sequence: str | None, losses: Losses) -> None:
+    """List what a status cannot say."""
+    if sequence is not None:
+        losses.drop("reply.stop_sequence")
+    if stop == "pause":
+        losses.drop("reply.stop.pause")
+
+
+def write_response(
+    request: Request,
+    *,
+    name: str,
+    model: str,
+    created_s: int | None,
+    output: Sequence[dict[str, Any]],
+    stop: StopReason | None,
+    usage: Usage | None,
+    tier: str | None = None,
+    error: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The object `response`; with neither `stop` nor `error` one that has only begun."""
+    reason = _INCOMPLETE.get(stop) if stop is not None else None
+    status = "failed" if error else "in_progress" if stop is None else "incomplete" if reason else "completed"
+    written: dict[str, Any] = {
+        "id": f"resp_{name}",
+        "object": "response",
+        "created_at": int(time.time()) if created_s is None else created_s,
+        "status": status,
+        "error": error,
+        "incomplete_details": {"reason": reason} if reason else None,
+        "model": model or request.model,
+        "output": list(output),
+        **_UNSAID,
+        **request.echo,
+        "usage": None if stop is None else usage_object(usage),
+    }
+    if tier is not None:
+        written["service_tier"] = tier
+    return written
+
+
+def usage_object(usage: Usage | None) -> dict[str, Any] | None:
+    """The member `usage`; None when the counts are not known. Typed clients insist on numbers in the details."""
+    if usage is None or usage.input is None or usage.output is None:
+        return None
+    given = {"cached_tokens": usage.cache_read or 0, "cache_write_tokens": usage.cache_write or 0}
+    return {
+        "input_tokens": usage.input,
+        "input_tokens_details": given,
+        "output_tokens": usage.output,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
+        "total_tokens": usage.input + usage.output,
+    }
+
+
+def message_item(name: str, content: list[dict[str, Any]], *, done: bool = True) -> dict[str, Any]:
+    """The output item of what the model says."""
+    status = "completed" if done else "in_progress"
+    return {"id": name, "type": "message", "role": "assistant", "status": status, "content": content}
+
+
+def call_item(name: str, call: ToolCall, *, done: bool = True) -> dict[str, Any]:
+    """The output item of a call."""
+    written = {"id": name, **write_call(call, own=True)}
+    return written if call.free_form else written | {"status": "completed" if done else "in_progress"}
+
+
+def reasoning_item(name: str, thinking: Thinking) -> dict[str, Any]:
+    """The output item of thinking. That of another dialect is shown as a summary; its seal is kept elsewhere."""
+    if thinking.dialect == "responses":
+        return {"id": name, **write_reasoning(thinking)}
+    summary = [{"type": "summary_text", "text": thinking.text}] if thinking.text else []
+    return {"id": name, "type": "reasoning", "summary": summary}
+
+
+def said_part(block: Text | Refusal, losses: Losses) -> dict[str, Any]:
+    """One part of a message of the model's."""
+    part = write_said(block, own=True, losses=losses)
+    if isinstance(block, Text):
+        part.setdefault("logprobs", [])
+    return part
+
+
+def _tier(reply: Reply, losses: Losses) -> str | None:
+    tier = _TIERS.get(reply.service_tier or "", reply.service_tier)
+    if tier is None or tier in TIERS:
+        return tier
+    losses.drop("reply.service_tier")
+    return None
+
+
+def _output(content: Sequence[Block], name: str, losses: Losses) -> list[dict[str, Any]]:
+    """The items; texts and refusals that follow each other are parts of one message."""
+    output: list[dict[str, Any]] = []
+    parts: list[dict[str, Any]] | None = None
+    for block in content:
+        if isinstance(block, Text | Refusal):
+            if parts is None:
+                parts = []
+                output.append(message_item(f"msg_{name}_{len(output)}", parts))
+            parts.append(said_part(block, losses))
+            continue
+        item = _item(block, f"{name}_{len(output)}", losses)
+        if item is not None:
+            output.append(item)
+            parts = None
+    return output
+
+
+def _item(block: Block, name: str, losses: Losses) -> dict[str, Any] | None:
+    match block:
+        case ToolCall():
+            return call_item(f"fc_{name}", block)
+        case Thinking():
+            return reasoning_item(block.id or f"rs_{name}", block)
+        case Foreign(dialect="responses"):
+            return block.value
+        case _:
+            losses.drop(f"reply.{kind_of(block)}")
+            return None
+
+
+def kind_of(block: Block) -> str:
+    """What a block that has no place here is called in the list of losses."""
+    return block.kind if isinstance(block, Foreign | Media) else type(block).__name__.lower()

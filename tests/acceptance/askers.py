@@ -1,0 +1,225 @@
+"""The official SDKs behind one small interface, so that one test can be run with each of them.
+
+An `Asker` keeps its conversation in its vendor's own form and says what came as a `Turn`. Begin reading at `Asker`.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import anthropic
+import openai
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "people": {"type": "integer"}},
+    "required": ["city", "people"],
+    "additionalProperties": False,
+}
+PARAMETERS: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}, "zone": {"type": "string"}}}
+NAMES = ("weather", "clock")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One answer: its text, its tool calls (id, name, arguments), why it stopped, the tokens; None is "not said"."""
+
+    text: str
+    calls: list[tuple[str, str, Any]]
+    stop: str | None
+    tokens_in: int | None
+    tokens_out: int | None
+
+
+class Asker(ABC):
+    """One vendor's client with one conversation. `stops` are its words for an end and for tool calls."""
+
+    dialect: str
+    stops: tuple[str, str]
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.history: list[Any] = []
+
+    @abstractmethod
+    def say(self, words: str, *, image: bool = False) -> None:
+        """Add what the user says, with a picture."""
+
+    @abstractmethod
+    def give(self, results: dict[str, str]) -> None:
+        """Add the results of tool calls by their ids."""
+
+    @abstractmethod
+    def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
+        """Have the conversation answered, and add the answer to it."""
+
+
+class Chat(Asker):
+    """OpenAI's client, chat completions."""
+
+    dialect = "chat"
+    stops = ("stop", "tool_calls")
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.client = openai.OpenAI(base_url=f"{url}/v1", api_key="dummy", max_retries=0)
+
+    def say(self, words: str, *, image: bool = False) -> None:
+        picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+        content = [{"type": "text", "text": words}, picture] if image else words
+        self.history.append({"role": "user", "content": content})
+
+    def give(self, results: dict[str, str]) -> None:
+        self.history += [{"role": "tool", "tool_call_id": call, "content": text} for call, text in results.items()]
+
+    def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
+        more: dict[str, Any] = {}
+        if tools:
+            functions = [{"name": name, "description": f"The {name}", "parameters": PARAMETERS} for name in NAMES]
+            more["tools"] = [{"type": "function", "function": each} for each in functions]
+        if schema:
+            format_ = {"type": "json_schema", "json_schema": {"name": "place", "schema": SCHEMA, "strict": True}}
+            more["response_format"] = format_
+        if think:
+            more["reasoning_effort"] = "medium"
+        request = {"model": model, "messages": self.history, **more}
+        if stream:
+            with self.client.chat.completions.stream(**request, stream_options={"include_usage": True}) as events:
+                for _ in events:
+                    pass
+                reply: Any = events.get_final_completion()
+        else:
+            reply = self.client.chat.completions.create(**request)
+        message = reply.choices[0].message
+        self.history.append(message.to_dict() | {"role": "assistant"})
+        for call in self.history[-1].get("tool_calls") or ():
+            call.pop("index", None)
+            call["function"].pop("parsed_arguments", None)
+        self.history[-1].pop("parsed", None)
+        calls = [
+            (each.id, each.function.name, json.loads(each.function.arguments)) for each in message.tool_calls or ()
+        ]
+        usage = reply.usage
+        return Turn(
+            text=message.content or "",
+            calls=calls,
+            stop=reply.choices[0].finish_reason,
+            tokens_in=usage and usage.prompt_tokens,
+            tokens_out=usage and usage.completion_tokens,
+        )
+
+
+class Responses(Asker):
+    """OpenAI's client, responses, without state on the server."""
+
+    dialect = "responses"
+    stops = ("completed", "completed")
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.client = openai.OpenAI(base_url=f"{url}/v1", api_key="dummy", max_retries=0)
+
+    def say(self, words: str, *, image: bool = False) -> None:
+        picture = {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}", "detail": "auto"}
+        content = [{"type": "input_text", "text": words}, picture] if image else words
+        self.history.append({"role": "user", "content": content})
+
+    def give(self, results: dict[str, str]) -> None:
+        self.history += [
+            {"type": "function_call_output", "call_id": call, "output": text} for call, text in results.items()
+        ]
+
+    def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
+        more: dict[str, Any] = {"store": False}
+        if tools:
+            function = {"type": "function", "parameters": PARAMETERS, "strict": False}
+            more["tools"] = [{**function, "name": name, "description": f"The {name}"} for name in NAMES]
+        if schema:
+            more["text"] = {"format": {"type": "json_schema", "name": "place", "schema": SCHEMA, "strict": True}}
+        if think:
+            more |= {"reasoning": {"effort": "medium"}, "include": ["reasoning.encrypted_content"]}
+        request = {"model": model, "input": self.history, **more}
+        if stream:
+            with self.client.responses.stream(**request) as events:
+                for _ in events:
+                    pass
+                reply: Any = events.get_final_response()
+        else:
+            reply = self.client.responses.create(**request)
+        self.history += [
+            {name: value for name, value in item.to_dict().items() if name != "parsed_arguments"}
+            for item in reply.output
+        ]
+        for item in self.history:
+            for part in item.get("content") or () if item.get("type") == "message" else ():
+                part.pop("parsed", None)
+        calls = [
+            (item.call_id, item.name, json.loads(item.arguments))
+            for item in reply.output
+            if item.type == "function_call"
+        ]
+        usage = reply.usage
+        return Turn(
+            text=reply.output_text,
+            calls=calls,
+            stop=reply.status,
+            tokens_in=usage and usage.input_tokens,
+            tokens_out=usage and usage.output_tokens,
+        )
+
+
+class Messages(Asker):
+    """Anthropic's client."""
+
+    dialect = "messages"
+    stops = ("end_turn", "tool_use")
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.client = anthropic.Anthropic(base_url=url, api_key="dummy", max_retries=0)
+
+    def say(self, words: str, *, image: bool = False) -> None:
+        picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
+        content = [{"type": "text", "text": words}, picture] if image else words
+        self.history.append({"role": "user", "content": content})
+
+    def give(self, results: dict[str, str]) -> None:
+        content = [{"type": "tool_result", "tool_use_id": call, "content": text} for call, text in results.items()]
+        self.history.append({"role": "user", "content": content})
+
+    def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
+        more: dict[str, Any] = {}
+        if tools:
+            more["tools"] = [{"name": name, "description": f"The {name}", "input_schema": PARAMETERS} for name in NAMES]
+        if schema:
+            more["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
+        if think:
+            more["thinking"] = {"type": "enabled", "budget_tokens": 2000}
+        request = {"model": model, "max_tokens": 4000, "messages": self.history, **more}
+        if stream:
+            with self.client.messages.stream(**request) as events:
+                for _ in events:
+                    pass
+                reply: Any = events.get_final_message()
+        else:
+            reply = self.client.messages.create(**request)
+        content = [block.to_dict() for block in reply.content]
+        for block in content:
+            block.pop("parsed_output", None)
+        self.history.append({"role": "assistant", "content": content})
+        counted = reply.usage
+        cached = (counted.cache_read_input_tokens or 0) + (counted.cache_creation_input_tokens or 0)
+        return Turn(
+            text="".join(block.text for block in reply.content if block.type == "text"),
+            calls=[(block.id, block.name, block.input) for block in reply.content if block.type == "tool_use"],
+            stop=reply.stop_reason,
+            tokens_in=counted.input_tokens + cached,
+            tokens_out=counted.output_tokens,
+        )
+
+
+ASKERS: tuple[type[Asker], ...] = (Chat, Responses, Messages)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.program import run
+
+REQUEST: dict[str, Any] = {
+    "model": "gpt-4o",
+    "temperature": 0.5,
+    "seed": 7,
+    "messages": [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Grüß Gott"}],
+}
+CONFIG = """
+providers:
+  - {name: claude, type: anthropic, base_url: "https://claude.test?token=t0ps3cret", api_key: sk-secret-key}
+  - {name: local, type: ollama, base_url: "http://local.test:1234/v1", models: ["llama*"]}
+models:
+  - {name: smart, targets: [claude/claude-haiku-4-5, local/llama-y]}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(REQUEST), encoding="utf-8")
+    return path
+
+
+def test_a_request_is_shown_translated_with_its_losses(tmp_path: Path, file: Path) -> None:
+    done = run("translate", "--from", "chat", "--to", "messages", str(file), cwd=tmp_path)
+    assert done.returncode == 0
+    shown = json.loads(done.stdout)
+    assert shown["system"] and shown["messages"] == [{"role": "user", "content": "Grüß Gott"}]
+    assert shown["max_tokens"] and shown["temperature"] == 0.5
+    assert done.stderr == "dropped: seed\n"
+
+
+def test_the_translated_request_and_its_losses_are_one_object_in_json(tmp_path: Path, file: Path) -> None:
+    done = run(
+        "translate", "--from", "chat", "--to", "messages", str(file), "--json", "--model", "claude-haiku-4-5", cwd=tmp_path
+    )
+    shown = json.loads(done.stdout)
+    assert (shown["request"]["model"], shown["dropped"], done.stderr) == ("claude-haiku-4-5", ["seed"], "")
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "said"),
+    [
+        (REQUEST, ["--strict"], "seed"),
+        (REQUEST | {"messages": "Hi"}, [], "messages must be an array"),
+        (REQUEST | {"n": 3}, [], "n: "),
+        ("{", [], "not valid JSON"),
+        (None, [], "no such file"),
+    ],
+)
+def test_what_cannot_be_translated_ends_with_a_reason(
+    tmp_path: Path, content: object, arguments: list[str], said: str
+) -> None:
+    file = tmp_path / "x.json"
+    if content is not None:
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
+    done = run("translate", "--from", "chat", "--to", "messages", str(file), *arguments, cwd=tmp_path)
+    assert done.returncode in (1, 2) and done.stdout == ""
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_who_answers_a_model_is_explained_for_each_dialect(tmp_path: Path) -> None:
+    (tmp_path / "llmproxy.yaml").write_text(CONFIG)
+    done = run("explain", "smart", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    chat = done.stdout.partition("chat: POST /v1/chat/completions")[2].partition("\nresponses: ")[0]
+    first, _, second = chat.partition("2. ")
+    assert "route smart" in first and "1. claude (anthropic), model claude-haiku-4-5" in first
+    assert "POST https://claude.test/v1/messages" in first and "translated into messages" in first
+    assert "POST http://local.test:1234/v1/chat/completions" in second and "relayed as it comes" in second
+    assert "model llama-y" in second
+    messages = done.stdout.partition("messages: POST")[2]
+    assert "relayed as it comes" in messages.partition("2. ")[0]
+    assert "t0ps3cret" not in done.stdout and "sk-secret" not in done.stdout
+
+
+def test_what_would_be_dropped_of_a_request_is_shown_for_each_target(tmp_path: Path, file: Path) -> None:
+    (tmp_path / "llmproxy.yaml").write_text(CONFIG)
+    done = run("explain", "smart", "--dialect", "chat", "--request", str(file), cwd=tmp_path)
+    first, _, second = done.stdout.partition("2. ")
+    assert "dropped: seed" in first and "dropped" not in second
+    file.write_text(json.dumps(REQUEST | {"n": 2}))
+    done = run("explain", "smart", "--dialect", "chat", "--request", str(file), cwd=tmp_path)
+    assert "refused with 400" in done.stdout and "n: " in done.stdout
+
+
+def test_a_model_that_nobody_answers_is_told(tmp_path: Path) -> None:
+    (tmp_path / "llmproxy.yaml").write_text(CONFIG)
+    done = run("explain", "gpt-9", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.count("404: The model 'gpt-9' is not known here") == 3
+
+
+@pytest.mark.parametrize("arguments", [["smart", "--request", "x.json"], ["smart", "--dialect", "latin"], []])
+def test_wrong_usage_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "llmproxy.yaml").write_text(CONFIG)
+    done = run("explain", *arguments, cwd=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_a_mistake_in_the_configuration_is_told(tmp_path: Path) -> None:
+    (tmp_path / "llmproxy.yaml").write_text("providers: 5\n")
+    done = run("explain", "smart", cwd=tmp_path)
+    assert done.returncode == 1 and "providers" in done.stderr

@@ -75,6 +75,7 @@ BUILTIN: Mapping[str, Kind] = {
         group="llmproxy.middlewares",
         builtin={
             "trace": "llmproxy.middleware.trace:Trace",
+            "printer": "llmproxy.middleware.printer:Printer",
             "audit": "llmproxy.middleware.audit:Audit",
         },
     ),

@@ -209,5 +209,5 @@ def _error(exchange: Exchange) -> ErrorEntry | None:
     message = error.message if error is not None else said or ""
     return ErrorEntry(
         code=error.code if error is not None else "provider_error",
-        message=_short(unicode(hide_text(message, secrets_of(exchange)))),
+        message=_short(hide_text(unicode(message), secrets_of(exchange))),
     )

@@ -13,8 +13,11 @@ from llmproxy.telemetry.entry import Entry
 
 NOTHING = "-"
 
-# Control characters move cursors and change colours; bidirectional overrides (Unicode, "Trojan Source") reorder text.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters move cursors and change colours; bidirectional overrides (Unicode, "Trojan Source") reorder text;
+# tags and a byte-order mark are not seen at all. Joiners stay: emoji and several scripts need them.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _UNSAFE_IN_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
 
 
@@ -34,12 +37,13 @@ def duration(milliseconds: float | None) -> str:
     """`0.4ms`, `35ms`, `1.25s`, `2m05s`, `1h02m`."""
     if milliseconds is None:
         return NOTHING
-    if milliseconds < 10:
+    # The bounds stand where rounding goes on to the next form: 999.6 ms are 1.00s, and no 1000ms.
+    if milliseconds < 9.95:
         return f"{milliseconds:.1f}ms"
-    if milliseconds < 1000:
+    if milliseconds < 999.5:
         return f"{milliseconds:.0f}ms"
     seconds = milliseconds / 1000
-    if seconds < 60:
+    if seconds < 59.995:
         return f"{seconds:.2f}s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
@@ -51,14 +55,19 @@ def count(number: int | None) -> str:
         return NOTHING
     if number < 10_000:
         return str(number)
-    return f"{number / 1000:.1f}k" if number < 1_000_000 else f"{number / 1_000_000:.1f}M"
+    return f"{number / 1000:.1f}k" if number < 999_950 else f"{number / 1_000_000:.1f}M"
 
 
 def size(size_bytes: int) -> str:
-    """`312B`, `4.2KB`, `1.0MB`."""
+    """`312B`, `4.2KB`, `1.0MB`, `2.5GB`."""
     if size_bytes < 1024:
         return f"{size_bytes}B"
-    return f"{size_bytes / 1024:.1f}KB" if size_bytes < 1024**2 else f"{size_bytes / 1024**2:.1f}MB"
+    scaled = size_bytes / 1024
+    for unit in ("KB", "MB"):
+        if scaled < 1023.95:
+            return f"{scaled:.1f}{unit}"
+        scaled /= 1024
+    return f"{scaled:.1f}GB"
 
 
 def tokens(usage: Usage | None) -> str:
@@ -86,4 +95,4 @@ def model(entry: Entry) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -108,6 +108,7 @@ def test_everything_can_be_written_as_json_and_read_again() -> None:
     bad = "caf\udce9 \ud83d"
     entry = entry_of(
         ended(
+            headers=Headers({"x-api-key": "sk-very-secret"}),
             full_path=f"/{bad}",
             query=bad,
             model=bad,

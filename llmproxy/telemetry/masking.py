@@ -30,10 +30,14 @@ _NAMES = frozenset(
         *("x-amz-security-token", "x-auth-token"),
     )
 )
-_MEMBER = re.compile(rb'(?<!\\)"(%b)"\s*:\s*"((?:[^"\\]|\\.)+)' % b"|".join(sorted(_NAMES)), re.IGNORECASE | re.DOTALL)
-_URL = re.compile(
-    rb"""[a-z][a-z0-9+.-]*:(?://|\\/\\/)[^\s"'<>\\@?=]*(?:\\/[^\s"'<>\\@?=]*)*[@?][^\s"'<>\\]*""", re.IGNORECASE
+_MEMBER = re.compile(
+    rb'(?<!\\)"(%b)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)' % b"|".join(sorted(_NAMES)), re.IGNORECASE | re.DOTALL
 )
+# What follows the scheme of a URL, whose slashes may be escaped. All of these take time in proportion to the bytes: a
+# pattern that began with the scheme would read a long word anew from each of its letters.
+_URL = re.compile(rb"""(?<=[a-zA-Z0-9]):(?://|\\/\\/)[^\s"'<>\\]*(?:\\/[^\s"'<>\\]*)*""")
+_SCHEME = re.compile(rb"[a-z][a-z0-9+.-]*\Z", re.IGNORECASE)
+_SCHEME_BYTES = 20
 # A shorter beginning of a secret at the place where a body was cut off says nothing.
 _SHORTEST_BEGINNING = 4
 
@@ -124,18 +128,24 @@ def _members(data: bytes) -> list[Edit]:
     # Of what stands between quotes, hardly ever is one such a name: 2 µs a KB, where searching takes 20.
     if _NAMES.isdisjoint(data.lower().split(b'"')):
         return []
-    return [Edit(*found.span(2)) for found in _MEMBER.finditer(data)]
+    return [Edit(*found.span(2)) for found in _MEMBER.finditer(data) if found[2]]
 
 
 def _urls(data: bytes) -> Iterator[Edit]:
     """URLs with a user or a query; those that hide nothing stay."""
     for found in _URL.finditer(data):
-        url = found[0].decode("latin-1")
+        rest = found[0]
+        if b"@" not in rest and b"?" not in rest and b"#" not in rest:
+            continue
+        scheme = _SCHEME.search(data[max(found.start() - _SCHEME_BYTES, 0) : found.start()])
+        if scheme is None:
+            continue
+        url = (scheme[0] + rest).decode("latin-1")
         plain = url.replace("\\/", "/")
         hidden = redact_url(plain)
         if hidden != plain:
             new = hidden.replace("/", "\\/") if plain != url else hidden
-            yield Edit(*found.span(), new.encode("latin-1"))
+            yield Edit(found.start() - len(scheme[0]), found.end(), new.encode("latin-1"))
 
 
 def _beginnings(data: bytes, forms: Sequence[bytes]) -> Iterator[Edit]:

@@ -44,8 +44,8 @@ _PLURALS = frozenset(("keys", "tokens"))
 _CLEAR_WORDS = frozenset(("access", "api", "auth", "bearer", "private", "refresh", "secret", "session", "signing"))
 # Words behind the one that counts: `aws_access_key_id`, `password_hash`. Others say what it is about: `api_key_env`.
 _TAILS = frozenset(("hash", "id", "value"))
-_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)((?:(?!,[a-z][a-z0-9+.-]*://)[^\s\"'<>])*)", re.IGNORECASE)
-_QUERY_FIELD = re.compile(r"(?<=[?&;#])([^=&;#\s]+)=([^&;#\s]+)")
+_URL = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://)((?:(?!,[a-z][a-z0-9+.-]{0,30}://)[^\s\"'<>])*)", re.IGNORECASE)
+_QUERY_FIELD = re.compile(r"(?<=[?&;#])([^=&;#?\s]+)=([^&;#\s]+)")
 
 
 def is_secret(name: str) -> bool:

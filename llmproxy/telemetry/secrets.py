@@ -26,7 +26,7 @@ _PLACEHOLDERS = frozenset(("anything", "lm-studio", "no-key", "no-key-required",
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_-]* +")
 _SIGNED = re.compile(r"(?:Credential|Signature)=([^,\s]+)")
 _USERINFO = re.compile(r"://([^/?#\s\"'<>]+)@")
-_FIELD = re.compile(r"(?:^|[?&;#])([^=&;#\s]+)=([^&;#\s\"'<>]+)")
+_FIELD = re.compile(r"(?:^|[?&;#])([^=&;#?\s]+)=([^&;#\s\"'<>]+)")
 _EXPECTED = frozenset(("idempotency-key", "sec-websocket-key", "x-idempotency-key"))
 
 

@@ -113,3 +113,11 @@ def test_credentials_in_urls_are_hidden(text: str, shown: str) -> None:
 def test_edits_replace_and_the_outer_of_two_counts() -> None:
     assert change([b"0123", b"4567", b"89"], [Edit(1, 9, b"<new>"), Edit(2, 3), Edit(9, 10)]) == [b"0<new>", b"", M]
     assert change([b"0123456789"], [Edit(1, 5), Edit(3, 8)]) == [b"0" + M + b"89"]
+
+
+@pytest.mark.parametrize(
+    "word", [b"a", b"a-", b"://", b"x://a", b"a\\", b'"', b'"password":"', b"?a", b",a", b":\\/\\/"]
+)
+def test_bodies_of_one_long_word_take_no_longer_than_others(word: bytes) -> None:
+    data = b'"api_key":"x" a://b?' + word * (1_000_000 // len(word))
+    assert masked(data, whole=False).startswith(b'"api_key":"' + MASK.encode())

@@ -84,7 +84,11 @@ def test_a_request_without_a_model_is_told_so(many: Program, upstream: Upstream)
 
 @pytest.mark.parametrize(
     ("path", "model", "able"),
-    [(CHAT, "claude-x", "first"), (MESSAGES, "gpt-4o", "claude"), (MESSAGES, "groq/x", "claude")],
+    [
+        ("/v1/embeddings", "claude-x", "first"),
+        ("/v1/messages/count_tokens", "gpt-4o", "claude"),
+        ("/v1/messages/count_tokens", "groq/x", "claude"),
+    ],
 )
 def test_a_mismatch_of_dialects_is_a_400_that_says_who_speaks_it(
     many: Program, upstream: Upstream, path: str, model: str, able: str

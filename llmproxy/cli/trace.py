@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from llmproxy.telemetry.entry import Entry
+    from llmproxy.telemetry.record import Record
     from llmproxy.telemetry.tracefiles import Found, Place, Traces
     from llmproxy.telemetry.tracefilter import Test
 
 app = typer.Typer(help="Show what the trace middleware writes: tail, ls, show, stats.", no_args_is_help=True)
 
-_OFF = (
-    "no traces were found: tracing is off, or writes elsewhere. `llmproxy serve --trace` turns it on (or an entry "
-    "`- type: trace` in `middlewares:`); name the directory to look into another one"
-)
+# A table is not cut to a width that nobody looks at: what reads a pipe gets whole names.
 _PIPE_COLUMNS = 200
 
 
@@ -63,21 +61,28 @@ def tail(
     count: Annotated[int, typer.Option("-n", min=0, help="How many to begin with.")] = 20,
     follow: Annotated[
         bool | None,
-        typer.Option("--follow/--no-follow", "-f", help="Go on with what comes; so it is on a terminal."),
+        typer.Option(
+            "--follow/--no-follow", "-f", help="Go on with what comes: so by default on a terminal, not in a pipe."
+        ),
     ] = None,
     filters: Filters = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the last exchanges, and what comes, as it happens."""
-    from llmproxy.cli import tracetail
+    import signal
+
+    from llmproxy.cli.tracetail import Tail
     from llmproxy.telemetry.tracefiles import Traces
 
     test = _parse(filters)
     follows = sys.stdout.isatty() if follow is None else follow
     traces = Traces(_find(directory, waits=follows))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cursor comes back
     with _Ending():
-        tracetail.tail(traces, count, test, follow=follows, as_json=as_json)
-        _tell_faults(traces)
+        Tail(traces, _console(), test, as_json=as_json).run(count, follow=follows)
+    _tell_faults(traces)
+    if not follows and count and not traces.last(1):
+        _empty(traces)
 
 
 @app.command()
@@ -87,25 +92,27 @@ def ls(
     sort: Annotated[Key, typer.Option(help="What to sort by.")] = Key.time,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
     session: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this session.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only those of the last 1h, 30m ...")] = None,
     filters: Filters = None,
     as_json: AsJson = False,
 ) -> None:
-    """List exchanges: the newest, slowest, largest ... last."""
+    """List exchanges: the newest, slowest, largest ... last, or with --reverse the other way round."""
     from llmproxy.telemetry.tracefiles import Traces
 
     test = _parse([*(filters or ()), *([f"session={session}"] if session else ())])
+    recent = _since(since)
     traces = Traces(_find(directory))
+    if sort is Key.time and not (reverse or filters or session or since):
+        entries = [each.entry for each in traces.last(count)]
+    else:
+        entries = [each.entry for each in traces.entries() if recent(each.entry) and test(each.entry)]
+        entries.sort(key=lambda entry: _rank(entry, sort))
+        entries = entries[-count:][:: -1 if reverse else 1]
     with _Ending():
-        plain = sort is Key.time and not filters and not session
-        found = traces.last(count) if plain else [each for each in traces.entries() if test(each.entry)]
-        entries = [each.entry for each in found]
-        if sort is not Key.time:
-            entries.sort(key=lambda entry: _rank(entry, sort))
-        entries = entries[::-1] if reverse else entries
-        _list(entries[:count] if reverse else entries[-count:], as_json=as_json)
-        _tell_faults(traces)
-        if not entries:
-            _end("no exchange fits" if found or traces.last(1) else f"there is no record in {traces.directory}")
+        _list(entries, as_json=as_json)
+    _tell_faults(traces)
+    if not entries:
+        _empty(traces)
 
 
 @app.command()
@@ -122,6 +129,7 @@ def show(
 ) -> None:
     """Show one exchange: the conversation, headers, attempts and timing."""
     from llmproxy.cli import traceshow
+    from llmproxy.telemetry.showing import safe
     from llmproxy.telemetry.tracefiles import Place, Traces, read_record
 
     if os.path.isfile(identifier):
@@ -133,14 +141,14 @@ def show(
         record, data = read_record(place)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        _end(f"{place.path} cannot be read: {reason}")
+        _end(f"{safe(place.path)} cannot be read: {reason}")
     with _Ending():
         if raw:
             traceshow.show_raw(record)
         elif as_json:
             traceshow.show_json(data)
         elif curl:
-            print(traceshow.curl(record))
+            _print_curl(record)
         else:
             traceshow.show(_console(), record)
 
@@ -159,15 +167,25 @@ def stats(
 
     test = _parse(filters)
     traces = Traces(_find(directory))
+    found = sums(each.entry for each in traces.entries() if test(each.entry))
     with _Ending():
-        found = sums(each.entry for each in traces.entries() if test(each.entry))
         if as_json:
             print(json.dumps(found, indent=2))
         elif found["total"]["requests"]:
-            _console().print(table(found))
-        _tell_faults(traces)
-        if not found["total"]["requests"]:
-            _end("no exchange fits" if traces.last(1) else f"there is no record in {traces.directory}")
+            console = _console()
+            console.print(table(found, console.width))
+    _tell_faults(traces)
+    if not found["total"]["requests"]:
+        _empty(traces)
+
+
+def _print_curl(record: Record) -> None:
+    from llmproxy.cli.tracecurl import NotWhole, curl
+
+    try:
+        print(curl(record))
+    except NotWhole as reason:
+        _end(str(reason))
 
 
 class _Ending:
@@ -195,38 +213,28 @@ def _parse(filters: Sequence[str] | None) -> Test:
 
 
 def _find(directory: str | None, *, waits: bool = False) -> str:
-    """The directory that was named, or the one that the user's server, configuration or custom says."""
-    if directory is not None:
-        if not os.path.isdir(directory) and not waits:
-            _end(f"there is no directory {directory!r}; `llmproxy serve --trace {directory}` would write there")
-        return directory
-    for each in _candidates():
-        if os.path.isdir(each) or waits:
-            return each
-    _end(_OFF)
+    from llmproxy.cli.tracedir import NoTraces, find
+
+    try:
+        return find(directory, waits=waits)
+    except NoTraces as reason:
+        _end(str(reason))
 
 
-def _candidates() -> Iterable[str]:
-    from llmproxy.telemetry.servers import running
+def _since(given: str | None) -> Test:
+    """Whether an exchange began within the time that was given."""
+    from datetime import UTC, datetime, timedelta
 
-    servers = [server for server in running() if server.traces]
-    if len({each for server in servers for each in server.traces}) > 1:
-        print(f"several directories are written to; this is {servers[0].traces[0]}", file=sys.stderr)
-    for server in servers:
-        yield from server.traces
-    yield from _configured()
-    if os.path.isdir("traces"):
-        yield os.path.abspath("traces")
+    from llmproxy.settings import parse_duration
 
-
-def _configured() -> Iterable[str]:
-    """Where the configuration of this directory has traces written."""
-    from llmproxy.config.load import load
-
-    config = load(no_env=True).config
-    for entry in config.middlewares if config else ():
-        if entry.type == "trace":
-            yield os.path.abspath(os.path.expanduser(str(entry.config.model_dump()["directory"])))
+    if given is None:
+        return lambda entry: True
+    try:
+        began = datetime.now(UTC) - timedelta(seconds=parse_duration(given))
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from error
+    earliest = began.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return lambda entry: entry.started >= earliest
 
 
 def _rank(entry: Entry, key: Key) -> tuple[bool, float | str]:
@@ -249,18 +257,27 @@ def _rank(entry: Entry, key: Key) -> tuple[bool, float | str]:
 def _list(entries: Sequence[Entry], *, as_json: bool) -> None:
     import msgspec
 
-    from llmproxy.cli.tracerows import Rows
+    from llmproxy.cli.tracejson import harmless
+    from llmproxy.cli.tracerows import Rows, put
 
     if as_json:
         for entry in entries:
-            sys.stdout.write(msgspec.json.encode(entry).decode() + "\n")
+            print(harmless(msgspec.json.encode(entry).decode(), sys.stdout.encoding))
         return
     console = _console()
     rows = Rows(console.width, dates=True)
-    if entries:
-        console.print(rows.head())
-    for entry in entries:
-        console.print(rows.row(entry))
+    for line in (rows.head(), *(rows.row(entry) for entry in entries)) if entries else ():
+        put(console, line)
+
+
+def _empty(traces: Traces) -> NoReturn:
+    """Nothing was shown: say why."""
+    from llmproxy.cli.tracedir import HINT
+    from llmproxy.telemetry.showing import safe
+
+    if traces.last(1):
+        _end("no exchange fits")
+    _end(f"there is no record in {safe(traces.directory)}; {HINT}")
 
 
 def _one(found: Sequence[Found], identifier: str, traces: Traces) -> Place:
@@ -268,31 +285,35 @@ def _one(found: Sequence[Found], identifier: str, traces: Traces) -> Place:
 
     if not found:
         _tell_faults(traces)
-        _end(f"there is no record {safe(identifier, 100)!r} in {traces.directory}")
+        _end(f"there is no record {safe(identifier, 100)!r} in {safe(traces.directory)}")
     if len(found) > 1:
         names = "\n".join(
-            f"  {each.entry.id}  {each.entry.started}  {safe(each.entry.model or '')}" for each in found[:10]
+            f"  {safe(f'{each.entry.id}  {each.entry.started}  {each.entry.model or str()}')}" for each in found[:10]
         )
         more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
-        _end(f"{len(found)} records begin with {identifier!r}; say more of the id:\n{names}{more}")
+        _end(f"{len(found)} records begin with {safe(identifier)!r}; say more of the id:\n{names}{more}")
     return found[0].place
 
 
 def _tell_faults(traces: Traces) -> None:
     """In one line, what could not be read."""
+    from llmproxy.telemetry.showing import safe
+
     faults = traces.faults
     if faults:
-        first = f"{faults[0].path}: {faults[0].why}"
+        first = safe(f"{faults[0].path}: {faults[0].why}")
+        counted = "1 record" if len(faults) == 1 else f"{len(faults)} records"
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        print(f"llmproxy: {len(faults)} could not be read: {first}{more}", file=sys.stderr)
+        print(f"llmproxy: {counted} could not be read: {first}{more}", file=sys.stderr)
     faults.clear()
 
 
 def _console() -> Console:
+    """Standard output: as wide as the window, wide in a pipe."""
     from rich.console import Console
 
     wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(highlight=False, markup=False, soft_wrap=True, width=_PIPE_COLUMNS if wide else None)
+    return Console(highlight=False, markup=False, emoji=False, width=_PIPE_COLUMNS if wide else None)
 
 
 def _end(reason: str) -> NoReturn:

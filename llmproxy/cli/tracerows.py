@@ -10,12 +10,21 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
+from rich.console import Console
 from rich.text import Text
 
 from llmproxy.telemetry import showing
 from llmproxy.telemetry.entry import Entry
 
 RED, YELLOW, DIM = "red", "yellow", "dim"
+
+
+def put(console: Console, line: Text) -> None:
+    """Print one line; rich takes its time, so it is asked only where its colours are seen."""
+    if console.is_terminal:
+        console.print(line, soft_wrap=True)
+    else:
+        print(line.plain)
 
 
 class Column(NamedTuple):
@@ -57,14 +66,14 @@ def _note(entry: Entry) -> str:
 TIME = Column("time", 8, 2, _time)
 DATE = Column("time", 14, 2, _date_and_time)
 COLUMNS = (
-    Column("id", 8, 4, lambda entry: entry.id[:8]),
-    Column("status", 10, 0, showing.status),
+    Column("id", 6, 4, lambda entry: entry.id[:6]),
+    Column("status", 8, 0, showing.status, most=14),
     Column("model", 18, 1, showing.model, most=36),
-    Column("provider", 9, 6, lambda entry: entry.provider or showing.NOTHING),
+    Column("provider", 9, 6, lambda entry: entry.provider or showing.NOTHING, most=16),
     Column("tokens", 11, 5, lambda entry: showing.tokens(entry.usage), right=True),
     Column("first", 6, 7, lambda entry: showing.duration(entry.first_token_ms), right=True),
     Column("total", 6, 3, lambda entry: showing.duration(entry.duration_ms), right=True),
-    Column("path", 20, 9, lambda entry: entry.path),
+    Column("path", 20, 9, lambda entry: entry.path, most=28),
     Column("session, client, error", 14, 8, _note, most=200),
 )
 _GAP = 1

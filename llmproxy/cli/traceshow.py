@@ -1,44 +1,25 @@
-"""`trace show`: one record for a person, as it went over the wire, as JSON, or as a curl command. Begin at `show`."""
+"""`trace show`: one record for a person, as it went over the wire, as JSON. Begin at `show`."""
 
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from llmproxy.cli.tracerows import DIM, RED
+from llmproxy.cli.tracejson import harmless
+from llmproxy.cli.tracerows import DIM, RED, put
 from llmproxy.telemetry import showing
-from llmproxy.telemetry.conversation import conversation, request_bytes, response_bytes
+from llmproxy.telemetry.conversation import answered, asked, pretty, request_bytes, response_bytes
 from llmproxy.telemetry.record import Chunk, Record
-from llmproxy.telemetry.redaction import MASK
 
 _BOLD, _WHO = "bold", "cyan"
 # Of a stream's chunks the first and last are shown; in between their number.
 _CHUNKS = 4
-# Longer arguments are refused by the kernel (MAX_ARG_STRLEN on Linux).
-_ARGUMENT_BYTES = 100_000
-_END = "END_OF_BODY"
-_NOT_SENT = frozenset(
-    (
-        "host",
-        "content-length",
-        "connection",
-        "accept-encoding",
-        "transfer-encoding",
-        "expect",
-        "keep-alive",
-        "te",
-        "upgrade",
-    )
-)
-_VARIABLES = {"chat": "OPENAI_API_KEY", "responses": "OPENAI_API_KEY", "messages": "ANTHROPIC_API_KEY"}
 
 
 def show(console: Console, record: Record) -> None:
@@ -52,9 +33,9 @@ def show(console: Console, record: Record) -> None:
     ):
         shown = list(lines)
         if shown and title:
-            console.print(Text(f"\n{title}", style=_BOLD))
+            put(console, Text(f"\n{title}", style=_BOLD))
         for line in shown:
-            console.print(line)
+            put(console, line)
 
 
 def _head(record: Record) -> Iterator[Text]:
@@ -103,20 +84,20 @@ def _took(record: Record) -> str:
 
 
 def _conversation(record: Record) -> Iterator[Text]:
-    said = list(conversation(record))
-    for who, text in said:
-        yield Text(f"  {showing.safe(who)}", style=_WHO)
-        for line in showing.safe_lines(text).splitlines() or [""]:
-            yield Text(f"    {line}")
-    if not any(who == "assistant" for who, _ in said) and record.response.chunks is None:
-        yield from _body("answer", response_bytes(record.response))
-    if not said:
-        yield from _body("request", request_bytes(record.request))
+    for name, read, body in (
+        ("request", asked, request_bytes(record.request)),
+        ("answer", answered, response_bytes(record.response)),
+    ):
+        said = read(record)
+        for who, text in said:
+            yield Text(f"  {showing.safe(who)}", style=_WHO)
+            for line in showing.safe_lines(text).splitlines() or [""]:
+                yield Text(f"    {line}")
+        if not said:
+            yield from _body(name, body)
     for name, part in (("request", record.request), ("answer", record.response)):
         if part.truncated:
-            yield Text(
-                f"  the {name} was longer than what the trace keeps ({showing.size(part.size)} in all)", style=DIM
-            )
+            yield Text(f"  the trace keeps only a part of the {name}, which had {showing.size(part.size)}", style=DIM)
 
 
 def _body(name: str, body: bytes) -> Iterator[Text]:
@@ -124,7 +105,7 @@ def _body(name: str, body: bytes) -> Iterator[Text]:
     if not body:
         return
     try:
-        text = msgspec.json.format(body, indent=2).decode()
+        text = pretty(json.loads(body))
     except (ValueError, RecursionError):
         try:
             text = body.decode()
@@ -169,64 +150,19 @@ def _text(chunk: Chunk) -> str:
 
 
 def show_raw(record: Record) -> None:
-    """Request and answer, byte for byte, one after the other."""
-    out = sys.stdout.buffer
+    """Request and answer, one after the other: byte for byte, or, on a terminal, without what it would obey."""
+    terminal = sys.stdout.isatty()
     for body in (request_bytes(record.request), response_bytes(record.response)):
-        out.write(body if not body or body.endswith(b"\n") else body + b"\n")
-    out.flush()
+        if not body:
+            continue
+        whole = body if body.endswith(b"\n") else body + b"\n"
+        if terminal:
+            sys.stdout.write(showing.safe_lines(whole.decode(errors="replace")))
+        else:
+            sys.stdout.buffer.write(whole)
+    sys.stdout.flush()
 
 
 def show_json(data: bytes) -> None:
-    """The whole record, laid out; safe for a terminal, since JSON escapes control characters."""
-    value: Any = json.loads(data)
-    print(json.dumps(value, indent=2, ensure_ascii=not sys.stdout.encoding.lower().startswith("utf")))
-
-
-def curl(record: Record) -> str:
-    """A command for a POSIX shell that repeats the request. Secrets are variables, named in a comment."""
-    body = request_bytes(record.request)
-    headers = record.request.headers or {}
-    host = headers.get("host", "127.0.0.1:3000")
-    query = f"?{record.query}" if record.query else ""
-    variable = _VARIABLES.get(record.dialect or "", "API_KEY")
-    url = f"http://{host if isinstance(host, str) else host[0]}{record.path}{query}"
-    lines = [f"curl -sS -N -X {shlex.quote(record.method)} {_quoted(url, variable)}"]
-    for name, value in headers.items():
-        if name not in _NOT_SENT:
-            lines += [
-                f"-H {_quoted(f'{name}: {each}', variable)}" for each in (value if isinstance(value, list) else [value])
-            ]
-    notes = []
-    if any(MASK in line for line in (url, *map(str, headers.values()))):
-        notes.append(f"# set {variable} to the secret that stood in its places")
-    if record.request.truncated:
-        notes.append("# the body is not whole: the trace kept only its beginning, so this repeats another request")
-    if not body:
-        return "\n".join([*notes, " \\\n  ".join(lines)])
-    return "\n".join([*notes, _with_body(lines, body)])
-
-
-def _quoted(text: str, variable: str) -> str:
-    """`text` as one word of a shell; what was masked in it becomes the variable."""
-    scheme = "Bearer " if text.startswith("authorization: *") else ""
-    parts = [shlex.quote(part) if part else "" for part in text.split(MASK)]
-    return f'"{scheme}${{{variable}}}"'.join(parts) or "''"
-
-
-def _with_body(lines: list[str], body: bytes) -> str:
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        text = ""
-    if not text or "\0" in text:
-        import base64
-
-        encoded = base64.b64encode(body).decode()
-        command = " \\\n  ".join([*lines, "--data-binary @-"])
-        return f"base64 -d <<'{_END}' | {command}\n{encoded}\n{_END}"
-    if len(body) > _ARGUMENT_BYTES:
-        end = _END
-        while end in text:
-            end += "_"
-        return " \\\n  ".join([*lines, f"--data-binary @- <<'{end}'"]) + f"\n{text}\n{end}"
-    return " \\\n  ".join([*lines, f"--data-raw {shlex.quote(text)}"])
+    """The whole record, laid out."""
+    print(harmless(json.dumps(json.loads(data), indent=2, ensure_ascii=False), sys.stdout.encoding))

@@ -13,6 +13,9 @@ from llmproxy.cli.tracerows import RED
 from llmproxy.telemetry import showing
 from llmproxy.telemetry.entry import Entry
 
+# What the figures take of a line: four durations, requests and failures; more for each kind of token.
+_FIGURES, _FIGURE, _LEAST_NAME, _PROVIDER, _WIDE = 44, 8, 18, 20, 100
+_COUNTED = (("in", "input"), ("out", "output"), ("cached", "cache_read"), ("reasoning", "reasoning"))
 _KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
@@ -69,28 +72,36 @@ def sums(entries: Iterable[Entry]) -> dict[str, Any]:
     return {"first": first, "last": last, "total": total.figures(), "models": models}
 
 
-def table(found: dict[str, Any]) -> Table:
-    """The figures as a table, all together last."""
-    shown = Table(box=None, pad_edge=False, header_style="dim")
-    shown.add_column("provider")
-    shown.add_column("model", overflow="ellipsis", no_wrap=True)
-    for title in ("requests", "failed", "in", "out", "cached", "reasoning", "p50", "p95", "p99", "first"):
+def table(found: dict[str, Any], width: int) -> Table:
+    """The figures as a table of at most `width` columns, all together last."""
+    kinds = _COUNTED if width >= _WIDE else _COUNTED[:2]
+    room = max(_LEAST_NAME, width - _FIGURES - _FIGURE * len(kinds))
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    shown.add_column("provider", no_wrap=True)
+    shown.add_column("model", no_wrap=True)
+    for title in ("requests", "failed", *(title for title, _ in kinds), "p50", "p95", "p99", "first"):
         shown.add_column(title, justify="right", no_wrap=True)
-    for row in found["models"]:
-        shown.add_row(*_cells(showing.safe(row["provider"] or "-"), showing.safe(row["model"] or "-"), row))
-    if len(found["models"]) > 1:
-        shown.add_row(*_cells("all", "", found["total"]))
+    rows = [(row["provider"] or "-", row["model"] or "-", row) for row in found["models"]]
+    if len(rows) > 1:
+        rows.append(("all", "", found["total"]))
+    for provider, model, row in rows:
+        names = [_name(provider, min(_PROVIDER, room // 3)), _name(model, room * 2 // 3)]
+        shown.add_row(*names, *_cells(row, [kind for _, kind in kinds]))
     return shown
 
 
-def _cells(provider: str, model: str, row: dict[str, Any]) -> list[Text | str]:
+def _name(name: str, width: int) -> Text:
+    text = Text(showing.safe(name))
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def _cells(row: dict[str, Any], kinds: list[str]) -> list[Text | str]:
     tokens, took, first = row["tokens"], row["duration_ms"], row["first_token_ms"]
     return [
-        provider,
-        model,
-        str(row["requests"]),
-        Text(str(row["failed"]), style=RED if row["failed"] else ""),
-        *(showing.count(tokens[kind]) for kind in ("input", "output", "cache_read", "reasoning")),
+        showing.count(row["requests"]),
+        Text(showing.count(row["failed"]), style=RED if row["failed"] else ""),
+        *(showing.count(tokens[kind]) for kind in kinds),
         *(showing.duration(took[name]) for name in ("p50", "p95", "p99")),
         showing.duration(first["p50"]),
     ]

@@ -1,126 +1,156 @@
-"""`trace tail`: the last exchanges, then each new one, and below them the streams that a running server has in flight.
+"""Follows a directory of traces: new exchanges as they end, and below them, on a terminal, those that still run.
 
-On a terminal rich keeps the lines in flight at the bottom; in a pipe there are plain lines, written at once. Begin
-reading at `tail`.
+Begin reading at `Tail.run`.
 """
 
 from __future__ import annotations
 
-import os
 import sys
+import threading
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.text import Text
 
 from llmproxy.cli.asking import NoPage, ask, number, rows, table, text
-from llmproxy.cli.tracerows import DIM, Rows
-from llmproxy.telemetry import servers, showing
+from llmproxy.cli.tracedir import server_of
+from llmproxy.cli.tracejson import harmless
+from llmproxy.cli.tracerows import DIM, Rows, put
+from llmproxy.telemetry import showing
+from llmproxy.telemetry.entry import Entry
+from llmproxy.telemetry.tracefiles import Traces
+from llmproxy.telemetry.tracefilter import Test
 
-if TYPE_CHECKING:
-    from llmproxy.telemetry.entry import Entry
-    from llmproxy.telemetry.tracefiles import Traces
-    from llmproxy.telemetry.tracefilter import Test
-
-LOOK_S = 0.2
-# A server is asked for what it has in flight so often, and looked for anew when there is none.
-ASK_S, SEARCH_S = 0.5, 5.0
-_MOST_IN_FLIGHT = 8
-_PIPE_COLUMNS = 200
-
-
-def tail(traces: Traces, count: int, test: Test, *, follow: bool, as_json: bool) -> None:
-    """Print until there is nothing more, or until Ctrl-C."""
-    if follow:
-        traces.skip()
-    last = traces.last(count) if count else []
-    entries = [each.entry for each in last if test(each.entry)]
-    if as_json or not sys.stdout.isatty():
-        _plain(traces, entries, test, follow=follow, as_json=as_json)
-    else:
-        _terminal(traces, entries, test, follow=follow)
+_LOOK_S = 0.25
+_RESIZE_S = 0.1
+# A server is asked for what it has in flight so often, and looked for when there is none.
+_ASK_S, _SEARCH_S = 0.5, 3.0
+_MOST_RUNNING = 8
 
 
-def _plain(traces: Traces, entries: Sequence[Entry], test: Test, *, follow: bool, as_json: bool) -> None:
-    width = int(os.environ["COLUMNS"]) if os.environ.get("COLUMNS", "").isdecimal() else _PIPE_COLUMNS
-    lines = Rows(width)
-    if not as_json:
-        print(lines.head().plain, flush=True)
-    while True:
-        for entry in entries:
-            print(msgspec.json.encode(entry).decode() if as_json else lines.row(entry).plain)
-        sys.stdout.flush()
-        if not follow:
-            return
-        time.sleep(LOOK_S)
-        entries = [each.entry for each in traces.follow() if test(each.entry)]
+class Running:
+    """The exchanges in flight of the server that writes into `directory`, once there is one.
 
-
-def _terminal(traces: Traces, entries: Sequence[Entry], test: Test, *, follow: bool) -> None:
-    from rich.live import Live
-
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    lines = Rows(console.width)
-    console.print(lines.head())
-    if not follow:
-        for entry in entries:
-            console.print(lines.row(entry))
-        return
-    flight = _InFlight(traces.directory)
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        while True:
-            if lines.width != console.width:
-                lines = Rows(console.width)
-                console.print(lines.head())
-            for entry in entries:
-                console.print(lines.row(entry))
-            live.update(flight.look(console.width), refresh=True)
-            time.sleep(LOOK_S)
-            entries = [each.entry for each in traces.follow() if test(each.entry)]
-
-
-class _InFlight:
-    """What the server that writes into a directory is answering right now."""
+    It is asked in a thread of its own: a server that hangs holds up nothing. The thread ends with the process.
+    """
 
     def __init__(self, directory: str) -> None:
-        self._directory = os.path.abspath(directory)
-        self._url: str | None = None
-        self._asked_s = self._searched_s = float("-inf")
-        self._page: dict[str, Any] = {}
+        self.exchanges: Sequence[Mapping[str, Any]] = ()
+        self._directory = directory
+        self._thread = threading.Thread(target=self._look, name="running", daemon=True)
 
-    def look(self, width: int) -> Text:
-        """A line for each exchange in flight; empty without any, or without a server."""
-        now_s = time.monotonic()
-        if self._url is None and now_s - self._searched_s >= SEARCH_S:
-            self._searched_s = now_s
-            found = [each.url for each in servers.running() if self._directory in each.traces]
-            self._url = found[0] if found else None
-        if self._url is not None and now_s - self._asked_s >= ASK_S:
-            self._asked_s = now_s
+    def start(self) -> None:
+        self._thread.start()
+
+    def _look(self) -> None:
+        while True:
+            url = server_of(self._directory)
+            if url is None:
+                time.sleep(_SEARCH_S)
+                continue
             try:
-                self._page = ask(self._url, "/stats")
+                while True:
+                    self.exchanges = rows(table(ask(url, "/stats"), "running").get("exchanges"))
+                    time.sleep(_ASK_S)
             except NoPage:
-                self._url, self._page = None, {}
-        return self._lines(width)
+                self.exchanges = ()
+                time.sleep(_ASK_S)
 
-    def _lines(self, width: int) -> Text:
-        running = rows(table(self._page, "running").get("exchanges"))
-        lines = [self._line(each, width) for each in running[:_MOST_IN_FLIGHT]]
-        if len(running) > _MOST_IN_FLIGHT:
-            lines.append(f"  ... and {len(running) - _MOST_IN_FLIGHT} more in flight")
-        return Text("\n".join(lines), style=DIM, no_wrap=True, overflow="crop")
 
-    def _line(self, row: Any, width: int) -> str:
-        model = text(row.get("model")) or text(row.get("path")) or showing.NOTHING
-        sent = number(row.get("sent_bytes")) or 0
-        what = "streams" if row.get("stream") else "waits"
-        cells = [
-            f"  {(text(row.get('id')) or '')[:8]} {what} {showing.duration(number(row.get('age_ms'))):>7}",
-            model,
-            text(row.get("provider")) or "",
-            showing.size(int(sent)) if sent else "nothing sent",
-        ]
-        return showing.safe("  ".join(each for each in cells if each), max(width - 1, 20))
+class Tail:
+    """`wanted` chooses, `as_json` prints entries as they are; otherwise a table, coloured where `console` can."""
+
+    def __init__(self, traces: Traces, console: Console, wanted: Test, *, as_json: bool) -> None:
+        self._traces = traces
+        self._console = console
+        self._wanted = wanted
+        self._json = as_json
+        self._rows: Rows | None = None
+
+    def run(self, count: int, *, follow: bool) -> None:
+        """Show the last `count`, and with `follow` what comes, until somebody interrupts."""
+        if follow:
+            self._traces.skip()
+        newest = self._newest(count)
+        self._show(newest)
+        if not follow:
+            return
+        if not newest:
+            print(f"llmproxy: waiting for exchanges in {showing.safe(self._traces.directory)}", file=sys.stderr)
+        if self._json or not self._console.is_terminal or self._console.is_dumb_terminal:
+            while True:
+                time.sleep(_LOOK_S)
+                self._show(self._new())
+        self._live(Running(self._traces.directory))
+
+    def _newest(self, count: int) -> list[Entry]:
+        """The newest that are wanted; looks at ever more of them until there are enough."""
+        asked = count
+        while count:
+            seen = self._traces.last(asked)
+            wanted = [each.entry for each in seen if self._wanted(each.entry)]
+            if len(wanted) >= count or len(seen) < asked:
+                return wanted[-count:]
+            asked *= 8
+            self._traces.faults.clear()
+        return []
+
+    def _new(self) -> list[Entry]:
+        return [found.entry for found in self._traces.follow() if self._wanted(found.entry)]
+
+    def _live(self, running: Running) -> None:
+        running.start()
+        with Live(console=self._console, auto_refresh=False, transient=True) as live:
+            while True:
+                live.update(self._below(running.exchanges), refresh=True)
+                self._wait(self._console.size)
+                self._show(self._new())
+
+    def _wait(self, size: tuple[int, int]) -> None:
+        """Until it is time to look again, or the window has another size."""
+        end_s = time.monotonic() + _LOOK_S
+        while (left_s := end_s - time.monotonic()) > 0 and self._console.size == size:
+            time.sleep(min(left_s, _RESIZE_S))
+
+    def _below(self, exchanges: Sequence[Mapping[str, Any]]) -> Group:
+        width, height = self._console.size
+        most = max(1, min(_MOST_RUNNING, height - 4))
+        lines = [_running_line(each, width) for each in exchanges[:most]]
+        if len(exchanges) > most:
+            lines.append(Text(f"and {len(exchanges) - most} more in flight", style=DIM))
+        return Group(*([Text("in flight:", style=DIM), *lines] if lines else []))
+
+    def _show(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if self._json:
+                print(harmless(msgspec.json.encode(entry).decode(), sys.stdout.encoding))
+                continue
+            if self._rows is None or self._rows.width != self._console.width:
+                self._rows = Rows(self._console.width)
+                put(self._console, self._rows.head())
+            put(self._console, self._rows.row(entry))
+        sys.stdout.flush()
+
+
+def _running_line(exchange: Mapping[str, Any], width: int) -> Text:
+    """One exchange in flight: how long, model, provider, status, how much was sent, who asked."""
+    sent = number(exchange.get("sent_bytes"))
+    age_ms = number(exchange.get("age_ms"))
+    who = text(exchange.get("session")) or text(exchange.get("client")) or ""
+    status = number(exchange.get("status"))
+    cells = [
+        f"{showing.duration(age_ms):>8}",
+        f"{text(exchange.get('id')) or '':.6}",
+        "waiting " if status is None else f"{status:<8g}",
+        f"{text(exchange.get('model')) or showing.NOTHING:<18}",
+        f"{text(exchange.get('provider')) or showing.NOTHING:<9}",
+        f"{showing.size(int(sent or 0)):>8}",
+        who,
+    ]
+    line = Text(showing.safe(" ".join(cells)), style="cyan", no_wrap=True, overflow="ellipsis")
+    line.truncate(width, overflow="ellipsis")
+    return line

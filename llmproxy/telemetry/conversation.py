@@ -1,13 +1,14 @@
 """A record's conversation as a person reads it: who said what, tools and their results, pictures by name.
 
 Request and reply are read through the neutral vocabulary of the dialects that have a codec; of others their plain text
-is shown. Begin reading at `conversation`.
+is shown. Begin reading at `asked` and `answered`.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -39,6 +40,8 @@ from llmproxy.telemetry.showing import size
 
 _PLAIN: dict[str, Dialect] = {each.name: each for each in (chat.COMPLETIONS, embeddings.DIALECT)}
 _BASE64_BYTES = 3 / 4
+_BASE64 = re.compile(r"(data:[^,]{0,100},)?[A-Za-z0-9+/_-]+={0,2}")
+_NUMBERS, _ENCODED = 16, 400
 
 
 class Said(NamedTuple):
@@ -68,23 +71,50 @@ def response_bytes(part: ResponsePart) -> bytes:
     )
 
 
-def conversation(record: Record) -> Iterator[Said]:
-    """What was said, the answer last. What cannot be read as a conversation gives nothing."""
-    asked, answered = request_bytes(record.request), response_bytes(record.response)
-    codec = CODECS.get(record.dialect or "")
+def asked(record: Record) -> list[Said]:
+    """What the client sent, turn by turn; nothing when it cannot be read as a conversation."""
+    body, codec, dialect = request_bytes(record.request), _codec(record), _dialect(record)
     if codec is not None:
-        yield from _asked(codec, asked)
-        if record.status is not None and record.status < 400:
-            yield from _answered(codec, answered, stream=record.response.chunks is not None)
-        return
-    dialect = _PLAIN.get(record.dialect or "")
-    if dialect is not None:
-        text = dialect.read_request_text(asked)
-        if text:
-            yield Said("user", text)
-        text = _plain_reply(dialect, answered, stream=record.response.chunks is not None)
-        if text:
-            yield Said("assistant", text)
+        return list(_asked(codec, body))
+    text = dialect.read_request_text(body) if dialect is not None else None
+    return [Said("user", text)] if text else []
+
+
+def answered(record: Record) -> list[Said]:
+    """What came back, as far as it came; nothing when it cannot be read as an answer."""
+    body, codec, dialect = response_bytes(record.response), _codec(record), _dialect(record)
+    stream = record.response.chunks is not None
+    if (record.status or 0) >= 400 or not body:
+        return []
+    if codec is not None:
+        return list(_answered(codec, body, stream=stream))
+    text = _plain_reply(dialect, body, stream=stream) if dialect is not None else None
+    return [Said("assistant", text)] if text else []
+
+
+def pretty(value: object) -> str:
+    """JSON for people: laid out, with long rows of numbers and what is encoded told in a word."""
+    return json.dumps(_shortened(value), ensure_ascii=False, indent=2)
+
+
+def _shortened(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _shortened(each) for name, each in value.items()}
+    if isinstance(value, list):
+        if len(value) > _NUMBERS and all(isinstance(each, int | float) for each in value):
+            return f"[{len(value)} numbers]"
+        return [_shortened(each) for each in value]
+    if isinstance(value, str) and len(value) > _ENCODED and _BASE64.fullmatch(value):
+        return f"[{size(int(len(value) * _BASE64_BYTES))} in base64]"
+    return value
+
+
+def _codec(record: Record) -> Codec | None:
+    return CODECS.get(record.dialect or "")
+
+
+def _dialect(record: Record) -> Dialect | None:
+    return _PLAIN.get(record.dialect or "")
 
 
 def _plain_reply(dialect: Dialect, body: bytes, *, stream: bool) -> str | None:
@@ -150,7 +180,7 @@ def _said(who: str, block: Block) -> Said:
         case Media():
             return Said(who, _media(block))
         case Foreign():
-            return Said(f"{who}, {block.kind}", json.dumps(block.value, ensure_ascii=False, indent=2))
+            return Said(f"{who}, {block.kind}", pretty(block.value))
 
 
 def _media(media: Media) -> str:

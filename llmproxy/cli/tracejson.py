@@ -1,0 +1,20 @@
+"""JSON on a console: the same value, with every character escaped that a terminal would obey or cannot show."""
+
+from __future__ import annotations
+
+import json
+import re
+
+_NOT_PLAIN = re.compile("[^\n -~]")
+
+
+def harmless(text: str, encoding: str | None) -> str:
+    """JSON `text` for an output in `encoding`."""
+    unicode = (encoding or "").lower().replace("-", "").startswith("utf")
+    return (
+        text if text.isascii() and text.isprintable() else _NOT_PLAIN.sub(lambda found: _shown(found[0], unicode), text)
+    )
+
+
+def _shown(character: str, unicode: bool) -> str:
+    return character if unicode and character.isprintable() else json.dumps(character)[1:-1]

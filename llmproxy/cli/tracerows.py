@@ -65,6 +65,8 @@ def _note(entry: Entry) -> str:
 
 TIME = Column("time", 8, 2, _time)
 DATE = Column("time", 14, 2, _date_and_time)
+NOTE = Column("session, client, error", 14, 8, _note, most=200)
+_NOTE_WIDTH = 40
 COLUMNS = (
     Column("id", 6, 4, lambda entry: entry.id[:6]),
     Column("status", 8, 0, showing.status, most=14),
@@ -74,7 +76,7 @@ COLUMNS = (
     Column("first", 6, 7, lambda entry: showing.duration(entry.first_token_ms), right=True),
     Column("total", 6, 3, lambda entry: showing.duration(entry.duration_ms), right=True),
     Column("path", 20, 9, lambda entry: entry.path, most=28),
-    Column("session, client, error", 14, 8, _note, most=200),
+    NOTE,
 )
 _GAP = 1
 
@@ -110,11 +112,13 @@ def _fitting(width: int, columns: list[Column]) -> dict[Column, int]:
         last = max(kept, key=lambda column: column.rank)
         kept = [column for column in kept if column is not last]
     spare = width - sum(column.width + _GAP for column in kept) + _GAP
-    widths = {}
-    for column in kept:
-        more = max(0, min(spare, column.most - column.width))
-        widths[column] = column.width + more
-        spare -= more
+    widths = {column: column.width for column in kept}
+    # The note comes last and grows last, but first of all it must say something.
+    for column, most in [(NOTE, _NOTE_WIDTH), *((column, column.most) for column in kept)]:
+        if column in widths:
+            more = max(0, min(spare, most - widths[column]))
+            widths[column] += more
+            spare -= more
     return widths
 
 

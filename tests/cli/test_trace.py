@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.program import run
+from tests.records import append, write
+
+
+def listed(directory: Path, *arguments: str) -> list[int]:
+    done = run("trace", "ls", "t", "--json", *arguments, cwd=directory)
+    assert (done.stderr, done.returncode) == ("", 0)
+    return [int(json.loads(line)["id"][:6], 16) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def traces(tmp_path: Path) -> Path:
+    write(tmp_path / "t", 1, duration_ms=500.0, model="b", usage=None, session="s1")
+    write(tmp_path / "t", 2, duration_ms=50.0, model="a", status=429)
+    append(tmp_path / "t", 3, duration_ms=5000.0, model=None, provider="claude", session="s1")
+    return tmp_path
+
+
+def test_a_list_is_sorted_filtered_and_cut(traces: Path) -> None:
+    assert listed(traces) == [1, 2, 3]
+    assert listed(traces, "--sort", "duration") == [2, 1, 3]
+    assert listed(traces, "--sort", "duration", "-n", "2") == [1, 3]
+    assert listed(traces, "--sort", "duration", "-n", "2", "--reverse") == [3, 1]
+    assert listed(traces, "--sort", "tokens")[0] == 1
+    assert listed(traces, "--sort", "model") == [3, 2, 1]
+    assert listed(traces, "--sort", "status")[-1] == 2
+    assert listed(traces, "--reverse") == [3, 2, 1]
+    assert listed(traces, "--session", "s1") == [1, 3]
+    assert listed(traces, "--filter", "status=4xx,model=a") == [2]
+    assert listed(traces, "--filter", "slower=100ms", "--filter", "provider=claude") == [3]
+
+
+def test_a_list_can_be_limited_to_the_last_hour(traces: Path) -> None:
+    now = datetime.now(UTC)
+    for number, ago in ((10, timedelta(minutes=50)), (11, timedelta(minutes=70))):
+        write(traces / "t", number, started=(now - ago).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+    assert listed(traces, "--since", "1h") == [10]
+
+
+def test_one_record_is_shown_by_the_beginning_of_its_id_and_by_its_file(traces: Path) -> None:
+    told = run("trace", "show", "000002", "t", cwd=traces)
+    assert told.returncode == 0 and "429" in told.stdout
+    whole = json.loads(run("trace", "show", "000003", "t", "--json", cwd=traces).stdout)
+    assert whole["request"]["body"]["messages"]
+    (path, *_) = sorted((traces / "t").glob("*/*.json"))
+    assert "  user\n    Hi" in run("trace", "show", str(path), cwd=traces).stdout
+    assert "curl -sS" in run("trace", "show", "000001", "t", "--curl", cwd=traces).stdout
+    assert '"Hello"' in run("trace", "show", "000001", "t", "--raw", cwd=traces).stdout
+
+
+def test_a_beginning_of_several_ids_names_them(traces: Path) -> None:
+    told = run("trace", "show", "00", "t", cwd=traces)
+    assert told.returncode == 1
+    assert "000001aaaa" in told.stderr and "000003aaaa" in told.stderr
+
+
+def test_sums_are_told_as_a_table_and_as_json(traces: Path) -> None:
+    assert "claude" in run("trace", "stats", "t", cwd=traces).stdout
+    total = json.loads(run("trace", "stats", "t", "--json", "--filter", "status=2xx", cwd=traces).stdout)["total"]
+    assert total["requests"] == 2
+
+
+@pytest.mark.parametrize("command", [["ls"], ["tail"], ["stats"]])
+def test_what_cannot_be_read_is_counted_and_named(traces: Path, command: list[str]) -> None:
+    write(traces / "t", 8).write_text('{"version": 7}')
+    write(traces / "t", 9).write_text('{"version": 1, "id": ')
+    done = run("trace", *command, "t", cwd=traces)
+    assert done.returncode == 0 and done.stdout
+    assert done.stderr.count("\n") == 1
+    assert "2 records could not be read" in done.stderr and ".json: it is " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ls"],
+        ["tail"],
+        ["stats"],
+        ["show", "abc"],
+        ["ls", "absent"],
+        ["tail", "absent"],
+        ["ls", "empty"],
+        ["tail", "empty"],
+        ["stats", "empty"],
+    ],
+)
+def test_without_traces_it_says_how_to_turn_them_on(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run("trace", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "llmproxy serve --trace" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_nothing_that_fits_is_said(traces: Path) -> None:
+    done = run("trace", "ls", "t", "--filter", "model=zzz", cwd=traces)
+    assert (done.returncode, done.stderr) == (1, "llmproxy: no exchange fits\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ls", "t", "--filter", "colour=red"],
+        ["tail", "t", "--filter", "status=many"],
+        ["stats", "t", "--filter", "model"],
+        ["ls", "t", "--since", "yesterday"],
+        ["ls", "t", "--sort", "beauty"],
+        ["tail", "t", "-n", "-1"],
+        ["show"],
+    ],
+)
+def test_wrong_usage_ends_with_2(traces: Path, arguments: list[str]) -> None:
+    done = run("trace", *arguments, cwd=traces)
+    assert done.returncode == 2 and "Error: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_console_without_unicode_gets_question_marks_and_whole_json(traces: Path) -> None:
+    write(traces / "t", 7, model="日本🎉")
+    extra = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    assert "??" in run("trace", "ls", "t", cwd=traces, extra=extra).stdout
+    last = run("trace", "ls", "t", "--json", cwd=traces, extra=extra).stdout.splitlines()[-1]
+    assert json.loads(last)["model"] == "日本🎉"

@@ -75,7 +75,7 @@ class Tail:
         """Show the last `count`, and with `follow` what comes, until somebody interrupts."""
         if follow:
             self._traces.skip()
-        newest = self._newest(count)
+        newest = self.newest(count)
         self._show(newest)
         if not follow:
             return
@@ -87,7 +87,7 @@ class Tail:
                 self._show(self._new())
         self._live(Running(self._traces.directory))
 
-    def _newest(self, count: int) -> list[Entry]:
+    def newest(self, count: int) -> list[Entry]:
         """The newest that are wanted; looks at ever more of them until there are enough."""
         asked = count
         while count:

@@ -26,7 +26,7 @@ def frame(content: str, finish_reason: str | None = None) -> bytes:
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
 def test_exchanges_are_seen_while_they_run_and_when_they_end(tmp_path: Path) -> None:
     gate = Gate()
-    pieces = [frame("Hel"), gate, frame("lo", "stop"), b"data: [DONE]\n\n"]
+    pieces: list[bytes | Gate] = [frame("Hel"), gate, frame("lo", "stop"), b"data: [DONE]\n\n"]
     events = Reply(headers=(("Content-Type", "text/event-stream"),), pieces=pieces, framing="chunked")
     with (
         Upstream(events) as upstream,

@@ -41,7 +41,7 @@ def test_a_filter_finds_old_records_among_many_others(tmp_path: Path) -> None:
     for number in range(100):
         write(tmp_path, number, model="rare" if number < 3 else "usual")
     tail = Tail(Traces(str(tmp_path)), Console(), parse(["model=rare"]), as_json=True)
-    assert [entry.id for entry in tail._newest(2)] == ["000001aaaa", "000002aaaa"]
+    assert [entry.id for entry in tail.newest(2)] == ["000001aaaa", "000002aaaa"]
 
 
 def test_in_a_pipe_it_ends_without_follow(tmp_path: Path) -> None:

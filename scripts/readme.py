@@ -20,6 +20,7 @@ from typing import Any
 import typer.main
 
 from llmproxy import cli, registry
+from scripts import carried
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
@@ -91,7 +92,8 @@ def _wrong_calls(page: Page, surface: Surface) -> Iterator[str]:
     for line in _CALL.findall(page.shell):
         words = line.split()
         bare = not words or words[0].startswith("-")
-        command = "serve" if bare else words[0]
+        both = " ".join(words[:2])
+        command = "serve" if bare else both if both in surface.commands else words[0]
         if command not in surface.commands:
             yield f"`llmproxy{line}`: there is no command {command}"
             continue
@@ -162,10 +164,11 @@ def _wrong_hooks(tree: ast.Module, names: dict[str, object]) -> Iterator[str]:
 def read_surface(root: Path) -> Surface:
     """What the program offers, by its own word."""
     group = typer.main.get_group(cli.app)
-    shown = {"": group} | {name: command for name, command in group.commands.items() if not command.hidden}
     commands = {
-        name: frozenset(flag for each in command.params for flag in each.opts if flag.startswith("--"))
-        for name, command in shown.items()
+        name: frozenset(
+            flag for each in command.params for flag in (*each.opts, *each.secondary_opts) if flag.startswith("--")
+        )
+        for name, command in _commands(group, "")
     }
     schema = json.loads(_llmproxy("schema").stdout)
     sources = sorted((root / "llmproxy").rglob("*.py"))
@@ -175,6 +178,14 @@ def read_surface(root: Path) -> Surface:
         keys=frozenset(_keys(schema, schema, "")),
         source="\n".join(path.read_text(encoding="utf-8") for path in sources),
     )
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The command, and those below it by all their words."""
+    yield name, command
+    for word, inner in getattr(command, "commands", {}).items():
+        if not inner.hidden:
+            yield from _commands(inner, f"{name} {word}".strip())
 
 
 def _keys(node: Any, schema: Any, prefix: str) -> Iterator[str]:
@@ -213,7 +224,7 @@ def main() -> int:
     """Check README.md in the current folder."""
     root = Path.cwd()
     text = (root / "README.md").read_text(encoding="utf-8")
-    found = [*problems(text, read_surface(root), root), *wrong_configs(text)]
+    found = [*problems(text, read_surface(root), root), *wrong_configs(text), *carried.problems(text)]
     for each in found:
         print(f"README.md: {each}", file=sys.stderr)
     return int(bool(found))

@@ -73,7 +73,9 @@ def _read_refusal(part: Members) -> Block:
 
 def _read_image(part: Members) -> Block:
     url, file_id = part.text("image_url"), part.text("file_id")
-    media = Media(path=part.path, kind="image", file_id=file_id, detail=part.text("detail"))
+    detail = part.text("detail")
+    # `auto` must be said here, and says nothing.
+    media = Media(path=part.path, kind="image", file_id=file_id, detail=None if detail == "auto" else detail)
     media.cache = part.any("cache_control")
     if url is not None and url[:5].lower() == "data:":
         media.media_type, media.data = read_data_url(url, part.at("image_url"))

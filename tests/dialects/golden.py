@@ -1,0 +1,199 @@
+"""The golden conversations below `tests/golden/translation`, and what counts as the same.
+
+Each folder holds one conversation in every dialect that can express it: `<dialect>.request.json`, the vendor's answer
+as `<dialect>.reply.json` and as `<dialect>.stream.txt`. `case.json` names what it shows, its public sources, and, for
+ordered pairs of dialects (`chat>messages`), what the translation differs in from the other's file: `dropped` are the
+losses, `refused` is the path of a request that cannot be carried at all, `differs` holds values by their path, `lacks`
+paths that are not there, `why` the reason; `streams` is given where they differ in more than replies. `failure` is the
+message of an error that the streams tell.
+Begin reading at `CASES`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmproxy.dialects.codecs import CODECS
+
+ROOT = Path(__file__).parent.parent / "golden" / "translation"
+NAMES = ("chat", "messages", "responses")
+PAIRS = [(source, target) for source in NAMES for target in NAMES]
+
+_STEP = re.compile(r"[^.\[\]]+")
+# What a service decides: names of things, moments, its own bookkeeping.
+_DECIDED = {
+    *("id", "created", "created_at", "model", "system_fingerprint", "obfuscation", "background", "service_tier"),
+    *("cache_creation", "inference_geo"),
+}
+_OF_RESPONSE = ("object", "status", "error", "incomplete_details", "output", "usage")
+_WITH_IDS = ("tool_use", "function", "custom")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences:
+    """What a pair of dialects is expected to differ in."""
+
+    dropped: list[str] = field(default_factory=list)
+    refused: str | None = None
+    differs: dict[str, Any] = field(default_factory=dict)
+    lacks: list[str] = field(default_factory=list)
+    why: str = ""
+
+    def applied(self, value: dict[str, Any]) -> dict[str, Any]:
+        """`value` with the differences."""
+        changed = copy.deepcopy(value)
+        for path, new in self.differs.items():
+            put(changed, path, new)
+        for path in self.lacks:
+            remove(changed, path)
+        return changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One conversation."""
+
+    name: str
+    title: str
+    sources: list[str]
+    requests: dict[str, dict[str, Any]]
+    replies: dict[str, dict[str, Any]]
+    streams: dict[str, bytes]
+    failure: str | None
+    expected: dict[str, dict[str, Differences]]
+
+    def expect(self, what: str, source: str, target: str) -> Differences:
+        """What `source` as `target` is expected to differ in."""
+        pair = f"{source}>{target}"
+        given = self.expected[what].get(pair)
+        if given is None and what == "streams":
+            given = self.expected["replies"].get(pair)
+        return given or Differences()
+
+
+def _case(folder: Path) -> Case:
+    about = json.loads((folder / "case.json").read_text("utf-8"))
+    expected = {
+        what: {pair: Differences(**each) for pair, each in about.get(what, {}).items()}
+        for what in ("requests", "replies", "streams")
+    }
+    return Case(
+        name=folder.name,
+        title=about["title"],
+        sources=about["sources"],
+        requests=_files(folder, "request.json"),
+        replies=_files(folder, "reply.json"),
+        streams={name: path.read_bytes() for name in NAMES if (path := folder / f"{name}.stream.txt").exists()},
+        failure=about.get("failure"),
+        expected=expected,
+    )
+
+
+def _files(folder: Path, ending: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: json.loads(path.read_text("utf-8")) for name in NAMES if (path := folder / f"{name}.{ending}").exists()
+    }
+
+
+def steps(path: str) -> list[Any]:
+    """The steps of a JSON path: `messages[0].name` is messages, 0, name."""
+    return [int(step) if step.isdigit() else step for step in _STEP.findall(path)]
+
+
+def find(value: Any, path: str) -> Any:
+    """What stands at `path`. Raises LookupError when nothing does."""
+    for step in steps(path):
+        if not isinstance(value, list if isinstance(step, int) else dict):
+            raise LookupError(path)
+        value = value[step]
+    return value
+
+
+def put(value: Any, path: str, new: Any) -> None:
+    """Set what stands at `path`, growing objects that are not there, and arrays by one."""
+    *way, last = steps(path)
+    for step in way:
+        value = value.setdefault(step, {}) if isinstance(value, dict) else value[step]
+    if isinstance(value, list) and last == len(value):
+        value.append(new)
+    else:
+        value[last] = new
+
+
+def remove(value: Any, path: str) -> None:
+    """Take away what stands at `path`. Raises LookupError when nothing does, so that no case lists what is not so."""
+    *way, last = steps(path)
+    for step in way:
+        value = value[step]
+    del value[last]
+
+
+def same_request(body: Any) -> Any:
+    """A request in which the arguments of calls are compared as the JSON that they are."""
+    return _parsed_arguments(body)
+
+
+def same_stream(dialect: str, reply: dict[str, Any]) -> dict[str, Any]:
+    """The same for a reply that was streamed. A chat stream begins before it is known whether there will be text, and
+    its pieces name another kind of object."""
+    made = same_reply(dialect, reply)
+    made.pop("object", None)
+    for choice in made.get("choices", ()):
+        choice["message"]["content"] = choice["message"].get("content") or None
+    return made
+
+
+def same_reply(dialect: str, reply: dict[str, Any]) -> dict[str, Any]:
+    """A reply without what its service decides, what is null, empty or 0 counts, and, of a response, what it repeats
+    of its request."""
+    if dialect == "responses":
+        reply = {name: reply[name] for name in _OF_RESPONSE if name in reply}
+    if dialect == "messages":
+        reply = {name: value for name, value in reply.items() if name not in ("stop_details", "container")}
+    made = _plain(_parsed_arguments(reply))
+    assert isinstance(made, dict)
+    return made
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    decided = _DECIDED - ({"id"} if value.get("type") in _WITH_IDS else set())
+    made = {name: _plain(each) for name, each in value.items() if name not in decided}
+    kept = ("content", "output", "choices", "input", "arguments", "summary", "text")
+    return {
+        name: each
+        for name, each in made.items()
+        if name in kept
+        or (each is not None and each != [] and each != {} and not (name.endswith("tokens") and not each))
+    }
+
+
+def _parsed_arguments(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_parsed_arguments(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _json(each) if name == "arguments" and isinstance(each, str) else _parsed_arguments(each)
+        for name, each in value.items()
+    }
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+CASES = [_case(folder) for folder in sorted(ROOT.iterdir()) if (folder / "case.json").exists()]
+
+assert set(CODECS) == set(NAMES)

@@ -255,6 +255,13 @@ class Exchange:
     translation: Translation | None = None
     own: bool = False
 
+    def view(self) -> Exchange:
+        """Another exchange with the same values, for who is to see some of them changed. `copy.copy` takes 12 µs."""
+        made = object.__new__(Exchange)
+        for name in Exchange.__slots__:
+            setattr(made, name, getattr(self, name))
+        return made
+
     @property
     def held(self) -> Body:
         """The body, when it is one that can be read. Raises BadRequest when there is none or it passes through."""

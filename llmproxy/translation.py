@@ -6,7 +6,6 @@ module knows headers, streams, and what must be certain before an answer is comm
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -105,7 +104,7 @@ class Translator:
         )
         for media in translation.linked():
             await self._put_inside(media)
-        asked = copy.copy(exchange)
+        asked = exchange.view()
         asked.body = Body(translation.request(target.model or exchange.model or ""))
         exchange.dropped = translation.losses.dropped
         asked.method, asked.query, asked.endpoint = "POST", None, endpoint

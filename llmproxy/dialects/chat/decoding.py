@@ -37,10 +37,12 @@ def decode_request(body: dict[str, Any]) -> Request:
     paths: dict[str, str] = {"parallel_tools": "parallel_tool_calls", "format": "response_format"}
     model = members.needed_text("model")
     turns = Turns()
-    if members.rest.get("messages") is None:
+    messages = members.items("messages")
+    if messages is None:
         members.missing("messages")
-    for message in members.objects("messages"):
-        turns.read(message)
+    for index, message in enumerate(messages):
+        if not turns.read_plain(message, index):
+            turns.read(Members(message, f"messages[{index}]"))
     legacy = members.rest.get("functions") is not None
     options = members.inner("stream_options")
     request = Request(

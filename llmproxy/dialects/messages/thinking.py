@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from llmproxy.dialects.codec import Losses
@@ -45,6 +46,7 @@ _MODELS: tuple[tuple[str, Model], ...] = (
 _OTHER = Model("adaptive", "all")
 
 
+@lru_cache(maxsize=1024)
 def model_of(name: str) -> Model:
     """What is known of a model by its name, which may stand in a longer one (`anthropic.claude-...-v1:0`)."""
     return next((model for pattern, model in _MODELS if re.search(pattern, name.lower())), _OTHER)

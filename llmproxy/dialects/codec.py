@@ -67,8 +67,8 @@ class Options:
     developer: bool = True
 
 
-def require_one_text_answer(request: Request, losses: Losses) -> None:
-    """Refuse several choices (`n`) and spoken answers, which no second dialect has.
+def refuse_unshared(request: Request, losses: Losses) -> None:
+    """Refuse what no second dialect has: several choices (`n`), spoken answers, a choice of built-in tools.
 
     For encoders, when the request is of another dialect than theirs.
     """
@@ -79,6 +79,11 @@ def require_one_text_answer(request: Request, losses: Losses) -> None:
         losses.refuse("modalities", "A spoken answer can be had only from a provider of the client's own dialect")
     if "audio" in request.extra:
         losses.refuse("audio", "A spoken answer can be had only from a provider of the client's own dialect")
+    choice = request.tool_choice
+    if choice is not None and choice.foreign is not None:
+        kind = str(choice.foreign.get("type"))[:50]
+        told = f"A choice of type {kind!r} speaks of tools that only a provider of the client's own dialect has"
+        losses.refuse(choice.path, told)
 
 
 class StreamReader(ABC):

@@ -154,12 +154,14 @@ class Tool(Node):
 
 
 class ToolChoice(Node):
-    """`mode` `tool` means the one called `name`; `allowed` limits what may be called to some names."""
+    """`mode` `tool` means the one called `name`; `allowed` limits what may be called to some names. `foreign` is a
+    choice of the dialect's own built-in tools, as it stood, which no other dialect can make."""
 
     mode: Literal["auto", "none", "required", "tool"]
     name: str | None = None
     allowed: list[str] | None = None
     free_form: bool = False
+    foreign: dict[str, Any] | None = None
 
 
 class Reasoning(Node):
@@ -283,11 +285,12 @@ class Cite(msgspec.Struct, kw_only=True):
 
 
 class Close(msgspec.Struct, kw_only=True):
-    """A block is whole. The rest is for Thinking: what it was sealed with."""
+    """A block is whole. The rest is for Thinking: what it was sealed with, and more `extra` of it."""
 
     index: int
     signature: str | None = None
     encrypted: str | None = None
+    extra: dict[str, Any] = {}
 
 
 class Counted(msgspec.Struct, kw_only=True):
@@ -409,6 +412,7 @@ def _settle(block: Block, text: str, close: Close) -> None:
     if isinstance(block, Thinking):
         block.signature = close.signature or block.signature
         block.encrypted = close.encrypted or block.encrypted
+        block.extra = block.extra | close.extra
 
 
 def events_of(reply: Reply) -> list[Event]:

@@ -258,6 +258,7 @@ class _Gathering:
         elif isinstance(event, Close) and event.index == self._open:
             self._thought.signature = event.signature or self._thought.signature
             self._thought.encrypted = event.encrypted or self._thought.encrypted
+            self._thought.extra = self._thought.extra | event.extra
             self._open = -1
 
     def _begin(self, event: Open) -> None:

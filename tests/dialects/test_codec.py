@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.codec import BadReply, Losses, require_one_text_answer
+from llmproxy.dialects.codec import BadReply, Losses, refuse_unshared
 from llmproxy.dialects.model import Request, Text
 from llmproxy.errors import BadRequest
 
@@ -45,13 +45,13 @@ def test_a_refusal_names_the_place_and_says_why() -> None:
 )
 def test_several_choices_and_spoken_answers_are_refused(extra: dict[str, Any], path: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        require_one_text_answer(asked(**extra), Losses())
+        refuse_unshared(asked(**extra), Losses())
     assert caught.value.param == path
 
 
 @pytest.mark.parametrize("extra", [{}, {"n": 1}, {"modalities": ["text"]}, {"modalities": 5}], ids=str)
 def test_one_written_answer_is_what_all_give(extra: dict[str, Any]) -> None:
-    require_one_text_answer(asked(**extra), Losses())
+    refuse_unshared(asked(**extra), Losses())
 
 
 def test_a_bad_reply_lets_another_target_be_tried() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from llmproxy.dialects.chat.extras import put_cache, put_extra
 from llmproxy.dialects.chat.tools import WEB_SEARCH, write_choice, write_tool
 from llmproxy.dialects.chat.writing import write_instructions, write_message
-from llmproxy.dialects.codec import Losses, Options, require_one_text_answer
+from llmproxy.dialects.codec import Losses, Options, refuse_unshared
 from llmproxy.dialects.model import Effort, Foreign, Format, Reasoning, Request, effort_of
 
 KNOBS = (
@@ -33,7 +33,7 @@ def encode_request(request: Request, options: Options, losses: Losses) -> dict[s
     """The body for a provider. A stream is always asked for its usage. Raises BadRequest for what cannot be carried."""
     own = request.dialect == "chat"
     if not own:
-        require_one_text_answer(request, losses)
+        refuse_unshared(request, losses)
     body: dict[str, Any] = {"model": request.model}
     messages = write_instructions(request.system, own=own, developer=options.developer, losses=losses)
     for message in request.messages:

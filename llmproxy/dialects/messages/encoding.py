@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.codec import Losses, Options, require_one_text_answer
+from llmproxy.dialects.codec import Losses, Options, refuse_unshared
 from llmproxy.dialects.messages.decoding import DISPLAYS
 from llmproxy.dialects.messages.extras import put_extra
 from llmproxy.dialects.messages.schemas import closed_at
@@ -29,7 +29,7 @@ def encode_request(request: Request, options: Options, losses: Losses) -> dict[s
     """The body for a provider. Raises BadRequest for what cannot be carried."""
     own = request.dialect == "messages"
     if not own:
-        require_one_text_answer(request, losses)
+        refuse_unshared(request, losses)
     planned = _own_plan(request, options) if own else plan(request, options.default_max_tokens, losses)
     turns = Turns(own=own, losses=losses)
     body: dict[str, Any] = {"model": request.model, "max_tokens": planned.max_tokens}

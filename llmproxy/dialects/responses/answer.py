@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ from llmproxy.dialects.codec import BadReply
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Block, Foreign, Refusal, Reply, StopReason, ToolCall
 from llmproxy.dialects.reading import count, error_message, string
+from llmproxy.dialects.responses.decoding import ECHOED
+from llmproxy.dialects.responses.extras import ITEM
 from llmproxy.dialects.responses.items import read_custom_call, read_function_call, read_reasoning
 from llmproxy.dialects.responses.parts import read_part
 from llmproxy.dialects.responses.reply import UsageFields, read_usage
@@ -20,6 +23,15 @@ from llmproxy.wire.json import read_value
 
 _FAILED = ("failed", "cancelled")
 _INCOMPLETE: dict[str, StopReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_KNOWN = frozenset(
+    (
+        *("id", "object", "created_at", "completed_at", "status", "error", "incomplete_details", "model", "output"),
+        *("output_text", "usage", "service_tier", "background", "conversation", "prompt", "prompt_cache_options"),
+        *("prompt_cache_retention", "image", "access_programs", "billing", "store", *ECHOED),
+    )
+)
+"""What is read, and what repeats the request."""
+_OF_ITEM = ("id", "status", "phase")
 _READERS: dict[str, Callable[[Members], Block]] = {
     "function_call": read_function_call,
     "custom_tool_call": read_custom_call,
@@ -39,6 +51,7 @@ def decode_reply(body: bytes) -> Reply:
     if not isinstance(output, list):
         raise BadReply("The provider's answer is no response: it has no output")
     content = [block for item in output if isinstance(item, dict) for block in read_item(item)]
+    extra = {name: each for name, each in value.items() if name not in _KNOWN and each not in (None, [], {})}
     stop = stop_of(value, content)
     return Reply(
         path="reply",
@@ -48,8 +61,9 @@ def decode_reply(body: bytes) -> Reply:
         content=content,
         stop=stop,
         usage=usage_of(value.get("usage")),
-        created_s=_seconds(value.get("created_at")),
+        created_s=seconds(value.get("created_at")),
         service_tier=string(value.get("service_tier")),
+        extra=extra,
     )
 
 
@@ -59,7 +73,11 @@ def read_item(item: dict[str, Any]) -> list[Block]:
     try:
         if kind == "message":
             parts = item.get("content")
-            return [read_part(Members(part, "reply.content")) for part in (parts if isinstance(parts, list) else ())]
+            blocks = [read_part(Members(part, "reply")) for part in (parts if isinstance(parts, list) else ())]
+            kept = {name: item[name] for name in _OF_ITEM if item.get(name) is not None}
+            if blocks and kept:
+                blocks[0].extra = blocks[0].extra | {ITEM: kept}
+            return blocks
         reader = _READERS.get(kind)
         if reader is not None:
             members = Members(item, f"reply.{kind}")
@@ -89,5 +107,6 @@ def usage_of(usage: object) -> Usage | None:
         return None
 
 
-def _seconds(moment: object) -> int | None:
-    return int(moment) if isinstance(moment, float) else count(moment)
+def seconds(moment: object) -> int | None:
+    """The member `created_at`, which may have a fraction."""
+    return int(moment) if isinstance(moment, float) and isfinite(moment) else count(moment)

@@ -24,6 +24,7 @@ from llmproxy.dialects.model import (
     ToolCall,
 )
 from llmproxy.dialects.responses.encoding import TIERS
+from llmproxy.dialects.responses.extras import ITEM, put_extra
 from llmproxy.dialects.responses.items import write_call, write_reasoning
 from llmproxy.dialects.responses.parts import write_said
 
@@ -33,6 +34,16 @@ _INCOMPLETE: dict[StopReason, str] = {
     "content_filter": "content_filter",
 }
 _TIERS = {"standard": "default"}
+# Of the SDK's `response_error`, and the two that agents look for beside them.
+_CODES = frozenset(
+    (
+        *("server_error", "rate_limit_exceeded", "invalid_prompt", "data_residency_mismatch", "bio_policy"),
+        *("misalignment_policy_violation", "vector_store_timeout", "context_length_exceeded", "insufficient_quota"),
+    )
+)
+_CODE_OF = {400: "invalid_prompt", 413: "invalid_prompt", 429: "rate_limit_exceeded"}
+CALL_ID = {False: "fc", True: "ctc"}
+"""How the ids of calls begin; those of free-form tools have a beginning of their own."""
 # What a response says of a request that did not say it.
 _UNSAID: dict[str, Any] = {
     "instructions": None,
@@ -52,17 +63,23 @@ _UNSAID: dict[str, Any] = {
 def encode_reply(reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
     """The whole answer for a client that sent `request`."""
     name = bare_id(reply.id)
+    own = reply.dialect == "responses"
     note_stop(reply.stop, reply.stop_sequence, losses)
-    return write_response(
+    output = _output(reply.content, name, own=own, losses=losses)
+    if output and not own and "status" in output[-1]:
+        output[-1]["status"] = state_of(reply.stop)
+    written = write_response(
         request,
         name=name,
         model=reply.model,
         created_s=reply.created_s,
-        output=_output(reply.content, name, losses),
+        output=output,
         stop=reply.stop,
         usage=reply.usage,
         tier=_tier(reply, losses),
     )
+    put_extra(written, reply, own=own, losses=losses)
+    return written
 
 
 def bare_id(given: str) -> str:
@@ -92,7 +109,7 @@ def write_response(
 ) -> dict[str, Any]:
     """The object `response`; with neither `stop` nor `error` one that has only begun."""
     reason = _INCOMPLETE.get(stop) if stop is not None else None
-    status = "failed" if error else "in_progress" if stop is None else "incomplete" if reason else "completed"
+    status = "failed" if error else "in_progress" if stop is None else state_of(stop)
     written: dict[str, Any] = {
         "id": f"resp_{name}",
         "object": "response",
@@ -125,29 +142,42 @@ def usage_object(usage: Usage | None) -> dict[str, Any] | None:
     }
 
 
-def message_item(name: str, content: list[dict[str, Any]], *, done: bool = True) -> dict[str, Any]:
+def error_code(code: str, status: int) -> str:
+    """The code of a response that failed: one that clients know, else what the status comes to."""
+    return code if code in _CODES else _CODE_OF.get(status, "server_error")
+
+
+def state_of(stop: StopReason) -> str:
+    """The status of a response, and of its last item, when the model has stopped."""
+    return "incomplete" if stop in _INCOMPLETE else "completed"
+
+
+def message_item(name: str, content: list[dict[str, Any]], status: str = "completed") -> dict[str, Any]:
     """The output item of what the model says."""
-    status = "completed" if done else "in_progress"
     return {"id": name, "type": "message", "role": "assistant", "status": status, "content": content}
 
 
-def call_item(name: str, call: ToolCall, *, done: bool = True) -> dict[str, Any]:
+def call_item(name: str, call: ToolCall, losses: Losses, *, own: bool = False, done: bool = True) -> dict[str, Any]:
     """The output item of a call."""
     written = {"id": name, **write_call(call, own=True)}
-    return written if call.free_form else written | {"status": "completed" if done else "in_progress"}
+    if not call.free_form:
+        written["status"] = "completed" if done else "in_progress"
+    put_extra(written, call, own=own, losses=losses)
+    return written
 
 
-def reasoning_item(name: str, thinking: Thinking) -> dict[str, Any]:
+def reasoning_item(name: str, thinking: Thinking, losses: Losses) -> dict[str, Any]:
     """The output item of thinking. That of another dialect is shown as a summary; its seal is kept elsewhere."""
     if thinking.dialect == "responses":
         return {"id": name, **write_reasoning(thinking)}
+    losses.drop_extra(thinking)
     summary = [{"type": "summary_text", "text": thinking.text}] if thinking.text else []
     return {"id": name, "type": "reasoning", "summary": summary}
 
 
-def said_part(block: Text | Refusal, losses: Losses) -> dict[str, Any]:
+def said_part(block: Text | Refusal, losses: Losses, *, own: bool = False) -> dict[str, Any]:
     """One part of a message of the model's."""
-    part = write_said(block, own=True, losses=losses)
+    part = write_said(block, own=own, losses=losses)
     if isinstance(block, Text):
         part.setdefault("logprobs", [])
     return part
@@ -161,30 +191,31 @@ def _tier(reply: Reply, losses: Losses) -> str | None:
     return None
 
 
-def _output(content: Sequence[Block], name: str, losses: Losses) -> list[dict[str, Any]]:
-    """The items; texts and refusals that follow each other are parts of one message."""
+def _output(content: Sequence[Block], name: str, *, own: bool, losses: Losses) -> list[dict[str, Any]]:
+    """The items; texts and refusals that follow each other are parts of one message, unless they came apart."""
     output: list[dict[str, Any]] = []
     parts: list[dict[str, Any]] | None = None
     for block in content:
         if isinstance(block, Text | Refusal):
-            if parts is None:
+            if parts is None or ITEM in block.extra:
                 parts = []
-                output.append(message_item(f"msg_{name}_{len(output)}", parts))
-            parts.append(said_part(block, losses))
+                kept = block.extra.get(ITEM, {}) if own else {}
+                output.append(message_item(f"msg_{name}_{len(output)}", parts) | kept)
+            parts.append(said_part(block, losses, own=own))
             continue
-        item = _item(block, f"{name}_{len(output)}", losses)
+        item = _item(block, f"{name}_{len(output)}", own=own, losses=losses)
         if item is not None:
             output.append(item)
             parts = None
     return output
 
 
-def _item(block: Block, name: str, losses: Losses) -> dict[str, Any] | None:
+def _item(block: Block, name: str, *, own: bool, losses: Losses) -> dict[str, Any] | None:
     match block:
         case ToolCall():
-            return call_item(f"fc_{name}", block)
+            return call_item(f"{CALL_ID[block.free_form]}_{name}", block, losses, own=own)
         case Thinking():
-            return reasoning_item(block.id or f"rs_{name}", block)
+            return reasoning_item(block.id or f"rs_{name}", block, losses)
         case Foreign(dialect="responses"):
             return block.value
         case _:

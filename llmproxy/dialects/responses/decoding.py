@@ -41,7 +41,12 @@ def decode_request(body: dict[str, Any]) -> Request:
     """A request, from the decoded JSON object. Raises BadRequest with the JSON path of what is wrong."""
     members = Members(body)
     model = members.needed_text("model")
-    paths = {"parallel_tools": "parallel_tool_calls", "max_tokens": "max_output_tokens", "format": "text.format"}
+    paths = {
+        "parallel_tools": "parallel_tool_calls",
+        "max_tokens": "max_output_tokens",
+        "format": "text.format",
+        "logprobs": "include",
+    }
     system = _instructions(members)
     prompt = members.object("prompt")
     given = members.any("input")
@@ -53,6 +58,7 @@ def decode_request(body: dict[str, Any]) -> Request:
         first = Message(path="prompt", role="user", content=[kept])
         turns.messages[:0] = [first]
         turns.messages = turns.messages[:1] if given is None else turns.messages
+    unsaid = _unsaid(members)
     format_, form = _format(members)
     reasoning, thought = _reasoning(members, paths)
     request = Request(
@@ -75,11 +81,8 @@ def decode_request(body: dict[str, Any]) -> Request:
         verbosity = form.text("verbosity")
         if verbosity is not None:
             request.knobs["verbosity"], paths["verbosity"] = verbosity, "text.verbosity"
-    for name, default in (("background", False), ("truncation", "disabled")):
-        if members.rest.get(name) == default:
-            del members.rest[name]
     inner = [each for each in (form, thought, members.inner("stream_options")) if each is not None]
-    request.extra = nested_extra(members, *inner)
+    request.extra = nested_extra(members, *inner) | unsaid
     return request
 
 
@@ -88,6 +91,21 @@ def _instructions(members: Members) -> list[Instruction]:
     if not instructions:
         return []
     return [Instruction(path="instructions", content=[Text(path="instructions", text=instructions)])]
+
+
+def _unsaid(members: Members) -> dict[str, Any]:
+    """Take out what says no more than silence does: it is put back here and is no loss elsewhere."""
+    unsaid: dict[str, Any] = {}
+    for name, default in (("background", False), ("truncation", "disabled")):
+        if members.rest.get(name) == default:
+            unsaid[f"~{name}"] = members.any(name)
+    text = members.rest.get("text")
+    if isinstance(text, dict) and text.get("format") == {"type": "text"}:
+        unsaid["~text.format"] = text["format"]
+    included = members.rest.get("include")
+    if isinstance(included, list) and included:
+        unsaid["~include"] = included
+    return unsaid
 
 
 def _sampling(members: Members) -> Sampling:
@@ -113,10 +131,11 @@ def _reasoning(members: Members, paths: dict[str, str]) -> tuple[Reasoning, Memb
         return Reasoning(), None
     effort = wanted.word("effort", _EFFORTS)
     summary = wanted.word("summary", _SUMMARIES)
-    older = wanted.word("generate_summary", _SUMMARIES)
     paths |= {"effort": "reasoning.effort", "mode": "reasoning.effort", "summary": "reasoning.summary"}
-    if summary is None and older is not None:
-        paths["summary"] = "reasoning.generate_summary"
+    older = None
+    if summary is None:
+        older = wanted.word("generate_summary", _SUMMARIES)
+        paths["summary"] = "reasoning.summary" if older is None else "reasoning.generate_summary"
     made = Reasoning(
         path="reasoning", effort=effort, mode="off" if effort == "none" else None, summary=summary or older
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.codec import Losses, require_one_text_answer
+from llmproxy.dialects.codec import Losses, refuse_unshared
 from llmproxy.dialects.model import Effort, Foreign, Format, Message, Reasoning, Request, Thinking, effort_of
 from llmproxy.dialects.responses.decoding import LOGPROBS, OBJECT_KNOBS, SEALED, TEXT_KNOBS
 from llmproxy.dialects.responses.extras import drop_cache, put_extra
@@ -23,7 +23,7 @@ def encode_request(request: Request, losses: Losses) -> dict[str, Any]:
     """The body to send to a provider. Raises BadRequest for content that cannot be carried."""
     own = request.dialect == "responses"
     if not own:
-        require_one_text_answer(request, losses)
+        refuse_unshared(request, losses)
     body: dict[str, Any] = {"model": request.model}
     items = _put_system(body, request, own=own, losses=losses)
     messages = _put_prompt(body, request.messages)

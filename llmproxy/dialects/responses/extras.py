@@ -13,7 +13,7 @@ from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Node
 
 ITEM = "~item"
-"""What an output message was besides its parts: id, status, phase; on the first of its blocks."""
+"""What an output message was besides its parts (id, status, phase); on the first of its blocks."""
 
 _BOOKKEEPING = ("id", "status")
 

@@ -33,6 +33,7 @@ MAX_ID = 64
 """The longest `call_id` that OpenAI accepts."""
 
 _ROLES: tuple[Role, ...] = ("user", "assistant", "system", "developer")
+_OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
 class Turns:
@@ -49,27 +50,22 @@ class Turns:
         kind = item.text("type") or ("message" if "role" in item.rest else "item_reference")
         if kind == "message":
             self._read_message(item)
-        elif kind in ("function_call_output", "custom_tool_call_output"):
+        elif kind in _OUTPUTS and item.rest.get("call_id") is not None:
             self._add_result(_read_result(item, free_form=kind.startswith("custom")))
         else:
             reader = _OF_MODEL.get(kind)
-            if reader is None:
-                block: Block = Foreign(
-                    path=item.path, dialect="responses", kind=kind, value={"type": kind, **item.rest}
-                )
-            else:
-                block = reader(item)
-            self._add_of_model(item.path, [block])
+            self._add_of_model(item.path, [_foreign(item, kind) if reader is None else reader(item)])
 
     def _read_message(self, item: Members) -> None:
         role = item.word("role", _ROLES) or item.missing("role")
         content = read_content(item.any("content"), item.at("content"))
         if role == "assistant":
-            kept = {name: value for name in ("id", "status", "phase") if (value := item.any(name)) is not None}
-            if kept and content:
+            kept = item.left()
+            if content and (kept or self._speaks()):
                 content[0].extra = content[0].extra | {ITEM: kept}
             self._add_of_model(item.path, content)
-            self.messages[-1].extra |= item.left()
+            known = {name: value for name, value in kept.items() if name not in ("id", "status")}
+            self.messages[-1].extra |= known
             return
         self._of_model = self._results = None
         if (
@@ -81,6 +77,11 @@ class Turns:
             self.system.append(Instruction(path=item.path, role=role, content=texts, extra=item_extra(item)))
             return
         self.messages.append(Message(path=item.path, role=role, content=content, extra=item_extra(item)))
+
+    def _speaks(self) -> bool:
+        """Whether the last item was a message of the model's, which the next one must be told apart from."""
+        of_model = self._of_model
+        return of_model is not None and bool(of_model.content) and isinstance(of_model.content[-1], Text | Refusal)
 
     def _add_of_model(self, path: str, blocks: list[Block]) -> None:
         self._results = None
@@ -95,6 +96,11 @@ class Turns:
             self._results = Message(path=result.path, role="user", content=[])
             self.messages.append(self._results)
         self._results.content.append(result)
+
+
+def _foreign(item: Members, kind: str) -> Foreign:
+    called = f"{kind} without call_id" if kind in _OUTPUTS else kind
+    return Foreign(path=item.path, dialect="responses", kind=called, value={"type": kind, **item.rest})
 
 
 def _read_result(item: Members, *, free_form: bool) -> ToolResult:

@@ -15,10 +15,14 @@ from llmproxy.dialects.dataurl import read_data_url, write_data_url
 from llmproxy.dialects.members import Members, name_of, wrong
 from llmproxy.dialects.model import Block, Citation, Foreign, Media, Refusal, Text
 from llmproxy.dialects.responses.extras import drop_cache, nested_extra, put_extra
+from llmproxy.dialects.responses.logprobs import spelled
 
 _SOUNDS = {"mp3": "audio/mpeg", "wav": "audio/wav"}
 _FORMATS = {media_type: name for name, media_type in _SOUNDS.items()} | {"audio/x-wav": "wav", "audio/mp3": "mp3"}
 _LINK = "url_citation"
+_TITLES = {_LINK: "title"}
+# Where an annotation of this dialect keeps its type.
+_TYPE = "~type"
 
 
 def read_content(content: object, path: str) -> list[Block]:
@@ -53,18 +57,17 @@ def _read_text(part: Members) -> Block:
 
 
 def read_citation(cited: Members) -> Citation:
-    """One of `annotations`; its type is kept where it is not the usual one."""
+    """One of `annotations`. A file's name is its title."""
     kind = cited.text("type") or _LINK
-    citation = Citation(
+    return Citation(
         path=cited.path,
         url=cited.text("url"),
-        title=cited.text("title"),
+        title=cited.text(_TITLES.get(kind, "filename")),
         start=cited.whole("start_index"),
         end=cited.whole("end_index"),
         file_id=cited.text("file_id"),
+        extra=cited.left() | {_TYPE: kind},
     )
-    citation.extra = cited.left() | ({} if kind == _LINK else {"~type": kind})
-    return citation
 
 
 def _read_refusal(part: Members) -> Block:
@@ -161,20 +164,25 @@ def write_said(block: Text | Refusal, *, own: bool, losses: Losses) -> dict[str,
         written: dict[str, Any] = {"type": "refusal", "refusal": block.text}
     else:
         drop_cache(block, losses)
-        annotations = [
-            note for each in block.annotations if (note := write_citation(each, block.text, losses, own=own))
-        ]
+        annotations = [note for each in block.annotations if (note := write_citation(each, block.text, losses))]
         written = {"type": "output_text", "text": block.text, "annotations": annotations}
         if block.logprobs is not None:
-            written["logprobs"] = block.logprobs
+            written["logprobs"] = spelled(block.logprobs)
     put_extra(written, block, own=own, losses=losses)
     return written
 
 
-def write_citation(citation: Citation, text: str, losses: Losses, *, own: bool) -> dict[str, Any] | None:
+def write_citation(citation: Citation, text: str, losses: Losses) -> dict[str, Any] | None:
     """One of `annotations`. What cites without saying where cites with its whole text."""
+    if _TYPE in citation.extra:
+        return _own_citation(citation)
+    told = citation.path
+    if told.startswith("reply") or not told:
+        told = "reply.citation"
+    else:
+        losses.drop_extra(citation)
     if citation.url is None and citation.file_id is None:
-        losses.drop(citation.path or "reply.citation")
+        losses.drop(told)
         return None
     if citation.url is not None:
         written: dict[str, Any] = {
@@ -186,12 +194,24 @@ def write_citation(citation: Citation, text: str, losses: Losses, *, own: bool) 
         }
     else:
         written = {"type": "file_citation", "file_id": citation.file_id, "filename": citation.title or "", "index": 0}
-        places = {"start_index": citation.start, "end_index": citation.end} if own else {}
-        written |= {name: value for name, value in places.items() if value is not None}
     if citation.quote is not None:
-        losses.drop(f"{citation.path or 'reply.citation'}.quote")
-    put_extra(written, citation, own=own, losses=losses)
+        losses.drop(f"{told}.quote")
     return written
+
+
+def _own_citation(citation: Citation) -> dict[str, Any]:
+    """An annotation as it was read."""
+    kind = citation.extra[_TYPE]
+    known = {
+        "type": kind,
+        "url": citation.url,
+        "file_id": citation.file_id,
+        _TITLES.get(kind, "filename"): citation.title,
+        "start_index": citation.start,
+        "end_index": citation.end,
+    }
+    written = {name: value for name, value in known.items() if value is not None}
+    return written | {name: value for name, value in citation.extra.items() if name != _TYPE}
 
 
 def _media(media: Media, *, own: bool, losses: Losses) -> dict[str, Any]:

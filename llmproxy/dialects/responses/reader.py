@@ -30,8 +30,9 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
 )
-from llmproxy.dialects.reading import Fields, count, error_message, string
-from llmproxy.dialects.responses.answer import read_item, stop_of, usage_of
+from llmproxy.dialects.reading import Fields, error_message, string
+from llmproxy.dialects.responses.answer import read_item, seconds, stop_of, usage_of
+from llmproxy.dialects.responses.logprobs import spelled
 from llmproxy.dialects.responses.parts import read_citation
 from llmproxy.errors import BadRequest, BrokenStream
 from llmproxy.wire.json import read_as
@@ -41,7 +42,8 @@ from llmproxy.wire.sse import Frame, Splitter
 class _Event(Fields):
     type: Any = None
     delta: Any = None
-    output_index: Any = 0
+    output_index: Any = None
+    item_id: Any = None
     content_index: Any = 0
     summary_index: Any = 0
     item: Any = None
@@ -60,24 +62,34 @@ class _Event(Fields):
 
 _EVENT: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
 _Key = tuple[Any, str]
+_OF_CALL = ("namespace", "caller", "async")
 
+# What errors in streams call themselves, and the status that an answer would have had.
 _STATUSES = {
+    "invalid_request_error": 400,
+    "invalid_prompt": 400,
+    "context_length_exceeded": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "insufficient_quota": 429,
-    "invalid_prompt": 400,
     "server_is_overloaded": 503,
     "slow_down": 503,
 }
 
 
 class _Part:
-    """An open block: its index, whether something of it was said, and which part of a summary it stands in."""
+    """An open block: its index, whether something of it was said, how many citations were told, and which part of a
+    summary it stands in."""
 
-    __slots__ = ("index", "said", "section")
+    __slots__ = ("cited", "index", "said", "section")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.said = False
+        self.cited = 0
         self.section: Any = None
 
 
@@ -92,16 +104,15 @@ class Reader(StreamReader):
         self._next = 0
         self._parts: dict[_Key, _Part] = {}
         self._content: list[Block] = []
-        self._seen: set[Any] = set()
+        self._seen: set[_Key] = set()
+        self._thought_ids: dict[Any, str | None] = {}
         self._handlers: dict[str, Callable[[_Event], None]] = {
             "response.output_text.delta": lambda event: self._grow(event, _text_key(event), Text(text="")),
             "response.refusal.delta": lambda event: self._grow(event, _text_key(event), Refusal(text="")),
             "response.function_call_arguments.delta": lambda event: self._grow(event, _call_key(event), None),
             "response.custom_tool_call_input.delta": lambda event: self._grow(event, _call_key(event), None),
-            "response.reasoning_summary_text.delta": lambda event: self._think(
-                event, event.summary_index, summary=True
-            ),
-            "response.reasoning_text.delta": lambda event: self._think(event, event.content_index, summary=False),
+            "response.reasoning_summary_text.delta": lambda event: self._think(event, _summary(event), event.delta),
+            "response.reasoning_text.delta": lambda event: self._think(event, _reasoned(event), event.delta),
             "response.created": self._start,
             "response.queued": self._start,
             "response.in_progress": self._start,
@@ -116,7 +127,9 @@ class Reader(StreamReader):
             "response.custom_tool_call_input.done": lambda event: self._fill(
                 event, _call_key(event), event.input, None
             ),
-            "response.content_part.done": lambda event: self._close(_text_key(event)),
+            "response.reasoning_summary_text.done": lambda event: self._rethink(event, _summary(event)),
+            "response.reasoning_text.done": lambda event: self._rethink(event, _reasoned(event)),
+            "response.content_part.done": self._finish_part,
             "response.output_item.done": self._finish_item,
             "response.completed": self._finish,
             "response.incomplete": self._finish,
@@ -172,16 +185,14 @@ class Reader(StreamReader):
         if not self._started:
             self._started = True
             response = event.response if isinstance(event.response, dict) else {}
-            moment = response.get("created_at")
-            created_s = int(moment) if isinstance(moment, float) else count(moment)
             model, name = string(response.get("model")) or "", string(response.get("id")) or ""
-            self._events.append(Start(id=name, model=model, created_s=created_s))
+            self._events.append(Start(id=name, model=model, created_s=seconds(response.get("created_at"))))
 
     def _begin(self, key: _Key, block: Block) -> _Part:
         if not self._started:
             self._start(_Event())
         part = self._parts[key] = _Part(self._next)
-        self._seen.add(key[0])
+        self._seen.add(key)
         self._next += 1
         self._content.append(block)
         self._events.append(Open(index=part.index, block=block))
@@ -197,17 +208,27 @@ class Reader(StreamReader):
                 return  # arguments of a call that nobody announced
             part = self._begin(key, block)
         part.said = True
-        likely = event.logprobs if type(event.logprobs) is list and event.logprobs else None
+        likely = spelled(event.logprobs) if type(event.logprobs) is list and event.logprobs else None
         self._events.append(Delta(index=part.index, text=text, logprobs=likely))
 
-    def _think(self, event: _Event, section: object, *, summary: bool) -> None:
-        key = (event.output_index, "thinking")
-        part = self._parts.get(key) or self._begin(key, Thinking(text="", dialect="responses", summary=summary))
-        if type(event.delta) is not str or not event.delta:
+    def _think(self, event: _Event, section: tuple[bool, object], text: object) -> None:
+        """More of one part of a summary, or of the thinking itself."""
+        if type(text) is not str or not text:
             return
+        key = (_place(event), "thinking")
+        part = self._parts.get(key)
+        if part is None:
+            name = self._thought_ids.get(key[0])
+            part = self._begin(key, Thinking(text="", dialect="responses", id=name, summary=section[0]))
         apart = "\n\n" if part.said and part.section != section else ""
         part.said, part.section = True, section
-        self._events.append(Delta(index=part.index, text=apart + event.delta))
+        self._events.append(Delta(index=part.index, text=apart + text))
+
+    def _rethink(self, event: _Event, section: tuple[bool, object]) -> None:
+        """A part of thinking is whole: tell it if it did not come in pieces."""
+        part = self._parts.get((_place(event), "thinking"))
+        if part is None or part.section != section:
+            self._think(event, section, event.text)
 
     def _fill(self, event: _Event, key: _Key, text: object, block: Block | None) -> None:
         """What was not told in pieces."""
@@ -216,70 +237,101 @@ class Reader(StreamReader):
             event.delta = text
             self._grow(event, key, block)
 
-    def _close(self, key: _Key, encrypted: str | None = None) -> None:
+    def _close(self, key: _Key, sealed: Block | None = None) -> None:
         part = self._parts.pop(key, None)
-        if part is not None:
-            self._events.append(Close(index=part.index, encrypted=encrypted))
+        if part is None:
+            return
+        if isinstance(sealed, Thinking):
+            self._events.append(Close(index=part.index, encrypted=sealed.encrypted, extra=sealed.extra))
+        else:
+            self._events.append(Close(index=part.index))
 
     def _add_item(self, event: _Event) -> None:
         item = event.item if isinstance(event.item, dict) else {}
         kind = item.get("type")
         if kind in ("function_call", "custom_tool_call"):
             name, call_id = string(item.get("name")) or "", string(item.get("call_id")) or string(item.get("id")) or ""
-            call = ToolCall(id=call_id, name=name, arguments="", free_form=kind == "custom_tool_call")
-            self._begin((event.output_index, "call"), call)
+            extra = {member: item[member] for member in _OF_CALL if item.get(member) is not None}
+            call = ToolCall(id=call_id, name=name, arguments="", free_form=kind == "custom_tool_call", extra=extra)
+            self._begin(_call_key(event), call)
         elif kind == "reasoning":
             # Opened with its first words: an item without any has only a seal, which comes at its end.
             self._start(_Event())
+            self._thought_ids[_place(event)] = string(item.get("id"))
 
     def _add_part(self, event: _Event) -> None:
         part = event.part if isinstance(event.part, dict) else {}
         kind = part.get("type")
-        if kind in ("output_text", "refusal") and _text_key(event) not in self._parts:
+        if kind in ("output_text", "refusal") and _text_key(event) not in self._seen:
             self._begin(_text_key(event), Text(text="") if kind == "output_text" else Refusal(text=""))
 
     def _cite(self, event: _Event) -> None:
         part = self._parts.get(_text_key(event))
-        if part is not None and isinstance(event.annotation, dict):
+        if part is not None:
+            self._tell_citations(part, [event.annotation])
+
+    def _tell_citations(self, part: _Part, annotations: list[Any]) -> None:
+        for each in annotations:
+            part.cited += 1
             try:
-                self._events.append(Cite(index=part.index, citation=read_citation(Members(event.annotation, "reply"))))
+                self._events.append(Cite(index=part.index, citation=read_citation(Members(each, "reply.citation"))))
             except BadRequest:
-                return
+                continue
+
+    def _finish_part(self, event: _Event) -> None:
+        self._complete(_text_key(event), event.part)
+        self._close(_text_key(event))
+
+    def _complete(self, key: _Key, whole: object) -> None:
+        """A part of a message is whole: tell what of it was not told."""
+        part = self._parts.get(key)
+        if part is None or not isinstance(whole, dict):
+            return
+        text = whole.get("text") or whole.get("refusal")
+        if not part.said and type(text) is str:
+            self._events.append(Delta(index=part.index, text=text))
+            part.said = True
+        annotations = whole.get("annotations")
+        if isinstance(annotations, list):
+            self._tell_citations(part, annotations[part.cited :])
 
     def _finish_item(self, event: _Event) -> None:
         """An item is whole: tell what of it was not told, and close it."""
         item = event.item if isinstance(event.item, dict) else {}
-        number, kind = event.output_index, item.get("type")
+        place, kind = _place(event), item.get("type")
         if kind == "message":
-            if number not in self._seen:
-                self._tell(item)
-            for key in [key for key in self._parts if key[0] == number]:
-                self._close(key)
-        elif kind in ("function_call", "custom_tool_call") and (number, "call") in self._parts:
-            self._fill(event, (number, "call"), item.get("arguments") or item.get("input"), None)
-            self._close((number, "call"))
-        elif kind == "reasoning" and (number, "thinking") in self._parts:
-            self._name_thought(number, string(item.get("id")))
-            self._close((number, "thinking"), string(item.get("encrypted_content")))
+            self._finish_message(place, item)
+        elif kind in ("function_call", "custom_tool_call") and (place, "call") in self._seen:
+            self._fill(event, (place, "call"), item.get("arguments") or item.get("input"), None)
+            self._close((place, "call"))
+        elif kind == "reasoning" and (place, "thinking") in self._seen:
+            self._close((place, "thinking"), next(iter(read_item(item))))
         elif item:
             self._tell(item)
 
-    def _name_thought(self, number: object, name: str | None) -> None:
-        index = self._parts[(number, "thinking")].index
-        block = self._content[index]
-        if isinstance(block, Thinking):
-            block.id = name
+    def _finish_message(self, place: object, item: dict[str, Any]) -> None:
+        parts = item.get("content")
+        for index, whole in enumerate(parts if isinstance(parts, list) else ()):
+            key = (place, f"part {index}")
+            if key in self._seen:
+                self._complete(key, whole)
+            else:
+                self._tell({"type": "message", "content": [whole]})
+        for key in [key for key in self._parts if key[0] == place]:
+            self._close(key)
 
     def _tell(self, item: dict[str, Any]) -> None:
         """A whole item at once."""
         for block in read_item(item):
-            index = self._begin((("whole", self._next), "whole"), _emptied(block)).index
+            key = (("whole", self._next), "whole")
+            index = self._begin(key, _emptied(block)).index
             text = _text_of(block)
             if text:
-                self._events.append(Delta(index=index, text=text))
+                likely = block.logprobs if isinstance(block, Text) else None
+                self._events.append(Delta(index=index, text=text, logprobs=likely))
             cited = block.annotations if isinstance(block, Text) else []
             self._events += [Cite(index=index, citation=each) for each in cited]
-            self._close((("whole", index), "whole"), block.encrypted if isinstance(block, Thinking) else None)
+            self._close(key, block)
 
     def _finish(self, event: _Event) -> None:
         response = event.response if isinstance(event.response, dict) else {}
@@ -302,7 +354,7 @@ class Reader(StreamReader):
         response = event.response if isinstance(event.response, dict) else {}
         error = event.error if event.error is not None else response.get("error")
         message = error_message(error) or string(event.message) or "The provider's answer failed"
-        code = string(error.get("code")) if isinstance(error, dict) else None
+        code = (string(error.get("code")) or string(error.get("type"))) if isinstance(error, dict) else None
         code = code or string(event.code) or "upstream_stream_error"
         self._over = True
         self._events.append(Fail(message=message, code=code, status=_STATUSES.get(code, 502)))
@@ -312,20 +364,40 @@ class Reader(StreamReader):
         self._events.append(Fail(message=message))
 
 
+def _place(event: _Event) -> int | str:
+    """Which item an event speaks of: by its place in the output, where a service leaves that out by its name."""
+    if type(event.output_index) is int:
+        return event.output_index
+    name = event.item_id
+    if name is None and isinstance(event.item, dict):
+        name = event.item.get("id")
+    return name if type(name) is str else 0
+
+
 def _text_key(event: _Event) -> _Key:
-    return event.output_index, f"part {event.content_index}"
+    return _place(event), f"part {event.content_index}"
 
 
 def _call_key(event: _Event) -> _Key:
-    return event.output_index, "call"
+    return _place(event), "call"
+
+
+def _summary(event: _Event) -> tuple[bool, object]:
+    return True, event.summary_index
+
+
+def _reasoned(event: _Event) -> tuple[bool, object]:
+    return False, event.content_index
 
 
 def _emptied(block: Block) -> Block:
     """The block as it begins, before its text came."""
     match block:
         case Text():
-            return msgspec.structs.replace(block, text="", annotations=[])
-        case Refusal() | Thinking():
+            return msgspec.structs.replace(block, text="", annotations=[], logprobs=None)
+        case Thinking():
+            return msgspec.structs.replace(block, text="", encrypted=None, extra={})
+        case Refusal():
             return msgspec.structs.replace(block, text="")
         case ToolCall():
             return msgspec.structs.replace(block, arguments="")

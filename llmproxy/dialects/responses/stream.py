@@ -107,8 +107,9 @@ def write_stream(canned: Canned) -> list[bytes]:
     ]
 
 
-def write_error_event(error: ProxyError) -> bytes:
-    """The event `error`: flat as the type has it, and nested as the official clients need it to raise."""
+def write_error_event(error: ProxyError, number: int = 0) -> bytes:
+    """The event `error`, the stream's `number`th: flat as the type has it, and nested as the official clients need it
+    to raise."""
     told = {"code": error.code, "message": error.message, "param": error.param}
-    event = {"type": "error", "sequence_number": 0, **told, "error": error_object(error)}
+    event = {"type": "error", "sequence_number": number, **told, "error": error_object(error)}
     return write_frame(write_value(event), "error")

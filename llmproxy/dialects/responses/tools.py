@@ -42,9 +42,14 @@ def _read_tool(tool: Members) -> Tool | Foreign:
 def _read_custom(tool: Members) -> Tool:
     name, description, form = tool.needed_text("name"), tool.text("description"), tool.inner("format")
     grammar = None
-    if form is not None and form.word("type", ("text", "grammar")) == "grammar":
-        grammar = {"syntax": form.needed_text("syntax"), "definition": form.needed_text("definition")}
-    extra = nested_extra(tool, *([form] if form is not None else []))
+    extra: dict[str, Any] = {}
+    if form is not None:
+        kind = form.word("type", ("text", "grammar")) or form.missing("type")
+        if kind == "grammar":
+            grammar = {"syntax": form.needed_text("syntax"), "definition": form.needed_text("definition")}
+        else:
+            extra["~format.type"] = kind  # the same as none
+    extra |= nested_extra(tool, *([form] if form is not None else []))
     return Tool(path=tool.path, name=name, description=description, free_form=True, grammar=grammar, extra=extra)
 
 
@@ -68,8 +73,7 @@ def read_choice(body: Members) -> ToolChoice | None:
         names = [each for tool in tools if (each := tool.text("name")) is not None]
         if len(names) == len(tools):
             return ToolChoice(path=path, mode=mode, allowed=names, extra=members.left())
-    # One of the provider's own tools: what it is called is known there alone.
-    return ToolChoice(path=path, mode="required", extra={"~choice": choice, "type": kind})
+    return ToolChoice(path=path, mode="required", foreign=choice)
 
 
 def _mode(word: str) -> Literal["none", "auto", "required"]:
@@ -106,9 +110,8 @@ def write_choice(
     choice: ToolChoice, tools: Sequence[Tool | Foreign], *, own: bool, losses: Losses
 ) -> str | dict[str, Any]:
     """`tool_choice`."""
-    if own and "~choice" in choice.extra:
-        given: dict[str, Any] = choice.extra["~choice"]
-        return given
+    if choice.foreign is not None:
+        return choice.foreign
     free_form = {tool.name for tool in tools if isinstance(tool, Tool) and tool.free_form}
     if choice.mode == "tool" and choice.name is not None:
         written = _named(choice.name, choice.free_form or choice.name in free_form)

@@ -36,15 +36,19 @@ from llmproxy.dialects.model import (
     ToolCall,
 )
 from llmproxy.dialects.responses.completion import (
+    CALL_ID,
     bare_id,
     call_item,
+    error_code,
     kind_of,
     message_item,
     note_stop,
     reasoning_item,
     said_part,
+    state_of,
     write_response,
 )
+from llmproxy.dialects.responses.logprobs import unspelled
 from llmproxy.dialects.responses.parts import write_citation
 from llmproxy.dialects.responses.stream import write_error_event
 from llmproxy.errors import ProxyError
@@ -118,7 +122,7 @@ class Writer(StreamWriter):
         number = b'%d,"delta":' % self._number
         self._number += 1
         if isinstance(grown.block, Text):
-            tail = b',"logprobs":%b}\n\n' % (write_value(delta.logprobs) if delta.logprobs else b"[]")
+            tail = b',"logprobs":%b}\n\n' % (write_value(unspelled(delta.logprobs)) if delta.logprobs else b"[]")
         else:
             tail = b"}\n\n"
         frames += (grown.before, number, _encode(delta.text), tail)
@@ -143,19 +147,24 @@ class Writer(StreamWriter):
             case Stop():
                 self._stop = event.reason
                 note_stop(event.reason, event.sequence, losses)
-                self._end_message(frames)
+                self._end_message(frames, state_of(event.reason))
             case Done():
                 response = self._response(self._stop)
                 self._put(frames, f"response.{response['status']}", {"response": response})
             case Fail():
-                error = {"code": "server_error", "message": event.message}
-                failed = self._response(None, error)
-                self._put(frames, "response.failed", {"response": failed})
-                frames.append(write_error_event(ProxyError(event.message, status=event.status, code=event.code)))
+                self._fail(frames, event)
             case Lost():
                 losses.drop(f"reply.{event.what}")
             case _:
                 pass
+
+    def _fail(self, frames: list[bytes], failure: Fail) -> None:
+        """Twice: agents look for the response that failed, the official clients raise for the event `error`."""
+        if self._name:
+            error = {"code": error_code(failure.code, failure.status), "message": failure.message}
+            self._put(frames, "response.failed", {"response": self._response(None, error)})
+        error_ = ProxyError(failure.message, status=failure.status, code=failure.code)
+        frames.append(write_error_event(error_, self._number))
 
     def _response(self, stop: StopReason | None, error: dict[str, Any] | None = None) -> dict[str, Any]:
         return write_response(
@@ -196,9 +205,8 @@ class Writer(StreamWriter):
                 grown = self._open_part(frames, block, losses)
             case ToolCall():
                 self._end_message(frames)
-                item = self._add(
-                    frames, call_item(f"fc_{self._name}_{number}", _without(block, "arguments"), done=False)
-                )
+                name = f"{CALL_ID[block.free_form]}_{self._name}_{number}"
+                item = self._add(frames, call_item(name, _without(block, "arguments"), losses, done=False))
                 grown = _Grown(block, item, 0)
                 kind = "custom_tool_call_input" if block.free_form else "function_call_arguments"
                 grown.before = self._before(f"response.{kind}.delta", grown)
@@ -232,7 +240,7 @@ class Writer(StreamWriter):
         item = self._message
         if item is None:
             name = f"msg_{self._name}_{len(self._output)}"
-            item = self._message = self._add(frames, message_item(name, [], done=False))
+            item = self._message = self._add(frames, message_item(name, [], "in_progress"))
         grown = _Grown(block, item, len(item.parts))
         part = said_part(_without(block, "text"), losses)
         item.parts.append(part)
@@ -266,7 +274,7 @@ class Writer(StreamWriter):
         grown = self._grown.get(event.index)
         if grown is None or not isinstance(grown.block, Text):
             return
-        annotation = write_citation(event.citation, "".join(grown.texts), losses, own=True)
+        annotation = write_citation(event.citation, "".join(grown.texts), losses)
         if annotation is not None:
             number = len(grown.block.annotations)
             grown.block.annotations.append(event.citation)
@@ -282,9 +290,9 @@ class Writer(StreamWriter):
             case Text() | Refusal():
                 self._close_part(frames, grown, block, text, losses)
             case ToolCall():
-                self._close_call(frames, grown, block, text)
+                self._close_call(frames, grown, block, text, losses)
             case Thinking():
-                self._close_thinking(frames, grown, block, text, event)
+                self._close_thinking(frames, grown, msgspec.structs.replace(block, text=text), event, losses)
             case _:
                 pass
 
@@ -294,37 +302,44 @@ class Writer(StreamWriter):
         grown.item.unfinished -= 1
         place = self._place(grown)
         if isinstance(block, Text):
-            self._put(frames, "response.output_text.done", {**place, "text": text, "logprobs": block.logprobs or []})
+            likely = unspelled(block.logprobs or [])
+            self._put(frames, "response.output_text.done", {**place, "text": text, "logprobs": likely})
         else:
             self._put(frames, "response.refusal.done", {**place, "refusal": text})
         self._put(frames, "response.content_part.done", {**place, "part": part})
         if grown.item is not self._message and not grown.item.unfinished:
             self._end_item(frames, grown.item, message_item(grown.item.name, grown.item.parts))
 
-    def _close_call(self, frames: list[bytes], grown: _Grown, block: ToolCall, text: str) -> None:
+    def _close_call(self, frames: list[bytes], grown: _Grown, block: ToolCall, text: str, losses: Losses) -> None:
         item = grown.item
         place = {"item_id": item.name, "output_index": item.index}
         if block.free_form:
             self._put(frames, "response.custom_tool_call_input.done", {**place, "input": text})
         else:
             self._put(frames, "response.function_call_arguments.done", {**place, "name": block.name, "arguments": text})
-        self._end_item(frames, item, call_item(item.name, msgspec.structs.replace(block, arguments=text)))
+        self._end_item(frames, item, call_item(item.name, msgspec.structs.replace(block, arguments=text), losses))
 
-    def _close_thinking(self, frames: list[bytes], grown: _Grown, block: Thinking, text: str, event: Close) -> None:
+    def _close_thinking(
+        self, frames: list[bytes], grown: _Grown, block: Thinking, event: Close, losses: Losses
+    ) -> None:
         item = grown.item
-        whole = msgspec.structs.replace(block, id=None, text=text, encrypted=event.encrypted or block.encrypted)
-        if text:
+        # As it was shown: one part of a summary.
+        whole = Thinking(
+            text=block.text, dialect=block.dialect, encrypted=event.encrypted or block.encrypted, summary=True
+        )
+        losses.drop_extra(block)
+        if block.text:
             place = {"item_id": item.name, "output_index": item.index, "summary_index": 0}
-            part = {"type": "summary_text", "text": text}
-            self._put(frames, "response.reasoning_summary_text.done", {**place, "text": text})
+            part = {"type": "summary_text", "text": block.text}
+            self._put(frames, "response.reasoning_summary_text.done", {**place, "text": block.text})
             self._put(frames, "response.reasoning_summary_part.done", {**place, "part": part})
-        self._end_item(frames, item, reasoning_item(item.name, whole))
+        self._end_item(frames, item, reasoning_item(item.name, whole, losses))
 
-    def _end_message(self, frames: list[bytes]) -> None:
+    def _end_message(self, frames: list[bytes], status: str = "completed") -> None:
         """The message item is whole, unless a part of it still grows; what follows begins another one."""
         item, self._message = self._message, None
         if item is not None and not item.unfinished:
-            self._end_item(frames, item, message_item(item.name, item.parts))
+            self._end_item(frames, item, message_item(item.name, item.parts, status))
 
     def _end_item(self, frames: list[bytes], item: _Item, whole: dict[str, Any]) -> None:
         self._output[item.index] = whole

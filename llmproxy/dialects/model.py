@@ -28,6 +28,16 @@ class Node(msgspec.Struct, kw_only=True):
     extra: dict[str, Any] = {}
 
 
+class Nested(Node, kw_only=True):
+    """`names` is where a member stands below `path` when its dialect does not call it as it is called here."""
+
+    names: dict[str, str] = {}
+
+    def where(self, name: str) -> str:
+        """The JSON path of a member."""
+        return f"{self.path}.{self.names.get(name, name)}"
+
+
 class Text(Node):
     """`annotations` are citations, see `Citation`. `cache` is a prompt-cache mark (`cache_control`) as it was given."""
 
@@ -48,7 +58,7 @@ class Citation(Node):
     file_id: str | None = None
 
 
-class Media(Node):
+class Media(Nested, kw_only=True):
     """An image, a document or a sound: one of `data` (base64), `url`, `file_id` or, for plain documents, `text` is set.
 
     `detail` is the wanted resolution of an image (`low`, `high`, `auto`, `original`); `name` a title or file name.
@@ -140,7 +150,7 @@ class Instruction(Node):
     role: Literal["system", "developer"] = "system"
 
 
-class Tool(Node):
+class Tool(Nested, kw_only=True):
     """A function of the client's. `schema` is JSON Schema; a free-form tool has none, its `grammar` (`syntax` and
     `definition`) limits its text."""
 

@@ -138,7 +138,7 @@ class Translation:
         wanted = request.reasoning
         if wanted.mode in (None, "off") and wanted.effort in (None, "none") and wanted.budget_tokens is None:
             return
-        for name in ("mode", "effort", "budget_tokens"):
+        for name in ("mode", "effort", "budget_tokens", "summary"):
             if getattr(wanted, name) is not None:
                 self.losses.drop(request.where(name) if name in request.paths else "reasoning")
         request.reasoning = Reasoning(mode="off")

@@ -19,6 +19,9 @@ SOUNDS = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 """The formats of `input_audio` whose media type is not `audio/` and their name."""
 
 
+_IMAGE_NAMES = {"detail": "image_url.detail"}
+
+
 def read_content(content: object, path: str) -> list[Block]:
     """The blocks of a content, which is a string or an array of parts."""
     if isinstance(content, str):
@@ -58,6 +61,8 @@ def _read_refusal(part: Members) -> Block:
 def _read_image(part: Members) -> Block:
     image = _link(part, "image_url")
     media = Media(path=part.path, kind="image", detail=image.text("detail"), cache=part.any("cache_control"))
+    if media.detail is not None:
+        media.names = _IMAGE_NAMES
     return _linked(media, part, image)
 
 

@@ -17,6 +17,10 @@ WEB_SEARCH = "web_search_options"
 """The built-in tool that is a member of the request and not one of `tools`."""
 
 
+_FUNCTION_NAMES = {"strict": "function.strict"}
+_CUSTOM_NAMES = {"grammar": "custom.format.grammar"}
+
+
 def read_tools(body: Members) -> list[Tool | Foreign]:
     """`tools`, `functions` and `web_search_options`."""
     tools = [_read_tool(tool) for tool in body.objects("tools")]
@@ -45,6 +49,7 @@ def _read_function(tool: Members, function: Members) -> Tool:
         schema=function.object("parameters"),
         strict=function.flag("strict"),
         cache=tool.any("cache_control"),
+        names={} if tool is function else _FUNCTION_NAMES,
         extra=tool.left() if tool is function else nested_extra(tool, function),
     )
 
@@ -61,6 +66,7 @@ def _read_custom(tool: Members, custom: Members) -> Tool:
         free_form=True,
         grammar=grammar,
         cache=tool.any("cache_control"),
+        names=_CUSTOM_NAMES,
         extra=nested_extra(tool, custom),
     )
 

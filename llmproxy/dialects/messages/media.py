@@ -30,13 +30,13 @@ def write_media(media: Media, *, own: bool, losses: Losses) -> dict[str, Any]:
             media.path, f"{_A[media.kind]} cannot be sent to a Messages API, which takes images and documents"
         )
     if media.detail is not None:
-        losses.drop(f"{media.path}.detail")
+        losses.drop(media.where("detail"))
     written: dict[str, Any] = {"type": media.kind, "source": _source(media, own=own, losses=losses)}
     if media.name is not None:
         if media.kind == "document":
             written["title"] = media.name
         else:
-            losses.drop(f"{media.path}.name")
+            losses.drop(media.where("name"))
     return written
 
 

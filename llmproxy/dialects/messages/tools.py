@@ -61,7 +61,7 @@ def _tool(tool: Tool, *, own: bool, strict: bool, losses: Losses) -> dict[str, A
     elif tool.strict and strict:
         written["strict"] = True
     elif tool.strict:
-        losses.drop(f"{tool.path}.strict")
+        losses.drop(tool.where("strict"))
     if tool.cache is not None:
         written["cache_control"] = tool.cache
     put_extra(written, tool, own=own, losses=losses)
@@ -82,7 +82,7 @@ def _description(tool: Tool, losses: Losses) -> str | None:
     """What the model is told of a tool; of a grammar too, which nobody holds it to."""
     if tool.grammar is None:
         return tool.description
-    losses.drop(f"{tool.path}.grammar")
+    losses.drop(tool.where("grammar"))
     definition = tool.grammar.get("definition")
     grammar = definition if isinstance(definition, str) else write_value(tool.grammar).decode()
     told = f"The {INPUT} must follow this grammar:\n{grammar}"

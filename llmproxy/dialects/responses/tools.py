@@ -50,7 +50,15 @@ def _read_custom(tool: Members) -> Tool:
         else:
             extra["~format.type"] = kind  # the same as none
     extra |= nested_extra(tool, *([form] if form is not None else []))
-    return Tool(path=tool.path, name=name, description=description, free_form=True, grammar=grammar, extra=extra)
+    return Tool(
+        path=tool.path,
+        name=name,
+        description=description,
+        free_form=True,
+        grammar=grammar,
+        names={"grammar": "format"},
+        extra=extra,
+    )
 
 
 def read_choice(body: Members) -> ToolChoice | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from llmproxy.dialects.chat.tools import read_choice, read_tools, write_choice, write_tool
@@ -28,12 +29,17 @@ def test_functions_and_free_form_tools() -> None:
             {"function": {"name": "i"}, "cache_control": {"type": "ephemeral"}},
         ]
     }
-    assert read_tools(Members(body)) == [
+    read = read_tools(Members(body))
+    assert [msgspec.structs.replace(tool, names={}) if isinstance(tool, Tool) else tool for tool in read] == [
         Tool(path="tools[0]", name="f", description="d", schema=schema, strict=False),
         Tool(path="tools[1]", name="g", free_form=True, grammar=grammar),
         Tool(path="tools[2]", name="h", free_form=True),
         Tool(path="tools[3]", name="i", cache={"type": "ephemeral"}),
     ]
+    places = [
+        tool.where(name) for tool, name in zip(read, ("strict", "grammar"), strict=False) if isinstance(tool, Tool)
+    ]
+    assert places == ["tools[0].function.strict", "tools[1].custom.format.grammar"]
 
 
 def test_what_is_built_in_belongs_to_chat() -> None:

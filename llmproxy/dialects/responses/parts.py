@@ -45,7 +45,7 @@ def read_part(part: Members) -> Block:
 
 def _read_text(part: Members) -> Block:
     citations = [read_citation(each) for each in part.objects("annotations")]
-    logprobs = part.items("logprobs") or None
+    logprobs = spelled(part.items("logprobs") or []) or None
     return Text(
         path=part.path,
         text=part.needed_text("text"),
@@ -176,13 +176,11 @@ def write_citation(citation: Citation, text: str, losses: Losses) -> dict[str, A
     """One of `annotations`. What cites without saying where cites with its whole text."""
     if _TYPE in citation.extra:
         return _own_citation(citation)
-    told = citation.path
-    if told.startswith("reply") or not told:
-        told = "reply.citation"
-    else:
+    asked = bool(citation.path) and not citation.path.startswith("reply")
+    if asked:
         losses.drop_extra(citation)
     if citation.url is None and citation.file_id is None:
-        losses.drop(told)
+        losses.drop(citation.path if asked else "reply.citation")
         return None
     if citation.url is not None:
         written: dict[str, Any] = {
@@ -195,7 +193,7 @@ def write_citation(citation: Citation, text: str, losses: Losses) -> dict[str, A
     else:
         written = {"type": "file_citation", "file_id": citation.file_id, "filename": citation.title or "", "index": 0}
     if citation.quote is not None:
-        losses.drop(f"{told}.quote")
+        losses.drop(citation.path if asked else "reply.citation.quote")
     return written
 
 

@@ -1,7 +1,7 @@
 """The SDKs' types of what clients send, taken apart: what is wrong with a value, and which values there can be.
 
 The params types are TypedDicts, whose members may be unions, lists and literals of more of them. pydantic reads their
-`Iterable` members lazily and lets unknown members pass, so they are walked here. Begin at `complaints`, `variants`.
+`Iterable` members lazily and lets unknown members pass, so they are walked here. Begin at `misfits`, `variants`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, Required, Union, get_a
 import typing_extensions
 from anthropic.types import message_create_params
 from openai.types.chat import completion_create_params
-from openai.types.responses import response_create_params
+from openai.types.responses import ResponseInputAudioParam, response_create_params
 from typing_extensions import is_typeddict
 
 PARAMS: dict[str, Any] = {
@@ -26,6 +26,31 @@ PARAMS: dict[str, Any] = {
     "messages": message_create_params.MessageCreateParamsNonStreaming,
 }
 _DEEPEST = 12
+
+
+# Knobs that the API takes from older models and the SDK 2.x has left out of its types.
+_OLDER = {"temperature", "top_p", "top_k"}
+
+
+def misfits(dialect: str, body: dict[str, Any]) -> list[str]:
+    """The members of a request that the vendor's types do not know, and those that are missing or of a wrong type."""
+    known = {name: value for name, value in body.items() if name != "stream"}
+    if dialect == "messages":
+        known = {name: value for name, value in known.items() if name not in _OLDER}
+    if isinstance(known.get("input"), list):
+        known["input"] = [_as_typed(item) for item in known["input"]]
+    return complaints(known, PARAMS[dialect])
+
+
+def _as_typed(item: dict[str, Any]) -> dict[str, Any]:
+    """An item of responses, where the API takes more than its types say: sounds, which are a type that stands in no
+    union, and earlier words of the model without id and status."""
+    parts = item.get("content")
+    if item.get("role") == "assistant" and isinstance(parts, list):
+        return {"type": "message", "id": "msg_1", "status": "completed", **item}
+    sounds = [part for part in parts if part.get("type") == "input_audio"] if isinstance(parts, list) else []
+    assert [each for part in sounds for each in complaints(part, ResponseInputAudioParam)] == []
+    return {**item, "content": [part for part in parts if part not in sounds]} if sounds and parts else item
 
 
 class Member(NamedTuple):
@@ -182,15 +207,17 @@ def _is_map(kind: Any) -> bool:
 
 def _leaf_variants(kind: Any) -> Iterator[Variant]:
     if get_origin(kind) is Literal:
-        for word in get_args(kind):
-            yield Variant("", word, _ABSENT)
+        words = get_args(kind)
+        for word in words:
+            yield Variant("", word, next((other for other in words if other != word), _ABSENT))
     elif _is_map(kind):
         yield Variant("", {f"word{next(_NUMBERS)}": f"word{next(_NUMBERS)}"}, {})
     elif kind is bool:
         yield Variant("", True, False)
         yield Variant("", False, True)
     else:
-        yield Variant("", _leaf(kind), 0.25 if kind is float else _leaf(kind))
+        value = _leaf(kind)
+        yield Variant("", value, _leaf(kind) if kind is str else value / 2 if kind is float else value * 20)
 
 
 def _object_variants(kind: Any, seen: tuple[Any, ...]) -> Iterator[Variant]:

@@ -59,6 +59,8 @@ def _put_system(body: dict[str, Any], request: Request, *, own: bool, losses: Lo
         for text in instruction.content:
             texts.append(text.text)
             drop_cache(text, losses)
+            for each in text.annotations:
+                losses.drop(each.path)
             if not own:
                 losses.drop_extra(text)
         if not own:
@@ -153,6 +155,8 @@ def _format(form: Format, *, own: bool, losses: Losses) -> dict[str, Any]:
         schema = {"name": form.name, "description": form.description, "schema": form.schema, "strict": form.strict}
         if form.name is None and not own:
             schema["name"] = "response"  # demanded here, and said nowhere else
+        if form.schema is None and not own:
+            schema["schema"] = {"type": "object"}  # demanded as well
         written = {"type": "json_schema"} | {name: value for name, value in schema.items() if value is not None}
     put_extra(written, form, own=own, losses=losses)
     return written

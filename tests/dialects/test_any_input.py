@@ -1,0 +1,229 @@
+"""Whatever comes in: requests of any JSON become a Request or a clean 400, streams of any bytes become events.
+
+Nearly right ones are made of the golden conversations and of values from the SDKs' types, with a part of them changed.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llmproxy.dialects.codec import BadReply, Losses, Options
+from llmproxy.dialects.codecs import CODECS
+from llmproxy.dialects.model import Delta, Done, Event, Fail, Open, Reply, Request, Start, Stop, ToolCall, collect
+from llmproxy.errors import BadRequest
+from llmproxy.wire.json import read_value, write_value
+from tests.dialects.accumulated import Told, accumulate, check_reply
+from tests.dialects.golden import CASES, NAMES
+from tests.dialects.test_every_field import BASE, VARIANTS, plausible
+from tests.dialects.wiretypes import misfits
+
+_QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+_JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+_ODD: Any = st.sampled_from(
+    [None, True, "", "yes", 0, -1, 1.5, 1e308, [], {}, [None], [[]], [{}], {"type": None}, "\ud800"]
+)
+
+
+def _bodies(dialect: str) -> list[dict[str, Any]]:
+    made = [case.requests[dialect] for case in CASES if dialect in case.requests]
+    return made + [plausible(BASE[dialect] | variant.value) for variant in VARIANTS[dialect][::7]]
+
+
+BODIES = {name: _bodies(name) for name in NAMES}
+STREAMS = {name: [case.streams[name] for case in CASES if name in case.streams] for name in NAMES}
+PLAIN = next(case.requests for case in CASES if case.name == "plain")
+REPLIES = {name: [case.replies[name] for case in CASES if name in case.replies] for name in NAMES}
+
+
+def _places(value: object) -> list[tuple[Any, Any]]:
+    """Every array or object in a value, with each of its keys."""
+    if isinstance(value, dict):
+        return [place for name, each in value.items() for place in ((value, name), *_places(each))]
+    if isinstance(value, list):
+        return [place for index, each in enumerate(value) for place in ((value, index), *_places(each))]
+    return []
+
+
+@st.composite
+def spoiled(draw: st.DrawFn, values: list[dict[str, Any]]) -> dict[str, Any]:
+    """One of some values in which one or two places hold something else, or nothing."""
+    value: dict[str, Any] = json.loads(json.dumps(draw(st.sampled_from(values))))
+    for _ in range(draw(st.integers(1, 2))):
+        places = _places(value)
+        if not places:
+            return value
+        holder, key = draw(st.sampled_from(places))
+        if draw(st.integers(0, 4)) == 0:
+            del holder[key]
+        else:
+            holder[key] = copy.deepcopy(draw(_ODD | _JSON))  # the next place may lie in it
+    return value
+
+
+def read(dialect: str, body: dict[str, Any]) -> Request | None:
+    """The request; None for a clean 400."""
+    try:
+        request = CODECS[dialect].decode_request(body)
+    except BadRequest as error:
+        assert error.status == 400 and error.message
+        return None
+    assert isinstance(request, Request)
+    return request
+
+
+def write_everywhere(request: Request) -> None:
+    """Each dialect writes it, or says in a clean 400 what it cannot carry."""
+    for codec in CODECS.values():
+        losses = Losses()
+        try:
+            body = codec.encode_request(request, Options(), losses)
+        except BadRequest as error:
+            assert error.status == 400 and error.message
+            continue
+        write_value(body)
+        assert all(isinstance(path, str) and path for path in losses.dropped)
+
+
+@pytest.mark.parametrize("dialect", NAMES)
+@given(data=st.data())
+@_QUICK
+def test_any_object_is_a_request_or_a_clean_400(dialect: str, data: st.DataObject) -> None:
+    body = data.draw(st.dictionaries(st.text(max_size=8), _JSON, max_size=4) | spoiled(BODIES[dialect]))
+    request = read(dialect, body)
+    if request is not None:
+        write_everywhere(request)
+
+
+@pytest.mark.parametrize("dialect", NAMES)
+def test_what_can_be_sent_is_written_as_the_vendors_types_have_it(dialect: str) -> None:
+    """Each request that an SDK can send, in the two other dialects."""
+    wrong: dict[str, list[str]] = {}
+    for body in BODIES[dialect]:
+        for target in set(NAMES) - {dialect}:
+            try:
+                written = CODECS[target].encode_request(CODECS[dialect].decode_request(body), Options(), Losses())
+            except BadRequest:
+                continue
+            found = misfits(target, written)
+            if found:
+                wrong[json.dumps(body)[:300]] = found
+    assert wrong == {}
+
+
+def events_of(dialect: str, data: bytes, cuts: list[int]) -> list[Event]:
+    """What a reader tells of a stream that arrives in pieces."""
+    reader = CODECS[dialect].stream_reader()
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    events: list[Event] = []
+    for start, end in itertools.pairwise(places):
+        events += reader.feed(data[start:end])
+    events += reader.close()
+    return [*events, *reader.feed(b"data: {}\n\n"), *reader.close()]
+
+
+def check_events(events: list[Event]) -> None:
+    """One end, nothing after it; deltas of open blocks alone."""
+    ends = [index for index, event in enumerate(events) if isinstance(event, Done | Fail)]
+    assert ends == [len(events) - 1]
+    opened: set[int] = set()
+    for event in events:
+        if isinstance(event, Open):
+            assert event.index not in opened
+            opened.add(event.index)
+        elif isinstance(event, Delta):
+            assert event.index in opened and isinstance(event.text, str)
+    if isinstance(events[-1], Done):
+        assert sum(isinstance(event, Stop) for event in events) == 1
+        assert isinstance(events[0], Start) or sum(isinstance(event, Start) for event in events) == 1
+    collect(copy.deepcopy(events))
+
+
+def write_streams(events: list[Event], read_from: str) -> None:
+    """What each writer makes of it is read by the vendor's SDK. What a provider says in its own dialect beside what is
+    understood goes back as it stood."""
+    for name in set(NAMES) - {read_from}:
+        codec = CODECS[name]
+        writer = codec.stream_writer(codec.decode_request(PLAIN[name]))
+        losses = Losses()
+        frames = b"".join(writer.write([event], losses) for event in events)
+        if isinstance(events[-1], Fail):
+            with pytest.raises(Told):
+                accumulate(name, frames, named=False)
+        elif name != "messages" or _calls_are_json(events):
+            accumulate(name, frames, named=False)
+
+
+def _calls_are_json(events: list[Event]) -> bool:
+    """Whether what models say as arguments is JSON. Its pieces are passed on as they come, and the SDK of messages
+    reads them as they come."""
+    reply = collect(copy.deepcopy(events))
+    assert isinstance(reply, Reply)
+    calls = [block.arguments for block in reply.content if isinstance(block, ToolCall) and not block.free_form]
+    return all(isinstance(read_value(call.encode("utf-8", "replace")), dict) for call in calls if call.strip())
+
+
+def _framed(dialect: str, event: dict[str, Any]) -> bytes:
+    kind = event.get("type")
+    head = f"event: {kind}\n".encode("utf-8", "replace") if dialect != "chat" and isinstance(kind, str) else b""
+    return head + b"data: " + write_value(event) + b"\n\n"
+
+
+@st.composite
+def broken_streams(draw: st.DrawFn, dialect: str) -> bytes:
+    """A golden stream with a frame changed, left out, doubled or put elsewhere; or any bytes."""
+    frames = draw(st.sampled_from(STREAMS[dialect])).split(b"\n\n")[:40]
+    how = draw(st.sampled_from(["member", "member", "member", "order", "cut", "bytes"]))
+    place = draw(st.integers(0, len(frames) - 1))
+    if how == "bytes":
+        return draw(st.binary(max_size=60)) + b"\n\n".join(frames[:place]) + draw(st.binary(max_size=60))
+    if how == "cut":
+        return b"\n\n".join(frames)[: draw(st.integers(0, 3000))]
+    if how == "order":
+        other = draw(st.integers(0, len(frames) - 1))
+        frames[place], frames[other] = frames[other], draw(st.sampled_from([frames[place], frames[other], b""]))
+        return b"\n\n".join(frames) + b"\n\n"
+    data = frames[place].partition(b"data: ")[2]
+    if data[:1] == b"{":
+        frames[place] = _framed(dialect, draw(spoiled([json.loads(data)]))).rstrip(b"\n")
+    return b"\n\n".join(frames) + b"\n\n"
+
+
+@pytest.mark.parametrize("dialect", NAMES)
+@given(data=st.data())
+@_QUICK
+def test_any_stream_is_read_to_one_end_and_written_as_the_vendors_sdk_reads_it(
+    dialect: str, data: st.DataObject
+) -> None:
+    stream = data.draw(broken_streams(dialect))
+    events = events_of(dialect, stream, data.draw(st.lists(st.integers(0, 5000), max_size=4)))
+    check_events(events)
+    write_streams(events, dialect)
+
+
+@pytest.mark.parametrize("dialect", NAMES)
+@given(data=st.data())
+@_QUICK
+def test_any_reply_is_one_for_every_client_or_a_clean_502(dialect: str, data: st.DataObject) -> None:
+    body = data.draw(spoiled(REPLIES[dialect]))
+    try:
+        reply = CODECS[dialect].decode_reply(write_value(body))
+    except BadReply as error:
+        assert error.status == 502
+        return
+    for name, codec in CODECS.items():
+        request = codec.decode_request(PLAIN[name])
+        written = codec.encode_reply(reply, request, Losses())
+        if name != dialect:
+            check_reply(name, json.loads(write_value(written)))

@@ -336,26 +336,6 @@ class Lost(msgspec.Struct, kw_only=True):
 
 Event: TypeAlias = Start | Open | Delta | Cite | Close | Counted | Stop | Done | Fail | Lost
 
-# Thinking budgets (tokens) beside the efforts that other dialects name.
-_BUDGETS: tuple[tuple[Effort, int], ...] = (
-    ("minimal", 1024),
-    ("low", 2048),
-    ("medium", 8192),
-    ("high", 16384),
-    ("xhigh", 24576),
-    ("max", 32768),
-)
-
-
-def budget_of(effort: Effort) -> int:
-    """The thinking budget, in tokens, that stands for `effort`; 0 for `none`."""
-    return dict(_BUDGETS).get(effort, 0)
-
-
-def effort_of(budget_tokens: int) -> Effort:
-    """The effort that stands for a thinking budget: the smallest whose budget is enough; `max` beyond all."""
-    return next((effort for effort, tokens in _BUDGETS if budget_tokens <= tokens), "max")
-
 
 def collect(events: Sequence[Event]) -> Reply | Fail:
     """The whole reply that a stream's events tell, as far as they go; the `Fail` that ended it, if one did."""

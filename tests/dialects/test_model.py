@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,9 +29,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
-    budget_of,
     collect,
-    effort_of,
     events_of,
 )
 
@@ -105,17 +102,6 @@ def test_what_the_first_event_counted_counts_until_more_is_known() -> None:
 def test_a_stream_that_failed_is_its_failure() -> None:
     fail = Fail(message="Gone")
     assert collect([Start(id="1", model="m"), Open(index=0, block=Text(text="")), fail]) is fail
-
-
-@pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high", "xhigh", "max"])
-def test_an_effort_and_its_budget_stand_for_each_other(effort: Any) -> None:
-    assert effort_of(budget_of(effort)) == effort
-    assert effort_of(budget_of(effort) - 1) == effort
-
-
-def test_budgets_beyond_all_and_none() -> None:
-    assert effort_of(10**6) == "max"
-    assert budget_of("none") == 0
 
 
 def test_a_request_knows_where_its_values_stood() -> None:

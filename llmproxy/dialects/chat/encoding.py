@@ -12,7 +12,8 @@ from llmproxy.dialects.chat.extras import put_cache, put_extra
 from llmproxy.dialects.chat.tools import WEB_SEARCH, write_choice, write_tool
 from llmproxy.dialects.chat.writing import write_instructions, write_message
 from llmproxy.dialects.codec import Losses, Options, refuse_unshared
-from llmproxy.dialects.model import Effort, Foreign, Format, Reasoning, Request, effort_of
+from llmproxy.dialects.efforts import effort_of
+from llmproxy.dialects.model import Effort, Foreign, Format, Reasoning, Request
 
 KNOBS = (
     "user",

@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from llmproxy.dialects.codec import Losses
-from llmproxy.dialects.model import Effort, Reasoning, Request, budget_of, effort_of
+from llmproxy.dialects.efforts import budget_of, effort_of
+from llmproxy.dialects.model import Effort, Reasoning, Request
 
 SMALLEST_BUDGET = 1024
 # What is left for the answer where we choose the limit ourselves.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from llmproxy.dialects.codec import Losses, refuse_unshared
-from llmproxy.dialects.model import Effort, Foreign, Format, Message, Reasoning, Request, Thinking, effort_of
+from llmproxy.dialects.efforts import effort_of
+from llmproxy.dialects.model import Effort, Foreign, Format, Message, Reasoning, Request, Thinking
 from llmproxy.dialects.responses.decoding import LOGPROBS, OBJECT_KNOBS, SEALED, TEXT_KNOBS
 from llmproxy.dialects.responses.extras import drop_cache, put_extra
 from llmproxy.dialects.responses.items import write_message

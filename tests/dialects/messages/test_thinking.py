@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.efforts import budget_of
 from llmproxy.dialects.messages.thinking import Model, model_of, plan, sampled
-from llmproxy.dialects.model import Reasoning, Request, Sampling, ToolChoice, budget_of
+from llmproxy.dialects.model import Reasoning, Request, Sampling, ToolChoice
 
 OLD, NEW, NEVER = "claude-sonnet-4-5", "claude-opus-5", "claude-3-5-haiku-latest"
 

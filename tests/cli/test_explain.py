@@ -41,7 +41,16 @@ def test_a_request_is_shown_translated_with_its_losses(tmp_path: Path, file: Pat
 
 def test_the_translated_request_and_its_losses_are_one_object_in_json(tmp_path: Path, file: Path) -> None:
     done = run(
-        "translate", "--from", "chat", "--to", "messages", str(file), "--json", "--model", "claude-haiku-4-5", cwd=tmp_path
+        "translate",
+        "--from",
+        "chat",
+        "--to",
+        "messages",
+        str(file),
+        "--json",
+        "--model",
+        "claude-haiku-4-5",
+        cwd=tmp_path,
     )
     shown = json.loads(done.stdout)
     assert (shown["request"]["model"], shown["dropped"], done.stderr) == ("claude-haiku-4-5", ["seed"], "")

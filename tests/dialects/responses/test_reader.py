@@ -1,13 +1,16 @@
+"""Streams of response events, read."""
+
 from __future__ import annotations
 
 import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmproxy.dialects.model import (
+    Close,
     Counted,
     Done,
     Event,
@@ -22,6 +25,7 @@ from llmproxy.dialects.model import (
     collect,
 )
 from llmproxy.dialects.responses.codec import CODEC
+from llmproxy.dialects.responses.items import write_reasoning
 from tests import vendors
 
 
@@ -41,6 +45,24 @@ def reply(data: bytes, size: int = 1 << 20) -> Reply:
     return found
 
 
+MEMBERS = [
+    *("type", "delta", "output_index", "item_id", "content_index", "summary_index", "item", "part", "text", "refusal"),
+    *("arguments", "input", "annotation", "annotations", "logprobs", "response", "error", "message", "code", "content"),
+    *("output", "summary", "call_id", "name", "status", "usage", "created_at", "incomplete_details", "reason"),
+]
+KINDS = [
+    *(
+        "created",
+        "output_item.added",
+        "output_item.done",
+        "content_part.added",
+        "content_part.done",
+        "output_text.delta",
+    ),
+    *("output_text.done", "output_text.annotation.added", "refusal.delta", "function_call_arguments.delta"),
+    *("function_call_arguments.done", "custom_tool_call_input.done", "reasoning_summary_text.delta", "completed"),
+    *("reasoning_summary_text.done", "reasoning_text.delta", "reasoning_text.done", "incomplete"),
+]
 BEGUN = {"type": "response.created", "response": vendors.response("m", status="in_progress")}
 DONE = {"type": "response.completed", "response": vendors.response("m", True)}
 CALL = {"id": "fc", "type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a":1}'}
@@ -154,6 +176,137 @@ def test_a_stream_without_its_last_event_failed() -> None:
 def test_done_marks_and_unknown_events_say_nothing() -> None:
     data = frames({"type": "response.web_search_call.searching"}) + b"".join(vendors.response_frames("m"))
     assert isinstance(read(data + b"data: [DONE]\n\n")[-1], Done)
+
+
+def test_items_without_a_place_are_told_apart_by_their_ids() -> None:
+    """Not every service sends `output_index`."""
+    added = [{"id": name, "type": "function_call", "call_id": name, "name": "f", "arguments": ""} for name in "ab"]
+    found = reply(
+        frames(
+            BEGUN,
+            *({"type": "response.output_item.added", "item": item} for item in added),
+            {"type": "response.function_call_arguments.delta", "item_id": "b", "delta": "[2"},
+            {"type": "response.function_call_arguments.delta", "item_id": "a", "delta": "[1"},
+            {"type": "response.function_call_arguments.delta", "item_id": "b", "delta": "]"},
+            {"type": "response.function_call_arguments.delta", "item_id": "a", "delta": "]"},
+            *({"type": "response.output_item.done", "item": item} for item in added),
+            DONE | {"response": vendors.response("m")},
+        )
+    )
+    calls = [(block.id, block.arguments) for block in found.content if isinstance(block, ToolCall)]
+    assert calls == [("a", "[1]"), ("b", "[2]")]
+
+
+def test_what_a_call_says_of_its_caller_is_kept() -> None:
+    [call] = reply(frames(BEGUN, added(CALL | {"namespace": "n"}), DONE)).content
+    assert call.extra == {"namespace": "n"}
+
+
+def added(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "response.output_item.added", "output_index": 0, "item": item}
+
+
+THOUGHT: dict[str, Any] = {"type": "reasoning", "id": "rs", "summary": []}
+
+
+@pytest.mark.parametrize(
+    ("events", "text"),
+    [
+        ([("reasoning_summary_text.done", {"summary_index": 0, "text": "one"})], "one"),
+        ([("reasoning_text.delta", {"delta": "on"}), ("reasoning_text.delta", {"delta": "e"})], "one"),
+        ([("reasoning_text.delta", {"delta": "one"}), ("reasoning_text.done", {"text": "one"})], "one"),
+        (
+            [
+                ("reasoning_summary_text.delta", {"summary_index": 0, "delta": "one"}),
+                ("reasoning_summary_text.done", {"summary_index": 0, "text": "one"}),
+                ("reasoning_summary_text.done", {"summary_index": 1, "text": "two"}),
+            ],
+            "one\n\ntwo",
+        ),
+    ],
+    ids=["done alone", "deltas alone", "deltas and done", "a part without deltas"],
+)
+def test_thinking_is_told_once_however_it_comes(events: list[tuple[str, dict[str, Any]]], text: str) -> None:
+    middle = [{"type": f"response.{name}", "output_index": 0, "item_id": "rs", **rest} for name, rest in events]
+    done = {"type": "response.output_item.done", "output_index": 0, "item": THOUGHT}
+    found = reply(frames(BEGUN, added(THOUGHT), *middle, done, DONE | {"response": vendors.response("m")}))
+    [thought] = found.content
+    assert isinstance(thought, Thinking) and (thought.text, thought.id) == (text, "rs")
+    assert thought.summary is events[0][0].startswith("reasoning_summary")
+
+
+def test_streamed_thinking_goes_back_as_the_service_had_it() -> None:
+    summary = [{"type": "summary_text", "text": text} for text in ("one", "two")]
+    item = THOUGHT | {"summary": summary, "encrypted_content": "g=", "status": "completed"}
+    deltas = [
+        {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": n, "delta": part["text"]}
+        for n, part in enumerate(summary)
+    ]
+    done = {"type": "response.output_item.done", "output_index": 0, "item": item}
+    [thought] = reply(frames(BEGUN, added(THOUGHT), *deltas, done, DONE | {"response": vendors.response("m")})).content
+    assert isinstance(thought, Thinking) and write_reasoning(thought) == item
+
+
+def test_citations_are_told_once_whether_announced_or_not() -> None:
+    notes = [
+        {"type": "url_citation", "url": f"https://{n}", "title": "t", "start_index": 0, "end_index": 1} for n in "ab"
+    ]
+    part = {"type": "output_text", "text": "x", "annotations": notes}
+    place = {"output_index": 0, "content_index": 0}
+    found = reply(
+        frames(
+            BEGUN,
+            {"type": "response.content_part.added", **place, "part": {"type": "output_text", "text": ""}},
+            {"type": "response.output_text.annotation.added", **place, "annotation": notes[0]},
+            {"type": "response.content_part.done", **place, "part": part},
+            {
+                "type": "response.output_item.done",
+                "output_index": 0,
+                "item": {"type": "message", "content": [part]},
+            },
+            DONE,
+        )
+    )
+    [text] = found.content
+    assert isinstance(text, Text) and text.text == "x"
+    assert [each.url for each in text.annotations] == ["https://a", "https://b"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ({"code": "rate_limit_exceeded"}, 429),
+        ({"code": None, "type": "rate_limit_error"}, 429),
+        ({"code": "context_length_exceeded", "type": "invalid_request_error"}, 400),
+        ({"code": "odd"}, 502),
+    ],
+    ids=str,
+)
+def test_an_error_has_the_status_that_an_answer_would_have_had(error: dict[str, Any], status: int) -> None:
+    [fail] = [event for event in read(frames({"type": "error", "error": error})) if isinstance(event, Fail)]
+    assert fail.status == status
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 3) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(MEMBERS), inner, max_size=4),
+    max_leaves=6,
+)
+EVENTS = st.fixed_dictionaries(
+    {"type": st.sampled_from([f"response.{name}" for name in KINDS])},
+    optional={name: JSON for name in MEMBERS if name != "type"},
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(EVENTS, max_size=6))
+def test_members_of_any_type_are_read_to_one_end(events: list[dict[str, Any]]) -> None:
+    told = read(b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events))
+    assert sum(isinstance(event, Fail | Done) for event in told) == 1 and isinstance(told[-1], Fail | Done)
+    opened = [event.index for event in told if isinstance(event, Open)]
+    assert opened == list(range(len(opened)))
+    if isinstance(told[-1], Done):
+        assert sorted(event.index for event in told if isinstance(event, Close)) == opened
 
 
 @given(st.binary(max_size=200), st.integers(0, 12), st.integers(1, 50))

@@ -73,8 +73,8 @@ def _answer(frames: bytes) -> httpx2.Response:
 
 def _check_events(dialect: str, frames: bytes, *, named: bool) -> None:
     for line in frames.decode("utf-8", "surrogatepass").split("\n"):
-        data = line.removeprefix("data: ")
-        if data == line or data == "[DONE]":
+        name, _, data = line.partition(":")
+        if name != "data" or data.strip() == "[DONE]":
             continue
         event = json.loads(data)
         if ("error" in event and dialect == "chat") or event.get("type") in ("error", "ping"):

@@ -31,6 +31,8 @@ _DECIDED = {
     *("cache_creation", "inference_geo"),
 }
 _OF_RESPONSE = ("object", "status", "error", "incomplete_details", "output", "usage")
+_ARGUMENTS = ("arguments", "input")
+_TELLING = {*_ARGUMENTS, "content", "output", "choices", "summary", "text"}
 _WITH_IDS = ("tool_use", "function", "custom")
 
 
@@ -166,14 +168,12 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     decided = _DECIDED - ({"id"} if value.get("type") in _WITH_IDS else set())
-    made = {name: _plain(each) for name, each in value.items() if name not in decided}
-    kept = ("content", "output", "choices", "input", "arguments", "summary", "text")
-    return {
-        name: each
-        for name, each in made.items()
-        if name in kept
-        or (each is not None and each != [] and each != {} and not (name.endswith("tokens") and not each))
-    }
+    made = {name: each if name in _ARGUMENTS else _plain(each) for name, each in value.items() if name not in decided}
+    return {name: each for name, each in made.items() if name in _TELLING or _says_something(name, each)}
+
+
+def _says_something(name: str, value: Any) -> bool:
+    return value not in (None, [], {}) and not (name.endswith("tokens") and value == 0)
 
 
 def _parsed_arguments(value: Any) -> Any:

@@ -27,6 +27,7 @@ KNOBS = (
 )
 TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 _TIERS_ELSEWHERE = {"standard_only": "default", "standard": "default"}
+_CACHE_OPTIONS = {"mode": ("implicit", "explicit"), "ttl": ("30m",)}
 _NUMBERS = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs")
 
 
@@ -129,7 +130,9 @@ def _format(form: Format, *, own: bool, losses: Losses) -> dict[str, Any]:
 
 def _put_knobs(body: dict[str, Any], request: Request, *, own: bool, losses: Losses) -> None:
     for name, value in request.knobs.items():
-        if name in KNOBS:
+        if name == "prompt_cache_options" and not own:
+            _put_cache_options(body, value, request.where(name), losses)
+        elif name in KNOBS:
             body[name] = value
         elif name == "service_tier":
             tier = value if own or value in TIERS else _TIERS_ELSEWHERE.get(str(value))
@@ -142,3 +145,13 @@ def _put_knobs(body: dict[str, Any], request: Request, *, own: bool, losses: Los
                 body[name] = value
         else:
             losses.drop(request.where(name))
+
+
+def _put_cache_options(body: dict[str, Any], options: dict[str, Any], path: str, losses: Losses) -> None:
+    """`prompt_cache_options`, which other APIs know more of."""
+    known = {name: value for name, value in options.items() if value in _CACHE_OPTIONS.get(name, ())}
+    for name in options:
+        if name not in known:
+            losses.drop(f"{path}.{name}")
+    if known:
+        body["prompt_cache_options"] = known

@@ -199,6 +199,13 @@ def test_knobs_are_carried_or_listed() -> None:
     assert other(knobs={"store": True})[0] == {"store": True}
 
 
+def test_of_the_options_of_prompt_caching_those_are_carried_that_chat_knows() -> None:
+    body, dropped = other(knobs={"prompt_cache_options": {"mode": "explicit", "ttl": "12h", "prewarm": True}})
+    assert body == {"prompt_cache_options": {"mode": "explicit"}}
+    assert dropped == ["prompt_cache_options.ttl", "prompt_cache_options.prewarm"]
+    assert other(knobs={"prompt_cache_options": {"ttl": "12h"}})[0] == {}
+
+
 def test_what_only_the_other_dialect_knows_is_listed() -> None:
     members: dict[str, Any] = {"extra": {"container": "c"}, "cache": {"type": "ephemeral"}, "parallel_tools": False}
     paths = {"parallel_tools": "tool_choice.disable_parallel_tool_use"}

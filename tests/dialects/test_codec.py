@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.codec import BadReply, Losses, refuse_unshared
-from llmproxy.dialects.model import Request, Text
+from llmproxy.dialects.model import Request, Text, ToolChoice
 from llmproxy.errors import BadRequest
 
 
@@ -57,3 +57,11 @@ def test_one_written_answer_is_what_all_give(extra: dict[str, Any]) -> None:
 def test_a_bad_reply_lets_another_target_be_tried() -> None:
     error = BadReply("No")
     assert (error.status, error.retryable) == (502, True)
+
+
+def test_a_choice_of_built_in_tools_is_refused_by_its_type() -> None:
+    request = asked()
+    request.tool_choice = ToolChoice(path="tool_choice", mode="required", foreign={"type": "web_search"})
+    with pytest.raises(BadRequest, match="'web_search'") as caught:
+        refuse_unshared(request, Losses())
+    assert caught.value.param == "tool_choice"

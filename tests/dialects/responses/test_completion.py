@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from llmproxy.dialects.model import (
     ToolCall,
 )
 from llmproxy.dialects.responses.codec import CODEC
+from llmproxy.dialects.responses.completion import error_code
 from tests.dialects.responses.requests import FULL, read
 
 USAGE = Usage(input=10, output=5, cache_read=3)
@@ -109,3 +111,60 @@ def test_ones_own_items_come_back_as_they_were() -> None:
         search,
     ]
     assert dropped == []
+
+
+def test_a_reply_of_this_api_comes_back_with_all_that_it_was() -> None:
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "phase": "final_answer",
+        "content": [{"type": "output_text", "text": "a", "annotations": [], "logprobs": []}],
+    }
+    call = {
+        "id": "fc_1",
+        "type": "function_call",
+        "call_id": "c",
+        "name": "f",
+        "arguments": "{}",
+        "namespace": "n",
+        "status": "completed",
+    }
+    used = {"web_search": {"num_requests": 1}}
+    given = {
+        "id": "resp_1",
+        "model": "m",
+        "status": "completed",
+        "output": [message, message, call],
+        "tool_usage": used,
+    }
+    reply, losses = CODEC.decode_reply(json.dumps(given).encode()), Losses()
+    body = CODEC.encode_reply(reply, read(), losses)
+    assert (body["output"], body["tool_usage"], losses.dropped) == ([message, message, call], used, [])
+
+
+def test_what_only_the_providers_dialect_says_is_listed() -> None:
+    content: list[Block] = [ToolCall(path="reply.tool", id="c", name="f", arguments="{}", extra={"toolset": "t"})]
+    body, dropped = write(content, dialect="messages", path="reply", extra={"container": {}})
+    assert "container" not in body and dropped == ["reply.tool.toolset", "reply.container"]
+
+
+@pytest.mark.parametrize("stop", ["length", "content_filter", "context_window"])
+def test_what_was_cut_short_says_so(stop: StopReason) -> None:
+    body, _ = write([ToolCall(id="c", name="f", arguments="{}"), Text(text="an")], stop)
+    assert [item["status"] for item in body["output"]] == ["completed", "incomplete"]
+    Response.model_validate(body)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "told"),
+    [
+        ("rate_limit_error", 429, "rate_limit_exceeded"),
+        ("context_length_exceeded", 400, "context_length_exceeded"),
+        ("invalid_request_error", 400, "invalid_prompt"),
+        ("overloaded_error", 503, "server_error"),
+    ],
+)
+def test_a_failed_response_bears_a_code_that_clients_know(code: str, status: int, told: str) -> None:
+    assert error_code(code, status) == told

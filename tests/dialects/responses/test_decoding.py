@@ -131,3 +131,10 @@ def test_any_object_is_a_request_or_refused(body: dict[str, Any]) -> None:
         assert isinstance(CODEC.decode_request({"model": "m", "input": "x"} | body), Request)
     except BadRequest as refused:
         assert refused.status == 400
+
+
+def test_what_is_included_is_asked_for_in_the_same_words() -> None:
+    included = ["reasoning.encrypted_content", "message.output_text.logprobs", "file_search_call.results"]
+    request = read(include=included)
+    assert write(request)[0]["include"] == included
+    assert request.extra["include"] == ["file_search_call.results"] and request.sampling.logprobs is True

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.codec import Losses
-from llmproxy.dialects.model import Foreign, Media, Message, Refusal, Text, Thinking, ToolCall, ToolResult
+from llmproxy.dialects.codec import Losses, Options
+from llmproxy.dialects.codecs import CODECS
+from llmproxy.dialects.model import Foreign, Media, Message, Refusal, Request, Text, Thinking, ToolCall, ToolResult
 from llmproxy.dialects.responses.items import MAX_ID, Turns, read_input, write_id, write_message
 from llmproxy.errors import BadRequest, Untranslatable
 from tests.dialects.responses.requests import FULL
@@ -115,3 +116,35 @@ def test_input_is_a_string_or_items(given: object) -> None:
     with pytest.raises(BadRequest) as refused:
         read_input(given)
     assert refused.value.param == "input"
+
+
+def test_messages_of_the_model_that_follow_each_other_stay_apart_here() -> None:
+    said = [{"role": "assistant", "content": text} for text in ("one", "two")]
+    [message] = turns(*said).messages
+    assert [block.text for block in message.content if isinstance(block, Text)] == ["one", "two"]
+    assert written(message, own=True) == (said, [])
+
+
+def test_the_phase_of_a_message_is_listed_and_its_bookkeeping_is_not() -> None:
+    item = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "phase": "commentary",
+        "content": [{"type": "output_text", "text": "a", "annotations": []}],
+    }
+    [message] = turns(item).messages
+    assert written(message, own=True) == ([item], [])
+    assert written(message)[1] == ["input[0].phase"]
+
+
+@pytest.mark.parametrize("kind", ["function_call_output", "custom_tool_call_output"])
+def test_a_result_that_names_no_call_goes_back_as_it_was_and_nowhere_else(kind: str) -> None:
+    item = {"type": kind, "output": "42", "name": "f"}
+    [message] = turns(item).messages
+    assert written(message, own=True) == ([item], [])
+    request = Request(dialect="responses", model="m", messages=[message])
+    with pytest.raises(Untranslatable, match="without call_id") as refused:
+        CODECS["chat"].encode_request(request, Options(), Losses())
+    assert refused.value.param == "input[0]"

@@ -116,3 +116,34 @@ def test_what_the_model_said_keeps_its_citations() -> None:
     assert part["annotations"][1]["type"] == "file_citation" and len(part["annotations"]) == 2
     assert losses.dropped == ["reply.citation.quote", "reply.citation"]
     assert write_said(Refusal(text="no"), own=False, losses=losses) == {"type": "refusal", "refusal": "no"}
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"type": "url_citation", "url": "https://h", "title": "t", "start_index": 0, "end_index": 3},
+        {"type": "file_citation", "file_id": "f", "filename": "a.pdf", "index": 2},
+        {"type": "file_path", "file_id": "f", "index": 2},
+        {
+            "type": "container_file_citation",
+            "container_id": "c",
+            "file_id": "f",
+            "filename": "a.pdf",
+            "start_index": 1,
+            "end_index": 3,
+        },
+    ],
+    ids=lambda note: note["type"],
+)
+def test_a_citation_of_any_type_comes_back_as_it_was(note: dict[str, Any]) -> None:
+    part = {"type": "output_text", "text": "abc", "annotations": [note]}
+    said, losses = read(**part), Losses()
+    assert isinstance(said, Text) and write_said(said, own=True, losses=losses) == part
+    assert losses.dropped == []
+
+
+def test_what_a_citation_of_others_says_beside_its_place_is_listed() -> None:
+    quoted = Citation(path="messages[0].citations[0]", url="https://h", quote="q", extra={"index": 1})
+    losses = Losses()
+    write_said(Text(text="a", annotations=[quoted]), own=False, losses=losses)
+    assert losses.dropped == ["messages[0].citations[0].index", "messages[0].citations[0]"]

@@ -176,3 +176,46 @@ def test_interleaved_blocks_are_accepted_by_the_official_client(kinds: list[str]
     response = final(written)
     said = json.dumps(response.to_dict())
     assert all(f"<{number}>" in said for number in range(len(kinds)))
+
+
+def test_a_failure_before_anything_else_is_an_error_alone() -> None:
+    """A response that nobody began cannot fail."""
+    data, _ = write(Fail(message="boom", code="x"))
+    [event] = told(data)
+    assert (event["type"], event["sequence_number"], event["message"]) == ("error", 0, "boom")
+
+
+def test_a_failure_bears_a_code_that_clients_know() -> None:
+    data, _ = write(START, Fail(message="slow", code="rate_limit_error", status=429))
+    failed, error = told(data)[-2:]
+    assert failed["response"]["error"] == {"code": "rate_limit_exceeded", "message": "slow"}
+    assert (failed["response"]["status"], error["code"]) == ("failed", "rate_limit_error")
+
+
+def test_a_text_that_was_cut_short_is_incomplete() -> None:
+    events = [*block(0, Text(text=""), "a"), *block(1, ToolCall(id="c", name="f", arguments=""), "{}")]
+    data, _ = write(START, *events, *block(2, Text(text=""), "b"), Stop(reason="length"), Done())
+    done = [event["item"]["status"] for event in told(data) if event["type"] == "response.output_item.done"]
+    assert done == ["completed", "completed", "incomplete"]
+    assert [item["status"] for item in told(data)[-1]["response"]["output"]] == done
+
+
+def test_likelihoods_are_told_as_events_and_parts_have_them() -> None:
+    likely = {"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": [{"token": "b", "logprob": -1.0}]}
+    bare = {"token": "a", "logprob": -0.5, "top_logprobs": [{"token": "b", "logprob": -1.0}]}
+    delta = Delta(index=0, text="a", logprobs=[likely])
+    data, _ = write(START, Open(index=0, block=Text(text="")), delta, Close(index=0), *END)
+    events = {event["type"].removeprefix("response."): event for event in told(data)}
+    assert events["output_text.delta"]["logprobs"] == events["output_text.done"]["logprobs"] == [bare]
+    spelled = {"token": "b", "logprob": -1.0, "bytes": [98]}
+    assert events["content_part.done"]["part"]["logprobs"] == [bare | {"bytes": [97], "top_logprobs": [spelled]}]
+
+
+def test_seals_of_thinking_that_was_shown_in_parts_are_told_at_its_end() -> None:
+    parts = {"~summary": [{"type": "summary_text", "text": text} for text in ("a", "b")]}
+    thought = Thinking(text="", dialect="responses", id="rs_1", summary=True)
+    data, dropped = write(START, *block(0, thought, "a\n\nb", encrypted="g=", extra=parts), *END)
+    told(data)
+    [item] = final(data).output
+    assert (item.id, item.encrypted_content, [part.text for part in item.summary]) == ("rs_1", "g=", ["a\n\nb"])
+    assert dropped == []

@@ -98,6 +98,7 @@ class Writer(StreamWriter):
         self._output: list[dict[str, Any]] = []
         self._grown: dict[int, _Grown] = {}
         self._message: _Item | None = None
+        self._call: tuple[_Item, dict[str, Any]] | None = None
         self._stop: StopReason = "end"
         self._usage: Usage | None = None
 
@@ -146,6 +147,7 @@ class Writer(StreamWriter):
         match event:
             case Stop():
                 self._stop = event.reason
+                self._end_call(frames, state_of(event.reason))
                 note_stop(event.reason, event.sequence, losses)
                 self._end_message(frames, state_of(event.reason))
             case Done():
@@ -200,6 +202,7 @@ class Writer(StreamWriter):
 
     def _open(self, frames: list[bytes], event: Open, losses: Losses) -> None:
         block, number = event.block, len(self._output)
+        self._end_call(frames)
         match block:
             case Text() | Refusal():
                 grown = self._open_part(frames, block, losses)
@@ -286,6 +289,7 @@ class Writer(StreamWriter):
         if grown is None:
             return
         text, block = "".join(grown.texts), grown.block
+        self._end_call(frames)
         match block:
             case Text() | Refusal():
                 self._close_part(frames, grown, block, text, losses)
@@ -317,7 +321,13 @@ class Writer(StreamWriter):
             self._put(frames, "response.custom_tool_call_input.done", {**place, "input": text})
         else:
             self._put(frames, "response.function_call_arguments.done", {**place, "name": block.name, "arguments": text})
-        self._end_item(frames, item, call_item(item.name, msgspec.structs.replace(block, arguments=text), losses))
+        self._call = item, call_item(item.name, msgspec.structs.replace(block, arguments=text), losses)
+
+    def _end_call(self, frames: list[bytes], status: str = "completed") -> None:
+        """The last call is whole. It waits for what follows, which says whether the model was cut short in it."""
+        if self._call is not None:
+            (item, whole), self._call = self._call, None
+            self._end_item(frames, item, whole | {"status": status} if "status" in whole else whole)
 
     def _close_thinking(
         self, frames: list[bytes], grown: _Grown, block: Thinking, event: Close, losses: Losses

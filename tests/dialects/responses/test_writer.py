@@ -200,6 +200,15 @@ def test_a_text_that_was_cut_short_is_incomplete() -> None:
     assert [item["status"] for item in told(data)[-1]["response"]["output"]] == done
 
 
+def test_a_call_that_was_cut_short_is_incomplete() -> None:
+    calls = [ToolCall(id=name, name="f", arguments="") for name in "ab"]
+    events = [*block(0, calls[0], "{}"), *block(1, calls[1], '{"a')]
+    data, _ = write(START, *events, Stop(reason="length"), Done(), one_by_one=True)
+    done = [event["item"]["status"] for event in told(data) if event["type"] == "response.output_item.done"]
+    assert done == ["completed", "incomplete"]
+    assert [item["status"] for item in told(data)[-1]["response"]["output"]] == done
+
+
 def test_likelihoods_are_told_as_events_and_parts_have_them() -> None:
     likely = {"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": [{"token": "b", "logprob": -1.0}]}
     bare = {"token": "a", "logprob": -0.5, "top_logprobs": [{"token": "b", "logprob": -1.0}]}

@@ -20,6 +20,7 @@ from llmproxy.telemetry.console import Console
 from llmproxy.telemetry.entry import entry_of, session_of
 from llmproxy.telemetry.glance import READ_BYTES, Talk
 from llmproxy.telemetry.lines import Arrived, Lines, Over
+from llmproxy.telemetry.masking import secrets_sent
 from llmproxy.telemetry.secrets import secrets_of
 from llmproxy.telemetry.writer import Writer
 
@@ -141,7 +142,7 @@ class Printer(Middleware):
         sent = sent if isinstance(sent, _Sent) else _Sent()
         if exchange.endpoint is None or not _converses(exchange):
             return None, sent.held_bytes
-        talk = Talk(dialect=exchange.endpoint.dialect, secrets=secrets_of(exchange))
+        talk = Talk(dialect=exchange.endpoint.dialect, secrets=secrets_sent(exchange))
         body, answer = exchange.body, exchange.answer
         if isinstance(body, Body) and self._take(len(body.raw)):
             talk.request, talk.request_encoding = body.raw, body.encoding

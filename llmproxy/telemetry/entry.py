@@ -15,8 +15,9 @@ from msgspec import Meta
 
 from llmproxy.dialects.base import Usage
 from llmproxy.exchange import Attempt, Exchange
+from llmproxy.telemetry.masking import secrets_sent
 from llmproxy.telemetry.redaction import redact_query
-from llmproxy.telemetry.secrets import hide_text, secrets_of
+from llmproxy.telemetry.secrets import hide_text
 
 VERSION = 1
 
@@ -209,5 +210,5 @@ def _error(exchange: Exchange) -> ErrorEntry | None:
     message = error.message if error is not None else said or ""
     return ErrorEntry(
         code=error.code if error is not None else "provider_error",
-        message=_short(hide_text(unicode(message), secrets_of(exchange))),
+        message=_short(hide_text(unicode(message), secrets_sent(exchange))),
     )

@@ -12,9 +12,14 @@ from typing import NamedTuple
 
 import msgspec
 
+from llmproxy.errors import BadRequest
+from llmproxy.exchange import Body, Exchange
 from llmproxy.telemetry.redaction import MASK, redact_url
+from llmproxy.telemetry.secrets import secrets_of, with_credentials
 
 _MASK = MASK.encode()
+# How much of a body is searched for credentials while traffic waits.
+_READ_BYTES = 1024 * 1024
 # The members that hold credentials wherever they stand, such as MCP servers among tools; in lower case. A name like
 # `token` or `key` may be anything's, so only these count, and only text behind them: a schema has properties too.
 _NAMES = frozenset(
@@ -78,6 +83,19 @@ def credentials(parts: list[bytes]) -> Iterator[str]:
             yield str(msgspec.json.decode(b'"%b"' % value))
         except ValueError:
             yield value.decode("utf-8", "replace")
+
+
+def secrets_sent(exchange: Exchange) -> tuple[str, ...]:
+    """Every secret of the exchange, and what members of its request's body hold that are there for credentials."""
+    secrets, body = secrets_of(exchange), exchange.body
+    if not isinstance(body, Body):
+        return secrets
+    try:
+        data = body.decoded
+    except BadRequest:
+        return secrets
+    found = list(credentials([data[:_READ_BYTES]]))
+    return with_credentials(secrets, found) if found else secrets
 
 
 def change(parts: list[bytes], edits: list[Edit]) -> list[bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import re
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from llmproxy.dialects.codec import BadReply, Losses, Options
 from llmproxy.dialects.codecs import CODECS
 from llmproxy.dialects.model import Delta, Done, Event, Fail, Open, Reply, Request, Start, Stop, ToolCall, collect
+from llmproxy.dialects.thoughts import Thoughts
+from llmproxy.dialects.translate import Translation, read_request
 from llmproxy.errors import BadRequest
 from llmproxy.wire.json import read_value, write_value
 from tests.dialects.accumulated import Told, accumulate, check_reply
@@ -107,6 +110,55 @@ def test_any_object_is_a_request_or_a_clean_400(dialect: str, data: st.DataObjec
     request = read(dialect, body)
     if request is not None:
         write_everywhere(request)
+
+
+@pytest.mark.parametrize("depth", [200, 900, 50_000])
+@pytest.mark.parametrize("dialect", NAMES)
+def test_what_is_nested_deeply_is_written_or_refused(dialect: str, depth: int) -> None:
+    schema = '{"type":"object","properties":{"a":' * depth + '{"type":"string"}' + "}}" * depth
+    case = next(case for case in CASES if case.name == "one-tool")
+    body = json.dumps(case.requests[dialect]).replace(json.dumps(_schema(case.requests[dialect])), schema)
+    assert len(body) > len(schema)
+    for target in NAMES:
+        try:
+            request = read_request(CODECS[dialect], body.encode())
+            made = Translation(
+                request,
+                CODECS[dialect],
+                CODECS[target],
+                options=Options(),
+                strict=False,
+                thoughts=Thoughts(),
+                tenant="tenant",
+            )
+            made.request("model-1")
+        except BadRequest as error:
+            assert depth > 200 and error.status == 400 and "nested" in error.message
+
+
+def _schema(body: dict[str, Any]) -> Any:
+    tool = body["tools"][0]
+    return tool.get("input_schema") or tool.get("parameters") or tool["function"]["parameters"]
+
+
+@pytest.mark.parametrize("source", NAMES)
+def test_a_large_image_passes(source: str) -> None:
+    """30 MB of base64."""
+    case = next(case for case in CASES if case.name == "image-base64")
+    text = json.dumps(case.requests[source])
+    image = re.search(r'iVBORw0KGgo[^"]*', text)
+    assert image is not None
+    body = text.replace(image[0], "iVBORw0KGgo" + "A" * 30_000_000).encode()
+    for target in set(NAMES) - {source}:
+        request = read_request(CODECS[source], body)
+        assert len(write_value(CODECS[target].encode_request(request, Options(), Losses()))) > 30_000_000
+
+
+@pytest.mark.parametrize("source", NAMES)
+def test_half_a_pair_of_surrogates_is_a_clean_400(source: str) -> None:
+    """JSON can say it, UTF-8 cannot."""
+    with pytest.raises(BadRequest, match="surrogate"):
+        read_request(CODECS[source], json.dumps(PLAIN[source]).replace("What", r"\ud800").encode())
 
 
 @pytest.mark.parametrize("dialect", NAMES)

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from llmproxy.dialects.members import wrong
+from llmproxy.dialects.responses.places import Places
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Answer, Body, Exchange, Headers, StreamedBody
 from llmproxy.wire.json import read_value, write_value
@@ -24,6 +25,7 @@ from llmproxy.wire.sse import Splitter
 MAX_BYTES = 64 * 1024 * 1024
 _ENTRY_BYTES = 300
 _MOST_ITEMS, _USUAL_ITEMS = 100, 20
+_REFERENCE = "item_reference"
 _LAST_EVENTS = ("response.completed", "response.incomplete")
 
 Item = dict[str, Any]
@@ -76,7 +78,8 @@ class InMemory:
 class Turn(msgspec.Struct, kw_only=True):
     """One request whose answer may be kept: all its input, what it continues, and where it goes.
 
-    `given` is what the client sent now, `items` all that the model saw.
+    `given` is what the client sent now, `items` all that was said. `places` says where the client's own items stand in
+    the input that the model gets.
     """
 
     tenant: str
@@ -85,6 +88,7 @@ class Turn(msgspec.Struct, kw_only=True):
     store: bool = True
     previous: str | None = None
     conversation: str | None = None
+    places: Places
 
 
 class Conversations:
@@ -114,7 +118,9 @@ class Conversations:
             earlier = [*state["items"], *state["response"].get("output", [])]
         elif conversation is not None:
             earlier = (await self._state(tenant, conversation, "Conversation", "conversation"))["items"]
-        given = _items(body.get("input"))
+        sent = _items(body.get("input"))
+        given = await self._referred(tenant, sent)
+        before = [item for item in earlier if not _shown(item)]
         turn = Turn(
             tenant=tenant,
             items=[*earlier, *given],
@@ -122,19 +128,28 @@ class Conversations:
             store=body.get("store") is not False,
             previous=previous,
             conversation=conversation,
+            places=Places(
+                earlier=len(before),
+                source="conversation" if previous is None else "previous_response_id",
+                whole=isinstance(body.get("input"), str),
+            ),
         )
-        return (body | {"input": turn.items} if earlier else body), turn
+        return (body | {"input": [*before, *given]} if before or given != sent else body), turn
 
     async def finish(self, turn: Turn, response: Item) -> None:
         """The whole answer to a turn: keep it."""
         if turn.store and isinstance(response.get("id"), str):
             kept = {"response": response, "items": [_identified(item) for item in turn.items]}
             await self._kept.put((turn.tenant, response["id"]), write_value(kept))
+            for item in response.get("output", []):
+                if isinstance(item.get("id"), str):
+                    await self._kept.put(_item_key(turn.tenant, item["id"]), write_value({"item": item}))
         if turn.conversation is not None:
             key = (turn.tenant, turn.conversation)
-            state: dict[str, Any] = _read(await self._kept.get(key)) or {"items": []}
-            items = state["items"] + [_identified(item) for item in (*turn.given, *response.get("output", []))]
-            await self._kept.put(key, write_value(state | {"items": items}))
+            state = _read(await self._kept.get(key))
+            if state is not None:
+                items = state["items"] + [_identified(item) for item in (*turn.given, *response.get("output", []))]
+                await self._kept.put(key, write_value(state | {"items": items}))
 
     async def finish_stream(self, turn: Turn, frames: bytes) -> None:
         """The last frames of a streamed answer: keep the response that they tell."""
@@ -157,7 +172,7 @@ class Conversations:
         name, _, page = rest.partition("/")
         tenant = tenant_of(exchange)
         state = _read(await self._kept.get((tenant, name)))
-        if state is None:
+        if state is None or first.removesuffix("s") not in state:
             if alone:
                 _unknown("Response" if first == "responses" else "Conversation", name)
             return None
@@ -171,6 +186,8 @@ class Conversations:
                 return _json(state["conversation"] if response is None else response)
             case "DELETE", "":
                 await self._kept.delete((tenant, name))
+                for item in (response or {}).get("output", []):
+                    await self._kept.delete(_item_key(tenant, str(item.get("id"))))
                 return _json({"id": name, "object": kind if response else "conversation.deleted", "deleted": True})
             case "GET" | "HEAD", "input_items" | "items" if (page == "items") is (response is None):
                 return _json(_listed(state["items"], exchange.query))
@@ -204,9 +221,22 @@ class Conversations:
 
     async def _state(self, tenant: str, name: str, what: str, param: str) -> dict[str, Any]:
         state = _read(await self._kept.get((tenant, name)))
-        if state is None or ("response" in state) is (param == "conversation"):
+        if state is None or ("conversation" if param == "conversation" else "response") not in state:
             _unknown(what, name, param)
         return state
+
+    async def _referred(self, tenant: str, items: list[Item]) -> list[Item]:
+        """`items` with what was said in place of references to it. Raises BadRequest (404) for what is not known."""
+        found = []
+        for number, item in enumerate(items):
+            name = item.get("id")
+            if isinstance(name, str) and (item.get("type") or ("" if "role" in item else _REFERENCE)) == _REFERENCE:
+                state = _read(await self._kept.get(_item_key(tenant, name)))
+                if state is None:
+                    _unknown("Item", name, f"input[{number}].id")
+                item = state["item"]
+            found.append(item)
+        return found
 
 
 def tenant_of(exchange: Exchange) -> str:
@@ -239,8 +269,25 @@ def _items(given: object, member: str = "input") -> list[Item]:
     return given
 
 
+def _item_key(tenant: str, name: str) -> tuple[str, str]:
+    """Where an item of an answer is kept; apart from responses and conversations, whose names no client can make so."""
+    return tenant, f"item\n{name}"
+
+
+def _shown(item: Item) -> bool:
+    """Whether an item only showed to the client what was thought: no provider takes it back."""
+    return item.get("type") == "reasoning" and not item.get("encrypted_content")
+
+
 def _identified(item: Item) -> Item:
-    return item if item.get("id") else {"id": f"msg_{random.getrandbits(192):048x}", "type": "message", **item}
+    """An item as lists show it: with an id, and its content in parts."""
+    made = item if item.get("id") else {"id": f"msg_{random.getrandbits(192):048x}", "type": "message", **item}
+    content = made.get("content")
+    if isinstance(content, str):
+        kind = "output_text" if made.get("role") == "assistant" else "input_text"
+        part: Item = {"type": kind, "text": content} | ({"annotations": []} if kind == "output_text" else {})
+        made = made | {"type": "message", "status": "completed", "content": [part]}
+    return made
 
 
 def _listed(items: list[Item], query: str | None) -> dict[str, Any]:

@@ -133,8 +133,12 @@ class Translator:
         body, turn = parse(held.decoded), None
         if codec.name == responses.DIALECT.name:
             body, turn = await self.conversations.begin(exchange, body)
-        request = codec.decode_request(body)
+        try:
+            request = codec.decode_request(body)
+        except BadRequest as error:
+            raise error if turn is None else turn.places.correct_error(error) from None
         if turn is not None:
+            turn.places.correct(request)
             for name in _STATE:
                 request.extra.pop(name, None)
             request.echo |= {"previous_response_id": turn.previous}

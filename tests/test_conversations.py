@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from openai.types.responses import ResponseInputMessageItem
 
 from llmproxy.conversations import Conversations, InMemory
 from llmproxy.dialects.endpoints import find
@@ -37,6 +38,10 @@ def answered(name: str, words: str) -> dict[str, Any]:
     part = {"type": "output_text", "text": words, "annotations": []}
     message = {"id": f"msg_{name}", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
     return {"id": f"resp_{name}", "object": "response", "output": [message]}
+
+
+def texts(item: dict[str, Any]) -> list[str]:
+    return [part["text"] for part in item["content"]]
 
 
 async def told(made: Conversations, method: str, target: str, address: str = "1.2.3.4", body: Any = None) -> Any:
@@ -103,13 +108,15 @@ async def test_a_response_is_shown_listed_and_deleted() -> None:
     await made.finish(turn, answered("1", "uno"))
 
     page = await told(made, "GET", "/v1/responses/resp_1/input_items")
-    assert [item["content"] for item in page["data"]] == [str(number) for number in range(29, 9, -1)]
+    assert [texts(item) for item in page["data"]] == [[str(number)] for number in range(29, 9, -1)]
+    for item in page["data"]:
+        ResponseInputMessageItem.model_validate(item)
     assert page["has_more"] and page["object"] == "list" and page["first_id"] == page["data"][0]["id"]
     rest = await told(made, "GET", f"/responses/resp_1/input_items?limit=100&after={page['last_id']}")
-    assert [item["content"] for item in rest["data"]] == [str(number) for number in range(9, -1, -1)]
+    assert [texts(item) for item in rest["data"]] == [[str(number)] for number in range(9, -1, -1)]
     assert not rest["has_more"]
     first = await told(made, "GET", "/v1/responses/resp_1/input_items?order=asc&limit=1")
-    assert [item["content"] for item in first["data"]] == ["0"]
+    assert [texts(item) for item in first["data"]] == [["0"]]
 
     with pytest.raises(BadRequest, match="background"):
         await told(made, "POST", "/v1/responses/resp_1/cancel")
@@ -126,6 +133,47 @@ async def test_a_page_that_is_asked_for_wrongly_is_a_400(query: str) -> None:
     with pytest.raises(BadRequest) as refused:
         await told(made, "GET", f"/v1/responses/resp_1/input_items?{query}")
     assert (refused.value.status, refused.value.param) == (400, query.partition("=")[0])
+
+
+async def test_a_reference_to_what_was_answered_is_what_it_speaks_of() -> None:
+    made = Conversations()
+    _, turn = await made.begin(exchange(), {"input": "one"})
+    await made.finish(turn, answered("1", "uno"))
+    said = {"role": "user", "content": "two"}
+    for reference in ({"type": "item_reference", "id": "msg_1"}, {"id": "msg_1"}):
+        body, _ = await made.begin(exchange(), {"input": [reference, said]})
+        assert body["input"] == [answered("1", "uno")["output"][0], said]
+
+    await told(made, "DELETE", "/v1/responses/resp_1")
+    for address in ("1.2.3.4", "9.9.9.9"):
+        with pytest.raises(BadRequest, match="Item with id 'msg_1' not found") as refused:
+            await made.begin(exchange(address=address), {"input": [said, {"type": "item_reference", "id": "msg_1"}]})
+        assert (refused.value.status, refused.value.param) == (404, "input[1].id")
+
+
+async def test_an_item_is_no_response_and_a_response_no_conversation() -> None:
+    made = Conversations()
+    _, turn = await made.begin(exchange(), {"input": "one"})
+    await made.finish(turn, answered("1", "uno"))
+    for target in ("/v1/responses/msg_1", "/v1/conversations/resp_1"):
+        with pytest.raises(BadRequest, match="not found"):
+            await told(made, "GET", target)
+    for member in ({"previous_response_id": "msg_1"}, {"conversation": "resp_1"}, {"conversation": "item\nmsg_1"}):
+        with pytest.raises(BadRequest, match="not found"):
+            await made.begin(exchange(), {"input": "two", **member})
+
+
+async def test_thinking_that_was_only_shown_is_not_sent_again() -> None:
+    made = Conversations()
+    shown: dict[str, Any] = {"id": "rs_1", "type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}
+    sealed = shown | {"id": "rs_2", "encrypted_content": "g="}
+    _, turn = await made.begin(exchange(), {"input": "one"})
+    response = answered("1", "uno")
+    await made.finish(turn, response | {"output": [shown, sealed, *response["output"]]})
+    body, turn = await made.begin(exchange(), {"input": "two", "previous_response_id": "resp_1"})
+    assert [item.get("id") for item in body["input"][1:3]] == ["rs_2", "msg_1"]
+    assert turn.places.of("input[3].content[0].text") == "input"
+    assert turn.places.of("input[1]") == "previous_response_id"
 
 
 async def test_a_conversation_grows_with_each_turn() -> None:

@@ -12,7 +12,7 @@ from llmproxy.errors import BadRequest
     ("url", "media_type", "content"),
     [
         ("data:image/png;base64,iVBORw==", "image/png", b"\x89PNG"),
-        ("data:IMAGE/PNG;name=a;BASE64,iVBORw==", "image/png", b"\x89PNG"),
+        ("DATA:IMAGE/PNG;name=a;BASE64,iVBORw==", "image/png", b"\x89PNG"),
         ("data:text/plain,a%20b%C3%BC", "text/plain", "a bü".encode()),
         ("data:,x", None, b"x"),
     ],

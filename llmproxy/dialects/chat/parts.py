@@ -6,12 +6,11 @@ and local servers share. Begin reading at `read_content`.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from mimetypes import guess_type
-from urllib.parse import unquote_to_bytes
 
 from llmproxy.dialects.chat.extras import nested_extra
+from llmproxy.dialects.dataurl import read_data_url
 from llmproxy.dialects.members import Members, name_of, wrong
 from llmproxy.dialects.model import Block, Foreign, Media, Refusal, Text
 
@@ -113,17 +112,6 @@ def _read_file(part: Members) -> Block:
         wrong(file.path, "must have file_data or file_id")
     media.extra = nested_extra(part, file)
     return media
-
-
-def read_data_url(url: str, path: str) -> tuple[str | None, str]:
-    """The media type and the base64 of a `data:` URL (RFC 2397)."""
-    head, comma, data = url.partition(",")
-    if not comma:
-        wrong(path, "must have a comma between the media type and the data")
-    media_type, *parameters = head[5:].split(";")
-    if not any(parameter.strip().lower() == "base64" for parameter in parameters):
-        data = base64.b64encode(unquote_to_bytes(data.encode("utf-8", "surrogatepass"))).decode()
-    return media_type.strip().lower() or None, data
 
 
 _READERS: dict[str, Callable[[Members], Block]] = {

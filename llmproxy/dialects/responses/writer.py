@@ -209,7 +209,9 @@ class Writer(StreamWriter):
             case ToolCall():
                 self._end_message(frames)
                 name = f"{CALL_ID[block.free_form]}_{self._name}_{number}"
-                item = self._add(frames, call_item(name, _without(block, "arguments"), losses, done=False))
+                item = self._add(
+                    frames, call_item(name, msgspec.structs.replace(block, arguments=""), losses, done=False)
+                )
                 grown = _Grown(block, item, 0)
                 kind = "custom_tool_call_input" if block.free_form else "function_call_arguments"
                 grown.before = self._before(f"response.{kind}.delta", grown)
@@ -220,8 +222,8 @@ class Writer(StreamWriter):
                 grown = _Grown(block, item, 0)
             case Foreign(dialect="responses"):
                 self._end_message(frames)
-                item = self._add(frames, block.value | {"id": block.value.get("id") or f"it_{self._name}_{number}"})
-                self._end_item(frames, item, block.value)
+                whole = block.value | {"id": block.value.get("id") or f"it_{self._name}_{number}"}
+                self._end_item(frames, self._add(frames, whole), whole)
                 return
             case _:
                 losses.drop(f"reply.{kind_of(block)}")
@@ -229,27 +231,23 @@ class Writer(StreamWriter):
         self._grown[event.index] = grown
         text = block.arguments if isinstance(block, ToolCall) else block.text
         if text:
-            self._speak(frames, grown, event.index, text)
-
-    def _speak(self, frames: list[bytes], grown: _Grown, index: int, text: str) -> None:
-        """What a block held when it was opened, as its first delta."""
-        if isinstance(grown.block, ToolCall):
-            grown.block = _without(grown.block, "arguments")
-        else:
-            grown.block = _without(grown.block, "text")
-        self._grow(frames, Delta(index=index, text=text))
+            likely = block.logprobs if isinstance(block, Text) else None
+            self._grow(frames, Delta(index=event.index, text=text, logprobs=likely))
+        for citation in block.annotations if isinstance(block, Text) else ():
+            self._cite(frames, Cite(index=event.index, citation=citation), losses)
 
     def _open_part(self, frames: list[bytes], block: Text | Refusal, losses: Losses) -> _Grown:
         item = self._message
         if item is None:
             name = f"msg_{self._name}_{len(self._output)}"
             item = self._message = self._add(frames, message_item(name, [], "in_progress"))
-        grown = _Grown(block, item, len(item.parts))
-        part = said_part(_without(block, "text"), losses)
+        empty = Text(text="", extra=block.extra) if isinstance(block, Text) else Refusal(text="", extra=block.extra)
+        grown = _Grown(empty, item, len(item.parts))
+        part = said_part(empty, losses)
         item.parts.append(part)
         item.unfinished += 1
         self._put(frames, "response.content_part.added", {**self._place(grown), "part": part})
-        grown.before = self._before(_DELTAS[type(block)], grown)
+        grown.before = self._before(_DELTAS[type(empty)], grown)
         return grown
 
     def _open_summary(self, frames: list[bytes], grown: _Grown) -> None:
@@ -354,11 +352,6 @@ class Writer(StreamWriter):
     def _end_item(self, frames: list[bytes], item: _Item, whole: dict[str, Any]) -> None:
         self._output[item.index] = whole
         self._put(frames, "response.output_item.done", {"output_index": item.index, "item": whole})
-
-
-def _without(block: Any, member: str) -> Any:
-    """The block before its text came."""
-    return msgspec.structs.replace(block, **{member: ""})
 
 
 def _encode(text: str) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.chat.parts import read_content, read_data_url, read_texts
+from llmproxy.dialects.chat.parts import read_content, read_texts
 from llmproxy.dialects.model import Foreign, Media, Refusal, Text
 from llmproxy.errors import BadRequest
 
@@ -96,16 +96,3 @@ def test_only_text_stands_where_only_text_may() -> None:
     with pytest.raises(BadRequest) as caught:
         read_texts([{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "a"}], "content")
     assert caught.value.param == "content[1]"
-
-
-@pytest.mark.parametrize(
-    ("url", "read"),
-    [
-        ("data:image/png;base64,AA==", ("image/png", "AA==")),
-        ("DATA:Image/PNG;name=a;BASE64,AA==", ("image/png", "AA==")),
-        ("data:text/plain,a%20b", ("text/plain", "YSBi")),
-        ("data:,a", (None, "YQ==")),
-    ],
-)
-def test_data_urls(url: str, read: tuple[str | None, str]) -> None:
-    assert read_data_url(url, "url") == read

@@ -123,6 +123,27 @@ def test_citations_are_told_with_their_text() -> None:
     assert final(data).output[0].content[0].annotations[0].url == "https://h"
 
 
+def test_what_a_block_held_when_it_was_opened_is_told_too() -> None:
+    likely = {"token": "ab", "logprob": -0.1, "bytes": [97, 98], "top_logprobs": []}
+    held = Text(text="ab", annotations=[Citation(url="https://h")], logprobs=[likely])
+    events = [*block(0, held, "c"), *block(1, ToolCall(id="c", name="f", arguments='{"a"'), ":1}")]
+    data, _ = write(START, *events, *END)
+    kinds = [event["type"].removeprefix("response.") for event in told(data)]
+    assert kinds.count("output_text.annotation.added") == 1
+    message, call = final(data).output
+    [part] = message.content
+    assert (part.text, part.logprobs[0].token, part.annotations[0].url) == ("abc", "ab", "https://h")
+    assert call.arguments == '{"a":1}' and len(held.annotations) == 1
+
+
+def test_an_item_without_an_id_gets_one_that_stays() -> None:
+    item = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}}
+    data, _ = write(START, *block(0, Foreign(dialect="responses", kind="web_search_call", value=item)), *END)
+    events = told(data)
+    [added, done] = [event["item"] for event in events if "item" in event]
+    assert added == done == item | {"id": "it_7_0"} and events[-1]["response"]["output"] == [done]
+
+
 @pytest.mark.parametrize(
     ("reason", "status"), [("length", "incomplete"), ("content_filter", "incomplete"), ("end", "completed")]
 )

@@ -1,0 +1,111 @@
+"""What the Responses API remembers, over providers that remember nothing: the official client and the program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from openai.types.responses import Response
+
+from tests.fakes import Upstream
+from tests.program import Program
+from tests.vendors import TEXT
+
+MODELS = ("on-chat/claude-test", "on-messages/claude-test")
+
+
+@pytest.fixture(scope="module")
+def program(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    config = f"""
+providers:
+  - {{name: on-chat, type: openai-compatible, base_url: "{lasting_upstream.url}/v1", dialects: [chat]}}
+  - {{name: on-messages, type: anthropic, base_url: "{lasting_upstream.url}", api_key: sk-ant-up}}
+"""
+    with Program(tmp_path_factory.mktemp("state"), "serve", config=config) as program:
+        yield program
+
+
+@pytest.fixture
+def client(program: Program) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{program.url}/v1", api_key="dummy", max_retries=0) as client:
+        yield client
+
+
+def said(upstream: Upstream) -> list[tuple[str, str]]:
+    """Role and text of each message that the provider was sent."""
+    messages = json.loads(upstream.requests[-1].body)["messages"]
+    return [(message["role"], _text(message["content"])) for message in messages]
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+@pytest.mark.ledger("H4")
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+def test_a_response_is_continued_shown_and_deleted(
+    client: openai.OpenAI, upstream: Upstream, model: str, stream: bool
+) -> None:
+    first: Response
+    if stream:
+        with client.responses.stream(model=model, input="one") as events:
+            first = events.until_done().get_final_response()
+    else:
+        first = client.responses.create(model=model, input="one")
+    assert client.responses.retrieve(first.id).output_text == TEXT
+
+    client.responses.create(model=model, input="two", previous_response_id=first.id, store=False)
+    assert said(upstream) == [("user", "one"), ("assistant", TEXT), ("user", "two")]
+
+    [item] = client.responses.input_items.list(first.id).data
+    assert item.type == "message" and item.id
+    with pytest.raises(openai.BadRequestError, match="background"):
+        client.responses.cancel(first.id)
+    client.responses.delete(first.id)
+    for gone in (client.responses.retrieve, client.responses.delete, client.responses.input_items.list):
+        with pytest.raises(openai.NotFoundError, match=first.id):
+            gone(first.id)
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.responses.create(model=model, input="three", previous_response_id=first.id)
+    assert (unknown.value.code, unknown.value.param) == ("previous_response_not_found", "previous_response_id")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_was_answered_is_spoken_of_by_its_id(client: openai.OpenAI, upstream: Upstream, model: str) -> None:
+    first = client.responses.create(model=model, input="one")
+    reference: Any = {"type": "item_reference", "id": first.output[-1].id}
+    client.responses.create(model=model, input=[reference, {"role": "user", "content": "two"}])
+    assert said(upstream) == [("assistant", TEXT), ("user", "two")]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_conversation_grows(client: openai.OpenAI, upstream: Upstream, model: str) -> None:
+    conversation = client.conversations.create(items=[{"role": "user", "content": "zero"}])
+    for words in ("one", "two"):
+        response = client.responses.create(model=model, input=words, conversation=conversation.id)
+        assert response.conversation is not None and response.conversation.id == conversation.id
+    assert [text for role, text in said(upstream) if role == "user"] == ["zero", "one", "two"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_places_are_those_of_the_clients_own_input(client: openai.OpenAI, model: str) -> None:
+    first = client.responses.create(model=model, input="one")
+    wrong: Any = [{"role": "user", "content": "two"}, {"role": "user", "content": [{"type": "input_text"}]}]
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.responses.create(model=model, input=wrong, previous_response_id=first.id)
+    assert refused.value.param == "input[1].content[0].text"
+    hosted: Any = [{"role": "user", "content": "two"}, {"type": "web_search_call", "id": "ws", "status": "completed"}]
+    with pytest.raises(openai.BadRequestError, match="web_search_call") as refused:
+        client.responses.create(model=model, input=hosted, previous_response_id=first.id)
+    assert refused.value.param == "input[1]"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_running_in_the_background_is_refused_with_the_reason(client: openai.OpenAI, model: str) -> None:
+    with pytest.raises(openai.BadRequestError, match="no Responses API of its own") as refused:
+        client.responses.create(model=model, input="one", background=True)
+    assert refused.value.param == "background"

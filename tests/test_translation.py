@@ -234,3 +234,12 @@ def test_structured_output_comes_through_a_tool_where_a_service_has_none(upstrea
     assert choice["finish_reason"] == "stop"
     asked = body(upstream)
     assert asked["tools"][0]["input_schema"] == schema and asked["tool_choice"]["name"] == "structured_answer"
+
+
+@pytest.mark.parametrize("size", [1_000, 700_000])
+def test_a_large_picture_is_translated_while_others_are_answered(upstream: Upstream, size: int) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * size}}
+    request = {"model": "m", "messages": [{"role": "user", "content": [picture]}]}
+    with Listening(claude(upstream)) as server:
+        assert server.post(request).status == 200
+    assert len(body(upstream)["messages"][0]["content"][0]["source"]["data"]) == size

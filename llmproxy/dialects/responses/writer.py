@@ -116,6 +116,8 @@ class Writer(StreamWriter):
         if grown is None:
             return  # of a block that was listed as lost
         if not grown.before:
+            if not delta.text:
+                return
             self._open_summary(frames, grown)
         grown.texts.append(delta.text)
         if isinstance(grown.block, Text) and delta.logprobs:

@@ -109,6 +109,12 @@ def test_thinking_calls_and_free_form_calls_are_items_of_their_own() -> None:
     assert message.content[0].text == "so" and dropped == []
 
 
+def test_thinking_without_a_word_has_no_summary() -> None:
+    data, _ = write(START, *block(0, Thinking(text="", dialect="messages"), "", signature="s"), *END)
+    assert not [event for event in told(data) if "summary_index" in event]
+    assert final(data).output[0].summary == []
+
+
 def test_ones_own_thinking_keeps_its_seal() -> None:
     data, _ = write(START, *block(0, Thinking(text="", dialect="responses", id="rs_1"), encrypted="g="), *END)
     told(data)

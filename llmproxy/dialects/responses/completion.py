@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.model import (
@@ -157,6 +159,15 @@ def message_item(name: str, content: list[dict[str, Any]], status: str = "comple
     return {"id": name, "type": "message", "role": "assistant", "status": status, "content": content}
 
 
+def distinct_id(given: str, seen: set[str]) -> str:
+    """The id of a call, changed where an earlier call of the answer has it: the SDK breaks off streams over that."""
+    name, number = given, 2
+    while name in seen:
+        name, number = f"{given}_{number}", number + 1
+    seen.add(name)
+    return name
+
+
 def call_item(name: str, call: ToolCall, losses: Losses, *, own: bool = False, done: bool = True) -> dict[str, Any]:
     """The output item of a call."""
     written = {"id": name, **write_call(call, own=True)}
@@ -195,6 +206,7 @@ def _output(content: Sequence[Block], name: str, *, own: bool, losses: Losses) -
     """The items; texts and refusals that follow each other are parts of one message, unless they came apart."""
     output: list[dict[str, Any]] = []
     parts: list[dict[str, Any]] | None = None
+    called: set[str] = set()
     for block in content:
         if isinstance(block, Text | Refusal):
             if parts is None or ITEM in block.extra:
@@ -203,6 +215,8 @@ def _output(content: Sequence[Block], name: str, *, own: bool, losses: Losses) -
                 output.append(message_item(f"msg_{name}_{len(output)}", parts) | kept)
             parts.append(said_part(block, losses, own=own))
             continue
+        if isinstance(block, ToolCall):
+            block = msgspec.structs.replace(block, id=distinct_id(block.id, called))
         item = _item(block, f"{name}_{len(output)}", own=own, losses=losses)
         if item is not None:
             output.append(item)

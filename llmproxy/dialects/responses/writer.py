@@ -39,6 +39,7 @@ from llmproxy.dialects.responses.completion import (
     CALL_ID,
     bare_id,
     call_item,
+    distinct_id,
     error_code,
     kind_of,
     message_item,
@@ -97,6 +98,7 @@ class Writer(StreamWriter):
         self._created_s: int | None = None
         self._output: list[dict[str, Any]] = []
         self._grown: dict[int, _Grown] = {}
+        self._call_ids: set[str] = set()
         self._message: _Item | None = None
         self._call: tuple[_Item, dict[str, Any]] | None = None
         self._stop: StopReason = "end"
@@ -210,6 +212,7 @@ class Writer(StreamWriter):
                 grown = self._open_part(frames, block, losses)
             case ToolCall():
                 self._end_message(frames)
+                block = msgspec.structs.replace(block, id=distinct_id(block.id, self._call_ids))
                 name = f"{CALL_ID[block.free_form]}_{self._name}_{number}"
                 item = self._add(
                     frames, call_item(name, msgspec.structs.replace(block, arguments=""), losses, done=False)

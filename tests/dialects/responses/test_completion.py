@@ -168,3 +168,8 @@ def test_what_was_cut_short_says_so(stop: StopReason) -> None:
 )
 def test_a_failed_response_bears_a_code_that_clients_know(code: str, status: int, told: str) -> None:
     assert error_code(code, status) == told
+
+
+def test_calls_of_one_id_are_told_apart() -> None:
+    body, _ = write([ToolCall(id=name, name="f", arguments="{}") for name in ("c", "c_2", "c")])
+    assert [call["call_id"] for call in body["output"]] == ["c", "c_2", "c_3"]

@@ -255,3 +255,11 @@ def test_seals_of_thinking_that_was_shown_in_parts_are_told_at_its_end() -> None
     [item] = final(data).output
     assert (item.id, item.encrypted_content, [part.text for part in item.summary]) == ("rs_1", "g=", ["a\n\nb"])
     assert dropped == []
+
+
+def test_calls_of_one_id_are_told_apart() -> None:
+    """The SDK knows calls by that id, and breaks the stream off when it comes again."""
+    calls = [event for index in range(3) for event in block(index, ToolCall(id="c", name="f", arguments=""), "{}")]
+    data, _ = write(START, *calls, *END)
+    told(data)
+    assert [call.call_id for call in final(data).output] == ["c", "c_2", "c_3"]

@@ -154,6 +154,7 @@ class _Message:
             case ToolCall() if self._legacy and self._calls:
                 self._losses.drop("reply.tool_call")
             case ToolCall():
+                self._losses.drop_extra(block)
                 self._calls.append(write_call(block, block.arguments))
             case _:
                 self._add_other(block)
@@ -169,6 +170,7 @@ class _Message:
             annotation = write_citation(each, self._length, len(block.text), self._losses)
             if annotation is not None:
                 self._annotations.append(annotation)
+        self._losses.drop_extra(block)
         self._texts.append(block.text)
         self._length += len(block.text)
         self._likely += block.logprobs or []

@@ -150,6 +150,7 @@ class Writer(StreamWriter):
         match block:
             case Text() | Thinking() | Refusal():
                 if isinstance(block, Text):
+                    losses.drop_extra(block)
                     self._texts.add(index)
                     self._begins[index] = self._length
                     if block.annotations:
@@ -164,6 +165,7 @@ class Writer(StreamWriter):
             case ToolCall() if self._legacy:
                 self._open_function(frames, index, block, losses)
             case ToolCall():
+                losses.drop_extra(block)
                 self._open_call(frames, index, block)
             case _:
                 losses.drop(f"reply.{kind_of(block)}")

@@ -237,7 +237,7 @@ class Reader(StreamReader):
             return
         if index in self._blocks:
             self._close(index)
-        block = read_answer_block(content, "reply.content")
+        block = read_answer_block(content, f"reply.content[{index}]")
         self._start(None)
         opened = _Open(self._next, block)
         self._next += 1

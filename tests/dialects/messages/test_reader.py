@@ -58,7 +58,7 @@ STOP = event("message_stop")
 STARTED = Start(id="msg_1", model="m", usage=Usage(input=3, output=1))
 TEXT = [opened(0, type="text", text=""), grown(0, "text_delta", text="Hi"), closed(0)]
 TOLD: list[Event] = [
-    Open(index=0, block=Text(path="reply.content", text="")),
+    Open(index=0, block=Text(path="reply.content[0]", text="")),
     Delta(index=0, text="Hi"),
     Close(index=0),
 ]
@@ -108,11 +108,11 @@ def test_parallel_calls_with_their_arguments() -> None:
     empty = [opened(2, type="tool_use", id="t2", name="g", input={}), closed(2)]
     assert content(*TEXT, call, *pieces, closed(1), *empty) == [
         *TOLD,
-        Open(index=1, block=ToolCall(path="reply.content", id="t1", name="f", arguments="")),
+        Open(index=1, block=ToolCall(path="reply.content[1]", id="t1", name="f", arguments="")),
         Delta(index=1, text='{"a":'),
         Delta(index=1, text="1}"),
         Close(index=1),
-        Open(index=2, block=ToolCall(path="reply.content", id="t2", name="g", arguments="")),
+        Open(index=2, block=ToolCall(path="reply.content[2]", id="t2", name="g", arguments="")),
         Close(index=2),
     ]
 
@@ -134,12 +134,12 @@ def test_thinking_is_closed_with_its_seal() -> None:
     ]
     redacted = [opened(1, type="redacted_thinking", data="d="), closed(1)]
     assert content(*thinking, *redacted) == [
-        Open(index=0, block=Thinking(path="reply.content", text="", dialect="messages")),
+        Open(index=0, block=Thinking(path="reply.content[0]", text="", dialect="messages")),
         Delta(index=0, text="hm"),
         Close(index=0, signature="s="),
         Open(
             index=1,
-            block=Thinking(path="reply.content", text="", dialect="messages", encrypted="d=", redacted=True),
+            block=Thinking(path="reply.content[1]", text="", dialect="messages", encrypted="d=", redacted=True),
         ),
         Close(index=1),
     ]
@@ -162,7 +162,7 @@ def test_a_built_in_tool_is_told_when_its_input_is_whole() -> None:
         Open(
             index=0,
             block=Foreign(
-                path="reply.content",
+                path="reply.content[0]",
                 dialect="messages",
                 kind="server_tool_use",
                 value={**use, "input": {"query": "q"}},
@@ -171,7 +171,7 @@ def test_a_built_in_tool_is_told_when_its_input_is_whole() -> None:
         Close(index=0),
         Open(
             index=1,
-            block=Foreign(path="reply.content", dialect="messages", kind="web_search_tool_result", value=result),
+            block=Foreign(path="reply.content[1]", dialect="messages", kind="web_search_tool_result", value=result),
         ),
         Close(index=1),
     ]

@@ -98,6 +98,7 @@ def _read_file(part: Members) -> Block:
         media.media_type, media.data = read_data_url(data, part.at("file_data"))
     elif data is not None:
         media.media_type, media.data = guess_type(name or "")[0], data
+        part.rest["~file_data"] = data  # without its type, as it stood
     elif media.file_id is None and media.url is None:
         wrong(part.path, "must have file_data, file_url or file_id")
     media.extra = part.left()
@@ -231,7 +232,8 @@ def _image(media: Media, losses: Losses) -> dict[str, Any]:
     if media.file_id is not None:
         written["file_id"] = media.file_id
     if media.url is not None or media.data is not None:
-        written["image_url"] = media.url or write_data_url(media.media_type, media.data or "")
+        url = media.url
+        written["image_url"] = write_data_url(media.media_type, media.data or "") if url is None else url
     return written
 
 
@@ -247,9 +249,7 @@ def _file(media: Media, losses: Losses, *, own: bool) -> dict[str, Any]:
     elif media.text is not None:
         return {"type": "input_text", "text": f"{name}\n\n{media.text}" if name else media.text}
     elif media.data is not None:
-        written["file_data"] = (
-            write_data_url(media.media_type, media.data) if media.media_type or not own else media.data
-        )
+        written["file_data"] = write_data_url(media.media_type, media.data)
         if name is None and not own:
             # The API wants a name beside the data.
             name = f"document{guess_extension(media.media_type or '') or ''}"

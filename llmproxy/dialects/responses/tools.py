@@ -14,6 +14,8 @@ from llmproxy.dialects.members import Members, name_of, wrong
 from llmproxy.dialects.model import Foreign, Tool, ToolChoice
 from llmproxy.dialects.responses.extras import drop_cache, nested_extra, put_extra
 
+# The kinds of tools that are the client's.
+_OWN = ("function", "custom")
 _MODES: tuple[Literal["none", "auto", "required"], ...] = ("none", "auto", "required")
 
 
@@ -72,13 +74,13 @@ def read_choice(body: Members) -> ToolChoice | None:
         wrong(path, f"must be a string or an object, not {name_of(choice)}")
     members = Members(choice, path)
     kind = members.needed_text("type")
-    if kind in ("function", "custom"):
+    if kind in _OWN:
         name = members.needed_text("name")
         return ToolChoice(path=path, mode="tool", name=name, free_form=kind == "custom", extra=members.left())
     if kind == "allowed_tools":
         mode = _mode(members.needed_text("mode"))
         tools = list(members.objects("tools"))
-        names = [each for tool in tools if (each := tool.text("name")) is not None]
+        names = [each for tool in tools if tool.any("type") in _OWN and (each := tool.text("name")) is not None]
         if len(names) == len(tools):
             return ToolChoice(path=path, mode=mode, allowed=names, extra=members.left())
     return ToolChoice(path=path, mode="required", foreign=choice)

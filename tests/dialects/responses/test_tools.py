@@ -39,6 +39,7 @@ def test_a_tool_comes_back_as_it_was(tool: dict[str, Any]) -> None:
         {"type": "custom", "name": "free"},
         {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]},
         {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp", "server_label": "s"}]},
+        {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp", "server_label": "s", "name": "t"}]},
         {"type": "web_search"},
         {"type": "mcp", "server_label": "s", "name": "n"},
     ],

@@ -132,12 +132,12 @@ async def test_health_shows_what_waits_and_why(tmp_path: Path) -> None:
     place.rmdir()
     place.write_text("no directory any more")
     audit.on_end(ended())
-    await until_async(lambda: audit.describe()["waiting"] == 1, "the line to be kept")
+    await until_async(lambda: audit.describe()["fault"] == "Not a directory", "the fault to be told")
     state = audit.describe()
-    assert (state["lost"], state["fault"], state["path"]) == (0, "Not a directory", str(place / "a.jsonl"))
+    assert (state["lost"], state["waiting"], state["path"]) == (0, 1, str(place / "a.jsonl"))
     place.unlink()
-    await until_async(lambda: audit.describe()["waiting"] == 0, "the line to be written")
-    assert audit.describe()["fault"] is None
+    await until_async(lambda: audit.describe()["fault"] is None, "the line to be written")
+    assert audit.describe()["waiting"] == 0
     await audit.close()
     assert len((place / "a.jsonl").read_text().splitlines()) == 1
 

@@ -191,6 +191,7 @@ class Reader(StreamReader):
     def _begin(self, key: _Key, block: Block) -> _Part:
         if not self._started:
             self._start(_Event())
+        self._close(key)  # of what a service began there and never finished
         part = self._parts[key] = _Part(self._next)
         self._seen.add(key)
         self._next += 1
@@ -253,7 +254,9 @@ class Reader(StreamReader):
             name, call_id = string(item.get("name")) or "", string(item.get("call_id")) or string(item.get("id")) or ""
             extra = {member: item[member] for member in _OF_CALL if item.get(member) is not None}
             call = ToolCall(id=call_id, name=name, arguments="", free_form=kind == "custom_tool_call", extra=extra)
-            self._begin(_call_key(event), call)
+            open_ = self._parts.get(_call_key(event))
+            if open_ is None or self._content[open_.index] != call:  # announced twice otherwise
+                self._begin(_call_key(event), call)
         elif kind == "reasoning":
             # Opened with its first words: an item without any has only a seal, which comes at its end.
             self._start(_Event())

@@ -309,6 +309,18 @@ def test_members_of_any_type_are_read_to_one_end(events: list[dict[str, Any]]) -
         assert sorted(event.index for event in told if isinstance(event, Close)) == opened
 
 
+@pytest.mark.parametrize(("again", "calls"), [("c", ["c"]), ("d", ["c", "d"])])
+def test_a_call_that_is_announced_over_another_closes_it(again: str, calls: list[str]) -> None:
+    added = {"type": "response.output_item.added", "output_index": 0}
+    delta = {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": "{}"}
+    first = added | {"item": CALL | {"arguments": ""}}
+    second = added | {"item": CALL | {"arguments": "", "call_id": again}}
+    events = read(frames(BEGUN, first, second, delta, DONE))
+    opened = [event.block for event in events if isinstance(event, Open)]
+    assert [block.id for block in opened if isinstance(block, ToolCall)] == calls
+    assert sum(isinstance(event, Close) for event in events) == len(opened) and isinstance(events[-1], Done)
+
+
 @given(st.binary(max_size=200), st.integers(0, 12), st.integers(1, 50))
 def test_any_bytes_are_events_and_one_end(noise: bytes, place: int, size: int) -> None:
     good = vendors.response_frames("m", True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Awaitable
 
 import msgspec
 
@@ -101,9 +102,18 @@ class Pipeline:
         exchange.attempts.append(attempt)
         try:
             if self.translator.needed(exchange, target):
-                answer = await self._ask_translated(exchange, target, attempt)
+                asked, exchange.translation = await self.translator.prepare(exchange, target)
             else:
-                answer = await self._ask_directly(exchange, target, attempt)
+                asked, exchange.translation = exchange, None  # bodies travel as they are
+                if exchange.model is not None and isinstance(exchange.body, Body):
+                    _name_model(exchange.body, target.model or exchange.model)
+            answer = await self._open(asked, target, attempt)
+            attempt.status = answer.status
+            exchange.first_byte_s = time.monotonic()
+            if exchange.translation is not None:
+                return await self.translator.answer(exchange, exchange.translation, answer)
+            if answer.stream is not None:
+                await self._commit(exchange, answer, answer.stream)
         except ProxyError as error:
             attempt.error = error.code
             raise
@@ -111,32 +121,13 @@ class Pipeline:
             attempt.ended_s = time.monotonic() - exchange.started_s
         return answer
 
-    async def _ask_directly(self, exchange: Exchange, target: Target, attempt: Attempt) -> Answer:
-        """The client's dialect is the provider's: bodies travel as they are."""
-        exchange.translation = None
-        if exchange.model is not None and isinstance(exchange.body, Body):
-            _name_model(exchange.body, target.model or exchange.model)
-        answer = await self._open(exchange, exchange, target, attempt)
-        if answer.stream is not None:
-            await self._commit(exchange, answer, answer.stream)
-        return answer
-
-    async def _ask_translated(self, exchange: Exchange, target: Target, attempt: Attempt) -> Answer:
-        asked, exchange.translation = await self.translator.prepare(exchange, target)
-        answer = await self._open(exchange, asked, target, attempt)
-        return await self.translator.answer(exchange, exchange.translation, answer)
-
-    async def _open(self, exchange: Exchange, asked: Exchange, target: Target, attempt: Attempt) -> Answer:
+    def _open(self, asked: Exchange, target: Target, attempt: Attempt) -> Awaitable[Answer]:
         """The provider's answer, as far as its head, to `asked`: the exchange as the provider is to see it."""
         request = target.provider.prepare(asked, target)
         if request is None:
-            answer = await target.provider.answer(asked, target)
-        else:
-            attempt.url = request.origin.url + request.target.partition("?")[0]
-            answer = await self._upstream.open(request)
-        attempt.status = answer.status
-        exchange.first_byte_s = time.monotonic()
-        return answer
+            return target.provider.answer(asked, target)
+        attempt.url = request.origin.url + request.target.partition("?")[0]
+        return self._upstream.open(request)
 
     async def _commit(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
         """Hold the answer until it is certain: a plain body whole or 64 KB of it, a stream's first event."""

@@ -141,8 +141,8 @@ class Writer(Generic[Item]):
             self.fault = None
 
     def _lose(self, count: int, why: str) -> None:
-        """Count a loss; the first of a series is logged."""
+        """Count a loss; the first of a series is logged. Who sees the count sees the reason."""
+        first, self.fault = self.fault is None, why
         self.lost += count
-        if self.fault is None:
+        if first:
             log.error("%s: records are lost: %s", self.name, why)
-        self.fault = why

@@ -51,7 +51,8 @@ class Tracing:
 
     def records(self) -> list[Json]:
         files = sorted(path for path in self.directory.rglob("*") if path.is_file())
-        return [json.loads(line) for file in files for line in self._texts(file)]
+        found = [json.loads(line) for file in files for line in self._texts(file)]
+        return sorted(found, key=lambda record: str(record["started"]))
 
     def _texts(self, file: Path) -> list[str]:
         text = file.read_text(encoding="utf-8")

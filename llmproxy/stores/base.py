@@ -1,0 +1,177 @@
+"""Where what several requests share is kept: `Blobs`, bytes by key, and `State`, named atomic operations.
+
+A backend is one file with a class of each (`memory`, `disk`, `redis`). Everything asked of a store may fail with
+`StoreFault`, and fails soon: who asks goes on without it. Nothing here knows HTTP or a dialect. Later operations of
+`State` (limits, breakers, affinity) join those of sessions as methods of the same classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import msgspec
+
+
+class StoreFault(Exception):
+    """The store did not do it: gone, slow, full, or it answered what it never was told."""
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is kept; None where counting would take too long. `bytes` are the store's own, overhead included."""
+
+    entries: int | None
+    bytes: int | None
+
+
+class Blobs(ABC):
+    """Values by key, each for a limited time. Keys are printable ASCII without white space, at most 200 characters.
+
+    What a store has no room for it may forget, the longest unused first. Every method raises StoreFault.
+    """
+
+    async def start(self) -> None:  # noqa: B027  # not every store owns something
+        """Called once, before anything is asked. A store that cannot be reached yet is no fault."""
+
+    async def close(self) -> None:  # noqa: B027  # not every store owns something
+        """Called once: finish what was begun, give back what is owned."""
+
+    @abstractmethod
+    async def get(self, key: str) -> bytes | None:
+        """What was set there last, None when it is gone or its time is over."""
+
+    @abstractmethod
+    async def set(self, key: str, value: bytes, ttl_s: float) -> None:
+        """Keep `value` for `ttl_s` seconds, in place of what was there. A value larger than the store is forgotten."""
+
+    @abstractmethod
+    async def delete(self, key: str) -> bool:
+        """Forget it; whether it was there."""
+
+    @abstractmethod
+    async def clear(self, prefix: str = "") -> int:
+        """Forget every key that begins with `prefix`; how many there were. Who writes meanwhile is not held up."""
+
+    @abstractmethod
+    async def size(self) -> Size:
+        """How much is kept."""
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of a conversation, as `State.touch` gets it.
+
+    `keys` are looked up in order, the first that is known counts; `learn` are the keys by which later requests find
+    the same session. When none of `keys` is known, `session` is continued or begun; None gives up. `tenant` says who
+    asks and `client` how to show them. `now_s` is the wall clock. Keys and tenants are digests or short names.
+    """
+
+    tenant: str
+    client: str
+    keys: Sequence[str]
+    learn: Sequence[str]
+    session: str | None
+    now_s: float
+
+
+class Touched(msgspec.Struct, frozen=True, kw_only=True):
+    """The session of a visit. `place` is the index of the key that was known, None when none was; `created` says that
+    it began with this visit."""
+
+    session: str
+    place: int | None
+    created: bool
+
+
+class Recent(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that its client used lately, and the end of what was said in it, as `Outcome.sketch` told it."""
+
+    session: str
+    sketch: bytes
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What one exchange adds to its session: a request, perhaps an error, tokens, models, keys and a piece of sketch.
+
+    `sketch` is appended to what is kept of the session, of which the last SKETCH_BYTES stay.
+    """
+
+    session: str
+    tenant: str
+    error: bool = False
+    model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    learn: Sequence[str] = ()
+    sketch: bytes = b""
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """One conversation. Times are the wall clock in seconds; `models` in the order of their first use, at most
+    MOST_MODELS."""
+
+    id: str
+    client: str
+    started_s: float
+    seen_s: float
+    requests: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    models: Sequence[str]
+
+
+class SessionFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """`active` sessions in the store; those that ended, as far as this process saw it."""
+
+    active: int
+    expired: int
+    evicted: int
+
+
+RECENT = 8  # sessions of a client that `State.recent` gives
+SKETCH_BYTES = 8192
+MOST_MODELS = 16
+MOST_KEYS = 64  # keys by which a session is known; the oldest goes
+
+
+class State(ABC):
+    """What replicas must agree on. Each operation is atomic; every one but `settle` raises StoreFault.
+
+    Sessions: at most `max_sessions`, the longest unused goes; one that was not used for `ttl_s` seconds is over. Both
+    cost O(1) a visit, whatever the number of sessions. A session and its keys belong to one tenant.
+    """
+
+    async def start(self) -> None:  # noqa: B027  # not every store owns something
+        """Called once, before anything is asked. A store that cannot be reached yet is no fault."""
+
+    async def close(self) -> None:  # noqa: B027  # not every store owns something
+        """Called once: finish what was begun, give back what is owned."""
+
+    @abstractmethod
+    async def touch(self, visit: Visit) -> Touched | None:
+        """Continue or begin the visit's session: it was used just now, and is known by `learn` as well.
+
+        None when none of `keys` is known and `session` is None; then nothing changes. A `session` that lives and
+        belongs to another tenant is left alone: the visit gets `session~` and the first 8 characters of its tenant.
+        """
+
+    @abstractmethod
+    async def recent(self, tenant: str) -> Sequence[Recent]:
+        """The last RECENT living sessions of `tenant`, the last used first."""
+
+    @abstractmethod
+    def settle(self, outcome: Outcome) -> None:
+        """Add what an exchange brought, soon. Never blocks or raises; what the store cannot take is lost. A session
+        that is over meanwhile is not begun again."""
+
+    @abstractmethod
+    async def session(self, name: str) -> Session | None:
+        """The living session called `name`."""
+
+    @abstractmethod
+    async def sessions(self, limit: int) -> Sequence[Session]:
+        """Living sessions, the last used first, at most `limit`."""
+
+    @abstractmethod
+    async def figures(self) -> SessionFigures:
+        """The figures of all sessions."""

@@ -27,8 +27,11 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 class Blobs(ABC):
     """Values by key, each for a limited time. Keys are printable ASCII without white space, at most 200 characters.
 
-    What a store has no room for it may forget, the longest unused first. Every method raises StoreFault.
+    What a store has no room for it may forget, the longest unused first. Every method raises StoreFault. `available`
+    says that it answered last time.
     """
+
+    available: bool = True
 
     async def start(self) -> None:  # noqa: B027  # not every store owns something
         """Called once, before anything is asked. A store that cannot be reached yet is no fault."""
@@ -138,8 +141,11 @@ class State(ABC):
     """What replicas must agree on. Each operation is atomic; every one but `settle` raises StoreFault.
 
     Sessions: at most `max_sessions`, the longest unused goes; one that was not used for `ttl_s` seconds is over. Both
-    cost O(1) a visit, whatever the number of sessions. A session and its keys belong to one tenant.
+    cost O(1) a visit, whatever the number of sessions. A session and its keys belong to one tenant. `available` says
+    that the store answered last time.
     """
+
+    available: bool = True
 
     async def start(self) -> None:  # noqa: B027  # not every store owns something
         """Called once, before anything is asked. A store that cannot be reached yet is no fault."""

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from llmproxy.stores.base import (
     MOST_KEYS,
@@ -25,6 +26,9 @@ from llmproxy.stores.base import (
     Touched,
     Visit,
 )
+
+if TYPE_CHECKING:
+    from llmproxy.stores.settings import StoreSettings
 
 # What an entry costs beyond its key and value: two objects' heads, the dictionary's and the list's places, the pair.
 # Measured over 100,000 entries (CPython 3.11, 64 bit): 360 to 420 bytes.
@@ -225,3 +229,13 @@ class MemoryState(State):
     async def figures(self) -> SessionFigures:
         self._expire(self._clock())
         return SessionFigures(active=len(self._live), expired=self._expired, evicted=self._evicted)
+
+
+def open_blobs(settings: StoreSettings, max_bytes: int) -> Blobs:
+    """A store in this process; there is nothing to set."""
+    return MemoryBlobs(max_bytes)
+
+
+def open_state(settings: StoreSettings, max_sessions: int, ttl_s: float) -> State:
+    """A store in this process; there is nothing to set."""
+    return MemoryState(max_sessions, ttl_s)

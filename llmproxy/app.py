@@ -38,7 +38,7 @@ from llmproxy.server.edge import Edge
 from llmproxy.server.models import ModelList
 from llmproxy.server.reading import Limits
 from llmproxy.server.serving import Shared
-from llmproxy.settings import Strict
+from llmproxy.settings import Secret, Strict
 from llmproxy.target import Provider, Route, Target
 from llmproxy.telemetry import servers
 from llmproxy.telemetry.entry import unicode
@@ -200,8 +200,13 @@ def _admin(
         models=ModelList(router, providers, state.upstream.open),
         metrics=state.metrics,
         middlewares=middlewares,
+        admin_key=_secret(loaded.checked().server.admin_key),
         running=lambda: state.shared.running if state.shared else {},
     )
+
+
+def _secret(value: Secret | None) -> str:
+    return "" if value is None else value.get_secret_value()
 
 
 def _translator(config: Config, state: State) -> Translator:

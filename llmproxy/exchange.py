@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from multidict import CIMultiDict
 
@@ -32,13 +32,14 @@ class Body:
     changing a member of a compressed body sends the decoded bytes, so `encoding` becomes "".
     """
 
-    __slots__ = ("_decoded", "_limit_bytes", "_members", "_model", "encoding", "raw")
+    __slots__ = ("_content", "_decoded", "_limit_bytes", "_members", "_model", "encoding", "raw")
 
     def __init__(self, raw: bytes, encoding: str = "", limit_bytes: int = 64 * 1024 * 1024) -> None:
         self.raw = raw
         self.encoding = encoding
         self._limit_bytes = limit_bytes
         self._decoded: bytes | None = None if encoding else raw
+        self._content: dict[str, Any] | None = None
         self._members: Members | None = None
         self._model: str | None = None
 
@@ -55,6 +56,14 @@ class Body:
         if self._members is None:
             self._members = read_members(self.decoded)
         return self._members
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The whole decoded JSON object, to be read only; empty when the body is none. Members are cheaper."""
+        if self._content is None:
+            value = read_value(self.decoded)
+            self._content = value if isinstance(value, dict) else {}
+        return self._content
 
     @property
     def model(self) -> str | None:
@@ -92,7 +101,7 @@ class Body:
     def _change(self, raw: bytes) -> None:
         self.raw = self._decoded = raw
         self.encoding = ""
-        self._members = self._model = None
+        self._content = self._members = self._model = None
 
 
 class ByteStream(Protocol):
@@ -216,8 +225,9 @@ class Exchange:
     its own when it sent a short printable one, else `id`. `outcome` is `complete`, `incomplete` (a stream without its
     last event), `cancelled` (the client left), `broken` (the answer broke off) or `error` (ours). `muted` names the
     middlewares whose watching hooks failed; `notes` is where middlewares leave things, each under its own name.
-    `session` is the conversation's id, when a middleware recognised one; `dropped` lists what translation could not
-    carry, each as a JSON path. `own` says that it asks for one of our own pages.
+    `session` is the conversation's id, when a middleware recognised one. `cache` is `hit` when an answer was there
+    already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `dropped` lists what
+    translation could not carry, each as a JSON path. `own` says that it asks for one of our own pages.
     """
 
     id: str
@@ -251,6 +261,7 @@ class Exchange:
     muted: set[str] = field(default_factory=set)
     notes: dict[str, object] = field(default_factory=dict)
     session: str | None = None
+    cache: str | None = None
     dropped: list[str] = field(default_factory=list)
     translation: Translation | None = None
     own: bool = False

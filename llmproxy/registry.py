@@ -77,6 +77,7 @@ BUILTIN: Mapping[str, Kind] = {
             "trace": "llmproxy.middleware.trace:Trace",
             "printer": "llmproxy.middleware.printer:Printer",
             "audit": "llmproxy.middleware.audit:Audit",
+            "sessions": "llmproxy.middleware.sessions:Sessions",
         },
     ),
 }

@@ -85,6 +85,10 @@ class Provider(ABC):
     def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
         """What to send upstream for `exchange`, credentials in place; None when the provider answers by itself."""
 
+    def passed_on(self, exchange: Exchange) -> str:
+        """The client's credential, when that goes on to this provider; else nothing."""
+        return ""
+
     async def answer(self, exchange: Exchange, target: Target) -> Answer:
         """The provider's own answer. Called only after `prepare` gave None; may raise ProxyError."""
         raise NotImplementedError(f"provider {self.name!r} prepares requests, it does not answer them")

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 from pydantic.json_schema import SkipJsonSchema
 
 from llmproxy.providers.base import ProviderConfig
-from llmproxy.settings import Duration, Size, SizeLimit, Strict, Whole, parse_size
+from llmproxy.settings import Duration, Secret, Size, SizeLimit, Strict, Whole, parse_size
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _LEVEL_WORDS = {"warn": "warning", "fatal": "critical"}
@@ -63,6 +63,13 @@ class Server(Strict):
 
     body_timeout: Duration = Field(
         default=60.0, gt=0, description="How long a client may send nothing in the middle of a request body."
+    )
+
+    admin_key: Secret | None = Field(
+        default=None,
+        min_length=8,
+        description="Whoever sends this as a bearer token may change things (empty the cache) from other machines too.",
+        examples=["${LLMPROXY_ADMIN_KEY}"],
     )
 
     @field_validator("host")

@@ -7,12 +7,16 @@ that all of them share and the interface they implement; it knows no vendor and 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
+from llmproxy.dialects.history import History
 from llmproxy.errors import ProxyError
+
+NO_HISTORY = History([], 0)
 
 
 # Usage and Summary are made for every answer: as msgspec structs in 0.14 µs each, as dataclasses in 0.6 to 0.9 µs.
@@ -32,10 +36,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Summary(msgspec.Struct, kw_only=True):
     """What could be read out of a reply or a stream; None is "not said".
 
-    `complete` is True once the dialect's last event (or a whole plain reply) was seen. `error` is the provider's
-    message when the reply or an event of the stream is an error.
+    `id` is the answer's own where later requests can name it. `complete` is True once the dialect's last event (or a
+    whole plain reply) was seen. `error` is the provider's message when the reply or an event of the stream is an error.
     """
 
+    id: str | None = None
     model: str | None = None
     usage: Usage | None = None
     finish_reason: str | None = None
@@ -91,6 +96,10 @@ class Dialect(ABC):
     @abstractmethod
     def read_request_text(self, body: bytes) -> str | None:
         """The conversation of a request as plain text, a line per message; None when it cannot be read."""
+
+    def read_history(self, body: Mapping[str, Any]) -> History:
+        """What was said in a request, from its decoded JSON object; nothing for calls without a conversation."""
+        return NO_HISTORY
 
     @abstractmethod
     def read_reply(self, body: bytes, *, text: bool = False) -> Summary:

@@ -7,12 +7,27 @@ exchange. See `hooks.py` for how they are called.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from llmproxy.exchange import Answer, Exchange
 from llmproxy.settings import Strict
+from llmproxy.telemetry.figure import Figure
 
 Proceed = Callable[[], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRequest:
+    """Somebody asks for a page of a middleware.
+
+    `name` is what stands below the page's path, decoded, None for the page itself; `query` the parameters, of those
+    that are given twice the last. `changing` says that it is to be deleted, not read.
+    """
+
+    name: str | None
+    query: Mapping[str, str]
+    changing: bool
 
 
 class Middleware:
@@ -40,6 +55,21 @@ class Middleware:
         that could not be written, becomes a metric.
         """
         return {}
+
+    page_path: str | None = None
+    """Where its page stands, such as `/cache`, and below it one for each thing it names."""
+
+    async def page(self, request: PageRequest) -> Mapping[str, object] | None:
+        """The page's content as JSON; None when there is nothing of that name. May raise ProxyError."""
+        return None
+
+    async def figures(self) -> Mapping[str, object]:
+        """What `/stats` and the JSON metrics show of it, under the name of its type; empty for nothing."""
+        return {}
+
+    async def metrics(self) -> Sequence[Figure]:
+        """What Prometheus is shown of it."""
+        return ()
 
     async def on_request(self, exchange: Exchange) -> Answer | None:
         """Before a target is chosen.

@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from llmproxy.dialects.codec import Options
 from llmproxy.exchange import Answer, Body, Exchange, Headers, UpstreamRequest
 from llmproxy.providers.address import join, parse_address, root_below
-from llmproxy.providers.forwarding import forward, offers_credential
+from llmproxy.providers.forwarding import credentials_of, forward, offers_credential
 from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole
 from llmproxy.target import Origin, Provider, Target, Timeouts, is_pattern
 
@@ -277,14 +277,19 @@ class HttpProvider(ConfiguredProvider):
 
     def _credentialed(self, exchange: Exchange) -> Headers:
         """The client's headers as this provider gets them. What authenticated the client here stays here."""
-        clients = exchange.client.name is None
-        own = self._credential is not None
-        if own and clients:
-            clients = self._auth == "passthrough" and offers_credential(exchange.headers)
-            own = not clients
+        clients = self._passes_on(exchange)
         headers = forward(exchange.headers, credentials=clients)
-        self._complete(headers, own=own)
+        self._complete(headers, own=not clients)
         return headers
+
+    def passed_on(self, exchange: Exchange) -> str:
+        return credentials_of(exchange.headers) if self._passes_on(exchange) else ""
+
+    def _passes_on(self, exchange: Exchange) -> bool:
+        """Whether the client's credential goes on, and not our own."""
+        if exchange.client.name is not None:
+            return False
+        return self._credential is None or (self._auth == "passthrough" and offers_credential(exchange.headers))
 
     def _complete(self, headers: Headers, *, own: bool) -> None:
         if own and self._credential is not None:

@@ -14,7 +14,8 @@ _HOP_BY_HOP = (
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade"
 )
 _REBUILT = "host content-length expect accept-encoding"
-_CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
+_NAMES = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+_CREDENTIALS = frozenset(_NAMES)
 _ORDINARY = frozenset({"keep-alive", "close"})
 _MOST_NAMES = 1024
 
@@ -54,3 +55,8 @@ def forward(headers: Headers, *, credentials: bool) -> Headers:
 def offers_credential(headers: Headers) -> bool:
     """Whether the client sent a credential that is meant for a provider."""
     return any(headers.get(name, "").strip() not in ("", "Bearer") for name in _CREDENTIALS)
+
+
+def credentials_of(headers: Headers) -> str:
+    """All credentials that the client sent, as one text."""
+    return "\n".join(value for name in _NAMES for value in headers.getall(name, ()))

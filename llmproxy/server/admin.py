@@ -21,6 +21,7 @@ from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Answer, Exchange, Headers
 from llmproxy.middleware.base import Middleware
+from llmproxy.server.extras import Extras
 from llmproxy.server.models import ModelList, as_chat, as_messages, chat_page, messages_page
 from llmproxy.server.statspage import stats
 from llmproxy.target import Provider
@@ -57,12 +58,24 @@ class _Page:
         return await self.write(exchange)
 
 
+@dataclass(frozen=True, slots=True)
+class _Extra:
+    """A page that a middleware writes."""
+
+    extras: Extras
+    page: str
+
+    async def __call__(self, exchange: Exchange) -> Answer:
+        return _answer(await self.extras.write(exchange, self.page))
+
+
 class Admin:
     """The pages of one configuration.
 
     `config` is the whole configuration as it is in effect, defaults included; its secrets are masked here. `file` says
     where it came from, `key_sources` in words where each provider's key came from. `providers` are the enabled ones.
-    `middlewares` are the enabled ones with their types, `running` gives the exchanges in flight. `started_s` is
+    `middlewares` are the enabled ones with their types, `admin_key` lets others than this machine change things (empty
+    where there is none), `running` gives the exchanges in flight. `started_s` is
     `time.monotonic()` at the start, `stopping` says whether the server is about to end.
     """
 
@@ -79,6 +92,7 @@ class Admin:
         models: ModelList,
         metrics: Metrics,
         middlewares: Sequence[tuple[str, Middleware]] = (),
+        admin_key: str = "",
         running: Callable[[], Mapping[str, Exchange]] = dict,
     ) -> None:
         self._version = version
@@ -91,6 +105,7 @@ class Admin:
         self._models = models
         self._metrics = metrics
         self._middlewares = middlewares
+        self._extras = Extras(middlewares, admin_key)
         self._running = running
         self._model = _Page(template="/v1/models/{id}", write=self._write_model)
         list_page = _Page(template="/v1/models", write=self._write_models)
@@ -115,6 +130,8 @@ class Admin:
         page = self._pages.get(path)
         if page is None and path.startswith(_MODEL_PATHS) and method in _READING:
             return self._model
+        if page is None and (owned := self._extras.owns(path)) is not None:
+            return _Extra(self._extras, owned)
         return page
 
     async def _write_health(self, exchange: Exchange) -> Answer:
@@ -159,13 +176,15 @@ class Admin:
         if wanted == "json" or (wanted is None and _prefers_json(accept)):
             return await self._write_figures(exchange)
         lost = _lost(self._middlewares)
-        text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost)
+        figures = await self._extras.metrics()
+        text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost, figures)
         return Answer(status=200, headers=_headers(content_type), body=text)
 
     async def _write_figures(self, exchange: Exchange) -> Answer:
         activity = self._metrics.activity
         sessions = {"active": activity.active_sessions(time.monotonic()), "created": activity.sessions_begun}
-        return _answer({**self._metrics.as_json(self._names()), "sessions": sessions})
+        extras = await self._extras.figures()
+        return _answer({**self._metrics.as_json(self._names()), "sessions": sessions, **extras})
 
     async def _write_stats(self, exchange: Exchange) -> Answer:
         content = await stats(
@@ -176,7 +195,7 @@ class Admin:
             providers=self._names(),
             query=exchange.query,
         )
-        return await asyncio.to_thread(_answer, content)
+        return await asyncio.to_thread(_answer, {**await self._extras.figures(), **content})
 
     def _names(self) -> list[str]:
         return [provider.name for provider in self._providers]

@@ -40,8 +40,8 @@ class StoreSettings(Strict):
 
     store: Literal["memory", "disk", "redis"] = Field(
         default="memory",
-        description="memory: in this process, gone with it. disk: a file, shared by the processes of one machine. redis: "
-        "a Redis server, shared by all replicas.",
+        description="memory: in this process, gone with it. disk: a file, shared by the processes of one machine. "
+        "redis: a Redis server, shared by all replicas.",
     )
     path: str | None = Field(
         default=None,

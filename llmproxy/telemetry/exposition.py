@@ -7,27 +7,30 @@ never touches prometheus-client. Names of metrics stand here and nowhere else. B
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from llmproxy.telemetry.figure import Figure
 from llmproxy.telemetry.metrics import BOUNDS_S, CallLabels, Calls, Histogram, LatencyLabels, Metrics, RequestLabels
 
 _LES = (*map(str, BOUNDS_S), "+Inf")
 
 
-def render(metrics: Metrics, version: str, accept: str, lost: Mapping[str, int]) -> tuple[bytes, str]:
+def render(
+    metrics: Metrics, version: str, accept: str, lost: Mapping[str, int], figures: Sequence[Figure] = ()
+) -> tuple[bytes, str]:
     """The figures as text, and its content type: OpenMetrics when the Accept header asks for it, else Prometheus.
-    `lost` says by middleware how many records could not be written.
+    `lost` says by middleware how many records could not be written, `figures` are what middlewares add.
 
     Reads files of the system and takes milliseconds for thousands of series, so it belongs into a thread; exchanges may
     be counted meanwhile.
     """
     registry = CollectorRegistry()
-    registry.register(_Figures(metrics, version, lost))
+    registry.register(_Figures(metrics, version, lost, figures))
     ProcessCollector(registry=registry)
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
@@ -36,8 +39,9 @@ def render(metrics: Metrics, version: str, accept: str, lost: Mapping[str, int])
 class _Figures(Collector):
     """Reads `metrics` anew at every scrape."""
 
-    def __init__(self, metrics: Metrics, version: str, lost: Mapping[str, int]) -> None:
+    def __init__(self, metrics: Metrics, version: str, lost: Mapping[str, int], figures: Sequence[Figure]) -> None:
         self._metrics = metrics
+        self._figures = figures
         self._lost = lost
         self._version = version
 
@@ -62,6 +66,9 @@ class _Figures(Collector):
             ("dialect", "provider", "member"),
             Counter(metrics.dropped.copy()),
         )
+        for figure in self._figures:
+            kind = CounterMetricFamily if figure.counts else GaugeMetricFamily
+            yield kind(figure.name, figure.help, value=figure.value)
         info = GaugeMetricFamily("llmproxy_build_info", "The version that runs.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info

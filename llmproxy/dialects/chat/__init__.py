@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
-from llmproxy.dialects.chat import reply, request, stream
+from llmproxy.dialects.chat import history, reply, request, stream
 from llmproxy.dialects.chat.codec import CODEC
 from llmproxy.dialects.errors import error_object, write_error_object
+from llmproxy.dialects.history import History
 from llmproxy.errors import ProxyError
 from llmproxy.wire.json import write_value
 from llmproxy.wire.sse import write_frame
@@ -21,6 +23,9 @@ class Chat(Dialect):
 
     def read_request_text(self, body: bytes) -> str | None:
         return request.read_text(body)
+
+    def read_history(self, body: Mapping[str, Any]) -> History:
+        return history.read_history(body)
 
     def read_reply(self, body: bytes, *, text: bool = False) -> Summary:
         return reply.read_reply(body, text=text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
-from llmproxy.dialects.messages import reply, request, stream
+from llmproxy.dialects.history import History
+from llmproxy.dialects.messages import history, reply, request, stream
 from llmproxy.dialects.messages.codec import CODEC
 from llmproxy.errors import ProxyError
 from llmproxy.wire.sse import write_frame
@@ -19,6 +21,9 @@ class Messages(Dialect):
 
     def read_request_text(self, body: bytes) -> str | None:
         return request.read_text(body)
+
+    def read_history(self, body: Mapping[str, Any]) -> History:
+        return history.read_history(body)
 
     def read_reply(self, body: bytes, *, text: bool = False) -> Summary:
         return reply.read_reply(body, text=text)

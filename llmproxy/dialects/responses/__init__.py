@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
 from llmproxy.dialects.errors import write_error_object
-from llmproxy.dialects.responses import reply, request, stream
+from llmproxy.dialects.history import History
+from llmproxy.dialects.responses import history, reply, request, stream
 from llmproxy.dialects.responses.codec import CODEC
 from llmproxy.errors import ProxyError
 
@@ -19,6 +21,9 @@ class Responses(Dialect):
 
     def read_request_text(self, body: bytes) -> str | None:
         return request.read_text(body)
+
+    def read_history(self, body: Mapping[str, Any]) -> History:
+        return history.read_history(body)
 
     def read_reply(self, body: bytes, *, text: bool = False) -> Summary:
         return reply.read_reply(body, text=text)

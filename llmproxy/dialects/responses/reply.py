@@ -36,6 +36,7 @@ class _Incomplete(Fields):
 class ResponseFields(Fields):
     """The response object, of a reply or of an event."""
 
+    id: Any = None
     model: Any = None
     status: Any = None
     incomplete_details: _Incomplete | Other = None
@@ -69,6 +70,7 @@ def read_response(response: ResponseFields) -> Summary:
     details = response.incomplete_details
     reason = string(details.reason) if isinstance(details, _Incomplete) else None
     return Summary(
+        id=string(response.id),
         model=string(response.model),
         usage=read_usage(response.usage) if isinstance(response.usage, UsageFields) else None,
         finish_reason=reason or string(response.status),

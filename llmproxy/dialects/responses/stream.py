@@ -74,6 +74,7 @@ class ResponsesWatch(FrameWatch):
     def _take(self, response: ResponseFields, kind: str) -> None:
         said = read_response(response)
         summary = self.summary
+        summary.id = said.id or summary.id
         summary.model = said.model or summary.model
         summary.usage = said.usage or summary.usage
         if kind in _LAST:

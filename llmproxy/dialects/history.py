@@ -1,0 +1,88 @@
+"""What was said in a request, in pieces that are the same in every dialect: for recognising a conversation.
+
+A piece is who said it and its text: a text of a message, a tool call with its arguments, a tool's result, the data or
+the URL of a picture. What clients change from turn to turn without meaning to is left out: system prompts, thinking,
+ids, cache marks, white space at the ends of texts, key order, a string or its parts. Dialects know where the pieces
+stand (`Dialect.read_history`), this module knows what they have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from llmproxy.wire.json import read_value, write_value
+
+Piece = tuple[str, str]
+"""Who said it (USER, ASSISTANT, CALL or TOOL), and its text, never empty."""
+
+USER, ASSISTANT, CALL, TOOL = "user", "assistant", "call", "tool"
+MADE = frozenset({ASSISTANT, CALL})
+"""What a model said."""
+
+_ENCODE = msgspec.json.Encoder(order="sorted").encode
+_PASSING = frozenset({"cache_control", "id", "status", "annotations", "logprobs", "citations"})
+
+
+class History(msgspec.Struct, frozen=True, gc=False):
+    """The pieces of a request in order, and how many messages they came in."""
+
+    pieces: list[Piece]
+    messages: int
+
+
+def pieces_of(role: str, content: object, texts: frozenset[str], silent: frozenset[str], pieces: list[Piece]) -> None:
+    """Add the pieces of a message's content: a string, or parts of which those of the types `texts` hold a text and
+    those of `silent` say nothing."""
+    if isinstance(content, str):
+        add(role, content, pieces)
+        return
+    for part in content if isinstance(content, list) else ():
+        if not isinstance(part, dict):
+            continue
+        kind = part.get("type")
+        if kind in texts:
+            add(role, part.get("text"), pieces)
+        elif kind not in silent:
+            add(role, substance(part), pieces)
+
+
+def add(role: str, text: object, pieces: list[Piece]) -> None:
+    """Add a text, when it is one that says something."""
+    if isinstance(text, str) and (stripped := text.strip()):
+        pieces.append((role, stripped))
+
+
+def call_of(name: object, arguments: object) -> Piece:
+    """A tool call; `arguments` are JSON as text, or the value itself."""
+    value = read_value(arguments.encode("utf-8", "surrogatepass")) if isinstance(arguments, str) else arguments
+    told = arguments if value is None else _sorted(value)
+    return CALL, f"{name} {told}"
+
+
+def substance(part: Mapping[str, object]) -> str:
+    """Any other part as text: the data or the URL where it holds one, else all that does not pass."""
+    data = _data(part)
+    return data if data is not None else _sorted({name: part[name] for name in part if name not in _PASSING})
+
+
+def _data(part: Mapping[str, object], depth: int = 0) -> str | None:
+    """The longest of the usual places for data, alone, so that it is the same in every dialect."""
+    for name in ("data", "url", "image_url", "file_data", "file_id", "file_url"):
+        value = part.get(name)
+        if isinstance(value, str) and value:
+            head, comma, data = value.partition(";base64,") if value.startswith("data:") else ("", "", value)
+            return data if comma else head or data
+    inner: Iterable[object] = part.values() if depth < 2 else ()
+    for value in inner:
+        if isinstance(value, dict) and (found := _data(value, depth + 1)) is not None:
+            return found
+    return None
+
+
+def _sorted(value: object) -> str:
+    try:
+        return _ENCODE(value).decode()
+    except (UnicodeError, ValueError, RecursionError):
+        return write_value(str(value)).decode()

@@ -1,0 +1,45 @@
+"""What was said in a responses request, in pieces that are the same in every dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmproxy.dialects.history import ASSISTANT, TOOL, USER, History, Piece, add, call_of, pieces_of, substance
+
+_TEXTS = frozenset({"input_text", "output_text", "text"})
+_SILENT = frozenset({"reasoning_text", "summary_text"})
+_INSTRUCTIONS = frozenset({"system", "developer"})
+_CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
+
+
+def read_history(body: Mapping[str, Any]) -> History:
+    """The pieces of `input`, without instructions and reasoning."""
+    pieces: list[Piece] = []
+    given = body.get("input")
+    if isinstance(given, str):
+        add(USER, given, pieces)
+        return History(pieces, 1)
+    count = 0
+    for item in given if isinstance(given, list) else ():
+        if isinstance(item, dict) and item.get("type") != "reasoning" and item.get("role") not in _INSTRUCTIONS:
+            count += 1
+            _add_item(item, pieces)
+    return History(pieces, count)
+
+
+def _add_item(item: Mapping[str, Any], pieces: list[Piece]) -> None:
+    kind, role = item.get("type"), item.get("role")
+    if role is not None:
+        speaker = ASSISTANT if role == "assistant" else USER
+        content = item.get("content")
+        pieces_of(speaker, content, _TEXTS, _SILENT, pieces)
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and part.get("type") == "refusal":
+                add(speaker, part.get("refusal"), pieces)
+    elif kind in _CALLS:
+        pieces.append(call_of(item.get("name"), item.get(_CALLS[kind])))
+    elif isinstance(kind, str) and kind.endswith("_output"):
+        pieces_of(TOOL, item.get("output"), _TEXTS, _SILENT, pieces)
+    else:
+        pieces.append((ASSISTANT, substance(item)))

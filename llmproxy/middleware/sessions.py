@@ -1,0 +1,326 @@
+"""Recognises conversations, without help from the client where there is none, and counts what each of them used.
+
+A request is the session that it names; else the one that knows the longest beginning of what was said; else one of the
+same client's that is alike enough; else a new one. What sessions are known by is in a store, which replicas may share;
+while that cannot be asked, this process remembers alone. Begin reading at `Sessions.on_request`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from pydantic import Field
+
+from llmproxy.dialects.base import NO_HISTORY
+from llmproxy.dialects.history import USER, History, Piece
+from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.exchange import Answer, Body, Exchange
+from llmproxy.middleware.base import Middleware, PageRequest
+from llmproxy.recognition.identity import HEADERS, Name, answer_key, name_of, tenant_of
+from llmproxy.recognition.likeness import Talk, read_sketch, sketch
+from llmproxy.recognition.trail import Trail
+from llmproxy.settings import Duration, Whole
+from llmproxy.stores.base import Outcome, Session, State, StoreFault, Touched, Visit
+from llmproxy.stores.memory import MemoryState
+from llmproxy.stores.settings import StoreSettings, open_state
+from llmproxy.telemetry.figure import Figure
+
+LARGE_BYTES = 1024 * 1024  # what takes longer than a millisecond to read is read in a thread
+HEADER = "x-llmproxy-session"
+_USUAL, _MOST = 100, 10_000
+_MOST_ANSWERS = 1000
+_LONGEST = 200
+_METRICS = (
+    ("active", "Sessions that are not over.", False),
+    ("created", "Sessions begun.", True),
+    ("hits", "Requests that continued a session.", True),
+    ("misses", "Requests that began a session.", True),
+    ("fuzzy_matches", "Requests that were recognised by their words.", True),
+    ("expired", "Sessions that were not used for too long.", True),
+    ("evicted", "Sessions that were pushed out by newer ones.", True),
+)
+_MARKS = re.compile(r"[^\w/]+")
+
+
+class _Known(msgspec.Struct, kw_only=True):
+    """What is remembered of an exchange until its end: `known` of its pieces were, in that state."""
+
+    session: str
+    tenant: str
+    state: State
+    pieces: Sequence[Piece]
+    known: int
+
+
+class _Request(msgspec.Struct, kw_only=True):
+    """One request, and by what its session is looked for: a name, or the trail of what was said."""
+
+    tenant: str
+    client: str
+    now_s: float
+    name: Name | None
+    history: History
+    trail: Trail | None
+    resets: bool
+
+    def visit(self, session: str | None) -> Visit:
+        """Looks for the session, and takes `session` where none is known."""
+        if self.trail is None:
+            assert self.name is not None
+            keys = learn = [self.name.key]
+        elif self.resets:
+            keys = learn = [self.trail.whole] if len(self.history.pieces) > 1 else []
+        else:
+            keys, learn = self.trail.looked_for, self.trail.known_by
+        return Visit(tenant=self.tenant, client=self.client, keys=keys, learn=learn, session=session, now_s=self.now_s)
+
+
+class Sessions(Middleware):
+    """Gives each exchange its session: in the header `x-llmproxy-session`, in traces, lines and figures."""
+
+    page_path = "/sessions"
+
+    class Config(StoreSettings):
+        """What a session is, how many there are, where they are kept."""
+
+        headers: tuple[str, ...] = Field(
+            default=HEADERS, description="The request headers that name a session; the first that is there counts."
+        )
+        max_sessions: Whole = Field(
+            default=10_000, ge=1, description="How many sessions are kept; the longest unused goes."
+        )
+        session_ttl_seconds: Duration = Field(
+            default=3600.0, gt=0, description="A session that is not used for so long is over."
+        )
+        similarity_threshold: float = Field(
+            default=0.85,
+            ge=0,
+            le=1,
+            description="How alike a request must be to a session of its client, where no beginning of it is known: "
+            "the share of word triples in common, 0 to 1. 1 wants all of them.",
+        )
+        max_messages_for_new_session: Whole = Field(
+            default=2,
+            ge=0,
+            description="A request of fewer messages that repeats none of a session is a new one, however alike.",
+        )
+        reset_phrases: tuple[str, ...] = Field(
+            default=("/new", "/reset", "/clear", "new conversation", "new chat", "start over", "reset conversation"),
+            description="A message that says just this begins a new session; case and punctuation do not count.",
+        )
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._headers = tuple(name.lower() for name in config.headers)
+        self._threshold = config.similarity_threshold
+        self._fewest = config.max_messages_for_new_session
+        self._resets = frozenset(filter(None, map(_plain, config.reset_phrases)))
+        self._state = open_state(config, config.max_sessions, config.session_ttl_seconds)
+        self._alone: State = MemoryState(config.max_sessions, config.session_ttl_seconds)
+        self._store = config.store
+        self._started_s = time.monotonic()
+        self._note = f"llmproxy.sessions.{id(self)}"
+        self._created = self._hits = self._fuzzy = self._reset = 0
+        # Answers of this process whose sessions the store is just about to learn.
+        self._answers: OrderedDict[str, str] = OrderedDict()
+
+    async def start(self) -> None:
+        await self._state.start()
+
+    async def close(self) -> None:
+        await self._state.close()
+
+    async def on_request(self, exchange: Exchange) -> Answer | None:
+        request = await self._read(exchange)
+        if request is None:
+            return None
+        try:
+            state, touched = self._state, await self._find(self._state, request)
+        except StoreFault:
+            state, touched = self._alone, await self._find(self._alone, request)
+        exchange.session = touched.session
+        known = 0 if request.trail is None or touched.place is None else request.trail.known(touched.place)
+        exchange.notes[self._note] = _Known(
+            session=touched.session, tenant=request.tenant, state=state, pieces=request.history.pieces, known=known
+        )
+        return None
+
+    async def _read(self, exchange: Exchange) -> _Request | None:
+        """What the request says of its conversation; None when it is none."""
+        body = exchange.body if isinstance(exchange.body, Body) and exchange.endpoint is not None else None
+        if body is not None and len(body.raw) > LARGE_BYTES:
+            await asyncio.to_thread(lambda: body.content)
+        content = {} if body is None else body.content
+        tenant = tenant_of(exchange)
+        name = name_of(exchange.headers, self._headers, content, tenant)
+        history, trail = NO_HISTORY, None
+        if name is None:
+            if exchange.endpoint is not None:
+                history = exchange.endpoint.dialect.read_history(content)
+            if not history.pieces:
+                return None
+            large = body is not None and len(body.raw) > LARGE_BYTES
+            trail = await asyncio.to_thread(Trail, tenant, history.pieces) if large else Trail(tenant, history.pieces)
+        return _Request(
+            tenant=tenant,
+            client=f"{exchange.client.name or exchange.client.address} {exchange.client.agent}".strip()[:_LONGEST],
+            now_s=exchange.began_s,
+            name=name,
+            history=history,
+            trail=trail,
+            resets=trail is not None and self._resets_session(history.pieces),
+        )
+
+    async def _find(self, state: State, request: _Request) -> Touched:
+        """The session of a request in `state`, begun where there is none. Raises StoreFault."""
+        if request.name is not None:
+            known = self._answers.get(request.name.key)
+            touched = await state.touch(request.visit(request.name.wanted or known or _fresh()))
+        else:
+            touched = await state.touch(request.visit(None))
+        if touched is None:
+            like = None if request.resets else await self._alike(state, request)
+            touched = await state.touch(request.visit(like or _fresh()))
+            self._fuzzy += like is not None
+            self._reset += request.resets
+        assert touched is not None
+        self._created += touched.created
+        self._hits += not touched.created
+        return touched
+
+    def _resets_session(self, pieces: Sequence[Piece]) -> bool:
+        """Whether the last message is nothing but a reset phrase."""
+        role, text = pieces[-1]
+        return role == USER and len(text) < _LONGEST and "?" not in text and _plain(text) in self._resets
+
+    async def _alike(self, state: State, request: _Request) -> str | None:
+        """The one of the client's last sessions that is most like the request, when it is like enough."""
+        recent = await state.recent(request.tenant)
+        if not recent:
+            return None
+        talk = Talk(request.history.pieces)
+        short = request.history.messages < self._fewest
+        best, most = None, 0.0
+        for each in recent:
+            known = read_sketch(each.sketch)
+            if short and not talk.repeats(known):
+                continue
+            likeness = talk.likeness(known)
+            if likeness > most:
+                best, most = each.session, likeness
+        return best if most >= self._threshold else None
+
+    async def on_response(self, exchange: Exchange, answer: Answer) -> None:
+        if exchange.session is not None:
+            answer.headers[HEADER] = exchange.session
+
+    def on_end(self, exchange: Exchange) -> None:
+        known = exchange.notes.get(self._note)
+        if not isinstance(known, _Known):
+            return
+        summary = exchange.summary
+        usage = summary.usage if exchange.cache != "hit" else None
+        answer = answer_key(summary.id, known.tenant) if summary.id else None
+        if answer is not None:
+            self._answers[answer] = known.session
+            if len(self._answers) > _MOST_ANSWERS:
+                self._answers.popitem(last=False)
+        known.state.settle(
+            Outcome(
+                session=known.session,
+                tenant=known.tenant,
+                error=(exchange.status or 0) >= 400 or exchange.error is not None or summary.error is not None,
+                model=summary.model or exchange.model,
+                input_tokens=(usage.input or 0) if usage else 0,
+                output_tokens=(usage.output or 0) if usage else 0,
+                learn=(answer,) if answer else (),
+                sketch=sketch(known.pieces[known.known :]),
+            )
+        )
+
+    async def page(self, request: PageRequest) -> Mapping[str, object] | None:
+        if request.changing:
+            raise ProxyError(
+                "Sessions can only be read: use GET", status=405, code="method_not_allowed", headers=(("Allow", "GET"),)
+            )
+        if request.name is not None:
+            session = await self._state.session(request.name) or await self._alone.session(request.name)
+            return None if session is None else _shown(session)
+        limit = request.query.get("limit", str(_USUAL))
+        if not limit.isdecimal() or not 1 <= int(limit) <= _MOST:
+            raise BadRequest(f"limit must be a number from 1 to {_MOST}", param="limit")
+        figures = await self.figures()
+        sessions = await self._alone.sessions(int(limit))
+        with contextlib.suppress(StoreFault):
+            sessions = [*await self._state.sessions(int(limit)), *sessions][: int(limit)]
+        return {
+            "figures": figures,
+            "store": self._store,
+            "available": self._state.available,
+            "sessions": [_shown(session) for session in sessions],
+        }
+
+    async def figures(self) -> Mapping[str, object]:
+        """Sessions as the store has them now, and what this process did."""
+        figures = await self._alone.figures()
+        with contextlib.suppress(StoreFault):
+            figures = await self._state.figures()
+        minutes = max((time.monotonic() - self._started_s) / 60, 1 / 60)
+        asked = self._created + self._hits
+        return {
+            "active": figures.active,
+            "created": self._created,
+            "creation_rate_per_minute": round(self._created / minutes, 3),
+            "hits": self._hits,
+            "misses": self._created,
+            "hit_rate": round(self._hits / asked, 6) if asked else None,
+            "fuzzy_matches": self._fuzzy,
+            "resets": self._reset,
+            "expired": figures.expired,
+            "evicted": figures.evicted,
+        }
+
+    async def metrics(self) -> Sequence[Figure]:
+        figures = await self.figures()
+        return [
+            Figure(name=f"llmproxy_sessions_{name}", help=text, counts=counts, value=value)
+            for name, text, counts in _METRICS
+            if isinstance(value := figures[name], (int, float))
+        ]
+
+    def describe(self) -> Mapping[str, object]:
+        return {"store": self._store, "available": self._state.available}
+
+
+def _fresh() -> str:
+    return f"s_{random.getrandbits(80):020x}"
+
+
+def _plain(text: str) -> str:
+    """`text` without case, punctuation and white space at its ends."""
+    return _MARKS.sub(" ", text.casefold()).strip()
+
+
+def _shown(session: Session) -> dict[str, object]:
+    return {
+        "id": session.id,
+        "client": session.client,
+        "started": _moment(session.started_s),
+        "last_seen": _moment(session.seen_s),
+        "requests": session.requests,
+        "errors": session.errors,
+        "models": list(session.models),
+        "tokens": {"input": session.input_tokens, "output": session.output_tokens},
+    }
+
+
+def _moment(moment_s: float) -> str:
+    return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

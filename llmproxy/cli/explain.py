@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from llmproxy.cli.output import end
 
 if TYPE_CHECKING:
     from llmproxy.dialects.codec import Codec, Losses, Options
@@ -48,7 +50,7 @@ def translate(
         losses = Losses(strict=strict)
         body = _translated(request, CODECS[target.value], Options(), losses, model)
     except ProxyError as error:
-        _end(f"{file}: {error.message}")
+        end(f"{file}: {error.message}")
     shown: object = {"request": body, "dropped": losses.dropped} if as_json else body
     print(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
     if not as_json:
@@ -76,13 +78,13 @@ def explain(
     if loaded.config is None:
         raise typer.Exit(1)
     if request is not None and dialect is None:
-        _end("--request needs --dialect, the dialect that the file is in", code=2)
+        end("--request needs --dialect, the dialect that the file is in", code=2)
     try:
         router, _ = routing(loaded.config)
         for each in [dialect] if dialect else list(Spoken):
             _explain(router, model, each.value, request, loaded.config.translation.strict)
     except (ProxyError, RegistryError) as error:
-        _end(str(error))
+        end(str(error))
 
 
 def _explain(router: Router, model: str, dialect: str, file: str | None, strict: bool) -> None:
@@ -189,9 +191,4 @@ def _bytes(file: str) -> bytes:
     try:
         return Path(file).read_bytes()
     except OSError as error:
-        _end(f"{file}: {(error.strerror or str(error)).lower()}", code=2)
-
-
-def _end(message: str, code: int = 1) -> NoReturn:
-    print(f"llmproxy: {message}", file=sys.stderr)
-    raise typer.Exit(code)
+        end(f"{file}: {(error.strerror or str(error)).lower()}", code=2)

@@ -5,18 +5,17 @@ The server is the one at `--url`, else one that this user runs. `asking.py` gets
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmproxy.cli.output import Url, console, end
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from llmproxy.telemetry.servers import Server
 
 
 class Group(StrEnum):
@@ -28,14 +27,10 @@ class Group(StrEnum):
 
 _LEAST_S = 0.1
 _LOOK_S = 0.1
-# A table is not cut to a width that nobody looks at: what reads a pipe gets whole names.
-_PIPE_COLUMNS = 200
 
 
 def stats(
-    url: Annotated[
-        str | None, typer.Option(metavar="URL", help="The server, such as http://127.0.0.1:3000; else yours that runs.")
-    ] = None,
+    url: Url = None,
     once: Annotated[bool, typer.Option("--once", help="Show it once; so it is when output is no terminal.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, once.")] = False,
     by: Annotated[list[Group] | None, typer.Option(help="Show these too; may be given twice.")] = None,
@@ -44,19 +39,19 @@ def stats(
     """Show how a running server does: requests, latencies, tokens, errors by provider and model."""
     import json
 
-    from llmproxy.cli.asking import NoPage, ask, base_url
+    from llmproxy.cli.asking import NoPage, ask, find
 
     wait_s = _interval(interval)
     groups = ",".join(dict.fromkeys(by or []))
     page = f"/stats?by={groups}" if groups else "/stats"
     try:
-        address = base_url(url) if url else _find()
+        address = find(url)
         if as_json:
             print(json.dumps(_figures(ask(address, page), address), indent=2))
         else:
             _show(address, page, wait_s, live=not once, named=url is not None)
     except NoPage as reason:
-        _end(str(reason))
+        end(str(reason))
     except KeyboardInterrupt:
         return
 
@@ -73,33 +68,6 @@ def _interval(given: str) -> float:
     return seconds
 
 
-def _find() -> str:
-    """The address of the newest server that this user runs; says so when there are others."""
-    from llmproxy.telemetry.servers import running
-
-    servers = running()
-    if not servers:
-        _end(
-            "no running server was found; start one with `llmproxy serve`, or name one with --url http://127.0.0.1:3000"
-        )
-    if len(servers) > 1:
-        print(f"{len(servers)} servers run; this is the newest, --url chooses another:", file=sys.stderr)
-        for server in servers:
-            print(f"  {_line(server)}", file=sys.stderr)
-    return servers[0].url
-
-
-def _line(server: Server) -> str:
-    from llmproxy.telemetry.showing import safe
-
-    return safe(f"{server.url}  pid {server.pid}, since {server.started[:19]}Z, {server.config or 'no file'}")
-
-
-def _end(reason: str) -> NoReturn:
-    print(f"llmproxy: {reason}", file=sys.stderr)
-    raise typer.Exit(1)
-
-
 def _figures(page: dict[str, Any], url: str) -> dict[str, Any]:
     """The page, when it is one of llmproxy's. Raises NoPage."""
     from llmproxy.cli.asking import NoPage
@@ -111,19 +79,15 @@ def _figures(page: dict[str, Any], url: str) -> dict[str, Any]:
 
 def _show(url: str, page: str, wait_s: float, *, live: bool, named: bool) -> None:
     """Raises NoPage when there is none from the beginning."""
-    from rich.console import Console
-
     from llmproxy.cli.asking import ask
     from llmproxy.cli.statsview import view
 
-    terminal = sys.stdout.isatty()
-    width = None if terminal or "COLUMNS" in os.environ else _PIPE_COLUMNS
-    console = Console(highlight=False, width=width)
+    shown = console()
     first = _figures(ask(url, page), url)
-    if live and terminal and not console.is_dumb_terminal:
-        _watch(console, first, url, page, wait_s, named=named)
+    if live and sys.stdout.isatty() and not shown.is_dumb_terminal:
+        _watch(shown, first, url, page, wait_s, named=named)
     else:
-        console.print(view(first, url, width=console.width))
+        shown.print(view(first, url, width=shown.width))
 
 
 def _watch(console: Console, seen: dict[str, Any], url: str, page: str, wait_s: float, *, named: bool) -> None:

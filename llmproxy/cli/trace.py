@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from llmproxy.cli.output import Ending, console, end
 
+if TYPE_CHECKING:
     from llmproxy.telemetry.entry import Entry
     from llmproxy.telemetry.record import Record
     from llmproxy.telemetry.tracefiles import Found, Place, Traces
     from llmproxy.telemetry.tracefilter import Test
 
 app = typer.Typer(help="Show what the trace middleware writes: tail, ls, show, stats.", no_args_is_help=True)
-
-# A table is not cut to a width that nobody looks at: what reads a pipe gets whole names.
-_PIPE_COLUMNS = 200
 
 
 class Key(StrEnum):
@@ -78,8 +75,8 @@ def tail(
     follows = sys.stdout.isatty() if follow is None else follow
     traces = Traces(_find(directory, waits=follows))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cursor comes back
-    with _Ending():
-        Tail(traces, _console(), test, as_json=as_json).run(count, follow=follows)
+    with Ending():
+        Tail(traces, console(), test, as_json=as_json).run(count, follow=follows)
     _tell_faults(traces)
     if not follows and count and not traces.last(1):
         _empty(traces)
@@ -109,7 +106,7 @@ def ls(
         entries = [each.entry for each in traces.entries() if recent(each.entry) and test(each.entry)]
         entries.sort(key=lambda entry: _rank(entry, sort))
         entries = entries[-count:][:: -1 if reverse else 1]
-    with _Ending():
+    with Ending():
         _list(entries, as_json=as_json)
     _tell_faults(traces)
     if not entries:
@@ -142,8 +139,8 @@ def show(
         record, data = read_record(place)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        _end(f"{safe(place.path)} cannot be read: {reason}")
-    with _Ending():
+        end(f"{safe(place.path)} cannot be read: {reason}")
+    with Ending():
         if raw:
             traceshow.show_raw(record)
         elif as_json:
@@ -151,7 +148,7 @@ def show(
         elif curl:
             _print_curl(record)
         else:
-            traceshow.show(_console(), record)
+            traceshow.show(console(), record)
 
 
 @app.command()
@@ -170,12 +167,12 @@ def stats(
     traces = Traces(_find(directory))
     _keep_everything()
     found = sums(each.entry for each in traces.entries() if test(each.entry))
-    with _Ending():
+    with Ending():
         if as_json:
             print(json.dumps(found, indent=2))
         elif found["total"]["requests"]:
-            console = _console()
-            console.print(table(found, console.width))
+            shown = console()
+            shown.print(table(found, shown.width))
     _tell_faults(traces)
     if not found["total"]["requests"]:
         _empty(traces)
@@ -187,7 +184,7 @@ def _print_curl(record: Record) -> None:
     try:
         print(curl(record))
     except NotWhole as reason:
-        _end(str(reason))
+        end(str(reason))
 
 
 def _keep_everything() -> None:
@@ -195,21 +192,6 @@ def _keep_everything() -> None:
     import gc
 
     gc.disable()
-
-
-class _Ending:
-    """Around what writes to a console: Ctrl-C and a reader that left are ends like others."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: object) -> bool:
-        if isinstance(fault, KeyboardInterrupt):
-            return True
-        if isinstance(fault, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to say it to
-            return True
-        return False
 
 
 def _parse(filters: Sequence[str] | None) -> Test:
@@ -227,7 +209,7 @@ def _find(directory: str | None, *, waits: bool = False) -> str:
     try:
         return find(directory, waits=waits)
     except NoTraces as reason:
-        _end(str(reason))
+        end(str(reason))
 
 
 def _since(given: str | None) -> Test:
@@ -273,10 +255,10 @@ def _list(entries: Sequence[Entry], *, as_json: bool) -> None:
         for entry in entries:
             print(harmless(msgspec.json.encode(entry).decode(), sys.stdout.encoding))
         return
-    console = _console()
-    rows = Rows(console.width, dates=True)
+    shown = console()
+    rows = Rows(shown.width, dates=True)
     for line in (rows.head(), *(rows.row(entry) for entry in entries)) if entries else ():
-        put(console, line)
+        put(shown, line)
 
 
 def _empty(traces: Traces) -> NoReturn:
@@ -285,8 +267,8 @@ def _empty(traces: Traces) -> NoReturn:
     from llmproxy.telemetry.showing import safe
 
     if traces.last(1):
-        _end("no exchange fits")
-    _end(f"there is no record in {safe(traces.directory)}; {HINT}")
+        end("no exchange fits")
+    end(f"there is no record in {safe(traces.directory)}; {HINT}")
 
 
 def _one(found: Sequence[Found], identifier: str, traces: Traces) -> Place:
@@ -294,13 +276,13 @@ def _one(found: Sequence[Found], identifier: str, traces: Traces) -> Place:
 
     if not found:
         _tell_faults(traces)
-        _end(f"there is no record {safe(identifier, 100)!r} in {safe(traces.directory)}")
+        end(f"there is no record {safe(identifier, 100)!r} in {safe(traces.directory)}")
     if len(found) > 1:
         names = "\n".join(
             f"  {safe(f'{each.entry.id}  {each.entry.started}  {each.entry.model or str()}')}" for each in found[:10]
         )
         more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
-        _end(f"{len(found)} records begin with {safe(identifier)!r}; say more of the id:\n{names}{more}")
+        end(f"{len(found)} records begin with {safe(identifier)!r}; say more of the id:\n{names}{more}")
     return found[0].place
 
 
@@ -315,16 +297,3 @@ def _tell_faults(traces: Traces) -> None:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         print(f"llmproxy: {counted} could not be read: {first}{more}", file=sys.stderr)
     faults.clear()
-
-
-def _console() -> Console:
-    """Standard output: as wide as the window, wide in a pipe."""
-    from rich.console import Console
-
-    wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(highlight=False, markup=False, emoji=False, width=_PIPE_COLUMNS if wide else None)
-
-
-def _end(reason: str) -> NoReturn:
-    print(f"llmproxy: {reason}", file=sys.stderr)
-    raise typer.Exit(1)

@@ -18,6 +18,10 @@ def server() -> Iterator[Upstream]:
         yield upstream
 
 
+def error(status: int, code: str, message: str) -> Reply:
+    return Reply(status=status, pieces=[json.dumps({"error": {"code": code, "message": message}}).encode()])
+
+
 def refused(url: str, page: str = "/stats") -> str:
     with pytest.raises(NoPage) as caught:
         ask(url, page)
@@ -35,6 +39,7 @@ def refused(url: str, page: str = "/stats") -> str:
         ("https://h/llm/", "https://h/llm"),
         ("http://h:1/v1", "http://h:1"),
         ("http://h:1/stats", "http://h:1"),
+        ("http://h:1/llm/sessions/", "http://h:1/llm"),
         ("http://user:pass@h:1", "http://h:1"),
         ("[::1]:3000", "http://[::1]:3000"),
     ],
@@ -56,6 +61,24 @@ def test_the_page_is_asked_for_as_json(server: Upstream) -> None:
 
     assert ask(server.url, "/stats?by=client") == {"a": 1}
     assert server.only.target == b"/stats?by=client" and server.only.values("accept") == ["application/json"]
+
+
+def test_a_change_carries_its_key(server: Upstream) -> None:
+    assert ask(server.url, "/cache", method="DELETE", key="k") == {}
+    assert server.only.method == "DELETE" and server.only.values("authorization") == ["Bearer k"]
+
+
+def test_a_key_is_not_shown_to_whom_a_server_sends_us(server: Upstream) -> None:
+    server.next(Reply(status=302, headers=(("Location", f"{server.url}/else"),)))
+    assert ask(server.url, "/cache", key="k") == {}
+    assert [request.values("authorization") for request in server.requests] == [["Bearer k"], []]
+
+
+def test_an_error_is_told_by_status_and_code(server: Upstream) -> None:
+    server.next(error(403, "forbidden", "No"))
+    with pytest.raises(NoPage) as caught:
+        ask(server.url, "/cache", method="DELETE")
+    assert (caught.value.status, caught.value.code) == (403, "forbidden")
 
 
 def test_no_proxy_of_the_environment_stands_before_this_machine(
@@ -83,6 +106,10 @@ def test_a_port_where_nobody_listens_says_so_and_what_to_do() -> None:
         (Reply(status=404, reason="Not Found", pieces=[b"{}"]), "has no /stats: it is no llmproxy, or an older one"),
         (Reply(status=401, reason="Unauthorized"), "does not show its /stats to everybody (status 401)"),
         (Reply(status=500, reason="Oops"), "answered /stats with status 500"),
+        (error(503, "store_fault", "The store is\x1b gone"), "with status 503: The store is\\x1b gone"),
+        (error(404, "not_configured", "There are no sessions"), ": There are no sessions"),
+        (error(404, "not_found", "Nothing"), "has no /stats: it is no llmproxy, or an older one"),
+        (Reply(status=404, pieces=[b"{"], length=50, end="cut"), "has no /stats: it is no llmproxy"),
         (Reply(pieces=[b"<html>"]), "shows no JSON at /stats: it is no llmproxy"),
         (Reply(pieces=[b"[" * 100_000]), "shows no JSON at /stats: it is no llmproxy"),
         (Reply(pieces=[b"\xff"]), "shows no JSON at /stats: it is no llmproxy"),

@@ -1,0 +1,106 @@
+"""Tables of what a page lists: the columns that a width has room for, and how the values of a row look.
+
+A page may come from an older or a newer server: what it lacks is a dash. Begin reading at `lay_out`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from rich.table import Table
+from rich.text import Text
+
+from llmproxy.cli.asking import number, table, text
+from llmproxy.telemetry import showing
+
+RED = "bold red"
+
+Row = Mapping[str, Any]
+
+
+class Column(NamedTuple):
+    """A column: its head, what it shows of a row, and how wide a console must be for it.
+
+    With `least` it holds words and gives way to the others where there is too little room, but not below this width;
+    without, it holds numbers, which stand to the right and are never cut.
+    """
+
+    head: str
+    cell: Callable[[Row], Text | str]
+    from_width: int = 0
+    least: int = 0
+
+
+def lay_out(columns: Sequence[Column], shown: Sequence[Row], width: int) -> Table:
+    """The rows below the heads of the columns that `width` has room for."""
+    fitting = [column for column in columns if width >= column.from_width]
+    lines = [[_text(column.cell(row)) for column in fitting] for row in shown]
+    widths = [
+        max([len(column.head), *(line[place].cell_len for line in lines)]) for place, column in enumerate(fitting)
+    ]
+    _narrow(fitting, widths, width)
+    made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for column, needed in zip(fitting, widths, strict=True):
+        justify: Literal["left", "right"] = "left" if column.least else "right"
+        made.add_column(column.head, justify=justify, no_wrap=True, overflow="ellipsis", width=needed)
+    for line in lines:
+        made.add_row(*line)
+    return made
+
+
+def _narrow(columns: Sequence[Column], widths: list[int], width: int) -> None:
+    """Take from the widest column that may give way, until all have room or none can give more."""
+    over = sum(widths) + len(widths) - 1 - width
+    while over > 0:
+        room = [(widths[place], place) for place, column in enumerate(columns) if 0 < column.least < widths[place]]
+        if not room:
+            return
+        widths[max(room)[1]] -= 1
+        over -= 1
+
+
+def _text(cell: Text | str) -> Text:
+    return cell if isinstance(cell, Text) else Text(cell)
+
+
+def count(value: object) -> str:
+    """A number in short."""
+    known = number(value)
+    return showing.count(None if known is None else int(known))
+
+
+def milliseconds(value: object) -> str:
+    """A number of milliseconds as a length of time."""
+    return showing.duration(number(value))
+
+
+def safe_text(value: object, limit: int | None = None) -> str:
+    """Text on one line, harmless on a terminal."""
+    return showing.safe(text(value) or showing.NOTHING, limit)
+
+
+def tokens(kind: str) -> Callable[[Row], str]:
+    """What a column shows of a row's tokens of one kind."""
+    return lambda row: count(table(row, "tokens").get(kind))
+
+
+def failures(value: object) -> Text:
+    """A number of errors; it stands out unless it is 0."""
+    shown = count(value)
+    return Text(shown, style=RED if number(value) else "")
+
+
+def moment(stamp: object) -> float | None:
+    """A time of a page (RFC 3339) in Unix seconds; None when it is none."""
+    try:
+        return datetime.fromisoformat(text(stamp) or "").timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def ago_ms(now_s: float | None, stamp: object) -> float | None:
+    """How long before `now_s` the time of a page was."""
+    then_s = moment(stamp)
+    return None if now_s is None or then_s is None else max(now_s - then_s, 0.0) * 1000

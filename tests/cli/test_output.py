@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from llmproxy.cli.output import Ending, console, end
+from tests.program import clean_environment
+
+
+def test_an_end_is_one_line_and_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        end("there is none", code=2)
+    assert ended.value.exit_code == 2 and capsys.readouterr().err == "llmproxy: there is none\n"
+
+
+@pytest.mark.parametrize(("columns", "width"), [(None, 200), ("60", 60)])
+def test_a_pipe_is_wide_unless_its_width_is_given(
+    monkeypatch: pytest.MonkeyPatch, columns: str | None, width: int
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert console().width == width
+
+
+def test_ctrl_c_is_an_end_and_other_faults_are_none() -> None:
+    with Ending():
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError), Ending():
+        raise ValueError
+
+
+def test_a_reader_that_left_is_an_end(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    script = "from llmproxy.cli.output import Ending\nwith Ending(): print('x' * 100_000, flush=True)"
+    with open(writing, "wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=clean_environment(tmp_path),
+            stdout=out,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")

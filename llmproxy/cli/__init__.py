@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from llmproxy import __version__
-from llmproxy.cli import config, explain, serve, stats, trace
+from llmproxy.cli import cache, config, explain, serve, sessions, stats, trace
 
 _ABOUT = """One program between LLM clients and LLM providers.
 
@@ -40,6 +40,8 @@ app.command()(config.schema)
 app.command()(explain.explain)
 app.command()(explain.translate)
 app.command()(stats.stats)
+app.command()(sessions.sessions)
+app.add_typer(cache.app, name="cache")
 app.add_typer(trace.app, name="trace")
 
 

@@ -20,6 +20,10 @@ _PIPE_COLUMNS = 200
 Url = Annotated[
     str | None, typer.Option(metavar="URL", help="The server, such as http://127.0.0.1:3000; else yours that runs.")
 ]
+ConfigOfServer = Annotated[
+    str | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Of your servers, the one that runs with this file."),
+]
 
 
 def end(reason: str, code: int = 1) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 _NOT_PLAIN = re.compile("[^\n -~]")
 
@@ -14,6 +15,11 @@ def harmless(text: str, encoding: str | None) -> str:
     return (
         text if text.isascii() and text.isprintable() else _NOT_PLAIN.sub(lambda found: _shown(found[0], unicode), text)
     )
+
+
+def show_page(page: object) -> None:
+    """Print a value as JSON, laid out."""
+    print(harmless(json.dumps(page, indent=2, ensure_ascii=False), sys.stdout.encoding))
 
 
 def _shown(character: str, unicode: bool) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from llmproxy.cli.tracejson import harmless
+from llmproxy.cli.tracejson import show_page
 from llmproxy.cli.tracerows import DIM, RED, put
 from llmproxy.telemetry import showing
 from llmproxy.telemetry.conversation import answered, asked, pretty, request_bytes, response_bytes
@@ -165,4 +165,4 @@ def show_raw(record: Record) -> None:
 
 def show_json(data: bytes) -> None:
     """The whole record, laid out."""
-    print(harmless(json.dumps(json.loads(data), indent=2, ensure_ascii=False), sys.stdout.encoding))
+    show_page(json.loads(data))

@@ -43,7 +43,16 @@ def test_bare_flags_are_for_serve_and_older_flags_are_commands(given: list[str],
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["serve", "--help"], ["validate-config", "--help"], ["trace", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["serve", "--help"],
+        ["validate-config", "--help"],
+        ["trace", "--help"],
+        ["sessions", "--help"],
+        ["cache", "--help"],
+    ],
 )
 def test_nothing_heavy_is_imported_to_show_help(tmp_path: Path, arguments: list[str]) -> None:
     """Typer itself imports pydantic when it looks at the options of a command; the program's own help has none."""

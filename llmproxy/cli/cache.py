@@ -1,0 +1,114 @@
+"""`cache`: what a running server's cache holds and saved, and how to make it forget. `cacheview.py` lays it out."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from llmproxy.cli.output import ConfigOfServer, Ending, Url, console, end
+
+if TYPE_CHECKING:
+    from llmproxy.cli.asking import NoPage
+
+app = typer.Typer(help="Show what a running server's cache holds, and clear it: stats, clear.", no_args_is_help=True)
+
+_KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
+
+
+@app.command()
+def stats(
+    url: Url = None,
+    config: ConfigOfServer = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the page as JSON.")] = False,
+) -> None:
+    """Show what the cache of a running server holds, how often it answered, and what that saved.
+
+    Example: `llmproxy cache stats --json`
+    """
+    from llmproxy.cli.asking import NoPage, ask, find
+    from llmproxy.cli.cacheview import view
+    from llmproxy.cli.tracejson import show_page
+
+    try:
+        address = find(url, config)
+        page = ask(address, "/cache")
+        if "store" not in page:
+            raise NoPage(f"{address} is no llmproxy: its /cache shows something else")
+    except NoPage as reason:
+        end(str(reason))
+    with Ending():
+        if as_json:
+            show_page(page)
+        else:
+            console().print(view(page))
+
+
+@app.command()
+def clear(
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only answers of this model.")] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Only the answer whose x-llmproxy-cache-key this is.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before everything is cleared.")] = False,
+    url: Url = None,
+    config: ConfigOfServer = None,
+    admin_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            envvar=_KEY_VARIABLE,
+            show_envvar=False,
+            help=f"The server's server.admin_key, else ${_KEY_VARIABLE}; not needed on its own machine.",
+        ),
+    ] = None,
+) -> None:
+    """Make the cache of a running server forget all its answers, those of one model, or a single one.
+
+    Example: `llmproxy cache clear --model gpt-4o`
+    """
+    from llmproxy.cli.asking import NoPage, ask, find, number
+
+    if admin_key is not None and not (admin_key.isascii() and admin_key.isprintable()):
+        raise typer.BadParameter("it holds a character that no key has", param_hint="--admin-key")
+    everything = model is None and key is None
+    address = None
+    try:
+        address = find(url, config)
+        if everything and not yes and sys.stdin.isatty():
+            typer.confirm(_question(ask(address, "/cache"), address), abort=True)
+        deleted = number(ask(address, _page(model, key), method="DELETE", key=admin_key or None).get("deleted"))
+        if deleted is None:
+            raise NoPage(f"{address} is no llmproxy: it does not say what it deleted")
+    except NoPage as reason:
+        _refuse(reason, address, key, told=bool(admin_key))
+    print("1 answer was cleared" if deleted == 1 else f"{int(deleted)} answers were cleared")
+
+
+def _page(model: str | None, key: str | None) -> str:
+    from urllib.parse import quote, urlencode
+
+    path = "/cache" if key is None else f"/cache/{quote(key, '')}"
+    return path if model is None else f"{path}?{urlencode({'model': model})}"
+
+
+def _question(page: dict[str, object], address: str) -> str:
+    from llmproxy.cli.cacheview import held
+
+    return f"Clear the cache of {address}, {held(page)}?"
+
+
+def _refuse(reason: NoPage, address: str | None, key: str | None, *, told: bool) -> NoReturn:
+    from llmproxy.telemetry.showing import safe
+
+    if reason.status in (401, 403):
+        if told:
+            end(f"{address} does not take this admin key; it is server.admin_key in the server's configuration")
+        end(
+            f"{address} lets nobody clear its cache from here without a key: give its server.admin_key "
+            f"with --admin-key or ${_KEY_VARIABLE}"
+        )
+    if key is not None and reason.status == 404 and reason.code not in (None, "not_configured"):
+        end(f"{address} has no answer with the key {safe(key, 100)!r}")
+    end(str(reason))

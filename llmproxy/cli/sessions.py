@@ -1,0 +1,57 @@
+"""`sessions`: the conversations that a running server knows, or one of them. `sessionsview.py` lays them out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmproxy.cli.output import ConfigOfServer, Ending, Url, console, end
+
+if TYPE_CHECKING:
+    from llmproxy.cli.asking import NoPage
+
+# What the page gives at most.
+_MOST = 10_000
+
+
+def sessions(
+    identifier: Annotated[str | None, typer.Argument(metavar="ID", help="Show this one alone.")] = None,
+    url: Url = None,
+    config: ConfigOfServer = None,
+    count: Annotated[int, typer.Option("-n", min=1, max=_MOST, help="How many at most.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the page as JSON.")] = False,
+) -> None:
+    """List the conversations that a running server knows, the last used first; or show one.
+
+    Example: `llmproxy sessions -n 5`, then `llmproxy trace show --session ID` for what was said in one of them.
+    """
+    import time
+    from urllib.parse import quote
+
+    from llmproxy.cli.asking import NoPage, ask, find
+    from llmproxy.cli.sessionsview import details, view
+    from llmproxy.cli.tracejson import show_page
+
+    address = None
+    try:
+        address = find(url, config)
+        page = ask(address, f"/sessions?limit={count}" if identifier is None else f"/sessions/{quote(identifier, '')}")
+        if ("sessions" if identifier is None else "id") not in page:
+            raise NoPage(f"{address} is no llmproxy: its /sessions shows something else")
+    except NoPage as reason:
+        end(_why(reason, address, identifier))
+    with Ending():
+        if as_json:
+            show_page(page)
+            return
+        shown = console()
+        shown.print(view(page, shown.width, time.time()) if identifier is None else details(page, time.time()))
+
+
+def _why(reason: NoPage, address: str | None, identifier: str | None) -> str:
+    from llmproxy.telemetry.showing import safe
+
+    if identifier is not None and reason.status == 404 and reason.code not in (None, "not_configured"):
+        return f"{address} knows no session {safe(identifier, 100)!r}; it may be over, `llmproxy sessions` lists them"
+    return str(reason)

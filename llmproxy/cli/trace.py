@@ -49,6 +49,7 @@ Filters = Annotated[
         "error=, failed=true, stream=true ... May be given again.",
     ),
 ]
+Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="Only those of this session.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line.")]
 
 
@@ -62,6 +63,7 @@ def tail(
             "--follow/--no-follow", "-f", help="Go on with what comes: so by default on a terminal, not in a pipe."
         ),
     ] = None,
+    session: Session = None,
     filters: Filters = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +73,7 @@ def tail(
     from llmproxy.cli.tracetail import Tail
     from llmproxy.telemetry.tracefiles import Traces
 
-    test = _parse(filters)
+    test = _parse(filters, session)
     follows = sys.stdout.isatty() if follow is None else follow
     traces = Traces(_find(directory, waits=follows))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cursor comes back
@@ -88,7 +90,7 @@ def ls(
     count: Annotated[int, typer.Option("-n", min=1, help="How many at most.")] = 1000,
     sort: Annotated[Key, typer.Option(help="What to sort by.")] = Key.time,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
-    session: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this session.")] = None,
+    session: Session = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only those of the last 1h, 30m ...")] = None,
     filters: Filters = None,
     as_json: AsJson = False,
@@ -96,7 +98,7 @@ def ls(
     """List exchanges: the newest, slowest, largest ... last, or with --reverse the other way round."""
     from llmproxy.telemetry.tracefiles import Traces
 
-    test = _parse([*(filters or ()), *([f"session={session}"] if session else ())])
+    test = _parse(filters, session)
     recent = _since(since)
     _keep_everything()
     traces = Traces(_find(directory))
@@ -116,30 +118,35 @@ def ls(
 @app.command()
 def show(
     identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="The id, as much of it as is unique; or a record's file.")
-    ],
+        str | None, typer.Argument(metavar="ID", help="The id, as much of it as is unique; or a record's file.")
+    ] = None,
     directory: Directory = None,
+    session: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Instead of one exchange a whole session, as one conversation: --session ID [DIR]"
+        ),
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="The bodies as they went over the wire.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The whole record as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole record as JSON; of a session one a line.")] = False,
     curl: Annotated[
         bool, typer.Option("--curl", help="A command that repeats the request, without the secret.")
     ] = False,
 ) -> None:
-    """Show one exchange: the conversation, headers, attempts and timing."""
-    from llmproxy.cli import traceshow
-    from llmproxy.telemetry.showing import safe
-    from llmproxy.telemetry.tracefiles import Place, Traces, read_record
+    """Show one exchange: the conversation, headers, attempts and timing; or a session as one conversation.
 
-    if os.path.isfile(identifier):
-        place = Place(identifier)
-    else:
-        traces = Traces(_find(directory))
-        place = _one(traces.find(identifier), identifier, traces)
-    try:
-        record, data = read_record(place)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        end(f"{safe(place.path)} cannot be read: {reason}")
+    Example: `llmproxy trace show 3f2a`, or `llmproxy trace show --session s_3f2a`
+    """
+    from llmproxy.cli import traceshow
+
+    if session is not None:
+        if directory is not None or raw or curl:
+            raise typer.BadParameter("takes a directory and --json, and nothing else", param_hint="--session")
+        _show_session(session, identifier, as_json=as_json)
+        return
+    if identifier is None:
+        raise typer.BadParameter("which one? give the id of an exchange, or --session", param_hint="ID")
+    record, data = _read(identifier, directory)
     with Ending():
         if raw:
             traceshow.show_raw(record)
@@ -149,6 +156,57 @@ def show(
             _print_curl(record)
         else:
             traceshow.show(console(), record)
+
+
+def _read(identifier: str, directory: str | None) -> tuple[Record, bytes]:
+    """The record of that id or file, and its text."""
+    from llmproxy.telemetry.showing import safe
+    from llmproxy.telemetry.tracefiles import Place, Traces, read_record
+
+    if os.path.isfile(identifier):
+        place = Place(identifier)
+    else:
+        traces = Traces(_find(directory))
+        place = _one(traces.find(identifier), identifier, traces)
+    try:
+        return read_record(place)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        end(f"{safe(place.path)} cannot be read: {reason}")
+
+
+def _show_session(session: str, directory: str | None, *, as_json: bool) -> None:
+    from llmproxy.cli import tracesession
+    from llmproxy.telemetry.tracefiles import Traces
+
+    _keep_everything()
+    traces = Traces(_find(directory))
+    found = _of_session(traces, session)
+    with Ending():
+        if as_json:
+            for _, data in traces.records(found):
+                tracesession.show_json(data)
+        else:
+            tracesession.show(console(), (record for record, _ in traces.records(found)))
+    _tell_faults(traces)
+
+
+def _of_session(traces: Traces, session: str) -> list[Found]:
+    """The exchanges of the session of that name, else of the only one whose name begins so; oldest first."""
+    from llmproxy.telemetry.showing import safe
+
+    found = [each for each in traces.entries() if each.entry.session and each.entry.session.startswith(session)]
+    names = sorted({each.entry.session or "" for each in found})
+    if session not in names and len(names) > 1:
+        listed = "\n".join(f"  {safe(name)}" for name in names[:10]) + ("\n  ..." if len(names) > 10 else "")
+        end(f"{len(names)} sessions begin with {safe(session)!r}; say more of the id:\n{listed}")
+    if not names:
+        _tell_faults(traces)
+        if traces.last(1):
+            end(f"there is no exchange of the session {safe(session, 100)!r} in {safe(traces.directory)}")
+        _empty(traces)
+    wanted = session if session in names else names[0]
+    return sorted((each for each in found if each.entry.session == wanted), key=lambda each: each.entry.started)
 
 
 @app.command()
@@ -194,13 +252,14 @@ def _keep_everything() -> None:
     gc.disable()
 
 
-def _parse(filters: Sequence[str] | None) -> Test:
-    from llmproxy.telemetry.tracefilter import parse
+def _parse(filters: Sequence[str] | None, session: str | None = None) -> Test:
+    from llmproxy.telemetry.tracefilter import of_session, parse
 
     try:
-        return parse(filters or ())
+        test, own = parse(filters or ()), of_session(session)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--filter") from error
+    return lambda entry: own(entry) and test(entry)
 
 
 def _find(directory: str | None, *, waits: bool = False) -> str:

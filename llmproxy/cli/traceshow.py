@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -14,7 +14,7 @@ from rich.text import Text
 from llmproxy.cli.tracejson import show_page
 from llmproxy.cli.tracerows import DIM, RED, put
 from llmproxy.telemetry import showing
-from llmproxy.telemetry.conversation import answered, asked, pretty, request_bytes, response_bytes
+from llmproxy.telemetry.conversation import Said, answered, asked, pretty, request_bytes, response_bytes
 from llmproxy.telemetry.record import Chunk, Record
 
 _BOLD, _WHO = "bold", "cyan"
@@ -89,18 +89,19 @@ def _conversation(record: Record) -> Iterator[Text]:
         ("answer", answered, response_bytes(record.response)),
     ):
         said = read(record)
-        for who, text in said:
-            yield Text(f"  {showing.safe(who)}", style=_WHO)
-            for line in showing.safe_lines(text).splitlines() or [""]:
-                yield Text(f"    {line}")
-        if not said:
-            yield from _body(name, body)
-    for name, part in (("request", record.request), ("answer", record.response)):
-        if part.truncated:
-            yield Text(f"  the trace keeps only a part of the {name}, which had {showing.size(part.size)}", style=DIM)
+        yield from lines_of(said) if said else lines_of_body(name, body)
+    yield from cut_short(record)
 
 
-def _body(name: str, body: bytes) -> Iterator[Text]:
+def lines_of(said: Iterable[Said]) -> Iterator[Text]:
+    """Who said what."""
+    for who, text in said:
+        yield Text(f"  {showing.safe(who)}", style=_WHO)
+        for line in showing.safe_lines(text).splitlines() or [""]:
+            yield Text(f"    {line}")
+
+
+def lines_of_body(name: str, body: bytes) -> Iterator[Text]:
     """A body that is no conversation: JSON laid out, or text."""
     if not body:
         return
@@ -111,9 +112,14 @@ def _body(name: str, body: bytes) -> Iterator[Text]:
             text = body.decode()
         except UnicodeDecodeError:
             text = f"[{showing.size(len(body))} that are no text]"
-    yield Text(f"  {name}", style=_WHO)
-    for line in showing.safe_lines(text).splitlines():
-        yield Text(f"    {line}")
+    yield from lines_of([Said(name, text)])
+
+
+def cut_short(record: Record) -> Iterator[Text]:
+    """A line for each body of which the record has only a part."""
+    for name, part in (("request", record.request), ("answer", record.response)):
+        if part.truncated:
+            yield Text(f"  the trace keeps only a part of the {name}, which had {showing.size(part.size)}", style=DIM)
 
 
 def _headers(headers: dict[str, str | list[str]] | None) -> Iterator[Text]:

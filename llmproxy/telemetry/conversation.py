@@ -37,11 +37,13 @@ from llmproxy.dialects.model import (
 from llmproxy.errors import ProxyError
 from llmproxy.telemetry.record import Record, RequestPart, ResponsePart
 from llmproxy.telemetry.showing import size
+from llmproxy.wire.json import read_members
 
 _PLAIN: dict[str, Dialect] = {each.name: each for each in (chat.COMPLETIONS, embeddings.DIALECT)}
 _BASE64_BYTES = 3 / 4
 _BASE64 = re.compile(r"(data:[^,]{0,100},)?[A-Za-z0-9+/_-]+={0,2}")
 _NUMBERS, _ENCODED = 16, 400
+_STATE = ("previous_response_id", "conversation")
 
 
 class Said(NamedTuple):
@@ -78,6 +80,12 @@ def asked(record: Record) -> list[Said]:
         return list(_asked(codec, body))
     text = dialect.read_request_text(body) if dialect is not None else None
     return [Said("user", text)] if text else []
+
+
+def refers(record: Record) -> bool:
+    """Whether the request names what was said before, instead of repeating it."""
+    members = read_members(request_bytes(record.request))
+    return any(bytes(members.get(name, b"null")) != b"null" for name in _STATE)
 
 
 def answered(record: Record) -> list[Said]:

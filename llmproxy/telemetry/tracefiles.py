@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -131,6 +131,15 @@ class Traces:
             found += [each for each in self._of_lines(lines) if each.entry.id.startswith(beginning)]
         exact = [each for each in found if each.entry.id == beginning]
         return exact or found or [each for each in self.entries() if each.entry.request_id == beginning]
+
+    def records(self, found: Iterable[Found]) -> Iterator[tuple[Record, bytes]]:
+        """The whole records, and their text, one after the other."""
+        for each in found:
+            try:
+                yield read_record(each.place)
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                self.faults.append(Fault(each.place.path, reason.lower()))
 
     def _of_day(self, day: str) -> list[Found]:
         found = [each for name in self._names(day) for each in self._read(os.path.join(self.directory, day, name))]

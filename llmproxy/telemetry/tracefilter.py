@@ -21,6 +21,11 @@ def parse(filters: Iterable[str]) -> Test:
     return lambda entry: all(test(entry) for test in tests)
 
 
+def of_session(name: str | None) -> Test:
+    """The test that what belongs to the session called `name` passes; any, when that is None."""
+    return lambda entry: name is None or entry.session == name
+
+
 def _test(part: str) -> Test:
     key, equals, value = part.partition("=")
     key, value = key.strip(), value.strip()

@@ -114,6 +114,9 @@ def test_nothing_that_fits_is_said(traces: Path) -> None:
         ["ls", "t", "--sort", "beauty"],
         ["tail", "t", "-n", "-1"],
         ["show"],
+        ["show", "s1", "t", "--session", "s1"],
+        ["show", "--session", "s1", "t", "--raw"],
+        ["show", "--session", "s1", "t", "--curl"],
     ],
 )
 def test_wrong_usage_ends_with_2(traces: Path, arguments: list[str]) -> None:
@@ -127,3 +130,57 @@ def test_a_console_without_unicode_gets_question_marks_and_whole_json(traces: Pa
     assert "??" in run("trace", "ls", "t", cwd=traces, extra=extra).stdout
     last = run("trace", "ls", "t", "--json", cwd=traces, extra=extra).stdout.splitlines()[-1]
     assert json.loads(last)["model"] == "日本🎉"
+
+
+def test_a_session_is_one_conversation(traces: Path) -> None:
+    done = run("trace", "show", "--session", "s1", "t", cwd=traces)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "000001" in done.stdout and "000002" not in done.stdout and done.stdout.count("    Hi") == 1
+    lines = run("trace", "show", "--session", "s1", "t", "--json", cwd=traces).stdout.splitlines()
+    assert [json.loads(line)["id"][:6] for line in lines] == ["000001", "000003"]
+    assert all("request" in json.loads(line) for line in lines)
+
+
+def test_a_session_is_told_in_the_order_of_its_exchanges(traces: Path) -> None:
+    append(traces / "t", 9, session="s2")
+    append(traces / "t", 8, session="s2", started="2026-01-01T23:59:59.000000Z")
+    append(traces / "t", 7, session="s2")
+    lines = run("trace", "show", "--session", "s2", "t", "--json", cwd=traces).stdout.splitlines()
+    assert [json.loads(line)["id"][:6] for line in lines] == ["000008", "000007", "000009"]
+
+
+def test_a_session_is_found_by_as_much_of_its_name_as_is_unique(traces: Path) -> None:
+    write(traces / "t", 4, session="s10")
+    write(traces / "t", 5, session="other, [x]")
+    assert "000005" in run("trace", "show", "--session", "oth", "t", cwd=traces).stdout
+    assert "000004" not in run("trace", "show", "--session", "s1", "t", cwd=traces).stdout
+    done = run("trace", "show", "--session", "s", "t", cwd=traces)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "llmproxy: 2 sessions begin with 's'; say more of the id:\n  s1\n  s10\n"
+
+
+def test_lists_are_limited_to_a_session_of_any_name(traces: Path) -> None:
+    write(traces / "t", 4, session="other, [x]")
+    assert listed(traces, "--session", "other, [x]") == [4]
+    assert listed(traces, "--session", "s1", "--filter", "provider=claude") == [3]
+    done = run("trace", "tail", "t", "--session", "s1", "--json", cwd=traces)
+    assert [json.loads(line)["session"] for line in done.stdout.splitlines()] == ["s1", "s1"]
+
+
+def test_a_session_that_is_not_there_is_told(traces: Path) -> None:
+    done = run("trace", "show", "--session", "s9", "t", cwd=traces)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        done.stderr.startswith("llmproxy: there is no exchange of the session 's9' in ")
+        and "Traceback" not in done.stderr
+    )
+    (traces / "empty").mkdir()
+    assert "serve --trace" in run("trace", "show", "--session", "s9", "empty", cwd=traces).stderr
+
+
+def test_what_of_a_session_cannot_be_read_is_told_after_the_rest(traces: Path) -> None:
+    path = write(traces / "t", 4, session="s1")
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    done = run("trace", "show", "--session", "s1", "t", cwd=traces)
+    assert done.returncode == 0 and "000003" in done.stdout
+    assert done.stderr.count("\n") == 1 and "1 record could not be read" in done.stderr

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.telemetry.conversation import Said, answered, asked, pretty, request_bytes, response_bytes
+from llmproxy.telemetry.conversation import Said, answered, asked, pretty, refers, request_bytes, response_bytes
 from tests.records import record, request, response
 
 PICTURE = "data:image/png;base64," + "AAAA" * 256
@@ -119,3 +119,18 @@ def test_bodies_are_given_back_byte_for_byte(tmp_path: Path) -> None:
 def test_vectors_and_what_is_encoded_are_told_in_a_word() -> None:
     shown = json.loads(pretty({"data": [{"embedding": [0.5] * 1536, "b64": "A" * 4000, "few": [1, 2]}]}))
     assert shown == {"data": [{"embedding": "[1536 numbers]", "b64": "[2.9KB in base64]", "few": [1, 2]}]}
+
+
+@pytest.mark.parametrize(
+    ("members", "refers_back"),
+    [
+        ({"previous_response_id": "r1"}, True),
+        ({"conversation": {"id": "c"}}, True),
+        ({"previous_response_id": None, "conversation": None}, False),
+        ({}, False),
+    ],
+)
+def test_it_is_told_whether_a_request_repeats_what_was_said(
+    tmp_path: Path, members: dict[str, Any], refers_back: bool
+) -> None:
+    assert refers(record(tmp_path, dialect="responses", request=request({"input": "Hi", **members}))) is refers_back

@@ -215,3 +215,14 @@ def test_reading_what_is_no_record_says_why(tmp_path: Path, content: str) -> Non
     path.write_text(content)
     with pytest.raises(ValueError, match=r"cut off|newer|no trace record"):
         read_record(Place(str(path)))
+
+
+def test_whole_records_are_read_one_by_one_and_faults_are_kept(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    path = write(tmp_path, 2)
+    append(tmp_path, 3)
+    traces = Traces(str(tmp_path))
+    found = list(traces.entries())
+    path.unlink()
+    assert [record.id[:6] for record, _ in traces.records(found)] == ["000001", "000003"]
+    assert [fault.path for fault in traces.faults] == [str(path)]

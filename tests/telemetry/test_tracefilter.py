@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.telemetry.tracefilter import parse
+from llmproxy.telemetry.tracefilter import of_session, parse
 from tests.records import entry
 
 MATCHES: list[tuple[str, dict[str, Any], bool]] = [
@@ -72,3 +72,9 @@ def test_several_filters_must_all_fit() -> None:
 def test_mistakes_are_named(given: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         parse([given])
+
+
+@pytest.mark.parametrize("name", ["s1", "other, [x]", "a*"])
+def test_a_session_of_any_name_is_that_one_alone(name: str) -> None:
+    assert of_session(name)(entry(session=name)) and of_session(None)(entry())
+    assert not of_session(name)(entry(session=f"{name}b")) and not of_session(name)(entry())

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from multidict import CIMultiDict
 
 from llmproxy.dialects.base import Endpoint, Summary
@@ -32,7 +33,7 @@ class Body:
     changing a member of a compressed body sends the decoded bytes, so `encoding` becomes "".
     """
 
-    __slots__ = ("_content", "_decoded", "_limit_bytes", "_members", "_model", "encoding", "raw")
+    __slots__ = ("_content", "_decoded", "_limit_bytes", "_members", "_model", "_strict", "encoding", "raw")
 
     def __init__(self, raw: bytes, encoding: str = "", limit_bytes: int = 64 * 1024 * 1024) -> None:
         self.raw = raw
@@ -42,6 +43,7 @@ class Body:
         self._content: dict[str, Any] | None = None
         self._members: Members | None = None
         self._model: str | None = None
+        self._strict = False
 
     @property
     def decoded(self) -> bytes:
@@ -61,9 +63,17 @@ class Body:
     def content(self) -> dict[str, Any]:
         """The whole decoded JSON object, to be read only; empty when the body is none. Members are cheaper."""
         if self._content is None:
-            value = read_value(self.decoded)
+            try:
+                value, self._strict = msgspec.json.decode(self.decoded), True
+            except (ValueError, RecursionError):
+                value, self._strict = read_value(self.decoded), False
             self._content = value if isinstance(value, dict) else {}
         return self._content
+
+    @property
+    def strict(self) -> bool:
+        """Whether the body is JSON as the standard has it: no NaN, no lone surrogates, of which no reader is sure."""
+        return bool(self.content) and self._strict
 
     @property
     def model(self) -> str | None:
@@ -180,6 +190,7 @@ class Held:
             raise Overloaded("The proxy holds as many bytes of requests and answers as it may; try again shortly")
         self.used_bytes += size_bytes
         exchange.held_bytes += size_bytes
+        exchange.holder = self
 
     def give(self, exchange: Exchange) -> None:
         """Whatever `exchange` held is gone."""
@@ -227,7 +238,8 @@ class Exchange:
     middlewares whose watching hooks failed; `notes` is where middlewares leave things, each under its own name.
     `session` is the conversation's id, when a middleware recognised one. `cache` is `hit` when an answer was there
     already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `dropped` lists what
-    translation could not carry, each as a JSON path. `own` says that it asks for one of our own pages.
+    translation could not carry, each as a JSON path. `own` says that it asks for one of our own pages. `holder` counts
+    what it holds.
     """
 
     id: str
@@ -265,6 +277,17 @@ class Exchange:
     dropped: list[str] = field(default_factory=list)
     translation: Translation | None = None
     own: bool = False
+    holder: Held | None = None
+
+    def hold(self, size_bytes: int) -> None:
+        """Count more bytes that are in memory for it. Raises Overloaded. Nothing is counted before its body was."""
+        if self.holder is not None:
+            self.holder.take(self, size_bytes)
+
+    def let_go(self) -> None:
+        """Whatever was held for it is gone."""
+        if self.holder is not None:
+            self.holder.give(self)
 
     def view(self) -> Exchange:
         """Another exchange with the same values, for who is to see some of them changed. `copy.copy` takes 12 µs."""

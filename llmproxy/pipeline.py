@@ -51,7 +51,7 @@ class Pipeline:
         if route is None:
             route = exchange.route = self._route(exchange, place)
         if self.hooks.around:
-            return await self.hooks.call(exchange, lambda: self._try_targets(exchange, route))
+            return await self.hooks.call(exchange, lambda each: self._try_targets(each, route))
         if len(route.targets) == 1:
             return await self._try(exchange, route.targets[0])
         return await self._try_targets(exchange, route)

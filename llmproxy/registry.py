@@ -78,6 +78,7 @@ BUILTIN: Mapping[str, Kind] = {
             "printer": "llmproxy.middleware.printer:Printer",
             "audit": "llmproxy.middleware.audit:Audit",
             "sessions": "llmproxy.middleware.sessions:Sessions",
+            "cache": "llmproxy.middleware.cache:Cache",
         },
     ),
 }

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from llmproxy.dialects.history import History
+from llmproxy.dialects.replay import Replay
 from llmproxy.errors import ProxyError
 
 NO_HISTORY = History([], 0)
@@ -86,12 +87,16 @@ class Canned:
 class Dialect(ABC):
     """One wire language. Stateless; one instance serves everything.
 
+    `replay` gives an answer again in another form; `significant` are the request headers, in lower case, on which an
+    answer depends.
     `paths` are the unversioned paths of its POST calls that carry a model and are answered in this dialect, e.g.
     `/chat/completions`.
     """
 
     name: str
     paths: tuple[str, ...]
+    replay: Replay = Replay()
+    significant: tuple[str, ...] = ()
 
     @abstractmethod
     def read_request_text(self, body: bytes) -> str | None:

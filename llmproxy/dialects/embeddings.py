@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from llmproxy.dialects.base import Canned, Dialect, Summary, Usage, Watch
 from llmproxy.dialects.errors import error_object, write_error_object
 from llmproxy.dialects.reading import Fields, Other, count, error_message, string
+from llmproxy.dialects.replay import Replay, read_object
 from llmproxy.dialects.watching import FrameWatch
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.wire.json import read_as, read_members, read_value, write_value
@@ -50,11 +51,21 @@ class _NoWatch(FrameWatch):
         return
 
 
+class _Replay(Replay):
+    def is_deterministic(self, request: Mapping[str, Any]) -> bool:
+        return True
+
+    def says_something(self, reply: bytes) -> bool:
+        return bool((read_object(reply) or {}).get("data"))
+
+
 class Embeddings(Dialect):
     """`POST /embeddings`."""
 
     name = "embeddings"
     paths = ("/embeddings",)
+    replay = _Replay()
+    significant = ("openai-beta", "openai-organization", "openai-project")
 
     def read_request_text(self, body: bytes) -> str | None:
         texts = [each for each in _inputs(body) if isinstance(each, str)]

@@ -7,14 +7,20 @@ exchange. See `hooks.py` for how they are called.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from llmproxy.exchange import Answer, Exchange
 from llmproxy.settings import Strict
 from llmproxy.telemetry.figure import Figure
 
-Proceed = Callable[[], Awaitable[Answer]]
+
+class Proceed(Protocol):
+    """Makes the upstream call, up to the commit point."""
+
+    def __call__(self, exchange: Exchange | None = None, /) -> Awaitable[Answer]:
+        """The answer for `exchange`: another view of the one that is under way, or, without one, itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +85,8 @@ class Middleware:
         return None
 
     async def around(self, exchange: Exchange, proceed: Proceed) -> Answer:
-        """Only to multiply or replace the upstream call (a cache, a shadow): `await proceed()` makes it."""
+        """Only to multiply or replace the upstream call (a cache, a shadow): `await proceed()` makes it, and
+        `await proceed(exchange.view())` makes one that is recorded elsewhere."""
         return await proceed()
 
     async def on_response(self, exchange: Exchange, answer: Answer) -> None:

@@ -14,6 +14,7 @@ from llmproxy.middleware.base import Middleware, Proceed
 
 log = logging.getLogger(__name__)
 
+Send = Callable[[Exchange], Awaitable[Answer]]
 RequestHook = Callable[[Exchange], Awaitable[Answer | None]]
 AroundHook = Callable[[Exchange, Proceed], Awaitable[Answer]]
 ResponseHook = Callable[[Exchange, Answer], Awaitable[None]]
@@ -49,8 +50,9 @@ class Hooks:
                 return answer
         return None
 
-    async def call(self, exchange: Exchange, proceed: Proceed) -> Answer:
+    async def call(self, exchange: Exchange, send: Send) -> Answer:
         """Make the upstream call inside the `around` hooks, the first of the list outermost."""
+        proceed = _sending(exchange, send)
         for hook in reversed(self.around):
             proceed = _wrap(hook, exchange, proceed)
         return await proceed()
@@ -79,8 +81,15 @@ class Hooks:
                 log.exception("on_end of middleware %s failed for exchange %s", name, exchange.id)
 
 
+def _sending(exchange: Exchange, send: Send) -> Proceed:
+    def call(other: Exchange | None = None) -> Awaitable[Answer]:
+        return send(other or exchange)
+
+    return call
+
+
 def _wrap(hook: AroundHook, exchange: Exchange, proceed: Proceed) -> Proceed:
-    async def call() -> Answer:
-        return await hook(exchange, proceed)
+    def call(other: Exchange | None = None) -> Awaitable[Answer]:
+        return hook(other or exchange, proceed)
 
     return call

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
-from llmproxy.dialects.chat import history, reply, request, stream
+from llmproxy.dialects.chat import history, replay, reply, request, stream
 from llmproxy.dialects.chat.codec import CODEC
 from llmproxy.dialects.errors import error_object, write_error_object
 from llmproxy.dialects.history import History
@@ -20,6 +20,8 @@ class Chat(Dialect):
 
     name = "chat"
     paths: tuple[str, ...] = ("/chat/completions",)
+    replay = replay.CHAT
+    significant = ("openai-beta", "openai-organization", "openai-project")
 
     def read_request_text(self, body: bytes) -> str | None:
         return request.read_text(body)
@@ -51,6 +53,7 @@ class Completions(Chat):
 
     name = "completions"
     paths = ("/completions",)
+    replay = replay.COMPLETIONS
 
     def write_reply(self, canned: Canned) -> bytes:
         return reply.write_completion(canned)

@@ -7,7 +7,7 @@ from typing import Any
 
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
 from llmproxy.dialects.history import History
-from llmproxy.dialects.messages import history, reply, request, stream
+from llmproxy.dialects.messages import history, replay, reply, request, stream
 from llmproxy.dialects.messages.codec import CODEC
 from llmproxy.errors import ProxyError
 from llmproxy.wire.sse import write_frame
@@ -18,6 +18,8 @@ class Messages(Dialect):
 
     name = "messages"
     paths = ("/messages", "/messages/count_tokens")
+    replay = replay.REPLAY
+    significant = ("anthropic-beta", "anthropic-version")
 
     def read_request_text(self, body: bytes) -> str | None:
         return request.read_text(body)

@@ -8,7 +8,7 @@ from typing import Any
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
 from llmproxy.dialects.errors import write_error_object
 from llmproxy.dialects.history import History
-from llmproxy.dialects.responses import history, reply, request, stream
+from llmproxy.dialects.responses import history, replay, reply, request, stream
 from llmproxy.dialects.responses.codec import CODEC
 from llmproxy.errors import ProxyError
 
@@ -18,6 +18,8 @@ class Responses(Dialect):
 
     name = "responses"
     paths = ("/responses", "/responses/compact", "/responses/input_tokens")
+    replay = replay.REPLAY
+    significant = ("openai-beta", "openai-organization", "openai-project")
 
     def read_request_text(self, body: bytes) -> str | None:
         return request.read_text(body)

@@ -1,0 +1,85 @@
+"""What a client says about the cache: the member `cache` of its body, and the header Cache-Control.
+
+Wrong types in the body are refused by name; of the header, which other programs write too, what is not understood is
+passed over (RFC 9111, section 5.2.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NoReturn
+
+import msgspec
+
+from llmproxy.errors import BadRequest
+from llmproxy.exchange import Headers
+
+MEMBER = "cache"
+_FLAGS = ("no-cache", "no-store")
+_NAMES = (*_FLAGS, "ttl")
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """`read` and `store` say whether an answer may come from the cache and go there, `ttl_s` for how long (None: as
+    configured), `max_age_s` how old it may be, `only` that nobody else is to be asked."""
+
+    read: bool = True
+    store: bool = True
+    ttl_s: float | None = None
+    max_age_s: float | None = None
+    only: bool = False
+
+
+USUAL = Control()
+
+
+def read_control(member: object, said: bool, headers: Headers) -> Control:
+    """What the client wants. `said` tells whether `member`, the decoded member, was there. Raises BadRequest."""
+    lines = headers.getall("Cache-Control", ())
+    if not said and not lines:
+        return USUAL
+    flags, ttl_s = _in_body(member) if said else (set(), None)
+    max_age_s = None
+    only = False
+    for name, value in _directives(lines):
+        if name in _FLAGS:
+            flags.add(name)
+        elif name == "only-if-cached":
+            only = True
+        elif name == "max-age" and value.isdecimal():
+            max_age_s = float(value)
+    return Control(
+        read="no-cache" not in flags, store="no-store" not in flags, ttl_s=ttl_s, max_age_s=max_age_s, only=only
+    )
+
+
+def _in_body(member: object) -> tuple[set[str], float | None]:
+    if not isinstance(member, dict):
+        _refuse(MEMBER, 'must be an object such as {"no-cache": true}')
+    flags: set[str] = set()
+    ttl_s = None
+    for name, value in member.items():
+        if name in _FLAGS:
+            if not isinstance(value, bool):
+                _refuse(f"{MEMBER}.{name}", "must be true or false")
+            if value:
+                flags.add(name)
+        elif name == "ttl":
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+                _refuse(f"{MEMBER}.ttl", "must be a number of seconds above 0")
+            ttl_s = float(value)
+        else:
+            _refuse(f"{MEMBER}.{name[:50]}", f"is not known here; there are {', '.join(_NAMES)}")
+    return flags, ttl_s
+
+
+def _refuse(path: str, why: str) -> NoReturn:
+    raise BadRequest(f"{path} {why}", param=path)
+
+
+def _directives(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        for directive in line.split(","):
+            name, _, value = directive.partition("=")
+            yield name.strip().lower(), value.strip().strip('"')

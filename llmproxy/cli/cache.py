@@ -49,7 +49,7 @@ def stats(
 def clear(
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Only answers of this model.")] = None,
     key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Only the answer whose x-llmproxy-cache-key this is.")
+        str | None, typer.Option(metavar="KEY", help="Only the answer with this x-llmproxy-cache-key.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before everything is cleared.")] = False,
     url: Url = None,
@@ -70,6 +70,8 @@ def clear(
     """
     from llmproxy.cli.asking import NoPage, ask, find, number
 
+    if model is not None and key is not None:
+        raise typer.BadParameter("names one answer, of whatever --model; give one of them", param_hint="--key")
     if admin_key is not None and not (admin_key.isascii() and admin_key.isprintable()):
         raise typer.BadParameter("it holds a character that no key has", param_hint="--admin-key")
     everything = model is None and key is None
@@ -89,8 +91,9 @@ def clear(
 def _page(model: str | None, key: str | None) -> str:
     from urllib.parse import quote, urlencode
 
-    path = "/cache" if key is None else f"/cache/{quote(key, '')}"
-    return path if model is None else f"{path}?{urlencode({'model': model})}"
+    if key is not None:
+        return f"/cache/{quote(key, '')}"
+    return "/cache" if model is None else f"/cache?{urlencode({'model': model})}"
 
 
 def _question(page: dict[str, object], address: str) -> str:

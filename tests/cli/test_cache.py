@@ -42,7 +42,6 @@ def test_figures_are_shown_as_lines_and_as_json(server: Upstream, tmp_path: Path
         (("--yes",), b"/cache"),
         (("--model", "a/b&c"), b"/cache?model=a%2Fb%26c"),
         (("--key", "k/1"), b"/cache/k%2F1"),
-        (("--key", "k", "--model", "m"), b"/cache/k?model=m"),
     ],
 )
 def test_clearing_says_how_many_there_were(
@@ -99,6 +98,11 @@ def test_another_program_is_told_apart(tmp_path: Path) -> None:
 def test_a_key_that_is_none_is_wrong_usage_and_not_repeated(server: Upstream, tmp_path: Path) -> None:
     done = run("cache", "clear", "--url", server.url, "--admin-key", "se\ncret", cwd=tmp_path)
     assert done.returncode == 2 and "cret" not in done.stderr and server.requests == []
+
+
+def test_a_key_and_a_model_together_are_wrong_usage(server: Upstream, tmp_path: Path) -> None:
+    done = run("cache", "clear", "--url", server.url, "--key", "k", "--model", "m", cwd=tmp_path)
+    assert done.returncode == 2 and server.requests == []
 
 
 @posix

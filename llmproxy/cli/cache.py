@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from llmproxy.cli.output import ConfigOfServer, Ending, Url, console, end
+from llmproxy.cli.output import ConfigOfServer, Ending, Url, console, end, put
 
 if TYPE_CHECKING:
     from llmproxy.cli.asking import NoPage
@@ -38,11 +38,13 @@ def stats(
             raise NoPage(f"{address} is no llmproxy: its /cache shows something else")
     except NoPage as reason:
         end(str(reason))
+    shown = console()
     with Ending():
         if as_json:
             show_page(page)
-        else:
-            console().print(view(page))
+            return
+        for line in view(page):
+            put(shown, line)
 
 
 @app.command()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Group
 from rich.text import Text
 
 from llmproxy.cli.asking import number, table
@@ -15,12 +14,12 @@ from llmproxy.cli.tables import RED, Row, count, safe_text
 from llmproxy.telemetry import showing
 
 
-def view(page: Row) -> Group:
+def view(page: Row) -> list[Text]:
     """The page, a line for each thing it says."""
     lines = [Text(f"{name:<10}{value}") for name, value in _values(page)]
     if page.get("available") is False:
         lines.append(Text("the store cannot be reached: every request is a miss", style=RED))
-    return Group(*lines)
+    return lines
 
 
 def held(page: Row) -> str:

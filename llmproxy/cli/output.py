@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 # A table is not cut to a width that nobody looks at: what reads a pipe gets whole names.
 _PIPE_COLUMNS = 200
@@ -38,6 +39,14 @@ def console() -> Console:
 
     wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(highlight=False, markup=False, emoji=False, width=_PIPE_COLUMNS if wide else None)
+
+
+def put(console: Console, line: Text) -> None:
+    """Print one line; rich takes its time, so it is asked only where its colours are seen."""
+    if console.is_terminal:
+        console.print(line, soft_wrap=True)
+    else:
+        print(line.plain)
 
 
 class Ending:

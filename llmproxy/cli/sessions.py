@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmproxy.cli.output import ConfigOfServer, Ending, Url, console, end
+from llmproxy.cli.output import ConfigOfServer, Ending, Url, console, end, put
 
 if TYPE_CHECKING:
     from llmproxy.cli.asking import NoPage
@@ -46,7 +46,9 @@ def sessions(
             show_page(page)
             return
         shown = console()
-        shown.print(view(page, shown.width, time.time()) if identifier is None else details(page, time.time()))
+        now_s = time.time()
+        for line in view(page, shown.width, now_s) if identifier is None else details(page, now_s):
+            put(shown, line)
 
 
 def _why(reason: NoPage, address: str | None, identifier: str | None) -> str:

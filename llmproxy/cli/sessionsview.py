@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llmproxy.cli.asking import number, rows, table
@@ -28,8 +27,8 @@ from llmproxy.cli.tables import (
 from llmproxy.telemetry import showing
 
 
-def view(page: Row, width: int, now_s: float) -> Group:
-    """The list of the page and its figures, for a console of `width` columns; `now_s` is the wall clock."""
+def view(page: Row, width: int, now_s: float) -> list[Text]:
+    """The lines of the page, its list and its figures, for a console of `width` columns; `now_s` is the wall clock."""
     figures = table(page, "figures")
     listed = [
         {
@@ -39,18 +38,18 @@ def view(page: Row, width: int, now_s: float) -> Group:
         }
         for session in rows(page.get("sessions"))
     ]
-    parts: list[RenderableType] = [lay_out(_COLUMNS, listed, width)] if listed else [Text("no sessions yet")]
+    lines = lay_out(_COLUMNS, listed, width) if listed else [Text("no sessions yet")]
     active = number(figures.get("active"))
     if active is not None and active > len(listed) > 0:
-        parts.append(Text(f"… {count(active - len(listed))} more; -n says how many are shown", style="dim"))
-    parts += [Text(), Text(_figures(figures, page), style="dim")]
+        lines.append(Text(f"… {count(active - len(listed))} more; -n says how many are shown", style="dim"))
+    lines += [Text(), Text(_figures(figures, page), style="dim")]
     if page.get("available") is False:
         store = safe_text(page.get("store"))
-        parts.append(Text(f"{store} cannot be reached: these are the sessions of one process alone", style=RED))
-    return Group(*parts)
+        lines.append(Text(f"{store} cannot be reached: these are the sessions of one process alone", style=RED))
+    return lines
 
 
-def details(session: Row, now_s: float) -> Group:
+def details(session: Row, now_s: float) -> list[Text]:
     """One session, a line for each thing that is known of it."""
     used = table(session, "tokens")
     values = (
@@ -63,7 +62,7 @@ def details(session: Row, now_s: float) -> Group:
         ("models", _models(session)),
         ("tokens", f"{count(used.get('input'))} in, {count(used.get('output'))} out"),
     )
-    return Group(*(Text(f"{name:<11}{value}") for name, value in values))
+    return [Text(f"{name:<11}{value}") for name, value in values]
 
 
 def _figures(figures: Row, page: Row) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.text import Text
 
 from llmproxy.cli.asking import number, rows, table, text
@@ -41,7 +41,7 @@ def view(page: Row, url: str, *, width: int, height: int | None = None, fault: s
         head.append(Text(f"{fault}; trying again", style=RED))
     providers = list(_providers(page))
     errors = list(_errors(page))
-    parts: list[RenderableType] = [*head, Text(), lay_out(_FIGURES, providers, width)]
+    parts = [*head, Text(), *lay_out(_FIGURES, providers, width)]
     if errors:
         parts += [Text(), *errors]
     above = sum(-(-line.cell_len // width) for line in [*head, *errors]) + len(providers) + (3 if errors else 2)
@@ -52,7 +52,7 @@ def view(page: Row, url: str, *, width: int, height: int | None = None, fault: s
         fits = len(listed) if room is None else min(len(listed), max(room - 4, 0))
         parts += [Text(), Text(f"{title}: {total}", style="bold")]
         if fits:
-            parts.append(lay_out(columns, listed[:fits], width))
+            parts += lay_out(columns, listed[:fits], width)
         if total > fits:
             parts.append(Text(f"… {total - fits} more", style="dim"))
         room = None if room is None else room - fits - 4

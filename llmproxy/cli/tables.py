@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from rich.table import Table
+from rich.cells import cell_len
 from rich.text import Text
 
 from llmproxy.cli.asking import number, table, text
@@ -33,21 +33,45 @@ class Column(NamedTuple):
     least: int = 0
 
 
-def lay_out(columns: Sequence[Column], shown: Sequence[Row], width: int) -> Table:
-    """The rows below the heads of the columns that `width` has room for."""
+def lay_out(columns: Sequence[Column], shown: Sequence[Row], width: int) -> list[Text]:
+    """A line of the heads of the columns that `width` has room for, and one of each row.
+
+    Made by hand: 10,000 rows take 0.25 s, and 3.8 s as rich's Table.
+    """
     fitting = [column for column in columns if width >= column.from_width]
-    lines = [[_text(column.cell(row)) for column in fitting] for row in shown]
-    widths = [
-        max([len(column.head), *(line[place].cell_len for line in lines)]) for place, column in enumerate(fitting)
-    ]
+    rows = [[column.cell(row) for column in fitting] for row in shown]
+    widths = [max([len(column.head), *(_width(row[place]) for row in rows)]) for place, column in enumerate(fitting)]
     _narrow(fitting, widths, width)
-    made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for column, needed in zip(fitting, widths, strict=True):
-        justify: Literal["left", "right"] = "left" if column.least else "right"
-        made.add_column(column.head, justify=justify, no_wrap=True, overflow="ellipsis", width=needed)
-    for line in lines:
-        made.add_row(*line)
-    return made
+    places = list(zip(fitting, widths, strict=True))
+    return [
+        _line([Text(column.head, style="dim") for column in fitting], places),
+        *(_line(row, places) for row in rows),
+    ]
+
+
+def fit(cell: str, width: int, *, right: bool) -> str:
+    """The cell in exactly `width` columns, with an ellipsis where it is cut."""
+    if cell.isascii():  # a fifth of the time that measuring takes
+        if len(cell) > width:
+            cell = cell[: width - 1] + "…"
+        return cell.rjust(width) if right else cell.ljust(width)
+    text = Text(cell)
+    text.truncate(width, overflow="ellipsis")
+    room = " " * (width - text.cell_len)
+    return room + text.plain if right else text.plain + room
+
+
+def _line(cells: Sequence[Text | str], places: Sequence[tuple[Column, int]]) -> Text:
+    line = Text(no_wrap=True, overflow="crop")
+    for cell, (column, width) in zip(cells, places, strict=True):
+        shown = fit(str(cell), width, right=not column.least)
+        line.append(f" {shown}" if line else shown, style=cell.style if isinstance(cell, Text) else None)
+    line.rstrip()
+    return line
+
+
+def _width(cell: Text | str) -> int:
+    return len(cell) if isinstance(cell, str) and cell.isascii() else cell_len(str(cell))
 
 
 def _narrow(columns: Sequence[Column], widths: list[int], width: int) -> None:
@@ -59,10 +83,6 @@ def _narrow(columns: Sequence[Column], widths: list[int], width: int) -> None:
             return
         widths[max(room)[1]] -= 1
         over -= 1
-
-
-def _text(cell: Text | str) -> Text:
-    return cell if isinstance(cell, Text) else Text(cell)
 
 
 def count(value: object) -> str:

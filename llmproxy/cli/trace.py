@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from llmproxy.cli.output import Ending, console, end
+from llmproxy.cli.output import Ending, console, end, put
 
 if TYPE_CHECKING:
     from llmproxy.telemetry.entry import Entry
@@ -308,7 +308,7 @@ def _list(entries: Sequence[Entry], *, as_json: bool) -> None:
     import msgspec
 
     from llmproxy.cli.tracejson import harmless
-    from llmproxy.cli.tracerows import Rows, put
+    from llmproxy.cli.tracerows import Rows
 
     if as_json:
         for entry in entries:

@@ -10,21 +10,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.text import Text
 
+from llmproxy.cli.tables import fit
 from llmproxy.telemetry import showing
 from llmproxy.telemetry.entry import Entry
 
 RED, YELLOW, DIM = "red", "yellow", "dim"
-
-
-def put(console: Console, line: Text) -> None:
-    """Print one line; rich takes its time, so it is asked only where its colours are seen."""
-    if console.is_terminal:
-        console.print(line, soft_wrap=True)
-    else:
-        print(line.plain)
 
 
 class Column(NamedTuple):
@@ -71,7 +63,7 @@ COLUMNS = (
     Column("id", 6, 4, lambda entry: entry.id[:6]),
     Column("status", 8, 0, showing.status, most=14),
     Column("model", 18, 1, showing.model, most=36),
-    Column("provider", 9, 6, lambda entry: entry.provider or showing.NOTHING, most=16),
+    Column("provider", 9, 6, showing.provider, most=16),
     Column("tokens", 11, 5, lambda entry: showing.tokens(entry.usage), right=True),
     Column("first", 6, 7, lambda entry: showing.duration(entry.first_token_ms), right=True),
     Column("total", 6, 3, lambda entry: showing.duration(entry.duration_ms), right=True),
@@ -99,7 +91,7 @@ class Rows:
 
     def _line(self, cells: list[str], style: str) -> Text:
         shown = [
-            _fit(cell, width, right=column.right)
+            fit(showing.safe(cell), width, right=column.right)
             for cell, (column, width) in zip(cells, self._columns.items(), strict=True)
         ]
         return Text((" " * _GAP).join(shown).rstrip(), style=style, no_wrap=True, overflow="crop")
@@ -120,15 +112,3 @@ def _fitting(width: int, columns: list[Column]) -> dict[Column, int]:
             widths[column] += more
             spare -= more
     return widths
-
-
-def _fit(cell: str, width: int, *, right: bool) -> str:
-    shown = showing.safe(cell)
-    if shown.isascii():  # a fifth of the time that measuring takes
-        if len(shown) > width:
-            shown = shown[: width - 1] + "…"
-        return shown.rjust(width) if right else shown.ljust(width)
-    text = Text(shown)
-    text.truncate(width, overflow="ellipsis")
-    room = " " * (width - text.cell_len)
-    return room + text.plain if right else text.plain + room

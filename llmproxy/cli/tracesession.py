@@ -12,8 +12,9 @@ from itertools import islice
 from rich.console import Console
 from rich.text import Text
 
+from llmproxy.cli.output import put
 from llmproxy.cli.tracejson import harmless
-from llmproxy.cli.tracerows import DIM, Rows, put
+from llmproxy.cli.tracerows import DIM, Rows
 from llmproxy.cli.traceshow import cut_short, lines_of, lines_of_body
 from llmproxy.telemetry.conversation import answered, asked, refers, request_bytes, response_bytes
 from llmproxy.telemetry.novelty import Heard, News

@@ -11,8 +11,9 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from llmproxy.cli.output import put
 from llmproxy.cli.tracejson import show_page
-from llmproxy.cli.tracerows import DIM, RED, put
+from llmproxy.cli.tracerows import DIM, RED
 from llmproxy.telemetry import showing
 from llmproxy.telemetry.conversation import Said, answered, asked, pretty, request_bytes, response_bytes
 from llmproxy.telemetry.record import Chunk, Record
@@ -53,7 +54,7 @@ def _head(record: Record) -> Iterator[Text]:
         ("session", record.session),
         ("model", showing.model(record)),
         ("route", record.route),
-        ("provider", record.provider),
+        ("provider", None if (provider := showing.provider(record)) == showing.NOTHING else provider),
         ("status", showing.status(record)),
         ("finish", record.finish_reason),
         ("tokens", ", ".join(f"{name} {value}" for name, value in counted.items()) or "not said"),

@@ -17,9 +17,10 @@ from rich.live import Live
 from rich.text import Text
 
 from llmproxy.cli.asking import NoPage, ask, number, rows, table, text
+from llmproxy.cli.output import put
 from llmproxy.cli.tracedir import server_of
 from llmproxy.cli.tracejson import harmless
-from llmproxy.cli.tracerows import DIM, Rows, put
+from llmproxy.cli.tracerows import DIM, Rows
 from llmproxy.telemetry import showing
 from llmproxy.telemetry.entry import Entry
 from llmproxy.telemetry.tracefiles import Traces

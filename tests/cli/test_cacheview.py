@@ -4,7 +4,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 
 from llmproxy.cli.cacheview import held, view
 
@@ -27,7 +27,7 @@ PAGE: dict[str, Any] = {
 
 def drawn(page: dict[str, Any]) -> list[str]:
     console = Console(file=StringIO(), width=60)
-    console.print(view(page))
+    console.print(Group(*view(page)))
     assert isinstance(console.file, StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 

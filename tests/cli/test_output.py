@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
+from rich.text import Text
 
-from llmproxy.cli.output import Ending, console, end
+from llmproxy.cli.output import Ending, console, end, put
 from tests.program import clean_environment
 
 
@@ -48,3 +51,8 @@ def test_a_reader_that_left_is_an_end(tmp_path: Path) -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_pipe_gets_a_line_without_its_colour(capsys: pytest.CaptureFixture[str]) -> None:
+    put(Console(file=StringIO()), Text("failed", style="red"))
+    assert capsys.readouterr().out == "failed\n"

@@ -4,7 +4,8 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import Console, Group
+from rich.text import Text
 
 from llmproxy.cli.sessionsview import details, view
 from llmproxy.cli.tables import moment
@@ -35,9 +36,9 @@ FIGURES = {
 PAGE: dict[str, Any] = {"figures": FIGURES, "store": "memory", "available": True, "sessions": [SESSION]}
 
 
-def drawn(shown: RenderableType, width: int) -> list[str]:
+def drawn(shown: list[Text], width: int) -> list[str]:
     console = Console(file=StringIO(), width=width)
-    console.print(shown)
+    console.print(Group(*shown))
     assert isinstance(console.file, StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
     assert all(len(line) <= width for line in lines)

@@ -3,10 +3,22 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 from rich.text import Text
 
-from llmproxy.cli.tables import Column, Row, ago_ms, count, failures, lay_out, milliseconds, moment, safe_text, tokens
+from llmproxy.cli.tables import (
+    Column,
+    Row,
+    ago_ms,
+    count,
+    failures,
+    fit,
+    lay_out,
+    milliseconds,
+    moment,
+    safe_text,
+    tokens,
+)
 
 COLUMNS = (
     Column("name", lambda row: safe_text(row.get("name")), least=4),
@@ -20,7 +32,7 @@ LONG: Row = {"name": "n" * 12, "where": "w" * 20, "requests": 12345}
 
 def drawn(width: int, *rows: Row) -> list[str]:
     console = Console(file=StringIO(), width=width)
-    console.print(lay_out(COLUMNS, rows, width))
+    console.print(Group(*lay_out(COLUMNS, rows, width)))
     assert isinstance(console.file, StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -59,3 +71,23 @@ def test_times_are_told_by_how_long_ago_they_were() -> None:
     assert ago_ms(61.0, "1970-01-01T00:01:00Z") == 1000
     assert ago_ms(59.0, "1970-01-01T00:01:00Z") == 0, "clocks of two machines differ"
     assert ago_ms(None, "1970-01-01T00:01:00Z") is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "right", "shown"),
+    [
+        ("ab", False, "ab  "),
+        ("ab", True, "  ab"),
+        ("abcde", False, "abc…"),
+        ("日本", True, "日本"),
+        ("日本語", False, "日 …"),
+    ],
+)
+def test_a_cell_has_the_width_that_is_seen(cell: str, right: bool, shown: str) -> None:
+    assert fit(cell, 4, right=right) == shown
+
+
+def test_colours_of_cells_stay() -> None:
+    columns = (Column("errors", lambda row: failures(row.get("errors"))),)
+    (_, line) = lay_out(columns, [{"errors": 3}], 20)
+    assert line.plain == "     3" and [str(span.style) for span in line.spans] == ["bold red"]

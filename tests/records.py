@@ -34,6 +34,7 @@ def head(number: int = 0, /, **changes: Any) -> dict[str, Any]:
         "first_token_ms": 12.0,
         "client": {"address": "127.0.0.1", "agent": "test/1", "name": None},
         "session": None,
+        "cache": None,
         "method": "POST",
         "path": "/v1/chat/completions",
         "query": None,

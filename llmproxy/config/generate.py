@@ -63,6 +63,10 @@ _EXAMPLES: Mapping[str, object] = {
     "api_key_env": "OPENAI_API_KEY",
     "ca_file": "./company-ca.pem",
     "dialects": ["chat", "embeddings"],
+    "admin_key": "${LLMPROXY_ADMIN_KEY}",
+    "path": "./llmproxy.sqlite",
+    "username": "llmproxy",
+    "password": "${REDIS_PASSWORD}",
 }
 _LLM = """\
 # One upstream that takes every request which nothing else answers. It has the keys of an entry of `providers`,
@@ -213,9 +217,12 @@ def _comment(text: str, indent: str) -> Iterator[str]:
     yield from textwrap.wrap(text, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
 
 
+_MEANING = ("true", "false", "null", "on", "off", "yes", "no")
+
+
 def _scalar(value: object) -> str:
     """A value in YAML: words that mean nothing else stand bare."""
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*", value) and value not in ("true", "false", "null"):
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*", value) and value not in _MEANING:
         return value
     return json.dumps(value)
 

@@ -16,6 +16,7 @@ from pydantic_core import core_schema
 
 from llmproxy.config.components import LLM_TYPE, NOT_OF_LLM
 from llmproxy.config.schema import Config
+from llmproxy.config.sections import SECTIONS, SETTINGS
 from llmproxy.config.spellings import KEYS
 from llmproxy.providers.base import HttpProvider
 from llmproxy.registry import config_of, find, names
@@ -155,6 +156,15 @@ def _older(properties: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
             holder["properties"][member] = marked
         else:
             older[top] = marked
+    for name in SETTINGS:
+        kind = {"cache": "boolean", "cache_params": "object"}.get(name, ["string", "integer"])
+        marked = {"type": kind, "description": "Older spelling of the middleware `cache`.", "deprecated": True}
+        older["general_settings"]["properties"][name] = marked
+    for name, type_ in SECTIONS.items():
+        settings = defs[find("middlewares", type_, Path()).__name__]
+        enabled = {"enabled": {"type": "boolean", "default": True, "description": "false leaves it out."}}
+        told = f"Another spelling of the middleware `{type_}`."
+        older[name] = {**settings, "description": told, "properties": enabled | settings["properties"]}
     group = {"type": "object", "required": ["model_group", "models"]}
     return older | {
         "model_groups": {

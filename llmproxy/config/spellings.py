@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from llmproxy.config.document import Node, below
 from llmproxy.config.environment import Environment, Variable
 from llmproxy.config.problems import Mark, Problem
+from llmproxy.config.sections import SETTINGS, unfold
 from llmproxy.config.validate import misfit, unknown_key
 
 # Keys of files, and where they stand today.
@@ -46,6 +47,7 @@ def modernise(top: Node) -> list[Problem]:
     problems: list[Problem] = []
     for old, new in KEYS.items():
         problems += _move(top, old, new)
+    problems += unfold(top)
     problems += _leftover_settings(top)
     problems += _model_groups(top)
     llm = top.members.get("llm")
@@ -59,7 +61,7 @@ def _leftover_settings(top: Node) -> list[Problem]:
     if settings is None or not (isinstance(settings.value, dict) or settings.blank):
         return []
     del top.members["general_settings"]
-    known = [old.partition(".")[2] for old in KEYS if old.startswith("general_settings.")]
+    known = [*(old.partition(".")[2] for old in KEYS if old.startswith("general_settings.")), *SETTINGS]
     return [unknown_key(each, known, {}) for each in settings.members.values()]
 
 

@@ -6,16 +6,17 @@ A new store is a file beside this one and a line in `_STORES`; only what is conf
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from llmproxy.settings import ExistingFile, Secret, Strict
 from llmproxy.stores.base import Blobs, State
+from llmproxy.stores.redisurl import Address, parse
 
 # Each module has `open_blobs(settings, max_bytes)` and `open_state(settings, max_sessions, ttl_s)`.
 _STORES = {
@@ -32,7 +33,6 @@ _OWN_KEYS = {
     "ca_file": "redis",
     "namespace": "redis",
 }
-_SCHEMES = tuple(scheme + kind for scheme in ("redis", "rediss") for kind in ("", "+cluster", "+sentinel"))
 
 
 class StoreSettings(Strict):
@@ -75,21 +75,23 @@ class StoreSettings(Strict):
     @field_validator("url")
     @classmethod
     def _is_redis(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-        except ValueError as error:
-            raise ValueError(f"is no URL: {error}") from error
-        known = (parts.scheme == "unix" and parts.path) or (parts.scheme in _SCHEMES and parts.netloc)
-        if not known:
-            raise ValueError("is no URL of a Redis server; write one such as redis://127.0.0.1:6379/0")
+        parse(value)
         return value
 
     @model_validator(mode="after")
     def _understood(self) -> StoreSettings:
         for key, store in _OWN_KEYS.items():
-            if key in self.model_fields_set and self.store != store and getattr(self, key) is not None:
+            said = getattr(self, key) != type(self).model_fields[key].default
+            if said and self.store != store:
                 raise ValueError(f"{key!r} belongs to `store: {store}`, and this is `store: {self.store}`")
         return self
+
+    @property
+    def address(self) -> Address:
+        """The Redis, and as whom to speak to it: what the URL says of that comes first."""
+        said = parse(self.url)
+        password = said.password or (self.password.get_secret_value() if self.password else None)
+        return dataclasses.replace(said, username=said.username or self.username, password=password)
 
     @property
     def file(self) -> Path:

@@ -63,9 +63,10 @@ class Entry(msgspec.Struct, kw_only=True):
 
     `started` is UTC (RFC 3339, microseconds); all other times are milliseconds since then. `model` is what the client
     asked for, `served_model` what answered, by the provider's own word where it gave one. `status` is what the client
-    got, null when it left before. `outcome` is `complete`, `incomplete`, `cancelled`, `broken` or `error`; `complete`
-    says whether the client got the whole answer. `usage` and what it holds are null when nobody said it. `dropped` are
-    the JSON paths of what translation could not carry. Secrets in `query` and in `error` are masked.
+    got, null when it left before. `cache` is `hit`, `miss` or `bypass`, null where no cache had to do with it.
+    `outcome` is `complete`, `incomplete`, `cancelled`, `broken` or `error`; `complete` says whether the client got the
+    whole answer. `usage` and what it holds are null when nobody said it. `dropped` are the JSON paths of what
+    translation could not carry. Secrets in `query` and in `error` are masked.
     """
 
     version: int = VERSION
@@ -77,6 +78,7 @@ class Entry(msgspec.Struct, kw_only=True):
     first_token_ms: Milliseconds | None = None
     client: ClientEntry
     session: str | None = None
+    cache: str | None = None
     method: str
     path: str
     query: str | None = None
@@ -166,6 +168,7 @@ def _entry(exchange: Exchange) -> Entry:
         first_token_ms=_since(exchange.first_token_s, started_s),
         client=ClientEntry(address=client.address, agent=unicode(client.agent), name=client.name),
         session=session_of(exchange),
+        cache=exchange.cache,
         method=exchange.method,
         path=unicode(exchange.full_path),
         query=None if exchange.query is None else redact_query(unicode(exchange.query)),

@@ -123,7 +123,7 @@ class Lines:
         return f"{attempts} {self._coloured(f'error {said}', _RED)}"
 
     def _outcome(self, entry: Entry) -> str:
-        provider = showing.safe(entry.provider or showing.NOTHING, _PROVIDER)
+        provider = showing.safe(showing.provider(entry), _PROVIDER)
         status = self._coloured(f"{showing.status(entry):<3}", _colour(entry))
         first = f"first {showing.duration(entry.first_token_ms)}"
         return (

@@ -33,6 +33,11 @@ def safe_lines(text: str) -> str:
     return _UNSAFE_IN_LINES.sub(_escape, text.replace("\r\n", "\n"))
 
 
+def provider(entry: Entry) -> str:
+    """Who answered."""
+    return entry.provider or ("cache" if entry.cache == "hit" else NOTHING)
+
+
 def duration(milliseconds: float | None) -> str:
     """`0.4ms`, `35ms`, `1.25s`, `2m05s`, `1h02m`."""
     if milliseconds is None:

@@ -66,20 +66,24 @@ def test_full_shows_and_explains_every_key() -> None:
             assert re.search(rf"^[ #-]*{name}:( |$)", text, re.MULTILINE), f"{model.__qualname__}.{name} is not shown"
             assert field.description and field.description in prose, f"{model.__qualname__}.{name} is not explained"
     for section in json_schema()["properties"]:
-        assert section in ("interceptors", "general_settings", "model_groups") or re.search(
-            rf"^#?{section}:", text, re.MULTILINE
-        )
+        older = ("interceptors", "general_settings", "model_groups", "session", "cache")
+        assert section in older or re.search(rf"^#?{section}:", text, re.MULTILINE)
+
+
+VARIABLES = {"OPENAI_API_KEY": "k", "LLMPROXY_ADMIN_KEY": "a-long-key", "REDIS_PASSWORD": "p"}
 
 
 def test_everything_that_full_leaves_out_may_be_put_in(tmp_path: Path) -> None:
     text = LEFT_OUT.sub(r"\1", generate("full"))
     assert text != generate("full")
     text = re.sub(r"^ *api_key: .*\n", "", text, flags=re.MULTILINE)  # api_key_env takes its place
+    text = text.replace("store: memory", "store: redis")  # whose keys stand there, and one of the disk's
+    text = re.sub(r'^ *path: "./llmproxy.sqlite"\n', "", text, flags=re.MULTILINE)
     (tmp_path / "x.yaml").write_text(text)
     (tmp_path / "company-ca.pem").touch()
     (tmp_path / "my").mkdir()
     (tmp_path / "my" / "tag.py").write_text(TAG)
-    loaded = load("x.yaml", directory=tmp_path, environ={"OPENAI_API_KEY": "k"})
+    loaded = load("x.yaml", directory=tmp_path, environ=VARIABLES)
     assert [str(problem) for problem in loaded.problems] == []
     config = loaded.checked()
     assert config.llm is not None

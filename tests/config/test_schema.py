@@ -36,6 +36,7 @@ def test_defaults_are_those_of_the_readme() -> None:
         "keepalive_timeout": "75s",
         "header_timeout": "30s",
         "body_timeout": "60s",
+        "admin_key": None,
     }
 
 

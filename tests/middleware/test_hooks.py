@@ -69,7 +69,7 @@ def hooks(*middlewares: Full) -> Hooks:
     return Hooks([(each.name, each) for each in middlewares])
 
 
-async def proceed() -> Answer:
+async def proceed(_: Exchange) -> Answer:
     calls.append("call")
     return Answer(status=200, headers=Headers())
 
@@ -161,7 +161,7 @@ async def test_what_decides_fails_the_request(hook: str) -> None:
 
 
 async def test_a_refusal_reaches_the_hooks_around_the_call() -> None:
-    async def refuse() -> Answer:
+    async def refuse(_: Exchange) -> Answer:
         raise ProxyError("no", status=503)
 
     with pytest.raises(ProxyError, match="no"):

@@ -1,0 +1,356 @@
+"""Answers again what was answered before: deterministic requests and embeddings, streams too, from a store.
+
+Looking up and calling is `around`; what was called is stored when its exchange has ended well. Identical requests that
+come together make one call. What is the same is said in `caching/key.py`, who reads a shared call in
+`caching/flight.py`.
+Begin reading at `Cache.around`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import BeforeValidator, Field
+
+from llmproxy.caching.control import MEMBER, Control, read_control
+from llmproxy.caching.entry import pack, unpack
+from llmproxy.caching.flight import Flight
+from llmproxy.caching.key import cache_key, model_prefix, tenant_of
+from llmproxy.caching.replaying import Paced, entry_of, replayed
+from llmproxy.caching.saving import Saver
+from llmproxy.caching.tally import Tally
+from llmproxy.dialects.replay import Replay
+from llmproxy.errors import ProxyError
+from llmproxy.exchange import Answer, Body, Exchange
+from llmproxy.middleware.base import Middleware, PageRequest, Proceed
+from llmproxy.settings import Duration, Size, parse_size
+from llmproxy.stores.base import StoreFault
+from llmproxy.stores.settings import StoreSettings, open_blobs
+from llmproxy.telemetry.figure import Figure
+
+LEADS = 3  # how many failed calls of others one waits for, before it makes its own
+LARGE_BYTES = 1024 * 1024
+
+
+def _word(value: object) -> object:
+    """YAML reads on and off as true and false."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+Mode = Annotated[Literal["on", "off", "read_only", "write_only"], BeforeValidator(_word)]
+
+
+class _Asked(msgspec.Struct, kw_only=True):
+    """What is known of a request that the cache has to do with."""
+
+    control: Control
+    replay: Replay
+    key: str = ""
+    flight: Flight | None = None
+    counted: bool = True
+    stores: bool = False
+
+
+class Cache(Middleware):
+    """Says `x-cache: hit`, `miss` or `bypass` on every answer that it has to do with."""
+
+    page_path = "/cache"
+
+    class Config(StoreSettings):
+        """What is cached, for how long, and where."""
+
+        when: Literal["deterministic", "always"] = Field(
+            default="deterministic",
+            description="deterministic: what asks for temperature 0 or names a seed, and embeddings. "
+            "always: everything.",
+        )
+        mode: Mode = Field(
+            default="on",
+            description="on, off, read_only (nothing new is stored) or write_only (nothing is answered from it).",
+        )
+        routes: dict[str, Mode] = Field(
+            default={},
+            description="The mode of single routes, by the model's name as clients send it (* stands for anything); "
+            "the first that fits counts.",
+            examples=[{"gpt-4o-audio*": "off"}],
+        )
+        ttl: Duration = Field(default=3600.0, gt=0, description="How long an answer is kept.")
+        max_size: Size = Field(
+            default=parse_size("256MB"), gt=0, description="What memory or disk may hold; the longest unused goes."
+        )
+        max_entry_size: Size = Field(
+            default=parse_size("8MB"), gt=0, description="A longer answer is passed on and not stored."
+        )
+        shared: bool = Field(
+            default=False,
+            description="Answer one client with what another was answered. Without it each client key, and each key of "
+            "their own that clients send to a provider, has its own answers.",
+        )
+        volatile: tuple[str, ...] = Field(
+            default=(),
+            description="Members of requests on which no answer depends, as dotted paths: what differs there only is "
+            "the same request.",
+            examples=[["user", "metadata.trace_id"]],
+        )
+        replay: Literal["at_once", "paced"] = Field(
+            default="at_once", description="How streams are given again: at once, or paced as they came."
+        )
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._always = config.when == "always"
+        self._mode = config.mode
+        self._routes = tuple(config.routes.items())
+        self._ttl_s = config.ttl
+        self._max_bytes = config.max_entry_size
+        self._shared = config.shared
+        self._volatile = tuple(tuple(path.split(".")) for path in config.volatile)
+        self._paced = config.replay == "paced"
+        self._store = config.store
+        self._limit_bytes = config.max_size if config.store != "redis" else None
+        self._blobs = open_blobs(config, config.max_size)
+        self._saver = Saver(self._blobs)
+        self._flights: dict[tuple[str, ...], tuple[Flight, asyncio.Task[Answer]]] = {}
+        self._calls: set[asyncio.Task[Answer]] = set()
+        self._left_out: dict[Replay, tuple[tuple[str, ...], ...]] = {}
+        self._tally = Tally()
+        self._note = f"llmproxy.cache.{id(self)}"
+
+    async def start(self) -> None:
+        await self._blobs.start()
+        self._saver.start()
+
+    async def close(self) -> None:
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+        await self._saver.close()
+        await self._blobs.close()
+
+    async def on_request(self, exchange: Exchange) -> Answer | None:
+        body, endpoint = exchange.body, exchange.endpoint
+        if endpoint is None or not isinstance(body, Body) or endpoint.path not in endpoint.dialect.paths:
+            return None
+        said = MEMBER in body.members
+        control = read_control(body.value(MEMBER) if said else None, said, exchange.headers)
+        if said:
+            body.remove(MEMBER)
+        exchange.notes[self._note] = _Asked(control=control, replay=endpoint.dialect.replay)
+        return None
+
+    async def around(self, exchange: Exchange, proceed: Proceed) -> Answer:
+        asked, mode = exchange.notes.get(self._note), self._mode_of(exchange)
+        if not isinstance(asked, _Asked) or mode == "off":
+            return await proceed()
+        control, exchange.cache = asked.control, "bypass"
+        content = await self._content(exchange)
+        if not self._is_cacheable(asked.replay, content):
+            _refuse_only(control)
+            self._tally.bypasses += 1
+            return await proceed()
+        await self._identify(exchange, asked, content)
+        asked.stores = mode != "read_only" and control.store
+        if mode == "write_only" or not control.read:
+            _refuse_only(control)
+            self._tally.bypasses += 1
+            return await self._call(exchange, proceed, asked)
+        found = await self._find(exchange, asked)
+        if found is not None:
+            return found
+        exchange.cache = "miss"
+        _refuse_only(control)
+        return await self._call_once(exchange, proceed, asked)
+
+    def _mode_of(self, exchange: Exchange) -> str:
+        for pattern, mode in self._routes:
+            if fnmatchcase(exchange.model or "", pattern):
+                return mode
+        return self._mode
+
+    async def _content(self, exchange: Exchange) -> Mapping[str, Any]:
+        """The request's JSON object; empty where it is none, or none that two readers would read alike."""
+        body = exchange.held
+        strict = body.strict if len(body.raw) <= LARGE_BYTES else await asyncio.to_thread(lambda: body.strict)
+        return body.content if strict else {}
+
+    def _is_cacheable(self, replay: Replay, content: Mapping[str, Any]) -> bool:
+        if not content or not replay.is_repeatable(content):
+            return False
+        return self._always or replay.is_deterministic(content)
+
+    async def _identify(self, exchange: Exchange, asked: _Asked, content: Mapping[str, Any]) -> None:
+        """Find out the request's key."""
+        left_out = self._left_out.get(asked.replay)
+        if left_out is None:
+            sent = (tuple(path.split(".")) for path in asked.replay.of_stream)
+            left_out = self._left_out[asked.replay] = (*sent, *self._volatile)
+        tenant = "" if self._shared else tenant_of(exchange)
+        work = partial(cache_key, exchange, content, left_out, tenant)
+        asked.key = await asyncio.to_thread(work) if len(exchange.held.raw) > LARGE_BYTES else work()
+        asked.counted = asked.replay.counts_usage(content)
+
+    async def _find(self, exchange: Exchange, asked: _Asked) -> Answer | None:
+        """The answer that is kept, as this request wants it."""
+        try:
+            raw = self._saver.pending(asked.key) or await self._blobs.get(asked.key)
+        except StoreFault:
+            return None
+        entry = None if raw is None else unpack(raw)
+        if entry is None:
+            return None
+        age_s = max(time.time() - entry.created_s, 0.0)
+        oldest_s = asked.control.max_age_s
+        if oldest_s is not None and age_s > oldest_s:
+            return None
+        work = partial(replayed, entry, asked.replay, exchange.stream, asked.counted)
+        answer = await asyncio.to_thread(work) if len(entry.body) > LARGE_BYTES else work()
+        if answer is None:
+            return None
+        answer.headers["Age"] = str(int(age_s))
+        if self._paced and entry.stream and exchange.stream:
+            answer.stream, answer.body, answer.length = Paced(answer.body, entry.paces), b"", None
+        exchange.cache = "hit"
+        self._tally.hit(entry)
+        return answer
+
+    async def _call_once(self, exchange: Exchange, proceed: Proceed, asked: _Asked) -> Answer:
+        """Join the call that is under way for the same, or make it. One that fails is followed by the next."""
+        place = (asked.key, str(exchange.stream), str(asked.counted), *exchange.headers.getall("Accept-Encoding", ()))
+        for _ in range(LEADS):
+            known = self._flights.get(place)
+            flight, call = known or self._begin(exchange, proceed, place)
+            answer = await self._join(flight, call, exchange, leads=known is None)
+            if answer is not None:
+                asked.flight = flight
+                self._tally.misses += known is None
+                if known is not None:
+                    exchange.cache = "hit"
+                    answer.headers["Age"] = "0"
+                    self._tally.share()
+                return answer
+        return await self._call(exchange, proceed, asked)
+
+    async def _call(self, exchange: Exchange, proceed: Proceed, asked: _Asked) -> Answer:
+        """A call that nobody joins."""
+        asked.flight, call = self._begin(exchange, proceed, None)
+        answer = await self._join(asked.flight, call, exchange, leads=True)
+        assert answer is not None, "only those who join later get none"
+        return answer
+
+    def _begin(
+        self, exchange: Exchange, proceed: Proceed, place: tuple[str, ...] | None
+    ) -> tuple[Flight, asyncio.Task[Answer]]:
+        """A call of its own view of the exchange, which others may join at `place`."""
+        view = exchange.view()
+        view.held_bytes = 0
+
+        async def make() -> Answer:
+            return await proceed(view)
+
+        def forget() -> None:
+            if place is not None and (known := self._flights.get(place)) and known[0] is flight:
+                del self._flights[place]
+
+        flight = Flight(view, self._max_bytes, forget)
+        call = asyncio.get_running_loop().create_task(make())
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        if place is not None:
+            self._flights[place] = flight, call
+        return flight, call
+
+    async def _join(
+        self, flight: Flight, call: asyncio.Task[Answer], exchange: Exchange, *, leads: bool
+    ) -> Answer | None:
+        try:
+            return await flight.join(call, exchange)
+        finally:
+            made = flight.exchange
+            exchange.dropped = made.dropped
+            if leads:
+                exchange.target, exchange.translation = made.target, made.translation
+                exchange.first_byte_s = made.first_byte_s
+
+    async def on_response(self, exchange: Exchange, answer: Answer) -> None:
+        if exchange.cache is None:
+            return
+        answer.headers["x-cache"] = exchange.cache
+        asked = exchange.notes.get(self._note)
+        if isinstance(asked, _Asked) and asked.key:
+            answer.headers["x-llmproxy-cache-key"] = asked.key
+
+    def on_end(self, exchange: Exchange) -> None:
+        """An answer that came whole to one client at least is stored."""
+        asked = exchange.notes.get(self._note)
+        if not isinstance(asked, _Asked) or asked.flight is None or not asked.stores:
+            return
+        flight = asked.flight
+        if not flight.whole or flight.stored or exchange.outcome != "complete" or exchange.summary.error is not None:
+            return
+        entry = entry_of(flight, exchange, asked.replay, counted=asked.counted, limit_bytes=self._max_bytes)
+        if entry is not None:
+            flight.stored = True
+            self._tally.stored += 1
+            self._saver.save(asked.key, pack(entry), asked.control.ttl_s or self._ttl_s)
+
+    async def page(self, request: PageRequest) -> Mapping[str, object] | None:
+        if request.changing:
+            return await self._clear(request)
+        return await self._shown() if request.name is None else None
+
+    async def _clear(self, request: PageRequest) -> Mapping[str, object] | None:
+        """Forget one key, what was answered for one model, or everything."""
+        try:
+            await self._saver.settle()
+            if request.name is not None:
+                return {"deleted": 1} if await self._blobs.delete(request.name) else None
+            model = request.query.get("model")
+            return {"deleted": await self._blobs.clear("" if model is None else model_prefix(model))}
+        except StoreFault as fault:
+            raise ProxyError(f"The {self._store} store: {fault}", status=503, code="store_unavailable") from fault
+
+    async def _shown(self) -> dict[str, object]:
+        entries = size_bytes = None
+        with contextlib.suppress(StoreFault):
+            size = await self._blobs.size()
+            entries, size_bytes = size.entries, size.bytes
+        return {
+            "store": self._store,
+            "available": self._blobs.available,
+            "mode": self._mode,
+            "entries": entries,
+            "bytes": size_bytes,
+            "max_bytes": self._limit_bytes,
+            **self._tally.figures(),
+        }
+
+    async def figures(self) -> Mapping[str, object]:
+        return await self._shown()
+
+    async def metrics(self) -> Sequence[Figure]:
+        return [*self._tally.metrics(), *_size_metrics(await self._shown())]
+
+    def describe(self) -> Mapping[str, object]:
+        return {"store": self._store, "available": self._blobs.available}
+
+
+def _refuse_only(control: Control) -> None:
+    if control.only:
+        raise ProxyError(
+            "The answer is not in the cache, and only-if-cached was asked for", status=504, code="not_cached"
+        )
+
+
+def _size_metrics(shown: Mapping[str, object]) -> list[Figure]:
+    return [
+        Figure(name=f"llmproxy_cache_{name}", help=text, counts=False, value=value)
+        for name, text in (("entries", "Answers in the cache."), ("bytes", "What the cache holds, in bytes."))
+        if isinstance(value := shown[name], int)
+    ]

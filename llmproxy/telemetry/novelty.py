@@ -19,6 +19,8 @@ _RECENT = 16
 _SYSTEM = ("system", "developer")
 # Clients leave out old thinking as they are meant to: that is no news.
 _SILENT = (*_SYSTEM, "thinking")
+# What a model said.
+_MADE = ("assistant", "tool call")
 
 
 class News(NamedTuple):
@@ -49,7 +51,7 @@ class Heard:
         """The news of an exchange. `refers`: its request names what was said before, instead of repeating it."""
         parts = [_plain(each) for each in asked]
         base = self._base(parts)
-        if refers:  # a short "yes" is one more, and not the one of before
+        if refers or not _continues(parts, base):  # a short "yes" is one more, and not the one of before
             base = [each for each in base if each.who in _SYSTEM]
         talk = [*parts, *map(_plain, answered)]
         self._talks.append(_Talk(talk, frozenset(talk)))
@@ -93,6 +95,14 @@ class Heard:
 def _plain(said: Said) -> Said:
     """White space at the ends of a text comes and goes."""
     return Said(said.who, said.text.strip())
+
+
+def _continues(parts: Sequence[Said], base: Sequence[Said]) -> bool:
+    """Whether a request goes on with `base`, or asks the same again: another task may be about the same words."""
+    common = frozenset(parts).intersection(base)
+    if any(each.who.startswith(_MADE) for each in common):
+        return True
+    return all(each in common for each in parts if each.who in _SYSTEM)
 
 
 def _spoken(parts: Sequence[Said]) -> int:

@@ -62,6 +62,13 @@ def test_conversations_side_by_side_are_compared_with_their_own() -> None:
     assert heard.listen(parts("s:S", "u:other", "a:x", "u:y"), []) == News(parts("u:y"), 3, 0)
 
 
+def test_another_task_about_the_same_words_is_no_continuation() -> None:
+    heard = Heard()
+    heard.listen(parts("s:Be nice", "u:Hi"), parts("a:Hello"))
+    assert heard.listen(parts("s:Write a title", "u:Hi"), []) == News(parts("s:Write a title", "u:Hi"), 0, 0)
+    assert heard.listen(parts("s:Be nicer", "u:Hi", "a:Hello", "u:More"), []).said == parts("s:Be nicer", "u:More")
+
+
 def test_old_thinking_comes_and_goes_without_a_word() -> None:
     heard = Heard()
     heard.listen(parts("u:1"), parts("t:Hmm", "a:2"))

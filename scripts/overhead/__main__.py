@@ -56,6 +56,20 @@ TRANSLATED = (
         of=RELAYED_STREAM,
     ),
 )
+CACHED = (
+    Case(name="cache hit, 1 KB, 1 connection", body_bytes=1_000, stream=False, connections=1, limit=4, cached=True),
+    Case(name="cache hit, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=4, cached=True),
+    Case(name="cached stream, 16 connections", body_bytes=1_000, stream=True, connections=16, limit=1, cached=True),
+)
+RECOGNISED = (Case(name="sessions, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=7),)
+_CACHING = """
+middlewares:
+  - {type: cache, config: {when: always}}
+"""
+_RECOGNISING = """
+middlewares:
+  - {type: sessions}
+"""
 _PROVIDER = """
 providers:
   - {name: up, type: %(type)s, base_url: "http://127.0.0.1:%(port)d/v1", api_key: sk-up, models: ["*"]}
@@ -133,13 +147,15 @@ def _measure_case(case: Case, measured: Measured, options: argparse.Namespace, r
     rounds: list[tuple[Run, Run]] = []
     complaints: set[str] = set()
     servers, port = measured.servers, measured.port
+    if case.cached:
+        books.fill(port, case)
     for _ in range(options.rounds):
         base = drive(servers.yardstick_port, servers.yardstick_pid, case, options.seconds, options.folder)
         before = books.read(port)
         mine = drive(port, measured.pid, case, options.seconds, options.folder)
         rounds.append((base, mine))
         complaints |= {*base.failures, *mine.failures, *_mistakes_of_run(case, port, before, mine)}
-    complaints |= {*books.mistakes(port, case), *books.losses(port)}
+    complaints |= {*books.mistakes(port, case), *books.losses(port), *(books.misses(port) if case.cached else ())}
     ratio = statistics.median(mine.cpu_us / base.cpu_us for base, mine in rounds)
     base, mine = sorted(rounds, key=lambda pair: pair[1].cpu_us)[len(rounds) // 2]
     report.ratios[case.name] = ratio
@@ -152,8 +168,8 @@ def _measure_case(case: Case, measured: Measured, options: argparse.Namespace, r
 
 def _mistakes_of_run(case: Case, port: int, before: books.Books, run: Run) -> list[str]:
     """All must be counted, and no more than the one request a connection that wrk leaves unread, warmed up or not."""
-    least = books.expected(run.requests, stream=case.stream)
-    most = books.expected(run.requests + 2 * case.connections, stream=case.stream)
+    least = books.expected(run.requests, case)
+    most = books.expected(run.requests + 2 * case.connections, case)
     seen = books.settled(port, lambda now: now.since(before).answered >= least.answered).since(before)
     numbers = zip(_numbers(least), _numbers(seen), _numbers(most), strict=True)
     if all(low <= number <= high for low, number, high in numbers):
@@ -203,7 +219,14 @@ def _measure(options: argparse.Namespace, report: Report) -> None:
             report.row("CPU per request", "nginx", "llmproxy", "ratio", "at most", "requests/s", "p50", "p99")
             report.row(*["---"] * 8)
             _measure_cases(CASES, measured, options, report)
-        for cases, type_, more in ((WATCHED, "openai", _WATCHING), (TRANSLATED, "anthropic", "")):
+        for cases, type_, more in (
+            (WATCHED, "openai", _WATCHING),
+            (TRANSLATED, "anthropic", ""),
+            (CACHED, "openai", _CACHING),
+            (RECOGNISED, "openai", _RECOGNISING),
+        ):
+            if not any(options.only in case.name for case in cases):
+                continue
             port = nginx.free_port()
             config = options.folder / f"{type_}.yaml"
             config.write_text(_PROVIDER % {"type": type_, "port": servers.upstream_port} + more)

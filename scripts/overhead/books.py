@@ -37,9 +37,9 @@ class Books:
         )
 
 
-def expected(requests: int, *, stream: bool) -> Books:
-    """What the books must say of `requests`; the upstream's streams report no tokens."""
-    counted = 0 if stream else requests
+def expected(requests: int, case: Case) -> Books:
+    """What the books must say of `requests`; the upstream's streams report no tokens, and the cache spends none."""
+    counted = 0 if case.stream or case.cached else requests
     return Books(answered=requests, input_tokens=counted * INPUT_TOKENS, output_tokens=counted * OUTPUT_TOKENS)
 
 
@@ -74,6 +74,21 @@ def losses(port: int) -> list[str]:
     return [f"{each['type']} lost {each['lost']} records" for each in middlewares if each.get("lost")]
 
 
+def fill(port: int, case: Case) -> None:
+    """Have the answer to the requests of `case` put into the cache."""
+    body = chat_body(case.body_bytes, stream=case.stream).encode()
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{PATH}", body, _HEADERS)
+    with urllib.request.urlopen(asked, timeout=60) as reply:
+        reply.read()
+
+
+def misses(port: int) -> list[str]:
+    """More than the one miss that filled the cache."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/cache", timeout=10) as reply:
+        page = json.load(reply)
+    return [f"{page['misses']} requests missed the cache"] if page["misses"] > page["entries"] else []
+
+
 def mistakes(port: int, case: Case) -> list[str]:
     """Make a known number of requests like those of `case`, and hold books and ids against them."""
     time.sleep(0.5)  # for what an earlier client left behind
@@ -94,7 +109,7 @@ def mistakes(port: int, case: Case) -> list[str]:
     shares = [EXACT_REQUESTS // case.connections] * case.connections
     with ThreadPoolExecutor(case.connections) as pool:
         ids = [each for share in pool.map(ask, shares) for each in share]
-    due = expected(len(ids), stream=case.stream)
+    due = expected(len(ids), case)
     seen = settled(port, lambda books: books.since(before) == due).since(before)
     found = [] if seen == due else [f"/metrics says {seen} where {due} is true"]
     if None in ids or len(set(ids)) != len(ids):

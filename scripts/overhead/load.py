@@ -24,6 +24,7 @@ class Case:
     """One kind of traffic.
 
     `limit` is how many times nginx's CPU time per request it may cost, or, with `of`, that of the case of this name.
+    `cached` says that every answer but the first comes from the cache.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Case:
     connections: int
     limit: float
     of: str = ""
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,169 @@
+"""Show what the cache does to a stream: the same request twice, first run against replay. See scripts/demo.
+
+Without arguments everything is here: a provider that streams slowly, llmproxy with a cache in front of it, and a
+client. With --url and --model the request goes to a proxy that runs already. Begin reading at `main`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_CONFIG = """
+server: {port: %d}
+providers: [{name: slow, type: openai-compatible, base_url: "http://127.0.0.1:%d/v1"}]
+middlewares: [{type: cache}]
+"""
+_WORDS = "An answer that was paid for once need not be paid for again, nor waited for, word by word, a second time."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One run: when the first byte of the stream came, when the last, what came, and what the proxy said of it."""
+
+    first_s: float
+    whole_s: float
+    body: bytes
+    cache: str
+
+
+def ask(url: str, model: str, key: str) -> Seen:
+    """Ask for a stream and time it. Raises SystemExit when the answer is none."""
+    parts = urlsplit(url)
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "Why is an answer worth keeping?"}],
+        "temperature": 0,
+        "stream": True,
+    }
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=300)
+    began_s = time.perf_counter()
+    try:
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        reply = connection.getresponse()
+    except OSError as error:
+        sys.exit(f"{url} does not answer: {error}")
+    received = reply.read1()
+    first_s = time.perf_counter() - began_s
+    while data := reply.read1():
+        received += data
+    whole_s = time.perf_counter() - began_s
+    connection.close()
+    if reply.status != 200:
+        sys.exit(f"{url} answered {reply.status}: {received.decode(errors='replace')[:500]}")
+    return Seen(first_s=first_s, whole_s=whole_s, body=received, cache=reply.getheader("x-cache") or "no cache")
+
+
+@contextmanager
+def _slow_provider(pause_s: float) -> Iterator[int]:
+    """A provider that takes its time for every word; yields its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            head = {"id": "chatcmpl-demo", "object": "chat.completion.chunk", "created": 1, "model": "slow"}
+            for word in _WORDS.split():
+                time.sleep(pause_s)
+                self._send({**head, "choices": [{"index": 0, "delta": {"content": f"{word} "}, "finish_reason": None}]})
+            self._send({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            self._write(b"data: [DONE]\n\n")
+            self.wfile.write(b"0\r\n\r\n")
+
+        def _send(self, chunk: dict[str, object]) -> None:
+            self._write(b"data: %b\n\n" % json.dumps(chunk).encode())
+
+        def _write(self, data: bytes) -> None:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the demonstration has lines of its own."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def _proxy(provider_port: int) -> Iterator[str]:
+    """llmproxy as a user starts it, with a cache; yields its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    program = Path(sys.executable).with_name("llmproxy")
+    with tempfile.TemporaryDirectory(prefix="llmproxy-demo-") as folder:
+        config = Path(folder, "llmproxy.yaml")
+        config.write_text(_CONFIG % (port, provider_port))
+        command = [str(program), "serve", "--config", str(config), "--log-level", "error"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                while process.poll() is None and not _listens(port):
+                    time.sleep(0.02)
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                process.terminate()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _show(url: str, model: str, key: str) -> int:
+    """Two runs, as a table; 1 when the second was no replay of the first."""
+    first, again = ask(url, model, key), ask(url, model, key)
+    print(f"{'':<12}{'first byte':>12}{'whole answer':>16}  x-cache")
+    for name, seen in (("first run", first), ("replay", again)):
+        print(f"{name:<12}{seen.first_s * 1000:>9.1f} ms{seen.whole_s * 1000:>13.1f} ms  {seen.cache}")
+    same = first.body == again.body
+    print(
+        f"\nThe same {len(first.body):,} bytes" if same else "\nThe answers differ: is `temperature: 0` cached there?"
+    )
+    print(f"{first.whole_s / again.whole_s:,.0f} times as fast")
+    return 0 if same and again.cache == "hit" else 1
+
+
+def main() -> int:
+    """Parse the arguments, run it twice."""
+    parser = argparse.ArgumentParser(description="The same streamed request twice: first run against replay.")
+    parser.add_argument("--url", default="", help="a proxy that runs already, such as http://127.0.0.1:3000")
+    parser.add_argument("--model", default="slow/demo", help="the model to ask there")
+    parser.add_argument("--key", default="sk-demo", help="the client's key, where the proxy passes it on")
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds a word of the provider in here takes")
+    options = parser.parse_args()
+    if options.url:
+        return _show(options.url, options.model, options.key)
+    with _slow_provider(options.pause) as port, _proxy(port) as url:
+        return _show(url, options.model, options.key)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

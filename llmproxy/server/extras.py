@@ -1,4 +1,5 @@
-"""The pages and figures that middlewares add to our own: `/sessions`, `/cache`, what `/stats` and `/metrics` show.
+"""The pages and figures that middlewares add to our own: `/sessions` and `/sessions/{id}`, `/cache` and `/cache/{key}`,
+what `/stats` and `/metrics` show.
 
 Reading a page is open to everybody; changing what it shows is for a peer on this machine, or for whoever has
 `server.admin_key`. Begin reading at `Extras.find`.

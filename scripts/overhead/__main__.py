@@ -31,7 +31,7 @@ RELAYED_STREAM = "stream of 40 chunks, 16 connections"
 CASES = (
     Case(name="chat 1 KB, 1 connection", body_bytes=1_000, stream=False, connections=1, limit=4),
     Case(name="chat 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=5),
-    Case(name="chat 30 KB, 32 connections", body_bytes=30_000, stream=False, connections=32, limit=7),
+    Case(name="chat 30 KB, 32 connections", body_bytes=30_000, stream=False, connections=32, limit=8),
     Case(name=RELAYED_STREAM, body_bytes=1_000, stream=True, connections=16, limit=1.5),
 )
 WATCHED = (
@@ -61,7 +61,7 @@ CACHED = (
     Case(name="cache hit, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=4, cached=True),
     Case(name="cached stream, 16 connections", body_bytes=1_000, stream=True, connections=16, limit=1, cached=True),
 )
-RECOGNISED = (Case(name="sessions, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=7),)
+RECOGNISED = (Case(name="sessions, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=8),)
 _CACHING = """
 middlewares:
   - {type: cache, config: {when: always}}

@@ -17,6 +17,10 @@ class StoreFault(Exception):
     """The store did not do it: gone, slow, full, or it answered what it never was told."""
 
 
+class StoreRefusal(StoreFault):
+    """The store is there and did not do this one thing: no room, no right to write. Others may succeed."""
+
+
 class Size(msgspec.Struct, frozen=True, kw_only=True):
     """How much is kept; None where counting would take too long. `bytes` are the store's own, overhead included."""
 
@@ -141,8 +145,8 @@ class State(ABC):
     """What replicas must agree on. Each operation is atomic; every one but `settle` raises StoreFault.
 
     Sessions: at most `max_sessions`, the longest unused goes; one that was not used for `ttl_s` seconds is over. Both
-    cost O(1) a visit, whatever the number of sessions. A session and its keys belong to one tenant. `available` says
-    that the store answered last time.
+    cost O(1) a visit, whatever the number of sessions (O(log n) where an index keeps the order). A session and its keys
+    belong to one tenant: the same key of another is another key. `available` says that the store answered last time.
     """
 
     available: bool = True
@@ -158,7 +162,8 @@ class State(ABC):
         """Continue or begin the visit's session: it was used just now, and is known by `learn` as well.
 
         None when none of `keys` is known and `session` is None; then nothing changes. A `session` that lives and
-        belongs to another tenant is left alone: the visit gets `session~` and the first 8 characters of its tenant.
+        belongs to another tenant is left alone: the visit gets `session~` and the first 8 characters of its tenant,
+        once more while that too is another's.
         """
 
     @abstractmethod

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from llmproxy.stores.settings import StoreSettings
 
 # What an entry costs beyond its key and value: two objects' heads, the dictionary's and the list's places, the pair.
-# Measured over 100,000 entries (CPython 3.11, 64 bit): 360 to 420 bytes.
-ENTRY_BYTES = 400
+# Measured over 100,000 entries of 1 KB (CPython 3.11, 64 bit): 253 bytes by tracemalloc, 295 by the process's growth.
+ENTRY_BYTES = 280
 
 
 class MemoryBlobs(Blobs):
@@ -65,13 +65,16 @@ class MemoryBlobs(Blobs):
             self._forget(next(iter(self._values)))
 
     async def delete(self, key: str) -> bool:
-        return self._forget(key)
+        found = self._values.get(key)
+        self._forget(key)
+        return found is not None and found[0] > self._clock()
 
     async def clear(self, prefix: str = "") -> int:
-        found = [key for key in self._values if key.startswith(prefix)]
-        for key in found:
+        now_s = self._clock()
+        found = [(key, ends_s) for key, (ends_s, _) in self._values.items() if key.startswith(prefix)]
+        for key, _ in found:
             self._forget(key)
-        return len(found)
+        return sum(ends_s > now_s for _, ends_s in found)
 
     async def size(self) -> Size:
         return Size(entries=len(self._values), bytes=self._size_bytes)
@@ -127,7 +130,7 @@ class MemoryState(State):
         self._ttl_s = ttl_s
         self._clock = clock
         self._live: OrderedDict[str, _Live] = OrderedDict()
-        self._known: dict[str, _Live] = {}
+        self._known: dict[tuple[str, str], _Live] = {}  # by tenant and key
         self._tenants: dict[str, OrderedDict[str, _Live]] = {}
         self._expired = 0
         self._evicted = 0
@@ -148,19 +151,17 @@ class MemoryState(State):
 
     def _find(self, visit: Visit) -> tuple[int | None, _Live | None]:
         for place, key in enumerate(visit.keys):
-            live = self._known.get(key)
-            if live is not None and live.tenant == visit.tenant:
+            live = self._known.get((visit.tenant, key))
+            if live is not None:
                 return place, live
         return None, None
 
     def _take(self, visit: Visit, name: str) -> tuple[_Live, bool]:
         """The session of that name, begun when there is none; whether it was."""
-        live = self._live.get(name)
-        if live is not None and live.tenant != visit.tenant:
+        while (live := self._live.get(name)) is not None:
+            if live.tenant == visit.tenant:
+                return live, False
             name = f"{name}~{visit.tenant[:8]}"
-            live = self._live.get(name)
-        if live is not None:
-            return live, False
         live = _Live(id=name, tenant=visit.tenant, client=visit.client, started_s=visit.now_s, seen_s=visit.now_s)
         self._live[name] = live
         self._tenants.setdefault(visit.tenant, OrderedDict())[name] = live
@@ -171,15 +172,15 @@ class MemoryState(State):
 
     def _learn(self, live: _Live, keys: Sequence[str]) -> None:
         for key in keys:
-            before = self._known.get(key)
+            before = self._known.get((live.tenant, key))
             if before is live:
                 continue
             if before is not None:
                 before.keys.remove(key)
-            self._known[key] = live
+            self._known[live.tenant, key] = live
             live.keys.append(key)
             if len(live.keys) > MOST_KEYS:
-                del self._known[live.keys.popleft()]
+                del self._known[live.tenant, live.keys.popleft()]
 
     def _expire(self, now_s: float) -> None:
         while self._live and (oldest := next(iter(self._live.values()))).seen_s + self._ttl_s <= now_s:
@@ -193,7 +194,7 @@ class MemoryState(State):
         if not own:
             del self._tenants[live.tenant]
         for key in live.keys:
-            del self._known[key]
+            del self._known[live.tenant, key]
 
     async def recent(self, tenant: str) -> Sequence[Recent]:
         self._expire(self._clock())

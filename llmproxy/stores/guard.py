@@ -1,0 +1,244 @@
+"""Makes a slow or dead store cheap: whoever asks has an answer or a StoreFault within 50 ms, whatever the store does.
+
+A store that failed is left alone; a task of the guard's own tries it again, first after a second, then after twice
+that, at last every half minute. So nobody's request is the one that finds out, and connecting, which takes longer
+than any answer, has the time it needs. Begin reading at `_Guard.run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from llmproxy.stores.base import (
+    Blobs,
+    Outcome,
+    Recent,
+    Session,
+    SessionFigures,
+    Size,
+    State,
+    StoreFault,
+    StoreRefusal,
+    Touched,
+    Visit,
+)
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TIMEOUT_S = 0.05
+LONG_TIMEOUT_S = 5.0  # what walks over everything, and a connection's first moments
+_START_S = 1.0  # what a start waits for a store at most
+_FIRST_REST_S = 1.0
+_LONGEST_REST_S = 30.0
+_BYTES_PER_SECOND = 16 << 20  # what writing a large value may take longer
+_PROBE = "probe"  # a key that nobody sets
+
+
+class _Guard:
+    """Whether a store is asked at all. `probe` asks it for something small; `name` is what logs call the store."""
+
+    def __init__(self, name: str, probe: Callable[[], Awaitable[object]], timeout_s: float, rest_s: float) -> None:
+        self.available = True
+        self.faults = 0
+        self.timeout_s = timeout_s
+        self._name = name
+        self._probe = probe
+        self._rest_s = rest_s
+        self._refusing = False
+        self._broken = asyncio.Event()
+        self._healer: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Ask the store for the first time; without an answer it is tried again later."""
+        try:
+            async with asyncio.timeout(_START_S):
+                await self._probe()
+        except (StoreFault, TimeoutError) as fault:
+            self._break(fault)
+        self._healer = asyncio.get_running_loop().create_task(self._heal(), name=f"heal {self._name}")
+
+    async def close(self) -> None:
+        if self._healer is None:
+            return
+        self._healer.cancel()
+        await asyncio.wait([self._healer])
+
+    async def run(self, asked: Callable[[], Awaitable[T]], limit_s: float) -> T:
+        """What `asked` gives within `limit_s`. Raises StoreFault."""
+        if not self.available:
+            raise StoreFault(f"{self._name} is left alone since its last fault")
+        try:
+            async with _Patience(limit_s):
+                given = await asked()
+        except StoreRefusal as refusal:
+            self._refuse(refusal)
+            raise
+        except StoreFault as fault:
+            self._break(fault)
+            raise
+        except TimeoutError as error:
+            late = StoreFault(f"no answer within {limit_s * 1000:.0f} ms")
+            self._break(late)
+            raise late from error
+        return given
+
+    def _refuse(self, refusal: StoreRefusal) -> None:
+        self.faults += 1
+        if not self._refusing:
+            self._refusing = True
+            log.warning("%s refuses what it is told: %s", self._name, refusal)
+
+    def accepted(self) -> None:
+        """It took something new."""
+        if self._refusing:
+            self._refusing = False
+            log.info("%s takes what it is told again", self._name)
+
+    def _break(self, fault: BaseException) -> None:
+        self.faults += 1
+        if self.available:
+            self.available = False
+            log.warning("%s is left alone for now: %s", self._name, fault or "no answer")
+            self._broken.set()
+
+    async def _heal(self) -> None:
+        while await self._broken.wait():
+            self._broken.clear()
+            rest_s = self._rest_s
+            while not self.available:
+                await asyncio.sleep(rest_s)
+                self.available = await self._answers()
+                rest_s = min(rest_s * 2, _LONGEST_REST_S)
+            log.info("%s is back", self._name)
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(LONG_TIMEOUT_S):
+                await self._probe()
+        except StoreRefusal:
+            return True
+        except (StoreFault, TimeoutError):
+            self.faults += 1
+            return False
+        return True
+
+
+class _Patience:
+    """`asyncio.timeout` that does not blame the store for a loop that was busy: then it waits once more."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._timeout = asyncio.timeout(None)
+        self._handle: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + self._limit_s
+        self._handle = loop.call_at(due_s, self._end, loop, due_s)
+
+    def _end(self, loop: asyncio.AbstractEventLoop, due_s: float) -> None:
+        late = loop.time() - due_s > self._limit_s / 5
+        self._timeout.reschedule(loop.time() + self._limit_s if late else loop.time())
+
+    async def __aexit__(self, *raised: object) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        await self._timeout.__aexit__(*raised)  # type: ignore[arg-type]  # the three of every context manager
+
+
+class GuardedBlobs(Blobs):
+    """`inner`, which is started and closed with it. `timeout_s` bounds every operation but `clear` and `size`."""
+
+    def __init__(
+        self, inner: Blobs, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
+    ) -> None:
+        self._inner = inner
+        self._guard = _Guard(name, lambda: inner.get(_PROBE), timeout_s, first_rest_s)
+
+    @property
+    def available(self) -> bool:  # type: ignore[override]  # an attribute that nobody sets
+        return self._guard.available
+
+    @property
+    def faults(self) -> int:
+        """How often it did not do what it was asked; what was not even asked is not counted."""
+        return self._guard.faults
+
+    async def start(self) -> None:
+        await self._inner.start()
+        await self._guard.start()
+
+    async def close(self) -> None:
+        await self._guard.close()
+        await self._inner.close()
+
+    async def get(self, key: str) -> bytes | None:
+        return await self._guard.run(lambda: self._inner.get(key), self._guard.timeout_s)
+
+    async def set(self, key: str, value: bytes, ttl_s: float) -> None:
+        limit_s = self._guard.timeout_s + len(value) / _BYTES_PER_SECOND
+        await self._guard.run(lambda: self._inner.set(key, value, ttl_s), limit_s)
+        self._guard.accepted()
+
+    async def delete(self, key: str) -> bool:
+        return await self._guard.run(lambda: self._inner.delete(key), self._guard.timeout_s)
+
+    async def clear(self, prefix: str = "") -> int:
+        return await self._guard.run(lambda: self._inner.clear(prefix), LONG_TIMEOUT_S)
+
+    async def size(self) -> Size:
+        return await self._guard.run(self._inner.size, LONG_TIMEOUT_S)
+
+
+class GuardedState(State):
+    """`inner`, which is started and closed with it. `timeout_s` bounds every operation but `sessions` and `figures`."""
+
+    def __init__(
+        self, inner: State, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
+    ) -> None:
+        self._inner = inner
+        self._guard = _Guard(name, lambda: inner.session(_PROBE), timeout_s, first_rest_s)
+
+    @property
+    def available(self) -> bool:  # type: ignore[override]  # an attribute that nobody sets
+        return self._guard.available
+
+    @property
+    def faults(self) -> int:
+        """How often it did not do what it was asked; what was not even asked is not counted."""
+        return self._guard.faults
+
+    async def start(self) -> None:
+        await self._inner.start()
+        await self._guard.start()
+
+    async def close(self) -> None:
+        await self._guard.close()
+        await self._inner.close()
+
+    async def touch(self, visit: Visit) -> Touched | None:
+        touched = await self._guard.run(lambda: self._inner.touch(visit), self._guard.timeout_s)
+        self._guard.accepted()
+        return touched
+
+    async def recent(self, tenant: str) -> Sequence[Recent]:
+        return await self._guard.run(lambda: self._inner.recent(tenant), self._guard.timeout_s)
+
+    def settle(self, outcome: Outcome) -> None:
+        if self._guard.available:
+            self._inner.settle(outcome)
+
+    async def session(self, name: str) -> Session | None:
+        return await self._guard.run(lambda: self._inner.session(name), self._guard.timeout_s)
+
+    async def sessions(self, limit: int) -> Sequence[Session]:
+        return await self._guard.run(lambda: self._inner.sessions(limit), LONG_TIMEOUT_S)
+
+    async def figures(self) -> SessionFigures:
+        return await self._guard.run(self._inner.figures, LONG_TIMEOUT_S)

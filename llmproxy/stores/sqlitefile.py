@@ -1,0 +1,241 @@
+"""One SQLite file, used from a thread of its own: opened, checked, set aside when it cannot be read, kept small.
+
+Several processes may use the file at once. What is done with it comes as jobs, functions of the connection; the tables
+are the caller's, and all callers give the same `schema`. Begin reading at `SqliteFile.run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from llmproxy.stores.base import StoreFault, StoreRefusal
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], T]
+
+APPLICATION = 0x6C6C6D70  # "llmp", the application_id of our files
+
+_BUSY_S = 2.0  # for how long another process may write
+_MAX_WAITING = 1024
+_MAX_WAL_BYTES = 4 << 20
+_VACUUM_PAGES = 1024
+_FEW_PAGES = 256
+_CLOSE_S = 5.0
+_UNREADABLE = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+# The file stays readable after these.
+_REFUSED = frozenset(
+    (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_TOOBIG,
+    )
+)
+
+
+class _Foreign(Exception):
+    """The file is a database of another program or another version of this one."""
+
+
+@contextlib.contextmanager
+def writing(connection: sqlite3.Connection) -> Iterator[None]:
+    """A transaction that may write. Other processes' wait until it ends."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+class SqliteFile:
+    """The file at `path`, of tables that `schema` makes; `version` is to change with them."""
+
+    def __init__(self, path: Path, schema: Sequence[str], version: int) -> None:
+        self._path = path
+        self._schema = schema
+        self._version = version
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self._told = False
+        self._room = threading.Semaphore(_MAX_WAITING)
+        self._tidying = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {path.name}")
+
+    async def close(self) -> None:
+        """Do what is waiting, within some seconds."""
+        with contextlib.suppress(RuntimeError):  # the executor's word for being closed already
+            try:
+                async with asyncio.timeout(_CLOSE_S):
+                    await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+            except TimeoutError:
+                log.warning("%s was not closed in time", self._path)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, job: Job[T]) -> T:
+        """What `job` gives. Raises StoreFault. Who is cancelled leaves the job undone, unless it had begun."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, job)
+        except RuntimeError as error:  # the executor's word for being closed
+            raise StoreFault(f"{self._path} is closed") from error
+
+    def later(self, job: Job[object]) -> bool:
+        """Do `job` when it is its turn, without telling anybody what came of it; whether there was room for it."""
+        if not self._room.acquire(blocking=False):
+            return False
+        try:
+            begun = self._thread.submit(self._do, job)
+        except RuntimeError:
+            return False
+        begun.add_done_callback(self._done)
+        return True
+
+    def _done(self, job: Future[object]) -> None:
+        self._room.release()
+        fault = None if job.cancelled() else job.exception()
+        if fault is not None and not isinstance(fault, StoreFault):
+            raise fault  # a mistake of ours: concurrent.futures logs it
+
+    def _do(self, job: Job[T]) -> T:
+        try:
+            try:
+                return job(self._opened())
+            except sqlite3.DatabaseError as error:
+                if _code(error) not in _UNREADABLE:
+                    raise
+                self._set_aside(str(error))
+                return job(self._opened())
+        except sqlite3.Error as error:
+            raise (StoreRefusal if _code(error) in _REFUSED else StoreFault)(f"{self._path}: {error}") from error
+        except OSError as error:
+            raise StoreFault(str(error)) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        """The connection; a new one when the file is another one meanwhile, or none."""
+        if self._connection is not None and self._inode == _inode(self._path):
+            return self._connection
+        self._disconnect()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = self._open()
+        except _Foreign as error:
+            self._set_aside(str(error))
+            self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
+        try:
+            self._inode = _inode(self._path)
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        if self._is_new(connection):
+            # Before the first page is written; changes nothing in a file that another process made meanwhile.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            with writing(connection):
+                if self._is_new(connection):
+                    for statement in self._schema:
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                    connection.execute(f"PRAGMA user_version = {self._version}")
+        connection.execute(f"PRAGMA journal_size_limit = {_MAX_WAL_BYTES}").fetchall()
+        connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()  # `_tidy` does it while nobody waits
+
+    def _is_new(self, connection: sqlite3.Connection) -> bool:
+        """Whether the file has nothing in it. Raises _Foreign when it is not ours."""
+        found = (pragma(connection, "application_id"), pragma(connection, "user_version"))
+        if found == (APPLICATION, self._version):
+            return False
+        if found != (0, 0) or connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            raise _Foreign("it is of another program" if found[0] != APPLICATION else f"it has version {found[1]}")
+        return True
+
+    def _set_aside(self, why: str) -> None:
+        """Rename the file, unless another process was quicker: then ours is no longer the one at that path."""
+        ours = self._inode
+        self._disconnect()
+        if ours != _inode(self._path):
+            return
+        aside = Path(f"{self._path}.unreadable")
+        os.replace(self._path, aside)
+        Path(f"{self._path}-shm").unlink(missing_ok=True)
+        if os.path.exists(f"{self._path}-wal"):
+            os.replace(f"{self._path}-wal", f"{aside}-wal")
+        if not self._told:
+            self._told = True
+            log.warning("%s cannot be read (%s); it is %s now and a new one was begun", self._path, why, aside.name)
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except sqlite3.Error as error:
+                log.warning("%s was closed with an error: %s", self._path, error)
+
+    def tidy_soon(self) -> None:
+        """To be called by jobs that wrote: what they left is checkpointed and given back when no job waits longer."""
+        if self._tidying or _size(Path(f"{self._path}-wal")) < _MAX_WAL_BYTES:
+            return
+        self._tidying = self.later(self._tidy)
+
+    def _tidy(self, connection: sqlite3.Connection) -> None:
+        self._tidying = False
+        free, pages = pragma(connection, "freelist_count"), pragma(connection, "page_count")
+        if free > max(pages // 4, _FEW_PAGES):
+            connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            self._tidying = self.later(self._tidy)
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def tidy(self) -> None:
+        """Give back what is free, soon."""
+        self.later(self._tidy)
+
+
+def pragma(connection: sqlite3.Connection, name: str) -> int:
+    """The number that `PRAGMA name` gives."""
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for errors of the module's own."""
+    try:
+        return error.sqlite_errorcode & 0xFF
+    except AttributeError:
+        return 0
+
+
+def _inode(path: Path) -> int:
+    """What tells files of one path apart; 0 when there is none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -1,0 +1,112 @@
+"""Reads the URL of a Redis: which servers, how to speak to them, as whom. Knows no client library, so that checking a
+configuration needs none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+_PORTS = {"single": 6379, "cluster": 6379, "sentinel": 26379}
+_EXAMPLE = "write one such as redis://127.0.0.1:6379/0"
+
+Kind = Literal["single", "cluster", "sentinel", "unix"]
+_KINDS: dict[str, Kind] = {"": "single", "+cluster": "cluster", "+sentinel": "sentinel"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """What a URL says. `hosts` are the servers to begin with; `path` is a Unix socket, `service` a sentinel's name for
+    the server. User and password are as they are sent. Its text has no secret in it."""
+
+    kind: Kind
+    tls: bool = False
+    hosts: tuple[tuple[str, int], ...] = ()
+    path: str = ""
+    service: str = ""
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        if self.kind == "unix":
+            return f"unix://{self.path}"
+        hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
+        return f"{'rediss' if self.tls else 'redis'}://{hosts}" + (f"/{self.service}" if self.service else "")
+
+
+def parse(url: str) -> Address:
+    """What `url` says. Raises ValueError, whose text has no secret in it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError(f"is no URL; {_EXAMPLE}") from error
+    if parts.fragment:
+        raise ValueError("has a '#' in it; write %23 where that belongs to a password")
+    _, _, hosts = parts.netloc.rpartition("@")
+    kind, tls = _kind(parts.scheme)
+    if kind == "unix":
+        if not parts.path:
+            raise ValueError("names no socket; write one such as unix:///run/redis.sock")
+        found = Address(kind=kind, path=unquote(hosts + parts.path), db=_queried_db(parts.query))
+    else:
+        service, db = _place(kind, parts.path.strip("/"))
+        db = db or _queried_db(parts.query)
+        found = Address(kind=kind, tls=tls, hosts=_hosts(hosts, kind), service=service, db=db)
+    if found.db and kind == "cluster":
+        raise ValueError("names a database, and a cluster has only one; leave it out")
+    username, password = (unquote(each or "") or None for each in (parts.username, parts.password))
+    return replace(found, username=username, password=password)
+
+
+def _kind(scheme: str) -> tuple[Kind, bool]:
+    """What a scheme names, and whether with TLS."""
+    if scheme == "unix":
+        return "unix", False
+    tls = scheme.startswith("rediss")
+    kind = _KINDS.get(scheme.removeprefix("rediss" if tls else "redis"))
+    if kind is None:
+        raise ValueError(f"is no URL of a Redis server; {_EXAMPLE}")
+    return kind, tls
+
+
+def _place(kind: Kind, path: str) -> tuple[str, int]:
+    """The service and the database that a path names."""
+    if kind != "sentinel":
+        return "", _db(path)
+    service, _, db = path.partition("/")
+    if not service:
+        raise ValueError("names no service; write redis+sentinel://host1:26379,host2:26379/service/0")
+    return unquote(service), _db(db)
+
+
+def _hosts(text: str, kind: Kind) -> tuple[tuple[str, int], ...]:
+    found = []
+    for each in text.split(","):
+        try:
+            parts = urlsplit(f"//{each}")
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            told = "names a server that is no host:port; in a password write %2F for '/' and %23 for '#'"
+            raise ValueError(told) from error
+        if not host:
+            raise ValueError(f"names no server; {_EXAMPLE}")
+        found.append((host, port or _PORTS[kind]))
+    if kind == "single" and len(found) > 1:
+        raise ValueError("names several servers; write redis+cluster:// or redis+sentinel:// before them")
+    return tuple(found)
+
+
+def _db(text: str) -> int:
+    if text and not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"has {text!r} where the number of a database belongs; {_EXAMPLE}")
+    return int(text or 0)
+
+
+def _queried_db(query: str) -> int:
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    db = _db(options.pop("db", ""))
+    if options:
+        raise ValueError(f"has the parameter {next(iter(options))!r}, and only 'db' is understood")
+    return db

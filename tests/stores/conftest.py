@@ -1,0 +1,118 @@
+"""Stores to test, each kind of them: made by a call, closed with the test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from llmproxy.stores.base import Blobs, State
+from llmproxy.stores.disk import DiskBlobs, DiskState
+from llmproxy.stores.memory import MemoryBlobs, MemoryState
+from llmproxy.stores.redis import RedisBlobs, RedisState
+from llmproxy.stores.redislink import RedisLink
+from llmproxy.stores.redisurl import parse
+from tests.redisserver import RedisServer, cluster
+
+MakeBlobs: TypeAlias = Callable[..., Awaitable[Blobs]]
+MakeState: TypeAlias = Callable[..., Awaitable[State]]
+
+_numbers = itertools.count()
+
+
+class Clock:
+    """The wall clock, as a test sets it."""
+
+    now_s = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for the session of a worker; every test has a namespace of its own."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a cluster of three."""
+    with cluster(tmp_path_factory.mktemp("cluster")) as servers:
+        yield "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers[:2])
+
+
+@pytest.fixture
+def namespace() -> str:
+    return f"test{next(_numbers)}"
+
+
+def _url(request: pytest.FixtureRequest) -> str:
+    if request.param == "cluster":
+        return str(request.getfixturevalue("redis_cluster"))
+    server = request.getfixturevalue("redis_server")
+    assert isinstance(server, RedisServer)
+    return server.url
+
+
+@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
+async def make_blobs(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) -> AsyncIterator[MakeBlobs]:
+    """Makes a store of values; each call the same one again, as another process would see it (not in memory)."""
+    url = _url(request) if request.param in ("redis", "cluster") else ""
+    made: list[Blobs] = []
+
+    async def make(max_bytes: int = 64 << 20) -> Blobs:
+        match request.param:
+            case "memory":
+                blobs: Blobs = MemoryBlobs(max_bytes)
+            case "disk":
+                blobs = DiskBlobs(tmp_path / "store.sqlite", max_bytes)
+            case _:
+                blobs = RedisBlobs(RedisLink(parse(url)), namespace, max_bytes)
+        made.append(blobs)
+        await blobs.start()
+        return blobs
+
+    yield make
+    for blobs in made:
+        await blobs.close()
+
+
+@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
+async def make_state(
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, clock: Clock
+) -> AsyncIterator[MakeState]:
+    """Makes a store of sessions by `clock`; each call the same one again, as another process would see it."""
+    url = _url(request) if request.param in ("redis", "cluster") else ""
+    made: list[State] = []
+
+    async def make(max_sessions: int = 1000, ttl_s: float = 3600.0) -> State:
+        match request.param:
+            case "memory":
+                state: State = MemoryState(max_sessions, ttl_s, clock)
+            case "disk":
+                state = DiskState(tmp_path / "store.sqlite", max_sessions, ttl_s, clock)
+            case _:
+                state = RedisState(RedisLink(parse(url)), namespace, max_sessions, ttl_s, clock)
+        made.append(state)
+        await state.start()
+        return state
+
+    yield make
+    for state in made:
+        await state.close()
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which kind of store the test has."""
+    return str(request.node.callspec.params.get("make_blobs") or request.node.callspec.params["make_state"])

@@ -8,11 +8,13 @@ stand (`Dialect.read_history`), this module knows what they have in common.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from llmproxy.wire.json import read_value, write_value
+from llmproxy.wire.json import read_value
 
 Piece = tuple[str, str]
 """Who said it (USER, ASSISTANT, CALL or TOOL), and its text, never empty."""
@@ -22,14 +24,17 @@ MADE = frozenset({ASSISTANT, CALL})
 """What a model said."""
 
 _ENCODE = msgspec.json.Encoder(order="sorted").encode
+# White space inside texts costs too much to level out in long ones, which are alike by their words all the same.
+_SHORT = 200
 _PASSING = frozenset({"cache_control", "id", "status", "annotations", "logprobs", "citations"})
 
 
 class History(msgspec.Struct, frozen=True, gc=False):
-    """The pieces of a request in order, and how many messages they came in."""
+    """The pieces of a request in order, how many messages they came in, and where those of the last one begin."""
 
     pieces: list[Piece]
     messages: int
+    last: int = 0
 
 
 def pieces_of(role: str, content: object, texts: frozenset[str], silent: frozenset[str], pieces: list[Piece]) -> None:
@@ -41,24 +46,39 @@ def pieces_of(role: str, content: object, texts: frozenset[str], silent: frozens
     for part in content if isinstance(content, list) else ():
         if not isinstance(part, dict):
             continue
-        kind = part.get("type")
+        kind = type_of(part)
         if kind in texts:
             add(role, part.get("text"), pieces)
+        elif kind == "refusal":
+            add(role, part.get("refusal"), pieces)
         elif kind not in silent:
             add(role, substance(part), pieces)
 
 
 def add(role: str, text: object, pieces: list[Piece]) -> None:
     """Add a text, when it is one that says something."""
-    if isinstance(text, str) and (stripped := text.strip()):
-        pieces.append((role, stripped))
+    if isinstance(text, str) and (said := " ".join(text.split()) if len(text) <= _SHORT else text.strip()):
+        pieces.append((role, said))
+
+
+def type_of(part: Mapping[str, object]) -> str:
+    """The member `type`, empty when that is no text."""
+    kind = part.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def call_of(name: object, arguments: object) -> Piece:
     """A tool call; `arguments` are JSON as text, or the value itself."""
+    return CALL, f"{name if isinstance(name, str) else ''} {_told(arguments)}"
+
+
+def _told(arguments: object) -> str:
+    """Arguments as canonical JSON or free text, which messages have as the only member `input`."""
     value = read_value(arguments.encode("utf-8", "surrogatepass")) if isinstance(arguments, str) else arguments
-    told = arguments if value is None else _sorted(value)
-    return CALL, f"{name} {told}"
+    inner = value.get("input") if isinstance(value, dict) and len(value) == 1 else None
+    if isinstance(inner, str):
+        return _told(inner)
+    return str(arguments or "{}") if value is None else _sorted(value)
 
 
 def substance(part: Mapping[str, object]) -> str:
@@ -82,7 +102,9 @@ def _data(part: Mapping[str, object], depth: int = 0) -> str | None:
 
 
 def _sorted(value: object) -> str:
-    try:
+    """`value` as canonical JSON. What is nested too deeply to be written says nothing but that."""
+    with contextlib.suppress(UnicodeError, RecursionError):
         return _ENCODE(value).decode()
-    except (UnicodeError, ValueError, RecursionError):
-        return write_value(str(value)).decode()
+    with contextlib.suppress(RecursionError):
+        return json.dumps(value, sort_keys=True)
+    return "[...]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmproxy.dialects.history import ASSISTANT, TOOL, USER, History, Piece, call_of, pieces_of
+from llmproxy.dialects.history import ASSISTANT, TOOL, USER, History, Piece, call_of, pieces_of, type_of
 
 _TEXTS = frozenset({"text"})
 _SILENT = frozenset({"thinking", "redacted_thinking"})
@@ -16,25 +16,26 @@ _INSTRUCTIONS = frozenset({"system", "developer"})
 def read_history(body: Mapping[str, Any]) -> History:
     """The pieces of `messages`, without system messages."""
     pieces: list[Piece] = []
-    count = 0
+    count = last = 0
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
         role = message.get("role") if isinstance(message, dict) else None
         if not isinstance(role, str) or role in _INSTRUCTIONS:
             continue
         count += 1
+        last = len(pieces)
         speaker = ASSISTANT if role == "assistant" else USER
         content = message.get("content")
-        if isinstance(content, list) and any(isinstance(each, dict) and each.get("type") in _TOOLS for each in content):
+        if isinstance(content, list) and any(isinstance(each, dict) and type_of(each) in _TOOLS for each in content):
             for block in content:
                 _add_block(speaker, block, pieces)
         else:
             pieces_of(speaker, content, _TEXTS, _SILENT, pieces)
-    return History(pieces, count)
+    return History(pieces, count, last)
 
 
 def _add_block(speaker: str, block: object, pieces: list[Piece]) -> None:
-    kind = block.get("type") if isinstance(block, dict) else None
+    kind = type_of(block) if isinstance(block, dict) else ""
     if isinstance(block, dict) and kind == "tool_use":
         pieces.append(call_of(block.get("name"), block.get("input")))
     elif isinstance(block, dict) and kind == "tool_result":

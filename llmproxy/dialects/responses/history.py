@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmproxy.dialects.history import ASSISTANT, TOOL, USER, History, Piece, add, call_of, pieces_of, substance
+from llmproxy.dialects.history import ASSISTANT, TOOL, USER, History, Piece, add, call_of, pieces_of, substance, type_of
 
 _TEXTS = frozenset({"input_text", "output_text", "text"})
 _SILENT = frozenset({"reasoning_text", "summary_text"})
@@ -20,26 +20,30 @@ def read_history(body: Mapping[str, Any]) -> History:
     if isinstance(given, str):
         add(USER, given, pieces)
         return History(pieces, 1)
-    count = 0
+    count = last = 0
     for item in given if isinstance(given, list) else ():
-        if isinstance(item, dict) and item.get("type") != "reasoning" and item.get("role") not in _INSTRUCTIONS:
+        if isinstance(item, dict) and _says(item):
             count += 1
+            last = len(pieces)
             _add_item(item, pieces)
-    return History(pieces, count)
+    return History(pieces, count, last)
+
+
+def _says(item: Mapping[str, Any]) -> bool:
+    role = item.get("role")
+    return type_of(item) != "reasoning" and not (isinstance(role, str) and role in _INSTRUCTIONS)
 
 
 def _add_item(item: Mapping[str, Any], pieces: list[Piece]) -> None:
-    kind, role = item.get("type"), item.get("role")
+    kind, role = type_of(item), item.get("role")
     if role is not None:
         speaker = ASSISTANT if role == "assistant" else USER
-        content = item.get("content")
-        pieces_of(speaker, content, _TEXTS, _SILENT, pieces)
-        for part in content if isinstance(content, list) else ():
-            if isinstance(part, dict) and part.get("type") == "refusal":
-                add(speaker, part.get("refusal"), pieces)
+        pieces_of(speaker, item.get("content"), _TEXTS, _SILENT, pieces)
     elif kind in _CALLS:
         pieces.append(call_of(item.get("name"), item.get(_CALLS[kind])))
-    elif isinstance(kind, str) and kind.endswith("_output"):
+    elif kind.endswith("_output"):
         pieces_of(TOOL, item.get("output"), _TEXTS, _SILENT, pieces)
+    elif kind == "item_reference":
+        add(ASSISTANT, item.get("id"), pieces)
     else:
         pieces.append((ASSISTANT, substance(item)))

@@ -51,10 +51,17 @@ class Pipeline:
         if route is None:
             route = exchange.route = self._route(exchange, place)
         if self.hooks.around:
-            return await self.hooks.call(exchange, lambda each: self._try_targets(each, route))
+            return await self._around(exchange, route)
         if len(route.targets) == 1:
             return await self._try(exchange, route.targets[0])
         return await self._try_targets(exchange, route)
+
+    async def _around(self, exchange: Exchange, route: Route) -> Answer:
+        """Call the route's targets within the middlewares that may answer instead."""
+        answer = await self.hooks.call(exchange, lambda each: self._try_targets(each, route))
+        if exchange.cache == "hit":
+            await self.translator.recall(exchange, answer, route)
+        return answer
 
     async def _ask(self, exchange: Exchange, place: Place) -> Answer | None:
         """Show the request to the middlewares, which may answer it. One of them may know a name that nobody else knows,

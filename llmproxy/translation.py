@@ -7,6 +7,7 @@ module knows headers, streams, and what must be certain before an answer is comm
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
@@ -23,7 +24,7 @@ from llmproxy.dialects.translate import StreamTranslation, Translation
 from llmproxy.errors import BadRequest, BrokenStream, ProxyError, Untranslatable, UpstreamError
 from llmproxy.exchange import Answer, Body, ByteStream, Exchange, Headers, Held
 from llmproxy.media import MediaFetcher
-from llmproxy.target import Provider, Target
+from llmproxy.target import Provider, Route, Target
 from llmproxy.wire.compression import decompress
 from llmproxy.wire.json import read_value
 
@@ -197,6 +198,22 @@ class Translator:
         _, turn = await self.request(exchange)
         if turn is not None:
             await self.conversations.finish_stream(turn, frames)
+
+    async def recall(self, exchange: Exchange, answer: Answer, route: Route) -> None:
+        """An answer from a cache, to a request that would have been translated: keep it as if it were fresh.
+
+        The cache may outlive what was kept when the answer was made, or be another process's.
+        """
+        endpoint = exchange.endpoint
+        if endpoint is None or endpoint.dialect is not responses.DIALECT:
+            return
+        if not any(self.needed(exchange, target) for target in route.targets):
+            return
+        with contextlib.suppress(BadRequest):  # what it continues is not known here: then nobody can continue it either
+            if answer.event_stream:
+                await self._keep_stream(exchange, answer.body)
+            else:
+                await self._keep(exchange, answer.body)
 
     async def _read(self, exchange: Exchange, answer: Answer, limit_bytes: int) -> bytes:
         """The whole body, decoded."""

@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 _PORTS = {"single": 6379, "cluster": 6379, "sentinel": 26379}
 _EXAMPLE = "write one such as redis://127.0.0.1:6379/0"
+# What stands after such a character in a password looks like another part of the URL: nothing is quoted in errors.
+_QUOTING = "in a password write %2F for '/', %23 for '#' and %3F for '?'"
 
 Kind = Literal["single", "cluster", "sentinel", "unix"]
 _KINDS: dict[str, Kind] = {"": "single", "+cluster": "cluster", "+sentinel": "sentinel"}
@@ -43,7 +45,7 @@ def parse(url: str) -> Address:
     except ValueError as error:
         raise ValueError(f"is no URL; {_EXAMPLE}") from error
     if parts.fragment:
-        raise ValueError("has a '#' in it; write %23 where that belongs to a password")
+        raise ValueError(f"has a '#' in it; {_QUOTING}")
     _, _, hosts = parts.netloc.rpartition("@")
     kind, tls = _kind(parts.scheme)
     if kind == "unix":
@@ -66,7 +68,7 @@ def _kind(scheme: str) -> tuple[Kind, bool]:
         return "unix", False
     tls = scheme.startswith("rediss")
     kind = _KINDS.get(scheme.removeprefix("rediss" if tls else "redis"))
-    if kind is None:
+    if kind is None or not scheme.startswith("redis"):
         raise ValueError(f"is no URL of a Redis server; {_EXAMPLE}")
     return kind, tls
 
@@ -88,8 +90,7 @@ def _hosts(text: str, kind: Kind) -> tuple[tuple[str, int], ...]:
             parts = urlsplit(f"//{each}")
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            told = "names a server that is no host:port; in a password write %2F for '/' and %23 for '#'"
-            raise ValueError(told) from error
+            raise ValueError(f"names a server that is no host:port; {_QUOTING}") from error
         if not host:
             raise ValueError(f"names no server; {_EXAMPLE}")
         found.append((host, port or _PORTS[kind]))
@@ -100,7 +101,7 @@ def _hosts(text: str, kind: Kind) -> tuple[tuple[str, int], ...]:
 
 def _db(text: str) -> int:
     if text and not (text.isascii() and text.isdecimal()):
-        raise ValueError(f"has {text!r} where the number of a database belongs; {_EXAMPLE}")
+        raise ValueError(f"has no number where that of a database belongs; {_EXAMPLE}; {_QUOTING}")
     return int(text or 0)
 
 
@@ -108,5 +109,5 @@ def _queried_db(query: str) -> int:
     options = dict(parse_qsl(query, keep_blank_values=True))
     db = _db(options.pop("db", ""))
     if options:
-        raise ValueError(f"has the parameter {next(iter(options))!r}, and only 'db' is understood")
+        raise ValueError(f"has a parameter other than 'db', the only one that is understood; {_QUOTING}")
     return db

@@ -60,7 +60,7 @@ class StoreSettings(Strict):
     )
     namespace: str = Field(
         default="llmproxy",
-        pattern=r"[A-Za-z0-9_.-]{1,50}",
+        pattern=r"^[A-Za-z0-9_.-]{1,50}$",
         description="What all keys in it begin with, so that several proxies can share one server or none.",
     )
 

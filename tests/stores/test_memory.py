@@ -1,0 +1,50 @@
+"""What the stores in memory cost. What they do is in `test_blobs` and `test_state`."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import tracemalloc
+
+from llmproxy.stores.base import Visit
+from llmproxy.stores.memory import MemoryBlobs, MemoryState
+
+_ENTRIES = 100_000
+
+
+def _key(number: int) -> str:
+    return "chat:" + hashlib.sha256(str(number).encode()).hexdigest()
+
+
+async def test_a_hundred_thousand_entries_take_what_the_limit_says() -> None:
+    limit = 130_000_000
+    blobs = MemoryBlobs(limit)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(_ENTRIES):
+            await blobs.set(_key(number), os.urandom(1024), 3600.0 + number)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    size = await blobs.size()
+    assert size.entries is not None and size.bytes is not None
+    assert 90_000 < size.entries < _ENTRIES
+    assert limit * 0.99 < size.bytes <= limit
+    assert 0.9 * limit <= taken <= 1.1 * limit
+
+
+async def test_sessions_that_end_leave_nothing() -> None:
+    state = MemoryState(100, 3600.0)
+    for number in range(1000):
+        visit = Visit(
+            tenant=f"tenant {number}",
+            client="",
+            keys=(),
+            learn=(f"a{number}", f"b{number}"),
+            session=f"s{number}",
+            now_s=0,
+        )
+        await state.touch(visit)
+    assert (len(state._live), len(state._known), len(state._tenants)) == (100, 200, 100)

@@ -6,7 +6,7 @@ passed over (RFC 9111, section 5.2.1).
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
@@ -18,6 +18,7 @@ from llmproxy.exchange import Headers
 MEMBER = "cache"
 _FLAGS = ("no-cache", "no-store")
 _NAMES = (*_FLAGS, "ttl")
+_MOST = sys.float_info.max  # JSON may hold integers that are no float
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -66,7 +67,7 @@ def _in_body(member: object) -> tuple[set[str], float | None]:
             if value:
                 flags.add(name)
         elif name == "ttl":
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _MOST:
                 _refuse(f"{MEMBER}.ttl", "must be a number of seconds above 0")
             ttl_s = float(value)
         else:

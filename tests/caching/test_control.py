@@ -1,0 +1,94 @@
+"""What clients may say about the cache, what is refused by name, and what of the header is passed over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmproxy.caching.control import USUAL, Control, read_control
+from llmproxy.errors import BadRequest
+from llmproxy.exchange import Headers
+
+
+def of_body(member: object) -> Control:
+    return read_control(member, True, Headers())
+
+
+def of_header(*lines: str) -> Control:
+    return read_control(None, False, Headers([("Cache-Control", line) for line in lines]))
+
+
+def test_nothing_said_is_the_usual() -> None:
+    assert read_control(None, False, Headers()) is USUAL
+    assert of_body({}) == of_header("") == USUAL
+
+
+@pytest.mark.parametrize(
+    ("member", "wanted"),
+    [
+        ({"no-cache": True}, Control(read=False)),
+        ({"no-store": True}, Control(store=False)),
+        ({"no-cache": False, "no-store": False}, USUAL),
+        ({"ttl": 60}, Control(ttl_s=60)),
+        ({"ttl": 0.5}, Control(ttl_s=0.5)),
+        ({"no-cache": True, "no-store": True, "ttl": 60}, Control(read=False, store=False, ttl_s=60)),
+    ],
+)
+def test_each_directive_of_a_body(member: dict[str, Any], wanted: Control) -> None:
+    assert of_body(member) == wanted
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted"),
+    [
+        (["no-cache"], Control(read=False)),
+        (["no-store"], Control(store=False)),
+        (["max-age=30"], Control(max_age_s=30)),
+        (['max-age="30"'], Control(max_age_s=30)),
+        (["only-if-cached"], Control(only=True)),
+        (["No-Cache, MAX-AGE = 7 ,only-if-cached"], Control(read=False, max_age_s=7, only=True)),
+        (["no-cache", "no-store"], Control(read=False, store=False)),
+        (["max-age=, max-age=x, max-age=-1, max-age=1.5, max-age, private, =, ,,"], USUAL),
+        (["max-stale=5, no-transform, no-cachet"], USUAL),
+        (["max-age=" + "9" * 400], Control(max_age_s=float("inf"))),
+    ],
+)
+def test_each_directive_of_a_header_and_what_is_passed_over(lines: list[str], wanted: Control) -> None:
+    assert of_header(*lines) == wanted
+
+
+def test_body_and_header_are_added_up() -> None:
+    said = read_control({"no-store": True, "ttl": 5}, True, Headers({"Cache-Control": "no-cache, max-age=9"}))
+    assert said == Control(read=False, store=False, ttl_s=5, max_age_s=9)
+
+
+@pytest.mark.parametrize(
+    ("member", "named"),
+    [
+        (None, "cache"),
+        (True, "cache"),
+        ("no-cache", "cache"),
+        ([{"no-cache": True}], "cache"),
+        ({"no-cache": 1}, "cache.no-cache"),
+        ({"no-cache": None}, "cache.no-cache"),
+        ({"no-store": "true"}, "cache.no-store"),
+        ({"ttl": "60"}, "cache.ttl"),
+        ({"ttl": True}, "cache.ttl"),
+        ({"ttl": None}, "cache.ttl"),
+        ({"ttl": 0}, "cache.ttl"),
+        ({"ttl": -1}, "cache.ttl"),
+        ({"ttl": float("inf")}, "cache.ttl"),
+        ({"ttl": float("nan")}, "cache.ttl"),
+        ({"ttl": 10**400}, "cache.ttl"),
+        ({"ttl": [1]}, "cache.ttl"),
+        ({"no_cache": True}, "cache.no_cache"),
+        ({"": 1}, "cache."),
+        ({"x" * 1000: 1}, "cache." + "x" * 50),
+    ],
+)
+def test_a_wrong_type_and_an_unknown_directive_are_refused_by_name(member: object, named: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        of_body(member)
+    assert (caught.value.status, caught.value.param) == (400, named)
+    assert str(caught.value).startswith(named + " ")

@@ -1,0 +1,252 @@
+"""Whatever may change an answer changes its key, and nothing else does."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llmproxy.caching.key import cache_key, model_prefix, tenant_of
+from llmproxy.dialects.endpoints import find
+from llmproxy.exchange import Body, Client, Exchange, Headers
+from llmproxy.target import Route, Target
+from tests.exchanges import ended
+from tests.fakes import Upstream
+from tests.listening import provider
+from tests.vendors import answer
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "translation"
+REQUESTS = [
+    (path.name.partition(".")[0], json.loads(path.read_bytes())) for path in sorted(GOLDEN.glob("*/*.request.json"))
+]
+PATHS = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
+OF_STREAM = (("stream",), ("stream_options", "include_usage"))
+_JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+_QUICK = settings(max_examples=300, suppress_health_check=list(HealthCheck))
+
+
+def key(content: object, dialect: str = "chat", tenant: str = "", left_out: Any = OF_STREAM, **changes: Any) -> str:
+    return key_of(json.dumps(content).encode(), dialect, tenant, left_out, **changes)
+
+
+def key_of(raw: bytes, dialect: str = "chat", tenant: str = "", left_out: Any = OF_STREAM, **changes: Any) -> str:
+    asked: Exchange = ended(endpoint=find("POST", PATHS[dialect]), **changes)
+    return cache_key(asked, Body(raw).content, left_out, tenant)
+
+
+def test_there_are_requests_of_every_dialect() -> None:
+    assert {dialect for dialect, _ in REQUESTS} >= set(PATHS) and len(REQUESTS) > 30
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every array or object within `value`, with each of its keys."""
+    for name, each in value.items() if isinstance(value, dict) else enumerate(value):
+        yield value, name
+        if isinstance(each, (dict, list)):
+            yield from places(each)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are one in JSON, where 1, 1.0 and true are three."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+@_QUICK
+@given(st.data())
+def test_any_change_of_any_field_changes_the_key(data: st.DataObject) -> None:
+    dialect, before = data.draw(st.sampled_from(REQUESTS))
+    after = copy.deepcopy(before)
+    inside, name = data.draw(st.sampled_from(list(places(after))))
+    match data.draw(st.sampled_from(["replace", "remove", "add"])):
+        case "replace":
+            inside[name] = data.draw(_JSON)
+        case "remove":
+            del inside[name]
+        case _:
+            if isinstance(inside, dict):
+                inside["another"] = data.draw(_JSON)
+            else:
+                inside.insert(name, data.draw(_JSON))
+    trimmed = [
+        {name: each for name, each in value.items() if name not in ("stream", "stream_options")}
+        for value in (before, after)
+    ]
+    if not same(*trimmed):
+        assert key(before, dialect) != key(after, dialect)
+
+
+@_QUICK
+@given(st.sampled_from(REQUESTS), st.randoms(use_true_random=False), st.integers(0, 4))
+def test_key_order_and_white_space_do_not_matter(
+    request: tuple[str, dict[str, Any]], random_: random.Random, indent: int
+) -> None:
+    dialect, content = request
+
+    def shuffled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [shuffled(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        names = list(value)
+        random_.shuffle(names)
+        return {name: shuffled(value[name]) for name in names}
+
+    other = json.dumps(shuffled(content), indent=indent or None, ensure_ascii=indent % 2 == 0)
+    assert key_of(f"\n {other}\t".encode(), dialect) == key(content, dialect)
+
+
+@_QUICK
+@given(_JSON, _JSON)
+def test_any_two_values_have_two_keys(one: object, other: object) -> None:
+    assert (key({"input": one}) == key({"input": other})) == same(one, other)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["1", "1.0", "true", '"1"', "[1]", '{"1":1}', "null", "1.5"],
+        ["0", "0.0", "-0.0", "false", '""', "[]", "{}", "null"],
+        [f"{2**53}", f"{2**53 + 1}", f"{2**64}", f"{2**64 + 1}", f"{10**30}", f"{10**30 + 1}", "9" * 400, "9" * 401],
+        ['"a"', '"A"', '" a"', '"a\\u0000"', '"\\u00e4"', '"a\\u0308"', '"\\ud83d\\ude00"'],
+    ],
+)
+def test_values_that_a_reader_could_take_for_each_other_are_apart(values: list[str]) -> None:
+    keys = [key_of(b'{"seed":%b}' % value.encode()) for value in values]
+    assert len(set(keys)) == len(values)
+    assert len({key({}), key({"seed": None}), key({"seed": {}})}) == 3
+
+
+def test_the_same_value_in_another_spelling_is_the_same() -> None:
+    assert key_of(b'{"user":"\\u00e4\\/"}') == key_of('{"user":"ä/"}'.encode())
+    assert key_of(b'{"user":"\\ud83d\\ude00"}') == key_of('{"user":"😀"}'.encode())
+    assert key_of(b'{"t":1e2}') == key_of(b'{"t":100.0}') == key_of(b'{"t":1.0E+2}')
+
+
+def test_how_it_is_sent_does_not_matter() -> None:
+    plain = key({"n": 1})
+    assert key({"n": 1, "stream": True}) == key({"n": 1, "stream": False}) == plain
+    assert key({"n": 1, "stream": True, "stream_options": {"include_usage": True}}) == plain
+    assert key({"n": 1, "stream_options": {"include_usage": True, "more": 1}}) != plain
+    assert key({"n": 1, "inner": {"stream": True}}) != key({"n": 1, "inner": {}})
+
+
+def test_volatile_members_do_not_matter_wherever_they_stand() -> None:
+    left_out = (("user",), ("metadata", "trace", "id"), ("no", "such"))
+
+    def volatile(content: object) -> str:
+        return key(content, left_out=left_out)
+
+    plain = volatile({"n": 1})
+    assert volatile({"n": 1, "user": "a"}) == volatile({"n": 1, "user": {"deep": 1}}) == plain
+    assert volatile({"n": 1, "metadata": {"trace": {"id": 7}}}) == plain
+    assert volatile({"n": 1, "metadata": {"trace": {"id": 7}, "kept": 1}}) == volatile(
+        {"n": 1, "metadata": {"kept": 1}}
+    )
+    assert volatile({"n": 1, "metadata": {"trace": "id"}}) != plain
+    assert volatile({"n": 1, "metadata": ["trace"]}) != plain
+    assert volatile({"n": 1, "metadata": {}}) != plain
+
+
+def test_everything_around_the_body_counts() -> None:
+    chat, legacy = find("POST", "/chat/completions"), find("POST", "/completions")
+    with Upstream(answer) as upstream:
+        target = Target(provider=provider(upstream))
+    names = (("a", False), ("b", False), ("a", True))
+    routes = [Route(name=name, targets=(target,), relay=relay) for name, relay in names]
+    asked = [
+        ended(endpoint=chat),
+        ended(endpoint=legacy),
+        ended(query="a=1"),
+        ended(query=""),
+        ended(headers=Headers({"x-llmproxy-provider": "main"})),
+        ended(headers=Headers({"OpenAI-Beta": "one"})),
+        ended(headers=Headers({"openai-beta": "two"})),
+        ended(headers=Headers([("openai-beta", "one"), ("openai-beta", "two")])),
+        ended(headers=Headers({"openai-project": "one"})),
+        *(ended(route=route) for route in routes),
+    ]
+    keys = [cache_key(each, {"n": 1}, (), "") for each in asked]
+    keys += [cache_key(asked[0], {"n": 1}, (), tenant) for tenant in ("tenant a", "tenant b")]
+    assert [one for one, other in itertools.combinations(keys, 2) if one == other] == []
+    assert cache_key(ended(headers=Headers({"x-other": "1"})), {"n": 1}, (), "") == keys[0]
+
+
+def test_the_dialects_of_one_request_are_apart() -> None:
+    assert len({key({"n": 1}, dialect) for dialect in PATHS}) == 3
+    beta = [Headers({"anthropic-beta": name}) for name in ("one", "two")]
+    assert len({key({"n": 1}, "messages", headers=each) for each in beta}) == 2
+    assert len({key({"n": 1}, "chat", headers=each) for each in beta}) == 1
+
+
+def test_a_key_is_short_ascii_and_begins_with_that_of_its_model() -> None:
+    for model in ("gpt-4o", "", "ü" * 5000, "\ud800", "*"):
+        made = key({"n": 1}, model=model)
+        assert len(made) == 64 and set(made) <= set("0123456789abcdef")
+        assert made.startswith(model_prefix(model)) and len(model_prefix(model)) == 12
+    assert key({"n": 1}, model=None).startswith(model_prefix(""))
+
+
+def test_text_that_is_no_unicode_has_a_key_of_its_own() -> None:
+    keys = [key_of(b'{"user":"%b"}' % text) for text in (b"\\ud800", b"\\udc00", b"?", b"\\ufffd")]
+    assert len(set(keys)) == 4
+    assert key({"n": 1}, query="a=\udcff") != key({"n": 1}, query="a=\udcfe")
+
+
+def test_a_body_as_deep_as_can_be_read_has_a_key() -> None:
+    depth = 100
+    while Body(b'{"a":' * depth + b"1" + b"}" * depth).content:
+        raw = b'{"a":' * depth + b"1" + b"}" * depth
+        body = Body(raw)
+        if body.strict:
+            assert len(cache_key(ended(), body.content, (), "")) == 64
+        depth += 1
+
+
+class TestTenant:
+    """Who may be answered with the same answer."""
+
+    def tenant(self, exchange: Exchange, *keys: dict[str, Any]) -> str:
+        with Upstream(answer) as upstream:
+            targets = tuple(Target(provider=provider(upstream, **each)) for each in keys)
+        exchange.route = Route(name="r", targets=targets)
+        return tenant_of(exchange)
+
+    def asked(self, credential: str, **client: Any) -> Exchange:
+        headers = Headers({"Authorization": f"Bearer {credential}"} if credential else {})
+        return ended(headers=headers, client=Client(address="10.0.0.9", **client))
+
+    def test_clients_of_a_key_of_ours_share(self) -> None:
+        assert {self.tenant(self.asked(each), {"api_key": "ours"}) for each in ("", "a", "b")} == {""}
+
+    def test_credentials_that_go_on_keep_clients_apart(self) -> None:
+        own: dict[str, Any] = {"api_key": None}
+        tenants = [self.tenant(self.asked(each), own) for each in ("", "a", "b")]
+        assert len(set(tenants)) == 3
+        assert self.tenant(self.asked("a"), {"api_key": "ours", "auth": "passthrough"}) == tenants[1]
+        assert self.tenant(self.asked("a"), {"api_key": "ours"}, own) != self.tenant(
+            self.asked("b"), {"api_key": "ours"}, own
+        )
+
+    def test_a_verified_client_is_its_tenant_whatever_it_sends(self) -> None:
+        tenants = {self.tenant(self.asked(each, tenant="t1"), {"api_key": "ours"}) for each in ("a", "b")}
+        assert tenants == {"tenant t1"}
+        assert self.tenant(self.asked("a", tenant="t2"), {"api_key": "ours"}) not in tenants
+
+
+def test_keys_stay_the_same_from_version_to_version() -> None:
+    """Stores outlive the process: a key that changes by accident empties them all."""
+    assert key({"model": "gpt-4o", "t": 1.0, "user": "ü"}, model="gpt-4o") == (
+        "a2a69af70d1bf6498ed904dc7d8d15bc5a954b5521c41595fa52d7f2de239217"
+    )

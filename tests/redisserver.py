@@ -22,7 +22,9 @@ from typing import Any, Self
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from tests.waiting import until
 
@@ -56,9 +58,10 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def client(self, **options: Any) -> Redis:
-        return Redis(port=self.port, protocol=2, driver_info=None, **options)
+        once = Retry(NoBackoff(), 0)
+        return Redis(port=self.port, protocol=2, driver_info=None, retry=once, **options)
 
-    def ask(self, *command: str | int) -> Any:
+    def ask(self, *command: str | bytes | int) -> Any:
         """The answer to one command, on a connection of its own."""
         with self.client() as client:
             return client.execute_command(*command)

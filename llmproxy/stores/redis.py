@@ -83,7 +83,8 @@ class RedisBlobs(Blobs):
             return
         packed = await asyncio.to_thread(_pack, value) if len(value) > _THREAD_FROM else _pack(value)
         ttl_ms = max(1, int(min(ttl_s, _LONGEST_S) * 1000))
-        await self._link.execute("SET", self._base + key, packed, "PX", ttl_ms)
+        if await self._link.execute("SET", self._base + key, packed, "PX", ttl_ms) is not True:
+            raise StoreFault("it answers SET with what is no consent")
 
     async def delete(self, key: str) -> bool:
         return await self._link.unlink([(self._base + key).encode()]) > 0

@@ -23,6 +23,7 @@ from redis.exceptions import (
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
 )
@@ -89,7 +90,7 @@ class RedisLink:
 
     async def close(self) -> None:
         for each in (self._client, *self._owned):
-            with contextlib.suppress(RedisError, *_RUBBISH):
+            with contextlib.suppress(RedisError, RedisClusterException, *_RUBBISH):
                 await each.aclose()
 
     async def execute(self, *command: Argument, **options: Any) -> Any:
@@ -101,7 +102,7 @@ class RedisLink:
                 return await self._client.execute_command(*command, **options)
             except NoScriptError:
                 raise
-            except RedisError as error:
+            except (RedisError, RedisClusterException) as error:
                 raise _fault(error) from error
             except _RUBBISH as error:
                 raise StoreFault(f"it answers what is no Redis protocol, or not at all: {error!r}") from error
@@ -133,9 +134,11 @@ class RedisLink:
         """Forget these; how many there were. Keys of a cluster stand in different places: a command each."""
         if not isinstance(self._client, RedisCluster):
             return _number(await self.execute("UNLINK", *keys))
-        async with asyncio.TaskGroup() as group:
-            begun = [group.create_task(self.execute("UNLINK", key)) for key in keys]
-        return sum(_number(each.result()) for each in begun)
+        answers = await asyncio.gather(*(self.execute("UNLINK", key) for key in keys), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return sum(map(_number, answers))
 
     async def _nodes(self) -> list[dict[str, Any]]:
         if not isinstance(self._client, RedisCluster):
@@ -195,7 +198,7 @@ class RedisLink:
         return Redis.from_pool(servers)
 
 
-def _fault(error: RedisError) -> StoreFault:
+def _fault(error: RedisError | RedisClusterException) -> StoreFault:
     code = str(error).partition(" ")[0]
     if code == "WRONGTYPE":
         return WrongType(str(error))

@@ -149,7 +149,10 @@ class SqliteFile:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = NORMAL")
-        if self._is_new(connection):
+        connection.execute("BEGIN")  # one view of all that tells whose file it is, while another process makes it ours
+        new = self._is_new(connection)
+        connection.execute("COMMIT")
+        if new:
             # Before the first page is written; changes nothing in a file that another process made meanwhile.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL").fetchall()

@@ -8,7 +8,6 @@ stand (`Dialect.read_history`), this module knows what they have in common.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Mapping
 
@@ -57,8 +56,10 @@ def pieces_of(role: str, content: object, texts: frozenset[str], silent: frozens
 
 def add(role: str, text: object, pieces: list[Piece]) -> None:
     """Add a text, when it is one that says something."""
-    if isinstance(text, str) and (said := " ".join(text.split()) if len(text) <= _SHORT else text.strip()):
-        pieces.append((role, said))
+    if isinstance(text, str):
+        said = text.strip() if len(text) > _SHORT else " ".join(text.split())
+        if said:
+            pieces.append((role, said))
 
 
 def type_of(part: Mapping[str, object]) -> str:
@@ -74,11 +75,18 @@ def call_of(name: object, arguments: object) -> Piece:
 
 def _told(arguments: object) -> str:
     """Arguments as canonical JSON or free text, which messages have as the only member `input`."""
-    value = read_value(arguments.encode("utf-8", "surrogatepass")) if isinstance(arguments, str) else arguments
+    value = _read(arguments) if isinstance(arguments, str) else arguments
     inner = value.get("input") if isinstance(value, dict) and len(value) == 1 else None
     if isinstance(inner, str):
         return _told(inner)
     return str(arguments or "{}") if value is None else _sorted(value)
+
+
+def _read(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return read_value(text.encode("utf-8", "surrogatepass"))
 
 
 def substance(part: Mapping[str, object]) -> str:
@@ -103,8 +111,11 @@ def _data(part: Mapping[str, object], depth: int = 0) -> str | None:
 
 def _sorted(value: object) -> str:
     """`value` as canonical JSON. What is nested too deeply to be written says nothing but that."""
-    with contextlib.suppress(UnicodeError, RecursionError):
+    try:
         return _ENCODE(value).decode()
-    with contextlib.suppress(RecursionError):
+    except (UnicodeError, RecursionError):
+        pass
+    try:
         return json.dumps(value, sort_keys=True)
-    return "[...]"
+    except RecursionError:
+        return "[...]"

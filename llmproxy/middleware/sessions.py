@@ -13,14 +13,16 @@ import random
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 from pydantic import Field
 
 from llmproxy.dialects.base import NO_HISTORY
-from llmproxy.dialects.history import USER, History, Piece
+from llmproxy.dialects.history import USER, History
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Answer, Body, Exchange
 from llmproxy.middleware.base import Middleware, PageRequest
@@ -28,7 +30,7 @@ from llmproxy.recognition.identity import HEADERS, Name, answer_key, name_of, te
 from llmproxy.recognition.likeness import Talk, read_sketch, sketch
 from llmproxy.recognition.trail import Trail
 from llmproxy.settings import Duration, Whole
-from llmproxy.stores.base import Outcome, Session, State, StoreFault, Touched, Visit
+from llmproxy.stores.base import Outcome, Session, State, StoreFault, Visit
 from llmproxy.stores.memory import MemoryState
 from llmproxy.stores.settings import StoreSettings, open_state
 from llmproxy.telemetry.figure import Figure
@@ -48,16 +50,19 @@ _METRICS = (
     ("evicted", "Sessions that were pushed out by newer ones.", True),
 )
 _MARKS = re.compile(r"[^\w/]+")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_MANY_PIECES = 16  # comparing so many by their words takes longer than a millisecond
+
+T = TypeVar("T")
 
 
 class _Known(msgspec.Struct, kw_only=True):
-    """What is remembered of an exchange until its end: `known` of its pieces were, in that state."""
+    """What is remembered of an exchange until its end: its session in that state, and the sketch of what is new."""
 
     session: str
     tenant: str
     state: State
-    pieces: Sequence[Piece]
-    known: int
+    sketch: bytes
 
 
 class _Request(msgspec.Struct, kw_only=True):
@@ -70,17 +75,30 @@ class _Request(msgspec.Struct, kw_only=True):
     history: History
     trail: Trail | None
     resets: bool
+    large: bool
 
-    def visit(self, session: str | None) -> Visit:
-        """Looks for the session, and takes `session` where none is known."""
+    def visit(self, session: str | None, further: Sequence[str] = ()) -> Visit:
+        """Looks for the session, by other keys where `further` are given, and takes `session` where none is known."""
         if self.trail is None:
             assert self.name is not None
             keys = learn = [self.name.key]
         elif self.resets:
-            keys = learn = [self.trail.whole] if len(self.history.pieces) > 1 else []
+            # A first message is the same in every conversation that is begun so.
+            keys, learn = [self.trail.whole] if len(self.history.pieces) > 1 else [], [self.trail.whole]
         else:
-            keys, learn = self.trail.looked_for, self.trail.known_by
-        return Visit(tenant=self.tenant, client=self.client, keys=keys, learn=learn, session=session, now_s=self.now_s)
+            keys, learn = self.trail.near, self.trail.known_by
+        return Visit(
+            tenant=self.tenant,
+            client=self.client,
+            keys=further or keys,
+            learn=learn,
+            session=session,
+            now_s=self.now_s,
+        )
+
+    def further(self) -> list[str]:
+        """The keys of shorter beginnings than the first look was for."""
+        return [] if self.trail is None or self.resets else self.trail.further()
 
 
 class Sessions(Middleware):
@@ -143,32 +161,32 @@ class Sessions(Middleware):
         if request is None:
             return None
         try:
-            state, touched = self._state, await self._find(self._state, request)
+            state, (session, known) = self._state, await self._find(self._state, request)
         except StoreFault:
-            state, touched = self._alone, await self._find(self._alone, request)
-        exchange.session = touched.session
-        known = 0 if request.trail is None or touched.place is None else request.trail.known(touched.place)
-        exchange.notes[self._note] = _Known(
-            session=touched.session, tenant=request.tenant, state=state, pieces=request.history.pieces, known=known
-        )
+            state, (session, known) = self._alone, await self._find(self._alone, request)
+        exchange.session = session
+        new = request.history.pieces[known:]
+        made = await _work(request.large or len(new) > _MANY_PIECES, partial(sketch, new))
+        exchange.notes[self._note] = _Known(session=session, tenant=request.tenant, state=state, sketch=made)
         return None
 
     async def _read(self, exchange: Exchange) -> _Request | None:
         """What the request says of its conversation; None when it is none."""
         body = exchange.body if isinstance(exchange.body, Body) and exchange.endpoint is not None else None
-        if body is not None and len(body.raw) > LARGE_BYTES:
-            await asyncio.to_thread(lambda: body.content)
-        content = {} if body is None else body.content
         tenant = tenant_of(exchange)
-        name = name_of(exchange.headers, self._headers, content, tenant)
+        name = name_of(exchange.headers, self._headers, {}, tenant)
+        large = body is not None and (len(body.raw) > LARGE_BYTES or bool(body.encoding))
+        content: Mapping[str, Any] = {}
+        if name is None and body is not None:
+            content = await _work(large, partial(_content, body))
+            name = name_of(exchange.headers, self._headers, content, tenant)
         history, trail = NO_HISTORY, None
         if name is None:
             if exchange.endpoint is not None:
-                history = exchange.endpoint.dialect.read_history(content)
+                history = await _work(large, partial(exchange.endpoint.dialect.read_history, content))
             if not history.pieces:
                 return None
-            large = body is not None and len(body.raw) > LARGE_BYTES
-            trail = await asyncio.to_thread(Trail, tenant, history.pieces) if large else Trail(tenant, history.pieces)
+            trail = await _work(large, partial(Trail, tenant, history.pieces))
         return _Request(
             tenant=tenant,
             client=f"{exchange.client.name or exchange.client.address} {exchange.client.agent}".strip()[:_LONGEST],
@@ -176,17 +194,22 @@ class Sessions(Middleware):
             name=name,
             history=history,
             trail=trail,
-            resets=trail is not None and self._resets_session(history.pieces),
+            resets=trail is not None and self._resets_session(history),
+            large=large,
         )
 
-    async def _find(self, state: State, request: _Request) -> Touched:
-        """The session of a request in `state`, begun where there is none. Raises StoreFault."""
+    async def _find(self, state: State, request: _Request) -> tuple[str, int]:
+        """The session of a request in `state`, begun where there is none, and how many of its pieces it is known by.
+        Raises StoreFault."""
+        before, wanted = 0, None
         if request.name is not None:
-            known = self._answers.get(request.name.key)
-            touched = await state.touch(request.visit(request.name.wanted or known or _fresh()))
-        else:
-            touched = await state.touch(request.visit(None))
+            wanted = request.name.wanted or self._answers.get(request.name.key) or _fresh()
+        touched = await state.touch(request.visit(wanted))
+        if touched is None and request.trail is not None and (further := request.further()):
+            before = len(request.trail.near)
+            touched = await state.touch(request.visit(None, further))
         if touched is None:
+            before = 0
             like = None if request.resets else await self._alike(state, request)
             touched = await state.touch(request.visit(like or _fresh()))
             self._fuzzy += like is not None
@@ -194,11 +217,15 @@ class Sessions(Middleware):
         assert touched is not None
         self._created += touched.created
         self._hits += not touched.created
-        return touched
+        if touched.place is None or request.trail is None:
+            return touched.session, 0
+        return touched.session, request.trail.known(before + touched.place)
 
-    def _resets_session(self, pieces: Sequence[Piece]) -> bool:
+    def _resets_session(self, history: History) -> bool:
         """Whether the last message is nothing but a reset phrase."""
-        role, text = pieces[-1]
+        if len(history.pieces) != history.last + 1:
+            return False
+        role, text = history.pieces[-1]
         return role == USER and len(text) < _LONGEST and "?" not in text and _plain(text) in self._resets
 
     async def _alike(self, state: State, request: _Request) -> str | None:
@@ -206,7 +233,8 @@ class Sessions(Middleware):
         recent = await state.recent(request.tenant)
         if not recent:
             return None
-        talk = Talk(request.history.pieces)
+        pieces = request.history.pieces
+        talk = await _work(request.large or len(pieces) > _MANY_PIECES, partial(Talk, pieces))
         short = request.history.messages < self._fewest
         best, most = None, 0.0
         for each in recent:
@@ -242,7 +270,7 @@ class Sessions(Middleware):
                 input_tokens=(usage.input or 0) if usage else 0,
                 output_tokens=(usage.output or 0) if usage else 0,
                 learn=(answer,) if answer else (),
-                sketch=sketch(known.pieces[known.known :]),
+                sketch=known.sketch,
             )
         )
 
@@ -252,10 +280,12 @@ class Sessions(Middleware):
                 "Sessions can only be read: use GET", status=405, code="method_not_allowed", headers=(("Allow", "GET"),)
             )
         if request.name is not None:
-            session = await self._state.session(request.name) or await self._alone.session(request.name)
+            session = await self._alone.session(request.name)
+            with contextlib.suppress(StoreFault):
+                session = await self._state.session(request.name) or session
             return None if session is None else _shown(session)
         limit = request.query.get("limit", str(_USUAL))
-        if not limit.isdecimal() or not 1 <= int(limit) <= _MOST:
+        if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= _MOST:
             raise BadRequest(f"limit must be a number from 1 to {_MOST}", param="limit")
         figures = await self.figures()
         sessions = await self._alone.sessions(int(limit))
@@ -298,6 +328,19 @@ class Sessions(Middleware):
 
     def describe(self) -> Mapping[str, object]:
         return {"store": self._store, "available": self._state.available}
+
+
+async def _work(large: bool, work: Callable[[], T]) -> T:
+    """What `work` gives back, in a thread where it takes long."""
+    return await asyncio.to_thread(work) if large else work()
+
+
+def _content(body: Body) -> Mapping[str, Any]:
+    """The body's JSON object; empty where it cannot be decoded, which is for the provider to judge."""
+    try:
+        return body.content
+    except BadRequest:
+        return {}
 
 
 def _fresh() -> str:

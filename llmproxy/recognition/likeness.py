@@ -6,9 +6,10 @@ is the samples of a conversation's last pieces, some kilobytes. Begin reading at
 
 from __future__ import annotations
 
-import zlib
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import repeat
+from zlib import crc32
 
 from llmproxy.dialects.history import MADE, Piece
 
@@ -29,13 +30,13 @@ Sample = frozenset[int]
 def sample(piece: Piece) -> Sample:
     """The sample of one piece; who said it counts."""
     role, text = piece
-    words = text[:PIECE_CHARACTERS].split()
-    seed = zlib.crc32(role.encode())
-    last = max(len(words) - SHINGLE_WORDS, 0)
-    hashes = {
-        zlib.crc32(" ".join(words[start : start + SHINGLE_WORDS]).encode("utf-8", "surrogatepass"), seed)
-        for start in range(last + 1)
-    }
+    words = text[:PIECE_CHARACTERS].encode("utf-8", "surrogatepass").split()
+    shingles = (
+        zip(*(words[start:] for start in range(SHINGLE_WORDS)), strict=False)
+        if len(words) > SHINGLE_WORDS
+        else (words,)
+    )
+    hashes = set(map(crc32, map(b" ".join, shingles), repeat(crc32(role.encode()))))
     return frozenset(hashes if len(hashes) <= SAMPLE else sorted(hashes)[:SAMPLE])
 
 
@@ -55,7 +56,7 @@ def read_sketch(raw: bytes) -> Sample:
 class Talk:
     """A request that is to be compared with several conversations."""
 
-    def __init__(self, pieces: list[Piece]) -> None:
+    def __init__(self, pieces: Sequence[Piece]) -> None:
         before = _before_last_turn(pieces)
         self._answered = bool(before)
         compared = before or pieces
@@ -79,7 +80,7 @@ class Talk:
         return any(each <= known for each in self._samples if each)
 
 
-def _before_last_turn(pieces: list[Piece]) -> list[Piece]:
+def _before_last_turn(pieces: Sequence[Piece]) -> Sequence[Piece]:
     """What the client knew when it asked last: all before the last answer."""
     end = len(pieces)
     while end and pieces[end - 1][0] not in MADE:

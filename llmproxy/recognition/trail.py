@@ -1,74 +1,89 @@
 """A conversation's trail: a rolling hash over what was said, so that a known beginning is found by looking up its end.
 
-One hash a piece, each over all pieces up to it and the client's own tenant: two clients never share one. Begin at
-`Trail`.
+One key a piece, made of the client's own tenant, of how much was said up to it with its rolling checksum, and of the
+piece itself: two clients never share one. Begin at `Trail`.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from zlib import crc32
 
 from llmproxy.dialects.history import MADE, Piece
 
-# Only the last beginnings are looked for: a request adds a few pieces to one that was seen.
+# A request adds a few pieces to one that was seen: first the keys of the last beginnings are made, then, for who asks
+# for them, those of more. Over 200 KB in 170 pieces the first 16 take 100 µs, a SHA-256 of everything with a key at
+# each piece takes 250 µs.
+NEAR = 16
 MOST_LOOKED_FOR = 256
+_TOGETHER = 16  # pieces a step: larger blocks of memory cost more than their bytes
 
 
 class Trail:
-    """The hashes of `pieces` for `tenant`.
+    """The keys of `pieces`, at least one, for `tenant`.
 
-    `known_by` are the keys under which this request is to be found by later ones: as a whole, and without its last
-    turn, since that may be edited.
+    `near` are those of the last beginnings, the longest first, `known_by` those under which this request is to be found
+    by later ones: as a whole, and without its last turn, since that may be edited.
     """
 
-    __slots__ = ("_count", "_hashes", "_turn")
+    __slots__ = ("_near_from", "_pieces", "_tenant", "_turn", "near")
 
-    def __init__(self, tenant: str, pieces: list[Piece]) -> None:
-        self._count = len(pieces)
+    def __init__(self, tenant: str, pieces: Sequence[Piece]) -> None:
+        self._tenant = tenant
+        self._pieces = pieces
         self._turn = _last_made(pieces) + 1
-        hashed = hashlib.sha256(tenant.encode())
-        first = self._count - MOST_LOOKED_FOR
-        hashes = []
-        for number, (role, text) in enumerate(pieces):
-            hashed.update(b"\0%b\0%b" % (role.encode(), _bytes(text)))
-            if number >= first:
-                hashes.append(hashed.copy().digest())
-        self._hashes = hashes
+        count = len(pieces)
+        self._near_from = max(min(count - NEAR, self._turn - 1 if self._turn else count), 0)
+        self.near = self._keys(self._near_from, count)
 
     @property
     def whole(self) -> str:
         """The key of this very request."""
-        return _key(self._hashes[-1])
-
-    @property
-    def looked_for(self) -> list[str]:
-        """The keys of all beginnings, the longest first."""
-        return [_key(each) for each in reversed(self._hashes)]
-
-    def known(self, place: int) -> int:
-        """How many pieces the beginning at `place` of `looked_for` has."""
-        return self._count - place
+        return self.near[0]
 
     @property
     def known_by(self) -> list[str]:
         """The keys to be found by."""
-        places = {self._count, self._turn} if self._turn else {self._count}
-        skipped = self._count - len(self._hashes)
-        return [_key(self._hashes[place - skipped - 1]) for place in sorted(places) if place > skipped]
+        count = len(self._pieces)
+        return [self.near[count - place] for place in sorted({self._turn or count, count})]
+
+    def further(self) -> list[str]:
+        """The keys of beginnings that are shorter than those of `near`, the longest first."""
+        return self._keys(max(len(self._pieces) - MOST_LOOKED_FOR, 0), self._near_from)
+
+    def known(self, place: int) -> int:
+        """How many pieces the beginning at `place` of `near` and `further`, one after the other, has."""
+        return len(self._pieces) - place
+
+    def _keys(self, start: int, end: int) -> list[str]:
+        """The keys of the beginnings of `start` + 1 to `end` pieces, the longest first."""
+        size = checksum = 0
+        for first in range(0, start, _TOGETHER):
+            data = _bytes(self._pieces[first : min(first + _TOGETHER, start)])
+            size += len(data)
+            checksum = crc32(data, checksum)
+        seed = self._tenant.encode()
+        keys = []
+        for count in range(start + 1, end + 1):
+            data = _bytes(self._pieces[count - 1 : count])
+            size += len(data)
+            checksum = crc32(data, checksum)
+            hashed = hashlib.sha256(b"%b %d %d %d " % (seed, count, size, checksum))
+            hashed.update(data)
+            keys.append(f"h:{hashed.hexdigest()[:32]}")
+        keys.reverse()
+        return keys
 
 
-def _bytes(text: str) -> bytes:
+def _bytes(pieces: Sequence[Piece]) -> bytes:
     try:
-        return text.encode()
+        return b"".join([f"{role}\0{text}\0".encode() for role, text in pieces])
     except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
+        return b"".join([f"{role}\0{text}\0".encode("utf-8", "surrogatepass") for role, text in pieces])
 
 
-def _key(hashed: bytes) -> str:
-    return f"h:{hashed.hex()[:32]}"
-
-
-def _last_made(pieces: list[Piece]) -> int:
+def _last_made(pieces: Sequence[Piece]) -> int:
     """The index of the last piece that a model said; -1 when there is none."""
     for index in range(len(pieces) - 1, -1, -1):
         if pieces[index][0] in MADE:

@@ -10,6 +10,7 @@ from llmproxy.dialects.history import ASSISTANT, TOOL, USER, History, Piece, add
 _TEXTS = frozenset({"text"})
 _SILENT = frozenset({"thinking", "reasoning"})
 _INSTRUCTIONS = frozenset({"system", "developer"})
+_PLAIN = frozenset({"role", "content"})
 _SPEAKERS = {"assistant": ASSISTANT, "tool": TOOL, "function": TOOL}
 
 
@@ -25,7 +26,7 @@ def read_history(body: Mapping[str, Any]) -> History:
         count += 1
         last = len(pieces)
         pieces_of(_SPEAKERS.get(role, USER), message.get("content"), _TEXTS, _SILENT, pieces)
-        if role == "assistant":
+        if role == "assistant" and message.keys() != _PLAIN:
             _add_made(message, pieces)
     return History(pieces, count, last)
 

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from llmproxy.errors import BrokenStream, ProxyError
+from llmproxy.errors import BrokenStream, Overloaded, ProxyError
 from llmproxy.exchange import Answer, ByteStream, Exchange, Headers
 
 BEHIND_BYTES = 1024 * 1024  # how far a reader may be behind the others in an answer too long to be kept
@@ -60,6 +60,7 @@ class Flight:
             try:
                 answer = await asyncio.shield(call)
             except ProxyError:
+                self._forget()
                 if self._failed:
                     return None
                 self._failed = True
@@ -77,8 +78,8 @@ class Flight:
         self._forget()
         if self._failed:
             return None
-        self._failed = True
         exchange.hold(self.exchange.held_bytes)
+        self._failed = True
         return answer
 
     def _abandon(self, call: asyncio.Task[Answer]) -> None:
@@ -131,7 +132,7 @@ class Flight:
             raise BrokenStream("This answer is read by several clients, and this one fell too far behind")
         parts = self.parts[reader.place - self._dropped :]
         reader.place += len(parts)
-        if not self.storable or self.size_bytes > self._max_bytes:
+        if self.size_bytes > self._max_bytes and not self._asking:
             self._drop()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -158,7 +159,10 @@ class Flight:
                 each.set_result(None)
 
     def _add(self, data: bytes) -> None:
-        self.exchange.hold(len(data))
+        try:
+            self.exchange.hold(len(data))
+        except Overloaded:
+            self._max_bytes = 0  # no room to keep it: passed on as one that is too long
         self._keep(data)
 
     def _keep(self, data: bytes) -> None:
@@ -170,12 +174,15 @@ class Flight:
 
     def _drop(self) -> None:
         """The answer is too long to be kept: parts that all have read go, and those who lag too far behind are lost."""
-        least = min((each.place for each in self._readers), default=self._dropped + len(self.parts))
-        kept = self.parts[least - self._dropped :]
-        while sum(map(len, kept)) > BEHIND_BYTES and len(kept) > 1:
-            kept.pop(0)
-        self._dropped += len(self.parts) - len(kept)
-        self.parts, self.times_s = kept, []
+        end = self._dropped + len(self.parts)
+        needed = min((each.place for each in self._readers if each.place >= self._dropped), default=end) - self._dropped
+        behind_bytes = sum(map(len, self.parts[needed:]))
+        while behind_bytes > BEHIND_BYTES and needed < len(self.parts) - 1:
+            behind_bytes -= len(self.parts[needed])
+            needed += 1
+        self._dropped += needed
+        del self.parts[:needed]
+        self.times_s.clear()
         self.exchange.let_go()
 
     def _end(self, fault: Exception | None) -> None:

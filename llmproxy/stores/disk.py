@@ -133,7 +133,7 @@ class DiskBlobs(Blobs):
                 (now_s, _FEW),
             )
             self._evict(connection)
-        self._file.tidy_soon()
+        self._file.tidy_soon(size)
 
     def _evict(self, connection: sqlite3.Connection) -> None:
         while (over := _totals(connection, "blobs")[1] - self._max_bytes) > 0:
@@ -231,7 +231,7 @@ class DiskState(State):
                 row, name, created = self._take(connection, visit, visit.session)
             connection.execute("UPDATE sessions SET seen = max(seen, ?) WHERE id = ?", (visit.now_s, row))
             _learn(connection, row, visit.tenant, visit.learn)
-        self._file.tidy_soon()
+        self._file.tidy_soon(0)
         return Touched(session=name, place=place, created=created)
 
     def _expire(self, connection: sqlite3.Connection, now_s: float) -> None:
@@ -309,7 +309,7 @@ class DiskState(State):
                 ),
             )
             _learn(connection, row, outcome.tenant, outcome.learn)
-        self._file.tidy_soon()
+        self._file.tidy_soon(0)
 
     async def session(self, name: str) -> Session | None:
         row = await self._file.run(

@@ -29,6 +29,7 @@ APPLICATION = 0x6C6C6D70  # "llmp", the application_id of our files
 _BUSY_S = 2.0  # for how long another process may write
 _MAX_WAITING = 1024
 _MAX_WAL_BYTES = 4 << 20
+_COMMIT_BYTES = 32 << 10  # the pages of rows and indexes that a transaction writes, about
 _VACUUM_PAGES = 1024
 _FEW_PAGES = 256
 _CLOSE_S = 5.0
@@ -74,6 +75,7 @@ class SqliteFile:
         self._told = False
         self._room = threading.Semaphore(_MAX_WAITING)
         self._tidying = False
+        self._untidy_bytes = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {path.name}")
 
     async def close(self) -> None:
@@ -197,14 +199,14 @@ class SqliteFile:
             except sqlite3.Error as error:
                 log.warning("%s was closed with an error: %s", self._path, error)
 
-    def tidy_soon(self) -> None:
-        """To be called by jobs that wrote: what they left is checkpointed and given back when no job waits longer."""
-        if self._tidying or _size(Path(f"{self._path}-wal")) < _MAX_WAL_BYTES:
-            return
-        self._tidying = self.later(self._tidy)
+    def tidy_soon(self, size_bytes: int) -> None:
+        """To be called by jobs that wrote, with how much: what they left is checkpointed when there is enough of it."""
+        self._untidy_bytes += size_bytes + _COMMIT_BYTES
+        if self._untidy_bytes >= _MAX_WAL_BYTES and not self._tidying:
+            self._tidying = self.later(self._tidy)
 
     def _tidy(self, connection: sqlite3.Connection) -> None:
-        self._tidying = False
+        self._tidying, self._untidy_bytes = False, 0
         free, pages = pragma(connection, "freelist_count"), pragma(connection, "page_count")
         if free > max(pages // 4, _FEW_PAGES):
             connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
@@ -234,11 +236,4 @@ def _inode(path: Path) -> int:
     try:
         return os.stat(path).st_ino
     except FileNotFoundError:
-        return 0
-
-
-def _size(path: Path) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
         return 0

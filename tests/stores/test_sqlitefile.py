@@ -184,7 +184,7 @@ async def test_the_log_beside_the_file_is_written_back_and_free_pages_are_given_
     file, path = opened(), tmp_path / "store.sqlite"
     for _ in range(30):
         await file.run(lambda connection: put(connection, os.urandom(1 << 20)))
-        file.tidy_soon()
+        file.tidy_soon(1 << 20)
     await file.run(count)
     full = path.stat().st_size
     assert full > 20 << 20, "most of it was checkpointed"
@@ -193,8 +193,21 @@ async def test_the_log_beside_the_file_is_written_back_and_free_pages_are_given_
     await until_async(lambda: path.stat().st_size < full / 3, "the file to shrink")
     for _ in range(100):
         await file.run(lambda connection: put(connection, os.urandom(1 << 16)))
-        file.tidy_soon()
+        file.tidy_soon(1 << 16)
     assert size_of(f"{path}-wal") < 40 << 20
+
+
+async def test_a_large_log_is_not_written_back_after_every_small_write(opened: Open) -> None:
+    file = opened()
+    statements: list[str] = []
+    await file.run(lambda connection: put(connection, os.urandom(8 << 20)))
+    file.tidy_soon(8 << 20)
+    await file.run(lambda connection: connection.set_trace_callback(statements.append))
+    for _ in range(500):
+        await file.run(put)
+        file.tidy_soon(1)
+    await file.run(count)
+    assert 1 <= sum("wal_checkpoint" in each for each in statements) < 10
 
 
 _WRITER = """

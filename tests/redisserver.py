@@ -141,7 +141,7 @@ def cluster(directory: Path) -> Iterator[list[RedisServer]]:
         for number in range(3):
             own = directory / str(number)
             own.mkdir()
-            arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
+            arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "60000")
             servers.append(stack.enter_context(RedisServer(own, *arguments, far=True)))
         bounds = [16384 * number // 3 for number in range(4)]
         for server, first, last in zip(servers, bounds, bounds[1:], strict=False):

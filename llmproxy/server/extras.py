@@ -97,13 +97,27 @@ def _is_here(exchange: Exchange) -> bool:
     """Whether the request comes from this machine itself, and not from somebody behind a proxy on it."""
     if any(name in exchange.headers for name in _FORWARDED):
         return False
+    return exchange.client.address == "unix" or _is_loopback(exchange.client.address)
+
+
+def _is_loopback(address: str) -> bool:
     try:
-        return exchange.client.address == "unix" or ip_address(exchange.client.address).is_loopback
+        found = ip_address(address)
     except ValueError:
         return False
+    mapped = found.ipv4_mapped if found.version == 6 else None
+    return (mapped or found).is_loopback
 
 
 def _foreign(exchange: Exchange) -> bool:
-    """Whether a page of another site asks, through a browser."""
+    """Whether a page of another site asks, through a browser. A site whose name was made to mean this machine asks with
+    that name for both, so only the usual names are ours."""
     origin = exchange.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc != exchange.headers.get("Host")
+    if origin is None:
+        return False
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return True
+    named = parts.hostname == "localhost" or _is_loopback(parts.hostname or "")
+    return not named or parts.netloc != exchange.headers.get("Host")

@@ -96,6 +96,10 @@ def test_a_reply_of_chat_that_says_something_is_kept(said: dict[str, Any]) -> No
         (RESPONSES.replay, b'{"output":[]}'),
         (RESPONSES.replay, b'{"output":[{"type":"message","content":[]}]}'),
         (RESPONSES.replay, b'{"output":[{"type":"reasoning","summary":[]}]}'),
+        *(
+            (RESPONSES.replay, json.dumps(vendors.response("m") | {"status": status}).encode())
+            for status in ("failed", "cancelled", "queued", "in_progress")
+        ),
         (MESSAGES.replay, b'{"content":[]}'),
         (MESSAGES.replay, b'{"content":[{"type":"text","text":""}]}'),
         (EMBEDDINGS.replay, b'{"data":[]}'),

@@ -12,6 +12,7 @@ from llmproxy.dialects.replay import Replay, Value, events_in, objects, read_obj
 from llmproxy.wire.json import write_value
 
 _LAST = ("response.completed", "response.incomplete")
+_UNDONE = ("failed", "cancelled", "queued", "in_progress")
 _SILENT = frozenset({"message", "reasoning"})
 
 
@@ -22,9 +23,10 @@ class ResponsesReplay(Replay):
         return request.get("conversation") is None and request.get("background") is not True
 
     def says_something(self, reply: bytes) -> bool:
-        return any(
+        value = read_object(reply) or {}
+        return value.get("status") not in _UNDONE and any(
             item.get("type") not in _SILENT or item.get("content") or item.get("summary")
-            for item in objects((read_object(reply) or {}).get("output"))
+            for item in objects(value.get("output"))
         )
 
     def stream_of(self, reply: bytes, *, usage: bool) -> bytes | None:

@@ -54,6 +54,7 @@ def watched(dialect: Dialect, parts: list[bytes], *, text: bool) -> Summary:
 
 def expected(stream: Stream, *, text: bool) -> Summary:
     return Summary(
+        id="resp_fake" if stream.dialect is responses.DIALECT else None,
         model="m",
         usage=stream.usage,
         finish_reason=stream.finish_reason,

@@ -24,7 +24,12 @@ def read(reply: object, *, text: bool = False) -> Summary:
 @pytest.mark.parametrize("text", [False, True])
 def test_a_vendors_reply_is_understood(text: bool) -> None:
     assert read(vendors.response("m"), text=text) == Summary(
-        model="m", usage=COUNTED, finish_reason="completed", text=vendors.TEXT if text else None, complete=True
+        id="resp_fake",
+        model="m",
+        usage=COUNTED,
+        finish_reason="completed",
+        text=vendors.TEXT if text else None,
+        complete=True,
     )
 
 
@@ -89,5 +94,10 @@ def test_usage_that_is_not_known_is_null() -> None:
 
 def test_what_is_written_is_read_again() -> None:
     assert DIALECT.read_reply(DIALECT.write_reply(CANNED), text=True) == Summary(
-        model="stub-1", usage=CANNED.usage, finish_reason="completed", text="stub response", complete=True
+        id=f"resp_{CANNED.id}",
+        model="stub-1",
+        usage=CANNED.usage,
+        finish_reason="completed",
+        text="stub response",
+        complete=True,
     )

@@ -130,5 +130,10 @@ def test_the_sdk_reads_the_canned_stream() -> None:
 
 def test_what_is_written_is_read_again() -> None:
     assert watched(*DIALECT.write_stream(CANNED), text=True) == Summary(
-        model="stub-1", usage=CANNED.usage, finish_reason="completed", text="stub response", complete=True
+        id=f"resp_{CANNED.id}",
+        model="stub-1",
+        usage=CANNED.usage,
+        finish_reason="completed",
+        text="stub response",
+        complete=True,
     )

@@ -16,6 +16,7 @@ from tests.rawhttp import RawAnswer, RawClient
 from tests.waiting import PATIENCE_S, until
 
 ASK: dict[str, Any] = {"model": "gpt-x", "temperature": 0, "messages": [{"role": "user", "content": "hi"}]}
+BASE = b'{"model":"gpt-x","temperature":0,"messages":[]'
 STREAM: dict[str, Any] = ASK | {"stream": True, "stream_options": {"include_usage": True}}
 
 
@@ -49,6 +50,15 @@ class Cached:
     def missed(self, value: object = ASK, *headers: str, path: str = CHAT) -> bool:
         """Whether asking makes a call."""
         return self.ask(value, *headers, path=path).value("x-cache") != "hit"
+
+    def raw(self, data: bytes, *headers: str) -> RawAnswer:
+        """The same for these bytes as a chat request."""
+        ended = len(self.server.ended)
+        with self.server.client() as client:
+            client.request("POST", CHAT, "Content-Type: application/json", "Connection: close", *headers, body=data)
+            answer = client.read_answer()
+        self.server.wait_ended(ended + 1)
+        return answer
 
     @contextlib.contextmanager
     def together(self, *values: object, headers: tuple[str, ...] = (), path: str = CHAT) -> Iterator[list[RawClient]]:

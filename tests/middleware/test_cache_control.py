@@ -1,0 +1,114 @@
+"""What clients say about the cache, and what is configured for a route."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from llmproxy.caching.saving import Saver
+from llmproxy.middleware.cache import Cache
+from tests import vendors
+from tests.cached import ASK, BASE, Cached, cached
+from tests.fakes import Upstream
+from tests.listening import CHAT, provider
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Upstream(vendors.answer) as fake:
+        yield fake
+
+
+@pytest.fixture
+def here(upstream: Upstream) -> Iterator[Cached]:
+    with cached(provider(upstream)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses", "/v1/messages"])
+def test_a_wrong_directive_is_refused_in_the_dialects_form(here: Cached, upstream: Upstream, path: str) -> None:
+    value = ASK | {"input": "hi", "max_tokens": 5}
+    for member, named in (({"no-cache": 1}, "cache.no-cache"), ({"nope": 1}, "cache.nope"), (7, "cache")):
+        answer = here.ask(value | {"cache": member}, path=path)
+        error = answer.json["error"]
+        assert answer.status == 400 and error["message"].startswith(f"{named} ")
+        assert (answer.json.get("type") == "error") == (path == "/v1/messages")
+    odd = BASE + b',"cache":{"\\ud800":1}}'
+    assert here.raw(odd).status == 400 and here.raw(BASE + b',"cache":{"ttl":%b}}' % (b"9" * 400)).status == 400
+    assert here.raw(BASE + b',"cache":{},"cache":{}}').status == 400
+
+
+def test_the_directives_never_reach_the_provider_and_other_bytes_stay(here: Cached, upstream: Upstream) -> None:
+    here.raw(b'{ "temperature" :0.0 ,"cache": {"ttl": 5} , "messages":[ ], "model":"gpt-x","x":1e2}')
+    assert upstream.last.body == b'{ "temperature" :0.0 ,"messages":[ ], "model":"gpt-x","x":1e2}'
+    here.raw(gzip.compress(BASE + b',"cache":{"no-store":true}}'), "Content-Encoding: gzip")
+    assert upstream.last.body == BASE + b"}" and upstream.last.value("content-encoding") is None
+    here.server.wait_ended(2)
+
+
+def test_directives_do_what_they_say(here: Cached, upstream: Upstream) -> None:
+    for said in ({"value": ASK | {"cache": {"no-store": True}}}, {"value": ASK, "header": "no-store"}):
+        assert here.missed(said["value"], f"Cache-Control: {said.get('header', '')}")
+    assert here.figures()["stored"] == 0
+    assert here.ask(ASK | {"cache": {"no-cache": True}}).value("x-cache") == "bypass"
+    assert here.ask(ASK | {"cache": {"no-store": True}}).value("x-cache") == "hit"
+    count = len(upstream.requests)
+    assert here.ask(ASK, "Cache-Control: no-cache").value("x-cache") == "bypass"
+    assert here.ask(ASK, "Cache-Control: max-age=0").value("x-cache") == "miss"
+    assert here.ask(ASK, "Cache-Control: max-age=1000, only-if-cached").value("x-cache") == "hit"
+    assert len(upstream.requests) == count + 2
+
+
+def test_no_cache_puts_a_new_answer_in_the_place_of_the_old(here: Cached, upstream: Upstream) -> None:
+    here.ask()
+    upstream.next(vendors.plain(vendors.chat("gpt-x") | {"id": "new"}))
+    assert here.ask(ASK | {"cache": {"no-cache": True}}).json["id"] == "new"
+    assert here.ask().json["id"] == "new"
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses", "/v1/messages"])
+def test_only_if_cached_never_asks_the_provider(here: Cached, upstream: Upstream, path: str) -> None:
+    value = ASK | {"input": "hi", "max_tokens": 5}
+    for each in (value, value | {"temperature": 1}, value | {"cache": {"no-cache": True}}, value | {"stream": True}):
+        answer = here.ask(each, "Cache-Control: only-if-cached", path=path)
+        assert answer.status == 504 and "only-if-cached" in answer.json["error"]["message"]
+        assert (answer.json.get("type") == "error") == (path == "/v1/messages")
+    assert upstream.requests == []
+    here.ask(value, path=path)
+    assert here.ask(value, "Cache-Control: only-if-cached", path=path).status == 200
+
+
+def test_a_ttl_of_a_request_ends_its_answer(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    with cached(provider(upstream), ttl="1h") as here:
+        told: list[float] = []
+
+        def save(saver: Saver, key: str, value: bytes, ttl_s: float) -> None:
+            told.append(ttl_s)
+
+        monkeypatch.setattr(Saver, "save", save)
+        here.ask(ASK | {"cache": {"ttl": 0.5}})
+        here.ask(ASK | {"cache": {"ttl": 1e300, "no-cache": True}})
+        here.ask(ASK | {"cache": {"no-cache": True}})
+        assert told == [0.5, 1e300, 3600]
+
+
+@pytest.mark.parametrize(
+    ("mode", "stores", "answers"),
+    [("on", True, True), ("off", False, False), ("read_only", False, True), ("write_only", True, False)],
+)
+def test_each_mode_of_a_route(upstream: Upstream, mode: Any, stores: bool, answers: bool) -> None:
+    with cached(provider(upstream), routes={"gpt-x*": mode}, mode="on") as here:
+        assert here.missed() and here.missed() != (stores and answers)
+        assert here.figures()["stored"] == (0 if not stores else 1 if answers else 2)
+        assert here.ask(ASK | {"model": "gpt-y"}).value("x-cache") == "miss"
+        off = here.ask(ASK | {"cache": {"no-cache": True}})
+        assert off.status == 200 and b"cache" not in upstream.last.body
+        assert off.value("x-cache") == (None if mode == "off" else "bypass")
+
+
+def test_yaml_says_on_and_off_as_it_likes() -> None:
+    config = Cache.Config.model_validate({"mode": False, "routes": {"a": True, "b": "read_only"}})
+    assert (config.mode, config.routes) == ("off", {"a": "on", "b": "read_only"})

@@ -41,6 +41,9 @@ STOPS: dict[str, StopReason] = {
 FAILED = "error"
 """The finish reason with which routers of other services say that the answer broke off."""
 
+NO_ARGUMENTS = "{}"
+"""The arguments of a call that has none."""
+
 _BOOKKEEPING = {"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "error"}
 _TOLD = {"role", "content", "refusal", "annotations", "audio", "tool_calls", "function_call", *THINKING}
 
@@ -179,11 +182,12 @@ def _call(entry: dict[str, Any], taken: set[str]) -> Block:
     if not isinstance(inner, dict):
         kind = string(entry.get("type")) or "unknown"
         return Foreign(path="reply.tool_calls", dialect="chat", kind=kind, value=entry)
+    arguments = read_arguments(inner.get("input" if free_form else "arguments"))
     return ToolCall(
         path="reply.tool_call",
         id=call_id(entry.get("id"), taken),
         name=string(inner.get("name")) or "",
-        arguments=read_arguments(inner.get("input" if free_form else "arguments")),
+        arguments=arguments if arguments or free_form else NO_ARGUMENTS,
         free_form=free_form,
     )
 

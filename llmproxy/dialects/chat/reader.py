@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.chat.answer import FAILED, STOPS, call_id, citation, thinking_text
+from llmproxy.dialects.chat.answer import FAILED, NO_ARGUMENTS, STOPS, call_id, citation, thinking_text
 from llmproxy.dialects.chat.calls import Calls, Function, Piece
 from llmproxy.dialects.chat.reply import UsageFields, read_usage
 from llmproxy.dialects.chat.stream import DONE
@@ -309,8 +309,11 @@ class Reader(StreamReader):
         for call in self._calls.all:
             if call.block is None:
                 self._lose("tool_call")
-            else:
-                self._events.append(Close(index=call.block))
+                continue
+            if not call.pieces and not call.free_form:
+                # Some services say nothing where OpenAI says "{}", which clients read as JSON.
+                self._events.append(Delta(index=call.block, text=NO_ARGUMENTS))
+            self._events.append(Close(index=call.block))
         self._events += [Stop(reason=self._stop()), Done()]
 
     def _stop(self) -> StopReason:

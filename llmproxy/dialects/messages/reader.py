@@ -243,9 +243,9 @@ class Reader(StreamReader):
         self._next += 1
         self._blocks[index] = opened
         if isinstance(block, ToolCall):
-            # Its input comes in deltas; compatible services give it here instead.
+            # Its input comes in deltas; compatible services give it here instead, and empty input comes in none at all.
             self._called = True
-            opened.input, block.arguments = (None if block.arguments == "{}" else block.arguments), ""
+            opened.input, block.arguments = block.arguments, ""
         elif isinstance(block, Thinking):
             opened.signature, block.signature = block.signature or None, None
         if opened.held is None:

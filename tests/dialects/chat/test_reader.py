@@ -137,6 +137,11 @@ def test_parallel_calls_stay_open_side_by_side() -> None:
     assert reply.stop == "tool_calls"
 
 
+def test_a_call_that_says_nothing_of_its_arguments_has_an_empty_object() -> None:
+    reply = answered(chunk("tool_calls", tool_calls=[tool(0, "c1", "f", ""), tool(1, "c2", "g", "")]))
+    assert [block.arguments for block in reply.content if isinstance(block, ToolCall)] == ["{}", "{}"]
+
+
 def test_calls_without_ids_get_different_ones() -> None:
     reply = answered(chunk("stop", tool_calls=[tool(0, "", "f", "{}"), tool(1, "", "f", "{}")]))
     ids = {block.id for block in reply.content if isinstance(block, ToolCall)}

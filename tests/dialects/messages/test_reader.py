@@ -113,8 +113,15 @@ def test_parallel_calls_with_their_arguments() -> None:
         Delta(index=1, text="1}"),
         Close(index=1),
         Open(index=2, block=ToolCall(path="reply.content[2]", id="t2", name="g", arguments="")),
+        Delta(index=2, text="{}"),
         Close(index=2),
     ]
+
+
+def test_a_call_without_arguments_is_told_as_an_empty_object() -> None:
+    call = opened(0, type="tool_use", id="t", name="f", input={})
+    told = content(call, grown(0, "input_json_delta", partial_json=""), closed(0))
+    assert told[1:] == [Delta(index=0, text="{}"), Close(index=0)]
 
 
 def test_arguments_that_come_at_once_are_told_once() -> None:

@@ -189,7 +189,7 @@ class Sessions(Middleware):
             trail = await _work(large, partial(Trail, tenant, history.pieces))
         return _Request(
             tenant=tenant,
-            client=f"{exchange.client.name or exchange.client.address} {exchange.client.agent}".strip()[:_LONGEST],
+            client=_shortened(f"{exchange.client.name or exchange.client.address} {exchange.client.agent}".strip()),
             now_s=exchange.began_s,
             name=name,
             history=history,
@@ -266,7 +266,7 @@ class Sessions(Middleware):
                 session=known.session,
                 tenant=known.tenant,
                 error=(exchange.status or 0) >= 400 or exchange.error is not None or summary.error is not None,
-                model=summary.model or exchange.model,
+                model=_shortened(summary.model or exchange.model or "") or None,
                 input_tokens=(usage.input or 0) if usage else 0,
                 output_tokens=(usage.output or 0) if usage else 0,
                 learn=(answer,) if answer else (),
@@ -350,6 +350,11 @@ def _fresh() -> str:
 def _plain(text: str) -> str:
     """`text` without case, punctuation and white space at its ends."""
     return _MARKS.sub(" ", text.casefold()).strip()
+
+
+def _shortened(text: str) -> str:
+    """`text` as every store and page can hold it, whatever a header or a body says."""
+    return text[:_LONGEST].encode("utf-8", "replace").decode()
 
 
 def _shown(session: Session) -> dict[str, object]:

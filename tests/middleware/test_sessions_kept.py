@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.exchange import Client
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.sessions import Sessions
 from llmproxy.stores.base import MOST_MODELS, Outcome, Recent, Session, SessionFigures, StoreFault, Touched, Visit
@@ -245,6 +246,16 @@ async def test_an_error_of_ours_is_one_of_the_session() -> None:
     exchange.error = ProxyError("no", status=502, code="x")
     asking.sessions.on_end(exchange)
     assert (await asking.page(exchange.session))["errors"] == 1
+
+
+async def test_odd_names_are_shown_as_text_of_some_length() -> None:
+    asking = Asking()
+    client = Client(address="10.0.0.1", agent="\udcff" * 1000)
+    exchange = await asking.begin({"messages": turns(QUESTION)}, client=client)
+    exchange.model = "\ud800" * 100_000
+    asking.sessions.on_end(exchange)
+    shown = await asking.page(exchange.session)
+    assert len(json.dumps(shown, ensure_ascii=False).encode()) < 1000
 
 
 async def test_models_of_a_session_are_bounded() -> None:

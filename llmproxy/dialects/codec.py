@@ -14,17 +14,22 @@ from typing import Any, Literal, NoReturn
 from llmproxy.dialects.model import Event, Media, Node, Reply, Request
 from llmproxy.errors import ProxyError, Untranslatable
 
+MOST_LOSSES = 1000
+"""How many are listed: a large body may lose something in each of a million messages."""
+
 
 @dataclass(slots=True)
 class Losses:
     """What a translation leaves behind.
 
     `dropped` are JSON paths in the client's request (`temperature`, `messages[2].name`), or, for replies, what the
-    client's dialect has no place for (`reply.thinking`). With `strict` the first loss is refused.
+    client's dialect has no place for (`reply.thinking`); of very many the first ones and "...". With `strict` the first
+    loss is refused.
     """
 
     strict: bool = False
     dropped: list[str] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
 
     def drop(self, path: str) -> None:
         """A knob that the target lacks. Raises Untranslatable when `strict`."""
@@ -32,8 +37,9 @@ class Losses:
             raise Untranslatable(
                 f"{path} cannot be carried to this model's provider, and translation is strict here", param=path
             )
-        if path not in self.dropped:
-            self.dropped.append(path)
+        if path not in self._seen and len(self._seen) <= MOST_LOSSES:
+            self._seen.add(path)
+            self.dropped.append(path if len(self._seen) <= MOST_LOSSES else "...")
 
     def drop_extra(self, node: Node) -> None:
         """All that only the client's dialect understands of `node`; names that begin with ~ are its bookkeeping."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.codec import BadReply, Losses, refuse_unshared
+from llmproxy.dialects.codec import MOST_LOSSES, BadReply, Losses, refuse_unshared
 from llmproxy.dialects.model import Request, Text, ToolChoice
 from llmproxy.errors import BadRequest
 
@@ -22,6 +22,13 @@ def test_losses_are_listed_once_and_in_order() -> None:
     losses.drop_extra(Text(path="messages[0]", text="a", extra={"x": 1, "y": None}))
     losses.drop_extra(asked(container="c"))
     assert losses.dropped == ["top_k", "seed", "messages[0].x", "messages[0].y", "container"]
+
+
+def test_of_very_many_losses_the_first_are_listed() -> None:
+    losses = Losses()
+    for number in range(MOST_LOSSES + 5):
+        losses.drop(f"messages[{number}].name")
+    assert losses.dropped[-2:] == [f"messages[{MOST_LOSSES - 1}].name", "..."] and len(losses.dropped) == 1001
 
 
 def test_strict_refuses_the_first_loss() -> None:

@@ -1,7 +1,7 @@
 """Takes what is secret out of bodies, which arrive in parts that may be cut anywhere.
 
-A secret is found by its value, by the name of the JSON member that holds it, or by its place in a URL. Nothing is
-decoded for that, and every other byte stays as it is. Begin reading at `mask`.
+A secret is found by its value, by the name of the JSON member that holds it, or by its place in a URL. Nothing but
+needless escapes is decoded for that, and every other byte stays as it is. Begin reading at `mask`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Body, Exchange
+from llmproxy.telemetry.escapes import SIGN, unescape
 from llmproxy.telemetry.redaction import MASK, redact_url
 from llmproxy.telemetry.secrets import secrets_of, with_credentials
 
@@ -62,6 +63,18 @@ def mask(parts: list[bytes], forms: Sequence[bytes], *, whole: bool) -> list[byt
     come back as were given, the same ones when nothing is hidden.
     """
     data = parts[0] if len(parts) == 1 else b"".join(parts)
+    if SIGN in data:
+        plain = unescape(data)
+        edits = [
+            Edit(plain.origin(edit.start), plain.origin(edit.end), edit.new)
+            for edit in _found(plain.data, forms, whole=whole)
+        ]
+    else:
+        edits = _found(data, forms, whole=whole)
+    return change(parts, edits) if edits else parts
+
+
+def _found(data: bytes, forms: Sequence[bytes], *, whole: bool) -> list[Edit]:
     edits: list[Edit] = []
     for form in forms:
         if form in data:
@@ -71,12 +84,14 @@ def mask(parts: list[bytes], forms: Sequence[bytes], *, whole: bool) -> list[byt
         edits += _urls(data)
     if not whole:
         edits += _beginnings(data, forms)
-    return change(parts, edits) if edits else parts
+    return edits
 
 
 def credentials(parts: list[bytes]) -> Iterator[str]:
     """What the members of one body hold that are there for credentials."""
     data = b"".join(parts)
+    if SIGN in data:
+        data = unescape(data).data
     for edit in _members(data):
         value = data[edit.start : edit.end]
         try:

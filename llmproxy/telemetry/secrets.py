@@ -16,6 +16,7 @@ from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from llmproxy.exchange import Exchange
+from llmproxy.telemetry.escapes import SIGN, unescape
 from llmproxy.telemetry.redaction import MASK, is_secret
 
 _NOTE = "llmproxy.secrets"
@@ -103,9 +104,19 @@ def hide_text(text: str, secrets: tuple[str, ...]) -> str:
 
 def hide_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:
     """`data` with MASK in place of each of `secrets`, also where they are escaped or percent-encoded."""
-    for form in forms_of(secrets):
+    forms = forms_of(secrets)
+    for form in forms:
         if form in data:
             data = data.replace(form, MASK.encode())
+    return _hide_escaped(data, forms) if SIGN in data else data
+
+
+def _hide_escaped(data: bytes, forms: Sequence[bytes]) -> bytes:
+    for form in forms:
+        plain = unescape(data)
+        while (at := plain.data.find(form)) >= 0:
+            data = data[: plain.origin(at)] + MASK.encode() + data[plain.origin(at + len(form)) :]
+            plain = unescape(data)
     return data
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,30 @@ def test_the_beginning_of_a_secret_at_a_cut_is_hidden() -> None:
     assert masked(b"key: sk-01234", whole=False) == b"key: " + M
     assert masked(b"key: sk-01234") == b"key: sk-01234"
     assert masked(b"about sk-", whole=False) == b"about sk-"
+
+
+@pytest.mark.parametrize("key", [b"sk-01234=6789+xy", b"sk-01234/6789&xy"])
+@pytest.mark.parametrize("backslashes", [b"\\", b"\\\\\\"])
+def test_a_secret_is_found_however_json_escapes_it(key: bytes, backslashes: bytes) -> None:
+    several = re.sub(rb"[=+/&]", lambda found: b"%bu%04x" % (backslashes, ord(found[0])), key)
+    every = b"".join(b"%bu%04X" % (backslashes, each) for each in key)
+    for written in (several, every, every[:12] + key[2:] if len(backslashes) == 1 else several):
+        for parts in ([b'{"a": "', written, b'"}'], [written[:5], written[5:]]):
+            assert MASK.encode() in b"".join(mask(parts, (key,), whole=True))
+            assert written[-4:] not in b"".join(mask(parts, (key,), whole=True))
+    assert mask([b"key: " + several[:-3]], (key,), whole=False)[0].startswith(b"key: " + M)
+
+
+def test_escapes_that_hide_nothing_stay() -> None:
+    parts = [rb'{"a": "x \u003d \u0041\/b"}']
+    assert mask(parts, (SECRET,), whole=True) is parts
+    assert masked(rb'{"a": "x \u003d", "b": "sk-0123456789 \u0041"}') == rb'{"a": "x \u003d", "b": "%b \u0041"}' % M
+
+
+def test_members_and_urls_are_read_without_their_escapes() -> None:
+    assert masked(rb'{"\u0061pi_key": "abc"}') == rb'{"\u0061pi_key": "%b"}' % M
+    assert masked(rb'"https://x/y?a=1\u0026sig=abcdef"') == b'"https://x/y?a=1&sig=%b"' % M
+    assert list(credentials([rb'{"\u0061pi_key": "a\u003db"}'])) == ["a=b"]
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,7 @@ SECRET = 'pä55/"word"+&\\ x'
         json.dumps(SECRET)[1:-1],
         json.dumps(SECRET, ensure_ascii=False)[1:-1],
         json.dumps(SECRET)[1:-1].replace("/", "\\/"),
+        json.dumps(SECRET)[1:-1].replace("/", "\\/").replace("&", "\\u0026").replace("+", "\\u002B"),
         quote(SECRET),
         quote(SECRET, safe=""),
         quote_plus(SECRET),

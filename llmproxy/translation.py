@@ -25,7 +25,7 @@ from llmproxy.errors import BadRequest, BrokenStream, ProxyError, Untranslatable
 from llmproxy.exchange import Answer, Body, ByteStream, Exchange, Headers, Held
 from llmproxy.media import MediaFetcher
 from llmproxy.target import Provider, Route, Target
-from llmproxy.wire.compression import decompress
+from llmproxy.wire.compression import Decoder
 from llmproxy.wire.json import read_value
 
 # An error page is read for its message; more than this of it says nothing.
@@ -47,6 +47,7 @@ _CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 # Of the provider's headers, those that speak of its body.
 _OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5", "ETag", "Digest", "Transfer-Encoding")
 _MOST_TOLD = 50
+_STREAM_TYPE = "text/event-stream; charset=utf-8"
 
 
 def asked_in(provider: Provider) -> Endpoint | None:
@@ -160,9 +161,11 @@ class Translator:
         Raises ProxyError when the answer cannot be read, or when its stream fails before its first event.
         """
         try:
+            if "Content-Encoding" in answer.headers:
+                answer.stream, answer.body = _Decoded(answer), b""
             if answer.status >= 400:
                 return await self._error(exchange, translation, answer)
-            if answer.event_stream:
+            if answer.event_stream and exchange.stream:
                 return await self._streamed(exchange, translation, answer)
             return await self._whole(exchange, translation, answer)
         except BaseException:
@@ -181,7 +184,7 @@ class Translator:
     async def _whole(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
         body = await self._read(exchange, answer, REPLY_BYTES)
         if exchange.stream:
-            content, type_ = translation.reply_as_stream(body), "text/event-stream; charset=utf-8"
+            content, type_ = await _apart(body, translation.reply_as_stream, body), _STREAM_TYPE
             await self._keep_stream(exchange, content)
         else:
             content, type_ = await _apart(body, translation.reply, body), "application/json"
@@ -216,18 +219,15 @@ class Translator:
                 await self._keep(exchange, answer.body)
 
     async def _read(self, exchange: Exchange, answer: Answer, limit_bytes: int) -> bytes:
-        """The whole body, decoded."""
-        body = answer.body
+        """The whole body."""
+        body = bytearray(answer.body)
         while answer.stream is not None and len(body) < limit_bytes:
             data = await answer.stream.read()
             if not data:
                 break
             self._held.take(exchange, len(data))
             body += data
-        try:
-            return decompress(body, answer.headers.get("Content-Encoding", ""), limit_bytes)
-        except BadRequest as error:
-            raise UpstreamError(f"The provider's answer cannot be decoded: {error.message}") from error
+        return bytes(body)
 
     async def _streamed(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
         frames, stream = translation.stream(), answer.stream
@@ -240,7 +240,7 @@ class Translator:
             first += frames.close()
         if frames.failure is not None:
             raise UpstreamError(frames.failure.message, status=frames.failure.status, code=frames.failure.code)
-        headers = _answer_headers(answer, translation, "text/event-stream; charset=utf-8")
+        headers = _answer_headers(answer, translation, _STREAM_TYPE)
         headers.setdefault("Cache-Control", "no-cache")
 
         async def keep(last: bytes) -> None:
@@ -250,6 +250,39 @@ class Translator:
             await keep(first)
         rest = None if stream is None else _Translated(stream, frames, keep)
         return Answer(status=answer.status, headers=headers, body=first, stream=rest)
+
+
+class _Decoded:
+    """The body of `answer` without its content coding, which some providers use though we ask for none."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._stream, self._first = answer.stream, answer.body
+        try:
+            self._decoder = Decoder(answer.headers["Content-Encoding"], REPLY_BYTES)
+        except BadRequest as error:
+            raise _undecodable(error) from error
+
+    async def read(self) -> bytes:
+        while data := await self._next():
+            try:
+                decoded = self._decoder.feed(data)
+            except BadRequest as error:
+                raise _undecodable(error) from error
+            if decoded:
+                return decoded
+        return b""
+
+    async def _next(self) -> bytes:
+        data, self._first = self._first, b""
+        return data if data or self._stream is None else await self._stream.read()
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _undecodable(error: BadRequest) -> UpstreamError:
+    return UpstreamError(f"The provider's answer cannot be decoded: {error.message}")
 
 
 class _Translated:

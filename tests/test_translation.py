@@ -10,6 +10,7 @@ import pytest
 
 from llmproxy.providers.anthropic import Anthropic
 from llmproxy.providers.openai import OpenAI
+from llmproxy.wire.compression import compress
 from tests import vendors
 from tests.fakes import Reply, Upstream, drop
 from tests.listening import CHAT, Listening
@@ -139,6 +140,51 @@ def test_a_provider_that_does_not_stream_is_streamed_all_the_same(upstream: Upst
     got = frames(answer)
     assert got[-1] == "[DONE]"
     assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in got[:-1]) == vendors.TEXT
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("named", ["text/event-stream", "application/json"])
+def test_a_provider_that_streams_unasked_or_unsaid_is_understood(upstream: Upstream, stream: bool, named: str) -> None:
+    headers = (("Content-Type", named),)
+    upstream.next(Reply(headers=headers, pieces=[b": hello\n\n", *vendors.message_frames("m")], framing="chunked"))
+    with Listening(claude(upstream)) as server:
+        answer = server.post({**ASK, "stream": stream})
+        exchange = server.wait_ended()
+    if stream:
+        told = "".join(each["choices"][0]["delta"].get("content") or "" for each in frames(answer)[:-1])
+    else:
+        told = answer.json["choices"][0]["message"]["content"]
+        assert answer.value("content-type") == "application/json"
+    assert told == vendors.TEXT
+    assert exchange.summary.usage is not None and exchange.summary.usage.output == vendors.OUT
+
+
+def test_a_stream_that_nobody_asked_for_and_that_fails_is_an_error(upstream: Upstream) -> None:
+    upstream.next(vendors.streamed([b'data: {"error": {"message": "slow down", "code": 429}}\n\n']))
+    with Listening(gpt(upstream, dialects=["chat"])) as server:
+        answer = server.post({**ASK, "max_tokens": 5}, path=MESSAGES)
+    assert (answer.status, answer.json["error"]["message"]) == (429, "slow down")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_a_provider_that_compresses_unasked_is_understood(upstream: Upstream, stream: bool, coding: str) -> None:
+    whole = b"".join(vendors.message_frames("m")) if stream else json.dumps(vendors.message("m")).encode()
+    data = compress(whole, coding)
+    headers = (vendors.SSE if stream else vendors.JSON) + (("Content-Encoding", coding),)
+    upstream.next(Reply(headers=headers, pieces=[data[:9], data[9:50], data[50:]], framing="chunked"))
+    with Listening(claude(upstream)) as server:
+        answer = server.post({**ASK, "stream": stream})
+    assert answer.status == 200 and answer.value("content-encoding") is None
+    assert "你好" in answer.body.decode()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+def test_what_cannot_be_decoded_is_a_502(upstream: Upstream, coding: str) -> None:
+    upstream.next(vendors.streamed([b"no such thing"], ("Content-Encoding", coding)))
+    with Listening(claude(upstream)) as server:
+        answer = server.post({**ASK, "stream": True})
+    assert answer.status == 502 and "cannot be decoded" in answer.json["error"]["message"]
 
 
 def test_usage_is_counted_though_the_client_did_not_ask_for_it(upstream: Upstream) -> None:

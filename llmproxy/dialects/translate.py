@@ -37,14 +37,17 @@ from llmproxy.dialects.model import (
     ToolCall,
     ToolChoice,
     ToolResult,
+    collect,
     events_of,
 )
 from llmproxy.dialects.thoughts import Thoughts, lacks_thoughts
-from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.wire.json import write_value
 
 # The tool that stands for structured output where a service has none.
 ANSWER_TOOL = "structured_answer"
+# How event streams begin, and no JSON.
+_STREAMED = (b"data:", b"event:", b"id:", b"retry:", b":", b"\xef\xbb\xbf")
 
 
 def read_request(codec: Codec, body: bytes) -> Request:
@@ -104,7 +107,7 @@ class Translation:
 
     def reply(self, body: bytes) -> bytes:
         """The client's form of a provider's whole reply. Raises BadReply."""
-        reply = self._provider.decode_reply(body)
+        reply = self._decoded(body)
         self.usage = reply.usage
         self._thoughts.keep(self._tenant, self._provider.name, reply.content)
         if self._forced_format:
@@ -115,10 +118,25 @@ class Translation:
 
     def reply_as_stream(self, body: bytes) -> bytes:
         """The same as a stream, for a provider that does not stream."""
-        reply = self._provider.decode_reply(body)
+        reply = self._decoded(body)
         self.usage = reply.usage
         frames = self.stream()
         return frames.write(events_of(reply))
+
+    def _decoded(self, body: bytes) -> Reply:
+        """A provider's whole answer. Some stream although nobody asked for it."""
+        if not body.lstrip().startswith(_STREAMED):
+            return self._provider.decode_reply(body)
+        reader = self._provider.stream_reader()
+        events = [*reader.feed(body), *reader.close()]
+        reply = collect(events)
+        if isinstance(reply, Fail):
+            raise UpstreamError(reply.message, status=reply.status, code=reply.code)
+        self.losses.strict = False
+        for event in events:
+            if isinstance(event, Lost):
+                self.losses.drop(f"reply.{event.what}")
+        return reply
 
     def error(self, status: int, body: bytes) -> ProxyError:
         """What the provider's answer of status 400 and more says."""

@@ -149,6 +149,7 @@ class Sessions(Middleware):
         self._created = self._hits = self._fuzzy = self._reset = 0
         # Answers of this process whose sessions the store is just about to learn.
         self._answers: OrderedDict[str, str] = OrderedDict()
+        self._open: dict[str, Exchange] = {}
 
     async def start(self) -> None:
         await self._state.start()
@@ -168,6 +169,7 @@ class Sessions(Middleware):
         new = request.history.pieces[known:]
         made = await _work(request.large or len(new) > _MANY_PIECES, partial(sketch, new))
         exchange.notes[self._note] = _Known(session=session, tenant=request.tenant, state=state, sketch=made)
+        self._open[exchange.id] = exchange
         return None
 
     async def _read(self, exchange: Exchange) -> _Request | None:
@@ -203,7 +205,7 @@ class Sessions(Middleware):
         Raises StoreFault."""
         before, wanted = 0, None
         if request.name is not None:
-            wanted = request.name.wanted or self._answers.get(request.name.key) or _fresh()
+            wanted = request.name.wanted or self._answered_in(request.name.key, request.tenant) or _fresh()
         touched = await state.touch(request.visit(wanted))
         if touched is None and request.trail is not None and (further := request.further()):
             before = len(request.trail.near)
@@ -220,6 +222,17 @@ class Sessions(Middleware):
         if touched.place is None or request.trail is None:
             return touched.session, 0
         return touched.session, request.trail.known(before + touched.place)
+
+    def _answered_in(self, key: str, tenant: str) -> str | None:
+        """The session of an answer that this process gave lately, or gives just now: a client may go on at the last
+        event of a stream, before its end."""
+        if key in self._answers:
+            return self._answers[key]
+        for exchange in self._open.values():
+            known, name = exchange.notes.get(self._note), exchange.summary.id
+            if isinstance(known, _Known) and known.tenant == tenant and name and answer_key(name, tenant) == key:
+                return known.session
+        return None
 
     def _resets_session(self, history: History) -> bool:
         """Whether the last message is nothing but a reset phrase."""
@@ -251,6 +264,7 @@ class Sessions(Middleware):
             answer.headers[HEADER] = exchange.session
 
     def on_end(self, exchange: Exchange) -> None:
+        self._open.pop(exchange.id, None)
         known = exchange.notes.get(self._note)
         if not isinstance(known, _Known):
             return

@@ -175,6 +175,20 @@ def test_responses_continue_by_the_id_of_an_answer(program: Program) -> None:
     assert session(program.post(RESPONSES, second)) == session(first)
 
 
+def test_responses_continue_an_answer_whose_stream_has_not_ended_yet(program: Program, upstream: Upstream) -> None:
+    """Clients go on at the last event; the end of the body may come later."""
+    gate = Gate()
+    frames = [frame.replace(b"resp_fake", b"resp_bridge") for frame in vendors.response_frames("gpt-x")]
+    upstream.next(Reply(headers=vendors.SSE, pieces=[*frames, gate], framing="chunked"))
+    with program.client() as client:
+        client.post(RESPONSES, {"model": "gpt-x", "input": "Remember the bridge", "stream": True})
+        head = client.read_head()
+        client.read_body_until(b"response.completed")
+        second = {"model": "gpt-x", "input": "Which one?", "previous_response_id": "resp_bridge"}
+        assert session(program.post(RESPONSES, second)) == head.value(HEADER)
+        gate.open()
+
+
 @pytest.mark.ledger("X3")
 def test_parallel_requests_of_a_new_conversation_are_one_session(program: Program) -> None:
     ready = threading.Barrier(16)

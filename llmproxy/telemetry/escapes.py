@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 # No copy is needed of what has none of these.
 SIGN = b"\\u00"
-# Quotes and backslashes stay, or strings would end elsewhere. JSON within JSON has more than one backslash. Of an escape
-# that the end of a body cuts off nothing is left.
-_ESCAPE = re.compile(rb"\\+(?:u00([2-7][0-9a-fA-F])(?<!22)(?<!5[cC])|/|(?:u(?:0(?:0[2-7]?)?)?)?\Z)")
+# Quotes and backslashes stay, or strings would end elsewhere. JSON within JSON has more than one backslash. Of one that
+# the end of a body cuts off nothing is left.
+_ESCAPE = re.compile(rb"(?<!\\)\\++(?:u00([2-7][0-9a-fA-F])(?<!22)(?<!5[cC])|/|(?:u(?:0(?:0[2-7]?)?)?)?\Z)")
 
 
 class Plain(NamedTuple):

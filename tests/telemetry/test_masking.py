@@ -141,8 +141,8 @@ def test_edits_replace_and_the_outer_of_two_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", [b"a", b"a-", b"://", b"x://a", b"a\\", b'"', b'"password":"', b"?a", b",a", b":\\/\\/"]
+    "word", [b"a", b"a-", b"://", b"x://a", b"a\\", b"\\", b'"', b'"password":"', b"?a", b",a", b":\\/\\/", b"\\u00"]
 )
 def test_bodies_of_one_long_word_take_no_longer_than_others(word: bytes) -> None:
-    data = b'"api_key":"x" a://b?' + word * (1_000_000 // len(word))
+    data = b'"api_key":"x" a://b?' + word * (1_000_000 // len(word)) + b"\\u00x"
     assert masked(data, whole=False).startswith(b'"api_key":"' + MASK.encode())

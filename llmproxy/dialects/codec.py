@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
+from llmproxy.dialects.failure import code_of, status_of
 from llmproxy.dialects.model import Event, Media, Node, Reply, Request
 from llmproxy.errors import ProxyError, Untranslatable
 
@@ -142,16 +143,11 @@ class Codec(ABC):
 
     @abstractmethod
     def decode_reply(self, body: bytes) -> Reply:
-        """A provider's whole answer. Raises BadReply when it is none of this dialect."""
+        """A provider's whole answer. Raises BadReply when it is none of this dialect, or an error."""
 
     @abstractmethod
     def encode_reply(self, reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
         """The whole answer for a client that sent `request`. Losses are never strict here."""
-
-    @abstractmethod
-    def decode_error(self, status: int, body: bytes) -> ProxyError:
-        """What a provider's answer of status 400 and more says, its message kept; `status` becomes the neutral one
-        (an overloaded provider is 503). A body of any other form gives what can be said of the status alone."""
 
     @abstractmethod
     def stream_reader(self) -> StreamReader:
@@ -163,7 +159,7 @@ class Codec(ABC):
 
 
 class BadReply(ProxyError):
-    """A provider's answer that is none of its dialect: 502."""
+    """A provider's answer that is none of its dialect: 502; or, with the `error` that it holds, what that says."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, status=502, code="upstream_bad_reply", retryable=True)
+    def __init__(self, message: str, error: object = None) -> None:
+        super().__init__(message, status=status_of(error), code=code_of(error) or "upstream_bad_reply", retryable=True)

@@ -12,6 +12,7 @@ import msgspec
 
 from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import Codec, Losses, Options
+from llmproxy.dialects.failure import decode_error
 from llmproxy.dialects.freeform import Unwrapping
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import (
@@ -140,7 +141,7 @@ class Translation:
 
     def error(self, status: int, body: bytes) -> ProxyError:
         """What the provider's answer of status 400 and more says."""
-        return self._provider.decode_error(status, body)
+        return decode_error(status, body)
 
     def stream(self) -> StreamTranslation:
         """What turns the provider's stream into the client's."""

@@ -55,16 +55,15 @@ def decode_reply(body: bytes) -> Reply:
         raise BadReply("The provider's answer is no chat completion: it is not a JSON object")
     error = error_message(value.get("error"))
     if error is not None:
-        raise BadReply(f"The provider answered with an error: {error}")
+        raise BadReply(f"The provider answered with an error: {error}", value["error"])
     choices = value.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
         raise BadReply("The provider's answer is no chat completion: it has no choices[0].message")
     if choice.get("finish_reason") == FAILED:
-        raise BadReply(
-            f"The provider answered with an error: {error_message(choice.get('error')) or 'no reason given'}"
-        )
+        error = error_message(choice.get("error")) or "no reason given"
+        raise BadReply(f"The provider answered with an error: {error}", choice.get("error"))
     content = read_message(message, choice.get("logprobs"))
     extra = {name: each for name, each in value.items() if name not in _BOOKKEEPING and each is not None}
     extra |= {f"choices[{index}]": each for index, each in enumerate(choices or ()) if index}

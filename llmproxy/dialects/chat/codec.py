@@ -8,12 +8,10 @@ from llmproxy.dialects.chat.answer import decode_reply
 from llmproxy.dialects.chat.completion import encode_reply
 from llmproxy.dialects.chat.decoding import decode_request
 from llmproxy.dialects.chat.encoding import encode_request
-from llmproxy.dialects.chat.failure import decode_error
 from llmproxy.dialects.chat.reader import Reader
 from llmproxy.dialects.chat.writer import Writer
 from llmproxy.dialects.codec import Codec, Losses, Options, StreamReader, StreamWriter
 from llmproxy.dialects.model import Media, Reply, Request
-from llmproxy.errors import ProxyError
 
 
 class ChatCodec(Codec):
@@ -35,9 +33,6 @@ class ChatCodec(Codec):
 
     def encode_reply(self, reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
         return encode_reply(reply, request, losses)
-
-    def decode_error(self, status: int, body: bytes) -> ProxyError:
-        return decode_error(status, body)
 
     def stream_reader(self) -> StreamReader:
         return Reader()

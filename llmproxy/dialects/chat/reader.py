@@ -17,6 +17,7 @@ from llmproxy.dialects.chat.calls import Calls, Function, Piece
 from llmproxy.dialects.chat.reply import UsageFields, read_usage
 from llmproxy.dialects.chat.stream import DONE
 from llmproxy.dialects.codec import StreamReader
+from llmproxy.dialects.failure import code_of, status_of
 from llmproxy.dialects.model import (
     Block,
     Cite,
@@ -81,20 +82,6 @@ _CHUNK: msgspec.json.Decoder[_Chunk] = msgspec.json.Decoder(_Chunk)
 
 # Members of a delta that have no place elsewhere: sound, and the sealed thinking that routers of services pass on.
 _UNREAD = ("audio", "reasoning_details")
-
-# What errors in streams call themselves, and the status that an answer would have had.
-_STATUSES = {
-    "invalid_request_error": 400,
-    "context_length_exceeded": 400,
-    "authentication_error": 401,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "insufficient_quota": 429,
-    "overloaded_error": 503,
-    "server_overloaded": 503,
-}
 
 
 class Reader(StreamReader):
@@ -330,10 +317,5 @@ class Reader(StreamReader):
         """The provider's own error."""
         self._over = True
         told = error.get("error", error) if isinstance(error, dict) else None
-        code, kind = (told.get("code"), told.get("type")) if isinstance(told, dict) else (None, None)
-        status = code if type(code) is int and 400 <= code <= 599 else None
-        for word in (code, kind):
-            if status is None and isinstance(word, str):
-                status = int(word) if word in ("429", "500", "502", "503", "504", "529") else _STATUSES.get(word)
-        name = string(code) or string(kind) or "upstream_stream_error"
-        self._events.append(Fail(message=message, code=name, status=status or 502))
+        code = code_of(told) or "upstream_stream_error"
+        self._events.append(Fail(message=message, code=code, status=status_of(told)))

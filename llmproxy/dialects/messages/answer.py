@@ -50,7 +50,7 @@ def decode_reply(body: bytes) -> Reply:
         raise BadReply("The provider's answer is no message: it is not a JSON object")
     error = error_message(value.get("error"))
     if error is not None:
-        raise BadReply(f"The provider answered with an error: {error}")
+        raise BadReply(f"The provider answered with an error: {error}", value["error"])
     content = value.get("content")
     if not isinstance(content, list):
         raise BadReply("The provider's answer is no message: it has no content")

@@ -8,12 +8,10 @@ from llmproxy.dialects.codec import Codec, Losses, Options, StreamReader, Stream
 from llmproxy.dialects.messages.answer import decode_reply
 from llmproxy.dialects.messages.decoding import decode_request
 from llmproxy.dialects.messages.encoding import encode_request
-from llmproxy.dialects.messages.failure import decode_error
 from llmproxy.dialects.messages.reader import Reader
 from llmproxy.dialects.messages.telling import encode_reply
 from llmproxy.dialects.messages.writer import Writer
 from llmproxy.dialects.model import Media, Reply, Request
-from llmproxy.errors import ProxyError
 
 
 class MessagesCodec(Codec):
@@ -39,9 +37,6 @@ class MessagesCodec(Codec):
 
     def encode_reply(self, reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
         return encode_reply(reply, request, losses)
-
-    def decode_error(self, status: int, body: bytes) -> ProxyError:
-        return decode_error(status, body)
 
     def stream_reader(self) -> StreamReader:
         return Reader()

@@ -13,10 +13,10 @@ import msgspec
 
 from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import BadReply, StreamReader
+from llmproxy.dialects.failure import code_of, status_of
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.messages.answer import SERVER_TOOLS, read_answer_block, stop_of, usage_of, used_tools
 from llmproxy.dialects.messages.blocks import read_citation
-from llmproxy.dialects.messages.failure import code_of, status_of
 from llmproxy.dialects.messages.reply import UsageFields, read_usage
 from llmproxy.dialects.model import (
     Block,

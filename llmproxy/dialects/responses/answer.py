@@ -46,7 +46,7 @@ def decode_reply(body: bytes) -> Reply:
         raise BadReply("The provider's answer is no response: it is not a JSON object")
     error = error_message(value.get("error"))
     if error is not None or value.get("status") in _FAILED:
-        raise BadReply(f"The provider answered with an error: {error or value.get('status')}")
+        raise BadReply(f"The provider answered with an error: {error or value.get('status')}", value.get("error"))
     output = value.get("output")
     if not isinstance(output, list):
         raise BadReply("The provider's answer is no response: it has no output")

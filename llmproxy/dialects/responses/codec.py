@@ -10,10 +10,8 @@ from llmproxy.dialects.responses.answer import decode_reply
 from llmproxy.dialects.responses.completion import encode_reply
 from llmproxy.dialects.responses.decoding import decode_request
 from llmproxy.dialects.responses.encoding import encode_request
-from llmproxy.dialects.responses.failure import decode_error
 from llmproxy.dialects.responses.reader import Reader
 from llmproxy.dialects.responses.writer import Writer
-from llmproxy.errors import ProxyError
 
 
 class ResponsesCodec(Codec):
@@ -35,9 +33,6 @@ class ResponsesCodec(Codec):
 
     def encode_reply(self, reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
         return encode_reply(reply, request, losses)
-
-    def decode_error(self, status: int, body: bytes) -> ProxyError:
-        return decode_error(status, body)
 
     def stream_reader(self) -> StreamReader:
         return Reader()

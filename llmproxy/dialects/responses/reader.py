@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from llmproxy.dialects.codec import StreamReader
+from llmproxy.dialects.failure import code_of, status_of
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import (
     Block,
@@ -63,21 +64,6 @@ class _Event(Fields):
 _EVENT: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
 _Key = tuple[Any, str]
 _OF_CALL = ("namespace", "caller", "async")
-
-# What errors in streams call themselves, and the status that an answer would have had.
-_STATUSES = {
-    "invalid_request_error": 400,
-    "invalid_prompt": 400,
-    "context_length_exceeded": 400,
-    "authentication_error": 401,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "insufficient_quota": 429,
-    "server_is_overloaded": 503,
-    "slow_down": 503,
-}
 
 
 class _Part:
@@ -357,10 +343,10 @@ class Reader(StreamReader):
         response = event.response if isinstance(event.response, dict) else {}
         error = event.error if event.error is not None else response.get("error")
         message = error_message(error) or string(event.message) or "The provider's answer failed"
-        code = (string(error.get("code")) or string(error.get("type"))) if isinstance(error, dict) else None
-        code = code or string(event.code) or "upstream_stream_error"
+        told = error if isinstance(error, dict) else {"code": event.code}
         self._over = True
-        self._events.append(Fail(message=message, code=code, status=_STATUSES.get(code, 502)))
+        code = code_of(told) or "upstream_stream_error"
+        self._events.append(Fail(message=message, code=code, status=status_of(told)))
 
     def _fail(self, message: str) -> None:
         self._over = True

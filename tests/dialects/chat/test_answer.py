@@ -155,8 +155,9 @@ def test_what_is_no_chat_completion_is_a_bad_reply(body: bytes) -> None:
 
 
 def test_an_error_with_a_good_status_is_a_bad_reply_that_says_it() -> None:
-    with pytest.raises(BadReply, match="Out of memory"):
-        decode_reply(b'{"error":{"message":"Out of memory"}}')
+    with pytest.raises(BadReply, match="Slow down") as raised:
+        decode_reply(b'{"error":{"message":"Slow down","code":429}}')
+    assert raised.value.status == 429
     with pytest.raises(BadReply, match="Cut off"):
         decode_reply(b'{"choices":[{"message":{"content":"a"},"finish_reason":"error","error":{"message":"Cut off"}}]}')
 

@@ -31,7 +31,3 @@ def test_each_half_reads_what_the_other_writes() -> None:
 def test_images_go_by_url_and_documents_do_not() -> None:
     assert CODEC.takes_url(Media(kind="image", url="https://x"))
     assert not CODEC.takes_url(Media(kind="document", url="https://x"))
-
-
-def test_errors_are_read() -> None:
-    assert CODEC.decode_error(429, b'{"error":{"message":"Slow down"}}').message == "Slow down"

@@ -133,7 +133,6 @@ def test_what_only_messages_says_of_a_reply_is_kept() -> None:
         b"",
         b"[]",
         b"{}",
-        b'{"type":"error","error":{"type":"api_error","message":"why"}}',
         b'{"content":"text"}',
         b'{"content":[5]}',
         b'{"content":[{"type":"text","text":5}]}',
@@ -156,3 +155,9 @@ def test_any_bytes_are_a_reply_or_a_bad_one(body: bytes) -> None:
 def test_a_wrong_type_beside_the_content_costs_its_own_field_only(wrong: object) -> None:
     for name in ("id", "model", "stop_reason", "stop_sequence", "usage"):
         assert read(**{name: wrong}).content == read().content
+
+
+def test_an_error_with_a_good_status_says_what_it_is() -> None:
+    with pytest.raises(BadReply, match="why") as raised:
+        decode_reply(b'{"type":"error","error":{"type":"rate_limit_error","message":"why"}}')
+    assert (raised.value.status, raised.value.code) == (429, "rate_limit_error")

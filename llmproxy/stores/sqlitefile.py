@@ -209,7 +209,8 @@ class SqliteFile:
         self._tidying, self._untidy_bytes = False, 0
         free, pages = pragma(connection, "freelist_count"), pragma(connection, "page_count")
         if free > max(pages // 4, _FEW_PAGES):
-            connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            # `execute` steps a statement without columns once only, and each step of this one frees one page.
+            connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
             self._tidying = self.later(self._tidy)
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 

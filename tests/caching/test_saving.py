@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 from llmproxy.caching import saving
 from llmproxy.caching.saving import Saver
+from llmproxy.caching.tally import Tally
 from llmproxy.stores.base import Blobs, Size, StoreFault
 
 
@@ -37,7 +39,7 @@ class Slow(Blobs):
 
 
 async def saver_of(blobs: Slow) -> Saver:
-    saver = Saver(blobs)
+    saver = Saver(blobs, Tally())
     saver.start()
     return saver
 
@@ -126,3 +128,24 @@ async def test_who_settles_does_not_wait_for_what_comes_later() -> None:
     saver.save("b", b"2", 1.0)
     await saver.close()
     assert len(blobs.told) == 2
+
+
+async def test_what_takes_long_to_make_is_made_in_a_thread_and_may_be_nothing() -> None:
+    blobs, tally = Slow(), Tally()
+    blobs.gate.set()
+    saver = Saver(blobs, tally)
+    saver.start()
+    threads: list[int] = []
+
+    def make() -> bytes:
+        threads.append(threading.get_ident())
+        return b"made"
+
+    saver.save_made("a", make, 4, 1.0)
+    saver.save_made("b", lambda: None, 4, 1.0)
+    saver.save("c", b"3", 2.0)
+    assert saver.pending("a") is None and saver.pending("c") == b"3"
+    await saver.settle()
+    assert blobs.told == [("a", b"made", 1.0), ("c", b"3", 2.0)]
+    assert tally.stored == 2 and threads != [threading.get_ident()]
+    await saver.close()

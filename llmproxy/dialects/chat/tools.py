@@ -125,11 +125,17 @@ def write_tool(tool: Tool | Foreign, *, own: bool, losses: Losses) -> dict[str, 
     if tool.free_form:
         inner["format"] = {"type": "grammar", "grammar": tool.grammar} if tool.grammar is not None else None
     else:
-        inner |= {"parameters": tool.schema, "strict": tool.strict}
+        inner |= {"parameters": _schema(tool, own=own), "strict": tool.strict}
     written = {"type": kind, kind: {name: value for name, value in inner.items() if value is not None}}
     put_cache(written, tool, own=own, losses=losses)
     put_extra(written, tool, own=own, losses=losses)
     return written
+
+
+def _schema(tool: Tool, *, own: bool) -> dict[str, Any] | None:
+    """The schema, complete: OpenAI refuses objects of which nobody says what they have, as tools without arguments
+    often are elsewhere."""
+    return tool.schema if own or tool.schema is None else {"type": "object", "properties": {}, **tool.schema}
 
 
 def write_choice(

@@ -108,9 +108,8 @@ def write_tool(tool: Tool | Foreign, *, own: bool, losses: Losses) -> dict[str, 
         if tool.grammar is not None:
             written["format"] = {"type": "grammar", **tool.grammar}
     else:
-        # Both must be there. Elsewhere, who says nothing of strictness has none; here it would be on.
-        empty = {"type": "object", "properties": {}}
-        written["parameters"] = tool.schema if tool.schema is not None or own else empty
+        # All must be there. Elsewhere, who says nothing of strictness has none; here it would be on.
+        written["parameters"] = tool.schema if own else {"type": "object", "properties": {}, **(tool.schema or {})}
         written["strict"] = tool.strict if tool.strict is not None or own else False
     put_extra(written, tool, own=own, losses=losses)
     return written

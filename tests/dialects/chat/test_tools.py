@@ -13,6 +13,8 @@ from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Foreign, Tool, ToolChoice
 from llmproxy.errors import BadRequest
 
+EMPTY: dict[str, Any] = {"type": "object", "properties": {}}
+
 
 def choice(**members: Any) -> ToolChoice | None:
     return read_choice(Members(members), {})
@@ -140,8 +142,14 @@ def test_what_other_dialects_add_to_a_tool_is_listed() -> None:
     losses = Losses()
     tool = Tool(path="tools[0]", name="f", schema={}, cache={"type": "ephemeral"}, extra={"defer_loading": True})
     written = write_tool(tool, own=False, losses=losses)
-    assert written == {"type": "function", "function": {"name": "f", "parameters": {}}}
+    assert written == {"type": "function", "function": {"name": "f", "parameters": EMPTY}}
     assert losses.dropped == ["tools[0].cache_control", "tools[0].defer_loading"]
+
+
+def test_a_tool_without_arguments_says_that_there_are_none() -> None:
+    tool = Tool(name="f", schema={"type": "object"})
+    assert write_tool(tool, own=False, losses=Losses())["function"]["parameters"] == EMPTY
+    assert write_tool(tool, own=True, losses=Losses())["function"]["parameters"] == {"type": "object"}
 
 
 def test_a_tool_that_is_built_into_another_api_is_refused() -> None:

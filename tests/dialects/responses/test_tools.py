@@ -69,3 +69,9 @@ def test_a_free_form_tool_is_chosen_as_such() -> None:
     tools = [Tool(name="free", free_form=True)]
     written = write_choice(ToolChoice(mode="tool", name="free"), tools, own=False, losses=Losses())
     assert written == {"type": "custom", "name": "free"}
+
+
+@pytest.mark.parametrize("schema", [None, {}, {"type": "object"}])
+def test_a_tool_without_arguments_says_that_there_are_none(schema: dict[str, Any] | None) -> None:
+    written = write_tool(Tool(name="f", schema=schema), own=False, losses=Losses())
+    assert written["parameters"] == {"type": "object", "properties": {}}

@@ -51,12 +51,15 @@ def curl(record: Record) -> str:
     query = f"?{record.query}" if record.query else ""
     variable = _VARIABLES.get(record.dialect or "", "API_KEY")
     url = f"http://{host if isinstance(host, str) else host[0]}{record.path}{query}"
-    lines = [f"curl -sS -N -X {shlex.quote(record.method)} {_quoted(url, variable)}"]
+    lines = [f"curl {_options(record.method, url)} {_quoted(url, variable)}"]
     for name, value in headers.items():
         if name not in _NOT_SENT:
             lines += [
-                f"-H {_quoted(f'{name}: {each}', variable)}" for each in (value if isinstance(value, list) else [value])
+                f"-H {_quoted(f'{name}: {each}' if each else f'{name};', variable)}"
+                for each in (value if isinstance(value, list) else [value])
             ]
+    if body and headers and "content-type" not in headers:
+        lines.append("-H 'content-type:'")  # none; curl would send that of a form
     notes = []
     if any(MASK in line for line in (url, *map(str, headers.values()))):
         notes.append(f"# set {variable} to the secret that stood in its places")
@@ -68,6 +71,18 @@ def curl(record: Record) -> str:
     if not body:
         return "\n".join([*notes, " \\\n  ".join(lines)])
     return "\n".join([*notes, _with_body(lines, body)])
+
+
+def _options(method: str, url: str) -> str:
+    """What curl must be told so that it changes nothing: of itself it reads brackets as patterns and shortens paths, and
+    waits for the body of an answer to HEAD.
+    """
+    found = ["-sS -N", "-I" if method == "HEAD" else f"-X {shlex.quote(method)}"]
+    if any(bracket in url for bracket in "[]{}"):
+        found.append("-g")
+    if "/." in url:
+        found.append("--path-as-is")
+    return " ".join(found)
 
 
 def _quoted(text: str, variable: str) -> str:

@@ -35,7 +35,7 @@ def test_the_command_repeats_the_request_byte_for_byte(tmp_path: Path, body: obj
             "x-api-key": MASK,
             "x-odd": "it's $HOME",
             "x-twice": ["a", "b"],
-            "content-type": "application/json",
+            "x-empty": "",
             "content-length": "5",
             "content-encoding": "gzip",
         }
@@ -53,7 +53,30 @@ def test_the_command_repeats_the_request_byte_for_byte(tmp_path: Path, body: obj
     assert came.value("authorization") == "Bearer sk-mine"
     assert came.value("x-api-key") == "sk-mine"
     assert came.value("x-odd") == "it's $HOME"
+    assert came.values("x-twice") == ["a", "b"]
+    assert came.value("x-empty") == ""
+    assert came.value("content-type") is None
     assert "\x1b" not in command and "\x9b" not in command
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs bash and curl")
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_paths_and_queries_are_repeated_as_they_are(tmp_path: Path, method: str) -> None:
+    with Upstream(
+        Reply(headers=(("Content-Length", "5"),), framing="none" if method == "HEAD" else "length")
+    ) as upstream:
+        host = {"host": upstream.url.removeprefix("http://")}
+        told = record(
+            tmp_path,
+            method=method,
+            path="/v1/a/../b/./c",
+            query="filter[a]=1&x={1,2}&y=[1-3]",
+            request=request(None, format=None, size=0, headers=host),
+        )
+        done = subprocess.run(["bash"], input=curl(told).encode(), capture_output=True, check=False, timeout=30)
+        assert (done.returncode, done.stderr) == (0, b"")
+        came = upstream.only
+    assert (came.method, came.target) == (method, b"/v1/a/../b/./c?filter[a]=1&x={1,2}&y=[1-3]")
 
 
 def test_it_says_which_variable_holds_the_secret(tmp_path: Path) -> None:

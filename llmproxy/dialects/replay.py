@@ -14,6 +14,9 @@ from llmproxy.wire.sse import Splitter, write_frame
 
 Value = dict[str, Any]
 
+# What reading members of the wrong type, or too deep ones, ends with: providers may send anything.
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
 
 class Replay:
     """How answers of one dialect are given again. This base knows whole replies only, and nothing of what they say.
@@ -43,10 +46,25 @@ class Replay:
 
     def stream_of(self, reply: bytes, *, usage: bool) -> bytes | None:
         """The stream that tells the whole reply, with its usage where `usage` is set; None when there is none."""
-        return None
+        value = read_object(reply)
+        try:
+            return None if value is None else self._tell(value, usage)
+        except _MALFORMED:
+            return None
 
     def reply_of(self, stream: bytes) -> bytes | None:
         """The whole reply that a complete stream tells; None when that cannot be said."""
+        try:
+            return self._collect(stream)
+        except _MALFORMED:
+            return None
+
+    def _tell(self, reply: Value, usage: bool) -> bytes | None:
+        """`stream_of` for a decoded reply. May fail as Python does for one that is not as the dialect has it."""
+        return None
+
+    def _collect(self, stream: bytes) -> bytes | None:
+        """`reply_of`, which may fail likewise."""
         return None
 
 

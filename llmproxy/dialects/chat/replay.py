@@ -37,16 +37,15 @@ class ChatReplay(Replay):
         choices = objects((read_object(reply) or {}).get("choices"))
         return any(_says(choice.get("message") if self._part else choice) for choice in choices)
 
-    def stream_of(self, reply: bytes, *, usage: bool) -> bytes | None:
-        value = read_object(reply)
-        if value is None or not isinstance(value.get("choices"), list):
+    def _tell(self, reply: Value, usage: bool) -> bytes | None:
+        if not isinstance(reply.get("choices"), list):
             return None
-        counted = value.get("usage")
-        head = {name: each for name, each in value.items() if name not in ("choices", "usage")}
+        counted = reply.get("usage")
+        head = {name: each for name, each in reply.items() if name not in ("choices", "usage")}
         head["object"] = self._chunk_kind
         chunks: list[Value] = [
             {**head, "choices": [choice], **({"usage": None} if usage else {})}
-            for whole in objects(value["choices"])
+            for whole in objects(reply["choices"])
             for choice in self._pieces(whole)
         ]
         if usage:
@@ -75,18 +74,15 @@ class ChatReplay(Replay):
         rest = {name: each for name, each in choice.items() if name not in ("message", "logprobs")}
         return [*made, {**rest, "delta": {}, "logprobs": None}]
 
-    def reply_of(self, stream: bytes) -> bytes | None:
+    def _collect(self, stream: bytes) -> bytes | None:
         whole: Value = {}
         choices: dict[object, Value] = {}
-        try:
-            for chunk in events_in(stream, _DONE):
-                if "error" in chunk:
-                    return None
-                for choice in objects(chunk.pop("choices", None)):
-                    _merge(choices.setdefault(choice.get("index"), {}), choice)
-                whole |= {name: each for name, each in chunk.items() if each is not None or name not in whole}
-        except (ValueError, TypeError):
-            return None
+        for chunk in events_in(stream, _DONE):
+            if "error" in chunk:
+                return None
+            for choice in objects(chunk.pop("choices", None)):
+                _merge(choices.setdefault(choice.get("index"), {}), choice)
+            whole |= {name: each for name, each in chunk.items() if each is not None or name not in whole}
         whole.pop(_PADDING, None)
         if not choices or not isinstance(whole.get("usage"), dict):
             return None  # a reply says what it cost, and this stream does not

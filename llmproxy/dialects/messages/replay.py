@@ -25,30 +25,26 @@ class MessagesReplay(Replay):
         blocks = objects((read_object(reply) or {}).get("content"))
         return any(block.get("type") != "text" or block.get("text") for block in blocks)
 
-    def stream_of(self, reply: bytes, *, usage: bool) -> bytes | None:
-        value = read_object(reply)
-        if value is None or not isinstance(value.get("content"), list):
+    def _tell(self, reply: Value, usage: bool) -> bytes | None:
+        if not isinstance(reply.get("content"), list):
             return None
-        ending = {name: value[name] for name in _ENDING if name in value}
-        begun = {**value, "content": [], **dict.fromkeys(ending)}
+        ending = {name: reply[name] for name in _ENDING if name in reply}
+        begun = {**reply, "content": [], **dict.fromkeys(ending)}
         events: list[Value] = [{"type": "message_start", "message": begun}]
-        for index, block in enumerate(objects(value["content"])):
+        for index, block in enumerate(objects(reply["content"])):
             start, deltas = _taken_apart(block)
             events.append({"type": "content_block_start", "index": index, "content_block": start})
             events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
             events.append({"type": "content_block_stop", "index": index})
-        counted = {name: each for name, each in (value.get("usage") or {}).items() if name not in _AT_START}
+        counted = {name: each for name, each in (reply.get("usage") or {}).items() if name not in _AT_START}
         events.append({"type": "message_delta", "delta": ending, "usage": counted})
         return typed_frames([*events, {"type": "message_stop"}])
 
-    def reply_of(self, stream: bytes) -> bytes | None:
+    def _collect(self, stream: bytes) -> bytes | None:
         told = _Told()
-        try:
-            for event in events_in(stream):
-                if told.add(event):
-                    return write_value({**told.message, "content": [_whole(each) for each in told.blocks.values()]})
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return None
+        for event in events_in(stream):
+            if told.add(event):
+                return write_value({**told.message, "content": [_whole(each) for each in told.blocks.values()]})
         return None
 
 

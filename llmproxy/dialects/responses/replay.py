@@ -13,7 +13,7 @@ from llmproxy.wire.json import write_value
 
 _LAST = ("response.completed", "response.incomplete")
 _UNDONE = ("failed", "cancelled", "queued", "in_progress")
-_SILENT = frozenset({"message", "reasoning"})
+_SILENT = ("message", "reasoning")
 
 
 class ResponsesReplay(Replay):
@@ -29,30 +29,26 @@ class ResponsesReplay(Replay):
             for item in objects(value.get("output"))
         )
 
-    def stream_of(self, reply: bytes, *, usage: bool) -> bytes | None:
-        value = read_object(reply)
-        if value is None or not isinstance(value.get("output"), list):
+    def _tell(self, reply: Value, usage: bool) -> bytes | None:
+        if not isinstance(reply.get("output"), list):
             return None
-        last = f"response.{value.get('status')}"
+        last = f"response.{reply.get('status')}"
         if last not in _LAST:
             return None
-        begun = {**value, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
-        if "completed_at" in value:
+        begun = {**reply, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
+        if "completed_at" in reply:
             begun["completed_at"] = None
         events: list[Value] = [
             {"type": kind, "response": begun} for kind in ("response.created", "response.in_progress")
         ]
-        for index, item in enumerate(objects(value["output"])):
+        for index, item in enumerate(objects(reply["output"])):
             events += _item_events(index, item)
-        return typed_frames([*events, {"type": last, "response": value}], numbered=True)
+        return typed_frames([*events, {"type": last, "response": reply}], numbered=True)
 
-    def reply_of(self, stream: bytes) -> bytes | None:
-        try:
-            for event in events_in(stream):
-                if event.get("type") in _LAST and isinstance(event.get("response"), dict):
-                    return write_value(event["response"])
-        except ValueError:
-            return None
+    def _collect(self, stream: bytes) -> bytes | None:
+        for event in events_in(stream):
+            if event.get("type") in _LAST and isinstance(event.get("response"), dict):
+                return write_value(event["response"])
         return None
 
 

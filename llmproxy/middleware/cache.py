@@ -230,15 +230,16 @@ class Cache(Middleware):
         for _ in range(LEADS):
             known = self._flights.get(place)
             flight, call = known or self._begin(exchange, proceed, place)
+            self._tally.misses += known is None
             answer = await self._join(flight, call, exchange, leads=known is None)
             if answer is not None:
                 asked.flight = flight
-                self._tally.misses += known is None
                 if known is not None:
                     exchange.cache = "hit"
                     answer.headers["Age"] = "0"
                     self._tally.share()
                 return answer
+        self._tally.misses += 1
         return await self._call(exchange, proceed, asked)
 
     async def _call(self, exchange: Exchange, proceed: Proceed, asked: _Asked) -> Answer:

@@ -13,6 +13,7 @@ from tests.cached import ASK, STREAM, Cached, cached
 from tests.fakes import Call, Gate, Reply, Script, Upstream, drop, reset
 from tests.listening import CHAT, provider
 from tests.rawhttp import Cut, RawClient
+from tests.waiting import until
 
 FRAMES = vendors.chat_frames("gpt-x", usage=True)
 WHOLE = b"".join(FRAMES)
@@ -124,6 +125,7 @@ def test_when_all_calls_fail_everybody_is_told_and_nothing_stays(here: Cached, u
     assert {each.status for each in answers} == {500}
     assert {each.value("x-cache") for each in answers} == {"miss"}
     here.server.wait_ended(6)
+    assert (here.figures()["misses"], here.figures()["hits"]) == (6, 0)
     upstream.default = vendors.answer
     assert here.missed() and not here.missed()
 
@@ -278,6 +280,24 @@ def test_a_break_in_the_middle_is_everybodys_and_nothing_is_stored(here: Cached,
     assert bodies[0] == bodies[1] and bodies[0].startswith(b"".join(FRAMES[:3])) and b'"error"' in bodies[0]
     here.server.wait_ended(2)
     assert {each.outcome for each in here.server.ended} == {"broken"} and here.missed(STREAM)
+
+
+@pytest.mark.parametrize("frames", [0, 2])
+def test_when_the_server_stops_everybody_is_told_and_the_call_ends(
+    here: Cached, upstream: Upstream, frames: int
+) -> None:
+    gate = Gate()
+    held_stream(here, upstream, gate, frames)
+    with here.together(*[STREAM] * 3) as clients:
+        if frames:
+            clients[0].read_head()
+        stopping = here.server.stop(0.01)
+        for client in clients[frames and 1 :]:
+            answer = client.read_answer()
+            assert answer.status == (200 if frames else 503) and b"stopping" in answer.body
+        stopping.result()
+    here.server.wait_ended(3)
+    until(lambda: all(connection.left.is_set() for connection in upstream.connections), "the call to end")
 
 
 @pytest.mark.parametrize("seed", range(12))

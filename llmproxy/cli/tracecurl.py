@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import re
 import shlex
+from collections.abc import Iterator
 
 from llmproxy.telemetry.conversation import request_bytes
-from llmproxy.telemetry.record import Record
+from llmproxy.telemetry.record import Headers, Record
 from llmproxy.telemetry.redaction import MASK
 from llmproxy.telemetry.showing import size
 
@@ -52,21 +53,13 @@ def curl(record: Record) -> str:
     variable = _VARIABLES.get(record.dialect or "", "API_KEY")
     url = f"http://{host if isinstance(host, str) else host[0]}{record.path}{query}"
     lines = [f"curl {_options(record.method, url)} {_quoted(url, variable)}"]
-    for name, value in headers.items():
-        if name not in _NOT_SENT:
-            lines += [
-                f"-H {_quoted(f'{name}: {each}' if each else f'{name};', variable)}"
-                for each in (value if isinstance(value, list) else [value])
-            ]
-    if body and headers and "content-type" not in headers:
-        lines.append("-H 'content-type:'")  # none; curl would send that of a form
+    lines += [f"-H {_quoted(header, variable)}" for header in _headers(record.request.headers, of_body=bool(body))]
     notes = []
     if any(MASK in line for line in (url, *map(str, headers.values()))):
         notes.append(f"# set {variable} to the secret that stood in its places")
     if MASK.encode() in body:
         notes.append(f"# the body holds {MASK} where a secret stood: put it back")
     if record.request.headers is None and body:
-        lines.append("-H 'content-type: application/json'")
         notes.append("# the trace keeps no headers: add those that are needed, such as authorization")
     if not body:
         return "\n".join([*notes, " \\\n  ".join(lines)])
@@ -74,8 +67,8 @@ def curl(record: Record) -> str:
 
 
 def _options(method: str, url: str) -> str:
-    """What curl must be told so that it changes nothing: of itself it reads brackets as patterns and shortens paths, and
-    waits for the body of an answer to HEAD.
+    """What curl must be told, which of itself reads brackets as patterns, shortens paths, and waits for the body of an
+    answer to HEAD.
     """
     found = ["-sS -N", "-I" if method == "HEAD" else f"-X {shlex.quote(method)}"]
     if any(bracket in url for bracket in "[]{}"):
@@ -83,6 +76,16 @@ def _options(method: str, url: str) -> str:
     if "/." in url:
         found.append("--path-as-is")
     return " ".join(found)
+
+
+def _headers(headers: Headers | None, *, of_body: bool) -> Iterator[str]:
+    """The headers as curl takes them: empty ones with a semicolon. Of itself it says that a body is a form."""
+    if of_body and "content-type" not in (headers or ()):
+        yield "content-type: application/json" if headers is None else "content-type:"
+    for name, value in (headers or {}).items():
+        if name not in _NOT_SENT:
+            for each in value if isinstance(value, list) else [value]:
+                yield f"{name}: {each}" if each else f"{name};"
 
 
 def _quoted(text: str, variable: str) -> str:

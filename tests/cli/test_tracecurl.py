@@ -62,9 +62,7 @@ def test_the_command_repeats_the_request_byte_for_byte(tmp_path: Path, body: obj
 @pytest.mark.skipif(sys.platform == "win32", reason="needs bash and curl")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 def test_paths_and_queries_are_repeated_as_they_are(tmp_path: Path, method: str) -> None:
-    with Upstream(
-        Reply(headers=(("Content-Length", "5"),), framing="none" if method == "HEAD" else "length")
-    ) as upstream:
+    with Upstream(Reply(length=5 if method == "HEAD" else None)) as upstream:
         host = {"host": upstream.url.removeprefix("http://")}
         told = record(
             tmp_path,

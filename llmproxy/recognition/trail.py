@@ -10,14 +10,15 @@ import hashlib
 from collections.abc import Sequence
 from zlib import crc32
 
-from llmproxy.dialects.history import MADE, Piece
+from llmproxy.dialects.history import ASSISTANT, CALL, MADE, TOOL, USER, Piece
 
 # A request adds a few pieces to one that was seen: first the keys of the last beginnings are made, then, for who asks
-# for them, those of more. Over 200 KB in 170 pieces the last 16 take 125 µs, a SHA-256 of everything with a key at
+# for them, those of more. Over 200 KB in 190 pieces the last 16 take 120 µs, a SHA-256 of everything with a key at
 # each piece takes 250 µs.
 NEAR = 16
 MOST_LOOKED_FOR = 256
-_TOGETHER = 16  # pieces a step: larger blocks of memory cost more than their bytes
+# What tells one speaker's words from another's.
+_SPEAKERS = {role: crc32(role.encode()) for role in (USER, ASSISTANT, CALL, TOOL)}
 
 
 class Trail:
@@ -59,16 +60,17 @@ class Trail:
     def _keys(self, start: int, end: int) -> list[str]:
         """The keys of the beginnings of `start` + 1 to `end` pieces, the longest first."""
         size = checksum = 0
-        for first in range(0, start, _TOGETHER):
-            data = _bytes(self._pieces[first : min(first + _TOGETHER, start)])
+        for role, text in self._pieces[:start]:
+            data = _bytes(text)
             size += len(data)
-            checksum = crc32(data, checksum)
+            checksum = crc32(data, checksum ^ _SPEAKERS[role])
         seed = self._tenant.encode()
         keys = []
         for count in range(start + 1, end + 1):
-            data = _bytes(self._pieces[count - 1 : count])
+            role, text = self._pieces[count - 1]
+            data = _bytes(text)
             size += len(data)
-            checksum = crc32(data, checksum)
+            checksum = crc32(data, checksum ^ _SPEAKERS[role])
             hashed = hashlib.sha256(b"%b %d %d %d " % (seed, count, size, checksum))
             hashed.update(data)
             keys.append(f"h:{hashed.hexdigest()[:32]}")
@@ -76,11 +78,12 @@ class Trail:
         return keys
 
 
-def _bytes(pieces: Sequence[Piece]) -> bytes:
+def _bytes(text: str) -> bytes:
+    """The text as bytes, as Python holds it: UTF-8 takes eight times as long for what is no ASCII."""
     try:
-        return b"".join([f"{role}\0{text}\0".encode() for role, text in pieces])
+        return text.encode("latin-1")
     except UnicodeEncodeError:
-        return b"".join([f"{role}\0{text}\0".encode("utf-8", "surrogatepass") for role, text in pieces])
+        return text.encode("utf-16-le", "surrogatepass")
 
 
 def _last_made(pieces: Sequence[Piece]) -> int:

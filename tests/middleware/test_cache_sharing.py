@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from llmproxy.providers.anthropic import Anthropic
 from tests import vendors
 from tests.cached import ASK, STREAM, Cached, cached
 from tests.fakes import Call, Gate, Reply, Script, Upstream, drop, reset
@@ -298,6 +299,29 @@ def test_when_the_server_stops_everybody_is_told_and_the_call_ends(
         stopping.result()
     here.server.wait_ended(3)
     until(lambda: all(connection.left.is_set() for connection in upstream.connections), "the call to end")
+
+
+def test_a_translated_stream_is_shared_and_goes_on_without_its_leader(upstream: Upstream) -> None:
+    keys = {"name": "claude", "base_url": upstream.url, "api_key": "k", "models": ["gpt-*"], "proxy": None}
+    claude = Anthropic(Anthropic.Config.model_validate({"type": "anthropic", **keys}))
+    frames = vendors.message_frames("gpt-x", tools=True)
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+    value = STREAM | {"tools": tools}
+    for before in (3, 5, len(frames) - 1):
+        gate = Gate()
+        with cached(claude) as here:
+            upstream.next(gated(*frames[:before], gate, *frames[before:]))
+            with here.together(*[value] * 3) as clients:
+                clients[0].read_head()
+                clients[0].reset()
+                here.server.wait_ended(1)
+                gate.open()
+                bodies = {client.read_answer().body for client in clients[1:]}
+            here.server.wait_ended(3)
+            hit = here.ask(value)
+            assert hit.value("x-cache") == "hit" and bodies == {hit.body}
+            assert hit.body.endswith(b"data: [DONE]\n\n") and hit.body.count(b'"tool_calls"') >= 2
+    assert len(upstream.requests) == 3
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -29,7 +29,7 @@ def entry_of(flight: Flight, exchange: Exchange, replay: Replay, *, counted: boo
         except BadRequest:
             return None
     stream = answer.event_stream
-    if exchange.first_token_s is None if stream else not replay.says_something(body):
+    if not (_says_all(exchange, replay, body) if stream else replay.says_something(body)):
         return None
     usage, times_s = exchange.summary.usage, flight.times_s
     first_s = times_s[0]
@@ -46,6 +46,10 @@ def entry_of(flight: Flight, exchange: Exchange, replay: Replay, *, counted: boo
         paces=paces if stream and not encoding else [],
         body=body,
     )
+
+
+def _says_all(exchange: Exchange, replay: Replay, stream: bytes) -> bool:
+    return exchange.first_token_s is not None and replay.is_whole(stream)
 
 
 def replayed(entry: Entry, replay: Replay, stream: bool, counted: bool) -> Answer | None:

@@ -15,7 +15,7 @@ from llmproxy.wire.sse import Splitter, write_frame
 Value = dict[str, Any]
 
 # What reading members of the wrong type, or too deep ones, ends with: providers may send anything.
-_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 class Replay:
@@ -44,19 +44,23 @@ class Replay:
         """Whether a whole reply holds any answer."""
         return bool(reply)
 
+    def is_whole(self, stream: bytes) -> bool:
+        """Whether a stream that has come to an end lacks nothing of what it began."""
+        return True
+
     def stream_of(self, reply: bytes, *, usage: bool) -> bytes | None:
         """The stream that tells the whole reply, with its usage where `usage` is set; None when there is none."""
         value = read_object(reply)
         try:
             return None if value is None else self._tell(value, usage)
-        except _MALFORMED:
+        except MALFORMED:
             return None
 
     def reply_of(self, stream: bytes) -> bytes | None:
         """The whole reply that a complete stream tells; None when that cannot be said."""
         try:
             return self._collect(stream)
-        except _MALFORMED:
+        except MALFORMED:
             return None
 
     def _tell(self, reply: Value, usage: bool) -> bytes | None:

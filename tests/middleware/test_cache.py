@@ -123,11 +123,13 @@ BAD_REPLIES = {
     "half of it": Reply(pieces=[json.dumps(vendors.chat("gpt-x")).encode()[:99]], framing="eof"),
     "rubbish said to be gzip": body(vendors.chat("gpt-x"), headers=GZIPPED),
 }
+OTHER_CHOICE = b'data: {"choices":[{"index":1,"delta":{"content":"and"},"finish_reason":null}]}\n\n'
 BAD_STREAMS = {
     "an error event": sse(*FRAMES[:3], ERROR_EVENT),
     "an error event and an end": sse(*FRAMES[:3], ERROR_EVENT, FRAMES[-1]),
     "an error event only": sse(ERROR_EVENT, FRAMES[-1]),
     "no last event": sse(*FRAMES[:4]),
+    "one choice of two": sse(*FRAMES[:3], OTHER_CHOICE, *FRAMES[3:-1]),
     "no content": sse(FRAMES[0], FRAMES[-1]),
     "an end only": sse(FRAMES[-1]),
     "nothing": sse(),
@@ -150,6 +152,11 @@ def test_no_bad_stream_is_stored(here: Cached, upstream: Upstream, name: str) ->
     upstream.next(BAD_STREAMS[name], BAD_STREAMS[name])
     assert here.ask(STREAM).body == here.ask(STREAM).body
     assert len(upstream.requests) == 2 and here.figures()["stored"] == 0
+    assert here.missed(STREAM) and not here.missed(STREAM)
+
+
+def test_a_service_that_does_not_say_done_is_cached_all_the_same(here: Cached, upstream: Upstream) -> None:
+    upstream.next(sse(*FRAMES[:-1]))
     assert here.missed(STREAM) and not here.missed(STREAM)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmproxy.dialects.replay import Replay, Value, events_in, objects, read_object
+from llmproxy.dialects.replay import MALFORMED, Replay, Value, events_in, objects, read_object
 from llmproxy.wire.json import write_value
 from llmproxy.wire.sse import write_frame
 
@@ -36,6 +36,20 @@ class ChatReplay(Replay):
     def says_something(self, reply: bytes) -> bool:
         choices = objects((read_object(reply) or {}).get("choices"))
         return any(_says(choice.get("message") if self._part else choice) for choice in choices)
+
+    def is_whole(self, stream: bytes) -> bool:
+        """Not every service says `[DONE]`; without it, every choice must have finished."""
+        if stream.rstrip().endswith(_DONE):
+            return True
+        finished: dict[object, bool] = {}
+        try:
+            for chunk in events_in(stream, _DONE):
+                for choice in objects(chunk.get("choices")):
+                    index = choice.get("index")
+                    finished[index] = finished.get(index, False) or bool(choice.get("finish_reason"))
+        except MALFORMED:
+            return False
+        return all(finished.values())
 
     def _tell(self, reply: Value, usage: bool) -> bytes | None:
         if not isinstance(reply.get("choices"), list):

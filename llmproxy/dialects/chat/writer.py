@@ -68,6 +68,7 @@ class Writer(StreamWriter):
         self._texts: set[int] = set()
         self._begins: dict[int, int] = {}
         self._citations: dict[int, list[Citation]] = {}
+        self._annotations: list[dict[str, Any]] = []
         self._length = 0
         self._calls = 0
         self._refused = False
@@ -106,7 +107,7 @@ class Writer(StreamWriter):
             case Cite():
                 self._citations.setdefault(event.index, []).append(event.citation)
             case Close():
-                self._close(frames, event.index, losses)
+                self._close(event.index, losses)
             case Counted():
                 self._usage = event.usage
             case _:
@@ -115,6 +116,8 @@ class Writer(StreamWriter):
     def _finish(self, frames: list[bytes], event: Event, losses: Losses) -> None:
         match event:
             case Stop():
+                if self._annotations:
+                    self._put(frames, b'"annotations":%b' % write_value(self._annotations))
                 note_stop(event.reason, event.sequence, losses)
                 reason = finish_of(event.reason, refused=self._refused, legacy=self._legacy)
                 finish = b'"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":%b}]' % _encode(reason)
@@ -198,16 +201,14 @@ class Writer(StreamWriter):
         self._before[index] = self._head + _DELTA + b'"function_call":{"arguments":'
         self._after[index] = b"}" + self._plain_tail
 
-    def _close(self, frames: list[bytes], index: int, losses: Losses) -> None:
+    def _close(self, index: int, losses: Losses) -> None:
+        """The block is whole. Its citations wait for the others', as the SDK breaks off when two chunks have some."""
         self._before.pop(index, None)
         begin = self._begins.get(index, 0)
-        written = [
-            annotation
-            for each in self._citations.pop(index, ())
-            if (annotation := write_citation(each, begin, self._length - begin, losses)) is not None
-        ]
-        if written:
-            self._put(frames, b'"annotations":%b' % write_value(written))
+        for each in self._citations.pop(index, ()):
+            annotation = write_citation(each, begin, self._length - begin, losses)
+            if annotation is not None:
+                self._annotations.append(annotation)
 
     def _end(self, frames: list[bytes]) -> None:
         if self._include_usage:

@@ -169,6 +169,15 @@ def test_citations_come_when_their_text_is_whole() -> None:
     assert dropped == ["reply.citation"]
 
 
+def test_citations_of_several_texts_come_at_once_as_the_sdk_wants_them() -> None:
+    cited = [Text(text="ab", annotations=[Citation(url=f"https://{name}")]) for name in "xy"]
+    data, _ = written(told(*cited))
+    with openai_client([data]).chat.completions.stream(model="m", messages=MESSAGES) as events:
+        message: Any = [*events] and events.get_final_completion().choices[0].message
+    found = [(each.url_citation.url, each.url_citation.start_index) for each in message.annotations]
+    assert found == [("https://x", 0), ("https://y", 2)]
+
+
 def test_probabilities_come_with_their_text() -> None:
     likely = [{"token": "a", "logprob": -1.0, "bytes": None, "top_logprobs": []}]
     data, _ = written(told(Text(text="a", logprobs=likely)))

@@ -23,7 +23,7 @@ from llmproxy.caching.control import MEMBER, Control, read_control
 from llmproxy.caching.entry import pack, unpack
 from llmproxy.caching.flight import Flight
 from llmproxy.caching.key import cache_key, model_prefix, tenant_of
-from llmproxy.caching.replaying import Paced, entry_of, replayed
+from llmproxy.caching.replaying import Paced, entry_of, fits, replayed
 from llmproxy.caching.saving import Saver
 from llmproxy.caching.tally import Tally
 from llmproxy.dialects.replay import Replay
@@ -213,8 +213,9 @@ class Cache(Middleware):
         oldest_s = asked.control.max_age_s
         if oldest_s is not None and age_s > oldest_s:
             return None
+        quick = len(entry.body) <= SMALL_BYTES or fits(entry, exchange.stream, asked.counted)
         work = partial(replayed, entry, asked.replay, exchange.stream, asked.counted)
-        answer = await asyncio.to_thread(work) if len(entry.body) > LARGE_BYTES else work()
+        answer = work() if quick else await asyncio.to_thread(work)
         if answer is None:
             return None
         answer.headers["Age"] = str(int(age_s))

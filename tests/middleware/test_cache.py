@@ -218,6 +218,15 @@ def test_a_compressed_stream_is_stored_as_it_is_read(here: Cached, upstream: Ups
     assert len(upstream.requests) == 1
 
 
+def test_a_long_answer_serves_the_other_form_too(here: Cached, upstream: Upstream) -> None:
+    upstream.next(sse(*FRAMES[:2], *[FRAMES[2]] * 3000, *FRAMES[3:]))
+    here.ask(STREAM)
+    here.wait_stored(1)
+    said = here.ask(ASK).json["choices"][0]["message"]["content"]
+    assert said.count(vendors.PIECES[1]) == 3000 and here.ask(STREAM).value("x-cache") == "hit"
+    assert len(upstream.requests) == 1
+
+
 def test_a_stream_that_told_no_usage_serves_no_plain_request(here: Cached, upstream: Upstream) -> None:
     quiet = ASK | {"stream": True}
     assert here.missed(quiet) and not here.missed(quiet)

@@ -48,3 +48,26 @@ async def test_sessions_that_end_leave_nothing() -> None:
         )
         await state.touch(visit)
     assert (len(state._live), len(state._known), len(state._tenants)) == (100, 200, 100)
+
+
+async def test_sessions_that_are_over_all_at_once_end_a_few_at_a_time_and_are_seen_no_more() -> None:
+    now_s = 1000.0
+    state = MemoryState(1000, 60.0, lambda: now_s)
+
+    def visit(name: str) -> Visit:
+        return Visit(tenant="t", client="c", keys=[name], learn=[name], session=name, now_s=now_s)
+
+    for number in range(500):
+        await state.touch(visit(f"s{number}"))
+    now_s += 61
+    touched = await state.touch(visit("s7"))
+    assert touched is not None and touched.created, "one that is over is begun again"
+    assert len(state._live) > 400, "most of them are still to be ended"
+    assert [each.id for each in await state.sessions(1000)] == ["s7"]
+    assert await state.session("s8") is None
+    assert [each.session for each in await state.recent("t")] == ["s7"]
+    figures = await state.figures()
+    assert (figures.active, figures.expired, figures.evicted) == (1, 500, 0)
+    for number in range(20):
+        await state.touch(visit(f"n{number}"))
+    assert len(state._live) == 21

@@ -118,11 +118,13 @@ class StreamWriter(ABC):
 class Codec(ABC):
     """One wire language to and from the neutral vocabulary.
 
-    `needs_thoughts` says that its provider refuses to think in a tool turn whose earlier thinking is missing.
+    `needs_thoughts` says that its provider refuses to think in a tool turn whose earlier thinking is missing;
+    `longest_tool_name` is how many characters the name of a tool may have there.
     """
 
     name: str
     needs_thoughts: bool = False
+    longest_tool_name: int = 64
 
     def credential(self, key: str) -> tuple[str, str]:
         """The header in which clients of this dialect send `key`."""

@@ -41,6 +41,7 @@ from llmproxy.dialects.model import (
     collect,
     events_of,
 )
+from llmproxy.dialects.names import ToolNames
 from llmproxy.dialects.thoughts import Thoughts, lacks_thoughts
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.wire.json import write_value
@@ -83,6 +84,7 @@ class Translation:
         self._thoughts = thoughts
         self._tenant = tenant
         self._forced_format = False
+        self._names = ToolNames(provider.longest_tool_name)
 
     def request(self, model: str) -> bytes:
         """The body for the provider, which calls the model `model`. Raises BadRequest for what it cannot carry."""
@@ -92,6 +94,7 @@ class Translation:
             self._think_less(request)
         if request.format is not None and self._options.structured_output == "tool":
             self._force_format(request, request.format)
+        self._names.shorten(request)
         try:
             return write_value(self._provider.encode_request(request, self._options, self.losses))
         except RecursionError:
@@ -113,7 +116,7 @@ class Translation:
         self._thoughts.keep(self._tenant, self._provider.name, reply.content)
         if self._forced_format:
             reply = _unforced(reply)
-        reply.content = Unwrapping(self._request).blocks(reply.content)
+        reply.content = Unwrapping(self._request).blocks(self._names.restore(reply.content))
         self.losses.strict = False
         return write_value(self._client.encode_reply(reply, self._request, self.losses))
 
@@ -146,7 +149,9 @@ class Translation:
     def stream(self) -> StreamTranslation:
         """What turns the provider's stream into the client's."""
         self.losses.strict = False
-        return StreamTranslation(self, self._client, self._provider, self._request, forced=self._forced_format)
+        return StreamTranslation(
+            self, self._client, self._provider, self._request, self._names, forced=self._forced_format
+        )
 
     def keep(self, content: list[Block]) -> None:
         """Remember the thinking of a streamed reply."""
@@ -204,13 +209,23 @@ class StreamTranslation:
     `failure` is set once the stream failed, `done` once it ended as it should.
     """
 
-    def __init__(self, translation: Translation, client: Codec, provider: Codec, request: Request, *, forced: bool):
+    def __init__(
+        self,
+        translation: Translation,
+        client: Codec,
+        provider: Codec,
+        request: Request,
+        names: ToolNames,
+        *,
+        forced: bool,
+    ) -> None:
         self.failure: Fail | None = None
         self.done = False
         self._translation = translation
         self._reader = provider.stream_reader()
         self._writer = client.stream_writer(request)
         self._forced = _Unforcing() if forced else None
+        self._names = names if names.needed() else None
         unwrapping = Unwrapping(request)
         self._unwrapping = unwrapping if unwrapping.needed() else None
         self._thoughts = _Gathering()
@@ -238,6 +253,8 @@ class StreamTranslation:
                 self._note(event)
         if self._forced is not None:
             events = [self._forced.change(event) for event in events]
+        if self._names is not None:
+            events = [self._names.event(event) for event in events]
         if self._unwrapping is not None:
             events = [told for event in events for told in self._unwrapping.events(event)]
         return self._writer.write(events, losses)

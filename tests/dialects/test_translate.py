@@ -50,6 +50,45 @@ def translation(
     )
 
 
+LONG = "mcp__a_server_of_tools__" + "a_very_long_name_" * 3
+NAMED: dict[str, Any] = {
+    "model": "m",
+    "max_tokens": 50,
+    "tools": [{"name": name, "input_schema": {"type": "object"}} for name in (LONG, LONG + "s", "look")],
+    "tool_choice": {"type": "tool", "name": LONG},
+    "messages": [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": LONG, "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1"}]},
+    ],
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tool_whose_name_is_too_long_has_a_shorter_one_at_the_provider(stream: bool) -> None:
+    made = translation(NAMED, MESSAGES, CHAT)
+    sent = json.loads(made.request("m"))
+    names = [tool["function"]["name"] for tool in sent["tools"]]
+    assert [len(name) for name in names] == [64, 64, 4] and len({*names}) == 3 and names[0].startswith(LONG[:55])
+    assert (
+        sent["tool_choice"]["function"]["name"] == sent["messages"][1]["tool_calls"][0]["function"]["name"] == names[0]
+    )
+
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": names[0], "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    member = "delta" if stream else "message"
+    answer = json.dumps(
+        {"id": "x", "model": "m", "choices": [{"index": 0, member: message, "finish_reason": "tool_calls"}]}
+    ).encode()
+    told = made.stream().feed(b"data: " + answer + b"\n\ndata: [DONE]\n\n") if stream else made.reply(answer)
+    assert f'"name":"{LONG}"' in told.decode()
+
+
+def test_names_that_fit_stay() -> None:
+    sent = json.loads(translation(NAMED, MESSAGES, CODECS["messages"]).request("m"))
+    assert [tool["name"] for tool in sent["tools"]] == [LONG, LONG + "s", "look"]
+
+
 def thought_before_a_call() -> dict[str, Any]:
     thinking = {"type": "thinking", "thinking": "Let me look.", "signature": "EuY+/="}
     use = {"type": "tool_use", "id": "call_a", "name": "look", "input": {}}

@@ -14,6 +14,7 @@ from llmproxy.dialects.chat.writing import write_instructions, write_message
 from llmproxy.dialects.codec import Losses, Options, refuse_unshared
 from llmproxy.dialects.efforts import effort_of
 from llmproxy.dialects.model import Effort, Foreign, Format, Reasoning, Request
+from llmproxy.dialects.names import MAX_USER, shortened
 
 KNOBS = (
     "user",
@@ -133,7 +134,7 @@ def _put_knobs(body: dict[str, Any], request: Request, *, own: bool, losses: Los
         if name == "prompt_cache_options" and not own:
             _put_cache_options(body, value, request.where(name), losses)
         elif name in KNOBS:
-            body[name] = value
+            body[name] = value if own or name != "user" else shortened(value, MAX_USER)
         elif name == "service_tier":
             tier = value if own or value in TIERS else _TIERS_ELSEWHERE.get(str(value))
             if tier is None:

@@ -7,7 +7,6 @@ user message. Begin reading at `write_message`.
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Sequence
 from mimetypes import guess_extension
 from typing import Any, TypeGuard
@@ -28,6 +27,7 @@ from llmproxy.dialects.model import (
     ToolCall,
     ToolResult,
 )
+from llmproxy.dialects.names import shortened
 
 MAX_ID = 40
 """The longest tool-call id that OpenAI's chat completions accept."""
@@ -40,9 +40,7 @@ _FORMATS = {media_type: name for name, media_type in SOUNDS.items()} | {"audio/x
 
 def write_id(call_id: str, *, own: bool) -> str:
     """The id of a call or of its result, shortened where it is too long, always in the same way."""
-    if own or 0 < len(call_id) <= MAX_ID:
-        return call_id
-    return f"call_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+    return call_id if own else shortened(call_id, MAX_ID, "call_")
 
 
 def write_instructions(

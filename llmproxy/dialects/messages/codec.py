@@ -19,6 +19,7 @@ class MessagesCodec(Codec):
 
     name = "messages"
     needs_thoughts = True
+    longest_tool_name = 128
 
     def credential(self, key: str) -> tuple[str, str]:
         return "x-api-key", key

@@ -7,6 +7,7 @@ from typing import Any
 from llmproxy.dialects.codec import Losses, refuse_unshared
 from llmproxy.dialects.efforts import effort_of
 from llmproxy.dialects.model import Effort, Foreign, Format, Message, Reasoning, Request, Thinking
+from llmproxy.dialects.names import MAX_USER, shortened
 from llmproxy.dialects.responses.decoding import LOGPROBS, OBJECT_KNOBS, SEALED, TEXT_KNOBS
 from llmproxy.dialects.responses.extras import drop_cache, put_extra
 from llmproxy.dialects.responses.items import write_message
@@ -169,7 +170,7 @@ def _put_knobs(body: dict[str, Any], request: Request, *, own: bool, losses: Los
         body["store"] = False
     for name, value in request.knobs.items():
         if name in (*TEXT_KNOBS, *OBJECT_KNOBS) and name != "service_tier":
-            body[name] = value
+            body[name] = value if own or name != "user" else shortened(value, MAX_USER)
         elif name == "store":
             body["store"] = value
         elif name == "verbosity":

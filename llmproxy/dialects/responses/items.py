@@ -6,7 +6,6 @@ the user. Source: the SDK's `response_input_item_param`. Begin reading at `Turns
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
@@ -24,6 +23,7 @@ from llmproxy.dialects.model import (
     ToolCall,
     ToolResult,
 )
+from llmproxy.dialects.names import shortened
 from llmproxy.dialects.responses.extras import ITEM, drop_cache, item_extra, put_extra
 from llmproxy.dialects.responses.parts import read_content, write_content, write_said
 
@@ -188,9 +188,7 @@ def read_input(given: object) -> Turns:
 
 def write_id(call_id: str, *, own: bool) -> str:
     """The id of a call or of its result, shortened where it is too long, always in the same way."""
-    if own or 0 < len(call_id) <= MAX_ID:
-        return call_id
-    return f"call_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+    return call_id if own else shortened(call_id, MAX_ID, "call_")
 
 
 def write_message(message: Message, *, own: bool, losses: Losses) -> list[dict[str, Any]]:

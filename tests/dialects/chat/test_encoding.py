@@ -199,6 +199,11 @@ def test_knobs_are_carried_or_listed() -> None:
     assert other(knobs={"store": True})[0] == {"store": True}
 
 
+def test_a_user_whose_name_is_too_long_is_told_as_a_digest() -> None:
+    users = [other(knobs={"user": name})[0]["user"] for name in ("u" * 64, "u" * 130, "u" * 131)]
+    assert users[0] == "u" * 64 and [len(user) for user in users] == [64, 64, 64] and len({*users}) == 3
+
+
 def test_of_the_options_of_prompt_caching_those_are_carried_that_chat_knows() -> None:
     body, dropped = other(knobs={"prompt_cache_options": {"mode": "explicit", "ttl": "12h", "prewarm": True}})
     assert body == {"prompt_cache_options": {"mode": "explicit"}}

@@ -82,6 +82,11 @@ def test_knobs_that_the_api_lacks_are_listed() -> None:
     assert body["user"] == "u" and "service_tier" not in body
 
 
+def test_a_user_whose_name_is_too_long_is_told_as_a_digest() -> None:
+    users = [write(foreign(knobs={"user": name}))[0]["user"] for name in ("u" * 64, "u" * 130, "u" * 131)]
+    assert users[0] == "u" * 64 and [len(user) for user in users] == [64, 64, 64] and len({*users}) == 3
+
+
 def test_the_smallest_limit_of_the_api_is_kept() -> None:
     assert write(foreign(sampling=Sampling(max_tokens=5)))[0]["max_output_tokens"] == 16
 

@@ -63,8 +63,11 @@ def _llmproxy(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program with `arguments`, those of the process by default; ends the process."""
     _prepare_console()
+    given = command_line(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None and given[:1] != ["serve"]:  # whose printer counts what nobody can see
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
     try:
-        app(args=command_line(sys.argv[1:] if arguments is None else arguments), prog_name="llmproxy")
+        app(args=given, prog_name="llmproxy")
     except OSError as error:  # nowhere to write to: a full disk behind standard output
         sys.exit(f"llmproxy: {(error.strerror or str(error)).lower()}")
 

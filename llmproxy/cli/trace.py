@@ -273,17 +273,18 @@ def _find(directory: str | None, *, waits: bool = False) -> str:
 
 def _since(given: str | None) -> Test:
     """Whether an exchange began within the time that was given."""
-    from datetime import UTC, datetime, timedelta
+    import time
+    from datetime import UTC, datetime
 
     from llmproxy.settings import parse_duration
 
     if given is None:
         return lambda entry: True
     try:
-        began = datetime.now(UTC) - timedelta(seconds=parse_duration(given))
-    except (ValueError, OverflowError) as error:
+        earliest_s = max(time.time() - parse_duration(given), 0.0)
+    except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--since") from error
-    earliest = began.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    earliest = datetime.fromtimestamp(earliest_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return lambda entry: entry.started >= earliest
 
 

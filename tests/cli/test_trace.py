@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.program import run
+from tests.program import clean_environment, run
 from tests.records import append, write
 
 
@@ -43,6 +46,26 @@ def test_a_list_can_be_limited_to_the_last_hour(traces: Path) -> None:
     for number, ago in ((10, timedelta(minutes=50)), (11, timedelta(minutes=70))):
         write(traces / "t", number, started=(now - ago).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
     assert listed(traces, "--since", "1h") == [10]
+
+
+@pytest.mark.parametrize("since", ["30000d", "500000d", "99999999999d"])
+def test_what_reaches_further_back_than_all_records_leaves_none_out(traces: Path, since: str) -> None:
+    assert listed(traces, "--since", since) == [1, 2, 3]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("command", ["ls", "tail", "stats", "show 000001", "show 000001 --raw", "show 000001 --curl"])
+def test_without_a_standard_output_nothing_is_shown_and_nothing_breaks(traces: Path, command: str) -> None:
+    verb, *rest = command.split()
+    words = [sys.executable, "-m", "llmproxy", "trace", verb, *rest[:1], "t", *rest[1:]]
+    done = subprocess.run(
+        ["sh", "-c", f"{shlex.join(words)} >&-"],
+        env=clean_environment(traces),
+        cwd=traces,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_one_record_is_shown_by_the_beginning_of_its_id_and_by_its_file(traces: Path) -> None:

@@ -42,6 +42,7 @@ from llmproxy.dialects.model import (
     events_of,
 )
 from llmproxy.dialects.names import ToolNames
+from llmproxy.dialects.results import put_behind_calls
 from llmproxy.dialects.thoughts import Thoughts, lacks_thoughts
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.wire.json import write_value
@@ -88,7 +89,8 @@ class Translation:
 
     def request(self, model: str) -> bytes:
         """The body for the provider, which calls the model `model`. Raises BadRequest for what it cannot carry."""
-        request = msgspec.structs.replace(self._request, model=model, messages=list(self._request.messages))
+        messages = put_behind_calls(list(self._request.messages))
+        request = msgspec.structs.replace(self._request, model=model, messages=messages)
         self._thoughts.restore(request, self._tenant, self._provider.name)
         if self._provider.needs_thoughts and lacks_thoughts(request, self._provider.name):
             self._think_less(request)

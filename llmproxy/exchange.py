@@ -118,7 +118,10 @@ class ByteStream(Protocol):
     """Bytes that arrive over time: the rest of an answer, or a request body that is not held."""
 
     async def read(self) -> bytes:
-        """The next bytes as they came; b"" after the last. Raises BrokenStream when they end too early."""
+        """The next bytes as they came; b"" after the last. Raises BrokenStream when they end too early.
+
+        Cancelled, it has lost nothing, and may be called again.
+        """
 
     def close(self) -> None:
         """No more is wanted: give the connection back, or cut it when bytes are still to come. May be called twice."""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from llmproxy.errors import BrokenStream, Overloaded, ProxyError
 from llmproxy.exchange import Answer, ByteStream, Exchange, Headers
 
+TIMEOUT = 504
 BEHIND_BYTES = 1024 * 1024  # how far a reader may be behind the others in an answer too long to be kept
 
 
@@ -53,15 +54,15 @@ class Flight:
     async def join(self, call: asyncio.Task[Answer], exchange: Exchange) -> Answer | None:
         """The answer of `call` for one more client; None when it is no good one, and another has it already.
 
-        Raises what the call raises, to one client only.
+        Raises what the call raises, to one client only; that the provider took too long, to all who waited as long.
         """
         self._asking += 1
         try:
             try:
                 answer = await asyncio.shield(call)
-            except ProxyError:
+            except ProxyError as error:
                 self._forget()
-                if self._failed:
+                if self._failed and error.status != TIMEOUT:
                     return None
                 self._failed = True
                 raise

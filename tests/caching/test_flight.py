@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from llmproxy.caching.flight import BEHIND_BYTES, Flight
-from llmproxy.errors import BrokenStream, ProxyError
+from llmproxy.errors import BrokenStream, ProxyError, UpstreamError
 from llmproxy.exchange import Answer, Exchange, Headers, Held
 from tests.exchanges import ended
 
@@ -234,6 +234,15 @@ async def test_a_failure_is_for_one_and_the_others_are_told_to_ask_again(count: 
     calling.gate.set()
     got = await asyncio.gather(*asking, return_exceptions=True)
     assert [type(each) for each in got] == [ProxyError] + [type(None)] * (count - 1)
+    calling.check_empty()
+
+
+async def test_that_the_provider_took_too_long_is_told_to_all_who_waited() -> None:
+    calling = Calling(UpstreamError("it did not answer", status=504, code="timeout"))
+    asking = await started(*(calling.ask() for _ in range(3)))
+    calling.gate.set()
+    got = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(each) for each in got] == [UpstreamError] * 3
     calling.check_empty()
 
 

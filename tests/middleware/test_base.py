@@ -25,7 +25,7 @@ async def test_hooks_that_nobody_overrides_change_nothing() -> None:
     middleware, asked = Middleware(Middleware.Config()), exchange()
     answer = Answer(status=200, headers=Headers(), body=b"as it was")
 
-    async def proceed() -> Answer:
+    async def proceed(_: Exchange | None = None, /) -> Answer:
         return answer
 
     await middleware.start()

@@ -21,10 +21,8 @@ from typing import Literal
 
 import msgspec
 
+from llmproxy.telemetry.filelock import bears, lock, unlock
 from llmproxy.telemetry.secrets import hide_bytes
-
-if sys.platform != "win32":
-    import fcntl
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +33,6 @@ SYNC_S = 1.0
 KEPT_BYTES = 16 * 1024 * 1024
 # At most so much goes into one write, so that a lock is never held for long.
 _WRITE_BYTES = 1024 * 1024
-_LOCK_S = 2.0
-_LOCK_STEP_S = 0.01
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _MODE = 0o600
@@ -189,15 +185,15 @@ class AuditFile:
         """The file that bears the name now, which no other process writes to or renames meanwhile."""
         while True:
             file = self.open()
-            _lock(file)
-            if _bears(file, self.path):
+            lock(file)
+            if bears(file, self.path):
                 break
             self._close()  # which ends the lock too
         try:
             yield file
         finally:
             if self._file is not None:
-                _unlock(file)
+                unlock(file)
 
     def _put_aside(self) -> bool:
         """Give the full file a name of its own, with the time in it; False when that cannot be."""
@@ -273,35 +269,6 @@ def _end_line(file: int, size_bytes: int) -> None:
 
 def _end(state: os.stat_result) -> tuple[int, int, int]:
     return state.st_dev, state.st_ino, state.st_size
-
-
-def _bears(file: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _lock(file: int) -> None:
-    """Wait for the lock, not for ever: its holder may have been stopped. Raises OSError."""
-    if sys.platform != "win32":
-        deadline_s = time.monotonic() + _LOCK_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline_s:
-                    raise OSError("another process holds its lock") from None
-                time.sleep(_LOCK_STEP_S)
-            except OSError:
-                return  # not every network file system has locks; lines are appended whole without one
-
-
-def _unlock(file: int) -> None:
-    if sys.platform != "win32":
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -12,6 +12,9 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import BinaryIO
+
+from llmproxy.telemetry.filelock import bears, lock
 
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
 RECORD = re.compile(r"(\d{6}\.\d{3})-[0-9a-zA-Z]+\.json")
@@ -19,6 +22,9 @@ LINES = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
 # What a server that was killed leaves of the file that it was writing. Readers ignore hidden names.
 UNFINISHED = re.compile(r"\.\d{6}\.\d{3}-[0-9a-zA-Z]+\.json\.tmp|\.\d{4}-\d\d-\d\d\.jsonl\.tmp")
 UNFINISHED_AGE_S = 600.0
+# Conversations are nobody else's business.
+FILE_MODE = 0o600
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 # How often the age is looked at, and how often sizes are measured again: somebody else may remove files too.
 _AGE_CHECK_S = 60.0
 _MEASURE_S = 3600.0
@@ -91,14 +97,10 @@ class Retention:
     def _shorten(self, path: str, keep_bytes: int) -> None:
         """Leave the last lines of the file of today, `keep_bytes` at most. Half a file is never seen."""
         before = self._size(path)
-        hidden = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
-        with contextlib.suppress(OSError), open(path, "rb") as old, open(hidden, "wb") as new:
-            old.seek(max(before - keep_bytes, 0) if keep_bytes > 0 else before)
-            old.readline()
-            while data := old.read(1024 * 1024):
-                new.write(data)
-            new.close()
-            os.replace(hidden, path)
+        with contextlib.suppress(OSError), open(path, "rb") as old:
+            lock(old.fileno())  # another process may append to it
+            if bears(old.fileno(), path):
+                _keep_last(old, path, keep_bytes)
         self._total_bytes -= before - self._size(path)
 
     def _drop(self, path: str) -> None:
@@ -131,6 +133,22 @@ class Retention:
             return os.stat(path).st_size
         except OSError:
             return 0
+
+
+def _keep_last(old: BinaryIO, path: str, keep_bytes: int) -> None:
+    """Put the last lines of `old` in the place of `path`. Raises OSError, and leaves nothing then."""
+    hidden = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
+    try:
+        with open(os.open(hidden, _NEW, FILE_MODE), "wb") as new:
+            end = old.seek(0, os.SEEK_END)
+            old.seek(max(end - keep_bytes, 0) if keep_bytes > 0 else end)
+            old.readline()
+            while data := old.read(1024 * 1024):
+                new.write(data)
+        os.replace(hidden, path)
+    except OSError:
+        _remove(hidden)
+        raise
 
 
 def _listed(folder: str) -> list[str]:

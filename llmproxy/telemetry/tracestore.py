@@ -11,10 +11,9 @@ import errno
 import os
 from typing import Protocol
 
-from llmproxy.telemetry.retention import Retention
+from llmproxy.telemetry.filelock import bears, lock
+from llmproxy.telemetry.retention import FILE_MODE, Retention
 
-# Conversations are nobody else's business.
-_FILE_MODE = 0o600
 _DIRECTORY_MODE = 0o700
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would write "\r\n"
 
@@ -92,25 +91,36 @@ class DayFiles:
 
 def _open(path: str, flags: int, directory: str) -> int:
     try:
-        return os.open(path, flags, _FILE_MODE)
+        return os.open(path, flags, FILE_MODE)
     except FileNotFoundError:
         os.makedirs(directory, _DIRECTORY_MODE, exist_ok=True)
-        return os.open(path, flags, _FILE_MODE)
+        return os.open(path, flags, FILE_MODE)
 
 
 def _open_lines(path: str, directory: str) -> int:
-    """The file, at the beginning of a line: what a crash left of the last one is closed with a newline."""
-    file = _open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, directory)
-    try:
-        end = os.lseek(file, 0, os.SEEK_END)
-        if end:
-            os.lseek(file, end - 1, os.SEEK_SET)
-            if os.read(file, 1) != b"\n":
-                os.write(file, b"\n")
-    except OSError:
+    """The file, locked, at the beginning of a line: what a crash left of the last one is closed with a newline.
+
+    Another process that writes here too may be shortening it.
+    """
+    while True:
+        file = _open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, directory)
+        try:
+            lock(file)
+            if bears(file, path):
+                _end_line(file)
+                return file
+        except OSError:
+            os.close(file)
+            raise
         os.close(file)
-        raise
-    return file
+
+
+def _end_line(file: int) -> None:
+    end = os.lseek(file, 0, os.SEEK_END)
+    if end:
+        os.lseek(file, end - 1, os.SEEK_SET)
+        if os.read(file, 1) != b"\n":
+            os.write(file, b"\n")
 
 
 def _append(file: int, lines: bytes) -> None:

@@ -232,7 +232,7 @@ def test_a_lock_that_is_never_given_back_does_not_hold_the_writer_for_ever(
 ) -> None:
     import fcntl
 
-    monkeypatch.setattr("llmproxy.telemetry.auditfile._LOCK_S", 0.0)
+    monkeypatch.setattr("llmproxy.telemetry.filelock._LOCK_S", 0.0)
     path = tmp_path / "audit.jsonl"
     with path.open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)

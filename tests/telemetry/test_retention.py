@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,6 +85,16 @@ def test_of_the_lines_of_today_the_last_stay(tmp_path: Path) -> None:
     assert kept == b"".join(lines)[-len(kept) :]
     assert kept.startswith(b'{"n"')
     assert left(tmp_path) == {today}
+    if sys.platform != "win32":
+        assert not stat.S_IMODE(today.stat().st_mode) & 0o077
+
+
+def test_what_cannot_be_shortened_stays_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    today = tmp_path / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
+    today.write_bytes(b"{}\n" * 1000)
+    (tmp_path / f".{today.name}.tmp").mkdir()
+    Retention(str(tmp_path), None, 100).run()
+    assert today.stat().st_size == 3000 and left(tmp_path) == {today}
 
 
 def test_files_of_others_are_never_touched(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import json
 import os
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,25 @@ def test_lines_go_to_a_new_file_when_the_old_one_was_moved(tmp_path: Path) -> No
     store.write(STARTED, "a2", TEXT)
     store.flush()
     assert (tmp_path / "2026-11-21.jsonl").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no locks that end with their process")
+def test_several_that_write_and_shorten_one_file_lose_no_line_and_tear_none(tmp_path: Path) -> None:
+    started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.000000Z}"
+
+    def write(writer: int) -> None:
+        store = DayFiles(str(tmp_path), Retention(str(tmp_path), None, 100_000))
+        for number in range(3000):
+            store.write(started, "a1", b'{"writer":%d,"number":%d,"text":"%b"}\n' % (writer, number, b"x" * 500))
+            if number % 10 == 0:
+                store.flush()
+        store.flush()
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(2)))
+    [file] = tmp_path.iterdir()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for writer in range(2):
+        kept = [line["number"] for line in lines if line["writer"] == writer]
+        assert kept == list(range(kept[0], kept[-1] + 1)) if kept else True
+    assert any(line["number"] == 2999 for line in lines)

@@ -1,0 +1,49 @@
+"""Locks on files to which several processes append, and which one of them replaces or renames at times.
+
+A lock belongs to the open file, not to its name: who has waited for one must look whether the file still `bears` the
+name. Closing the file ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+
+if sys.platform != "win32":
+    import fcntl
+
+_LOCK_S = 2.0
+_LOCK_STEP_S = 0.01
+
+
+def lock(file: int) -> None:
+    """Wait for the lock, not for ever: its holder may have been stopped. Raises OSError."""
+    if sys.platform != "win32":
+        deadline_s = time.monotonic() + _LOCK_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline_s:
+                    raise OSError("another process holds its lock") from None
+                time.sleep(_LOCK_STEP_S)
+            except OSError:
+                return  # not every network file system has locks; lines are appended whole without one
+
+
+def unlock(file: int) -> None:
+    """End the lock, when the file stays open."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def bears(file: int, path: str) -> bool:
+    """Whether the open `file` is the one that is called `path` now."""
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False

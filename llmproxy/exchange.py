@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Headers = CIMultiDict[str]
 
+CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+"""The headers in which clients send a credential for a provider, each as its vendor's SDK does."""
+
 
 class Body:
     """A request body that is held in memory.

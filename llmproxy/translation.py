@@ -22,7 +22,7 @@ from llmproxy.dialects.model import Fail, Media, Request
 from llmproxy.dialects.thoughts import Thoughts
 from llmproxy.dialects.translate import StreamTranslation, Translation
 from llmproxy.errors import BadRequest, BrokenStream, ProxyError, Untranslatable, UpstreamError
-from llmproxy.exchange import Answer, Body, ByteStream, Exchange, Headers, Held
+from llmproxy.exchange import CREDENTIALS, Answer, Body, ByteStream, Exchange, Headers, Held
 from llmproxy.media import MediaFetcher
 from llmproxy.target import Provider, Route, Target
 from llmproxy.wire.compression import Decoder
@@ -43,7 +43,6 @@ _STATE = ("previous_response_id", "conversation", "background")
 _A = {"image": "an image", "document": "a document", "audio": "audio", "video": "a video"}
 # Headers that speak of the client's own dialect or of the body that it sent.
 _OWN_PREFIXES = ("anthropic-", "openai-", "x-stainless-", "content-")
-_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 # Of the provider's headers, those that speak of its body.
 _OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5", "ETag", "Digest", "Transfer-Encoding")
 _MOST_TOLD = 50
@@ -335,7 +334,7 @@ def _headers(headers: Headers, provider: Codec) -> Headers:
     kept = [
         (name, value)
         for name, value in headers.items()
-        if not (lower := name.lower()).startswith(_OWN_PREFIXES) and lower not in _CREDENTIALS
+        if not (lower := name.lower()).startswith(_OWN_PREFIXES) and lower not in CREDENTIALS
     ]
     translated = Headers(kept)
     translated["Content-Type"] = "application/json"
@@ -347,7 +346,7 @@ def _headers(headers: Headers, provider: Codec) -> Headers:
 
 
 def _credential(headers: Headers) -> str:
-    for name in _CREDENTIALS:
+    for name in CREDENTIALS:
         value = headers.get(name, "").strip()
         if value:
             return value[7:].strip() if value[:7].lower() == "bearer " else value

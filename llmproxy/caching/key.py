@@ -46,7 +46,7 @@ def cache_key(exchange: Exchange, content: Mapping[str, Any], left_out: Iterable
     return model_prefix(exchange.model or "") + digest.hexdigest()[:_DIGITS]
 
 
-def tenant_of(exchange: Exchange) -> str:
+def owner_of(exchange: Exchange) -> str:
     """Whose answers they are: the verified client's, else those of the credential that goes on to a provider; else
     everybody's, since all of them are the proxy's own."""
     if exchange.client.tenant:

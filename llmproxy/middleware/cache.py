@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, Field
 from llmproxy.caching.control import MEMBER, Control, read_control
 from llmproxy.caching.entry import pack, unpack
 from llmproxy.caching.flight import Flight
-from llmproxy.caching.key import cache_key, model_prefix, tenant_of
+from llmproxy.caching.key import cache_key, model_prefix, owner_of
 from llmproxy.caching.replaying import Paced, entry_of, fits, replayed
 from llmproxy.caching.saving import Saver
 from llmproxy.caching.tally import Tally
@@ -193,7 +193,7 @@ class Cache(Middleware):
         if left_out is None:
             sent = (tuple(path.split(".")) for path in asked.replay.of_stream)
             left_out = self._left_out[asked.replay] = (*sent, *self._volatile)
-        tenant = "" if self._shared else tenant_of(exchange)
+        tenant = "" if self._shared else owner_of(exchange)
         work = partial(cache_key, exchange, content, left_out, tenant)
         asked.key = await asyncio.to_thread(work) if len(exchange.held.raw) > LARGE_BYTES else work()
         asked.counted = asked.replay.counts_usage(content)

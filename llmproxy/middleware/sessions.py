@@ -26,7 +26,7 @@ from llmproxy.dialects.history import USER, History
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Answer, Body, Exchange
 from llmproxy.middleware.base import Middleware, PageRequest
-from llmproxy.recognition.identity import HEADERS, Name, answer_key, name_of, tenant_of
+from llmproxy.recognition.identity import HEADERS, Name, answer_key, asker_of, name_of
 from llmproxy.recognition.likeness import Talk, read_sketch, sketch
 from llmproxy.recognition.trail import Trail
 from llmproxy.settings import Duration, Whole
@@ -175,7 +175,7 @@ class Sessions(Middleware):
     async def _read(self, exchange: Exchange) -> _Request | None:
         """What the request says of its conversation; None when it is none."""
         body = exchange.body if isinstance(exchange.body, Body) and exchange.endpoint is not None else None
-        tenant = tenant_of(exchange)
+        tenant = asker_of(exchange)
         name = name_of(exchange.headers, self._headers, {}, tenant)
         large = body is not None and (len(body.raw) > LARGE_BYTES or bool(body.encoding))
         content: Mapping[str, Any] = {}

@@ -6,7 +6,7 @@ between client and proxy, those that the proxy writes anew, its own `x-llmproxy-
 
 from __future__ import annotations
 
-from llmproxy.exchange import Headers
+from llmproxy.exchange import CREDENTIALS, Headers
 from llmproxy.wire.compression import accepted
 
 # RFC 9110, 7.6.1; Connection names further ones.
@@ -14,8 +14,7 @@ _HOP_BY_HOP = (
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade"
 )
 _REBUILT = "host content-length expect accept-encoding"
-_NAMES = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
-_CREDENTIALS = frozenset(_NAMES)
+_CREDENTIALS = frozenset(CREDENTIALS)
 _ORDINARY = frozenset({"keep-alive", "close"})
 _MOST_NAMES = 1024
 
@@ -59,4 +58,4 @@ def offers_credential(headers: Headers) -> bool:
 
 def credentials_of(headers: Headers) -> str:
     """All credentials that the client sent, as one text."""
-    return "\n".join(value for name in _NAMES for value in headers.getall(name, ()))
+    return "\n".join(value for name in CREDENTIALS for value in headers.getall(name, ()))

@@ -13,14 +13,13 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.exchange import Exchange, Headers
+from llmproxy.exchange import CREDENTIALS, Exchange, Headers
 from llmproxy.wire.json import read_value
 
 # The header names as clients send them; the first that is there counts.
 HEADERS = ("x-session-id", "x-llmproxy-session", "x-claude-code-session-id", "session-id")
 _LONGEST = 200
 _PRINTABLE = re.compile(r"[!-~]+(?: [!-~]+)*")
-_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 # Coding agents put their session into `metadata.user_id`, in one of two forms: a name that ends so, or JSON.
 _SUFFIX = re.compile(r"(?:^|.*_)session_([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 
@@ -33,7 +32,7 @@ class Name(msgspec.Struct, frozen=True):
     wanted: str | None
 
 
-def tenant_of(exchange: Exchange) -> str:
+def asker_of(exchange: Exchange) -> str:
     """Who asks, as a digest: the verified key's tenant; else the credential that goes on to a provider, which verifies
     it; else address and agent, and whatever credential they came with."""
     client = exchange.client
@@ -43,7 +42,7 @@ def tenant_of(exchange: Exchange) -> str:
     passed = [each for target in targets if (each := target.provider.passed_on(exchange))]
     if passed:
         return digest("credential", passed[0])
-    sent = [value for name in _CREDENTIALS for value in exchange.headers.getall(name, ())]
+    sent = [value for name in CREDENTIALS for value in exchange.headers.getall(name, ())]
     return digest("address", client.address, client.agent, *sent)
 
 

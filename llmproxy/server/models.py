@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
-from llmproxy.exchange import Answer, Exchange, Headers, UpstreamRequest, iterate
+from llmproxy.exchange import CREDENTIALS, Answer, Exchange, Headers, UpstreamRequest, iterate
 from llmproxy.routing.router import Place, Router
 from llmproxy.target import Provider
 from llmproxy.wire.compression import decompress
@@ -38,7 +38,6 @@ _MAX_REACHED = 10_000
 _MAX_LIST_BYTES = 16 * 1024 * 1024
 _YEAR_9999_S = 253_370_764_800
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +245,7 @@ def _created_s(told: Mapping[str, object]) -> int:
 
 def _carries_credential(sent: Headers, clients: Headers) -> bool:
     """Whether the request sends what the client identified itself with, so that its answer is for this client alone."""
-    return any(sent.get(name, "") == value for name in _CREDENTIALS if (value := clients.get(name)))
+    return any(sent.get(name, "") == value for name in (*CREDENTIALS, "cookie") if (value := clients.get(name)))
 
 
 async def _read(answer: Answer) -> bytes:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmproxy.caching.key import cache_key, model_prefix, tenant_of
+from llmproxy.caching.key import cache_key, model_prefix, owner_of
 from llmproxy.dialects.endpoints import find
 from llmproxy.exchange import Body, Client, Exchange, Headers
 from llmproxy.target import Route, Target
@@ -221,7 +221,7 @@ class TestTenant:
         with Upstream(answer) as upstream:
             targets = tuple(Target(provider=provider(upstream, **each)) for each in keys)
         exchange.route = Route(name="r", targets=targets)
-        return tenant_of(exchange)
+        return owner_of(exchange)
 
     def asked(self, credential: str, **client: Any) -> Exchange:
         headers = Headers({"Authorization": f"Bearer {credential}"} if credential else {})

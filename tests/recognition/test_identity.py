@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from llmproxy.exchange import Client, Exchange, Headers
 from llmproxy.providers.openai import OpenAI
-from llmproxy.recognition.identity import HEADERS, Name, answer_key, digest, name_of, tenant_of
+from llmproxy.recognition.identity import HEADERS, Name, answer_key, asker_of, digest, name_of
 from llmproxy.target import Route, Target
 from tests.exchanges import ended
 
@@ -147,27 +147,27 @@ HERE, THERE = Client(address="10.0.0.1", agent="sdk/1"), Client(address="10.0.0.
 
 def test_a_verified_client_is_one_wherever_it_asks_from() -> None:
     one, other = (Client(address=address, agent=agent, tenant="acme") for address, agent in (("a", "x"), ("b", "y")))
-    assert tenant_of(asked(one)) == tenant_of(asked(other, Authorization="Bearer x")) != tenant_of(asked(HERE))
+    assert asker_of(asked(one)) == asker_of(asked(other, Authorization="Bearer x")) != asker_of(asked(HERE))
 
 
 def test_a_credential_that_goes_on_is_who_asks() -> None:
     passing = openai(None)
-    same = [tenant_of(asked(client, passing, Authorization="Bearer a")) for client in (HERE, THERE)]
-    assert same[0] == same[1] != tenant_of(asked(HERE, passing, Authorization="Bearer b"))
+    same = [asker_of(asked(client, passing, Authorization="Bearer a")) for client in (HERE, THERE)]
+    assert same[0] == same[1] != asker_of(asked(HERE, passing, Authorization="Bearer b"))
 
 
 def test_else_address_agent_and_credential_tell_clients_apart() -> None:
     keyed = openai("k")
     tenants = [
-        tenant_of(asked(HERE, keyed)),
-        tenant_of(asked(THERE, keyed)),
-        tenant_of(asked(Client(address="10.0.0.1", agent="sdk/2"), keyed)),
-        tenant_of(asked(HERE, keyed, Authorization="Bearer a")),
-        tenant_of(asked(HERE, keyed, x_api_key="a")),
+        asker_of(asked(HERE, keyed)),
+        asker_of(asked(THERE, keyed)),
+        asker_of(asked(Client(address="10.0.0.1", agent="sdk/2"), keyed)),
+        asker_of(asked(HERE, keyed, Authorization="Bearer a")),
+        asker_of(asked(HERE, keyed, x_api_key="a")),
     ]
     assert len(set(tenants)) == 5
-    assert tenants[0] == tenant_of(asked(HERE)) == tenant_of(asked(HERE, keyed, X_Other="a"))
+    assert tenants[0] == asker_of(asked(HERE)) == asker_of(asked(HERE, keyed, X_Other="a"))
 
 
 def test_a_tenant_says_no_secret() -> None:
-    assert "secret" not in tenant_of(asked(HERE, Authorization="Bearer secret"))
+    assert "secret" not in asker_of(asked(HERE, Authorization="Bearer secret"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from llmproxy.telemetry.filelock import lock
 from llmproxy.telemetry.retention import Retention
 
 NOW = datetime.now(UTC)
@@ -89,12 +90,29 @@ def test_of_the_lines_of_today_the_last_stay(tmp_path: Path) -> None:
         assert not stat.S_IMODE(today.stat().st_mode) & 0o077
 
 
-def test_what_cannot_be_shortened_stays_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="nothing is ever full here")
+def test_of_what_a_full_disk_keeps_from_being_shortened_no_copy_is_left(tmp_path: Path) -> None:
+    today = tmp_path / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
+    retention = Retention(str(tmp_path), None, 100)
+    retention.run()
+    today.write_bytes(b"{}\n" * 1000)
+    retention.wrote(3000)
+    (tmp_path / f".{today.name}.tmp").symlink_to("/dev/full")
+    retention.run()
+    assert os.listdir(tmp_path) == [today.name] and today.stat().st_size == 3000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no locks that end with their process")
+def test_a_file_that_another_process_appends_to_is_not_shortened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmproxy.telemetry.filelock._LOCK_S", 0.0)
     today = tmp_path / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
     today.write_bytes(b"{}\n" * 1000)
-    (tmp_path / f".{today.name}.tmp").mkdir()
-    Retention(str(tmp_path), None, 100).run()
-    assert today.stat().st_size == 3000 and left(tmp_path) == {today}
+    with today.open("rb") as other:
+        lock(other.fileno())
+        Retention(str(tmp_path), None, 100).run()
+    assert os.listdir(tmp_path) == [today.name] and today.stat().st_size == 3000
 
 
 def test_files_of_others_are_never_touched(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ import os
 import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from llmproxy.telemetry.filelock import lock, unlock
 from llmproxy.telemetry.retention import Retention
 from llmproxy.telemetry.tracestore import DayFiles, RecordFiles, TraceStore
 
@@ -93,22 +93,32 @@ def test_lines_go_to_a_new_file_when_the_old_one_was_moved(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no locks that end with their process")
-def test_several_that_write_and_shorten_one_file_lose_no_line_and_tear_none(tmp_path: Path) -> None:
-    started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.000000Z}"
+def test_lines_wait_while_another_process_shortens_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmproxy.telemetry.filelock._LOCK_S", 0.0)
+    store = stored(DayFiles, tmp_path)
+    path = tmp_path / "2026-11-21.jsonl"
+    path.touch()
+    with path.open("rb") as other:
+        lock(other.fileno())
+        store.write(STARTED, "a1", TEXT)
+        with pytest.raises(OSError, match="another process"):
+            store.flush()
+        assert path.read_bytes() == b""
+    store.write(STARTED, "a2", TEXT)
+    store.flush()
+    assert path.read_bytes().count(b"\n") == 1
 
-    def write(writer: int) -> None:
-        store = DayFiles(str(tmp_path), Retention(str(tmp_path), None, 100_000))
-        for number in range(3000):
-            store.write(started, "a1", b'{"writer":%d,"number":%d,"text":"%b"}\n' % (writer, number, b"x" * 500))
-            if number % 10 == 0:
-                store.flush()
-        store.flush()
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(write, range(2)))
-    [file] = tmp_path.iterdir()
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    for writer in range(2):
-        kept = [line["number"] for line in lines if line["writer"] == writer]
-        assert kept == list(range(kept[0], kept[-1] + 1)) if kept else True
-    assert any(line["number"] == 2999 for line in lines)
+@pytest.mark.skipif(sys.platform == "win32", reason="has no locks that end with their process")
+def test_lines_go_to_the_file_that_was_put_in_the_place_of_theirs(tmp_path: Path) -> None:
+    store, path = stored(DayFiles, tmp_path), tmp_path / "2026-11-21.jsonl"
+    path.write_bytes(b"old\n")
+    with path.open("rb") as other, ThreadPoolExecutor() as pool:
+        lock(other.fileno())
+        store.write(STARTED, "a1", TEXT)
+        flushing = pool.submit(store.flush)
+        (tmp_path / "new").write_bytes(b"new\n")
+        os.replace(tmp_path / "new", path)
+        unlock(other.fileno())
+        flushing.result()
+    assert path.read_bytes().startswith(b"new\n{")

@@ -35,6 +35,8 @@ MAX_ID = 40
 SHOWN_BELOW = "The result is shown in the user message that follows."
 """Stands in a tool message whose result has no text."""
 
+_BETWEEN = "\n\n"
+_PLAIN = {"type", "text"}
 _FORMATS = {media_type: name for name, media_type in SOUNDS.items()} | {"audio/x-wav": "wav", "audio/mp3": "mp3"}
 
 
@@ -46,8 +48,8 @@ def write_id(call_id: str, *, own: bool) -> str:
 def write_instructions(
     system: Sequence[Instruction], *, own: bool, developer: bool, losses: Losses
 ) -> list[dict[str, Any]]:
-    """The messages that come first. Blocks of another dialect's system become parts of one message, since many models
-    know one system message only."""
+    """The messages that come first. Blocks of another dialect's system become one message, since many models know
+    only one."""
     messages: list[dict[str, Any]] = []
     groups: list[tuple[str, list[Instruction]]] = []
     for instruction in system:
@@ -58,7 +60,7 @@ def write_instructions(
             groups.append((role, [instruction]))
     for word, instructions in groups:
         texts: list[Block] = [text for instruction in instructions for text in instruction.content]
-        message: dict[str, Any] = {"role": word, "content": _content(texts, own=own, losses=losses)}
+        message: dict[str, Any] = {"role": word, "content": _content(texts, own=own, losses=losses, joined=True)}
         for instruction in instructions:
             put_extra(message, instruction, own=own, losses=losses)
         messages.append(message)
@@ -77,7 +79,8 @@ def write_message(message: Message, *, own: bool, developer: bool, losses: Losse
     rest += [block for block in message.content if not isinstance(block, ToolResult)]
     if rest or not messages:
         role = "system" if message.role == "developer" and not (own or developer) else message.role
-        messages.append({"role": role, "content": _content(rest, own=own, losses=losses)})
+        content = _content(rest, own=own, losses=losses, joined=role != "user")
+        messages.append({"role": role, "content": content})
     last = messages[-1]
     if message.name is not None:
         last["name"] = message.name
@@ -93,7 +96,7 @@ def _result(result: ToolResult, rest: list[Block], *, own: bool, losses: Losses)
         content = _content(result.content, own=own, losses=losses)
     else:
         rest += others
-        content = _content(texts, own=own, losses=losses) if texts or not others else SHOWN_BELOW
+        content = _content(texts, own=own, losses=losses, joined=True) if texts or not others else SHOWN_BELOW
     if result.error and not own:
         losses.drop(f"{result.path}.is_error")
     written = {"role": "tool", "tool_call_id": write_id(result.id, own=own), "content": content}
@@ -113,7 +116,7 @@ def _assistant(message: Message, *, own: bool, losses: Losses) -> list[dict[str,
             calls.append(block.value)
         elif isinstance(block, Text) or not _put_member(written, block, losses):
             parts.append(block)
-    written |= {"content": _content(parts, own=own, losses=losses)} if parts else {}
+    written |= {"content": _content(parts, own=own, losses=losses, joined=True)} if parts else {}
     written |= {"tool_calls": calls} if calls else {}
     if len(written) == 1 and not own and message.content:
         return []  # it held nothing but another dialect's thinking
@@ -166,14 +169,13 @@ def write_call(call: ToolCall, *, own: bool, losses: Losses) -> dict[str, Any]:
     return written
 
 
-def _content(blocks: Sequence[Block], *, own: bool, losses: Losses) -> str | list[dict[str, Any]]:
-    """A string where one text is all, otherwise parts."""
+def _content(blocks: Sequence[Block], *, own: bool, losses: Losses, joined: bool = False) -> str | list[dict[str, Any]]:
+    """A string where one text is all, otherwise parts. With `joined` the texts of another dialect become one, as many
+    services know parts in user messages alone."""
     parts = [_part(block, own=own, losses=losses) for block in blocks]
-    if not parts:
-        return ""
-    if len(parts) == 1 and parts[0].keys() == {"type", "text"} and parts[0]["type"] == "text":
-        text: str = parts[0]["text"]
-        return text
+    plain = all([part.keys() == _PLAIN and part["type"] == "text" for part in parts])
+    if plain and (len(parts) < 2 or (joined and not own)):
+        return _BETWEEN.join([part["text"] for part in parts])
     return parts
 
 

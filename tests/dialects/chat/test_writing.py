@@ -50,7 +50,7 @@ def test_one_text_is_a_string_and_more_are_parts() -> None:
     assert sent() == ""
 
 
-def test_several_system_blocks_are_parts_of_one_message() -> None:
+def test_several_system_blocks_are_one_message() -> None:
     losses = Losses()
     system = [
         Instruction(content=[Text(text="a")]),
@@ -59,7 +59,7 @@ def test_several_system_blocks_are_parts_of_one_message() -> None:
     ]
     messages = write_instructions(system, own=False, developer=True, losses=losses)
     assert [(each["role"], each["content"]) for each in messages] == [
-        ("system", [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]),
+        ("system", "a\n\nb"),
         ("developer", "c"),
     ]
     assert losses.dropped == ["system[1].cache_control"]

@@ -20,7 +20,7 @@ from llmproxy.telemetry.entry import VERSION, Entry, Milliseconds, unicode
 from llmproxy.telemetry.jsonpath import Path, Side
 from llmproxy.telemetry.masking import credentials
 from llmproxy.telemetry.redaction import MASK, redact_url
-from llmproxy.telemetry.secrets import forms_of, hide_bytes, hide_text, secret_header, with_credentials
+from llmproxy.telemetry.secrets import forms_of, hide_bytes, hide_text, secret_header, secret_value, with_credentials
 
 Headers = dict[str, str | list[str]]
 
@@ -153,7 +153,7 @@ def _headers(headers: Iterable[tuple[str, str]] | None, secrets: tuple[str, ...]
     values: list[str] = []
     for name, value in headers:
         name, secret = _judged(name)
-        if secret:
+        if secret or secret_value(value):
             value = MASK
         elif "://" in value or not value.isascii():
             value = unicode(redact_url(value))

@@ -29,13 +29,23 @@ _SIGNED = re.compile(r"(?:Credential|Signature)=([^,\s]+)")
 _USERINFO = re.compile(r"://([^/?#\s\"'<>]+)@")
 _FIELD = re.compile(r"(?:^|[?&;#])([^=&;#?\s]+)=([^&;#\s\"'<>]+)")
 _EXPECTED = frozenset(("idempotency-key", "sec-websocket-key", "x-idempotency-key"))
+# In headers, unlike in configurations, these are credentials themselves. Browsers put keys into WebSocket protocols.
+_CREDENTIAL = re.compile(r"(?:.*[-_])?(?:auth|assertion|accesstoken)|sec-websocket-protocol")
+_SCHEMES = ("bearer", "basic ")
+# A challenge has parameters: `Bearer realm="x"`.
+_BARE = re.compile(r"\w+ +[^\s,=]+=*")
 
 
 @lru_cache(maxsize=1024)
 def secret_header(name: str) -> bool:
     """Whether a header of this name holds a secret."""
     name = name.lower()
-    return is_secret(name) and name not in _EXPECTED
+    return (is_secret(name) and name not in _EXPECTED) or _CREDENTIAL.fullmatch(name) is not None
+
+
+def secret_value(value: str) -> bool:
+    """Whether a header of any name holds one: gateways have headers of their own for `Bearer ...`."""
+    return value[:6].lower() in _SCHEMES and _BARE.fullmatch(value) is not None
 
 
 def secrets_of(exchange: Exchange) -> tuple[str, ...]:
@@ -122,7 +132,7 @@ def _hide_escaped(data: bytes, forms: Sequence[bytes]) -> bytes:
 
 def _sent(exchange: Exchange) -> Iterator[str]:
     for name, value in exchange.headers.items():
-        if secret_header(name):
+        if secret_header(name) or secret_value(value):
             yield from _values(name, value)
         elif "://" in value:
             yield from _in_url(value)

@@ -79,6 +79,7 @@ def test_an_exchange_without_anything_is_a_record_too() -> None:
 def test_headers_are_named_in_lower_case_and_secret_ones_masked() -> None:
     headers = [("Accept", "a"), ("ACCEPT", "b"), ("accept", "c"), ("X-Api-Key", "k"), ("x-\udcff", "\udcffz")]
     headers += [("Referer", "https://u:p@h/?key=k&n=1"), ("x-echo", "it is sk-012345"), ("Set-Cookie", "a=b")]
+    headers += [("x-upstream", "Bearer k-0123"), ("WWW-Authenticate", 'Bearer realm="x"')]
     record = written(Captured(headers=headers), secrets=("sk-012345",))
     assert record["request"]["headers"] == {
         "accept": ["a", "b", "c"],
@@ -87,6 +88,8 @@ def test_headers_are_named_in_lower_case_and_secret_ones_masked() -> None:
         "referer": f"https://{MASK}@h/?key={MASK}&n=1",
         "x-echo": f"it is {MASK}",
         "set-cookie": MASK,
+        "x-upstream": MASK,
+        "www-authenticate": 'Bearer realm="x"',
     }
 
 

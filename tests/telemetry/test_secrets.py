@@ -46,6 +46,10 @@ def encoded(text: str) -> str:
         "Ocp-Apim-Subscription-Key",
         "x-auth-token",
         "x-llmproxy-signature",
+        "Helicone-Auth",
+        "x-goog-iap-jwt-assertion",
+        "x-amzn-oidc-accesstoken",
+        "Sec-WebSocket-Protocol",
     ],
 )
 def test_headers_for_credentials_are_secret(name: str) -> None:
@@ -58,6 +62,8 @@ def test_headers_for_credentials_are_secret(name: str) -> None:
         "accept",
         "Idempotency-Key",
         "sec-websocket-key",
+        "sec-websocket-version",
+        "x-author",
         "x-ratelimit-remaining-tokens",
         "x-request-id",
         "user-agent",
@@ -79,6 +85,9 @@ def test_other_headers_are_not(name: str) -> None:
         ("Authorization", f"Basic {encoded('mainuser:pa:ssword')}", {"pa:ssword", "mainuser"}),
         ("Authorization", "Basic not base64!", set()),
         ("x-api-key", "k-123456", {"k-123456"}),
+        ("x-upstream", "Bearer sk-abcdef", {"sk-abcdef"}),
+        ("x-upstream", f"basic {encoded('user:pa55word')}", {"pa55word"}),
+        ("x-upstream", "basically nothing", set()),
         ("Cookie", 'a=crumb-1; b="crumb-2"', {"crumb-1", "crumb-2"}),
         (
             "Authorization",

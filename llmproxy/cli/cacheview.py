@@ -22,6 +22,15 @@ def view(page: Row) -> list[Text]:
     return lines
 
 
+def line(page: Row) -> Text:
+    """The page in one line: what was answered from it, and what that saved."""
+    told = dict(_values(page))
+    parts = [f"{name} {told[name]}" for name in ("hits", "misses")]
+    if "saved" in told:
+        parts.append(f"saved {told['saved']}")
+    return Text("  ".join(("cache", *parts)))
+
+
 def held(page: Row) -> str:
     """How much the cache holds, in words."""
     entries, size_bytes = number(page.get("entries")), number(page.get("bytes"))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.console import Group
 from rich.text import Text
 
+from llmproxy.cli import cacheview
 from llmproxy.cli.asking import number, rows, table, text
 from llmproxy.cli.tables import (
     RED,
@@ -37,6 +38,8 @@ def view(page: Row, url: str, *, width: int, height: int | None = None, fault: s
     With `height`, that of a window, lists are cut to what fits. `fault` says why the page is not of this moment.
     """
     head = [_server(page, url), _requests(page)]
+    if cache := table(page, "cache"):
+        head.append(cacheview.line(cache))
     if fault:
         head.append(Text(f"{fault}; trying again", style=RED))
     providers = list(_providers(page))

@@ -52,6 +52,16 @@ def row(lines: list[str], name: str) -> dict[str, str]:
     return dict(zip(heads[3:], cells[1:], strict=True))
 
 
+def test_a_cache_has_a_line_of_its_own() -> None:
+    saved = {"input_tokens": 1200, "output_tokens": 85, "seconds": 12.5}
+    cache = {"hits": 3, "misses": 1, "hit_rate": 0.75, "saved": saved}
+
+    lines = drawn(page() | {"cache": cache})
+
+    assert lines[2] == "cache  hits 3 (75.0%)  misses 1  saved 1200 tokens in, 85 tokens out, 12.50s"
+    assert not any(line.startswith("cache") for line in drawn(page()))
+
+
 def test_a_line_says_which_server_it_is_and_what_it_did() -> None:
     said = Summary(usage=Usage(input=1200, output=85))
 

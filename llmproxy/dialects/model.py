@@ -99,7 +99,8 @@ class Thinking(Node):
     """What the model thought. `dialect` is where it was made: no other accepts it back.
 
     `signature` seals `text`; `encrypted` is sealed thinking that nobody can read, `redacted` says that there is nothing
-    else. `summary` says that `text` is a summary. `id` is the provider's name for it.
+    else. `summary` says that `text` is a summary. `id` is the provider's name for it. `place` is where a service that
+    seals nothing wants it back: clients of other dialects get that instead of a seal, and so return it.
     """
 
     text: str
@@ -109,6 +110,7 @@ class Thinking(Node):
     encrypted: str | None = None
     redacted: bool = False
     summary: bool = False
+    place: str | None = None
 
 
 class Refusal(Node):

@@ -89,6 +89,29 @@ def test_names_that_fit_stay() -> None:
     assert [tool["name"] for tool in sent["tools"]] == [LONG, LONG + "s", "look"]
 
 
+@pytest.mark.parametrize("place", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize("client", [MESSAGES, CODECS["responses"]], ids=lambda codec: codec.name)
+def test_thinking_of_a_service_that_seals_nothing_comes_back_with_the_call(client: Codec, place: str) -> None:
+    call = {"id": "functions.look:0", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, place: "Let me look.", "tool_calls": [call]}
+    answer = json.dumps({"id": "x", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]})
+    if client is MESSAGES:
+        asked: dict[str, Any] = {**HI, "max_tokens": 50}
+        said = json.loads(translation(asked, client, CHAT).reply(answer.encode()))["content"]
+        result = {"type": "tool_result", "tool_use_id": said[1]["id"], "content": "42"}
+        more = [{"role": "assistant", "content": said}, {"role": "user", "content": [result]}]
+        asked["messages"] = [*HI["messages"], *more]
+    else:
+        asked = {"model": "m", "input": "Hi"}
+        said = json.loads(translation(asked, client, CHAT).reply(answer.encode()))["output"]
+        result = {"type": "function_call_output", "call_id": said[1]["call_id"], "output": "42"}
+        asked["input"] = [{"role": "user", "content": "Hi"}, *said, result]
+    made = translation(asked, client, CHAT)
+    turn = json.loads(made.request("m"))["messages"][1]
+    assert turn[place] == "Let me look." and turn["tool_calls"][0]["function"]["name"] == "look"
+    assert made.losses.dropped == []
+
+
 def thought_before_a_call() -> dict[str, Any]:
     thinking = {"type": "thinking", "thinking": "Let me look.", "signature": "EuY+/="}
     use = {"type": "tool_use", "id": "call_a", "name": "look", "input": {}}

@@ -89,7 +89,7 @@ def read_message(message: dict[str, Any], logprobs: object = None) -> list[Block
     for name in THINKING:
         thought = string(message.get(name))
         if thought is not None:
-            blocks.append(Thinking(path=f"reply.{name}", text=thought, dialect="chat"))
+            blocks.append(Thinking(path=f"reply.{name}", text=thought, dialect="chat", place=name))
             break
     blocks += _content(message.get("content"))
     _adorn(blocks, message.get("annotations"), probable.get("content"))

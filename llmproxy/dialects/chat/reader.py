@@ -98,7 +98,7 @@ class Reader(StreamReader):
         self._open: type[Block] | None = None
         self._index = -1
         self._refused = False
-        self._thought_path = "reply.reasoning_content"
+        self._place: str | None = None
         self._calls = Calls()
         self._ids: set[str] = set()
         self._lost: set[str] = set()
@@ -190,9 +190,10 @@ class Reader(StreamReader):
 
     def _read_delta(self, delta: _Delta, logprobs: object) -> None:
         if delta.reasoning_content and type(delta.reasoning_content) is str:
+            self._place = "reasoning_content"
             self._say(Thinking, delta.reasoning_content)
         elif delta.reasoning and type(delta.reasoning) is str:
-            self._thought_path = "reply.reasoning"
+            self._place = "reasoning"
             self._say(Thinking, delta.reasoning)
         if delta.content:
             self._read_content(delta.content, logprobs)
@@ -244,8 +245,7 @@ class Reader(StreamReader):
 
     def _empty(self, kind: type[Text] | type[Thinking] | type[Refusal]) -> Block:
         if kind is Thinking:
-            # When it is sent back, the service finds it under the name that it gave it.
-            return Thinking(path=self._thought_path, text="", dialect="chat")
+            return Thinking(path=f"reply.{self._place or 'content'}", text="", dialect="chat", place=self._place)
         return Text(text="") if kind is Text else Refusal(text="")
 
     def _begin(self, block: Block) -> int:

@@ -154,7 +154,7 @@ def _thinking(message: Members) -> list[Block]:
             wrong(message.at(name), f"must be a string, not {name_of(value)}")
         if value:
             del message.rest[name]
-            return [Thinking(path=message.at(name), text=value, dialect="chat")]
+            return [Thinking(path=message.at(name), text=value, dialect="chat", place=name)]
     return []
 
 

@@ -149,11 +149,13 @@ def _put_member(written: dict[str, Any], block: Block, losses: Losses) -> bool:
 
 
 def _put_thinking(written: dict[str, Any], block: Thinking, losses: Losses) -> None:
-    if block.dialect != "chat":
+    """Thinking of a chat service, which wants it back in the turns of a tool loop at least (DeepSeek, Kimi). Clients of
+    other dialects return its place as their seal."""
+    place = block.place if block.dialect == "chat" else block.signature or block.encrypted
+    if place in THINKING:
+        written[place] = written.get(place, "") + block.text
+    else:
         losses.drop(block.path)
-        return
-    member = block.path.rpartition(".")[2]
-    written[member if member in THINKING else THINKING[0]] = block.text
 
 
 def write_call(call: ToolCall, *, own: bool, losses: Losses) -> dict[str, Any]:

@@ -150,12 +150,12 @@ def write_source(citation: Citation, losses: Losses) -> dict[str, Any] | None:
 
 
 def _thinking(thinking: Thinking, losses: Losses) -> dict[str, Any] | None:
-    """Thinking. That of other dialects is shown without a seal, and left out when it comes back."""
+    """Thinking. That of other dialects is shown without a seal, or with the place where it belongs for one."""
     own = thinking.dialect == "messages"
     if own and thinking.redacted:
         return {"type": "redacted_thinking", "data": thinking.encrypted or ""}
     if thinking.text or (own and thinking.signature):
-        signature = thinking.signature if own else None
+        signature = thinking.signature if own else thinking.place
         return {"type": "thinking", "thinking": thinking.text, "signature": signature or ""}
     losses.drop("reply.thinking")
     return None

@@ -239,7 +239,7 @@ class Writer(StreamWriter):
     def _seal(self, block: _Block, thought: Thinking, close: Close, losses: Losses) -> None:
         """The end of thinking: its signature, which may be all that there is of it."""
         own = thought.dialect == "messages"
-        signature = (close.signature or thought.signature or "") if own else ""
+        signature = ((close.signature or thought.signature) if own else thought.place) or ""
         if block.number < 0:
             sealed = msgspec.structs.replace(
                 thought, signature=signature, encrypted=close.encrypted or thought.encrypted

@@ -178,12 +178,14 @@ def call_item(name: str, call: ToolCall, losses: Losses, *, own: bool = False, d
 
 
 def reasoning_item(name: str, thinking: Thinking, losses: Losses) -> dict[str, Any]:
-    """The output item of thinking. That of another dialect is shown as a summary; its seal is kept elsewhere."""
+    """The output item of thinking. That of another dialect is shown as a summary; its seal is kept elsewhere, or it has
+    a place in stead of one."""
     if thinking.dialect == "responses":
         return {"id": name, **write_reasoning(thinking)}
     losses.drop_extra(thinking)
     summary = [{"type": "summary_text", "text": thinking.text}] if thinking.text else []
-    return {"id": name, "type": "reasoning", "summary": summary}
+    sealed = {} if thinking.place is None else {"encrypted_content": thinking.place}
+    return {"id": name, "type": "reasoning", "summary": summary, **sealed}
 
 
 def said_part(block: Text | Refusal, losses: Losses, *, own: bool = False) -> dict[str, Any]:

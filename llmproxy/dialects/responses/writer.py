@@ -337,9 +337,8 @@ class Writer(StreamWriter):
     ) -> None:
         item = grown.item
         # As it was shown: one part of a summary.
-        whole = Thinking(
-            text=block.text, dialect=block.dialect, encrypted=event.encrypted or block.encrypted, summary=True
-        )
+        sealed = event.encrypted or block.encrypted
+        whole = Thinking(text=block.text, dialect=block.dialect, encrypted=sealed, summary=True, place=block.place)
         losses.drop_extra(block)
         if block.text:
             place = {"item_id": item.name, "output_index": item.index, "summary_index": 0}

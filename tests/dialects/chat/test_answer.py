@@ -82,7 +82,7 @@ def test_a_legacy_call_is_a_call() -> None:
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 def test_thinking_comes_first(name: str) -> None:
     assert answered(content="a", **{name: "t"}).content == [
-        Thinking(path=f"reply.{name}", text="t", dialect="chat"),
+        Thinking(path=f"reply.{name}", text="t", dialect="chat", place=name),
         Text(text="a"),
     ]
 

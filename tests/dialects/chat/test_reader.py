@@ -101,12 +101,12 @@ def test_cut_anywhere_and_with_any_line_end_it_reads_the_same() -> None:
 def test_thinking_comes_before_text_under_either_name() -> None:
     for name in ("reasoning_content", "reasoning"):
         reply = answered(chunk(role="assistant"), chunk(**{name: "t"}), chunk(**{name: "u"}), chunk(content="a"))
-        assert reply.content == [Thinking(path=f"reply.{name}", text="tu", dialect="chat"), Text(text="a")]
+        assert reply.content == [Thinking(path=f"reply.{name}", text="tu", dialect="chat", place=name), Text(text="a")]
 
 
 def test_both_names_at_once_are_one_thought() -> None:
     assert answered(chunk(reasoning_content="t", reasoning="t")).content == [
-        Thinking(path="reply.reasoning_content", text="t", dialect="chat")
+        Thinking(path="reply.reasoning_content", text="t", dialect="chat", place="reasoning_content")
     ]
 
 
@@ -116,7 +116,7 @@ def test_content_as_parts() -> None:
     events = read(chunk(content=parts), DONE)
     reply = collect(events)
     assert isinstance(reply, Reply)
-    assert reply.content == [Thinking(path="reply.reasoning_content", text="t", dialect="chat"), Text(text="a")]
+    assert reply.content == [Thinking(path="reply.content", text="t", dialect="chat"), Text(text="a")]
     assert Lost(what="reference") in events
 
 

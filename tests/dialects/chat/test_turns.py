@@ -67,7 +67,7 @@ def test_an_answer_is_thinking_text_refusal_and_calls_in_this_order() -> None:
         "audio": {"id": "audio_1"},
     }
     assert turns(message).messages[0].content == [
-        Thinking(path="messages[0].reasoning_content", text="t", dialect="chat"),
+        Thinking(path="messages[0].reasoning_content", text="t", dialect="chat", place="reasoning_content"),
         Text(path="messages[0].content", text="a"),
         Refusal(path="messages[0].refusal", text="r"),
         Foreign(path="messages[0].audio", dialect="chat", kind="audio", value={"id": "audio_1"}),

@@ -175,11 +175,19 @@ def test_the_thinking_of_others_is_listed_and_a_turn_without_more_is_left_out() 
     assert written("assistant", thought, Text(text="a"))[0] == [{"role": "assistant", "content": "a"}]
 
 
-def test_thinking_of_chat_goes_back() -> None:
-    message = Message(role="assistant", content=[Thinking(text="t", dialect="chat"), Text(text="a")])
-    assert write_message(message, own=False, developer=True, losses=Losses()) == [
-        {"role": "assistant", "reasoning_content": "t", "content": "a"}
+@pytest.mark.parametrize("place", ["reasoning_content", "reasoning"])
+def test_thinking_of_chat_goes_back_where_it_stood(place: str) -> None:
+    shown: list[Block] = [
+        Thinking(text="t", dialect="chat", place=place),
+        Thinking(text="t", dialect="messages", signature=place),
+        Thinking(text="t", dialect="responses", encrypted=place),
     ]
+    for thought in shown:
+        assert written("assistant", thought, Text(text="a")) == (
+            [{"role": "assistant", place: "t", "content": "a"}],
+            [],
+        )
+    assert written("assistant", shown[0], Text(text="a"), shown[0])[0][0][place] == "tt"
 
 
 def test_citations_that_are_sent_back_are_listed() -> None:

@@ -76,12 +76,14 @@ class Media(Nested, kw_only=True):
 
 
 class ToolCall(Node):
-    """`arguments` is JSON text as the model wrote it (which may be no JSON), or any text when `free_form`."""
+    """`arguments` is JSON text as the model wrote it (which may be no JSON), or any text when `free_form`. `seal` is
+    what the provider wants back with the call and no client of another dialect can carry."""
 
     id: str
     name: str
     arguments: str
     free_form: bool = False
+    seal: dict[str, Any] | None = None
     cache: Any = None
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from llmproxy.dialects.model import Block, Message, Request, Thinking, ToolCall, ToolResult
+from llmproxy.wire.json import write_value
 
 MAX_BYTES = 64 * 1024 * 1024
 # What an entry costs beside its texts.
@@ -21,30 +23,35 @@ _ENTRY_BYTES = 500
 _Key = tuple[str, str, str]
 
 
+class _Entry(NamedTuple):
+    """What belongs to one call: the thinking in front of it, and its own seal."""
+
+    thoughts: list[Thinking]
+    seal: dict[str, Any] | None
+    size_bytes: int
+
+
 class Thoughts:
-    """What was thought before which tool call."""
+    """What was thought before which tool call, and what the calls were sealed with."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.size_bytes = 0
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[_Key, tuple[list[Thinking], int]] = OrderedDict()
+        self._kept: OrderedDict[_Key, _Entry] = OrderedDict()
 
     def keep(self, tenant: str, dialect: str, content: Iterable[Block]) -> None:
-        """Remember the thinking of `dialect` in one reply under each tool call that follows it."""
+        """Remember the thinking of `dialect` in one reply under each call that follows it, and what seals that."""
         before: list[Thinking] = []
         for block in content:
             if isinstance(block, Thinking) and block.dialect == dialect and (block.signature or block.encrypted):
                 before.append(block)
-            elif isinstance(block, ToolCall) and before:
-                self._put((tenant, dialect, block.id), list(before))
+            elif isinstance(block, ToolCall) and (before or block.seal is not None):
+                self._put((tenant, dialect, block.id), list(before), block.seal)
 
     def find(self, tenant: str, dialect: str, call_id: str) -> Sequence[Thinking]:
         """What `dialect` thought before that call; nothing when it is not known (any more)."""
-        entry = self._kept.get((tenant, dialect, call_id))
-        if entry is None:
-            return ()
-        self._kept.move_to_end((tenant, dialect, call_id))
-        return entry[0]
+        entry = self._find((tenant, dialect, call_id))
+        return () if entry is None else entry.thoughts
 
     def restore(self, request: Request, tenant: str, dialect: str) -> None:
         """Put what is known back into the assistant's turns of `request`, in place of what the client made of it."""
@@ -52,31 +59,43 @@ class Thoughts:
             if message.role == "assistant":
                 request.messages[index] = self._restored(message, tenant, dialect)
 
+    def _find(self, key: _Key) -> _Entry | None:
+        entry = self._kept.get(key)
+        if entry is not None:
+            self._kept.move_to_end(key)
+        return entry
+
     def _restored(self, message: Message, tenant: str, dialect: str) -> Message:
         content: list[Block] = []
         seen: set[int] = set()
+        known = False
         for block in message.content:
-            for thought in self.find(tenant, dialect, block.id) if isinstance(block, ToolCall) else ():
-                if id(thought) not in seen:
-                    seen.add(id(thought))
-                    content.append(thought)
+            entry = self._find((tenant, dialect, block.id)) if isinstance(block, ToolCall) else None
+            if entry is not None and isinstance(block, ToolCall):
+                known = True
+                new = [thought for thought in entry.thoughts if id(thought) not in seen]
+                seen.update(map(id, new))
+                content += new
+                block = msgspec.structs.replace(block, seal=entry.seal)
             content.append(block)
-        if not seen:
+        if not known:
             return message
-        kept = [block for block in content if not isinstance(block, Thinking) or id(block) in seen]
-        return msgspec.structs.replace(message, content=kept)
+        if seen:
+            content = [block for block in content if not isinstance(block, Thinking) or id(block) in seen]
+        return msgspec.structs.replace(message, content=content)
 
-    def _put(self, key: _Key, thoughts: list[Thinking]) -> None:
+    def _put(self, key: _Key, thoughts: list[Thinking], seal: dict[str, Any] | None) -> None:
         size = _ENTRY_BYTES + sum(
             len(each.text) + len(each.signature or "") + len(each.encrypted or "") for each in thoughts
         )
+        size += 0 if seal is None else len(write_value(seal))
         if size > self._max_bytes:
             return
         old = self._kept.pop(key, None)
-        self._kept[key] = thoughts, size
-        self.size_bytes += size - (old[1] if old else 0)
+        self._kept[key] = _Entry(thoughts, seal, size)
+        self.size_bytes += size - (old.size_bytes if old else 0)
         while self.size_bytes > self._max_bytes:
-            self.size_bytes -= self._kept.popitem(last=False)[1][1]
+            self.size_bytes -= self._kept.popitem(last=False)[1].size_bytes
 
 
 def lacks_thoughts(request: Request, dialect: str) -> bool:

@@ -31,6 +31,17 @@ def test_thinking_comes_back_before_the_calls_that_followed_it() -> None:
     assert request.messages[0].content == [Text(text="so"), first, call("a"), second, call("b")]
 
 
+def test_a_seal_of_a_call_comes_back_with_it() -> None:
+    thoughts, seal = Thoughts(), {"google": {"thought_signature": "s"}}
+    sealed = ToolCall(id="a", name="look", arguments="{}", seal=seal)
+    thoughts.keep("t", "chat", [sealed, call("b")])
+    shown = Thinking(text="one", dialect="messages")
+    request = asked(turn(shown, call("a"), call("b")))
+    thoughts.restore(request, "t", "chat")
+    assert request.messages[0].content == [shown, sealed, call("b")]
+    assert thoughts.size_bytes > len(str(seal))
+
+
 def test_what_the_client_made_of_it_gives_way() -> None:
     thoughts = Thoughts()
     thoughts.keep("t", "messages", [thought("one"), call("a")])

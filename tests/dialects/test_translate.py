@@ -112,6 +112,32 @@ def test_thinking_of_a_service_that_seals_nothing_comes_back_with_the_call(clien
     assert made.losses.dropped == []
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_that_its_service_sealed_comes_back_sealed(stream: bool) -> None:
+    """Gemini's OpenAI endpoint signs its calls and refuses them without."""
+    thoughts, seal = Thoughts(), {"google": {"thought_signature": "EvEB+/="}}
+    function = {"name": "look", "arguments": "{}"}
+    call = {"index": 0, "id": "function-call-1", "type": "function", "function": function, "extra_content": seal}
+    member = "delta" if stream else "message"
+    choice = {"index": 0, member: {"role": "assistant", "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    answer = json.dumps({"id": "x", "choices": [choice]}).encode()
+    first = translation({**HI, "max_tokens": 50}, MESSAGES, CHAT, thoughts=thoughts)
+    if stream:
+        first.stream().feed(b"data: " + answer + b"\n\ndata: [DONE]\n\n")
+    else:
+        first.reply(answer)
+    assert first.losses.dropped == []
+
+    use = {"type": "tool_use", "id": "function-call-1", "name": "look", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "function-call-1", "content": "42"}
+    turns = [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    asked = {"model": "m", "max_tokens": 50, "messages": [*HI["messages"], *turns]}
+    sent = json.loads(translation(asked, MESSAGES, CHAT, thoughts=thoughts).request("m"))
+    assert sent["messages"][1]["tool_calls"][0]["extra_content"] == seal
+    sent = json.loads(translation(asked, MESSAGES, CHAT, thoughts=thoughts, tenant="other").request("m"))
+    assert "extra_content" not in sent["messages"][1]["tool_calls"][0]
+
+
 def thought_before_a_call() -> dict[str, Any]:
     thinking = {"type": "thinking", "thinking": "Let me look.", "signature": "EuY+/="}
     use = {"type": "tool_use", "id": "call_a", "name": "look", "input": {}}

@@ -14,7 +14,7 @@ import msgspec
 
 from llmproxy.dialects.base import Usage
 from llmproxy.dialects.chat.reply import UsageFields, read_usage
-from llmproxy.dialects.chat.turns import THINKING, read_arguments
+from llmproxy.dialects.chat.turns import SEAL, THINKING, read_arguments
 from llmproxy.dialects.codec import BadReply
 from llmproxy.dialects.model import (
     Block,
@@ -187,8 +187,14 @@ def _call(entry: dict[str, Any], taken: set[str]) -> Block:
         id=call_id(entry.get("id"), taken),
         name=string(inner.get("name")) or "",
         arguments=arguments if arguments or free_form else NO_ARGUMENTS,
+        seal=seal_of(entry.get(SEAL)),
         free_form=free_form,
     )
+
+
+def seal_of(sealed: object) -> dict[str, Any] | None:
+    """What Gemini's endpoint signs its calls with, when it is one."""
+    return sealed if isinstance(sealed, dict) else None
 
 
 def call_id(given: object, taken: set[str]) -> str:

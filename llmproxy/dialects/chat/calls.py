@@ -29,6 +29,7 @@ class Piece(Fields):
     id: Any = None
     function: Function | Other = None
     custom: Function | Other = None
+    extra_content: Any = None
 
 
 @dataclass(slots=True, eq=False)

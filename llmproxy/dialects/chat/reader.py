@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.chat.answer import FAILED, NO_ARGUMENTS, STOPS, call_id, citation, thinking_text
+from llmproxy.dialects.chat.answer import FAILED, NO_ARGUMENTS, STOPS, call_id, citation, seal_of, thinking_text
 from llmproxy.dialects.chat.calls import Calls, Function, Piece
 from llmproxy.dialects.chat.reply import UsageFields, read_usage
 from llmproxy.dialects.chat.stream import DONE
@@ -266,7 +266,11 @@ class Reader(StreamReader):
                 return
             self._close_open()
             block = ToolCall(
-                id=call_id(call.given_id, self._ids), name=call.name, arguments="", free_form=call.free_form
+                id=call_id(call.given_id, self._ids),
+                name=call.name,
+                arguments="",
+                free_form=call.free_form,
+                seal=seal_of(piece.extra_content),
             )
             call.block = self._begin(block)
             arguments = "".join(call.pieces)

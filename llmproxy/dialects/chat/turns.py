@@ -17,6 +17,9 @@ from llmproxy.wire.json import write_value
 THINKING = ("reasoning_content", "reasoning")
 """What services call the thinking in a message, the first one being the more common."""
 
+SEAL = "extra_content"
+"""The member of a call that must come back with it."""
+
 
 class Turns:
     """The conversation as far as it was read."""

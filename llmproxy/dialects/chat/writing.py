@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from llmproxy.dialects.chat.extras import put_cache, put_extra
 from llmproxy.dialects.chat.parts import SOUNDS
-from llmproxy.dialects.chat.turns import THINKING
+from llmproxy.dialects.chat.turns import SEAL, THINKING
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.model import (
     Block,
@@ -166,6 +166,8 @@ def write_call(call: ToolCall, *, own: bool, losses: Losses) -> dict[str, Any]:
         "type": kind,
         kind: {"name": call.name, member: call.arguments},
     }
+    if call.seal is not None:
+        written[SEAL] = call.seal
     put_cache(written, call, own=own, losses=losses)
     put_extra(written, call, own=own, losses=losses)
     return written

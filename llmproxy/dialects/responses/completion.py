@@ -67,16 +67,17 @@ def encode_reply(reply: Reply, request: Request, losses: Losses) -> dict[str, An
     name = bare_id(reply.id)
     own = reply.dialect == "responses"
     note_stop(reply.stop, reply.stop_sequence, losses)
+    stop = told_stop(reply.stop, refused=any(isinstance(block, Refusal) for block in reply.content))
     output = _output(reply.content, name, own=own, losses=losses)
     if output and not own and "status" in output[-1]:
-        output[-1]["status"] = state_of(reply.stop)
+        output[-1]["status"] = state_of(stop)
     written = write_response(
         request,
         name=name,
         model=reply.model,
         created_s=reply.created_s,
         output=output,
-        stop=reply.stop,
+        stop=stop,
         usage=reply.usage,
         tier=_tier(reply, losses),
     )
@@ -95,6 +96,12 @@ def note_stop(stop: StopReason, sequence: str | None, losses: Losses) -> None:
         losses.drop("reply.stop_sequence")
     if stop == "pause":
         losses.drop("reply.stop.pause")
+
+
+def told_stop(stop: StopReason, *, refused: bool) -> StopReason:
+    """Why the model stopped, as a status says it: a refusal in words is an end like others, without words it is a
+    filter's doing."""
+    return "content_filter" if stop == "refusal" and not refused else stop
 
 
 def write_response(

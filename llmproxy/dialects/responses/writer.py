@@ -47,6 +47,7 @@ from llmproxy.dialects.responses.completion import (
     reasoning_item,
     said_part,
     state_of,
+    told_stop,
     write_response,
 )
 from llmproxy.dialects.responses.logprobs import unspelled
@@ -101,6 +102,7 @@ class Writer(StreamWriter):
         self._call_ids: set[str] = set()
         self._message: _Item | None = None
         self._call: tuple[_Item, dict[str, Any]] | None = None
+        self._refused = False
         self._stop: StopReason = "end"
         self._usage: Usage | None = None
 
@@ -150,10 +152,10 @@ class Writer(StreamWriter):
     def _finish(self, frames: list[bytes], event: Event, losses: Losses) -> None:
         match event:
             case Stop():
-                self._stop = event.reason
-                self._end_call(frames, state_of(event.reason))
+                self._stop = told_stop(event.reason, refused=self._refused)
+                self._end_call(frames, state_of(self._stop))
                 note_stop(event.reason, event.sequence, losses)
-                self._end_message(frames, state_of(event.reason))
+                self._end_message(frames, state_of(self._stop))
             case Done():
                 response = self._response(self._stop)
                 self._put(frames, f"response.{response['status']}", {"response": response})
@@ -247,6 +249,7 @@ class Writer(StreamWriter):
             name = f"msg_{self._name}_{len(self._output)}"
             item = self._message = self._add(frames, message_item(name, [], "in_progress"))
         empty = Text(text="", extra=block.extra) if isinstance(block, Text) else Refusal(text="", extra=block.extra)
+        self._refused = self._refused or isinstance(block, Refusal)
         grown = _Grown(empty, item, len(item.parts))
         part = said_part(empty, losses)
         item.parts.append(part)

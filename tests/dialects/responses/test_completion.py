@@ -65,7 +65,7 @@ def test_what_was_asked_is_repeated() -> None:
     [
         ("end", "completed", None),
         ("tool_calls", "completed", None),
-        ("refusal", "completed", None),
+        ("refusal", "incomplete", "content_filter"),
         ("length", "incomplete", "max_output_tokens"),
         ("context_window", "incomplete", "max_output_tokens"),
         ("content_filter", "incomplete", "content_filter"),
@@ -75,6 +75,11 @@ def test_why_it_stopped(stop: StopReason, status: str, reason: str | None) -> No
     body, dropped = write([Text(text="x")], stop)
     assert body["status"] == status and dropped == []
     assert body["incomplete_details"] == ({"reason": reason} if reason else None)
+
+
+def test_a_refusal_in_words_is_a_whole_response() -> None:
+    body, _ = write([Refusal(text="No.")], "refusal")
+    assert (body["status"], body["incomplete_details"], body["output"][0]["status"]) == ("completed", None, "completed")
 
 
 def test_what_has_no_place_is_listed() -> None:

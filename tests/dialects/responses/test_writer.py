@@ -151,11 +151,17 @@ def test_an_item_without_an_id_gets_one_that_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "status"), [("length", "incomplete"), ("content_filter", "incomplete"), ("end", "completed")]
+    ("reason", "status"),
+    [("length", "incomplete"), ("content_filter", "incomplete"), ("refusal", "incomplete"), ("end", "completed")],
 )
 def test_the_last_event_says_why_it_stopped(reason: Any, status: str) -> None:
     data, _ = write(START, *block(0, Text(text=""), "a"), Stop(reason=reason), Done())
     assert told(data)[-1]["type"] == f"response.{status}" and told(data)[-1]["response"]["status"] == status
+
+
+def test_a_refusal_in_words_is_a_whole_response() -> None:
+    data, _ = write(START, *block(0, Refusal(text=""), "No."), Stop(reason="refusal"), Done())
+    assert told(data)[-1]["type"] == "response.completed"
 
 
 @pytest.mark.parametrize("place", range(1, 6))

@@ -191,12 +191,32 @@ class Conversations:
                 return _json({"id": name, "object": kind if response else "conversation.deleted", "deleted": True})
             case "GET" | "HEAD", "input_items" | "items" if (page == "items") is (response is None):
                 return _json(_listed(state["items"], exchange.query))
-            case "POST", "items" if response is None:
-                return await self._add(exchange, state, (tenant, name))
             case "POST", "cancel" if response is not None:
                 told = "Only responses made with `background` can be cancelled, and this model's provider has none"
                 raise BadRequest(told, code="invalid_request")
-        raise BadRequest(f"There is no {exchange.method} {exchange.path}", status=404, code="not_found")
+        if response is None:
+            return await self._change(exchange, state, (tenant, name), page)
+        raise _nothing(exchange)
+
+    async def _change(self, exchange: Exchange, state: dict[str, Any], key: tuple[str, str], page: str) -> Answer:
+        """What is said of a conversation, or of its items one by one."""
+        name = page.removeprefix("items/")
+        match exchange.method, page:
+            case "POST", "items":
+                return await self._add(exchange, state, key)
+            case "POST", "":
+                state["conversation"]["metadata"] = (await _object(exchange)).get("metadata") or {}
+            case "GET" | "HEAD" | "DELETE", _ if name != page:
+                found = next((item for item in state["items"] if item.get("id") == name), None)
+                if found is None:
+                    _unknown("Item", name)
+                if exchange.method != "DELETE":
+                    return _json(found)
+                state["items"].remove(found)
+            case _:
+                raise _nothing(exchange)
+        await self._kept.put(key, write_value(state))
+        return _json(state["conversation"])
 
     async def _create(self, exchange: Exchange) -> Answer | None:
         if exchange.method != "POST":
@@ -336,6 +356,10 @@ def _read(raw: bytes | None) -> dict[str, Any] | None:
 
 def _json(value: object) -> Answer:
     return Answer(status=200, headers=Headers({"Content-Type": "application/json"}), body=write_value(value))
+
+
+def _nothing(exchange: Exchange) -> BadRequest:
+    return BadRequest(f"There is no {exchange.method} {exchange.path}", status=404, code="not_found")
 
 
 def _unknown(what: str, name: str, param: str | None = None) -> NoReturn:

@@ -91,6 +91,20 @@ def test_a_conversation_grows(client: openai.OpenAI, upstream: Upstream, model: 
     assert [text for role, text in said(upstream) if role == "user"] == ["zero", "one", "two"]
 
 
+def test_a_conversation_is_changed_item_by_item(client: openai.OpenAI, upstream: Upstream) -> None:
+    name = client.conversations.create(items=[{"role": "user", "content": word} for word in ("zero", "one")]).id
+    assert client.conversations.update(name, metadata={"a": "b"}).metadata == {"a": "b"}
+    first, second = client.conversations.items.list(name, order="asc")
+    assert client.conversations.items.retrieve(str(first.id), conversation_id=name) == first
+    left = client.conversations.items.delete(str(first.id), conversation_id=name)
+    assert (left.id, left.metadata) == (name, {"a": "b"})
+    assert [item.id for item in client.conversations.items.list(name)] == [second.id]
+    with pytest.raises(openai.NotFoundError, match="Item"):
+        client.conversations.items.retrieve(str(first.id), conversation_id=name)
+    client.responses.create(model=MODELS[0], input="two", conversation=name)
+    assert [text for role, text in said(upstream) if role == "user"] == ["one", "two"]
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_places_are_those_of_the_clients_own_input(client: openai.OpenAI, model: str) -> None:
     first = client.responses.create(model=model, input="one")

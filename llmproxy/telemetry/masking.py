@@ -16,7 +16,7 @@ from llmproxy.errors import BadRequest
 from llmproxy.exchange import Body, Exchange
 from llmproxy.telemetry.escapes import SIGN, unescape
 from llmproxy.telemetry.redaction import MASK, redact_url
-from llmproxy.telemetry.secrets import secrets_of, with_credentials
+from llmproxy.telemetry.secrets import secret_header, secret_value, secrets_of, with_credentials
 
 _MASK = MASK.encode()
 # How much of a body is searched for credentials while traffic waits.
@@ -39,6 +39,9 @@ _NAMES = frozenset(
 _MEMBER = re.compile(
     rb'(?<!\\)"(%b)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)' % b"|".join(sorted(_NAMES)), re.IGNORECASE | re.DOTALL
 )
+# The headers that somebody shall send, such as a provider to an MCP server: judged as those of the exchange itself.
+_HEADERS = re.compile(rb'"headers"\s*:\s*\{')
+_HEADER = re.compile(rb'[\s,]*"([^"\\]*)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"?', re.DOTALL)
 # What follows the scheme of a URL, whose slashes may be escaped. All of these take time in proportion to the bytes: a
 # pattern that began with the scheme would read a long word anew from each of its letters.
 _URL = re.compile(rb"""(?<=[a-zA-Z0-9]):(?://|\\/\\/)[^\s"'<>\\]*(?:\\/[^\s"'<>\\]*)*""")
@@ -158,10 +161,23 @@ def _occurrences(data: bytes, form: bytes) -> Iterator[Edit]:
 
 
 def _members(data: bytes) -> list[Edit]:
+    edits: list[Edit] = []
     # Of what stands between quotes, hardly ever is one such a name: 2 µs a KB, where searching takes 20.
-    if _NAMES.isdisjoint(data.lower().split(b'"')):
-        return []
-    return [Edit(*found.span(2)) for found in _MEMBER.finditer(data) if found[2]]
+    if not _NAMES.isdisjoint(data.lower().split(b'"')):
+        edits += [Edit(*found.span(2)) for found in _MEMBER.finditer(data) if found[2]]
+    if b'"headers"' in data:
+        edits += _headers(data)
+    return edits
+
+
+def _headers(data: bytes) -> Iterator[Edit]:
+    for found in _HEADERS.finditer(data):
+        at = found.end()
+        while header := _HEADER.match(data, at):
+            name, value = (each.decode("latin-1") for each in header.groups())
+            if value and (secret_header(name) or secret_value(value)):
+                yield Edit(*header.span(2))
+            at = header.end()
 
 
 def _urls(data: bytes) -> Iterator[Edit]:

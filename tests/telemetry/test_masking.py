@@ -109,6 +109,17 @@ def test_what_only_looks_like_a_credential_stays(value: object) -> None:
     assert masked(data) == data
 
 
+def test_headers_for_others_are_judged_as_headers() -> None:
+    headers = {"X-Subscription-Token": 'b{"1', "CONTEXT7_API_KEY": "c-1", "accept": "a", "x-on": "Bearer d", "x-n": 1}
+    tool = {"type": "mcp", "headers": headers, "key": "public"}
+    shown = {**headers, "X-Subscription-Token": MASK, "CONTEXT7_API_KEY": MASK, "x-on": MASK}
+    for indent in (None, 2):
+        body = json.dumps({"tools": [tool, tool]}, indent=indent).encode()
+        assert json.loads(masked(body)) == {"tools": [{**tool, "headers": shown}] * 2}
+        assert list(credentials([body])) == ['b{"1', "c-1", "Bearer d"] * 2
+        assert masked(body[: body.index(b"c-1") + 2], whole=False).endswith(b'"CONTEXT7_API_KEY": "' + M)
+
+
 def test_a_credential_that_is_cut_off_is_hidden() -> None:
     assert masked(b'{"tools":[{"authorization_token":"mcp-12', whole=False).endswith(b'_token":"' + M)
 
@@ -141,7 +152,23 @@ def test_edits_replace_and_the_outer_of_two_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", [b"a", b"a-", b"://", b"x://a", b"a\\", b"\\", b'"', b'"password":"', b"?a", b",a", b":\\/\\/", b"\\u00"]
+    "word",
+    [
+        b"a",
+        b"a-",
+        b"://",
+        b"x://a",
+        b"a\\",
+        b"\\",
+        b'"',
+        b'"password":"',
+        b'"headers":{',
+        b'"headers":{"a":"',
+        b"?a",
+        b",a",
+        b":\\/\\/",
+        b"\\u00",
+    ],
 )
 def test_bodies_of_one_long_word_take_no_longer_than_others(word: bytes) -> None:
     data = b'"api_key":"x" a://b?' + word * (1_000_000 // len(word)) + b"\\u00x"

@@ -24,6 +24,7 @@ _SUFFIX, _LINES = ".json", ".jsonl"
 _HEAD_BYTES = 16 * 1024
 _MOST_BYTES = 256 * 1024 * 1024
 _BLOCK_BYTES = 64 * 1024
+_TELLING_BYTES = 200  # ids stand at the beginning
 _COARSE_NS = 2_000_000_000  # what some file systems round times to
 _ENTRY = msgspec.json.Decoder(Entry)
 
@@ -69,11 +70,18 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class _Day:
-    """What is known of one day: names in its directory, and how far its file of lines was read."""
+    """What is known of one day: names in its directory, and how far its file of lines was read: which file, until
+    where, and how the line begins that ends there."""
 
     names: frozenset[str] = frozenset()
     changed_ns: int = -1
+    file: tuple[int, int] | None = None
     offset: int = 0
+    last: bytes = b""
+
+    def has_read(self, lines: str, end: int) -> None:
+        """The file of `lines` was read up to `end`."""
+        self.offset, self.last = end, _last_before(lines, end)
 
 
 class Traces:
@@ -112,10 +120,11 @@ class Traces:
 
     def skip(self) -> None:
         """What is there now is not new to `follow`."""
-        self._days = {
-            day: _Day(frozenset(self._names(day)), offset=_end_of_lines(self._lines_path(day)))
-            for day in self._list_days()
-        }
+        self._days = {}
+        for day in self._list_days():
+            lines = self._lines_path(day)
+            known = self._days[day] = _Day(frozenset(self._names(day)), file=_identity(lines))
+            known.has_read(lines, _end_of_lines(lines))
 
     def find(self, beginning: str) -> list[Found]:
         """The records whose id begins so, or, where none does, whose request id is that; oldest first.
@@ -167,13 +176,19 @@ class Traces:
             known.names = names
             # Times of directories are coarse: one that changed just now may change again and show the same time.
             known.changed_ns = changed_ns if abs(time.time_ns() - changed_ns) > _COARSE_NS else -1
-        lines = self._lines_path(day)
+        return found + self._new_lines(self._lines_path(day), known)
+
+    def _new_lines(self, lines: str, known: _Day) -> list[Found]:
+        before, known.file = known.file, _identity(lines)
         end = _end_of_lines(lines)
-        if end < known.offset:  # somebody began it anew
+        if before != known.file and known.last:  # put in the place of another, such as by retention: its last lines
+            known.offset = _end_of(lines, known.last)
+        elif end < known.offset:  # somebody began it anew
             known.offset = 0
-        if end > known.offset:
-            found += self._of_lines(lines, known.offset, end)
-            known.offset = end
+        if end <= known.offset:
+            return []
+        found = list(self._of_lines(lines, known.offset, end))
+        known.has_read(lines, end)
         return found
 
     def _list_days(self) -> list[str]:
@@ -301,11 +316,48 @@ def _end_of_lines(path: str) -> int:
     return _start_of_last(path, 0)
 
 
-def _start_of_last(path: str, count: int) -> int:
-    """The offset at which the last `count` whole lines of a file begin, found from behind; 0 when it has fewer."""
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file bears the name now."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def _last_before(path: str, end: int) -> bytes:
+    """How the line begins that ends at the offset `end`."""
+    if not end:
+        return b""
+    start = _start_of_last(path, 1, end)
     try:
         with open(path, "rb") as file:
-            start = file.seek(0, os.SEEK_END)
+            file.seek(start)
+            return file.read(min(_TELLING_BYTES, end - start))
+    except OSError:
+        return b""
+
+
+def _end_of(path: str, beginning: bytes) -> int:
+    """The offset behind the last line that begins so; 0 when there is none."""
+    offset = found = 0
+    try:
+        with open(path, "rb") as file:
+            for line in file:
+                offset += len(line)
+                if line.startswith(beginning):
+                    found = offset
+    except OSError:
+        pass
+    return found
+
+
+def _start_of_last(path: str, count: int, end: int | None = None) -> int:
+    """The offset at which the last `count` whole lines of a file, or of what stands before `end`, begin, found from
+    behind; 0 when it has fewer."""
+    try:
+        with open(path, "rb") as file:
+            start = file.seek(0, os.SEEK_END) if end is None else end
             while start > 0:
                 size = min(_BLOCK_BYTES, start)
                 start -= size

@@ -164,6 +164,41 @@ def test_following_goes_on_when_files_and_days_are_cleared_away(tmp_path: Path) 
     assert traces.faults == []
 
 
+@pytest.mark.parametrize("skips", [True, False])
+@pytest.mark.parametrize("longer", [False, True])
+def test_following_goes_on_in_a_file_that_was_shortened(tmp_path: Path, skips: bool, longer: bool) -> None:
+    for number in range(1, 6):
+        path = append(tmp_path, number)
+    traces = Traces(str(tmp_path))
+    traces.skip() if skips else traces.follow()
+    lines = path.read_bytes().splitlines(keepends=True)
+    append(tmp_path, 6)
+    for number in (7, 8):
+        append(tmp_path, number, session="s" * 10_000 * longer)
+    shorter = tmp_path / "shorter"
+    shorter.write_bytes(b"".join([*lines[3:], *path.read_bytes().splitlines(keepends=True)[5:]]))
+    shorter.replace(path)
+    assert ids(traces.follow()) == [6, 7, 8]
+    append(tmp_path, 9)
+    assert ids(traces.follow()) == [9]
+    assert traces.faults == []
+
+
+def test_of_a_file_that_was_shortened_beyond_what_is_known_all_is_new(tmp_path: Path) -> None:
+    append(tmp_path, 1)
+    traces = Traces(str(tmp_path))
+    traces.skip()
+    path = append(tmp_path / "other", 2)
+    append(tmp_path / "other", 3)
+    path.replace(tmp_path / path.name)
+    assert ids(traces.follow()) == [2, 3]
+    path = append(tmp_path, 4)
+    path.write_bytes(b"")
+    assert traces.follow() == []
+    append(tmp_path, 5)
+    assert ids(traces.follow()) == [5]
+
+
 def test_half_a_line_waits_for_the_rest(tmp_path: Path) -> None:
     path = append(tmp_path, 1)
     traces = Traces(str(tmp_path))

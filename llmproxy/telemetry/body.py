@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -30,6 +30,7 @@ _SLICE_BYTES = 4 * 1024
 _SLICE_ROOM_BYTES = 8 * 1024 * 1024
 _UNREADABLE = (ValueError, RecursionError)
 _DATA = re.compile(rb"(?:\A|(?<=[\r\n]))data: ?([^\r\n]+)")
+_BLANK_LINE = re.compile(rb"(?:\r\n|\r(?!\n)|\n){2}")
 _DONE = b"[DONE]"
 _JSON_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
 
@@ -164,9 +165,25 @@ def _redacted(data: bytes, paths: Sequence[Path]) -> bytes | None:
 def _redactions(parts: list[bytes], paths: Sequence[Path]) -> list[Edit]:
     """What changes in the data of events."""
     edits: list[Edit] = []
-    for found in _DATA.finditer(b"".join(parts)):
-        data = found[1]
+    stream = b"".join(parts)
+    for lines in _events(stream):
+        data = b"\n".join(stream[start:end] for start, end in lines)
         redacted = data if data == _DONE else _redacted(data, paths)
-        if redacted is not data:
-            edits.append(Edit(*found.span(1), MASK.encode() if redacted is None else redacted))
+        if redacted is None:
+            edits += [Edit(start, end, MASK.encode()) for start, end in lines]
+        elif redacted is not data:
+            edits.append(Edit(*lines[0], redacted))
+            edits += [Edit(start, end, b"") for start, end in lines[1:]]
     return edits
+
+
+def _events(stream: bytes) -> Iterator[list[tuple[int, int]]]:
+    """Where the data of each event stands; it may have several lines, with other fields between them."""
+    lines: list[tuple[int, int]] = []
+    for found in _DATA.finditer(stream):
+        if lines and _BLANK_LINE.search(stream, lines[-1][1], found.start()):
+            yield lines
+            lines = []
+        lines.append(found.span(1))
+    if lines:
+        yield lines

@@ -26,13 +26,14 @@ from llmproxy.dialects.history import USER, History
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Answer, Body, Exchange
 from llmproxy.middleware.base import Middleware, PageRequest
-from llmproxy.recognition.identity import HEADERS, Name, answer_key, asker_of, name_of
+from llmproxy.recognition.identity import Name, answer_key, asker_of, name_of
 from llmproxy.recognition.likeness import Talk, read_sketch, sketch
 from llmproxy.recognition.trail import Trail
 from llmproxy.settings import Duration, Whole
 from llmproxy.stores.base import Outcome, Session, State, StoreFault, Visit
 from llmproxy.stores.memory import MemoryState
 from llmproxy.stores.settings import StoreSettings, open_state
+from llmproxy.telemetry.entry import SESSION_HEADERS
 from llmproxy.telemetry.figure import Figure
 
 LARGE_BYTES = 1024 * 1024  # what takes longer than a millisecond to read is read in a thread
@@ -110,7 +111,8 @@ class Sessions(Middleware):
         """What a session is, how many there are, where they are kept."""
 
         headers: tuple[str, ...] = Field(
-            default=HEADERS, description="The request headers that name a session; the first that is there counts."
+            default=SESSION_HEADERS,
+            description="The request headers that name a session; the first that is there counts.",
         )
         max_sessions: Whole = Field(
             default=10_000, ge=1, description="How many sessions are kept; the longest unused goes."

@@ -16,8 +16,6 @@ import msgspec
 from llmproxy.exchange import CREDENTIALS, Exchange, Headers
 from llmproxy.wire.json import read_value
 
-# The header names as clients send them; the first that is there counts.
-HEADERS = ("x-session-id", "x-llmproxy-session", "x-claude-code-session-id", "session-id")
 _LONGEST = 200
 _PRINTABLE = re.compile(r"[!-~]+(?: [!-~]+)*")
 # Coding agents put their session into `metadata.user_id`, in one of two forms: a name that ends so, or JSON.

@@ -25,7 +25,7 @@ class Trail:
     """The keys of `pieces`, at least one, for `tenant`.
 
     `near` are those of the last beginnings, the longest first, `known_by` those under which this request is to be found
-    by later ones: as a whole, and without its last turn, since that may be edited.
+    by later ones: as a whole, and without its last turn, since that may be edited, or be the beginning of an answer.
     """
 
     __slots__ = ("_near_from", "_pieces", "_tenant", "_turn", "near")
@@ -33,7 +33,7 @@ class Trail:
     def __init__(self, tenant: str, pieces: Sequence[Piece]) -> None:
         self._tenant = tenant
         self._pieces = pieces
-        self._turn = _last_made(pieces) + 1
+        self._turn = _before_last_turn(pieces)
         count = len(pieces)
         self._near_from = max(min(count - NEAR, self._turn - 1 if self._turn else count), 0)
         self.near = self._keys(self._near_from, count)
@@ -86,9 +86,10 @@ def _bytes(text: str) -> bytes:
         return text.encode("utf-16-le", "surrogatepass")
 
 
-def _last_made(pieces: Sequence[Piece]) -> int:
-    """The index of the last piece that a model said; -1 when there is none."""
-    for index in range(len(pieces) - 1, -1, -1):
-        if pieces[index][0] in MADE:
-            return index
-    return -1
+def _before_last_turn(pieces: Sequence[Piece]) -> int:
+    """How many pieces stand before what the client asks now, or before an answer that it began itself."""
+    end = len(pieces)
+    begun = bool(pieces) and pieces[-1][0] in MADE
+    while end and (pieces[end - 1][0] in MADE) is begun:
+        end -= 1
+    return end

@@ -23,7 +23,7 @@ VERSION = 1
 
 _NOTE = "llmproxy.entry"
 # The headers in which clients name their conversation, the first that is there counts.
-SESSION_HEADERS = ("x-session-id", "x-llmproxy-session", "x-claude-code-session-id", "session-id")
+SESSION_HEADERS = ("x-session-id", "x-llmproxy-session", "x-claude-code-session-id", "session-id", "session_id")
 _SESSION_LENGTH = 200
 # Clients and providers may send megabytes as the name of a model, or as an error.
 _LONGEST = 2000

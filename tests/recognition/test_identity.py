@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from llmproxy.exchange import Client, Exchange, Headers
 from llmproxy.providers.openai import OpenAI
-from llmproxy.recognition.identity import HEADERS, Name, answer_key, asker_of, digest, name_of
+from llmproxy.recognition.identity import Name, answer_key, asker_of, digest, name_of
 from llmproxy.target import Route, Target
+from llmproxy.telemetry.entry import SESSION_HEADERS
 from tests.exchanges import ended
 
 ID = "0b1e6d2c-7a55-4c1b-9f3e-2d4c8a9b7e61"
@@ -20,19 +21,20 @@ TENANT = "tenant"
 def named(body: dict[str, Any], **headers: str) -> str | None:
     """The id that the session of a request gets."""
     sent = Headers({name.replace("_", "-"): value for name, value in headers.items()})
-    name = name_of(sent, HEADERS, body, TENANT)
+    name = name_of(sent, SESSION_HEADERS, body, TENANT)
     return None if name is None else name.wanted
 
 
 def test_names_count_in_this_order() -> None:
     body = {"conversation": "conv_1", "previous_response_id": "resp_1", "metadata": {"user_id": f"u_session_{ID}"}}
-    headers = {name.replace("-", "_"): name for name in HEADERS}
-    for name in HEADERS:
-        assert named(body, **headers) == name
-        del headers[name.replace("-", "_")]
+    headers = Headers({name: f"by {name}" for name in SESSION_HEADERS})
+    for header in SESSION_HEADERS:
+        found = name_of(headers, SESSION_HEADERS, body, TENANT)
+        assert found is not None and found.wanted == f"by {header}"
+        del headers[header]
     assert named(body) == "conv_1"
     del body["conversation"]
-    assert name_of(Headers(), HEADERS, body, TENANT) == Name(answer_key("resp_1", TENANT), None)
+    assert name_of(Headers(), SESSION_HEADERS, body, TENANT) == Name(answer_key("resp_1", TENANT), None)
     del body["previous_response_id"]
     assert named(body) == ID
     del body["metadata"]
@@ -120,7 +122,7 @@ def test_any_name_gives_an_id_that_can_stand_in_a_header(said: str) -> None:
 
 def test_the_same_name_of_two_tenants_is_looked_for_by_two_keys() -> None:
     headers = Headers({"session-id": "a"})
-    one, other = (name_of(headers, HEADERS, {}, tenant) for tenant in ("one", "other"))
+    one, other = (name_of(headers, SESSION_HEADERS, {}, tenant) for tenant in ("one", "other"))
     assert one and other and one.key != other.key
     assert answer_key("resp_1", "one") != answer_key("resp_1", "other")
 

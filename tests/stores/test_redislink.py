@@ -217,7 +217,7 @@ async def test_who_gave_up_on_a_server_that_hangs_leaves_no_answer_to_others(tmp
             await made.execute("SET", "b", "of b")
             server.hang()
             for _ in range(40):
-                with pytest.raises(TimeoutError):
+                with pytest.raises((TimeoutError, StoreFault)):  # the link's own patience may end at the same moment
                     async with asyncio.timeout(0.005):
                         await made.execute("GET", "a")
             server.go_on()

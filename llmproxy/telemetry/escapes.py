@@ -10,8 +10,7 @@ import re
 from bisect import bisect_left
 from typing import NamedTuple
 
-# No copy is needed of what has none of these.
-SIGN = b"\\u00"
+_SIGN = b"\\u00"
 # Quotes and backslashes stay, or strings would end elsewhere. JSON within JSON has more than one backslash. Of one that
 # the end of a body cuts off nothing is left.
 _ESCAPE = re.compile(rb"(?<!\\)\\++(?:u00([2-7][0-9a-fA-F])(?<!22)(?<!5[cC])|/|(?:u(?:0(?:0[2-7]?)?)?)?\Z)")
@@ -29,6 +28,11 @@ class Plain(NamedTuple):
     def origin(self, offset: int) -> int:
         """Where in the original that begins, or ends, which does so at `offset` of `data`."""
         return offset + self.longer[bisect_left(self.places, offset)]
+
+
+def escaped(data: bytes) -> bool:
+    """Whether there may be such escapes: no copy is needed of what has none."""
+    return b"\\" in data and _SIGN in data  # a single byte is found 30 times as fast
 
 
 def unescape(data: bytes) -> Plain:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from llmproxy.exchange import Exchange
-from llmproxy.telemetry.escapes import SIGN, unescape
+from llmproxy.telemetry.escapes import escaped, unescape
 from llmproxy.telemetry.redaction import MASK, is_secret
 
 _NOTE = "llmproxy.secrets"
@@ -31,7 +31,7 @@ _FIELD = re.compile(r"(?:^|[?&;#])([^=&;#?\s]+)=([^&;#\s\"'<>]+)")
 _EXPECTED = frozenset(("idempotency-key", "sec-websocket-key", "x-idempotency-key"))
 # In headers, unlike in configurations, these are credentials themselves. Browsers put keys into WebSocket protocols.
 _CREDENTIAL = re.compile(r"(?:.*[-_])?(?:auth|assertion|accesstoken)|sec-websocket-protocol")
-_SCHEMES = ("bearer", "basic ")
+_SCHEMES = ("Bearer ", "bearer ", "Basic ", "basic ")
 # A challenge has parameters: `Bearer realm="x"`.
 _BARE = re.compile(r"\w+ +[^\s,=]+=*")
 
@@ -45,7 +45,7 @@ def secret_header(name: str) -> bool:
 
 def secret_value(value: str) -> bool:
     """Whether a header of any name holds one: gateways have headers of their own for `Bearer ...`."""
-    return value[:6].lower() in _SCHEMES and _BARE.fullmatch(value) is not None
+    return value.startswith(_SCHEMES) and _BARE.fullmatch(value) is not None
 
 
 def secrets_of(exchange: Exchange) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ def hide_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:
     for form in forms:
         if form in data:
             data = data.replace(form, MASK.encode())
-    return _hide_escaped(data, forms) if SIGN in data else data
+    return _hide_escaped(data, forms) if escaped(data) else data
 
 
 def _hide_escaped(data: bytes, forms: Sequence[bytes]) -> bytes:

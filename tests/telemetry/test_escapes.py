@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.telemetry.escapes import unescape
+from llmproxy.telemetry.escapes import escaped, unescape
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ from llmproxy.telemetry.escapes import unescape
 )
 def test_what_need_not_be_escaped_is_decoded(data: bytes, plain: bytes) -> None:
     assert unescape(data).data == plain
+    assert escaped(data) is (b"\\u00" in data)
 
 
 @pytest.mark.parametrize("data", [rb"\u0022", rb"\u005c\u005C", rb"\u000a", rb"\u00e9", rb"\n\"", rb"\u4e00 u0041"])

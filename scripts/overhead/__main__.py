@@ -31,7 +31,7 @@ RELAYED_STREAM = "stream of 40 chunks, 16 connections"
 CASES = (
     Case(name="chat 1 KB, 1 connection", body_bytes=1_000, stream=False, connections=1, limit=4),
     Case(name="chat 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=5),
-    Case(name="chat 30 KB, 32 connections", body_bytes=30_000, stream=False, connections=32, limit=8),
+    Case(name="chat 30 KB, 32 connections", body_bytes=30_000, stream=False, connections=32, limit=7),
     Case(name=RELAYED_STREAM, body_bytes=1_000, stream=True, connections=16, limit=1.5),
 )
 WATCHED = (

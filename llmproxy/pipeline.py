@@ -7,7 +7,6 @@ target may take over, and never after. It knows no HTTP framing and no vendor.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Awaitable
 
@@ -67,8 +66,10 @@ class Pipeline:
         """Show the request to the middlewares, which may answer it. One of them may know a name that nobody else knows,
         so only what they leave is refused.
         """
-        with contextlib.suppress(ProxyError):
+        try:  # contextlib.suppress would cost another microsecond
             exchange.route = self._route(exchange, place)
+        except ProxyError:
+            exchange.route = None
         asked, raw = exchange.model, _raw(exchange)
         answer = await self.hooks.request(exchange)
         if isinstance(exchange.body, Body) and exchange.body.raw is not raw:

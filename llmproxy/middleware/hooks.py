@@ -50,12 +50,12 @@ class Hooks:
                 return answer
         return None
 
-    async def call(self, exchange: Exchange, send: Send) -> Answer:
+    def call(self, exchange: Exchange, send: Send) -> Awaitable[Answer]:
         """Make the upstream call inside the `around` hooks, the first of the list outermost."""
         proceed = _sending(exchange, send)
         for hook in reversed(self.around):
             proceed = _wrap(hook, exchange, proceed)
-        return await proceed()
+        return proceed()
 
     async def response(self, exchange: Exchange, answer: Answer) -> None:
         """Show an answer to everybody before its head goes out."""

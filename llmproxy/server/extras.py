@@ -34,9 +34,12 @@ class Extras:
             if middleware.page_path is not None:
                 self._pages.setdefault(middleware.page_path, middleware)
         self._paths = {*_RESERVED, *self._pages}
+        self._beginnings = tuple(self._paths)
 
     def owns(self, path: str) -> str | None:
         """The page that `path` is, or that it is below of."""
+        if not path.startswith(self._beginnings):
+            return None
         end = path.find("/", 1)
         first = path if end < 0 else path[:end]
         return first if first in self._paths else None

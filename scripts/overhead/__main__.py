@@ -61,7 +61,7 @@ CACHED = (
     Case(name="cache hit, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=4, cached=True),
     Case(name="cached stream, 16 connections", body_bytes=1_000, stream=True, connections=16, limit=1, cached=True),
 )
-RECOGNISED = (Case(name="sessions, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=8),)
+RECOGNISED = (Case(name="sessions, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=10),)
 _CACHING = """
 middlewares:
   - {type: cache, config: {when: always}}

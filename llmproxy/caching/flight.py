@@ -141,15 +141,22 @@ class Flight:
         """Read the next part for everybody. Cancelled, it is another's turn: nothing was read then."""
         assert self._source is not None
         self._pulling = True
+        fault: ProxyError | None = BrokenStream("The answer broke off")
         try:
             data = await self._source.read()
+            fault = None
             if data:
                 self._add(data)
             else:
                 self._end(None)
-        except Exception as fault:  # whatever it is, every reader gets it
-            self._end(fault)
+        except asyncio.CancelledError:
+            fault = None
+            raise
+        except ProxyError as error:
+            fault = error
         finally:
+            if fault is not None:  # what nobody foresaw too: it goes to whoever was reading, and the others break off
+                self._end(fault)
             self._pulling = False
             self._wake()
 

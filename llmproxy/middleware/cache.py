@@ -362,7 +362,7 @@ class Cache(Middleware):
         return [*self._tally.metrics(), *_size_metrics(await self._shown())]
 
     def describe(self) -> Mapping[str, object]:
-        return {"store": self._store, "available": self._blobs.available}
+        return {"store": self._store, "available": self._blobs.available, "lost": self._saver.lost}
 
 
 def _refuse_only(control: Control) -> None:

@@ -1,7 +1,7 @@
 """How much of a conversation is known already, by its words: for one whose beginning was trimmed or changed.
 
 A piece becomes a sample of hashes of its word triples, the same for the same words wherever the piece stands. A sketch
-is the samples of a conversation's last pieces, some kilobytes. Begin reading at `likeness`.
+is the samples of a conversation's last pieces, some kilobytes. Begin reading at `Talk`.
 """
 
 from __future__ import annotations

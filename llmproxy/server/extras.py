@@ -2,7 +2,7 @@
 what `/stats` and `/metrics` show.
 
 Reading a page is open to everybody; changing what it shows is for a peer on this machine, or for whoever has
-`server.admin_key`. Begin reading at `Extras.find`.
+`server.admin_key`. Begin reading at `Extras.write`.
 """
 
 from __future__ import annotations

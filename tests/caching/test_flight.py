@@ -294,6 +294,17 @@ async def test_a_break_in_the_middle_is_told_to_every_reader_and_nothing_is_whol
     calling.check_empty()
 
 
+async def test_what_nobody_foresaw_goes_to_one_reader_and_breaks_the_others_off() -> None:
+    source = Source(b"1", ZeroDivisionError("a mistake"), b"")  # read again, it would seem to end well
+    calling = Calling(streamed(source))
+    calling.gate.set()
+    asking = await started(read_all(calling), read_all(calling))
+    got = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(each) for each in got} == {ZeroDivisionError, BrokenStream} and not calling.flight.whole
+    assert calling.forgotten
+    calling.check_empty()
+
+
 async def test_too_long_an_answer_is_passed_on_whole_and_not_kept() -> None:
     calling = Calling(streamed(Source(*[b"x" * 300] * 10, b"")))
     calling.gate.set()

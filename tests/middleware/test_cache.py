@@ -22,6 +22,7 @@ from tests.cached import ASK, BASE, STREAM, Cached, cached
 from tests.fakes import Reply, Upstream
 from tests.listening import CHAT, Scripted, provider
 from tests.rawhttp import Cut
+from tests.waiting import until
 
 FRAMES = vendors.chat_frames("gpt-x", usage=True)
 WHOLE = b"".join(FRAMES)
@@ -374,6 +375,14 @@ def test_whatever_a_store_does_requests_are_answered(
             assert here.ask(ASK | {"seed": number}).status == 200
             assert here.ask(STREAM | {"seed": number}).body == WHOLE
         assert here.figures()["entries"] is None
+
+
+def test_answers_that_a_store_did_not_take_are_counted(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "open_blobs", lambda *_: Bad(gone))
+    with cached(provider(upstream)) as here:
+        assert here.cache.describe()["lost"] == 0
+        assert here.ask(ASK).status == 200
+        until(lambda: here.cache.describe()["lost"] == 1, "the lost answer to be counted")
 
 
 def test_a_page_of_a_store_that_is_gone_says_so(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:

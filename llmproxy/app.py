@@ -22,29 +22,29 @@ from types import FrameType
 from typing import Any
 
 from llmproxy import __version__
+from llmproxy import discovery as servers
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config
-from llmproxy.conversations import Conversations
-from llmproxy.dialects.thoughts import Thoughts
-from llmproxy.exchange import Held
-from llmproxy.media import MediaFetcher
+from llmproxy.exchange import MemoryBudget
+from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
+from llmproxy.records.entry import unicode
 from llmproxy.registry import find
 from llmproxy.routing.router import Router
-from llmproxy.server.admin import Admin
 from llmproxy.server.edge import Edge
-from llmproxy.server.models import ModelList
-from llmproxy.server.reading import Limits
-from llmproxy.server.serving import Shared
+from llmproxy.server.pages.admin import Admin
+from llmproxy.server.pages.models import ModelList
+from llmproxy.server.request_body import Limits
+from llmproxy.server.request_handler import Shared
 from llmproxy.settings import Secret, Strict
 from llmproxy.target import Provider, Route, Target
-from llmproxy.telemetry import servers
-from llmproxy.telemetry.entry import unicode
-from llmproxy.telemetry.metrics import Metrics
-from llmproxy.translation import Translator
-from llmproxy.upstream import Upstream
+from llmproxy.translation.conversations import Conversations
+from llmproxy.translation.reasoning_store import Thoughts
+from llmproxy.translation.translator import Translator
+from llmproxy.upstream.media import MediaFetcher
+from llmproxy.upstream.pool import Upstream
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class State:
 
     def __init__(self, max_held_bytes: int) -> None:
         self.started_s = time.monotonic()
-        self.held = Held(max_held_bytes)
+        self.held = MemoryBudget(max_held_bytes)
         self.metrics = Metrics(lambda: self.held.used_bytes)
         self.upstream = Upstream()
         self.thoughts = Thoughts()

@@ -12,13 +12,16 @@ from collections.abc import Awaitable
 
 import msgspec
 
+from llmproxy.answer import Answer
+from llmproxy.body import Body, ByteStream, StreamedBody
+from llmproxy.call import Attempt
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Answer, Attempt, Body, ByteStream, Exchange, Held, StreamedBody
+from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.routing.router import Place, Router
 from llmproxy.target import Route, Target
-from llmproxy.translation import Translator
-from llmproxy.upstream import Upstream
+from llmproxy.translation.translator import Translator
+from llmproxy.upstream.pool import Upstream
 from llmproxy.wire.sse import event_end
 
 PLAIN_BYTES = 64 * 1024
@@ -29,7 +32,9 @@ RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
 class Pipeline:
     """What one configuration does with a request. Immutable; replaced whole when the configuration is."""
 
-    def __init__(self, router: Router, hooks: Hooks, upstream: Upstream, held: Held, translator: Translator) -> None:
+    def __init__(
+        self, router: Router, hooks: Hooks, upstream: Upstream, held: MemoryBudget, translator: Translator
+    ) -> None:
         self.router = router
         self.translator = translator
         self.hooks = hooks

@@ -10,8 +10,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from llmproxy.answer import Answer, Headers
+from llmproxy.body import Body, StreamedBody
 from llmproxy.dialects.codec import Options
-from llmproxy.exchange import Answer, Exchange, UpstreamRequest
+from llmproxy.exchange import Exchange
 
 
 def is_pattern(name: str) -> bool:
@@ -57,6 +59,19 @@ class Origin:
         authority = host if self.port == default else f"{host}:{self.port}"
         object.__setattr__(self, "authority", authority)
         object.__setattr__(self, "url", f"{self.scheme}://{authority}")
+
+
+@dataclass(slots=True, kw_only=True)
+class UpstreamRequest:
+    """What one call to a provider sends. `target` is path and query, byte for byte; `headers` are end-to-end headers
+    only (no Host, no framing), credentials in place.
+    """
+
+    origin: Origin
+    method: str
+    target: str
+    headers: Headers
+    body: Body | StreamedBody | None
 
 
 class Provider(ABC):

@@ -20,7 +20,7 @@ from typing import Any
 import typer.main
 
 from llmproxy import cli, registry
-from scripts import carried
+from scripts import translation_table as carried
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")

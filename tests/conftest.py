@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests import blocking
+from tests.support import blocking
 
 # Whatever would change what llmproxy does, or what its console output looks like, on a developer's machine or in CI.
 _FOREIGN = re.compile(

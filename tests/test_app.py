@@ -20,13 +20,13 @@ from llmproxy.app import Runtime, State, build, serve, swap
 from llmproxy.config.load import Loaded, load_from_python
 from llmproxy.registry import find
 from llmproxy.server.edge import Edge
-from llmproxy.server.serving import Shared
-from tests import vendors
-from tests.fakes import Upstream
-from tests.pooling import HEAD, take
-from tests.program import ROOT, clean_environment
-from tests.rawhttp import RawClient
-from tests.waiting import until_async
+from llmproxy.server.request_handler import Shared
+from tests.support import vendors
+from tests.support.pooling import HEAD, take
+from tests.support.program import ROOT, clean_environment
+from tests.support.provider import Upstream
+from tests.support.raw_http import RawClient
+from tests.support.waiting import until_async
 
 CHAT = "/v1/chat/completions"
 ASK = {"model": "gpt-x", "messages": []}

@@ -16,11 +16,11 @@ import pytest
 
 from llmproxy.app import State, build, serve, swap
 from llmproxy.config.load import Loaded, load_from_python
-from tests import vendors
-from tests.fakes import Upstream
-from tests.pooling import take
+from tests.support import vendors
+from tests.support.pooling import take
+from tests.support.provider import Upstream
+from tests.support.waiting import PATIENCE_S
 from tests.test_app import ASK, CHAT, Place, listening
-from tests.waiting import PATIENCE_S
 
 STUBBORN = '''
 from llmproxy.middleware.base import Middleware

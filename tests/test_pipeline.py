@@ -10,21 +10,23 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.thoughts import Thoughts
+from llmproxy.answer import Answer, Headers
+from llmproxy.body import StreamedBody
 from llmproxy.errors import BadRequest, Overloaded, ProxyError, UpstreamError
-from llmproxy.exchange import Answer, Exchange, Headers, Held, StreamedBody
+from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import EVENT_BYTES, PLAIN_BYTES, Pipeline
 from llmproxy.routing.router import Router
 from llmproxy.target import Route, Target
-from llmproxy.translation import Translator
+from llmproxy.translation.reasoning_store import Thoughts
+from llmproxy.translation.translator import Translator
 from llmproxy.wire.compression import compress
-from tests import vendors
-from tests.fakes import Gate, Reply, Script, Upstream, drop, reset, silence
-from tests.listening import CHAT, Scripted, provider
-from tests.pooling import left, pool, rest
 from tests.providers.asking import ask
-from tests.test_exchange import Pieces
+from tests.support import vendors
+from tests.support.pieces import Pieces
+from tests.support.pooling import left, pool, rest
+from tests.support.provider import Gate, Reply, Script, Upstream, drop, reset, silence
+from tests.support.proxy import CHAT, Scripted, provider
 
 SSE = "text/event-stream"
 EVENT = b'data: {"n": 1}\n\n'
@@ -37,7 +39,7 @@ class Line:
     first: Upstream
     second: Upstream
     pipeline: Pipeline
-    held: Held = field(default_factory=lambda: Held(1 << 30))
+    held: MemoryBudget = field(default_factory=lambda: MemoryBudget(1 << 30))
 
     async def answer(self, exchange: Exchange) -> Answer:
         return await self.pipeline.answer(exchange, self.pipeline.router.locate(exchange.method, exchange.full_path))
@@ -57,7 +59,7 @@ def second() -> Iterator[Upstream]:
 
 @pytest.fixture
 async def line(first: Upstream, second: Upstream) -> AsyncIterator[Line]:
-    held = Held(1 << 30)
+    held = MemoryBudget(1 << 30)
     one = provider(first, "one", timeouts={"first_byte": 0.2, "idle": 0.2})
     two = provider(second, "two")
     targets = (Target(provider=one), Target(provider=two, model="second-model"))

@@ -6,18 +6,20 @@ from collections.abc import Callable
 
 import pytest
 
-from llmproxy.dialects.thoughts import Thoughts
+from llmproxy.answer import Answer, Headers
+from llmproxy.body import Body
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
-from llmproxy.exchange import Answer, Body, Exchange, Headers, Held
+from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.base import Middleware, Proceed
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
 from llmproxy.routing.router import Router
 from llmproxy.target import Route, Target
-from llmproxy.translation import Translator
-from tests.listening import CHAT, Scripted
-from tests.pooling import pool
+from llmproxy.translation.reasoning_store import Thoughts
+from llmproxy.translation.translator import Translator
 from tests.providers.asking import ask
+from tests.support.pooling import pool
+from tests.support.proxy import CHAT, Scripted
 
 RAW = b'{"model":"blue",  "temperature": 1.0, "messages": [ ]}'
 
@@ -68,7 +70,9 @@ class Place:
         router = Router([self.blue, self.red], routes)
         hooks = Hooks([(str(number), each) for number, each in enumerate(self._middlewares)])
         async with pool() as made:
-            pipeline = Pipeline(router, hooks, made, Held(1 << 20), Translator(Thoughts(), Held(1 << 20)))
+            pipeline = Pipeline(
+                router, hooks, made, MemoryBudget(1 << 20), Translator(Thoughts(), MemoryBudget(1 << 20))
+            )
             return await pipeline.answer(exchange, router.locate(exchange.method, exchange.full_path))
 
     @property

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.exchange import Answer, Client, Exchange, Headers, UpstreamRequest
-from llmproxy.target import Origin, Provider, Target, is_pattern
+from llmproxy.answer import Answer, Headers
+from llmproxy.exchange import Client, Exchange
+from llmproxy.target import Origin, Provider, Target, UpstreamRequest, is_pattern
 
 
 class Named(Provider):

@@ -12,8 +12,8 @@ from typing import NoReturn
 
 import msgspec
 
+from llmproxy.answer import Headers
 from llmproxy.errors import BadRequest
-from llmproxy.exchange import Headers
 
 MEMBER = "cache"
 _FLAGS = ("no-cache", "no-store")

@@ -16,7 +16,8 @@ from typing import Annotated
 import typer
 
 from llmproxy import __version__
-from llmproxy.cli import cache, config, explain, serve, sessions, stats, trace
+from llmproxy.cli import cache, config, explain, serve, sessions, stats
+from llmproxy.cli.trace import commands as trace
 
 _ABOUT = """One program between LLM clients and LLM providers.
 

@@ -10,7 +10,7 @@ import typer
 from llmproxy.cli.output import ConfigOfServer, Ending, Url, console, end, put
 
 if TYPE_CHECKING:
-    from llmproxy.cli.asking import NoPage
+    from llmproxy.cli.client import NoPage
 
 app = typer.Typer(help="Show what a running server's cache holds, and clear it: stats, clear.", no_args_is_help=True)
 
@@ -27,9 +27,9 @@ def stats(
 
     Example: `llmproxy cache stats --json`
     """
-    from llmproxy.cli.asking import NoPage, ask, find
-    from llmproxy.cli.cacheview import view
-    from llmproxy.cli.tracejson import show_page
+    from llmproxy.cli.cache_view import view
+    from llmproxy.cli.client import NoPage, ask, find
+    from llmproxy.cli.trace.json_output import show_page
 
     try:
         address = find(url, config)
@@ -70,7 +70,7 @@ def clear(
 
     Example: `llmproxy cache clear --model gpt-4o`
     """
-    from llmproxy.cli.asking import NoPage, ask, find, number
+    from llmproxy.cli.client import NoPage, ask, find, number
 
     if model is not None and key is not None:
         raise typer.BadParameter("names one answer, of whatever --model; give one of them", param_hint="--key")
@@ -99,13 +99,13 @@ def _page(model: str | None, key: str | None) -> str:
 
 
 def _question(page: dict[str, object], address: str) -> str:
-    from llmproxy.cli.cacheview import held
+    from llmproxy.cli.cache_view import held
 
     return f"Clear the cache of {address}, {held(page)}?"
 
 
 def _refuse(reason: NoPage, address: str | None, key: str | None, *, told: bool) -> NoReturn:
-    from llmproxy.telemetry.showing import safe
+    from llmproxy.console.formatting import safe
 
     if reason.status in (401, 403):
         if told:

@@ -41,7 +41,7 @@ def generate_config(
 ) -> None:
     """Write a configuration file to begin with."""
     from llmproxy.config.generate import generate
-    from llmproxy.config.jsonschema import FILE_NAME
+    from llmproxy.config.json_schema import FILE_NAME
 
     _write(file, generate(preset.value), force)
     if file != "-":
@@ -58,8 +58,8 @@ def schema(
     """Write the JSON Schema of the configuration file, for editors."""
     import json
 
-    from llmproxy.config.jsonschema import json_schema as of_configuration
-    from llmproxy.telemetry.record import json_schema as of_record
+    from llmproxy.config.json_schema import json_schema as of_configuration
+    from llmproxy.records.record import json_schema as of_record
 
     _write(file, json.dumps(of_record() if trace else of_configuration(), indent=2) + "\n", force)
 

@@ -108,12 +108,12 @@ def _explain(router: Router, model: str, dialect: str, file: str | None, strict:
 def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) -> None:
     import asyncio
 
-    from llmproxy.dialects.thoughts import Thoughts
     from llmproxy.errors import ProxyError
-    from llmproxy.exchange import Held
-    from llmproxy.translation import Translator, asked_in
+    from llmproxy.exchange import MemoryBudget
+    from llmproxy.translation.reasoning_store import Thoughts
+    from llmproxy.translation.translator import Translator, asked_in
 
-    translator = Translator(Thoughts(), Held(1 << 30), strict=strict)
+    translator = Translator(Thoughts(), MemoryBudget(1 << 30), strict=strict)
     named = target.model or exchange.model or ""
     print(f"  {number}. {target.provider.name} ({target.provider.type}), model {named}")
     asked, how = exchange, "relayed as it comes"
@@ -135,7 +135,7 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
 
 
 def _public(target: str) -> str:
-    from llmproxy.telemetry.redaction import redact_query
+    from llmproxy.redaction.names import redact_query
 
     path, mark, query = target.partition("?")
     return path + mark + redact_query(query) if mark else path
@@ -145,8 +145,9 @@ def _exchange(path: str, dialect: str, model: str, file: str | None) -> Exchange
     """The exchange of a client that asks for `model`, with the body in `file` or the smallest one there is."""
     from multidict import CIMultiDict
 
+    from llmproxy.body import Body
     from llmproxy.dialects.endpoints import find
-    from llmproxy.exchange import Body, Client, Exchange
+    from llmproxy.exchange import Client, Exchange
     from llmproxy.wire.json import write_value
 
     endpoint = find("POST", path)
@@ -170,7 +171,7 @@ def _exchange(path: str, dialect: str, model: str, file: str | None) -> Exchange
 
 
 def _read(file: str, codec: Codec) -> Request:
-    from llmproxy.dialects.translate import read_request
+    from llmproxy.translation.translation import read_request
 
     return read_request(codec, _bytes(file))
 

@@ -9,7 +9,7 @@ import typer
 from llmproxy.cli.output import ConfigOfServer, Ending, Url, console, end, put
 
 if TYPE_CHECKING:
-    from llmproxy.cli.asking import NoPage
+    from llmproxy.cli.client import NoPage
 
 # What the page gives at most.
 _MOST = 10_000
@@ -29,9 +29,9 @@ def sessions(
     import time
     from urllib.parse import quote
 
-    from llmproxy.cli.asking import NoPage, ask, find
-    from llmproxy.cli.sessionsview import details, view
-    from llmproxy.cli.tracejson import show_page
+    from llmproxy.cli.client import NoPage, ask, find
+    from llmproxy.cli.sessions_view import details, view
+    from llmproxy.cli.trace.json_output import show_page
 
     address = None
     try:
@@ -52,7 +52,7 @@ def sessions(
 
 
 def _why(reason: NoPage, address: str | None, identifier: str | None) -> str:
-    from llmproxy.telemetry.showing import safe
+    from llmproxy.console.formatting import safe
 
     if identifier is not None and reason.status == 404 and reason.code not in (None, "not_configured"):
         return f"{address} knows no session {safe(identifier, 100)!r}; it may be over, `llmproxy sessions` lists them"

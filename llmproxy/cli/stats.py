@@ -39,7 +39,7 @@ def stats(
     """Show how a running server does: requests, latencies, tokens, errors by provider and model."""
     import json
 
-    from llmproxy.cli.asking import NoPage, ask, find
+    from llmproxy.cli.client import NoPage, ask, find
 
     wait_s = _interval(interval)
     groups = ",".join(dict.fromkeys(by or []))
@@ -70,7 +70,7 @@ def _interval(given: str) -> float:
 
 def _figures(page: dict[str, Any], url: str) -> dict[str, Any]:
     """The page, when it is one of llmproxy's. Raises NoPage."""
-    from llmproxy.cli.asking import NoPage
+    from llmproxy.cli.client import NoPage
 
     if "providers" not in page and "uptime_seconds" not in page:
         raise NoPage(f"{url} is no llmproxy: its /stats shows something else")
@@ -79,8 +79,8 @@ def _figures(page: dict[str, Any], url: str) -> dict[str, Any]:
 
 def _show(url: str, page: str, wait_s: float, *, live: bool, named: bool) -> None:
     """Raises NoPage when there is none from the beginning."""
-    from llmproxy.cli.asking import ask
-    from llmproxy.cli.statsview import view
+    from llmproxy.cli.client import ask
+    from llmproxy.cli.stats_view import view
 
     shown = console()
     first = _figures(ask(url, page), url)
@@ -96,9 +96,9 @@ def _watch(console: Console, seen: dict[str, Any], url: str, page: str, wait_s: 
 
     from rich.live import Live
 
-    from llmproxy.cli.asking import NoPage, ask
-    from llmproxy.cli.statsview import view
-    from llmproxy.telemetry.servers import running
+    from llmproxy.cli.client import NoPage, ask
+    from llmproxy.cli.stats_view import view
+    from llmproxy.discovery import running
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cursor comes back
     fault = ""

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from rich.cells import cell_len
 from rich.text import Text
 
-from llmproxy.cli.asking import number, table, text
-from llmproxy.telemetry import showing
+from llmproxy.cli.client import number, table, text
+from llmproxy.console import formatting as showing
 
 RED = "bold red"
 

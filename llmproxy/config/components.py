@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from llmproxy.config.check import LLM
+from llmproxy.config.cross_checks import LLM
 from llmproxy.config.document import Node, below
 from llmproxy.config.problems import Problem
 from llmproxy.config.schema import MiddlewareEntry

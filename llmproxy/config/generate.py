@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from llmproxy.config.jsonschema import FILE_NAME, homeless_types
+from llmproxy.config.json_schema import FILE_NAME, homeless_types
 from llmproxy.config.schema import SECTIONS, Config, Logging, MiddlewareEntry, Model, Server, Target, Translation
 from llmproxy.registry import config_of, find, names
 from llmproxy.settings import Strict

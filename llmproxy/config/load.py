@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmproxy.config import check, spellings, zero
+from llmproxy.config import cross_checks as check
+from llmproxy.config import implicit_providers as zero
+from llmproxy.config import legacy_keys as spellings
 from llmproxy.config.components import read_llm, read_middlewares, read_providers
 from llmproxy.config.document import Node, from_python, read
 from llmproxy.config.environment import Environment, Variable, expand, read_dotenv

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from llmproxy.dialects.history import History
-from llmproxy.dialects.replay import Replay
+from llmproxy.dialects.reshape import Replay
 from llmproxy.errors import ProxyError
 
 NO_HISTORY = History([], 0)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
-from llmproxy.dialects.failure import code_of, status_of
 from llmproxy.dialects.model import Event, Media, Node, Reply, Request
+from llmproxy.dialects.provider_errors import code_of, status_of
 from llmproxy.errors import ProxyError, Untranslatable
 
 MOST_LOSSES = 1000

@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from llmproxy.dialects.base import Canned, Dialect, Summary, Usage, Watch
-from llmproxy.dialects.errors import error_object, write_error_object
-from llmproxy.dialects.reading import Fields, Other, count, error_message, string
-from llmproxy.dialects.replay import Replay, read_object
-from llmproxy.dialects.watching import FrameWatch
+from llmproxy.dialects.error_body import error_object, write_error_object
+from llmproxy.dialects.lenient_json import Fields, Other, count, error_message, string
+from llmproxy.dialects.reshape import Replay, read_object
+from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.wire.json import read_as, read_members, read_value, write_value
 from llmproxy.wire.sse import Frame, write_frame

@@ -121,7 +121,7 @@ class Refusal(Node):
     text: str
 
 
-class Foreign(Node):
+class Opaque(Node):
     """A block, item or tool that only `dialect` has, such as a built-in tool or its result: `value` as it stood.
 
     `kind` is what it calls itself, for messages to people.
@@ -132,7 +132,7 @@ class Foreign(Node):
     value: dict[str, Any]
 
 
-Block: TypeAlias = Text | Media | ToolCall | ToolResult | Thinking | Refusal | Foreign
+Block: TypeAlias = Text | Media | ToolCall | ToolResult | Thinking | Refusal | Opaque
 
 
 class Message(Node):
@@ -232,7 +232,7 @@ class Request(Node):
     model: str
     system: list[Instruction] = []
     messages: list[Message] = []
-    tools: list[Tool | Foreign] = []
+    tools: list[Tool | Opaque] = []
     tool_choice: ToolChoice | None = None
     parallel_tools: bool | None = None
     sampling: Sampling = msgspec.field(default_factory=Sampling)
@@ -435,7 +435,7 @@ def _block_events(index: int, block: Block) -> list[Event]:
         case Thinking():
             close.signature, close.encrypted = opened.signature, opened.encrypted
             text, opened.text, opened.signature = opened.text, "", None
-        case Media() | ToolResult() | Foreign():
+        case Media() | ToolResult() | Opaque():
             pass
     deltas = [Delta(index=index, text=text, logprobs=logprobs)] if text else []
     cited = [Cite(index=index, citation=citation) for citation in citations]

@@ -1,7 +1,7 @@
 """The audit log: one JSON line for each exchange, in a file that is only ever appended to.
 
 Who called, what, which model and provider, with what outcome, and what it cost in tokens: no bodies, no headers, no
-secrets. What a line says is `telemetry/auditfile.py`, where the file is kept too.
+secrets. What a line says is `records/audit_file.py`, where the file is kept too.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from llmproxy.answer import Answer
 from llmproxy.dialects.base import Usage
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Answer, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
+from llmproxy.records.audit_file import AuditFile, AuditLine, FSync
+from llmproxy.records.background_writer import Writer
+from llmproxy.records.entry import entry_of
+from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import SizeLimit, Strict, parse_size
-from llmproxy.telemetry.auditfile import AuditFile, AuditLine, FSync
-from llmproxy.telemetry.entry import entry_of
-from llmproxy.telemetry.secrets import secrets_of
-from llmproxy.telemetry.writer import Writer
 
 _UNCOUNTED = Usage()
 

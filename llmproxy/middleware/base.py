@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from llmproxy.exchange import Answer, Exchange
+from llmproxy.answer import Answer
+from llmproxy.exchange import Exchange
+from llmproxy.metrics.sample import Figure
 from llmproxy.settings import Strict
-from llmproxy.telemetry.figure import Figure
 
 
 class Proceed(Protocol):

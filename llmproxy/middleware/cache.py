@@ -2,7 +2,7 @@
 
 Looking up and calling is `around`; what was called is stored when its exchange has ended well. Identical requests that
 come together make one call. What is the same is said in `caching/key.py`, who reads a shared call in
-`caching/flight.py`.
+`caching/single_flight.py`.
 Begin reading at `Cache.around`.
 """
 
@@ -19,21 +19,23 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import BeforeValidator, Field
 
+from llmproxy.answer import Answer
+from llmproxy.body import Body
 from llmproxy.caching.control import MEMBER, Control, read_control
+from llmproxy.caching.counters import Tally
 from llmproxy.caching.entry import Entry, pack, unpack
-from llmproxy.caching.flight import Flight
 from llmproxy.caching.key import cache_key, model_prefix, owner_of
-from llmproxy.caching.replaying import Paced, entry_of, fits, replayed
-from llmproxy.caching.saving import Saver
-from llmproxy.caching.tally import Tally
-from llmproxy.dialects.replay import Replay
+from llmproxy.caching.single_flight import Flight
+from llmproxy.caching.stored_answers import Paced, entry_of, fits, replayed
+from llmproxy.caching.write_behind import Saver
+from llmproxy.dialects.reshape import Replay
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Answer, Body, Exchange
+from llmproxy.exchange import Exchange
+from llmproxy.metrics.sample import Figure
 from llmproxy.middleware.base import Middleware, PageRequest, Proceed
 from llmproxy.settings import Duration, Size, parse_size
 from llmproxy.stores.base import StoreFault
 from llmproxy.stores.settings import StoreSettings, open_blobs
-from llmproxy.telemetry.figure import Figure
 
 LEADS = 3  # how many failed calls of others one waits for, before it makes its own
 WARM, WARM_BYTES = 128, 16 * 1024  # so many answers of at most so many bytes are kept unpacked

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from llmproxy.exchange import Answer, Exchange
+from llmproxy.answer import Answer
+from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware, Proceed
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Prints a plain line for each exchange on standard output, for whoever watches the proxy work.
 
 The hooks only collect; a thread makes the lines and writes them, so that a terminal that stands still holds up nobody.
-What such a terminal misses is counted. How lines look is said in `telemetry/lines.py`. Begin reading at
+What such a terminal misses is counted. How lines look is said in `console/lines.py`. Begin reading at
 `Printer.on_end`.
 """
 
@@ -13,16 +13,18 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from llmproxy.exchange import Answer, Body, Exchange
+from llmproxy.answer import Answer
+from llmproxy.body import Body
+from llmproxy.console.lines import Arrived, Lines, Over
+from llmproxy.console.terminal import Console
+from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
+from llmproxy.records.background_writer import Writer
+from llmproxy.records.entry import entry_of, session_of
+from llmproxy.redaction.masking import secrets_sent
+from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import Strict
-from llmproxy.telemetry.console import Console
-from llmproxy.telemetry.entry import entry_of, session_of
-from llmproxy.telemetry.glance import READ_BYTES, Talk
-from llmproxy.telemetry.lines import Arrived, Lines, Over
-from llmproxy.telemetry.masking import secrets_sent
-from llmproxy.telemetry.secrets import secrets_of
-from llmproxy.telemetry.writer import Writer
+from llmproxy.transcripts.preview import READ_BYTES, Talk
 
 # Bodies that wait to be shown, over all exchanges. Beyond it conversations are left out.
 HELD_BYTES = 32 * 1024 * 1024

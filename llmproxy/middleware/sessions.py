@@ -21,20 +21,22 @@ from typing import Any, TypeVar
 import msgspec
 from pydantic import Field
 
+from llmproxy.answer import Answer
+from llmproxy.body import Body
 from llmproxy.dialects.base import NO_HISTORY
 from llmproxy.dialects.history import USER, History
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.exchange import Answer, Body, Exchange
+from llmproxy.exchange import Exchange
+from llmproxy.metrics.sample import Figure
 from llmproxy.middleware.base import Middleware, PageRequest
-from llmproxy.recognition.identity import Name, answer_key, asker_of, name_of
-from llmproxy.recognition.likeness import Talk, read_sketch, sketch
-from llmproxy.recognition.trail import Trail
+from llmproxy.recognition.prefix_hash import Trail
+from llmproxy.recognition.session_names import Name, answer_key, asker_of, name_of
+from llmproxy.recognition.similarity import Talk, read_sketch, sketch
+from llmproxy.records.entry import SESSION_HEADERS
 from llmproxy.settings import Duration, Whole
 from llmproxy.stores.base import Outcome, Session, State, StoreFault, Visit
 from llmproxy.stores.memory import MemoryState
 from llmproxy.stores.settings import StoreSettings, open_state
-from llmproxy.telemetry.entry import SESSION_HEADERS
-from llmproxy.telemetry.figure import Figure
 
 LARGE_BYTES = 1024 * 1024  # what takes longer than a millisecond to read is read in a thread
 HEADER = "x-llmproxy-session"

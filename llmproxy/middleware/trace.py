@@ -1,7 +1,7 @@
 """Writes down every exchange: one JSON file each, or a line in the file of the day.
 
-The hooks only keep references; a thread reads, masks and writes. What a record holds is said in `telemetry/record.py`,
-where files stand in `telemetry/tracestore.py`. Begin reading at `Trace.on_request`.
+The hooks only keep references; a thread reads, masks and writes. What a record holds is said in `records/record.py`,
+where files stand in `records/trace_store.py`. Begin reading at `Trace.on_request`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from llmproxy.exchange import Answer, Body, ByteStream, Exchange, StreamedBody
+from llmproxy.answer import Answer
+from llmproxy.body import Body, ByteStream, StreamedBody
+from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
+from llmproxy.records.background_writer import Writer
+from llmproxy.records.entry import Entry, entry_of
+from llmproxy.records.record import Captured, write_record
+from llmproxy.records.retention import Retention
+from llmproxy.records.trace_store import DayFiles, RecordFiles
+from llmproxy.redaction.json_path import parse
+from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import Limit, Size, SizeLimit, Strict, parse_size
-from llmproxy.telemetry.entry import Entry, entry_of
-from llmproxy.telemetry.jsonpath import parse
-from llmproxy.telemetry.record import Captured, write_record
-from llmproxy.telemetry.retention import Retention
-from llmproxy.telemetry.secrets import secrets_of
-from llmproxy.telemetry.tracestore import DayFiles, RecordFiles
-from llmproxy.telemetry.writer import Writer
 
 BUFFER_BYTES = 64 * 1024 * 1024
 # What a part of a body costs besides its bytes.

@@ -15,12 +15,14 @@ from urllib.parse import parse_qsl
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from llmproxy.answer import Answer, Headers
+from llmproxy.body import Body
 from llmproxy.dialects.codec import Options
-from llmproxy.exchange import Answer, Body, Exchange, Headers, UpstreamRequest
+from llmproxy.exchange import Exchange
 from llmproxy.providers.address import join, parse_address, root_below
 from llmproxy.providers.forwarding import credentials_of, forward, offers_credential
 from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole
-from llmproxy.target import Origin, Provider, Target, Timeouts, is_pattern
+from llmproxy.target import Origin, Provider, Target, Timeouts, UpstreamRequest, is_pattern
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

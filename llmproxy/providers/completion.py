@@ -16,8 +16,9 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
+from llmproxy.answer import Answer
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
-from llmproxy.exchange import Answer, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
 from llmproxy.target import Target
 from llmproxy.wire.json import read_value, write_value

@@ -6,7 +6,8 @@ between client and proxy, those that the proxy writes anew, its own `x-llmproxy-
 
 from __future__ import annotations
 
-from llmproxy.exchange import CREDENTIALS, Headers
+from llmproxy.answer import Headers
+from llmproxy.exchange import CREDENTIALS
 from llmproxy.wire.compression import accepted
 
 # RFC 9110, 7.6.1; Connection names further ones.

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from llmproxy.answer import Answer
+from llmproxy.body import Body
 from llmproxy.dialects.base import Canned, Endpoint, Usage
 from llmproxy.dialects.embeddings import write_vectors
 from llmproxy.errors import BadRequest
-from llmproxy.exchange import Answer, Body, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
 from llmproxy.target import Target
 from llmproxy.wire.json import write_value

@@ -1,7 +1,7 @@
 """The client's sockets: aiohttp's low-level server, and what it leaves to us.
 
 One `Connection` per socket runs one coroutine for all its requests, one after the other. This is one of two files
-that touch aiohttp's less public side (`RequestHandler`), because the low-level server leaves to its user: a proper
+that touch aiohttp's less public side (its `RequestHandler`), because the low-level server leaves to its user: a proper
 answer to malformed requests, time limits for heads and idle connections, lingering, and the end of exchanges at
 shutdown. What happens within an exchange is `serving.py`. Begin reading at `Connection.start`.
 """
@@ -14,15 +14,16 @@ from asyncio import BaseTransport
 from aiohttp import HttpVersion10
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
+from aiohttp.web_protocol import RequestHandler as AiohttpHandler
+from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server
 
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.server.arrival import exchange_of, nameless_exchange, refusal
-from llmproxy.server.serving import Serving, Shared
-from llmproxy.server.writing import error_answer, response_head
+from llmproxy.server.request_handler import RequestHandler, Shared
+from llmproxy.server.request_head import exchange_of, nameless_exchange, refusal
+from llmproxy.server.response_head import error_answer, response_head
 
 MAX_FIELD_BYTES = 64 * 1024
 MAX_FIELDS = 512
@@ -72,7 +73,7 @@ async def _unused(request: BaseRequest) -> StreamResponse:
     raise AssertionError("Connection serves requests itself")
 
 
-class Connection(RequestHandler):
+class Connection(AiohttpHandler):
     """One client socket. Its coroutine is cancelled when the client leaves."""
 
     __slots__ = ("_cutting", "_head_begun", "_reading", "_shared", "task")
@@ -194,7 +195,7 @@ class Connection(RequestHandler):
             return False
         self._reading = payload
         exchange = exchange_of(message, self.peername)
-        serving = Serving(self._shared, exchange, self, transport, http10=message.version == HttpVersion10)
+        serving = RequestHandler(self._shared, exchange, self, transport, http10=message.version == HttpVersion10)
         try:
             return await serving.run(payload, not message.should_close and not message.upgrade)
         except asyncio.CancelledError:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+from llmproxy.answer import Answer
 from llmproxy.dialects.base import Dialect, Watch
-from llmproxy.exchange import Answer, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.wire.compression import Decoder, DecodingError
 
 COPY_BYTES = 8 * 1024 * 1024

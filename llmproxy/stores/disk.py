@@ -31,7 +31,7 @@ from llmproxy.stores.base import (
     Visit,
 )
 from llmproxy.stores.guard import GuardedBlobs, GuardedState
-from llmproxy.stores.sqlitefile import SqliteFile, writing
+from llmproxy.stores.sqlite_file import SqliteFile, writing
 
 if TYPE_CHECKING:
     from llmproxy.stores.settings import StoreSettings

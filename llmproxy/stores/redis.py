@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmproxy.stores import redisscripts as scripts
+from llmproxy.stores import redis_scripts as scripts
 from llmproxy.stores.base import (
     Blobs,
     Outcome,
@@ -29,7 +29,7 @@ from llmproxy.stores.base import (
     Visit,
 )
 from llmproxy.stores.guard import GuardedBlobs, GuardedState
-from llmproxy.stores.redislink import Argument, RedisLink, Script, WrongType
+from llmproxy.stores.redis_link import Argument, RedisLink, Script, WrongType
 from llmproxy.wire.compression import DecodingError, compress, decompress
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from llmproxy.settings import ExistingFile, Secret, Strict
 from llmproxy.stores.base import Blobs, State
-from llmproxy.stores.redisurl import Address, parse
+from llmproxy.stores.redis_url import Address, parse
 
 # Each module has `open_blobs(settings, max_bytes)` and `open_state(settings, max_sessions, ttl_s)`.
 _STORES = {

@@ -23,7 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.overhead import books, nginx
+from scripts.overhead import accounting as books
+from scripts.overhead import nginx
 from scripts.overhead.load import Case, Run, drive, memory_mb
 
 PROXY_CORE, LOAD_CORE = 0, 1

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import vendors
-from tests.fakes import Upstream
-from tests.program import Program
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Upstream
+from tests.support.waiting import until
 
 KEY = "sk-up-5e7c"
 CLAUDE_KEY = "sk-ant-up-91fd"

@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from tests import vendors
-from tests.fakes import Call, Reply, Script
-from tests.program import Program
-from tests.waiting import PATIENCE_S
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Call, Reply, Script
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent / "golden" / "sessions"
 _CREDENTIALS = ("authorization", "x-api-key")

@@ -10,10 +10,10 @@ import pytest
 from anthropic.types import MessageParam, ToolParam
 from anthropic.types.beta import BetaMessageParam
 
-from tests import vendors
 from tests.acceptance.conftest import CLAUDE_KEY
-from tests.fakes import Upstream
-from tests.program import Program
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Upstream
 
 HELLO: list[MessageParam] = [{"role": "user", "content": "Grüß Gott"}]
 TOOLS: list[ToolParam] = [{"name": name, "input_schema": {"type": "object"}} for name in ("weather", "clock")]

@@ -13,12 +13,12 @@ import msgspec
 import openai
 import pytest
 
-from llmproxy.telemetry.auditfile import AuditLine
-from tests import vendors
-from tests.fakes import Reply, Upstream
-from tests.program import Program
-from tests.rawhttp import Cut
-from tests.waiting import until
+from llmproxy.records.audit_file import AuditLine
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Reply, Upstream
+from tests.support.raw_http import Cut
+from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 ASK: dict[str, object] = {"model": "gpt-x", "messages": []}

@@ -8,10 +8,10 @@ from dataclasses import replace
 import openai
 import pytest
 
-from tests import vendors
-from tests.fakes import Reply, Upstream, drop, reset
-from tests.program import Program, counted
-from tests.rawhttp import Cut
+from tests.support import vendors
+from tests.support.program import Program, counted
+from tests.support.provider import Reply, Upstream, drop, reset
+from tests.support.raw_http import Cut
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 STREAM = {"model": "gpt-x", "stream": True}

@@ -13,13 +13,13 @@ import anthropic
 import openai
 import pytest
 
-from tests import vendors
 from tests.acceptance.askers import ASKERS, Asker, Messages
 from tests.acceptance.conftest import CLAUDE_KEY, KEY
-from tests.fakes import Gate, Reply, Upstream
-from tests.program import Program, counted
-from tests.rawhttp import RawClient
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.program import Program, counted
+from tests.support.provider import Gate, Reply, Upstream
+from tests.support.raw_http import RawClient
+from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 GOLDEN = Path(__file__).parent.parent / "golden" / "translation"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import Call, Script, Upstream
-from tests.program import Program, run
-from tests.waiting import until
+from tests.support.program import Program, run
+from tests.support.provider import Call, Script, Upstream
+from tests.support.waiting import until
 
 CONFIG = """
 server: {admin_key: secret-key}

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import Upstream
-from tests.program import Program
-from tests.redisserver import RedisServer
-from tests.waiting import until
+from tests.support.program import Program
+from tests.support.provider import Upstream
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no Redis server for Windows")

@@ -9,8 +9,8 @@ from pathlib import Path
 import openai
 import pytest
 
-from tests.fakes import Upstream
-from tests.program import Program
+from tests.support.program import Program
+from tests.support.provider import Upstream
 
 
 @pytest.mark.ledger("K1")

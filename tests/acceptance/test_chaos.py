@@ -6,11 +6,11 @@ import contextlib
 import random
 import threading
 
-from tests import vendors
-from tests.fakes import Call, Reply, Upstream, drop, reset
-from tests.program import Program, counted
-from tests.rawhttp import RawClient
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.program import Program, counted
+from tests.support.provider import Call, Reply, Upstream, drop, reset
+from tests.support.raw_http import RawClient
+from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 CLIENTS, REQUESTS = 8, 40

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import KEY
-from tests.fakes import Upstream
-from tests.program import Program, clean_environment, run
+from tests.support.program import Program, clean_environment, run
+from tests.support.provider import Upstream
 
 CHAT = "/v1/chat/completions"
 ASK = {"model": "gpt-x", "messages": []}

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from llmproxy.wire.compression import compress
-from tests import vendors
-from tests.fakes import Reply, Upstream
-from tests.program import Program, counted
+from tests.support import vendors
+from tests.support.program import Program, counted
+from tests.support.provider import Reply, Upstream
 
 CODINGS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import vendors
-from tests.fakes import CERTIFICATES, Reply, Upstream, tunnel
-from tests.program import Program
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import CERTIFICATES, Reply, Upstream, tunnel
 
 CHAT = "/v1/chat/completions"
 ASK = {"model": "gpt-x", "messages": []}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import vendors
-from tests.fakes import Call, Gate, Reply, Upstream
-from tests.program import Program
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Call, Gate, Reply, Upstream
+from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 MB = 1 << 20

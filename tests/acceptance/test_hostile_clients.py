@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes import Reply, Upstream
-from tests.program import Program
-from tests.rawhttp import RawClient
+from tests.support.program import Program
+from tests.support.provider import Reply, Upstream
+from tests.support.raw_http import RawClient
 
 CHAT = "/v1/chat/completions"
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import vendors
-from tests.fakes import Upstream
-from tests.program import Program, counted
-from tests.rawhttp import RawClient
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.program import Program, counted
+from tests.support.provider import Upstream
+from tests.support.raw_http import RawClient
+from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

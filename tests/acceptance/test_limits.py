@@ -8,9 +8,9 @@ import anthropic
 import openai
 import pytest
 
-from tests.fakes import Reply, Upstream
-from tests.program import Program
-from tests.waiting import until
+from tests.support.program import Program
+from tests.support.provider import Reply, Upstream
+from tests.support.waiting import until
 
 CHAT, MESSAGES, FILES = "/v1/chat/completions", "/v1/messages", "/v1/files"
 KB = 1024

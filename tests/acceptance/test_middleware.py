@@ -10,11 +10,11 @@ from typing import Any
 import openai
 import pytest
 
-from tests import vendors
-from tests.fakes import Reply, Upstream
-from tests.program import Program
-from tests.rawhttp import Cut
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Reply, Upstream
+from tests.support.raw_http import Cut
+from tests.support.waiting import until
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 ASK: dict[str, object] = {"model": "gpt-x", "messages": []}
@@ -26,7 +26,7 @@ from pathlib import Path
 import msgspec
 
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Answer, Headers
+from llmproxy.answer import Answer, Headers
 from llmproxy.middleware.base import Middleware
 from llmproxy.settings import Strict
 

@@ -12,10 +12,10 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from openai.types.responses import FunctionToolParam
 
-from tests import vendors
 from tests.acceptance.conftest import KEY
-from tests.fakes import Reply, Upstream
-from tests.program import Program
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Reply, Upstream
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Grüß Gott, 你好"}]
 CHAT_TOOLS: list[ChatCompletionToolParam] = [

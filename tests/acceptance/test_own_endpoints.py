@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import vendors
 from tests.acceptance.conftest import CLAUDE_KEY, KEY
-from tests.fakes import Upstream, drop
-from tests.program import Program, counted
+from tests.support import vendors
+from tests.support.program import Program, counted
+from tests.support.provider import Upstream, drop
 
 CHAT = "/v1/chat/completions"
 

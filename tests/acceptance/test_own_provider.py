@@ -9,8 +9,8 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests.program import Program
-from tests.waiting import until
+from tests.support.program import Program
+from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 PROVIDER = """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests import vendors
-from tests.fakes import Call, Reply, Upstream, drop, reset
-from tests.program import Program
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Call, Reply, Upstream, drop, reset
 
 CHAT = "/v1/chat/completions"
 ASK = {"model": "gpt-x", "messages": []}

@@ -12,11 +12,11 @@ from typing import Any
 import openai
 import pytest
 
-from tests import vendors
-from tests.fakes import Reply, Upstream
-from tests.program import Program, clean_environment
-from tests.rawhttp import Cut, RawClient
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.program import Program, clean_environment
+from tests.support.provider import Reply, Upstream
+from tests.support.raw_http import Cut, RawClient
+from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 ASK: dict[str, object] = {"model": "gpt-x", "messages": [{"role": "user", "content": "What \x1b[2J is it?"}]}

@@ -8,10 +8,10 @@ import os
 
 import pytest
 
-from tests import vendors
 from tests.acceptance.conftest import KEY
-from tests.fakes import Reply, Upstream, echo
-from tests.program import Program
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Reply, Upstream, echo
 
 NOT_JSON = b'\x00\xff{"model": \xc3\x28, not json\r\n\r\n0\r\n\r\n' + bytes(range(256))
 REBUILT = {"host", "content-length", "transfer-encoding", "connection", "authorization", "accept-encoding"}

@@ -10,9 +10,9 @@ import openai
 import pytest
 from openai.types.responses import Response
 
-from tests.fakes import Upstream
-from tests.program import Program
-from tests.vendors import TEXT
+from tests.support.program import Program
+from tests.support.provider import Upstream
+from tests.support.vendors import TEXT
 
 MODELS = ("on-chat/claude-test", "on-messages/claude-test")
 

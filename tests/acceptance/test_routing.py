@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import KEY
-from tests.fakes import Upstream, echo
-from tests.program import Program
+from tests.support.program import Program
+from tests.support.provider import Upstream, echo
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 

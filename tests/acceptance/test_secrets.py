@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import vendors
 from tests.acceptance.test_traces import AUTHORIZATIONS, BODY, HEADERS, KEY, QUERY, SENT, seen, spelled
-from tests.fakes import Reply, Upstream
-from tests.listening import CHAT
-from tests.program import Program
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Reply, Upstream
+from tests.support.proxy import CHAT
+from tests.support.waiting import until
 
 PAGES = ("/config", "/metrics", "/metrics/json", "/stats?by=client,session", "/health", "/providers", "/v1/models")
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from tests import vendors
-from tests.fakes import Upstream
-from tests.program import Program
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Upstream
 
 LOCAL = ("ollama", "lmstudio", "localai", "llamacpp", "vllm")
 HOSTED = ("groq", "mistral", "deepseek", "together", "fireworks", "openrouter", "xai", "cerebras", "perplexity")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.program import Program, run
-from tests.waiting import until
+from tests.support.program import Program, run
+from tests.support.waiting import until
 
 CONFIG = """
 providers: [{name: s, type: stub}]

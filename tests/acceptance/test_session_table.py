@@ -15,8 +15,8 @@ from string import ascii_uppercase as LABELS
 import pytest
 
 from tests.acceptance.recordings import RECORDINGS, Recording, Request
-from tests.fakes import Upstream
-from tests.program import Program
+from tests.support.program import Program
+from tests.support.provider import Upstream
 
 # `house-*` has a key of its own; the others get their clients' credentials.
 CONFIG = """

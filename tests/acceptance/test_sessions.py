@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests import vendors
 from tests.acceptance.askers import ASKERS, Asker
-from tests.fakes import Gate, Reply, Upstream
-from tests.program import Program
-from tests.rawhttp import RawAnswer
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Gate, Reply, Upstream
+from tests.support.raw_http import RawAnswer
+from tests.support.waiting import until
 
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
 HEADER = "x-llmproxy-session"

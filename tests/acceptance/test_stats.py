@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests import vendors
 from tests.acceptance.conftest import CLAUDE_KEY, KEY
-from tests.fakes import Gate, Reply, Upstream, drop
-from tests.program import Program, run
-from tests.terminal import Terminal
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.program import Program, run
+from tests.support.provider import Gate, Reply, Upstream, drop
+from tests.support.terminal import Terminal
+from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 FIGURES = {

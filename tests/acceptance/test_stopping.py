@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import vendors
-from tests.fakes import Held, Reply, Upstream
-from tests.program import Program
-from tests.rawhttp import RawClient
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import MemoryBudget, Reply, Upstream
+from tests.support.raw_http import RawClient
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -29,7 +29,7 @@ llm: {{base_url: "{upstream.url}/v1", type: openai, api_key: k}}
     return Program(directory, "serve", config=config)
 
 
-def _begin(client: RawClient, upstream: Upstream) -> Held:
+def _begin(client: RawClient, upstream: Upstream) -> MemoryBudget:
     """A stream that has begun."""
     upstream.hold()
     client.post(CHAT, {"model": "gpt-x", "stream": True})

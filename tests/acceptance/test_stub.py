@@ -9,7 +9,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.program import Program
+from tests.support.program import Program
 
 TEXT = "stub response"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import openai
 import pytest
 
-from tests import vendors
-from tests.fakes import Upstream, silence
-from tests.program import Program, counted
-from tests.rawhttp import Cut
+from tests.support import vendors
+from tests.support.program import Program, counted
+from tests.support.provider import Upstream, silence
+from tests.support.raw_http import Cut
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

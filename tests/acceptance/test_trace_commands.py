@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import Gate, Reply, Upstream
-from tests.program import Program, run
-from tests.terminal import Terminal
+from tests.support.program import Program, run
+from tests.support.provider import Gate, Reply, Upstream
+from tests.support.terminal import Terminal
 
 CHAT = "/v1/chat/completions"
 ASK = {"model": "gpt-x", "stream": True, "messages": [{"role": "user", "content": "Say hello"}]}

@@ -18,11 +18,11 @@ import jsonschema  # type: ignore[import-untyped]  # its stubs would be one more
 import openai
 import pytest
 
-from llmproxy.telemetry.record import json_schema
-from tests import vendors
-from tests.fakes import Reply, Upstream
-from tests.program import Program
-from tests.waiting import until
+from llmproxy.records.record import json_schema
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Reply, Upstream
+from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 KEY, CLAUDE_KEY = "sk-up-1f3b9d77aa52", "sk-ant-up-86e0c1d2f3"

@@ -10,11 +10,11 @@ import anthropic
 import openai
 import pytest
 
-from tests import vendors
 from tests.acceptance.askers import ASKERS, NAMES, PNG, SCHEMA, Asker
-from tests.fakes import Reply, Upstream
-from tests.program import Program
-from tests.vendors import IN, OUT, TEXT, TOOL_CALLS
+from tests.support import vendors
+from tests.support.program import Program
+from tests.support.provider import Reply, Upstream
+from tests.support.vendors import IN, OUT, TEXT, TOOL_CALLS
 
 KINDS = ("chat", "responses", "messages")
 PATHS = {"chat": b"/v1/chat/completions", "responses": b"/v1/responses", "messages": b"/v1/messages"}

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from llmproxy.answer import Headers
 from llmproxy.caching.control import USUAL, Control, read_control
 from llmproxy.errors import BadRequest
-from llmproxy.exchange import Headers
 
 
 def of_body(member: object) -> Control:

@@ -14,14 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llmproxy.answer import Headers
+from llmproxy.body import Body
 from llmproxy.caching.key import cache_key, model_prefix, owner_of
 from llmproxy.dialects.endpoints import find
-from llmproxy.exchange import Body, Client, Exchange, Headers
+from llmproxy.exchange import Client, Exchange
 from llmproxy.target import Route, Target
-from tests.exchanges import ended
-from tests.fakes import Upstream
-from tests.listening import provider
-from tests.vendors import answer
+from tests.support.exchanges import ended
+from tests.support.provider import Upstream
+from tests.support.proxy import provider
+from tests.support.vendors import answer
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "translation"
 REQUESTS = [

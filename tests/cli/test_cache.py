@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cacheview import PAGE
-from tests.fakes import Reply, Upstream
-from tests.program import run
-from tests.terminal import Terminal
+from tests.cli.test_cache_view import PAGE
+from tests.support.program import run
+from tests.support.provider import Reply, Upstream
+from tests.support.terminal import Terminal
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 

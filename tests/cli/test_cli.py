@@ -8,7 +8,7 @@ import pytest
 
 from llmproxy import __version__
 from llmproxy.cli import command_line
-from tests.program import clean_environment, run
+from tests.support.program import clean_environment, run
 
 HEAVY = ("aiohttp", "asyncio", "msgspec", "multidict", "prometheus_client", "rich", "ssl", "uvloop", "yaml")
 

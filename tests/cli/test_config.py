@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from llmproxy.config.generate import generate
-from llmproxy.config.jsonschema import json_schema
-from tests.program import run
+from llmproxy.config.json_schema import json_schema
+from tests.support.program import run
 
 WRONG = "server: {prt: 1}\n"
 FINE = "providers: [{name: a, type: stub}]\n"

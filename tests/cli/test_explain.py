@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.program import run
+from tests.support.program import run
 
 REQUEST: dict[str, Any] = {
     "model": "gpt-4o",

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from llmproxy.cli.output import Ending, console, end, put
-from tests.program import clean_environment
+from tests.support.program import clean_environment
 
 
 def test_an_end_is_one_line_and_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

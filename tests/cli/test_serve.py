@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from llmproxy.cli.serve import start_fault
-from tests.program import Program, clean_environment, run
-from tests.rawhttp import RawClient
-from tests.waiting import until
+from tests.support.program import Program, clean_environment, run
+from tests.support.raw_http import RawClient
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_sessionsview import PAGE, SESSION
-from tests.fakes import Reply, Upstream
-from tests.program import Program, run
+from tests.cli.test_sessions_view import PAGE, SESSION
+from tests.support.program import Program, run
+from tests.support.provider import Reply, Upstream
 
 
 @pytest.fixture

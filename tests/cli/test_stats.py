@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import Reply, Upstream
-from tests.program import Program, clean_environment, run
-from tests.terminal import Terminal
+from tests.support.program import Program, clean_environment, run
+from tests.support.provider import Reply, Upstream
+from tests.support.terminal import Terminal
 
 ASK = {"model": "stub", "messages": [{"role": "user", "content": "Hello"}]}
 CHAT = "/v1/chat/completions"

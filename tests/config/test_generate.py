@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from llmproxy.config.generate import generate
-from llmproxy.config.jsonschema import FILE_NAME, json_schema
+from llmproxy.config.json_schema import FILE_NAME, json_schema
 from llmproxy.config.load import load
 from llmproxy.config.schema import Logging, MiddlewareEntry, Model, Server, Target
 from llmproxy.registry import config_of, find, names

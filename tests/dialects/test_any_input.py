@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from llmproxy.dialects.codec import BadReply, Losses, Options
 from llmproxy.dialects.codecs import CODECS
 from llmproxy.dialects.model import Delta, Done, Event, Fail, Open, Reply, Request, Start, Stop, ToolCall, collect
-from llmproxy.dialects.thoughts import Thoughts
-from llmproxy.dialects.translate import Translation, read_request
 from llmproxy.errors import BadRequest
+from llmproxy.translation.reasoning_store import Thoughts
+from llmproxy.translation.translation import Translation, read_request
 from llmproxy.wire.json import read_value, write_value
 from tests.dialects.accumulated import Told, accumulate, check_reply
 from tests.dialects.golden import CASES, NAMES

@@ -17,9 +17,9 @@ import pytest
 from llmproxy.dialects.codec import Options
 from llmproxy.dialects.codecs import CODECS
 from llmproxy.dialects.model import Fail, Reply, Request, Thinking, collect
-from llmproxy.dialects.thoughts import Thoughts
-from llmproxy.dialects.translate import Translation, read_request
 from llmproxy.errors import Untranslatable
+from llmproxy.translation.reasoning_store import Thoughts
+from llmproxy.translation.translation import Translation, read_request
 from tests.dialects.accumulated import Told, accumulate, check_reply
 from tests.dialects.golden import CASES, PAIRS, ROOT, Case, same_reply, same_request, same_stream
 from tests.dialects.wiretypes import misfits

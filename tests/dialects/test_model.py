@@ -17,9 +17,9 @@ from llmproxy.dialects.model import (
     Done,
     Event,
     Fail,
-    Foreign,
     Lost,
     Media,
+    Opaque,
     Open,
     Refusal,
     Reply,
@@ -42,7 +42,7 @@ BLOCKS: Any = st.one_of(
     st.builds(Thinking, text=st.just(""), dialect=st.just("x"), encrypted=st.just("e"), redacted=st.booleans()),
     st.builds(Refusal, text=TEXTS),
     st.builds(ToolCall, id=TEXTS, name=TEXTS, arguments=TEXTS, free_form=st.booleans()),
-    st.builds(Foreign, dialect=st.just("x"), kind=st.just("k"), value=st.just({"a": 1})),
+    st.builds(Opaque, dialect=st.just("x"), kind=st.just("k"), value=st.just({"a": 1})),
     st.builds(Media, kind=st.just("image"), data=st.just("AA==")),
 )
 REPLIES = st.builds(

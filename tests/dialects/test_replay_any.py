@@ -15,8 +15,8 @@ from llmproxy.dialects.chat import COMPLETIONS
 from llmproxy.dialects.chat import DIALECT as CHAT
 from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.dialects.responses import DIALECT as RESPONSES
-from tests import vendors
-from tests.dialects.test_replay import CASES, DIALECTS, golden
+from tests.dialects.test_reshape import CASES, DIALECTS, golden
+from tests.support import vendors
 
 ODD: list[Any] = [None, True, 0, -1, 1.5, "", "x", [], {}, [None], ["x"], [[]], [{}], {"x": 1}, {"type": None}]
 ALL: list[Dialect] = [CHAT, COMPLETIONS, RESPONSES, MESSAGES]

@@ -9,12 +9,14 @@ import json
 import time
 from typing import Any
 
+from llmproxy.answer import Answer, Headers
+from llmproxy.body import Body
 from llmproxy.dialects.base import Summary
 from llmproxy.dialects.endpoints import find
-from llmproxy.exchange import Answer, Body, Client, Exchange, Headers
+from llmproxy.exchange import Client, Exchange
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.sessions import Sessions
-from tests.exchanges import ended
+from tests.support.exchanges import ended
 
 CHAT, MESSAGES, RESPONSES = "/chat/completions", "/messages", "/responses"
 ANN, BOB = Client(address="10.0.0.1", agent="sdk/1"), Client(address="10.0.0.2", agent="sdk/1")

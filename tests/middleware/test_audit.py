@@ -9,13 +9,15 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
+from llmproxy.answer import Headers
+from llmproxy.call import Attempt
 from llmproxy.dialects.base import Summary
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.exchange import Attempt, Client, Exchange, Headers
+from llmproxy.exchange import Client, Exchange
 from llmproxy.middleware.audit import Audit, line_of
-from llmproxy.telemetry.auditfile import AuditLine
-from tests.exchanges import BEGAN, ended
-from tests.waiting import until_async
+from llmproxy.records.audit_file import AuditLine
+from tests.support.exchanges import BEGAN, ended
+from tests.support.waiting import until_async
 
 SCHEMA: dict[str, Any] = msgspec.json.schema(AuditLine)
 UNKNOWN = Summary()

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from llmproxy.exchange import Answer, Client, Exchange, Headers
+from llmproxy.answer import Answer, Headers
+from llmproxy.exchange import Client, Exchange
 from llmproxy.middleware.base import Middleware
 
 

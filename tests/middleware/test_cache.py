@@ -10,19 +10,20 @@ from typing import Any
 
 import pytest
 
+from llmproxy.answer import Answer, Headers
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Answer, Exchange, Headers
+from llmproxy.exchange import Exchange
 from llmproxy.middleware import cache as module
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.cache import Cache
 from llmproxy.stores.base import Blobs, Size, StoreFault
 from llmproxy.stores.guard import GuardedBlobs
-from tests import vendors
-from tests.cached import ASK, BASE, STREAM, Cached, cached
-from tests.fakes import Reply, Upstream
-from tests.listening import CHAT, Scripted, provider
-from tests.rawhttp import Cut
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.cached import ASK, BASE, STREAM, Cached, cached
+from tests.support.provider import Reply, Upstream
+from tests.support.proxy import CHAT, Scripted, provider
+from tests.support.raw_http import Cut
+from tests.support.waiting import until
 
 FRAMES = vendors.chat_frames("gpt-x", usage=True)
 WHOLE = b"".join(FRAMES)

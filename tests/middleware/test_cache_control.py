@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from llmproxy.caching.saving import Saver
+from llmproxy.caching.write_behind import Saver
 from llmproxy.middleware.cache import Cache
-from tests import vendors
-from tests.cached import ASK, BASE, Cached, cached
-from tests.fakes import Upstream
-from tests.listening import CHAT, provider
+from tests.support import vendors
+from tests.support.cached import ASK, BASE, Cached, cached
+from tests.support.provider import Upstream
+from tests.support.proxy import CHAT, provider
 
 
 @pytest.fixture

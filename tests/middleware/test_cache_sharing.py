@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from llmproxy.providers.anthropic import Anthropic
-from tests import vendors
-from tests.cached import ASK, STREAM, Cached, cached
-from tests.fakes import Call, Gate, Reply, Script, Upstream, drop, reset
-from tests.listening import CHAT, provider
-from tests.rawhttp import Cut, RawClient
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.cached import ASK, STREAM, Cached, cached
+from tests.support.provider import Call, Gate, Reply, Script, Upstream, drop, reset
+from tests.support.proxy import CHAT, provider
+from tests.support.raw_http import Cut, RawClient
+from tests.support.waiting import until
 
 FRAMES = vendors.chat_frames("gpt-x", usage=True)
 WHOLE = b"".join(FRAMES)

@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
+from llmproxy.answer import Answer, Headers
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Answer, Exchange, Headers
+from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware, Proceed
 from llmproxy.middleware.hooks import Hooks
 from tests.middleware.test_base import exchange

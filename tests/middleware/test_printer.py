@@ -10,13 +10,15 @@ from typing import Any, TextIO
 import pytest
 from pydantic import ValidationError
 
+from llmproxy.answer import Answer, Headers
+from llmproxy.body import Body
 from llmproxy.dialects.endpoints import find
-from llmproxy.exchange import Answer, Body, Exchange, Headers
+from llmproxy.exchange import Exchange
 from llmproxy.middleware import printer as module
 from llmproxy.middleware.printer import Printer
-from tests import vendors
-from tests.exchanges import ended
-from tests.waiting import until_async
+from tests.support import vendors
+from tests.support.exchanges import ended
+from tests.support.waiting import until_async
 
 QUESTION = json.dumps({"model": "m", "messages": [{"role": "user", "content": "What is it?"}]}).encode()
 REPLY = json.dumps(vendors.chat("m")).encode()

@@ -11,16 +11,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from llmproxy.answer import Answer, Headers
+from llmproxy.body import Body
 from llmproxy.errors import BadRequest
-from llmproxy.exchange import Answer, Body, Client, Exchange, Headers
+from llmproxy.exchange import Client, Exchange
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.trace import Buffer, Trace
-from llmproxy.telemetry.redaction import MASK
+from llmproxy.redaction.names import MASK
 from llmproxy.wire.compression import compress
-from tests import vendors
-from tests.fakes import Gate, Reply, Upstream
-from tests.listening import ASK, CHAT, Listening, provider
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.provider import Gate, Reply, Upstream
+from tests.support.proxy import ASK, CHAT, Listening, provider
+from tests.support.waiting import until
 
 Json = dict[str, Any]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+from llmproxy.answer import Headers
+from llmproxy.body import Body, StreamedBody
 from llmproxy.dialects.endpoints import find
-from llmproxy.exchange import Body, Client, Exchange, Headers, StreamedBody
+from llmproxy.exchange import Client, Exchange
 
 
 def ask(

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ValidationError
 
-from llmproxy.exchange import Body, StreamedBody, iterate
+from llmproxy.body import Body, StreamedBody, iterate
 from llmproxy.providers.base import Frames, HttpProvider, ProviderConfig, Service
 from llmproxy.target import Target
 from llmproxy.wire.compression import compress

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from llmproxy.body import iterate
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.exchange import iterate
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.providers.completion import CompletionProvider
 from llmproxy.target import Provider, Target

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.exchange import Headers
+from llmproxy.answer import Headers
 from llmproxy.providers.forwarding import forward, offers_credential
 
 

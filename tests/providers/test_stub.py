@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from llmproxy.body import StreamedBody, iterate
 from llmproxy.errors import BadRequest
-from llmproxy.exchange import StreamedBody, iterate
 from llmproxy.providers.base import Frames, ProviderConfig
 from llmproxy.providers.stub import Stub
 from llmproxy.target import Provider, Target

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import Program
+from tests.support.program import Program
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from llmproxy.server import edge
-from tests import vendors
-from tests.fakes import Reply, Upstream
-from tests.listening import ASK, CHAT, Listening, limited, loops, provider
-from tests.pooling import OK
-from tests.rawhttp import RawAnswer, RawClient
-from tests.waiting import until
+from tests.support import vendors
+from tests.support.pooling import OK
+from tests.support.provider import Reply, Upstream
+from tests.support.proxy import ASK, CHAT, Listening, limited, loops, provider
+from tests.support.raw_http import RawAnswer, RawClient
+from tests.support.waiting import until
 
 FILES = "/v1/files"
 LIMIT_S = 0.1

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from llmproxy.exchange import Answer, Exchange, Headers
+from llmproxy.answer import Answer, Headers
+from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
 from llmproxy.server import edge
-from tests import vendors
-from tests.fakes import Reply, Upstream
-from tests.listening import ASK, CHAT, Listening, Scripted, loops, provider
-from tests.pooling import HEAD, OK
-from tests.rawhttp import Cut
-from tests.waiting import PATIENCE_S, until
+from tests.support import vendors
+from tests.support.pooling import HEAD, OK
+from tests.support.provider import Reply, Upstream
+from tests.support.proxy import ASK, CHAT, Listening, Scripted, loops, provider
+from tests.support.raw_http import Cut
+from tests.support.waiting import PATIENCE_S, until
 
 EVENT = b"data: {}\n\n"
 CHUNK = b"a\r\n" + EVENT + b"\r\n"

@@ -9,9 +9,9 @@ import pytest
 
 from llmproxy.server import keepalive
 from llmproxy.server.keepalive import COMMENT, Keepalive
-from tests import vendors
-from tests.fakes import Gate, Reply, Upstream
-from tests.listening import ASK, CHAT, Listening, provider
+from tests.support import vendors
+from tests.support.provider import Gate, Reply, Upstream
+from tests.support.proxy import ASK, CHAT, Listening, provider
 
 SSE = (("Content-Type", "text/event-stream"),)
 PLAIN = (("Content-Type", "application/json"),)

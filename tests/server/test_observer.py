@@ -6,14 +6,15 @@ import json
 
 import pytest
 
+from llmproxy.answer import Answer, Headers
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.endpoints import find
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Answer, Client, Exchange, Headers
+from llmproxy.exchange import Client, Exchange
 from llmproxy.server import observer
 from llmproxy.server.observer import observe
 from llmproxy.wire.compression import compress
-from tests import vendors
+from tests.support import vendors
 
 COUNTED = Usage(input=vendors.IN, output=vendors.OUT, cache_read=vendors.CACHED, reasoning=vendors.REASONING)
 CHAT = json.dumps(vendors.chat("m")).encode()

@@ -13,9 +13,9 @@ from llmproxy.stores.base import Blobs, State
 from llmproxy.stores.disk import DiskBlobs, DiskState
 from llmproxy.stores.memory import MemoryBlobs, MemoryState
 from llmproxy.stores.redis import RedisBlobs, RedisState
-from llmproxy.stores.redislink import RedisLink
-from llmproxy.stores.redisurl import parse
-from tests.redisserver import RedisServer, cluster
+from llmproxy.stores.redis_link import RedisLink
+from llmproxy.stores.redis_url import parse
+from tests.support.redis_server import RedisServer, cluster
 
 MakeBlobs: TypeAlias = Callable[..., Awaitable[Blobs]]
 MakeState: TypeAlias = Callable[..., Awaitable[State]]

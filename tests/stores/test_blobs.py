@@ -9,7 +9,7 @@ import pytest
 
 from llmproxy.stores.base import Blobs
 from tests.stores.conftest import MakeBlobs
-from tests.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 
 async def gone(blobs: Blobs, key: str) -> None:

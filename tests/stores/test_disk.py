@@ -14,7 +14,7 @@ import pytest
 from llmproxy.stores.base import Blobs, StoreFault, Visit
 from llmproxy.stores.disk import DiskBlobs, DiskState
 from tests.stores.conftest import Clock
-from tests.stores.test_sqlitefile import size_of
+from tests.stores.test_sqlite_file import size_of
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from llmproxy.stores.base import (
 )
 from llmproxy.stores.guard import GuardedBlobs, GuardedState
 from llmproxy.stores.memory import MemoryBlobs
-from tests.waiting import until_async
+from tests.support.waiting import until_async
 
 VISIT = Visit(tenant="t", client="c", keys=(), learn=(), session="s", now_s=0.0)
 

@@ -13,12 +13,12 @@ import pytest
 from llmproxy.stores.base import Outcome, StoreFault
 from llmproxy.stores.guard import GuardedBlobs, GuardedState
 from llmproxy.stores.redis import RedisBlobs, RedisState
-from llmproxy.stores.redislink import RedisLink
-from llmproxy.stores.redisurl import parse
-from tests.redisserver import RedisServer
+from llmproxy.stores.redis_link import RedisLink
+from llmproxy.stores.redis_url import parse
 from tests.stores.conftest import Clock
 from tests.stores.test_state import known, settled, visit
-from tests.waiting import until_async
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import until_async
 
 
 @asynccontextmanager

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from llmproxy.redaction.names import redact
 from llmproxy.stores.guard import GuardedBlobs, GuardedState
 from llmproxy.stores.memory import MemoryBlobs, MemoryState
 from llmproxy.stores.settings import StoreSettings, open_blobs, open_state
-from llmproxy.telemetry.redaction import redact
-from tests.redisserver import RedisServer
+from tests.support.redis_server import RedisServer
 
 
 def settings(**keys: object) -> StoreSettings:

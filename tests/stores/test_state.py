@@ -9,7 +9,7 @@ import pytest
 
 from llmproxy.stores.base import MOST_KEYS, MOST_MODELS, RECENT, SKETCH_BYTES, Outcome, Session, State, Touched, Visit
 from tests.stores.conftest import Clock, MakeState
-from tests.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 START_S = Clock.now_s
 

@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
-from llmproxy.dialects.chat import history, replay, reply, request, stream
+from llmproxy.dialects.chat import history
+from llmproxy.dialects.chat import request_text as request
+from llmproxy.dialects.chat import reshape as replay
+from llmproxy.dialects.chat import stream_watch as stream
+from llmproxy.dialects.chat import summary as reply
 from llmproxy.dialects.chat.codec import CODEC
-from llmproxy.dialects.errors import error_object, write_error_object
+from llmproxy.dialects.error_body import error_object, write_error_object
 from llmproxy.dialects.history import History
 from llmproxy.errors import ProxyError
 from llmproxy.wire.json import write_value

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.chat.answer import decode_reply
-from llmproxy.dialects.chat.completion import encode_reply
-from llmproxy.dialects.chat.decoding import decode_request
-from llmproxy.dialects.chat.encoding import encode_request
-from llmproxy.dialects.chat.reader import Reader
-from llmproxy.dialects.chat.writer import Writer
+from llmproxy.dialects.chat.request_decode import decode_request
+from llmproxy.dialects.chat.request_encode import encode_request
+from llmproxy.dialects.chat.response_decode import decode_reply
+from llmproxy.dialects.chat.response_encode import encode_reply
+from llmproxy.dialects.chat.stream_decode import Reader
+from llmproxy.dialects.chat.stream_encode import Writer
 from llmproxy.dialects.codec import Codec, Losses, Options, StreamReader, StreamWriter
 from llmproxy.dialects.model import Media, Reply, Request
 

@@ -11,7 +11,7 @@ from typing import Any
 from llmproxy.dialects.chat.extras import nested_extra, put_cache, put_extra
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.members import Members, name_of, wrong
-from llmproxy.dialects.model import Foreign, Tool, ToolChoice
+from llmproxy.dialects.model import Opaque, Tool, ToolChoice
 
 WEB_SEARCH = "web_search_options"
 """The built-in tool that is a member of the request and not one of `tools`."""
@@ -21,23 +21,23 @@ _FUNCTION_NAMES = {"strict": "function.strict"}
 _CUSTOM_NAMES = {"grammar": "custom.format.grammar"}
 
 
-def read_tools(body: Members) -> list[Tool | Foreign]:
+def read_tools(body: Members) -> list[Tool | Opaque]:
     """`tools`, `functions` and `web_search_options`."""
     tools = [_read_tool(tool) for tool in body.objects("tools")]
     tools += [_read_function(function, function) for function in body.objects("functions")]
     search = body.object(WEB_SEARCH)
     if search is not None:
-        tools.append(Foreign(path=WEB_SEARCH, dialect="chat", kind=WEB_SEARCH, value=search))
+        tools.append(Opaque(path=WEB_SEARCH, dialect="chat", kind=WEB_SEARCH, value=search))
     return tools
 
 
-def _read_tool(tool: Members) -> Tool | Foreign:
+def _read_tool(tool: Members) -> Tool | Opaque:
     kind = tool.text("type") or "function"
     if kind == "function":
         return _read_function(tool, Members(tool.any("function"), tool.at("function")))
     if kind == "custom":
         return _read_custom(tool, Members(tool.any("custom"), tool.at("custom")))
-    return Foreign(path=tool.path, dialect="chat", kind=kind, value={"type": kind, **tool.rest})
+    return Opaque(path=tool.path, dialect="chat", kind=kind, value={"type": kind, **tool.rest})
 
 
 def _read_function(tool: Members, function: Members) -> Tool:
@@ -114,9 +114,9 @@ def _allowed(tool: Members) -> str:
     return Members(tool.any(kind), tool.at(kind)).needed_text("name")
 
 
-def write_tool(tool: Tool | Foreign, *, own: bool, losses: Losses) -> dict[str, Any]:
+def write_tool(tool: Tool | Opaque, *, own: bool, losses: Losses) -> dict[str, Any]:
     """One of `tools`. Raises BadRequest for another dialect's built-in tool."""
-    if isinstance(tool, Foreign):
+    if isinstance(tool, Opaque):
         if tool.dialect != "chat":
             losses.refuse(tool.path, f"The tool {tool.kind!r} is built into another API and unknown to chat")
         return tool.value
@@ -139,7 +139,7 @@ def _schema(tool: Tool, *, own: bool) -> dict[str, Any] | None:
 
 
 def write_choice(
-    choice: ToolChoice, tools: Sequence[Tool | Foreign], *, own: bool, losses: Losses
+    choice: ToolChoice, tools: Sequence[Tool | Opaque], *, own: bool, losses: Losses
 ) -> str | dict[str, Any]:
     """`tool_choice`."""
     free_form = {tool.name for tool in tools if isinstance(tool, Tool) and tool.free_form}

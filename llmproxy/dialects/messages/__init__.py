@@ -7,7 +7,11 @@ from typing import Any
 
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
 from llmproxy.dialects.history import History
-from llmproxy.dialects.messages import history, replay, reply, request, stream
+from llmproxy.dialects.messages import history
+from llmproxy.dialects.messages import request_text as request
+from llmproxy.dialects.messages import reshape as replay
+from llmproxy.dialects.messages import stream_watch as stream
+from llmproxy.dialects.messages import summary as reply
 from llmproxy.dialects.messages.codec import CODEC
 from llmproxy.errors import ProxyError
 from llmproxy.wire.sse import write_frame

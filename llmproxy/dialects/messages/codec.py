@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from llmproxy.dialects.codec import Codec, Losses, Options, StreamReader, StreamWriter
-from llmproxy.dialects.messages.answer import decode_reply
-from llmproxy.dialects.messages.decoding import decode_request
-from llmproxy.dialects.messages.encoding import encode_request
-from llmproxy.dialects.messages.reader import Reader
-from llmproxy.dialects.messages.telling import encode_reply
-from llmproxy.dialects.messages.writer import Writer
+from llmproxy.dialects.messages.request_decode import decode_request
+from llmproxy.dialects.messages.request_encode import encode_request
+from llmproxy.dialects.messages.response_decode import decode_reply
+from llmproxy.dialects.messages.response_encode import encode_reply
+from llmproxy.dialects.messages.stream_decode import Reader
+from llmproxy.dialects.messages.stream_encode import Writer
 from llmproxy.dialects.model import Media, Reply, Request
 
 

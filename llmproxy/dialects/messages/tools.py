@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from llmproxy.dialects.codec import Losses
-from llmproxy.dialects.freeform import INPUT, SCHEMA
-from llmproxy.dialects.messages.decoding import SERVERS, THREAD
+from llmproxy.dialects.custom_tools import INPUT, SCHEMA
 from llmproxy.dialects.messages.extras import put_extra
+from llmproxy.dialects.messages.models import model_of
+from llmproxy.dialects.messages.request_decode import SERVERS, THREAD
 from llmproxy.dialects.messages.schemas import closed_at
-from llmproxy.dialects.messages.thinking import model_of
-from llmproxy.dialects.model import Foreign, Request, Tool, ToolChoice
+from llmproxy.dialects.model import Opaque, Request, Tool, ToolChoice
 from llmproxy.wire.json import write_value
 
 _CHOICES = {"auto": "auto", "required": "any", "tool": "tool", "none": "none"}
@@ -26,7 +26,7 @@ def put_tools(body: dict[str, Any], request: Request, *, own: bool, losses: Loss
     choice, tools = request.tool_choice, list[dict[str, Any]]()
     strict = model_of(request.model).strict
     for tool in request.tools:
-        if isinstance(tool, Foreign):
+        if isinstance(tool, Opaque):
             _put_foreign(body, tools, tool, losses)
         elif choice is None or choice.allowed is None or tool.name in choice.allowed:
             # The vendor knows no choice among some: the others are not shown.
@@ -40,7 +40,7 @@ def put_tools(body: dict[str, Any], request: Request, *, own: bool, losses: Loss
         _put_parallel(body, request, request.parallel_tools, offered=offered, own=own, losses=losses)
 
 
-def _put_foreign(body: dict[str, Any], tools: list[dict[str, Any]], tool: Foreign, losses: Losses) -> None:
+def _put_foreign(body: dict[str, Any], tools: list[dict[str, Any]], tool: Opaque, losses: Losses) -> None:
     if tool.dialect != "messages":
         losses.refuse(tool.path, f"The tool {tool.kind!r} is built into another API and unknown to a Messages API")
     if tool.kind == SERVERS:

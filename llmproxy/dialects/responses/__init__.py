@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
-from llmproxy.dialects.errors import write_error_object
+from llmproxy.dialects.error_body import write_error_object
 from llmproxy.dialects.history import History
-from llmproxy.dialects.responses import history, replay, reply, request, stream
+from llmproxy.dialects.responses import history
+from llmproxy.dialects.responses import request_text as request
+from llmproxy.dialects.responses import reshape as replay
+from llmproxy.dialects.responses import stream_watch as stream
+from llmproxy.dialects.responses import summary as reply
 from llmproxy.dialects.responses.codec import CODEC
 from llmproxy.errors import ProxyError
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from llmproxy.dialects.codec import Codec, Losses, Options, StreamReader, StreamWriter
 from llmproxy.dialects.model import Media, Reply, Request
-from llmproxy.dialects.responses.answer import decode_reply
-from llmproxy.dialects.responses.completion import encode_reply
-from llmproxy.dialects.responses.decoding import decode_request
-from llmproxy.dialects.responses.encoding import encode_request
-from llmproxy.dialects.responses.reader import Reader
-from llmproxy.dialects.responses.writer import Writer
+from llmproxy.dialects.responses.request_decode import decode_request
+from llmproxy.dialects.responses.request_encode import encode_request
+from llmproxy.dialects.responses.response_decode import decode_reply
+from llmproxy.dialects.responses.response_encode import encode_reply
+from llmproxy.dialects.responses.stream_decode import Reader
+from llmproxy.dialects.responses.stream_encode import Writer
 
 
 class ResponsesCodec(Codec):

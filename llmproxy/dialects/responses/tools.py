@@ -1,7 +1,7 @@
 """Tools and the choice among them, read and written.
 
 Source: the SDK's `function_tool_param`, `custom_tool_param`, `tool_choice_*_param`. Every tool that runs at the
-provider is `Foreign`.
+provider is `Opaque`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.members import Members, name_of, wrong
-from llmproxy.dialects.model import Foreign, Tool, ToolChoice
+from llmproxy.dialects.model import Opaque, Tool, ToolChoice
 from llmproxy.dialects.responses.extras import drop_cache, nested_extra, put_extra
 
 # The kinds of tools that are the client's.
@@ -19,12 +19,12 @@ _OWN = ("function", "custom")
 _MODES: tuple[Literal["none", "auto", "required"], ...] = ("none", "auto", "required")
 
 
-def read_tools(body: Members) -> list[Tool | Foreign]:
+def read_tools(body: Members) -> list[Tool | Opaque]:
     """`tools`."""
     return [_read_tool(tool) for tool in body.objects("tools")]
 
 
-def _read_tool(tool: Members) -> Tool | Foreign:
+def _read_tool(tool: Members) -> Tool | Opaque:
     kind = tool.needed_text("type")
     if kind == "function":
         return Tool(
@@ -38,7 +38,7 @@ def _read_tool(tool: Members) -> Tool | Foreign:
         )
     if kind == "custom":
         return _read_custom(tool)
-    return Foreign(path=tool.path, dialect="responses", kind=kind, value={"type": kind, **tool.rest})
+    return Opaque(path=tool.path, dialect="responses", kind=kind, value={"type": kind, **tool.rest})
 
 
 def _read_custom(tool: Members) -> Tool:
@@ -93,9 +93,9 @@ def _mode(word: str) -> Literal["none", "auto", "required"]:
     wrong("tool_choice", f"must be one of {', '.join(_MODES)}, not {word[:50]!r}")
 
 
-def write_tool(tool: Tool | Foreign, *, own: bool, losses: Losses) -> dict[str, Any]:
+def write_tool(tool: Tool | Opaque, *, own: bool, losses: Losses) -> dict[str, Any]:
     """One of `tools`. Raises BadRequest for another dialect's built-in tool."""
-    if isinstance(tool, Foreign):
+    if isinstance(tool, Opaque):
         if tool.dialect != "responses":
             told = f"The tool {tool.kind!r} is built into another API and unknown to the Responses API"
             losses.refuse(tool.path, told)
@@ -116,7 +116,7 @@ def write_tool(tool: Tool | Foreign, *, own: bool, losses: Losses) -> dict[str, 
 
 
 def write_choice(
-    choice: ToolChoice, tools: Sequence[Tool | Foreign], *, own: bool, losses: Losses
+    choice: ToolChoice, tools: Sequence[Tool | Opaque], *, own: bool, losses: Losses
 ) -> str | dict[str, Any]:
     """`tool_choice`."""
     if choice.foreign is not None:

@@ -10,7 +10,7 @@ import pytest
 from llmproxy.dialects.chat.tools import read_choice, read_tools, write_choice, write_tool
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.model import Foreign, Tool, ToolChoice
+from llmproxy.dialects.model import Opaque, Tool, ToolChoice
 from llmproxy.errors import BadRequest
 
 EMPTY: dict[str, Any] = {"type": "object", "properties": {}}
@@ -47,8 +47,8 @@ def test_functions_and_free_form_tools() -> None:
 def test_what_is_built_in_belongs_to_chat() -> None:
     body = {"tools": [{"type": "robot", "x": 1}], "web_search_options": {"search_context_size": "low"}}
     assert read_tools(Members(body)) == [
-        Foreign(path="tools[0]", dialect="chat", kind="robot", value={"type": "robot", "x": 1}),
-        Foreign(
+        Opaque(path="tools[0]", dialect="chat", kind="robot", value={"type": "robot", "x": 1}),
+        Opaque(
             path="web_search_options",
             dialect="chat",
             kind="web_search_options",
@@ -155,6 +155,6 @@ def test_a_tool_without_arguments_says_that_there_are_none() -> None:
 def test_a_tool_that_is_built_into_another_api_is_refused() -> None:
     with pytest.raises(BadRequest, match="web_search_20250305") as caught:
         write_tool(
-            Foreign(path="tools[1]", dialect="x", kind="web_search_20250305", value={}), own=False, losses=Losses()
+            Opaque(path="tools[1]", dialect="x", kind="web_search_20250305", value={}), own=False, losses=Losses()
         )
     assert caught.value.param == "tools[1]"

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.messages.tools import put_tools
-from llmproxy.dialects.model import Foreign, Request, Tool, ToolChoice
+from llmproxy.dialects.model import Opaque, Request, Tool, ToolChoice
 from llmproxy.errors import Untranslatable
 
 F, G = Tool(path="tools[0]", name="f", schema={"type": "object"}), Tool(path="tools[1]", name="g")
@@ -71,7 +71,7 @@ def test_a_free_form_tool_takes_its_text_as_an_argument() -> None:
 
 
 def test_tools_that_are_built_into_another_api_are_refused_by_name() -> None:
-    tool = Foreign(path="tools[1]", dialect="responses", kind="file_search", value={"type": "file_search"})
+    tool = Opaque(path="tools[1]", dialect="responses", kind="file_search", value={"type": "file_search"})
     with pytest.raises(Untranslatable, match="file_search") as raised:
         put(tools=[F, tool])
     assert raised.value.param == "tools[1]"
@@ -80,9 +80,9 @@ def test_tools_that_are_built_into_another_api_are_refused_by_name() -> None:
 def test_own_built_in_tools_servers_and_threads_stand_where_they_stood() -> None:
     search, server = {"type": "web_search_20260318", "name": "web_search"}, {"type": "url", "name": "s", "url": "u"}
     tools = [
-        Foreign(dialect="messages", kind="web_search_20260318", value=search),
-        Foreign(dialect="messages", kind="mcp_servers", value=server),
-        Foreign(dialect="messages", kind="thread", value={"id": "t"}),
+        Opaque(dialect="messages", kind="web_search_20260318", value=search),
+        Opaque(dialect="messages", kind="mcp_servers", value=server),
+        Opaque(dialect="messages", kind="thread", value={"id": "t"}),
     ]
     body = put(tools=tools, dialect="messages")
     assert body == {"tools": [search], "mcp_servers": [server], "thread": {"id": "t"}}

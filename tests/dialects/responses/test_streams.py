@@ -27,8 +27,8 @@ from llmproxy.dialects.model import (
     Done,
     Event,
     Fail,
-    Foreign,
     Media,
+    Opaque,
     Open,
     Refusal,
     Reply,
@@ -147,8 +147,8 @@ def _blocks(number: int) -> list[tuple[Block, Close]]:
             Thinking(text="", dialect="responses", id=f"rs_{number}", summary=True),
             Close(index=number, encrypted="g", extra=thought),
         ),
-        (Foreign(dialect="responses", kind="web_search_call", value=_SEARCH), close),
-        (Foreign(dialect="messages", kind="server_tool_use", value={}), close),
+        (Opaque(dialect="responses", kind="web_search_call", value=_SEARCH), close),
+        (Opaque(dialect="messages", kind="server_tool_use", value={}), close),
         (Media(kind="image", data="QQ=="), close),
     ]
 
@@ -159,7 +159,7 @@ def streams(draw: st.DrawFn) -> list[Event]:
     queues: list[list[Event]] = []
     for number in range(draw(st.integers(0, 5))):
         opened, close = draw(st.sampled_from(_blocks(number)))
-        grown: list[Event] = [] if isinstance(opened, Foreign | Media) else _growth(draw, number, opened)
+        grown: list[Event] = [] if isinstance(opened, Opaque | Media) else _growth(draw, number, opened)
         queues.append([Open(index=number, block=opened), *grown, close])
     events: list[Event] = [Start(id=draw(st.sampled_from(["chatcmpl-7", "msg_x", ""])), model="m-1")]
     begun, interleaved = 0, draw(st.booleans())
@@ -249,7 +249,7 @@ def _said(block: Block) -> tuple[object, ...]:
             return "thinking", block.text, block.encrypted
         case ToolCall():
             return "call", block.id, block.name, block.arguments, block.free_form
-        case Foreign():
+        case Opaque():
             return "item", json.dumps(block.value)
         case _:
             raise AssertionError(block)

@@ -6,7 +6,7 @@ import pytest
 
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.model import Foreign, Tool, ToolChoice
+from llmproxy.dialects.model import Opaque, Tool, ToolChoice
 from llmproxy.dialects.responses.tools import read_choice, read_tools, write_choice, write_tool
 from llmproxy.errors import Untranslatable
 
@@ -51,7 +51,7 @@ def test_a_choice_comes_back_as_it_was(choice: Any) -> None:
 
 
 def test_a_tool_of_another_provider_is_refused_by_name() -> None:
-    tool = Foreign(path="tools[1]", dialect="messages", kind="web_search_20250305", value={})
+    tool = Opaque(path="tools[1]", dialect="messages", kind="web_search_20250305", value={})
     with pytest.raises(Untranslatable, match="web_search_20250305") as refused:
         write_tool(tool, own=False, losses=Losses())
     assert refused.value.param == "tools[1]"

@@ -1,0 +1,131 @@
+"""A request body as the program holds it: in memory and readable, or passing through.
+
+Bodies are opened only as far as somebody needs: `Body.members` reads the top level, once. Begin reading at `Body`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from llmproxy.wire.compression import decompress
+from llmproxy.wire.json import Members, read_members, read_value, remove_member, replace_member
+
+
+class ByteStream(Protocol):
+    """Bytes that arrive over time: the rest of an answer, or a request body that is not held."""
+
+    async def read(self) -> bytes:
+        """The next bytes as they came; b"" after the last. Raises BrokenStream when they end too early.
+
+        Cancelled, it has lost nothing, and may be called again.
+        """
+
+    def close(self) -> None:
+        """No more is wanted: give the connection back, or cut it when bytes are still to come. May be called twice."""
+
+
+class Body:
+    """A request body that is held in memory.
+
+    `raw` is what goes upstream: the client's bytes, until a top-level member is replaced or removed. `encoding` is
+    the content-encoding of `raw` ("" for identity). Reading works on a decoded copy of at most `limit_bytes`;
+    changing a member of a compressed body sends the decoded bytes, so `encoding` becomes "".
+    """
+
+    __slots__ = ("_content", "_decoded", "_limit_bytes", "_members", "_model", "_strict", "encoding", "raw")
+
+    def __init__(self, raw: bytes, encoding: str = "", limit_bytes: int = 64 * 1024 * 1024) -> None:
+        self.raw = raw
+        self.encoding = encoding
+        self._limit_bytes = limit_bytes
+        self._decoded: bytes | None = None if encoding else raw
+        self._content: dict[str, Any] | None = None
+        self._members: Members | None = None
+        self._model: str | None = None
+        self._strict = False
+
+    @property
+    def decoded(self) -> bytes:
+        """The identity-coded bytes. Raises BadRequest when they cannot be decoded, 413 when they are too many."""
+        if self._decoded is None:
+            self._decoded = decompress(self.raw, self.encoding, self._limit_bytes)
+        return self._decoded
+
+    @property
+    def members(self) -> Members:
+        """The raw JSON of each top-level member; empty when the body is no JSON object."""
+        if self._members is None:
+            self._members = read_members(self.decoded)
+        return self._members
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The whole decoded JSON object, to be read only; empty when the body is none. Members are cheaper."""
+        if self._content is None:
+            try:
+                value, self._strict = msgspec.json.decode(self.decoded), True
+            except (ValueError, RecursionError):
+                value, self._strict = read_value(self.decoded), False
+            self._content = value if isinstance(value, dict) else {}
+        return self._content
+
+    @property
+    def strict(self) -> bool:
+        """Whether the body is JSON as the standard has it: no NaN, no lone surrogates, of which no reader is sure."""
+        return bool(self.content) and self._strict
+
+    @property
+    def model(self) -> str | None:
+        """The top-level member `model` when it is a string."""
+        if self._model is None:
+            self._model = self.text("model")
+        return self._model
+
+    def flag(self, name: str) -> bool:
+        """Whether the top-level member `name` is true."""
+        raw = self.members.get(name)
+        return raw is not None and bytes(raw) == b"true"
+
+    def text(self, name: str) -> str | None:
+        """The top-level member `name` when it is a string."""
+        value = self.value(name)
+        return value if isinstance(value, str) else None
+
+    def value(self, name: str) -> object:
+        """The decoded top-level member `name`; None when it is absent."""
+        raw = self.members.get(name)
+        return None if raw is None else read_value(raw)
+
+    def replace(self, name: str, raw: bytes) -> None:
+        """Put the JSON `raw` in place of the top-level member `name`, or add it; all other bytes stay as they are.
+
+        Raises BadRequest when the body is no JSON object or holds a key twice.
+        """
+        self._change(replace_member(self.decoded, name, raw))
+
+    def remove(self, name: str) -> None:
+        """Take the top-level member `name` out, when it is there; all other members keep their bytes and order."""
+        self._change(remove_member(self.decoded, name))
+
+    def _change(self, raw: bytes) -> None:
+        self.raw = self._decoded = raw
+        self.encoding = ""
+        self._content = self._members = self._model = None
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamedBody:
+    """A request body that passes through. `length` is None when the client sent it in chunks."""
+
+    stream: ByteStream
+    length: int | None
+
+
+async def iterate(stream: ByteStream) -> AsyncIterator[bytes]:
+    """The reads of `stream`, one by one."""
+    while data := await stream.read():
+        yield data

@@ -1,0 +1,100 @@
+"""From an answer that was given to an entry, and from an entry to an answer: the same bytes, or the same in the other
+form, at once or at the pace at which they came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from llmproxy.answer import Answer, Headers
+from llmproxy.caching.entry import Entry
+from llmproxy.caching.single_flight import Flight
+from llmproxy.dialects.reshape import Replay
+from llmproxy.errors import BadRequest
+from llmproxy.exchange import Exchange
+from llmproxy.wire.compression import decompress
+
+_KEPT = ("content-type", "cache-control", "x-llmproxy-dropped")
+
+
+def entry_of(flight: Flight, exchange: Exchange, replay: Replay, *, counted: bool, limit_bytes: int) -> Entry | None:
+    """What is kept of a whole good answer; None when it says nothing, or cannot be read."""
+    answer = flight.answer
+    if answer is None:
+        return None
+    body = b"".join(flight.parts)
+    encoding = answer.headers.get("Content-Encoding", "")
+    if encoding:
+        try:
+            body = decompress(body, encoding, limit_bytes)
+        except BadRequest:
+            return None
+    stream = answer.event_stream
+    if not (_says_all(exchange, replay, body) if stream else replay.says_something(body)):
+        return None
+    usage, times_s = exchange.summary.usage, flight.times_s
+    first_s = times_s[0]
+    paces = [(round((at_s - first_s) * 1000), len(part)) for at_s, part in zip(times_s, flight.parts, strict=True)]
+    return Entry(
+        status=answer.status,
+        headers=[(str(name), value) for name, value in answer.headers.items() if name.lower() in _KEPT],
+        stream=stream,
+        counted=counted,
+        created_s=flight.exchange.began_s,
+        spent_s=times_s[-1] - flight.exchange.started_s,
+        input_tokens=usage.input if usage else None,
+        output_tokens=usage.output if usage else None,
+        paces=paces if stream and not encoding else [],
+        body=body,
+    )
+
+
+def _says_all(exchange: Exchange, replay: Replay, stream: bytes) -> bool:
+    return exchange.first_token_s is not None and replay.is_whole(stream)
+
+
+def fits(entry: Entry, stream: bool, counted: bool) -> bool:
+    """Whether the entry is as it is wanted; otherwise putting it so takes 25 ms for each MB."""
+    return entry.stream == stream and (not stream or entry.counted == counted)
+
+
+def replayed(entry: Entry, replay: Replay, stream: bool, counted: bool) -> Answer | None:
+    """The entry as the answer to a request for a stream, or not, that tells its usage, or not; None when that cannot be
+    said from it."""
+    headers = Headers(entry.headers)
+    if fits(entry, stream, counted):
+        return Answer(status=entry.status, headers=headers, body=entry.body, length=len(entry.body))
+    reply: bytes | None = entry.body
+    if entry.stream:
+        reply = replay.reply_of(entry.body)
+    if reply is not None and stream:
+        reply = replay.stream_of(reply, usage=counted)
+    if reply is None:
+        return None
+    headers["Content-Type"] = "text/event-stream; charset=utf-8" if stream else "application/json"
+    return Answer(status=entry.status, headers=headers, body=reply, length=len(reply))
+
+
+class Paced:
+    """A stream that comes again as it came: a ByteStream."""
+
+    def __init__(self, body: bytes, paces: Sequence[tuple[int, int]]) -> None:
+        self._body = body
+        self._paces = iter(paces)
+        self._place = 0
+        self._began_s: float | None = None
+
+    async def read(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        if self._began_s is None:
+            self._began_s = loop.time()
+        at_ms, size = next(self._paces, (0, len(self._body) - self._place))
+        due_s = self._began_s + at_ms / 1000 - loop.time()
+        if due_s > 0:
+            await asyncio.sleep(due_s)
+        data = self._body[self._place : self._place + size]
+        self._place += size
+        return data
+
+    def close(self) -> None:
+        """Nothing is held open."""

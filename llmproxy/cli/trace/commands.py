@@ -1,0 +1,359 @@
+"""`trace`: shows what the trace middleware writes. `tail` follows it, `ls` lists, `show` opens one, `stats` sums up.
+
+Thin commands: files are read by `records/trace_files.py`, rows laid out by `tracerows.py`, one record by
+`traceshow.py`. Everything that others wrote goes to the console through `console/formatting.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from llmproxy.cli.output import Ending, console, end, put
+
+if TYPE_CHECKING:
+    from llmproxy.records.entry import Entry
+    from llmproxy.records.filters import Test
+    from llmproxy.records.record import Record
+    from llmproxy.records.trace_files import Found, Place, Traces
+
+app = typer.Typer(help="Show what the trace middleware writes: tail, ls, show, stats.", no_args_is_help=True)
+
+
+class Key(StrEnum):
+    """What a list can be sorted by."""
+
+    time = "time"
+    duration = "duration"
+    first = "first"
+    tokens = "tokens"
+    status = "status"
+    model = "model"
+    provider = "provider"
+
+
+Directory = Annotated[
+    str | None, typer.Argument(metavar="[DIR]", help="Where the records are; else where your running server writes.")
+]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="KEY=VALUE,...",
+        help="Only these: model=gpt-*, status=4xx, session=, provider=, slower=2s, faster=, client=, path=, outcome=, "
+        "error=, failed=true, stream=true ... May be given again.",
+    ),
+]
+Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="Only those of this session.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line.")]
+
+
+@app.command()
+def tail(
+    directory: Directory = None,
+    count: Annotated[int, typer.Option("-n", min=0, help="How many to begin with.")] = 20,
+    follow: Annotated[
+        bool | None,
+        typer.Option(
+            "--follow/--no-follow", "-f", help="Go on with what comes: so by default on a terminal, not in a pipe."
+        ),
+    ] = None,
+    session: Session = None,
+    filters: Filters = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the last exchanges, and what comes, as it happens."""
+    import signal
+
+    from llmproxy.cli.trace.tail import Tail
+    from llmproxy.records.trace_files import Traces
+
+    test = _parse(filters, session)
+    follows = sys.stdout.isatty() if follow is None else follow
+    traces = Traces(_find(directory, waits=follows))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cursor comes back
+    with Ending():
+        Tail(traces, console(), test, as_json=as_json).run(count, follow=follows)
+    _tell_faults(traces)
+    if not follows and count and not traces.last(1):
+        _empty(traces)
+
+
+@app.command()
+def ls(
+    directory: Directory = None,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many at most.")] = 1000,
+    sort: Annotated[Key, typer.Option(help="What to sort by.")] = Key.time,
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
+    session: Session = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only those of the last 1h, 30m ...")] = None,
+    filters: Filters = None,
+    as_json: AsJson = False,
+) -> None:
+    """List exchanges: the newest, slowest, largest ... last, or with --reverse the other way round."""
+    from llmproxy.records.trace_files import Traces
+
+    test = _parse(filters, session)
+    recent = _since(since)
+    _keep_everything()
+    traces = Traces(_find(directory))
+    if sort is Key.time and not (reverse or filters or session or since):
+        entries = [each.entry for each in traces.last(count)]
+    else:
+        entries = [each.entry for each in traces.entries() if recent(each.entry) and test(each.entry)]
+        entries.sort(key=lambda entry: _rank(entry, sort))
+        entries = entries[-count:][:: -1 if reverse else 1]
+    with Ending():
+        _list(entries, as_json=as_json)
+    _tell_faults(traces)
+    if not entries:
+        _empty(traces)
+
+
+@app.command()
+def show(
+    identifier: Annotated[
+        str | None, typer.Argument(metavar="ID", help="The id, as much of it as is unique; or a record's file.")
+    ] = None,
+    directory: Directory = None,
+    session: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Instead of one exchange a whole session, as one conversation: --session ID [DIR]"
+        ),
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="The bodies as they went over the wire.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole record as JSON; of a session one a line.")] = False,
+    curl: Annotated[
+        bool, typer.Option("--curl", help="A command that repeats the request, without the secret.")
+    ] = False,
+) -> None:
+    """Show one exchange: the conversation, headers, attempts and timing; or a session as one conversation.
+
+    Example: `llmproxy trace show 3f2a`, or `llmproxy trace show --session s_3f2a`
+    """
+    from llmproxy.cli.trace import show as traceshow
+
+    if session is not None:
+        if directory is not None or raw or curl:
+            raise typer.BadParameter("takes a directory and --json, and nothing else", param_hint="--session")
+        _show_session(session, identifier, as_json=as_json)
+        return
+    if identifier is None:
+        raise typer.BadParameter("which one? give the id of an exchange, or --session", param_hint="ID")
+    record, data = _read(identifier, directory)
+    with Ending():
+        if raw:
+            traceshow.show_raw(record)
+        elif as_json:
+            traceshow.show_json(data)
+        elif curl:
+            _print_curl(record)
+        else:
+            traceshow.show(console(), record)
+
+
+def _read(identifier: str, directory: str | None) -> tuple[Record, bytes]:
+    """The record of that id or file, and its text."""
+    from llmproxy.console.formatting import safe
+    from llmproxy.records.trace_files import Place, Traces, read_record
+
+    if os.path.isfile(identifier):
+        place = Place(identifier)
+    else:
+        traces = Traces(_find(directory))
+        place = _one(traces.find(identifier), identifier, traces)
+    try:
+        return read_record(place)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        end(f"{safe(place.path)} cannot be read: {reason}")
+
+
+def _show_session(session: str, directory: str | None, *, as_json: bool) -> None:
+    from llmproxy.cli.trace import session as tracesession
+    from llmproxy.records.trace_files import Traces
+
+    _keep_everything()
+    traces = Traces(_find(directory))
+    found = _of_session(traces, session)
+    with Ending():
+        if as_json:
+            for _, data in traces.records(found):
+                tracesession.show_json(data)
+        else:
+            tracesession.show(console(), (record for record, _ in traces.records(found)))
+    _tell_faults(traces)
+
+
+def _of_session(traces: Traces, session: str) -> list[Found]:
+    """The exchanges of the session of that name, else of the only one whose name begins so; oldest first."""
+    from llmproxy.console.formatting import safe
+
+    found = [each for each in traces.entries() if each.entry.session and each.entry.session.startswith(session)]
+    names = sorted({each.entry.session or "" for each in found})
+    if session not in names and len(names) > 1:
+        listed = "\n".join(f"  {safe(name)}" for name in names[:10]) + ("\n  ..." if len(names) > 10 else "")
+        end(f"{len(names)} sessions begin with {safe(session)!r}; say more of the id:\n{listed}")
+    if not names:
+        _tell_faults(traces)
+        if traces.last(1):
+            end(f"there is no exchange of the session {safe(session, 100)!r} in {safe(traces.directory)}")
+        _empty(traces)
+    wanted = session if session in names else names[0]
+    return sorted((each for each in found if each.entry.session == wanted), key=lambda each: each.entry.started)
+
+
+@app.command()
+def stats(
+    directory: Directory = None,
+    filters: Filters = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Sum up: requests, tokens and latencies by provider and model, from the files alone."""
+    import json
+
+    from llmproxy.cli.trace.totals import sums, table
+    from llmproxy.records.trace_files import Traces
+
+    test = _parse(filters)
+    traces = Traces(_find(directory))
+    _keep_everything()
+    found = sums(each.entry for each in traces.entries() if test(each.entry))
+    with Ending():
+        if as_json:
+            print(json.dumps(found, indent=2))
+        elif found["total"]["requests"]:
+            shown = console()
+            shown.print(table(found, shown.width))
+    _tell_faults(traces)
+    if not found["total"]["requests"]:
+        _empty(traces)
+
+
+def _print_curl(record: Record) -> None:
+    from llmproxy.cli.trace.curl import NotWhole, curl
+
+    try:
+        print(curl(record))
+    except NotWhole as reason:
+        end(str(reason))
+
+
+def _keep_everything() -> None:
+    """Looking for garbage among 50,000 entries that all stay takes a third of the time of reading them."""
+    import gc
+
+    gc.disable()
+
+
+def _parse(filters: Sequence[str] | None, session: str | None = None) -> Test:
+    from llmproxy.records.filters import of_session, parse
+
+    try:
+        test, own = parse(filters or ()), of_session(session)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--filter") from error
+    return lambda entry: own(entry) and test(entry)
+
+
+def _find(directory: str | None, *, waits: bool = False) -> str:
+    from llmproxy.cli.trace.directory import NoTraces, find
+
+    try:
+        return find(directory, waits=waits)
+    except NoTraces as reason:
+        end(str(reason))
+
+
+def _since(given: str | None) -> Test:
+    """Whether an exchange began within the time that was given."""
+    import time
+    from datetime import UTC, datetime
+
+    from llmproxy.settings import parse_duration
+
+    if given is None:
+        return lambda entry: True
+    try:
+        earliest_s = max(time.time() - parse_duration(given), 0.0)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from error
+    earliest = datetime.fromtimestamp(earliest_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return lambda entry: entry.started >= earliest
+
+
+def _rank(entry: Entry, key: Key) -> tuple[bool, float | str]:
+    """What to sort by; what is not known comes first."""
+    usage = entry.usage
+    values: dict[Key, Callable[[], float | str | None]] = {
+        Key.time: lambda: entry.started,
+        Key.duration: lambda: entry.duration_ms,
+        Key.first: lambda: entry.first_token_ms,
+        Key.tokens: lambda: (usage.input or 0) + (usage.output or 0) if usage else None,
+        Key.status: lambda: entry.status,
+        Key.model: lambda: entry.model,
+        Key.provider: lambda: entry.provider,
+    }
+    value = values[key]()
+    text = key in (Key.model, Key.provider, Key.time)
+    return value is not None, (value if value is not None else "" if text else 0)
+
+
+def _list(entries: Sequence[Entry], *, as_json: bool) -> None:
+    import msgspec
+
+    from llmproxy.cli.trace.json_output import harmless
+    from llmproxy.cli.trace.rows import Rows
+
+    if as_json:
+        for entry in entries:
+            print(harmless(msgspec.json.encode(entry).decode(), sys.stdout.encoding))
+        return
+    shown = console()
+    rows = Rows(shown.width, dates=True)
+    for line in (rows.head(), *(rows.row(entry) for entry in entries)) if entries else ():
+        put(shown, line)
+
+
+def _empty(traces: Traces) -> NoReturn:
+    """Nothing was shown: say why."""
+    from llmproxy.cli.trace.directory import HINT
+    from llmproxy.console.formatting import safe
+
+    if traces.last(1):
+        end("no exchange fits")
+    end(f"there is no record in {safe(traces.directory)}; {HINT}")
+
+
+def _one(found: Sequence[Found], identifier: str, traces: Traces) -> Place:
+    from llmproxy.console.formatting import safe
+
+    if not found:
+        _tell_faults(traces)
+        end(f"there is no record {safe(identifier, 100)!r} in {safe(traces.directory)}")
+    if len(found) > 1:
+        names = "\n".join(
+            f"  {safe(f'{each.entry.id}  {each.entry.started}  {each.entry.model or str()}')}" for each in found[:10]
+        )
+        more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
+        end(f"{len(found)} records begin with {safe(identifier)!r}; say more of the id:\n{names}{more}")
+    return found[0].place
+
+
+def _tell_faults(traces: Traces) -> None:
+    """In one line, what could not be read."""
+    from llmproxy.console.formatting import safe
+
+    faults = traces.faults
+    if faults:
+        first = safe(f"{faults[0].path}: {faults[0].why}")
+        counted = "1 record" if len(faults) == 1 else f"{len(faults)} records"
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        print(f"llmproxy: {counted} could not be read: {first}{more}", file=sys.stderr)
+    faults.clear()

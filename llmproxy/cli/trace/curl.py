@@ -1,0 +1,125 @@
+"""`trace show --curl`: a command that repeats a request. Begin reading at `curl`."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+from collections.abc import Iterator
+
+from llmproxy.console.formatting import size
+from llmproxy.records.record import Headers, Record
+from llmproxy.redaction.names import MASK
+from llmproxy.transcripts.transcript import request_bytes
+
+# Longer arguments are refused by the kernel (MAX_ARG_STRLEN on Linux).
+_ARGUMENT_BYTES = 100_000
+_UNSEEN = re.compile(
+    r"[^\n\t -~\u00a1-\u024f\u0370-\u05ff\u0900-\u1fff\u2030-\u205e\u2070-\ud7ff\uf900-\ufdff\U0001f000-\U0003ffff]"
+)
+_END = "END_OF_BODY"
+_NOT_SENT = frozenset(
+    (
+        "host",
+        "content-length",
+        "content-encoding",
+        "connection",
+        "accept-encoding",
+        "transfer-encoding",
+        "expect",
+        "keep-alive",
+        "te",
+        "upgrade",
+    )
+)
+_VARIABLES = {"chat": "OPENAI_API_KEY", "responses": "OPENAI_API_KEY", "messages": "ANTHROPIC_API_KEY"}
+
+
+class NotWhole(Exception):
+    """The record does not hold the whole request; the text says why."""
+
+
+def curl(record: Record) -> str:
+    """A command for a POSIX shell that repeats the request. Raises NotWhole when the record does not hold all of it."""
+    body = request_bytes(record.request)
+    if record.request.truncated or (record.request.size and not body):
+        raise NotWhole(
+            f"the request cannot be repeated: of the {size(record.request.size)} of its body the trace keeps "
+            f"{'a part' if body else 'nothing'} (`max_body_size` and `include_body` of the trace middleware)"
+        )
+    headers = record.request.headers or {}
+    host = headers.get("host", "127.0.0.1:3000")
+    query = f"?{record.query}" if record.query else ""
+    variable = _VARIABLES.get(record.dialect or "", "API_KEY")
+    url = f"http://{host if isinstance(host, str) else host[0]}{record.path}{query}"
+    lines = [f"curl {_options(record.method, url)} {_quoted(url, variable)}"]
+    lines += [f"-H {_quoted(header, variable)}" for header in _headers(record.request.headers, of_body=bool(body))]
+    notes = []
+    if any(MASK in line for line in (url, *map(str, headers.values()))):
+        notes.append(f"# set {variable} to the secret that stood in its places")
+    if MASK.encode() in body:
+        notes.append(f"# the body holds {MASK} where a secret stood: put it back")
+    if record.request.headers is None and body:
+        notes.append("# the trace keeps no headers: add those that are needed, such as authorization")
+    if not body:
+        return "\n".join([*notes, " \\\n  ".join(lines)])
+    return "\n".join([*notes, _with_body(lines, body)])
+
+
+def _options(method: str, url: str) -> str:
+    """What curl must be told, which of itself reads brackets as patterns, shortens paths, and waits for the body of an
+    answer to HEAD.
+    """
+    found = ["-sS -N", "-I" if method == "HEAD" else f"-X {shlex.quote(method)}"]
+    if any(bracket in url for bracket in "[]{}"):
+        found.append("-g")
+    if "/." in url:
+        found.append("--path-as-is")
+    return " ".join(found)
+
+
+def _headers(headers: Headers | None, *, of_body: bool) -> Iterator[str]:
+    """The headers as curl takes them: empty ones with a semicolon. Of itself it says that a body is a form."""
+    if of_body and "content-type" not in (headers or ()):
+        yield "content-type: application/json" if headers is None else "content-type:"
+    for name, value in (headers or {}).items():
+        if name not in _NOT_SENT:
+            for each in value if isinstance(value, list) else [value]:
+                yield f"{name}: {each}" if each else f"{name};"
+
+
+def _quoted(text: str, variable: str) -> str:
+    """`text` as one word of a shell; what was masked in it becomes the variable."""
+    scheme = "Bearer " if text.startswith("authorization: *") else ""
+    parts = [_word(part) if part else "" for part in text.split(MASK)]
+    return f'"{scheme}${{{variable}}}"'.join(parts) or "''"
+
+
+def _word(text: str) -> str:
+    """`text` as a word of bash and zsh; what a terminal would obey is spelled out."""
+    if not _UNSEEN.search(text):
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{_UNSEEN.sub(lambda found: _spelled(found[0]), escaped)}'"
+
+
+def _spelled(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
+
+
+def _with_body(lines: list[str], body: bytes) -> str:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = ""
+    long = len(body) > _ARGUMENT_BYTES
+    if not text or "\0" in text or (long and _UNSEEN.search(text)):
+        encoded = base64.b64encode(body).decode()
+        command = " \\\n  ".join([*lines, "--data-binary @-"])
+        return f"base64 -d <<'{_END}' | {command}\n{encoded}\n{_END}"
+    if long:
+        end = _END
+        while end in text:
+            end += "_"
+        return " \\\n  ".join([*lines, f"--data-binary @- <<'{end}'"]) + f"\n{text}\n{end}"
+    return " \\\n  ".join([*lines, f"--data-raw {_word(text)}"])

@@ -1,0 +1,114 @@
+"""How entries look in a table: the columns that fit a width, the least important go first.
+
+Made by hand rather than with rich's Table, since a tail prints one row at a time and all must line up. Used by
+`trace tail` and `trace ls`. Begin reading at `Rows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from rich.text import Text
+
+from llmproxy.cli.tables import fit
+from llmproxy.console import formatting as showing
+from llmproxy.records.entry import Entry
+
+RED, YELLOW, DIM = "red", "yellow", "dim"
+
+
+class Column(NamedTuple):
+    """`width` is what it needs, `most` what it may get where there is room. The highest `rank` goes first."""
+
+    title: str
+    width: int
+    rank: int
+    value: Callable[[Entry], str]
+    right: bool = False
+    most: int = 0
+
+
+def _clock(entry: Entry, form: str) -> str:
+    """Local time; what stands there when that is no time."""
+    try:
+        return datetime.fromisoformat(entry.started).astimezone().strftime(form)
+    except ValueError:
+        return entry.started
+
+
+def _time(entry: Entry) -> str:
+    return _clock(entry, "%H:%M:%S")
+
+
+def _date_and_time(entry: Entry) -> str:
+    return _clock(entry, "%m-%d %H:%M:%S")
+
+
+def _note(entry: Entry) -> str:
+    """What went wrong, else the conversation or who asked."""
+    if entry.error is not None:
+        return f"{entry.error.code}: {entry.error.message}"
+    if len(entry.attempts) > 1:
+        return f"{len(entry.attempts)} attempts"
+    return entry.session or entry.client.name or entry.client.address
+
+
+TIME = Column("time", 8, 2, _time)
+DATE = Column("time", 14, 2, _date_and_time)
+NOTE = Column("session, client, error", 14, 8, _note, most=200)
+_NOTE_WIDTH = 40
+COLUMNS = (
+    Column("id", 6, 4, lambda entry: entry.id[:6]),
+    Column("status", 8, 0, showing.status, most=14),
+    Column("model", 18, 1, showing.model, most=36),
+    Column("provider", 9, 6, showing.provider, most=16),
+    Column("tokens", 11, 5, lambda entry: showing.tokens(entry.usage), right=True),
+    Column("first", 6, 7, lambda entry: showing.duration(entry.first_token_ms), right=True),
+    Column("total", 6, 3, lambda entry: showing.duration(entry.duration_ms), right=True),
+    Column("path", 20, 9, lambda entry: entry.path, most=28),
+    NOTE,
+)
+_GAP = 1
+
+
+class Rows:
+    """Rows of one width, all in line. Each call gives one line without its end. `dates` says that days differ."""
+
+    def __init__(self, width: int, *, dates: bool = False) -> None:
+        self.width = width
+        self._columns = _fitting(width, [DATE if dates else TIME, *COLUMNS])
+
+    def head(self) -> Text:
+        """The titles."""
+        return self._line([column.title for column in self._columns], DIM)
+
+    def row(self, entry: Entry) -> Text:
+        """One exchange; what failed is red, what was cancelled yellow."""
+        style = RED if entry.failed else YELLOW if entry.outcome == "cancelled" else ""
+        return self._line([column.value(entry) for column in self._columns], style)
+
+    def _line(self, cells: list[str], style: str) -> Text:
+        shown = [
+            fit(showing.safe(cell), width, right=column.right)
+            for cell, (column, width) in zip(cells, self._columns.items(), strict=True)
+        ]
+        return Text((" " * _GAP).join(shown).rstrip(), style=style, no_wrap=True, overflow="crop")
+
+
+def _fitting(width: int, columns: list[Column]) -> dict[Column, int]:
+    """The columns that fit, with their widths."""
+    kept = columns
+    while sum(column.width + _GAP for column in kept) - _GAP > width and len(kept) > 1:
+        last = max(kept, key=lambda column: column.rank)
+        kept = [column for column in kept if column is not last]
+    spare = width - sum(column.width + _GAP for column in kept) + _GAP
+    widths = {column: column.width for column in kept}
+    # The note comes last and grows last, but first of all it must say something.
+    for column, most in [(NOTE, _NOTE_WIDTH), *((column, column.most) for column in kept)]:
+        if column in widths:
+            more = max(0, min(spare, most - widths[column]))
+            widths[column] += more
+            spare -= more
+    return widths

@@ -1,0 +1,175 @@
+"""`trace show`: one record for a person, as it went over the wire, as JSON. Begin at `show`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from llmproxy.cli.output import put
+from llmproxy.cli.trace.json_output import show_page
+from llmproxy.cli.trace.rows import DIM, RED
+from llmproxy.console import formatting as showing
+from llmproxy.records.record import Chunk, Record
+from llmproxy.transcripts.transcript import Said, answered, asked, pretty, request_bytes, response_bytes
+
+_BOLD, _WHO = "bold", "cyan"
+# Of a stream's chunks the first and last are shown; in between their number.
+_CHUNKS = 4
+
+
+def show(console: Console, record: Record) -> None:
+    """The whole record as a person reads it."""
+    for title, lines in (
+        ("", _head(record)),
+        ("conversation", _conversation(record)),
+        ("request headers", _headers(record.request.headers)),
+        ("response headers", _headers(record.response.headers)),
+        ("timeline", _timeline(record)),
+    ):
+        shown = list(lines)
+        if shown and title:
+            put(console, Text(f"\n{title}", style=_BOLD))
+        for line in shown:
+            put(console, line)
+
+
+def _head(record: Record) -> Iterator[Text]:
+    query = f"?{record.query}" if record.query else ""
+    yield Text(showing.safe(f"{record.method} {record.path}{query}"), style=_BOLD)
+    usage = record.usage
+    counted = (
+        {name: value for name, value in msgspec.structs.asdict(usage).items() if value is not None} if usage else {}
+    )
+    client = [record.client.name, record.client.address, record.client.agent]
+    values: list[tuple[str, str | None]] = [
+        ("id", record.id if record.request_id == record.id else f"{record.id} (x-request-id {record.request_id})"),
+        ("time", _local(record.started)),
+        ("client", ", ".join(each for each in client if each)),
+        ("session", record.session),
+        ("model", showing.model(record)),
+        ("route", record.route),
+        ("provider", None if (provider := showing.provider(record)) == showing.NOTHING else provider),
+        ("status", showing.status(record)),
+        ("finish", record.finish_reason),
+        ("tokens", ", ".join(f"{name} {value}" for name, value in counted.items()) or "not said"),
+        ("took", _took(record)),
+        ("dropped", ", ".join(record.dropped) or None),
+    ]
+    for name, value in values:
+        if value is not None:
+            yield Text(f"  {name:<9}{showing.safe(value)}")
+    if record.error is not None:
+        yield Text(f"  {'error':<9}{showing.safe(f'{record.error.code}: {record.error.message}')}", style=RED)
+
+
+def _local(started: str) -> str:
+    try:
+        return datetime.fromisoformat(started).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f %z")
+    except ValueError:
+        return started
+
+
+def _took(record: Record) -> str:
+    parts = [showing.duration(record.duration_ms)]
+    if record.first_byte_ms is not None:
+        parts.append(f"first byte {showing.duration(record.first_byte_ms)}")
+    if record.first_token_ms is not None:
+        parts.append(f"first token {showing.duration(record.first_token_ms)}")
+    return ", ".join(parts)
+
+
+def _conversation(record: Record) -> Iterator[Text]:
+    for name, read, body in (
+        ("request", asked, request_bytes(record.request)),
+        ("answer", answered, response_bytes(record.response)),
+    ):
+        said = read(record)
+        yield from lines_of(said) if said else lines_of_body(name, body)
+    yield from cut_short(record)
+
+
+def lines_of(said: Iterable[Said]) -> Iterator[Text]:
+    """Who said what."""
+    for who, text in said:
+        yield Text(f"  {showing.safe(who)}", style=_WHO)
+        for line in showing.safe_lines(text).splitlines() or [""]:
+            yield Text(f"    {line}")
+
+
+def lines_of_body(name: str, body: bytes) -> Iterator[Text]:
+    """A body that is no conversation: JSON laid out, or text."""
+    if not body:
+        return
+    try:
+        text = pretty(json.loads(body))
+    except (ValueError, RecursionError):
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            text = f"[{showing.size(len(body))} that are no text]"
+    yield from lines_of([Said(name, text)])
+
+
+def cut_short(record: Record) -> Iterator[Text]:
+    """A line for each body of which the record has only a part."""
+    for name, part in (("request", record.request), ("answer", record.response)):
+        if part.truncated:
+            yield Text(f"  the trace keeps only a part of the {name}, which had {showing.size(part.size)}", style=DIM)
+
+
+def _headers(headers: dict[str, str | list[str]] | None) -> Iterator[Text]:
+    for name, value in (headers or {}).items():
+        for each in value if isinstance(value, list) else [value]:
+            yield Text(f"  {showing.safe(name)}: {showing.safe(each)}")
+
+
+def _timeline(record: Record) -> Iterator[Text]:
+    for attempt in record.attempts:
+        came = attempt.error or (f"status {attempt.status}" if attempt.status is not None else "no answer")
+        took = "" if attempt.ended_ms is None else f" after {showing.duration(attempt.ended_ms - attempt.started_ms)}"
+        where = attempt.url or "answers by itself"
+        text = f"{attempt.provider} {attempt.model or ''} {where}: {came}{took}"
+        yield Text(f"  {_at(attempt.started_ms)}  {showing.safe(text)}", style=RED if attempt.error else "")
+    chunks = record.response.chunks or []
+    shown = chunks if len(chunks) <= 2 * _CHUNKS + 1 else [*chunks[:_CHUNKS], None, *chunks[-_CHUNKS:]]
+    for chunk in shown:
+        if chunk is None:
+            yield Text(f"  {'':>9}  ... {len(chunks) - 2 * _CHUNKS} more chunks")
+        else:
+            yield Text(f"  {_at(chunk.at_ms)}  {showing.safe(' '.join(_text(chunk).split()), 100)}")
+    yield Text(
+        f"  {_at(record.duration_ms)}  {showing.safe(record.outcome)}, {showing.size(record.response.size)} sent"
+    )
+
+
+def _at(milliseconds: float) -> str:
+    return f"{showing.duration(milliseconds):>9}"
+
+
+def _text(chunk: Chunk) -> str:
+    return chunk.text if isinstance(chunk.text, str) else f"[base64] {chunk.base64}"
+
+
+def show_raw(record: Record) -> None:
+    """Request and answer, one after the other: byte for byte, or, on a terminal, without what it would obey."""
+    terminal = sys.stdout.isatty()
+    for body in (request_bytes(record.request), response_bytes(record.response)):
+        if not body:
+            continue
+        whole = body if body.endswith(b"\n") else body + b"\n"
+        if terminal:
+            sys.stdout.write(showing.safe_lines(whole.decode(errors="replace")))
+        else:
+            sys.stdout.buffer.write(whole)
+    sys.stdout.flush()
+
+
+def show_json(data: bytes) -> None:
+    """The whole record, laid out."""
+    show_page(json.loads(data))

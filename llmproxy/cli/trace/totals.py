@@ -1,0 +1,113 @@
+"""`trace stats`: what entries add up to, by provider and model. Exact figures, since all of them are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from llmproxy.cli.trace.rows import RED
+from llmproxy.console import formatting as showing
+from llmproxy.records.entry import Entry
+
+# What the figures take of a line: four durations, requests and failures; more for each kind of token.
+_FIGURES, _FIGURE, _LEAST_NAME, _PROVIDER, _WIDE = 44, 8, 18, 20, 100
+_COUNTED = (("in", "input"), ("out", "output"), ("cached", "cache_read"), ("reasoning", "reasoning"))
+_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
+
+
+@dataclass(slots=True)
+class _Group:
+    """Exchanges that are counted together. Tokens are None until somebody says a number."""
+
+    requests: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    tokens: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(_KINDS))
+    durations_ms: list[float] = field(default_factory=list)
+    first_tokens_ms: list[float] = field(default_factory=list)
+
+    def add(self, entry: Entry) -> None:
+        self.requests += 1
+        self.failed += entry.failed
+        self.cancelled += entry.outcome == "cancelled"
+        self.durations_ms.append(entry.duration_ms)
+        if entry.first_token_ms is not None:
+            self.first_tokens_ms.append(entry.first_token_ms)
+        for kind in _KINDS if entry.usage is not None else ():
+            said = getattr(entry.usage, kind)
+            if said is not None:
+                self.tokens[kind] = (self.tokens[kind] or 0) + said
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "requests": self.requests,
+            "failed": self.failed,
+            "cancelled": self.cancelled,
+            "error_rate": round(self.failed / self.requests, 6) if self.requests else None,
+            "tokens": self.tokens,
+            "duration_ms": _percentiles(self.durations_ms),
+            "first_token_ms": _percentiles(self.first_tokens_ms),
+        }
+
+
+def sums(entries: Iterable[Entry]) -> dict[str, Any]:
+    """The figures of all `entries`, and by provider and model. Times are milliseconds; null is "nobody said"."""
+    groups: dict[tuple[str, str], _Group] = {}
+    total = _Group()
+    first = last = None
+    for entry in entries:
+        key = (entry.provider or "", entry.model or "")
+        groups.setdefault(key, _Group()).add(entry)
+        total.add(entry)
+        first = entry.started if first is None else min(first, entry.started)
+        last = entry.started if last is None else max(last, entry.started)
+    models = [
+        {"provider": provider or None, "model": model or None, **group.figures()}
+        for (provider, model), group in sorted(groups.items(), key=lambda each: -each[1].requests)
+    ]
+    return {"first": first, "last": last, "total": total.figures(), "models": models}
+
+
+def table(found: dict[str, Any], width: int) -> Table:
+    """The figures as a table of at most `width` columns, all together last."""
+    kinds = _COUNTED if width >= _WIDE else _COUNTED[:2]
+    room = max(_LEAST_NAME, width - _FIGURES - _FIGURE * len(kinds))
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    shown.add_column("provider", no_wrap=True)
+    shown.add_column("model", no_wrap=True)
+    for title in ("requests", "failed", *(title for title, _ in kinds), "p50", "p95", "p99", "first"):
+        shown.add_column(title, justify="right", no_wrap=True)
+    rows = [(row["provider"] or "-", row["model"] or "-", row) for row in found["models"]]
+    if len(rows) > 1:
+        rows.append(("all", "", found["total"]))
+    for provider, model, row in rows:
+        names = [_name(provider, min(_PROVIDER, room // 3)), _name(model, room * 2 // 3)]
+        shown.add_row(*names, *_cells(row, [kind for _, kind in kinds]))
+    return shown
+
+
+def _name(name: str, width: int) -> Text:
+    text = Text(showing.safe(name))
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def _cells(row: dict[str, Any], kinds: list[str]) -> list[Text | str]:
+    tokens, took, first = row["tokens"], row["duration_ms"], row["first_token_ms"]
+    return [
+        showing.count(row["requests"]),
+        Text(showing.count(row["failed"]), style=RED if row["failed"] else ""),
+        *(showing.count(tokens[kind]) for kind in kinds),
+        *(showing.duration(took[name]) for name in ("p50", "p95", "p99")),
+        showing.duration(first["p50"]),
+    ]
+
+
+def _percentiles(values: list[float]) -> dict[str, float | None]:
+    """By nearest rank."""
+    ordered = sorted(values)
+    return {f"p{share}": ordered[-(-len(ordered) * share // 100) - 1] if ordered else None for share in (50, 95, 99)}

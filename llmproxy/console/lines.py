@@ -1,0 +1,172 @@
+"""What the printer prints: one line for each exchange, in columns that stay where they are.
+
+`Lines` is the sink that a `Writer` gives events to, so all of it runs in a thread. Only ASCII is added to what others
+wrote, since not every console has more. Begin reading at `Lines.write`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import assert_never
+
+from llmproxy.console import formatting as showing
+from llmproxy.console.terminal import Console
+from llmproxy.records.entry import Entry, unicode
+from llmproxy.redaction.secrets import hide_text
+from llmproxy.transcripts.preview import Talk, glance
+
+_PATH, _MODEL, _PROVIDER, _SESSION, _ERROR, _TEXT = 60, 60, 24, 40, 200, 300
+_ID = 8
+_RED, _YELLOW, _GREEN, _DIM, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
+
+
+@dataclass(slots=True)
+class Arrived:
+    """A request that has come. `client` is a name or an address."""
+
+    began_s: float
+    id: str
+    method: str
+    path: str
+    model: str | None
+    client: str
+    session: str | None
+    secrets: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Over:
+    """An exchange that is over. `talk` is its conversation, when that is wanted and there was room for it;
+    `held_bytes` are held for it.
+    """
+
+    began_s: float
+    entry: Entry
+    secrets: tuple[str, ...]
+    talk: Talk | None
+    held_bytes: int
+
+
+class Lines:
+    """Shows what happens on `console`: what was asked, what came of it, or both in one line.
+
+    `arrivals` says that there are lines for requests that come, so that ids must tell which end belongs to which.
+    `shown_bytes` is how much of what was held for conversations is needed no more.
+    """
+
+    def __init__(self, console: Console, *, requests: bool, responses: bool, arrivals: bool) -> None:
+        self.shown_bytes = 0
+        self._console = console
+        self._requests = requests
+        self._responses = responses
+        self._arrivals = arrivals
+        # Whoever watches knows what day it is; a file is read later.
+        self._clock_form = "%H:%M:%S" if console.terminal else "%Y-%m-%d %H:%M:%S"
+
+    def write(self, item: Arrived | Over) -> None:
+        """Make the lines of one event."""
+        match item:
+            case Arrived():
+                self._console.add(self._arrival(item))
+            case Over():
+                try:
+                    if self._requests or self._responses:
+                        self._console.add(self._end(item))
+                    if item.talk is not None:
+                        self._show(item.talk)
+                finally:
+                    self.shown_bytes += item.held_bytes
+            case _:
+                assert_never(item)
+
+    def flush(self) -> None:
+        """Print what was made."""
+        self._console.flush()
+
+    def close(self) -> None:
+        return
+
+    def _arrival(self, event: Arrived) -> str:
+        path, model, session = _masked((event.path, event.model, event.session), event.secrets)
+        client = showing.safe(hide_text(unicode(event.client), event.secrets), _SESSION)
+        return self._coloured(
+            f"{_clock(int(event.began_s), self._clock_form)} {event.method:<4} {showing.safe(path or '', _PATH):<20} "
+            f"{showing.safe(model or showing.NOTHING, _MODEL):<24} from {client}"
+            f"{_session(session)} (id {event.id[:_ID]})",
+            _DIM,
+        )
+
+    def _end(self, event: Over) -> str:
+        entry = event.entry
+        path, model, session = _masked((entry.path, showing.model(entry), entry.session), event.secrets)
+        line = _clock(int(event.began_s + entry.duration_ms / 1000), self._clock_form)
+        if self._requests:
+            line = f"{line} {entry.method:<4} {showing.safe(path or '', _PATH):<20}"
+        line = f"{line} {showing.safe(model or '', _MODEL):<24}"
+        if self._responses:
+            line += self._outcome(entry)
+        if self._requests:
+            line += _session(session)
+        if self._responses and (entry.error is not None or len(entry.attempts) > 1):
+            line += self._trouble(entry, event.secrets)
+        if entry.failed or self._arrivals:
+            line += f" (id {entry.id[:_ID]})"
+        return line.rstrip()
+
+    def _trouble(self, entry: Entry, secrets: tuple[str, ...]) -> str:
+        attempts = f" {len(entry.attempts)} attempts" if len(entry.attempts) > 1 else ""
+        if entry.error is None:
+            return attempts
+        said = showing.safe(hide_text(f"{entry.error.code}: {entry.error.message}", secrets), _ERROR)
+        return f"{attempts} {self._coloured(f'error {said}', _RED)}"
+
+    def _outcome(self, entry: Entry) -> str:
+        provider = showing.safe(showing.provider(entry), _PROVIDER)
+        status = self._coloured(f"{showing.status(entry):<3}", _colour(entry))
+        first = f"first {showing.duration(entry.first_token_ms)}"
+        return (
+            f" {provider:<10} {status} tokens {showing.tokens(entry.usage):<11} "
+            f"{first:<12} total {showing.duration(entry.duration_ms):<6}"
+        )
+
+    def _show(self, talk: Talk) -> None:
+        """The conversation, below its line."""
+        seen = glance(talk)
+        if seen.asked is not None:
+            self._console.add(f"    asked: {_text(seen.asked)}")
+        calls = f"[calls {', '.join(showing.safe(name, _SESSION) for name in seen.calls[:10])}]" if seen.calls else ""
+        if seen.answered is not None or calls:
+            self._console.add(f"    answered: {_text(seen.answered or '')} {calls}".rstrip())
+
+    def _coloured(self, text: str, colour: str) -> str:
+        return f"{colour}{text}{_PLAIN}" if self._console.colours else text
+
+
+@lru_cache(maxsize=16)
+def _clock(moment_s: int, form: str) -> str:
+    return time.strftime(form, time.localtime(moment_s))
+
+
+def _masked(texts: tuple[str | None, ...], secrets: tuple[str, ...]) -> tuple[str | None, ...]:
+    """`texts` without secrets. It comes before they are cut: half a secret would not be found."""
+    together = unicode("\0".join(text or "" for text in texts))
+    if hide_text(together, secrets) is together:
+        return texts
+    return tuple(None if text is None else hide_text(unicode(text), secrets) for text in texts)
+
+
+def _session(session: str | None) -> str:
+    return "" if session is None else f" session {showing.safe(session, _SESSION)}"
+
+
+def _text(text: str) -> str:
+    """Text of any length in one line."""
+    return showing.safe(" ".join(text[: _TEXT * 4].split()), _TEXT)
+
+
+def _colour(entry: Entry) -> str:
+    if entry.outcome == "cancelled" or 400 <= (entry.status or 0) < 500:
+        return _YELLOW
+    return _RED if entry.failed else _GREEN

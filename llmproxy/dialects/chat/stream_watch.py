@@ -1,0 +1,134 @@
+"""Streams of chat completion chunks: watching and writing them, legacy text completions too.
+
+Source: platform.openai.com/docs/api-reference/chat-streaming.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from llmproxy.dialects.base import Canned
+from llmproxy.dialects.chat.summary import UsageFields, read_usage, usage_object
+from llmproxy.dialects.lenient_json import Fields, NoList, Other, error_message, string
+from llmproxy.dialects.stream_watch import FrameWatch
+from llmproxy.wire.json import read_as, write_value
+from llmproxy.wire.sse import Frame, write_frame
+
+DONE = b"[DONE]"
+
+# Most chunks say `"finish_reason":null`, and many `"usage":null`.
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"').search
+_COUNTED = re.compile(rb'"usage"\s*:\s*\{').search
+
+
+class _Delta(Fields):
+    content: Any = None
+    refusal: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+    audio: Any = None
+
+    def carries_content(self) -> bool:
+        """Whether the delta holds anything that the model made. Services name their thinking in two ways."""
+        return bool(
+            self.content
+            or self.tool_calls
+            or self.reasoning_content
+            or self.reasoning
+            or self.refusal
+            or self.function_call
+            or self.audio
+        )
+
+
+class _Choice(Fields):
+    index: Any = 0
+    delta: _Delta | Other = None
+    text: Any = None
+    finish_reason: Any = None
+
+
+class _Chunk(Fields):
+    model: Any = None
+    choices: list[_Choice | Other] | NoList = None
+    usage: UsageFields | Other = None
+    error: Any = None
+
+
+_CHUNK: msgspec.json.Decoder[_Chunk] = msgspec.json.Decoder(_Chunk)
+
+
+class ChatWatch(FrameWatch):
+    """Complete with `[DONE]`, or with a finish reason, since not every service sends the former."""
+
+    __slots__ = ()
+
+    def _notable(self, data: bytes) -> bool:
+        # `find`, as `in` tries its left side as a number first: 0.18 against 0.39 µs for 200 bytes.
+        return (
+            _FINISHED(data) is not None
+            or data.find(DONE) >= 0
+            or data.find(b'"error"') >= 0
+            or _COUNTED(data) is not None
+        )
+
+    def _read(self, frame: Frame) -> None:
+        if frame.data.strip() == DONE:
+            self.summary.complete = True
+            return
+        chunk = read_as(_CHUNK, frame.data)
+        if chunk is None:
+            return
+        summary = self.summary
+        summary.model = summary.model or string(chunk.model)
+        summary.error = summary.error or error_message(chunk.error)
+        if isinstance(chunk.usage, UsageFields):
+            summary.usage = read_usage(chunk.usage)
+        for choice in chunk.choices if isinstance(chunk.choices, list) else ():
+            if isinstance(choice, _Choice):
+                self._read_choice(choice)
+
+    def _read_choice(self, choice: _Choice) -> None:
+        reason = string(choice.finish_reason)
+        if reason:
+            self.summary.finish_reason = self.summary.finish_reason or reason
+            self.summary.complete = True
+        delta = choice.delta
+        if not self.started:
+            self.started = delta.carries_content() if isinstance(delta, _Delta) else bool(choice.text)
+        if choice.index == 0:
+            self._say(delta.content if isinstance(delta, _Delta) else choice.text)
+
+
+def write_stream(canned: Canned) -> list[bytes]:
+    """The frames of a chat completion: role, pieces, finish reason, usage when it is asked for, `[DONE]`."""
+    deltas: list[tuple[dict[str, object], str | None]] = [({"role": "assistant", "content": "", "refusal": None}, None)]
+    deltas += [({"content": piece}, None) for piece in canned.pieces]
+    deltas.append(({}, "stop"))
+    choices: list[object] = [
+        {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason} for delta, reason in deltas
+    ]
+    return _write_chunks(canned, f"chatcmpl-{canned.id}", "chat.completion.chunk", choices)
+
+
+def write_completion_stream(canned: Canned) -> list[bytes]:
+    """The frames of a legacy text completion."""
+    texts: list[tuple[str, str | None]] = [*((piece, None) for piece in canned.pieces), ("", "stop")]
+    choices: list[object] = [
+        {"text": text, "index": 0, "logprobs": None, "finish_reason": reason} for text, reason in texts
+    ]
+    return _write_chunks(canned, f"cmpl-{canned.id}", "text_completion", choices)
+
+
+def _write_chunks(canned: Canned, name: str, kind: str, choices: list[object]) -> list[bytes]:
+    head = {"id": name, "object": kind, "created": canned.created_s, "model": canned.model}
+    chunks: list[dict[str, object]] = [{**head, "choices": [choice]} for choice in choices]
+    if canned.include_usage:
+        chunks = [{**chunk, "usage": None} for chunk in chunks]
+        chunks.append({**head, "choices": [], "usage": usage_object(canned.usage)})
+    return [*(write_frame(write_value(chunk)) for chunk in chunks), write_frame(DONE)]

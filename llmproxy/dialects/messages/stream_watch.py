@@ -1,0 +1,114 @@
+"""Streams of message events: watching and writing them.
+
+Source: docs.anthropic.com/en/api/messages-streaming.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmproxy.dialects.base import Canned
+from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
+from llmproxy.dialects.messages.summary import UsageFields, read_usage, usage_object, write_message
+from llmproxy.dialects.stream_watch import FrameWatch
+from llmproxy.wire.json import read_as, write_value
+from llmproxy.wire.sse import Frame, write_frame
+
+
+class _Message(Fields):
+    model: Any = None
+    usage: UsageFields | Other = None
+
+
+class _Block(Fields):
+    type: Any = None
+    text: Any = None
+    thinking: Any = None
+
+
+class _Delta(Fields):
+    text: Any = None
+    thinking: Any = None
+    partial_json: Any = None
+    stop_reason: Any = None
+
+
+class _Event(Fields):
+    type: Any = None
+    message: _Message | Other = None
+    content_block: _Block | Other = None
+    delta: _Delta | Other = None
+    usage: UsageFields | Other = None
+    error: Any = None
+
+
+_EVENT: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
+
+
+class MessagesWatch(FrameWatch):
+    """Complete with `message_stop`. Usage comes with the start of the message and grows with `message_delta`."""
+
+    __slots__ = ()
+
+    def _notable(self, data: bytes) -> bool:
+        # `find`, as `in` tries its left side as a number first: 0.18 against 0.39 µs for 200 bytes.
+        return data.find(b'"message_') >= 0 or data.find(b'"error"') >= 0
+
+    def _read(self, frame: Frame) -> None:
+        event = read_as(_EVENT, frame.data)
+        if event is None:
+            return
+        summary = self.summary
+        match string(event.type) or frame.event:
+            case "content_block_start" | "content_block_delta":
+                self._read_content(event)
+            case "message_start" | "message_delta":
+                self._read_message(event)
+            case "message_stop":
+                summary.complete = True
+            case "error":
+                summary.error = error_message(event.error) or "error"
+
+    def _read_content(self, event: _Event) -> None:
+        """Text and thinking begin empty and grow; every other block says something as it begins."""
+        block, delta = event.content_block, event.delta
+        if isinstance(block, _Block):
+            self._say(block.text)
+            if block.thinking or (string(block.type) or "text") not in ("text", "thinking"):
+                self.started = True
+        elif isinstance(delta, _Delta):
+            self._say(delta.text)
+            if delta.thinking or delta.partial_json:
+                self.started = True
+
+    def _read_message(self, event: _Event) -> None:
+        summary = self.summary
+        if isinstance(event.message, _Message):
+            summary.model = string(event.message.model)
+        if isinstance(event.delta, _Delta):
+            summary.finish_reason = string(event.delta.stop_reason) or summary.finish_reason
+        usage = event.message.usage if isinstance(event.message, _Message) else event.usage
+        if isinstance(usage, UsageFields):
+            summary.usage = read_usage(usage, summary.usage)
+
+
+def write_stream(canned: Canned) -> list[bytes]:
+    """The frames of a message with one block of text."""
+    begun = write_message(canned, None, usage_object(canned.usage, canned.usage.output and 1))
+    events: list[dict[str, object]] = [
+        {"type": "message_start", "message": begun},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "ping"},
+    ]
+    for piece in canned.pieces:
+        delta = {"type": "text_delta", "text": piece}
+        events.append({"type": "content_block_delta", "index": 0, "delta": delta})
+    stop = {"stop_reason": "end_turn", "stop_sequence": None}
+    events += [
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": stop, "usage": usage_object(canned.usage, canned.usage.output)},
+        {"type": "message_stop"},
+    ]
+    return [write_frame(write_value(event), str(event["type"])) for event in events]

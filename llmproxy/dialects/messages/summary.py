@@ -1,0 +1,140 @@
+"""Messages that are not streamed: reading and writing them, and errors.
+
+Source: docs.anthropic.com/en/api/messages and /en/api/errors. `read_reply` is on the hot path.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmproxy.dialects.base import Canned, Summary, Usage
+from llmproxy.dialects.lenient_json import Fields, Other, content_text, count, error_message, string
+from llmproxy.errors import ProxyError
+from llmproxy.wire.json import read_as, write_value
+
+
+class _Details(Fields):
+    thinking_tokens: Any = None
+
+
+class UsageFields(Fields):
+    """The object `usage`, of a message or of an event."""
+
+    input_tokens: Any = None
+    output_tokens: Any = None
+    cache_read_input_tokens: Any = None
+    cache_creation_input_tokens: Any = None
+    output_tokens_details: _Details | Other = None
+
+
+class _Reply(Fields):
+    model: Any = None
+    stop_reason: Any = None
+    usage: UsageFields | Other = None
+    error: Any = None
+
+
+class _TextReply(_Reply):
+    content: Any = None
+
+
+_REPLY: msgspec.json.Decoder[_Reply] = msgspec.json.Decoder(_Reply)
+_TEXT_REPLY: msgspec.json.Decoder[_TextReply] = msgspec.json.Decoder(_TextReply)
+
+
+def read_reply(body: bytes, *, text: bool = False) -> Summary:
+    """Usage, stop reason and error of a reply; the text of its blocks when that is wanted."""
+    reply: _Reply | None = read_as(_TEXT_REPLY, body) if text else read_as(_REPLY, body)
+    if reply is None:
+        return Summary()
+    error = error_message(reply.error)
+    return Summary(
+        model=string(reply.model),
+        usage=read_usage(reply.usage) if isinstance(reply.usage, UsageFields) else None,
+        finish_reason=string(reply.stop_reason),
+        text=content_text(reply.content) if isinstance(reply, _TextReply) else None,
+        error=error,
+        complete=error is None,
+    )
+
+
+def read_usage(usage: UsageFields, before: Usage | None = None) -> Usage:
+    """Tokens as counted; what this object leaves out stays as it was in `before`, since the counts of a stream grow.
+
+    `input_tokens` leaves out what was read from the cache and written to it; our `input` is the sum.
+    """
+    before = before or Usage()
+    fresh = count(usage.input_tokens)
+    if fresh is None and before.input is not None:
+        fresh = before.input - (before.cache_read or 0) - (before.cache_write or 0)
+    cache_read = _newer(usage.cache_read_input_tokens, before.cache_read)
+    cache_write = _newer(usage.cache_creation_input_tokens, before.cache_write)
+    details = usage.output_tokens_details
+    return Usage(
+        input=None if fresh is None else fresh + (cache_read or 0) + (cache_write or 0),
+        output=_newer(usage.output_tokens, before.output),
+        cache_read=cache_read,
+        cache_write=cache_write,
+        reasoning=_newer(details.thinking_tokens if isinstance(details, _Details) else None, before.reasoning),
+    )
+
+
+def _newer(tokens: object, before: int | None) -> int | None:
+    now = count(tokens)
+    return before if now is None else now
+
+
+def write_message(canned: Canned, text: str | None, usage: dict[str, object]) -> dict[str, object]:
+    """A message; with text None one that has only begun."""
+    return {
+        "id": f"msg_{canned.id}",
+        "type": "message",
+        "role": "assistant",
+        "model": canned.model,
+        "content": [] if text is None else [{"type": "text", "text": text}],
+        "stop_reason": None if text is None else "end_turn",
+        "stop_sequence": None,
+        "usage": usage,
+    }
+
+
+def write_reply(canned: Canned) -> bytes:
+    """A whole message."""
+    return write_value(write_message(canned, "".join(canned.pieces), usage_object(canned.usage, canned.usage.output)))
+
+
+def usage_object(usage: Usage, output: int | None) -> dict[str, object]:
+    """The member `usage` with `output` tokens so far; null where a count is not known."""
+    cached = (usage.cache_read or 0) + (usage.cache_write or 0)
+    return {
+        "input_tokens": None if usage.input is None else usage.input - cached,
+        "cache_creation_input_tokens": usage.cache_write,
+        "cache_read_input_tokens": usage.cache_read,
+        "output_tokens": output,
+    }
+
+
+_ERROR_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+def error_type(status: int) -> str:
+    """What an error of `status` is called."""
+    return _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+
+
+def write_error(error: ProxyError, request_id: str) -> bytes:
+    """The JSON of an error, in a reply and in an event."""
+    told = {"type": error_type(error.status), "message": error.message}
+    return write_value({"type": "error", "error": told, "request_id": request_id})

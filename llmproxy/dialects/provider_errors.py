@@ -1,0 +1,100 @@
+"""What a provider's error says: in an answer of status 400 and more, in a reply of status 200, or in a stream.
+
+Providers word their errors in each other's ways, so all are read alike: an object or a text `error`, alone or in an
+array, `message` or `detail` alone, a list `errors`, plain text. Begin reading at `decode_error`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmproxy.dialects.lenient_json import error_message, string
+from llmproxy.errors import ProxyError
+from llmproxy.wire.json import read_value
+
+_OVERLOADED = 529
+"""What some services answer instead of 503."""
+_LONGEST_TEXT = 500
+# What errors call themselves, and the status that an answer with them has.
+_STATUSES = {
+    "invalid_request_error": 400,
+    "invalid_prompt": 400,
+    "context_length_exceeded": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "api_error": 500,
+    "overloaded_error": 503,
+    "server_overloaded": 503,
+    "server_is_overloaded": 503,
+    "slow_down": 503,
+    "timeout_error": 504,
+}
+
+
+def decode_error(status: int, body: bytes) -> ProxyError:
+    """The neutral error of an answer. `param` is left out, as it names a member of what we sent, not of what the client
+    did."""
+    message, error = _read(read_value(body))
+    status = 503 if status == _OVERLOADED else status
+    return ProxyError(
+        message or _plain(body) or f"The provider answered with status {status}",
+        status=status,
+        code=code_of(error) or "upstream_error",
+        retryable=status in (408, 429) or status >= 500,
+    )
+
+
+def code_of(error: object) -> str | None:
+    """The machine-readable name of an error object: that of its cause, its code, or its type."""
+    if not isinstance(error, dict):
+        return None
+    details = error.get("details")
+    cause = string(details.get("error_code")) if isinstance(details, dict) else None
+    return cause or string(error.get("code")) or string(error.get("type"))
+
+
+def status_of(error: object) -> int:
+    """The status that an answer with this error object would have had; 502 for one of an unknown name."""
+    named = [error.get("code"), error.get("type")] if isinstance(error, dict) else []
+    for name in named:
+        status = int(name) if isinstance(name, str) and len(name) == 3 and name.isdecimal() else name
+        if isinstance(status, str):
+            status = _STATUSES.get(status)
+        if type(status) is int and 400 <= status <= 599:
+            return 503 if status == _OVERLOADED else status
+    return 502
+
+
+def _read(value: object) -> tuple[str | None, Any]:
+    """The message, and the object that has the code."""
+    if isinstance(value, list) and value:
+        return _read(value[0])
+    if not isinstance(value, dict):
+        return None, None
+    error, listed = value.get("error"), value.get("errors")
+    if error is None and isinstance(listed, list) and listed:
+        error = listed[0]
+    message = error_message(error) or string(value.get("message")) or _detail(value.get("detail"))
+    return message, value if error is None else error
+
+
+def _detail(detail: object) -> str | None:
+    """The member `detail` of services made with FastAPI: text, or a list of what is wrong with the request."""
+    if isinstance(detail, list):
+        told = [message for each in detail if isinstance(each, dict) and (message := string(each.get("msg")))]
+        return "; ".join(told) or None
+    return string(detail)
+
+
+def _plain(body: bytes) -> str | None:
+    """A body that is a few words of text, as gateways answer."""
+    text = body[: _LONGEST_TEXT + 1].decode("utf-8", "replace").strip()
+    if not text.isprintable() or len(text) > _LONGEST_TEXT or text[:1] in "<{[":
+        return None
+    return text

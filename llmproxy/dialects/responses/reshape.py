@@ -1,0 +1,150 @@
+"""Responses given again in the other form.
+
+Source: platform.openai.com/docs/api-reference/responses-streaming (event types and their order).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from llmproxy.dialects.reshape import Replay, Value, events_in, objects, read_object, typed_frames
+from llmproxy.wire.json import write_value
+
+_LAST = ("response.completed", "response.incomplete")
+_UNDONE = ("failed", "cancelled", "queued", "in_progress")
+_SILENT = ("message", "reasoning")
+
+
+class ResponsesReplay(Replay):
+    """`POST /responses`."""
+
+    def is_repeatable(self, request: Mapping[str, Any]) -> bool:
+        return request.get("conversation") is None and request.get("background") is not True
+
+    def says_something(self, reply: bytes) -> bool:
+        value = read_object(reply) or {}
+        return value.get("status") not in _UNDONE and any(
+            item.get("type") not in _SILENT or item.get("content") or item.get("summary")
+            for item in objects(value.get("output"))
+        )
+
+    def _tell(self, reply: Value, usage: bool) -> bytes | None:
+        if not isinstance(reply.get("output"), list):
+            return None
+        last = f"response.{reply.get('status')}"
+        if last not in _LAST:
+            return None
+        begun = {**reply, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
+        if "completed_at" in reply:
+            begun["completed_at"] = None
+        events: list[Value] = [
+            {"type": kind, "response": begun} for kind in ("response.created", "response.in_progress")
+        ]
+        for index, item in enumerate(objects(reply["output"])):
+            events += _item_events(index, item)
+        return typed_frames([*events, {"type": last, "response": reply}], numbered=True)
+
+    def _collect(self, stream: bytes) -> bytes | None:
+        for event in events_in(stream):
+            if event.get("type") in _LAST and isinstance(event.get("response"), dict):
+                return write_value(event["response"])
+        return None
+
+
+def _item_events(index: int, item: Value) -> list[Value]:
+    """The events of one item: what it is, what it says, that it is done."""
+    kind = item.get("type")
+    begin, tell = _KINDS.get(kind if isinstance(kind, str) else "", (_as_it_is, _nothing))
+    place = {"output_index": index}
+    told = [{**event, **place, "item_id": item.get("id")} for event in tell(item)]
+    return [
+        {"type": "response.output_item.added", **place, "item": begin(item)},
+        *told,
+        {"type": "response.output_item.done", **place, "item": item},
+    ]
+
+
+def _as_it_is(item: Value) -> Value:
+    return item
+
+
+def _nothing(item: Value) -> Iterator[Value]:
+    return iter(())
+
+
+def _begun(item: Value, **empty: Any) -> Value:
+    status = {"status": "in_progress"} if "status" in item else {}
+    return {**item, **status, **{name: value for name, value in empty.items() if name in item}}
+
+
+def _begun_message(item: Value) -> Value:
+    return _begun(item, content=[])
+
+
+def _message(item: Value) -> Iterator[Value]:
+    for number, part in enumerate(objects(item.get("content"))):
+        place = {"content_index": number}
+        name = "refusal" if part.get("type") == "refusal" else "text"
+        event = "response.refusal" if name == "refusal" else "response.output_text"
+        odds: Value = {} if name == "refusal" else {"logprobs": _without_bytes(part.get("logprobs") or [])}
+        empty = {**part, name: "", **({"annotations": []} if "annotations" in part else {})}
+        yield {"type": "response.content_part.added", **place, "part": empty}
+        yield {"type": f"{event}.delta", **place, "delta": part.get(name, ""), **odds}
+        for count, note in enumerate(part.get("annotations") or []):
+            added = "response.output_text.annotation.added"
+            yield {"type": added, **place, "annotation_index": count, "annotation": note}
+        yield {"type": f"{event}.done", **place, name: part.get(name, ""), **odds}
+        yield {"type": "response.content_part.done", **place, "part": part}
+
+
+def _without_bytes(logprobs: Any) -> Any:
+    """Logprobs as events have them; only items name the bytes of tokens too."""
+    if isinstance(logprobs, list):
+        return [_without_bytes(each) for each in logprobs]
+    if not isinstance(logprobs, dict):
+        return logprobs
+    return {name: _without_bytes(each) for name, each in logprobs.items() if name != "bytes"}
+
+
+def _begun_reasoning(item: Value) -> Value:
+    return _begun(item, summary=[], content=[])
+
+
+def _reasoning(item: Value) -> Iterator[Value]:
+    for number, part in enumerate(objects(item.get("summary"))):
+        place, text = {"summary_index": number}, part.get("text", "")
+        yield {"type": "response.reasoning_summary_part.added", **place, "part": {**part, "text": ""}}
+        yield {"type": "response.reasoning_summary_text.delta", **place, "delta": text}
+        yield {"type": "response.reasoning_summary_text.done", **place, "text": text}
+        yield {"type": "response.reasoning_summary_part.done", **place, "part": part}
+    for number, part in enumerate(objects(item.get("content"))):
+        place, text = {"content_index": number}, part.get("text", "")
+        yield {"type": "response.content_part.added", **place, "part": {**part, "text": ""}}
+        yield {"type": "response.reasoning_text.delta", **place, "delta": text}
+        yield {"type": "response.reasoning_text.done", **place, "text": text}
+        yield {"type": "response.content_part.done", **place, "part": part}
+
+
+def _begun_call(item: Value) -> Value:
+    return _begun(item, arguments="", input="")
+
+
+def _call(event: str, name: str) -> Callable[[Value], Iterator[Value]]:
+    def tell(item: Value) -> Iterator[Value]:
+        yield {"type": f"{event}.delta", "delta": item.get(name, "")}
+        named = {"name": item.get("name")} if item.get("type") == "function_call" else {}
+        yield {"type": f"{event}.done", name: item.get(name, ""), **named}
+
+    return tell
+
+
+_KINDS: dict[str, tuple[Callable[[Value], Value], Callable[[Value], Iterator[Value]]]] = {
+    "message": (_begun_message, _message),
+    "reasoning": (_begun_reasoning, _reasoning),
+    "function_call": (_begun_call, _call("response.function_call_arguments", "arguments")),
+    "custom_tool_call": (_begun_call, _call("response.custom_tool_call_input", "input")),
+    "mcp_call": (_begun_call, _call("response.mcp_call_arguments", "arguments")),
+}
+
+REPLAY = ResponsesReplay()

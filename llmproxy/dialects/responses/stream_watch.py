@@ -1,0 +1,116 @@
+"""Streams of response events: watching and writing them.
+
+Source: platform.openai.com/docs/api-reference/responses-streaming.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmproxy.dialects.base import Canned
+from llmproxy.dialects.error_body import error_object
+from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
+from llmproxy.dialects.responses.summary import (
+    ResponseFields,
+    message_item,
+    read_response,
+    response_object,
+    text_part,
+)
+from llmproxy.dialects.stream_watch import FrameWatch
+from llmproxy.errors import ProxyError
+from llmproxy.wire.json import read_as, write_value
+from llmproxy.wire.sse import Frame, write_frame
+
+_LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
+# What an item says as it begins; the others (a tool's name, a search) are content by themselves.
+_EMPTY_ITEMS = frozenset({"message", "reasoning"})
+
+
+class _Item(Fields):
+    type: Any = None
+
+
+class _Event(Fields):
+    type: Any = None
+    delta: Any = None
+    item: _Item | Other = None
+    response: ResponseFields | Other = None
+    error: Any = None
+    message: Any = None
+
+
+_EVENT: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
+
+
+class ResponsesWatch(FrameWatch):
+    """Complete with the event that carries the finished response, whether it succeeded or not."""
+
+    __slots__ = ()
+
+    def _notable(self, data: bytes) -> bool:
+        # Only the first and the last events hold the response. `find`: see chat/stream.py.
+        return data.find(b'"response"') >= 0 or data.find(b'"error"') >= 0
+
+    def _read(self, frame: Frame) -> None:
+        event = read_as(_EVENT, frame.data)
+        if event is None:
+            return
+        kind = string(event.type) or frame.event
+        if kind.endswith(".delta"):
+            self.started = self.started or bool(event.delta)
+            if kind == "response.output_text.delta":
+                self._say(event.delta)
+        elif kind == "response.output_item.added":
+            if isinstance(event.item, _Item) and event.item.type not in _EMPTY_ITEMS:
+                self.started = True
+        elif kind == "error":
+            self.summary.error = error_message(event.error) or string(event.message) or "error"
+        elif isinstance(event.response, ResponseFields):
+            self._take(event.response, kind)
+
+    def _take(self, response: ResponseFields, kind: str) -> None:
+        said = read_response(response)
+        summary = self.summary
+        summary.id = said.id or summary.id
+        summary.model = said.model or summary.model
+        summary.usage = said.usage or summary.usage
+        if kind in _LAST:
+            summary.complete = True
+            summary.finish_reason = said.finish_reason or kind.removeprefix("response.")
+            summary.error = said.error or summary.error
+            if kind == "response.failed":
+                summary.error = summary.error or "failed"
+
+
+def write_stream(canned: Canned) -> list[bytes]:
+    """The frames of a response with one message."""
+    text = "".join(canned.pieces)
+    done = message_item(canned, text)
+    item = {"output_index": 0}
+    part = {"item_id": done["id"], "output_index": 0, "content_index": 0}
+    events: list[tuple[str, dict[str, object]]] = [
+        ("response.created", {"response": response_object(canned, None)}),
+        ("response.in_progress", {"response": response_object(canned, None)}),
+        ("response.output_item.added", {**item, "item": message_item(canned, None)}),
+        ("response.content_part.added", {**part, "part": text_part("")}),
+        *(("response.output_text.delta", {**part, "delta": piece, "logprobs": []}) for piece in canned.pieces),
+        ("response.output_text.done", {**part, "text": text, "logprobs": []}),
+        ("response.content_part.done", {**part, "part": text_part(text)}),
+        ("response.output_item.done", {**item, "item": done}),
+        ("response.completed", {"response": response_object(canned, [done])}),
+    ]
+    return [
+        write_frame(write_value({"type": kind, "sequence_number": number, **event}), kind)
+        for number, (kind, event) in enumerate(events)
+    ]
+
+
+def write_error_event(error: ProxyError, number: int = 0) -> bytes:
+    """The event `error`, the stream's `number`th: flat as the type has it, and nested as the official clients need it
+    to raise."""
+    told = {"code": error.code, "message": error.message, "param": error.param}
+    event = {"type": "error", "sequence_number": number, **told, "error": error_object(error)}
+    return write_frame(write_value(event), "error")

@@ -1,0 +1,155 @@
+"""Responses that are not streamed: reading and writing them.
+
+Source: platform.openai.com/docs/api-reference/responses/object. `read_reply` is on the hot path.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmproxy.dialects.base import Canned, Summary, Usage
+from llmproxy.dialects.lenient_json import Fields, Other, content_text, count, error_message, string
+from llmproxy.wire.json import read_as, write_value
+
+
+class _Details(Fields):
+    cached_tokens: Any = None
+    cache_write_tokens: Any = None
+    reasoning_tokens: Any = None
+
+
+class UsageFields(Fields):
+    """The object `usage`."""
+
+    input_tokens: Any = None
+    output_tokens: Any = None
+    input_tokens_details: _Details | Other = None
+    output_tokens_details: _Details | Other = None
+
+
+class _Incomplete(Fields):
+    reason: Any = None
+
+
+class ResponseFields(Fields):
+    """The response object, of a reply or of an event."""
+
+    id: Any = None
+    model: Any = None
+    status: Any = None
+    incomplete_details: _Incomplete | Other = None
+    usage: UsageFields | Other = None
+    error: Any = None
+
+
+class _TextReply(ResponseFields):
+    output: Any = None
+
+
+_REPLY: msgspec.json.Decoder[ResponseFields] = msgspec.json.Decoder(ResponseFields)
+_TEXT_REPLY: msgspec.json.Decoder[_TextReply] = msgspec.json.Decoder(_TextReply)
+
+
+def read_reply(body: bytes, *, text: bool = False) -> Summary:
+    """Usage, finish reason and error of a reply; the text of its output when that is wanted."""
+    reply: ResponseFields | None = read_as(_TEXT_REPLY, body) if text else read_as(_REPLY, body)
+    if reply is None:
+        return Summary()
+    summary = read_response(reply)
+    summary.complete = summary.error is None
+    if isinstance(reply, _TextReply):
+        items = [item for item in reply.output if isinstance(item, dict)] if isinstance(reply.output, list) else []
+        summary.text = "".join(content_text(item.get("content")) for item in items if item.get("type") == "message")
+    return summary
+
+
+def read_response(response: ResponseFields) -> Summary:
+    """What a response object says. Its finish reason is why it is incomplete, else its status."""
+    details = response.incomplete_details
+    reason = string(details.reason) if isinstance(details, _Incomplete) else None
+    return Summary(
+        id=string(response.id),
+        model=string(response.model),
+        usage=read_usage(response.usage) if isinstance(response.usage, UsageFields) else None,
+        finish_reason=reason or string(response.status),
+        error=error_message(response.error),
+    )
+
+
+def read_usage(usage: UsageFields) -> Usage:
+    """Tokens as counted."""
+    given = usage.input_tokens_details
+    made = usage.output_tokens_details
+    return Usage(
+        input=count(usage.input_tokens),
+        output=count(usage.output_tokens),
+        cache_read=count(given.cached_tokens) if isinstance(given, _Details) else None,
+        cache_write=count(given.cache_write_tokens) if isinstance(given, _Details) else None,
+        reasoning=count(made.reasoning_tokens) if isinstance(made, _Details) else None,
+    )
+
+
+def response_object(canned: Canned, output: list[dict[str, object]] | None) -> dict[str, object]:
+    """A response; with output None one that has only begun."""
+    return {
+        "id": f"resp_{canned.id}",
+        "object": "response",
+        "created_at": canned.created_s,
+        "status": "in_progress" if output is None else "completed",
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "max_output_tokens": None,
+        "metadata": {},
+        "model": canned.model,
+        "output": output or [],
+        "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "store": False,
+        "temperature": None,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": None,
+        "truncation": "disabled",
+        "usage": None if output is None else usage_object(canned.usage),
+    }
+
+
+def message_item(canned: Canned, text: str | None) -> dict[str, object]:
+    """The output item of the answer; with text None one that has only begun."""
+    return {
+        "id": f"msg_{canned.id}",
+        "type": "message",
+        "status": "in_progress" if text is None else "completed",
+        "role": "assistant",
+        "content": [] if text is None else [text_part(text)],
+    }
+
+
+def text_part(text: str) -> dict[str, object]:
+    """The content part that holds `text`."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def write_reply(canned: Canned) -> bytes:
+    """A whole response."""
+    return write_value(response_object(canned, [message_item(canned, "".join(canned.pieces))]))
+
+
+def usage_object(usage: Usage) -> dict[str, object] | None:
+    """The member `usage`; None when the counts are not known. Typed clients insist on numbers in the details."""
+    if usage.input is None or usage.output is None:
+        return None
+    return {
+        "input_tokens": usage.input,
+        "input_tokens_details": {
+            "cached_tokens": usage.cache_read or 0,
+            "cache_write_tokens": usage.cache_write or 0,
+        },
+        "output_tokens": usage.output,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
+        "total_tokens": usage.input + usage.output,
+    }

@@ -1,0 +1,122 @@
+"""Who was served, and how fast requests come: by client and by session, and over the last minute.
+
+`Activity.count` runs on the hot path, once for each exchange that ended. Clients and sessions are what others write, so
+only those seen last are remembered. Begin reading at `Activity`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from llmproxy.exchange import Exchange
+from llmproxy.metrics.tokens import Tokens
+from llmproxy.records.entry import session_of
+
+MAX_CLIENTS = 1000
+MAX_SESSIONS = 10_000
+WINDOW_S = 60
+ACTIVE_S = 3600
+
+
+class Rate:
+    """How many events a second there were in the last minute."""
+
+    __slots__ = ("_counts", "_seconds")
+
+    def __init__(self) -> None:
+        self._counts = [0] * WINDOW_S
+        self._seconds = [-1] * WINDOW_S
+
+    def add(self, now_s: float) -> None:
+        """Count one event at `now_s` (`time.monotonic()`)."""
+        second = int(now_s)
+        slot = second % WINDOW_S
+        if self._seconds[slot] != second:
+            self._seconds[slot] = second
+            self._counts[slot] = 0
+        self._counts[slot] += 1
+
+    def per_second(self, now_s: float, known_s: float) -> float:
+        """Events a second; when we have counted for less than a minute, `known_s` seconds, then over these."""
+        after = int(now_s) - WINDOW_S
+        count = sum(each for each, second in zip(self._counts, self._seconds, strict=True) if second > after)
+        return count / min(max(known_s, 1.0), WINDOW_S)
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally(Tokens):
+    """What one client or session had. Times are `time.monotonic()`."""
+
+    client: str
+    first_s: float
+    last_s: float = 0.0
+    requests: int = 0
+    succeeded: int = 0
+    cancelled: int = 0
+    spent_s: float = 0.0
+
+    def add(self, exchange: Exchange, outcome: str, ended_s: float) -> None:
+        """Count one exchange."""
+        self.requests += 1
+        if outcome == "success":
+            self.succeeded += 1
+        elif outcome == "cancelled":
+            self.cancelled += 1
+        self.spent_s += ended_s - exchange.started_s
+        self.last_s = ended_s
+        self.add_usage(exchange.summary.usage)
+
+
+class Activity:
+    """Clients and sessions, the one seen last at the end. `sessions_begun` counts all there ever were."""
+
+    def __init__(self) -> None:
+        self.rate = Rate()
+        self.clients: OrderedDict[str, Tally] = OrderedDict()
+        self.sessions: OrderedDict[str, Tally] = OrderedDict()
+        self.sessions_begun = 0
+
+    def count(self, exchange: Exchange, outcome: str, ended_s: float) -> None:
+        """An exchange ended; `outcome` as `metrics.CallLabels` has it."""
+        self.rate.add(ended_s)
+        name = client_of(exchange)
+        client = self.clients.get(name)
+        if client is None:
+            client = self.clients[name] = Tally(client=name, first_s=exchange.started_s)
+            if len(self.clients) > MAX_CLIENTS:
+                self.clients.popitem(last=False)
+        else:
+            self.clients.move_to_end(name)
+        client.add(exchange, outcome, ended_s)
+        said = session_of(exchange)
+        if said is not None:
+            session = self._session(said, exchange)
+            session.client = name
+            session.add(exchange, outcome, ended_s)
+
+    def active_sessions(self, now_s: float) -> int:
+        """How many sessions asked for something within the last hour."""
+        active = 0
+        for session in reversed(self.sessions.values()):
+            if session.last_s <= now_s - ACTIVE_S:
+                break
+            active += 1
+        return active
+
+    def _session(self, name: str, exchange: Exchange) -> Tally:
+        session = self.sessions.get(name)
+        if session is not None:
+            self.sessions.move_to_end(name)
+            return session
+        session = self.sessions[name] = Tally(client="", first_s=exchange.started_s)
+        self.sessions_begun += 1
+        if len(self.sessions) > MAX_SESSIONS:
+            self.sessions.popitem(last=False)
+        return session
+
+
+def client_of(exchange: Exchange) -> str:
+    """What a client is called: by its key's name, else by its address."""
+    client = exchange.client
+    return client.name or client.address

@@ -1,0 +1,166 @@
+"""The figures of `metrics.py` as Prometheus and OpenMetrics read them.
+
+A collector on a registry of its own turns the plain counters into metric families when somebody asks, so that counting
+never touches prometheus-client. Names of metrics stand here and nowhere else. Begin reading at `render`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from llmproxy.metrics.counters import BOUNDS_S, CallLabels, Calls, Histogram, LatencyLabels, Metrics, RequestLabels
+from llmproxy.metrics.sample import Figure
+
+_LES = (*map(str, BOUNDS_S), "+Inf")
+
+
+def render(
+    metrics: Metrics, version: str, accept: str, lost: Mapping[str, int], figures: Sequence[Figure] = ()
+) -> tuple[bytes, str]:
+    """The figures as text, and its content type: OpenMetrics when the Accept header asks for it, else Prometheus.
+    `lost` says by middleware how many records could not be written, `figures` are what middlewares add.
+
+    Reads files of the system and takes milliseconds for thousands of series, so it belongs into a thread; exchanges may
+    be counted meanwhile.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Figures(metrics, version, lost, figures))
+    ProcessCollector(registry=registry)
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+class _Figures(Collector):
+    """Reads `metrics` anew at every scrape."""
+
+    def __init__(self, metrics: Metrics, version: str, lost: Mapping[str, int], figures: Sequence[Figure]) -> None:
+        self._metrics = metrics
+        self._figures = figures
+        self._lost = lost
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        yield from _requests(metrics)
+        calls = list(metrics.calls.copy().items())
+        yield from _calls(calls)
+        yield from _tokens(calls)
+        yield from _latencies(metrics)
+        yield _gauge("llmproxy_in_flight_requests", "Client requests that are being answered.", metrics.in_flight)
+        yield _gauge("llmproxy_held_bytes", "Bytes of bodies held in memory.", metrics.held_bytes())
+        yield _counter(
+            "llmproxy_records_lost_total",
+            "Records that a middleware could not write.",
+            ("middleware",),
+            Counter({(name,): count for name, count in self._lost.items()}),
+        )
+        yield _counter(
+            "llmproxy_dropped_total",
+            "What translation left behind, by the dialect of the client and the member of its request.",
+            ("dialect", "provider", "member"),
+            Counter(metrics.dropped.copy()),
+        )
+        for figure in self._figures:
+            kind = CounterMetricFamily if figure.counts else GaugeMetricFamily
+            yield kind(figure.name, figure.help, value=figure.value)
+        info = GaugeMetricFamily("llmproxy_build_info", "The version that runs.", labels=["version"])
+        info.add_metric([self._version], 1)
+        yield info
+
+
+def _requests(metrics: Metrics) -> Iterator[Metric]:
+    labels = RequestLabels._fields
+    total = CounterMetricFamily("http_requests_total", "Client requests by route and status.", labels=labels)
+    seconds = HistogramMetricFamily(
+        "http_request_duration_seconds", "From a client's request to the end of its answer.", labels=labels
+    )
+    cancelled: Counter[str] = Counter()
+    for key, requests in sorted(metrics.requests.copy().items()):
+        total.add_metric(key, _observe(seconds, key, requests.durations))
+        cancelled[key.path] += requests.cancelled
+    left = CounterMetricFamily(
+        "llmproxy_client_cancelled_total", "Client requests whose client left before the end.", labels=["path"]
+    )
+    for path, count in cancelled.items():
+        left.add_metric([path], count)
+    yield from (total, seconds, left)
+
+
+def _calls(calls: Iterable[tuple[CallLabels, Calls]]) -> Iterator[Metric]:
+    names = ("provider", "model", "endpoint", "stream", "status", "outcome")
+    requests: Counter[tuple[str, ...]] = Counter()
+    errors: Counter[tuple[str, ...]] = Counter()
+    for labels, figures in calls:
+        requests[labels[: len(names)]] += figures.count
+        if labels.kind:
+            errors[labels.provider, labels.kind] += figures.count
+    yield _counter("llmproxy_provider_requests_total", "Calls to providers, failed attempts too.", names, requests)
+    yield _counter(
+        "llmproxy_provider_errors_total", "Calls to providers that failed, by kind.", ("provider", "kind"), errors
+    )
+
+
+def _tokens(calls: Iterable[tuple[CallLabels, Calls]]) -> Iterator[Metric]:
+    tokens: Counter[tuple[str, ...]] = Counter()
+    unknown: Counter[tuple[str, ...]] = Counter()
+    for labels, figures in calls:
+        for kind, said in figures.tokens:
+            if said is not None:
+                tokens[labels.provider, labels.model, kind] += said
+        if figures.usage_unknown:
+            unknown[labels.provider, labels.model] += figures.usage_unknown
+    yield _counter(
+        "llmproxy_tokens_total",
+        "Tokens as providers counted them: input includes cache_read and cache_write, output includes reasoning.",
+        ("provider", "model", "type"),
+        tokens,
+    )
+    yield _counter(
+        "llmproxy_usage_unknown_total",
+        "Answers of models that did not say their tokens.",
+        ("provider", "model"),
+        unknown,
+    )
+
+
+def _latencies(metrics: Metrics) -> Iterator[Metric]:
+    latencies = sorted(metrics.latencies.copy().items())
+    for name, help_text, part in (
+        ("llmproxy_provider_request_duration_seconds", "Calls to providers, to the end of the answer.", "total"),
+        ("llmproxy_provider_first_byte_seconds", "Calls to providers, to the first byte of the answer.", "first_byte"),
+        ("llmproxy_provider_first_token_seconds", "Streamed calls, to the first token.", "first_token"),
+    ):
+        family = HistogramMetricFamily(name, help_text, labels=LatencyLabels._fields)
+        for key, latency in latencies:
+            histogram: Histogram = getattr(latency, part)
+            if any(histogram.counts):
+                _observe(family, key, histogram)
+        yield family
+
+
+def _observe(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram) -> int:
+    """Add `histogram` to `family`; the number of what it observed."""
+    sum_s = histogram.sum_s
+    count, buckets = 0, []
+    for le, observed in zip(_LES, histogram.counts.copy(), strict=True):
+        count += observed
+        buckets.append((le, float(count)))
+    family.add_metric(labels, buckets, sum_s)
+    return count
+
+
+def _counter(name: str, help_text: str, labels: tuple[str, ...], counts: Counter[tuple[str, ...]]) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=labels)
+    for key, count in sorted(counts.items()):
+        family.add_metric(key, count)
+    return family
+
+
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help_text, value=value)

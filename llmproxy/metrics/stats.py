@@ -1,0 +1,235 @@
+"""What `/stats` shows: how providers and models do, what runs right now, who is being served.
+
+Latencies are those of all calls but the cancelled ones, to the end of the answer, since the start; percentiles are
+within 5 % of the true ones (`quantiles.py`). Tokens per second are the output tokens of streams over the time from
+their first token to their end, all streams together: long ones weigh more.
+
+`Snapshot.of` takes what it needs in the event loop's thread and is quick; `figures` makes the page of it, which takes
+milliseconds and belongs into a thread. Counts are those of `/metrics`: both read the same. Begin reading at
+`Snapshot.figures`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from llmproxy.exchange import Exchange
+from llmproxy.metrics.activity import Tally, client_of
+from llmproxy.metrics.counters import CallLabels, Calls, Metrics, RequestLabels, Requests, Speed, SpeedLabels
+from llmproxy.metrics.quantiles import Quantiles
+from llmproxy.metrics.tokens import total as total_tokens
+from llmproxy.records.entry import session_of, unicode
+
+GROUPS = ("client", "session")
+MAX_RUNNING = 200
+_NAME_LENGTH = 200
+_FIRST_TOKEN = (("p50", 0.5), ("p95", 0.95))
+_LATENCY = (*_FIRST_TOKEN, ("p99", 0.99))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Row:
+    """What belongs to one model, one provider, or everything."""
+
+    calls: list[tuple[CallLabels, Calls]] = field(default_factory=list)
+    speeds: list[Speed] = field(default_factory=list)
+    in_flight: int = 0
+
+    def figures(self) -> dict[str, object]:
+        total = sum(calls.count for _, calls in self.calls)
+        cancelled = self._count("cancelled")
+        errors: Counter[str] = Counter()
+        for labels, calls in self.calls:
+            if labels.kind:
+                errors[labels.kind] += calls.count
+        return {
+            "requests": total,
+            "in_flight": self.in_flight,
+            "success_rate": _rate(self._count("success"), total - cancelled),
+            "cancelled": cancelled,
+            "failed_over": sum(calls.replaced for _, calls in self.calls),
+            "errors": dict(sorted(errors.items())),
+            **self._speed(),
+            "tokens": total_tokens(calls for _, calls in self.calls),
+            "usage_unknown": sum(calls.usage_unknown for _, calls in self.calls),
+        }
+
+    def _count(self, outcome: str) -> int:
+        return sum(calls.count for labels, calls in self.calls if labels.outcome == outcome)
+
+    def _speed(self) -> dict[str, object]:
+        latency = Quantiles.merged(speed.latency for speed in self.speeds)
+        first_token = Quantiles.merged(speed.first_token for speed in self.speeds)
+        tokens = sum(speed.streamed_tokens for speed in self.speeds)
+        spent_s = sum(speed.streamed_s for speed in self.speeds)
+        return {
+            "latency_ms": {name: _ms(latency.quantile(share)) for name, share in _LATENCY},
+            "first_token_ms": {name: _ms(first_token.quantile(share)) for name, share in _FIRST_TOKEN},
+            "tokens_per_second": round(tokens / spent_s, 1) if spent_s > 0 else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All that the page is made of, as it was at one moment. `listed` are the longest running, as they are shown."""
+
+    providers: Sequence[str]
+    running: Sequence[Exchange]
+    listed: Sequence[dict[str, object]]
+    requests: dict[RequestLabels, Requests]
+    calls: dict[CallLabels, Calls]
+    speeds: dict[SpeedLabels, Speed]
+    per_second: float
+    groups: dict[str, list[tuple[str, Tally]]]
+
+    @classmethod
+    def of(
+        cls,
+        metrics: Metrics,
+        running: Iterable[Exchange],
+        *,
+        started_s: float,
+        providers: Sequence[str],
+        by: Iterable[str] = (),
+    ) -> Snapshot:
+        """What there is to see now. `providers` are listed even before their first call; `by` names what to group by,
+        some of GROUPS.
+        """
+        now_s, activity = time.monotonic(), metrics.activity
+        tallies = {"client": activity.clients, "session": activity.sessions}
+        proxied = [exchange for exchange in running if not exchange.own]
+        return cls(
+            providers=providers,
+            running=proxied,
+            listed=[_running(exchange, now_s) for exchange in proxied[:MAX_RUNNING]],
+            requests=metrics.requests.copy(),
+            calls=metrics.calls.copy(),
+            speeds=metrics.speeds.copy(),
+            per_second=activity.rate.per_second(now_s, now_s - started_s),
+            groups={name: list(tallies[name].items()) for name in by},
+        )
+
+    def figures(self) -> dict[str, object]:
+        """The page. What nobody knows is null; times are in milliseconds where their names say so."""
+        rows: dict[str, dict[str, _Row]] = {name: {} for name in self.providers}
+        for labels, calls in self.calls.items():
+            _row(rows, labels.provider, labels.model).calls.append((labels, calls))
+        for where, speed in self.speeds.items():
+            _row(rows, where.provider, where.model).speeds.append(speed)
+        for exchange in self.running:
+            if exchange.target is not None:
+                name = exchange.target.model or exchange.model
+                _row(rows, exchange.target.provider.name, _name(name) or "").in_flight += 1
+        return {
+            "requests": self._requests(),
+            "totals": _sum(row for models in rows.values() for row in models.values()).figures(),
+            "providers": {name: _provider(models) for name, models in rows.items()},
+            "running": {"count": len(self.running), "exchanges": self.listed},
+            **{f"{kind}s": self._group(kind, tallies) for kind, tallies in self.groups.items()},
+        }
+
+    def _requests(self) -> dict[str, object]:
+        """What clients asked for, own pages apart."""
+        statuses: Counter[str] = Counter()
+        cancelled = 0
+        for labels, requests in self.requests.items():
+            if not requests.own:
+                statuses[labels.status] += sum(requests.durations.counts)
+                cancelled += requests.cancelled
+        return {
+            "total": statuses.total(),
+            "in_flight": len(self.running),
+            "cancelled": cancelled,
+            "per_second": round(self.per_second, 3),
+            "by_status": dict(sorted(statuses.items())),
+        }
+
+    def _group(self, kind: str, tallies: list[tuple[str, Tally]]) -> list[dict[str, object]]:
+        """Clients or sessions: those that wait for their first answer, then the one seen last and so on."""
+        name_of = client_of if kind == "client" else session_of
+        in_flight = Counter(name for exchange in self.running if (name := name_of(exchange)) is not None)
+        first = {name_of(exchange): exchange for exchange in reversed(self.running)}
+        known = dict(tallies)
+        fresh = [
+            (name, Tally(client=client_of(first[name]), first_s=first[name].started_s, last_s=first[name].started_s))
+            for name in in_flight
+            if name not in known
+        ]
+        rows = [*fresh, *reversed(tallies)]
+        return [self._tally(kind, name, tally, in_flight[name]) for name, tally in rows]
+
+    def _tally(self, kind: str, name: str, tally: Tally, in_flight: int) -> dict[str, object]:
+        judged = tally.requests - tally.cancelled
+        return {
+            **({"session": unicode(name)} if kind == "session" else {}),
+            "client": unicode(tally.client),
+            "requests": tally.requests,
+            "in_flight": in_flight,
+            "success_rate": _rate(tally.succeeded, judged),
+            "errors": judged - tally.succeeded,
+            "cancelled": tally.cancelled,
+            "avg_duration_ms": _ms(tally.spent_s / tally.requests) if tally.requests else None,
+            "tokens": total_tokens([tally]),
+            "first_seen": self._wall(tally.first_s),
+            "last_seen": self._wall(tally.last_s),
+        }
+
+    def _wall(self, moment_s: float) -> str:
+        """UTC, from the clock of now: an adjusted clock moves all of them alike."""
+        then = datetime.fromtimestamp(time.time() - (time.monotonic() - moment_s), UTC)
+        return then.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _running(exchange: Exchange, now_s: float) -> dict[str, object]:
+    """One exchange that runs. Made at once: it goes on while the page is written."""
+    target, first_token_s = exchange.target, exchange.first_token_s
+    return {
+        "id": exchange.id,
+        "request_id": exchange.request_id,
+        "age_ms": _ms(now_s - exchange.started_s),
+        "client": unicode(client_of(exchange)),
+        "session": session_of(exchange),
+        "method": exchange.method,
+        "path": unicode(exchange.full_path),
+        "model": _name(exchange.model),
+        "provider": None if target is None else target.provider.name,
+        "stream": exchange.stream,
+        "status": exchange.status,
+        "sent_bytes": exchange.sent_bytes,
+        "first_token_ms": None if first_token_s is None else _ms(first_token_s - exchange.started_s),
+    }
+
+
+def _row(rows: dict[str, dict[str, _Row]], provider: str, model: str) -> _Row:
+    models = rows.setdefault(provider, {})
+    return models.setdefault(model, _Row())
+
+
+def _provider(models: dict[str, _Row]) -> dict[str, object]:
+    figures = _sum(models.values()).figures()
+    return {**figures, "models": {name: row.figures() for name, row in sorted(models.items())}}
+
+
+def _sum(rows: Iterable[_Row]) -> _Row:
+    whole = _Row()
+    for row in rows:
+        whole.calls += row.calls
+        whole.speeds += row.speeds
+        whole.in_flight += row.in_flight
+    return whole
+
+
+def _name(model: str | None) -> str | None:
+    return None if model is None else unicode(model[:_NAME_LENGTH])
+
+
+def _rate(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole > 0 else None
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(max(seconds, 0.0) * 1000, 3)

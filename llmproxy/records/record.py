@@ -1,0 +1,197 @@
+"""The trace record, version 1: one JSON object that says everything of one exchange.
+
+Its head is the Entry; behind it stand what the client sent and what it was sent. The text of a record is laid out so
+that its first line is the Entry alone: who needs no bodies reads that line, drops the comma at its end and adds "}".
+Begin reading at `write_record`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from llmproxy.records.entry import VERSION, Entry, Milliseconds, unicode
+from llmproxy.records.record_body import NOTHING, Format, Masks, decode, show, show_stream
+from llmproxy.redaction.json_path import Path, Side
+from llmproxy.redaction.masking import credentials
+from llmproxy.redaction.names import MASK, redact_url
+from llmproxy.redaction.secrets import forms_of, hide_bytes, hide_text, secret_header, secret_value, with_credentials
+
+Headers = dict[str, str | list[str]]
+
+
+class RequestPart(msgspec.Struct, kw_only=True):
+    """What the client sent. `size` is the length of the body as it came, in bytes; `body` is the JSON itself, text, or
+    base64, as `format` says, without its content coding. Names of headers are in lower case; one that came several
+    times is a list. `truncated` says that not all of the body is here: it is longer than what is kept, or it was left
+    out because what must not be shown could not be found in it.
+    """
+
+    headers: Headers | None
+    size: int
+    format: Format | None = None
+    body: msgspec.Raw
+    truncated: bool = False
+
+
+class Chunk(msgspec.Struct, kw_only=True):
+    """A piece of a stream as the client was sent it, `at_ms` after the exchange began; `base64` when it is no text."""
+
+    at_ms: Milliseconds
+    text: str | msgspec.UnsetType = msgspec.UNSET
+    base64: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ResponsePart(msgspec.Struct, kw_only=True):
+    """What the client was sent, as in the request. Of a stream there are `chunks`, of any other answer there is `body`.
+    `headers` is null too when nothing was sent.
+    """
+
+    headers: Headers | None
+    size: int
+    format: Format | None = None
+    body: msgspec.Raw
+    chunks: list[Chunk] | None = None
+    truncated: bool = False
+
+
+class Record(Entry, kw_only=True):
+    """One exchange, whole."""
+
+    request: RequestPart
+    response: ResponsePart
+
+
+@dataclass(slots=True, kw_only=True)
+class Captured:
+    """One direction of an exchange as it went over the wire.
+
+    `headers` is None when they are not recorded. `parts` are the bytes of the body, `short` says that more came than is
+    kept. `size` counts all of them. `times_ms` says when each part of a stream was sent, None for any other body.
+    """
+
+    headers: Iterable[tuple[str, str]] | None = None
+    encoding: str = ""
+    size: int = 0
+    parts: list[bytes] = field(default_factory=list)
+    short: bool = False
+    times_ms: list[float] | None = None
+
+
+def write_record(
+    entry: Entry,
+    request: Captured,
+    response: Captured,
+    *,
+    secrets: tuple[str, ...],
+    paths: Sequence[Path] = (),
+    limit_bytes: int,
+) -> bytes:
+    """The text of the record, with the newline that ends it.
+
+    `paths` are what is masked in JSON bodies; `limit_bytes` is the most that is shown of one.
+    """
+    asked = RequestPart(headers=None, size=request.size, body=NOTHING, truncated=request.short)
+    if request.parts:
+        secrets = _show_request(asked, request, secrets, _of(paths, "request"), limit_bytes)
+    answered = ResponsePart(headers=None, size=response.size, body=NOTHING, truncated=response.short)
+    if response.parts or response.times_ms is not None:
+        masks = Masks(forms=forms_of(secrets), paths=_of(paths, "response"))
+        _show_response(answered, response, masks, limit_bytes, broken=entry.outcome not in ("complete", "error"))
+    asked.headers = _headers(request.headers, secrets)
+    answered.headers = _headers(response.headers, secrets)
+    encode = msgspec.json.encode
+    head = hide_bytes(encode(entry)[:-1], secrets)
+    return b'%b,\n"request":%b,\n"response":%b}\n' % (head, encode(asked), encode(answered))
+
+
+def _of(paths: Sequence[Path], side: Side) -> Sequence[Path]:
+    return [path for path in paths if path.side in (None, side)] if paths else paths
+
+
+def _show_request(
+    part: RequestPart, captured: Captured, secrets: tuple[str, ...], paths: Sequence[Path], limit_bytes: int
+) -> tuple[str, ...]:
+    """Gives back `secrets` and those that the body itself says are some: an answer may repeat them."""
+    parts, cut = decode(captured.parts, captured.encoding, limit_bytes)
+    short = captured.short or cut
+    shown = show(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
+    if shown.masked:
+        secrets = with_credentials(secrets, credentials(parts))
+        shown = show(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
+    part.format, part.body, part.truncated = shown.format, shown.body, shown.short
+    return secrets
+
+
+def _show_response(part: ResponsePart, captured: Captured, masks: Masks, limit_bytes: int, *, broken: bool) -> None:
+    """`broken` says that the client got less than everything: then a secret may be cut off where the answer ends."""
+    parts, cut = decode(captured.parts, captured.encoding, limit_bytes)
+    part.truncated = captured.short or cut
+    if captured.times_ms is None:
+        shown = show(parts, masks, short=part.truncated, broken=broken)
+        part.format, part.body, part.truncated = shown.format, shown.body, shown.short
+        return
+    pieces = show_stream(parts, masks, short=part.truncated or broken)
+    part.chunks = [
+        Chunk(at_ms=at_ms, text=piece)
+        if isinstance(piece, str)
+        else Chunk(at_ms=at_ms, base64=base64.b64encode(piece).decode())
+        for at_ms, piece in zip(captured.times_ms, pieces, strict=False)
+        if piece
+    ]
+
+
+def _headers(headers: Iterable[tuple[str, str]] | None, secrets: tuple[str, ...]) -> Headers | None:
+    if headers is None:
+        return None
+    shown: Headers = {}
+    values: list[str] = []
+    for name, value in headers:
+        name, secret = _judged(name)
+        if secret or secret_value(value):
+            value = MASK
+        elif "://" in value or not value.isascii():
+            value = unicode(redact_url(value))
+        values.append(value)
+        if name in shown:
+            before = shown[name]
+            shown[name] = [*before, value] if isinstance(before, list) else [before, value]
+        else:
+            shown[name] = value
+    text = "\n".join(values)
+    if hide_text(text, secrets) is text:
+        return shown
+    return {
+        name: [hide_text(each, secrets) for each in value] if isinstance(value, list) else hide_text(value, secrets)
+        for name, value in shown.items()
+    }
+
+
+@lru_cache(maxsize=1024)
+def _judged(name: str) -> tuple[str, bool]:
+    """The name as it is shown, and whether the header holds a secret."""
+    return unicode(name.lower()), secret_header(name)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a record (draft 2020-12). Every member is always there, but in chunks; later programs may add
+    some.
+    """
+    [schema], parts = msgspec.json.schema_components([Record], ref_template="#/$defs/{name}")
+    for name, part in parts.items():
+        part["description"] = " ".join(part["description"].split())
+        part["required"] = ["at_ms"] if name == Chunk.__name__ else list(part["properties"])
+        for member in part["properties"].values():
+            member.pop("default", None)
+    parts[Record.__name__]["properties"]["version"] = {"const": VERSION}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"llmproxy trace record, version {VERSION}",
+        **schema,
+        "$defs": parts,
+    }

@@ -1,0 +1,173 @@
+"""Removes the oldest trace files: those beyond an age, and those beyond a total size.
+
+Only files that bear the names of traces are touched, in directories that bear the name of a day. Names tell the age, so
+that no file is looked at but for its size. Begin reading at `Retention.run`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from llmproxy.records.file_lock import bears, lock
+
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
+RECORD = re.compile(r"(\d{6}\.\d{3})-[0-9a-zA-Z]+\.json")
+LINES = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
+# What a server that was killed leaves of the file that it was writing. Readers ignore hidden names.
+UNFINISHED = re.compile(r"\.\d{6}\.\d{3}-[0-9a-zA-Z]+\.json\.tmp|\.\d{4}-\d\d-\d\d\.jsonl\.tmp")
+UNFINISHED_AGE_S = 600.0
+# Conversations are nobody else's business.
+FILE_MODE = 0o600
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+# How often the age is looked at, and how often sizes are measured again: somebody else may remove files too.
+_AGE_CHECK_S = 60.0
+_MEASURE_S = 3600.0
+# So much more than needed is removed by size, so that not every record makes a directory be read.
+_MARGIN = 0.05
+
+
+class Retention:
+    """Keeps `directory` within `max_age_s` seconds and `max_bytes` bytes, None for no limit.
+
+    All of it is called by the thread that writes. What cannot be removed is left to the next time.
+    """
+
+    def __init__(self, directory: str, max_age_s: float | None, max_bytes: int | None) -> None:
+        self._directory = directory
+        self._max_age_s = max_age_s
+        self._max_bytes = max_bytes
+        self._total_bytes = 0
+        self._measured_s = float("-inf")
+        self._aged_s = float("-inf")
+        self._begun = False
+
+    def wrote(self, size_bytes: int) -> None:
+        """A file has grown by so much."""
+        self._total_bytes += size_bytes
+
+    def run(self) -> None:
+        """Remove what is too much, when it is time to look; cheap otherwise."""
+        now_s = time.monotonic()
+        if not self._begun:
+            self._begun = True
+            self._remove_unfinished()
+        if self._max_age_s is not None and now_s - self._aged_s >= min(_AGE_CHECK_S, max(self._max_age_s / 10, 1.0)):
+            self._aged_s = now_s
+            self._remove_aged(time.time() - self._max_age_s)
+        if self._max_bytes is not None:
+            if now_s - self._measured_s >= _MEASURE_S:
+                self._measured_s = now_s
+                self._total_bytes = sum(self._size(path) for path, _ in self._files())
+            if self._total_bytes > self._max_bytes:
+                self._remove_oldest(self._max_bytes)
+
+    def _remove_unfinished(self) -> None:
+        for folder in [self._directory, *(os.path.join(self._directory, day) for day in self._days())]:
+            for name in _listed(folder):
+                path = os.path.join(folder, name)
+                if UNFINISHED.fullmatch(name) and time.time() - _changed_s(path) > UNFINISHED_AGE_S:
+                    _remove(path)
+
+    def _remove_aged(self, oldest_s: float) -> None:
+        limit = datetime.fromtimestamp(max(oldest_s, 0.0), UTC).strftime("%Y-%m-%d/%H%M%S.%f")[:-3]
+        for path, stamp in self._files():
+            if stamp >= limit:
+                return
+            self._drop(path)
+
+    def _remove_oldest(self, limit_bytes: int) -> None:
+        wanted = limit_bytes - int(limit_bytes * _MARGIN)
+        today = datetime.now(UTC).strftime("%Y-%m-%d.jsonl")
+        for path, _ in self._files():
+            if self._total_bytes <= wanted:
+                return
+            if os.path.basename(path) == today:
+                self._shorten(path, self._size(path) - (self._total_bytes - wanted))
+            else:
+                self._drop(path)
+        # Nothing of ours is left: whatever was counted is gone.
+        self._total_bytes = sum(self._size(path) for path, _ in self._files())
+
+    def _shorten(self, path: str, keep_bytes: int) -> None:
+        """Leave the last lines of the file of today, `keep_bytes` at most. Half a file is never seen."""
+        before = self._size(path)
+        with contextlib.suppress(OSError), open(path, "rb") as old:
+            lock(old.fileno())  # another process may append to it
+            if bears(old.fileno(), path):
+                _keep_last(old, path, keep_bytes)
+        self._total_bytes -= before - self._size(path)
+
+    def _drop(self, path: str) -> None:
+        size = self._size(path) if self._max_bytes is not None else 0
+        if _remove(path):
+            self._total_bytes -= size
+
+    def _files(self) -> Iterator[tuple[str, str]]:
+        """The files of traces and the end of the time that each is of (`2026-11-21/235959.999`), the oldest first.
+        Directories of past days that turn out to be empty are removed.
+        """
+        today = datetime.now(UTC).strftime("%Y-%m-%d")
+        names = {name.removesuffix(".jsonl") for name in _listed(self._directory) if LINES.fullmatch(name)}
+        for day in sorted({*names, *self._days()}):
+            folder = os.path.join(self._directory, day)
+            for name in sorted(_listed(folder)):
+                if found := RECORD.fullmatch(name):
+                    yield os.path.join(folder, name), f"{day}/{found[1]}"
+            if day in names:
+                yield f"{folder}.jsonl", f"{day}/235959.999"
+            if day < today:
+                with contextlib.suppress(OSError):  # it is not empty, which is usual
+                    os.rmdir(folder)
+
+    def _days(self) -> list[str]:
+        return [name for name in _listed(self._directory) if DAY.fullmatch(name)]
+
+    def _size(self, path: str) -> int:
+        try:
+            return os.stat(path).st_size
+        except OSError:
+            return 0
+
+
+def _keep_last(old: BinaryIO, path: str, keep_bytes: int) -> None:
+    """Put the last lines of `old` in the place of `path`. Raises OSError, and leaves nothing then."""
+    hidden = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
+    try:
+        with open(os.open(hidden, _NEW, FILE_MODE), "wb") as new:
+            end = old.seek(0, os.SEEK_END)
+            old.seek(max(end - keep_bytes, 0) if keep_bytes > 0 else end)
+            old.readline()
+            while data := old.read(1024 * 1024):
+                new.write(data)
+        os.replace(hidden, path)
+    except OSError:
+        _remove(hidden)
+        raise
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _changed_s(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return float("inf")
+
+
+def _remove(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,141 @@
+"""Puts trace records into files, so that a reader never sees half of one.
+
+`RecordFiles` writes one file per record and gives it its name when it is whole; `DayFiles` appends lines to one file
+per day. Both make directories anew that went away. Called by one thread; OSError loses that record only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import Protocol
+
+from llmproxy.records.file_lock import bears, lock
+from llmproxy.records.retention import FILE_MODE, Retention
+
+_DIRECTORY_MODE = 0o700
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would write "\r\n"
+
+
+class TraceStore(Protocol):
+    """Where records go."""
+
+    def write(self, started: str, identifier: str, text: bytes) -> None:
+        """Take the record `text` of an exchange that began at `started` (RFC 3339, UTC). OSError loses it."""
+
+    def flush(self) -> None:
+        """Write what was kept back, and remove old files. OSError loses what was kept back."""
+
+
+class RecordFiles:
+    """`<directory>/<2026-11-21>/<235959.999>-<id>.json`: names sort by time, and stand for whole files."""
+
+    def __init__(self, directory: str, retention: Retention) -> None:
+        self._directory = directory
+        self._retention = retention
+
+    def write(self, started: str, identifier: str, text: bytes) -> None:
+        # Open, write, close, rename and nothing else: that is half of what a record costs.
+        day = f"{self._directory}/{started[:10]}"
+        name = f"{started[11:13]}{started[14:16]}{started[17:23]}-{identifier}.json"
+        hidden = f"{day}/.{name}.tmp"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+        file = _open(hidden, flags, day)
+        try:
+            try:
+                _write_all(file, text)
+            finally:
+                os.close(file)
+            os.rename(hidden, f"{day}/{name}")
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(hidden)
+            raise
+        self._retention.wrote(len(text))
+
+    def flush(self) -> None:
+        self._retention.run()
+
+
+class DayFiles:
+    """`<directory>/<2026-11-21>.jsonl`: one record a line. Lines are kept back until `flush`, which writes those of a
+    day at once or, when it raises OSError, none. The file is not left open: one that was moved or removed is missed.
+    """
+
+    def __init__(self, directory: str, retention: Retention) -> None:
+        self._directory = directory
+        self._retention = retention
+        self._lines: dict[str, list[bytes]] = {}
+
+    def write(self, started: str, identifier: str, text: bytes) -> None:
+        line = text[:-1].replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
+        self._lines.setdefault(started[:10], []).append(line)
+
+    def flush(self) -> None:
+        days, self._lines = self._lines, {}
+        try:
+            for day, lines in days.items():
+                self._append(f"{self._directory}/{day}.jsonl", b"".join(lines))
+        finally:
+            self._retention.run()  # which may be what makes room on a full disk
+
+    def _append(self, path: str, text: bytes) -> None:
+        file = _open_lines(path, self._directory)
+        try:
+            _append(file, text)
+        finally:
+            os.close(file)
+        self._retention.wrote(len(text))
+
+
+def _open(path: str, flags: int, directory: str) -> int:
+    try:
+        return os.open(path, flags, FILE_MODE)
+    except FileNotFoundError:
+        os.makedirs(directory, _DIRECTORY_MODE, exist_ok=True)
+        return os.open(path, flags, FILE_MODE)
+
+
+def _open_lines(path: str, directory: str) -> int:
+    """The file, locked, at the beginning of a line: what a crash left of the last one is closed with a newline.
+
+    Another process that writes here too may be shortening it.
+    """
+    while True:
+        file = _open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, directory)
+        try:
+            lock(file)
+            if bears(file, path):
+                _end_line(file)
+                return file
+        except OSError:
+            os.close(file)
+            raise
+        os.close(file)
+
+
+def _end_line(file: int) -> None:
+    end = os.lseek(file, 0, os.SEEK_END)
+    if end:
+        os.lseek(file, end - 1, os.SEEK_SET)
+        if os.read(file, 1) != b"\n":
+            os.write(file, b"\n")
+
+
+def _append(file: int, lines: bytes) -> None:
+    """One write, so that lines of several processes do not mix. What a full disk cuts off is taken back."""
+    written = os.write(file, lines)
+    if written == len(lines):
+        return
+    end = os.lseek(file, 0, os.SEEK_CUR)
+    if os.fstat(file).st_size == end:
+        os.ftruncate(file, end - written)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _write_all(file: int, data: bytes) -> None:
+    written = os.write(file, data)
+    while written < len(data):
+        data = data[written:]
+        written = os.write(file, data)

@@ -1,0 +1,193 @@
+"""The secrets that one exchange carries, and how they are taken out of what is shown of it.
+
+Headers and queries are masked by their names (`redaction.py`). Providers like to repeat a refused key in the text of
+their error, where no name says so: there the values themselves are looked for, in every form in which they are
+usually written. Begin reading at `secrets_of`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+from llmproxy.exchange import Exchange
+from llmproxy.redaction.json_escapes import escaped, unescape
+from llmproxy.redaction.names import MASK, is_secret
+
+_NOTE = "llmproxy.secrets"
+# Shorter values are no secrets, and would tear ordinary words apart.
+_SHORTEST = 6
+# What clients send where a key is demanded and none is needed. Ollama's and LM Studio's own pages say to.
+_PLACEHOLDERS = frozenset(("anything", "lm-studio", "no-key", "no-key-required", "not-needed", "ollama", "unused"))
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_-]* +")
+_SIGNED = re.compile(r"(?:Credential|Signature)=([^,\s]+)")
+_USERINFO = re.compile(r"://([^/?#\s\"'<>]+)@")
+_FIELD = re.compile(r"(?:^|[?&;#])([^=&;#?\s]+)=([^&;#\s\"'<>]+)")
+_EXPECTED = frozenset(("idempotency-key", "sec-websocket-key", "x-idempotency-key"))
+# In headers, unlike in configurations, these are credentials themselves. Browsers put keys into WebSocket protocols.
+_CREDENTIAL = re.compile(r"(?:.*[-_])?(?:auth|assertion|accesstoken)|sec-websocket-protocol")
+_SCHEMES = ("Bearer ", "bearer ", "Basic ", "basic ")
+# A challenge has parameters: `Bearer realm="x"`.
+_BARE = re.compile(r"\w+ +[^\s,=]+=*")
+
+
+@lru_cache(maxsize=1024)
+def secret_header(name: str) -> bool:
+    """Whether a header of this name holds a secret."""
+    name = name.lower()
+    return (is_secret(name) and name not in _EXPECTED) or _CREDENTIAL.fullmatch(name) is not None
+
+
+def secret_value(value: str) -> bool:
+    """Whether a header of any name holds one: gateways have headers of their own for `Bearer ...`."""
+    return value.startswith(_SCHEMES) and _BARE.fullmatch(value) is not None
+
+
+def secrets_of(exchange: Exchange) -> tuple[str, ...]:
+    """Every secret that the client sent or a provider of its route adds, longest first. Found once when it is over."""
+    known = exchange.notes.get(_NOTE)
+    if isinstance(known, tuple):
+        return known
+    found = set(_sent(exchange))
+    if exchange.target is not None:
+        found.update(exchange.target.provider.secrets)
+    for target in exchange.route.targets if exchange.route else ():
+        found.update(target.provider.secrets)
+    secrets = _real(found)
+    if exchange.ended_s is not None:  # before that another provider may come in
+        exchange.notes[_NOTE] = secrets
+    return secrets
+
+
+def with_credentials(secrets: tuple[str, ...], values: Iterable[str]) -> tuple[str, ...]:
+    """`secrets` and those in `values`, each of which is what would stand behind `Authorization:`."""
+    return _real({*secrets, *(part for value in values for part in _values("authorization", value))})
+
+
+def _real(found: set[str]) -> tuple[str, ...]:
+    """The longest first."""
+    real = [each for each in found if len(each) >= _SHORTEST and each not in _PLACEHOLDERS]
+    return tuple(sorted(real, key=len, reverse=True)) if len(real) > 1 else tuple(real)
+
+
+@lru_cache(maxsize=1024)
+def forms_of(secrets: Sequence[str]) -> tuple[bytes, ...]:
+    """How `secrets` stand in bytes: as they are, escaped in JSON, percent-encoded. A form that holds another of them is
+    left out: what is left of it then is no secret.
+    """
+    found: set[bytes] = set()
+    for secret in secrets:
+        raw = secret.encode("utf-8", "surrogateescape")
+        found.add(raw)
+        if not (secret.isascii() and secret.isalnum()):
+            found.update(_escaped(raw))
+    forms: list[bytes] = []
+    for form in sorted(found, key=len):
+        if not any(shorter in form for shorter in forms):
+            forms.append(form)
+    return tuple(forms)
+
+
+def _escaped(raw: bytes) -> Iterator[bytes]:
+    text = raw.decode("utf-8", "replace")
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1]
+    percent = (quote(raw, safe=""), quote(raw, safe="/"), quote_plus(raw))
+    lower = (re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), each) for each in percent)
+    for form in (escaped, json.dumps(text)[1:-1], *percent, *lower):
+        yield form.encode()
+        yield form.replace("/", "\\/").encode()
+
+
+def hide_text(text: str, secrets: tuple[str, ...]) -> str:
+    """`text` with MASK in place of each of `secrets`."""
+    if not secrets:
+        return text
+    data = text.encode("utf-8", "surrogateescape")
+    hidden = hide_bytes(data, secrets)
+    return text if hidden is data else hidden.decode("utf-8", "surrogateescape")
+
+
+def hide_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:
+    """`data` with MASK in place of each of `secrets`, also where they are escaped or percent-encoded."""
+    forms = forms_of(secrets)
+    for form in forms:
+        if form in data:
+            data = data.replace(form, MASK.encode())
+    return _hide_escaped(data, forms) if escaped(data) else data
+
+
+def _hide_escaped(data: bytes, forms: Sequence[bytes]) -> bytes:
+    for form in forms:
+        plain = unescape(data)
+        while (at := plain.data.find(form)) >= 0:
+            data = data[: plain.origin(at)] + MASK.encode() + data[plain.origin(at + len(form)) :]
+            plain = unescape(data)
+    return data
+
+
+def _sent(exchange: Exchange) -> Iterator[str]:
+    for name, value in exchange.headers.items():
+        if secret_header(name) or secret_value(value):
+            yield from _values(name, value)
+        elif "://" in value:
+            yield from _in_url(value)
+    if exchange.query is not None:
+        yield from _fields(exchange.query)
+
+
+def _in_url(value: str) -> Iterator[str]:
+    for userinfo in _USERINFO.findall(value):
+        user, _, password = userinfo.rpartition(":")
+        yield from (password, unquote(password), *((user,) if user else ()))
+    if "?" in value or "#" in value:
+        yield from _fields(value.partition("?")[2] or value)
+
+
+def _fields(query: str) -> Iterator[str]:
+    """The values of fields with secret names, as they stand there and decoded."""
+    for name, value in _FIELD.findall(query):
+        if is_secret(unquote_plus(name)):
+            yield value
+            decoded = unquote_plus(value, errors="surrogateescape")
+            yield decoded
+            yield from _scoped(decoded)
+
+
+@lru_cache(maxsize=256)  # clients send the same with every request
+def _values(name: str, value: str) -> tuple[str, ...]:
+    return tuple(_read(name.lower(), value))
+
+
+def _read(name: str, value: str) -> Iterator[str]:
+    """The secrets in one header: the whole, without its scheme, and what signatures, cookies and passwords hold."""
+    yield value
+    if name == "cookie":
+        for cookie in value.split(";"):
+            yield cookie.partition("=")[2].strip().strip('"')
+        return
+    scheme = _SCHEME.match(value)
+    if scheme is None:
+        return
+    bare = value[scheme.end() :].strip()
+    yield bare
+    for part in _SIGNED.findall(bare):
+        yield part
+        yield from _scoped(part)
+    if scheme[0].strip().lower() == "basic":
+        try:
+            user, _, password = base64.b64decode(bare).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return
+        yield password
+        yield unquote(user)
+
+
+def _scoped(credential: str) -> Iterator[str]:
+    """The access key of a SigV4 credential, whose scope (date, region, service) follows."""
+    if credential.endswith("/aws4_request"):
+        yield credential.partition("/")[0]

@@ -1,0 +1,270 @@
+"""Our own pages: health, configuration, providers, metrics, and the merged list of models.
+
+`Admin.find` runs for every request: a dict lookup says whether a path is ours. Pages are read-only, and nothing secret
+is in them. Errors are raised as ProxyErrors; whoever asked for the page renders them. Begin reading at `Admin`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from llmproxy.answer import Answer, Headers
+from llmproxy.dialects.base import Endpoint
+from llmproxy.dialects.messages import DIALECT as MESSAGES
+from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.exchange import Exchange
+from llmproxy.metrics.counters import Metrics
+from llmproxy.metrics.prometheus import render
+from llmproxy.middleware.base import Middleware
+from llmproxy.redaction.names import redact
+from llmproxy.server.pages.middleware_pages import Extras
+from llmproxy.server.pages.models import ModelList, as_chat, as_messages, chat_page, messages_page
+from llmproxy.server.pages.stats import stats
+from llmproxy.target import Provider
+
+JSON = "application/json"
+_READING = ("GET", "HEAD")
+_MODEL_PATHS = ("/v1/models/", "/models/")
+# Required of every client of the Messages API, and sent by nobody else.
+_MESSAGES_HEADER = "anthropic-version"
+_TEXT_FORMATS = ("text/plain", "application/openmetrics-text")
+
+Handler = Callable[[Exchange], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """One page: where it stands in metrics, and what writes it. HEAD is answered like GET; the edge sends no body."""
+
+    template: str
+    write: Handler
+
+    async def __call__(self, exchange: Exchange) -> Answer:
+        exchange.template, exchange.own = self.template, True
+        if exchange.method not in _READING:
+            raise ProxyError(
+                f"{self.template} can only be read: use GET",
+                status=405,
+                code="method_not_allowed",
+                headers=(("Allow", ", ".join(_READING)),),
+            )
+        return await self.write(exchange)
+
+
+@dataclass(frozen=True, slots=True)
+class _Extra:
+    """A page that a middleware writes."""
+
+    extras: Extras
+    page: str
+
+    async def __call__(self, exchange: Exchange) -> Answer:
+        return _answer(await self.extras.write(exchange, self.page))
+
+
+class Admin:
+    """The pages of one configuration.
+
+    `config` is the whole configuration as it is in effect, defaults included; its secrets are masked here. `file` says
+    where it came from, `key_sources` in words where each provider's key came from. `providers` are the enabled ones.
+    `middlewares` are the enabled ones with their types, `admin_key` lets others than this machine change things (empty
+    where there is none), `running` gives the exchanges in flight. `started_s` is
+    `time.monotonic()` at the start, `stopping` says whether the server is about to end.
+    """
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        started_s: float,
+        stopping: Callable[[], bool],
+        file: str | None,
+        config: Mapping[str, object],
+        key_sources: Mapping[str, str],
+        providers: Sequence[Provider],
+        models: ModelList,
+        metrics: Metrics,
+        middlewares: Sequence[tuple[str, Middleware]] = (),
+        admin_key: str = "",
+        running: Callable[[], Mapping[str, Exchange]] = dict,
+    ) -> None:
+        self._version = version
+        self._started_s = started_s
+        self._stopping = stopping
+        self._config = redact({"file": file, **config})
+        self._key_sources = key_sources
+        self._providers = providers
+        self._disabled = _disabled(config)
+        self._models = models
+        self._metrics = metrics
+        self._middlewares = middlewares
+        self._extras = Extras(middlewares, admin_key)
+        self._running = running
+        self._model = _Page(template="/v1/models/{id}", write=self._write_model)
+        list_page = _Page(template="/v1/models", write=self._write_models)
+        self._pages = {
+            "/health": _Page(template="/health", write=self._write_health),
+            "/config": _Page(template="/config", write=self._write_config),
+            "/providers": _Page(template="/providers", write=self._write_providers),
+            "/metrics": _Page(template="/metrics", write=self._write_metrics),
+            "/metrics/json": _Page(template="/metrics/json", write=self._write_figures),
+            "/stats": _Page(template="/stats", write=self._write_stats),
+            "/v1/models": list_page,
+            "/models": list_page,
+            "/openai-proxy/models": list_page,
+            "/openai-proxy/v1/models": list_page,
+        }
+
+    def find(self, method: str, path: str) -> Handler | None:
+        """What answers a request for `path`, when that is ours.
+
+        Below `/v1/models/` only reading is: deleting a model, say, is the provider's business.
+        """
+        page = self._pages.get(path)
+        if page is None and path.startswith(_MODEL_PATHS) and method in _READING:
+            return self._model
+        if page is None and (owned := self._extras.owns(path)) is not None:
+            return _Extra(self._extras, owned)
+        return page
+
+    async def _write_health(self, exchange: Exchange) -> Answer:
+        stopping = self._stopping()
+        return _answer(
+            {
+                "status": "stopping" if stopping else "ok",
+                "version": self._version,
+                "pid": os.getpid(),
+                "uptime_seconds": round(time.monotonic() - self._started_s, 3),
+                "providers": len(self._providers),
+                "requests_in_flight": self._metrics.in_flight,
+                "middlewares": [
+                    {"type": type_, **state}
+                    for type_, middleware in self._middlewares
+                    if (state := middleware.describe())
+                ],
+            },
+            status=503 if stopping else 200,
+        )
+
+    async def _write_config(self, exchange: Exchange) -> Answer:
+        return _answer(self._config)
+
+    async def _write_providers(self, exchange: Exchange) -> Answer:
+        shown = [
+            {
+                **provider.describe(),
+                "priority": provider.priority,
+                "enabled": True,
+                "key_from": self._key_sources.get(provider.name),
+            }
+            for provider in self._providers
+        ]
+        return _answer({"providers": redact([*shown, *self._disabled])})
+
+    async def _write_metrics(self, exchange: Exchange) -> Answer:
+        accept = ",".join(exchange.headers.getall("Accept", ()))
+        wanted = dict(parse_qsl(exchange.query or "", keep_blank_values=True)).get("format")
+        if wanted not in (None, "json", "text"):
+            raise BadRequest(f"There is no format {wanted[:50]!r}; use format=json or format=text", param="format")
+        if wanted == "json" or (wanted is None and _prefers_json(accept)):
+            return await self._write_figures(exchange)
+        lost = _lost(self._middlewares)
+        figures = await self._extras.metrics()
+        text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost, figures)
+        return Answer(status=200, headers=_headers(content_type), body=text)
+
+    async def _write_figures(self, exchange: Exchange) -> Answer:
+        activity = self._metrics.activity
+        sessions = {"active": activity.active_sessions(time.monotonic()), "created": activity.sessions_begun}
+        extras = await self._extras.figures()
+        return _answer({**self._metrics.as_json(self._names()), "sessions": sessions, **extras})
+
+    async def _write_stats(self, exchange: Exchange) -> Answer:
+        content = await stats(
+            self._metrics,
+            self._running().values(),
+            version=self._version,
+            started_s=self._started_s,
+            providers=self._names(),
+            query=exchange.query,
+        )
+        return await asyncio.to_thread(_answer, {**await self._extras.figures(), **content})
+
+    def _names(self) -> list[str]:
+        return [provider.name for provider in self._providers]
+
+    async def _write_models(self, exchange: Exchange) -> Answer:
+        if _speaks_messages(exchange):
+            return _answer(messages_page(await self._models.all(exchange, MESSAGES.name), exchange.query))
+        return _answer(chat_page(await self._models.all(exchange, "chat")))
+
+    async def _write_model(self, exchange: Exchange) -> Answer:
+        name = unquote(exchange.full_path.partition("/models/")[2])
+        if _speaks_messages(exchange):
+            return _answer(as_messages(await self._models.one(exchange, MESSAGES.name, name)))
+        return _answer(as_chat(await self._models.one(exchange, "chat", name)))
+
+
+def _speaks_messages(exchange: Exchange) -> bool:
+    """Whether the client is one of the Messages API; then errors are written in its dialect too."""
+    if _MESSAGES_HEADER not in exchange.headers:
+        return False
+    exchange.endpoint = Endpoint(
+        dialect=MESSAGES, capability=MESSAGES.name, path="/models", template=exchange.template, model=False
+    )
+    return True
+
+
+def _lost(middlewares: Sequence[tuple[str, Middleware]]) -> Counter[str]:
+    """How many records each type of middleware could not write, by its own word."""
+    lost: Counter[str] = Counter()
+    for type_, middleware in middlewares:
+        count = middleware.describe().get("lost")
+        if isinstance(count, int):
+            lost[type_] += count
+    return lost
+
+
+def _disabled(config: Mapping[str, object]) -> list[dict[str, object]]:
+    """What `/providers` shows of those that are configured and left out."""
+    entries = config.get("providers")
+    return [
+        {name: entry.get(name) for name in ("name", "type", "base_url", "models", "priority", "enabled")}
+        for entry in (entries if isinstance(entries, (list, tuple)) else ())
+        if isinstance(entry, Mapping) and entry.get("enabled") is False
+    ]
+
+
+def _prefers_json(accept: str) -> bool:
+    """Whether the Accept header asks for JSON by name, and for nothing else by name more than that."""
+    weights: dict[str, float] = {}
+    for item in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        weights.setdefault(name, _weight(parameters))
+    wanted = weights.get(JSON, 0.0)
+    return wanted > 0 and all(weights.get(name, 0.0) <= wanted for name in _TEXT_FORMATS)
+
+
+def _weight(parameters: Sequence[str]) -> float:
+    text = next((each[2:].strip() for each in parameters if each.startswith("q=")), "1")
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _answer(content: object, *, status: int = 200) -> Answer:
+    body = msgspec.json.format(msgspec.json.encode(content, enc_hook=str), indent=2) + b"\n"
+    return Answer(status=status, headers=_headers(JSON), body=body)
+
+
+def _headers(content_type: str) -> Headers:
+    return Headers({"Content-Type": content_type, "Cache-Control": "no-store"})

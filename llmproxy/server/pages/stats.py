@@ -1,0 +1,48 @@
+"""The page `/stats`: what was asked for in the query, and the figures as `metrics/stats.py` makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl
+
+from llmproxy.errors import BadRequest
+from llmproxy.exchange import Exchange
+from llmproxy.metrics.counters import Metrics
+from llmproxy.metrics.stats import GROUPS, Snapshot
+
+
+async def stats(
+    metrics: Metrics,
+    running: Iterable[Exchange],
+    *,
+    version: str,
+    started_s: float,
+    providers: Sequence[str],
+    query: str | None,
+) -> dict[str, object]:
+    """The page's content. `started_s` is `time.monotonic()` at the start. Raises BadRequest for an unknown group."""
+    by = _groups(query)
+    snapshot = Snapshot.of(metrics, running, started_s=started_s, providers=providers, by=by)
+    figures = await asyncio.to_thread(snapshot.figures)
+    uptime_s = time.monotonic() - started_s
+    return {
+        "version": version,
+        "pid": os.getpid(),
+        "started": datetime.fromtimestamp(time.time() - uptime_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "uptime_seconds": round(uptime_s, 3),
+        **figures,
+    }
+
+
+def _groups(query: str | None) -> list[str]:
+    """What to group by: `by=client`, `by=session`, or both with a comma between, or as two parameters."""
+    asked = [value for name, value in parse_qsl(query or "", keep_blank_values=True) if name == "by"]
+    groups = [each.strip() for value in asked for each in value.split(",")]
+    for group in groups:
+        if group not in GROUPS:
+            raise BadRequest(f"There is no {group[:50]!r} to group by; use by={' or by='.join(GROUPS)}", param="by")
+    return [group for group in GROUPS if group in groups]

@@ -1,0 +1,137 @@
+"""Request bodies: held in memory where the pipeline must read them, passed through where it need not.
+
+Every read is bounded in size and in silence. `100 Continue` is sent when the first read would otherwise wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestPayloadError
+
+from llmproxy.body import Body, StreamedBody
+from llmproxy.errors import BadRequest
+from llmproxy.exchange import Exchange, MemoryBudget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What clients may send, from `server:` of the configuration.
+
+    Sizes in bytes, None for no limit; times in seconds.
+    """
+
+    max_body_size: int | None
+    max_upload_size: int | None
+    header_timeout_s: float
+    keepalive_timeout_s: float
+    body_timeout_s: float
+
+
+class RequestStream:
+    """A ByteStream over a request body as the client sends it.
+
+    Raises BadRequest when it is broken, too slow or too large.
+    """
+
+    __slots__ = ("_go_ahead", "_left_bytes", "_payload", "_timeout_s")
+
+    def __init__(
+        self, payload: StreamReader, limit_bytes: int | None, timeout_s: float, go_ahead: Callable[[], None]
+    ) -> None:
+        self._payload = payload
+        self._left_bytes = limit_bytes
+        self._timeout_s = timeout_s
+        self._go_ahead: Callable[[], None] | None = go_ahead
+
+    async def read(self) -> bytes:
+        try:
+            if self._payload.is_eof():
+                data: bytes = await self._payload.readany()
+            else:
+                if self._go_ahead is not None:
+                    self._go_ahead()
+                    self._go_ahead = None
+                async with asyncio.timeout(self._timeout_s):
+                    data = await self._payload.readany()
+        except TimeoutError as error:
+            message = f"The request body stood still for {self._timeout_s:g} s"
+            raise BadRequest(message, status=408, code="request_timeout") from error
+        except (RequestPayloadError, HttpProcessingError) as error:
+            raise BadRequest("The request body is not framed as its headers say", code="invalid_framing") from error
+        if self._left_bytes is not None:
+            self._left_bytes -= len(data)
+            if self._left_bytes < 0:
+                raise too_large()
+        return data
+
+    def close(self) -> None:
+        """What is left is the connection's to read or to cut."""
+
+
+def too_large() -> BadRequest:
+    """The 413 of both limits."""
+    return BadRequest("The request body is larger than this proxy accepts", status=413, code="request_too_large")
+
+
+async def read_body(
+    exchange: Exchange,
+    payload: StreamReader,
+    limits: Limits,
+    held: MemoryBudget,
+    go_ahead: Callable[[], None],
+    *,
+    routed: bool,
+) -> None:
+    """Give `exchange` its body, and for calls that name a model the model and the stream flag.
+
+    Bodies are held where the endpoint's body is read, else passed through. `routed` says that the model decides who
+    answers: a body that cannot be decoded is refused then, and otherwise left to the provider's judgement. Raises
+    BadRequest (400, 408, 413), Overloaded.
+    """
+    declared = exchange.headers.get("Content-Length")
+    if payload is EMPTY_PAYLOAD:
+        exchange.body = None if declared is None else Body(b"")
+        return
+    length = None if declared is None else int(declared)
+    endpoint = exchange.endpoint
+    if endpoint is None or not endpoint.model:
+        if length is not None and limits.max_upload_size is not None and length > limits.max_upload_size:
+            raise too_large()
+        stream = RequestStream(payload, limits.max_upload_size, limits.body_timeout_s, go_ahead)
+        exchange.body = StreamedBody(stream=stream, length=length)
+        return
+    if length is not None and limits.max_body_size is not None and length > limits.max_body_size:
+        raise too_large()
+    if length is not None and payload.is_eof():
+        held.take(exchange, length)
+        raw = payload.read_nowait()
+    else:
+        stream = RequestStream(payload, limits.max_body_size, limits.body_timeout_s, go_ahead)
+        raw = await _hold(exchange, stream, held, length)
+    encoding = exchange.headers.get("Content-Encoding", "").strip().lower()
+    body = Body(raw, "" if encoding == "identity" else encoding, limits.max_body_size or held.limit_bytes)
+    exchange.body = body
+    try:
+        exchange.model = body.model
+        exchange.stream = body.flag("stream")
+    except BadRequest:
+        if routed:
+            raise
+
+
+async def _hold(exchange: Exchange, stream: RequestStream, held: MemoryBudget, length: int | None) -> bytes:
+    if length is not None:
+        held.take(exchange, length)
+    parts: list[bytes] = []
+    size = 0
+    while size != length and (data := await stream.read()):
+        if length is None:
+            held.take(exchange, len(data))
+        parts.append(data)
+        size += len(data)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,301 @@
+"""One exchange on one connection: find out what it is, get its answer, send it, and tell everybody that it is over.
+
+These are the steps of a request as the server sees them. `except Exception` stands here, once for everything that
+answers and once for everything that streams: whatever a hook or a provider does, the client gets an error of its
+dialect or an aborted connection, and the exchange is recorded exactly once. Begin reading at `RequestHandler.run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+import time
+from typing import Protocol
+
+from aiohttp.streams import StreamReader
+
+from llmproxy.answer import Answer
+from llmproxy.body import ByteStream
+from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError
+from llmproxy.exchange import Exchange, MemoryBudget
+from llmproxy.metrics.counters import Metrics
+from llmproxy.pipeline import Pipeline
+from llmproxy.server.keepalive import Keepalive
+from llmproxy.server.observer import Observer, observe
+from llmproxy.server.pages.admin import Admin
+from llmproxy.server.request_body import Limits, read_body
+from llmproxy.server.response_head import BODILESS, Framing, error_answer, error_event, frame, last_frame, response_head
+from llmproxy.wire.sse import ends_frame
+
+log = logging.getLogger(__name__)
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+TAIL_BYTES = 4
+
+
+class Runtime(Protocol):
+    """What serving needs of everything that is built from one configuration."""
+
+    @property
+    def pipeline(self) -> Pipeline: ...
+    @property
+    def admin(self) -> Admin: ...
+    @property
+    def limits(self) -> Limits: ...
+
+    def enter(self) -> None:
+        """An exchange begins with this runtime."""
+
+    def leave(self) -> None:
+        """That exchange is over; the last one out of a replaced runtime closes it."""
+
+
+class Shared:
+    """What all connections share. `runtime` may be replaced at any time; an exchange keeps the one it began with.
+
+    `running` are the exchanges that have begun and are not over, by id.
+    """
+
+    def __init__(self, runtime: Runtime, metrics: Metrics, held: MemoryBudget) -> None:
+        self.runtime = runtime
+        self.metrics = metrics
+        self.held = held
+        self.running: dict[str, Exchange] = {}
+        self.stopping = False
+
+
+class Client(Protocol):
+    """The connection's side that serving writes to."""
+
+    @property
+    def writing_paused(self) -> bool: ...
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough. Raises ConnectionError when it left."""
+
+
+class RequestHandler:
+    """One exchange being served. After `run` or `cut`, call `finish`, once."""
+
+    __slots__ = (
+        "_answer",
+        "_client",
+        "_exchange",
+        "_framing",
+        "_http10",
+        "_keepalive",
+        "_observer",
+        "_own",
+        "_runtime",
+        "_sending",
+        "_shared",
+        "_tail",
+        "_transport",
+    )
+
+    def __init__(
+        self, shared: Shared, exchange: Exchange, client: Client, transport: asyncio.Transport, *, http10: bool
+    ) -> None:
+        self._shared = shared
+        self._runtime = shared.runtime
+        self._exchange = exchange
+        self._client = client
+        self._transport = transport
+        self._http10 = http10
+        self._answer: Answer | None = None
+        self._observer: Observer | None = None
+        self._keepalive: Keepalive | None = None
+        self._framing = Framing.LENGTH
+        self._own = False
+        self._sending = False
+        self._tail = b""
+        self._runtime.enter()
+        shared.running[exchange.id] = exchange
+        shared.metrics.begin()
+
+    async def run(self, payload: StreamReader, keep_alive: bool) -> bool:
+        """Answer the request whose body is `payload`. Gives back whether the connection may serve another one.
+
+        Raises CancelledError when the client left, ConnectionError when that is seen while writing.
+        """
+        exchange = self._exchange
+        handler = self._runtime.admin.find(exchange.method, exchange.full_path)
+        hooks = self._runtime.pipeline.hooks
+        self._own = handler is not None
+        try:
+            if handler is not None:
+                answer = await handler(exchange)
+            else:
+                answer = await self._proxied(payload)
+        except Exception as error:
+            answer = self._failed(error)
+        self._answer = answer
+        if hooks.on_response and not self._own:
+            try:
+                await hooks.response(exchange, answer)
+            except Exception as error:
+                answer.close()
+                answer = self._answer = self._failed(error)
+        keep_alive = keep_alive and payload.is_eof() and not self._shared.stopping
+        return await self._send(answer, keep_alive)
+
+    async def _proxied(self, payload: StreamReader) -> Answer:
+        exchange, pipeline = self._exchange, self._runtime.pipeline
+        if self._shared.stopping:
+            raise Overloaded("The proxy is stopping", code="stopping")
+        if exchange.headers.get("Upgrade", "").lower() == "websocket":
+            raise BadRequest("WebSockets are not relayed here; use HTTP", status=426, code="upgrade_not_supported")
+        place = pipeline.router.locate(exchange.method, exchange.full_path)
+        exchange.path, exchange.endpoint, exchange.template = place.path, place.endpoint, place.template
+        limits, held = self._runtime.limits, self._shared.held
+        await read_body(exchange, payload, limits, held, self._go_ahead, routed=place.provider is None)
+        return await pipeline.answer(exchange, place)
+
+    def _go_ahead(self) -> None:
+        if self._exchange.headers.get("Expect", "").lower() == "100-continue" and not self._http10:
+            self._transport.write(CONTINUE)
+
+    def _failed(self, error: Exception) -> Answer:
+        """The answer to a failure: what a ProxyError says, otherwise a 500 that says nothing, and a line in the log."""
+        if not isinstance(error, ProxyError):
+            log.error("exchange %s failed", self._exchange.id, exc_info=error)
+            error = ProxyError("Internal Server Error")
+        self._exchange.error = error
+        return error_answer(self._exchange, error)
+
+    async def _send(self, answer: Answer, keep_alive: bool) -> bool:
+        exchange = self._exchange
+        exchange.answer = answer
+        if answer.status in BODILESS:
+            answer.bodiless = True  # also where a hook says so
+        try:
+            head, framing = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
+        except ProxyError as error:
+            answer.close()
+            answer = self._answer = self._failed(error)
+            head, framing = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
+        self._framing = framing
+        exchange.status = answer.status
+        self._observer = observe(exchange, answer)
+        self._sending = True
+        bodiless = answer.bodiless or exchange.method == "HEAD"
+        body = b"" if bodiless else answer.body
+        self._transport.write(head + frame(body, framing) if body else head)
+        if body:
+            self._saw(body)
+        if answer.stream is not None and not bodiless and not await self._send_rest(answer.stream):
+            return False
+        if framing is not Framing.LENGTH and not bodiless:
+            self._transport.write(last_frame(framing))
+        if self._client.writing_paused:
+            await self._client.drain()
+        exchange.outcome = "complete" if answer.error is None else "error"
+        return keep_alive and framing is not Framing.CLOSE
+
+    async def _send_rest(self, stream: ByteStream) -> bool:
+        """Pass on what follows; False when it broke."""
+        transport, client, framing = self._transport, self._client, self._framing
+        answer = self._answer
+        if answer is not None and answer.event_stream and self._fits_frames(answer):
+            self._keepalive = Keepalive(self._keep_alive)
+        while True:
+            if client.writing_paused:
+                await client.drain()
+            try:
+                data = await stream.read()
+            except Exception as error:
+                self._break(error)
+                return False
+            if not data:
+                return True
+            transport.write(frame(data, framing))
+            self._saw(data)
+            if self._keepalive is not None:
+                self._keepalive.wrote_s = time.monotonic()
+
+    def _fits_frames(self, answer: Answer) -> bool:
+        """Whether frames of ours can be put into the event stream."""
+        return self._framing is not Framing.LENGTH and "Content-Encoding" not in answer.headers
+
+    def _keep_alive(self, comment: bytes) -> None:
+        """Put a comment between two frames, unless the client does not read what it has got."""
+        if ends_frame(self._tail) and not self._client.writing_paused:
+            self._transport.write(frame(comment, self._framing))
+
+    def _saw(self, data: bytes) -> None:
+        """`data` was sent: everybody who watches sees it."""
+        self._exchange.sent_bytes += len(data)
+        self._tail = data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else (self._tail + data)[-TAIL_BYTES:]
+        if self._observer is not None:
+            self._observer.feed(data)
+        hooks = self._runtime.pipeline.hooks
+        if hooks.on_chunk:
+            hooks.chunk(self._exchange, data)
+
+    def _break(self, error: Exception) -> None:
+        """The answer broke off after its beginning was sent: an error event where one fits, else an aborted
+        connection.
+        """
+        exchange, answer = self._exchange, self._answer
+        if not isinstance(error, ProxyError):
+            log.error("the answer of exchange %s failed", exchange.id, exc_info=error)
+            error = BrokenStream("The answer broke off")
+        exchange.error = error
+        exchange.outcome = "broken"
+        assert answer is not None
+        if answer.event_stream and self._fits_frames(answer) and ends_frame(self._tail):
+            event = (error.frames if isinstance(error, BrokenStream) else b"") or error_event(exchange, error)
+            self._transport.write(frame(event, self._framing) + last_frame(self._framing))
+            self._saw(event)
+            return
+        if self._framing is Framing.CLOSE:
+            raw: socket.socket | None = self._transport.get_extra_info("socket")
+            if raw is not None:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self._transport.abort()
+
+    def cut(self) -> None:
+        """The server stops and cannot wait longer: end this exchange with an error, now."""
+        error = Overloaded("The proxy is stopping", code="stopping")
+        if self._sending:
+            self._break(error)
+            return
+        self._answer = answer = self._failed(error)
+        head, _ = response_head(self._exchange, answer, http10=self._http10, keep_alive=False)
+        self._exchange.status, self._exchange.outcome = answer.status, "error"
+        self._transport.write(head if self._exchange.method == "HEAD" else head + answer.body)
+
+    def finish(self) -> None:
+        """The exchange is over, however it went: release what it holds and record it."""
+        exchange = self._exchange
+        if self._answer is not None:
+            self._answer.close()
+        if self._keepalive is not None:
+            self._keepalive.stop()
+        if self._observer is not None:
+            self._observer.close()
+        exchange.outcome = self._outcome()
+        if exchange.translation is not None and exchange.summary.usage is None:
+            exchange.summary.usage = exchange.translation.usage
+        exchange.ended_s = time.monotonic()
+        try:
+            if not self._own:
+                self._runtime.pipeline.hooks.end(exchange)
+        finally:
+            del self._shared.running[exchange.id]
+            self._shared.metrics.record(exchange)
+            self._shared.held.give(exchange)
+            self._runtime.leave()
+
+    def _outcome(self) -> str:
+        """How it went. A stream without its dialect's last event is not complete, however cleanly it ended."""
+        exchange, answer, endpoint = self._exchange, self._answer, self._exchange.endpoint
+        if exchange.outcome != "complete":
+            return exchange.outcome or "cancelled"
+        streamed = answer is not None and answer.event_stream and answer.status < 400
+        # Streams of other calls (images, speech) end in ways of their own.
+        watched = streamed and endpoint is not None and endpoint.path in endpoint.dialect.paths
+        return "incomplete" if watched and not exchange.summary.complete else "complete"

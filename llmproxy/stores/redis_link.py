@@ -1,0 +1,226 @@
+"""The connection to a Redis: one server, a cluster or what sentinels say, over TCP, TLS or a Unix socket.
+
+Whatever goes wrong, the server's mistakes included, is a StoreFault. Begin reading at `RedisLink.execute`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import random
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeAlias
+
+from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import RedisSSLContext
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedSSLConnection
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+
+from llmproxy.stores.base import StoreFault, StoreRefusal
+from llmproxy.stores.redis_url import Address
+
+Argument: TypeAlias = str | bytes | int | float
+
+# What the library lets through where a server answers what is no Redis protocol.
+_RUBBISH = (OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, RecursionError, MemoryError)
+# Error codes, the first word of an error, and their classes, of a server that goes on serving.
+_REFUSALS = (OutOfMemoryError, ReadOnlyError, NoPermissionError)
+_REFUSAL_CODES = ("WRONGTYPE", "MISCONF", "NOREPLICAS")
+
+_AT_ONCE = 32  # operations, and so connections; more only make each other wait
+_CONNECT_S = 5.0
+_ANSWER_S = 5.0
+_SCAN_COUNT = 500
+
+
+class WrongType(StoreRefusal):
+    """What is kept under a key is nothing of ours."""
+
+
+class Script:
+    """A Lua script and the digest by which servers know it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class _TlsConnection(SSLConnection):
+    """All connections share one context: making it reads the system's certificates."""
+
+    def __init__(self, shared: RedisSSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context = shared
+
+
+class _SentinelTlsConnection(SentinelManagedSSLConnection):
+    def __init__(self, shared: RedisSSLContext, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]  # it has no types
+        self.ssl_context = shared
+
+
+class RedisLink:
+    """What is asked of the Redis at `address`; connects when it is first asked. `ca_file` (PEM) is trusted as well."""
+
+    def __init__(self, address: Address, ca_file: str | None = None) -> None:
+        self.address = address
+        self._tls = RedisSSLContext(ca_certs=ca_file, cert_reqs="required", check_hostname=True)
+        self._ca_file = ca_file
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._owned: list[Redis] = []
+        self._client: Redis | RedisCluster = self._make()
+
+    async def start(self) -> None:
+        """Read the certificates, which takes longer than any answer may."""
+        if self.address.tls:
+            with contextlib.suppress(OSError):  # connecting says it
+                await asyncio.to_thread(self._tls.get)
+
+    async def close(self) -> None:
+        for each in (self._client, *self._owned):
+            with contextlib.suppress(RedisError, RedisClusterException, *_RUBBISH):
+                await each.aclose()
+
+    async def execute(self, *command: Argument, **options: Any) -> Any:
+        """The answer to `command`, of whatever type the server made it. Raises StoreFault."""
+        async with self._room:
+            try:
+                if isinstance(self._client, RedisCluster):
+                    await self._client.initialize()  # before it knows the servers it sends commands to any of them
+                return await self._client.execute_command(*command, **options)
+            except NoScriptError:
+                raise
+            except (RedisError, RedisClusterException) as error:
+                raise _fault(error) from error
+            except _RUBBISH as error:
+                raise StoreFault(f"it answers what is no Redis protocol, or not at all: {error!r}") from error
+
+    async def run(self, script: Script, key: str, *arguments: Argument) -> Any:
+        """What `script` gives, where `key` is kept."""
+        try:
+            return await self.execute("EVALSHA", script.digest, 1, key, *arguments)
+        except NoScriptError:
+            pass
+        try:
+            return await self.execute("EVAL", script.text, 1, key, *arguments)
+        except NoScriptError as error:
+            raise StoreFault("it knows no script, not even the one that it was given") from error
+
+    async def scan(self, pattern: str) -> AsyncIterator[list[bytes]]:
+        """The keys that match, some at a time, perhaps twice; of every server of a cluster."""
+        for options in await self._nodes():
+            cursor = 0
+            while True:
+                found = await self.execute("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, **options)
+                cursor, keys = _scanned(found)
+                if keys:
+                    yield keys
+                if not cursor:
+                    break
+
+    async def unlink(self, keys: list[bytes]) -> int:
+        """Forget these; how many there were. Keys of a cluster stand in different places: a command each."""
+        if not isinstance(self._client, RedisCluster):
+            return _number(await self.execute("UNLINK", *keys))
+        answers = await asyncio.gather(*(self.execute("UNLINK", key) for key in keys), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return sum(map(_number, answers))
+
+    async def _nodes(self) -> list[dict[str, Any]]:
+        if not isinstance(self._client, RedisCluster):
+            return [{}]
+        await self.execute("PING")  # it knows the others from then on
+        return [{"target_nodes": node} for node in self._client.get_primaries()]
+
+    def _make(self) -> Redis | RedisCluster:
+        address = self.address
+        common: dict[str, Any] = {
+            "username": address.username,
+            "password": address.password,
+            "socket_timeout": _ANSWER_S,
+            "socket_connect_timeout": _CONNECT_S,
+            "protocol": 2,
+            "driver_info": None,  # one question less for each connection
+            "retry": Retry(NoBackoff(), 1),  # a connection that a restarted server closed
+        }
+        if address.kind == "cluster":
+            return self._cluster(common)
+        if address.kind == "sentinel":
+            return self._sentinel(common)
+        if address.kind == "unix":
+            pool = ConnectionPool(UnixDomainSocketConnection, path=address.path, db=address.db, **common)
+        else:
+            host, port = address.hosts[0]
+            pool = ConnectionPool(**self._secured(), host=host, port=port, db=address.db, **common)
+        return Redis.from_pool(pool)
+
+    def _secured(self) -> dict[str, Any]:
+        if self.address.tls:
+            return {"connection_class": _TlsConnection, "shared": self._tls}
+        return {"connection_class": Connection}
+
+    def _cluster(self, common: Mapping[str, Any]) -> RedisCluster:
+        nodes = [ClusterNode(host, port) for host, port in self.address.hosts]
+        random.shuffle(nodes)
+        return RedisCluster(
+            startup_nodes=nodes,
+            require_full_coverage=False,
+            ssl=self.address.tls,
+            ssl_ca_certs=self._ca_file if self.address.tls else None,
+            **common,
+        )
+
+    def _sentinel(self, common: Mapping[str, Any]) -> Redis:
+        """Sentinels are asked without a password; it is the server's."""
+        plain = {key: value for key, value in common.items() if key not in ("username", "password")}
+        sentinel = Sentinel([])  # type: ignore[no-untyped-call]  # it has no types
+        for host, port in self.address.hosts:
+            pool = ConnectionPool(**self._secured(), host=host, port=port, **plain)
+            sentinel.sentinels.append(Redis.from_pool(pool))
+        self._owned = sentinel.sentinels
+        tls = {"connection_class": _SentinelTlsConnection, "shared": self._tls} if self.address.tls else {}
+        about = {"db": self.address.db, **tls, **common}
+        servers = SentinelConnectionPool(self.address.service, sentinel, **about)  # type: ignore[no-untyped-call]
+        return Redis.from_pool(servers)
+
+
+def _fault(error: RedisError | RedisClusterException) -> StoreFault:
+    code = str(error).partition(" ")[0]
+    if code == "WRONGTYPE":
+        return WrongType(str(error))
+    refused = isinstance(error, _REFUSALS) or (isinstance(error, ResponseError) and code in _REFUSAL_CODES)
+    return (StoreRefusal if refused else StoreFault)(f"{type(error).__name__}: {error}")
+
+
+def _number(answer: object) -> int:
+    if not isinstance(answer, int):
+        raise StoreFault("it answers what is no number")
+    return answer
+
+
+def _scanned(answer: object) -> tuple[int, list[bytes]]:
+    """Where to go on, and keys. The library names the server of a cluster: `{name: cursor}`."""
+    match answer:
+        case ({**one}, list() as keys) if len(one) == 1:
+            cursor = next(iter(one.values()))
+        case (cursor, list() as keys):
+            pass
+        case _:
+            raise StoreFault("it answers SCAN with what is no list of keys")
+    if not isinstance(cursor, int) or not all(isinstance(key, bytes) for key in keys):
+        raise StoreFault("it answers SCAN with what are no keys")
+    return cursor, keys

@@ -1,0 +1,207 @@
+"""A record's conversation as a person reads it: who said what, tools and their results, pictures by name.
+
+Request and reply are read through the neutral vocabulary of the dialects that have a codec; of others their plain text
+is shown. Begin reading at `asked` and `answered`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from llmproxy.console.formatting import size
+from llmproxy.dialects import chat, embeddings
+from llmproxy.dialects.base import Dialect
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.codecs import CODECS
+from llmproxy.dialects.members import parse
+from llmproxy.dialects.model import (
+    Block,
+    Fail,
+    Instruction,
+    Media,
+    Message,
+    Opaque,
+    Refusal,
+    Reply,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    collect,
+)
+from llmproxy.errors import ProxyError
+from llmproxy.records.record import Record, RequestPart, ResponsePart
+from llmproxy.wire.json import read_members
+
+_PLAIN: dict[str, Dialect] = {each.name: each for each in (chat.COMPLETIONS, embeddings.DIALECT)}
+_BASE64_BYTES = 3 / 4
+_BASE64 = re.compile(r"(data:[^,]{0,100},)?[A-Za-z0-9+/_-]+={0,2}")
+_NUMBERS, _ENCODED = 16, 400
+_STATE = ("previous_response_id", "conversation")
+
+
+class Said(NamedTuple):
+    """One part of the conversation. `who` is a role, `thinking`, `tool call`, `tool result` ..."""
+
+    who: str
+    text: str
+
+
+def request_bytes(part: RequestPart | ResponsePart) -> bytes:
+    """A body as it went over the wire."""
+    if part.format == "json":
+        return bytes(part.body)
+    if part.format is None:
+        return b""
+    text = msgspec.json.decode(part.body, type=str)
+    return base64.b64decode(text) if part.format == "base64" else text.encode("utf-8", "surrogatepass")
+
+
+def response_bytes(part: ResponsePart) -> bytes:
+    """What the client was sent: the body, or the chunks of a stream one after the other."""
+    if part.chunks is None:
+        return request_bytes(part)
+    return b"".join(
+        chunk.text.encode() if isinstance(chunk.text, str) else base64.b64decode(chunk.base64 or b"")
+        for chunk in part.chunks
+    )
+
+
+def asked(record: Record) -> list[Said]:
+    """What the client sent, turn by turn; nothing when it cannot be read as a conversation."""
+    body, codec, dialect = request_bytes(record.request), _codec(record), _dialect(record)
+    if codec is not None:
+        return list(_asked(codec, body))
+    text = dialect.read_request_text(body) if dialect is not None else None
+    return [Said("user", text)] if text else []
+
+
+def refers(record: Record) -> bool:
+    """Whether the request names what was said before, instead of repeating it."""
+    members = read_members(request_bytes(record.request))
+    return any(bytes(members.get(name, b"null")) != b"null" for name in _STATE)
+
+
+def answered(record: Record) -> list[Said]:
+    """What came back, as far as it came; nothing when it cannot be read as an answer."""
+    body, codec, dialect = response_bytes(record.response), _codec(record), _dialect(record)
+    stream = record.response.chunks is not None
+    if (record.status or 0) >= 400 or not body:
+        return []
+    if codec is not None:
+        return list(_answered(codec, body, stream=stream))
+    text = _plain_reply(dialect, body, stream=stream) if dialect is not None else None
+    return [Said("assistant", text)] if text else []
+
+
+def pretty(value: object) -> str:
+    """JSON for people: laid out, with long rows of numbers and what is encoded told in a word."""
+    return json.dumps(_shortened(value), ensure_ascii=False, indent=2)
+
+
+def _shortened(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _shortened(each) for name, each in value.items()}
+    if isinstance(value, list):
+        if len(value) > _NUMBERS and all(isinstance(each, int | float) for each in value):
+            return f"[{len(value)} numbers]"
+        return [_shortened(each) for each in value]
+    if isinstance(value, str) and len(value) > _ENCODED and _BASE64.fullmatch(value):
+        return f"[{size(int(len(value) * _BASE64_BYTES))} in base64]"
+    return value
+
+
+def _codec(record: Record) -> Codec | None:
+    return CODECS.get(record.dialect or "")
+
+
+def _dialect(record: Record) -> Dialect | None:
+    return _PLAIN.get(record.dialect or "")
+
+
+def _plain_reply(dialect: Dialect, body: bytes, *, stream: bool) -> str | None:
+    if not stream:
+        return dialect.read_reply(body, text=True).text
+    watch = dialect.watch(text=True)
+    watch.feed(body)
+    return watch.close().text
+
+
+def _asked(codec: Codec, body: bytes) -> Iterator[Said]:
+    try:
+        request = codec.decode_request(parse(body))
+    except ProxyError:
+        return
+    for instruction in request.system:
+        yield _instruction(instruction)
+    for message in request.messages:
+        yield from _message(message)
+
+
+def _instruction(instruction: Instruction) -> Said:
+    return Said(instruction.role, "\n".join(block.text for block in instruction.content))
+
+
+def _message(message: Message) -> Iterator[Said]:
+    who = f"{message.role} ({message.name})" if message.name else message.role
+    for block in message.content:
+        yield _said(who, block)
+
+
+def _answered(codec: Codec, body: bytes, *, stream: bool) -> Iterator[Said]:
+    try:
+        reply = _streamed(codec, body) if stream else codec.decode_reply(body)
+    except ProxyError:
+        return
+    for block in reply.content:
+        yield _said("assistant", block)
+
+
+def _streamed(codec: Codec, body: bytes) -> Reply:
+    """The reply that a stream tells, as far as it came."""
+    reader = codec.stream_reader()
+    events = [event for event in (*reader.feed(body), *reader.close()) if not isinstance(event, Fail)]
+    reply = collect(events)
+    assert isinstance(reply, Reply), "only a Fail ends otherwise"
+    return reply
+
+
+def _said(who: str, block: Block) -> Said:
+    match block:
+        case Text():
+            return Said(who, block.text)
+        case Refusal():
+            return Said(f"{who}, refusing", block.text)
+        case Thinking():
+            return Said("thinking", block.text or "(sealed)")
+        case ToolCall():
+            return Said("tool call", f"{block.name} [{block.id}]\n{_pretty(block.arguments)}")
+        case ToolResult():
+            inner = "\n".join(_said("", each).text for each in block.content)
+            return Said("tool error" if block.error else "tool result", f"[{block.id}]\n{inner}")
+        case Media():
+            return Said(who, _media(block))
+        case Opaque():
+            return Said(f"{who}, {block.kind}", pretty(block.value))
+
+
+def _media(media: Media) -> str:
+    if media.data is not None:
+        where = size(int(len(media.data) * _BASE64_BYTES))
+    else:
+        where = media.url or (f"file {media.file_id}" if media.file_id else media.text or "")
+    named = " ".join(each for each in (media.kind, media.name, media.media_type) if each)
+    return f"[{named}, {where}]"
+
+
+def _pretty(arguments: str) -> str:
+    try:
+        return json.dumps(json.loads(arguments), ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):
+        return arguments

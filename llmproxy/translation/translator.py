@@ -1,0 +1,367 @@
+"""Calls in which client and provider speak different dialects: what the provider is asked, and its answer translated.
+
+The pipeline comes here for targets that do not speak the client's dialect. `translation/translation.py` turns bodies;
+this module knows headers, streams, and what must be certain before an answer is committed. Begin at `Translator`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
+
+from llmproxy.answer import Answer, Headers
+from llmproxy.body import Body, ByteStream
+from llmproxy.dialects import responses
+from llmproxy.dialects.base import Endpoint
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.codecs import CODECS
+from llmproxy.dialects.endpoints import TRANSLATED_PATHS, find, translatable
+from llmproxy.dialects.members import parse
+from llmproxy.dialects.model import Fail, Media, Request
+from llmproxy.errors import BadRequest, BrokenStream, ProxyError, Untranslatable, UpstreamError
+from llmproxy.exchange import CREDENTIALS, Exchange, MemoryBudget
+from llmproxy.target import Provider, Route, Target
+from llmproxy.translation.conversations import Conversations, Turn, tenant_of
+from llmproxy.translation.reasoning_store import Thoughts
+from llmproxy.translation.translation import StreamTranslation, Translation
+from llmproxy.upstream.media import MediaFetcher
+from llmproxy.wire.compression import Decoder
+from llmproxy.wire.json import read_value
+
+# An error page is read for its message; more than this of it says nothing.
+ERROR_BYTES = 1024 * 1024
+REPLY_BYTES = 64 * 1024 * 1024
+# Reading 64 KB of ordinary turns takes 0.6 ms.
+LARGE_BYTES = 64 * 1024
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+_NOTE = "llmproxy.request"
+# What a request says of state that `conversations.py` has dealt with.
+_STATE = ("previous_response_id", "conversation", "background")
+_A = {"image": "an image", "document": "a document", "audio": "audio", "video": "a video"}
+# Headers that speak of the client's own dialect or of the body that it sent.
+_OWN_PREFIXES = ("anthropic-", "openai-", "x-stainless-", "content-")
+# Of the provider's headers, those that speak of its body.
+_OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5", "ETag", "Digest", "Transfer-Encoding")
+_MOST_TOLD = 50
+_STREAM_TYPE = "text/event-stream; charset=utf-8"
+
+
+def asked_in(provider: Provider) -> Endpoint | None:
+    """The call by which `provider` is asked for clients of dialects that it does not speak; None when it has none."""
+    for name in provider.asked_in:
+        if name in provider.speaks and name in CODECS:
+            return find("POST", TRANSLATED_PATHS[name])
+    return None
+
+
+class _Known(NamedTuple):
+    """A request that was read, from the bytes `raw`."""
+
+    raw: bytes
+    request: Request
+    turn: Turn | None
+
+
+class Translator:
+    """Translates for one configuration.
+
+    `strict` refuses what would otherwise be dropped; `fetcher` gets what clients name by URL, where a provider takes it
+    only inside the request.
+    """
+
+    def __init__(
+        self,
+        thoughts: Thoughts,
+        held: MemoryBudget,
+        conversations: Conversations | None = None,
+        *,
+        strict: bool = False,
+        fetcher: MediaFetcher | None = None,
+    ) -> None:
+        self.conversations = conversations or Conversations()
+        self._thoughts = thoughts
+        self._held = held
+        self._strict = strict
+        self._fetcher = fetcher
+
+    def needed(self, exchange: Exchange, target: Target) -> bool:
+        """Whether `target` speaks another dialect than the client."""
+        endpoint = exchange.endpoint
+        if endpoint is None or endpoint.capability in target.provider.speaks:
+            return False
+        return translatable(endpoint) and exchange.route is not None and not exchange.route.relay
+
+    async def prepare(self, exchange: Exchange, target: Target) -> tuple[Exchange, Translation]:
+        """The exchange as the target sees it, and the translation under way. Raises BadRequest."""
+        endpoint = asked_in(target.provider)
+        assert endpoint is not None, "the router chooses targets that can be asked"
+        provider = CODECS[endpoint.dialect.name]
+        request, _ = await self.request(exchange)
+        translation = Translation(
+            request,
+            _codec(exchange),
+            provider,
+            options=target.provider.options,
+            strict=self._strict,
+            thoughts=self._thoughts,
+            tenant=tenant_of(exchange),
+        )
+        for media in translation.linked():
+            await self._put_inside(media)
+        asked = exchange.view()
+        asked.body = Body(await _apart(exchange.held.raw, translation.request, target.model or exchange.model or ""))
+        exchange.dropped = translation.losses.dropped
+        asked.method, asked.query, asked.endpoint = "POST", None, endpoint
+        asked.path = f"/v1{endpoint.path}"
+        asked.headers = _headers(exchange.headers, provider)
+        return asked, translation
+
+    async def _put_inside(self, media: Media) -> None:
+        """The content of `media` in place of its URL."""
+        assert media.url is not None
+        if self._fetcher is None:
+            told = (
+                f"{media.path}: this model's provider takes {_A[media.kind]} only inside the request; send it as "
+                "base64 (translation.fetch_media in the proxy's configuration would fetch it)"
+            )
+            raise Untranslatable(told, param=media.path)
+        fetched = await self._fetcher.fetch(media.url, media.path)
+        media.media_type, media.data, media.url = fetched.media_type, fetched.data, None
+
+    async def request(self, exchange: Exchange) -> tuple[Request, Turn | None]:
+        """The client's request in neutral form, read once, and what it continues. Raises BadRequest."""
+        held, codec = exchange.held, _codec(exchange)
+        known = exchange.notes.get(_NOTE)
+        if isinstance(known, _Known) and known.raw is held.raw:
+            return known.request, known.turn
+        body, turn = await _apart(held.raw, parse, held.decoded), None
+        if codec.name == responses.DIALECT.name:
+            body, turn = await self.conversations.begin(exchange, body)
+        try:
+            request = await _apart(held.raw, codec.decode_request, body)
+        except BadRequest as error:
+            raise error if turn is None else turn.places.correct_error(error) from None
+        if turn is not None:
+            turn.places.correct(request)
+            for name in _STATE:
+                request.extra.pop(name, None)
+            request.echo |= {"previous_response_id": turn.previous}
+            if turn.conversation is not None:
+                request.echo |= {"conversation": {"id": turn.conversation}}
+        exchange.notes[_NOTE] = _Known(raw=held.raw, request=request, turn=turn)
+        return request, turn
+
+    async def answer(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
+        """The provider's answer for the client, as far as it must be certain before anything of it is sent.
+
+        Raises ProxyError when the answer cannot be read, or when its stream fails before its first event.
+        """
+        try:
+            if "Content-Encoding" in answer.headers:
+                answer.stream, answer.body = _Decoded(answer), b""
+            if answer.status >= 400:
+                return await self._error(exchange, translation, answer)
+            if answer.event_stream and exchange.stream:
+                return await self._streamed(exchange, translation, answer)
+            return await self._whole(exchange, translation, answer)
+        except BaseException:
+            answer.close()
+            raise
+
+    async def _error(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
+        body = await self._read(exchange, answer, ERROR_BYTES)
+        error = translation.error(answer.status, body)
+        assert exchange.endpoint is not None
+        written = exchange.endpoint.dialect.write_error(error, exchange.request_id)
+        return Answer(
+            status=error.status, headers=_answer_headers(answer, translation, "application/json"), body=written
+        )
+
+    async def _whole(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
+        body = await self._read(exchange, answer, REPLY_BYTES)
+        if exchange.stream:
+            content, type_ = await _apart(body, translation.reply_as_stream, body), _STREAM_TYPE
+            await self._keep_stream(exchange, content)
+        else:
+            content, type_ = await _apart(body, translation.reply, body), "application/json"
+            await self._keep(exchange, content)
+        return Answer(status=answer.status, headers=_answer_headers(answer, translation, type_), body=content)
+
+    async def _keep(self, exchange: Exchange, content: bytes) -> None:
+        _, turn = await self.request(exchange)
+        response = read_value(content) if turn is not None else None
+        if turn is not None and isinstance(response, dict):
+            await self.conversations.finish(turn, response)
+
+    async def _keep_stream(self, exchange: Exchange, frames: bytes) -> None:
+        _, turn = await self.request(exchange)
+        if turn is not None:
+            await self.conversations.finish_stream(turn, frames)
+
+    async def recall(self, exchange: Exchange, answer: Answer, route: Route) -> None:
+        """An answer from a cache, to a request that would have been translated: keep it as if it were fresh.
+
+        The cache may outlive what was kept when the answer was made, or be another process's.
+        """
+        endpoint = exchange.endpoint
+        if endpoint is None or endpoint.dialect is not responses.DIALECT:
+            return
+        if not any(self.needed(exchange, target) for target in route.targets):
+            return
+        with contextlib.suppress(BadRequest):  # what it continues is not known here: then nobody can continue it either
+            if answer.event_stream:
+                await self._keep_stream(exchange, answer.body)
+            else:
+                await self._keep(exchange, answer.body)
+
+    async def _read(self, exchange: Exchange, answer: Answer, limit_bytes: int) -> bytes:
+        """The whole body."""
+        body = bytearray(answer.body)
+        while answer.stream is not None and len(body) < limit_bytes:
+            data = await answer.stream.read()
+            if not data:
+                break
+            self._held.take(exchange, len(data))
+            body += data
+        return bytes(body)
+
+    async def _streamed(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
+        frames, stream = translation.stream(), answer.stream
+        first = frames.feed(answer.body) if answer.body else b""
+        while not first and frames.failure is None and stream is not None:
+            data = await stream.read()
+            first = frames.feed(data) if data else b""
+            stream = stream if data else None
+        if stream is None:
+            first += frames.close()
+        if frames.failure is not None:
+            raise UpstreamError(frames.failure.message, status=frames.failure.status, code=frames.failure.code)
+        headers = _answer_headers(answer, translation, _STREAM_TYPE)
+        headers.setdefault("Cache-Control", "no-cache")
+
+        async def keep(last: bytes) -> None:
+            await self._keep_stream(exchange, last)
+
+        if frames.done:
+            await keep(first)
+        rest = None if stream is None else _Translated(stream, frames, keep)
+        return Answer(status=answer.status, headers=headers, body=first, stream=rest)
+
+
+class _Decoded:
+    """The body of `answer` without its content coding, which some providers use though we ask for none."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._stream, self._first = answer.stream, answer.body
+        try:
+            self._decoder = Decoder(answer.headers["Content-Encoding"], REPLY_BYTES)
+        except BadRequest as error:
+            raise _undecodable(error) from error
+
+    async def read(self) -> bytes:
+        while data := await self._next():
+            try:
+                decoded = self._decoder.feed(data)
+            except BadRequest as error:
+                raise _undecodable(error) from error
+            if decoded:
+                return decoded
+        return b""
+
+    async def _next(self) -> bytes:
+        data, self._first = self._first, b""
+        return data if data or self._stream is None else await self._stream.read()
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _undecodable(error: BadRequest) -> UpstreamError:
+    return UpstreamError(f"The provider's answer cannot be decoded: {error.message}")
+
+
+class _Translated:
+    """A provider's stream as its client gets it. `keep` sees the last frames of one that ends well."""
+
+    def __init__(self, stream: ByteStream, frames: StreamTranslation, keep: Callable[[bytes], Awaitable[None]]) -> None:
+        self._stream = stream
+        self._frames = frames
+        self._keep = keep
+        self._ended = frames.done
+
+    async def read(self) -> bytes:
+        frames = self._frames
+        written = b""
+        while not written and not self._ended:
+            try:
+                data = await self._stream.read()
+            except ProxyError as error:
+                self._ended = True
+                last = frames.fail(Fail(message=error.message, code=error.code, status=error.status))
+                raise BrokenStream(error.message, status=error.status, code=error.code, frames=last) from error
+            written = frames.feed(data) if data else frames.close()
+            self._ended = not data or frames.done
+            if frames.failure is not None:
+                failure = frames.failure
+                self._ended = True
+                raise BrokenStream(failure.message, status=failure.status, code=failure.code, frames=written)
+            if frames.done:
+                await self._keep(written)
+        return written
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+async def _apart(body: bytes, work: Callable[[Given], Made], given: Given) -> Made:
+    """What `work` makes of `given`; in a thread when `body`, which it is about, is large, so that traffic goes on."""
+    if len(body) <= LARGE_BYTES:
+        return work(given)
+    return await asyncio.to_thread(work, given)
+
+
+def _codec(exchange: Exchange) -> Codec:
+    assert exchange.endpoint is not None
+    return CODECS[exchange.endpoint.dialect.name]
+
+
+def _headers(headers: Headers, provider: Codec) -> Headers:
+    """The client's headers without those of its dialect; its credential stands where the provider's dialect has it."""
+    kept = [
+        (name, value)
+        for name, value in headers.items()
+        if not (lower := name.lower()).startswith(_OWN_PREFIXES) and lower not in CREDENTIALS
+    ]
+    translated = Headers(kept)
+    translated["Content-Type"] = "application/json"
+    translated["Accept-Encoding"] = "identity"
+    key = _credential(headers)
+    if key:
+        translated.add(*provider.credential(key))
+    return translated
+
+
+def _credential(headers: Headers) -> str:
+    for name in CREDENTIALS:
+        value = headers.get(name, "").strip()
+        if value:
+            return value[7:].strip() if value[:7].lower() == "bearer " else value
+    return ""
+
+
+def _answer_headers(answer: Answer, translation: Translation, content_type: str) -> Headers:
+    headers = answer.headers.copy()
+    for name in _OF_BODY:
+        headers.popall(name, None)
+    headers["Content-Type"] = content_type
+    dropped = translation.losses.dropped
+    if dropped:
+        told = [path.encode("ascii", "backslashreplace").decode() for path in dropped[:_MOST_TOLD]]
+        headers["x-llmproxy-dropped"] = ", ".join(told) + (", ..." if len(dropped) > _MOST_TOLD else "")
+    return headers

@@ -1,0 +1,151 @@
+"""What waits to be stored: found meanwhile, bounded, and no burden to anybody when the store is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from llmproxy.caching import write_behind as saving
+from llmproxy.caching.counters import Tally
+from llmproxy.caching.write_behind import Saver
+from llmproxy.stores.base import Blobs, Size, StoreFault
+
+
+class Slow(Blobs):
+    """Sets what it is told once `gate` is open; while `fault` is set it refuses."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.fault = False
+        self.told: list[tuple[str, bytes, float]] = []
+
+    async def get(self, key: str) -> bytes | None:
+        return None
+
+    async def set(self, key: str, value: bytes, ttl_s: float) -> None:
+        await self.gate.wait()
+        if self.fault:
+            raise StoreFault("full")
+        self.told.append((key, value, ttl_s))
+
+    async def delete(self, key: str) -> bool:
+        return False
+
+    async def clear(self, prefix: str = "") -> int:
+        return 0
+
+    async def size(self) -> Size:
+        return Size(entries=None, bytes=None)
+
+
+async def saver_of(blobs: Slow) -> Saver:
+    saver = Saver(blobs, Tally())
+    saver.start()
+    return saver
+
+
+async def test_what_waits_is_found_until_it_is_stored() -> None:
+    blobs = Slow()
+    saver = await saver_of(blobs)
+    saver.save("a", b"1", 5.0)
+    saver.save("b", b"2", 6.0)
+    assert (saver.pending("a"), saver.pending("b"), saver.pending("c")) == (b"1", b"2", None)
+    blobs.gate.set()
+    await saver.settle()
+    assert blobs.told == [("a", b"1", 5.0), ("b", b"2", 6.0)]
+    assert saver.pending("a") is saver.pending("b") is None
+    await saver.close()
+
+
+async def test_the_last_value_of_a_key_is_the_one_that_stays() -> None:
+    blobs = Slow()
+    saver = await saver_of(blobs)
+    saver.save("a", b"old", 1.0)
+    await asyncio.sleep(0)  # the store is being told of it
+    saver.save("a", b"new", 2.0)
+    assert saver.pending("a") == b"new"
+    blobs.gate.set()
+    await saver.settle()
+    assert blobs.told[-1] == ("a", b"new", 2.0) and saver.pending("a") is None
+    await saver.close()
+
+
+async def test_what_the_store_refuses_is_lost_and_the_next_is_tried() -> None:
+    blobs = Slow()
+    blobs.gate.set()
+    blobs.fault = True
+    saver = await saver_of(blobs)
+    saver.save("a", b"1", 1.0)
+    await saver.settle()
+    assert (saver.lost, saver.pending("a")) == (1, None)
+    blobs.fault = False
+    saver.save("b", b"2", 1.0)
+    await saver.settle()
+    assert [key for key, *_ in blobs.told] == ["b"]
+    await saver.close()
+
+
+async def test_what_waits_is_bounded_and_there_is_room_again() -> None:
+    blobs = Slow()
+    saver = await saver_of(blobs)
+    big = bytes(saving.MAX_BYTES // 2)
+    for key in "abc":
+        saver.save(key, big, 1.0)
+    assert saver.lost == 1 and saver.pending("c") is None
+    blobs.gate.set()
+    await saver.settle()
+    saver.save("c", big, 1.0)
+    await saver.settle()
+    assert [key for key, *_ in blobs.told] == ["a", "b", "c"] and saver.lost == 1
+    await saver.close()
+
+
+async def test_on_closing_what_waits_is_stored() -> None:
+    blobs = Slow()
+    blobs.gate.set()
+    saver = await saver_of(blobs)
+    saver.save("a", b"1", 1.0)
+    await saver.close()
+    assert [key for key, *_ in blobs.told] == ["a"]
+
+
+async def test_closing_does_not_wait_for_a_store_that_hangs() -> None:
+    blobs = Slow()
+    saver = await saver_of(blobs)
+    saver.save("a", b"1", 1.0)
+    async with asyncio.timeout(20):
+        await saver.close()
+    assert blobs.told == []
+
+
+async def test_who_settles_does_not_wait_for_what_comes_later() -> None:
+    blobs = Slow()
+    saver = await saver_of(blobs)
+    await saver.settle()
+    saver.save("a", b"1", 1.0)
+    blobs.gate.set()
+    await saver.settle()
+    saver.save("b", b"2", 1.0)
+    await saver.close()
+    assert len(blobs.told) == 2
+
+
+async def test_what_takes_long_to_make_is_made_in_a_thread_and_may_be_nothing() -> None:
+    blobs, tally = Slow(), Tally()
+    blobs.gate.set()
+    saver = Saver(blobs, tally)
+    saver.start()
+    threads: list[int] = []
+
+    def make() -> bytes:
+        threads.append(threading.get_ident())
+        return b"made"
+
+    saver.save_made("a", make, 4, 1.0)
+    saver.save_made("b", lambda: None, 4, 1.0)
+    saver.save("c", b"3", 2.0)
+    assert saver.pending("a") is None and saver.pending("c") == b"3"
+    await saver.settle()
+    assert blobs.told == [("a", b"made", 1.0), ("c", b"3", 2.0)]
+    assert tally.stored == 2 and threads != [threading.get_ident()]
+    await saver.close()

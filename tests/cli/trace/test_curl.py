@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmproxy.cli.trace.curl import NotWhole, curl
+from llmproxy.transcripts.transcript import request_bytes
+from tests.support.provider import Reply, Upstream
+from tests.support.records import record, request
+
+MASK = "*" * 10
+BODIES: list[tuple[object, str]] = [
+    ({"text": 'it\'s "quoted" $HOME `id` \\n !'}, "json"),
+    ({"text": "日本語 🎉 é"}, "json"),
+    ("two\nlines\n\ttab 'and' \"quotes\"", "text"),
+    ("\x1b[31mred\x9b and \u202e", "text"),
+    ("@/etc/passwd", "text"),
+    ("/wD+", "base64"),
+    ({"text": "it's " + "long 'text' " * 20_000}, "json"),
+    ({"text": "END_OF_BODY\nEND_OF_BODY" * 9_000}, "json"),
+]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs bash and curl")
+@pytest.mark.parametrize(("body", "form"), BODIES)
+def test_the_command_repeats_the_request_byte_for_byte(tmp_path: Path, body: object, form: str) -> None:
+    with Upstream(Reply(pieces=[b"{}"])) as upstream:
+        headers = {
+            "host": upstream.url.removeprefix("http://"),
+            "authorization": MASK,
+            "x-api-key": MASK,
+            "x-odd": "it's $HOME",
+            "x-twice": ["a", "b"],
+            "x-empty": "",
+            "content-length": "5",
+            "content-encoding": "gzip",
+        }
+        told = record(tmp_path, request=request(body, format=form, headers=headers), query=f"key={MASK}&a='b'")
+        command = curl(told)
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "OPENAI_API_KEY": "sk-mine"}
+        done = subprocess.run(
+            ["bash"], input=command.encode(), env=environment, capture_output=True, check=False, timeout=30
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        came = upstream.only
+    sent = request_bytes(told.request)
+    assert came.body.removesuffix(b"\n") == sent.removesuffix(b"\n")
+    assert came.target == b"/v1/chat/completions?key=sk-mine&a='b'"
+    assert came.value("authorization") == "Bearer sk-mine"
+    assert came.value("x-api-key") == "sk-mine"
+    assert came.value("x-odd") == "it's $HOME"
+    assert came.values("x-twice") == ["a", "b"]
+    assert came.value("x-empty") == ""
+    assert came.value("content-type") is None
+    assert "\x1b" not in command and "\x9b" not in command
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs bash and curl")
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_paths_and_queries_are_repeated_as_they_are(tmp_path: Path, method: str) -> None:
+    with Upstream(Reply(length=5 if method == "HEAD" else None)) as upstream:
+        host = {"host": upstream.url.removeprefix("http://")}
+        told = record(
+            tmp_path,
+            method=method,
+            path="/v1/a/../b/./c",
+            query="filter[a]=1&x={1,2}&y=[1-3]",
+            request=request(None, format=None, size=0, headers=host),
+        )
+        done = subprocess.run(["bash"], input=curl(told).encode(), capture_output=True, check=False, timeout=30)
+        assert (done.returncode, done.stderr) == (0, b"")
+        came = upstream.only
+    assert (came.method, came.target) == (method, b"/v1/a/../b/./c?filter[a]=1&x={1,2}&y=[1-3]")
+
+
+def test_it_says_which_variable_holds_the_secret(tmp_path: Path) -> None:
+    assert curl(record(tmp_path)).startswith("# set OPENAI_API_KEY ")
+    assert "ANTHROPIC_API_KEY" in curl(record(tmp_path, dialect="messages"))
+
+
+@pytest.mark.parametrize("changes", [{"truncated": True}, {"body": None, "format": None, "size": 10}])
+def test_a_request_that_is_not_whole_cannot_be_repeated(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(NotWhole, match="cannot be repeated"):
+        curl(record(tmp_path, request=request(**changes)))
+
+
+def test_a_secret_in_the_body_and_missing_headers_are_told(tmp_path: Path) -> None:
+    told = curl(record(tmp_path, request=request({"password": MASK}, headers=None)))
+    assert "# the body holds" in told and "# the trace keeps no headers" in told
+    assert "-H 'content-type: application/json'" in told
+
+
+def test_a_request_without_a_body_has_none(tmp_path: Path) -> None:
+    told = curl(record(tmp_path, method="GET", request=request(None, format=None, size=0)))
+    assert "--data" not in told and "-X GET" in told

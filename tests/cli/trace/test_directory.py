@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmproxy import discovery as servers
+from llmproxy.cli.trace.directory import NoTraces, find, server_of
+from llmproxy.discovery import Server
+from tests.support.provider import Reply, Upstream
+
+CONFIG = "middlewares: [{type: trace, config: {directory: %s}}]\nproviders: [{name: s, type: %s}]\n"
+
+
+@pytest.fixture(autouse=True)
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with nothing in it, and a user without servers."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("WIN_PD_OVERRIDE_LOCAL_APPDATA", str(tmp_path / "state"))
+    return here
+
+
+@pytest.fixture
+def server() -> Iterator[Upstream]:
+    with Upstream(Reply(pieces=[json.dumps({"pid": os.getpid()}).encode()])) as upstream:
+        yield upstream
+
+
+def announce(upstream: Upstream, *traces: Path) -> None:
+    here = Server(
+        pid=os.getpid(),
+        url=upstream.url,
+        version="1",
+        started="2026-01-02T03:04:05Z",
+        host="127.0.0.1",
+        port=3000,
+        traces=[str(each) for each in traces],
+    )
+    assert servers.announce(here)
+
+
+def test_a_directory_that_is_named_is_taken(empty: Path) -> None:
+    (empty / "x").mkdir()
+    assert find("x") == str(empty / "x")
+    assert find("later", waits=True) == str(empty / "later")
+
+
+def test_a_running_server_comes_before_a_configuration_and_that_before_the_usual_place(
+    empty: Path, server: Upstream
+) -> None:
+    for name in ("traces", "configured"):
+        (empty / name).mkdir()
+    assert find(None) == str(empty / "traces")
+    (empty / "llmproxy.yaml").write_text(CONFIG % ("configured", "stub"))
+    assert find(None) == str(empty / "configured")
+    announce(server, empty / "served")
+    assert find(None) == str(empty / "served")
+    assert server_of("served") == server.url
+    assert server_of("configured") is None
+
+
+def test_several_directories_of_servers_are_told(
+    empty: Path, server: Upstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    announce(server, empty / "one", empty / "two")
+    assert find(None) == str(empty / "one")
+    assert "two" in capsys.readouterr().err
+
+
+def test_a_configuration_that_could_not_start_names_the_directory_too(empty: Path) -> None:
+    (empty / "configured").mkdir()
+    broken = CONFIG % ("configured", 'openai, api_key: "${NOT_SET_ANYWHERE}"')
+    (empty / "config.yaml").write_text(broken)
+    assert find(None) == str(empty / "configured")
+
+
+def test_nothing_is_told_with_how_to_turn_it_on(empty: Path, server: Upstream) -> None:
+    with pytest.raises(NoTraces, match=r"no traces were found.*serve --trace.*type: trace"):
+        find(None)
+    with pytest.raises(NoTraces, match=r"no directory x; .*serve --trace"):
+        find("x")
+    announce(server)
+    with pytest.raises(NoTraces, match=f"the server at {server.url} writes none"):
+        find(None)
+    (empty / "llmproxy.yaml").write_text(CONFIG % ("configured", "stub"))
+    with pytest.raises(NoTraces, match=r"there are no traces yet: .*configured"):
+        find(None)
+
+
+def test_a_file_is_no_directory(empty: Path) -> None:
+    (empty / "x").touch()
+    with pytest.raises(NoTraces, match="x is no directory; `llmproxy trace show x`"):
+        find("x", waits=True)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from llmproxy.cli.trace import show as traceshow
+from tests.support.records import head, record, request, response
+
+
+def shown(directory: Path, capsys: pytest.CaptureFixture[str], /, **changes: Any) -> str:
+    traceshow.show(Console(file=StringIO(), width=80), record(directory, **changes))
+    return capsys.readouterr().out
+
+
+def test_a_record_is_told_from_head_to_timeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    attempts = [
+        {
+            "provider": "one",
+            "model": "m",
+            "url": "https://one/x",
+            "status": None,
+            "error": "connect_error",
+            "started_ms": 1,
+            "ended_ms": 9,
+        },
+        {
+            "provider": "two",
+            "model": "m",
+            "url": "https://two/x",
+            "status": 200,
+            "error": None,
+            "started_ms": 10,
+            "ended_ms": 90,
+        },
+    ]
+    told = shown(
+        tmp_path, capsys, attempts=attempts, query="a=b", served_model="gpt-4o-mini", dropped=["seed"], session="s1"
+    )
+    for part in (
+        "POST /v1/chat/completions?a=b",
+        "gpt-4o > gpt-4o-mini",
+        "input 10, output 5",
+        "dropped  seed",
+        "session  s1",
+        "one m https://one/x: connect_error after 8.0ms",
+        "two m https://two/x: status 200 after 80ms",
+        "authorization: **********",
+        "  user\n    Hi\n",
+        "  assistant\n    Hello\n",
+    ):
+        assert part in told, f"{part!r} in\n{told}"
+
+
+def test_nothing_that_a_terminal_obeys_comes_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = "\x1b[2J\x9b31m\u202e\x07"
+    body = {"model": bad, "messages": [{"role": "user", "content": bad, "name": bad}]}
+    changes = {name: bad for name in ("model", "session", "path", "query", "provider", "route", "finish_reason")}
+    told = shown(
+        tmp_path,
+        capsys,
+        **changes,
+        request=request(body, headers={bad: bad}),
+        response=response(bad, format="text"),
+        error={"code": bad, "message": bad},
+        client={"address": bad, "agent": bad, "name": bad},
+    )
+    assert not set("\x1b\x9b\u202e\x07") & set(told)
+
+
+def test_null_fields_are_no_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = [name for name, value in head().items() if name not in ("version", "client", "dropped", "attempts")]
+    kept = ("id", "request_id", "started", "duration_ms", "method", "path", "outcome", "complete", "stream")
+    changes: dict[str, Any] = {name: None for name in nothing if name not in kept}
+    empty = {"headers": None, "size": 0, "format": None, "body": None}
+    told = shown(tmp_path, capsys, **changes, request=request(**empty), response=response(**empty))
+    assert "not said" in told
+
+
+def test_what_is_no_conversation_is_laid_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = response({"error": {"message": "slow down"}}, truncated=True, size=5000)
+    told = shown(tmp_path, capsys, status=429, request=request("/wA=", format="base64"), response=error)
+    assert "[2B that are no text]" in told
+    assert '"message": "slow down"' in told
+    assert "keeps only a part of the answer, which had 4.9KB" in told
+
+
+def test_long_streams_are_told_in_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chunks = [{"at_ms": float(number), "text": f"data: {number}\n\n"} for number in range(500)]
+    told = shown(tmp_path, capsys, dialect=None, response=response(None, format=None, chunks=chunks))
+    assert "... 492 more chunks" in told
+    assert told.split("timeline")[1].count("data:") == 8
+
+
+def test_raw_is_byte_for_byte(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    chunks = [{"at_ms": 1.0, "text": "data: ä\n\n"}, {"at_ms": 2.0, "base64": "/wA="}]
+    told = record(tmp_path, request=request({"a": 1}), response=response(None, format=None, chunks=chunks))
+    traceshow.show_raw(told)
+    assert capsysbinary.readouterr().out == '{"a": 1}\ndata: ä\n\n'.encode() + b"\xff\x00\n"
+
+
+def test_json_is_the_whole_record(capsys: pytest.CaptureFixture[str]) -> None:
+    traceshow.show_json('{"a": ["ü\x9b", {"b": null}]}'.encode())
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"a": ["ü\x9b", {"b": None}]} and "\x9b" not in out

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from llmproxy.answer import Headers
+from llmproxy.call import Attempt
+from llmproxy.console.lines import Arrived, Lines, Over
+from llmproxy.console.terminal import Console
+from llmproxy.dialects.base import Summary
+from llmproxy.errors import UpstreamError
+from llmproxy.exchange import Exchange
+from llmproxy.records.entry import entry_of
+from llmproxy.redaction.secrets import secrets_of
+from llmproxy.transcripts.preview import Talk
+from tests.support import vendors
+from tests.support.exchanges import BEGAN_S, CHAT, ended
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The clock of the wall is UTC's."""
+    monkeypatch.setenv("TZ", "UTC")
+    if os.name != "nt":
+        time.tzset()
+    yield
+    monkeypatch.undo()
+    if os.name != "nt":
+        time.tzset()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def over(exchange: Exchange, talk: Talk | None = None) -> Over:
+    return Over(exchange.began_s, entry_of(exchange), secrets_of(exchange), talk, 0)
+
+
+def printed(*events: Arrived | Over, terminal: bool = False, **shown: bool) -> list[str]:
+    out = Terminal() if terminal else io.StringIO()
+    lines = Lines(Console(out, {}), **{"requests": True, "responses": True, "arrivals": False, **shown})
+    for event in events:
+        lines.write(event)
+    lines.flush()
+    return out.getvalue().splitlines()
+
+
+def arrived(**changes: Any) -> Arrived:
+    made: dict[str, Any] = {"began_s": BEGAN_S, "id": "5f" * 12, "method": "POST", "path": "/v1/chat/completions"}
+    return Arrived(**made | {"model": "gpt-4o", "client": "10.0.0.9", "session": "s-1", "secrets": ()} | changes)
+
+
+def test_an_exchange_is_one_line_with_the_time_of_its_end() -> None:
+    exchange = ended(session="talk-1", stream=True, first_token_s=100.15, ended_s=101.5)
+    assert printed(over(exchange)) == [
+        "2023-11-14 22:13:21 POST /v1/chat/completions gpt-4o                   openai     200 "
+        "tokens 1200/85     first 150ms  total 1.50s  session talk-1"
+    ]
+
+
+def test_columns_stay_where_they_are() -> None:
+    lines = printed(
+        over(ended()),
+        over(ended(model="m", method="GET", full_path="/v1/x", ended_s=100.9, summary=Summary())),
+        over(ended(stream=True, first_token_s=100.2)),
+    )
+    for word in ("tokens", "first", "total"):
+        assert len({line.index(word) for line in lines}) == 1, word
+
+
+def test_failures_say_what_went_wrong_after_how_many_attempts_and_their_id() -> None:
+    attempts = [Attempt(provider="a", model="m", error="upstream_timeout"), Attempt(provider="b", model="m")]
+    error = UpstreamError("took too long\nreally", code="upstream_timeout")
+    [line] = printed(over(ended(attempts=attempts, status=504, error=error, outcome="error", summary=Summary())))
+    assert line.endswith(" 2 attempts error upstream_timeout: took too long\\x0areally (id 5f5f5f5f)")
+    assert " b          504 tokens -  " in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"endpoint": None, "model": None, "attempts": [], "status": 404, "summary": Summary()}, " -          404 "),
+        ({"status": None, "outcome": "cancelled"}, " left "),
+        ({"outcome": "cancelled"}, " 200 left "),
+        ({"outcome": "broken", "error": UpstreamError("cut", code="upstream_stream_broken")}, " 200 broken "),
+        ({"outcome": "incomplete"}, " 200 incomplete "),
+        ({"model": "fast"}, " fast > gpt-4o "),
+    ],
+)
+def test_whatever_happens_has_its_line(changes: dict[str, Any], expected: str) -> None:
+    [line] = printed(over(ended(**changes)))
+    assert expected in line
+
+
+def test_a_terminal_gets_colours_and_no_date() -> None:
+    good, bad, mine, left = printed(
+        over(ended()),
+        over(ended(status=502, error=UpstreamError("no"), outcome="error")),
+        over(ended(status=429)),
+        over(ended(status=None, outcome="cancelled")),
+        terminal=True,
+    )
+    assert good.startswith("22:13:20 POST") and "\x1b[32m200\x1b[0m" in good
+    assert "\x1b[31m502\x1b[0m" in bad and "\x1b[31merror upstream_error: no\x1b[0m" in bad
+    assert "\x1b[33m429\x1b[0m" in mine and "\x1b[33mleft\x1b[0m" in left
+
+
+def test_foreign_text_cannot_steer_the_terminal() -> None:
+    evil = "\x1b[2J\x1b]0;owned\x07\r\n\u202e"
+    exchange = ended(
+        model=evil, full_path=f"/{evil}", session=evil, summary=Summary(model=evil, error=evil), status=400
+    )
+    talk = Talk(dialect=vendor_dialect(), secrets=(), request=ask(evil), response=[answer(evil)])
+    lines = printed(over(exchange, talk), arrived(path=evil, model=evil, session=evil, client=evil))
+    assert len(lines) == 4
+    assert all(line.isprintable() and line.isascii() for line in lines)
+
+
+def test_secrets_are_masked_everywhere_also_where_text_is_cut() -> None:
+    key = "sk-" + "0123456789" * 5
+    exchange = ended(
+        headers=Headers({"Authorization": f"Bearer {key}"}),
+        full_path=f"/v1/{'x' * 40}/{key}",
+        model=f"m-{key}",
+        session=key,
+        status=401,
+        summary=Summary(error=f"{'x' * 170} {key}"),
+    )
+    secrets = secrets_of(exchange)
+    talk = Talk(dialect=vendor_dialect(), secrets=secrets, request=ask(f"{'x' * 280} {key}"), response=[answer(key)])
+    early = arrived(path=f"/{'x' * 50}{key}", model=key, session=key, client=key, secrets=secrets)
+    text = "\n".join(printed(over(exchange, talk), early))
+    assert "sk-" not in text and "0123" not in text and text.count("asked:") == 1
+
+
+def test_the_conversation_stands_below_in_short() -> None:
+    talk = Talk(dialect=vendor_dialect(), secrets=(), request=ask("How  is\n\nit? " + "x" * 1000), response=[tools()])
+    _, asked, answered = printed(over(ended(), talk))
+    assert asked.startswith("    asked: How is it? xxx") and asked.endswith("…") and len(asked) < 320
+    assert answered == "    answered:  [calls weather, clock]"
+
+
+def test_one_half_alone() -> None:
+    [asked] = printed(over(ended(session="s")), responses=False)
+    assert re.fullmatch(r"\S+ \S+ POST /v1/chat/completions gpt-4o +session s", asked)
+    [came] = printed(over(ended(session="s")), requests=False)
+    assert "POST" not in came and "session" not in came and re.search(r" gpt-4o +openai +200 tokens 1200/85", came)
+
+
+def test_ids_tell_which_end_belongs_to_which_arrival() -> None:
+    first, last = printed(arrived(), over(ended()), arrivals=True)
+    assert first == (
+        "2023-11-14 22:13:20 POST /v1/chat/completions gpt-4o                   from 10.0.0.9 session s-1 (id 5f5f5f5f)"
+    )
+    assert last.endswith(" (id 5f5f5f5f)")
+    assert printed(arrived(model=None, session=None))[0].endswith(" - " + " " * 23 + "from 10.0.0.9 (id 5f5f5f5f)")
+
+
+def test_what_was_held_is_given_back_even_when_it_cannot_be_shown() -> None:
+    lines = Lines(Console(None, {}), requests=True, responses=True, arrivals=False)
+    event = over(ended())
+    event.held_bytes = 7
+    lines.write(event)
+    with pytest.raises(OSError, match="closed"):
+        lines.flush()
+    assert lines.shown_bytes == 7
+    lines.close()
+
+
+def vendor_dialect() -> Any:
+    assert CHAT is not None
+    return CHAT.dialect
+
+
+def ask(text: str) -> bytes:
+    return json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
+
+
+def answer(text: str) -> bytes:
+    return json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
+
+
+def tools() -> bytes:
+    return json.dumps(vendors.chat("m", True)).encode()

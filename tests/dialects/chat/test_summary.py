@@ -1,0 +1,122 @@
+"""Chat replies, read from vendors and written for the official SDK."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types import Completion
+from openai.types.chat import ChatCompletion
+
+from llmproxy.dialects.base import Summary, Usage
+from llmproxy.dialects.chat import COMPLETIONS, DIALECT
+from tests.dialects.sdks import CANNED, UNCOUNTED, openai_client
+from tests.support import vendors
+
+
+def read(reply: object, *, text: bool = False) -> Summary:
+    return DIALECT.read_reply(json.dumps(reply).encode(), text=text)
+
+
+def usage(**members: object) -> Usage | None:
+    return read({"usage": members}).usage
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_vendors_reply_is_understood(text: bool) -> None:
+    counted = Usage(input=vendors.IN, output=vendors.OUT, cache_read=vendors.CACHED, reasoning=vendors.REASONING)
+    assert read(vendors.chat("m"), text=text) == Summary(
+        model="m", usage=counted, finish_reason="stop", text=vendors.TEXT if text else None, complete=True
+    )
+    plain = Usage(input=vendors.IN, output=vendors.OUT)
+    assert read(vendors.completion("m"), text=text) == Summary(
+        model="m", usage=plain, finish_reason="stop", text=vendors.TEXT if text else None, complete=True
+    )
+
+
+def test_what_is_not_said_is_none() -> None:
+    assert read({}) == Summary(complete=True)
+    assert usage() == Usage()
+    assert usage(prompt_tokens=1) == Usage(input=1)
+    assert usage(prompt_tokens=0, completion_tokens=0) == Usage(input=0, output=0)
+
+
+def test_cached_tokens_are_part_of_the_input() -> None:
+    details = {"cached_tokens": 8, "cache_write_tokens": 3}
+    assert usage(prompt_tokens=10, prompt_tokens_details=details) == Usage(input=10, cache_read=8, cache_write=3)
+    assert usage(prompt_tokens=10, prompt_cache_hit_tokens=6) == Usage(input=10, cache_read=6)
+    assert usage(prompt_tokens_details=None, prompt_cache_hit_tokens=6) == Usage(cache_read=6)
+
+
+def test_reasoning_that_was_counted_beside_the_completion_is_part_of_the_output() -> None:
+    details = {"reasoning_tokens": 92}
+    beside = usage(prompt_tokens=32, completion_tokens=9, total_tokens=133, completion_tokens_details=details)
+    within = usage(prompt_tokens=32, completion_tokens=101, total_tokens=133, completion_tokens_details=details)
+    assert beside == within == Usage(input=32, output=101, reasoning=92)
+
+
+@pytest.mark.parametrize("wrong", ["text", 5, 1.5, True, None, [], [1], {}, {"x": 1}, -3], ids=repr)
+@pytest.mark.parametrize("text", [False, True])
+def test_a_wrong_type_costs_its_own_field_only(wrong: object, text: bool) -> None:
+    good = vendors.chat("m")
+    for name in ("model", "choices", "usage", "error"):
+        summary = read({**good, name: wrong}, text=text)
+        assert name == "model" or summary.model == "m"
+        assert name == "choices" or summary.finish_reason == "stop"
+        assert name == "usage" or (summary.usage and summary.usage.input == vendors.IN)
+    for name in ("prompt_tokens", "completion_tokens_details"):
+        counted = read({**good, "usage": {**vendors.chat_usage(), name: wrong}}).usage
+        assert counted and counted.output == vendors.OUT and counted.cache_read == vendors.CACHED
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"<html>", b'{"usage":', b"[" * 100_000, b'{"a":' * 100_000])
+def test_what_is_no_reply_says_nothing(body: bytes) -> None:
+    assert DIALECT.read_reply(body) == DIALECT.read_reply(body, text=True) == Summary()
+
+
+def test_a_reply_that_only_the_standard_library_reads_is_read() -> None:
+    body = b'{"choices":[{"message":{"content":"\\ud83d"},"finish_reason":"stop","x":NaN}],"usage":{"prompt_tokens":3}}'
+    assert DIALECT.read_reply(body).usage == Usage(input=3)
+    assert DIALECT.read_reply(body, text=True).text == "\ud83d"
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_make_reading_fail(body: bytes) -> None:
+    assert isinstance(DIALECT.read_reply(body, text=True), Summary)
+    assert isinstance(DIALECT.read_reply(body), Summary)
+
+
+@pytest.mark.parametrize("error", [{"message": "too long", "code": "c"}, "too long"], ids=["an object", "a string"])
+def test_an_error_is_recorded_and_completes_nothing(error: object) -> None:
+    assert read({"error": error}) == Summary(error="too long")
+
+
+def test_a_refusal_is_the_text_of_a_reply_without_content() -> None:
+    assert read({"choices": [{"message": {"content": None, "refusal": "No."}}]}, text=True).text == "No."
+    assert read({"choices": [{"message": {"content": [{"type": "text", "text": "a"}]}}]}, text=True).text == "a"
+    assert read({"choices": []}, text=True).text is None
+
+
+def test_the_canned_reply_is_what_the_vendor_would_send() -> None:
+    completion = ChatCompletion.model_validate_json(DIALECT.write_reply(CANNED))
+    assert completion.choices[0].message.content == "stub response"
+    told = completion.usage
+    assert told and (told.prompt_tokens, told.completion_tokens, told.total_tokens) == (11, 2, 13)
+    assert told.prompt_tokens_details and told.prompt_tokens_details.cached_tokens == 4
+    legacy = Completion.model_validate_json(COMPLETIONS.write_reply(CANNED))
+    assert legacy.choices[0].text == "stub response" and legacy.usage == told
+    reply = openai_client(DIALECT.write_reply(CANNED)).chat.completions.create(model="m", messages=[])
+    assert reply.choices[0].message.role == "assistant" and reply.usage == told
+
+
+def test_usage_that_is_not_known_is_null() -> None:
+    assert ChatCompletion.model_validate_json(DIALECT.write_reply(UNCOUNTED)).usage is None
+
+
+def test_what_is_written_is_read_again() -> None:
+    for dialect in (DIALECT, COMPLETIONS):
+        assert dialect.read_reply(dialect.write_reply(CANNED), text=True) == Summary(
+            model="stub-1", usage=CANNED.usage, finish_reason="stop", text="stub response", complete=True
+        )

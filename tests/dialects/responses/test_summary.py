@@ -1,0 +1,103 @@
+"""Responses, read from the vendor and written for the official SDK."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.responses import Response
+
+from llmproxy.dialects.base import Summary, Usage
+from llmproxy.dialects.responses import DIALECT
+from tests.dialects.sdks import CANNED, UNCOUNTED, openai_client
+from tests.support import vendors
+
+COUNTED = Usage(input=vendors.IN, output=vendors.OUT, cache_read=vendors.CACHED, reasoning=vendors.REASONING)
+
+
+def read(reply: object, *, text: bool = False) -> Summary:
+    return DIALECT.read_reply(json.dumps(reply).encode(), text=text)
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_vendors_reply_is_understood(text: bool) -> None:
+    assert read(vendors.response("m"), text=text) == Summary(
+        id="resp_fake",
+        model="m",
+        usage=COUNTED,
+        finish_reason="completed",
+        text=vendors.TEXT if text else None,
+        complete=True,
+    )
+
+
+def test_a_response_that_stopped_early_says_why() -> None:
+    reply = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "error": None}
+    assert read(reply) == Summary(finish_reason="max_output_tokens", complete=True)
+
+
+def test_a_response_that_failed_has_an_error() -> None:
+    reply = {"status": "failed", "error": {"code": "server_error", "message": "went wrong"}}
+    assert read(reply) == Summary(finish_reason="failed", error="went wrong")
+
+
+def test_text_is_that_of_the_messages() -> None:
+    output: list[object] = [
+        {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]},
+        {"type": "message", "content": [{"type": "output_text", "text": "a"}, {"type": "refusal", "refusal": "no"}]},
+        {"type": "message", "content": [{"type": "output_text", "text": "b"}]},
+        "odd",
+    ]
+    assert read({"output": output}, text=True).text == "ab"
+
+
+def test_what_was_written_to_the_cache_is_counted() -> None:
+    usage = {
+        "input_tokens": 9,
+        "output_tokens": 1,
+        "input_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 3},
+    }
+    assert read({"usage": usage}).usage == Usage(input=9, output=1, cache_read=2, cache_write=3)
+
+
+@pytest.mark.parametrize("wrong", ["text", 5, 1.5, True, None, [], {}, {"x": 1}, -3], ids=repr)
+def test_a_wrong_type_costs_its_own_field_only(wrong: object) -> None:
+    good = vendors.response("m")
+    for name in ("model", "output", "usage", "status", "incomplete_details", "error"):
+        summary = read({**good, name: wrong}, text=True)
+        assert name == "model" or summary.model == "m"
+        assert name == "usage" or summary.usage == COUNTED
+        assert name == "status" or summary.finish_reason == "completed"
+        assert name == "output" or summary.text == vendors.TEXT
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_make_reading_fail(body: bytes) -> None:
+    assert isinstance(DIALECT.read_reply(body, text=True), Summary)
+
+
+def test_the_canned_reply_is_what_the_vendor_would_send() -> None:
+    response = Response.model_validate_json(DIALECT.write_reply(CANNED))
+    assert response.output_text == "stub response" and response.status == "completed"
+    told = response.usage
+    assert told and (told.input_tokens, told.output_tokens, told.total_tokens) == (11, 2, 13)
+    assert told.input_tokens_details.cached_tokens == 4 and told.output_tokens_details.reasoning_tokens == 0
+    reply = openai_client(DIALECT.write_reply(CANNED)).responses.create(model="m", input="Hi")
+    assert reply.output_text == "stub response" and reply.usage == told
+
+
+def test_usage_that_is_not_known_is_null() -> None:
+    assert Response.model_validate_json(DIALECT.write_reply(UNCOUNTED)).usage is None
+
+
+def test_what_is_written_is_read_again() -> None:
+    assert DIALECT.read_reply(DIALECT.write_reply(CANNED), text=True) == Summary(
+        id=f"resp_{CANNED.id}",
+        model="stub-1",
+        usage=CANNED.usage,
+        finish_reason="completed",
+        text="stub response",
+        complete=True,
+    )

@@ -1,0 +1,56 @@
+"""Fields of JSON that others wrote, of which none can be trusted."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmproxy.dialects.lenient_json import content_text, conversation, count, error_message, string
+
+
+@pytest.mark.parametrize("value", ["", None, 1, True, [], {}, b"x"])
+def test_only_text_that_says_something_is_a_string(value: object) -> None:
+    assert string(value) is None
+    assert string("x") == "x"
+
+
+@pytest.mark.parametrize("value", [-1, 1.0, True, "1", None, []])
+def test_only_whole_numbers_from_zero_count_tokens(value: object) -> None:
+    assert count(value) is None
+    assert [count(0), count(7), count(10**20)] == [0, 7, 10**20]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ({"message": "went wrong", "type": "t"}, "went wrong"),
+        ({"type": "t", "code": "c"}, "t"),
+        ({"message": 5, "code": "c"}, "c"),
+        ({}, "error"),
+        ("went wrong", "went wrong"),
+        (None, None),
+        ("", None),
+        ([], None),
+        (False, None),
+    ],
+)
+def test_an_error_says_what_it_can(error: object, message: str | None) -> None:
+    assert error_message(error) == message
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("plain", "plain"),
+        ([{"type": "text", "text": "a"}, {"type": "image_url"}, {"text": "b"}, "c", {"text": 5}, None, 7], "abc"),
+        (None, ""),
+        ({"text": "no list"}, ""),
+    ],
+)
+def test_content_is_text_or_parts_with_text(content: object, text: str) -> None:
+    assert content_text(content) == text
+
+
+def test_a_conversation_has_a_line_for_each_message() -> None:
+    messages = [{"role": "user", "content": "Hi"}, "no message", {"content": [{"text": "x"}]}]
+    assert conversation(messages) == ["user: Hi", "unknown: x"]
+    assert conversation("no list") == []

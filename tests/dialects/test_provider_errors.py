@@ -1,0 +1,67 @@
+"""Errors of providers, however they word them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmproxy.dialects.messages import DIALECT
+from llmproxy.dialects.provider_errors import code_of, decode_error, status_of
+from llmproxy.errors import ProxyError
+
+UNSAID = "The provider answered with status 400"
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "code"),
+    [
+        (b'{"error":{"message":"No","type":"t","param":"x","code":"c"}}', "No", "c"),
+        (b'{"error":{"message":"No","type":"t","code":null}}', "No", "t"),
+        (b'{"type":"error","error":{"type":"t","message":"No"},"request_id":"r"}', "No", "t"),
+        (b'{"error":{"message":"No","type":"t","details":{"error_code":"file_expired"}}}', "No", "file_expired"),
+        (b'[{"error":{"code":400,"message":"No","status":"INVALID_ARGUMENT"}}]', "No", "upstream_error"),
+        (b'{"error":"No"}', "No", "upstream_error"),
+        (b'{"message":"No"}', "No", "upstream_error"),
+        (b'{"object":"error","message":"No","type":"BadRequestError","code":400}', "No", "BadRequestError"),
+        (b'{"errors":[{"code":1010,"message":"No"}],"success":false}', "No", "upstream_error"),
+        (b'{"detail":"No"}', "No", "upstream_error"),
+        (b'{"detail":[{"loc":["body"],"msg":"No"},{"msg":"Not that"}]}', "No; Not that", "upstream_error"),
+        (b"no healthy upstream\n", "no healthy upstream", "upstream_error"),
+        (b"<html>", UNSAID, "upstream_error"),
+        (b"a" * 501, UNSAID, "upstream_error"),
+        (b"\x1f\x8b\x08", UNSAID, "upstream_error"),
+        (b"", UNSAID, "upstream_error"),
+        (b"[]", UNSAID, "upstream_error"),
+        (b'{"error":[]}', UNSAID, "upstream_error"),
+        (b'{"error":{}}'[:9], UNSAID, "upstream_error"),
+    ],
+)
+def test_the_message_is_kept_in_whatever_form_it_comes(body: bytes, message: str, code: str) -> None:
+    error = decode_error(400, body)
+    assert (error.status, error.message, error.code, error.param, error.retryable) == (400, message, code, None, False)
+
+
+@pytest.mark.parametrize(("status", "neutral"), [(408, 408), (429, 429), (500, 500), (503, 503), (529, 503)])
+def test_what_may_succeed_later_is_retryable(status: int, neutral: int) -> None:
+    error = decode_error(status, b"")
+    assert (error.status, error.retryable) == (neutral, True)
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 429, 500, 503, 504])
+def test_what_is_written_for_a_status_means_that_status_in_a_stream(status: int) -> None:
+    written = json.loads(DIALECT.write_error(ProxyError("why", status=status), "r"))
+    assert status_of(written["error"]) == status
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [({"code": 429}, 429), ({"code": "529"}, 503), ({"code": 1010, "type": "slow_down"}, 503), ({"type": "new"}, 502)],
+)
+def test_a_code_may_be_a_status(error: dict[str, object], status: int) -> None:
+    assert status_of(error) == status
+
+
+def test_what_is_no_error_object_is_a_bad_gateway_without_a_name() -> None:
+    assert status_of(None) == status_of({"type": []}) == 502
+    assert code_of("x") is None and code_of({"details": []}) is None

@@ -1,0 +1,53 @@
+"""Results of tools that stand elsewhere than behind their calls."""
+
+from __future__ import annotations
+
+from llmproxy.dialects.model import Block, Message, Text, ToolCall, ToolResult
+from llmproxy.dialects.tool_results import put_behind_calls
+
+_TOLD = Text | ToolCall | ToolResult
+
+
+def calls(*names: str) -> Message:
+    return Message(role="assistant", content=[ToolCall(id=name, name="f", arguments="{}") for name in names])
+
+
+def user(*content: str) -> Message:
+    """Results by the ids of their calls, and words."""
+    blocks: list[Block] = [ToolResult(id=each, content=[]) if len(each) == 1 else Text(text=each) for each in content]
+    return Message(role="user", content=blocks)
+
+
+def told(messages: list[Message]) -> list[list[str]]:
+    """What each message holds."""
+    return [
+        [each.text if isinstance(each, Text) else each.id for each in message.content if isinstance(each, _TOLD)]
+        for message in put_behind_calls(messages)
+    ]
+
+
+def test_results_in_their_place_stay() -> None:
+    messages = [user("go"), calls("a", "b"), user("b", "a", "and now"), calls("c"), user("c"), user("well")]
+    assert put_behind_calls(messages) is messages
+
+
+def test_a_result_that_comes_after_other_words_goes_to_the_others() -> None:
+    assert told([calls("a", "b"), user("b"), user("wait"), user("a"), user("well")]) == [
+        ["a", "b"],
+        ["a", "b"],
+        ["wait"],
+        ["well"],
+    ]
+
+
+def test_a_result_that_nothing_precedes_gets_a_message_of_its_own() -> None:
+    assert told([calls("a"), user("wait"), user("a", "well")]) == [["a"], ["a"], ["wait"], ["well"]]
+
+
+def test_a_result_that_comes_a_turn_too_late_goes_back_to_its_turn() -> None:
+    assert told([calls("a"), calls("b"), user("a", "b")]) == [["a"], ["a"], ["b"], ["b"]]
+
+
+def test_results_of_no_call_and_second_ones_stay() -> None:
+    messages = [calls("a"), user("a"), user("x"), user("a")]
+    assert put_behind_calls(messages) is messages

@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict
+
+from llmproxy.answer import Answer
+from llmproxy.call import Attempt
+from llmproxy.dialects.base import Endpoint, Summary, Usage
+from llmproxy.dialects.endpoints import find
+from llmproxy.errors import BrokenStream, UpstreamError
+from llmproxy.exchange import Client, Exchange
+from llmproxy.metrics.counters import BOUNDS_S, CallLabels, Histogram, Metrics, RequestLabels
+from llmproxy.target import Provider, Target, UpstreamRequest
+
+
+class _Place(Provider):
+    """A provider with a name and nothing else."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
+        return None
+
+    async def answer(self, exchange: Exchange, target: Target) -> Answer:
+        raise NotImplementedError
+
+
+def _call(path: str) -> Endpoint:
+    found = find("POST", path)
+    assert found is not None
+    return found
+
+
+CHAT, FILES, IMAGES, COUNT = map(
+    _call, ("/chat/completions", "/files", "/images/generations", "/messages/count_tokens")
+)
+OPENAI = Target(provider=_Place("openai"))
+
+
+def ended(**changes: Any) -> Exchange:
+    """A chat completion that took a quarter of a second and went well, but for `changes`."""
+    exchange = Exchange(
+        id="1",
+        method="POST",
+        full_path="/v1/chat/completions",
+        path="/v1/chat/completions",
+        query="",
+        headers=CIMultiDict(),
+        client=Client(address="127.0.0.1"),
+        started_s=100.0,
+        began_s=1.7e9,
+        endpoint=CHAT,
+        template="/v1/chat/completions",
+        model="gpt-4o",
+        target=OPENAI,
+        attempts=[Attempt(provider="openai", model="gpt-4o", status=200)],
+        status=200,
+        outcome="complete",
+        first_byte_s=100.125,
+        ended_s=100.25,
+    )
+    return replace(exchange, **changes)
+
+
+def recorded(*exchanges: Exchange) -> Metrics:
+    metrics = Metrics()
+    for exchange in exchanges:
+        metrics.begin()
+        metrics.record(exchange)
+    return metrics
+
+
+def figures(metrics: Metrics, provider: str = "openai") -> dict[str, Any]:
+    found = metrics.as_json()[provider]
+    assert isinstance(found, dict)
+    return found
+
+
+def only_call(metrics: Metrics) -> CallLabels:
+    (labels,) = metrics.calls
+    return labels
+
+
+def test_each_exchange_is_counted_once_by_method_template_and_status() -> None:
+    metrics = recorded(ended(), ended(), ended(status=400))
+
+    assert {labels: sum(each.durations.counts) for labels, each in metrics.requests.items()} == {
+        RequestLabels("POST", "/v1/chat/completions", "200"): 2,
+        RequestLabels("POST", "/v1/chat/completions", "400"): 1,
+    }
+
+
+def test_a_bucket_holds_what_took_no_longer_than_its_bound() -> None:
+    histogram = Histogram()
+    for seconds in (0.0, 0.005, 0.0051, 600.0, 601.0):
+        histogram.observe(seconds)
+
+    assert histogram.counts[:2] == [2, 1]
+    assert histogram.counts[-2:] == [1, 1]
+    assert len(histogram.counts) == len(BOUNDS_S) + 1
+    assert histogram.sum_s == pytest.approx(1201.0101)
+
+
+def test_an_own_page_counts_as_a_request_and_as_no_call() -> None:
+    metrics = recorded(ended(method="GET", template="/health", target=None, model=None, endpoint=None, attempts=[]))
+
+    assert list(metrics.requests) == [RequestLabels("GET", "/health", "200")]
+    assert not metrics.calls
+
+
+def test_a_path_without_a_template_and_a_method_nobody_knows_share_one_label_each() -> None:
+    metrics = recorded(*(ended(method=f"X{n}", template="", target=None, status=404) for n in range(3)))
+
+    assert list(metrics.requests) == [RequestLabels("other", "unmatched", "404")]
+
+
+def test_a_client_that_left_before_an_answer_counts_as_499_and_as_cancelled() -> None:
+    metrics = recorded(ended(status=None, outcome="cancelled", first_byte_s=None))
+
+    labels = RequestLabels("POST", "/v1/chat/completions", "499")
+    assert metrics.requests[labels].cancelled == 1
+    assert only_call(metrics).outcome == "cancelled"
+
+
+def test_a_client_that_left_within_an_answer_keeps_its_status_and_counts_as_cancelled() -> None:
+    metrics = recorded(ended(stream=True, outcome="cancelled"))
+
+    assert metrics.requests[RequestLabels("POST", "/v1/chat/completions", "200")].cancelled == 1
+
+
+def test_tokens_are_added_up_where_they_were_said() -> None:
+    usage = Usage(input=120, output=42, cache_read=0)
+    metrics = recorded(*(ended(summary=Summary(usage=usage)) for _ in range(3)))
+
+    assert figures(metrics)["tokens"] == {
+        "input": 360,
+        "output": 126,
+        "cache_read": 0,
+        "cache_write": None,
+        "reasoning": None,
+    }
+    assert figures(metrics)["usage_unknown"] == 0
+
+
+def test_a_good_answer_without_usage_is_counted_as_unknown_and_adds_no_tokens() -> None:
+    metrics = recorded(ended(), ended(summary=Summary(usage=Usage())), ended(stream=True, outcome="cancelled"))
+
+    assert figures(metrics)["usage_unknown"] == 3
+    assert set(figures(metrics)["tokens"].values()) == {None}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": 429},
+        {"status": 502, "outcome": "error", "error": UpstreamError("gone")},
+        {"endpoint": FILES, "template": "/v1/files"},
+        {"endpoint": IMAGES, "template": "/v1/images/generations"},
+        {"endpoint": COUNT, "template": "/v1/messages/count_tokens"},
+        {"endpoint": None, "template": "/openai/{path}"},
+    ],
+    ids=["refused", "failed", "no model", "no dialect", "only counted", "relayed blindly"],
+)
+def test_where_no_usage_can_be_said_none_is_missed(changes: dict[str, Any]) -> None:
+    assert figures(recorded(ended(**changes)))["usage_unknown"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "kind"),
+    [
+        ({}, "success", ""),
+        ({"status": 429}, "error", "http_429"),
+        ({"status": 504, "outcome": "error", "error": UpstreamError("slow", status=504)}, "error", "timeout"),
+        ({"status": 502, "outcome": "error", "error": UpstreamError("gone")}, "error", "upstream_error"),
+        ({"outcome": "broken", "error": BrokenStream("cut")}, "broken", "upstream_stream_broken"),
+        ({"outcome": "broken"}, "broken", "broken"),
+        ({"stream": True, "outcome": "incomplete"}, "incomplete", "incomplete"),
+        ({"stream": True, "outcome": "incomplete", "summary": Summary(error="overloaded")}, "error", "stream_error"),
+        ({"stream": True, "summary": Summary(error="overloaded")}, "error", "stream_error"),
+        ({"summary": Summary(error="overloaded")}, "error", "reply_error"),
+        ({"outcome": "cancelled", "status": None}, "cancelled", ""),
+    ],
+)
+def test_the_outcome_and_the_kind_of_error_are_told_apart(changes: dict[str, Any], outcome: str, kind: str) -> None:
+    labels = only_call(recorded(ended(**changes)))
+
+    assert (labels.outcome, labels.kind) == (outcome, kind)
+
+
+def test_the_model_is_the_one_that_the_provider_was_asked_for() -> None:
+    metrics = recorded(ended(model="smart", target=Target(provider=OPENAI.provider, model="gpt-6")))
+
+    assert only_call(metrics).model == "gpt-6"
+
+
+def test_beyond_a_thousand_models_new_names_count_as_other_and_old_ones_still_count() -> None:
+    metrics = recorded(*(ended(model=f"m{n}") for n in range(1005)), ended(model="m0"))
+
+    by_model = {labels.model: calls.count for labels, calls in metrics.calls.items()}
+    assert len(by_model) == 1001
+    assert (by_model["m0"], by_model["m999"], by_model["other"]) == (2, 1, 5)
+
+
+def test_a_name_that_the_provider_does_not_know_takes_no_place_among_the_models() -> None:
+    metrics = recorded(ended(model="gpt-40", status=404), ended(model="gpt-4o"), ended(model="gpt-4o", status=404))
+
+    assert [(labels.model, labels.status) for labels in metrics.calls] == [
+        ("other", "404"),
+        ("gpt-4o", "200"),
+        ("gpt-4o", "404"),
+    ]
+
+
+@pytest.mark.parametrize("model", ["x" * 201, "\ud800"], ids=["long", "lone surrogate"])
+def test_a_name_that_is_no_label_counts_as_other(model: str) -> None:
+    assert only_call(recorded(ended(model=model))).model == "other"
+
+
+def test_a_call_without_a_model_has_an_empty_label() -> None:
+    assert only_call(recorded(ended(model=None, endpoint=FILES, template="/v1/files"))).model == ""
+
+
+def test_label_sets_stay_bounded_whatever_clients_and_providers_send() -> None:
+    metrics = recorded(*(ended(model=f"m{n % 900}", status=200 + n // 900) for n in range(900 * 13)))
+
+    assert sum(calls.count for calls in metrics.calls.values()) == 900 * 13
+    assert len(metrics.calls) < 10_100
+
+
+def test_failed_attempts_are_counted_for_their_own_providers() -> None:
+    attempts = [
+        Attempt(provider="eu", model="a", status=429, started_s=0.0, ended_s=0.05),
+        Attempt(provider="us", model="b", error="upstream_error", started_s=0.05, ended_s=0.1),
+        Attempt(provider="openai", model="gpt-4o", status=200, started_s=0.125),
+    ]
+    metrics = recorded(ended(attempts=attempts))
+
+    everything = metrics.as_json()
+    assert list(everything) == ["eu", "openai", "us"]
+    assert figures(metrics, "eu")["error_counts"] == {"http_429": 1}
+    assert figures(metrics, "eu")["avg_response_time"] == 0.05
+    assert figures(metrics, "us")["error_counts"] == {"upstream_error": 1}
+    assert figures(metrics)["total_requests"] == 1
+    assert sum(sum(each.durations.counts) for each in metrics.requests.values()) == 1
+
+
+def test_after_failed_attempts_the_last_call_is_timed_from_its_own_beginning() -> None:
+    attempts = [
+        Attempt(provider="eu", model="a", status=500, started_s=0.0, ended_s=0.1),
+        Attempt(provider="openai", model="gpt-4o", status=200, started_s=0.125),
+    ]
+    metrics = recorded(ended(attempts=attempts, first_token_s=100.1875))
+
+    assert figures(metrics)["avg_response_time"] == 0.125
+    assert figures(metrics)["avg_first_byte_time"] == 0.0
+    assert figures(metrics)["avg_first_token_time"] == 0.0625
+
+
+def test_an_attempt_that_failed_in_words_counts_as_error_so_that_labels_stay_few() -> None:
+    attempts = [Attempt(provider="eu", model="a", error="Cannot connect to 10.0.0.7"), Attempt(provider="x", model="a")]
+
+    assert figures(recorded(ended(attempts=attempts)), "eu")["error_counts"] == {"error": 1}
+
+
+def test_in_flight_rises_at_the_beginning_and_falls_at_the_end() -> None:
+    metrics = Metrics()
+    metrics.begin()
+    metrics.begin()
+    assert metrics.in_flight == 2
+
+    metrics.record(ended())
+    assert metrics.in_flight == 1
+
+
+def test_the_json_form_says_null_where_nothing_is_known() -> None:
+    assert Metrics().as_json(["openai"]) == {
+        "openai": {
+            "total_requests": 0,
+            "success_rate": None,
+            "avg_response_time": None,
+            "avg_first_byte_time": None,
+            "avg_first_token_time": None,
+            "cancelled": 0,
+            "error_counts": {},
+            "tokens": {"input": None, "output": None, "cache_read": None, "cache_write": None, "reasoning": None},
+            "usage_unknown": 0,
+        }
+    }
+
+
+def test_the_success_rate_leaves_out_what_clients_cancelled() -> None:
+    metrics = recorded(ended(), ended(), ended(), ended(status=429), ended(outcome="cancelled", ended_s=900.0))
+
+    shown = figures(metrics)
+    assert shown["total_requests"] == 5
+    assert shown["success_rate"] == 0.75
+    assert shown["cancelled"] == 1
+    assert shown["avg_response_time"] == 0.25
+    assert shown["error_counts"] == {"http_429": 1}
+
+
+def test_the_json_form_lists_configured_providers_first_and_those_of_the_past_too() -> None:
+    assert list(recorded(ended()).as_json(["zeta", "alpha"])) == ["zeta", "alpha", "openai"]
+
+
+def test_an_exchange_without_an_end_is_timed_to_now() -> None:
+    metrics = recorded(ended(ended_s=None, started_s=0.0))
+
+    (requests,) = metrics.requests.values()
+    assert requests.durations.sum_s > 0
+
+
+def test_what_translation_left_behind_is_counted_by_member_and_bounded() -> None:
+    metrics = Metrics()
+    for path in ("temperature", "messages[0].name", "messages[17].name", 'tools[0].{"weird": "ünïcode"}'):
+        exchange = ended()
+        exchange.dropped = [path]
+        metrics.begin()
+        metrics.record(exchange)
+    assert metrics.dropped == {
+        ("chat", "openai", "temperature"): 1,
+        ("chat", "openai", "messages[].name"): 2,
+        ("chat", "openai", "other"): 1,
+    }
+    for number in range(1000):
+        exchange = ended()
+        exchange.dropped = [f"member_{number}"]
+        metrics.begin()
+        metrics.record(exchange)
+    assert len(metrics.dropped) <= 501 and sum(metrics.dropped.values()) == 1004
+
+
+def test_a_name_that_the_configuration_gives_has_its_label_though_nobody_answered() -> None:
+    attempts = [
+        Attempt(provider="first", model="configured-1", status=503, ended_s=0.1),
+        Attempt(provider="openai", model="configured-2", status=404, started_s=0.1),
+    ]
+    target = Target(provider=OPENAI.provider, model="configured-2")
+
+    metrics = recorded(ended(model="smart", target=target, attempts=attempts, status=404))
+
+    assert {labels.model for labels in metrics.calls} == {"configured-1", "configured-2"}
+
+
+def test_an_attempt_that_another_replaced_is_told_from_one_whose_failure_the_client_saw() -> None:
+    attempts = [
+        Attempt(provider="openai", model="gpt-4o", status=503, ended_s=0.1),
+        Attempt(provider="openai", model="gpt-4o", status=503, started_s=0.1),
+    ]
+    metrics = recorded(ended(attempts=attempts, status=503))
+
+    assert sum(calls.count for calls in metrics.calls.values()) == 2
+    assert sum(calls.replaced for calls in metrics.calls.values()) == 1

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmproxy.answer import Headers
+from llmproxy.exchange import Client, Exchange
+from llmproxy.providers.openai import OpenAI
+from llmproxy.recognition.session_names import Name, answer_key, asker_of, digest, name_of
+from llmproxy.records.entry import SESSION_HEADERS
+from llmproxy.target import Route, Target
+from tests.support.exchanges import ended
+
+ID = "0b1e6d2c-7a55-4c1b-9f3e-2d4c8a9b7e61"
+TENANT = "tenant"
+
+
+def named(body: dict[str, Any], **headers: str) -> str | None:
+    """The id that the session of a request gets."""
+    sent = Headers({name.replace("_", "-"): value for name, value in headers.items()})
+    name = name_of(sent, SESSION_HEADERS, body, TENANT)
+    return None if name is None else name.wanted
+
+
+def test_names_count_in_this_order() -> None:
+    body = {"conversation": "conv_1", "previous_response_id": "resp_1", "metadata": {"user_id": f"u_session_{ID}"}}
+    headers = Headers({name: f"by {name}" for name in SESSION_HEADERS})
+    for header in SESSION_HEADERS:
+        found = name_of(headers, SESSION_HEADERS, body, TENANT)
+        assert found is not None and found.wanted == f"by {header}"
+        del headers[header]
+    assert named(body) == "conv_1"
+    del body["conversation"]
+    assert name_of(Headers(), SESSION_HEADERS, body, TENANT) == Name(answer_key("resp_1", TENANT), None)
+    del body["previous_response_id"]
+    assert named(body) == ID
+    del body["metadata"]
+    assert named(body) is None
+
+
+def test_a_header_that_says_nothing_is_none() -> None:
+    assert named({}, x_session_id="  ", session_id="b") == "b"
+    assert named({}, session_id="") is None
+
+
+def test_only_the_headers_that_are_meant_are_read() -> None:
+    headers = Headers({"session-id": "a", "X-Mine": "b"})
+    assert name_of(headers, ("x-mine",), {}, TENANT) == name_of(Headers({"x-mine": "b"}), ("x-mine",), {}, TENANT)
+    assert name_of(headers, (), {}, TENANT) is None
+
+
+@pytest.mark.parametrize("body", [{"conversation": "conv_1"}, {"conversation": {"id": "conv_1"}}])
+def test_a_conversation_is_named_by_its_id(body: dict[str, Any]) -> None:
+    assert named(body) == "conv_1"
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        f"user_8d969eef6ecad3c29a3a629280e686cf_account_{ID}_session_{ID}",
+        f"user_8d969eef6ecad3c29a3a629280e686cf_account__session_{ID}",
+        json.dumps({"device_id": "d", "account_uuid": "", "session_id": ID}),
+        json.dumps({"session_id": ID}, indent=1),
+    ],
+)
+def test_coding_agents_name_their_session_in_metadata(user: str) -> None:
+    assert named({"metadata": {"user_id": user}}) == ID
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        *(
+            "user-42",
+            ID,
+            f"user_{ID}",
+            f"session-{ID}",
+            f"u_session_{ID}_more",
+            f"u_session_{ID[:-1]}",
+            "u_session_abc",
+        ),
+        *("u_session_", f"u_session_{ID}\n", f'"session_id": "{ID}"', '{"session_id": 5}', '{"session_id": ""}', "{"),
+        *('{"session": "a"}', f'["session_id", "{ID}"]', f"u_session_{'g' + ID[1:]}", "{" * 5000, "", 5, None, [ID]),
+    ],
+)
+def test_what_only_looks_like_a_session_in_metadata_is_none(user: object) -> None:
+    assert named({"metadata": {"user_id": user}}) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"metadata": [ID]}, {"metadata": ID}, {"conversation": 5}, {"conversation": {}}, {"conversation": {"id": 5}}),
+        *({"conversation": ""}, {"previous_response_id": ""}, {"previous_response_id": {}}, {"conversation": None}),
+        *({"prompt_cache_key": ID}, {"user": f"u_session_{ID}"}, {"safety_identifier": ID}, {"session_id": ID}),
+    ],
+)
+def test_nothing_else_names_a_session(body: dict[str, Any]) -> None:
+    assert named(body) is None
+
+
+@pytest.mark.parametrize("said", ["a" * 200, "a b", "~!{}/%", "..", "s_00"])
+def test_a_name_is_the_id_of_its_session_as_it_was_said(said: str) -> None:
+    assert named({"conversation": said}) == said
+
+
+@pytest.mark.parametrize("said", ["a" * 201, "a\nb", "a\x00", "é", "日本", "\ud800", "a  b", "\udcff", "a\x7f", " a"])
+def test_what_cannot_stand_in_a_header_is_known_by_its_digest(said: str) -> None:
+    found = named({"conversation": said})
+    assert found is not None and found.isalnum() and len(found) == 32
+    assert found == named({"conversation": said}) != named({"conversation": said + "x"})
+
+
+@given(st.text(min_size=1))
+def test_any_name_gives_an_id_that_can_stand_in_a_header(said: str) -> None:
+    found = named({"conversation": said})
+    assert found is not None and 0 < len(found) <= 200 and found.isascii() and found.isprintable()
+
+
+def test_the_same_name_of_two_tenants_is_looked_for_by_two_keys() -> None:
+    headers = Headers({"session-id": "a"})
+    one, other = (name_of(headers, SESSION_HEADERS, {}, tenant) for tenant in ("one", "other"))
+    assert one and other and one.key != other.key
+    assert answer_key("resp_1", "one") != answer_key("resp_1", "other")
+
+
+@given(st.lists(st.text(max_size=3), max_size=3), st.lists(st.text(max_size=3), max_size=3))
+def test_no_two_lists_of_parts_share_a_digest(one: list[str], other: list[str]) -> None:
+    assert (digest(*one) == digest(*other)) is (one == other)
+
+
+def asked(client: Client, *providers: OpenAI, **headers: str) -> Exchange:
+    """A request by `client` that would go to these providers."""
+    sent = Headers({name.replace("_", "-"): value for name, value in headers.items()})
+    targets = tuple(Target(provider=each, model=None) for each in providers)
+    return ended(client=client, headers=sent, route=Route(name="r", targets=targets) if targets else None)
+
+
+def openai(key: str | None) -> OpenAI:
+    keys = {"name": "p", "type": "openai", "base_url": "http://h.test/v1", "api_key": key, "proxy": None}
+    return OpenAI(OpenAI.Config.model_validate(keys))
+
+
+HERE, THERE = Client(address="10.0.0.1", agent="sdk/1"), Client(address="10.0.0.2", agent="sdk/1")
+
+
+def test_a_verified_client_is_one_wherever_it_asks_from() -> None:
+    one, other = (Client(address=address, agent=agent, tenant="acme") for address, agent in (("a", "x"), ("b", "y")))
+    assert asker_of(asked(one)) == asker_of(asked(other, Authorization="Bearer x")) != asker_of(asked(HERE))
+
+
+def test_a_credential_that_goes_on_is_who_asks() -> None:
+    passing = openai(None)
+    same = [asker_of(asked(client, passing, Authorization="Bearer a")) for client in (HERE, THERE)]
+    assert same[0] == same[1] != asker_of(asked(HERE, passing, Authorization="Bearer b"))
+
+
+def test_else_address_agent_and_credential_tell_clients_apart() -> None:
+    keyed = openai("k")
+    tenants = [
+        asker_of(asked(HERE, keyed)),
+        asker_of(asked(THERE, keyed)),
+        asker_of(asked(Client(address="10.0.0.1", agent="sdk/2"), keyed)),
+        asker_of(asked(HERE, keyed, Authorization="Bearer a")),
+        asker_of(asked(HERE, keyed, x_api_key="a")),
+    ]
+    assert len(set(tenants)) == 5
+    assert tenants[0] == asker_of(asked(HERE)) == asker_of(asked(HERE, keyed, X_Other="a"))
+
+
+def test_a_tenant_says_no_secret() -> None:
+    assert "secret" not in asker_of(asked(HERE, Authorization="Bearer secret"))

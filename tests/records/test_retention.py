@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from llmproxy.records.file_lock import lock
+from llmproxy.records.retention import Retention
+
+NOW = datetime.now(UTC)
+
+
+def record(directory: Path, age: timedelta, size: int = 100, *, number: int = 0) -> Path:
+    """A trace file of that age."""
+    began = NOW - age
+    folder = directory / began.strftime("%Y-%m-%d")
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{began.strftime('%H%M%S')}.{number:03}-{number:x}f.json"
+    path.write_bytes(b"x" * size)
+    return path
+
+
+def left(directory: Path) -> set[Path]:
+    return {path for path in directory.rglob("*") if path.is_file()}
+
+
+def test_without_limits_nothing_is_removed(tmp_path: Path) -> None:
+    old = record(tmp_path, timedelta(days=1000))
+    Retention(str(tmp_path), None, None).run()
+    assert left(tmp_path) == {old}
+
+
+def test_what_is_too_old_is_removed_with_the_directory_of_its_day(tmp_path: Path) -> None:
+    old = [record(tmp_path, timedelta(days=days)) for days in (400, 31)]
+    kept = {record(tmp_path, timedelta(days=29)), record(tmp_path, timedelta(0))}
+    (tmp_path / "2020-01-01.jsonl").write_text("{}\n")
+    today = tmp_path / f"{NOW:%Y-%m-%d}.jsonl"
+    today.write_text("{}\n")
+    Retention(str(tmp_path), 30 * 86400.0, None).run()
+    assert left(tmp_path) == {*kept, today}
+    assert not any(path.parent.exists() for path in old)
+
+
+def test_ages_are_looked_at_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    retention = Retention(str(tmp_path), 30 * 86400.0, None)
+    retention.run()
+    old = record(tmp_path, timedelta(days=31))
+    retention.run()
+    assert old.exists(), "that soon nothing is looked at"
+    later_s = time.monotonic() + 3600
+    monkeypatch.setattr(time, "monotonic", lambda: later_s)
+    retention.run()
+    assert not old.exists()
+
+
+def test_the_oldest_go_when_all_together_are_too_large(tmp_path: Path) -> None:
+    files = [record(tmp_path, timedelta(hours=hours), 1000, number=hours) for hours in range(40)]
+    retention = Retention(str(tmp_path), None, 10_000)
+    retention.run()
+    assert left(tmp_path) == set(files[:9]), "5 % are to spare"
+    newer = record(tmp_path, timedelta(0), 1000, number=999)
+    retention.wrote(1000)
+    retention.run()
+    assert left(tmp_path) == {*files[:9], newer}
+    record(tmp_path, timedelta(0), 1000, number=998)
+    retention.wrote(1000)
+    retention.run()
+    assert sum(path.stat().st_size for path in left(tmp_path)) <= 10_000
+    assert newer.exists()
+
+
+def test_of_the_lines_of_today_the_last_stay(tmp_path: Path) -> None:
+    past, today = tmp_path / "2020-01-01.jsonl", tmp_path / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
+    past.write_bytes(b"x" * 5000)
+    lines = [b'{"n":%04d}\n' % number for number in range(1000)]
+    today.write_bytes(b"".join(lines))
+    Retention(str(tmp_path), None, 5_000).run()
+    assert not past.exists()
+    kept = today.read_bytes()
+    assert 4000 < len(kept) <= 5000
+    assert kept == b"".join(lines)[-len(kept) :]
+    assert kept.startswith(b'{"n"')
+    assert left(tmp_path) == {today}
+    if sys.platform != "win32":
+        assert not stat.S_IMODE(today.stat().st_mode) & 0o077
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="nothing is ever full here")
+def test_of_what_a_full_disk_keeps_from_being_shortened_no_copy_is_left(tmp_path: Path) -> None:
+    today = tmp_path / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
+    retention = Retention(str(tmp_path), None, 100)
+    retention.run()
+    today.write_bytes(b"{}\n" * 1000)
+    retention.wrote(3000)
+    (tmp_path / f".{today.name}.tmp").symlink_to("/dev/full")
+    retention.run()
+    assert os.listdir(tmp_path) == [today.name] and today.stat().st_size == 3000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no locks that end with their process")
+def test_a_file_that_another_process_appends_to_is_not_shortened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmproxy.records.file_lock._LOCK_S", 0.0)
+    today = tmp_path / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
+    today.write_bytes(b"{}\n" * 1000)
+    with today.open("rb") as other:
+        lock(other.fileno())
+        Retention(str(tmp_path), None, 100).run()
+    assert os.listdir(tmp_path) == [today.name] and today.stat().st_size == 3000
+
+
+def test_files_of_others_are_never_touched(tmp_path: Path) -> None:
+    folder = tmp_path / "2020-01-01"
+    folder.mkdir()
+    others = {folder / "notes.json", tmp_path / "2020.jsonl", tmp_path / "readme.md", folder / ".hidden"}
+    for other in others:
+        other.write_bytes(b"x" * 10_000)
+    Retention(str(tmp_path), 1.0, 100).run()
+    assert left(tmp_path) == others
+
+
+def test_what_a_killed_server_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    folder = tmp_path / f"{NOW:%Y-%m-%d}"
+    folder.mkdir()
+    old, new = folder / ".120000.000-a1.json.tmp", folder / ".120000.000-a2.json.tmp"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (time.time() - 3600,) * 2)
+    Retention(str(tmp_path), None, None).run()
+    assert left(tmp_path) == {new}
+
+
+def test_a_directory_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
+    Retention(str(tmp_path / "none"), 1.0, 1).run()

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import itertools
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmproxy.redaction.masking import Edit, change, credentials, mask
+from llmproxy.redaction.names import MASK
+
+SECRET = b"sk-0123456789"
+M = MASK.encode()
+
+
+def masked(data: bytes, *, whole: bool = True) -> bytes:
+    [result] = mask([data], (SECRET,), whole=whole)
+    return result
+
+
+@given(st.lists(st.sampled_from([b"a", SECRET, b"sk-", b"0123", b"\xc3"]), max_size=8), st.sets(st.integers(0, 60)))
+def test_a_secret_is_found_wherever_the_bytes_are_cut(pieces: list[bytes], cuts: set[int]) -> None:
+    data = b"".join(pieces)
+    at = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    parts = [data[start:end] for start, end in itertools.pairwise(at)]
+    result = mask(parts, (SECRET,), whole=True)
+    assert len(result) == len(parts)
+    assert b"".join(result).replace(M, b"") == data.replace(SECRET, b"")
+
+
+def test_both_parts_of_a_secret_that_is_cut_become_masks() -> None:
+    assert mask([b"x sk-01", b"234", b"56789 y"], (SECRET,), whole=True) == [b"x " + M, M, M + b" y"]
+
+
+def test_parts_without_secrets_are_given_back_as_they_are() -> None:
+    parts = [b"abc", b"def"]
+    assert mask(parts, (SECRET,), whole=True) is parts
+
+
+def test_the_beginning_of_a_secret_at_a_cut_is_hidden() -> None:
+    assert masked(b"key: sk-01234", whole=False) == b"key: " + M
+    assert masked(b"key: sk-01234") == b"key: sk-01234"
+    assert masked(b"about sk-", whole=False) == b"about sk-"
+
+
+@pytest.mark.parametrize("key", [b"sk-01234=6789+xy", b"sk-01234/6789&xy"])
+@pytest.mark.parametrize("backslashes", [b"\\", b"\\\\\\"])
+def test_a_secret_is_found_however_json_escapes_it(key: bytes, backslashes: bytes) -> None:
+    several = re.sub(rb"[=+/&]", lambda found: b"%bu%04x" % (backslashes, ord(found[0])), key)
+    every = b"".join(b"%bu%04X" % (backslashes, each) for each in key)
+    for written in (several, every, every[:12] + key[2:] if len(backslashes) == 1 else several):
+        for parts in ([b'{"a": "', written, b'"}'], [written[:5], written[5:]]):
+            assert MASK.encode() in b"".join(mask(parts, (key,), whole=True))
+            assert written[-4:] not in b"".join(mask(parts, (key,), whole=True))
+    assert mask([b"key: " + several[:-3]], (key,), whole=False)[0].startswith(b"key: " + M)
+
+
+def test_escapes_that_hide_nothing_stay() -> None:
+    parts = [rb'{"a": "x \u003d \u0041\/b"}']
+    assert mask(parts, (SECRET,), whole=True) is parts
+    assert masked(rb'{"a": "x \u003d", "b": "sk-0123456789 \u0041"}') == rb'{"a": "x \u003d", "b": "%b \u0041"}' % M
+
+
+def test_members_and_urls_are_read_without_their_escapes() -> None:
+    assert masked(rb'{"\u0061pi_key": "abc"}') == rb'{"\u0061pi_key": "%b"}' % M
+    assert masked(rb'"https://x/y?a=1\u0026sig=abcdef"') == b'"https://x/y?a=1&sig=%b"' % M
+    assert list(credentials([rb'{"\u0061pi_key": "a\u003db"}'])) == ["a=b"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "authorization",
+        "Authorization",
+        "authorization_token",
+        "api_key",
+        "apiKey",
+        "x-api-key",
+        "password",
+        "client_secret",
+        "access_token",
+        "refresh_token",
+        "secret_access_key",
+        "Set-Cookie",
+    ],
+)
+def test_members_for_credentials_are_masked_at_any_depth(name: str) -> None:
+    value = {"tools": [{"headers": {name: 'Bearer "quoted" \\ x', "other": "stays"}}], "n": [1]}
+    expected = {"tools": [{"headers": {name: MASK, "other": "stays"}}], "n": [1]}
+    assert json.loads(masked(json.dumps(value).encode())) == expected
+    assert json.loads(masked(json.dumps(value, indent=2).encode())) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"max_tokens": 5, "usage": {"prompt_tokens": 1}},
+        {"prompt_cache_key": "conversation-1", "signature": "EqQBCg==", "key": "k", "token": "t"},
+        {"properties": {"token": {"type": "string"}, "api_key": {"type": "string"}}, "required": ["api_key"]},
+        {"arguments": '{"api_key": "given by the model"}'},
+        {"authorization": None, "password": "", "access_token": 5},
+        {"text": 'he wrote "password": "x" there'},
+    ],
+)
+def test_what_only_looks_like_a_credential_stays(value: object) -> None:
+    data = json.dumps(value).encode()
+    assert masked(data) == data
+
+
+def test_headers_for_others_are_judged_as_headers() -> None:
+    headers = {"X-Subscription-Token": 'b{"1', "CONTEXT7_API_KEY": "c-1", "accept": "a", "x-on": "Bearer d", "x-n": 1}
+    tool = {"type": "mcp", "headers": headers, "key": "public"}
+    shown = {**headers, "X-Subscription-Token": MASK, "CONTEXT7_API_KEY": MASK, "x-on": MASK}
+    for indent in (None, 2):
+        body = json.dumps({"tools": [tool, tool]}, indent=indent).encode()
+        assert json.loads(masked(body)) == {"tools": [{**tool, "headers": shown}] * 2}
+        assert list(credentials([body])) == ['b{"1', "c-1", "Bearer d"] * 2
+        assert masked(body[: body.index(b"c-1") + 2], whole=False).endswith(b'"CONTEXT7_API_KEY": "' + M)
+
+
+def test_a_credential_that_is_cut_off_is_hidden() -> None:
+    assert masked(b'{"tools":[{"authorization_token":"mcp-12', whole=False).endswith(b'_token":"' + M)
+
+
+def test_what_members_hold_can_be_had() -> None:
+    body = b'{"api_key": "a\\"b", "x": {"Authorization": "Bearer c"}, "key": "k"}'
+    assert list(credentials([body[:20], body[20:]])) == ['a"b', "Bearer c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://u:p@host/x", f"https://{MASK}@host/x"),
+        ("https://token@host", f"https://{MASK}@host"),
+        ("https://h/a?X-Amz-Signature=abc&n=1", f"https://h/a?X-Amz-Signature={MASK}&n=1"),
+        ("https://h/a?max_tokens=5", "https://h/a?max_tokens=5"),
+        ("https://h/@user", "https://h/@user"),
+        ("mail me@x.org, see https://h/ now", "mail me@x.org, see https://h/ now"),
+    ],
+)
+def test_credentials_in_urls_are_hidden(text: str, shown: str) -> None:
+    assert json.loads(masked(json.dumps({"url": text}).encode())) == {"url": shown}
+    escaped = json.dumps({"url": text}).replace("/", "\\/").encode()
+    assert json.loads(masked(escaped)) == {"url": shown}
+
+
+def test_edits_replace_and_the_outer_of_two_counts() -> None:
+    assert change([b"0123", b"4567", b"89"], [Edit(1, 9, b"<new>"), Edit(2, 3), Edit(9, 10)]) == [b"0<new>", b"", M]
+    assert change([b"0123456789"], [Edit(1, 5), Edit(3, 8)]) == [b"0" + M + b"89"]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        b"a",
+        b"a-",
+        b"://",
+        b"x://a",
+        b"a\\",
+        b"\\",
+        b'"',
+        b'"password":"',
+        b'"headers":{',
+        b'"headers":{"a":"',
+        b"?a",
+        b",a",
+        b":\\/\\/",
+        b"\\u00",
+    ],
+)
+def test_bodies_of_one_long_word_take_no_longer_than_others(word: bytes) -> None:
+    data = b'"api_key":"x" a://b?' + word * (1_000_000 // len(word)) + b"\\u00x"
+    assert masked(data, whole=False).startswith(b'"api_key":"' + MASK.encode())

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import base64
+import json
+import time
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from llmproxy.answer import Headers
+from llmproxy.exchange import Client, Exchange
+from llmproxy.redaction.names import MASK
+from llmproxy.redaction.secrets import hide_bytes, hide_text, secret_header, secrets_of, with_credentials
+from llmproxy.target import Route, Target
+from tests.support.proxy import Scripted
+
+
+def exchange(*headers: tuple[str, str], query: str | None = None) -> Exchange:
+    return Exchange(
+        id="1",
+        method="POST",
+        full_path="/",
+        path="/",
+        query=query,
+        headers=Headers(headers),
+        client=Client(address="127.0.0.1"),
+        started_s=time.monotonic(),
+        began_s=time.time(),
+    )
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization",
+        "proxy-authorization",
+        "X-Api-Key",
+        "api-key",
+        "Cookie",
+        "set-cookie",
+        "x-goog-api-key",
+        "x-amz-security-token",
+        "Ocp-Apim-Subscription-Key",
+        "x-auth-token",
+        "x-llmproxy-signature",
+        "Helicone-Auth",
+        "x-goog-iap-jwt-assertion",
+        "x-amzn-oidc-accesstoken",
+        "Sec-WebSocket-Protocol",
+    ],
+)
+def test_headers_for_credentials_are_secret(name: str) -> None:
+    assert secret_header(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "accept",
+        "Idempotency-Key",
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "x-author",
+        "x-ratelimit-remaining-tokens",
+        "x-request-id",
+        "user-agent",
+        "anthropic-ratelimit-tokens-limit",
+        "x-session-id",
+        "etag",
+    ],
+)
+def test_other_headers_are_not(name: str) -> None:
+    assert not secret_header(name)
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "expected"),
+    [
+        ("Authorization", "Bearer sk-abcdef", {"sk-abcdef"}),
+        ("Authorization", "bearer  sk-abcdef", {"sk-abcdef"}),
+        ("Authorization", "sk-abcdef", {"sk-abcdef"}),
+        ("Authorization", f"Basic {encoded('mainuser:pa:ssword')}", {"pa:ssword", "mainuser"}),
+        ("Authorization", "Basic not base64!", set()),
+        ("x-api-key", "k-123456", {"k-123456"}),
+        ("x-upstream", "Bearer sk-abcdef", {"sk-abcdef"}),
+        ("x-upstream", f"basic {encoded('user:pa55word')}", {"pa55word"}),
+        ("x-upstream", "basically nothing", set()),
+        ("Cookie", 'a=crumb-1; b="crumb-2"', {"crumb-1", "crumb-2"}),
+        (
+            "Authorization",
+            "AWS4-HMAC-SHA256 Credential=AKIDEX/20261121/eu/bedrock/aws4_request,SignedHeaders=host,Signature=0a1b2c3d",
+            {"AKIDEX/20261121/eu/bedrock/aws4_request", "AKIDEX", "0a1b2c3d"},
+        ),
+        ("Referer", "https://me:pa55word@x.org/?sig=abc%2Fdef&n=abcdefgh", {"pa55word", "abc%2Fdef", "abc/def"}),
+    ],
+)
+def test_the_secrets_of_a_header(header: str, value: str, expected: set[str]) -> None:
+    found = secrets_of(exchange((header, value)))
+    assert expected <= set(found)
+    assert hide_text(f"you sent {value}.", found).count(MASK) >= bool(expected)
+    assert "abcdefgh" not in found
+
+
+def test_the_secrets_of_a_query_as_they_stand_there_and_decoded() -> None:
+    assert set(secrets_of(exchange(query="key=a%2fb%2Bcde&max_tokens=1000000&x=longenough"))) == {
+        "a%2fb%2Bcde",
+        "a/b+cde",
+    }
+
+
+def test_the_keys_of_all_providers_of_the_route_count() -> None:
+    first, second = Scripted("a", ValueError()), Scripted("b", ValueError())
+    first.secrets, second.secrets = ("sk-first",), ("sk-second",)
+    asked = exchange()
+    asked.route = Route(name="x", targets=(Target(provider=first), Target(provider=second)))
+    assert set(secrets_of(asked)) == {"sk-first", "sk-second"}
+
+
+@pytest.mark.parametrize("value", ["Bearer abc", "Bearer ollama", "Bearer not-needed"])
+def test_short_values_and_what_is_sent_where_no_key_is_needed_are_no_secrets(value: str) -> None:
+    assert hide_text("abc of ollama is not-needed", secrets_of(exchange(("Authorization", value)))) == (
+        "abc of ollama is not-needed"
+    )
+
+
+def test_they_are_found_once_when_it_is_over() -> None:
+    asked = exchange(("x-api-key", "k-123456"))
+    asked.ended_s = asked.started_s
+    found = secrets_of(asked)
+    asked.headers.clear()
+    assert secrets_of(asked) is found
+
+
+SECRET = 'pä55/"word"+&\\ x'
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        SECRET,
+        json.dumps(SECRET)[1:-1],
+        json.dumps(SECRET, ensure_ascii=False)[1:-1],
+        json.dumps(SECRET)[1:-1].replace("/", "\\/"),
+        json.dumps(SECRET)[1:-1].replace("/", "\\/").replace("&", "\\u0026").replace("+", "\\u002B"),
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        quote_plus(SECRET),
+        quote(SECRET, safe="").lower(),
+    ],
+)
+def test_a_secret_is_hidden_however_it_is_written(written: str) -> None:
+    secrets = (SECRET,) if written != quote(SECRET, safe="").lower() else (SECRET.lower(),)
+    assert hide_text(f"<{written}>", secrets) == f"<{MASK}>"
+    assert hide_bytes(f"<{written}>".encode(), secrets) == f"<{MASK}>".encode()
+
+
+def test_bytes_that_are_no_text_pass() -> None:
+    assert hide_bytes(b"\xff sk-abcdef \x00", ("sk-abcdef",)) == b"\xff " + MASK.encode() + b" \x00"
+    assert hide_text("\udcff sk-abcdef", ("sk-abcdef",)) == f"\udcff {MASK}"
+
+
+def test_credentials_found_elsewhere_are_added() -> None:
+    assert set(with_credentials(("sk-abcdef",), ["Bearer mcp-12345", "tiny"])) == {
+        "sk-abcdef",
+        "Bearer mcp-12345",
+        "mcp-12345",
+    }

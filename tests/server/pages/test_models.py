@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+
+import pytest
+
+from llmproxy.answer import Answer, Headers
+from llmproxy.errors import ProxyError, UpstreamError
+from llmproxy.exchange import Client, Exchange
+from llmproxy.routing.router import Router
+from llmproxy.server.pages.models import Model, ModelList, as_chat, as_messages, chat_page, messages_page
+from llmproxy.target import Origin, Provider, Route, Target, UpstreamRequest
+from llmproxy.wire.compression import compress
+
+
+class Place(Provider):
+    """A provider that is asked for its models at a host of its own name; with `key` None the client's key goes on."""
+
+    def __init__(
+        self,
+        name: str,
+        *patterns: str,
+        models: tuple[str, ...] = (),
+        speaks: str = "chat",
+        key: str | None = "ours",
+        priority: int = 1,
+        asked: bool = True,
+    ) -> None:
+        self.name, self.type, self.priority = name, "place", priority
+        self.patterns, self.models = (*models, *patterns), models
+        self.speaks = frozenset((speaks,))
+        self.answers_all_alone = not self.patterns
+        self._key = key
+        self._asked = asked
+
+    def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
+        raise NotImplementedError
+
+    def list_models(self, exchange: Exchange | None) -> UpstreamRequest | None:
+        key = self._key or (exchange.headers.get("Authorization") if exchange else None)
+        headers = Headers({"Authorization": key} if key else {})
+        origin = Origin(scheme="http", host=self.name, port=80)
+        return (
+            UpstreamRequest(origin=origin, method="GET", target="/", headers=headers, body=None)
+            if self._asked
+            else None
+        )
+
+
+class Upstreams:
+    """What the providers answer, by name: ids, bytes, an Answer, an error, or an Event to wait for."""
+
+    def __init__(self, **answers: object) -> None:
+        self.answers = answers
+        self.requests: list[UpstreamRequest] = []
+
+    @property
+    def asked(self) -> list[tuple[str, str | None]]:
+        """Who was asked, with which key."""
+        return [(request.origin.host, request.headers.get("Authorization")) for request in self.requests]
+
+    async def ask(self, request: UpstreamRequest) -> Answer:
+        self.requests.append(request)
+        answer = self.answers[request.origin.host]
+        if isinstance(answer, asyncio.Event):
+            await answer.wait()
+            answer = ["late"]
+        if isinstance(answer, ProxyError):
+            raise answer
+        if isinstance(answer, Answer):
+            return answer
+        body = answer if isinstance(answer, bytes) else json.dumps({"data": [_entry(each) for each in _items(answer)]})
+        return Answer(status=200, headers=Headers(), body=body if isinstance(body, bytes) else body.encode())
+
+
+def _items(answer: object) -> list[object]:
+    assert isinstance(answer, list)
+    return answer
+
+
+def _entry(each: object) -> object:
+    return {"id": each, "object": "model", "created": 7, "owned_by": "them"} if isinstance(each, str) else each
+
+
+def asking(authorization: str | None = None) -> Exchange:
+    return Exchange(
+        id="1",
+        method="GET",
+        full_path="/v1/models",
+        path="/v1/models",
+        query="",
+        headers=Headers({"Authorization": authorization} if authorization else {}),
+        client=Client(address="127.0.0.1"),
+        started_s=0.0,
+        began_s=0.0,
+    )
+
+
+def models_of(upstreams: Upstreams, *providers: Provider, routes: tuple[Route, ...] = ()) -> ModelList:
+    return ModelList(Router(providers, routes), providers, upstreams.ask)
+
+
+async def names(models: ModelList, exchange: Exchange | None = None, dialect: str = "chat") -> list[str]:
+    return [model.id for model in await models.all(exchange or asking(), dialect)]
+
+
+async def test_a_model_is_listed_under_the_name_by_which_it_is_called() -> None:
+    upstreams = Upstreams(vendor=["gpt-4o", "dall-e-3"], local=["llama3", "gpt-oss"])
+    models = models_of(upstreams, Place("vendor", "gpt-*"), Place("local", "llama*", priority=2))
+
+    # gpt-oss by itself would reach the vendor.
+    assert await names(models) == ["vendor/dall-e-3", "gpt-4o", "local/gpt-oss", "llama3"]
+
+
+async def test_a_service_without_patterns_lists_its_models_below_its_name() -> None:
+    models = models_of(Upstreams(vendor=["gpt-4o"], hub=["org/m"]), Place("vendor", "gpt-*"), Place("hub"))
+
+    assert await names(models) == ["gpt-4o", "hub/org/m"]
+
+
+async def test_a_service_that_stands_alone_lists_them_as_they_are() -> None:
+    assert await names(models_of(Upstreams(hub=["b", "org/a"]), Place("hub"))) == ["b", "org/a"]
+
+
+async def test_names_of_the_configuration_come_first_and_patterns_are_no_names() -> None:
+    vendor = Place("vendor", "gpt-*", models=("exact",))
+    routes = tuple(Route(name=name, targets=(Target(provider=vendor, model="gpt-4o"),)) for name in ("smart", "x-*"))
+
+    assert await names(models_of(Upstreams(vendor=["gpt-4o"]), vendor, routes=routes)) == ["smart", "exact", "gpt-4o"]
+
+
+async def test_no_name_is_listed_twice() -> None:
+    upstreams = Upstreams(vendor=["exact", "gpt-4o", "gpt-4o"], backup=["gpt-4o"])
+    models = models_of(upstreams, Place("vendor", "gpt-*", models=("exact",)), Place("backup", "gpt-*", priority=2))
+
+    assert await names(models) == ["exact", "gpt-4o", "backup/gpt-4o"]
+
+
+async def test_what_a_provider_tells_of_a_configured_name_is_shown_with_it() -> None:
+    models = models_of(Upstreams(vendor=[{"id": "exact", "context": 8}]), Place("vendor", models=("exact",)))
+
+    (model,) = await models.all(asking(), "chat")
+    assert model.told == {"id": "exact", "context": 8}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        UpstreamError("http://down could not be reached"),
+        Answer(status=401, headers=Headers(), body=b'{"data": [{"id": "x"}]}'),
+        b"<html>",
+        b'{"models": []}',
+        b'{"data": {"id": "x"}}',
+        Answer(status=200, headers=Headers({"Content-Encoding": "gzip"}), body=b"no gzip"),
+    ],
+    ids=["unreachable", "refused", "no json", "no list", "list of another shape", "broken encoding"],
+)
+async def test_a_provider_that_fails_is_left_out_and_named_in_the_log(
+    answer: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = models_of(Upstreams(down=answer, up=["a"]), Place("down", "x*"), Place("up", "a*"))
+
+    with caplog.at_level(logging.WARNING):
+        assert await names(models) == ["a"]
+    assert len(caplog.records) == 1 and "'down'" in caplog.text
+
+
+async def test_a_provider_that_is_slow_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    providers = (Place("slow", "x*"), Place("up", "a*"))
+    upstreams = Upstreams(slow=asyncio.Event(), up=["a"])
+
+    assert await names(ModelList(Router(providers), providers, upstreams.ask, timeout_s=0.01)) == ["a"]
+    assert "'slow'" in caplog.text and "longer than 0.01 s" in caplog.text
+
+
+async def test_providers_are_asked_at_the_same_time() -> None:
+    both = asyncio.Barrier(2)
+    upstreams = Upstreams(a=["a"], b=["b"])
+
+    async def ask(request: UpstreamRequest) -> Answer:
+        await both.wait()
+        return await upstreams.ask(request)
+
+    providers = (Place("a", "a*"), Place("b", "b*"))
+    assert await names(ModelList(Router(providers), providers, ask)) == ["a", "b"]
+
+
+async def test_when_nobody_could_be_asked_that_is_said_rather_than_an_empty_list() -> None:
+    models = models_of(Upstreams(down=UpstreamError("gone")), Place("down", "x*"))
+
+    with pytest.raises(UpstreamError, match="down"):
+        await models.all(asking(), "chat")
+
+
+async def test_providers_without_models_make_an_empty_list() -> None:
+    assert await names(models_of(Upstreams(vendor=[]), Place("vendor", "x*"))) == []
+
+
+async def test_a_provider_that_nobody_can_ask_lists_what_it_knows_by_itself() -> None:
+    assert await names(models_of(Upstreams(), Place("stub", models=("canned",), asked=False))) == ["canned"]
+
+
+async def test_a_list_is_kept_for_the_next_client() -> None:
+    upstreams = Upstreams(vendor=["gpt-4o"])
+    models = models_of(upstreams, Place("vendor", "gpt-*"))
+
+    await names(models)
+    await names(models, asking("Bearer theirs"))
+    assert upstreams.asked == [("vendor", "ours")]
+
+
+async def test_clients_that_ask_together_make_one_call() -> None:
+    upstreams = Upstreams(vendor=["gpt-4o"])
+    models = models_of(upstreams, Place("vendor", "gpt-*"))
+
+    assert await asyncio.gather(*(names(models) for _ in range(5))) == [["gpt-4o"]] * 5
+    assert len(upstreams.asked) == 1
+
+
+async def test_a_failure_is_kept_too_so_that_a_dead_provider_does_not_slow_every_call() -> None:
+    upstreams = Upstreams(down=UpstreamError("gone"), up=["a"])
+    models = models_of(upstreams, Place("down", "x*"), Place("up", "a*"))
+
+    await names(models)
+    await names(models)
+    assert [name for name, _ in upstreams.asked].count("down") == 1
+
+
+async def test_after_a_minute_providers_are_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    upstreams = Upstreams(vendor=["gpt-4o"])
+    models = models_of(upstreams, Place("vendor", "gpt-*"))
+    now_s = 1000.0
+    monkeypatch.setattr("llmproxy.server.pages.models.time.monotonic", lambda: now_s)
+    await names(models)
+
+    upstreams.answers["vendor"] = ["gpt-5"]
+    now_s = 1059.0
+    assert await names(models) == ["gpt-4o"]
+    now_s = 1061.0
+    assert await names(models) == ["gpt-5"]
+
+
+async def test_a_list_that_one_clients_key_got_is_for_that_client_alone() -> None:
+    upstreams = Upstreams(vendor=["gpt-4o"])
+    models = models_of(upstreams, Place("vendor", "gpt-*", key=None))
+
+    await names(models, asking("Bearer one"))
+    await names(models, asking("Bearer two"))
+    await names(models)
+    assert upstreams.asked == [("vendor", "Bearer one"), ("vendor", "Bearer two"), ("vendor", None)]
+
+
+async def test_a_clients_key_is_shown_to_one_provider_that_speaks_its_dialect_and_to_nobody_else() -> None:
+    upstreams = Upstreams(claude=["c"], vendor=["gpt-4o"], other=["o"])
+    providers = (
+        Place("claude", "c*", speaks="messages", key=None),
+        Place("vendor", "gpt-*", key=None),
+        Place("other", "o*", key=None),
+    )
+
+    await names(models_of(upstreams, *providers), asking("Bearer mine"), "chat")
+    assert sorted(upstreams.asked) == [("claude", None), ("other", None), ("vendor", "Bearer mine")]
+
+    upstreams.requests.clear()
+    await names(models_of(upstreams, *providers), asking("Bearer mine"), "messages")
+    assert sorted(upstreams.asked) == [("claude", "Bearer mine"), ("other", None), ("vendor", None)]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+async def test_a_compressed_list_is_read(encoding: str) -> None:
+    body = compress(b'{"data": [{"id": "a"}]}', encoding)
+    answer = Answer(status=200, headers=Headers({"Content-Encoding": encoding}), body=body)
+
+    assert await names(models_of(Upstreams(vendor=answer), Place("vendor"))) == ["a"]
+
+
+async def test_a_bare_list_is_read_and_entries_without_a_name_are_passed_over() -> None:
+    assert await names(models_of(Upstreams(hub=b'[{"id": "a"}, {"id": 7}, {}, "b", null]'), Place("hub"))) == ["a"]
+
+
+async def test_one_model_is_found_by_each_name_that_reaches_it() -> None:
+    upstreams = Upstreams(vendor=["gpt-4o"], hub=["org/m"])
+    models = models_of(upstreams, Place("vendor", "gpt-*", models=("exact",)), Place("hub"))
+
+    for name in ("gpt-4o", "vendor/gpt-4o", "hub/org/m", "exact", "vendor/exact"):
+        assert (await models.one(asking(), "chat", name)).id == name
+
+
+@pytest.mark.parametrize("name", ["gpt-5", "vendor/gpt-5", "org/m", "hub/", "", "x" * 500])
+async def test_a_model_that_nobody_has_is_a_404(name: str) -> None:
+    models = models_of(Upstreams(vendor=["gpt-4o"], hub=["org/m"]), Place("vendor", "gpt-*"), Place("hub"))
+
+    with pytest.raises(ProxyError) as caught:
+        await models.one(asking(), "chat", name)
+    assert (caught.value.status, caught.value.code) == (404, "model_not_found")
+
+
+async def test_a_model_of_a_provider_that_could_not_be_asked_is_not_denied() -> None:
+    upstreams = Upstreams(down=UpstreamError("gone"), up=["a"])
+    models = models_of(upstreams, Place("down", "x*", models=("known",)), Place("up", "a*"))
+
+    with pytest.raises(UpstreamError, match="'down'"):
+        await models.one(asking(), "chat", "x1")
+    assert (await models.one(asking(), "chat", "a")).owner == "up"
+    assert (await models.one(asking(), "chat", "known")).owner == "down"
+
+
+def told(**members: object) -> Model:
+    return Model(id="hub/m", owner="hub", told=members)
+
+
+def test_in_chat_everything_that_was_told_stays_but_the_name() -> None:
+    assert as_chat(told(id="m", object="x", created=7, owned_by="org", context=8)) == {
+        "id": "hub/m",
+        "object": "model",
+        "created": 7,
+        "owned_by": "org",
+        "context": 8,
+    }
+
+
+def test_in_chat_a_model_of_the_other_shape_is_translated() -> None:
+    assert as_chat(told(type="model", id="m", display_name="M", created_at="2025-02-19T00:00:00Z")) == {
+        "id": "hub/m",
+        "object": "model",
+        "created": 1739923200,
+        "owned_by": "hub",
+        "display_name": "M",
+    }
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{}, {"created": None}, {"created": "soon"}, {"created": 1.7e12 * 1000}, {"created": -5}, {"created_at": "soon"}],
+)
+def test_a_time_that_nobody_said_is_the_epoch(members: Mapping[str, object]) -> None:
+    assert as_chat(told(**members))["created"] == 0
+    without = {name: value for name, value in members.items() if name != "created_at"}
+    assert as_messages(told(**without))["created_at"] == "1970-01-01T00:00:00Z"
+
+
+def test_in_messages_a_model_of_the_other_shape_is_translated() -> None:
+    assert as_messages(told(id="m", object="model", created=1739923200, owned_by="org")) == {
+        "type": "model",
+        "id": "hub/m",
+        "display_name": "hub/m",
+        "created_at": "2025-02-19T00:00:00Z",
+    }
+
+
+def test_in_messages_everything_that_was_told_stays_but_the_name() -> None:
+    shown = as_messages(told(type="model", id="m", display_name="M", created_at="2025-02-19T00:00:00.5Z", max_tokens=9))
+
+    assert shown == {
+        "type": "model",
+        "id": "hub/m",
+        "display_name": "M",
+        "created_at": "2025-02-19T00:00:00.5Z",
+        "max_tokens": 9,
+    }
+
+
+FIVE = [Model(id=name, owner="x", told={}) for name in "abcde"]
+
+
+@pytest.mark.parametrize(
+    ("query", "ids", "more"),
+    [
+        ("", "abcde", False),
+        ("limit=2", "ab", True),
+        ("limit=5", "abcde", False),
+        ("limit=2&after_id=b", "cd", True),
+        ("after_id=d", "e", False),
+        ("after_id=e", "", False),
+        ("limit=2&before_id=e", "cd", True),
+        ("before_id=b", "a", False),
+        ("after_id=unknown", "", False),
+        ("limit=many", "abcde", False),
+        ("limit=" + "9" * 5000, "abcde", False),
+    ],
+)
+def test_the_list_of_messages_comes_in_pages_when_asked(query: str, ids: str, more: bool) -> None:
+    page = messages_page(FIVE, query)
+
+    data = page["data"]
+    assert isinstance(data, list)
+    assert "".join(each["id"] for each in data) == ids
+    assert page["has_more"] is more
+    assert (page["first_id"], page["last_id"]) == ((ids[0], ids[-1]) if ids else (None, None))
+
+
+def test_the_list_of_chat_is_whole() -> None:
+    page = chat_page(FIVE)
+
+    assert page["object"] == "list"
+    assert page["data"] == [as_chat(model) for model in FIVE]

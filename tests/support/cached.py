@@ -1,0 +1,109 @@
+"""A server with a cache before a fake upstream, and clients that ask it the same at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from llmproxy.answer import Answer
+from llmproxy.exchange import Exchange
+from llmproxy.middleware.base import Middleware, Proceed
+from llmproxy.middleware.cache import Cache
+from llmproxy.target import Provider
+from tests.support.proxy import CHAT, Listening
+from tests.support.raw_http import RawAnswer, RawClient
+from tests.support.waiting import PATIENCE_S, until
+
+ASK: dict[str, Any] = {"model": "gpt-x", "temperature": 0, "messages": [{"role": "user", "content": "hi"}]}
+BASE = b'{"model":"gpt-x","temperature":0,"messages":[]'
+STREAM: dict[str, Any] = ASK | {"stream": True, "stream_options": {"include_usage": True}}
+
+
+class Turnstile(Middleware):
+    """Counts who comes by on the way to the cache."""
+
+    def __init__(self) -> None:
+        super().__init__(self.Config())
+        self.entered = 0
+
+    async def around(self, exchange: Exchange, proceed: Proceed) -> Answer:
+        self.entered += 1
+        return await proceed()
+
+
+class Cached:
+    """What a test of the cache works with. Begin with `cached`."""
+
+    def __init__(self, server: Listening, cache: Cache, turnstile: Turnstile) -> None:
+        self.server = server
+        self.cache = cache
+        self._turnstile = turnstile
+
+    def ask(self, value: object = ASK, *headers: str, path: str = CHAT) -> RawAnswer:
+        """The answer to one client, once its exchange is recorded, and so stored if it is to be."""
+        ended = len(self.server.ended)
+        answer = self.server.post(value, "Connection: close", *headers, path=path)
+        self.server.wait_ended(ended + 1)
+        return answer
+
+    def missed(self, value: object = ASK, *headers: str, path: str = CHAT) -> bool:
+        """Whether asking makes a call."""
+        return self.ask(value, *headers, path=path).value("x-cache") != "hit"
+
+    def raw(self, data: bytes, *headers: str) -> RawAnswer:
+        """The same for these bytes as a chat request."""
+        ended = len(self.server.ended)
+        with self.server.client() as client:
+            client.request("POST", CHAT, "Content-Type: application/json", "Connection: close", *headers, body=data)
+            answer = client.read_answer()
+        self.server.wait_ended(ended + 1)
+        return answer
+
+    @contextlib.contextmanager
+    def together(self, *values: object, headers: tuple[str, ...] = (), path: str = CHAT) -> Iterator[list[RawClient]]:
+        """Clients that have asked, one after the other, and wait; each has come as far as it can."""
+        with contextlib.ExitStack() as stack:
+            clients: list[RawClient] = []
+            for value in values:
+                entered = self._turnstile.entered
+                client = stack.enter_context(self.server.client())
+                client.post(path, value, "Connection: close", *headers)
+                until(lambda entered=entered: self._turnstile.entered > entered, "the request to reach the cache")  # type: ignore[misc]  # a default is its value
+                self.settle()
+                clients.append(client)
+            yield clients
+
+    def settle(self) -> None:
+        """Wait until the server has done what it can do without anybody."""
+
+        async def turns() -> None:
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+        self.server.begin(turns()).result(PATIENCE_S)
+
+    def figures(self) -> dict[str, Any]:
+        """What the cache says of itself."""
+        return dict(self.server.begin(self._figures()).result(PATIENCE_S))
+
+    async def _figures(self) -> Any:
+        return await self.cache.figures()
+
+    def wait_stored(self, entries: int) -> None:
+        """Wait until that many answers are in the store."""
+        until(lambda: self.figures()["entries"] == entries, f"{entries} entries")
+
+
+@contextlib.contextmanager
+def cached(*providers: Provider, inner: Middleware | None = None, **config: Any) -> Iterator[Cached]:
+    """The server; `config` is the cache's. That nothing is held or running is checked at the end."""
+    cache, turnstile = Cache(Cache.Config.model_validate(config)), Turnstile()
+    middlewares = [turnstile, cache, *([inner] if inner else [])]
+    with Listening(*providers, middlewares=middlewares) as server:
+        server.begin(cache.start()).result(PATIENCE_S)
+        try:
+            yield Cached(server, cache, turnstile)
+        finally:
+            server.begin(cache.close()).result(PATIENCE_S)

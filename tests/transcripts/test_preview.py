@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from llmproxy.dialects.base import Dialect
+from llmproxy.dialects.endpoints import find
+from llmproxy.transcripts.preview import READ_BYTES, Glance, Talk, glance
+from tests.support import vendors
+
+NAMES = tuple(name for _, name, _ in vendors.TOOL_CALLS)
+WHOLE = {"chat": vendors.chat, "messages": vendors.message, "responses": vendors.response}
+FRAMES = {"chat": vendors.chat_frames, "messages": vendors.message_frames, "responses": vendors.response_frames}
+
+
+def dialect(name: str) -> Dialect:
+    found = find("POST", "/chat/completions" if name == "chat" else f"/{name}")
+    assert found is not None
+    return found.dialect
+
+
+def seen(name: str, request: object = None, response: bytes = b"", **changes: Any) -> Glance:
+    body = b"" if request is None else json.dumps(request).encode()
+    return glance(Talk(dialect=dialect(name), secrets=(), request=body, response=[response], **changes))
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_answers_text(name: str) -> None:
+    assert seen(name, None, json.dumps(WHOLE[name]("m")).encode()).answered == vendors.TEXT
+    streamed = seen(name, None, b"".join(FRAMES[name]("m")), stream=True)
+    assert (streamed.answered, streamed.calls) == (vendors.TEXT, ())
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_tools_are_named_once_each(name: str) -> None:
+    assert seen(name, None, json.dumps(WHOLE[name]("m", True)).encode()).calls == NAMES
+    assert seen(name, None, b"".join(FRAMES[name]("m", True)), stream=True).calls == NAMES
+
+
+def test_tools_that_are_only_offered_are_not_called() -> None:
+    offered = {"type": "function", "function": {"name": "weather"}}
+    assert seen("chat", None, json.dumps({**vendors.chat("m"), "tools": [offered]}).encode()).calls == ()
+
+
+MESSAGES = [
+    {"role": "system", "content": "Be kind."},
+    {"role": "user", "content": "first"},
+    {"role": "assistant", "content": "answer"},
+    {"role": "user", "content": [{"type": "text", "text": "second\nline"}]},
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "expected"),
+    [
+        ("chat", {"messages": MESSAGES}, "second\nline"),
+        ("messages", {"system": "s", "messages": MESSAGES[1:]}, "second\nline"),
+        ("responses", {"input": "hello"}, "hello"),
+        ("chat", {"messages": [*MESSAGES, {"role": "tool", "content": "21 degrees"}]}, "21 degrees"),
+        ("chat", {"messages": [*MESSAGES, {"role": "assistant", "content": "so"}]}, "second\nline"),
+        ("chat", {"messages": []}, None),
+        ("chat", {"messages": 7}, None),
+        ("chat", [1], None),
+    ],
+)
+def test_the_last_question(name: str, request_: object, expected: str | None) -> None:
+    assert seen(name, request_).asked == expected
+
+
+def test_bodies_are_decoded_first() -> None:
+    talk = Talk(
+        dialect=dialect("chat"),
+        secrets=(),
+        request=gzip.compress(json.dumps({"messages": MESSAGES}).encode()),
+        request_encoding="gzip",
+        response=[gzip.compress(json.dumps(vendors.chat("m")).encode())],
+        response_encoding="gzip",
+    )
+    assert glance(talk) == Glance("second\nline", vendors.TEXT, ())
+
+
+def test_secrets_are_masked_as_in_traces() -> None:
+    request = {"messages": [{"role": "user", "content": "my key sk-leaked and https://me:pw-1@host/"}]}
+    body = json.dumps(request).encode()
+    shown = glance(Talk(dialect=dialect("chat"), secrets=("sk-leaked",), request=body)).asked
+    assert shown == "my key ********** and https://**********@host/"
+
+
+def test_of_a_stream_that_broke_the_beginning_is_shown() -> None:
+    frames = b"".join(vendors.chat_frames("m"))
+    cut = seen("chat", None, frames[: frames.index(vendors.PIECES[2].encode())], stream=True, short=True)
+    assert cut.answered == "".join(vendors.PIECES[:2])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"choices":' * 200,
+        b"{" * 5,
+        b'{"a":"\\ud83d"}',
+        b"x" * (READ_BYTES + 1),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_cannot_be_read_gives_nothing(body: bytes, stream: bool) -> None:
+    for name in WHOLE:
+        for data in (body, b"data: " + body + b"\n\n"):
+            talk = Talk(dialect=dialect(name), secrets=(), request=body, response=[data], stream=stream)
+            assert glance(talk) == Glance(None, None, ())

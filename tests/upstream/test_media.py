@@ -1,0 +1,120 @@
+"""What clients name by URL is fetched from the public internet only, and not without end."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+import pytest
+
+from llmproxy.errors import BadRequest
+from llmproxy.upstream import media
+from llmproxy.upstream.media import MediaFetcher, is_public
+from tests.support.provider import Gate, Reply, Upstream
+
+PNG = (("Content-Type", "image/png; charset=x"),)
+FETCHER = MediaFetcher(max_bytes=1000, timeout_s=5.0)
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Upstream(Reply(headers=PNG, pieces=[b"\x89PNG"])) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def local(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if this machine were the public internet."""
+    real = media.is_public
+    monkeypatch.setattr(media, "is_public", lambda address: address == "127.0.0.1" or real(address))
+
+
+async def refused(url: str, fetcher: MediaFetcher = FETCHER) -> str:
+    with pytest.raises(BadRequest) as caught:
+        await fetcher.fetch(url, "messages[0].content[1]")
+    assert (caught.value.status, caught.value.param) == (400, "messages[0].content[1]")
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+        "255.255.255.255", "::1", "::", "fe80::1%eth0", "fd00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1", "2002:7f00:1::", "no address",
+    ],
+)  # fmt: skip
+def test_addresses_of_private_networks_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
+)
+def test_addresses_of_the_internet_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+async def test_what_is_there_comes_as_base64_with_its_type(upstream: Upstream, local: None) -> None:
+    fetched = await FETCHER.fetch(f"{upstream.url}/a.png?sig=x", "input[0]")
+    assert (fetched.media_type, base64.b64decode(fetched.data)) == ("image/png", b"\x89PNG")
+    assert upstream.requests[0].target == b"/a.png?sig=x"
+    assert not {name.lower() for name, _ in upstream.requests[0].headers} & {b"authorization", b"cookie"}
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "127.1", "2130706433", "0x7f000001", "[::ffff:127.0.0.1]", "127.0.0.1."]
+)
+async def test_this_machine_is_never_asked(upstream: Upstream, host: str) -> None:
+    assert "public address" in await refused(f"http://{host}:{upstream.port}/secret?token=t")
+    assert upstream.connections == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://example.com/x", "file:///etc/passwd", "//x", "", "http://", "http://u:p@1.1.1.1/", "http://[::1", "x"],
+)
+async def test_only_web_addresses_are_fetched(url: str) -> None:
+    assert "no http or https address" in await refused(url)
+
+
+async def test_redirects_are_followed_and_each_is_checked(upstream: Upstream, local: None) -> None:
+    upstream.next(Reply(status=302, headers=(("Location", "/b"),)), Reply(headers=PNG, pieces=[b"b"]))
+    assert (await FETCHER.fetch(f"{upstream.url}/a", "x")).data == base64.b64encode(b"b").decode()
+
+    upstream.next(Reply(status=302, headers=(("Location", "http://10.0.0.1/b"),)))
+    assert "'http://10.0.0.1/b' is not at a public address" in await refused(f"{upstream.url}/a")
+
+    upstream.next(*[Reply(status=307, headers=(("Location", "/again"),))] * 6)
+    assert "redirects more than 5 times" in await refused(f"{upstream.url}/a")
+
+
+async def test_what_is_too_large_is_refused_before_it_is_whole(upstream: Upstream, local: None) -> None:
+    gate = Gate()
+    upstream.next(Reply(headers=PNG, pieces=[b"x" * 2000, gate], framing="chunked"))
+    assert "larger than 1000 bytes" in await refused(f"{upstream.url}/a")
+    gate.open()
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (Reply(status=404), "answered 404"),
+        (Reply(headers=()), "does not say what it is"),
+        (Reply(headers=(("Content-Type", "nonsense"),)), "does not say what it is"),
+        (Reply(headers=PNG, pieces=[b"x"], length=5, end="cut"), "no answer"),
+    ],
+)
+async def test_what_is_no_medium_is_refused(upstream: Upstream, local: None, reply: Reply, said: str) -> None:
+    upstream.next(reply)
+    told = await refused(f"{upstream.url}/a?sig=secret")
+    assert said in told and "secret" not in told
+
+
+async def test_a_server_that_is_silent_is_not_waited_for_without_end(upstream: Upstream, local: None) -> None:
+    upstream.next(Reply(headers=PNG, pieces=[Gate()], framing="chunked"))
+    assert "did not answer within 0.05 s" in await refused(f"{upstream.url}/a", MediaFetcher(1000, 0.05))
+
+
+async def test_a_server_that_is_not_there_is_told(local: None) -> None:
+    assert "no answer" in await refused("http://127.0.0.1:1/a")

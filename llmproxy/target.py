@@ -79,7 +79,7 @@ class Provider(ABC):
 
     `speaks` holds the capabilities it serves (`dialects.base.Endpoint.capability`), `patterns` the model names it
     answers without being named (fnmatch style, `*` for all), `models` the names it can list without asking anybody,
-    and `priority` its place among equals (low first). `answers_all_alone` says that it answers every name when there
+    and `priority` its place among equals (low first). `sole_catch_all` says that it answers every name when there
     is no other provider. `secrets` are the credentials that it adds to requests: what must not be shown when an answer
     repeats them. Clients of dialects that it does not speak are served through translation: it is asked in the first of
     `asked_in` that it speaks and that can be translated, with what `options` tell of it.
@@ -91,7 +91,7 @@ class Provider(ABC):
     patterns: tuple[str, ...]
     models: tuple[str, ...]
     priority: int
-    answers_all_alone: bool
+    sole_catch_all: bool
     secrets: tuple[str, ...] = ()
     asked_in: tuple[str, ...] = ("chat", "responses", "messages")
     options: Options = Options()
@@ -100,7 +100,7 @@ class Provider(ABC):
     def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
         """What to send upstream for `exchange`, credentials in place; None when the provider answers by itself."""
 
-    def passed_on(self, exchange: Exchange) -> str:
+    def forwarded_credential(self, exchange: Exchange) -> str:
         """The client's credential, when that goes on to this provider; else nothing."""
         return ""
 

@@ -13,7 +13,7 @@ class Named(Provider):
     def __init__(self) -> None:
         self.name, self.type, self.priority = "mine", "own", 1
         self.speaks, self.patterns, self.models = frozenset(("messages", "chat")), ("a*",), ("a1",)
-        self.answers_all_alone = False
+        self.sole_catch_all = False
 
     def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
         return None

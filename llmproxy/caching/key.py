@@ -62,8 +62,8 @@ def owner_of(exchange: Exchange) -> str:
         return f"tenant {exchange.client.tenant}"
     targets = exchange.route.targets if exchange.route is not None else ()
     if len(targets) == 1:
-        return targets[0].provider.passed_on(exchange)
-    return "\0".join(target.provider.passed_on(exchange) for target in targets)
+        return targets[0].provider.forwarded_credential(exchange)
+    return "\0".join(target.provider.forwarded_credential(exchange) for target in targets)
 
 
 @lru_cache(maxsize=1024)

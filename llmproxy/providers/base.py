@@ -106,7 +106,7 @@ class ConfiguredProvider(Provider):
         self.speaks = frozenset(speaks)
         self.patterns = answers if config.models is None else tuple(config.models)
         self.models = tuple(model for model in self.patterns if not is_pattern(model))
-        self.answers_all_alone = alone and config.models is None
+        self.sole_catch_all = alone and config.models is None
 
 
 class TimeoutsConfig(Strict):
@@ -284,7 +284,7 @@ class HttpProvider(ConfiguredProvider):
         self._complete(headers, own=not clients)
         return headers
 
-    def passed_on(self, exchange: Exchange) -> str:
+    def forwarded_credential(self, exchange: Exchange) -> str:
         return credentials_of(exchange.headers) if self._passes_on(exchange) else ""
 
     def _passes_on(self, exchange: Exchange) -> bool:

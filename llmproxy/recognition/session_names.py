@@ -38,7 +38,7 @@ def asker_of(exchange: Exchange) -> str:
     if client.tenant:
         return digest("tenant", client.tenant)
     targets = exchange.route.targets if exchange.route is not None else ()
-    passed = [each for target in targets if (each := target.provider.passed_on(exchange))]
+    passed = [each for target in targets if (each := target.provider.forwarded_credential(exchange))]
     if passed:
         return digest("credential", passed[0])
     sent = [value for name in CREDENTIALS for value in exchange.headers.getall(name, ())]

@@ -115,7 +115,7 @@ class Router:
         return listed
 
     def _patterns(self, provider: Provider) -> tuple[str, ...]:
-        alone = provider.answers_all_alone and provider is self._single
+        alone = provider.sole_catch_all and provider is self._single
         return (*provider.patterns, "*") if alone else provider.patterns
 
     def _find_place(self, method: str, full_path: str) -> Place:

@@ -160,11 +160,11 @@ def test_timeouts_trust_and_proxy_belong_to_the_origin() -> None:
 
 
 def test_a_provider_answers_the_patterns_of_its_type_or_the_models_it_is_given() -> None:
-    assert (vendor().patterns, vendor().models, vendor().answers_all_alone) == (("p-*", "p"), ("p",), False)
+    assert (vendor().patterns, vendor().models, vendor().sole_catch_all) == (("p-*", "p"), ("p",), False)
     own = vendor(models=["a", "b-*"], type="odd")
-    assert (own.patterns, own.models, own.answers_all_alone) == (("a", "b-*"), ("a",), False)
-    assert vendor(type="odd").answers_all_alone, "a type that is known for no model answers all when it stands alone"
-    assert not vendor(type="odd", models=[]).answers_all_alone
+    assert (own.patterns, own.models, own.sole_catch_all) == (("a", "b-*"), ("a",), False)
+    assert vendor(type="odd").sole_catch_all, "a type that is known for no model answers all when it stands alone"
+    assert not vendor(type="odd", models=[]).sole_catch_all
 
 
 def test_a_description_shows_the_address_and_never_a_key() -> None:

@@ -45,7 +45,7 @@ def test_each_service_is_called_where_it_is(type_: str, chat: str) -> None:
     assert url(provider, "/v1/chat/completions", prefix=f"/{type_}") == chat
     request = provider.prepare(ask(), Target(provider=provider))
     assert request.headers["Authorization"] == "Bearer sk"
-    assert "chat" in provider.speaks and provider.patterns == () and provider.answers_all_alone
+    assert "chat" in provider.speaks and provider.patterns == () and provider.sole_catch_all
 
 
 def test_every_service_is_in_the_list_of_types() -> None:

@@ -73,7 +73,7 @@ async def test_one_method_makes_a_provider() -> None:
     assert (completion.id, completion.created, completion.model) == ("chatcmpl-0123", 1_700_000_000, "asked")
     assert completion.choices[0].message.content == "Moin" and completion.choices[0].finish_reason == "stop"
     assert completion.usage is None, "unknown is not guessed"
-    assert provider.speaks == {"chat"} and provider.answers_all_alone
+    assert provider.speaks == {"chat"} and provider.sole_catch_all
 
 
 async def test_what_is_given_is_kept() -> None:

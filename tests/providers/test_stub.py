@@ -172,4 +172,4 @@ async def test_the_rest_of_the_api_is_a_404(method: str, path: str) -> None:
 
 
 def test_the_stub_takes_no_model_from_others() -> None:
-    assert (stub().patterns, stub().models, stub().answers_all_alone) == (("stub",), ("stub",), True)
+    assert (stub().patterns, stub().models, stub().sole_catch_all) == (("stub",), ("stub",), True)

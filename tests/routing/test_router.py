@@ -32,7 +32,7 @@ class Named(Provider):
         self.patterns = tuple(patterns)
         self.models = tuple(each for each in patterns if "*" not in each)
         self.speaks = frozenset(speaks.split())
-        self.answers_all_alone = alone
+        self.sole_catch_all = alone
 
     def prepare(self, exchange: Exchange, target: Target) -> None:
         return None

@@ -78,7 +78,7 @@ class Recorder(Middleware):
 class Scripted(Provider):
     """A provider that answers by itself: with what `says`, by calling it, or by raising it."""
 
-    type, models, priority, answers_all_alone = "scripted", (), 1, False
+    type, models, priority, sole_catch_all = "scripted", (), 1, False
     speaks = frozenset({"chat", "responses", "messages"})
 
     def __init__(self, name: str, says: Answer | Exception | Callable[[Exchange], Answer]) -> None:

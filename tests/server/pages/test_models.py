@@ -32,7 +32,7 @@ class Place(Provider):
         self.name, self.type, self.priority = name, "place", priority
         self.patterns, self.models = (*models, *patterns), models
         self.speaks = frozenset((speaks,))
-        self.answers_all_alone = not self.patterns
+        self.sole_catch_all = not self.patterns
         self._key = key
         self._asked = asked
 

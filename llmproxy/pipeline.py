@@ -18,7 +18,7 @@ from llmproxy.call import Attempt
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
-from llmproxy.routing.router import Place, Router
+from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import Route, Target
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.pool import Upstream
@@ -41,19 +41,19 @@ class Pipeline:
         self._upstream = upstream
         self._held = held
 
-    async def answer(self, exchange: Exchange, place: Place) -> Answer:
+    async def answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:
         """Route the exchange and get its answer, up to the commit point. Raises ProxyError when there is none."""
         if self.hooks.on_request:
-            answer = await self._ask(exchange, place)
+            answer = await self._ask(exchange, resolved)
             if answer is not None:
                 return answer
-        if place.provider is None and place.endpoint is not None and not place.endpoint.model:
+        if resolved.provider is None and resolved.endpoint is not None and not resolved.endpoint.model:
             answer = await self.translator.conversations.answer(exchange, alone=not self.router.has_responses)
             if answer is not None:
                 return answer
         route = exchange.route
         if route is None:
-            route = exchange.route = self._route(exchange, place)
+            route = exchange.route = self._route(exchange, resolved)
         if self.hooks.around:
             return await self._around(exchange, route)
         if len(route.targets) == 1:
@@ -67,12 +67,12 @@ class Pipeline:
             await self.translator.recall(exchange, answer, route)
         return answer
 
-    async def _ask(self, exchange: Exchange, place: Place) -> Answer | None:
+    async def _ask(self, exchange: Exchange, resolved: ResolvedPath) -> Answer | None:
         """Show the request to the middlewares, which may answer it. One of them may know a name that nobody else knows,
         so only what they leave is refused.
         """
         try:  # contextlib.suppress would cost another microsecond
-            exchange.route = self._route(exchange, place)
+            exchange.route = self._route(exchange, resolved)
         except ProxyError:
             exchange.route = None
         asked, raw = exchange.model, _raw(exchange)
@@ -85,8 +85,8 @@ class Pipeline:
             exchange.route = None
         return answer
 
-    def _route(self, exchange: Exchange, place: Place) -> Route:
-        return self.router.choose(place, exchange.model, exchange.headers.get("x-llmproxy-provider"))
+    def _route(self, exchange: Exchange, resolved: ResolvedPath) -> Route:
+        return self.router.choose(resolved, exchange.model, exchange.headers.get("x-llmproxy-provider"))
 
     async def _try_targets(self, exchange: Exchange, route: Route) -> Answer:
         """The first good answer of the route's targets; else the last one's answer or error."""

@@ -1,4 +1,4 @@
-"""Who answers: from method and path to a place, from a model's name to a route.
+"""Who answers: from method and path to a resolved path, from a model's name to a route.
 
 Pure lookups over what the configuration says; nothing here does I/O or looks at health. Begin reading at
 `Router.locate`, then `Router.choose`.
@@ -30,7 +30,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ResolvedPath:
     """Where a path leads.
 
     `endpoint` is the call, None for one that we do not know; `provider` is set where the path says who answers (a
@@ -75,33 +75,33 @@ class Router:
         )
         lists = [(pattern, provider) for provider in self._providers for pattern in self._patterns(provider)]
         self._lists = sorted(lists, key=lambda each: (each[1].priority, *_vague(each[0])))
-        self._places: dict[tuple[str, str], Place] = {}
+        self._resolved: dict[tuple[str, str], ResolvedPath] = {}
         self._chosen: dict[tuple[str, str], Route] = {}
 
-    def locate(self, method: str, full_path: str) -> Place:
+    def locate(self, method: str, full_path: str) -> ResolvedPath:
         """Where the request goes. Raises a 404 that says what there is; our own paths are not known here."""
-        place = self._places.get((method, full_path))
-        if place is None:
-            place = self._find_place(method, full_path)
+        resolved = self._resolved.get((method, full_path))
+        if resolved is None:
+            resolved = self._resolve_path(method, full_path)
             if len(full_path) <= _LONGEST_REMEMBERED:
-                _remember(self._places, (method, full_path), place)
-        return place
+                _remember(self._resolved, (method, full_path), resolved)
+        return resolved
 
-    def choose(self, place: Place, model: str | None, wanted: str | None = None) -> Route:
-        """The route for `model` at `place`, with those of its targets that can answer the call.
+    def choose(self, resolved: ResolvedPath, model: str | None, wanted: str | None = None) -> Route:
+        """The route for `model` on the path `resolved`, with those of its targets that can answer the call.
 
         `wanted` is the client's `x-llmproxy-provider`; it decides where there is no model. Raises a 404 with the
         names that exist, or a 400 for a dialect that nobody speaks who answers the model.
         """
-        if place.provider is not None:
-            return self._relays[place.provider]
-        assert place.endpoint is not None, "a place without a provider is a call that we know"
-        if model is None or not place.endpoint.model:
-            return self._choose_without_model(place.endpoint, wanted)
-        path = place.endpoint.path
+        if resolved.provider is not None:
+            return self._relays[resolved.provider]
+        assert resolved.endpoint is not None, "a path without a provider is a call that we know"
+        if model is None or not resolved.endpoint.model:
+            return self._choose_without_model(resolved.endpoint, wanted)
+        path = resolved.endpoint.path
         route = self._chosen.get((path, model))
         if route is None:
-            route = _serving(self._resolve(model), place.endpoint, f"the model {_shown(model)}", self._providers)
+            route = _serving(self._resolve(model), resolved.endpoint, f"the model {_shown(model)}", self._providers)
             if len(model) <= _LONGEST_REMEMBERED:
                 _remember(self._chosen, (path, model), route)
         return route
@@ -118,20 +118,20 @@ class Router:
         alone = provider.sole_catch_all and provider is self._single
         return (*provider.patterns, "*") if alone else provider.patterns
 
-    def _find_place(self, method: str, full_path: str) -> Place:
+    def _resolve_path(self, method: str, full_path: str) -> ResolvedPath:
         endpoint = find(method, full_path)
         if endpoint is not None:
-            return Place(endpoint=endpoint, provider=None, path=full_path, template=endpoint.template)
+            return ResolvedPath(endpoint=endpoint, provider=None, path=full_path, template=endpoint.template)
         first, slash, rest = full_path[1:].partition("/") if full_path.startswith("/") else ("", "", "")
         name, path = unquote(first), slash + rest
         endpoint = find(method, path)
         if name == "openai-proxy" and endpoint is not None:
-            return Place(endpoint=endpoint, provider=None, path=path, template=f"/openai-proxy{endpoint.path}")
+            return ResolvedPath(endpoint=endpoint, provider=None, path=path, template=f"/openai-proxy{endpoint.path}")
         if provider := self._named.get(name) or self._typed.get(name):
             template = f"/{name}{endpoint.path if endpoint else '/{path}'}"
-            return Place(endpoint=endpoint, provider=provider, path=path, template=template)
+            return ResolvedPath(endpoint=endpoint, provider=provider, path=path, template=template)
         if self._catch_all is not None and full_path.startswith("/"):
-            return Place(endpoint=None, provider=self._catch_all, path=full_path, template="/{path}")
+            return ResolvedPath(endpoint=None, provider=self._catch_all, path=full_path, template="/{path}")
         prefixes = ", ".join(f"/{each}/..." for each in self._named) or "none"
         told = (
             f"{method} {_shown(full_path)} is nothing that is served here; providers' own paths stand below: {prefixes}"

@@ -148,11 +148,11 @@ class RequestHandler:
             raise Overloaded("The proxy is stopping", code="stopping")
         if exchange.headers.get("Upgrade", "").lower() == "websocket":
             raise BadRequest("WebSockets are not relayed here; use HTTP", status=426, code="upgrade_not_supported")
-        place = pipeline.router.locate(exchange.method, exchange.full_path)
-        exchange.path, exchange.endpoint, exchange.template = place.path, place.endpoint, place.template
+        resolved = pipeline.router.locate(exchange.method, exchange.full_path)
+        exchange.path, exchange.endpoint, exchange.template = resolved.path, resolved.endpoint, resolved.template
         limits, held = self._runtime.limits, self._shared.held
-        await read_body(exchange, payload, limits, held, self._go_ahead, routed=place.provider is None)
-        return await pipeline.answer(exchange, place)
+        await read_body(exchange, payload, limits, held, self._go_ahead, routed=resolved.provider is None)
+        return await pipeline.answer(exchange, resolved)
 
     def _go_ahead(self) -> None:
         if self._exchange.headers.get("Expect", "").lower() == "100-continue" and not self._http10:

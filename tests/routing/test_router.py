@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
-from llmproxy.routing.router import Place, Router
+from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import Provider, Route, Target
 
 CHAT, MESSAGES, FILES = "/v1/chat/completions", "/v1/messages", "/v1/files"
@@ -242,9 +242,9 @@ def test_the_header_names_the_provider_of_calls_without_a_model() -> None:
 )
 def test_a_prefix_or_the_catch_all_says_who_answers(path: str, provider: str, below: str, call: str | None) -> None:
     router = Router(ALL, catch_all=Named("llm", type="custom"))
-    place = router.locate("POST", path)
-    assert (place.provider and place.provider.name, place.path) == (provider, below)
-    assert (place.endpoint and place.endpoint.path) == call
+    resolved = router.locate("POST", path)
+    assert (resolved.provider and resolved.provider.name, resolved.path) == (provider, below)
+    assert (resolved.endpoint and resolved.endpoint.path) == call
     assert chosen(router, "claude-x", path) == [(provider, None)], "the model is sent as the client wrote it"
 
 
@@ -252,16 +252,16 @@ def test_a_prefix_or_the_catch_all_says_who_answers(path: str, provider: str, be
     "path", ["/v1/chat/completions", "/chat/completions", "/v1/responses", "/messages", "/v1/embeddings"]
 )
 def test_calls_that_we_know_are_routed_by_model(path: str) -> None:
-    place = Router(ALL, catch_all=Named("llm")).locate("POST", path)
-    assert place.provider is None and place.path == path
-    assert place.endpoint is not None and place.template == place.endpoint.template
+    resolved = Router(ALL, catch_all=Named("llm")).locate("POST", path)
+    assert resolved.provider is None and resolved.path == path
+    assert resolved.endpoint is not None and resolved.template == resolved.endpoint.template
 
 
 @pytest.mark.parametrize("below", ["/chat/completions", "/v1/chat/completions"])
 def test_the_openai_interface_stands_below_a_path_of_its_own_too(below: str) -> None:
     router = Router(ALL)
-    place = router.locate("POST", f"/openai-proxy{below}")
-    assert (place.provider, place.path) == (None, below)
+    resolved = router.locate("POST", f"/openai-proxy{below}")
+    assert (resolved.provider, resolved.path) == (None, below)
     assert chosen(router, "groq/x", f"/openai-proxy{below}") == [("groq", "x")]
 
 
@@ -304,7 +304,7 @@ def test_what_clients_send_is_remembered_within_bounds() -> None:
 def test_places_are_remembered_by_method_and_path() -> None:
     router = Router(ALL)
     assert router.locate("POST", CHAT) is router.locate("POST", CHAT)
-    posted: Place = router.locate("POST", "/groq/v1/chat/completions")
+    posted: ResolvedPath = router.locate("POST", "/groq/v1/chat/completions")
     assert posted.endpoint is not None
     assert router.locate("DELETE", "/groq/v1/chat/completions").endpoint is None
 

@@ -22,7 +22,7 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.body import iterate
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.exchange import CREDENTIALS, Exchange
-from llmproxy.routing.router import Place, Router
+from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import Provider, UpstreamRequest
 from llmproxy.wire.compression import decompress
 
@@ -169,9 +169,9 @@ class ModelList:
         assert self._chat is not None
         for capability in sorted(provider.speaks):
             endpoint = replace(self._chat, capability=capability)
-            place = Place(endpoint=endpoint, provider=None, path=endpoint.path, template=endpoint.template)
+            resolved = ResolvedPath(endpoint=endpoint, provider=None, path=endpoint.path, template=endpoint.template)
             try:
-                target = self._router.choose(place, name).targets[0]
+                target = self._router.choose(resolved, name).targets[0]
             except BadRequest as error:
                 if error.status == 404:
                     return False

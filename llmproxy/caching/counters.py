@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.caching.entry import Entry
-from llmproxy.metrics.sample import Figure
+from llmproxy.metrics.sample import Sample
 
 _METRICS = {
     "hits": "Requests that were answered from the cache or from a call under way.",
@@ -47,7 +47,7 @@ class Tally:
             },
         }
 
-    def metrics(self) -> list[Figure]:
+    def metrics(self) -> list[Sample]:
         """For Prometheus."""
         saved = (
             ("saved_input_tokens", "Input tokens that were not paid again.", float(self.input_tokens)),
@@ -56,6 +56,6 @@ class Tally:
         )
         counts = [(name, text, float(getattr(self, name))) for name, text in _METRICS.items()]
         return [
-            Figure(name=f"llmproxy_cache_{name}", help=text, counts=True, value=value)
+            Sample(name=f"llmproxy_cache_{name}", help=text, counter=True, value=value)
             for name, text, value in (*counts, *saved)
         ]

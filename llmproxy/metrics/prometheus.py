@@ -15,22 +15,22 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from llmproxy.metrics.counters import BOUNDS_S, CallLabels, Calls, Histogram, LatencyLabels, Metrics, RequestLabels
-from llmproxy.metrics.sample import Figure
+from llmproxy.metrics.sample import Sample
 
 _LES = (*map(str, BOUNDS_S), "+Inf")
 
 
 def render(
-    metrics: Metrics, version: str, accept: str, lost: Mapping[str, int], figures: Sequence[Figure] = ()
+    metrics: Metrics, version: str, accept: str, lost: Mapping[str, int], samples: Sequence[Sample] = ()
 ) -> tuple[bytes, str]:
     """The figures as text, and its content type: OpenMetrics when the Accept header asks for it, else Prometheus.
-    `lost` says by middleware how many records could not be written, `figures` are what middlewares add.
+    `lost` says by middleware how many records could not be written, `samples` are those of the middlewares.
 
     Reads files of the system and takes milliseconds for thousands of series, so it belongs into a thread; exchanges may
     be counted meanwhile.
     """
     registry = CollectorRegistry()
-    registry.register(_Figures(metrics, version, lost, figures))
+    registry.register(_Figures(metrics, version, lost, samples))
     ProcessCollector(registry=registry)
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
@@ -39,9 +39,9 @@ def render(
 class _Figures(Collector):
     """Reads `metrics` anew at every scrape."""
 
-    def __init__(self, metrics: Metrics, version: str, lost: Mapping[str, int], figures: Sequence[Figure]) -> None:
+    def __init__(self, metrics: Metrics, version: str, lost: Mapping[str, int], samples: Sequence[Sample]) -> None:
         self._metrics = metrics
-        self._figures = figures
+        self._samples = samples
         self._lost = lost
         self._version = version
 
@@ -66,9 +66,9 @@ class _Figures(Collector):
             ("dialect", "provider", "member"),
             Counter(metrics.dropped.copy()),
         )
-        for figure in self._figures:
-            kind = CounterMetricFamily if figure.counts else GaugeMetricFamily
-            yield kind(figure.name, figure.help, value=figure.value)
+        for sample in self._samples:
+            kind = CounterMetricFamily if sample.counter else GaugeMetricFamily
+            yield kind(sample.name, sample.help, value=sample.value)
         info = GaugeMetricFamily("llmproxy_build_info", "The version that runs.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info

@@ -1,14 +1,14 @@
-"""A number that somebody wants Prometheus to see."""
+"""One number that a middleware adds to `/metrics`."""
 
 from __future__ import annotations
 
 import msgspec
 
 
-class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric without labels: its name and help, whether it only grows, its value."""
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric without labels. `counter` says whether it only grows; a metric that also falls is a gauge."""
 
     name: str
     help: str
-    counts: bool
+    counter: bool
     value: float

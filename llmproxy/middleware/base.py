@@ -13,7 +13,7 @@ from typing import Protocol
 
 from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.sample import Figure
+from llmproxy.metrics.sample import Sample
 from llmproxy.settings import Strict
 
 
@@ -70,12 +70,12 @@ class Middleware:
         """The page's content as JSON; None when there is nothing of that name. May raise ProxyError."""
         return None
 
-    async def figures(self) -> Mapping[str, object]:
-        """What `/stats` and the JSON metrics show of it, under the name of its type; empty for nothing."""
+    async def stats(self) -> Mapping[str, object]:
+        """Return what `/stats` and `/metrics/json` show under the name of its type; empty for nothing."""
         return {}
 
-    async def metrics(self) -> Sequence[Figure]:
-        """What Prometheus is shown of it."""
+    async def metrics(self) -> Sequence[Sample]:
+        """Return what it adds to `/metrics`, the page for Prometheus."""
         return ()
 
     async def on_request(self, exchange: Exchange) -> Answer | None:

@@ -31,7 +31,7 @@ from llmproxy.caching.write_behind import Saver
 from llmproxy.dialects.reshape import Replay
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.sample import Figure
+from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest, Proceed
 from llmproxy.settings import Duration, Size, parse_size
 from llmproxy.stores.base import StoreFault
@@ -357,10 +357,10 @@ class Cache(Middleware):
             **self._tally.figures(),
         }
 
-    async def figures(self) -> Mapping[str, object]:
+    async def stats(self) -> Mapping[str, object]:
         return await self._shown()
 
-    async def metrics(self) -> Sequence[Figure]:
+    async def metrics(self) -> Sequence[Sample]:
         return [*self._tally.metrics(), *_size_metrics(await self._shown())]
 
     def describe(self) -> Mapping[str, object]:
@@ -374,9 +374,9 @@ def _refuse_only(control: Control) -> None:
         )
 
 
-def _size_metrics(shown: Mapping[str, object]) -> list[Figure]:
+def _size_metrics(shown: Mapping[str, object]) -> list[Sample]:
     return [
-        Figure(name=f"llmproxy_cache_{name}", help=text, counts=False, value=value)
+        Sample(name=f"llmproxy_cache_{name}", help=text, counter=False, value=value)
         for name, text in (("entries", "Answers in the cache."), ("bytes", "What the cache holds, in bytes."))
         if isinstance(value := shown[name], int)
     ]

@@ -27,7 +27,7 @@ from llmproxy.dialects.base import NO_HISTORY
 from llmproxy.dialects.history import USER, History
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.sample import Figure
+from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.recognition.prefix_hash import Trail
 from llmproxy.recognition.session_names import Name, answer_key, asker_of, name_of
@@ -305,7 +305,7 @@ class Sessions(Middleware):
         limit = request.query.get("limit", str(_USUAL))
         if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= _MOST:
             raise BadRequest(f"limit must be a number from 1 to {_MOST}", param="limit")
-        figures = await self.figures()
+        figures = await self.stats()
         sessions = await self._alone.sessions(int(limit))
         with contextlib.suppress(StoreFault):
             sessions = [*await self._state.sessions(int(limit)), *sessions][: int(limit)]
@@ -316,7 +316,7 @@ class Sessions(Middleware):
             "sessions": [_shown(session) for session in sessions],
         }
 
-    async def figures(self) -> Mapping[str, object]:
+    async def stats(self) -> Mapping[str, object]:
         """Sessions as the store has them now, and what this process did."""
         figures = await self._alone.figures()
         with contextlib.suppress(StoreFault):
@@ -336,10 +336,10 @@ class Sessions(Middleware):
             "evicted": figures.evicted,
         }
 
-    async def metrics(self) -> Sequence[Figure]:
-        figures = await self.figures()
+    async def metrics(self) -> Sequence[Sample]:
+        figures = await self.stats()
         return [
-            Figure(name=f"llmproxy_sessions_{name}", help=text, counts=counts, value=value)
+            Sample(name=f"llmproxy_sessions_{name}", help=text, counter=counts, value=value)
             for name, text, counts in _METRICS
             if isinstance(value := figures[name], (int, float))
         ]

@@ -31,7 +31,7 @@ def test_each_count_is_a_counter_that_only_grows() -> None:
     tally = Tally()
     tally.hit(entry(input_tokens=7, output_tokens=8, spent_s=0.5))
     tally.stored, tally.bypasses = 2, 3
-    shown = {figure.name: figure.value for figure in tally.metrics() if figure.counts and figure.help}
+    shown = {figure.name: figure.value for figure in tally.metrics() if figure.counter and figure.help}
     assert shown == {
         "llmproxy_cache_hits": 1,
         "llmproxy_cache_misses": 0,

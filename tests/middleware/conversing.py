@@ -78,7 +78,7 @@ class Asking:
         return await self.ask({"messages": turns(*texts, role=role)}, **how)
 
     async def figure(self, name: str) -> Any:
-        return (await self.sessions.figures())[name]
+        return (await self.sessions.stats())[name]
 
     async def page(self, name: str | None = None, **query: str) -> Any:
         """What `/sessions` shows, or what stands below it."""

@@ -273,7 +273,7 @@ async def test_figures_say_what_happened() -> None:
         await asking.say(*texts)
     asking.now_s += 61
     await asking.say(LAST)
-    figures = await asking.sessions.figures()
+    figures = await asking.sessions.stats()
     assert {name: figures[name] for name in figures if name not in ("creation_rate_per_minute", "hit_rate")} == {
         "active": 1,
         "created": 4,
@@ -294,7 +294,7 @@ _COUNTED = {"active", "created", "hits", "misses", "fuzzy_matches", "expired", "
 
 
 async def test_figures_before_the_first_request_are_noughts() -> None:
-    figures = await Asking().sessions.figures()
+    figures = await Asking().sessions.stats()
     assert figures["hit_rate"] is None and figures["active"] == figures["created"] == 0
 
 

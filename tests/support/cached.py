@@ -89,7 +89,7 @@ class Cached:
         return dict(self.server.begin(self._figures()).result(PATIENCE_S))
 
     async def _figures(self) -> Any:
-        return await self.cache.figures()
+        return await self.cache.stats()
 
     def wait_stored(self, entries: int) -> None:
         """Wait until that many answers are in the store."""

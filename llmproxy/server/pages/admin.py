@@ -177,14 +177,14 @@ class Admin:
         if wanted == "json" or (wanted is None and _prefers_json(accept)):
             return await self._write_figures(exchange)
         lost = _lost(self._middlewares)
-        figures = await self._extras.metrics()
-        text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost, figures)
+        samples = await self._extras.metrics()
+        text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost, samples)
         return Answer(status=200, headers=_headers(content_type), body=text)
 
     async def _write_figures(self, exchange: Exchange) -> Answer:
         activity = self._metrics.activity
         sessions = {"active": activity.active_sessions(time.monotonic()), "created": activity.sessions_begun}
-        extras = await self._extras.figures()
+        extras = await self._extras.stats()
         return _answer({**self._metrics.as_json(self._names()), "sessions": sessions, **extras})
 
     async def _write_stats(self, exchange: Exchange) -> Answer:
@@ -196,7 +196,7 @@ class Admin:
             providers=self._names(),
             query=exchange.query,
         )
-        return await asyncio.to_thread(_answer, {**await self._extras.figures(), **content})
+        return await asyncio.to_thread(_answer, {**await self._extras.stats(), **content})
 
     def _names(self) -> list[str]:
         return [provider.name for provider in self._providers]

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.sample import Figure
+from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 
 # The middlewares of ours that have a page, which is reserved also where they are not configured.
@@ -82,18 +82,18 @@ class Extras:
             code="forbidden",
         )
 
-    async def figures(self) -> dict[str, object]:
+    async def stats(self) -> dict[str, object]:
         """What `/stats` and the JSON metrics show, by type; of several of a type the first."""
         shown: dict[str, object] = {}
         for type_, middleware in self._middlewares:
-            if type_ not in shown and (figures := await middleware.figures()):
-                shown[type_] = figures
+            if type_ not in shown and (stats := await middleware.stats()):
+                shown[type_] = stats
         return shown
 
-    async def metrics(self) -> list[Figure]:
+    async def metrics(self) -> list[Sample]:
         """What Prometheus is shown."""
-        figures = {figure.name: figure for _, each in reversed(self._middlewares) for figure in await each.metrics()}
-        return list(figures.values())
+        samples = {each.name: each for _, one in reversed(self._middlewares) for each in await one.metrics()}
+        return list(samples.values())
 
 
 def _is_here(exchange: Exchange) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from llmproxy.answer import Headers
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Client, Exchange
-from llmproxy.metrics.sample import Figure
+from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.server.pages.middleware_pages import Extras
 
@@ -29,11 +29,11 @@ class Shelf(Middleware):
             return None
         return {"name": request.name, "query": dict(request.query), "changing": request.changing}
 
-    async def figures(self) -> Mapping[str, object]:
+    async def stats(self) -> Mapping[str, object]:
         return {"count": self._count}
 
-    async def metrics(self) -> Sequence[Figure]:
-        return [Figure(name="shelf_count", help="How many.", counts=True, value=self._count)]
+    async def metrics(self) -> Sequence[Sample]:
+        return [Sample(name="shelf_count", help="How many.", counter=True, value=self._count)]
 
 
 def asking(target: str, method: str = "GET", address: str = "127.0.0.1", **headers: str) -> Exchange:
@@ -198,5 +198,5 @@ async def test_another_key_is_none(sent: str) -> None:
 
 async def test_of_several_of_a_type_the_first_is_shown() -> None:
     found = extras(("shelf", Shelf(1.0)), ("shelf", Shelf(2.0)), ("none", Middleware(Middleware.Config())))
-    assert await found.figures() == {"shelf": {"count": 1.0}}
-    assert [figure.value for figure in await found.metrics()] == [1.0]
+    assert await found.stats() == {"shelf": {"count": 1.0}}
+    assert [sample.value for sample in await found.metrics()] == [1.0]

@@ -7,7 +7,7 @@ not declared is skipped without being decoded. The functions give a field's valu
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +20,19 @@ NoList = dict[str, Any] | str | int | float | bool | None
 
 class Fields(msgspec.Struct, gc=False):
     """Base of the structs that dialects read."""
+
+
+_Fields = TypeVar("_Fields", bound=Fields)
+
+
+def fields_of(kind: type[_Fields], value: object) -> _Fields | None:
+    """Return the fields of a decoded JSON object (or `value` itself when it has been read already); None for others."""
+    if type(value) is kind:
+        return value
+    try:
+        return msgspec.convert(value, kind) if isinstance(value, dict) else None
+    except msgspec.ValidationError:
+        return None
 
 
 def string(value: object) -> str | None:

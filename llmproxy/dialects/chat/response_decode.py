@@ -10,11 +10,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import msgspec
-
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.chat.request_messages import SEAL, THINKING, read_arguments
-from llmproxy.dialects.chat.summary import UsageFields, read_usage
+from llmproxy.dialects.chat.usage import decode_usage
 from llmproxy.dialects.codec import BadReply
 from llmproxy.dialects.lenient_json import content_text, count, error_message, string
 from llmproxy.dialects.model import (
@@ -76,7 +73,7 @@ def decode_reply(body: bytes) -> Reply:
         model=string(value.get("model")) or "",
         content=content,
         stop=stop_of(choice.get("finish_reason"), content),
-        usage=usage_of(value.get("usage")),
+        usage=decode_usage(value.get("usage")),
         created_s=count(value.get("created")),
         service_tier=string(value.get("service_tier")),
     )
@@ -214,11 +211,3 @@ def stop_of(reason: object, content: list[Block]) -> StopReason:
     if any(isinstance(block, ToolCall) for block in content):
         return "tool_calls"
     return "refusal" if any(isinstance(block, Refusal) for block in content) else "end"
-
-
-def usage_of(usage: object) -> Usage | None:
-    """The object `usage`."""
-    try:
-        return read_usage(msgspec.convert(usage, UsageFields)) if isinstance(usage, dict) else None
-    except msgspec.ValidationError:
-        return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from llmproxy.dialects.chat.request_decode import LEGACY
 from llmproxy.dialects.chat.request_encode import TIERS
-from llmproxy.dialects.chat.summary import usage_object
+from llmproxy.dialects.chat.usage import encode_usage
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.model import (
     Block,
@@ -61,7 +61,7 @@ def encode_reply(reply: Reply, request: Request, losses: Losses) -> dict[str, An
         "model": reply.model or request.model,
         "choices": [choice],
     }
-    usage = None if reply.usage is None else usage_object(reply.usage)
+    usage = encode_usage(reply.usage)
     if usage is not None:
         written["usage"] = usage
     _put_tier(written, reply, losses)

@@ -23,7 +23,7 @@ from llmproxy.dialects.chat.response_decode import (
 )
 from llmproxy.dialects.chat.stream_tool_calls import Calls, Function, Piece
 from llmproxy.dialects.chat.stream_watch import DONE
-from llmproxy.dialects.chat.summary import UsageFields, read_usage
+from llmproxy.dialects.chat.usage import UsageFields, decode_usage
 from llmproxy.dialects.codec import StreamReader
 from llmproxy.dialects.lenient_json import Fields, NoList, Other, count, error_message, string
 from llmproxy.dialects.model import (
@@ -170,8 +170,9 @@ class Reader(StreamReader):
         return message is not None
 
     def _read_about(self, chunk: _Chunk) -> None:
-        if type(chunk.usage) is UsageFields:
-            self._events.append(Counted(usage=read_usage(chunk.usage)))
+        usage = decode_usage(chunk.usage)
+        if usage is not None:
+            self._events.append(Counted(usage=usage))
         if chunk.moderation is not None:
             self._lose("moderation")
 

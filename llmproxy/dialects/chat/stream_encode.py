@@ -24,7 +24,7 @@ from llmproxy.dialects.chat.response_encode import (
     write_reply_id,
 )
 from llmproxy.dialects.chat.stream_watch import DONE
-from llmproxy.dialects.chat.summary import usage_object
+from llmproxy.dialects.chat.usage import encode_usage
 from llmproxy.dialects.codec import Losses, StreamWriter
 from llmproxy.dialects.error_body import write_error_object
 from llmproxy.dialects.model import (
@@ -219,8 +219,8 @@ class Writer(StreamWriter):
 
     def _end(self, frames: list[bytes]) -> None:
         if self._include_usage:
-            usage: Any = None if self._usage is None else usage_object(self._usage)
-            frames += (self._head, b'"choices":[],"usage":', write_value(usage), b"}\n\n")
+            usage = write_value(encode_usage(self._usage))
+            frames += (self._head, b'"choices":[],"usage":', usage, b"}\n\n")
         frames.append(write_frame(DONE))
 
 

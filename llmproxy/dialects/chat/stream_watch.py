@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from llmproxy.dialects.base import Canned
-from llmproxy.dialects.chat.summary import UsageFields, read_usage, usage_object
+from llmproxy.dialects.chat.usage import UsageFields, decode_usage, encode_usage
 from llmproxy.dialects.lenient_json import Fields, NoList, Other, error_message, string
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.wire.json import read_as, write_value
@@ -88,7 +88,7 @@ class ChatWatch(FrameWatch):
         summary.model = summary.model or string(chunk.model)
         summary.error = summary.error or error_message(chunk.error)
         if isinstance(chunk.usage, UsageFields):
-            summary.usage = read_usage(chunk.usage)
+            summary.usage = decode_usage(chunk.usage)
         for choice in chunk.choices if isinstance(chunk.choices, list) else ():
             if isinstance(choice, _Choice):
                 self._read_choice(choice)
@@ -130,5 +130,5 @@ def _write_chunks(canned: Canned, name: str, kind: str, choices: list[object]) -
     chunks: list[dict[str, object]] = [{**head, "choices": [choice]} for choice in choices]
     if canned.include_usage:
         chunks = [{**chunk, "usage": None} for chunk in chunks]
-        chunks.append({**head, "choices": [], "usage": usage_object(canned.usage)})
+        chunks.append({**head, "choices": [], "usage": encode_usage(canned.usage)})
     return [*(write_frame(write_value(chunk)) for chunk in chunks), write_frame(DONE)]

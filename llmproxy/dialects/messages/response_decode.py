@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import BadReply
 from llmproxy.dialects.lenient_json import error_message, string
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.messages.content import read_block
-from llmproxy.dialects.messages.summary import UsageFields, read_usage
+from llmproxy.dialects.messages.usage import decode_usage
 from llmproxy.dialects.model import Block, Reply, StopReason, ToolCall
 from llmproxy.errors import BadRequest
 from llmproxy.wire.json import read_value
@@ -66,7 +63,7 @@ def decode_reply(body: bytes) -> Reply:
         content=blocks,
         stop=stop_of(value.get("stop_reason"), called=any(isinstance(block, ToolCall) for block in blocks)),
         stop_sequence=string(value.get("stop_sequence")),
-        usage=usage_of(usage),
+        usage=decode_usage(usage),
         service_tier=string(counts.get("service_tier")),
     )
 
@@ -88,14 +85,6 @@ def stop_of(reason: object, *, called: bool) -> StopReason:
     """Why the model stopped. Compatible services end turns with calls like others."""
     stop = STOPS.get(reason, "end") if isinstance(reason, str) else "end"
     return "tool_calls" if stop == "end" and called else stop
-
-
-def usage_of(usage: object) -> Usage | None:
-    """The object `usage`."""
-    try:
-        return read_usage(msgspec.convert(usage, UsageFields)) if isinstance(usage, dict) else None
-    except msgspec.ValidationError:
-        return None
 
 
 def used_tools(usage: dict[str, Any]) -> dict[str, Any] | None:

@@ -10,11 +10,11 @@ import re
 import uuid
 from typing import Any
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.custom_tools import INPUT
 from llmproxy.dialects.messages.extras import put_extra
 from llmproxy.dialects.messages.request_messages import RAW, read_object, write_citation, write_id
+from llmproxy.dialects.messages.usage import encode_usage
 from llmproxy.dialects.model import (
     Block,
     Citation,
@@ -50,7 +50,7 @@ def encode_reply(reply: Reply, request: Request, losses: Losses) -> dict[str, An
     content = [told for block in reply.content if (told := write_block(block, losses)) is not None]
     called = any(isinstance(block, ToolCall) for block in reply.content)
     written: dict[str, Any] = {
-        **begun(reply.id, reply.model or request.model, usage_object(reply.usage)),
+        **begun(reply.id, reply.model or request.model, encode_usage(reply.usage)),
         "content": content,
         "stop_reason": reason_of(reply.stop, called=called),
         "stop_sequence": reply.stop_sequence,
@@ -82,21 +82,6 @@ def begun(reply_id: str, model: str, usage: dict[str, Any]) -> dict[str, Any]:
 def reason_of(stop: StopReason, *, called: bool) -> str:
     """The `stop_reason`. Clients look here for whether to call tools."""
     return "tool_use" if stop == "end" and called else REASONS[stop]
-
-
-def usage_object(usage: Usage | None) -> dict[str, Any]:
-    """The member `usage`. `input_tokens` leaves out what was read from the cache and written to it."""
-    usage = usage or Usage()
-    cached = (usage.cache_read or 0) + (usage.cache_write or 0)
-    written: dict[str, Any] = {"input_tokens": max((usage.input or 0) - cached, 0)}
-    if usage.cache_write is not None:
-        written["cache_creation_input_tokens"] = usage.cache_write
-    if usage.cache_read is not None:
-        written["cache_read_input_tokens"] = usage.cache_read
-    written["output_tokens"] = usage.output or 0
-    if usage.reasoning is not None:
-        written["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
-    return written
 
 
 def write_block(block: Block, losses: Losses) -> dict[str, Any] | None:

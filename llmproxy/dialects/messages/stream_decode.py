@@ -16,8 +16,8 @@ from llmproxy.dialects.codec import BadReply, StreamReader
 from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.messages.content import read_citation
-from llmproxy.dialects.messages.response_decode import SERVER_TOOLS, read_answer_block, stop_of, usage_of, used_tools
-from llmproxy.dialects.messages.summary import UsageFields, read_usage
+from llmproxy.dialects.messages.response_decode import SERVER_TOOLS, read_answer_block, stop_of, used_tools
+from llmproxy.dialects.messages.usage import decode_usage
 from llmproxy.dialects.model import (
     Block,
     Cite,
@@ -226,10 +226,7 @@ class Reader(StreamReader):
             return
         if used_tools(usage):
             self._lose(f"usage.{SERVER_TOOLS}")
-        try:
-            self._usage = read_usage(msgspec.convert(usage, UsageFields), self._usage)
-        except msgspec.ValidationError:
-            self._usage = usage_of(usage) or self._usage
+        self._usage = decode_usage(usage, self._usage)
 
     def _open(self, index: object, content: object) -> None:
         if type(index) is not int:

@@ -17,12 +17,12 @@ from llmproxy.dialects.messages.response_encode import (
     begun,
     opened_call,
     reason_of,
-    usage_object,
     write_block,
     write_input,
     write_source,
 )
 from llmproxy.dialects.messages.summary import error_type
+from llmproxy.dialects.messages.usage import encode_usage
 from llmproxy.dialects.model import (
     Block,
     Cite,
@@ -125,7 +125,7 @@ class Writer(StreamWriter):
     def _start(self, start: Start) -> None:
         self._started = True
         self._usage = start.usage
-        message = begun(start.id, start.model or self._model, usage_object(start.usage))
+        message = begun(start.id, start.model or self._model, encode_usage(start.usage))
         self._put("message_start", {"type": "message_start", "message": message})
 
     def _grow(self, delta: Delta, losses: Losses) -> None:
@@ -284,7 +284,7 @@ class Writer(StreamWriter):
             self._follow(Close(index=self._queue[0]), losses)
         reason = reason_of(self._stop.reason, called=self._called)
         delta = {"stop_reason": reason, "stop_sequence": self._stop.sequence}
-        self._put("message_delta", {"type": "message_delta", "delta": delta, "usage": usage_object(self._usage)})
+        self._put("message_delta", {"type": "message_delta", "delta": delta, "usage": encode_usage(self._usage)})
         self._put("message_stop", {"type": "message_stop"})
 
 

@@ -11,7 +11,8 @@ import msgspec
 
 from llmproxy.dialects.base import Canned
 from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
-from llmproxy.dialects.messages.summary import UsageFields, read_usage, usage_object, write_message
+from llmproxy.dialects.messages.summary import usage_object, write_message
+from llmproxy.dialects.messages.usage import UsageFields, decode_usage
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.wire.json import read_as, write_value
 from llmproxy.wire.sse import Frame, write_frame
@@ -90,8 +91,7 @@ class MessagesWatch(FrameWatch):
         if isinstance(event.delta, _Delta):
             summary.finish_reason = string(event.delta.stop_reason) or summary.finish_reason
         usage = event.message.usage if isinstance(event.message, _Message) else event.usage
-        if isinstance(usage, UsageFields):
-            summary.usage = read_usage(usage, summary.usage)
+        summary.usage = decode_usage(usage, summary.usage)
 
 
 def write_stream(canned: Canned) -> list[bytes]:

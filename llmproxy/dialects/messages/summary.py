@@ -10,23 +10,10 @@ from typing import Any
 import msgspec
 
 from llmproxy.dialects.base import Canned, Summary, Usage
-from llmproxy.dialects.lenient_json import Fields, Other, content_text, count, error_message, string
+from llmproxy.dialects.lenient_json import Fields, Other, content_text, error_message, string
+from llmproxy.dialects.messages.usage import UsageFields, decode_usage
 from llmproxy.errors import ProxyError
 from llmproxy.wire.json import read_as, write_value
-
-
-class _Details(Fields):
-    thinking_tokens: Any = None
-
-
-class UsageFields(Fields):
-    """The object `usage`, of a message or of an event."""
-
-    input_tokens: Any = None
-    output_tokens: Any = None
-    cache_read_input_tokens: Any = None
-    cache_creation_input_tokens: Any = None
-    output_tokens_details: _Details | Other = None
 
 
 class _Reply(Fields):
@@ -52,38 +39,12 @@ def read_reply(body: bytes, *, text: bool = False) -> Summary:
     error = error_message(reply.error)
     return Summary(
         model=string(reply.model),
-        usage=read_usage(reply.usage) if isinstance(reply.usage, UsageFields) else None,
+        usage=decode_usage(reply.usage),
         finish_reason=string(reply.stop_reason),
         text=content_text(reply.content) if isinstance(reply, _TextReply) else None,
         error=error,
         complete=error is None,
     )
-
-
-def read_usage(usage: UsageFields, before: Usage | None = None) -> Usage:
-    """Tokens as counted; what this object leaves out stays as it was in `before`, since the counts of a stream grow.
-
-    `input_tokens` leaves out what was read from the cache and written to it; our `input` is the sum.
-    """
-    before = before or Usage()
-    fresh = count(usage.input_tokens)
-    if fresh is None and before.input is not None:
-        fresh = before.input - (before.cache_read or 0) - (before.cache_write or 0)
-    cache_read = _newer(usage.cache_read_input_tokens, before.cache_read)
-    cache_write = _newer(usage.cache_creation_input_tokens, before.cache_write)
-    details = usage.output_tokens_details
-    return Usage(
-        input=None if fresh is None else fresh + (cache_read or 0) + (cache_write or 0),
-        output=_newer(usage.output_tokens, before.output),
-        cache_read=cache_read,
-        cache_write=cache_write,
-        reasoning=_newer(details.thinking_tokens if isinstance(details, _Details) else None, before.reasoning),
-    )
-
-
-def _newer(tokens: object, before: int | None) -> int | None:
-    now = count(tokens)
-    return before if now is None else now
 
 
 def write_message(canned: Canned, text: str | None, usage: dict[str, object]) -> dict[str, object]:

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
-import msgspec
-
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import BadReply
 from llmproxy.dialects.lenient_json import count, error_message, string
 from llmproxy.dialects.members import Members
@@ -17,7 +14,7 @@ from llmproxy.dialects.responses.content import read_part
 from llmproxy.dialects.responses.extras import ITEM
 from llmproxy.dialects.responses.request_decode import ECHOED
 from llmproxy.dialects.responses.request_messages import read_custom_call, read_function_call, read_reasoning
-from llmproxy.dialects.responses.summary import UsageFields, read_usage
+from llmproxy.dialects.responses.usage import decode_usage
 from llmproxy.errors import BadRequest
 from llmproxy.wire.json import read_value
 
@@ -60,7 +57,7 @@ def decode_reply(body: bytes) -> Reply:
         model=string(value.get("model")) or "",
         content=content,
         stop=stop,
-        usage=usage_of(value.get("usage")),
+        usage=decode_usage(value.get("usage")),
         created_s=seconds(value.get("created_at")),
         service_tier=string(value.get("service_tier")),
         extra=extra,
@@ -97,14 +94,6 @@ def stop_of(response: dict[str, Any], content: list[Block]) -> StopReason:
     if any(isinstance(block, ToolCall) for block in content):
         return "tool_calls"
     return "refusal" if any(isinstance(block, Refusal) for block in content) else "end"
-
-
-def usage_of(usage: object) -> Usage | None:
-    """The object `usage`."""
-    try:
-        return read_usage(msgspec.convert(usage, UsageFields)) if isinstance(usage, dict) else None
-    except msgspec.ValidationError:
-        return None
 
 
 def seconds(moment: object) -> int | None:

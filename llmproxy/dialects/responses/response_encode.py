@@ -29,6 +29,7 @@ from llmproxy.dialects.responses.content import write_said
 from llmproxy.dialects.responses.extras import ITEM, put_extra
 from llmproxy.dialects.responses.request_encode import TIERS
 from llmproxy.dialects.responses.request_messages import write_call, write_reasoning
+from llmproxy.dialects.responses.usage import encode_usage
 
 _INCOMPLETE: dict[StopReason, str] = {
     "length": "max_output_tokens",
@@ -130,25 +131,11 @@ def write_response(
         "output": list(output),
         **_UNSAID,
         **request.echo,
-        "usage": None if stop is None else usage_object(usage),
+        "usage": None if stop is None else encode_usage(usage),
     }
     if tier is not None:
         written["service_tier"] = tier
     return written
-
-
-def usage_object(usage: Usage | None) -> dict[str, Any] | None:
-    """The member `usage`; None when the counts are not known. Typed clients insist on numbers in the details."""
-    if usage is None or usage.input is None or usage.output is None:
-        return None
-    given = {"cached_tokens": usage.cache_read or 0, "cache_write_tokens": usage.cache_write or 0}
-    return {
-        "input_tokens": usage.input,
-        "input_tokens_details": given,
-        "output_tokens": usage.output,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
-        "total_tokens": usage.input + usage.output,
-    }
 
 
 def error_code(code: str, status: int) -> str:

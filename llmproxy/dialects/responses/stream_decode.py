@@ -34,7 +34,8 @@ from llmproxy.dialects.model import (
 from llmproxy.dialects.provider_errors import code_of, status_of
 from llmproxy.dialects.responses.content import read_citation
 from llmproxy.dialects.responses.logprobs import spelled
-from llmproxy.dialects.responses.response_decode import read_item, seconds, stop_of, usage_of
+from llmproxy.dialects.responses.response_decode import read_item, seconds, stop_of
+from llmproxy.dialects.responses.usage import decode_usage
 from llmproxy.errors import BadRequest, BrokenStream
 from llmproxy.wire.json import read_as
 from llmproxy.wire.sse import Frame, Splitter
@@ -332,7 +333,7 @@ class Reader(StreamReader):
                 if isinstance(item, dict):
                     self._tell(item)
         self._over = True
-        usage = usage_of(response.get("usage"))
+        usage = decode_usage(response.get("usage"))
         if usage is not None:
             self._events.append(Counted(usage=usage))
         status = response if "status" in response else {"status": str(event.type).rpartition(".")[2]}

@@ -9,24 +9,10 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.base import Canned, Summary, Usage
-from llmproxy.dialects.lenient_json import Fields, Other, content_text, count, error_message, string
+from llmproxy.dialects.base import Canned, Summary
+from llmproxy.dialects.lenient_json import Fields, Other, content_text, error_message, string
+from llmproxy.dialects.responses.usage import UsageFields, decode_usage, encode_usage
 from llmproxy.wire.json import read_as, write_value
-
-
-class _Details(Fields):
-    cached_tokens: Any = None
-    cache_write_tokens: Any = None
-    reasoning_tokens: Any = None
-
-
-class UsageFields(Fields):
-    """The object `usage`."""
-
-    input_tokens: Any = None
-    output_tokens: Any = None
-    input_tokens_details: _Details | Other = None
-    output_tokens_details: _Details | Other = None
 
 
 class _Incomplete(Fields):
@@ -72,22 +58,9 @@ def read_response(response: ResponseFields) -> Summary:
     return Summary(
         id=string(response.id),
         model=string(response.model),
-        usage=read_usage(response.usage) if isinstance(response.usage, UsageFields) else None,
+        usage=decode_usage(response.usage),
         finish_reason=reason or string(response.status),
         error=error_message(response.error),
-    )
-
-
-def read_usage(usage: UsageFields) -> Usage:
-    """Tokens as counted."""
-    given = usage.input_tokens_details
-    made = usage.output_tokens_details
-    return Usage(
-        input=count(usage.input_tokens),
-        output=count(usage.output_tokens),
-        cache_read=count(given.cached_tokens) if isinstance(given, _Details) else None,
-        cache_write=count(given.cache_write_tokens) if isinstance(given, _Details) else None,
-        reasoning=count(made.reasoning_tokens) if isinstance(made, _Details) else None,
     )
 
 
@@ -114,7 +87,7 @@ def response_object(canned: Canned, output: list[dict[str, object]] | None) -> d
         "tools": [],
         "top_p": None,
         "truncation": "disabled",
-        "usage": None if output is None else usage_object(canned.usage),
+        "usage": None if output is None else encode_usage(canned.usage),
     }
 
 
@@ -137,19 +110,3 @@ def text_part(text: str) -> dict[str, object]:
 def write_reply(canned: Canned) -> bytes:
     """A whole response."""
     return write_value(response_object(canned, [message_item(canned, "".join(canned.pieces))]))
-
-
-def usage_object(usage: Usage) -> dict[str, object] | None:
-    """The member `usage`; None when the counts are not known. Typed clients insist on numbers in the details."""
-    if usage.input is None or usage.output is None:
-        return None
-    return {
-        "input_tokens": usage.input,
-        "input_tokens_details": {
-            "cached_tokens": usage.cache_read or 0,
-            "cache_write_tokens": usage.cache_write or 0,
-        },
-        "output_tokens": usage.output,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
-        "total_tokens": usage.input + usage.output,
-    }

@@ -43,20 +43,6 @@ def test_what_is_not_said_is_none() -> None:
     assert usage(prompt_tokens=0, completion_tokens=0) == Usage(input=0, output=0)
 
 
-def test_cached_tokens_are_part_of_the_input() -> None:
-    details = {"cached_tokens": 8, "cache_write_tokens": 3}
-    assert usage(prompt_tokens=10, prompt_tokens_details=details) == Usage(input=10, cache_read=8, cache_write=3)
-    assert usage(prompt_tokens=10, prompt_cache_hit_tokens=6) == Usage(input=10, cache_read=6)
-    assert usage(prompt_tokens_details=None, prompt_cache_hit_tokens=6) == Usage(cache_read=6)
-
-
-def test_reasoning_that_was_counted_beside_the_completion_is_part_of_the_output() -> None:
-    details = {"reasoning_tokens": 92}
-    beside = usage(prompt_tokens=32, completion_tokens=9, total_tokens=133, completion_tokens_details=details)
-    within = usage(prompt_tokens=32, completion_tokens=101, total_tokens=133, completion_tokens_details=details)
-    assert beside == within == Usage(input=32, output=101, reasoning=92)
-
-
 @pytest.mark.parametrize("wrong", ["text", 5, 1.5, True, None, [], [1], {}, {"x": 1}, -3], ids=repr)
 @pytest.mark.parametrize("text", [False, True])
 def test_a_wrong_type_costs_its_own_field_only(wrong: object, text: bool) -> None:

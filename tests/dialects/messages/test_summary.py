@@ -31,20 +31,6 @@ def test_a_vendors_reply_is_understood(text: bool) -> None:
     )
 
 
-def test_the_input_is_the_sum_of_fresh_and_cached_tokens() -> None:
-    cached = {"cache_read_input_tokens": 100, "cache_creation_input_tokens": 20}
-    assert usage(input_tokens=3, output_tokens=4, **cached) == Usage(
-        input=123, output=4, cache_read=100, cache_write=20
-    )
-    assert usage(input_tokens=3, cache_read_input_tokens=None) == Usage(input=3)
-    assert usage(**cached) == Usage(cache_read=100, cache_write=20)
-
-
-def test_thinking_is_part_of_the_output() -> None:
-    details = {"thinking_tokens": 6}
-    assert usage(output_tokens=9, output_tokens_details=details) == Usage(output=9, reasoning=6)
-
-
 @pytest.mark.parametrize("wrong", ["text", 5, 1.5, True, None, [], {}, {"x": 1}, -3], ids=repr)
 def test_a_wrong_type_costs_its_own_field_only(wrong: object) -> None:
     good = vendors.message("m")

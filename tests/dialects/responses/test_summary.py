@@ -53,15 +53,6 @@ def test_text_is_that_of_the_messages() -> None:
     assert read({"output": output}, text=True).text == "ab"
 
 
-def test_what_was_written_to_the_cache_is_counted() -> None:
-    usage = {
-        "input_tokens": 9,
-        "output_tokens": 1,
-        "input_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 3},
-    }
-    assert read({"usage": usage}).usage == Usage(input=9, output=1, cache_read=2, cache_write=3)
-
-
 @pytest.mark.parametrize("wrong", ["text", 5, 1.5, True, None, [], {}, {"x": 1}, -3], ids=repr)
 def test_a_wrong_type_costs_its_own_field_only(wrong: object) -> None:
     good = vendors.response("m")

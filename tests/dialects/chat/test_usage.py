@@ -1,0 +1,40 @@
+"""The usage object of chat completions, read and written."""
+
+from __future__ import annotations
+
+from llmproxy.dialects.base import Usage
+from llmproxy.dialects.chat.usage import decode_usage, encode_usage
+
+
+def usage(**members: object) -> Usage | None:
+    return decode_usage(members)
+
+
+def test_cached_tokens_are_part_of_the_input() -> None:
+    details = {"cached_tokens": 8, "cache_write_tokens": 3}
+    assert usage(prompt_tokens=10, prompt_tokens_details=details) == Usage(input=10, cache_read=8, cache_write=3)
+    assert usage(prompt_tokens=10, prompt_cache_hit_tokens=6) == Usage(input=10, cache_read=6)
+    assert usage(prompt_tokens_details=None, prompt_cache_hit_tokens=6) == Usage(cache_read=6)
+
+
+def test_reasoning_that_was_counted_beside_the_completion_is_part_of_the_output() -> None:
+    details = {"reasoning_tokens": 92}
+    beside = usage(prompt_tokens=32, completion_tokens=9, total_tokens=133, completion_tokens_details=details)
+    within = usage(prompt_tokens=32, completion_tokens=101, total_tokens=133, completion_tokens_details=details)
+    assert beside == within == Usage(input=32, output=101, reasoning=92)
+
+
+def test_what_is_missing_is_unknown() -> None:
+    assert usage(prompt_tokens=1) == Usage(input=1)
+    assert usage(prompt_tokens=-1, completion_tokens="3", prompt_tokens_details=7) == Usage()
+    assert decode_usage(None) is decode_usage([1]) is None
+
+
+def test_usage_is_written_with_the_details_that_are_known() -> None:
+    assert encode_usage(Usage(input=3, output=4)) == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    whole = Usage(input=30, output=4, cache_read=8, cache_write=3, reasoning=2)
+    assert decode_usage(encode_usage(whole)) == whole
+
+
+def test_usage_without_its_counts_is_not_written() -> None:
+    assert encode_usage(None) is encode_usage(Usage(input=3)) is None

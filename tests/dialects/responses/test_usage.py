@@ -1,0 +1,20 @@
+"""The usage object of responses, read and written."""
+
+from __future__ import annotations
+
+from llmproxy.dialects.base import Usage
+from llmproxy.dialects.responses.usage import decode_usage, encode_usage
+
+
+def test_what_was_written_to_the_cache_is_counted() -> None:
+    details = {"cached_tokens": 2, "cache_write_tokens": 3}
+    read = decode_usage({"input_tokens": 9, "output_tokens": 1, "input_tokens_details": details})
+    assert read == Usage(input=9, output=1, cache_read=2, cache_write=3)
+    assert decode_usage({"input_tokens": 9, "output_tokens_details": 3}) == Usage(input=9)
+
+
+def test_details_are_written_as_numbers() -> None:
+    written = encode_usage(Usage(input=9, output=1, reasoning=1))
+    assert written is not None and written["total_tokens"] == 10
+    assert written["input_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0}
+    assert encode_usage(None) is encode_usage(Usage(input=3)) is None

@@ -21,8 +21,8 @@ from llmproxy.target import Route, Target
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translator import Translator
 from llmproxy.wire.compression import compress
-from tests.providers.asking import ask
 from tests.support import vendors
+from tests.support.exchanges import new_exchange
 from tests.support.pieces import Pieces
 from tests.support.pooling import left, pool, rest
 from tests.support.provider import Gate, Reply, Script, Upstream, drop, reset, silence
@@ -74,7 +74,7 @@ async def line(first: Upstream, second: Upstream) -> AsyncIterator[Line]:
 
 
 def chat(**members: object) -> Exchange:
-    return ask(CHAT, body={"model": "smart", "messages": [], **members})
+    return new_exchange(CHAT, body={"model": "smart", "messages": [], **members})
 
 
 def stream_of(*pieces: bytes | Gate, end: Any = "keep", **headers: str) -> Reply:
@@ -281,7 +281,7 @@ async def test_each_target_gets_its_own_name_of_the_model_in_bytes_that_are_else
     raw = b'{ "n":1.0,\n"model" :  "smart" , "\xc3\xbc": [1 ,2],"messages": [] }'
     line.first.next(drop)
 
-    await rest(await line.answer(ask(CHAT, body=raw)))
+    await rest(await line.answer(new_exchange(CHAT, body=raw)))
 
     assert line.first.only.body == raw
     assert line.second.only.body == raw.replace(b"smart", b"second-model")
@@ -294,7 +294,7 @@ async def test_a_target_without_a_name_of_its_own_gets_the_clients_again(line: L
     line.first.next(drop)
     raw = b'{"messages": [],  "model":"smart"}'
 
-    await rest(await line.answer(ask(CHAT, body=raw)))
+    await rest(await line.answer(new_exchange(CHAT, body=raw)))
 
     assert line.first.only.body == raw.replace(b"smart", b"renamed")
     assert line.second.only.body == raw
@@ -303,7 +303,7 @@ async def test_a_target_without_a_name_of_its_own_gets_the_clients_again(line: L
 async def test_a_compressed_body_is_renamed_in_plain_and_else_goes_on_as_it_came(line: Line) -> None:
     raw = b'{"messages": [],  "model":"smart"}'
     line.first.next(drop)
-    exchange = ask(CHAT, ("Content-Encoding", "zstd"), body=compress(raw, "zstd"), encoding="zstd")
+    exchange = new_exchange(CHAT, ("Content-Encoding", "zstd"), body=compress(raw, "zstd"), encoding="zstd")
     exchange.model = "smart"
 
     await rest(await line.answer(exchange))
@@ -314,7 +314,7 @@ async def test_a_compressed_body_is_renamed_in_plain_and_else_goes_on_as_it_came
 
 
 async def test_a_name_below_a_prefix_is_sent_as_it_stands(line: Line) -> None:
-    exchange = ask(CHAT, prefix="/two", body={"model": "smart"})
+    exchange = new_exchange(CHAT, prefix="/two", body={"model": "smart"})
 
     await rest(await line.answer(exchange))
 
@@ -330,7 +330,7 @@ async def test_a_body_that_passes_through_is_sent_once_to_the_first_target(line:
     one, two = provider(line.first, "one"), provider(line.second, "two")
     line.pipeline.router = Fixed([one, two])
     line.first.next(vendors.failure(503, "X"))
-    exchange = ask("/v1/files")
+    exchange = new_exchange("/v1/files")
     exchange.body = StreamedBody(stream=Pieces(b"once"), length=None)
 
     answer = await line.answer(exchange)
@@ -419,7 +419,7 @@ async def test_a_call_that_is_cancelled_is_closed_wherever_it_is(line: Line) -> 
 
 async def test_an_unknown_model_is_refused_before_anybody_is_asked(line: Line) -> None:
     with pytest.raises(BadRequest) as caught:
-        await line.answer(ask(CHAT, body={"model": "nobody"}))
+        await line.answer(new_exchange(CHAT, body={"model": "nobody"}))
 
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
     assert not line.first.requests

@@ -17,7 +17,7 @@ from llmproxy.routing.router import Router
 from llmproxy.target import Route, Target
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translator import Translator
-from tests.providers.asking import ask
+from tests.support.exchanges import new_exchange
 from tests.support.pooling import pool
 from tests.support.proxy import CHAT, Scripted
 
@@ -84,7 +84,7 @@ class Place:
 async def test_a_middleware_that_answers_spares_the_call() -> None:
     given = Answer(status=299, headers=Headers())
     place = Place(Doing(lambda exchange: given), Doing(lambda exchange: pytest.fail("called")))
-    exchange = ask(CHAT, body=RAW)
+    exchange = new_exchange(CHAT, body=RAW)
 
     assert await place.answer(exchange) is given
 
@@ -100,7 +100,7 @@ async def test_a_middleware_that_raises_refuses_the_request(error: Exception) ->
     place = Place(Doing(refuse))
 
     with pytest.raises(type(error), match=str(error)):
-        await place.answer(ask(CHAT, body=RAW))
+        await place.answer(new_exchange(CHAT, body=RAW))
 
     assert place.asked == ([], [])
 
@@ -111,7 +111,7 @@ async def test_another_model_routes_again_and_stands_in_the_body() -> None:
         return None
 
     place = Place(Doing(repaint))
-    exchange = ask(CHAT, body=RAW)
+    exchange = new_exchange(CHAT, body=RAW)
 
     assert (await place.answer(exchange)).body == b"red"
 
@@ -127,7 +127,7 @@ async def test_another_model_in_the_body_routes_again_too() -> None:
         return None
 
     place = Place(Doing(repaint))
-    exchange = ask(CHAT, body=RAW)
+    exchange = new_exchange(CHAT, body=RAW)
 
     assert (await place.answer(exchange)).body == b"red"
 
@@ -142,7 +142,7 @@ async def test_a_whole_new_body_routes_again_too() -> None:
 
     place = Place(Doing(repaint))
 
-    assert (await place.answer(ask(CHAT, body=RAW))).body == b"red"
+    assert (await place.answer(new_exchange(CHAT, body=RAW))).body == b"red"
 
 
 async def test_what_the_model_is_set_to_wins_over_what_the_body_says() -> None:
@@ -152,7 +152,7 @@ async def test_what_the_model_is_set_to_wins_over_what_the_body_says() -> None:
         return None
 
     place = Place(Doing(repaint))
-    exchange = ask(CHAT, body=RAW)
+    exchange = new_exchange(CHAT, body=RAW)
 
     assert (await place.answer(exchange)).body == b"red"
 
@@ -168,7 +168,7 @@ async def test_other_members_may_change_without_routing_again() -> None:
         return None
 
     place = Place(Doing(cool))
-    exchange = ask(CHAT, body=RAW)
+    exchange = new_exchange(CHAT, body=RAW)
 
     assert (await place.answer(exchange)).body == b"blue"
 
@@ -186,7 +186,7 @@ async def test_a_model_that_nobody_knows_is_refused_although_a_middleware_named_
     place = Place(Doing(repaint))
 
     with pytest.raises(BadRequest, match="'green'"):
-        await place.answer(ask(CHAT, body=RAW))
+        await place.answer(new_exchange(CHAT, body=RAW))
 
     assert place.asked == ([], [])
 
@@ -199,10 +199,10 @@ async def test_an_alias_that_only_a_middleware_knows_is_answered() -> None:
 
     place = Place(Doing(translate))
 
-    assert (await place.answer(ask(CHAT, body=RAW.replace(b"blue", b"my favourite")))).body == b"red"
+    assert (await place.answer(new_exchange(CHAT, body=RAW.replace(b"blue", b"my favourite")))).body == b"red"
 
     with pytest.raises(BadRequest, match="'nobody'"):
-        await place.answer(ask(CHAT, body=RAW.replace(b"blue", b"nobody")))
+        await place.answer(new_exchange(CHAT, body=RAW.replace(b"blue", b"nobody")))
 
 
 async def test_headers_that_a_middleware_sets_decide_about_the_provider() -> None:
@@ -211,13 +211,13 @@ async def test_headers_that_a_middleware_sets_decide_about_the_provider() -> Non
         exchange.model = None
         return None
 
-    assert (await Place(Doing(choose)).answer(ask(CHAT, body=RAW))).body == b"red"
+    assert (await Place(Doing(choose)).answer(new_exchange(CHAT, body=RAW))).body == b"red"
 
 
 async def test_the_first_of_the_list_is_outermost_around_the_call() -> None:
     seen: list[str] = []
 
-    await Place(Around("a", seen), Around("b", seen)).answer(ask(CHAT, body=RAW))
+    await Place(Around("a", seen), Around("b", seen)).answer(new_exchange(CHAT, body=RAW))
 
     assert seen == ["a before", "b before", "b after 200", "a after 200"]
 
@@ -226,7 +226,7 @@ async def test_around_sees_the_outcome_of_all_targets_at_once() -> None:
     seen: list[str] = []
     place = Place(Around("a", seen), blue=UpstreamError("gone"))
 
-    answer = await place.answer(ask(CHAT, body=RAW.replace(b"blue", b"both")))
+    answer = await place.answer(new_exchange(CHAT, body=RAW.replace(b"blue", b"both")))
 
     assert answer.body == b"red"
     assert seen == ["a before", "a after 200"]
@@ -238,7 +238,7 @@ async def test_around_may_answer_in_place_of_the_call() -> None:
     instead = Answer(status=299, headers=Headers())
     place = Place(Around("a", seen), Around("b", seen, instead))
 
-    assert await place.answer(ask(CHAT, body=RAW)) is instead
+    assert await place.answer(new_exchange(CHAT, body=RAW)) is instead
 
     assert seen == ["a before", "a after 299"]
     assert place.asked == ([], [])
@@ -246,7 +246,7 @@ async def test_around_may_answer_in_place_of_the_call() -> None:
 
 async def test_around_may_make_the_call_again() -> None:
     place = Place(Around("a", [], times=2))
-    exchange = ask(CHAT, body=RAW)
+    exchange = new_exchange(CHAT, body=RAW)
 
     await place.answer(exchange)
 
@@ -261,5 +261,5 @@ async def test_around_goes_the_new_way_when_the_model_was_changed() -> None:
 
     place = Place(Doing(repaint), Around("a", []))
 
-    assert (await place.answer(ask(CHAT, body=RAW))).body == b"red"
+    assert (await place.answer(new_exchange(CHAT, body=RAW))).body == b"red"
     assert place.asked == ([], ["red"])

@@ -13,12 +13,12 @@ import anthropic
 import openai
 import pytest
 
-from tests.acceptance.askers import ASKERS, Asker, Messages
 from tests.acceptance.conftest import CLAUDE_KEY, KEY
 from tests.support import vendors
 from tests.support.program import Program, counted
 from tests.support.provider import Gate, Reply, Upstream
 from tests.support.raw_http import RawClient
+from tests.support.sdk_conversations import ASKERS, Messages, SdkConversation
 from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
@@ -72,7 +72,7 @@ def ask_stored(program: Program, value: object) -> Any:
 @pytest.mark.parametrize("first", [False, True], ids=["plain first", "stream first"])
 @pytest.mark.parametrize("asker", ASKERS, ids=lambda each: each.dialect)
 def test_sdks_read_hits_in_both_forms_exactly_like_misses(
-    cache: Program, upstream: Upstream, asker: type[Asker], first: bool, tools: bool, model: str
+    cache: Program, upstream: Upstream, asker: type[SdkConversation], first: bool, tools: bool, model: str
 ) -> None:
     words, turns, histories = next(_WORDS), [], []
     for stream in (first, first, not first):

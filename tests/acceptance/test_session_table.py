@@ -1,6 +1,6 @@
 """Recorded conversations of all dialects and of coding agents, each held against the sessions that it consists of.
 
-The table stands below `tests/golden/sessions`; `recordings.py` says what a file holds.
+The table stands below `tests/golden/sessions`; `tests.support.recorded_sessions` describes the files.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from string import ascii_uppercase as LABELS
 
 import pytest
 
-from tests.acceptance.recordings import RECORDINGS, Recording, Request
 from tests.support.program import Program
 from tests.support.provider import Upstream
+from tests.support.recorded_sessions import RECORDINGS, Recording, Request
 
 # `house-*` has a key of its own; the others get their clients' credentials.
 CONFIG = """

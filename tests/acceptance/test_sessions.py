@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.askers import ASKERS, Asker
 from tests.support import vendors
 from tests.support.program import Program
 from tests.support.provider import Gate, Reply, Upstream
 from tests.support.raw_http import RawAnswer
+from tests.support.sdk_conversations import ASKERS, SdkConversation
 from tests.support.waiting import until
 
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
@@ -76,7 +76,7 @@ def counted(program: Program, name: str, requests: int) -> dict[str, Any]:
 @pytest.mark.parametrize("model", ["gpt-x", "claude-x"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_an_sdk_says_turn_by_turn_is_one_session(
-    program: Program, asker: type[Asker], model: str, stream: bool
+    program: Program, asker: type[SdkConversation], model: str, stream: bool
 ) -> None:
     created = program.get("/stats").json["sessions"]["created"]
     talk = asker(program.url)

@@ -10,10 +10,10 @@ import anthropic
 import openai
 import pytest
 
-from tests.acceptance.askers import ASKERS, NAMES, PNG, SCHEMA, Asker
 from tests.support import vendors
 from tests.support.program import Program
 from tests.support.provider import Reply, Upstream
+from tests.support.sdk_conversations import ASKERS, NAMES, PNG, SCHEMA, SdkConversation
 from tests.support.vendors import IN, OUT, TEXT, TOOL_CALLS
 
 KINDS = ("chat", "responses", "messages")
@@ -36,7 +36,7 @@ providers:
 
 
 @pytest.fixture(params=ASKERS, ids=lambda asker: f"{asker.dialect} client")
-def asker(request: pytest.FixtureRequest, program: Program) -> Iterator[Asker]:
+def asker(request: pytest.FixtureRequest, program: Program) -> Iterator[SdkConversation]:
     made: Any = request.param(program.url)
     with made.client:
         yield made
@@ -53,7 +53,7 @@ def sent(upstream: Upstream, number: int = -1) -> Any:
 
 @pytest.mark.ledger("H3")
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
-def test_a_question_is_answered(asker: Asker, kind: str, upstream: Upstream, stream: bool) -> None:
+def test_a_question_is_answered(asker: SdkConversation, kind: str, upstream: Upstream, stream: bool) -> None:
     asker.say("Grüß Gott")
     turn = asker.ask(f"on-{kind}/claude-test", stream=stream)
     assert (turn.text, turn.calls, turn.stop) == (TEXT, [], asker.stops[0])
@@ -67,7 +67,7 @@ def test_a_question_is_answered(asker: Asker, kind: str, upstream: Upstream, str
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
-def test_parallel_tool_calls_arrive_whole(asker: Asker, kind: str, upstream: Upstream, stream: bool) -> None:
+def test_parallel_tool_calls_arrive_whole(asker: SdkConversation, kind: str, upstream: Upstream, stream: bool) -> None:
     asker.say("What is it like there?")
     turn = asker.ask(f"on-{kind}/claude-test", stream=stream, tools=True)
     assert (turn.calls, turn.stop) == (WANTED, asker.stops[1])
@@ -155,7 +155,7 @@ def thinking_turn(kind: str, stream: bool) -> Reply:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 def test_a_tool_loop_goes_on_with_the_thinking_that_began_it(
-    asker: Asker, kind: str, upstream: Upstream, stream: bool
+    asker: SdkConversation, kind: str, upstream: Upstream, stream: bool
 ) -> None:
     upstream.next(thinking_turn(kind, stream))
     asker.say("How is the weather?")
@@ -198,7 +198,7 @@ def _words(kind: str, stream: bool) -> Reply:
     return vendors.streamed(vendors.response_frames(model)) if stream else vendors.plain(vendors.response(model))
 
 
-def test_a_picture_arrives(asker: Asker, kind: str, upstream: Upstream) -> None:
+def test_a_picture_arrives(asker: SdkConversation, kind: str, upstream: Upstream) -> None:
     asker.say("What is this?", image=True)
     assert asker.ask(f"on-{kind}/claude-test", stream=False).text == TEXT
     body = sent(upstream)
@@ -215,7 +215,7 @@ def test_a_picture_arrives(asker: Asker, kind: str, upstream: Upstream) -> None:
     assert content[1] == expected
 
 
-def test_structured_output_is_asked_for(asker: Asker, kind: str, upstream: Upstream) -> None:
+def test_structured_output_is_asked_for(asker: SdkConversation, kind: str, upstream: Upstream) -> None:
     asker.say("Where?")
     asker.ask(f"on-{kind}/claude-test", stream=False, schema=True)
     body = sent(upstream)
@@ -227,7 +227,9 @@ def test_structured_output_is_asked_for(asker: Asker, kind: str, upstream: Upstr
     assert found == SCHEMA
 
 
-def test_a_limit_is_told_as_the_clients_own_vendor_tells_it(asker: Asker, kind: str, upstream: Upstream) -> None:
+def test_a_limit_is_told_as_the_clients_own_vendor_tells_it(
+    asker: SdkConversation, kind: str, upstream: Upstream
+) -> None:
     upstream.next(
         vendors.failure(429, "Too Many Requests", ("Retry-After", "7"), ("x-ratelimit-remaining-requests", "0"))
     )
@@ -239,7 +241,9 @@ def test_a_limit_is_told_as_the_clients_own_vendor_tells_it(asker: Asker, kind: 
     assert error.response.headers["x-ratelimit-remaining-requests"] == "0"
 
 
-def test_an_error_in_the_middle_of_a_stream_is_one_for_the_client(asker: Asker, kind: str, upstream: Upstream) -> None:
+def test_an_error_in_the_middle_of_a_stream_is_one_for_the_client(
+    asker: SdkConversation, kind: str, upstream: Upstream
+) -> None:
     frames = {
         "chat": [
             *vendors.chat_frames("claude-test")[:3],

@@ -22,10 +22,10 @@ from llmproxy.errors import BadRequest
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import Translation, read_request
 from llmproxy.wire.json import read_value, write_value
-from tests.dialects.accumulated import Told, accumulate, check_reply
-from tests.dialects.golden import CASES, NAMES
 from tests.dialects.test_every_field import BASE, VARIANTS, plausible
-from tests.dialects.wiretypes import misfits
+from tests.support.sdk_streams import StreamError, accumulate, check_reply
+from tests.support.sdk_types import misfits
+from tests.support.translation_cases import CASES, NAMES
 
 _QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -214,7 +214,7 @@ def write_streams(events: list[Event], read_from: str) -> None:
         losses = Losses()
         frames = b"".join(writer.write([event], losses) for event in events)
         if isinstance(events[-1], Fail):
-            with pytest.raises(Told):
+            with pytest.raises(StreamError):
                 accumulate(name, frames, named=False)
         elif name != "messages" or _calls_are_json(events):
             accumulate(name, frames, named=False)

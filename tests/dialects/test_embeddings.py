@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.embeddings import DIALECT, write_vectors
 from llmproxy.errors import BadRequest
-from tests.dialects.sdks import CANNED, UNCOUNTED, openai_client
+from tests.support.sdk_clients import CANNED, UNCOUNTED, openai_client
 
 
 def test_the_tokens_of_a_reply_are_read() -> None:

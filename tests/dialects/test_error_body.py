@@ -8,7 +8,7 @@ import pytest
 
 from llmproxy.dialects.error_body import write_error_object
 from llmproxy.errors import BadRequest, ProxyError
-from tests.dialects.sdks import STATUSES
+from tests.support.sdk_clients import STATUSES
 
 
 @pytest.mark.parametrize("status", STATUSES)

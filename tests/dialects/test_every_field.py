@@ -1,6 +1,6 @@
 """Every member of every request that the vendors' SDKs can send: carried, listed as dropped, or refused by its path.
 
-The requests are made from the SDKs' types (`wiretypes.py`), so that a member which a new version of an SDK adds is
+The requests are made from the SDKs' types (`sdk_types.py`), so that a member which a new version of an SDK adds is
 asked about here as well. A member is carried when the translation without it, or with another value, is another one.
 """
 
@@ -16,8 +16,8 @@ from anthropic.types.beta import message_create_params as beta_create_params
 from llmproxy.dialects.codec import Losses, Options
 from llmproxy.dialects.codecs import CODECS
 from llmproxy.errors import Untranslatable
-from tests.dialects.golden import NAMES, PAIRS, find, steps
-from tests.dialects.wiretypes import PARAMS, Variant, is_absent, variants
+from tests.support.sdk_types import PARAMS, Variant, is_absent, variants
+from tests.support.translation_cases import NAMES, PAIRS, find, steps
 
 # What stands in each request beside the member that it is about. With tools, the choice among them means something.
 BASE: dict[str, dict[str, Any]] = {

@@ -1,6 +1,7 @@
 """Golden conversations: each in every dialect that can express it, translated between all pairs.
 
-The files stand below `tests/golden/translation`; `golden.py` reads them and says what counts as the same.
+The files stand below `tests/golden/translation`; `tests.support.translation_cases` reads them and defines what counts
+as the same.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from llmproxy.dialects.model import Fail, Reply, Request, Thinking, collect
 from llmproxy.errors import Untranslatable
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import Translation, read_request
-from tests.dialects.accumulated import Told, accumulate, check_reply
-from tests.dialects.golden import CASES, PAIRS, ROOT, Case, same_reply, same_request, same_stream
-from tests.dialects.wiretypes import misfits
+from tests.support.sdk_streams import StreamError, accumulate, check_reply
+from tests.support.sdk_types import misfits
+from tests.support.translation_cases import CASES, PAIRS, ROOT, Case, same_reply, same_request, same_stream
 
 _ASKED = {
     *("plain", "system", "multi-turn", "image-url", "image-base64", "document", "one-tool", "parallel-tools"),
@@ -76,7 +77,7 @@ def test_each_case_names_its_sources_and_is_of_the_vendors_types(case: Case) -> 
         check_reply(dialect, reply)
     for dialect, frames in case.streams.items():
         if case.failure:
-            with pytest.raises(Told, match=case.failure):
+            with pytest.raises(StreamError, match=case.failure):
                 accumulate(dialect, frames, named=False)
         else:
             told = accumulate(dialect, frames, named=False)
@@ -200,7 +201,7 @@ def test_failed_streams_tell_their_error(case: Case) -> None:
         frames = made.stream()
         written = frames.feed(case.streams[source]) + frames.close()
         assert frames.failure is not None and frames.failure.message == case.failure and not frames.done
-        with pytest.raises(Told, match=case.failure or ""):
+        with pytest.raises(StreamError, match=case.failure or ""):
             accumulate(target, written)
 
 

@@ -16,8 +16,8 @@ from llmproxy.dialects.history import ASSISTANT, CALL, TOOL, USER, History, Piec
 from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.dialects.responses import DIALECT as RESPONSES
 from llmproxy.wire.json import read_value
-from tests.dialects.golden import CASES, NAMES
 from tests.dialects.test_any_input import ALL, SOME, spoiled
+from tests.support.translation_cases import CASES, NAMES
 
 DIALECTS: dict[str, Dialect] = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}
 HOLDERS = {"chat": "messages", "messages": "messages", "responses": "input"}

@@ -14,7 +14,7 @@ from llmproxy.dialects.chat import DIALECT as CHAT
 from llmproxy.dialects.embeddings import DIALECT as EMBEDDINGS
 from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.dialects.responses import DIALECT as RESPONSES
-from tests.dialects.accumulated import accumulate
+from tests.support.sdk_streams import accumulate
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "translation"
 DIALECTS: dict[str, Dialect] = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}

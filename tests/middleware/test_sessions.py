@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmproxy.exchange import Client
-from tests.middleware.conversing import (
+from tests.support.session_client import (
     ANN,
     ANSWER,
     ASIDE,
@@ -20,7 +20,7 @@ from tests.middleware.conversing import (
     QUESTION,
     REPLY,
     RESPONSES,
-    Asking,
+    SessionClient,
     turns,
 )
 
@@ -30,7 +30,7 @@ RESULT = {"role": "tool", "tool_call_id": "c1", "content": "blue"}
 
 
 async def test_a_conversation_goes_on_turn_by_turn() -> None:
-    asking = Asking()
+    asking = SessionClient()
     said = [QUESTION, REPLY, MORE, ANSWER, LAST]
     sessions = [await asking.say(*said[:count]) for count in (1, 3, 5)]
     assert len(set(sessions)) == 1 and sessions[0] is not None
@@ -38,7 +38,7 @@ async def test_a_conversation_goes_on_turn_by_turn() -> None:
 
 
 async def test_tool_turns_go_on() -> None:
-    asking = Asking()
+    asking = SessionClient()
     messages: list[dict[str, Any]] = [*turns("Look"), CALLED, RESULT]
     sessions = {await asking.ask({"messages": messages[:count]}) for count in (1, 3)}
     sessions.add(await asking.ask({"messages": [*messages, *turns("It is", "Thanks", role="assistant")]}))
@@ -47,19 +47,19 @@ async def test_tool_turns_go_on() -> None:
 
 @pytest.mark.parametrize("results", [1, 30, 100])
 async def test_however_many_tools_are_called_at_once(results: int) -> None:
-    asking = Asking()
+    asking = SessionClient()
     first = await asking.say("Look")
     called = {**CALLED, "tool_calls": [CALL] * results}
     assert await asking.ask({"messages": [*turns("Look"), called, *[RESULT] * results]}) == first
 
 
 async def test_short_texts_go_on_as_well() -> None:
-    asking = Asking()
+    asking = SessionClient()
     assert await asking.say("Hi") == await asking.say("Hi", "Hi", "Ok") == await asking.say("Hi", "Hi", "Ok", "Ok", "?")
 
 
 async def test_a_retry_is_the_same_session() -> None:
-    asking = Asking()
+    asking = SessionClient()
     assert await asking.say(QUESTION) == await asking.say(QUESTION)
     assert await asking.say(QUESTION, REPLY, MORE) == await asking.say(QUESTION, REPLY, MORE)
     assert await asking.figure("created") == 1
@@ -76,7 +76,7 @@ async def test_a_retry_is_the_same_session() -> None:
     ],
 )
 async def test_what_is_changed_at_the_end_goes_on(texts: tuple[str, ...]) -> None:
-    asking = Asking()
+    asking = SessionClient()
     first = await asking.say(QUESTION)
     await asking.say(QUESTION, REPLY, MORE)
     assert await asking.say(*texts) == first
@@ -93,7 +93,7 @@ async def test_what_is_changed_at_the_end_goes_on(texts: tuple[str, ...]) -> Non
     ],
 )
 async def test_what_is_changed_at_the_front_is_recognised_by_its_words(texts: tuple[str, ...]) -> None:
-    asking = Asking()
+    asking = SessionClient()
     said = (QUESTION, REPLY, MORE, ANSWER, LAST)
     [first] = {await asking.say(*said[:count]) for count in (1, 3, 5)}
     await asking.say(ASIDE)
@@ -104,7 +104,7 @@ async def test_what_is_changed_at_the_front_is_recognised_by_its_words(texts: tu
 
 
 async def test_the_form_of_the_json_does_not_count() -> None:
-    asking = Asking()
+    asking = SessionClient()
     messages = [{"role": "user", "content": QUESTION + "\n "}]
     first = await asking.ask(json.dumps({"messages": messages, "model": "a"}, indent=4).encode())
     parts = [{"content": [{"text": "  " + QUESTION, "type": "text"}], "role": "user"}]
@@ -112,7 +112,7 @@ async def test_the_form_of_the_json_does_not_count() -> None:
 
 
 async def test_white_space_in_texts_does_not_count() -> None:
-    asking = Asking()
+    asking = SessionClient()
     spaced = QUESTION.replace(" ", "\n  ")
     assert await asking.say(QUESTION) == await asking.say(spaced) == await asking.say(spaced, REPLY, MORE)
     long = " ".join([QUESTION, REPLY, MORE])
@@ -121,7 +121,7 @@ async def test_white_space_in_texts_does_not_count() -> None:
 
 @pytest.mark.parametrize("role", ["system", "developer"])
 async def test_another_system_prompt_alone_is_no_new_session(role: str) -> None:
-    asking = Asking()
+    asking = SessionClient()
     prompts = [[{"role": role, "content": text}] for text in ("It is Monday", "It is Tuesday")]
     first = await asking.ask({"messages": [*prompts[0], *turns(QUESTION)]})
     assert await asking.ask({"messages": [*prompts[1], *turns(QUESTION, REPLY, MORE)]}) == first
@@ -129,14 +129,14 @@ async def test_another_system_prompt_alone_is_no_new_session(role: str) -> None:
 
 
 async def test_system_prompts_of_other_dialects_do_not_count_either() -> None:
-    asking = Asking()
+    asking = SessionClient()
     for path, member, holder in ((MESSAGES, "system", "messages"), (RESPONSES, "instructions", "input")):
         one, other = ({member: f"It is {day}", holder: turns(path + QUESTION)} for day in ("Monday", "Tuesday"))
         assert await asking.ask(one, path=path) == await asking.ask(other, path=path)
 
 
 async def test_a_conversation_goes_on_in_another_dialect() -> None:
-    asking = Asking()
+    asking = SessionClient()
     first = await asking.say(QUESTION)
     assert await asking.ask({"messages": turns(QUESTION, REPLY, MORE)}, path=MESSAGES) == first
     said = turns(QUESTION, REPLY, MORE, ANSWER, LAST)
@@ -144,13 +144,13 @@ async def test_a_conversation_goes_on_in_another_dialect() -> None:
 
 
 async def test_counting_tokens_belongs_to_the_conversation() -> None:
-    asking = Asking()
+    asking = SessionClient()
     body = {"messages": turns(QUESTION)}
     assert await asking.ask(body, path="/messages/count_tokens") == await asking.ask(body, path=MESSAGES) is not None
 
 
 async def test_interleaved_conversations_of_one_client_stay_apart() -> None:
-    asking = Asking()
+    asking = SessionClient()
     seen: dict[str, set[str | None]] = {"a": set(), "b": set()}
     for count in (1, 3, 5):
         for name, first in (("a", QUESTION), ("b", ASIDE)):
@@ -159,12 +159,12 @@ async def test_interleaved_conversations_of_one_client_stay_apart() -> None:
 
 
 async def test_unlike_questions_are_unlike_sessions() -> None:
-    asking = Asking()
+    asking = SessionClient()
     assert len({await asking.say(text) for text in (QUESTION, REPLY, MORE, ANSWER, LAST, ASIDE, "Hi", "Yes")}) == 8
 
 
 async def test_two_clients_never_share_a_session() -> None:
-    asking = Asking(max_sessions=2)
+    asking = SessionClient(max_sessions=2)
     clients = [ANN, BOB, Client(address=ANN.address, agent="sdk/2"), Client(address="x", tenant="a")]
     for texts in ((QUESTION,), (QUESTION, REPLY, MORE), (MORE, ANSWER, LAST)):
         sessions = [await asking.say(*texts, client=client) for client in clients * 2]
@@ -173,7 +173,7 @@ async def test_two_clients_never_share_a_session() -> None:
 
 
 async def test_two_clients_share_no_session_by_its_name_either() -> None:
-    asking = Asking()
+    asking = SessionClient()
     ann, bob = [await asking.say(QUESTION, client=client, session_id="mine") for client in (ANN, BOB)]
     assert ann == "mine" and bob is not None and bob.startswith("mine~")
     assert await asking.say(MORE, client=BOB, session_id="mine") == bob
@@ -187,7 +187,7 @@ PHRASES = ["/new", "/reset", " /Clear ", "New conversation", "new chat!", "Start
 
 @pytest.mark.parametrize("phrase", PHRASES)
 async def test_a_reset_phrase_begins_a_new_session(phrase: str) -> None:
-    asking = Asking()
+    asking = SessionClient()
     first = await asking.say(QUESTION)
     assert await asking.say(QUESTION, REPLY, MORE) == first
     second = await asking.say(QUESTION, REPLY, MORE, ANSWER, phrase)
@@ -198,7 +198,7 @@ async def test_a_reset_phrase_begins_a_new_session(phrase: str) -> None:
 
 
 async def test_each_first_message_that_resets_begins_a_session() -> None:
-    asking = Asking()
+    asking = SessionClient()
     one, other = await asking.say("/new"), await asking.say("/new")
     assert one != other
     assert await asking.say("/new", "Yes?", QUESTION) == other
@@ -221,7 +221,7 @@ async def test_each_first_message_that_resets_begins_a_session() -> None:
     ],
 )
 async def test_a_reset_phrase_inside_a_message_is_none(said: object) -> None:
-    asking = Asking()
+    asking = SessionClient()
     first = await asking.say(QUESTION)
     messages = [*turns(QUESTION, REPLY), {"role": "user", "content": said}]
     assert await asking.ask({"messages": messages}) == first
@@ -229,36 +229,36 @@ async def test_a_reset_phrase_inside_a_message_is_none(said: object) -> None:
 
 
 async def test_only_the_user_resets() -> None:
-    asking = Asking()
+    asking = SessionClient()
     assert await asking.say(QUESTION) == await asking.say(QUESTION, "/new")
     assert await asking.ask({"messages": [*turns(QUESTION), CALLED, {**RESULT, "content": "/new"}]})
     assert await asking.figure("resets") == 0
 
 
 async def test_reset_phrases_are_those_of_the_configuration() -> None:
-    asking = Asking(reset_phrases=["Anderes Thema", "..."])
+    asking = SessionClient(reset_phrases=["Anderes Thema", "..."])
     first = await asking.say(QUESTION)
     assert await asking.say(QUESTION, REPLY, "/new") == await asking.say(QUESTION, REPLY, "?!") == first
     assert await asking.say(QUESTION, REPLY, "anderes  thema!") != first
-    off = Asking(reset_phrases=[])
+    off = SessionClient(reset_phrases=[])
     assert await off.say(QUESTION) == await off.say(QUESTION, REPLY, "/new")
 
 
 async def test_similarity_threshold_is_how_alike_a_request_must_be() -> None:
     changed = QUESTION.replace("twelve largest", "dozen biggest")
     for threshold, same in ((0.4, True), (0.85, False), (1.0, False)):
-        asking = Asking(similarity_threshold=threshold, max_messages_for_new_session=0)
+        asking = SessionClient(similarity_threshold=threshold, max_messages_for_new_session=0)
         assert (await asking.say(QUESTION) == await asking.say(changed)) is same, threshold
-    asking = Asking(similarity_threshold=1, max_messages_for_new_session=0)
+    asking = SessionClient(similarity_threshold=1, max_messages_for_new_session=0)
     assert await asking.say(QUESTION) == await asking.say(QUESTION.replace(" ", "\t ") + " " * 300), "all words"
 
 
 async def test_fewer_messages_than_configured_are_a_new_session_unless_they_repeat_one() -> None:
     almost = QUESTION + " Thanks"
     for fewest, same in ((0, True), (1, True), (2, False)):
-        asking = Asking(similarity_threshold=0.8, max_messages_for_new_session=fewest)
+        asking = SessionClient(similarity_threshold=0.8, max_messages_for_new_session=fewest)
         assert (await asking.say(QUESTION) == await asking.say(almost)) is same, fewest
-    asking = Asking(max_messages_for_new_session=10)
+    asking = SessionClient(max_messages_for_new_session=10)
     first = await asking.say(QUESTION)
     assert await asking.say(QUESTION, REPLY, MORE) == first
     assert await asking.say(MORE, ANSWER, LAST) == first, "it repeats a piece"
@@ -266,7 +266,7 @@ async def test_fewer_messages_than_configured_are_a_new_session_unless_they_repe
 
 async def test_only_the_last_eight_sessions_of_a_client_are_compared() -> None:
     for others, same in ((7, True), (8, False)):
-        asking = Asking()
+        asking = SessionClient()
         first = await asking.say(QUESTION)
         assert await asking.say(QUESTION, REPLY, MORE) == first
         for number in range(others):
@@ -275,14 +275,14 @@ async def test_only_the_last_eight_sessions_of_a_client_are_compared() -> None:
 
 
 async def test_headers_are_those_of_the_configuration() -> None:
-    asking = Asking(headers=["X-Mine"])
+    asking = SessionClient(headers=["X-Mine"])
     assert await asking.say(QUESTION, x_mine="m") == "m"
     assert await asking.say(QUESTION, session_id="s") != "s"
-    assert (await Asking(headers=[]).say(QUESTION, x_session_id="s") or "").startswith("s_")
+    assert (await SessionClient(headers=[]).say(QUESTION, x_session_id="s") or "").startswith("s_")
 
 
 async def test_a_name_is_a_session_whatever_is_said() -> None:
-    asking = Asking()
+    asking = SessionClient()
     for text in (QUESTION, ASIDE, "/new"):
         assert await asking.say(text, x_session_id="mine") == "mine"
     assert await asking.say(QUESTION, x_session_id="other") == "other"
@@ -290,7 +290,7 @@ async def test_a_name_is_a_session_whatever_is_said() -> None:
 
 
 async def test_responses_continue_the_session_of_the_answer_that_they_name() -> None:
-    asking = Asking()
+    asking = SessionClient()
     first = await asking.ask({"input": QUESTION}, path=RESPONSES, answer="resp_1")
     await asking.ask({"input": ASIDE}, path=RESPONSES, answer="resp_other")
     second = {"input": MORE, "previous_response_id": "resp_1"}
@@ -302,7 +302,7 @@ async def test_responses_continue_the_session_of_the_answer_that_they_name() -> 
 
 
 async def test_prompt_cache_key_decides_nothing() -> None:
-    asking = Asking()
+    asking = SessionClient()
     one, other = ({"messages": turns(text), "prompt_cache_key": "key"} for text in (QUESTION, ASIDE))
     assert await asking.ask(one) != await asking.ask(other)
 
@@ -324,6 +324,6 @@ async def test_prompt_cache_key_decides_nothing() -> None:
     ],
 )
 async def test_what_is_no_conversation_has_a_session_by_header_only(method: str, path: str, body: Any) -> None:
-    asking = Asking()
+    asking = SessionClient()
     assert await asking.ask(body, method=method, path=path) is None
     assert await asking.ask(body, method=method, path=path, session_id="mine") == "mine"

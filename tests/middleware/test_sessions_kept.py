@@ -20,7 +20,19 @@ from llmproxy.middleware.sessions import Sessions
 from llmproxy.stores.base import MOST_MODELS, Outcome, Recent, Session, SessionFigures, StoreFault, Touched, Visit
 from llmproxy.stores.memory import MemoryState
 from llmproxy.wire.compression import compress
-from tests.middleware.conversing import ANN, ANSWER, ASIDE, BOB, LAST, MORE, QUESTION, REPLY, Asking, header_of, turns
+from tests.support.session_client import (
+    ANN,
+    ANSWER,
+    ASIDE,
+    BOB,
+    LAST,
+    MORE,
+    QUESTION,
+    REPLY,
+    SessionClient,
+    header_of,
+    turns,
+)
 
 
 class Faulty(MemoryState):
@@ -95,7 +107,7 @@ def run(coroutine: Any) -> Any:
 
 
 def test_of_10001_sessions_the_longest_unused_goes_and_a_visit_costs_what_it_did() -> None:
-    asking = Asking()
+    asking = SessionClient()
     names = [run(asking.say(f"question {number}")) for number in range(20)]
     few = steps(lambda: run(asking.say("question 20")))
     again = steps(lambda: run(asking.say("question 20", "answer", "more")))
@@ -111,7 +123,7 @@ def test_of_10001_sessions_the_longest_unused_goes_and_a_visit_costs_what_it_did
 
 
 def test_memory_stays_flat_beyond_the_limit() -> None:
-    asking = Asking(max_sessions=200)
+    asking = SessionClient(max_sessions=200)
 
     def many(first: int) -> int:
         for number in range(first, first + 1000):
@@ -129,7 +141,7 @@ def test_memory_stays_flat_beyond_the_limit() -> None:
 
 
 async def test_sessions_end_when_they_are_not_used_for_their_time() -> None:
-    asking = Asking(session_ttl_seconds=60)
+    asking = SessionClient(session_ttl_seconds=60)
     first = await asking.say(QUESTION)
     asking.now_s += 59
     assert await asking.say(QUESTION, REPLY, MORE) == first, "used again, its time begins anew"
@@ -143,7 +155,7 @@ async def test_sessions_end_when_they_are_not_used_for_their_time() -> None:
 
 
 async def test_an_expired_name_is_begun_again() -> None:
-    asking = Asking(session_ttl_seconds="1m")
+    asking = SessionClient(session_ttl_seconds="1m")
     assert await asking.say(QUESTION, session_id="mine") == "mine"
     asking.now_s += 61
     assert await asking.say(QUESTION, session_id="mine") == "mine"
@@ -154,7 +166,7 @@ async def test_an_expired_name_is_begun_again() -> None:
 def test_expiry_costs_the_same_however_many_sessions_there_are() -> None:
     costs = []
     for count in (10, 2000):
-        asking = Asking(session_ttl_seconds=60)
+        asking = SessionClient(session_ttl_seconds=60)
         run(asking.say(QUESTION))
         asking.now_s += 59
         for number in range(count):
@@ -167,7 +179,7 @@ def test_expiry_costs_the_same_however_many_sessions_there_are() -> None:
 
 @pytest.mark.parametrize("texts", [(QUESTION,), (QUESTION, REPLY, MORE), ("/new",)])
 async def test_parallel_requests_of_a_new_conversation_are_one_session(store: Faulty, texts: tuple[str, ...]) -> None:
-    asking = Asking()
+    asking = SessionClient()
     sessions = await asyncio.gather(*(asking.say(*texts) for _ in range(50)))
     alone = texts == ("/new",)
     assert len(set(sessions)) == (50 if alone else 1)
@@ -175,13 +187,13 @@ async def test_parallel_requests_of_a_new_conversation_are_one_session(store: Fa
 
 
 async def test_parallel_requests_that_name_an_unknown_answer_are_one_session(store: Faulty) -> None:
-    asking = Asking()
+    asking = SessionClient()
     body = {"input": MORE, "previous_response_id": "resp_1"}
     assert len(set(await asyncio.gather(*(asking.ask(body, path="/responses") for _ in range(20))))) == 1
 
 
 async def test_parallel_new_conversations_stay_apart(store: Faulty) -> None:
-    asking = Asking()
+    asking = SessionClient()
     clients = [ANN, BOB]
     sessions = await asyncio.gather(
         *(asking.say(f"{number} {QUESTION}", client=client) for number in range(20) for client in clients)
@@ -190,7 +202,7 @@ async def test_parallel_new_conversations_stay_apart(store: Faulty) -> None:
 
 
 async def test_without_its_store_sessions_are_recognised_by_the_process_alone(store: Faulty) -> None:
-    asking = Asking()
+    asking = SessionClient()
     kept = await asking.say(QUESTION)
     store.gone = True
     alone = await asking.say(QUESTION)
@@ -210,7 +222,7 @@ async def test_without_its_store_sessions_are_recognised_by_the_process_alone(st
 
 
 async def test_a_store_that_goes_in_the_middle_of_a_request_is_no_fault(store: Faulty) -> None:
-    asking = Asking()
+    asking = SessionClient()
     exchange = await asking.begin({"messages": turns(QUESTION)})
     store.gone = True
     asking.sessions.on_end(exchange)
@@ -218,7 +230,7 @@ async def test_a_store_that_goes_in_the_middle_of_a_request_is_no_fault(store: F
 
 
 async def test_what_each_session_used_is_counted() -> None:
-    asking = Asking()
+    asking = SessionClient()
     outcomes: list[tuple[int | None, Summary]] = [
         (200, Summary(model="gpt-a", usage=Usage(input=100, output=20))),
         (200, Summary(model="gpt-b", usage=Usage(input=50, output=None))),
@@ -241,7 +253,7 @@ async def test_what_each_session_used_is_counted() -> None:
 
 
 async def test_an_error_of_ours_is_one_of_the_session() -> None:
-    asking = Asking()
+    asking = SessionClient()
     exchange = await asking.begin({"messages": turns(QUESTION)})
     exchange.error = ProxyError("no", status=502, code="x")
     asking.sessions.on_end(exchange)
@@ -249,7 +261,7 @@ async def test_an_error_of_ours_is_one_of_the_session() -> None:
 
 
 async def test_odd_names_are_shown_as_text_of_some_length() -> None:
-    asking = Asking()
+    asking = SessionClient()
     client = Client(address="10.0.0.1", agent="\udcff" * 1000)
     exchange = await asking.begin({"messages": turns(QUESTION)}, client=client)
     exchange.model = "\ud800" * 100_000
@@ -259,7 +271,7 @@ async def test_odd_names_are_shown_as_text_of_some_length() -> None:
 
 
 async def test_models_of_a_session_are_bounded() -> None:
-    asking = Asking()
+    asking = SessionClient()
     for number in range(MOST_MODELS + 5):
         exchange = await asking.begin({"messages": turns(QUESTION)}, session_id="mine")
         exchange.summary = Summary(model=f"gpt-{number}")
@@ -268,7 +280,7 @@ async def test_models_of_a_session_are_bounded() -> None:
 
 
 async def test_figures_say_what_happened() -> None:
-    asking = Asking(max_sessions=2, session_ttl_seconds=60)
+    asking = SessionClient(max_sessions=2, session_ttl_seconds=60)
     for texts in ((QUESTION,), (QUESTION,), (QUESTION, REPLY, MORE), (MORE, ANSWER, LAST), (ASIDE,), ("/new",)):
         await asking.say(*texts)
     asking.now_s += 61
@@ -294,12 +306,12 @@ _COUNTED = {"active", "created", "hits", "misses", "fuzzy_matches", "expired", "
 
 
 async def test_figures_before_the_first_request_are_noughts() -> None:
-    figures = await Asking().sessions.stats()
+    figures = await SessionClient().sessions.stats()
     assert figures["hit_rate"] is None and figures["active"] == figures["created"] == 0
 
 
 async def test_the_page_lists_the_last_used_first() -> None:
-    asking = Asking()
+    asking = SessionClient()
     for name in ("a", "b", "c", "a"):
         await asking.say(QUESTION, session_id=name)
     assert [each["id"] for each in (await asking.page())["sessions"]] == ["a", "c", "b"]
@@ -309,20 +321,20 @@ async def test_the_page_lists_the_last_used_first() -> None:
 @pytest.mark.parametrize("limit", ["0", "-1", "10001", "", "ten", "1.5", "1" * 5000, "٣", " 1", "1e3"])
 async def test_a_limit_that_is_none_is_refused(limit: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        await Asking().page(limit=limit)
+        await SessionClient().page(limit=limit)
     assert (caught.value.status, caught.value.param) == (400, "limit")
 
 
 async def test_sessions_can_only_be_read() -> None:
     with pytest.raises(ProxyError) as caught:
-        await Asking().sessions.page(PageRequest(name="a", query={}, changing=True))
+        await SessionClient().sessions.page(PageRequest(name="a", query={}, changing=True))
     assert caught.value.status == 405
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate"])
 async def test_a_body_of_30_megabytes_is_recognised_beside_other_requests(encoding: str) -> None:
     """`nothing_blocks_the_loop` looks for files and the like only; so this counts how often others have their turn."""
-    asking = Asking()
+    asking = SessionClient()
     raw = json.dumps({"messages": turns("word " * 6_000_000, REPLY, MORE)}).encode()
     body = compress(raw, encoding) if encoding else raw
     turns_taken = 0
@@ -343,14 +355,14 @@ async def test_a_body_of_30_megabytes_is_recognised_beside_other_requests(encodi
 
 @pytest.mark.parametrize("encoding", ["gzip", "br"])
 async def test_a_body_that_cannot_be_decoded_is_no_conversation(encoding: str) -> None:
-    assert await Asking().ask(b"no such thing", encoding=encoding) is None
+    assert await SessionClient().ask(b"no such thing", encoding=encoding) is None
 
 
 @pytest.mark.parametrize(
     "raw", [b"[" * 100_000, b'{"messages":' * 50_000, b'{"messages": [{"role": "user", "content":']
 )
 async def test_any_bytes_are_no_exception(raw: bytes) -> None:
-    assert await Asking().ask(raw) is None
+    assert await SessionClient().ask(raw) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from llmproxy.providers.anthropic import Anthropic
 from llmproxy.target import Target
-from tests.providers.asking import ask
+from tests.support.exchanges import new_exchange
 
 
 def claude(**keys: str) -> Anthropic:
@@ -13,7 +13,9 @@ def claude(**keys: str) -> Anthropic:
 
 def test_anthropic_gets_its_key_and_the_version_that_it_requires() -> None:
     provider = claude(api_key="sk")
-    request = provider.prepare(ask("/v1/messages", ("Authorization", "Bearer dummy")), Target(provider=provider))
+    request = provider.prepare(
+        new_exchange("/v1/messages", ("Authorization", "Bearer dummy")), Target(provider=provider)
+    )
     assert (request.origin.host, request.target) == ("api.anthropic.com", "/v1/messages")
     assert dict(request.headers) == {
         "x-api-key": "sk",
@@ -25,7 +27,7 @@ def test_anthropic_gets_its_key_and_the_version_that_it_requires() -> None:
 def test_the_clients_version_and_betas_go_on() -> None:
     provider = claude()
     sent = ("Anthropic-Version", "2099-01-01"), ("anthropic-beta", "a"), ("anthropic-beta", "b")
-    got = provider.prepare(ask("/v1/messages", *sent), Target(provider=provider)).headers
+    got = provider.prepare(new_exchange("/v1/messages", *sent), Target(provider=provider)).headers
     assert got.getall("anthropic-version") == ["2099-01-01"] and got.getall("anthropic-beta") == ["a", "b"]
 
 
@@ -33,7 +35,7 @@ def test_the_clients_version_and_betas_go_on() -> None:
 def test_a_base_url_as_its_sdks_take_it_reaches_the_messages_api(base_url: str) -> None:
     provider = claude(base_url=base_url)
     for path in ("/v1/messages", "/messages"):
-        assert provider.prepare(ask(path), Target(provider=provider)).target == "/anthropic/v1/messages"
+        assert provider.prepare(new_exchange(path), Target(provider=provider)).target == "/anthropic/v1/messages"
 
 
 def test_all_models_are_asked_for_at_once() -> None:

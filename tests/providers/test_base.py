@@ -10,7 +10,7 @@ from llmproxy.body import Body, StreamedBody, iterate
 from llmproxy.providers.base import Frames, HttpProvider, ProviderConfig, Service
 from llmproxy.target import Target
 from llmproxy.wire.compression import compress
-from tests.providers.asking import ask
+from tests.support.exchanges import new_exchange
 
 
 class Vendor(HttpProvider):
@@ -40,7 +40,7 @@ def vendor(**keys: Any) -> Vendor:
 
 def prepared(provider: Vendor, *args: Any, **kwargs: Any) -> tuple[str, dict[str, str]]:
     """The URL and the headers of what goes upstream."""
-    request = provider.prepare(ask(*args, **kwargs), Target(provider=provider))
+    request = provider.prepare(new_exchange(*args, **kwargs), Target(provider=provider))
     origin = request.origin
     headers = dict(request.headers)
     assert headers.pop("Accept-Encoding") == "identity"
@@ -116,7 +116,7 @@ def test_headers_of_the_type_give_way_to_the_clients() -> None:
 def test_the_body_goes_as_it_stands_and_its_coding_only_while_that_is_true() -> None:
     provider = vendor()
     raw = compress(b'{"model": "m"}', "gzip")
-    packed = ask("/v1/chat/completions", ("Content-Encoding", "gzip"), body=raw, encoding="gzip")
+    packed = new_exchange("/v1/chat/completions", ("Content-Encoding", "gzip"), body=raw, encoding="gzip")
     request = provider.prepare(packed, Target(provider=provider))
     assert request.body is packed.body and request.headers["Content-Encoding"] == "gzip"
     packed.body = Body(b"{}")
@@ -126,7 +126,7 @@ def test_the_body_goes_as_it_stands_and_its_coding_only_while_that_is_true() -> 
 
 
 def test_the_exchange_keeps_its_own_headers() -> None:
-    exchange = ask("/v1/chat/completions", ("Host", "h"), ("Authorization", "Bearer own"))
+    exchange = new_exchange("/v1/chat/completions", ("Host", "h"), ("Authorization", "Bearer own"))
     provider = vendor(api_key="sk")
     provider.prepare(exchange, Target(provider=provider)).headers["x-new"] = "1"
     assert dict(exchange.headers) == {"Host": "h", "Authorization": "Bearer own"}
@@ -141,7 +141,7 @@ def test_models_are_asked_for_at_the_root_with_the_key_and_nobody_elses() -> Non
 
 def test_models_are_asked_for_with_the_clients_credential_when_it_is_meant() -> None:
     sent = ("Authorization", "Bearer own"), ("If-None-Match", '"x"'), ("openai-organization", "o")
-    request = vendor().list_models(ask("/v1/models", *sent, method="GET"))
+    request = vendor().list_models(new_exchange("/v1/models", *sent, method="GET"))
     assert request.target == "/v1/models"
     assert dict(request.headers) == {
         "Authorization": "Bearer own",
@@ -188,7 +188,7 @@ def test_a_class_with_one_type_may_be_called_anything() -> None:
             }
 
     mine = Mine(Mine.Config(name="m", type="./mine.py:Mine"))
-    assert mine.prepare(ask(), Target(provider=mine)).target == "/v1/chat/completions"
+    assert mine.prepare(new_exchange(), Target(provider=mine)).target == "/v1/chat/completions"
 
 
 @pytest.mark.parametrize(

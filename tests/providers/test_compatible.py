@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from llmproxy.providers.compatible import Compatible
 from llmproxy.registry import BUILTIN
 from llmproxy.target import Target
-from tests.providers.asking import ask
+from tests.support.exchanges import new_exchange
 
 
 def compatible(type_: str, **keys: Any) -> Compatible:
@@ -16,7 +16,7 @@ def compatible(type_: str, **keys: Any) -> Compatible:
 
 
 def url(provider: Compatible, path: str, prefix: str = "") -> str:
-    request = provider.prepare(ask(path, prefix=prefix), Target(provider=provider))
+    request = provider.prepare(new_exchange(path, prefix=prefix), Target(provider=provider))
     return f"{request.origin.scheme}://{request.origin.authority}{request.target}"
 
 
@@ -43,7 +43,7 @@ def test_each_service_is_called_where_it_is(type_: str, chat: str) -> None:
     provider = compatible(type_, api_key="sk")
     assert url(provider, "/v1/chat/completions") == url(provider, "/chat/completions") == chat
     assert url(provider, "/v1/chat/completions", prefix=f"/{type_}") == chat
-    request = provider.prepare(ask(), Target(provider=provider))
+    request = provider.prepare(new_exchange(), Target(provider=provider))
     assert request.headers["Authorization"] == "Bearer sk"
     assert "chat" in provider.speaks and provider.patterns == () and provider.sole_catch_all
 

@@ -13,7 +13,7 @@ from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.providers.completion import CompletionProvider
 from llmproxy.target import Provider, Target
-from tests.providers.asking import ask
+from tests.support.exchanges import new_exchange
 
 HELLO = {"model": "asked", "messages": [{"role": "user", "content": "hi"}]}
 CALLS = [
@@ -50,7 +50,7 @@ def mine(given: object = None, **keys: Any) -> Mine:
 
 
 async def plain(provider: Provider, body: object = HELLO, model: str | None = None) -> Any:
-    exchange = ask(body=body)
+    exchange = new_exchange(body=body)
     target = Target(provider=provider, model=model)
     assert provider.prepare(exchange, target) is None
     answer = await provider.answer(exchange, target)
@@ -59,7 +59,7 @@ async def plain(provider: Provider, body: object = HELLO, model: str | None = No
 
 
 async def chunks(provider: Mine, **more: object) -> list[Any]:
-    answer = await provider.answer(ask(body=HELLO | {"stream": True} | more), Target(provider=provider))
+    answer = await provider.answer(new_exchange(body=HELLO | {"stream": True} | more), Target(provider=provider))
     assert answer.event_stream and answer.stream is not None
     frames = [frame async for frame in iterate(answer.stream)]
     assert frames[-1] == b"data: [DONE]\n\n"
@@ -164,7 +164,7 @@ async def test_any_other_failure_is_a_502_that_names_the_class_and_no_secret(
 ) -> None:
     provider = mine(given)
     with caplog.at_level(logging.CRITICAL), pytest.raises(ProxyError) as failed:
-        await provider.answer(ask(body=HELLO | {"stream": stream}), Target(provider=provider))
+        await provider.answer(new_exchange(body=HELLO | {"stream": stream}), Target(provider=provider))
     error = failed.value
     assert (error.status, error.code, error.retryable) == (502, "provider_failed", True)
     assert "Mine" in error.message and "'mine'" in error.message and words in error.message
@@ -211,7 +211,7 @@ async def test_a_body_that_is_no_object_is_a_400(body: object) -> None:
 async def test_everything_but_chat_is_a_404(method: str, path: str) -> None:
     provider = mine()
     with pytest.raises(BadRequest) as refused:
-        await provider.answer(ask(path, method=method, body=HELLO), Target(provider=provider))
+        await provider.answer(new_exchange(path, method=method, body=HELLO), Target(provider=provider))
     assert refused.value.status == 404 and "mine" in refused.value.message
 
 

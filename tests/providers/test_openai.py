@@ -6,7 +6,7 @@ import pytest
 
 from llmproxy.providers.openai import OpenAI
 from llmproxy.target import Target
-from tests.providers.asking import ask
+from tests.support.exchanges import new_exchange
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_openai_answers_its_models_without_being_named(model: str, known: bool) 
 
 def test_openai_gets_its_key_as_a_bearer() -> None:
     provider = OpenAI(OpenAI.Config.model_validate({"name": "openai", "type": "openai", "api_key": "sk"}))
-    request = provider.prepare(ask("/v1/responses/resp_1", method="DELETE"), Target(provider=provider))
+    request = provider.prepare(new_exchange("/v1/responses/resp_1", method="DELETE"), Target(provider=provider))
     assert (request.method, request.origin.host, request.target) == ("DELETE", "api.openai.com", "/v1/responses/resp_1")
     assert request.headers["Authorization"] == "Bearer sk"
     assert provider.speaks == {"chat", "responses", "completions", "embeddings", "openai"}

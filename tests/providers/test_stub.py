@@ -13,7 +13,7 @@ from llmproxy.providers.base import Frames, ProviderConfig
 from llmproxy.providers.stub import Stub
 from llmproxy.target import Provider, Target
 from llmproxy.wire.compression import compress
-from tests.providers.asking import ask
+from tests.support.exchanges import new_exchange
 
 HELLO = [{"role": "user", "content": "one two three"}]
 
@@ -24,7 +24,7 @@ def stub() -> Stub:
 
 async def answered(path: str, body: object, *, model: str | None = None) -> Any:
     """The JSON of the stub's plain answer."""
-    exchange = ask(path, body=body)
+    exchange = new_exchange(path, body=body)
     target = Target(provider=stub(), model=model)
     provider: Provider = stub()
     assert provider.prepare(exchange, target) is None
@@ -36,7 +36,7 @@ async def answered(path: str, body: object, *, model: str | None = None) -> Any:
 
 async def streamed(path: str, body: dict[str, object]) -> list[bytes]:
     """The frames of the stub's stream, each a read of its own."""
-    answer = await stub().answer(ask(path, body=body | {"stream": True}), Target(provider=stub()))
+    answer = await stub().answer(new_exchange(path, body=body | {"stream": True}), Target(provider=stub()))
     assert answer.event_stream and answer.body == b"" and answer.length is None and answer.stream is not None
     frames = [frame async for frame in iterate(answer.stream)]
     assert all(frame.endswith(b"\n\n") for frame in frames)
@@ -130,7 +130,7 @@ async def test_the_targets_model_goes_before_the_one_that_was_asked_for() -> Non
 
 async def test_a_compressed_request_is_read() -> None:
     body = compress(json.dumps({"model": "m", "messages": HELLO}).encode(), "zstd")
-    answer = await stub().answer(ask(body=body, encoding="zstd"), Target(provider=stub()))
+    answer = await stub().answer(new_exchange(body=body, encoding="zstd"), Target(provider=stub()))
     assert json.loads(answer.body)["usage"]["prompt_tokens"] == 4
 
 
@@ -164,7 +164,7 @@ async def test_what_every_vendor_refuses_is_refused(path: str, body: object, par
     ],
 )
 async def test_the_rest_of_the_api_is_a_404(method: str, path: str) -> None:
-    exchange = ask(path, method=method)
+    exchange = new_exchange(path, method=method)
     exchange.body = StreamedBody(stream=Frames([]), length=None)
     with pytest.raises(BadRequest) as refused:
         await stub().answer(exchange, Target(provider=stub()))

@@ -16,7 +16,7 @@ from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.server.request_body import Limits, read_body
 from llmproxy.wire.compression import compress
-from tests.providers.asking import ask
+from tests.support.exchanges import new_exchange
 
 CHAT, FILES, UNKNOWN = "/v1/chat/completions", "/v1/files", "/v1/unheard_of"
 RAW = b'{"model": "m", "stream": true, "messages": []}'
@@ -29,7 +29,7 @@ class Arriving:
     def __init__(
         self, path: str = CHAT, *, length: int | None = None, chunked: bool = False, encoding: str = ""
     ) -> None:
-        self.exchange = ask(path)
+        self.exchange = new_exchange(path)
         loop = asyncio.get_running_loop()
         self.payload = StreamReader(BaseProtocol(loop), 65536, loop=loop)
         self.payload._protocol.transport = asyncio.Transport()

@@ -12,12 +12,12 @@ from llmproxy.dialects.endpoints import find
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.server.response_head import Framing, error_answer, error_event, frame, last_frame, response_head
-from tests.providers.asking import ask
+from tests.support.exchanges import new_exchange
 from tests.support.pieces import Pieces
 
 
 def exchange(path: str = "/v1/chat/completions") -> Exchange:
-    asked = ask(path)
+    asked = new_exchange(path)
     asked.request_id = "the-id"
     return asked
 

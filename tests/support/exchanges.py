@@ -1,11 +1,13 @@
-"""Exchanges as they stand when they are over, for tests of what is said of them."""
+"""Build exchanges without a server: new ones, as the server makes them from a request, and finished ones."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 from llmproxy.answer import Headers
+from llmproxy.body import Body, StreamedBody
 from llmproxy.call import Attempt
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.endpoints import find
@@ -14,6 +16,36 @@ from llmproxy.exchange import Client, Exchange
 CHAT = find("POST", "/chat/completions")
 BEGAN_S = 1_700_000_000.25
 BEGAN = "2023-11-14T22:13:20.250000Z"
+
+
+def new_exchange(
+    path: str = "/v1/chat/completions",
+    *headers: tuple[str, str],
+    method: str = "POST",
+    prefix: str = "",
+    query: str | None = None,
+    body: object = None,
+    encoding: str = "",
+    client: str | None = None,
+) -> Exchange:
+    """A client's request for `path`, below `prefix`. A `body` that is no bytes is sent as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    held: Body | StreamedBody | None = None if body is None else Body(raw, encoding)
+    model = held.text("model") if isinstance(held, Body) else None
+    return Exchange(
+        id="0123",
+        method=method,
+        full_path=prefix + path,
+        path=path,
+        query=query,
+        headers=Headers(headers),
+        client=Client(address="127.0.0.1", name=client),
+        started_s=0.0,
+        began_s=1_700_000_000.5,
+        endpoint=find(method, path),
+        body=held,
+        model=model,
+    )
 
 
 def ended(**changes: Any) -> Exchange:

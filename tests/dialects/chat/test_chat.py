@@ -7,7 +7,7 @@ import pytest
 
 from llmproxy.dialects.chat import COMPLETIONS, DIALECT, Chat
 from llmproxy.errors import BadRequest, BrokenStream, ProxyError
-from tests.dialects.sdks import CANNED, STATUSES, openai_client
+from tests.support.sdk_clients import CANNED, STATUSES, openai_client
 
 RAISED = {
     400: openai.BadRequestError,

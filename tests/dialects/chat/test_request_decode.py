@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from llmproxy.dialects.chat.request_decode import LEGACY, decode_request
 from llmproxy.dialects.model import Format, Reasoning, Request, Tool, ToolCall, ToolResult
 from llmproxy.errors import BadRequest
-from tests.dialects.chat.arbitrary import MEMBERS, MESSAGES
+from tests.support.arbitrary_chat import MEMBERS, MESSAGES
 
 
 def decoded(**members: Any) -> Request:

@@ -14,7 +14,7 @@ from llmproxy.dialects.chat.request_encode import encode_request
 from llmproxy.dialects.codec import Losses, Options
 from llmproxy.dialects.model import Format, Opaque, Reasoning, Request, Sampling, ToolChoice
 from llmproxy.errors import BadRequest
-from tests.dialects.chat.arbitrary import MEMBERS, MESSAGES
+from tests.support.arbitrary_chat import MEMBERS, MESSAGES
 
 ASKED = {"include_usage": True}
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from llmproxy.dialects.chat.reshape import CHAT, COMPLETIONS
-from tests.dialects.accumulated import accumulate
+from tests.support.sdk_streams import accumulate
 
 CALLS = [
     {"id": f"c{number}", "type": "function", "function": {"name": "look", "arguments": '{"at": "sky"}'}}

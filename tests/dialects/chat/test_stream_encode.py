@@ -40,7 +40,7 @@ from llmproxy.dialects.model import (
     collect,
     events_of,
 )
-from tests.dialects.sdks import openai_client
+from tests.support.sdk_clients import openai_client
 
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]
 START = Start(id="msg_1", model="m", created_s=7)

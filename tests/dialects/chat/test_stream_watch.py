@@ -9,7 +9,7 @@ import pytest
 
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.chat import COMPLETIONS, DIALECT, Chat
-from tests.dialects.sdks import CANNED, UNCOUNTED, openai_client
+from tests.support.sdk_clients import CANNED, UNCOUNTED, openai_client
 
 DONE = b"data: [DONE]\n\n"
 

@@ -12,8 +12,8 @@ from openai.types.chat import ChatCompletion
 
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.chat import COMPLETIONS, DIALECT
-from tests.dialects.sdks import CANNED, UNCOUNTED, openai_client
 from tests.support import vendors
+from tests.support.sdk_clients import CANNED, UNCOUNTED, openai_client
 
 
 def read(reply: object, *, text: bool = False) -> Summary:

@@ -9,7 +9,7 @@ import pytest
 
 from llmproxy.dialects.messages import DIALECT
 from llmproxy.errors import BrokenStream, ProxyError, UpstreamError
-from tests.dialects.sdks import CANNED, STATUSES, anthropic_client
+from tests.support.sdk_clients import CANNED, STATUSES, anthropic_client
 
 RAISED = {
     400: (anthropic.BadRequestError, "invalid_request_error"),

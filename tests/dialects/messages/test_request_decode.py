@@ -33,7 +33,7 @@ from llmproxy.dialects.model import (
     ToolChoice,
 )
 from llmproxy.errors import BadRequest
-from tests.dialects.messages.requests import EVERYTHING
+from tests.support.full_messages_request import EVERYTHING
 
 MARK = {"type": "ephemeral"}
 ASK = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}

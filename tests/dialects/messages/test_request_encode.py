@@ -17,8 +17,8 @@ from llmproxy.dialects.messages.request_decode import decode_request
 from llmproxy.dialects.messages.request_encode import encode_request
 from llmproxy.dialects.model import Format, Instruction, Message, Reasoning, Request, Sampling, Text, Tool, ToolChoice
 from llmproxy.errors import BadRequest, Untranslatable
-from tests.dialects.messages.requests import EVERYTHING
 from tests.dialects.messages.test_request_decode import JSON, places
+from tests.support.full_messages_request import EVERYTHING
 
 HI = [Message(path="messages[0]", role="user", content=[Text(path="messages[0].content", text="Hi")])]
 MODEL = "claude-sonnet-4-5"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.messages.reshape import MessagesReplay
-from tests.dialects.accumulated import accumulate
+from tests.support.sdk_streams import accumulate
 
 REPLAY = MessagesReplay()
 THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "c2ln"}

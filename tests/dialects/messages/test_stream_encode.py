@@ -45,7 +45,7 @@ from llmproxy.dialects.model import (
     events_of,
 )
 from llmproxy.wire.sse import Splitter
-from tests.dialects.sdks import anthropic_client
+from tests.support.sdk_clients import anthropic_client
 
 REQUEST = Request(dialect="messages", model="asked")
 START = Start(id="chatcmpl-1", model="m")

@@ -8,7 +8,7 @@ import pytest
 
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.messages import DIALECT
-from tests.dialects.sdks import CANNED, UNCOUNTED, anthropic_client
+from tests.support.sdk_clients import CANNED, UNCOUNTED, anthropic_client
 
 
 def event(kind: str, *, named: bool = True, **members: object) -> bytes:

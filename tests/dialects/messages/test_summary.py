@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.messages import DIALECT
-from tests.dialects.sdks import CANNED, UNCOUNTED, anthropic_client
 from tests.support import vendors
+from tests.support.sdk_clients import CANNED, UNCOUNTED, anthropic_client
 
 
 def read(reply: object, *, text: bool = False) -> Summary:

@@ -9,7 +9,7 @@ from llmproxy.dialects.codecs import CODECS
 from llmproxy.dialects.model import Media
 from llmproxy.dialects.responses import CODEC, DIALECT
 from llmproxy.errors import Untranslatable
-from tests.dialects.responses.requests import read, write
+from tests.support.full_responses_request import read, write
 
 
 def test_the_codec_has_the_name_of_its_dialect() -> None:

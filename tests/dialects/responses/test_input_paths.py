@@ -8,7 +8,7 @@ from llmproxy.dialects.codec import Losses, Options
 from llmproxy.dialects.codecs import CODECS
 from llmproxy.dialects.responses.input_paths import Places
 from llmproxy.errors import BadRequest
-from tests.dialects.responses.requests import read
+from tests.support.full_responses_request import read
 
 PLACES = Places(earlier=2, source="previous_response_id")
 NOTE = {"type": "file_path", "file_id": "f", "index": 0}

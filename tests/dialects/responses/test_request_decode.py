@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llmproxy.dialects.model import Format, Opaque, Reasoning, Request, Text
 from llmproxy.dialects.responses.codec import CODEC
 from llmproxy.errors import BadRequest
-from tests.dialects.responses.requests import FULL, read, write
+from tests.support.full_responses_request import FULL, read, write
 
 
 def test_every_member_has_its_place() -> None:

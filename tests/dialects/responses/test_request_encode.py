@@ -11,7 +11,7 @@ from llmproxy.dialects.codec import Losses, Options
 from llmproxy.dialects.model import Format, Instruction, Message, Reasoning, Request, Sampling, Text, Thinking, Tool
 from llmproxy.dialects.responses.codec import CODEC
 from llmproxy.errors import Untranslatable
-from tests.dialects.responses.requests import FULL, write
+from tests.support.full_responses_request import FULL, write
 
 
 def foreign(**changes: Any) -> Request:

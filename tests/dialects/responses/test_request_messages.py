@@ -9,7 +9,7 @@ from llmproxy.dialects.codecs import CODECS
 from llmproxy.dialects.model import Media, Message, Opaque, Refusal, Request, Text, Thinking, ToolCall, ToolResult
 from llmproxy.dialects.responses.request_messages import MAX_ID, Turns, read_input, write_id, write_message
 from llmproxy.errors import BadRequest, Untranslatable
-from tests.dialects.responses.requests import FULL
+from tests.support.full_responses_request import FULL
 
 
 def turns(*items: dict[str, Any]) -> Turns:

@@ -22,7 +22,7 @@ from llmproxy.dialects.model import (
 )
 from llmproxy.dialects.responses.codec import CODEC
 from llmproxy.dialects.responses.response_encode import error_code
-from tests.dialects.responses.requests import FULL, read
+from tests.support.full_responses_request import FULL, read
 
 USAGE = Usage(input=10, output=5, cache_read=3)
 CONTENT: list[Block] = [

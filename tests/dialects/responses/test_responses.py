@@ -10,7 +10,7 @@ from openai.types.responses import ResponseErrorEvent
 
 from llmproxy.dialects.responses import DIALECT
 from llmproxy.errors import BadRequest, BrokenStream
-from tests.dialects.sdks import CANNED, openai_client
+from tests.support.sdk_clients import CANNED, openai_client
 
 
 def test_the_sdk_raises_its_typed_error() -> None:

@@ -33,8 +33,8 @@ from llmproxy.dialects.model import (
     ToolCall,
 )
 from llmproxy.dialects.responses.codec import CODEC
-from tests.dialects.responses.requests import read
-from tests.dialects.sdks import openai_client
+from tests.support.full_responses_request import read
+from tests.support.sdk_clients import openai_client
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 START = Start(id="chatcmpl-7", model="m-1", created_s=1)

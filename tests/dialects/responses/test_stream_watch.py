@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.responses import DIALECT
-from tests.dialects.sdks import CANNED, openai_client
+from tests.support.sdk_clients import CANNED, openai_client
 
 EVENT: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
 

@@ -41,8 +41,8 @@ from llmproxy.dialects.model import (
     collect,
 )
 from llmproxy.dialects.responses.codec import CODEC
-from tests.dialects.responses.requests import FULL, read
-from tests.dialects.sdks import openai_client
+from tests.support.full_responses_request import FULL, read
+from tests.support.sdk_clients import openai_client
 
 _EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 _THOROUGH = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))

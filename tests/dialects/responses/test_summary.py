@@ -11,8 +11,8 @@ from openai.types.responses import Response
 
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.responses import DIALECT
-from tests.dialects.sdks import CANNED, UNCOUNTED, openai_client
 from tests.support import vendors
+from tests.support.sdk_clients import CANNED, UNCOUNTED, openai_client
 
 COUNTED = Usage(input=vendors.IN, output=vendors.OUT, cache_read=vendors.CACHED, reasoning=vendors.REASONING)
 

@@ -1,6 +1,7 @@
 """The official SDKs behind one small interface, so that one test can be run with each of them.
 
-An `Asker` keeps its conversation in its vendor's own form and says what came as a `Turn`. Begin reading at `Asker`.
+An `SdkConversation` keeps its conversation in its vendor's own form and returns each answer as a `Turn`. Begin reading
+there.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Turn:
     tokens_out: int | None
 
 
-class Asker(ABC):
+class SdkConversation(ABC):
     """One vendor's client with one conversation. `stops` are its words for an end and for tool calls."""
 
     dialect: str
@@ -58,7 +59,7 @@ class Asker(ABC):
         """Have the conversation answered, and add the answer to it."""
 
 
-class Chat(Asker):
+class Chat(SdkConversation):
     """OpenAI's client, chat completions."""
 
     dialect = "chat"
@@ -113,7 +114,7 @@ class Chat(Asker):
         )
 
 
-class Responses(Asker):
+class Responses(SdkConversation):
     """OpenAI's client, responses, without state on the server."""
 
     dialect = "responses"
@@ -172,7 +173,7 @@ class Responses(Asker):
         )
 
 
-class Messages(Asker):
+class Messages(SdkConversation):
     """Anthropic's client."""
 
     dialect = "messages"
@@ -222,4 +223,4 @@ class Messages(Asker):
         )
 
 
-ASKERS: tuple[type[Asker], ...] = (Chat, Responses, Messages)
+ASKERS: tuple[type[SdkConversation], ...] = (Chat, Responses, Messages)

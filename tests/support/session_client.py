@@ -1,6 +1,6 @@
 """Requests of conversations, asked of the sessions middleware alone, without a server: for tests of what it recognises.
 
-Begin reading at `Asking`.
+Begin reading at `SessionClient`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def turns(*texts: str, role: str = "user") -> list[dict[str, Any]]:
     return [{"role": ("user", "assistant")[(first + number) % 2], "content": text} for number, text in enumerate(texts)]
 
 
-class Asking:
+class SessionClient:
     """A client of the middleware. Each request is over when it has been asked; `now_s` is when, by the wall clock."""
 
     def __init__(self, **config: Any) -> None:

@@ -33,8 +33,8 @@ _OPENAI = openai.OpenAI(api_key="key", base_url="http://test/v1")
 _ANTHROPIC = anthropic.Anthropic(api_key="key", base_url="http://test")
 
 
-class Told(Exception):
-    """The error that a stream told the SDK."""
+class StreamError(Exception):
+    """The SDK raised an error that the stream carries."""
 
 
 def check_reply(dialect: str, reply: dict[str, Any]) -> None:
@@ -57,13 +57,16 @@ def unnamed(value: object) -> list[str]:
 
 
 def accumulate(dialect: str, frames: bytes, *, named: bool = True) -> dict[str, Any]:
-    """The whole reply that the SDK makes of a stream. Raises Told for an error in it; fails for an event that is not
-    of its type, and, unless `named` is off, for unknown members."""
+    """Return the whole reply that the SDK makes of a stream.
+
+    Raises StreamError for an error in it. Fails for an event that is not of its type and, unless `named` is off, for
+    unknown members.
+    """
     _check_events(dialect, frames, named=named)
     try:
         return {"chat": _chat, "messages": _messages, "responses": _responses}[dialect](_answer(frames))
     except (openai.APIError, anthropic.APIError) as error:
-        raise Told(error.message) from error
+        raise StreamError(error.message) from error
 
 
 def _answer(frames: bytes) -> httpx2.Response:
@@ -104,9 +107,9 @@ def _responses(answer: httpx2.Response) -> dict[str, Any]:
     stream: openai.Stream[Any] = openai.Stream(cast_to=_any_event(), response=answer, client=_OPENAI)
     for event in stream:
         if event.type == "error":
-            raise Told(event.message)
+            raise StreamError(event.message)
         if event.type == "response.failed":
-            raise Told(event.response.error.message)
+            raise StreamError(event.response.error.message)
         state.handle_event(event)
         last = event
     assert last is not None and last.type in ("response.completed", "response.incomplete"), last

@@ -2,7 +2,7 @@
 
 A file holds one situation: a `title`, its public `sources`, the `clients` with their headers and addresses, `names` for
 sessions that must be called so, and `recordings`, each a list of requests in order. A request has the label of the
-session that it belongs to, and the answer that the provider gives: a text, or what stands in `Answered`.
+session that it belongs to, and the answer that the provider gives: a text, or what stands in `ScriptedAnswer`.
 Begin reading at `RECORDINGS`.
 """
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent / "golden" / "sessions"
 _CREDENTIALS = ("authorization", "x-api-key")
 
 
-class Answered(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class ScriptedAnswer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What the provider answers: a `text`, or the vendor's own `message` (chat), `content` (messages) or `output`
     (responses); an error by its `status`; or a whole `body`."""
 
@@ -45,7 +45,7 @@ class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     path: str
     headers: dict[str, str] = {}
     body: dict[str, Any]
-    answer: str | Answered
+    answer: str | ScriptedAnswer
 
 
 class Client(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +95,7 @@ class Recording(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def script(self, number: int) -> Script:
         """What the provider does with the request `number`, in the dialect and the form in which it is asked."""
         given = self.requests[number].answer
-        answer = Answered(text=given) if isinstance(given, str) else given
+        answer = ScriptedAnswer(text=given) if isinstance(given, str) else given
 
         async def reply(call: Call) -> None:
             await call.give(_reply(call, answer, f"{self.name}-{number}"))
@@ -127,7 +127,7 @@ def _read(path: Path) -> list[Recording]:
 RECORDINGS = [recording for path in sorted(ROOT.glob("*.json")) for recording in _read(path)]
 
 
-def _reply(call: Call, answer: Answered, identity: str) -> Reply:
+def _reply(call: Call, answer: ScriptedAnswer, identity: str) -> Reply:
     if answer.status != 200:
         return vendors.failure(answer.status, "Failed")
     if answer.body is not None:
@@ -138,7 +138,7 @@ def _reply(call: Call, answer: Answered, identity: str) -> Reply:
     return vendors.streamed(frames) if asked.get("stream") is True else vendors.plain(whole)
 
 
-def _chat(answer: Answered, identity: str, model: str) -> tuple[dict[str, Any], list[bytes]]:
+def _chat(answer: ScriptedAnswer, identity: str, model: str) -> tuple[dict[str, Any], list[bytes]]:
     message = answer.message or {"role": "assistant", "content": answer.text}
     finish = "tool_calls" if message.get("tool_calls") else "stop"
     about = {"id": identity, "created": 1700000000, "model": model}
@@ -154,7 +154,7 @@ def _chat(answer: Answered, identity: str, model: str) -> tuple[dict[str, Any], 
     return whole, [*(f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks), b"data: [DONE]\n\n"]
 
 
-def _messages(answer: Answered, identity: str, model: str) -> tuple[dict[str, Any], list[bytes]]:
+def _messages(answer: ScriptedAnswer, identity: str, model: str) -> tuple[dict[str, Any], list[bytes]]:
     content = answer.content or [{"type": "text", "text": answer.text}]
     stop = "tool_use" if any(block["type"] == "tool_use" for block in content) else "end_turn"
     about = {"id": identity, "type": "message", "role": "assistant", "model": model, "stop_sequence": None}
@@ -186,7 +186,7 @@ def _block(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]
             return block | {"thinking": "", "signature": ""}, [thought, signed]
 
 
-def _responses(answer: Answered, identity: str, model: str) -> tuple[dict[str, Any], list[bytes]]:
+def _responses(answer: ScriptedAnswer, identity: str, model: str) -> tuple[dict[str, Any], list[bytes]]:
     part = {"type": "output_text", "text": answer.text, "annotations": []}
     said = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
     output = answer.output or [said]

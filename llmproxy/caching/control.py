@@ -21,7 +21,7 @@ _NAMES = (*_FLAGS, "ttl")
 _MOST = sys.float_info.max  # JSON may hold integers that are no float
 
 
-class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class CacheControl(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`read` and `store` say whether an answer may come from the cache and go there, `ttl_s` for how long (None: as
     configured), `max_age_s` how old it may be, `only` that nobody else is to be asked."""
 
@@ -32,14 +32,14 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     only: bool = False
 
 
-USUAL = Control()
+DEFAULT = CacheControl()
 
 
-def read_control(member: object, said: bool, headers: Headers) -> Control:
+def read_cache_control(member: object, said: bool, headers: Headers) -> CacheControl:
     """What the client wants. `said` tells whether `member`, the decoded member, was there. Raises BadRequest."""
     lines = headers.getall("Cache-Control", ())
     if not said and not lines:
-        return USUAL
+        return DEFAULT
     flags, ttl_s = _in_body(member) if said else (set(), None)
     max_age_s = None
     only = False
@@ -50,7 +50,7 @@ def read_control(member: object, said: bool, headers: Headers) -> Control:
             only = True
         elif name == "max-age" and value.isdecimal():
             max_age_s = float(value)
-    return Control(
+    return CacheControl(
         read="no-cache" not in flags, store="no-store" not in flags, ttl_s=ttl_s, max_age_s=max_age_s, only=only
     )
 

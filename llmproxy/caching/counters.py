@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmproxy.caching.entry import Entry
+from llmproxy.caching.entry import CacheEntry
 from llmproxy.metrics.sample import Sample
 
 _METRICS = {
@@ -14,7 +14,7 @@ _METRICS = {
 }
 
 
-class Tally:
+class CacheCounters:
     """Counts. What a saved answer did not say of its tokens counts as nothing."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Tally:
         self.input_tokens = self.output_tokens = 0
         self.spent_s = 0.0
 
-    def hit(self, entry: Entry) -> None:
+    def hit(self, entry: CacheEntry) -> None:
         """An answer was given again."""
         self.hits += 1
         self.input_tokens += entry.input_tokens or 0

@@ -13,7 +13,7 @@ _MAGIC = b"lpc1"
 _HEAD = len(_MAGIC) + 4
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class CacheEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """`body` is identity-coded; `stream` says whether it is server-sent events, and `counted` whether these tell the
     usage. `created_s` is the wall clock, `spent_s` how long the provider took. `paces` are milliseconds since the first
     part and size in bytes of each part."""
@@ -31,16 +31,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Entry)
+_DECODER = msgspec.msgpack.Decoder(CacheEntry)
 
 
-def pack(entry: Entry) -> bytes:
+def pack(entry: CacheEntry) -> bytes:
     """The bytes to keep."""
     packed = _ENCODER.encode(entry)
     return b"%b%b%b" % (_MAGIC, zlib.crc32(packed).to_bytes(4, "big"), packed)
 
 
-def unpack(raw: bytes) -> Entry | None:
+def unpack(raw: bytes) -> CacheEntry | None:
     """The entry that was kept; None for anything else."""
     if raw[: len(_MAGIC)] != _MAGIC:
         return None

@@ -3,7 +3,7 @@
 The call itself is a task of the cache's, so that it outlives whoever asked first. Its answer has no task: the reader
 that needs the next bytes reads them for all, and the others find them; so a slow one holds up nobody, one alone pays
 for a list, and when one leaves another reads on. Parts are kept while they may be stored, or somebody still needs them.
-Begin reading at `Flight`.
+Begin reading at `SharedCall`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TIMEOUT = 504
 BEHIND_BYTES = 1024 * 1024  # how far a reader may be behind the others in an answer too long to be kept
 
 
-class Flight:
+class SharedCall:
     """A call under way, made for the view `exchange` of the exchange that asked first.
 
     `max_bytes` is how much may be stored. `forget` is called when nobody can join any more: once there is no answer, or
@@ -44,7 +44,7 @@ class Flight:
         self._dropped = 0
         self._pulling = False
         self._waiting: list[asyncio.Future[None]] = []
-        self._readers: list[Reader] = []
+        self._readers: list[SharedReader] = []
         self._asking = 0
         self._failed = False
 
@@ -91,7 +91,7 @@ class Flight:
             call.cancel()
         elif not call.cancelled() and call.exception() is None and self.answer is None and not self._failed:
             call.result().close()
-        self.land()
+        self.abort()
 
     def _share(self, answer: Answer, exchange: Exchange) -> Answer:
         """The answer as one client gets it."""
@@ -113,12 +113,12 @@ class Flight:
             bodiless=answer.bodiless,
         )
         if not self.whole:
-            reader = Reader(self, len(self.parts))
+            reader = SharedReader(self, len(self.parts))
             self._readers.append(reader)
             shared.stream = reader
         return shared
 
-    async def next(self, reader: Reader) -> bytes:
+    async def next(self, reader: SharedReader) -> bytes:
         """What comes next for `reader`; b"" after the last."""
         while reader.place == self._dropped + len(self.parts):
             if self._over:
@@ -202,13 +202,13 @@ class Flight:
         if not self.whole:
             self._forget()
 
-    def leave(self, reader: Reader) -> None:
+    def leave(self, reader: SharedReader) -> None:
         """A client is done, or gone. With the last one the call ends."""
         self._readers.remove(reader)
         if not self._readers and not self._asking:
-            self.land()
+            self.abort()
 
-    def land(self) -> None:
+    def abort(self) -> None:
         """Nobody reads any more."""
         self._forget()
         if self._source is not None:
@@ -217,20 +217,20 @@ class Flight:
         self.exchange.let_go()
 
 
-class Reader:
+class SharedReader:
     """One client's way through the answer: a ByteStream. `place` is the number of parts that it has."""
 
-    __slots__ = ("_flight", "_gone", "place")
+    __slots__ = ("_gone", "_shared", "place")
 
-    def __init__(self, flight: Flight, place: int) -> None:
-        self._flight = flight
+    def __init__(self, shared: SharedCall, place: int) -> None:
+        self._shared = shared
         self._gone = False
         self.place = place
 
     async def read(self) -> bytes:
-        return await self._flight.next(self)
+        return await self._shared.next(self)
 
     def close(self) -> None:
         if not self._gone:
             self._gone = True
-            self._flight.leave(self)
+            self._shared.leave(self)

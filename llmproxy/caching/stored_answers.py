@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Sequence
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.caching.entry import Entry
-from llmproxy.caching.single_flight import Flight
+from llmproxy.caching.entry import CacheEntry
+from llmproxy.caching.single_flight import SharedCall
 from llmproxy.dialects.reshape import Replay
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
@@ -17,12 +17,14 @@ from llmproxy.wire.compression import decompress
 _KEPT = ("content-type", "cache-control", "x-llmproxy-dropped")
 
 
-def entry_of(flight: Flight, exchange: Exchange, replay: Replay, *, counted: bool, limit_bytes: int) -> Entry | None:
+def entry_from_call(
+    shared: SharedCall, exchange: Exchange, replay: Replay, *, counted: bool, limit_bytes: int
+) -> CacheEntry | None:
     """What is kept of a whole good answer; None when it says nothing, or cannot be read."""
-    answer = flight.answer
+    answer = shared.answer
     if answer is None:
         return None
-    body = b"".join(flight.parts)
+    body = b"".join(shared.parts)
     encoding = answer.headers.get("Content-Encoding", "")
     if encoding:
         try:
@@ -32,16 +34,16 @@ def entry_of(flight: Flight, exchange: Exchange, replay: Replay, *, counted: boo
     stream = answer.event_stream
     if not (_says_all(exchange, replay, body) if stream else replay.says_something(body)):
         return None
-    usage, times_s = exchange.summary.usage, flight.times_s
+    usage, times_s = exchange.summary.usage, shared.times_s
     first_s = times_s[0]
-    paces = [(round((at_s - first_s) * 1000), len(part)) for at_s, part in zip(times_s, flight.parts, strict=True)]
-    return Entry(
+    paces = [(round((at_s - first_s) * 1000), len(part)) for at_s, part in zip(times_s, shared.parts, strict=True)]
+    return CacheEntry(
         status=answer.status,
         headers=[(str(name), value) for name, value in answer.headers.items() if name.lower() in _KEPT],
         stream=stream,
         counted=counted,
-        created_s=flight.exchange.began_s,
-        spent_s=times_s[-1] - flight.exchange.started_s,
+        created_s=shared.exchange.began_s,
+        spent_s=times_s[-1] - shared.exchange.started_s,
         input_tokens=usage.input if usage else None,
         output_tokens=usage.output if usage else None,
         paces=paces if stream and not encoding else [],
@@ -53,12 +55,12 @@ def _says_all(exchange: Exchange, replay: Replay, stream: bytes) -> bool:
     return exchange.first_token_s is not None and replay.is_whole(stream)
 
 
-def fits(entry: Entry, stream: bool, counted: bool) -> bool:
+def fits(entry: CacheEntry, stream: bool, counted: bool) -> bool:
     """Whether the entry is as it is wanted; otherwise putting it so takes 25 ms for each MB."""
     return entry.stream == stream and (not stream or entry.counted == counted)
 
 
-def replayed(entry: Entry, replay: Replay, stream: bool, counted: bool) -> Answer | None:
+def answer_from_entry(entry: CacheEntry, replay: Replay, stream: bool, counted: bool) -> Answer | None:
     """The entry as the answer to a request for a stream, or not, that tells its usage, or not; None when that cannot be
     said from it."""
     headers = Headers(entry.headers)
@@ -75,7 +77,7 @@ def replayed(entry: Entry, replay: Replay, stream: bool, counted: bool) -> Answe
     return Answer(status=entry.status, headers=headers, body=reply, length=len(reply))
 
 
-class Paced:
+class PacedStream:
     """A stream that comes again as it came: a ByteStream."""
 
     def __init__(self, body: bytes, paces: Sequence[tuple[int, int]]) -> None:

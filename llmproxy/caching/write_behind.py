@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from llmproxy.caching.counters import Tally
+from llmproxy.caching.counters import CacheCounters
 from llmproxy.stores.base import Blobs, StoreFault
 
 Make = Callable[[], bytes | None]
@@ -26,13 +26,13 @@ class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
-class Saver:
-    """One task that sets what waits, oldest first, and tells `tally` of it."""
+class WriteBehind:
+    """One task that sets what waits, oldest first, and tells `counters` of it."""
 
-    def __init__(self, blobs: Blobs, tally: Tally) -> None:
+    def __init__(self, blobs: Blobs, counters: CacheCounters) -> None:
         self.lost = 0
         self._blobs = blobs
-        self._tally = tally
+        self._counters = counters
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
         self._size_bytes = 0
         self._wake = asyncio.Event()
@@ -60,9 +60,9 @@ class Saver:
     def save(self, key: str, value: bytes, ttl_s: float) -> None:
         """Set it soon. Lost when too much waits."""
         if self._wait(key, _Waiting(value=value, ttl_s=ttl_s, size_bytes=len(value))):
-            self._tally.stored += 1
+            self._counters.stored += 1
 
-    def save_made(self, key: str, make: Make, size_bytes: int, ttl_s: float) -> None:
+    def save_later(self, key: str, make: Make, size_bytes: int, ttl_s: float) -> None:
         """Set what `make` gives, if anything, which is about `size_bytes`. It is called in a thread."""
         self._wait(key, _Waiting(value=make, ttl_s=ttl_s, size_bytes=size_bytes))
 
@@ -102,7 +102,7 @@ class Saver:
 
     async def _made(self, make: Make) -> bytes | None:
         value = await asyncio.to_thread(make)
-        self._tally.stored += value is not None
+        self._counters.stored += value is not None
         return value
 
     async def _set(self, key: str, value: bytes, ttl_s: float) -> None:

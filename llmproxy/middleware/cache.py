@@ -21,13 +21,13 @@ from pydantic import BeforeValidator, Field
 
 from llmproxy.answer import Answer
 from llmproxy.body import Body
-from llmproxy.caching.control import MEMBER, Control, read_control
-from llmproxy.caching.counters import Tally
-from llmproxy.caching.entry import Entry, pack, unpack
+from llmproxy.caching.control import MEMBER, CacheControl, read_cache_control
+from llmproxy.caching.counters import CacheCounters
+from llmproxy.caching.entry import CacheEntry, pack, unpack
 from llmproxy.caching.key import cache_key, model_prefix, owner_of
-from llmproxy.caching.single_flight import Flight
-from llmproxy.caching.stored_answers import Paced, entry_of, fits, replayed
-from llmproxy.caching.write_behind import Saver
+from llmproxy.caching.single_flight import SharedCall
+from llmproxy.caching.stored_answers import PacedStream, answer_from_entry, entry_from_call, fits
+from llmproxy.caching.write_behind import WriteBehind
 from llmproxy.dialects.reshape import Replay
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
@@ -55,10 +55,10 @@ Mode = Annotated[Literal["on", "off", "read_only", "write_only"], BeforeValidato
 class _Asked(msgspec.Struct, kw_only=True):
     """What is known of a request that the cache has to do with."""
 
-    control: Control
+    control: CacheControl
     replay: Replay
     key: str = ""
-    flight: Flight | None = None
+    shared: SharedCall | None = None
     counted: bool = True
     stores: bool = False
 
@@ -121,23 +121,23 @@ class Cache(Middleware):
         self._store = config.store
         self._limit_bytes = config.max_size if config.store != "redis" else None
         self._blobs = open_blobs(config, config.max_size)
-        self._warm: dict[str, tuple[bytes, Entry]] = {}
-        self._tally = Tally()
-        self._saver = Saver(self._blobs, self._tally)
-        self._flights: dict[tuple[str, ...], tuple[Flight, asyncio.Task[Answer]]] = {}
+        self._warm: dict[str, tuple[bytes, CacheEntry]] = {}
+        self._counters = CacheCounters()
+        self._write_behind = WriteBehind(self._blobs, self._counters)
+        self._shared_calls: dict[tuple[str, ...], tuple[SharedCall, asyncio.Task[Answer]]] = {}
         self._calls: set[asyncio.Task[Answer]] = set()
         self._left_out: dict[Replay, tuple[tuple[str, ...], ...]] = {}
         self._note = f"llmproxy.cache.{id(self)}"
 
     async def start(self) -> None:
         await self._blobs.start()
-        self._saver.start()
+        self._write_behind.start()
 
     async def close(self) -> None:
         for call in self._calls:
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
-        await self._saver.close()
+        await self._write_behind.close()
         await self._blobs.close()
 
     async def on_request(self, exchange: Exchange) -> Answer | None:
@@ -145,7 +145,7 @@ class Cache(Middleware):
         if endpoint is None or not isinstance(body, Body) or endpoint.path not in endpoint.dialect.paths:
             return None
         said = MEMBER in body.members
-        control = read_control(body.value(MEMBER) if said else None, said, exchange.headers)
+        control = read_cache_control(body.value(MEMBER) if said else None, said, exchange.headers)
         if said:
             body.remove(MEMBER)
         exchange.notes[self._note] = _Asked(control=control, replay=endpoint.dialect.replay)
@@ -163,12 +163,12 @@ class Cache(Middleware):
             cacheable = self._identify(exchange, body, asked)
         if not cacheable:
             _refuse_only(control)
-            self._tally.bypasses += 1
+            self._counters.bypasses += 1
             return await proceed()
         asked.stores = mode != "read_only" and control.store
         if mode == "write_only" or not control.read:
             _refuse_only(control)
-            self._tally.bypasses += 1
+            self._counters.bypasses += 1
             return await self._call(exchange, proceed, asked)
         found = await self._find(exchange, asked)
         if found is not None:
@@ -202,7 +202,7 @@ class Cache(Middleware):
     async def _find(self, exchange: Exchange, asked: _Asked) -> Answer | None:
         """The answer that is kept, as this request wants it."""
         try:
-            raw = self._saver.pending(asked.key) or await self._blobs.get(asked.key)
+            raw = self._write_behind.pending(asked.key) or await self._blobs.get(asked.key)
         except StoreFault:
             return None
         if raw is None:
@@ -217,19 +217,19 @@ class Cache(Middleware):
             return None
         wanted = entry, asked.replay, exchange.stream, asked.counted
         if len(entry.body) <= SMALL_BYTES or fits(entry, exchange.stream, asked.counted):
-            answer = replayed(*wanted)
+            answer = answer_from_entry(*wanted)
         else:
-            answer = await asyncio.to_thread(replayed, *wanted)
+            answer = await asyncio.to_thread(answer_from_entry, *wanted)
         if answer is None:
             return None
         answer.headers["Age"] = str(int(age_s))
         if self._paced and entry.stream and exchange.stream:
-            answer.stream, answer.body, answer.length = Paced(answer.body, entry.paces), b"", None
+            answer.stream, answer.body, answer.length = PacedStream(answer.body, entry.paces), b"", None
         exchange.cache = "hit"
-        self._tally.hit(entry)
+        self._counters.hit(entry)
         return answer
 
-    async def _unpacked(self, key: str, raw: bytes) -> Entry | None:
+    async def _unpacked(self, key: str, raw: bytes) -> CacheEntry | None:
         """What `raw` holds. Small ones that were asked for last are remembered: 3 of 100 µs."""
         entry = await asyncio.to_thread(unpack, raw) if len(raw) > LARGE_BYTES else unpack(raw)
         if entry is not None and len(raw) <= WARM_BYTES:
@@ -242,30 +242,30 @@ class Cache(Middleware):
         """Join the call that is under way for the same, or make it. One that fails is followed by the next."""
         place = (asked.key, str(exchange.stream), str(asked.counted), *exchange.headers.getall("Accept-Encoding", ()))
         for _ in range(LEADS):
-            known = self._flights.get(place)
-            flight, call = known or self._begin(exchange, proceed, place)
-            self._tally.misses += known is None
-            answer = await self._join(flight, call, exchange, leads=known is None)
+            known = self._shared_calls.get(place)
+            shared, call = known or self._begin(exchange, proceed, place)
+            self._counters.misses += known is None
+            answer = await self._join(shared, call, exchange, leads=known is None)
             if answer is not None:
-                asked.flight = flight
+                asked.shared = shared
                 if known is not None:
                     exchange.cache = "hit"
                     answer.headers["Age"] = "0"
-                    self._tally.share()
+                    self._counters.share()
                 return answer
-        self._tally.misses += 1
+        self._counters.misses += 1
         return await self._call(exchange, proceed, asked)
 
     async def _call(self, exchange: Exchange, proceed: Proceed, asked: _Asked) -> Answer:
         """A call that nobody joins."""
-        asked.flight, call = self._begin(exchange, proceed, None)
-        answer = await self._join(asked.flight, call, exchange, leads=True)
+        asked.shared, call = self._begin(exchange, proceed, None)
+        answer = await self._join(asked.shared, call, exchange, leads=True)
         assert answer is not None, "only those who join later get none"
         return answer
 
     def _begin(
         self, exchange: Exchange, proceed: Proceed, place: tuple[str, ...] | None
-    ) -> tuple[Flight, asyncio.Task[Answer]]:
+    ) -> tuple[SharedCall, asyncio.Task[Answer]]:
         """A call of its own view of the exchange, which others may join at `place`."""
         view = exchange.view()
         view.held_bytes = 0
@@ -274,24 +274,24 @@ class Cache(Middleware):
             return await proceed(view)
 
         def forget() -> None:
-            if place is not None and (known := self._flights.get(place)) and known[0] is flight:
-                del self._flights[place]
+            if place is not None and (known := self._shared_calls.get(place)) and known[0] is shared:
+                del self._shared_calls[place]
 
-        flight = Flight(view, self._max_bytes, forget)
+        shared = SharedCall(view, self._max_bytes, forget)
         call = asyncio.get_running_loop().create_task(make())
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
         if place is not None:
-            self._flights[place] = flight, call
-        return flight, call
+            self._shared_calls[place] = shared, call
+        return shared, call
 
     async def _join(
-        self, flight: Flight, call: asyncio.Task[Answer], exchange: Exchange, *, leads: bool
+        self, shared: SharedCall, call: asyncio.Task[Answer], exchange: Exchange, *, leads: bool
     ) -> Answer | None:
         try:
-            return await flight.join(call, exchange)
+            return await shared.join(call, exchange)
         finally:
-            made = flight.exchange
+            made = shared.exchange
             exchange.dropped = made.dropped
             if leads:
                 exchange.target, exchange.translation = made.target, made.translation
@@ -308,22 +308,22 @@ class Cache(Middleware):
     def on_end(self, exchange: Exchange) -> None:
         """An answer that came whole to one client at least is stored."""
         asked = exchange.notes.get(self._note)
-        if not isinstance(asked, _Asked) or asked.flight is None or not asked.stores:
+        if not isinstance(asked, _Asked) or asked.shared is None or not asked.stores:
             return
-        flight = asked.flight
-        if not flight.whole or flight.stored or exchange.outcome != "complete" or exchange.summary.error is not None:
+        shared = asked.shared
+        if not shared.whole or shared.stored or exchange.outcome != "complete" or exchange.summary.error is not None:
             return
-        flight.stored = True
-        make = partial(self._pack, flight, exchange, asked)
+        shared.stored = True
+        make = partial(self._pack, shared, exchange, asked)
         ttl_s = asked.control.ttl_s or self._ttl_s
-        if flight.size_bytes > SMALL_BYTES:
-            self._saver.save_made(asked.key, make, flight.size_bytes, ttl_s)
+        if shared.size_bytes > SMALL_BYTES:
+            self._write_behind.save_later(asked.key, make, shared.size_bytes, ttl_s)
         elif (packed := make()) is not None:
-            self._saver.save(asked.key, packed, ttl_s)
+            self._write_behind.save(asked.key, packed, ttl_s)
 
-    def _pack(self, flight: Flight, exchange: Exchange, asked: _Asked) -> bytes | None:
+    def _pack(self, shared: SharedCall, exchange: Exchange, asked: _Asked) -> bytes | None:
         """What is to be stored of a whole answer; None when it is not worth it."""
-        entry = entry_of(flight, exchange, asked.replay, counted=asked.counted, limit_bytes=self._max_bytes)
+        entry = entry_from_call(shared, exchange, asked.replay, counted=asked.counted, limit_bytes=self._max_bytes)
         return None if entry is None else pack(entry)
 
     async def page(self, request: PageRequest) -> Mapping[str, object] | None:
@@ -334,7 +334,7 @@ class Cache(Middleware):
     async def _clear(self, request: PageRequest) -> Mapping[str, object] | None:
         """Forget one key, what was answered for one model, or everything."""
         try:
-            await self._saver.settle()
+            await self._write_behind.settle()
             if request.name is not None:
                 return {"deleted": 1} if await self._blobs.delete(request.name) else None
             model = request.query.get("model")
@@ -354,20 +354,20 @@ class Cache(Middleware):
             "entries": entries,
             "bytes": size_bytes,
             "max_bytes": self._limit_bytes,
-            **self._tally.figures(),
+            **self._counters.figures(),
         }
 
     async def stats(self) -> Mapping[str, object]:
         return await self._shown()
 
     async def metrics(self) -> Sequence[Sample]:
-        return [*self._tally.metrics(), *_size_metrics(await self._shown())]
+        return [*self._counters.metrics(), *_size_metrics(await self._shown())]
 
     def describe(self) -> Mapping[str, object]:
-        return {"store": self._store, "available": self._blobs.available, "lost": self._saver.lost}
+        return {"store": self._store, "available": self._blobs.available, "lost": self._write_behind.lost}
 
 
-def _refuse_only(control: Control) -> None:
+def _refuse_only(control: CacheControl) -> None:
     if control.only:
         raise ProxyError(
             "The answer is not in the cache, and only-if-cached was asked for", status=504, code="not_cached"

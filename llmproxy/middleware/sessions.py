@@ -29,9 +29,9 @@ from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
-from llmproxy.recognition.prefix_hash import Trail
+from llmproxy.recognition.prefix_hash import PrefixHashes
 from llmproxy.recognition.session_names import Name, answer_key, asker_of, name_of
-from llmproxy.recognition.similarity import Talk, read_sketch, sketch
+from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
 from llmproxy.records.entry import SESSION_HEADERS
 from llmproxy.settings import Duration, Whole
 from llmproxy.stores.base import Outcome, Session, State, StoreFault, Visit
@@ -69,27 +69,27 @@ class _Known(msgspec.Struct, kw_only=True):
 
 
 class _Request(msgspec.Struct, kw_only=True):
-    """One request, and by what its session is looked for: a name, or the trail of what was said."""
+    """One request, and by what its session is looked for: a name, or the hashes of what was said."""
 
     tenant: str
     client: str
     now_s: float
     name: Name | None
     history: History
-    trail: Trail | None
+    hashes: PrefixHashes | None
     resets: bool
     large: bool
 
     def visit(self, session: str | None, further: Sequence[str] = ()) -> Visit:
         """Looks for the session, by other keys where `further` are given, and takes `session` where none is known."""
-        if self.trail is None:
+        if self.hashes is None:
             assert self.name is not None
             keys = learn = [self.name.key]
         elif self.resets:
             # A first message is the same in every conversation that is begun so.
-            keys, learn = [self.trail.whole] if len(self.history.pieces) > 1 else [], [self.trail.whole]
+            keys, learn = [self.hashes.whole] if len(self.history.pieces) > 1 else [], [self.hashes.whole]
         else:
-            keys, learn = self.trail.near, self.trail.known_by
+            keys, learn = self.hashes.near, self.hashes.known_by
         return Visit(
             tenant=self.tenant,
             client=self.client,
@@ -101,7 +101,7 @@ class _Request(msgspec.Struct, kw_only=True):
 
     def further(self) -> list[str]:
         """The keys of shorter beginnings than the first look was for."""
-        return [] if self.trail is None or self.resets else self.trail.further()
+        return [] if self.hashes is None or self.resets else self.hashes.further()
 
 
 class Sessions(Middleware):
@@ -186,21 +186,21 @@ class Sessions(Middleware):
         if name is None and body is not None:
             content = await _work(large, partial(_content, body))
             name = name_of(exchange.headers, self._headers, content, tenant)
-        history, trail = NO_HISTORY, None
+        history, hashes = NO_HISTORY, None
         if name is None:
             if exchange.endpoint is not None:
                 history = await _work(large, partial(exchange.endpoint.dialect.read_history, content))
             if not history.pieces:
                 return None
-            trail = await _work(large, partial(Trail, tenant, history.pieces))
+            hashes = await _work(large, partial(PrefixHashes, tenant, history.pieces))
         return _Request(
             tenant=tenant,
             client=_shortened(f"{exchange.client.name or exchange.client.address} {exchange.client.agent}".strip()),
             now_s=exchange.began_s,
             name=name,
             history=history,
-            trail=trail,
-            resets=trail is not None and self._resets_session(history),
+            hashes=hashes,
+            resets=hashes is not None and self._resets_session(history),
             large=large,
         )
 
@@ -211,8 +211,8 @@ class Sessions(Middleware):
         if request.name is not None:
             wanted = request.name.wanted or self._answered_in(request.name.key, request.tenant) or _fresh()
         touched = await state.touch(request.visit(wanted))
-        if touched is None and request.trail is not None and (further := request.further()):
-            before = len(request.trail.near)
+        if touched is None and request.hashes is not None and (further := request.further()):
+            before = len(request.hashes.near)
             touched = await state.touch(request.visit(None, further))
         if touched is None:
             before = 0
@@ -223,9 +223,9 @@ class Sessions(Middleware):
         assert touched is not None
         self._created += touched.created
         self._hits += not touched.created
-        if touched.place is None or request.trail is None:
+        if touched.place is None or request.hashes is None:
             return touched.session, 0
-        return touched.session, request.trail.known(before + touched.place)
+        return touched.session, request.hashes.known(before + touched.place)
 
     def _answered_in(self, key: str, tenant: str) -> str | None:
         """The session of an answer that this process gave lately, or gives just now: a client may go on at the last
@@ -251,16 +251,16 @@ class Sessions(Middleware):
         if not recent:
             return None
         pieces = request.history.pieces
-        talk = await _work(request.large or len(pieces) > _MANY_PIECES, partial(Talk, pieces))
+        compared = await _work(request.large or len(pieces) > _MANY_PIECES, partial(ComparedRequest, pieces))
         short = request.history.messages < self._fewest
         best, most = None, 0.0
         for each in recent:
             known = read_sketch(each.sketch)
-            if short and not talk.repeats(known):
+            if short and not compared.repeats(known):
                 continue
-            likeness = talk.likeness(known)
-            if likeness > most:
-                best, most = each.session, likeness
+            similarity = compared.similarity(known)
+            if similarity > most:
+                best, most = each.session, similarity
         return best if most >= self._threshold else None
 
     async def on_response(self, exchange: Exchange, answer: Answer) -> None:

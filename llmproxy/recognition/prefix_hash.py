@@ -1,7 +1,7 @@
-"""A conversation's trail: a rolling hash over what was said, so that a known beginning is found by looking up its end.
+"""A conversation's hashes: a rolling hash over what was said, so that a known beginning is found by looking up its end.
 
 One key a piece, made of the client's own tenant, of how much was said up to it with its rolling checksum, and of the
-piece itself: two clients never share one. Begin at `Trail`.
+piece itself: two clients never share one. Begin at `PrefixHashes`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOST_LOOKED_FOR = 256
 _SPEAKERS = {role: crc32(role.encode()) for role in (USER, ASSISTANT, CALL, TOOL)}
 
 
-class Trail:
+class PrefixHashes:
     """The keys of `pieces`, at least one, for `tenant`.
 
     `near` are those of the last beginnings, the longest first, `known_by` those under which this request is to be found

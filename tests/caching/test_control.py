@@ -7,60 +7,60 @@ from typing import Any
 import pytest
 
 from llmproxy.answer import Headers
-from llmproxy.caching.control import USUAL, Control, read_control
+from llmproxy.caching.control import DEFAULT, CacheControl, read_cache_control
 from llmproxy.errors import BadRequest
 
 
-def of_body(member: object) -> Control:
-    return read_control(member, True, Headers())
+def of_body(member: object) -> CacheControl:
+    return read_cache_control(member, True, Headers())
 
 
-def of_header(*lines: str) -> Control:
-    return read_control(None, False, Headers([("Cache-Control", line) for line in lines]))
+def of_header(*lines: str) -> CacheControl:
+    return read_cache_control(None, False, Headers([("Cache-Control", line) for line in lines]))
 
 
 def test_nothing_said_is_the_usual() -> None:
-    assert read_control(None, False, Headers()) is USUAL
-    assert of_body({}) == of_header("") == USUAL
+    assert read_cache_control(None, False, Headers()) is DEFAULT
+    assert of_body({}) == of_header("") == DEFAULT
 
 
 @pytest.mark.parametrize(
     ("member", "wanted"),
     [
-        ({"no-cache": True}, Control(read=False)),
-        ({"no-store": True}, Control(store=False)),
-        ({"no-cache": False, "no-store": False}, USUAL),
-        ({"ttl": 60}, Control(ttl_s=60)),
-        ({"ttl": 0.5}, Control(ttl_s=0.5)),
-        ({"no-cache": True, "no-store": True, "ttl": 60}, Control(read=False, store=False, ttl_s=60)),
+        ({"no-cache": True}, CacheControl(read=False)),
+        ({"no-store": True}, CacheControl(store=False)),
+        ({"no-cache": False, "no-store": False}, DEFAULT),
+        ({"ttl": 60}, CacheControl(ttl_s=60)),
+        ({"ttl": 0.5}, CacheControl(ttl_s=0.5)),
+        ({"no-cache": True, "no-store": True, "ttl": 60}, CacheControl(read=False, store=False, ttl_s=60)),
     ],
 )
-def test_each_directive_of_a_body(member: dict[str, Any], wanted: Control) -> None:
+def test_each_directive_of_a_body(member: dict[str, Any], wanted: CacheControl) -> None:
     assert of_body(member) == wanted
 
 
 @pytest.mark.parametrize(
     ("lines", "wanted"),
     [
-        (["no-cache"], Control(read=False)),
-        (["no-store"], Control(store=False)),
-        (["max-age=30"], Control(max_age_s=30)),
-        (['max-age="30"'], Control(max_age_s=30)),
-        (["only-if-cached"], Control(only=True)),
-        (["No-Cache, MAX-AGE = 7 ,only-if-cached"], Control(read=False, max_age_s=7, only=True)),
-        (["no-cache", "no-store"], Control(read=False, store=False)),
-        (["max-age=, max-age=x, max-age=-1, max-age=1.5, max-age, private, =, ,,"], USUAL),
-        (["max-stale=5, no-transform, no-cachet"], USUAL),
-        (["max-age=" + "9" * 400], Control(max_age_s=float("inf"))),
+        (["no-cache"], CacheControl(read=False)),
+        (["no-store"], CacheControl(store=False)),
+        (["max-age=30"], CacheControl(max_age_s=30)),
+        (['max-age="30"'], CacheControl(max_age_s=30)),
+        (["only-if-cached"], CacheControl(only=True)),
+        (["No-Cache, MAX-AGE = 7 ,only-if-cached"], CacheControl(read=False, max_age_s=7, only=True)),
+        (["no-cache", "no-store"], CacheControl(read=False, store=False)),
+        (["max-age=, max-age=x, max-age=-1, max-age=1.5, max-age, private, =, ,,"], DEFAULT),
+        (["max-stale=5, no-transform, no-cachet"], DEFAULT),
+        (["max-age=" + "9" * 400], CacheControl(max_age_s=float("inf"))),
     ],
 )
-def test_each_directive_of_a_header_and_what_is_passed_over(lines: list[str], wanted: Control) -> None:
+def test_each_directive_of_a_header_and_what_is_passed_over(lines: list[str], wanted: CacheControl) -> None:
     assert of_header(*lines) == wanted
 
 
 def test_body_and_header_are_added_up() -> None:
-    said = read_control({"no-store": True, "ttl": 5}, True, Headers({"Cache-Control": "no-cache, max-age=9"}))
-    assert said == Control(read=False, store=False, ttl_s=5, max_age_s=9)
+    said = read_cache_control({"no-store": True, "ttl": 5}, True, Headers({"Cache-Control": "no-cache, max-age=9"}))
+    assert said == CacheControl(read=False, store=False, ttl_s=5, max_age_s=9)
 
 
 @pytest.mark.parametrize(

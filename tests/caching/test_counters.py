@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from llmproxy.caching.counters import Tally
+from llmproxy.caching.counters import CacheCounters
 from tests.caching.test_entry import entry
 
 
 def test_hits_save_what_the_answers_cost() -> None:
-    tally = Tally()
-    tally.misses += 1
-    tally.hit(entry(input_tokens=10, output_tokens=4, spent_s=2.0))
-    tally.hit(entry(input_tokens=None, output_tokens=None, spent_s=0.5))
-    shown = tally.figures()
+    counters = CacheCounters()
+    counters.misses += 1
+    counters.hit(entry(input_tokens=10, output_tokens=4, spent_s=2.0))
+    counters.hit(entry(input_tokens=None, output_tokens=None, spent_s=0.5))
+    shown = counters.figures()
     assert (shown["hits"], shown["misses"], shown["shared"]) == (2, 1, 0)
     assert shown["hit_rate"] == 0.666667
     assert shown["saved"] == {"input_tokens": 10, "output_tokens": 4, "seconds": 2.5}
 
 
 def test_one_call_for_two_is_a_hit_that_is_shared() -> None:
-    tally = Tally()
-    tally.share()
-    assert (tally.figures()["hits"], tally.figures()["shared"]) == (1, 1)
+    counters = CacheCounters()
+    counters.share()
+    assert (counters.figures()["hits"], counters.figures()["shared"]) == (1, 1)
 
 
 def test_before_any_request_there_is_no_rate() -> None:
-    assert Tally().figures()["hit_rate"] is None
+    assert CacheCounters().figures()["hit_rate"] is None
 
 
 def test_each_count_is_a_counter_that_only_grows() -> None:
-    tally = Tally()
-    tally.hit(entry(input_tokens=7, output_tokens=8, spent_s=0.5))
-    tally.stored, tally.bypasses = 2, 3
-    shown = {figure.name: figure.value for figure in tally.metrics() if figure.counter and figure.help}
+    counters = CacheCounters()
+    counters.hit(entry(input_tokens=7, output_tokens=8, spent_s=0.5))
+    counters.stored, counters.bypasses = 2, 3
+    shown = {figure.name: figure.value for figure in counters.metrics() if figure.counter and figure.help}
     assert shown == {
         "llmproxy_cache_hits": 1,
         "llmproxy_cache_misses": 0,

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.caching.entry import Entry, pack, unpack
+from llmproxy.caching.entry import CacheEntry, pack, unpack
 
 
-def entry(**changes: Any) -> Entry:
+def entry(**changes: Any) -> CacheEntry:
     values: dict[str, Any] = {
         "status": 200,
         "headers": [("content-type", "text/event-stream")],
@@ -26,7 +26,7 @@ def entry(**changes: Any) -> Entry:
         "paces": [(0, 5), (40, 6)],
         "body": b"data: {}\n\n\x00\xff",
     }
-    return Entry(**values | changes)
+    return CacheEntry(**values | changes)
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00", bytes(range(256)) * 5000])

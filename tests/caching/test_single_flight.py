@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.caching.single_flight import BEHIND_BYTES, Flight
+from llmproxy.caching.single_flight import BEHIND_BYTES, SharedCall
 from llmproxy.errors import BrokenStream, ProxyError, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
 from tests.support.exchanges import ended
@@ -42,7 +42,7 @@ class Source:
 
 
 class Calling:
-    """A flight and its call, as the cache makes them. `gate` is what the call waits for before it answers."""
+    """A shared call and its task, as the cache makes them. `gate` is what the call waits for before it answers."""
 
     def __init__(self, says: Answer | Exception, *, max_bytes: int = 1000, held_bytes: int = 1 << 30) -> None:
         self.held = MemoryBudget(held_bytes)
@@ -50,7 +50,7 @@ class Calling:
         self.forgotten = 0
         self.cancelled = False
         self.exchanges: list[Exchange] = []
-        self.flight = Flight(ended(holder=self.held), max_bytes, self._forget)
+        self.shared = SharedCall(ended(holder=self.held), max_bytes, self._forget)
         self.call = asyncio.get_running_loop().create_task(self._make(says))
 
     def _forget(self) -> None:
@@ -64,14 +64,14 @@ class Calling:
             raise
         if isinstance(says, Exception):
             raise says
-        self.flight.exchange.hold(len(says.body))
+        self.shared.exchange.hold(len(says.body))
         return says
 
     async def ask(self) -> Answer | None:
         """One client asks; it may be one of several."""
         exchange = ended(holder=self.held)
         self.exchanges.append(exchange)
-        return await self.flight.join(self.call, exchange)
+        return await self.shared.join(self.call, exchange)
 
     def check_empty(self) -> None:
         """Nobody is there any more, so nothing is held once their exchanges are over."""
@@ -122,7 +122,7 @@ async def test_a_plain_answer_goes_to_all_and_is_whole() -> None:
     assert [(each.body, each.stream) for each in answers] == [(b"{}", None)] * 3
     answers[0].headers["x"] = "2"
     assert answers[1].headers["x"] == "1", "each may change its own headers"
-    assert calling.flight.whole and calling.flight.storable and calling.forgotten
+    assert calling.shared.whole and calling.shared.storable and calling.forgotten
     calling.check_empty()
 
 
@@ -135,7 +135,7 @@ async def test_all_get_every_byte_from_one_read_of_each() -> None:
         source.say(part)
         await settled()
     assert await asyncio.gather(*asking) == [b"012"] * 3
-    assert source.reads == 3 and source.closed and calling.flight.whole
+    assert source.reads == 3 and source.closed and calling.shared.whole
     calling.check_empty()
 
 
@@ -153,7 +153,7 @@ async def test_who_joins_in_the_middle_gets_it_from_the_start() -> None:
     assert second and second.body == b"01"
     source.say(b"2", b"")
     assert (await rest(second), await rest(first)) == (b"012", b"02")
-    assert calling.flight.whole
+    assert calling.shared.whole
     calling.check_empty()
 
 
@@ -176,7 +176,7 @@ async def test_when_the_one_that_reads_leaves_another_reads_on() -> None:
     leader.cancel()
     await settled()
     source.say(b"1", b"2", b"")
-    assert await follower == b"12" and leader.cancelled() and calling.flight.whole
+    assert await follower == b"12" and leader.cancelled() and calling.shared.whole
     calling.check_empty()
 
 
@@ -208,7 +208,7 @@ async def test_when_all_leave_in_the_middle_the_source_is_closed_at_once() -> No
     for each in asking:
         each.cancel()
     await settled()
-    assert source.closed and calling.forgotten and not calling.flight.whole
+    assert source.closed and calling.forgotten and not calling.shared.whole
     calling.check_empty()
 
 
@@ -290,7 +290,7 @@ async def test_a_break_in_the_middle_is_told_to_every_reader_and_nothing_is_whol
     calling.gate.set()
     asking = await started(read_all(calling), read_all(calling))
     got = await asyncio.gather(*asking, return_exceptions=True)
-    assert [type(each) for each in got] == [BrokenStream] * 2 and not calling.flight.whole
+    assert [type(each) for each in got] == [BrokenStream] * 2 and not calling.shared.whole
     assert calling.forgotten
     calling.check_empty()
 
@@ -301,7 +301,7 @@ async def test_what_nobody_foresaw_goes_to_one_reader_and_breaks_the_others_off(
     calling.gate.set()
     asking = await started(read_all(calling), read_all(calling))
     got = await asyncio.gather(*asking, return_exceptions=True)
-    assert {type(each) for each in got} == {ZeroDivisionError, BrokenStream} and not calling.flight.whole
+    assert {type(each) for each in got} == {ZeroDivisionError, BrokenStream} and not calling.shared.whole
     assert calling.forgotten
     calling.check_empty()
 
@@ -312,7 +312,7 @@ async def test_too_long_an_answer_is_passed_on_whole_and_not_kept() -> None:
     first, second = await calling.ask(), await calling.ask()
     asking = await started(rest(first), rest(second))
     assert [len(each) for each in await asyncio.gather(*asking) if isinstance(each, bytes)] == [3000] * 2
-    assert not calling.flight.whole and calling.forgotten and not calling.flight.storable
+    assert not calling.shared.whole and calling.forgotten and not calling.shared.storable
     calling.check_empty()
 
 
@@ -331,7 +331,7 @@ async def test_without_room_to_hold_it_an_answer_is_passed_on_and_not_kept() -> 
     calling = Calling(streamed(source), max_bytes=10_000, held_bytes=1000)
     calling.gate.set()
     assert len(await rest(await calling.ask())) == 1500
-    assert not calling.flight.whole and calling.forgotten
+    assert not calling.shared.whole and calling.forgotten
     calling.check_empty()
 
 
@@ -347,7 +347,7 @@ async def test_a_reader_that_does_not_read_costs_a_bounded_part_and_only_itself(
         assert await quick.stream.read() == part
         if number % 8 == 7:
             assert await slow.stream.read() == part * 8, "one that is lost must not cost others what they have not read"
-        assert sum(map(len, calling.flight.parts)) <= BEHIND_BYTES + len(part)
+        assert sum(map(len, calling.shared.parts)) <= BEHIND_BYTES + len(part)
     with pytest.raises(BrokenStream):
         await stuck.stream.read()
     source.say(b"")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.caching.single_flight import Flight
-from llmproxy.caching.stored_answers import Paced, entry_of, replayed
+from llmproxy.caching.single_flight import SharedCall
+from llmproxy.caching.stored_answers import PacedStream, answer_from_entry, entry_from_call
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.chat import DIALECT as CHAT
 from llmproxy.dialects.embeddings import DIALECT as EMBEDDINGS
@@ -27,19 +27,19 @@ COUNTED = b"".join(vendors.chat_frames("m", usage=True))
 UNCOUNTED = b"".join(vendors.chat_frames("m"))
 
 
-def flown(*parts: bytes, headers: dict[str, str] | None = None, stream: bool = False, status: int = 200) -> Flight:
-    """A flight that has landed with an answer of these parts, a tenth of a second apart."""
-    flight = Flight(ended(), 1 << 20, lambda: None)
+def flown(*parts: bytes, headers: dict[str, str] | None = None, stream: bool = False, status: int = 200) -> SharedCall:
+    """A finished shared call with an answer of these parts, a tenth of a second apart."""
+    shared = SharedCall(ended(), 1 << 20, lambda: None)
     kind = "text/event-stream" if stream else "application/json"
-    flight.answer = Answer(status=status, headers=Headers({"Content-Type": kind, **(headers or {})}))
-    flight.parts = list(parts)
-    flight.times_s = [200.0 + number / 10 for number in range(len(parts))]
-    return flight
+    shared.answer = Answer(status=status, headers=Headers({"Content-Type": kind, **(headers or {})}))
+    shared.parts = list(parts)
+    shared.times_s = [200.0 + number / 10 for number in range(len(parts))]
+    return shared
 
 
-def kept(flight: Flight, replay: Replay = CHAT.replay, *, token: bool = True, limit_bytes: int = 1 << 20) -> Any:
+def kept(shared: SharedCall, replay: Replay = CHAT.replay, *, token: bool = True, limit_bytes: int = 1 << 20) -> Any:
     exchange = ended(first_token_s=100.2 if token else None)
-    return entry_of(flight, exchange, replay, counted=True, limit_bytes=limit_bytes)
+    return entry_from_call(shared, exchange, replay, counted=True, limit_bytes=limit_bytes)
 
 
 def test_an_answer_is_kept_with_what_must_be_known_of_it() -> None:
@@ -58,9 +58,9 @@ def test_a_stream_is_kept_with_its_paces() -> None:
 
 def test_tokens_that_nobody_told_are_none() -> None:
     exchange = ended(summary=Summary(usage=Usage(input=3)))
-    made = entry_of(flown(PLAIN), exchange, CHAT.replay, counted=True, limit_bytes=1 << 20)
+    made = entry_from_call(flown(PLAIN), exchange, CHAT.replay, counted=True, limit_bytes=1 << 20)
     assert made and (made.input_tokens, made.output_tokens) == (3, None)
-    bare = entry_of(flown(PLAIN), ended(summary=Summary()), CHAT.replay, counted=True, limit_bytes=1 << 20)
+    bare = entry_from_call(flown(PLAIN), ended(summary=Summary()), CHAT.replay, counted=True, limit_bytes=1 << 20)
     assert bare and bare.input_tokens is None
 
 
@@ -150,34 +150,34 @@ def test_one_that_is_too_long_once_it_is_read_is_not_kept() -> None:
     [(PLAIN, False, True), (PLAIN, False, False), (COUNTED, True, True), (UNCOUNTED, True, False)],
 )
 def test_the_same_form_is_the_same_bytes(was: bytes, stream: bool, counted: bool) -> None:
-    answer = replayed(entry(stream=stream, counted=counted, body=was), CHAT.replay, stream, counted)
+    answer = answer_from_entry(entry(stream=stream, counted=counted, body=was), CHAT.replay, stream, counted)
     assert answer and (answer.body, answer.length, answer.stream) == (was, len(was), None)
 
 
 def test_a_reply_serves_streams_and_a_counted_stream_serves_all() -> None:
     whole = entry(stream=False, body=PLAIN, headers=[("Content-Type", "application/json")])
     for counted in (True, False):
-        answer = replayed(whole, CHAT.replay, True, counted)
+        answer = answer_from_entry(whole, CHAT.replay, True, counted)
         assert answer and answer.event_stream and (b'"usage":{' in answer.body) == counted
     told = entry(stream=True, counted=True, body=COUNTED)
-    plain = replayed(told, CHAT.replay, False, False)
+    plain = answer_from_entry(told, CHAT.replay, False, False)
     assert plain and json.loads(plain.body)["choices"][0]["message"]["content"] == vendors.TEXT
     assert plain.headers["Content-Type"] == "application/json"
-    without = replayed(told, CHAT.replay, True, False)
+    without = answer_from_entry(told, CHAT.replay, True, False)
     assert without and without.event_stream and b'"usage":{' not in without.body.replace(b" ", b"")
 
 
 def test_a_stream_that_does_not_tell_its_usage_serves_no_others() -> None:
     told = entry(stream=True, counted=False, body=UNCOUNTED)
-    assert replayed(told, CHAT.replay, False, False) is None
-    assert replayed(told, CHAT.replay, True, True) is None
+    assert answer_from_entry(told, CHAT.replay, False, False) is None
+    assert answer_from_entry(told, CHAT.replay, True, True) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"data: {\n\n", b"data: {}\n\n", COUNTED[:400], b"data: " + b"[" * 9000])
 @pytest.mark.parametrize("dialect", [CHAT, RESPONSES, MESSAGES, EMBEDDINGS])
 def test_what_cannot_be_put_so_is_none(dialect: Any, body: bytes) -> None:
-    assert replayed(entry(stream=True, counted=True, body=body), dialect.replay, False, False) is None
-    assert replayed(entry(stream=False, body=body), dialect.replay, True, True) is None
+    assert answer_from_entry(entry(stream=True, counted=True, body=body), dialect.replay, False, False) is None
+    assert answer_from_entry(entry(stream=False, body=body), dialect.replay, True, True) is None
 
 
 async def test_paced_gives_each_part_when_its_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +187,7 @@ async def test_paced_gives_each_part_when_its_time_has_come(monkeypatch: pytest.
         slept.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    paced = Paced(b"aabbbcd", [(0, 2), (100_000, 3), (300_000, 1), (300_000, 1)])
+    paced = PacedStream(b"aabbbcd", [(0, 2), (100_000, 3), (300_000, 1), (300_000, 1)])
     assert [await paced.read() for _ in range(5)] == [b"aa", b"bbb", b"c", b"d", b""]
     assert [round(each, -1) for each in slept] == [100, 300, 300]
     paced.close()
@@ -195,7 +195,7 @@ async def test_paced_gives_each_part_when_its_time_has_come(monkeypatch: pytest.
 
 async def test_paced_gives_everything_of_a_body_of_another_length() -> None:
     for paces in ([], [(0, 2)], [(0, 50), (0, 50)]):
-        paced = Paced(b"abcdef", paces)
+        paced = PacedStream(b"abcdef", paces)
         got = b""
         while data := await paced.read():
             got += data

@@ -6,8 +6,8 @@ import asyncio
 import threading
 
 from llmproxy.caching import write_behind as saving
-from llmproxy.caching.counters import Tally
-from llmproxy.caching.write_behind import Saver
+from llmproxy.caching.counters import CacheCounters
+from llmproxy.caching.write_behind import WriteBehind
 from llmproxy.stores.base import Blobs, Size, StoreFault
 
 
@@ -38,114 +38,114 @@ class Slow(Blobs):
         return Size(entries=None, bytes=None)
 
 
-async def saver_of(blobs: Slow) -> Saver:
-    saver = Saver(blobs, Tally())
-    saver.start()
-    return saver
+async def write_behind_to(blobs: Slow) -> WriteBehind:
+    write_behind = WriteBehind(blobs, CacheCounters())
+    write_behind.start()
+    return write_behind
 
 
 async def test_what_waits_is_found_until_it_is_stored() -> None:
     blobs = Slow()
-    saver = await saver_of(blobs)
-    saver.save("a", b"1", 5.0)
-    saver.save("b", b"2", 6.0)
-    assert (saver.pending("a"), saver.pending("b"), saver.pending("c")) == (b"1", b"2", None)
+    write_behind = await write_behind_to(blobs)
+    write_behind.save("a", b"1", 5.0)
+    write_behind.save("b", b"2", 6.0)
+    assert (write_behind.pending("a"), write_behind.pending("b"), write_behind.pending("c")) == (b"1", b"2", None)
     blobs.gate.set()
-    await saver.settle()
+    await write_behind.settle()
     assert blobs.told == [("a", b"1", 5.0), ("b", b"2", 6.0)]
-    assert saver.pending("a") is saver.pending("b") is None
-    await saver.close()
+    assert write_behind.pending("a") is write_behind.pending("b") is None
+    await write_behind.close()
 
 
 async def test_the_last_value_of_a_key_is_the_one_that_stays() -> None:
     blobs = Slow()
-    saver = await saver_of(blobs)
-    saver.save("a", b"old", 1.0)
+    write_behind = await write_behind_to(blobs)
+    write_behind.save("a", b"old", 1.0)
     await asyncio.sleep(0)  # the store is being told of it
-    saver.save("a", b"new", 2.0)
-    assert saver.pending("a") == b"new"
+    write_behind.save("a", b"new", 2.0)
+    assert write_behind.pending("a") == b"new"
     blobs.gate.set()
-    await saver.settle()
-    assert blobs.told[-1] == ("a", b"new", 2.0) and saver.pending("a") is None
-    await saver.close()
+    await write_behind.settle()
+    assert blobs.told[-1] == ("a", b"new", 2.0) and write_behind.pending("a") is None
+    await write_behind.close()
 
 
 async def test_what_the_store_refuses_is_lost_and_the_next_is_tried() -> None:
     blobs = Slow()
     blobs.gate.set()
     blobs.fault = True
-    saver = await saver_of(blobs)
-    saver.save("a", b"1", 1.0)
-    await saver.settle()
-    assert (saver.lost, saver.pending("a")) == (1, None)
+    write_behind = await write_behind_to(blobs)
+    write_behind.save("a", b"1", 1.0)
+    await write_behind.settle()
+    assert (write_behind.lost, write_behind.pending("a")) == (1, None)
     blobs.fault = False
-    saver.save("b", b"2", 1.0)
-    await saver.settle()
+    write_behind.save("b", b"2", 1.0)
+    await write_behind.settle()
     assert [key for key, *_ in blobs.told] == ["b"]
-    await saver.close()
+    await write_behind.close()
 
 
 async def test_what_waits_is_bounded_and_there_is_room_again() -> None:
     blobs = Slow()
-    saver = await saver_of(blobs)
+    write_behind = await write_behind_to(blobs)
     big = bytes(saving.MAX_BYTES // 2)
     for key in "abc":
-        saver.save(key, big, 1.0)
-    assert saver.lost == 1 and saver.pending("c") is None
+        write_behind.save(key, big, 1.0)
+    assert write_behind.lost == 1 and write_behind.pending("c") is None
     blobs.gate.set()
-    await saver.settle()
-    saver.save("c", big, 1.0)
-    await saver.settle()
-    assert [key for key, *_ in blobs.told] == ["a", "b", "c"] and saver.lost == 1
-    await saver.close()
+    await write_behind.settle()
+    write_behind.save("c", big, 1.0)
+    await write_behind.settle()
+    assert [key for key, *_ in blobs.told] == ["a", "b", "c"] and write_behind.lost == 1
+    await write_behind.close()
 
 
 async def test_on_closing_what_waits_is_stored() -> None:
     blobs = Slow()
     blobs.gate.set()
-    saver = await saver_of(blobs)
-    saver.save("a", b"1", 1.0)
-    await saver.close()
+    write_behind = await write_behind_to(blobs)
+    write_behind.save("a", b"1", 1.0)
+    await write_behind.close()
     assert [key for key, *_ in blobs.told] == ["a"]
 
 
 async def test_closing_does_not_wait_for_a_store_that_hangs() -> None:
     blobs = Slow()
-    saver = await saver_of(blobs)
-    saver.save("a", b"1", 1.0)
+    write_behind = await write_behind_to(blobs)
+    write_behind.save("a", b"1", 1.0)
     async with asyncio.timeout(20):
-        await saver.close()
+        await write_behind.close()
     assert blobs.told == []
 
 
 async def test_who_settles_does_not_wait_for_what_comes_later() -> None:
     blobs = Slow()
-    saver = await saver_of(blobs)
-    await saver.settle()
-    saver.save("a", b"1", 1.0)
+    write_behind = await write_behind_to(blobs)
+    await write_behind.settle()
+    write_behind.save("a", b"1", 1.0)
     blobs.gate.set()
-    await saver.settle()
-    saver.save("b", b"2", 1.0)
-    await saver.close()
+    await write_behind.settle()
+    write_behind.save("b", b"2", 1.0)
+    await write_behind.close()
     assert len(blobs.told) == 2
 
 
 async def test_what_takes_long_to_make_is_made_in_a_thread_and_may_be_nothing() -> None:
-    blobs, tally = Slow(), Tally()
+    blobs, counters = Slow(), CacheCounters()
     blobs.gate.set()
-    saver = Saver(blobs, tally)
-    saver.start()
+    write_behind = WriteBehind(blobs, counters)
+    write_behind.start()
     threads: list[int] = []
 
     def make() -> bytes:
         threads.append(threading.get_ident())
         return b"made"
 
-    saver.save_made("a", make, 4, 1.0)
-    saver.save_made("b", lambda: None, 4, 1.0)
-    saver.save("c", b"3", 2.0)
-    assert saver.pending("a") is None and saver.pending("c") == b"3"
-    await saver.settle()
+    write_behind.save_later("a", make, 4, 1.0)
+    write_behind.save_later("b", lambda: None, 4, 1.0)
+    write_behind.save("c", b"3", 2.0)
+    assert write_behind.pending("a") is None and write_behind.pending("c") == b"3"
+    await write_behind.settle()
     assert blobs.told == [("a", b"made", 1.0), ("c", b"3", 2.0)]
-    assert tally.stored == 2 and threads != [threading.get_ident()]
-    await saver.close()
+    assert counters.stored == 2 and threads != [threading.get_ident()]
+    await write_behind.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.caching.write_behind import Saver
+from llmproxy.caching.write_behind import WriteBehind
 from llmproxy.middleware.cache import Cache
 from tests.support import vendors
 from tests.support.cached import ASK, BASE, Cached, cached
@@ -85,10 +85,10 @@ def test_a_ttl_of_a_request_ends_its_answer(upstream: Upstream, monkeypatch: pyt
     with cached(provider(upstream), ttl="1h") as here:
         told: list[float] = []
 
-        def save(saver: Saver, key: str, value: bytes, ttl_s: float) -> None:
+        def save(write_behind: WriteBehind, key: str, value: bytes, ttl_s: float) -> None:
             told.append(ttl_s)
 
-        monkeypatch.setattr(Saver, "save", save)
+        monkeypatch.setattr(WriteBehind, "save", save)
         here.ask(ASK | {"cache": {"ttl": 0.5}})
         here.ask(ASK | {"cache": {"ttl": 1e300, "no-cache": True}})
         here.ask(ASK | {"cache": {"no-cache": True}})

@@ -5,22 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.history import ASSISTANT, CALL, TOOL, USER, Piece
-from llmproxy.recognition.prefix_hash import MOST_LOOKED_FOR, NEAR, Trail
+from llmproxy.recognition.prefix_hash import MOST_LOOKED_FOR, NEAR, PrefixHashes
 
 
-def talk(count: int) -> list[Piece]:
+def conversation(count: int) -> list[Piece]:
     """User and assistant in turn, the user first."""
     return [((USER, ASSISTANT)[number % 2], f"text {number}") for number in range(count)]
 
 
-def all_keys(trail: Trail) -> list[str]:
-    return [*trail.near, *trail.further()]
+def all_keys(hashes: PrefixHashes) -> list[str]:
+    return [*hashes.near, *hashes.further()]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, NEAR, NEAR + 1, 40, 170])
 def test_each_beginning_has_the_key_that_it_had_as_a_whole(count: int) -> None:
-    keys = all_keys(Trail("tenant", talk(count)))
-    assert keys == [Trail("tenant", talk(number)).whole for number in range(count, 0, -1)]
+    keys = all_keys(PrefixHashes("tenant", conversation(count)))
+    assert keys == [PrefixHashes("tenant", conversation(number)).whole for number in range(count, 0, -1)]
     assert len(set(keys)) == count
 
 
@@ -28,60 +28,63 @@ def test_each_beginning_has_the_key_that_it_had_as_a_whole(count: int) -> None:
     st.lists(st.tuples(st.sampled_from([USER, ASSISTANT, CALL, TOOL]), st.text(min_size=1)), min_size=1, max_size=40)
 )
 def test_what_a_request_is_known_by_is_found_by_every_longer_one(pieces: list[Piece]) -> None:
-    known_by = Trail("tenant", pieces).known_by
+    known_by = PrefixHashes("tenant", pieces).known_by
     for more in range(1, 30):
-        longer = Trail("tenant", [*pieces, *[(USER, "more")] * more])
+        longer = PrefixHashes("tenant", [*pieces, *[(USER, "more")] * more])
         assert set(known_by) <= set(all_keys(longer))
 
 
 def test_no_more_than_one_key_a_piece_is_looked_for_and_the_longest_first() -> None:
-    trail = Trail("tenant", talk(1000))
-    keys = all_keys(trail)
-    assert len(trail.near) == NEAR and len(keys) == MOST_LOOKED_FOR
-    assert [trail.known(place) for place in (0, NEAR, len(keys) - 1)] == [1000, 1000 - NEAR, 1001 - MOST_LOOKED_FOR]
+    hashes = PrefixHashes("tenant", conversation(1000))
+    keys = all_keys(hashes)
+    assert len(hashes.near) == NEAR and len(keys) == MOST_LOOKED_FOR
+    assert [hashes.known(place) for place in (0, NEAR, len(keys) - 1)] == [1000, 1000 - NEAR, 1001 - MOST_LOOKED_FOR]
 
 
 def test_a_request_is_known_as_a_whole_and_without_its_last_turn() -> None:
-    asked = [*talk(4), (USER, "one"), (USER, "two")]
-    edited = [*talk(4), (USER, "another")]
-    assert Trail("tenant", asked).known_by == [Trail("tenant", talk(4)).whole, Trail("tenant", asked).whole]
-    assert set(Trail("tenant", asked).known_by) & set(all_keys(Trail("tenant", edited)))
+    asked = [*conversation(4), (USER, "one"), (USER, "two")]
+    edited = [*conversation(4), (USER, "another")]
+    assert PrefixHashes("tenant", asked).known_by == [
+        PrefixHashes("tenant", conversation(4)).whole,
+        PrefixHashes("tenant", asked).whole,
+    ]
+    assert set(PrefixHashes("tenant", asked).known_by) & set(all_keys(PrefixHashes("tenant", edited)))
 
 
 def test_many_results_after_the_last_call_do_not_hide_where_it_stands() -> None:
-    begun = [*talk(3), *[(CALL, f"look {number}") for number in range(50)]]
+    begun = [*conversation(3), *[(CALL, f"look {number}") for number in range(50)]]
     asked = [*begun, *[(TOOL, f"result {number}") for number in range(50)]]
-    assert Trail("tenant", begun).whole in Trail("tenant", asked).known_by
+    assert PrefixHashes("tenant", begun).whole in PrefixHashes("tenant", asked).known_by
 
 
 def test_an_answer_that_the_client_began_is_known_without_it_too() -> None:
-    asked, begun = Trail("tenant", talk(1)), Trail("tenant", talk(2))
+    asked, begun = PrefixHashes("tenant", conversation(1)), PrefixHashes("tenant", conversation(2))
     assert len(asked.known_by) == 1
     assert set(begun.known_by) == {asked.whole, begun.whole}
 
 
 def test_an_answer_alone_is_known_once() -> None:
-    assert len(Trail("tenant", [(ASSISTANT, "so be it")]).known_by) == 1
+    assert len(PrefixHashes("tenant", [(ASSISTANT, "so be it")]).known_by) == 1
 
 
 def test_another_tenant_has_other_keys() -> None:
-    assert not set(all_keys(Trail("a", talk(40)))) & set(all_keys(Trail("b", talk(40))))
+    assert not set(all_keys(PrefixHashes("a", conversation(40)))) & set(all_keys(PrefixHashes("b", conversation(40))))
 
 
 @pytest.mark.parametrize("place", [0, 1, 20, 38, 39])
 def test_a_change_at_any_place_changes_all_keys_from_there_on(place: int) -> None:
-    pieces = talk(40)
+    pieces = conversation(40)
     changed = [*pieces[:place], (pieces[place][0], f"TEXT {place}"), *pieces[place + 1 :]]
-    one, other = all_keys(Trail("tenant", pieces)), all_keys(Trail("tenant", changed))
+    one, other = all_keys(PrefixHashes("tenant", pieces)), all_keys(PrefixHashes("tenant", changed))
     assert [a == b for a, b in zip(one, other, strict=True)] == [number <= place for number in range(40, 0, -1)]
 
 
 def test_who_said_it_counts() -> None:
-    assert Trail("tenant", [(USER, "yes")]).whole != Trail("tenant", [(TOOL, "yes")]).whole
+    assert PrefixHashes("tenant", [(USER, "yes")]).whole != PrefixHashes("tenant", [(TOOL, "yes")]).whole
 
 
 @pytest.mark.parametrize("text", ["\ud800", "é" * 9000, "\0", "日本語", " "])
 def test_any_text_has_a_key_of_its_own(text: str) -> None:
-    keys = all_keys(Trail("tenant", [(USER, text), *talk(30)]))
+    keys = all_keys(PrefixHashes("tenant", [(USER, text), *conversation(30)]))
     assert all(key.startswith("h:") and len(key) == 34 for key in keys)
-    assert not set(keys) & set(all_keys(Trail("tenant", [(USER, text + "x"), *talk(30)])))
+    assert not set(keys) & set(all_keys(PrefixHashes("tenant", [(USER, text + "x"), *conversation(30)])))

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import msgspec
 
 from llmproxy.caching.counters import CacheCounters
-from llmproxy.stores.base import Blobs, StoreFault
+from llmproxy.stores.base import StoreFault
+from llmproxy.stores.blobs import BlobStore
 
 Make = Callable[[], bytes | None]
 MAX_BYTES = 64 * 1024 * 1024  # what may wait; beyond it, nothing more is stored until there is room
@@ -29,7 +30,7 @@ class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
 class WriteBehind:
     """One task that sets what waits, oldest first, and tells `counters` of it."""
 
-    def __init__(self, blobs: Blobs, counters: CacheCounters) -> None:
+    def __init__(self, blobs: BlobStore, counters: CacheCounters) -> None:
         self.lost = 0
         self._blobs = blobs
         self._counters = counters

@@ -34,9 +34,10 @@ from llmproxy.recognition.session_names import Name, answer_key, asker_of, name_
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
 from llmproxy.records.entry import SESSION_HEADERS
 from llmproxy.settings import Duration, Whole
-from llmproxy.stores.base import Outcome, Session, State, StoreFault, Visit
-from llmproxy.stores.memory import MemoryState
-from llmproxy.stores.settings import StoreSettings, open_state
+from llmproxy.stores.base import StoreFault
+from llmproxy.stores.memory import MemorySessions
+from llmproxy.stores.sessions import Session, SessionOutcome, SessionStore, Visit
+from llmproxy.stores.settings import StoreSettings, open_sessions
 
 LARGE_BYTES = 1024 * 1024  # what takes longer than a millisecond to read is read in a thread
 HEADER = "x-llmproxy-session"
@@ -64,7 +65,7 @@ class _Known(msgspec.Struct, kw_only=True):
 
     session: str
     tenant: str
-    state: State
+    state: SessionStore
     sketch: bytes
 
 
@@ -145,8 +146,8 @@ class Sessions(Middleware):
         self._threshold = config.similarity_threshold
         self._fewest = config.max_messages_for_new_session
         self._resets = frozenset(filter(None, map(_plain, config.reset_phrases)))
-        self._state = open_state(config, config.max_sessions, config.session_ttl_seconds)
-        self._alone: State = MemoryState(config.max_sessions, config.session_ttl_seconds)
+        self._state = open_sessions(config, config.max_sessions, config.session_ttl_seconds)
+        self._alone: SessionStore = MemorySessions(config.max_sessions, config.session_ttl_seconds)
         self._store = config.store
         self._started_s = time.monotonic()
         self._note = f"llmproxy.sessions.{id(self)}"
@@ -204,7 +205,7 @@ class Sessions(Middleware):
             large=large,
         )
 
-    async def _find(self, state: State, request: _Request) -> tuple[str, int]:
+    async def _find(self, state: SessionStore, request: _Request) -> tuple[str, int]:
         """The session of a request in `state`, begun where there is none, and how many of its pieces it is known by.
         Raises StoreFault."""
         before, wanted = 0, None
@@ -245,7 +246,7 @@ class Sessions(Middleware):
         role, text = history.pieces[-1]
         return role == USER and len(text) < _LONGEST and "?" not in text and _plain(text) in self._resets
 
-    async def _alike(self, state: State, request: _Request) -> str | None:
+    async def _alike(self, state: SessionStore, request: _Request) -> str | None:
         """The one of the client's last sessions that is most like the request, when it is like enough."""
         recent = await state.recent(request.tenant)
         if not recent:
@@ -280,7 +281,7 @@ class Sessions(Middleware):
             if len(self._answers) > _MOST_ANSWERS:
                 self._answers.popitem(last=False)
         known.state.settle(
-            Outcome(
+            SessionOutcome(
                 session=known.session,
                 tenant=known.tenant,
                 error=(exchange.status or 0) >= 400 or exchange.error is not None or summary.error is not None,
@@ -318,9 +319,9 @@ class Sessions(Middleware):
 
     async def stats(self) -> Mapping[str, object]:
         """Sessions as the store has them now, and what this process did."""
-        figures = await self._alone.figures()
+        figures = await self._alone.counts()
         with contextlib.suppress(StoreFault):
-            figures = await self._state.figures()
+            figures = await self._state.counts()
         minutes = max((time.monotonic() - self._started_s) / 60, 1 / 60)
         asked = self._created + self._hits
         return {

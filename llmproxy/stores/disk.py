@@ -15,22 +15,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmproxy.stores.base import (
-    MOST_KEYS,
-    MOST_MODELS,
+from llmproxy.stores.blobs import BlobStore, StoreSize
+from llmproxy.stores.guard import GuardedBlobs, GuardedSessions
+from llmproxy.stores.sessions import (
+    MAX_KEYS,
+    MAX_MODELS,
     RECENT,
     SKETCH_BYTES,
-    Blobs,
-    Outcome,
-    Recent,
+    RecentSession,
     Session,
-    SessionFigures,
-    Size,
-    State,
-    Touched,
+    SessionCounts,
+    SessionOutcome,
+    SessionStore,
     Visit,
+    VisitResult,
 )
-from llmproxy.stores.guard import GuardedBlobs, GuardedState
 from llmproxy.stores.sqlite_file import SqliteFile, writing
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ _NOTE_S = 5.0  # reads that nobody's write follows are noted after so long
 _MOST = 1 << 53  # beyond what is counted
 
 
-class DiskBlobs(Blobs):
+class DiskBlobs(BlobStore):
     """Values in the file at `path`. `max_bytes` bounds keys, values and their rows; the file is somewhat larger."""
 
     def __init__(self, path: Path, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
@@ -175,9 +174,9 @@ class DiskBlobs(Blobs):
             connection.executemany("DELETE FROM blobs WHERE id = ?", [(row,) for row, _ in rows])
         return [ends_s > now_s for _, ends_s in rows]
 
-    async def size(self) -> Size:
+    async def size(self) -> StoreSize:
         entries, size = await self._file.run(lambda connection: _totals(connection, "blobs"))
-        return Size(entries=entries, bytes=size)
+        return StoreSize(entries=entries, bytes=size)
 
 
 def _totals(connection: sqlite3.Connection, name: str) -> tuple[int, int]:
@@ -203,7 +202,7 @@ def _shown(row: tuple[str, str, float, float, int, int, int, int, str]) -> Sessi
     )
 
 
-class DiskState(State):
+class DiskSessions(SessionStore):
     """Sessions in the file at `path`."""
 
     def __init__(self, path: Path, max_sessions: int, ttl_s: float, clock: Callable[[], float] = time.time) -> None:
@@ -217,10 +216,10 @@ class DiskState(State):
     async def close(self) -> None:
         await self._file.close()
 
-    async def touch(self, visit: Visit) -> Touched | None:
+    async def touch(self, visit: Visit) -> VisitResult | None:
         return await self._file.run(partial(self._touch, visit))
 
-    def _touch(self, visit: Visit, connection: sqlite3.Connection) -> Touched | None:
+    def _touch(self, visit: Visit, connection: sqlite3.Connection) -> VisitResult | None:
         with writing(connection):
             self._expire(connection, visit.now_s)
             place, row, name = self._find(connection, visit)
@@ -232,7 +231,7 @@ class DiskState(State):
             connection.execute("UPDATE sessions SET seen = max(seen, ?) WHERE id = ?", (visit.now_s, row))
             _learn(connection, row, visit.tenant, visit.learn)
         self._file.tidy_soon(0)
-        return Touched(session=name, place=place, created=created)
+        return VisitResult(session=name, place=place, created=created)
 
     def _expire(self, connection: sqlite3.Connection, now_s: float) -> None:
         self._expired += connection.execute(
@@ -275,19 +274,19 @@ class DiskState(State):
             ).rowcount
         return row or 0, name, True
 
-    async def recent(self, tenant: str) -> Sequence[Recent]:
+    async def recent(self, tenant: str) -> Sequence[RecentSession]:
         rows = await self._file.run(
             lambda connection: connection.execute(
                 "SELECT name, sketch FROM sessions WHERE tenant = ? AND seen > ? ORDER BY seen DESC, id DESC LIMIT ?",
                 (tenant, self._clock() - self._ttl_s, RECENT),
             ).fetchall()
         )
-        return [Recent(session=name, sketch=sketch) for name, sketch in rows]
+        return [RecentSession(session=name, sketch=sketch) for name, sketch in rows]
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: SessionOutcome) -> None:
         self._file.later(partial(self._settle, outcome))
 
-    def _settle(self, outcome: Outcome, connection: sqlite3.Connection) -> None:
+    def _settle(self, outcome: SessionOutcome, connection: sqlite3.Connection) -> None:
         with writing(connection):
             found = connection.execute(
                 "SELECT id, models, sketch FROM sessions WHERE name = ? AND tenant = ? AND seen > ?",
@@ -328,9 +327,9 @@ class DiskState(State):
         )
         return [_shown(row) for row in rows]
 
-    async def figures(self) -> SessionFigures:
+    async def counts(self) -> SessionCounts:
         active = await self._file.run(self._active)
-        return SessionFigures(active=active, expired=self._expired, evicted=self._evicted)
+        return SessionCounts(active=active, expired=self._expired, evicted=self._evicted)
 
     def _active(self, connection: sqlite3.Connection) -> int:
         with writing(connection):
@@ -352,23 +351,23 @@ def _learn(connection: sqlite3.Connection, row: int, tenant: str, keys: Sequence
     connection.execute(
         "DELETE FROM known WHERE (tenant, key) IN"
         " (SELECT tenant, key FROM known WHERE session = ? ORDER BY turn DESC LIMIT -1 OFFSET ?)",
-        (row, MOST_KEYS),
+        (row, MAX_KEYS),
     )
 
 
 def _with_model(models: str, model: str | None) -> str:
     """The JSON list `models` with `model` behind it, if that is new and there is room."""
     known: list[str] = json.loads(models)
-    if not model or model in known or len(known) >= MOST_MODELS:
+    if not model or model in known or len(known) >= MAX_MODELS:
         return models
     return json.dumps([*known, model])
 
 
-def open_blobs(settings: StoreSettings, max_bytes: int) -> Blobs:
+def open_blobs(settings: StoreSettings, max_bytes: int) -> BlobStore:
     """The values in the file that `settings` name."""
     return GuardedBlobs(DiskBlobs(settings.file, max_bytes), f"the disk store {str(settings.file)!r}")
 
 
-def open_state(settings: StoreSettings, max_sessions: int, ttl_s: float) -> State:
+def open_sessions(settings: StoreSettings, max_sessions: int, ttl_s: float) -> SessionStore:
     """The sessions in the file that `settings` name."""
-    return GuardedState(DiskState(settings.file, max_sessions, ttl_s), f"the disk store {str(settings.file)!r}")
+    return GuardedSessions(DiskSessions(settings.file, max_sessions, ttl_s), f"the disk store {str(settings.file)!r}")

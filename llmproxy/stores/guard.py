@@ -12,18 +12,16 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from llmproxy.stores.base import (
-    Blobs,
-    Outcome,
-    Recent,
+from llmproxy.stores.base import StoreFault, StoreRefusal
+from llmproxy.stores.blobs import BlobStore, StoreSize
+from llmproxy.stores.sessions import (
+    RecentSession,
     Session,
-    SessionFigures,
-    Size,
-    State,
-    StoreFault,
-    StoreRefusal,
-    Touched,
+    SessionCounts,
+    SessionOutcome,
+    SessionStore,
     Visit,
+    VisitResult,
 )
 
 log = logging.getLogger(__name__)
@@ -152,11 +150,11 @@ class _Patience:
         await self._timeout.__aexit__(*raised)  # type: ignore[arg-type]  # the three of every context manager
 
 
-class GuardedBlobs(Blobs):
+class GuardedBlobs(BlobStore):
     """`inner`, which is started and closed with it. `timeout_s` bounds every operation but `clear` and `size`."""
 
     def __init__(
-        self, inner: Blobs, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
+        self, inner: BlobStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
     ) -> None:
         self._inner = inner
         self._guard = _Guard(name, lambda: inner.get(_PROBE), timeout_s, first_rest_s)
@@ -192,15 +190,15 @@ class GuardedBlobs(Blobs):
     async def clear(self, prefix: str = "") -> int:
         return await self._guard.run(lambda: self._inner.clear(prefix), LONG_TIMEOUT_S)
 
-    async def size(self) -> Size:
+    async def size(self) -> StoreSize:
         return await self._guard.run(self._inner.size, LONG_TIMEOUT_S)
 
 
-class GuardedState(State):
+class GuardedSessions(SessionStore):
     """`inner`, which is started and closed with it. `timeout_s` bounds every operation but `sessions` and `figures`."""
 
     def __init__(
-        self, inner: State, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
+        self, inner: SessionStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
     ) -> None:
         self._inner = inner
         self._guard = _Guard(name, lambda: inner.session(_PROBE), timeout_s, first_rest_s)
@@ -222,15 +220,15 @@ class GuardedState(State):
         await self._guard.close()
         await self._inner.close()
 
-    async def touch(self, visit: Visit) -> Touched | None:
+    async def touch(self, visit: Visit) -> VisitResult | None:
         touched = await self._guard.run(lambda: self._inner.touch(visit), self._guard.timeout_s)
         self._guard.accepted()
         return touched
 
-    async def recent(self, tenant: str) -> Sequence[Recent]:
+    async def recent(self, tenant: str) -> Sequence[RecentSession]:
         return await self._guard.run(lambda: self._inner.recent(tenant), self._guard.timeout_s)
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: SessionOutcome) -> None:
         if self._guard.available:
             self._inner.settle(outcome)
 
@@ -240,5 +238,5 @@ class GuardedState(State):
     async def sessions(self, limit: int) -> Sequence[Session]:
         return await self._guard.run(lambda: self._inner.sessions(limit), LONG_TIMEOUT_S)
 
-    async def figures(self) -> SessionFigures:
-        return await self._guard.run(self._inner.figures, LONG_TIMEOUT_S)
+    async def counts(self) -> SessionCounts:
+        return await self._guard.run(self._inner.counts, LONG_TIMEOUT_S)

@@ -12,20 +12,19 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from llmproxy.stores.base import (
-    MOST_KEYS,
-    MOST_MODELS,
+from llmproxy.stores.blobs import BlobStore, StoreSize
+from llmproxy.stores.sessions import (
+    MAX_KEYS,
+    MAX_MODELS,
     RECENT,
     SKETCH_BYTES,
-    Blobs,
-    Outcome,
-    Recent,
+    RecentSession,
     Session,
-    SessionFigures,
-    Size,
-    State,
-    Touched,
+    SessionCounts,
+    SessionOutcome,
+    SessionStore,
     Visit,
+    VisitResult,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 ENTRY_BYTES = 280
 
 
-class MemoryBlobs(Blobs):
+class MemoryBlobs(BlobStore):
     """Values in a dictionary. `max_bytes` bounds everything, overhead included."""
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -77,8 +76,8 @@ class MemoryBlobs(Blobs):
             self._forget(key)
         return sum(ends_s > now_s for _, ends_s in found)
 
-    async def size(self) -> Size:
-        return Size(entries=len(self._values), bytes=self._size_bytes)
+    async def size(self) -> StoreSize:
+        return StoreSize(entries=len(self._values), bytes=self._size_bytes)
 
     def _forget(self, key: str) -> bool:
         found = self._values.pop(key, None)
@@ -126,7 +125,7 @@ class _Live:
         )
 
 
-class MemoryState(State):
+class MemorySessions(SessionStore):
     """Sessions in dictionaries: by id in the order of their last use, by key, and the last ones of each tenant."""
 
     def __init__(self, max_sessions: int, ttl_s: float, clock: Callable[[], float] = time.time) -> None:
@@ -139,7 +138,7 @@ class MemoryState(State):
         self._expired = 0
         self._evicted = 0
 
-    async def touch(self, visit: Visit) -> Touched | None:
+    async def touch(self, visit: Visit) -> VisitResult | None:
         self._expire(visit.now_s)
         place, live = self._find(visit)
         created = False
@@ -151,7 +150,7 @@ class MemoryState(State):
         self._live.move_to_end(live.id)
         self._tenants[live.tenant].move_to_end(live.id)
         self._learn(live, visit.learn)
-        return Touched(session=live.id, place=place, created=created)
+        return VisitResult(session=live.id, place=place, created=created)
 
     def _find(self, visit: Visit) -> tuple[int | None, _Live | None]:
         for place, key in enumerate(visit.keys):
@@ -193,7 +192,7 @@ class MemoryState(State):
                 before.keys.remove(key)
             self._known[live.tenant, key] = live
             live.keys.append(key)
-            if len(live.keys) > MOST_KEYS:
+            if len(live.keys) > MAX_KEYS:
                 del self._known[live.tenant, live.keys.popleft()]
 
     def _expire(self, now_s: float) -> None:
@@ -215,16 +214,16 @@ class MemoryState(State):
         for key in live.keys:
             del self._known[live.tenant, key]
 
-    async def recent(self, tenant: str) -> Sequence[Recent]:
+    async def recent(self, tenant: str) -> Sequence[RecentSession]:
         now_s = self._clock()
         own = self._tenants.get(tenant, OrderedDict())
         return [
-            Recent(session=live.id, sketch=live.sketch)
+            RecentSession(session=live.id, sketch=live.sketch)
             for live, _ in zip(reversed(own.values()), range(RECENT), strict=False)
             if live.seen_s + self._ttl_s > now_s
         ]
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: SessionOutcome) -> None:
         live = self._live.get(outcome.session)
         if live is None or live.tenant != outcome.tenant:
             return
@@ -232,7 +231,7 @@ class MemoryState(State):
         live.errors += outcome.error
         live.input_tokens += outcome.input_tokens
         live.output_tokens += outcome.output_tokens
-        if outcome.model and outcome.model not in live.models and len(live.models) < MOST_MODELS:
+        if outcome.model and outcome.model not in live.models and len(live.models) < MAX_MODELS:
             live.models.append(outcome.model)
         if outcome.sketch:
             live.sketch = (live.sketch + outcome.sketch)[-SKETCH_BYTES:]
@@ -250,16 +249,16 @@ class MemoryState(State):
             if live.seen_s + self._ttl_s > now_s
         ]
 
-    async def figures(self) -> SessionFigures:
+    async def counts(self) -> SessionCounts:
         over = self._over(self._clock())
-        return SessionFigures(active=len(self._live) - over, expired=self._expired + over, evicted=self._evicted)
+        return SessionCounts(active=len(self._live) - over, expired=self._expired + over, evicted=self._evicted)
 
 
-def open_blobs(settings: StoreSettings, max_bytes: int) -> Blobs:
+def open_blobs(settings: StoreSettings, max_bytes: int) -> BlobStore:
     """A store in this process; there is nothing to set."""
     return MemoryBlobs(max_bytes)
 
 
-def open_state(settings: StoreSettings, max_sessions: int, ttl_s: float) -> State:
+def open_sessions(settings: StoreSettings, max_sessions: int, ttl_s: float) -> SessionStore:
     """A store in this process; there is nothing to set."""
-    return MemoryState(max_sessions, ttl_s)
+    return MemorySessions(max_sessions, ttl_s)

@@ -16,20 +16,19 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmproxy.stores import redis_scripts as scripts
-from llmproxy.stores.base import (
-    Blobs,
-    Outcome,
-    Recent,
-    Session,
-    SessionFigures,
-    Size,
-    State,
-    StoreFault,
-    Touched,
-    Visit,
-)
-from llmproxy.stores.guard import GuardedBlobs, GuardedState
+from llmproxy.stores.base import StoreFault
+from llmproxy.stores.blobs import BlobStore, StoreSize
+from llmproxy.stores.guard import GuardedBlobs, GuardedSessions
 from llmproxy.stores.redis_link import Argument, RedisLink, Script, WrongType
+from llmproxy.stores.sessions import (
+    RecentSession,
+    Session,
+    SessionCounts,
+    SessionOutcome,
+    SessionStore,
+    Visit,
+    VisitResult,
+)
 from llmproxy.wire.compression import DecodingError, compress, decompress
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ _CLOSE_S = 2.0
 _MOST = 1 << 53  # beyond what Lua's numbers can say
 
 
-class RedisBlobs(Blobs):
+class RedisBlobs(BlobStore):
     """Values below `namespace`; one larger than `max_bytes` is not kept, all else is the server's to bound."""
 
     def __init__(self, link: RedisLink, namespace: str, max_bytes: int) -> None:
@@ -96,9 +95,9 @@ class RedisBlobs(Blobs):
             count += await self._link.unlink(keys)
         return count
 
-    async def size(self) -> Size:
+    async def size(self) -> StoreSize:
         """Not known: the server counts what all its users keep, and walking over ours takes too long."""
-        return Size(entries=None, bytes=None)
+        return StoreSize(entries=None, bytes=None)
 
 
 def _pack(value: bytes) -> bytes:
@@ -124,7 +123,7 @@ def _unpack(stored: bytes, max_bytes: int) -> bytes | None:
         return None
 
 
-class RedisState(State):
+class RedisSessions(SessionStore):
     """Sessions below `namespace`. Outcomes are sent by a task, several at a time."""
 
     def __init__(
@@ -142,7 +141,7 @@ class RedisState(State):
         self._clock = clock
         self._expired = 0
         self._evicted = 0
-        self._outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue(_MOST_OUTCOMES)
+        self._outcomes: asyncio.Queue[SessionOutcome | None] = asyncio.Queue(_MOST_OUTCOMES)
         self._sender: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -160,7 +159,7 @@ class RedisState(State):
                 await asyncio.wait([self._sender])
         await self._link.close()
 
-    async def touch(self, visit: Visit) -> Touched | None:
+    async def touch(self, visit: Visit) -> VisitResult | None:
         wanted = "" if visit.session is None else f"={visit.session}"
         about = (self._max_sessions, visit.tenant, visit.client, wanted, len(visit.keys))
         match await self._run(scripts.TOUCH, visit.now_s, *about, *visit.keys, *visit.learn):
@@ -169,19 +168,19 @@ class RedisState(State):
                 self._evicted += evicted
                 if name is None:
                     return None
-                return Touched(session=_text(name), place=place if place >= 0 else None, created=bool(created))
+                return VisitResult(session=_text(name), place=place if place >= 0 else None, created=bool(created))
             case _:
                 raise _unexpected()
 
-    async def recent(self, tenant: str) -> Sequence[Recent]:
+    async def recent(self, tenant: str) -> Sequence[RecentSession]:
         match await self._run(scripts.RECENT_OF, self._clock(), tenant):
             case list() as told if len(told) % 2 == 0 and all(isinstance(each, bytes) for each in told):
                 pairs = zip(told[::2], told[1::2], strict=True)
-                return [Recent(session=_text(name), sketch=sketch) for name, sketch in pairs]
+                return [RecentSession(session=_text(name), sketch=sketch) for name, sketch in pairs]
             case _:
                 raise _unexpected()
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: SessionOutcome) -> None:
         with contextlib.suppress(asyncio.QueueFull):
             self._outcomes.put_nowait(outcome)
 
@@ -205,10 +204,10 @@ class RedisState(State):
     async def sessions(self, limit: int) -> Sequence[Session]:
         return _sessions(await self._run(scripts.LAST_USED, self._clock(), limit))
 
-    async def figures(self) -> SessionFigures:
+    async def counts(self) -> SessionCounts:
         match await self._run(scripts.ACTIVE, self._clock()):
             case int(active):
-                return SessionFigures(active=active, expired=self._expired, evicted=self._evicted)
+                return SessionCounts(active=active, expired=self._expired, evicted=self._evicted)
             case _:
                 raise _unexpected()
 
@@ -217,7 +216,7 @@ class RedisState(State):
         return given
 
 
-def _told(outcome: Outcome) -> tuple[Argument, ...]:
+def _told(outcome: SessionOutcome) -> tuple[Argument, ...]:
     return (
         outcome.session,
         outcome.tenant,
@@ -267,15 +266,15 @@ def _link(settings: StoreSettings) -> RedisLink:
     return RedisLink(settings.address, settings.ca_file)
 
 
-def open_blobs(settings: StoreSettings, max_bytes: int) -> Blobs:
+def open_blobs(settings: StoreSettings, max_bytes: int) -> BlobStore:
     """The values in the Redis that `settings` name."""
     link = _link(settings)
     return GuardedBlobs(RedisBlobs(link, settings.namespace, max_bytes), f"the Redis store {str(link.address)!r}")
 
 
-def open_state(settings: StoreSettings, max_sessions: int, ttl_s: float) -> State:
+def open_sessions(settings: StoreSettings, max_sessions: int, ttl_s: float) -> SessionStore:
     """The sessions in the Redis that `settings` name."""
     link = _link(settings)
-    return GuardedState(
-        RedisState(link, settings.namespace, max_sessions, ttl_s), f"the Redis store {str(link.address)!r}"
+    return GuardedSessions(
+        RedisSessions(link, settings.namespace, max_sessions, ttl_s), f"the Redis store {str(link.address)!r}"
     )

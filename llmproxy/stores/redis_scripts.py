@@ -8,8 +8,8 @@ of a session's parts every half ttl only. Numbers come as text with all digits; 
 
 from __future__ import annotations
 
-from llmproxy.stores.base import MOST_KEYS, MOST_MODELS, RECENT, SKETCH_BYTES
 from llmproxy.stores.redis_link import Script
+from llmproxy.stores.sessions import MAX_KEYS, MAX_MODELS, RECENT, SKETCH_BYTES
 
 FEW = 32  # so many sessions end with one visit at most
 
@@ -48,14 +48,14 @@ local function learn(name, tenant, first, last)
     if before ~= name then
       if before then redis.call('LREM', base .. ':by:' .. before, 0, key) end
       redis.call('SET', at, name, 'PX', ms)
-      if redis.call('RPUSH', by, key) > MOST_KEYS then
+      if redis.call('RPUSH', by, key) > MAX_KEYS then
         redis.call('DEL', key_of(tenant, redis.call('LPOP', by)))
       end
       redis.call('PEXPIRE', by, ms)
     end
   end
 end
-""".replace("MOST_KEYS", str(MOST_KEYS))
+""".replace("MAX_KEYS", str(MAX_KEYS))
 
 # ARGV: now, ttl, most sessions, tenant, client, "=" and the session or "", number of keys, keys, keys to learn.
 # Gives: the session or false, the place or -1, whether it was created, how many expired, how many were evicted.
@@ -134,7 +134,7 @@ while i <= #ARGV do
     redis.call('HINCRBY', is, 'output', ARGV[i + 5])
     local kept = redis.call('HMGET', is, 'models', 'sketch')
     local models, count = '\\0' .. (kept[1] or ''), select(2, string.gsub(kept[1] or '', '%z', ''))
-    if model ~= '' and count < MOST_MODELS and not string.find(models, '\\0' .. model .. '\\0', 1, true) then
+    if model ~= '' and count < MAX_MODELS and not string.find(models, '\\0' .. model .. '\\0', 1, true) then
       redis.call('HSET', is, 'models', (kept[1] or '') .. model .. '\\0')
     end
     if sketch ~= '' then redis.call('HSET', is, 'sketch', string.sub((kept[2] or '') .. sketch, -SKETCH_BYTES)) end
@@ -143,7 +143,7 @@ while i <= #ARGV do
   i = i + 8 + keys
 end
 return 1
-""".replace("MOST_MODELS", str(MOST_MODELS)).replace("SKETCH_BYTES", str(SKETCH_BYTES))
+""".replace("MAX_MODELS", str(MAX_MODELS)).replace("SKETCH_BYTES", str(SKETCH_BYTES))
 )
 
 # ARGV: now, ttl, tenant. Gives names and sketches in turn.

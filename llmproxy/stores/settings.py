@@ -15,10 +15,11 @@ from platformdirs import user_cache_path
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from llmproxy.settings import ExistingFile, Secret, Strict
-from llmproxy.stores.base import Blobs, State
+from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.redis_url import Address, parse
+from llmproxy.stores.sessions import SessionStore
 
-# Each module has `open_blobs(settings, max_bytes)` and `open_state(settings, max_sessions, ttl_s)`.
+# Each module has `open_blobs(settings, max_bytes)` and `open_sessions(settings, max_sessions, ttl_s)`.
 _STORES = {
     "memory": "llmproxy.stores.memory",
     "disk": "llmproxy.stores.disk",
@@ -99,15 +100,15 @@ class StoreSettings(Strict):
         return Path(self.path) if self.path else user_cache_path("llmproxy", appauthor=False) / "store.sqlite"
 
 
-def open_blobs(settings: StoreSettings, max_bytes: int) -> Blobs:
+def open_blobs(settings: StoreSettings, max_bytes: int) -> BlobStore:
     """The store that `settings` name, for at most `max_bytes`; not started. Redis bounds itself."""
     blobs = importlib.import_module(_STORES[settings.store]).open_blobs(settings, max_bytes)
-    assert isinstance(blobs, Blobs)
+    assert isinstance(blobs, BlobStore)
     return blobs
 
 
-def open_state(settings: StoreSettings, max_sessions: int, ttl_s: float) -> State:
+def open_sessions(settings: StoreSettings, max_sessions: int, ttl_s: float) -> SessionStore:
     """The store that `settings` name, for at most `max_sessions` sessions; not started."""
-    state = importlib.import_module(_STORES[settings.store]).open_state(settings, max_sessions, ttl_s)
-    assert isinstance(state, State)
+    state = importlib.import_module(_STORES[settings.store]).open_sessions(settings, max_sessions, ttl_s)
+    assert isinstance(state, SessionStore)
     return state

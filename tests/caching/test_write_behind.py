@@ -8,10 +8,11 @@ import threading
 from llmproxy.caching import write_behind as saving
 from llmproxy.caching.counters import CacheCounters
 from llmproxy.caching.write_behind import WriteBehind
-from llmproxy.stores.base import Blobs, Size, StoreFault
+from llmproxy.stores.base import StoreFault
+from llmproxy.stores.blobs import BlobStore, StoreSize
 
 
-class Slow(Blobs):
+class Slow(BlobStore):
     """Sets what it is told once `gate` is open; while `fault` is set it refuses."""
 
     def __init__(self) -> None:
@@ -34,8 +35,8 @@ class Slow(Blobs):
     async def clear(self, prefix: str = "") -> int:
         return 0
 
-    async def size(self) -> Size:
-        return Size(entries=None, bytes=None)
+    async def size(self) -> StoreSize:
+        return StoreSize(entries=None, bytes=None)
 
 
 async def write_behind_to(blobs: Slow) -> WriteBehind:

@@ -16,7 +16,8 @@ from llmproxy.exchange import Exchange
 from llmproxy.middleware import cache as module
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.cache import Cache
-from llmproxy.stores.base import Blobs, Size, StoreFault
+from llmproxy.stores.base import StoreFault
+from llmproxy.stores.blobs import BlobStore, StoreSize
 from llmproxy.stores.guard import GuardedBlobs
 from tests.support import vendors
 from tests.support.cached import ASK, BASE, STREAM, Cached, cached
@@ -328,7 +329,7 @@ def test_paced_gives_every_part_by_itself_in_order(upstream: Upstream) -> None:
         assert len(upstream.requests) == 1
 
 
-class Bad(Blobs):
+class Bad(BlobStore):
     """A store of which each operation does what the test says."""
 
     def __init__(self, act: Callable[[], Any]) -> None:
@@ -351,9 +352,9 @@ class Bad(Blobs):
     async def clear(self, prefix: str = "") -> int:
         return len(await self._do() or b"")
 
-    async def size(self) -> Size:
+    async def size(self) -> StoreSize:
         await self._do()
-        return Size(entries=None, bytes=None)
+        return StoreSize(entries=None, bytes=None)
 
 
 def gone() -> None:

@@ -17,8 +17,17 @@ from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Client
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.sessions import Sessions
-from llmproxy.stores.base import MOST_MODELS, Outcome, Recent, Session, SessionFigures, StoreFault, Touched, Visit
-from llmproxy.stores.memory import MemoryState
+from llmproxy.stores.base import StoreFault
+from llmproxy.stores.memory import MemorySessions
+from llmproxy.stores.sessions import (
+    MAX_MODELS,
+    RecentSession,
+    Session,
+    SessionCounts,
+    SessionOutcome,
+    Visit,
+    VisitResult,
+)
 from llmproxy.wire.compression import compress
 from tests.support.session_client import (
     ANN,
@@ -35,7 +44,7 @@ from tests.support.session_client import (
 )
 
 
-class Faulty(MemoryState):
+class Faulty(MemorySessions):
     """A store that is gone while `gone` is set, and lets other work go on whenever it is asked."""
 
     def __init__(self, max_sessions: int = 100, ttl_s: float = 3600.0) -> None:
@@ -48,11 +57,11 @@ class Faulty(MemoryState):
         if self.gone:
             raise StoreFault("gone")
 
-    async def touch(self, visit: Visit) -> Touched | None:
+    async def touch(self, visit: Visit) -> VisitResult | None:
         await self._asked()
         return await super().touch(visit)
 
-    async def recent(self, tenant: str) -> Sequence[Recent]:
+    async def recent(self, tenant: str) -> Sequence[RecentSession]:
         await self._asked()
         return await super().recent(tenant)
 
@@ -64,11 +73,11 @@ class Faulty(MemoryState):
         await self._asked()
         return await super().sessions(limit)
 
-    async def figures(self) -> SessionFigures:
+    async def counts(self) -> SessionCounts:
         await self._asked()
-        return await super().figures()
+        return await super().counts()
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: SessionOutcome) -> None:
         if not self.gone:
             super().settle(outcome)
 
@@ -77,7 +86,7 @@ class Faulty(MemoryState):
 def store(monkeypatch: pytest.MonkeyPatch) -> Faulty:
     """What the middlewares of the test keep their sessions in."""
     state = Faulty()
-    monkeypatch.setattr("llmproxy.middleware.sessions.open_state", lambda *_: state)
+    monkeypatch.setattr("llmproxy.middleware.sessions.open_sessions", lambda *_: state)
     return state
 
 
@@ -272,11 +281,11 @@ async def test_odd_names_are_shown_as_text_of_some_length() -> None:
 
 async def test_models_of_a_session_are_bounded() -> None:
     asking = SessionClient()
-    for number in range(MOST_MODELS + 5):
+    for number in range(MAX_MODELS + 5):
         exchange = await asking.begin({"messages": turns(QUESTION)}, session_id="mine")
         exchange.summary = Summary(model=f"gpt-{number}")
         asking.sessions.on_end(exchange)
-    assert len((await asking.page("mine"))["models"]) == MOST_MODELS
+    assert len((await asking.page("mine"))["models"]) == MAX_MODELS
 
 
 async def test_figures_say_what_happened() -> None:

@@ -15,7 +15,7 @@ from llmproxy.recognition.similarity import (
     sketch,
     word_hashes,
 )
-from llmproxy.stores.base import SKETCH_BYTES
+from llmproxy.stores.sessions import SKETCH_BYTES
 
 LONG = "The quick brown fox jumps over the lazy dog while the moon is still up above the old mill"
 OTHER = "Which of these recipes needs neither eggs nor butter and can be baked in an hour or less"

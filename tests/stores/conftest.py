@@ -9,16 +9,17 @@ from typing import TypeAlias
 
 import pytest
 
-from llmproxy.stores.base import Blobs, State
-from llmproxy.stores.disk import DiskBlobs, DiskState
-from llmproxy.stores.memory import MemoryBlobs, MemoryState
-from llmproxy.stores.redis import RedisBlobs, RedisState
+from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.disk import DiskBlobs, DiskSessions
+from llmproxy.stores.memory import MemoryBlobs, MemorySessions
+from llmproxy.stores.redis import RedisBlobs, RedisSessions
 from llmproxy.stores.redis_link import RedisLink
 from llmproxy.stores.redis_url import parse
+from llmproxy.stores.sessions import SessionStore
 from tests.support.redis_server import RedisServer, cluster
 
-MakeBlobs: TypeAlias = Callable[..., Awaitable[Blobs]]
-MakeState: TypeAlias = Callable[..., Awaitable[State]]
+MakeBlobs: TypeAlias = Callable[..., Awaitable[BlobStore]]
+MakeSessions: TypeAlias = Callable[..., Awaitable[SessionStore]]
 
 _numbers = itertools.count()
 
@@ -68,12 +69,12 @@ def _url(request: pytest.FixtureRequest) -> str:
 async def make_blobs(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) -> AsyncIterator[MakeBlobs]:
     """Makes a store of values; each call the same one again, as another process would see it (not in memory)."""
     url = _url(request) if request.param in ("redis", "cluster") else ""
-    made: list[Blobs] = []
+    made: list[BlobStore] = []
 
-    async def make(max_bytes: int = 64 << 20) -> Blobs:
+    async def make(max_bytes: int = 64 << 20) -> BlobStore:
         match request.param:
             case "memory":
-                blobs: Blobs = MemoryBlobs(max_bytes)
+                blobs: BlobStore = MemoryBlobs(max_bytes)
             case "disk":
                 blobs = DiskBlobs(tmp_path / "store.sqlite", max_bytes)
             case _:
@@ -88,21 +89,21 @@ async def make_blobs(request: pytest.FixtureRequest, tmp_path: Path, namespace: 
 
 
 @pytest.fixture(params=["memory", "disk", "redis", "cluster"])
-async def make_state(
+async def make_sessions(
     request: pytest.FixtureRequest, tmp_path: Path, namespace: str, clock: Clock
-) -> AsyncIterator[MakeState]:
+) -> AsyncIterator[MakeSessions]:
     """Makes a store of sessions by `clock`; each call the same one again, as another process would see it."""
     url = _url(request) if request.param in ("redis", "cluster") else ""
-    made: list[State] = []
+    made: list[SessionStore] = []
 
-    async def make(max_sessions: int = 1000, ttl_s: float = 3600.0) -> State:
+    async def make(max_sessions: int = 1000, ttl_s: float = 3600.0) -> SessionStore:
         match request.param:
             case "memory":
-                state: State = MemoryState(max_sessions, ttl_s, clock)
+                state: SessionStore = MemorySessions(max_sessions, ttl_s, clock)
             case "disk":
-                state = DiskState(tmp_path / "store.sqlite", max_sessions, ttl_s, clock)
+                state = DiskSessions(tmp_path / "store.sqlite", max_sessions, ttl_s, clock)
             case _:
-                state = RedisState(RedisLink(parse(url)), namespace, max_sessions, ttl_s, clock)
+                state = RedisSessions(RedisLink(parse(url)), namespace, max_sessions, ttl_s, clock)
         made.append(state)
         await state.start()
         return state
@@ -115,4 +116,4 @@ async def make_state(
 @pytest.fixture
 def kind(request: pytest.FixtureRequest) -> str:
     """Which kind of store the test has."""
-    return str(request.node.callspec.params.get("make_blobs") or request.node.callspec.params["make_state"])
+    return str(request.node.callspec.params.get("make_blobs") or request.node.callspec.params["make_sessions"])

@@ -7,12 +7,12 @@ import os
 
 import pytest
 
-from llmproxy.stores.base import Blobs
+from llmproxy.stores.blobs import BlobStore
 from tests.stores.conftest import MakeBlobs
 from tests.support.waiting import PATIENCE_S
 
 
-async def gone(blobs: Blobs, key: str) -> None:
+async def gone(blobs: BlobStore, key: str) -> None:
     """Wait until `key` is over."""
     async with asyncio.timeout(PATIENCE_S):
         while await blobs.get(key) is not None:

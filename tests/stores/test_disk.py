@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.stores.base import Blobs, StoreFault, Visit
-from llmproxy.stores.disk import DiskBlobs, DiskState
+from llmproxy.stores.base import StoreFault
+from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.disk import DiskBlobs, DiskSessions
+from llmproxy.stores.sessions import Visit
 from tests.stores.conftest import Clock
 from tests.stores.test_sqlite_file import size_of
 
@@ -27,7 +29,7 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-async def there(blobs: Blobs, *keys: str) -> list[bool]:
+async def there(blobs: BlobStore, *keys: str) -> list[bool]:
     return [await blobs.get(key) is not None for key in keys]
 
 
@@ -117,14 +119,14 @@ async def test_what_is_over_goes_with_the_writes_that_follow(tmp_path: Path, clo
 
 async def test_values_and_sessions_share_a_file(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
-    blobs, state = DiskBlobs(path, 1 << 20), DiskState(path, 10, 60.0, lambda: 0.0)
+    blobs, state = DiskBlobs(path, 1 << 20), DiskSessions(path, 10, 60.0, lambda: 0.0)
     await asyncio.gather(*(blobs.set(f"k{number}", b"x", 60.0) for number in range(50)))
     visits = [
         Visit(tenant="t", client="c", keys=(), learn=("k",), session=f"s{number}", now_s=0.0) for number in range(50)
     ]
     await asyncio.gather(*(state.touch(visit) for visit in visits))
     assert (await blobs.size()).entries == 50
-    assert (await state.figures()).active == 10
+    assert (await state.counts()).active == 10
     with connected(path) as connection:
         assert connection.execute("SELECT count(*) FROM known").fetchone() == (1,)
     await blobs.close()
@@ -132,10 +134,10 @@ async def test_values_and_sessions_share_a_file(tmp_path: Path) -> None:
 
 
 async def test_a_store_that_is_closed_is_a_fault(tmp_path: Path) -> None:
-    blobs, state = DiskBlobs(tmp_path / "store.sqlite", 1 << 20), DiskState(tmp_path / "store.sqlite", 10, 60.0)
+    blobs, state = DiskBlobs(tmp_path / "store.sqlite", 1 << 20), DiskSessions(tmp_path / "store.sqlite", 10, 60.0)
     await blobs.close()
     await state.close()
     with pytest.raises(StoreFault):
         await blobs.get("k")
     with pytest.raises(StoreFault):
-        await state.figures()
+        await state.counts()

@@ -10,27 +10,25 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from llmproxy.stores.base import (
-    Blobs,
-    Outcome,
-    Recent,
-    Session,
-    SessionFigures,
-    Size,
-    State,
-    StoreFault,
-    StoreRefusal,
-    Touched,
-    Visit,
-)
-from llmproxy.stores.guard import GuardedBlobs, GuardedState
+from llmproxy.stores.base import StoreFault, StoreRefusal
+from llmproxy.stores.blobs import BlobStore, StoreSize
+from llmproxy.stores.guard import GuardedBlobs, GuardedSessions
 from llmproxy.stores.memory import MemoryBlobs
+from llmproxy.stores.sessions import (
+    RecentSession,
+    Session,
+    SessionCounts,
+    SessionOutcome,
+    SessionStore,
+    Visit,
+    VisitResult,
+)
 from tests.support.waiting import until_async
 
 VISIT = Visit(tenant="t", client="c", keys=(), learn=(), session="s", now_s=0.0)
 
 
-class Moody(Blobs):
+class Moody(BlobStore):
     """A store in memory that first does what its `mood` says. `asked` counts how often it was asked."""
 
     def __init__(self) -> None:
@@ -66,31 +64,31 @@ class Moody(Blobs):
         await self._do()
         return await self._inner.clear(prefix)
 
-    async def size(self) -> Size:
+    async def size(self) -> StoreSize:
         await self._do()
         return await self._inner.size()
 
 
-class Sessions(State):
+class Sessions(SessionStore):
     """Sessions that fail as `fault` says."""
 
     def __init__(self) -> None:
         self.fault: StoreFault | None = None
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[SessionOutcome] = []
 
     def _do(self) -> None:
         if self.fault:
             raise self.fault
 
-    async def touch(self, visit: Visit) -> Touched | None:
+    async def touch(self, visit: Visit) -> VisitResult | None:
         self._do()
-        return Touched(session="s", place=None, created=True)
+        return VisitResult(session="s", place=None, created=True)
 
-    async def recent(self, tenant: str) -> Sequence[Recent]:
+    async def recent(self, tenant: str) -> Sequence[RecentSession]:
         self._do()
         return []
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: SessionOutcome) -> None:
         self.outcomes.append(outcome)
 
     async def session(self, name: str) -> Session | None:
@@ -101,9 +99,9 @@ class Sessions(State):
         self._do()
         return []
 
-    async def figures(self) -> SessionFigures:
+    async def counts(self) -> SessionCounts:
         self._do()
-        return SessionFigures(active=0, expired=0, evicted=0)
+        return SessionCounts(active=0, expired=0, evicted=0)
 
 
 @asynccontextmanager
@@ -239,10 +237,10 @@ async def test_who_no_longer_waits_is_no_fault() -> None:
 
 async def test_sessions_are_guarded_in_the_same_way() -> None:
     inner = Sessions()
-    state = GuardedState(inner, "the test's store", 5.0, 0.001)
+    state = GuardedSessions(inner, "the test's store", 5.0, 0.001)
     await state.start()
-    outcome = Outcome(session="s", tenant="t")
-    assert await state.touch(VISIT) == Touched(session="s", place=None, created=True)
+    outcome = SessionOutcome(session="s", tenant="t")
+    assert await state.touch(VISIT) == VisitResult(session="s", place=None, created=True)
     state.settle(outcome)
     inner.fault = StoreFault("gone")
     asks = (
@@ -250,7 +248,7 @@ async def test_sessions_are_guarded_in_the_same_way() -> None:
         lambda: state.recent("t"),
         lambda: state.session("s"),
         lambda: state.sessions(1),
-        state.figures,
+        state.counts,
     )
     for ask in asks:
         with pytest.raises(StoreFault):

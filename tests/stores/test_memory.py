@@ -1,4 +1,4 @@
-"""What the stores in memory cost. What they do is in `test_blobs` and `test_state`."""
+"""What the stores in memory cost. What they do is in `test_blobs` and `test_sessions`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import hashlib
 import os
 import tracemalloc
 
-from llmproxy.stores.base import Visit
-from llmproxy.stores.memory import MemoryBlobs, MemoryState
+from llmproxy.stores.memory import MemoryBlobs, MemorySessions
+from llmproxy.stores.sessions import Visit
 
 _ENTRIES = 100_000
 
@@ -36,7 +36,7 @@ async def test_a_hundred_thousand_entries_take_what_the_limit_says() -> None:
 
 
 async def test_sessions_that_end_leave_nothing() -> None:
-    state = MemoryState(100, 3600.0)
+    state = MemorySessions(100, 3600.0)
     for number in range(1000):
         visit = Visit(
             tenant=f"tenant {number}",
@@ -52,7 +52,7 @@ async def test_sessions_that_end_leave_nothing() -> None:
 
 async def test_sessions_that_are_over_all_at_once_end_a_few_at_a_time_and_are_seen_no_more() -> None:
     now_s = 1000.0
-    state = MemoryState(1000, 60.0, lambda: now_s)
+    state = MemorySessions(1000, 60.0, lambda: now_s)
 
     def visit(name: str) -> Visit:
         return Visit(tenant="t", client="c", keys=[name], learn=[name], session=name, now_s=now_s)
@@ -66,7 +66,7 @@ async def test_sessions_that_are_over_all_at_once_end_a_few_at_a_time_and_are_se
     assert [each.id for each in await state.sessions(1000)] == ["s7"]
     assert await state.session("s8") is None
     assert [each.session for each in await state.recent("t")] == ["s7"]
-    figures = await state.figures()
+    figures = await state.counts()
     assert (figures.active, figures.expired, figures.evicted) == (1, 500, 0)
     for number in range(20):
         await state.touch(visit(f"n{number}"))

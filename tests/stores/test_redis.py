@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.stores.base import Outcome, StoreFault
-from llmproxy.stores.guard import GuardedBlobs, GuardedState
-from llmproxy.stores.redis import RedisBlobs, RedisState
+from llmproxy.stores.base import StoreFault
+from llmproxy.stores.guard import GuardedBlobs, GuardedSessions
+from llmproxy.stores.redis import RedisBlobs, RedisSessions
 from llmproxy.stores.redis_link import RedisLink
 from llmproxy.stores.redis_url import parse
+from llmproxy.stores.sessions import SessionOutcome
 from tests.stores.conftest import Clock
-from tests.stores.test_state import known, settled, visit
+from tests.stores.test_sessions import known, settled, visit
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until_async
 
@@ -32,8 +33,8 @@ async def values(server: RedisServer, namespace: str, max_bytes: int = 1 << 20) 
 
 
 @asynccontextmanager
-async def sessions(server: RedisServer, namespace: str, ttl_s: float = 100.0) -> AsyncIterator[RedisState]:
-    state = RedisState(RedisLink(parse(server.url)), namespace, 3, ttl_s, Clock())
+async def sessions(server: RedisServer, namespace: str, ttl_s: float = 100.0) -> AsyncIterator[RedisSessions]:
+    state = RedisSessions(RedisLink(parse(server.url)), namespace, 3, ttl_s, Clock())
     await state.start()
     try:
         yield state
@@ -156,7 +157,7 @@ async def test_a_session_that_the_server_evicted_begins_again(redis_server: Redi
 async def test_keys_that_hold_something_else_are_faults(redis_server: RedisServer, namespace: str) -> None:
     async with sessions(redis_server, namespace) as state:
         await asyncio.to_thread(redis_server.ask, "SET", f"{{{namespace}:sessions}}:used", "x")
-        for asked in (state.touch(visit("s")), state.sessions(1), state.session("s"), state.figures()):
+        for asked in (state.touch(visit("s")), state.sessions(1), state.session("s"), state.counts()):
             with pytest.raises(StoreFault):
                 await asked
         state.settle(settled("s"))
@@ -190,7 +191,7 @@ async def test_a_server_that_hangs_is_left_alone_until_it_goes_on(tmp_path: Path
 
 async def test_a_server_that_dies_and_returns_is_used_again(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
-        state = GuardedState(RedisState(RedisLink(parse(server.url)), "n", 10, 60.0, Clock()), "it", 5.0, 0.05)
+        state = GuardedSessions(RedisSessions(RedisLink(parse(server.url)), "n", 10, 60.0, Clock()), "it", 5.0, 0.05)
         await state.start()
         await state.touch(visit("s"))
         server.kill()
@@ -208,18 +209,18 @@ async def test_a_server_that_dies_and_returns_is_used_again(tmp_path: Path) -> N
 
 async def test_outcomes_for_a_server_that_hangs_hold_nobody_up(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
-        state = RedisState(RedisLink(parse(server.url)), "n", 10, 60.0, Clock())
+        state = RedisSessions(RedisLink(parse(server.url)), "n", 10, 60.0, Clock())
         await state.start()
         await state.touch(visit("s"))
         server.hang()
         for _ in range(10_000):
-            state.settle(Outcome(session="s", tenant="tenant-one"))
+            state.settle(SessionOutcome(session="s", tenant="tenant-one"))
         await state.close()
 
 
 async def test_a_store_that_never_reached_its_server_ends(tmp_path: Path) -> None:
-    state = RedisState(RedisLink(parse("redis://127.0.0.1:1")), "n", 10, 60.0)
+    state = RedisSessions(RedisLink(parse("redis://127.0.0.1:1")), "n", 10, 60.0)
     await state.start()
     state.settle(settled("s"))
     await state.close()
-    await RedisState(RedisLink(parse("redis://127.0.0.1:1")), "n", 10, 60.0).close()
+    await RedisSessions(RedisLink(parse("redis://127.0.0.1:1")), "n", 10, 60.0).close()

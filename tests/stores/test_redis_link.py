@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from llmproxy.stores.base import StoreFault, StoreRefusal
-from llmproxy.stores.redis import RedisBlobs, RedisState
+from llmproxy.stores.redis import RedisBlobs, RedisSessions
 from llmproxy.stores.redis_link import RedisLink, Script, WrongType
 from llmproxy.stores.redis_url import parse
-from tests.stores.test_state import visit
+from tests.stores.test_sessions import visit
 from tests.support.redis_server import CERTIFICATES, RedisServer, free_port, sentinel, tls_front
 from tests.support.waiting import PATIENCE_S
 
@@ -44,7 +44,7 @@ async def answered(asked: Callable[[], Any]) -> Any:
 async def works(url: str, ca_file: str | None = None) -> None:
     """Values and sessions can be kept there."""
     blobs = RedisBlobs(RedisLink(parse(url), ca_file), "works", 1 << 20)
-    state = RedisState(RedisLink(parse(url), ca_file), "works", 10, 60.0)
+    state = RedisSessions(RedisLink(parse(url), ca_file), "works", 10, 60.0)
     await blobs.start()
     await state.start()
     await blobs.set("k", b"x" * 2000, 60.0)
@@ -145,7 +145,7 @@ async def test_a_port_that_speaks_something_else_is_a_fault_and_nothing_worse(sc
     async with server:
         url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         blobs = RedisBlobs(RedisLink(parse(url)), "n", 1 << 20)
-        state = RedisState(RedisLink(parse(url)), "n", 10, 60.0)
+        state = RedisSessions(RedisLink(parse(url)), "n", 10, 60.0)
         await blobs.start()
         await state.start()
         asks: list[Callable[[], Any]] = [
@@ -157,7 +157,7 @@ async def test_a_port_that_speaks_something_else_is_a_fault_and_nothing_worse(sc
             lambda: state.recent("t"),
             lambda: state.session("s"),
             lambda: state.sessions(1),
-            state.figures,
+            state.counts,
         ]
         for ask in asks:
             with pytest.raises(StoreFault):
@@ -177,7 +177,7 @@ async def test_answers_of_the_wrong_kind_are_faults(says: bytes) -> None:
     async with server:
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         blobs = RedisBlobs(RedisLink(parse(url)), "n", 1 << 20)
-        state = RedisState(RedisLink(parse(url)), "n", 10, 60.0)
+        state = RedisSessions(RedisLink(parse(url)), "n", 10, 60.0)
         await state.start()
         if says != b"+OK\r\n":
             with pytest.raises(StoreFault):

@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from llmproxy.redaction.names import redact
-from llmproxy.stores.guard import GuardedBlobs, GuardedState
-from llmproxy.stores.memory import MemoryBlobs, MemoryState
-from llmproxy.stores.settings import StoreSettings, open_blobs, open_state
+from llmproxy.stores.guard import GuardedBlobs, GuardedSessions
+from llmproxy.stores.memory import MemoryBlobs, MemorySessions
+from llmproxy.stores.settings import StoreSettings, open_blobs, open_sessions
 from tests.support.redis_server import RedisServer
 
 
@@ -22,15 +22,15 @@ def settings(**keys: object) -> StoreSettings:
 
 def test_the_store_is_memory_unless_said_otherwise() -> None:
     assert isinstance(open_blobs(settings(), 1000), MemoryBlobs)
-    assert isinstance(open_state(settings(), 10, 60.0), MemoryState)
+    assert isinstance(open_sessions(settings(), 10, 60.0), MemorySessions)
 
 
 async def test_the_disk_store_is_the_file_that_is_named(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "down" / "cache.sqlite"
     blobs = open_blobs(settings(store="disk", path=str(file)), 1 << 20)
-    state = open_state(settings(store="disk", path=str(file)), 10, 60.0)
+    state = open_sessions(settings(store="disk", path=str(file)), 10, 60.0)
     assert isinstance(blobs, GuardedBlobs)
-    assert isinstance(state, GuardedState)
+    assert isinstance(state, GuardedSessions)
     for store in (blobs, state):
         await store.start()
         assert store.available
@@ -45,9 +45,9 @@ def test_a_path_stands_beside_the_configuration_and_has_a_default() -> None:
 
 async def test_the_redis_store_is_the_server_that_is_named(redis_server: RedisServer, namespace: str) -> None:
     said = settings(store="redis", url=redis_server.url, namespace=namespace)
-    blobs, state = open_blobs(said, 1 << 20), open_state(said, 10, 60.0)
+    blobs, state = open_blobs(said, 1 << 20), open_sessions(said, 10, 60.0)
     assert isinstance(blobs, GuardedBlobs)
-    assert isinstance(state, GuardedState)
+    assert isinstance(state, GuardedSessions)
     for store in (blobs, state):
         await store.start()
         assert store.available

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import pytest
 
 from llmproxy.stores.base import StoreFault, StoreRefusal
-from llmproxy.stores.disk import DiskBlobs, DiskState
+from llmproxy.stores.disk import DiskBlobs, DiskSessions
 from llmproxy.stores.sqlite_file import APPLICATION, SqliteFile, pragma, writing
 from tests.support.waiting import until_async
 
@@ -213,18 +213,18 @@ async def test_a_large_log_is_not_written_back_after_every_small_write(opened: O
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
-from llmproxy.stores.base import Outcome, Visit
-from llmproxy.stores.disk import DiskBlobs, DiskState
+from llmproxy.stores.sessions import SessionOutcome, Visit
+from llmproxy.stores.disk import DiskBlobs, DiskSessions
 
 async def main(path, who, count):
-    blobs, state = DiskBlobs(Path(path), 50_000_000), DiskState(Path(path), 1000, 3600.0, lambda: 1e9)
+    blobs, state = DiskBlobs(Path(path), 50_000_000), DiskSessions(Path(path), 1000, 3600.0, lambda: 1e9)
     for number in range(int(count)):
         value = f"{who} {number} ".encode() * 300
         await blobs.set(f"{who}:{number}", value, 3600.0)
         assert await blobs.get(f"{who}:{number}") == value
         visit = Visit(tenant="t", client=who, keys=["k"], learn=["k"], session="s", now_s=1e9 + number)
         await state.touch(visit)
-        state.settle(Outcome(session="s", tenant="t", input_tokens=1))
+        state.settle(SessionOutcome(session="s", tenant="t", input_tokens=1))
         print(number, flush=True)
     await blobs.close()
     await state.close()
@@ -244,7 +244,7 @@ async def test_two_processes_write_the_same_file(tmp_path: Path) -> None:
     writers = [writer(path, who, 100) for who in ("one", "two")]
     told = [await asyncio.to_thread(each.communicate, timeout=60) for each in writers]
     assert [each.returncode for each in writers] == [0, 0], told
-    blobs, state = DiskBlobs(path, 50_000_000), DiskState(path, 1000, 3600.0, lambda: 1e9)
+    blobs, state = DiskBlobs(path, 50_000_000), DiskSessions(path, 1000, 3600.0, lambda: 1e9)
     assert (await blobs.size()).entries == 200
     for who in ("one", "two"):
         assert await blobs.get(f"{who}:99") == f"{who} 99 ".encode() * 300
@@ -265,7 +265,7 @@ async def test_what_was_written_before_a_kill_is_there_after_it(tmp_path: Path) 
         process.wait()
         process.stdout.close()
         process.stderr.close()
-        blobs, state = DiskBlobs(path, 50_000_000), DiskState(path, 1000, 3600.0, lambda: 1e9)
+        blobs, state = DiskBlobs(path, 50_000_000), DiskSessions(path, 1000, 3600.0, lambda: 1e9)
         for line in lines:
             assert await blobs.get(f"turn{turn}:{int(line)}") is not None
         await blobs.set("mine", b"x", 60.0)

@@ -87,8 +87,8 @@ def refuse_unshared(request: Request, losses: Losses) -> None:
     if "audio" in request.extra:
         losses.refuse("audio", "A spoken answer can be had only from a provider of the client's own dialect")
     choice = request.tool_choice
-    if choice is not None and choice.foreign is not None:
-        kind = str(choice.foreign.get("type"))[:50]
+    if choice is not None and choice.opaque is not None:
+        kind = str(choice.opaque.get("type"))[:50]
         told = f"A choice of type {kind!r} speaks of tools that only a provider of the client's own dialect has"
         losses.refuse(choice.path, told)
 

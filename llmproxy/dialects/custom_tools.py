@@ -21,7 +21,7 @@ class Unwrapping:
     """Turns the calls of the free-form tools of `request` back, for one reply or stream."""
 
     def __init__(self, request: Request) -> None:
-        self._names = {tool.name for tool in request.tools if isinstance(tool, Tool) and tool.free_form}
+        self._names = {tool.name for tool in request.tools if isinstance(tool, Tool) and tool.custom}
         self._open: dict[int, list[str]] = {}
 
     def needed(self) -> bool:
@@ -31,7 +31,7 @@ class Unwrapping:
     def blocks(self, content: list[Block]) -> list[Block]:
         """The blocks of a whole reply."""
         return [
-            msgspec.structs.replace(block, free_form=True, arguments=_text(block.arguments))
+            msgspec.structs.replace(block, custom=True, arguments=_text(block.arguments))
             if isinstance(block, ToolCall) and self._wrapped(block)
             else block
             for block in content
@@ -41,7 +41,7 @@ class Unwrapping:
         """What is told instead of one event of a stream."""
         if isinstance(event, Open) and isinstance(event.block, ToolCall) and self._wrapped(event.block):
             self._open[event.index] = [event.block.arguments]
-            return [Open(index=event.index, block=msgspec.structs.replace(event.block, free_form=True, arguments=""))]
+            return [Open(index=event.index, block=msgspec.structs.replace(event.block, custom=True, arguments=""))]
         if isinstance(event, Delta) and event.index in self._open:
             self._open[event.index].append(event.text)
             return []
@@ -50,7 +50,7 @@ class Unwrapping:
         return [event]
 
     def _wrapped(self, call: ToolCall) -> bool:
-        return call.name in self._names and not call.free_form
+        return call.name in self._names and not call.custom
 
 
 def _text(arguments: str) -> str:

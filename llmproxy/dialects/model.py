@@ -76,14 +76,14 @@ class Media(Nested, kw_only=True):
 
 
 class ToolCall(Node):
-    """`arguments` is JSON text as the model wrote it (which may be no JSON), or any text when `free_form`. `seal` is
+    """`arguments` is JSON text as the model wrote it (which may be no JSON), or any text when `custom`. `signature`
     what the provider wants back with the call and no client of another dialect can carry."""
 
     id: str
     name: str
     arguments: str
-    free_form: bool = False
-    seal: dict[str, Any] | None = None
+    custom: bool = False
+    signature: dict[str, Any] | None = None
     cache: Any = None
 
 
@@ -93,7 +93,7 @@ class ToolResult(Node):
     id: str
     content: list[Block]
     error: bool = False
-    free_form: bool = False
+    custom: bool = False
     cache: Any = None
 
 
@@ -101,7 +101,7 @@ class Thinking(Node):
     """What the model thought. `dialect` is where it was made: no other accepts it back.
 
     `signature` seals `text`; `encrypted` is sealed thinking that nobody can read, `redacted` says that there is nothing
-    else. `summary` says that `text` is a summary. `id` is the provider's name for it. `place` is where a service that
+    else. `summary` says that `text` is a summary. `id` is the provider's name for it. `field` is where a service that
     seals nothing wants it back: clients of other dialects get that instead of a seal, and so return it.
     """
 
@@ -112,7 +112,7 @@ class Thinking(Node):
     encrypted: str | None = None
     redacted: bool = False
     summary: bool = False
-    place: str | None = None
+    field: str | None = None
 
 
 class Refusal(Node):
@@ -162,20 +162,20 @@ class Tool(Nested, kw_only=True):
     description: str | None = None
     schema: dict[str, Any] | None = None
     strict: bool | None = None
-    free_form: bool = False
+    custom: bool = False
     grammar: dict[str, Any] | None = None
     cache: Any = None
 
 
 class ToolChoice(Node):
-    """`mode` `tool` means the one called `name`; `allowed` limits what may be called to some names. `foreign` is a
+    """`mode` `tool` means the one called `name`; `allowed` limits what may be called to some names. `opaque` is a
     choice of the dialect's own built-in tools, as it stood, which no other dialect can make."""
 
     mode: Literal["auto", "none", "required", "tool"]
     name: str | None = None
     allowed: list[str] | None = None
-    free_form: bool = False
-    foreign: dict[str, Any] | None = None
+    custom: bool = False
+    opaque: dict[str, Any] | None = None
 
 
 class Reasoning(Node):
@@ -307,14 +307,14 @@ class Close(msgspec.Struct, kw_only=True):
     extra: dict[str, Any] = {}
 
 
-class Counted(msgspec.Struct, kw_only=True):
+class UsageUpdate(msgspec.Struct, kw_only=True):
     """Tokens so far; the last one counts."""
 
     usage: Usage
 
 
 class Stop(msgspec.Struct, kw_only=True):
-    """The model stopped; all blocks are closed by then. `Counted` may still follow."""
+    """The model stopped; all blocks are closed by then. `UsageUpdate` may still follow."""
 
     reason: StopReason
     sequence: str | None = None
@@ -338,7 +338,7 @@ class Lost(msgspec.Struct, kw_only=True):
     what: str
 
 
-Event: TypeAlias = Start | Open | Delta | Cite | Close | Counted | Stop | Done | Fail | Lost
+Event: TypeAlias = Start | Open | Delta | Cite | Close | UsageUpdate | Stop | Done | Fail | Lost
 
 
 def collect(events: Sequence[Event]) -> Reply | Fail:
@@ -370,7 +370,7 @@ class _Collected:
                 self._blocks[event.index] = event.block
                 self._texts[event.index] = []
                 reply.content.append(event.block)
-            case Counted():
+            case UsageUpdate():
                 reply.usage = event.usage
             case Stop():
                 reply.stop, reply.stop_sequence = event.reason, event.sequence
@@ -416,7 +416,7 @@ def events_of(reply: Reply) -> list[Event]:
         events += _block_events(index, block)
     events.append(Stop(reason=reply.stop, sequence=reply.stop_sequence))
     if reply.usage is not None:
-        events.append(Counted(usage=reply.usage))
+        events.append(UsageUpdate(usage=reply.usage))
     return [*events, Done()]
 
 

@@ -27,7 +27,7 @@ class _Entry(NamedTuple):
     """What belongs to one call: the thinking in front of it, and its own seal."""
 
     thoughts: list[Thinking]
-    seal: dict[str, Any] | None
+    signature: dict[str, Any] | None
     size_bytes: int
 
 
@@ -45,8 +45,8 @@ class Thoughts:
         for block in content:
             if isinstance(block, Thinking) and block.dialect == dialect and (block.signature or block.encrypted):
                 before.append(block)
-            elif isinstance(block, ToolCall) and (before or block.seal is not None):
-                self._put((tenant, dialect, block.id), list(before), block.seal)
+            elif isinstance(block, ToolCall) and (before or block.signature is not None):
+                self._put((tenant, dialect, block.id), list(before), block.signature)
 
     def find(self, tenant: str, dialect: str, call_id: str) -> Sequence[Thinking]:
         """What `dialect` thought before that call; nothing when it is not known (any more)."""
@@ -76,7 +76,7 @@ class Thoughts:
                 new = [thought for thought in entry.thoughts if id(thought) not in seen]
                 seen.update(map(id, new))
                 content += new
-                block = msgspec.structs.replace(block, seal=entry.seal)
+                block = msgspec.structs.replace(block, signature=entry.signature)
             content.append(block)
         if not known:
             return message
@@ -84,15 +84,15 @@ class Thoughts:
             content = [block for block in content if not isinstance(block, Thinking) or id(block) in seen]
         return msgspec.structs.replace(message, content=content)
 
-    def _put(self, key: _Key, thoughts: list[Thinking], seal: dict[str, Any] | None) -> None:
+    def _put(self, key: _Key, thoughts: list[Thinking], signature: dict[str, Any] | None) -> None:
         size = _ENTRY_BYTES + sum(
             len(each.text) + len(each.signature or "") + len(each.encrypted or "") for each in thoughts
         )
-        size += 0 if seal is None else len(write_value(seal))
+        size += 0 if signature is None else len(write_value(signature))
         if size > self._max_bytes:
             return
         old = self._kept.pop(key, None)
-        self._kept[key] = _Entry(thoughts, seal, size)
+        self._kept[key] = _Entry(thoughts, signature, size)
         self.size_bytes += size - (old.size_bytes if old else 0)
         while self.size_bytes > self._max_bytes:
             self.size_bytes -= self._kept.popitem(last=False)[1].size_bytes

@@ -17,7 +17,6 @@ from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import (
     Block,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -37,6 +36,7 @@ from llmproxy.dialects.model import (
     ToolCall,
     ToolChoice,
     ToolResult,
+    UsageUpdate,
     collect,
     events_of,
 )
@@ -263,7 +263,7 @@ class StreamTranslation:
 
     def _note(self, event: Event) -> None:
         match event:
-            case Counted():
+            case UsageUpdate():
                 self._translation.usage = event.usage
             case Start():
                 self._translation.usage = event.usage or self._translation.usage

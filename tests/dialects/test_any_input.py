@@ -225,7 +225,7 @@ def _calls_are_json(events: list[Event]) -> bool:
     reads them as they come."""
     reply = collect(copy.deepcopy(events))
     assert isinstance(reply, Reply)
-    calls = [block.arguments for block in reply.content if isinstance(block, ToolCall) and not block.free_form]
+    calls = [block.arguments for block in reply.content if isinstance(block, ToolCall) and not block.custom]
     return all(isinstance(read_value(call.encode("utf-8", "replace")), dict) for call in calls if call.strip())
 
 

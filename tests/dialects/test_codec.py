@@ -68,7 +68,7 @@ def test_a_bad_reply_lets_another_target_be_tried() -> None:
 
 def test_a_choice_of_built_in_tools_is_refused_by_its_type() -> None:
     request = asked()
-    request.tool_choice = ToolChoice(path="tool_choice", mode="required", foreign={"type": "web_search"})
+    request.tool_choice = ToolChoice(path="tool_choice", mode="required", opaque={"type": "web_search"})
     with pytest.raises(BadRequest, match="'web_search'") as caught:
         refuse_unshared(request, Losses())
     assert caught.value.param == "tool_choice"

@@ -16,7 +16,7 @@ from llmproxy.translation.translation import Translation, read_request
 from llmproxy.wire.sse import Splitter
 from tests.support import vendors
 
-REQUEST = Request(dialect="chat", model="m", tools=[Tool(name="patch", free_form=True), Tool(name="look", schema={})])
+REQUEST = Request(dialect="chat", model="m", tools=[Tool(name="patch", custom=True), Tool(name="look", schema={})])
 LOOK = ToolCall(id="b", name="look", arguments='{"input":"x"}')
 
 
@@ -31,12 +31,12 @@ LOOK = ToolCall(id="b", name="look", arguments='{"input":"x"}')
 )
 def test_a_call_is_turned_back_into_its_text(arguments: str, text: str) -> None:
     call = ToolCall(id="a", name="patch", arguments=arguments)
-    told = ToolCall(id="a", name="patch", arguments=text, free_form=True)
+    told = ToolCall(id="a", name="patch", arguments=text, custom=True)
     assert Unwrapping(REQUEST).blocks([call, LOOK, Text(text="a")]) == [told, LOOK, Text(text="a")]
 
 
 def test_a_call_that_is_free_form_already_stays() -> None:
-    call = ToolCall(id="a", name="patch", arguments='{"input":"x"}', free_form=True)
+    call = ToolCall(id="a", name="patch", arguments='{"input":"x"}', custom=True)
     assert Unwrapping(REQUEST).blocks([call]) == [call]
 
 
@@ -51,7 +51,7 @@ def test_in_a_stream_its_text_is_told_when_it_is_whole() -> None:
         Close(index=0),
     ]
     assert [told for event in events for told in unwrapping.events(event)] == [
-        Open(index=0, block=ToolCall(id="a", name="patch", arguments="", free_form=True)),
+        Open(index=0, block=ToolCall(id="a", name="patch", arguments="", custom=True)),
         *other,
         Delta(index=0, text="*** Begin"),
         Close(index=0),

@@ -12,7 +12,6 @@ from llmproxy.dialects.base import Usage
 from llmproxy.dialects.model import (
     Citation,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -29,6 +28,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
     collect,
     events_of,
 )
@@ -41,7 +41,7 @@ BLOCKS: Any = st.one_of(
     st.builds(Thinking, text=TEXTS, dialect=st.just("x"), signature=st.sampled_from([None, "s"]), id=st.just("i")),
     st.builds(Thinking, text=st.just(""), dialect=st.just("x"), encrypted=st.just("e"), redacted=st.booleans()),
     st.builds(Refusal, text=TEXTS),
-    st.builds(ToolCall, id=TEXTS, name=TEXTS, arguments=TEXTS, free_form=st.booleans()),
+    st.builds(ToolCall, id=TEXTS, name=TEXTS, arguments=TEXTS, custom=st.booleans()),
     st.builds(Opaque, dialect=st.just("x"), kind=st.just("k"), value=st.just({"a": 1})),
     st.builds(Media, kind=st.just("image"), data=st.just("AA==")),
 )
@@ -71,7 +71,7 @@ def test_events_come_in_order(reply: Reply) -> None:
     opened = [event.index for event in events if isinstance(event, Open)]
     assert opened == [event.index for event in events if isinstance(event, Close)] == list(range(len(reply.content)))
     stop = next(index for index, event in enumerate(events) if isinstance(event, Stop))
-    assert all(isinstance(event, Counted | Done) for event in events[stop + 1 :])
+    assert all(isinstance(event, UsageUpdate | Done) for event in events[stop + 1 :])
 
 
 def test_interleaved_blocks_grow_apart() -> None:
@@ -85,7 +85,7 @@ def test_interleaved_blocks_grow_apart() -> None:
         Close(index=1),
         Close(index=0),
         Stop(reason="tool_calls"),
-        Counted(usage=Usage(input=3, output=4)),
+        UsageUpdate(usage=Usage(input=3, output=4)),
         Done(),
     ]
     reply = collect(events)

@@ -33,7 +33,7 @@ def test_thinking_comes_back_before_the_calls_that_followed_it() -> None:
 
 def test_a_seal_of_a_call_comes_back_with_it() -> None:
     thoughts, seal = Thoughts(), {"google": {"thought_signature": "s"}}
-    sealed = ToolCall(id="a", name="look", arguments="{}", seal=seal)
+    sealed = ToolCall(id="a", name="look", arguments="{}", signature=seal)
     thoughts.keep("t", "chat", [sealed, call("b")])
     shown = Thinking(text="one", dialect="messages")
     request = asked(turn(shown, call("a"), call("b")))

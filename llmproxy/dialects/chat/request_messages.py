@@ -17,7 +17,7 @@ from llmproxy.wire.json import write_value
 THINKING = ("reasoning_content", "reasoning")
 """What services call the thinking in a message, the first one being the more common."""
 
-SEAL = "extra_content"
+SIGNATURE = "extra_content"
 """The member of a call that must come back with it."""
 
 
@@ -88,7 +88,7 @@ class Turns:
             path=message.path,
             id=call_id,
             content=read_content(content, message.at("content")),
-            free_form=call_id in self._free_form,
+            custom=call_id in self._free_form,
             cache=message.any("cache_control"),
             extra=message.left(),
         )
@@ -127,7 +127,7 @@ class Turns:
             self._functions[call.name] = call.id
             calls.append(call)
         for each in calls:
-            if isinstance(each, ToolCall) and each.free_form:
+            if isinstance(each, ToolCall) and each.custom:
                 self._free_form.add(each.id)
         return calls
 
@@ -143,7 +143,7 @@ def read_call(call: Members) -> Block:
         id=call.needed_text("id"),
         name=inner.needed_text("name"),
         arguments=inner.needed_text("input" if kind == "custom" else "arguments"),
-        free_form=kind == "custom",
+        custom=kind == "custom",
         cache=call.any("cache_control"),
         extra=nested_extra(call, inner),
     )
@@ -157,7 +157,7 @@ def _thinking(message: Members) -> list[Block]:
             wrong(message.at(name), f"must be a string, not {name_of(value)}")
         if value:
             del message.rest[name]
-            return [Thinking(path=message.at(name), text=value, dialect="chat", place=name)]
+            return [Thinking(path=message.at(name), text=value, dialect="chat", field=name)]
     return []
 
 

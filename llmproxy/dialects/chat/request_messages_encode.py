@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from llmproxy.dialects.chat.content import SOUNDS
 from llmproxy.dialects.chat.extras import put_cache, put_extra
-from llmproxy.dialects.chat.request_messages import SEAL, THINKING
+from llmproxy.dialects.chat.request_messages import SIGNATURE, THINKING
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.model import (
     Block,
@@ -151,7 +151,7 @@ def _put_member(written: dict[str, Any], block: Block, losses: Losses) -> bool:
 def _put_thinking(written: dict[str, Any], block: Thinking, losses: Losses) -> None:
     """Thinking of a chat service, which wants it back in the turns of a tool loop at least (DeepSeek, Kimi). Clients of
     other dialects return its place as their seal."""
-    place = block.place if block.dialect == "chat" else block.signature or block.encrypted
+    place = block.field if block.dialect == "chat" else block.signature or block.encrypted
     if place in THINKING:
         written[place] = written.get(place, "") + block.text
     else:
@@ -160,14 +160,14 @@ def _put_thinking(written: dict[str, Any], block: Thinking, losses: Losses) -> N
 
 def write_call(call: ToolCall, *, own: bool, losses: Losses) -> dict[str, Any]:
     """One of `tool_calls`."""
-    kind, member = ("custom", "input") if call.free_form else ("function", "arguments")
+    kind, member = ("custom", "input") if call.custom else ("function", "arguments")
     written: dict[str, Any] = {
         "id": write_id(call.id, own=own),
         "type": kind,
         kind: {"name": call.name, member: call.arguments},
     }
-    if call.seal is not None:
-        written[SEAL] = call.seal
+    if call.signature is not None:
+        written[SIGNATURE] = call.signature
     put_cache(written, call, own=own, losses=losses)
     put_extra(written, call, own=own, losses=losses)
     return written

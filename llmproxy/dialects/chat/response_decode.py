@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from llmproxy.dialects.chat.request_messages import SEAL, THINKING, read_arguments
+from llmproxy.dialects.chat.request_messages import SIGNATURE, THINKING, read_arguments
 from llmproxy.dialects.chat.usage import decode_usage
 from llmproxy.dialects.codec import BadReply
 from llmproxy.dialects.lenient_json import content_text, count, error_message, string
@@ -86,7 +86,7 @@ def read_message(message: dict[str, Any], logprobs: object = None) -> list[Block
     for name in THINKING:
         thought = string(message.get(name))
         if thought is not None:
-            blocks.append(Thinking(path=f"reply.{name}", text=thought, dialect="chat", place=name))
+            blocks.append(Thinking(path=f"reply.{name}", text=thought, dialect="chat", field=name))
             break
     blocks += _content(message.get("content"))
     _adorn(blocks, message.get("annotations"), probable.get("content"))
@@ -173,23 +173,23 @@ def _calls(message: dict[str, Any]) -> list[Block]:
 
 
 def _call(entry: dict[str, Any], taken: set[str]) -> Block:
-    free_form = isinstance(entry.get("custom"), dict)
-    inner = entry.get("custom" if free_form else "function")
+    custom = isinstance(entry.get("custom"), dict)
+    inner = entry.get("custom" if custom else "function")
     if not isinstance(inner, dict):
         kind = string(entry.get("type")) or "unknown"
         return Opaque(path="reply.tool_calls", dialect="chat", kind=kind, value=entry)
-    arguments = read_arguments(inner.get("input" if free_form else "arguments"))
+    arguments = read_arguments(inner.get("input" if custom else "arguments"))
     return ToolCall(
         path="reply.tool_call",
         id=call_id(entry.get("id"), taken),
         name=string(inner.get("name")) or "",
-        arguments=arguments if arguments or free_form else NO_ARGUMENTS,
-        seal=seal_of(entry.get(SEAL)),
-        free_form=free_form,
+        arguments=arguments if arguments or custom else NO_ARGUMENTS,
+        signature=signature_of(entry.get(SIGNATURE)),
+        custom=custom,
     )
 
 
-def seal_of(sealed: object) -> dict[str, Any] | None:
+def signature_of(sealed: object) -> dict[str, Any] | None:
     """What Gemini's endpoint signs its calls with, when it is one."""
     return sealed if isinstance(sealed, dict) else None
 

@@ -92,7 +92,7 @@ def note_stop(stop: StopReason, sequence: str | None, losses: Losses) -> None:
 
 def write_call(call: ToolCall, arguments: str) -> dict[str, Any]:
     """One of `tool_calls`."""
-    if call.free_form:
+    if call.custom:
         return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": arguments}}
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 

@@ -18,7 +18,7 @@ from llmproxy.dialects.chat.response_decode import (
     STOPS,
     call_id,
     citation,
-    seal_of,
+    signature_of,
     thinking_text,
 )
 from llmproxy.dialects.chat.stream_tool_calls import Calls, Function, Piece
@@ -30,7 +30,6 @@ from llmproxy.dialects.model import (
     Block,
     Cite,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -44,6 +43,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
 )
 from llmproxy.dialects.provider_errors import code_of, status_of
 from llmproxy.errors import BrokenStream
@@ -172,7 +172,7 @@ class Reader(StreamReader):
     def _read_about(self, chunk: _Chunk) -> None:
         usage = decode_usage(chunk.usage)
         if usage is not None:
-            self._events.append(Counted(usage=usage))
+            self._events.append(UsageUpdate(usage=usage))
         if chunk.moderation is not None:
             self._lose("moderation")
 
@@ -254,7 +254,7 @@ class Reader(StreamReader):
 
     def _empty(self, kind: type[Text] | type[Thinking] | type[Refusal]) -> Block:
         if kind is Thinking:
-            return Thinking(path=f"reply.{self._place or 'content'}", text="", dialect="chat", place=self._place)
+            return Thinking(path=f"reply.{self._place or 'content'}", text="", dialect="chat", field=self._place)
         return Text(text="") if kind is Text else Refusal(text="")
 
     def _begin(self, block: Block) -> int:
@@ -278,8 +278,8 @@ class Reader(StreamReader):
                 id=call_id(call.given_id, self._ids),
                 name=call.name,
                 arguments="",
-                free_form=call.free_form,
-                seal=seal_of(piece.extra_content),
+                custom=call.custom,
+                signature=signature_of(piece.extra_content),
             )
             call.block = self._begin(block)
             arguments = "".join(call.pieces)
@@ -310,7 +310,7 @@ class Reader(StreamReader):
             if call.block is None:
                 self._lose("tool_call")
                 continue
-            if not call.pieces and not call.free_form:
+            if not call.pieces and not call.custom:
                 # Some services say nothing where OpenAI says "{}", which clients read as JSON.
                 self._events.append(Delta(index=call.block, text=NO_ARGUMENTS))
             self._events.append(Close(index=call.block))

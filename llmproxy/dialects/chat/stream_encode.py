@@ -32,7 +32,6 @@ from llmproxy.dialects.model import (
     Citation,
     Cite,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -46,6 +45,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
 )
 from llmproxy.errors import ProxyError
 from llmproxy.wire.json import write_value
@@ -115,7 +115,7 @@ class Writer(StreamWriter):
                 self._citations.setdefault(event.index, []).append(event.citation)
             case Close():
                 self._close(event.index, losses)
-            case Counted():
+            case UsageUpdate():
                 self._usage = event.usage
             case _:
                 self._finish(frames, event, losses)
@@ -193,7 +193,7 @@ class Writer(StreamWriter):
         self._calls += 1
         opened = {"index": number, **write_call(call, call.arguments)}
         self._put(frames, b'"tool_calls":[%b]' % write_value(opened))
-        kind, member = (b"custom", b"input") if call.free_form else (b"function", b"arguments")
+        kind, member = (b"custom", b"input") if call.custom else (b"function", b"arguments")
         self._before[index] = b'%b%b"tool_calls":[{"index":%d,"%b":{"%b":' % (self._head, _DELTA, number, kind, member)
         self._after[index] = b"}}]" + self._plain_tail
 

@@ -37,14 +37,14 @@ class Call:
     """A call as far as it came. `block` is its index in the neutral stream, None until its name is known."""
 
     given_id: str | None
-    free_form: bool
+    custom: bool
     name: str | None = None
     block: int | None = None
     pieces: list[str] = field(default_factory=list)
 
     def is_whole(self) -> bool:
         """Whether the arguments so far are a JSON object."""
-        return not self.free_form and isinstance(read_value("".join(self.pieces).encode("utf-8", "replace")), dict)
+        return not self.custom and isinstance(read_value("".join(self.pieces).encode("utf-8", "replace")), dict)
 
     def begins_again(self, name: str | None) -> bool:
         """Whether a piece with `name` is the first one of another call."""
@@ -63,16 +63,16 @@ class Calls:
 
     def find(self, piece: Piece) -> tuple[Call, str]:
         """The call that `piece` belongs to, its name noted, and the arguments that `piece` adds."""
-        free_form = isinstance(piece.custom, Function)
-        said = piece.custom if free_form else piece.function
+        custom = isinstance(piece.custom, Function)
+        said = piece.custom if custom else piece.function
         given_id, name, arguments = string(piece.id), None, ""
         if isinstance(said, Function):
             name = string(said.name)
-            arguments = read_arguments(said.input if free_form else said.arguments)
+            arguments = read_arguments(said.input if custom else said.arguments)
         index = piece.index if type(piece.index) is int else None
         call = self._known(index, given_id, name)
         if call is None:
-            call = Call(given_id, free_form)
+            call = Call(given_id, custom)
             self.all.append(call)
             if given_id is not None:
                 self._by_id[given_id] = call

@@ -63,7 +63,7 @@ def _read_custom(tool: Members, custom: Members) -> Tool:
         path=tool.path,
         name=name,
         description=description,
-        free_form=True,
+        custom=True,
         grammar=grammar,
         cache=tool.any("cache_control"),
         names=_CUSTOM_NAMES,
@@ -99,7 +99,7 @@ def _read_choice(choice: object) -> ToolChoice:
         allowed = [_allowed(tool) for tool in inner.objects("tools")]
         return ToolChoice(path=path, mode=_mode(mode, path, ("auto", "required")), allowed=allowed, extra=inner.left())
     name = inner.needed_text("name")
-    return ToolChoice(path=path, mode="tool", name=name, free_form=kind == "custom", extra=nested_extra(members, inner))
+    return ToolChoice(path=path, mode="tool", name=name, custom=kind == "custom", extra=nested_extra(members, inner))
 
 
 def _mode(word: str, path: str, words: tuple[str, ...]) -> Any:
@@ -120,9 +120,9 @@ def write_tool(tool: Tool | Opaque, *, own: bool, losses: Losses) -> dict[str, A
         if tool.dialect != "chat":
             losses.refuse(tool.path, f"The tool {tool.kind!r} is built into another API and unknown to chat")
         return tool.value
-    kind = "custom" if tool.free_form else "function"
+    kind = "custom" if tool.custom else "function"
     inner: dict[str, Any] = {"name": tool.name, "description": tool.description}
-    if tool.free_form:
+    if tool.custom:
         inner["format"] = {"type": "grammar", "grammar": tool.grammar} if tool.grammar is not None else None
     else:
         inner |= {"parameters": _schema(tool, own=own), "strict": tool.strict}
@@ -142,11 +142,11 @@ def write_choice(
     choice: ToolChoice, tools: Sequence[Tool | Opaque], *, own: bool, losses: Losses
 ) -> str | dict[str, Any]:
     """`tool_choice`."""
-    free_form = {tool.name for tool in tools if isinstance(tool, Tool) and tool.free_form}
+    custom = {tool.name for tool in tools if isinstance(tool, Tool) and tool.custom}
     if choice.mode == "tool" and choice.name is not None:
-        written = _named(choice.name, choice.free_form or choice.name in free_form)
+        written = _named(choice.name, choice.custom or choice.name in custom)
     elif choice.allowed is not None and choice.mode in ("auto", "required"):
-        allowed = [_named(name, name in free_form) for name in choice.allowed]
+        allowed = [_named(name, name in custom) for name in choice.allowed]
         written = {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": allowed}}
     else:
         if not own:
@@ -156,6 +156,6 @@ def write_choice(
     return written
 
 
-def _named(name: str, free_form: bool) -> dict[str, Any]:
-    kind = "custom" if free_form else "function"
+def _named(name: str, custom: bool) -> dict[str, Any]:
+    kind = "custom" if custom else "function"
     return {"type": kind, kind: {"name": name}}

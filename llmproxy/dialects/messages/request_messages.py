@@ -178,7 +178,7 @@ class Turns:
         return None
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
-        given = {INPUT: call.arguments} if call.free_form else read_object(call.arguments)
+        given = {INPUT: call.arguments} if call.custom else read_object(call.arguments)
         if given is None:
             wrong(call.path, "has arguments that are not a JSON object, which a Messages API needs")
         return {"type": "tool_use", "id": self._id(call.id), "name": call.name, "input": given}

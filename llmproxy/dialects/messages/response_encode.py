@@ -95,7 +95,7 @@ def write_block(block: Block, losses: Losses) -> dict[str, Any] | None:
             losses.drop_extra(block)
             return {"type": "text", "text": block.text} if block.text else None
         case ToolCall():
-            return {**opened_call(block, losses), "input": write_input(block.arguments, block.free_form, losses)}
+            return {**opened_call(block, losses), "input": write_input(block.arguments, block.custom, losses)}
         case Opaque(dialect="messages"):
             return block.value
         case Opaque() | Media():
@@ -140,7 +140,7 @@ def _thinking(thinking: Thinking, losses: Losses) -> dict[str, Any] | None:
     if own and thinking.redacted:
         return {"type": "redacted_thinking", "data": thinking.encrypted or ""}
     if thinking.text or (own and thinking.signature):
-        signature = thinking.signature if own else thinking.place
+        signature = thinking.signature if own else thinking.field
         return {"type": "thinking", "thinking": thinking.text, "signature": signature or ""}
     losses.drop("reply.thinking")
     return None
@@ -154,9 +154,9 @@ def opened_call(call: ToolCall, losses: Losses) -> dict[str, Any]:
     return written
 
 
-def write_input(arguments: str, free_form: bool, losses: Losses) -> dict[str, Any]:
+def write_input(arguments: str, custom: bool, losses: Losses) -> dict[str, Any]:
     """The input of a call. Arguments that are no JSON object are kept as text."""
-    if free_form:
+    if custom:
         return {INPUT: arguments}
     given = read_object(arguments)
     if given is None:

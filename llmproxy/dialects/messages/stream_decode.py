@@ -22,7 +22,6 @@ from llmproxy.dialects.model import (
     Block,
     Cite,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -35,6 +34,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
 )
 from llmproxy.dialects.provider_errors import code_of, status_of
 from llmproxy.errors import BadRequest, BrokenStream
@@ -274,7 +274,7 @@ class Reader(StreamReader):
             self._start(None)
             self._note_usage(event.usage)
             if self._usage is not None:
-                self._events.append(Counted(usage=self._usage))
+                self._events.append(UsageUpdate(usage=self._usage))
 
     def _end(self) -> None:
         if not self._started:

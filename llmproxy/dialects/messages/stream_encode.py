@@ -27,7 +27,6 @@ from llmproxy.dialects.model import (
     Block,
     Cite,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -44,6 +43,7 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
     ToolResult,
+    UsageUpdate,
 )
 from llmproxy.wire.json import write_value
 from llmproxy.wire.sse import write_frame
@@ -61,7 +61,7 @@ class _Block:
         self.block = block
         self.before: bytes | None = None
         self.number = -1
-        self.whole = isinstance(block, ToolCall) and block.free_form
+        self.whole = isinstance(block, ToolCall) and block.custom
         self.texts: list[str] = []
         self.held: list[Delta | Cite | Close] = []
 
@@ -100,7 +100,7 @@ class Writer(StreamWriter):
                     self._begin(event.index, losses)
             case Cite() | Close():
                 self._follow(event, losses)
-            case Counted():
+            case UsageUpdate():
                 self._usage = event.usage
             case Stop():
                 self._stop = event
@@ -230,8 +230,8 @@ class Writer(StreamWriter):
         opened = block.block
         if isinstance(opened, Thinking):
             self._seal(block, opened, close, losses)
-        elif isinstance(opened, ToolCall) and (block.whole or (opened.free_form and not block.texts)):
-            given = write_input("".join(block.texts), opened.free_form, losses)
+        elif isinstance(opened, ToolCall) and (block.whole or (opened.custom and not block.texts)):
+            given = write_input("".join(block.texts), opened.custom, losses)
             self._delta(block, {"type": "input_json_delta", "partial_json": write_value(given).decode()})
         if block.number >= 0:
             self._put("content_block_stop", {"type": "content_block_stop", "index": block.number})
@@ -239,7 +239,7 @@ class Writer(StreamWriter):
     def _seal(self, block: _Block, thought: Thinking, close: Close, losses: Losses) -> None:
         """The end of thinking: its signature, which may be all that there is of it."""
         own = thought.dialect == "messages"
-        signature = ((close.signature or thought.signature) if own else thought.place) or ""
+        signature = ((close.signature or thought.signature) if own else thought.field) or ""
         if block.number < 0:
             sealed = msgspec.structs.replace(
                 thought, signature=signature, encrypted=close.encrypted or thought.encrypted

@@ -70,7 +70,7 @@ def _tool(tool: Tool, *, own: bool, strict: bool, losses: Losses) -> dict[str, A
 
 def _schema(tool: Tool, *, own: bool) -> dict[str, Any]:
     """The schema of a tool's input, which must say that it is an object. A free-form tool gets its text as a member."""
-    if tool.free_form:
+    if tool.custom:
         return SCHEMA
     schema = {"properties": {}} if tool.schema is None else tool.schema
     if schema.get("type") is None:

@@ -51,7 +51,7 @@ class Turns:
         if kind == "message":
             self._read_message(item)
         elif kind in _OUTPUTS and item.rest.get("call_id") is not None:
-            self._add_result(_read_result(item, free_form=kind.startswith("custom")))
+            self._add_result(_read_result(item, custom=kind.startswith("custom")))
         else:
             reader = _OF_MODEL.get(kind)
             self._add_of_model(item.path, [_foreign(item, kind) if reader is None else reader(item)])
@@ -103,12 +103,12 @@ def _foreign(item: Members, kind: str) -> Opaque:
     return Opaque(path=item.path, dialect="responses", kind=called, value={"type": kind, **item.rest})
 
 
-def _read_result(item: Members, *, free_form: bool) -> ToolResult:
+def _read_result(item: Members, *, custom: bool) -> ToolResult:
     return ToolResult(
         path=item.path,
         id=item.needed_text("call_id"),
         content=read_content(item.any("output"), item.at("output")),
-        free_form=free_form,
+        custom=custom,
         extra=item_extra(item),
     )
 
@@ -131,7 +131,7 @@ def read_custom_call(item: Members) -> ToolCall:
         id=item.needed_text("call_id"),
         name=item.needed_text("name"),
         arguments=item.needed_text("input"),
-        free_form=True,
+        custom=True,
         extra=item_extra(item),
     )
 
@@ -216,7 +216,7 @@ def write_message(message: Message, *, own: bool, losses: Losses) -> list[dict[s
 
 
 def _write_result(result: ToolResult, *, own: bool, losses: Losses) -> dict[str, Any]:
-    kind = "custom_tool_call_output" if result.free_form else "function_call_output"
+    kind = "custom_tool_call_output" if result.custom else "function_call_output"
     if result.error:
         losses.drop(f"{result.path}.is_error")
     drop_cache(result, losses)
@@ -278,7 +278,7 @@ def _write_item(block: Block, *, own: bool, losses: Losses) -> dict[str, Any] | 
 
 def write_call(call: ToolCall, *, own: bool) -> dict[str, Any]:
     """The item of a call, without what only its own dialect knows."""
-    kind, member = ("custom_tool_call", "input") if call.free_form else ("function_call", "arguments")
+    kind, member = ("custom_tool_call", "input") if call.custom else ("function_call", "arguments")
     return {"type": kind, "call_id": write_id(call.id, own=own), "name": call.name, member: call.arguments}
 
 

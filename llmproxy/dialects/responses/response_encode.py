@@ -165,7 +165,7 @@ def distinct_id(given: str, seen: set[str]) -> str:
 def call_item(name: str, call: ToolCall, losses: Losses, *, own: bool = False, done: bool = True) -> dict[str, Any]:
     """The output item of a call."""
     written = {"id": name, **write_call(call, own=True)}
-    if not call.free_form:
+    if not call.custom:
         written["status"] = "completed" if done else "in_progress"
     put_extra(written, call, own=own, losses=losses)
     return written
@@ -178,7 +178,7 @@ def reasoning_item(name: str, thinking: Thinking, losses: Losses) -> dict[str, A
         return {"id": name, **write_reasoning(thinking)}
     losses.drop_extra(thinking)
     summary = [{"type": "summary_text", "text": thinking.text}] if thinking.text else []
-    sealed = {} if thinking.place is None else {"encrypted_content": thinking.place}
+    sealed = {} if thinking.field is None else {"encrypted_content": thinking.field}
     return {"id": name, "type": "reasoning", "summary": summary, **sealed}
 
 
@@ -223,7 +223,7 @@ def _output(content: Sequence[Block], name: str, *, own: bool, losses: Losses) -
 def _item(block: Block, name: str, *, own: bool, losses: Losses) -> dict[str, Any] | None:
     match block:
         case ToolCall():
-            return call_item(f"{CALL_ID[block.free_form]}_{name}", block, losses, own=own)
+            return call_item(f"{CALL_ID[block.custom]}_{name}", block, losses, own=own)
         case Thinking():
             return reasoning_item(block.id or f"rs_{name}", block, losses)
         case Opaque(dialect="responses"):

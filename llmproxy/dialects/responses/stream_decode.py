@@ -18,7 +18,6 @@ from llmproxy.dialects.model import (
     Block,
     Cite,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -30,6 +29,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
 )
 from llmproxy.dialects.provider_errors import code_of, status_of
 from llmproxy.dialects.responses.content import read_citation
@@ -240,7 +240,7 @@ class Reader(StreamReader):
         if kind in ("function_call", "custom_tool_call"):
             name, call_id = string(item.get("name")) or "", string(item.get("call_id")) or string(item.get("id")) or ""
             extra = {member: item[member] for member in _OF_CALL if item.get(member) is not None}
-            call = ToolCall(id=call_id, name=name, arguments="", free_form=kind == "custom_tool_call", extra=extra)
+            call = ToolCall(id=call_id, name=name, arguments="", custom=kind == "custom_tool_call", extra=extra)
             open_ = self._parts.get(_call_key(event))
             if open_ is None or self._content[open_.index] != call:  # announced twice otherwise
                 self._begin(_call_key(event), call)
@@ -335,7 +335,7 @@ class Reader(StreamReader):
         self._over = True
         usage = decode_usage(response.get("usage"))
         if usage is not None:
-            self._events.append(Counted(usage=usage))
+            self._events.append(UsageUpdate(usage=usage))
         status = response if "status" in response else {"status": str(event.type).rpartition(".")[2]}
         self._events += [Stop(reason=stop_of(status, self._content)), Done()]
 

@@ -18,7 +18,6 @@ from llmproxy.dialects.model import (
     Block,
     Cite,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -34,6 +33,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
 )
 from llmproxy.dialects.responses.content import write_citation
 from llmproxy.dialects.responses.logprobs import unspelled
@@ -144,7 +144,7 @@ class Writer(StreamWriter):
                 self._cite(frames, event, losses)
             case Close():
                 self._close(frames, event, losses)
-            case Counted():
+            case UsageUpdate():
                 self._usage = event.usage
             case _:
                 self._finish(frames, event, losses)
@@ -215,12 +215,12 @@ class Writer(StreamWriter):
             case ToolCall():
                 self._end_message(frames)
                 block = msgspec.structs.replace(block, id=distinct_id(block.id, self._call_ids))
-                name = f"{CALL_ID[block.free_form]}_{self._name}_{number}"
+                name = f"{CALL_ID[block.custom]}_{self._name}_{number}"
                 item = self._add(
                     frames, call_item(name, msgspec.structs.replace(block, arguments=""), losses, done=False)
                 )
                 grown = _Grown(block, item, 0)
-                kind = "custom_tool_call_input" if block.free_form else "function_call_arguments"
+                kind = "custom_tool_call_input" if block.custom else "function_call_arguments"
                 grown.before = self._before(f"response.{kind}.delta", grown)
             case Thinking():
                 self._end_message(frames)
@@ -323,7 +323,7 @@ class Writer(StreamWriter):
     def _close_call(self, frames: list[bytes], grown: _Grown, block: ToolCall, text: str, losses: Losses) -> None:
         item = grown.item
         place = {"item_id": item.name, "output_index": item.index}
-        if block.free_form:
+        if block.custom:
             self._put(frames, "response.custom_tool_call_input.done", {**place, "input": text})
         else:
             self._put(frames, "response.function_call_arguments.done", {**place, "name": block.name, "arguments": text})
@@ -341,7 +341,7 @@ class Writer(StreamWriter):
         item = grown.item
         # As it was shown: one part of a summary.
         sealed = event.encrypted or block.encrypted
-        whole = Thinking(text=block.text, dialect=block.dialect, encrypted=sealed, summary=True, place=block.place)
+        whole = Thinking(text=block.text, dialect=block.dialect, encrypted=sealed, summary=True, field=block.field)
         losses.drop_extra(block)
         if block.text:
             place = {"item_id": item.name, "output_index": item.index, "summary_index": 0}

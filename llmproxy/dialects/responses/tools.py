@@ -56,7 +56,7 @@ def _read_custom(tool: Members) -> Tool:
         path=tool.path,
         name=name,
         description=description,
-        free_form=True,
+        custom=True,
         grammar=grammar,
         names={"grammar": "format"},
         extra=extra,
@@ -76,14 +76,14 @@ def read_choice(body: Members) -> ToolChoice | None:
     kind = members.needed_text("type")
     if kind in _OWN:
         name = members.needed_text("name")
-        return ToolChoice(path=path, mode="tool", name=name, free_form=kind == "custom", extra=members.left())
+        return ToolChoice(path=path, mode="tool", name=name, custom=kind == "custom", extra=members.left())
     if kind == "allowed_tools":
         mode = _mode(members.needed_text("mode"))
         tools = list(members.objects("tools"))
         names = [each for tool in tools if tool.any("type") in _OWN and (each := tool.text("name")) is not None]
         if len(names) == len(tools):
             return ToolChoice(path=path, mode=mode, allowed=names, extra=members.left())
-    return ToolChoice(path=path, mode="required", foreign=choice)
+    return ToolChoice(path=path, mode="required", opaque=choice)
 
 
 def _mode(word: str) -> Literal["none", "auto", "required"]:
@@ -101,10 +101,10 @@ def write_tool(tool: Tool | Opaque, *, own: bool, losses: Losses) -> dict[str, A
             losses.refuse(tool.path, told)
         return tool.value
     drop_cache(tool, losses)
-    written: dict[str, Any] = {"type": "custom" if tool.free_form else "function", "name": tool.name}
+    written: dict[str, Any] = {"type": "custom" if tool.custom else "function", "name": tool.name}
     if tool.description is not None:
         written["description"] = tool.description
-    if tool.free_form:
+    if tool.custom:
         if tool.grammar is not None:
             written["format"] = {"type": "grammar", **tool.grammar}
     else:
@@ -119,13 +119,13 @@ def write_choice(
     choice: ToolChoice, tools: Sequence[Tool | Opaque], *, own: bool, losses: Losses
 ) -> str | dict[str, Any]:
     """`tool_choice`."""
-    if choice.foreign is not None:
-        return choice.foreign
-    free_form = {tool.name for tool in tools if isinstance(tool, Tool) and tool.free_form}
+    if choice.opaque is not None:
+        return choice.opaque
+    custom = {tool.name for tool in tools if isinstance(tool, Tool) and tool.custom}
     if choice.mode == "tool" and choice.name is not None:
-        written = _named(choice.name, choice.free_form or choice.name in free_form)
+        written = _named(choice.name, choice.custom or choice.name in custom)
     elif choice.allowed is not None and choice.mode in ("auto", "required"):
-        allowed = [_named(name, name in free_form) for name in choice.allowed]
+        allowed = [_named(name, name in custom) for name in choice.allowed]
         written = {"type": "allowed_tools", "mode": choice.mode, "tools": allowed}
     else:
         if not own:
@@ -135,5 +135,5 @@ def write_choice(
     return written
 
 
-def _named(name: str, free_form: bool) -> dict[str, Any]:
-    return {"type": "custom" if free_form else "function", "name": name}
+def _named(name: str, custom: bool) -> dict[str, Any]:
+    return {"type": "custom" if custom else "function", "name": name}

@@ -67,12 +67,12 @@ def test_an_answer_is_thinking_text_refusal_and_calls_in_this_order() -> None:
         "audio": {"id": "audio_1"},
     }
     assert turns(message).messages[0].content == [
-        Thinking(path="messages[0].reasoning_content", text="t", dialect="chat", place="reasoning_content"),
+        Thinking(path="messages[0].reasoning_content", text="t", dialect="chat", field="reasoning_content"),
         Text(path="messages[0].content", text="a"),
         Refusal(path="messages[0].refusal", text="r"),
         Opaque(path="messages[0].audio", dialect="chat", kind="audio", value={"id": "audio_1"}),
         ToolCall(path="messages[0].tool_calls[0]", id="c1", name="f", arguments="{}"),
-        ToolCall(path="messages[0].tool_calls[1]", id="c2", name="g", arguments="x", free_form=True),
+        ToolCall(path="messages[0].tool_calls[1]", id="c2", name="g", arguments="x", custom=True),
     ]
 
 
@@ -101,7 +101,7 @@ def test_consecutive_results_are_one_turn() -> None:
     ]
     first, second = read.messages[1].content
     assert first == ToolResult(path="messages[1]", id="c1", content=[Text(path="messages[1].content", text="1")])
-    assert isinstance(second, ToolResult) and second.free_form and second.extra == {"name": "g"}
+    assert isinstance(second, ToolResult) and second.custom and second.extra == {"name": "g"}
 
 
 def test_legacy_calls_and_results_find_each_other_by_name() -> None:

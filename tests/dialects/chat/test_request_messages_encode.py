@@ -172,7 +172,7 @@ def test_an_answer_is_text_and_calls() -> None:
 
 
 def test_an_answer_of_calls_alone_has_null_as_content() -> None:
-    assert sent(ToolCall(id="c1", name="f", arguments="x", free_form=True), role="assistant") is None
+    assert sent(ToolCall(id="c1", name="f", arguments="x", custom=True), role="assistant") is None
 
 
 def test_the_thinking_of_others_is_listed_and_a_turn_without_more_is_left_out() -> None:
@@ -184,7 +184,7 @@ def test_the_thinking_of_others_is_listed_and_a_turn_without_more_is_left_out() 
 @pytest.mark.parametrize("place", ["reasoning_content", "reasoning"])
 def test_thinking_of_chat_goes_back_where_it_stood(place: str) -> None:
     shown: list[Block] = [
-        Thinking(text="t", dialect="chat", place=place),
+        Thinking(text="t", dialect="chat", field=place),
         Thinking(text="t", dialect="messages", signature=place),
         Thinking(text="t", dialect="responses", encrypted=place),
     ]

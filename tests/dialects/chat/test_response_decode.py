@@ -55,7 +55,7 @@ def test_calls_of_every_kind() -> None:
     reply = answered("tool_calls", content=None, tool_calls=calls)
     assert reply.content == [
         ToolCall(path="reply.tool_call", id="c1", name="f", arguments='{"a":1}'),
-        ToolCall(path="reply.tool_call", id="c2", name="g", arguments="x", free_form=True),
+        ToolCall(path="reply.tool_call", id="c2", name="g", arguments="x", custom=True),
         Opaque(path="reply.tool_calls", dialect="chat", kind="robot", value=calls[2]),
     ]
     assert reply.stop == "tool_calls"
@@ -82,7 +82,7 @@ def test_a_legacy_call_is_a_call() -> None:
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 def test_thinking_comes_first(name: str) -> None:
     assert answered(content="a", **{name: "t"}).content == [
-        Thinking(path=f"reply.{name}", text="t", dialect="chat", place=name),
+        Thinking(path=f"reply.{name}", text="t", dialect="chat", field=name),
         Text(text="a"),
     ]
 

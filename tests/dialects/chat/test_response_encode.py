@@ -80,7 +80,7 @@ def test_ids_get_the_prefix_of_chat(given: str) -> None:
 
 
 def test_calls_are_written_and_content_is_null() -> None:
-    calls = (ToolCall(id="c1", name="f", arguments="{}"), ToolCall(id="c2", name="g", arguments="x", free_form=True))
+    calls = (ToolCall(id="c1", name="f", arguments="{}"), ToolCall(id="c2", name="g", arguments="x", custom=True))
     completion, _ = written(*calls, stop="tool_calls")
     assert [call.to_dict() for call in completion.choices[0].message.tool_calls] == [
         {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}},

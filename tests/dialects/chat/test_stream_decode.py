@@ -14,7 +14,6 @@ from llmproxy.dialects.chat.stream_decode import Reader
 from llmproxy.dialects.model import (
     Citation,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -29,6 +28,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
     collect,
 )
 
@@ -83,7 +83,7 @@ def test_a_plain_answer() -> None:
         Open(index=0, block=Text(text="")),
         Delta(index=0, text="a"),
         Delta(index=0, text="b"),
-        Counted(usage=Usage(input=3, output=2)),
+        UsageUpdate(usage=Usage(input=3, output=2)),
         Close(index=0),
         Stop(reason="end"),
         Done(),
@@ -101,12 +101,12 @@ def test_cut_anywhere_and_with_any_line_end_it_reads_the_same() -> None:
 def test_thinking_comes_before_text_under_either_name() -> None:
     for name in ("reasoning_content", "reasoning"):
         reply = answered(chunk(role="assistant"), chunk(**{name: "t"}), chunk(**{name: "u"}), chunk(content="a"))
-        assert reply.content == [Thinking(path=f"reply.{name}", text="tu", dialect="chat", place=name), Text(text="a")]
+        assert reply.content == [Thinking(path=f"reply.{name}", text="tu", dialect="chat", field=name), Text(text="a")]
 
 
 def test_both_names_at_once_are_one_thought() -> None:
     assert answered(chunk(reasoning_content="t", reasoning="t")).content == [
-        Thinking(path="reply.reasoning_content", text="t", dialect="chat", place="reasoning_content")
+        Thinking(path="reply.reasoning_content", text="t", dialect="chat", field="reasoning_content")
     ]
 
 

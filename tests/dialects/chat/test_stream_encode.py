@@ -102,7 +102,7 @@ def test_interleaved_calls_are_numbered_from_0() -> None:
         Delta(index=0, text="a"),
         Close(index=0),
         Open(index=1, block=ToolCall(id="c1", name="f", arguments="")),
-        Open(index=2, block=ToolCall(id="c2", name="g", arguments="", free_form=True)),
+        Open(index=2, block=ToolCall(id="c2", name="g", arguments="", custom=True)),
         Delta(index=2, text="x"),
         Delta(index=1, text="{}"),
         Close(index=2),
@@ -230,9 +230,7 @@ def test_the_sdk_puts_the_stream_together() -> None:
 _BLOCKS: Any = st.one_of(
     st.builds(Text, text=st.text(min_size=1)),
     st.builds(Thinking, text=st.text(min_size=1), dialect=st.just("chat")),
-    st.builds(
-        ToolCall, id=st.uuids().map(str), name=st.just("f"), arguments=st.just('{"a":1}'), free_form=st.booleans()
-    ),
+    st.builds(ToolCall, id=st.uuids().map(str), name=st.just("f"), arguments=st.just('{"a":1}'), custom=st.booleans()),
 )
 
 

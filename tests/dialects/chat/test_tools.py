@@ -34,8 +34,8 @@ def test_functions_and_free_form_tools() -> None:
     read = read_tools(Members(body))
     assert [msgspec.structs.replace(tool, names={}) if isinstance(tool, Tool) else tool for tool in read] == [
         Tool(path="tools[0]", name="f", description="d", schema=schema, strict=False),
-        Tool(path="tools[1]", name="g", free_form=True, grammar=grammar),
-        Tool(path="tools[2]", name="h", free_form=True),
+        Tool(path="tools[1]", name="g", custom=True, grammar=grammar),
+        Tool(path="tools[2]", name="h", custom=True),
         Tool(path="tools[3]", name="i", cache={"type": "ephemeral"}),
     ]
     places = [
@@ -68,12 +68,12 @@ def test_the_choice_in_one_word(mode: Any) -> None:
 def test_the_choice_of_one_tool(kind: str) -> None:
     said = {"type": kind, kind: {"name": "f"}}
     read = choice(tool_choice=said)
-    assert read == ToolChoice(path="tool_choice", mode="tool", name="f", free_form=kind == "custom")
+    assert read == ToolChoice(path="tool_choice", mode="tool", name="f", custom=kind == "custom")
     assert write_choice(read, [], own=False, losses=Losses()) == said
 
 
 def test_a_choice_of_a_free_form_tool_is_known_by_the_tool() -> None:
-    tools = [Tool(name="g", free_form=True)]
+    tools = [Tool(name="g", custom=True)]
     written = write_choice(ToolChoice(mode="tool", name="g"), tools, own=False, losses=Losses())
     assert written == {"type": "custom", "custom": {"name": "g"}}
 

@@ -104,7 +104,7 @@ def test_a_call_carries_its_arguments_as_an_object() -> None:
         {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 1}, "cache_control": MARK},
         {"type": "tool_use", "id": "t2", "name": "g", "input": {}},
     ]
-    free = ToolCall(id="t", name="patch", arguments="*** Begin", free_form=True)
+    free = ToolCall(id="t", name="patch", arguments="*** Begin", custom=True)
     assert write(assistant(free))[0]["content"][0]["input"] == {"input": "*** Begin"}
 
 

@@ -103,7 +103,7 @@ def test_calls_with_their_input() -> None:
 def test_arguments_that_are_no_object_are_kept_as_text() -> None:
     call = ToolCall(id="c", name="f", arguments="{oops")
     assert blocks(call, dropped=["reply.tool_call.arguments"])[0]["input"] == {"_raw": "{oops"}
-    free = ToolCall(id="c", name="f", arguments="any text", free_form=True)
+    free = ToolCall(id="c", name="f", arguments="any text", custom=True)
     assert blocks(free)[0]["input"] == {"input": "any text"}
 
 

@@ -15,7 +15,6 @@ from llmproxy.dialects.model import (
     Citation,
     Cite,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -28,6 +27,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
     collect,
 )
 
@@ -73,7 +73,7 @@ def content(*frames: bytes) -> list[Event]:
     """What is told of a whole stream's blocks."""
     events = read(START, *frames, ended("end_turn"), STOP)
     assert events[0] == STARTED and isinstance(events[-1], Done) and isinstance(events[-2], Stop)
-    return [each for each in events[1:-2] if not isinstance(each, Counted)]
+    return [each for each in events[1:-2] if not isinstance(each, UsageUpdate)]
 
 
 def test_a_stream_of_text() -> None:
@@ -81,7 +81,7 @@ def test_a_stream_of_text() -> None:
     assert read(START, ping, *TEXT, ping, ended("end_turn"), STOP) == [
         STARTED,
         *TOLD,
-        Counted(usage=Usage(input=3, output=5)),
+        UsageUpdate(usage=Usage(input=3, output=5)),
         Stop(reason="end"),
         Done(),
     ]
@@ -205,7 +205,7 @@ def test_counts_grow_and_what_is_left_out_stays() -> None:
     start = event("message_start", message={"id": "a", "model": "m", "usage": {**usage, "output_tokens": 1}})
     more = {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}
     events = read(start, ended(None, {"output_tokens": 4}), ended("end_turn", more), STOP)
-    counted = [each.usage for each in events if isinstance(each, Counted)]
+    counted = [each.usage for each in events if isinstance(each, UsageUpdate)]
     whole = Usage(input=321, output=9, cache_read=20, cache_write=300, reasoning=4)
     assert counted == [Usage(input=321, output=4, cache_read=20, cache_write=300), whole]
 

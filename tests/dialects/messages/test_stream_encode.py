@@ -24,7 +24,6 @@ from llmproxy.dialects.model import (
     Citation,
     Cite,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -41,6 +40,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
     collect,
     events_of,
 )
@@ -102,7 +102,7 @@ def test_a_stream_of_text() -> None:
         Delta(index=0, text='"\n'),
         Close(index=0),
         Stop(reason="length"),
-        Counted(usage=Usage(input=13, output=4, cache_read=10)),
+        UsageUpdate(usage=Usage(input=13, output=4, cache_read=10)),
         Done(),
     )
     begun = frames[0]["message"]
@@ -137,7 +137,7 @@ def test_tokens_that_are_known_at_the_start_are_told_there_and_again_at_the_end(
 
 def test_the_sdk_reads_the_tokens_and_the_reason() -> None:
     usage = Usage(input=321, output=9, cache_read=20, cache_write=300, reasoning=5)
-    message = accumulated([START, Stop(reason="stop_sequence", sequence="END"), Counted(usage=usage), Done()])
+    message = accumulated([START, Stop(reason="stop_sequence", sequence="END"), UsageUpdate(usage=usage), Done()])
     assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "END")
     told = message.usage
     assert (told.input_tokens, told.cache_read_input_tokens, told.cache_creation_input_tokens) == (1, 20, 300)
@@ -209,10 +209,10 @@ def test_arguments_that_are_no_object_are_kept_as_text(pieces: list[str], given:
 
 
 def test_a_free_form_call_carries_its_text_as_an_argument() -> None:
-    block = ToolCall(id="a", name="patch", arguments="*** ", free_form=True)
+    block = ToolCall(id="a", name="patch", arguments="*** ", custom=True)
     frames = told(Open(index=0, block=block), Delta(index=0, text='{"Begin'), Close(index=0))
     assert json.loads(frames[1]["delta"]["partial_json"]) == {"input": '*** {"Begin'}
-    empty = told(Open(index=0, block=ToolCall(id="a", name="p", arguments="", free_form=True)), Close(index=0))
+    empty = told(Open(index=0, block=ToolCall(id="a", name="p", arguments="", custom=True)), Close(index=0))
     assert json.loads(empty[1]["delta"]["partial_json"]) == {"input": ""}
 
 
@@ -338,7 +338,7 @@ BLOCKS = st.one_of(
         id=st.text("abc", min_size=1, max_size=3),
         name=st.just("f"),
         arguments=st.sampled_from(["", "{}", '{"a":[1]}', "oops", " 5"]),
-        free_form=st.booleans(),
+        custom=st.booleans(),
     ),
     st.just(Opaque(dialect="responses", kind="web_search_call", value={})),
 )

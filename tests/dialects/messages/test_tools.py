@@ -64,7 +64,7 @@ def test_older_models_know_no_strict_tools() -> None:
 
 def test_a_free_form_tool_takes_its_text_as_an_argument() -> None:
     grammar = {"syntax": "lark", "definition": "start: A"}
-    tool = Tool(path="tools[0]", name="patch", description="Patches.", free_form=True, grammar=grammar)
+    tool = Tool(path="tools[0]", name="patch", description="Patches.", custom=True, grammar=grammar)
     written = put(["tools[0].grammar"], tools=[tool])["tools"][0]
     assert written["input_schema"]["required"] == ["input"]
     assert written["description"] == "Patches.\n\nThe input must follow this grammar:\nstart: A"

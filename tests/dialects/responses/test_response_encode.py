@@ -30,7 +30,7 @@ CONTENT: list[Block] = [
     Text(text="Hello", annotations=[Citation(url="https://h", title="t")]),
     Refusal(text="no"),
     ToolCall(id="c", name="f", arguments="{}"),
-    ToolCall(id="d", name="g", arguments="x", free_form=True),
+    ToolCall(id="d", name="g", arguments="x", custom=True),
     Text(text="more"),
 ]
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from llmproxy.dialects.model import (
     Close,
-    Counted,
     Done,
     Event,
     Fail,
@@ -22,6 +21,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
     collect,
 )
 from llmproxy.dialects.responses.codec import CODEC
@@ -84,7 +84,7 @@ def test_a_stream_tells_what_the_whole_answer_does(size: int, tools: bool) -> No
 def test_the_events_are_in_order() -> None:
     events = read(b"".join(vendors.response_frames("m")))
     assert isinstance(events[0], Start) and isinstance(events[1], Open)
-    assert isinstance(events[-1], Done) and sum(isinstance(event, Counted) for event in events) == 1
+    assert isinstance(events[-1], Done) and sum(isinstance(event, UsageUpdate) for event in events) == 1
 
 
 @pytest.mark.parametrize(

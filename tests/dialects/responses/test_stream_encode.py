@@ -17,7 +17,6 @@ from llmproxy.dialects.model import (
     Citation,
     Cite,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -31,6 +30,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
 )
 from llmproxy.dialects.responses.codec import CODEC
 from tests.support.full_responses_request import read
@@ -38,7 +38,7 @@ from tests.support.sdk_clients import openai_client
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 START = Start(id="chatcmpl-7", model="m-1", created_s=1)
-END: list[Event] = [Stop(reason="end"), Counted(usage=Usage(input=10, output=5)), Done()]
+END: list[Event] = [Stop(reason="end"), UsageUpdate(usage=Usage(input=10, output=5)), Done()]
 
 
 def write(*events: Event, one_by_one: bool = False) -> tuple[bytes, list[str]]:
@@ -99,7 +99,7 @@ def test_thinking_calls_and_free_form_calls_are_items_of_their_own() -> None:
     events = [
         *block(0, Thinking(text="", dialect="messages"), "hm", signature="s"),
         *block(1, ToolCall(id="c", name="f", arguments=""), '{"a"', ":1}"),
-        *block(2, ToolCall(id="d", name="g", arguments="", free_form=True), "x = 1"),
+        *block(2, ToolCall(id="d", name="g", arguments="", custom=True), "x = 1"),
         *block(3, Text(text=""), "so"),
     ]
     data, dropped = write(START, *events, Stop(reason="tool_calls"), Done())
@@ -193,7 +193,7 @@ def test_interleaved_blocks_are_accepted_by_the_official_client(kinds: list[str]
         "text": lambda n: Text(text=""),
         "refusal": lambda n: Refusal(text=""),
         "call": lambda n: ToolCall(id=f"c{n}", name="f", arguments=""),
-        "free": lambda n: ToolCall(id=f"c{n}", name="g", arguments="", free_form=True),
+        "free": lambda n: ToolCall(id=f"c{n}", name="g", arguments="", custom=True),
         "thinking": lambda n: Thinking(text="", dialect="chat"),
     }
     queues = [block(number, makers[kind](number), f"<{number}", ">") for number, kind in enumerate(kinds)]

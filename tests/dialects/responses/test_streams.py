@@ -22,7 +22,6 @@ from llmproxy.dialects.model import (
     Citation,
     Cite,
     Close,
-    Counted,
     Delta,
     Done,
     Event,
@@ -38,6 +37,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    UsageUpdate,
     collect,
 )
 from llmproxy.dialects.responses.codec import CODEC
@@ -140,7 +140,7 @@ def _blocks(number: int) -> list[tuple[Block, Close]]:
         (Refusal(text=""), close),
         (ToolCall(id=f"c{number}", name="f", arguments=""), close),
         (ToolCall(id=f"c{number}", name="f", arguments='{"a"', extra={"a": 1, "~id": "fc_9"}), close),
-        (ToolCall(id=f"d{number}", name="g", arguments="", free_form=True), close),
+        (ToolCall(id=f"d{number}", name="g", arguments="", custom=True), close),
         (Thinking(text="", dialect="messages"), Close(index=number, signature="s")),
         (Thinking(text="", dialect="messages", encrypted="z", redacted=True), close),
         (
@@ -168,7 +168,7 @@ def streams(draw: st.DrawFn) -> list[Event]:
         chosen = draw(st.sampled_from(choices)) if interleaved else choices[0]
         events.append(queues[chosen].pop(0))
         begun = max(begun, chosen + 1)
-    return [*events, Stop(reason=draw(st.sampled_from(_REASONS))), Counted(usage=_USAGE), Done()]
+    return [*events, Stop(reason=draw(st.sampled_from(_REASONS))), UsageUpdate(usage=_USAGE), Done()]
 
 
 def _growth(draw: st.DrawFn, number: int, opened: Block) -> list[Event]:
@@ -248,7 +248,7 @@ def _said(block: Block) -> tuple[object, ...]:
         case Thinking():
             return "thinking", block.text, block.encrypted
         case ToolCall():
-            return "call", block.id, block.name, block.arguments, block.free_form
+            return "call", block.id, block.name, block.arguments, block.custom
         case Opaque():
             return "item", json.dumps(block.value)
         case _:

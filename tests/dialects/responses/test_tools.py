@@ -66,7 +66,7 @@ def test_of_others_what_they_do_not_say_is_not_strict() -> None:
 
 
 def test_a_free_form_tool_is_chosen_as_such() -> None:
-    tools = [Tool(name="free", free_form=True)]
+    tools = [Tool(name="free", custom=True)]
     written = write_choice(ToolChoice(mode="tool", name="free"), tools, own=False, losses=Losses())
     assert written == {"type": "custom", "name": "free"}
 

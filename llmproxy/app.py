@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -30,7 +29,6 @@ from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
-from llmproxy.records.entry import unicode
 from llmproxy.registry import find
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
@@ -45,6 +43,8 @@ from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.upstream.pool import Upstream
+from llmproxy.wire.text import replace_surrogates
+from llmproxy.wire.timestamp import format_timestamp
 
 log = logging.getLogger(__name__)
 
@@ -287,10 +287,10 @@ def _described(loaded: Loaded, runtime: Runtime, url: str, host: str, port: int)
         pid=os.getpid(),
         url=url,
         version=__version__,
-        started=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        started=format_timestamp(time.time()),
         host=host,
         port=port,
-        config=None if loaded.path is None else unicode(os.path.abspath(os.path.expanduser(loaded.path))),
+        config=None if loaded.path is None else replace_surrogates(os.path.abspath(os.path.expanduser(loaded.path))),
         traces=_trace_directories(runtime.middlewares),
     )
 
@@ -298,7 +298,7 @@ def _described(loaded: Loaded, runtime: Runtime, url: str, host: str, port: int)
 def _trace_directories(middlewares: Sequence[tuple[str, Middleware]]) -> list[str]:
     """Where the trace middlewares write to, by their own word."""
     said = [each.describe().get("directory") for type_, each in middlewares if type_ == "trace"]
-    return [unicode(os.path.abspath(each)) for each in said if isinstance(each, str)]
+    return [replace_surrogates(os.path.abspath(each)) for each in said if isinstance(each, str)]
 
 
 def _shown(asked: str, bound: str) -> str:

@@ -14,11 +14,17 @@ from llmproxy.body import Body, StreamedBody
 from llmproxy.call import Attempt
 from llmproxy.dialects.base import Endpoint, Summary
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
+from llmproxy.wire.text import replace_surrogates
 
 if TYPE_CHECKING:
     from llmproxy.target import Route, Target
     from llmproxy.translation.translation import Translation
 
+
+SESSION_HEADERS = ("x-session-id", "x-llmproxy-session", "x-claude-code-session-id", "session-id", "session_id")
+"""The headers in which clients name their session; the first one that is present counts."""
+
+_SESSION_LENGTH = 200
 
 CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 """The headers in which clients send a credential for a provider, each as its vendor's SDK does."""
@@ -58,6 +64,11 @@ class Client:
     agent: str = ""
     name: str | None = None
     tenant: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return the name of the client's key, else its address: how pages and lines call the client."""
+        return self.name or self.address
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,6 +142,15 @@ class Exchange:
         for name in Exchange.__slots__:
             setattr(made, name, getattr(self, name))
         return made
+
+    @property
+    def session_id(self) -> str | None:
+        """Return `session`, else the session that the client names in a header; cut to 200 characters."""
+        name = self.session
+        if name is None:
+            headers = self.headers
+            name = next((value for header in SESSION_HEADERS if (value := headers.get(header))), None)
+        return None if name is None else replace_surrogates(name[:_SESSION_LENGTH])
 
     @property
     def held(self) -> Body:

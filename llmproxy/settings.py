@@ -89,6 +89,18 @@ def write_size(value: int | None) -> str:
     return f"{value}B"
 
 
+def format_size(size_bytes: int) -> str:
+    """Return a size rounded for people: `312B`, `4.2KB`, `1.0MB`, `2.5GB`."""
+    if size_bytes < 1024:
+        return f"{size_bytes}B"
+    scaled = size_bytes / 1024
+    for unit in ("KB", "MB"):
+        if scaled < 1023.95:
+            return f"{scaled:.1f}{unit}"
+        scaled /= 1024
+    return f"{scaled:.1f}GB"
+
+
 def write_duration(value: float | None) -> str:
     """The human form of a duration: `30s`, `1h`."""
     if value is None:

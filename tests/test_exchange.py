@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
+from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.errors import BadRequest, Overloaded
-from llmproxy.exchange import Client, Exchange, MemoryBudget
+from llmproxy.exchange import SESSION_HEADERS, Client, Exchange, MemoryBudget
+from tests.support.exchanges import ended
 from tests.support.pieces import Pieces
 
 
@@ -55,3 +57,21 @@ def test_more_than_may_be_held_is_refused_with_a_time_to_come_back_and_counts_no
     assert caught.value.status == 503
     assert ("Retry-After", "1") in caught.value.headers
     assert (held.used_bytes, asking.held_bytes) == (60, 60)
+
+
+@pytest.mark.parametrize("name", SESSION_HEADERS)
+def test_the_session_is_what_the_client_says(name: str) -> None:
+    assert ended(headers=Headers({name: "talk-1"})).session_id == "talk-1"
+
+
+def test_the_session_that_was_recognised_wins() -> None:
+    headers = Headers({SESSION_HEADERS[0]: "said", SESSION_HEADERS[1]: "later"})
+    assert ended(headers=headers).session_id == "said"
+    assert ended(headers=headers, session="recognised").session_id == "recognised"
+    assert ended().session_id is None
+    assert ended(headers=Headers({SESSION_HEADERS[0]: "x" * 1000})).session_id == "x" * 200
+
+
+def test_a_client_is_labelled_by_its_key_or_else_by_its_address() -> None:
+    assert Client(address="10.0.0.1").label == "10.0.0.1"
+    assert Client(address="10.0.0.1", name="ci").label == "ci"

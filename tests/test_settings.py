@@ -13,6 +13,7 @@ from llmproxy.settings import (
     SizeLimit,
     Strict,
     Whole,
+    format_size,
     parse_duration,
     parse_size,
     write_duration,
@@ -122,3 +123,18 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         Block.model_validate({"file": "ca.pem"}, context={"directory": tmp_path})
     with pytest.raises(ValidationError, match="is a directory"):
         Block.model_validate({"file": "."}, context={"directory": tmp_path})
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "expected"),
+    [
+        (0, "0B"),
+        (1023, "1023B"),
+        (4300, "4.2KB"),
+        (1024**2 - 1, "1.0MB"),
+        (1024**3 - 1, "1.0GB"),
+        (5 * 1024**4, "5120.0GB"),
+    ],
+)
+def test_sizes(size_bytes: int, expected: str) -> None:
+    assert format_size(size_bytes) == expected

@@ -105,7 +105,7 @@ def _question(page: dict[str, object], address: str) -> str:
 
 
 def _refuse(reason: NoPage, address: str | None, key: str | None, *, told: bool) -> NoReturn:
-    from llmproxy.console.formatting import safe
+    from llmproxy.console.formatting import sanitize
 
     if reason.status in (401, 403):
         if told:
@@ -115,5 +115,5 @@ def _refuse(reason: NoPage, address: str | None, key: str | None, *, told: bool)
             f"with --admin-key or ${_KEY_VARIABLE}"
         )
     if key is not None and reason.status == 404 and reason.code not in (None, "not_configured"):
-        end(f"{address} has no answer with the key {safe(key, 100)!r}")
+        end(f"{address} has no answer with the key {sanitize(key, 100)!r}")
     end(str(reason))

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from llmproxy.cli.client import number, table
 from llmproxy.cli.tables import RED, Row, count, safe_text
-from llmproxy.console import formatting as showing
+from llmproxy.console.formatting import UNKNOWN, format_duration
+from llmproxy.settings import format_size
 
 
 def view(page: Row) -> list[Text]:
@@ -35,15 +36,15 @@ def held(page: Row) -> str:
     """How much the cache holds, in words."""
     entries, size_bytes = number(page.get("entries")), number(page.get("bytes"))
     counted = "answers" if entries is None else "1 answer" if entries == 1 else f"{count(entries)} answers"
-    return counted if size_bytes is None else f"{counted} of {showing.size(int(size_bytes))}"
+    return counted if size_bytes is None else f"{counted} of {format_size(int(size_bytes))}"
 
 
 def _values(page: Row) -> Iterator[tuple[str, str]]:
     most, rate = number(page.get("max_bytes")), number(page.get("hit_rate"))
     mode = safe_text(page.get("mode"))
-    yield "store", safe_text(page.get("store")) + ("" if mode in ("on", showing.NOTHING) else f", {mode}")
+    yield "store", safe_text(page.get("store")) + ("" if mode in ("on", UNKNOWN) else f", {mode}")
     if number(page.get("entries")) is not None or number(page.get("bytes")) is not None:
-        yield "holds", held(page) + ("" if most is None else f", room for {showing.size(int(most))}")
+        yield "holds", held(page) + ("" if most is None else f", room for {format_size(int(most))}")
     yield "hits", count(page.get("hits")) + ("" if rate is None else f" ({rate:.1%})")
     for name in ("misses", "bypasses", "shared", "stored"):
         yield name, count(page.get(name))
@@ -55,6 +56,6 @@ def _values(page: Row) -> Iterator[tuple[str, str]]:
         if number(saved.get(member)) is not None
     ]
     if seconds is not None:
-        parts.append(showing.duration(seconds * 1000))
+        parts.append(format_duration(seconds * 1000))
     if parts:
         yield "saved", ", ".join(parts)

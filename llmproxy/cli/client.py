@@ -72,9 +72,9 @@ def _real(path: str) -> str:
 
 
 def _line(server: Server) -> str:
-    from llmproxy.console.formatting import safe
+    from llmproxy.console.formatting import sanitize
 
-    return safe(f"{server.url}  pid {server.pid}, since {server.started[:19]}Z, {server.config or 'no file'}")
+    return sanitize(f"{server.url}  pid {server.pid}, since {server.started[:19]}Z, {server.config or 'no file'}")
 
 
 def base_url(given: str) -> str:
@@ -138,11 +138,11 @@ def _path(page: str) -> str:
 
 def _refusal(url: str, page: str, error: HTTPError) -> NoPage:
     """What the server's error means; in its own words where only it knows them."""
-    from llmproxy.console.formatting import safe
+    from llmproxy.console.formatting import sanitize
 
     status, path = error.code, _path(page)
     said = _said(error)
-    code, message = text(said.get("code")), safe(text(said.get("message")) or "", _MOST_SAID)
+    code, message = text(said.get("code")), sanitize(text(said.get("message")) or "", _MOST_SAID)
     if code == "not_configured":
         why = f"{url}: {message}"
     elif status == 404:

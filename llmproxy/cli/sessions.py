@@ -52,8 +52,10 @@ def sessions(
 
 
 def _why(reason: NoPage, address: str | None, identifier: str | None) -> str:
-    from llmproxy.console.formatting import safe
+    from llmproxy.console.formatting import sanitize
 
     if identifier is not None and reason.status == 404 and reason.code not in (None, "not_configured"):
-        return f"{address} knows no session {safe(identifier, 100)!r}; it may be over, `llmproxy sessions` lists them"
+        return (
+            f"{address} knows no session {sanitize(identifier, 100)!r}; it may be over, `llmproxy sessions` lists them"
+        )
     return str(reason)

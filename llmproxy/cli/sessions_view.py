@@ -24,7 +24,7 @@ from llmproxy.cli.tables import (
     safe_text,
     tokens,
 )
-from llmproxy.console import formatting as showing
+from llmproxy.console.formatting import UNKNOWN, format_duration
 
 
 def view(page: Row, width: int, now_s: float) -> list[Text]:
@@ -86,14 +86,14 @@ def _counted(figures: Row) -> Iterator[str]:
 def _when(stamp: object, now_s: float) -> str:
     then_s = moment(stamp)
     if then_s is None:
-        return showing.NOTHING
+        return UNKNOWN
     clock = datetime.fromtimestamp(then_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return f"{clock}, {showing.duration(ago_ms(now_s, stamp))} ago"
+    return f"{clock}, {format_duration(ago_ms(now_s, stamp))} ago"
 
 
 def _models(session: Row) -> str:
     said = session.get("models")
-    return ", ".join(safe_text(model) for model in said) if isinstance(said, list) and said else showing.NOTHING
+    return ", ".join(safe_text(model) for model in said) if isinstance(said, list) and said else UNKNOWN
 
 
 _COLUMNS = (

@@ -26,7 +26,8 @@ from llmproxy.cli.tables import (
     safe_text,
     tokens,
 )
-from llmproxy.console import formatting as showing
+from llmproxy.console.formatting import UNKNOWN, format_count, format_duration, sanitize
+from llmproxy.settings import format_size
 
 _BAD_RATE = 0.95
 _LEAST_NAME = 8
@@ -64,8 +65,8 @@ def view(page: Row, url: str, *, width: int, height: int | None = None, fault: s
 
 def _server(page: Row, url: str) -> Text:
     uptime_s = number(page.get("uptime_seconds"))
-    up = f"  up {showing.duration(uptime_s * 1000)}" if uptime_s is not None else ""
-    return Text(f"llmproxy {safe_text(page.get('version'))}  {showing.safe(url)}{up}", style="bold")
+    up = f"  up {format_duration(uptime_s * 1000)}" if uptime_s is not None else ""
+    return Text(f"llmproxy {safe_text(page.get('version'))}  {sanitize(url)}{up}", style="bold")
 
 
 def _requests(page: Row) -> Text:
@@ -86,7 +87,7 @@ def _providers(page: Row) -> Iterator[Row]:
     """A row for each provider and, below it, each of its models."""
     for provider, figures in table(page, "providers").items():
         if isinstance(figures, dict):
-            yield {**figures, "name": Text(showing.safe(provider), style="bold")}
+            yield {**figures, "name": Text(sanitize(provider), style="bold")}
             for model in table(figures, "models"):
                 yield {**table(figures, "models", model), "name": Text(f"  {_model(model)}")}
 
@@ -97,15 +98,15 @@ def _errors(page: Row) -> Iterator[Text]:
         models = table(page, "providers", provider, "models")
         for model in models:
             kinds = table(models, model, "errors")
-            said = ", ".join(f"{showing.safe(kind)} {count(times)}" for kind, times in kinds.items())
+            said = ", ".join(f"{sanitize(kind)} {count(times)}" for kind, times in kinds.items())
             if said:
                 over = number(table(models, model).get("failed_over"))
                 rescued = f" ({count(over)} failed over)" if over else ""
-                yield Text(f"{showing.safe(provider)} {_model(model)}: {said}{rescued}", style="red")
+                yield Text(f"{sanitize(provider)} {_model(model)}: {said}{rescued}", style="red")
 
 
 def _model(name: str) -> str:
-    return showing.safe(name) or "(no model)"
+    return sanitize(name) or "(no model)"
 
 
 def _lists(page: Row) -> Iterator[tuple[str, Sequence[Column], list[Row], int]]:
@@ -123,7 +124,7 @@ def _rate(row: Row) -> Text:
     """`100%` is shown for nothing less; what is bad stands out."""
     rate = number(row.get("success_rate"))
     if rate is None:
-        return Text(showing.NOTHING)
+        return Text(UNKNOWN)
     shown = f"{rate:.0%}" if rate in (0, 1) else f"{min(rate * 100, 99.9):.1f}%"
     return Text(shown, style=RED if rate < _BAD_RATE else "yellow" if rate < 1 else "")
 
@@ -131,8 +132,8 @@ def _rate(row: Row) -> Text:
 def _speed(row: Row) -> str:
     speed = number(row.get("tokens_per_second"))
     if speed is None:
-        return showing.NOTHING
-    return f"{speed:.1f}" if speed < 100 else showing.count(round(speed))
+        return UNKNOWN
+    return f"{speed:.1f}" if speed < 100 else format_count(round(speed))
 
 
 def _failures(row: Row) -> Text:
@@ -149,12 +150,12 @@ def _what(row: Row) -> str:
     """The model, and who answers; a path where there is no model."""
     provider = text(row.get("provider"))
     asked = safe_text(row.get("model") or row.get("path"), 40)
-    return f"{asked} > {showing.safe(provider)}" if provider else asked
+    return f"{asked} > {sanitize(provider)}" if provider else asked
 
 
 def _sent(row: Row) -> str:
     known = number(row.get("sent_bytes"))
-    return showing.NOTHING if known is None else showing.size(int(known))
+    return UNKNOWN if known is None else format_size(int(known))
 
 
 def _part(group: str, name: str) -> Callable[[Row], str]:

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from llmproxy.cli.client import number, table, text
-from llmproxy.console import formatting as showing
+from llmproxy.console.formatting import UNKNOWN, format_count, format_duration, sanitize
 
 RED = "bold red"
 
@@ -88,17 +88,17 @@ def _narrow(columns: Sequence[Column], widths: list[int], width: int) -> None:
 def count(value: object) -> str:
     """A number in short."""
     known = number(value)
-    return showing.count(None if known is None else int(known))
+    return format_count(None if known is None else int(known))
 
 
 def milliseconds(value: object) -> str:
     """A number of milliseconds as a length of time."""
-    return showing.duration(number(value))
+    return format_duration(number(value))
 
 
 def safe_text(value: object, limit: int | None = None) -> str:
     """Text on one line, harmless on a terminal."""
-    return showing.safe(text(value) or showing.NOTHING, limit)
+    return sanitize(text(value) or UNKNOWN, limit)
 
 
 def tokens(kind: str) -> Callable[[Row], str]:

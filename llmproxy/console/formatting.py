@@ -11,7 +11,7 @@ import re
 from llmproxy.dialects.base import Usage
 from llmproxy.records.entry import Entry
 
-NOTHING = "-"
+UNKNOWN = "-"
 
 # Control characters move cursors and change colours; bidirectional overrides (Unicode, "Trojan Source") reorder text;
 # tags and a byte-order mark are not seen at all. Joiners stay: emoji and several scripts need them.
@@ -21,27 +21,27 @@ _UNSAFE = re.compile(
 _UNSAFE_IN_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
 
 
-def safe(text: str, limit: int | None = None) -> str:
+def sanitize(text: str, limit: int | None = None) -> str:
     """`text` on one line, harmless on a terminal; what is longer than `limit` ends in an ellipsis."""
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"
     return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
 
 
-def safe_lines(text: str) -> str:
+def sanitize_lines(text: str) -> str:
     """The same for text of several lines: newlines and tabs stay."""
     return _UNSAFE_IN_LINES.sub(_escape, text.replace("\r\n", "\n"))
 
 
-def provider(entry: Entry) -> str:
+def format_provider(entry: Entry) -> str:
     """Who answered."""
-    return entry.provider or ("cache" if entry.cache == "hit" else NOTHING)
+    return entry.provider or ("cache" if entry.cache == "hit" else UNKNOWN)
 
 
-def duration(milliseconds: float | None) -> str:
+def format_duration(milliseconds: float | None) -> str:
     """`0.4ms`, `35ms`, `1.25s`, `2m05s`, `1h02m`."""
     if milliseconds is None:
-        return NOTHING
+        return UNKNOWN
     # The bounds stand where rounding goes on to the next form: 999.6 ms are 1.00s, and no 1000ms.
     if milliseconds < 9.95:
         return f"{milliseconds:.1f}ms"
@@ -54,48 +54,36 @@ def duration(milliseconds: float | None) -> str:
     return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
 
 
-def count(number: int | None) -> str:
+def format_count(number: int | None) -> str:
     """`512`, `12.3k`, `4.1M`."""
     if number is None:
-        return NOTHING
+        return UNKNOWN
     if number < 10_000:
         return str(number)
     return f"{number / 1000:.1f}k" if number < 999_950 else f"{number / 1_000_000:.1f}M"
 
 
-def size(size_bytes: int) -> str:
-    """`312B`, `4.2KB`, `1.0MB`, `2.5GB`."""
-    if size_bytes < 1024:
-        return f"{size_bytes}B"
-    scaled = size_bytes / 1024
-    for unit in ("KB", "MB"):
-        if scaled < 1023.95:
-            return f"{scaled:.1f}{unit}"
-        scaled /= 1024
-    return f"{scaled:.1f}GB"
-
-
-def tokens(usage: Usage | None) -> str:
+def format_tokens(usage: Usage | None) -> str:
     """`in/out`, as in `1200/85`; `-` for what nobody said."""
     if usage is None or (usage.input is None and usage.output is None):
-        return NOTHING
-    return f"{count(usage.input)}/{count(usage.output)}"
+        return UNKNOWN
+    return f"{format_count(usage.input)}/{format_count(usage.output)}"
 
 
-def status(entry: Entry) -> str:
+def format_status(entry: Entry) -> str:
     """The status that the client got, or what happened instead: `200`, `429`, `left`, `200 broken`."""
     if entry.outcome == "cancelled":
         return "left" if entry.status is None else f"{entry.status} left"
-    shown = NOTHING if entry.status is None else str(entry.status)
+    shown = UNKNOWN if entry.status is None else str(entry.status)
     return f"{shown} {entry.outcome}" if entry.outcome in ("broken", "incomplete") else shown
 
 
-def model(entry: Entry) -> str:
+def format_model(entry: Entry) -> str:
     """The model that was asked for and, where it is another one, the model that answered: `fast > gpt-4o-mini`."""
     asked, served = entry.model, entry.served_model
     if asked is None or served is None or asked == served:
-        return safe(asked or served or NOTHING)
-    return f"{safe(asked)} > {safe(served)}"
+        return sanitize(asked or served or UNKNOWN)
+    return f"{sanitize(asked)} > {sanitize(served)}"
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
 
-from llmproxy.console import formatting as showing
+from llmproxy.console.formatting import (
+    UNKNOWN,
+    format_duration,
+    format_model,
+    format_provider,
+    format_status,
+    format_tokens,
+    sanitize,
+)
 from llmproxy.console.terminal import Console
-from llmproxy.records.entry import Entry, unicode
+from llmproxy.records.entry import Entry
 from llmproxy.redaction.secrets import hide_text
 from llmproxy.transcripts.preview import Talk, glance
+from llmproxy.wire.text import replace_surrogates
 
 _PATH, _MODEL, _PROVIDER, _SESSION, _ERROR, _TEXT = 60, 60, 24, 40, 200, 300
 _ID = 8
@@ -90,21 +99,21 @@ class Lines:
 
     def _arrival(self, event: Arrived) -> str:
         path, model, session = _masked((event.path, event.model, event.session), event.secrets)
-        client = showing.safe(hide_text(unicode(event.client), event.secrets), _SESSION)
+        client = sanitize(hide_text(replace_surrogates(event.client), event.secrets), _SESSION)
         return self._coloured(
-            f"{_clock(int(event.began_s), self._clock_form)} {event.method:<4} {showing.safe(path or '', _PATH):<20} "
-            f"{showing.safe(model or showing.NOTHING, _MODEL):<24} from {client}"
+            f"{_clock(int(event.began_s), self._clock_form)} {event.method:<4} {sanitize(path or '', _PATH):<20} "
+            f"{sanitize(model or UNKNOWN, _MODEL):<24} from {client}"
             f"{_session(session)} (id {event.id[:_ID]})",
             _DIM,
         )
 
     def _end(self, event: Over) -> str:
         entry = event.entry
-        path, model, session = _masked((entry.path, showing.model(entry), entry.session), event.secrets)
+        path, model, session = _masked((entry.path, format_model(entry), entry.session), event.secrets)
         line = _clock(int(event.began_s + entry.duration_ms / 1000), self._clock_form)
         if self._requests:
-            line = f"{line} {entry.method:<4} {showing.safe(path or '', _PATH):<20}"
-        line = f"{line} {showing.safe(model or '', _MODEL):<24}"
+            line = f"{line} {entry.method:<4} {sanitize(path or '', _PATH):<20}"
+        line = f"{line} {sanitize(model or '', _MODEL):<24}"
         if self._responses:
             line += self._outcome(entry)
         if self._requests:
@@ -119,16 +128,16 @@ class Lines:
         attempts = f" {len(entry.attempts)} attempts" if len(entry.attempts) > 1 else ""
         if entry.error is None:
             return attempts
-        said = showing.safe(hide_text(f"{entry.error.code}: {entry.error.message}", secrets), _ERROR)
+        said = sanitize(hide_text(f"{entry.error.code}: {entry.error.message}", secrets), _ERROR)
         return f"{attempts} {self._coloured(f'error {said}', _RED)}"
 
     def _outcome(self, entry: Entry) -> str:
-        provider = showing.safe(showing.provider(entry), _PROVIDER)
-        status = self._coloured(f"{showing.status(entry):<3}", _colour(entry))
-        first = f"first {showing.duration(entry.first_token_ms)}"
+        provider = sanitize(format_provider(entry), _PROVIDER)
+        status = self._coloured(f"{format_status(entry):<3}", _colour(entry))
+        first = f"first {format_duration(entry.first_token_ms)}"
         return (
-            f" {provider:<10} {status} tokens {showing.tokens(entry.usage):<11} "
-            f"{first:<12} total {showing.duration(entry.duration_ms):<6}"
+            f" {provider:<10} {status} tokens {format_tokens(entry.usage):<11} "
+            f"{first:<12} total {format_duration(entry.duration_ms):<6}"
         )
 
     def _show(self, talk: Talk) -> None:
@@ -136,7 +145,7 @@ class Lines:
         seen = glance(talk)
         if seen.asked is not None:
             self._console.add(f"    asked: {_text(seen.asked)}")
-        calls = f"[calls {', '.join(showing.safe(name, _SESSION) for name in seen.calls[:10])}]" if seen.calls else ""
+        calls = f"[calls {', '.join(sanitize(name, _SESSION) for name in seen.calls[:10])}]" if seen.calls else ""
         if seen.answered is not None or calls:
             self._console.add(f"    answered: {_text(seen.answered or '')} {calls}".rstrip())
 
@@ -151,19 +160,19 @@ def _clock(moment_s: int, form: str) -> str:
 
 def _masked(texts: tuple[str | None, ...], secrets: tuple[str, ...]) -> tuple[str | None, ...]:
     """`texts` without secrets. It comes before they are cut: half a secret would not be found."""
-    together = unicode("\0".join(text or "" for text in texts))
+    together = replace_surrogates("\0".join(text or "" for text in texts))
     if hide_text(together, secrets) is together:
         return texts
-    return tuple(None if text is None else hide_text(unicode(text), secrets) for text in texts)
+    return tuple(None if text is None else hide_text(replace_surrogates(text), secrets) for text in texts)
 
 
 def _session(session: str | None) -> str:
-    return "" if session is None else f" session {showing.safe(session, _SESSION)}"
+    return "" if session is None else f" session {sanitize(session, _SESSION)}"
 
 
 def _text(text: str) -> str:
     """Text of any length in one line."""
-    return showing.safe(" ".join(text[: _TEXT * 4].split()), _TEXT)
+    return sanitize(" ".join(text[: _TEXT * 4].split()), _TEXT)
 
 
 def _colour(entry: Entry) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.tokens import Tokens
-from llmproxy.records.entry import session_of
 
 MAX_CLIENTS = 1000
 MAX_SESSIONS = 10_000
@@ -80,7 +79,7 @@ class Activity:
     def count(self, exchange: Exchange, outcome: str, ended_s: float) -> None:
         """An exchange ended; `outcome` as `metrics.CallLabels` has it."""
         self.rate.add(ended_s)
-        name = client_of(exchange)
+        name = exchange.client.label
         client = self.clients.get(name)
         if client is None:
             client = self.clients[name] = Tally(client=name, first_s=exchange.started_s)
@@ -89,9 +88,9 @@ class Activity:
         else:
             self.clients.move_to_end(name)
         client.add(exchange, outcome, ended_s)
-        said = session_of(exchange)
-        if said is not None:
-            session = self._session(said, exchange)
+        session_id = exchange.session_id
+        if session_id is not None:
+            session = self._session(session_id, exchange)
             session.client = name
             session.add(exchange, outcome, ended_s)
 
@@ -114,9 +113,3 @@ class Activity:
         if len(self.sessions) > MAX_SESSIONS:
             self.sessions.popitem(last=False)
         return session
-
-
-def client_of(exchange: Exchange) -> str:
-    """What a client is called: by its key's name, else by its address."""
-    client = exchange.client
-    return client.name or client.address

@@ -15,14 +15,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.activity import Tally, client_of
+from llmproxy.metrics.activity import Tally
 from llmproxy.metrics.counters import CallLabels, Calls, Metrics, RequestLabels, Requests, Speed, SpeedLabels
 from llmproxy.metrics.quantiles import Quantiles
 from llmproxy.metrics.tokens import total as total_tokens
-from llmproxy.records.entry import session_of, unicode
+from llmproxy.wire.text import replace_surrogates
+from llmproxy.wire.timestamp import format_timestamp
 
 GROUPS = ("client", "session")
 MAX_RUNNING = 200
@@ -150,12 +150,12 @@ class Snapshot:
 
     def _group(self, kind: str, tallies: list[tuple[str, Tally]]) -> list[dict[str, object]]:
         """Clients or sessions: those that wait for their first answer, then the one seen last and so on."""
-        name_of = client_of if kind == "client" else session_of
+        name_of = _client if kind == "client" else _session
         in_flight = Counter(name for exchange in self.running if (name := name_of(exchange)) is not None)
         first = {name_of(exchange): exchange for exchange in reversed(self.running)}
         known = dict(tallies)
         fresh = [
-            (name, Tally(client=client_of(first[name]), first_s=first[name].started_s, last_s=first[name].started_s))
+            (name, Tally(client=first[name].client.label, first_s=first[name].started_s, last_s=first[name].started_s))
             for name in in_flight
             if name not in known
         ]
@@ -165,8 +165,8 @@ class Snapshot:
     def _tally(self, kind: str, name: str, tally: Tally, in_flight: int) -> dict[str, object]:
         judged = tally.requests - tally.cancelled
         return {
-            **({"session": unicode(name)} if kind == "session" else {}),
-            "client": unicode(tally.client),
+            **({"session": replace_surrogates(name)} if kind == "session" else {}),
+            "client": replace_surrogates(tally.client),
             "requests": tally.requests,
             "in_flight": in_flight,
             "success_rate": _rate(tally.succeeded, judged),
@@ -180,8 +180,7 @@ class Snapshot:
 
     def _wall(self, moment_s: float) -> str:
         """UTC, from the clock of now: an adjusted clock moves all of them alike."""
-        then = datetime.fromtimestamp(time.time() - (time.monotonic() - moment_s), UTC)
-        return then.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return format_timestamp(time.time() - (time.monotonic() - moment_s))
 
 
 def _running(exchange: Exchange, now_s: float) -> dict[str, object]:
@@ -191,10 +190,10 @@ def _running(exchange: Exchange, now_s: float) -> dict[str, object]:
         "id": exchange.id,
         "request_id": exchange.request_id,
         "age_ms": _ms(now_s - exchange.started_s),
-        "client": unicode(client_of(exchange)),
-        "session": session_of(exchange),
+        "client": replace_surrogates(exchange.client.label),
+        "session": exchange.session_id,
         "method": exchange.method,
-        "path": unicode(exchange.full_path),
+        "path": replace_surrogates(exchange.full_path),
         "model": _name(exchange.model),
         "provider": None if target is None else target.provider.name,
         "stream": exchange.stream,
@@ -202,6 +201,14 @@ def _running(exchange: Exchange, now_s: float) -> dict[str, object]:
         "sent_bytes": exchange.sent_bytes,
         "first_token_ms": None if first_token_s is None else _ms(first_token_s - exchange.started_s),
     }
+
+
+def _client(exchange: Exchange) -> str:
+    return exchange.client.label
+
+
+def _session(exchange: Exchange) -> str | None:
+    return exchange.session_id
 
 
 def _row(rows: dict[str, dict[str, _Row]], provider: str, model: str) -> _Row:
@@ -224,7 +231,7 @@ def _sum(rows: Iterable[_Row]) -> _Row:
 
 
 def _name(model: str | None) -> str | None:
-    return None if model is None else unicode(model[:_NAME_LENGTH])
+    return None if model is None else replace_surrogates(model[:_NAME_LENGTH])
 
 
 def _rate(part: int, whole: int) -> float | None:

@@ -20,7 +20,7 @@ from llmproxy.console.terminal import Console
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
 from llmproxy.records.background_writer import Writer
-from llmproxy.records.entry import entry_of, session_of
+from llmproxy.records.entry import entry_of
 from llmproxy.redaction.masking import secrets_sent
 from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import Strict
@@ -132,8 +132,8 @@ class Printer(Middleware):
                 method=exchange.method,
                 path=exchange.full_path,
                 model=exchange.model,
-                client=exchange.client.name or exchange.client.address,
-                session=session_of(exchange),
+                client=exchange.client.label,
+                session=exchange.session_id,
                 secrets=secrets_of(exchange),
             )
         )

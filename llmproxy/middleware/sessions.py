@@ -14,7 +14,6 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -26,18 +25,18 @@ from llmproxy.body import Body
 from llmproxy.dialects.base import NO_HISTORY
 from llmproxy.dialects.history import USER, History
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.exchange import Exchange
+from llmproxy.exchange import SESSION_HEADERS, Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes
 from llmproxy.recognition.session_names import Name, answer_key, asker_of, name_of
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
-from llmproxy.records.entry import SESSION_HEADERS
 from llmproxy.settings import Duration, Whole
 from llmproxy.stores.base import StoreFault
 from llmproxy.stores.memory import MemorySessions
 from llmproxy.stores.sessions import Session, SessionOutcome, SessionStore, Visit
 from llmproxy.stores.settings import StoreSettings, open_sessions
+from llmproxy.wire.timestamp import format_timestamp
 
 LARGE_BYTES = 1024 * 1024  # what takes longer than a millisecond to read is read in a thread
 HEADER = "x-llmproxy-session"
@@ -196,7 +195,7 @@ class Sessions(Middleware):
             hashes = await _work(large, partial(PrefixHashes, tenant, history.pieces))
         return _Request(
             tenant=tenant,
-            client=_shortened(f"{exchange.client.name or exchange.client.address} {exchange.client.agent}".strip()),
+            client=_shortened(f"{exchange.client.label} {exchange.client.agent}".strip()),
             now_s=exchange.began_s,
             name=name,
             history=history,
@@ -380,14 +379,10 @@ def _shown(session: Session) -> dict[str, object]:
     return {
         "id": session.id,
         "client": session.client,
-        "started": _moment(session.started_s),
-        "last_seen": _moment(session.seen_s),
+        "started": format_timestamp(session.started_s),
+        "last_seen": format_timestamp(session.seen_s),
         "requests": session.requests,
         "errors": session.errors,
         "models": list(session.models),
         "tokens": {"input": session.input_tokens, "output": session.output_tokens},
     }
-
-
-def _moment(moment_s: float) -> str:
-    return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -6,8 +6,6 @@ trace format, version 1: what its fields say is public. Begin reading there.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -19,13 +17,12 @@ from llmproxy.exchange import Exchange
 from llmproxy.redaction.masking import secrets_sent
 from llmproxy.redaction.names import redact_query
 from llmproxy.redaction.secrets import hide_text
+from llmproxy.wire.text import replace_surrogates
+from llmproxy.wire.timestamp import format_timestamp
 
 VERSION = 1
 
 _NOTE = "llmproxy.entry"
-# The headers in which clients name their conversation, the first that is there counts.
-SESSION_HEADERS = ("x-session-id", "x-llmproxy-session", "x-claude-code-session-id", "session-id", "session_id")
-_SESSION_LENGTH = 200
 # Clients and providers may send megabytes as the name of a model, or as an error.
 _LONGEST = 2000
 
@@ -117,40 +114,12 @@ def entry_of(exchange: Exchange) -> Entry:
     return entry
 
 
-def session_of(exchange: Exchange) -> str | None:
-    """The conversation: what a middleware recognised, else what the client says in a header."""
-    if exchange.session is not None:
-        return unicode(exchange.session[:_SESSION_LENGTH])
-    headers = exchange.headers
-    for name in SESSION_HEADERS:
-        said = headers.get(name)
-        if said:
-            return unicode(said[:_SESSION_LENGTH])
-    return None
-
-
-def unicode(text: str) -> str:
-    """`text` as it can be written: surrogates, which stand for bytes that were no UTF-8, are replaced."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _word(text: str | None) -> str | None:
-    return None if text is None else unicode(_short(text))
+    return None if text is None else replace_surrogates(_short(text))
 
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-# Formatting a time costs 2.5 µs, as much as half of all the rest.
-@lru_cache(maxsize=16)
-def _second(moment_s: int) -> str:
-    return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _moment(moment_s: float) -> str:
-    second, microsecond = divmod(round(moment_s * 1_000_000), 1_000_000)
-    return f"{_second(second)}.{microsecond:06d}Z"
 
 
 def _entry(exchange: Exchange) -> Entry:
@@ -163,16 +132,16 @@ def _entry(exchange: Exchange) -> Entry:
     return Entry(
         id=exchange.id,
         request_id=exchange.request_id,
-        started=_moment(exchange.began_s),
+        started=format_timestamp(exchange.began_s),
         duration_ms=round((ended_s - started_s) * 1000, 3),
         first_byte_ms=_since(exchange.first_byte_s, started_s),
         first_token_ms=_since(exchange.first_token_s, started_s),
-        client=ClientEntry(address=client.address, agent=unicode(client.agent), name=client.name),
-        session=session_of(exchange),
+        client=ClientEntry(address=client.address, agent=replace_surrogates(client.agent), name=client.name),
+        session=exchange.session_id,
         cache=exchange.cache,
         method=exchange.method,
-        path=unicode(exchange.full_path),
-        query=None if exchange.query is None else redact_query(unicode(exchange.query)),
+        path=replace_surrogates(exchange.full_path),
+        query=None if exchange.query is None else redact_query(replace_surrogates(exchange.query)),
         dialect=endpoint.dialect.name if endpoint else None,
         model=_word(exchange.model),
         served_model=_word(summary.model or (last.model if last else None)),
@@ -185,7 +154,7 @@ def _entry(exchange: Exchange) -> Entry:
         error=_error(exchange),
         finish_reason=_word(summary.finish_reason),
         usage=summary.usage,
-        dropped=[unicode(path) for path in exchange.dropped] if exchange.dropped else [],
+        dropped=[replace_surrogates(path) for path in exchange.dropped] if exchange.dropped else [],
         attempts=attempts,
     )
 
@@ -198,7 +167,7 @@ def _attempt(attempt: Attempt) -> AttemptEntry:
     return AttemptEntry(
         provider=attempt.provider,
         model=_word(attempt.model),
-        url=unicode(attempt.url),
+        url=replace_surrogates(attempt.url),
         status=attempt.status,
         error=attempt.error,
         started_ms=round(attempt.started_s * 1000, 3),
@@ -214,5 +183,5 @@ def _error(exchange: Exchange) -> ErrorEntry | None:
     message = error.message if error is not None else said or ""
     return ErrorEntry(
         code=error.code if error is not None else "provider_error",
-        message=_short(hide_text(unicode(message), secrets_sent(exchange))),
+        message=_short(hide_text(replace_surrogates(message), secrets_sent(exchange))),
     )

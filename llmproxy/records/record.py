@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.records.entry import VERSION, Entry, Milliseconds, unicode
+from llmproxy.records.entry import VERSION, Entry, Milliseconds
 from llmproxy.records.record_body import NOTHING, Format, Masks, decode, show, show_stream
 from llmproxy.redaction.json_path import Path, Side
 from llmproxy.redaction.masking import credentials
 from llmproxy.redaction.names import MASK, redact_url
 from llmproxy.redaction.secrets import forms_of, hide_bytes, hide_text, secret_header, secret_value, with_credentials
+from llmproxy.wire.text import replace_surrogates
 
 Headers = dict[str, str | list[str]]
 
@@ -156,7 +157,7 @@ def _headers(headers: Iterable[tuple[str, str]] | None, secrets: tuple[str, ...]
         if secret or secret_value(value):
             value = MASK
         elif "://" in value or not value.isascii():
-            value = unicode(redact_url(value))
+            value = replace_surrogates(redact_url(value))
         values.append(value)
         if name in shown:
             before = shown[name]
@@ -175,7 +176,7 @@ def _headers(headers: Iterable[tuple[str, str]] | None, secrets: tuple[str, ...]
 @lru_cache(maxsize=1024)
 def _judged(name: str) -> tuple[str, bool]:
     """The name as it is shown, and whether the header holds a secret."""
-    return unicode(name.lower()), secret_header(name)
+    return replace_surrogates(name.lower()), secret_header(name)
 
 
 def json_schema() -> dict[str, Any]:

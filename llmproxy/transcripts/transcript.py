@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from llmproxy.console.formatting import size
 from llmproxy.dialects import chat, embeddings
 from llmproxy.dialects.base import Dialect
 from llmproxy.dialects.codec import Codec
@@ -37,6 +36,7 @@ from llmproxy.dialects.model import (
 )
 from llmproxy.errors import ProxyError
 from llmproxy.records.record import Record, RequestPart, ResponsePart
+from llmproxy.settings import format_size
 from llmproxy.wire.json import read_members
 
 _PLAIN: dict[str, Dialect] = {each.name: each for each in (chat.COMPLETIONS, embeddings.DIALECT)}
@@ -113,7 +113,7 @@ def _shortened(value: object) -> object:
             return f"[{len(value)} numbers]"
         return [_shortened(each) for each in value]
     if isinstance(value, str) and len(value) > _ENCODED and _BASE64.fullmatch(value):
-        return f"[{size(int(len(value) * _BASE64_BYTES))} in base64]"
+        return f"[{format_size(int(len(value) * _BASE64_BYTES))} in base64]"
     return value
 
 
@@ -193,7 +193,7 @@ def _said(who: str, block: Block) -> Said:
 
 def _media(media: Media) -> str:
     if media.data is not None:
-        where = size(int(len(media.data) * _BASE64_BYTES))
+        where = format_size(int(len(media.data) * _BASE64_BYTES))
     else:
         where = media.url or (f"file {media.file_id}" if media.file_id else media.text or "")
     named = " ".join(each for each in (media.kind, media.name, media.media_type) if each)

@@ -6,7 +6,7 @@ from multidict import CIMultiDict
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.exchange import Client, Exchange
 from llmproxy.metrics import activity
-from llmproxy.metrics.activity import Activity, Rate, client_of
+from llmproxy.metrics.activity import Activity, Rate
 from tests.metrics.test_counters import ended
 
 
@@ -46,11 +46,6 @@ def test_before_a_minute_is_over_the_rate_is_that_of_the_time_since_the_start() 
 
 def test_a_second_of_another_minute_is_not_counted_in() -> None:
     assert rate(1000.0, 1060.0).per_second(1060.5, 5000) == 1 / 60
-
-
-@pytest.mark.parametrize(("name", "called"), [(None, "10.0.0.1"), ("ci", "ci")])
-def test_a_client_is_called_by_its_key_or_else_by_its_address(name: str | None, called: str) -> None:
-    assert client_of(by("10.0.0.1", name=name)) == called
 
 
 def test_each_client_and_session_is_counted_for_itself() -> None:

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.answer import Headers
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import SESSION_HEADERS, Client, Exchange
 from llmproxy.providers.openai import OpenAI
 from llmproxy.recognition.session_names import Name, answer_key, asker_of, digest, name_of
-from llmproxy.records.entry import SESSION_HEADERS
 from llmproxy.target import Route, Target
 from tests.support.exchanges import ended
 

@@ -10,7 +10,7 @@ from llmproxy.call import Attempt
 from llmproxy.dialects.base import Summary
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Client
-from llmproxy.records.entry import SESSION_HEADERS, AttemptEntry, Entry, entry_of, session_of, unicode
+from llmproxy.records.entry import AttemptEntry, Entry, entry_of
 from llmproxy.target import Route
 from tests.support.exchanges import BEGAN, ended
 
@@ -93,19 +93,6 @@ def test_names_of_models_are_bounded() -> None:
     assert entry.model == entry.route == "m" * 1999 + "…"
 
 
-@pytest.mark.parametrize("name", SESSION_HEADERS)
-def test_the_session_is_what_the_client_says(name: str) -> None:
-    assert session_of(ended(headers=Headers({name: "talk-1"}))) == "talk-1"
-
-
-def test_the_session_that_was_recognised_wins() -> None:
-    headers = Headers({SESSION_HEADERS[0]: "said", SESSION_HEADERS[1]: "later"})
-    assert session_of(ended(headers=headers)) == "said"
-    assert session_of(ended(headers=headers, session="recognised")) == "recognised"
-    assert session_of(ended()) is None
-    assert session_of(ended(headers=Headers({SESSION_HEADERS[0]: "x" * 1000}))) == "x" * 200
-
-
 def test_everything_can_be_written_as_json_and_read_again() -> None:
     bad = "caf\udce9 \ud83d"
     entry = entry_of(
@@ -124,11 +111,6 @@ def test_everything_can_be_written_as_json_and_read_again() -> None:
     )
     assert msgspec.json.decode(msgspec.json.encode(entry), type=Entry) == entry
     assert entry.model == entry.session == "caf� �"
-
-
-def test_unicode_keeps_what_is_text() -> None:
-    assert unicode("Grüße 你好 🙂") == "Grüße 你好 🙂"
-    assert unicode("\ud83d\ude42") == "🙂", "a pair of surrogates is one character"
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def show(
 
 def _read(identifier: str, directory: str | None) -> tuple[Record, bytes]:
     """The record of that id or file, and its text."""
-    from llmproxy.console.formatting import safe
+    from llmproxy.console.formatting import sanitize
     from llmproxy.records.trace_files import Place, Traces, read_record
 
     if os.path.isfile(identifier):
@@ -172,7 +172,7 @@ def _read(identifier: str, directory: str | None) -> tuple[Record, bytes]:
         return read_record(place)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        end(f"{safe(place.path)} cannot be read: {reason}")
+        end(f"{sanitize(place.path)} cannot be read: {reason}")
 
 
 def _show_session(session: str, directory: str | None, *, as_json: bool) -> None:
@@ -193,17 +193,17 @@ def _show_session(session: str, directory: str | None, *, as_json: bool) -> None
 
 def _of_session(traces: Traces, session: str) -> list[Found]:
     """The exchanges of the session of that name, else of the only one whose name begins so; oldest first."""
-    from llmproxy.console.formatting import safe
+    from llmproxy.console.formatting import sanitize
 
     found = [each for each in traces.entries() if each.entry.session and each.entry.session.startswith(session)]
     names = sorted({each.entry.session or "" for each in found})
     if session not in names and len(names) > 1:
-        listed = "\n".join(f"  {safe(name)}" for name in names[:10]) + ("\n  ..." if len(names) > 10 else "")
-        end(f"{len(names)} sessions begin with {safe(session)!r}; say more of the id:\n{listed}")
+        listed = "\n".join(f"  {sanitize(name)}" for name in names[:10]) + ("\n  ..." if len(names) > 10 else "")
+        end(f"{len(names)} sessions begin with {sanitize(session)!r}; say more of the id:\n{listed}")
     if not names:
         _tell_faults(traces)
         if traces.last(1):
-            end(f"there is no exchange of the session {safe(session, 100)!r} in {safe(traces.directory)}")
+            end(f"there is no exchange of the session {sanitize(session, 100)!r} in {sanitize(traces.directory)}")
         _empty(traces)
     wanted = session if session in names else names[0]
     return sorted((each for each in found if each.entry.session == wanted), key=lambda each: each.entry.started)
@@ -274,9 +274,9 @@ def _find(directory: str | None, *, waits: bool = False) -> str:
 def _since(given: str | None) -> Test:
     """Whether an exchange began within the time that was given."""
     import time
-    from datetime import UTC, datetime
 
     from llmproxy.settings import parse_duration
+    from llmproxy.wire.timestamp import format_timestamp
 
     if given is None:
         return lambda entry: True
@@ -284,7 +284,7 @@ def _since(given: str | None) -> Test:
         earliest_s = max(time.time() - parse_duration(given), 0.0)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--since") from error
-    earliest = datetime.fromtimestamp(earliest_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    earliest = format_timestamp(earliest_s)
     return lambda entry: entry.started >= earliest
 
 
@@ -324,35 +324,36 @@ def _list(entries: Sequence[Entry], *, as_json: bool) -> None:
 def _empty(traces: Traces) -> NoReturn:
     """Nothing was shown: say why."""
     from llmproxy.cli.trace.directory import HINT
-    from llmproxy.console.formatting import safe
+    from llmproxy.console.formatting import sanitize
 
     if traces.last(1):
         end("no exchange fits")
-    end(f"there is no record in {safe(traces.directory)}; {HINT}")
+    end(f"there is no record in {sanitize(traces.directory)}; {HINT}")
 
 
 def _one(found: Sequence[Found], identifier: str, traces: Traces) -> Place:
-    from llmproxy.console.formatting import safe
+    from llmproxy.console.formatting import sanitize
 
     if not found:
         _tell_faults(traces)
-        end(f"there is no record {safe(identifier, 100)!r} in {safe(traces.directory)}")
+        end(f"there is no record {sanitize(identifier, 100)!r} in {sanitize(traces.directory)}")
     if len(found) > 1:
         names = "\n".join(
-            f"  {safe(f'{each.entry.id}  {each.entry.started}  {each.entry.model or str()}')}" for each in found[:10]
+            f"  {sanitize(f'{each.entry.id}  {each.entry.started}  {each.entry.model or str()}')}"
+            for each in found[:10]
         )
         more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
-        end(f"{len(found)} records begin with {safe(identifier)!r}; say more of the id:\n{names}{more}")
+        end(f"{len(found)} records begin with {sanitize(identifier)!r}; say more of the id:\n{names}{more}")
     return found[0].place
 
 
 def _tell_faults(traces: Traces) -> None:
     """In one line, what could not be read."""
-    from llmproxy.console.formatting import safe
+    from llmproxy.console.formatting import sanitize
 
     faults = traces.faults
     if faults:
-        first = safe(f"{faults[0].path}: {faults[0].why}")
+        first = sanitize(f"{faults[0].path}: {faults[0].why}")
         counted = "1 record" if len(faults) == 1 else f"{len(faults)} records"
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         print(f"llmproxy: {counted} could not be read: {first}{more}", file=sys.stderr)

@@ -7,9 +7,9 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from llmproxy.console.formatting import size
 from llmproxy.records.record import Headers, Record
 from llmproxy.redaction.names import MASK
+from llmproxy.settings import format_size
 from llmproxy.transcripts.transcript import request_bytes
 
 # Longer arguments are refused by the kernel (MAX_ARG_STRLEN on Linux).
@@ -44,7 +44,7 @@ def curl(record: Record) -> str:
     body = request_bytes(record.request)
     if record.request.truncated or (record.request.size and not body):
         raise NotWhole(
-            f"the request cannot be repeated: of the {size(record.request.size)} of its body the trace keeps "
+            f"the request cannot be repeated: of the {format_size(record.request.size)} of its body the trace keeps "
             f"{'a part' if body else 'nothing'} (`max_body_size` and `include_body` of the trace middleware)"
         )
     headers = record.request.headers or {}

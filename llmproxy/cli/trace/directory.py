@@ -32,25 +32,27 @@ def server_of(directory: str) -> str | None:
 
 
 def _named(given: str, *, waits: bool) -> str:
-    from llmproxy.console.formatting import safe
+    from llmproxy.console.formatting import sanitize
 
     directory = os.path.abspath(os.path.expanduser(given))
     if os.path.exists(directory) and not os.path.isdir(directory):
-        raise NoTraces(f"{safe(given)} is no directory; `llmproxy trace show {safe(given)}` shows a single record")
+        raise NoTraces(
+            f"{sanitize(given)} is no directory; `llmproxy trace show {sanitize(given)}` shows a single record"
+        )
     if not waits and not os.path.isdir(directory):
-        raise NoTraces(f"there is no directory {safe(given)}; {HINT}")
+        raise NoTraces(f"directory not found: {sanitize(given)}; {HINT}")
     return directory
 
 
 def _known() -> str:
-    from llmproxy.console.formatting import safe
+    from llmproxy.console.formatting import sanitize
     from llmproxy.discovery import running
 
     servers = running()
     written = list(dict.fromkeys(directory for server in servers for directory in server.traces))
     if len(written) > 1:
         others = ", ".join(written[1:])
-        print(f"llmproxy: showing {safe(written[0])}; servers also write {safe(others)}", file=sys.stderr)
+        print(f"llmproxy: showing {sanitize(written[0])}; servers also write {sanitize(others)}", file=sys.stderr)
     if written:
         return written[0]
     configured = _configured()
@@ -58,9 +60,15 @@ def _known() -> str:
         if directory is not None and os.path.isdir(directory):
             return directory
     if configured is not None:
-        raise NoTraces(f"there are no traces yet: {safe(configured)}, which the configuration names, does not exist")
-    found = f"the server at {servers[0].url} writes none" if servers else f"there is no {os.path.join('.', _DEFAULT)}"
-    raise NoTraces(f"no traces were found: {found}; {HINT}, or name their directory")
+        raise NoTraces(
+            f"there are no traces yet: {sanitize(configured)}, which the configuration names, does not exist"
+        )
+    found = (
+        f"the server at {servers[0].url} writes no traces"
+        if servers
+        else f"directory {os.path.join('.', _DEFAULT)} does not exist"
+    )
+    raise NoTraces(f"no traces found: {found}; {HINT}, or pass the directory")
 
 
 def _configured() -> str | None:

@@ -13,7 +13,14 @@ from typing import NamedTuple
 from rich.text import Text
 
 from llmproxy.cli.tables import fit
-from llmproxy.console import formatting as showing
+from llmproxy.console.formatting import (
+    format_duration,
+    format_model,
+    format_provider,
+    format_status,
+    format_tokens,
+    sanitize,
+)
 from llmproxy.records.entry import Entry
 
 RED, YELLOW, DIM = "red", "yellow", "dim"
@@ -61,12 +68,12 @@ NOTE = Column("session, client, error", 14, 8, _note, most=200)
 _NOTE_WIDTH = 40
 COLUMNS = (
     Column("id", 6, 4, lambda entry: entry.id[:6]),
-    Column("status", 8, 0, showing.status, most=14),
-    Column("model", 18, 1, showing.model, most=36),
-    Column("provider", 9, 6, showing.provider, most=16),
-    Column("tokens", 11, 5, lambda entry: showing.tokens(entry.usage), right=True),
-    Column("first", 6, 7, lambda entry: showing.duration(entry.first_token_ms), right=True),
-    Column("total", 6, 3, lambda entry: showing.duration(entry.duration_ms), right=True),
+    Column("status", 8, 0, format_status, most=14),
+    Column("model", 18, 1, format_model, most=36),
+    Column("provider", 9, 6, format_provider, most=16),
+    Column("tokens", 11, 5, lambda entry: format_tokens(entry.usage), right=True),
+    Column("first", 6, 7, lambda entry: format_duration(entry.first_token_ms), right=True),
+    Column("total", 6, 3, lambda entry: format_duration(entry.duration_ms), right=True),
     Column("path", 20, 9, lambda entry: entry.path, most=28),
     NOTE,
 )
@@ -91,7 +98,7 @@ class Rows:
 
     def _line(self, cells: list[str], style: str) -> Text:
         shown = [
-            fit(showing.safe(cell), width, right=column.right)
+            fit(sanitize(cell), width, right=column.right)
             for cell, (column, width) in zip(cells, self._columns.items(), strict=True)
         ]
         return Text((" " * _GAP).join(shown).rstrip(), style=style, no_wrap=True, overflow="crop")

@@ -14,8 +14,17 @@ from rich.text import Text
 from llmproxy.cli.output import put
 from llmproxy.cli.trace.json_output import show_page
 from llmproxy.cli.trace.rows import DIM, RED
-from llmproxy.console import formatting as showing
+from llmproxy.console.formatting import (
+    UNKNOWN,
+    format_duration,
+    format_model,
+    format_provider,
+    format_status,
+    sanitize,
+    sanitize_lines,
+)
 from llmproxy.records.record import Chunk, Record
+from llmproxy.settings import format_size
 from llmproxy.transcripts.transcript import Said, answered, asked, pretty, request_bytes, response_bytes
 
 _BOLD, _WHO = "bold", "cyan"
@@ -41,7 +50,7 @@ def show(console: Console, record: Record) -> None:
 
 def _head(record: Record) -> Iterator[Text]:
     query = f"?{record.query}" if record.query else ""
-    yield Text(showing.safe(f"{record.method} {record.path}{query}"), style=_BOLD)
+    yield Text(sanitize(f"{record.method} {record.path}{query}"), style=_BOLD)
     usage = record.usage
     counted = (
         {name: value for name, value in msgspec.structs.asdict(usage).items() if value is not None} if usage else {}
@@ -52,10 +61,10 @@ def _head(record: Record) -> Iterator[Text]:
         ("time", _local(record.started)),
         ("client", ", ".join(each for each in client if each)),
         ("session", record.session),
-        ("model", showing.model(record)),
+        ("model", format_model(record)),
         ("route", record.route),
-        ("provider", None if (provider := showing.provider(record)) == showing.NOTHING else provider),
-        ("status", showing.status(record)),
+        ("provider", None if (provider := format_provider(record)) == UNKNOWN else provider),
+        ("status", format_status(record)),
         ("finish", record.finish_reason),
         ("tokens", ", ".join(f"{name} {value}" for name, value in counted.items()) or "not said"),
         ("took", _took(record)),
@@ -63,9 +72,9 @@ def _head(record: Record) -> Iterator[Text]:
     ]
     for name, value in values:
         if value is not None:
-            yield Text(f"  {name:<9}{showing.safe(value)}")
+            yield Text(f"  {name:<9}{sanitize(value)}")
     if record.error is not None:
-        yield Text(f"  {'error':<9}{showing.safe(f'{record.error.code}: {record.error.message}')}", style=RED)
+        yield Text(f"  {'error':<9}{sanitize(f'{record.error.code}: {record.error.message}')}", style=RED)
 
 
 def _local(started: str) -> str:
@@ -76,11 +85,11 @@ def _local(started: str) -> str:
 
 
 def _took(record: Record) -> str:
-    parts = [showing.duration(record.duration_ms)]
+    parts = [format_duration(record.duration_ms)]
     if record.first_byte_ms is not None:
-        parts.append(f"first byte {showing.duration(record.first_byte_ms)}")
+        parts.append(f"first byte {format_duration(record.first_byte_ms)}")
     if record.first_token_ms is not None:
-        parts.append(f"first token {showing.duration(record.first_token_ms)}")
+        parts.append(f"first token {format_duration(record.first_token_ms)}")
     return ", ".join(parts)
 
 
@@ -97,8 +106,8 @@ def _conversation(record: Record) -> Iterator[Text]:
 def lines_of(said: Iterable[Said]) -> Iterator[Text]:
     """Who said what."""
     for who, text in said:
-        yield Text(f"  {showing.safe(who)}", style=_WHO)
-        for line in showing.safe_lines(text).splitlines() or [""]:
+        yield Text(f"  {sanitize(who)}", style=_WHO)
+        for line in sanitize_lines(text).splitlines() or [""]:
             yield Text(f"    {line}")
 
 
@@ -112,7 +121,7 @@ def lines_of_body(name: str, body: bytes) -> Iterator[Text]:
         try:
             text = body.decode()
         except UnicodeDecodeError:
-            text = f"[{showing.size(len(body))} that are no text]"
+            text = f"[{format_size(len(body))} that are no text]"
     yield from lines_of([Said(name, text)])
 
 
@@ -120,36 +129,34 @@ def cut_short(record: Record) -> Iterator[Text]:
     """A line for each body of which the record has only a part."""
     for name, part in (("request", record.request), ("answer", record.response)):
         if part.truncated:
-            yield Text(f"  the trace keeps only a part of the {name}, which had {showing.size(part.size)}", style=DIM)
+            yield Text(f"  the trace keeps only a part of the {name}, which had {format_size(part.size)}", style=DIM)
 
 
 def _headers(headers: dict[str, str | list[str]] | None) -> Iterator[Text]:
     for name, value in (headers or {}).items():
         for each in value if isinstance(value, list) else [value]:
-            yield Text(f"  {showing.safe(name)}: {showing.safe(each)}")
+            yield Text(f"  {sanitize(name)}: {sanitize(each)}")
 
 
 def _timeline(record: Record) -> Iterator[Text]:
     for attempt in record.attempts:
         came = attempt.error or (f"status {attempt.status}" if attempt.status is not None else "no answer")
-        took = "" if attempt.ended_ms is None else f" after {showing.duration(attempt.ended_ms - attempt.started_ms)}"
+        took = "" if attempt.ended_ms is None else f" after {format_duration(attempt.ended_ms - attempt.started_ms)}"
         where = attempt.url or "answers by itself"
         text = f"{attempt.provider} {attempt.model or ''} {where}: {came}{took}"
-        yield Text(f"  {_at(attempt.started_ms)}  {showing.safe(text)}", style=RED if attempt.error else "")
+        yield Text(f"  {_at(attempt.started_ms)}  {sanitize(text)}", style=RED if attempt.error else "")
     chunks = record.response.chunks or []
     shown = chunks if len(chunks) <= 2 * _CHUNKS + 1 else [*chunks[:_CHUNKS], None, *chunks[-_CHUNKS:]]
     for chunk in shown:
         if chunk is None:
             yield Text(f"  {'':>9}  ... {len(chunks) - 2 * _CHUNKS} more chunks")
         else:
-            yield Text(f"  {_at(chunk.at_ms)}  {showing.safe(' '.join(_text(chunk).split()), 100)}")
-    yield Text(
-        f"  {_at(record.duration_ms)}  {showing.safe(record.outcome)}, {showing.size(record.response.size)} sent"
-    )
+            yield Text(f"  {_at(chunk.at_ms)}  {sanitize(' '.join(_text(chunk).split()), 100)}")
+    yield Text(f"  {_at(record.duration_ms)}  {sanitize(record.outcome)}, {format_size(record.response.size)} sent")
 
 
 def _at(milliseconds: float) -> str:
-    return f"{showing.duration(milliseconds):>9}"
+    return f"{format_duration(milliseconds):>9}"
 
 
 def _text(chunk: Chunk) -> str:
@@ -164,7 +171,7 @@ def show_raw(record: Record) -> None:
             continue
         whole = body if body.endswith(b"\n") else body + b"\n"
         if terminal:
-            sys.stdout.write(showing.safe_lines(whole.decode(errors="replace")))
+            sys.stdout.write(sanitize_lines(whole.decode(errors="replace")))
         else:
             sys.stdout.buffer.write(whole)
     sys.stdout.flush()

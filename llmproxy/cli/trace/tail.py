@@ -21,10 +21,11 @@ from llmproxy.cli.output import put
 from llmproxy.cli.trace.directory import server_of
 from llmproxy.cli.trace.json_output import harmless
 from llmproxy.cli.trace.rows import DIM, Rows
-from llmproxy.console import formatting as showing
+from llmproxy.console.formatting import UNKNOWN, format_duration, sanitize
 from llmproxy.records.entry import Entry
 from llmproxy.records.filters import Test
 from llmproxy.records.trace_files import Traces
+from llmproxy.settings import format_size
 
 _LOOK_S = 0.25
 _RESIZE_S = 0.1
@@ -81,7 +82,7 @@ class Tail:
         if not follow:
             return
         if not newest:
-            print(f"llmproxy: waiting for exchanges in {showing.safe(self._traces.directory)}", file=sys.stderr)
+            print(f"llmproxy: waiting for exchanges in {sanitize(self._traces.directory)}", file=sys.stderr)
         if self._json or not self._console.is_terminal or self._console.is_dumb_terminal:
             while True:
                 time.sleep(_LOOK_S)
@@ -144,14 +145,14 @@ def _running_line(exchange: Mapping[str, Any], width: int) -> Text:
     who = text(exchange.get("session")) or text(exchange.get("client")) or ""
     status = number(exchange.get("status"))
     cells = [
-        f"{showing.duration(age_ms):>8}",
+        f"{format_duration(age_ms):>8}",
         f"{text(exchange.get('id')) or '':.6}",
         "waiting " if status is None else f"{status:<8g}",
-        f"{text(exchange.get('model')) or showing.NOTHING:<18}",
-        f"{text(exchange.get('provider')) or showing.NOTHING:<9}",
-        f"{showing.size(int(sent or 0)):>8}",
+        f"{text(exchange.get('model')) or UNKNOWN:<18}",
+        f"{text(exchange.get('provider')) or UNKNOWN:<9}",
+        f"{format_size(int(sent or 0)):>8}",
         who,
     ]
-    line = Text(showing.safe(" ".join(cells)), style="cyan", no_wrap=True, overflow="ellipsis")
+    line = Text(sanitize(" ".join(cells)), style="cyan", no_wrap=True, overflow="ellipsis")
     line.truncate(width, overflow="ellipsis")
     return line

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmproxy.cli.trace.rows import RED
-from llmproxy.console import formatting as showing
+from llmproxy.console.formatting import format_count, format_duration, sanitize
 from llmproxy.records.entry import Entry
 
 # What the figures take of a line: four durations, requests and failures; more for each kind of token.
@@ -91,7 +91,7 @@ def table(found: dict[str, Any], width: int) -> Table:
 
 
 def _name(name: str, width: int) -> Text:
-    text = Text(showing.safe(name))
+    text = Text(sanitize(name))
     text.truncate(width, overflow="ellipsis")
     return text
 
@@ -99,11 +99,11 @@ def _name(name: str, width: int) -> Text:
 def _cells(row: dict[str, Any], kinds: list[str]) -> list[Text | str]:
     tokens, took, first = row["tokens"], row["duration_ms"], row["first_token_ms"]
     return [
-        showing.count(row["requests"]),
-        Text(showing.count(row["failed"]), style=RED if row["failed"] else ""),
-        *(showing.count(tokens[kind]) for kind in kinds),
-        *(showing.duration(took[name]) for name in ("p50", "p95", "p99")),
-        showing.duration(first["p50"]),
+        format_count(row["requests"]),
+        Text(format_count(row["failed"]), style=RED if row["failed"] else ""),
+        *(format_count(tokens[kind]) for kind in kinds),
+        *(format_duration(took[name]) for name in ("p50", "p95", "p99")),
+        format_duration(first["p50"]),
     ]
 
 

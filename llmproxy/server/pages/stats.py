@@ -6,13 +6,13 @@ import asyncio
 import os
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.stats import GROUPS, Snapshot
+from llmproxy.wire.timestamp import format_timestamp
 
 
 async def stats(
@@ -32,7 +32,7 @@ async def stats(
     return {
         "version": version,
         "pid": os.getpid(),
-        "started": datetime.fromtimestamp(time.time() - uptime_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "started": format_timestamp(time.time() - uptime_s),
         "uptime_seconds": round(uptime_s, 3),
         **figures,
     }

@@ -81,7 +81,7 @@ def test_a_configuration_that_could_not_start_names_the_directory_too(empty: Pat
 
 
 def test_nothing_is_told_with_how_to_turn_it_on(empty: Path, server: Upstream) -> None:
-    with pytest.raises(NoTraces, match=r"no traces were found.*serve --trace.*type: trace"):
+    with pytest.raises(NoTraces, match=r"no traces found.*serve --trace.*type: trace"):
         find(None)
     with pytest.raises(NoTraces, match=r"no directory x; .*serve --trace"):
         find("x")

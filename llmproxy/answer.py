@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from multidict import CIMultiDict
 
 from llmproxy.body import ByteStream
+from llmproxy.dialects.base import Endpoint
 from llmproxy.errors import ProxyError
+from llmproxy.wire.framing import Framing
+from llmproxy.wire.sse import SSE
 
 Headers = CIMultiDict[str]
 
@@ -19,7 +22,8 @@ class Answer:
     `body` holds what is already here; `stream` the rest, None when `body` is everything. `headers` are end-to-end
     headers without framing; on_response hooks may change them. `length` is the declared size of the whole body, None
     when unknown. `error` is set when the answer is ours because something failed. `bodiless` marks answers that carry
-    no body whatever their headers say (HEAD, 204, 304); `length` is then what they declare.
+    no body whatever their headers say (HEAD, 204, 304); `length` is then what they declare. `framing` is how a stream
+    of events is cut into frames, None for any other body; `framing_of` finds it.
     """
 
     status: int
@@ -30,13 +34,24 @@ class Answer:
     reason: str = ""
     bodiless: bool = False
     error: ProxyError | None = None
-
-    @property
-    def event_stream(self) -> bool:
-        """Whether the body is server-sent events."""
-        return self.headers.get("Content-Type", "")[:17].lower() == "text/event-stream"
+    framing: Framing | None = None
 
     def close(self) -> None:
-        """The rest of the body is not wanted."""
+        """Give up the rest of the body."""
         if self.stream is not None:
             self.stream.close()
+
+
+def framing_of(headers: Headers, endpoint: Endpoint | None) -> Framing | None:
+    """Return how the body of an answer to `endpoint` with these headers is cut into frames; None for a plain body.
+
+    The dialect's framing counts where the Content-Type names it. Server-sent events are what their name says, whoever
+    sends them.
+    """
+    content_type = headers.get("Content-Type")
+    if content_type is None:
+        return None
+    content_type = content_type.lower()
+    if endpoint is not None and content_type.startswith(endpoint.dialect.framing.media_type):
+        return endpoint.dialect.framing
+    return SSE if content_type.startswith(SSE.media_type) else None

@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 
 import msgspec
 
-from llmproxy.answer import Answer
+from llmproxy.answer import Answer, framing_of
 from llmproxy.body import Body, ByteStream, StreamedBody
 from llmproxy.call import Attempt
 from llmproxy.errors import ProxyError
@@ -22,7 +22,7 @@ from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import Route, Target
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.pool import Upstream
-from llmproxy.wire.sse import event_end
+from llmproxy.wire.framing import Framing
 
 PLAIN_BYTES = 64 * 1024
 EVENT_BYTES = 1024 * 1024
@@ -122,6 +122,7 @@ class Pipeline:
                     _name_model(exchange.body, target.model or exchange.model)
             answer = await self._open(asked, target, attempt)
             attempt.status = answer.status
+            answer.framing = framing_of(answer.headers, asked.endpoint)
             exchange.first_byte_s = time.monotonic()
             if exchange.translation is not None:
                 return await self.translator.answer(exchange, exchange.translation, answer)
@@ -145,10 +146,10 @@ class Pipeline:
     async def _commit(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
         """Hold the answer until it is certain: a plain body whole or 64 KB of it, a stream's first event."""
         try:
-            if answer.event_stream:
-                await self._hold_event(exchange, answer, stream)
-            else:
+            if answer.framing is None:
                 await self._hold_plain(exchange, answer, stream)
+            else:
+                await self._hold_event(exchange, answer, stream, answer.framing)
         except BaseException:
             stream.close()
             raise
@@ -162,10 +163,10 @@ class Pipeline:
             self._held.take(exchange, len(data))
             answer.body += data
 
-    async def _hold_event(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
+    async def _hold_event(self, exchange: Exchange, answer: Answer, stream: ByteStream, framing: Framing) -> None:
         """A compressed stream is certain with its first bytes: nobody looks into it before it is sent."""
         enough = 1 if "Content-Encoding" in answer.headers else EVENT_BYTES
-        while len(answer.body) < enough and event_end(answer.body) < 0:
+        while len(answer.body) < enough and framing.event_end(answer.body) < 0:
             data = await stream.read()
             if not data:
                 answer.stream = None

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 from multidict import CIMultiDict
 
-from llmproxy.answer import Answer
+from llmproxy.answer import Answer, framing_of
+from llmproxy.dialects.endpoints import find
+from llmproxy.wire.sse import SSE
+from tests.support.json_lines import JSON_LINES
 from tests.support.pieces import Pieces
 
 
@@ -18,10 +23,20 @@ from tests.support.pieces import Pieces
         (None, False),
     ],
 )
-def test_an_event_stream_is_known_by_its_content_type(content_type: str | None, streams: bool) -> None:
+def test_server_sent_events_are_known_by_their_content_type(content_type: str | None, streams: bool) -> None:
     headers = CIMultiDict({} if content_type is None else {"content-type": content_type})
 
-    assert Answer(status=200, headers=headers).event_stream is streams
+    assert framing_of(headers, None) is (SSE if streams else None)
+    assert framing_of(headers, find("POST", "/v1/chat/completions")) is (SSE if streams else None)
+
+
+def test_a_stream_in_the_framing_of_its_dialect_is_known_by_its_content_type() -> None:
+    endpoint = Mock(dialect=Mock(framing=JSON_LINES))
+
+    assert framing_of(CIMultiDict({"Content-Type": "application/jsonl; charset=utf-8"}), endpoint) is JSON_LINES
+    assert framing_of(CIMultiDict({"Content-Type": "text/event-stream"}), endpoint) is SSE
+    assert framing_of(CIMultiDict({"Content-Type": "application/json"}), endpoint) is None
+    assert framing_of(CIMultiDict({"Content-Type": "application/jsonl"}), None) is None
 
 
 def test_closing_an_answer_closes_what_is_still_to_come() -> None:

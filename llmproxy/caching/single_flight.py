@@ -111,6 +111,7 @@ class SharedCall:
             length=answer.length,
             reason=answer.reason,
             bodiless=answer.bodiless,
+            framing=answer.framing,
         )
         if not self.whole:
             reader = SharedReader(self, len(self.parts))

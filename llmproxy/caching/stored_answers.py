@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from llmproxy.answer import Answer, Headers
 from llmproxy.caching.entry import CacheEntry
 from llmproxy.caching.single_flight import SharedCall
+from llmproxy.dialects.base import Dialect
 from llmproxy.dialects.reshape import Replay
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
@@ -31,7 +32,7 @@ def entry_from_call(
             body = decompress(body, encoding, limit_bytes)
         except BadRequest:
             return None
-    stream = answer.event_stream
+    stream = answer.framing is not None
     if not (_says_all(exchange, replay, body) if stream else replay.says_something(body)):
         return None
     usage, times_s = exchange.summary.usage, shared.times_s
@@ -60,12 +61,14 @@ def fits(entry: CacheEntry, stream: bool, counted: bool) -> bool:
     return entry.stream == stream and (not stream or entry.counted == counted)
 
 
-def answer_from_entry(entry: CacheEntry, replay: Replay, stream: bool, counted: bool) -> Answer | None:
+def answer_from_entry(entry: CacheEntry, dialect: Dialect, stream: bool, counted: bool) -> Answer | None:
     """The entry as the answer to a request for a stream, or not, that tells its usage, or not; None when that cannot be
     said from it."""
     headers = Headers(entry.headers)
     if fits(entry, stream, counted):
-        return Answer(status=entry.status, headers=headers, body=entry.body, length=len(entry.body))
+        framing = dialect.framing if stream else None
+        return Answer(status=entry.status, headers=headers, body=entry.body, length=len(entry.body), framing=framing)
+    replay = dialect.replay
     reply: bytes | None = entry.body
     if entry.stream:
         reply = replay.reply_of(entry.body)
@@ -73,8 +76,9 @@ def answer_from_entry(entry: CacheEntry, replay: Replay, stream: bool, counted: 
         reply = replay.stream_of(reply, usage=counted)
     if reply is None:
         return None
-    headers["Content-Type"] = "text/event-stream; charset=utf-8" if stream else "application/json"
-    return Answer(status=entry.status, headers=headers, body=reply, length=len(reply))
+    headers["Content-Type"] = dialect.framing.content_type if stream else "application/json"
+    framing = dialect.framing if stream else None
+    return Answer(status=entry.status, headers=headers, body=reply, length=len(reply), framing=framing)
 
 
 class PacedStream:

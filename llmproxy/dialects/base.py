@@ -16,6 +16,8 @@ import msgspec
 from llmproxy.dialects.history import History
 from llmproxy.dialects.reshape import Replay
 from llmproxy.errors import ProxyError
+from llmproxy.wire.framing import Framing
+from llmproxy.wire.sse import SSE
 
 NO_HISTORY = History([], 0)
 
@@ -90,11 +92,12 @@ class Dialect(ABC):
     `replay` gives an answer again in another form; `significant` are the request headers, in lower case, on which an
     answer depends.
     `paths` are the unversioned paths of its POST calls that carry a model and are answered in this dialect, e.g.
-    `/chat/completions`.
+    `/chat/completions`. `framing` is how its streams are cut into frames.
     """
 
     name: str
     paths: tuple[str, ...]
+    framing: Framing = SSE
     replay: Replay = Replay()
     significant: tuple[str, ...] = ()
 

@@ -19,8 +19,9 @@ from llmproxy.dialects.lenient_json import Fields, Other, count, error_message, 
 from llmproxy.dialects.reshape import Replay, read_object
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as, read_members, read_value, write_value
-from llmproxy.wire.sse import Frame, write_frame
+from llmproxy.wire.sse import write_frame
 
 VECTOR_LENGTH = 8
 _LONGEST_VECTOR = 4096

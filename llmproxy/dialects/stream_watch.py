@@ -1,4 +1,4 @@
-"""Watching a stream of server-sent events for little: the part of `Watch` that all dialects share.
+"""Watch a stream of events at low cost: the part of `Watch` that all dialects share.
 
 Reads are looked at as bytes; JSON is decoded until the first content and then only for frames that a dialect calls
 notable. Begin reading at `FrameWatch.feed`, which sees every read of every relayed stream.
@@ -9,18 +9,19 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from llmproxy.dialects.base import Summary, Watch
-from llmproxy.wire.sse import MAX_EVENT_BYTES, Frame, Splitter, last_frame_end
+from llmproxy.wire.framing import Frame, Framing
+from llmproxy.wire.sse import MAX_EVENT_BYTES, SSE
 
 MAX_TEXT = 1024 * 1024
 """How many characters of a stream's text are kept."""
-
-_WHOLE = (b"\n\n", b"\r\n\r\n")
 
 
 class FrameWatch(Watch):
     """Finds the frames and decides which are read. Dialects say what is notable, and read a frame."""
 
     __slots__ = ("_partial", "_room", "_texts", "started", "summary")
+
+    framing: Framing = SSE
 
     def __init__(self, *, text: bool = False) -> None:
         self.started = False
@@ -38,14 +39,14 @@ class FrameWatch(Watch):
         """Take from one frame what it says."""
 
     def feed(self, data: bytes) -> None:
-        if self._partial or not data.endswith(_WHOLE):
+        if self._partial or not self.framing.ends_frame(data):
             data = self._join(data)
         if not self.started or self._texts is not None or self._notable(data):
-            for frame in Splitter().feed(data):
+            for frame in self.framing.splitter().feed(data):
                 self._read(frame)
 
     def close(self) -> Summary:
-        splitter = Splitter()
+        splitter = self.framing.splitter()
         for frame in splitter.feed(bytes(self._partial)) + splitter.flush():
             self._read(frame)
         self._partial.clear()
@@ -61,7 +62,7 @@ class FrameWatch(Watch):
         partial = self._partial
         seam = max(len(partial) - 3, 0)
         partial += data
-        end = last_frame_end(partial, seam)
+        end = self.framing.last_frame_end(partial, seam)
         if end < 0:
             if len(partial) > MAX_EVENT_BYTES:
                 partial.clear()

@@ -28,6 +28,7 @@ from llmproxy.caching.key import cache_key, model_prefix, owner_of
 from llmproxy.caching.single_flight import SharedCall
 from llmproxy.caching.stored_answers import PacedStream, answer_from_entry, entry_from_call, fits
 from llmproxy.caching.write_behind import WriteBehind
+from llmproxy.dialects.base import Dialect
 from llmproxy.dialects.reshape import Replay
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
@@ -56,7 +57,7 @@ class _Asked(msgspec.Struct, kw_only=True):
     """What is known of a request that the cache has to do with."""
 
     control: CacheControl
-    replay: Replay
+    dialect: Dialect
     key: str = ""
     shared: SharedCall | None = None
     counted: bool = True
@@ -148,7 +149,7 @@ class Cache(Middleware):
         control = read_cache_control(body.value(MEMBER) if said else None, said, exchange.headers)
         if said:
             body.remove(MEMBER)
-        exchange.notes[self._note] = _Asked(control=control, replay=endpoint.dialect.replay)
+        exchange.notes[self._note] = _Asked(control=control, dialect=endpoint.dialect)
         return None
 
     async def around(self, exchange: Exchange, proceed: Proceed) -> Answer:
@@ -186,7 +187,7 @@ class Cache(Middleware):
     def _identify(self, exchange: Exchange, body: Body, asked: _Asked) -> bool:
         """Find out the key of a request that is one to be cached: JSON that all readers read alike, and that wants the
         same answer each time."""
-        content, replay = body.content, asked.replay
+        content, replay = body.content, asked.dialect.replay
         if not body.strict or not replay.is_repeatable(content):
             return False
         if not self._always and not replay.is_deterministic(content):
@@ -215,7 +216,7 @@ class Cache(Middleware):
         oldest_s = asked.control.max_age_s
         if oldest_s is not None and age_s > oldest_s:
             return None
-        wanted = entry, asked.replay, exchange.stream, asked.counted
+        wanted = entry, asked.dialect, exchange.stream, asked.counted
         if len(entry.body) <= SMALL_BYTES or fits(entry, exchange.stream, asked.counted):
             answer = answer_from_entry(*wanted)
         else:
@@ -323,7 +324,9 @@ class Cache(Middleware):
 
     def _pack(self, shared: SharedCall, exchange: Exchange, asked: _Asked) -> bytes | None:
         """What is to be stored of a whole answer; None when it is not worth it."""
-        entry = entry_from_call(shared, exchange, asked.replay, counted=asked.counted, limit_bytes=self._max_bytes)
+        entry = entry_from_call(
+            shared, exchange, asked.dialect.replay, counted=asked.counted, limit_bytes=self._max_bytes
+        )
         return None if entry is None else pack(entry)
 
     async def page(self, request: PageRequest) -> Mapping[str, object] | None:

@@ -151,7 +151,7 @@ class Printer(Middleware):
             sent.held_bytes += len(body.raw)
         talk.response, talk.short = sent.parts, sent.short or exchange.outcome not in ("complete", "error")
         if answer is not None:
-            talk.response_encoding, talk.stream = answer.headers.get("Content-Encoding", ""), answer.event_stream
+            talk.response_encoding, talk.framing = answer.headers.get("Content-Encoding", ""), answer.framing
         return talk, sent.held_bytes
 
     def _take(self, size_bytes: int) -> bool:

@@ -207,7 +207,7 @@ class Trace(Middleware):
         capture = notes[self._note] if self._note in notes else self._capture(exchange)
         if isinstance(capture, Capture):
             response = capture.response
-            if not response.size and exchange.answer is not None and exchange.answer.event_stream:
+            if not response.size and exchange.answer is not None and exchange.answer.framing is not None:
                 response.times_ms = []
             capture.sent(data)
 
@@ -227,7 +227,7 @@ class Trace(Middleware):
             response.encoding = answer.headers.get("Content-Encoding", "")
             if self._headers:
                 response.headers = answer.headers.items()
-            if self._bodies and response.times_ms is None and answer.event_stream:
+            if self._bodies and response.times_ms is None and answer.framing is not None:
                 response.times_ms = []
         if not self._writer.put(capture):
             self._buffer.untake(capture.held_bytes)

@@ -23,6 +23,8 @@ from llmproxy.providers.address import join, parse_address, root_below
 from llmproxy.providers.forwarding import credentials_of, forward, offers_credential
 from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole
 from llmproxy.target import Origin, Provider, Target, Timeouts, UpstreamRequest, is_pattern
+from llmproxy.wire.framing import Framing
+from llmproxy.wire.sse import SSE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -329,7 +331,7 @@ def json_answer(body: bytes) -> Answer:
     return Answer(status=200, headers=Headers([("Content-Type", "application/json")]), body=body, length=len(body))
 
 
-def stream_answer(frames: Iterable[bytes]) -> Answer:
-    """An event stream of a provider that answers by itself."""
-    headers = Headers([("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache")])
-    return Answer(status=200, headers=headers, stream=Frames(frames))
+def stream_answer(frames: Iterable[bytes], framing: Framing = SSE) -> Answer:
+    """Return the stream of a provider that answers by itself; `frames` are whole frames of `framing`."""
+    headers = Headers([("Content-Type", framing.content_type), ("Cache-Control", "no-cache")])
+    return Answer(status=200, headers=headers, stream=Frames(frames), framing=framing)

@@ -1,7 +1,7 @@
-"""Signs of life in an event stream that is silent: a comment, which clients ignore and idle proxies do not.
+"""Keeps a silent stream alive with a frame that clients ignore and idle proxies do not.
 
-Sent only after the answer has begun, and only between frames. One timer a stream that looks when the last bytes went
-out, so that a stream that talks costs nothing more. Begin reading at `Keepalive`.
+It is sent only after the answer has begun, and only between frames. One timer for each stream looks when the last bytes
+went out, so that a stream that is not silent costs nothing more. Begin reading at `Keepalive`.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from collections.abc import Callable
 
 # Proxies and load balancers drop connections after 30 to 60 silent seconds.
 SILENCE_S = 15.0
-COMMENT = b": keepalive\n\n"
 
 
 class Keepalive:
-    """Calls `send` with a comment after each 15 seconds of silence. Begins when made; call `stop` at the end.
+    """Calls `send` with `frame` after each 15 seconds of silence, from its creation until `stop`.
 
     `wrote_s` is when the last bytes went out (monotonic), kept by the caller. `send` does nothing inside a frame.
     """
 
-    __slots__ = ("_send", "_timer", "wrote_s")
+    __slots__ = ("_frame", "_send", "_timer", "wrote_s")
 
-    def __init__(self, send: Callable[[bytes], None]) -> None:
+    def __init__(self, frame: bytes, send: Callable[[bytes], None]) -> None:
         self.wrote_s = time.monotonic()
+        self._frame = frame
         self._send = send
         self._timer = asyncio.get_running_loop().call_later(SILENCE_S, self._look)
 
     def stop(self) -> None:
-        """No more comments."""
+        """Send nothing more."""
         self._timer.cancel()
 
     def _look(self) -> None:
         now_s = time.monotonic()
         if now_s - self.wrote_s >= SILENCE_S:
-            self._send(COMMENT)
+            self._send(self._frame)
             self.wrote_s = now_s
         wait_s = self.wrote_s + SILENCE_S - now_s
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)

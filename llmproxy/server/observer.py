@@ -38,7 +38,7 @@ class _Blind:
 
 
 class _Stream:
-    """Watches server-sent events."""
+    """Watches a stream of events."""
 
     __slots__ = ("_exchange", "_watch")
 
@@ -108,7 +108,7 @@ def observe(exchange: Exchange, answer: Answer) -> Observer:
     if exchange.endpoint is None or answer.bodiless or answer.error is not None:
         return _Blind()
     inner: Observer
-    if answer.event_stream:
+    if answer.framing is not None:
         inner = _Stream(exchange, exchange.endpoint.dialect.watch())
     elif answer.headers.get("Content-Type", "application/json")[:16].lower() == "application/json":
         inner = _Plain(exchange, exchange.endpoint.dialect)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from aiohttp.streams import StreamReader
 
-from llmproxy.answer import Answer
+from llmproxy.answer import Answer, framing_of
 from llmproxy.body import ByteStream
 from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
@@ -26,14 +26,21 @@ from llmproxy.server.keepalive import Keepalive
 from llmproxy.server.observer import Observer, observe
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.request_body import Limits, read_body
-from llmproxy.server.response_head import BODILESS, Framing, error_answer, error_event, frame, last_frame, response_head
-from llmproxy.wire.sse import ends_frame
+from llmproxy.server.response_head import (
+    BODILESS,
+    TransferMode,
+    chunk,
+    error_answer,
+    error_event,
+    last_chunk,
+    response_head,
+)
+from llmproxy.wire.framing import Framing
 
 log = logging.getLogger(__name__)
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-TAIL_BYTES = 4
 
 
 class Runtime(Protocol):
@@ -84,7 +91,7 @@ class RequestHandler:
         "_answer",
         "_client",
         "_exchange",
-        "_framing",
+        "_frames",
         "_http10",
         "_keepalive",
         "_observer",
@@ -93,6 +100,7 @@ class RequestHandler:
         "_sending",
         "_shared",
         "_tail",
+        "_transfer",
         "_transport",
     )
 
@@ -108,7 +116,8 @@ class RequestHandler:
         self._answer: Answer | None = None
         self._observer: Observer | None = None
         self._keepalive: Keepalive | None = None
-        self._framing = Framing.LENGTH
+        self._transfer = TransferMode.LENGTH
+        self._frames: Framing | None = None
         self._own = False
         self._sending = False
         self._tail = b""
@@ -172,35 +181,37 @@ class RequestHandler:
         if answer.status in BODILESS:
             answer.bodiless = True  # also where a hook says so
         try:
-            head, framing = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
+            head, transfer = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
         except ProxyError as error:
             answer.close()
             answer = self._answer = self._failed(error)
-            head, framing = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
-        self._framing = framing
+            head, transfer = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
+        self._transfer = transfer
+        answer.framing = framing_of(answer.headers, exchange.endpoint)
+        if transfer is not TransferMode.LENGTH and "Content-Encoding" not in answer.headers:
+            self._frames = answer.framing
         exchange.status = answer.status
         self._observer = observe(exchange, answer)
         self._sending = True
         bodiless = answer.bodiless or exchange.method == "HEAD"
         body = b"" if bodiless else answer.body
-        self._transport.write(head + frame(body, framing) if body else head)
+        self._transport.write(head + chunk(body, transfer) if body else head)
         if body:
             self._saw(body)
         if answer.stream is not None and not bodiless and not await self._send_rest(answer.stream):
             return False
-        if framing is not Framing.LENGTH and not bodiless:
-            self._transport.write(last_frame(framing))
+        if transfer is not TransferMode.LENGTH and not bodiless:
+            self._transport.write(last_chunk(transfer))
         if self._client.writing_paused:
             await self._client.drain()
         exchange.outcome = "complete" if answer.error is None else "error"
-        return keep_alive and framing is not Framing.CLOSE
+        return keep_alive and transfer is not TransferMode.CLOSE
 
     async def _send_rest(self, stream: ByteStream) -> bool:
-        """Pass on what follows; False when it broke."""
-        transport, client, framing = self._transport, self._client, self._framing
-        answer = self._answer
-        if answer is not None and answer.event_stream and self._fits_frames(answer):
-            self._keepalive = Keepalive(self._keep_alive)
+        """Pass on what follows. Return False when it broke."""
+        transport, client, transfer = self._transport, self._client, self._transfer
+        if self._frames is not None and self._frames.keepalive:
+            self._keepalive = Keepalive(self._frames.keepalive, self._keep_alive)
         while True:
             if client.writing_paused:
                 await client.drain()
@@ -211,24 +222,26 @@ class RequestHandler:
                 return False
             if not data:
                 return True
-            transport.write(frame(data, framing))
+            transport.write(chunk(data, transfer))
             self._saw(data)
             if self._keepalive is not None:
                 self._keepalive.wrote_s = time.monotonic()
 
-    def _fits_frames(self, answer: Answer) -> bool:
-        """Whether frames of ours can be put into the event stream."""
-        return self._framing is not Framing.LENGTH and "Content-Encoding" not in answer.headers
+    def _between_frames(self) -> bool:
+        """Return whether a frame of ours fits here: the stream can take one, and its last frame is whole."""
+        return self._frames is not None and self._frames.ends_frame(self._tail)
 
-    def _keep_alive(self, comment: bytes) -> None:
-        """Put a comment between two frames, unless the client does not read what it has got."""
-        if ends_frame(self._tail) and not self._client.writing_paused:
-            self._transport.write(frame(comment, self._framing))
+    def _keep_alive(self, frame: bytes) -> None:
+        """Send `frame` between two frames, unless the client does not read what it has got."""
+        if self._between_frames() and not self._client.writing_paused:
+            self._transport.write(chunk(frame, self._transfer))
 
     def _saw(self, data: bytes) -> None:
-        """`data` was sent: everybody who watches sees it."""
+        """Show everybody who watches that `data` was sent."""
         self._exchange.sent_bytes += len(data)
-        self._tail = data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else (self._tail + data)[-TAIL_BYTES:]
+        if self._frames is not None:
+            size = self._frames.tail_bytes
+            self._tail = data[-size:] if len(data) >= size else (self._tail + data)[-size:]
         if self._observer is not None:
             self._observer.feed(data)
         hooks = self._runtime.pipeline.hooks
@@ -239,19 +252,18 @@ class RequestHandler:
         """The answer broke off after its beginning was sent: an error event where one fits, else an aborted
         connection.
         """
-        exchange, answer = self._exchange, self._answer
+        exchange = self._exchange
         if not isinstance(error, ProxyError):
             log.error("the answer of exchange %s failed", exchange.id, exc_info=error)
             error = BrokenStream("The answer broke off")
         exchange.error = error
         exchange.outcome = "broken"
-        assert answer is not None
-        if answer.event_stream and self._fits_frames(answer) and ends_frame(self._tail):
+        if self._between_frames():
             event = (error.frames if isinstance(error, BrokenStream) else b"") or error_event(exchange, error)
-            self._transport.write(frame(event, self._framing) + last_frame(self._framing))
+            self._transport.write(chunk(event, self._transfer) + last_chunk(self._transfer))
             self._saw(event)
             return
-        if self._framing is Framing.CLOSE:
+        if self._transfer is TransferMode.CLOSE:
             raw: socket.socket | None = self._transport.get_extra_info("socket")
             if raw is not None:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
@@ -295,7 +307,7 @@ class RequestHandler:
         exchange, answer, endpoint = self._exchange, self._answer, self._exchange.endpoint
         if exchange.outcome != "complete":
             return exchange.outcome or "cancelled"
-        streamed = answer is not None and answer.event_stream and answer.status < 400
+        streamed = answer is not None and answer.framing is not None and answer.status < 400
         # Streams of other calls (images, speech) end in ways of their own.
         watched = streamed and endpoint is not None and endpoint.path in endpoint.dialect.paths
         return "incomplete" if watched and not exchange.summary.complete else "complete"

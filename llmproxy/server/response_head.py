@@ -1,4 +1,4 @@
-"""What goes out to the client: response heads as bytes, the framing of bodies, and errors of ours as Answers."""
+"""Write what goes out to the client: response heads as bytes, the transfer of bodies, our own errors as Answers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from llmproxy.dialects.chat import DIALECT as DEFAULT_DIALECT
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 
-# What `response_head` writes itself; a hook's own word on it would make two.
+# The headers that `response_head` writes itself; with those of a hook there would be two.
 OURS = ("Connection", "Content-Length", "Transfer-Encoding", "x-request-id")
 BODILESS = frozenset({204, 304})
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
-class Framing(Enum):
-    """How the end of a body is told."""
+class TransferMode(Enum):
+    """How a client knows where a body ends: by its length, by the last chunk, or because the connection closes."""
 
     LENGTH = "length"
     CHUNKED = "chunked"
@@ -27,7 +27,7 @@ class Framing(Enum):
 
 
 def error_answer(exchange: Exchange, error: ProxyError) -> Answer:
-    """An error of ours in the shape that the client's dialect gives errors."""
+    """Return an error of ours as the client's dialect writes errors."""
     dialect = DEFAULT_DIALECT if exchange.endpoint is None else exchange.endpoint.dialect
     headers = Headers(error.headers)
     headers["Content-Type"] = "application/json"
@@ -36,25 +36,25 @@ def error_answer(exchange: Exchange, error: ProxyError) -> Answer:
 
 
 def error_event(exchange: Exchange, error: ProxyError) -> bytes:
-    """The frames that tell a started stream's client that it failed."""
+    """Return the frames that report to the client of a started stream that it failed."""
     dialect = DEFAULT_DIALECT if exchange.endpoint is None else exchange.endpoint.dialect
     return dialect.write_error_event(error, exchange.request_id)
 
 
-def frame(data: bytes, framing: Framing) -> bytes:
-    """`data`, which is not empty, as it goes over the wire."""
-    return b"%x\r\n%b\r\n" % (len(data), data) if framing is Framing.CHUNKED else data
+def chunk(data: bytes, transfer: TransferMode) -> bytes:
+    """Return `data`, which is not empty, as it goes over the wire."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if transfer is TransferMode.CHUNKED else data
 
 
-def last_frame(framing: Framing) -> bytes:
-    """What ends a body, if anything does."""
-    return b"0\r\n\r\n" if framing is Framing.CHUNKED else b""
+def last_chunk(transfer: TransferMode) -> bytes:
+    """Return what goes over the wire after a body."""
+    return b"0\r\n\r\n" if transfer is TransferMode.CHUNKED else b""
 
 
-def response_head(exchange: Exchange, answer: Answer, *, http10: bool, keep_alive: bool) -> tuple[bytes, Framing]:
-    """Status line and headers as bytes, and how the body is framed. HTTP/1.0 has no chunks: there the close ends it.
+def response_head(exchange: Exchange, answer: Answer, *, http10: bool, keep_alive: bool) -> tuple[bytes, TransferMode]:
+    """Return status line and headers as bytes, and how the body is sent.
 
-    Raises ProxyError when a header would break out of its line.
+    HTTP/1.0 has no chunks: there the close ends the body. Raises ProxyError when a header would break out of its line.
     """
     for name in OURS:
         if name in answer.headers:
@@ -64,24 +64,24 @@ def response_head(exchange: Exchange, answer: Answer, *, http10: bool, keep_aliv
     if "Date" not in answer.headers:
         lines.append(f"Date: {rfc822_formatted_time()}")
     lines.append(f"x-request-id: {exchange.request_id}")
-    line, framing = _framing(answer, http10)
+    line, transfer = _transfer(answer, http10)
     if line:
         lines.append(line)
-    if framing is Framing.CLOSE or not keep_alive:
+    if transfer is TransferMode.CLOSE or not keep_alive:
         lines.append("Connection: close")
     elif http10:
         lines.append("Connection: keep-alive")
     text = "\r\n".join(lines) + "\r\n\r\n"
     if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1 or "\0" in text:
         raise ProxyError("A header of the answer holds a line break", code="invalid_header")
-    return text.encode("utf-8", "surrogateescape"), framing
+    return text.encode("utf-8", "surrogateescape"), transfer
 
 
-def _framing(answer: Answer, http10: bool) -> tuple[str, Framing]:
-    """The header that tells where the body ends, if one does."""
+def _transfer(answer: Answer, http10: bool) -> tuple[str, TransferMode]:
+    """Return the header that says where the body ends, "" for none, and the mode."""
     length = answer.length if answer.stream is not None or answer.bodiless else len(answer.body)
     if length is not None:
-        return f"Content-Length: {length}" if answer.status != 204 else "", Framing.LENGTH  # RFC 9110, 8.6
+        return f"Content-Length: {length}" if answer.status != 204 else "", TransferMode.LENGTH  # RFC 9110, 8.6
     if answer.bodiless:
-        return "", Framing.LENGTH
-    return ("", Framing.CLOSE) if http10 else ("Transfer-Encoding: chunked", Framing.CHUNKED)
+        return "", TransferMode.LENGTH
+    return ("", TransferMode.CLOSE) if http10 else ("Transfer-Encoding: chunked", TransferMode.CHUNKED)

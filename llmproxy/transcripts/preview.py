@@ -15,8 +15,8 @@ from llmproxy.dialects.base import Dialect
 from llmproxy.records.record_body import decode
 from llmproxy.redaction.masking import mask
 from llmproxy.redaction.secrets import forms_of
+from llmproxy.wire.framing import Framing
 from llmproxy.wire.json import read_value
-from llmproxy.wire.sse import Splitter
 
 # Reading a conversation of this size takes some 10 ms, during which no other thread runs.
 READ_BYTES = 2 * 1024 * 1024
@@ -41,7 +41,7 @@ class Talk:
     request_encoding: str = ""
     response: list[bytes] = field(default_factory=list)
     response_encoding: str = ""
-    stream: bool = False
+    framing: Framing | None = None
     short: bool = False
 
 
@@ -61,11 +61,12 @@ def glance(talk: Talk) -> Glance:
     asked = None if request is None else _last_turn(talk.dialect.read_request_text(request))
     if not response:
         return Glance(asked, None, ())
-    if talk.stream:
+    if talk.framing is not None:
         watch = talk.dialect.watch(text=True)
         watch.feed(response)
         answered = watch.close().text
-        values = [read_value(frame.data) for frame in Splitter().feed(response + b"\n\n")]
+        splitter = talk.framing.splitter()
+        values = [read_value(frame.data) for frame in (*splitter.feed(response), *splitter.flush())]
     else:
         answered = talk.dialect.read_reply(response, text=True).text
         values = [read_value(response)]

@@ -28,6 +28,7 @@ from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import StreamTranslation, Translation
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.wire.compression import Decoder
+from llmproxy.wire.framing import Framing
 from llmproxy.wire.json import read_value
 
 # An error page is read for its message; more than this of it says nothing.
@@ -48,7 +49,6 @@ _OWN_PREFIXES = ("anthropic-", "openai-", "x-stainless-", "content-")
 # Of the provider's headers, those that speak of its body.
 _OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5", "ETag", "Digest", "Transfer-Encoding")
 _MOST_TOLD = 50
-_STREAM_TYPE = "text/event-stream; charset=utf-8"
 
 
 def asked_in(provider: Provider) -> Endpoint | None:
@@ -166,7 +166,7 @@ class Translator:
                 answer.stream, answer.body = _Decoded(answer), b""
             if answer.status >= 400:
                 return await self._error(exchange, translation, answer)
-            if answer.event_stream and exchange.stream:
+            if answer.framing is not None and exchange.stream:
                 return await self._streamed(exchange, translation, answer)
             return await self._whole(exchange, translation, answer)
         except BaseException:
@@ -184,13 +184,15 @@ class Translator:
 
     async def _whole(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
         body = await self._read(exchange, answer, REPLY_BYTES)
-        if exchange.stream:
-            content, type_ = await _apart(body, translation.reply_as_stream, body), _STREAM_TYPE
+        framing = _framing(exchange) if exchange.stream else None
+        if framing is not None:
+            content, type_ = await _apart(body, translation.reply_as_stream, body), framing.content_type
             await self._keep_stream(exchange, content)
         else:
             content, type_ = await _apart(body, translation.reply, body), "application/json"
             await self._keep(exchange, content)
-        return Answer(status=answer.status, headers=_answer_headers(answer, translation, type_), body=content)
+        headers = _answer_headers(answer, translation, type_)
+        return Answer(status=answer.status, headers=headers, body=content, framing=framing)
 
     async def _keep(self, exchange: Exchange, content: bytes) -> None:
         _, turn = await self.request(exchange)
@@ -214,7 +216,7 @@ class Translator:
         if not any(self.needed(exchange, target) for target in route.targets):
             return
         with contextlib.suppress(BadRequest):  # what it continues is not known here: then nobody can continue it either
-            if answer.event_stream:
+            if answer.framing is not None:
                 await self._keep_stream(exchange, answer.body)
             else:
                 await self._keep(exchange, answer.body)
@@ -241,7 +243,8 @@ class Translator:
             first += frames.close()
         if frames.failure is not None:
             raise UpstreamError(frames.failure.message, status=frames.failure.status, code=frames.failure.code)
-        headers = _answer_headers(answer, translation, _STREAM_TYPE)
+        framing = _framing(exchange)
+        headers = _answer_headers(answer, translation, framing.content_type)
         headers.setdefault("Cache-Control", "no-cache")
 
         async def keep(last: bytes) -> None:
@@ -250,7 +253,7 @@ class Translator:
         if frames.done:
             await keep(first)
         rest = None if stream is None else _Translated(stream, frames, keep)
-        return Answer(status=answer.status, headers=headers, body=first, stream=rest)
+        return Answer(status=answer.status, headers=headers, body=first, stream=rest, framing=framing)
 
 
 class _Decoded:
@@ -329,6 +332,12 @@ async def _apart(body: bytes, work: Callable[[Given], Made], given: Given) -> Ma
 def _codec(exchange: Exchange) -> Codec:
     assert exchange.endpoint is not None
     return CODECS[exchange.endpoint.dialect.name]
+
+
+def _framing(exchange: Exchange) -> Framing:
+    """Return how streams to this client are cut into frames."""
+    assert exchange.endpoint is not None
+    return exchange.endpoint.dialect.framing
 
 
 def _headers(headers: Headers, provider: Codec) -> Headers:

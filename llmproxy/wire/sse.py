@@ -2,15 +2,15 @@
 
 Follows the event stream format of the WHATWG HTML standard (9.2), with one leniency: what stands after the last blank
 line counts as an event too, since services forget that line. `Splitter` reads; the functions answer questions about raw
-bytes that are passed on unread.
+bytes that are passed on unread. `SSE` holds all of it as a `Framing`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from llmproxy.errors import BrokenStream
+from llmproxy.wire.framing import Frame, Framing
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 
@@ -20,16 +20,11 @@ _BLANK_LINE_ENDS = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r", b"\r\r\n")
 _DATA_FIELD = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\r\n])data[:\r\n]")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One event: its type ("" when it has none) and its data lines, joined by newlines."""
-
-    event: str
-    data: bytes
-
-
 class Splitter:
-    """Cuts pushed bytes into frames. Comments, ids and retry times are left out, as are events without data."""
+    """Cuts pushed bytes into frames: the type of each event and its data lines, joined by newlines.
+
+    Comments, ids and retry times are left out, as are events without data.
+    """
 
     __slots__ = ("_buffer", "_cut_return", "_fresh", "_max_bytes")
 
@@ -40,7 +35,7 @@ class Splitter:
         self._max_bytes = max_bytes
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that `data` completes. Raises BrokenStream when one grows beyond `max_bytes`."""
+        """Return the frames that `data` completes. Raises BrokenStream when one grows beyond `max_bytes`."""
         if self._cut_return or b"\r" in data:
             data = self._without_returns(data)
         buffer = self._buffer
@@ -57,13 +52,13 @@ class Splitter:
         return [frame for block in blocks if (frame := _read(block)) is not None]
 
     def flush(self) -> list[Frame]:
-        """The stream ended: the frame that no blank line closed, if there is one."""
+        """Return the frame that no blank line closed, if there is one, when the stream has ended."""
         frame = _read(bytes(self._buffer))
         self._buffer.clear()
         return [] if frame is None else [frame]
 
     def _without_returns(self, data: bytes) -> bytes:
-        """Every line end as a newline. A return at the end counts at once; a newline that follows it does not."""
+        """Write every line end as a newline. A return at the end counts at once; a newline that follows it does not."""
         if self._cut_return and data.startswith(b"\n"):
             data = data[1:]
             self._cut_return = False
@@ -72,7 +67,7 @@ class Splitter:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _skip_mark(self) -> bool:
-        """Drop a byte-order mark; False while it cannot be told whether there is one."""
+        """Drop a byte-order mark. Return False while too few bytes are here to know whether there is one."""
         buffer = self._buffer
         if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
             return False
@@ -83,7 +78,7 @@ class Splitter:
 
 
 def frame_end(data: bytes | bytearray, start: int = 0) -> int:
-    """The offset after the first blank line at or after `start`; -1 when there is none."""
+    """Return the offset after the first blank line at or after `start`; -1 when there is none."""
     end = data.find(b"\n\n", start)
     if data.find(b"\r", start, end if end >= 0 else len(data)) < 0:
         return end + 2 if end >= 0 else -1
@@ -92,7 +87,7 @@ def frame_end(data: bytes | bytearray, start: int = 0) -> int:
 
 
 def event_end(data: bytes | bytearray, start: int = 0) -> int:
-    """The offset after the first frame at or after `start` that carries data; -1 when none is complete.
+    """Return the offset after the first frame at or after `start` that carries data; -1 when none is complete.
 
     Comments that keep a connection alive, ids and retry times are frames, but no events.
     """
@@ -104,23 +99,23 @@ def event_end(data: bytes | bytearray, start: int = 0) -> int:
 
 
 def last_frame_end(data: bytes | bytearray, start: int = 0) -> int:
-    """The offset after the last blank line at or after `start`; -1 when there is none."""
+    """Return the offset after the last blank line at or after `start`; -1 when there is none."""
     ends = _BLANK_LINE_ENDS if data.find(b"\r", start) >= 0 else _BLANK_LINE_ENDS[:1]
     return max(found + len(end) if (found := data.rfind(end, start)) >= 0 else -1 for end in ends)
 
 
 def ends_frame(tail: bytes) -> bool:
-    """Whether a stream whose last bytes are `tail` (three suffice) stands between two frames."""
+    """Return whether a stream whose last bytes are `tail` (three are enough) is between two frames."""
     return tail.endswith(_BLANK_LINE_ENDS)
 
 
 def write_frame(data: bytes, event: str = "") -> bytes:
-    """The frame of an event with one line of data."""
+    """Return the frame of an event with one line of data."""
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data) if event else b"data: %b\n\n" % data
 
 
 def _read(block: bytes) -> Frame | None:
-    """The frame of `block`, whose lines end in newlines; None for one without data."""
+    """Return the frame in `block`, whose lines end in newlines; None for one without data."""
     if block.startswith(b"data: ") and b"\n" not in block:
         return Frame("", block[6:])
     event = b""
@@ -132,3 +127,16 @@ def _read(block: bytes) -> Frame | None:
         elif name == b"event":
             event = value.removeprefix(b" ")
     return Frame(event.decode("utf-8", "replace"), b"\n".join(lines)) if lines else None
+
+
+SSE = Framing(
+    name="sse",
+    media_type="text/event-stream",
+    content_type="text/event-stream; charset=utf-8",
+    splitter=Splitter,
+    event_end=event_end,
+    last_frame_end=last_frame_end,
+    ends_frame=ends_frame,
+    tail_bytes=4,
+    keepalive=b": keepalive\n\n",
+)

@@ -18,6 +18,7 @@ from llmproxy.dialects.embeddings import DIALECT as EMBEDDINGS
 from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.dialects.reshape import Replay
 from llmproxy.dialects.responses import DIALECT as RESPONSES
+from llmproxy.wire.sse import SSE
 from tests.caching.test_entry import entry
 from tests.support import vendors
 from tests.support.exchanges import ended
@@ -31,7 +32,8 @@ def flown(*parts: bytes, headers: dict[str, str] | None = None, stream: bool = F
     """A finished shared call with an answer of these parts, a tenth of a second apart."""
     shared = SharedCall(ended(), 1 << 20, lambda: None)
     kind = "text/event-stream" if stream else "application/json"
-    shared.answer = Answer(status=status, headers=Headers({"Content-Type": kind, **(headers or {})}))
+    all_headers = Headers({"Content-Type": kind, **(headers or {})})
+    shared.answer = Answer(status=status, headers=all_headers, framing=SSE if stream else None)
     shared.parts = list(parts)
     shared.times_s = [200.0 + number / 10 for number in range(len(parts))]
     return shared
@@ -150,34 +152,34 @@ def test_one_that_is_too_long_once_it_is_read_is_not_kept() -> None:
     [(PLAIN, False, True), (PLAIN, False, False), (COUNTED, True, True), (UNCOUNTED, True, False)],
 )
 def test_the_same_form_is_the_same_bytes(was: bytes, stream: bool, counted: bool) -> None:
-    answer = answer_from_entry(entry(stream=stream, counted=counted, body=was), CHAT.replay, stream, counted)
+    answer = answer_from_entry(entry(stream=stream, counted=counted, body=was), CHAT, stream, counted)
     assert answer and (answer.body, answer.length, answer.stream) == (was, len(was), None)
 
 
 def test_a_reply_serves_streams_and_a_counted_stream_serves_all() -> None:
     whole = entry(stream=False, body=PLAIN, headers=[("Content-Type", "application/json")])
     for counted in (True, False):
-        answer = answer_from_entry(whole, CHAT.replay, True, counted)
-        assert answer and answer.event_stream and (b'"usage":{' in answer.body) == counted
+        answer = answer_from_entry(whole, CHAT, True, counted)
+        assert answer and answer.framing and (b'"usage":{' in answer.body) == counted
     told = entry(stream=True, counted=True, body=COUNTED)
-    plain = answer_from_entry(told, CHAT.replay, False, False)
+    plain = answer_from_entry(told, CHAT, False, False)
     assert plain and json.loads(plain.body)["choices"][0]["message"]["content"] == vendors.TEXT
     assert plain.headers["Content-Type"] == "application/json"
-    without = answer_from_entry(told, CHAT.replay, True, False)
-    assert without and without.event_stream and b'"usage":{' not in without.body.replace(b" ", b"")
+    without = answer_from_entry(told, CHAT, True, False)
+    assert without and without.framing and b'"usage":{' not in without.body.replace(b" ", b"")
 
 
 def test_a_stream_that_does_not_tell_its_usage_serves_no_others() -> None:
     told = entry(stream=True, counted=False, body=UNCOUNTED)
-    assert answer_from_entry(told, CHAT.replay, False, False) is None
-    assert answer_from_entry(told, CHAT.replay, True, True) is None
+    assert answer_from_entry(told, CHAT, False, False) is None
+    assert answer_from_entry(told, CHAT, True, True) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"data: {\n\n", b"data: {}\n\n", COUNTED[:400], b"data: " + b"[" * 9000])
 @pytest.mark.parametrize("dialect", [CHAT, RESPONSES, MESSAGES, EMBEDDINGS])
 def test_what_cannot_be_put_so_is_none(dialect: Any, body: bytes) -> None:
-    assert answer_from_entry(entry(stream=True, counted=True, body=body), dialect.replay, False, False) is None
-    assert answer_from_entry(entry(stream=False, body=body), dialect.replay, True, True) is None
+    assert answer_from_entry(entry(stream=True, counted=True, body=body), dialect, False, False) is None
+    assert answer_from_entry(entry(stream=False, body=body), dialect, True, True) is None
 
 
 async def test_paced_gives_each_part_when_its_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:

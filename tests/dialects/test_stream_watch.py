@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,8 @@ from llmproxy.dialects import chat, embeddings, messages, responses
 from llmproxy.dialects import stream_watch as watching
 from llmproxy.dialects.base import Dialect, Summary, Usage
 from llmproxy.dialects.stream_watch import FrameWatch
-from llmproxy.wire.sse import Frame
+from llmproxy.wire.framing import Frame
+from llmproxy.wire.sse import SSE
 from tests.support import vendors
 
 DIALECTS: list[Dialect] = [chat.DIALECT, chat.COMPLETIONS, responses.DIALECT, messages.DIALECT, embeddings.DIALECT]
@@ -247,7 +248,7 @@ def test_a_frame_in_thousands_of_reads_is_looked_through_once(monkeypatch: pytes
         looked_at += len(data) - start
         return -1
 
-    monkeypatch.setattr(watching, "last_frame_end", counting)
+    monkeypatch.setattr(Counting, "framing", replace(SSE, last_frame_end=counting))
     watch = Counting()
     for _ in range(5000):
         watch.feed(b"data")

@@ -16,6 +16,7 @@ from llmproxy.dialects.endpoints import find
 from llmproxy.exchange import Exchange
 from llmproxy.middleware import printer as module
 from llmproxy.middleware.printer import Printer
+from llmproxy.wire.sse import SSE
 from tests.support import vendors
 from tests.support.exchanges import ended
 from tests.support.waiting import until_async
@@ -101,7 +102,7 @@ async def test_the_conversation_is_shown_when_it_is_wanted(out: io.StringIO) -> 
 
 
 async def test_of_streams_too(out: io.StringIO) -> None:
-    answer = Answer(status=200, headers=Headers({"Content-Type": "text/event-stream"}))
+    answer = Answer(status=200, headers=Headers({"Content-Type": "text/event-stream"}), framing=SSE)
     await run(configured(log_body=True), talked(answer=answer), reply=b"".join(vendors.chat_frames("m")))
     assert f"    answered: {vendors.TEXT}" in out.getvalue()
 

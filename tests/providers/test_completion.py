@@ -60,7 +60,7 @@ async def plain(provider: Provider, body: object = HELLO, model: str | None = No
 
 async def chunks(provider: Mine, **more: object) -> list[Any]:
     answer = await provider.answer(new_exchange(body=HELLO | {"stream": True} | more), Target(provider=provider))
-    assert answer.event_stream and answer.stream is not None
+    assert answer.framing and answer.stream is not None
     frames = [frame async for frame in iterate(answer.stream)]
     assert frames[-1] == b"data: [DONE]\n\n"
     return [json.loads(frame.removeprefix(b"data: ")) for frame in frames[:-1]]

@@ -37,7 +37,7 @@ async def answered(path: str, body: object, *, model: str | None = None) -> Any:
 async def streamed(path: str, body: dict[str, object]) -> list[bytes]:
     """The frames of the stub's stream, each a read of its own."""
     answer = await stub().answer(new_exchange(path, body=body | {"stream": True}), Target(provider=stub()))
-    assert answer.event_stream and answer.body == b"" and answer.length is None and answer.stream is not None
+    assert answer.framing and answer.body == b"" and answer.length is None and answer.stream is not None
     frames = [frame async for frame in iterate(answer.stream)]
     assert all(frame.endswith(b"\n\n") for frame in frames)
     return frames

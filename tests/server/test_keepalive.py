@@ -8,11 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from llmproxy.server import keepalive
-from llmproxy.server.keepalive import COMMENT, Keepalive
+from llmproxy.server.keepalive import Keepalive
+from llmproxy.wire.sse import SSE as SSE_FRAMING
 from tests.support import vendors
 from tests.support.provider import Gate, Reply, Upstream
 from tests.support.proxy import ASK, CHAT, Listening, provider
 
+COMMENT = SSE_FRAMING.keepalive
 SSE = (("Content-Type", "text/event-stream"),)
 PLAIN = (("Content-Type", "application/json"),)
 FRAME = b'data: {"n":1}\n\n'
@@ -31,14 +33,14 @@ def silence_s(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_comments_follow_each_other_until_the_end() -> None:
     comments: asyncio.Queue[bytes] = asyncio.Queue()
-    alive = Keepalive(comments.put_nowait)
+    alive = Keepalive(COMMENT, comments.put_nowait)
     assert [await comments.get() for _ in range(3)] == [COMMENT] * 3
     alive.stop()
 
 
 async def test_a_stream_that_talks_gets_none() -> None:
     comments: asyncio.Queue[bytes] = asyncio.Queue()
-    alive = Keepalive(comments.put_nowait)
+    alive = Keepalive(COMMENT, comments.put_nowait)
     alive.wrote_s += 3600
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):

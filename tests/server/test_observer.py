@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llmproxy.answer import Answer, Headers
+from llmproxy.answer import Answer, Headers, framing_of
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.endpoints import find
 from llmproxy.errors import ProxyError
@@ -35,7 +35,8 @@ def learned(body: bytes, path: str = "/v1/chat/completions", size: int = 100, **
         endpoint=find("POST", path),
     )
     named = [(name.replace("_", "-"), value) for name, value in headers.items()]
-    watching = observe(exchange, Answer(status=200, headers=Headers(named)))
+    answer = Answer(status=200, headers=Headers(named), framing=framing_of(Headers(named), exchange.endpoint))
+    watching = observe(exchange, answer)
     for start in range(0, len(body), size):
         watching.feed(body[start : start + size])
     watching.close()

@@ -11,7 +11,7 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.dialects.endpoints import find
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.exchange import Exchange
-from llmproxy.server.response_head import Framing, error_answer, error_event, frame, last_frame, response_head
+from llmproxy.server.response_head import TransferMode, chunk, error_answer, error_event, last_chunk, response_head
 from tests.support.exchanges import new_exchange
 from tests.support.pieces import Pieces
 
@@ -22,18 +22,18 @@ def exchange(path: str = "/v1/chat/completions") -> Exchange:
     return asked
 
 
-def head(answer: Answer, *, http10: bool = False, keep_alive: bool = True) -> tuple[str, list[str], Framing]:
-    """Status line, header lines without Date, and the framing."""
-    data, framing = response_head(exchange(), answer, http10=http10, keep_alive=keep_alive)
+def head(answer: Answer, *, http10: bool = False, keep_alive: bool = True) -> tuple[str, list[str], TransferMode]:
+    """Status line, header lines without Date, and the transfer."""
+    data, transfer = response_head(exchange(), answer, http10=http10, keep_alive=keep_alive)
     first, *lines, empty, end = data.decode("utf-8", "surrogateescape").split("\r\n")
     assert (empty, end) == ("", "")
-    return first, [line for line in lines if not line.startswith("Date: ")], framing
+    return first, [line for line in lines if not line.startswith("Date: ")], transfer
 
 
 def test_a_whole_answer_has_its_headers_our_id_and_a_length() -> None:
     headers = Headers([("Content-Type", "x/y"), ("Set-Cookie", "a"), ("Set-Cookie", "b")])
 
-    first, lines, framing = head(Answer(status=200, headers=headers, body=b"four", length=99))
+    first, lines, transfer = head(Answer(status=200, headers=headers, body=b"four", length=99))
 
     assert first == "HTTP/1.1 200 OK"
     assert lines == [
@@ -43,7 +43,7 @@ def test_a_whole_answer_has_its_headers_our_id_and_a_length() -> None:
         "x-request-id: the-id",
         "Content-Length: 4",
     ]
-    assert framing is Framing.LENGTH
+    assert transfer is TransferMode.LENGTH
 
 
 def test_an_empty_answer_says_so() -> None:
@@ -77,15 +77,15 @@ def test_a_date_is_given_unless_the_provider_gave_one() -> None:
 
 
 def test_a_stream_of_known_length_is_framed_by_it() -> None:
-    _, lines, framing = head(Answer(status=200, headers=Headers(), body=b"ab", stream=Pieces(b"c"), length=3))
+    _, lines, transfer = head(Answer(status=200, headers=Headers(), body=b"ab", stream=Pieces(b"c"), length=3))
 
-    assert framing is Framing.LENGTH and "Content-Length: 3" in lines
+    assert transfer is TransferMode.LENGTH and "Content-Length: 3" in lines
 
 
 def test_a_stream_of_unknown_length_comes_in_chunks() -> None:
-    _, lines, framing = head(Answer(status=200, headers=Headers(), body=b"ab", stream=Pieces(b"c")))
+    _, lines, transfer = head(Answer(status=200, headers=Headers(), body=b"ab", stream=Pieces(b"c")))
 
-    assert framing is Framing.CHUNKED and lines[-1] == "Transfer-Encoding: chunked"
+    assert transfer is TransferMode.CHUNKED and lines[-1] == "Transfer-Encoding: chunked"
     assert not [line for line in lines if line.startswith("Content-Length")]
 
 
@@ -93,9 +93,9 @@ def test_a_stream_of_unknown_length_comes_in_chunks() -> None:
 def test_for_http_1_0_a_stream_of_unknown_length_ends_with_the_connection(keep_alive: bool) -> None:
     answer = Answer(status=200, headers=Headers(), stream=Pieces(b"c"))
 
-    first, lines, framing = head(answer, http10=True, keep_alive=keep_alive)
+    first, lines, transfer = head(answer, http10=True, keep_alive=keep_alive)
 
-    assert (first, framing) == ("HTTP/1.1 200 OK", Framing.CLOSE)
+    assert (first, transfer) == ("HTTP/1.1 200 OK", TransferMode.CLOSE)
     assert lines[-1] == "Connection: close" and "Transfer-Encoding: chunked" not in lines
 
 
@@ -118,10 +118,10 @@ def test_an_answer_without_a_body_declares_what_the_provider_declared(
 ) -> None:
     answer = Answer(status=304, headers=Headers(), bodiless=True, length=length)
 
-    _, lines, framing = head(answer, http10=http10)
+    _, lines, transfer = head(answer, http10=http10)
 
     assert [each for each in lines if each.startswith(("Content-Length", "Transfer-Encoding"))] == line
-    assert framing is Framing.LENGTH
+    assert transfer is TransferMode.LENGTH
 
 
 def test_204_has_no_length_at_all() -> None:
@@ -158,15 +158,15 @@ def test_raw_bytes_of_headers_survive() -> None:
 
 
 @pytest.mark.parametrize(
-    ("framing", "framed", "last"),
+    ("transfer", "framed", "last"),
     [
-        (Framing.LENGTH, b"x" * 16, b""),
-        (Framing.CHUNKED, b"10\r\n" + b"x" * 16 + b"\r\n", b"0\r\n\r\n"),
-        (Framing.CLOSE, b"x" * 16, b""),
+        (TransferMode.LENGTH, b"x" * 16, b""),
+        (TransferMode.CHUNKED, b"10\r\n" + b"x" * 16 + b"\r\n", b"0\r\n\r\n"),
+        (TransferMode.CLOSE, b"x" * 16, b""),
     ],
 )
-def test_data_is_framed(framing: Framing, framed: bytes, last: bytes) -> None:
-    assert (frame(b"x" * 16, framing), last_frame(framing)) == (framed, last)
+def test_data_is_framed(transfer: TransferMode, framed: bytes, last: bytes) -> None:
+    assert (chunk(b"x" * 16, transfer), last_chunk(transfer)) == (framed, last)
 
 
 def test_an_error_is_written_in_the_dialect_of_the_call() -> None:

@@ -9,6 +9,7 @@ import pytest
 from llmproxy.dialects.base import Dialect
 from llmproxy.dialects.endpoints import find
 from llmproxy.transcripts.preview import READ_BYTES, Glance, Talk, glance
+from llmproxy.wire.sse import SSE
 from tests.support import vendors
 
 NAMES = tuple(name for _, name, _ in vendors.TOOL_CALLS)
@@ -30,14 +31,14 @@ def seen(name: str, request: object = None, response: bytes = b"", **changes: An
 @pytest.mark.parametrize("name", WHOLE)
 def test_the_answers_text(name: str) -> None:
     assert seen(name, None, json.dumps(WHOLE[name]("m")).encode()).answered == vendors.TEXT
-    streamed = seen(name, None, b"".join(FRAMES[name]("m")), stream=True)
+    streamed = seen(name, None, b"".join(FRAMES[name]("m")), framing=SSE)
     assert (streamed.answered, streamed.calls) == (vendors.TEXT, ())
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_tools_are_named_once_each(name: str) -> None:
     assert seen(name, None, json.dumps(WHOLE[name]("m", True)).encode()).calls == NAMES
-    assert seen(name, None, b"".join(FRAMES[name]("m", True)), stream=True).calls == NAMES
+    assert seen(name, None, b"".join(FRAMES[name]("m", True)), framing=SSE).calls == NAMES
 
 
 def test_tools_that_are_only_offered_are_not_called() -> None:
@@ -91,7 +92,7 @@ def test_secrets_are_masked_as_in_traces() -> None:
 
 def test_of_a_stream_that_broke_the_beginning_is_shown() -> None:
     frames = b"".join(vendors.chat_frames("m"))
-    cut = seen("chat", None, frames[: frames.index(vendors.PIECES[2].encode())], stream=True, short=True)
+    cut = seen("chat", None, frames[: frames.index(vendors.PIECES[2].encode())], framing=SSE, short=True)
     assert cut.answered == "".join(vendors.PIECES[:2])
 
 
@@ -112,5 +113,7 @@ def test_of_a_stream_that_broke_the_beginning_is_shown() -> None:
 def test_what_cannot_be_read_gives_nothing(body: bytes, stream: bool) -> None:
     for name in WHOLE:
         for data in (body, b"data: " + body + b"\n\n"):
-            talk = Talk(dialect=dialect(name), secrets=(), request=body, response=[data], stream=stream)
+            talk = Talk(
+                dialect=dialect(name), secrets=(), request=body, response=[data], framing=SSE if stream else None
+            )
             assert glance(talk) == Glance(None, None, ())

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from llmproxy.errors import BrokenStream
 from llmproxy.wire import sse
-from llmproxy.wire.sse import Frame, Splitter, ends_frame, event_end, frame_end, last_frame_end
+from llmproxy.wire.framing import Frame
+from llmproxy.wire.sse import Splitter, ends_frame, event_end, frame_end, last_frame_end
 
 # Streams out of the pieces that matter: every line end, fields, comments, text of several bytes a character.
 _PIECES = [

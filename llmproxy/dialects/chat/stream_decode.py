@@ -47,8 +47,9 @@ from llmproxy.dialects.model import (
 )
 from llmproxy.dialects.provider_errors import code_of, status_of
 from llmproxy.errors import BrokenStream
+from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as, read_value
-from llmproxy.wire.sse import Frame, Splitter
+from llmproxy.wire.sse import Splitter
 
 
 class _Delta(Fields):

@@ -14,8 +14,9 @@ from llmproxy.dialects.base import Canned
 from llmproxy.dialects.chat.usage import UsageFields, decode_usage, encode_usage
 from llmproxy.dialects.lenient_json import Fields, NoList, Other, error_message, string
 from llmproxy.dialects.stream_watch import FrameWatch
+from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as, write_value
-from llmproxy.wire.sse import Frame, write_frame
+from llmproxy.wire.sse import write_frame
 
 DONE = b"[DONE]"
 

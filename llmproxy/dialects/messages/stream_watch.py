@@ -14,8 +14,9 @@ from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
 from llmproxy.dialects.messages.summary import usage_object, write_message
 from llmproxy.dialects.messages.usage import UsageFields, decode_usage
 from llmproxy.dialects.stream_watch import FrameWatch
+from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as, write_value
-from llmproxy.wire.sse import Frame, write_frame
+from llmproxy.wire.sse import write_frame
 
 
 class _Message(Fields):

@@ -37,8 +37,9 @@ from llmproxy.dialects.responses.logprobs import spelled
 from llmproxy.dialects.responses.response_decode import read_item, seconds, stop_of
 from llmproxy.dialects.responses.usage import decode_usage
 from llmproxy.errors import BadRequest, BrokenStream
+from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as
-from llmproxy.wire.sse import Frame, Splitter
+from llmproxy.wire.sse import Splitter
 
 
 class _Event(Fields):

@@ -21,8 +21,9 @@ from llmproxy.dialects.responses.summary import (
 )
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.errors import ProxyError
+from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as, write_value
-from llmproxy.wire.sse import Frame, write_frame
+from llmproxy.wire.sse import write_frame
 
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 # What an item says as it begins; the others (a tool's name, a search) are content by themselves.

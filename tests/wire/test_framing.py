@@ -1,0 +1,41 @@
+"""What every framing promises, whatever its bytes look like."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmproxy.wire.framing import Frame, Framing
+from llmproxy.wire.sse import SSE
+from tests.support.json_lines import JSON_LINES
+
+STREAMS = [
+    pytest.param(SSE, b'data: {"a":1}\n\ndata: {"b":2}\n\n', b'data: {"a":1}\n\n', id="sse"),
+    pytest.param(JSON_LINES, b'{"a":1}\n{"b":2}\n', b'{"a":1}\n', id="json_lines"),
+]
+
+
+@pytest.mark.parametrize(("framing", "stream", "first"), STREAMS)
+def test_frames_are_the_same_wherever_the_bytes_are_cut(framing: Framing, stream: bytes, first: bytes) -> None:
+    for cut in range(len(stream) + 1):
+        splitter = framing.splitter()
+        frames = [*splitter.feed(stream[:cut]), *splitter.feed(stream[cut:]), *splitter.flush()]
+        assert frames == [Frame("", b'{"a":1}'), Frame("", b'{"b":2}')]
+
+
+@pytest.mark.parametrize(("framing", "stream", "first"), STREAMS)
+def test_the_functions_on_bytes_find_whole_frames(framing: Framing, stream: bytes, first: bytes) -> None:
+    assert framing.event_end(stream) == len(first) and framing.event_end(first[:-1]) == -1
+    assert framing.last_frame_end(stream, 0) == len(stream) and framing.last_frame_end(stream[:-1], 0) == len(first)
+    assert framing.last_frame_end(first[:-1], 0) == -1
+
+
+@pytest.mark.parametrize(("framing", "stream", "first"), STREAMS)
+def test_the_end_of_a_frame_is_seen_in_the_last_bytes(framing: Framing, stream: bytes, first: bytes) -> None:
+    assert framing.ends_frame(stream[-framing.tail_bytes :]) and framing.ends_frame(first[-framing.tail_bytes :])
+    assert not framing.ends_frame(stream[:-1][-framing.tail_bytes :])
+
+
+@pytest.mark.parametrize(("framing", "stream", "first"), STREAMS)
+def test_a_frame_that_keeps_alive_says_nothing(framing: Framing, stream: bytes, first: bytes) -> None:
+    assert framing.splitter().feed(framing.keepalive) == []
+    assert not framing.keepalive or framing.ends_frame(framing.keepalive)

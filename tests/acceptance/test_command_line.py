@@ -63,6 +63,7 @@ def test_the_configuration_is_found_in_its_order(tmp_path: Path, upstream: Upstr
 
 
 @pytest.mark.ledger("C2")
+@pytest.mark.ledger("C9")
 def test_without_a_file_the_keys_that_are_set_decide(tmp_path: Path, upstream: Upstream) -> None:
     extra = {
         "OPENAI_API_KEY": "sk-one",

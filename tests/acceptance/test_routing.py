@@ -159,6 +159,7 @@ def test_calls_without_a_model_go_to_the_best_openai_provider(
     assert (upstream.only.method, upstream.only.target) == (method, b"/first" + target.encode())
 
 
+@pytest.mark.ledger("H2")
 @pytest.mark.parametrize("path", ["/openai-proxy/chat/completions", "/openai-proxy/v1/chat/completions"])
 def test_below_openai_proxy_stands_the_same_interface(many: Program, upstream: Upstream, path: str) -> None:
     assert many.post(path, {"model": "groq/mixtral"}).json["model"] == "mixtral"
@@ -238,6 +239,7 @@ providers:
     ]
 
 
+@pytest.mark.ledger("C9")
 @pytest.mark.ledger("P6")
 def test_llm_provider_from_the_environment_answers_what_nobody_else_does(tmp_path: Path, upstream: Upstream) -> None:
     config = f"""
@@ -251,6 +253,7 @@ providers:
     assert [request.path.split("/")[1] for request in upstream.requests] == ["main", "local"]
 
 
+@pytest.mark.ledger("C9")
 @pytest.mark.ledger("P6")
 def test_model_provider_map_from_the_environment(tmp_path: Path, upstream: Upstream) -> None:
     config = f"""

@@ -45,7 +45,7 @@ class Program:
     """`llmproxy <arguments>` in `directory`. Use as a context manager; inside, it listens at `address`.
 
     `config` is written to `llmproxy.yaml` there, where serve finds it by itself; `extra` are environment variables,
-    `search` is one more folder of packages.
+    `search` is one more folder of packages. Without `free_port` the configuration decides on the port.
     """
 
     def __init__(
@@ -55,12 +55,15 @@ class Program:
         config: str = "",
         extra: Mapping[str, str] | None = None,
         search: Path | None = None,
+        free_port: bool = True,
     ) -> None:
         self.directory = directory
         self.out = ""
         self.err = ""
         self.port = 0
-        self._command = [sys.executable, "-m", "llmproxy", *(arguments or ("serve",)), "--port", "0"]
+        self._command = [sys.executable, "-m", "llmproxy", *(arguments or ("serve",))]
+        if free_port:
+            self._command += ["--port", "0"]
         self._environment = clean_environment(directory, extra)
         self._process: subprocess.Popen[str]
         self._readers: list[threading.Thread] = []

@@ -1,0 +1,118 @@
+"""Older keys of the file and variables of the environment: each one changes what the program does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmproxy.config.legacy_keys import COMPATIBLE_VARIABLES, KEYS, MODEL_MAP, VARIABLES
+from llmproxy.config.section_aliases import SETTINGS
+from tests.support.program import Program
+from tests.support.provider import Upstream
+from tests.support.redis_server import RedisServer, free_port
+
+pytestmark = pytest.mark.ledger("C9")
+CHAT = "/v1/chat/completions"
+ASK: dict[str, Any] = {"model": "gpt-x", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def one_provider(upstream: Upstream) -> str:
+    return f'providers: [{{name: main, type: openai, base_url: "{upstream.url}/main/v1", api_key: sk-file}}]\n'
+
+
+def test_this_file_and_the_routing_tests_name_every_older_setting() -> None:
+    here = Path(__file__)
+    text = here.read_text("utf-8") + here.with_name("test_routing.py").read_text("utf-8")
+    names = [*VARIABLES, MODEL_MAP, *COMPATIBLE_VARIABLES.values(), *SETTINGS]
+    names += [key.rpartition(".")[2] for key in KEYS]
+    assert [name for name in names if name not in text.partition("def test_this_file")[2]] == []
+
+
+def test_llm_variables_are_a_whole_configuration(tmp_path: Path, upstream: Upstream) -> None:
+    extra = {"LLM_BASE_URL": f"{upstream.url}/v1", "LLM_TYPE": "anthropic", "LLM_API_KEY": "sk-variable"}
+    with Program(tmp_path, extra=extra) as program:
+        assert program.post("/v1/messages", {**ASK, "max_tokens": 5}).status == 200
+    assert upstream.only.value("x-api-key") == "sk-variable", "the type decides how the key is sent"
+
+
+def test_openai_compat_variables_describe_the_provider_that_llm_provider_names(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    extra = {
+        "LLM_PROVIDER": "ollama",
+        "OPENAI_COMPAT_BASE_URL": f"{upstream.url}/compat/v1",
+        "OPENAI_COMPAT_API_KEY": "sk-compat",
+    }
+    with Program(tmp_path, extra=extra) as program:
+        assert program.post(CHAT, ASK).status == 200
+        assert program.post(CHAT, ASK, "Authorization: Bearer sk-client").status == 200
+    sent = [(each.path, each.value("authorization")) for each in upstream.requests]
+    path = "/compat/v1/chat/completions"
+    assert sent == [(path, "Bearer sk-compat"), (path, "Bearer sk-client")]
+
+
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_host_and_port(tmp_path: Path, upstream: Upstream, where: str) -> None:
+    port = free_port()
+    config, extra = one_provider(upstream), {}
+    if where == "environment":
+        extra = {"PROXY_API_HOST": "localhost", "PROXY_API_PORT": str(port)}
+    else:
+        config += f"general_settings: {{bind_address: localhost, bind_port: {port}}}\n"
+    with Program(tmp_path, "serve", config=config, extra=extra, free_port=False) as program:
+        assert f"http://localhost:{port}" in program.out
+
+
+@pytest.mark.parametrize(
+    "extra", [{"LOG_LEVEL": "debug"}, {"PROXY_API_DEBUG": "true"}, {"LOG_LEVEL": "info", "PROXY_API_DEBUG": "true"}]
+)
+def test_the_log_level(tmp_path: Path, upstream: Upstream, extra: dict[str, str]) -> None:
+    with Program(tmp_path, config=one_provider(upstream), extra=extra) as program:
+        level = program.get("/config").json["logging"]["level"]
+    assert level == extra.get("LOG_LEVEL", "debug")
+
+
+@pytest.mark.parametrize(("bytes_", "status"), [("40", 413), ("0", 200)])
+def test_the_longest_request(tmp_path: Path, upstream: Upstream, bytes_: str, status: int) -> None:
+    config = one_provider(upstream) + "server: {max_body_size: 20}\n"
+    with Program(tmp_path, config=config, extra={"MAX_REQUEST_BYTES": bytes_}) as program:
+        assert program.post(CHAT, ASK).status == status
+
+
+def test_interceptors_are_middlewares(tmp_path: Path, upstream: Upstream) -> None:
+    config = one_provider(upstream) + "interceptors: [{type: printer}]\n"
+    with Program(tmp_path, config=config) as program:
+        program.post(CHAT, ASK)
+        assert [each["type"] for each in program.get("/config").json["middlewares"]] == ["printer"]
+
+
+def test_model_groups_are_models_with_providers(tmp_path: Path, upstream: Upstream) -> None:
+    config = f"""
+model_groups:
+  - model_group: fast
+    models:
+      - {{model: gpt-x, params: {{api_key: sk-group, base_url: "{upstream.url}/group/v1"}}}}
+"""
+    with Program(tmp_path, config=config) as program:
+        assert program.post(CHAT, {**ASK, "model": "fast"}).json["model"] == "gpt-x"
+    assert upstream.only.path == "/group/v1/chat/completions"
+    assert upstream.only.value("authorization") == "Bearer sk-group"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no Redis server for Windows")
+def test_general_settings_describe_a_cache_in_redis(tmp_path: Path, upstream: Upstream) -> None:
+    with RedisServer(tmp_path, "--requirepass", "secret") as redis:
+        config = one_provider(upstream) + (
+            "general_settings:\n"
+            "  cache: true\n"
+            "  cache_params: {type: redis, namespace: older, ttl: 60}\n"
+            f"  redis_host: 127.0.0.1\n  redis_port: {redis.port}\n  redis_password: secret\n"
+        )
+        with Program(tmp_path, config=config) as program:
+            answers = [program.post(CHAT, {**ASK, "temperature": 0}).value("x-cache") for _ in range(2)]
+            state = program.get("/cache").json
+    assert answers == ["miss", "hit"] and len(upstream.requests) == 1
+    assert (state["store"], state["available"]) == ("redis", True)

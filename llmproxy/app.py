@@ -273,17 +273,17 @@ async def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _findable(server: servers.Server) -> AsyncIterator[None]:
+async def _findable(server: servers.RunningServer) -> AsyncIterator[None]:
     """Within it, commands find this server by themselves."""
-    path = await asyncio.to_thread(servers.announce, server)
+    path = await asyncio.to_thread(servers.register, server)
     try:
         yield
     finally:
-        await asyncio.to_thread(servers.withdraw, path)
+        await asyncio.to_thread(servers.unregister, path)
 
 
-def _described(loaded: Loaded, runtime: Runtime, url: str, host: str, port: int) -> servers.Server:
-    return servers.Server(
+def _described(loaded: Loaded, runtime: Runtime, url: str, host: str, port: int) -> servers.RunningServer:
+    return servers.RunningServer(
         pid=os.getpid(),
         url=url,
         version=__version__,

@@ -29,7 +29,7 @@ _HEALTH_BYTES = 1024 * 1024
 _AT_ONCE = 16
 
 
-class Server(msgspec.Struct, kw_only=True, frozen=True):
+class RunningServer(msgspec.Struct, kw_only=True, frozen=True):
     """One running server. `started` is UTC (RFC 3339), `config` the path of its file, None where it has none.
 
     `url` is its base address as a client on this machine calls it, `host` and `port` what it listens on; `traces` are
@@ -54,7 +54,7 @@ class _Health(msgspec.Struct):
     pid: int
 
 
-def announce(server: Server) -> Path | None:
+def register(server: RunningServer) -> Path | None:
     """Write the file of a server that begins to serve, for `withdraw`; None when that is not possible.
 
     Files of servers of this machine that ended without removing theirs are cleared away.
@@ -74,13 +74,13 @@ def announce(server: Server) -> Path | None:
     return path
 
 
-def withdraw(path: Path | None) -> None:
+def unregister(path: Path | None) -> None:
     """Remove what `announce` wrote."""
     if path is not None:
         _remove(path)
 
 
-def running() -> list[Server]:
+def running_servers() -> list[RunningServer]:
     """The servers of this user that run now, newest first. Files of those that do not are removed.
 
     Asks every one for its health: takes up to three seconds when one hangs.
@@ -111,11 +111,11 @@ def _directory() -> Path:
     return path
 
 
-def _files() -> Iterator[tuple[Path, Server]]:
+def _files() -> Iterator[tuple[Path, RunningServer]]:
     """The files that can be read, with what they say; anything else that lies there is passed over."""
     for path in _directory().glob("*.json"):
         with contextlib.suppress(OSError, ValueError, RecursionError):
-            yield path, msgspec.json.decode(path.read_bytes(), type=Server)
+            yield path, msgspec.json.decode(path.read_bytes(), type=RunningServer)
 
 
 def _write(path: Path, text: bytes) -> None:
@@ -133,7 +133,7 @@ def _remove(path: Path) -> None:
         log.debug("%s could not be removed: %s", path, error)
 
 
-def _runs(server: Server) -> bool:
+def _runs(server: RunningServer) -> bool:
     """Whether `server` is there: its process, and behind its address no other. One that hangs is there."""
     elsewhere = server.machine != platform.node()
     if not elsewhere and _gone(server.pid):

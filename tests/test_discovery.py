@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from llmproxy import discovery as servers
-from llmproxy.discovery import Server
+from llmproxy.discovery import RunningServer
 from tests.support.program import Program
 from tests.support.provider import Reply, Upstream, silence
 from tests.support.waiting import until
@@ -40,7 +40,7 @@ def page(status: int = 200, /, **members: object) -> Reply:
     return Reply(status=status, pieces=[json.dumps(members).encode()])
 
 
-def server(url: str, **changes: Any) -> Server:
+def server(url: str, **changes: Any) -> RunningServer:
     given: dict[str, Any] = {
         "pid": os.getpid(),
         "url": url,
@@ -51,7 +51,7 @@ def server(url: str, **changes: Any) -> Server:
         "config": "/etc/llmproxy.yaml",
         "traces": ["/var/traces"],
     }
-    return Server(**{**given, **changes})
+    return RunningServer(**{**given, **changes})
 
 
 def ended_pid() -> int:
@@ -67,26 +67,26 @@ def written(state: Path) -> list[str]:
 def test_an_announced_server_is_found_as_it_was_told_and_gone_once_withdrawn(state: Path, health: Upstream) -> None:
     here = server(health.url)
 
-    path = servers.announce(here)
+    path = servers.register(here)
 
     assert path == state / f"{os.getpid()}-3000.json"
-    assert servers.running() == [here]
-    servers.withdraw(path)
-    assert servers.running() == [] and written(state) == []
+    assert servers.running_servers() == [here]
+    servers.unregister(path)
+    assert servers.running_servers() == [] and written(state) == []
 
 
 def test_the_newest_comes_first(health: Upstream) -> None:
     for port, year in ((1, 2025), (2, 2027), (3, 2026)):
-        servers.announce(server(health.url, port=port, started=f"{year}-01-01T00:00:00.000000Z"))
+        servers.register(server(health.url, port=port, started=f"{year}-01-01T00:00:00.000000Z"))
 
-    assert [each.port for each in servers.running()] == [2, 3, 1]
+    assert [each.port for each in servers.running_servers()] == [2, 3, 1]
 
 
 @posix
 def test_files_are_for_their_owner_alone(state: Path, health: Upstream) -> None:
     state.mkdir(mode=0o755, parents=True)
 
-    path = servers.announce(server(health.url))
+    path = servers.register(server(health.url))
 
     assert path is not None
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -95,17 +95,17 @@ def test_files_are_for_their_owner_alone(state: Path, health: Upstream) -> None:
 
 @posix
 def test_a_server_whose_process_is_gone_is_removed_without_being_asked(state: Path, health: Upstream) -> None:
-    servers.announce(server(health.url, pid=ended_pid()))
+    servers.register(server(health.url, pid=ended_pid()))
 
-    assert servers.running() == [] and written(state) == []
+    assert servers.running_servers() == [] and written(state) == []
     assert not health.requests
 
 
 def test_a_process_that_took_over_the_number_is_not_taken_for_a_server(state: Path, health: Upstream) -> None:
     health.next(page(pid=os.getpid() + 1))
-    servers.announce(server(health.url))
+    servers.register(server(health.url))
 
-    assert servers.running() == [] and written(state) == []
+    assert servers.running_servers() == [] and written(state) == []
 
 
 @pytest.mark.parametrize("says", [{}, {"pid": "7"}, {"pid": None}])
@@ -113,86 +113,86 @@ def test_another_program_at_the_address_is_not_taken_for_a_server(
     state: Path, health: Upstream, says: dict[str, object]
 ) -> None:
     health.next(page(**says))
-    servers.announce(server(health.url))
+    servers.register(server(health.url))
 
-    assert servers.running() == [] and written(state) == []
+    assert servers.running_servers() == [] and written(state) == []
 
 
 def test_where_nobody_listens_any_more_no_server_runs(state: Path) -> None:
     with Upstream(page()) as upstream:
         url = upstream.url
-    servers.announce(server(url))
+    servers.register(server(url))
 
-    assert servers.running() == [] and written(state) == []
+    assert servers.running_servers() == [] and written(state) == []
 
 
 def test_a_server_that_is_stopping_still_runs(health: Upstream) -> None:
     health.next(page(503, status="stopping", pid=os.getpid()))
-    servers.announce(server(health.url))
+    servers.register(server(health.url))
 
-    assert len(servers.running()) == 1
+    assert len(servers.running_servers()) == 1
 
 
 def test_one_that_hangs_is_kept(state: Path, health: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "_HEALTH_TIMEOUT_S", 0.05)
     health.next(silence)
-    servers.announce(server(health.url))
+    servers.register(server(health.url))
 
-    assert len(servers.running()) == 1 and len(written(state)) == 1
+    assert len(servers.running_servers()) == 1 and len(written(state)) == 1
 
 
 def test_what_runs_on_another_machine_is_neither_listed_nor_removed(state: Path) -> None:
     with Upstream(page()) as upstream:
         url = upstream.url
-    servers.announce(server(url, pid=ended_pid(), machine="elsewhere"))
+    servers.register(server(url, pid=ended_pid(), machine="elsewhere"))
 
-    assert servers.running() == [] and len(written(state)) == 1
+    assert servers.running_servers() == [] and len(written(state)) == 1
 
 
 def test_a_machine_that_changed_its_name_still_finds_its_servers(health: Upstream) -> None:
-    servers.announce(server(health.url, machine="before.local"))
+    servers.register(server(health.url, machine="before.local"))
 
-    assert len(servers.running()) == 1
+    assert len(servers.running_servers()) == 1
 
 
 @posix
 def test_a_start_clears_away_what_ended_without_a_word(state: Path, health: Upstream) -> None:
-    servers.announce(server(health.url, pid=ended_pid()))
-    servers.announce(server(health.url))
+    servers.register(server(health.url, pid=ended_pid()))
+    servers.register(server(health.url))
 
     assert written(state) == [f"{os.getpid()}-3000.json"]
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"pid": 1}', b"\xff\xfe", b"[" * 100_000, b"null"])
 def test_files_that_are_none_of_ours_are_passed_over(state: Path, health: Upstream, text: bytes) -> None:
-    servers.announce(server(health.url))
+    servers.register(server(health.url))
     (state / "x.json").write_bytes(text)
     (state / "folder.json").mkdir()
 
-    assert len(servers.running()) == 1
+    assert len(servers.running_servers()) == 1
     assert (state / "x.json").exists()
 
 
 def test_a_file_of_a_newer_version_is_read_as_far_as_it_is_known(state: Path, health: Upstream) -> None:
-    path = servers.announce(server(health.url))
+    path = servers.register(server(health.url))
     assert path is not None
     path.write_text(json.dumps({**json.loads(path.read_text()), "colour": "blue"}))
 
-    assert servers.running() == [server(health.url)]
+    assert servers.running_servers() == [server(health.url)]
 
 
 def test_without_any_file_nothing_runs() -> None:
-    assert servers.running() == []
+    assert servers.running_servers() == []
 
 
 def test_where_nothing_can_be_written_nothing_is_announced(state: Path, health: Upstream) -> None:
     state.parent.mkdir()
     state.write_text("a file where the folder should be")
 
-    path = servers.announce(server(health.url))
+    path = servers.register(server(health.url))
 
-    assert path is None and servers.running() == []
-    servers.withdraw(path)
+    assert path is None and servers.running_servers() == []
+    servers.unregister(path)
 
 
 def test_a_path_that_depends_on_the_working_directory_is_no_home(
@@ -201,8 +201,8 @@ def test_a_path_that_depends_on_the_working_directory_is_no_home(
     monkeypatch.setattr(servers, "user_state_dir", lambda *_, **__: "~/.local/state/llmproxy")
     monkeypatch.chdir(tmp_path)
 
-    assert servers.announce(server("http://127.0.0.1:1")) is None
-    assert not list(tmp_path.iterdir()) and servers.running() == []
+    assert servers.register(server("http://127.0.0.1:1")) is None
+    assert not list(tmp_path.iterdir()) and servers.running_servers() == []
 
 
 def files_of(program: Program) -> list[Path]:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from llmproxy.cli.output import ConfigOfServer, Ending, Url, console, end, put
+from llmproxy.cli.output import ConfigOfServer, QuietExit, Url, fail, print_line, stdout_console
 
 if TYPE_CHECKING:
-    from llmproxy.cli.client import NoPage
+    from llmproxy.cli.client import PageError
 
 app = typer.Typer(help="Show what a running server's cache holds, and clear it: stats, clear.", no_args_is_help=True)
 
 _KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
 
 
-@app.command()
-def stats(
+@app.command("stats")
+def cache_stats(
     url: Url = None,
     config: ConfigOfServer = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the page as JSON.")] = False,
@@ -27,28 +27,28 @@ def stats(
 
     Example: `llmproxy cache stats --json`
     """
-    from llmproxy.cli.cache_view import view
-    from llmproxy.cli.client import NoPage, ask, find
-    from llmproxy.cli.trace.json_output import show_page
+    from llmproxy.cli.cache_view import render_cache
+    from llmproxy.cli.client import PageError, fetch_page, find_server
+    from llmproxy.cli.trace.json_output import print_json
 
     try:
-        address = find(url, config)
-        page = ask(address, "/cache")
+        address = find_server(url, config)
+        page = fetch_page(address, "/cache")
         if "store" not in page:
-            raise NoPage(f"{address} is no llmproxy: its /cache shows something else")
-    except NoPage as reason:
-        end(str(reason))
-    shown = console()
-    with Ending():
+            raise PageError(f"{address} is no llmproxy: its /cache shows something else")
+    except PageError as reason:
+        fail(str(reason))
+    shown = stdout_console()
+    with QuietExit():
         if as_json:
-            show_page(page)
+            print_json(page)
             return
-        for line in view(page):
-            put(shown, line)
+        for line in render_cache(page):
+            print_line(shown, line)
 
 
-@app.command()
-def clear(
+@app.command("clear")
+def cache_clear(
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Only answers of this model.")] = None,
     key: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only the answer with this x-llmproxy-cache-key.")
@@ -70,7 +70,7 @@ def clear(
 
     Example: `llmproxy cache clear --model gpt-4o`
     """
-    from llmproxy.cli.client import NoPage, ask, find, number
+    from llmproxy.cli.client import PageError, as_number, fetch_page, find_server
 
     if model is not None and key is not None:
         raise typer.BadParameter("names one answer, of whatever --model; give one of them", param_hint="--key")
@@ -79,13 +79,15 @@ def clear(
     everything = model is None and key is None
     address = None
     try:
-        address = find(url, config)
+        address = find_server(url, config)
         if everything and not yes and sys.stdin.isatty():
-            typer.confirm(_question(ask(address, "/cache"), address), abort=True)
-        deleted = number(ask(address, _page(model, key), method="DELETE", key=admin_key or None).get("deleted"))
+            typer.confirm(_question(fetch_page(address, "/cache"), address), abort=True)
+        deleted = as_number(
+            fetch_page(address, _page(model, key), method="DELETE", key=admin_key or None).get("deleted")
+        )
         if deleted is None:
-            raise NoPage(f"{address} is no llmproxy: it does not say what it deleted")
-    except NoPage as reason:
+            raise PageError(f"{address} is no llmproxy: it does not say what it deleted")
+    except PageError as reason:
         _refuse(reason, address, key, told=bool(admin_key))
     print("1 answer was cleared" if deleted == 1 else f"{int(deleted)} answers were cleared")
 
@@ -99,21 +101,21 @@ def _page(model: str | None, key: str | None) -> str:
 
 
 def _question(page: dict[str, object], address: str) -> str:
-    from llmproxy.cli.cache_view import held
+    from llmproxy.cli.cache_view import describe_contents
 
-    return f"Clear the cache of {address}, {held(page)}?"
+    return f"Clear the cache of {address}, {describe_contents(page)}?"
 
 
-def _refuse(reason: NoPage, address: str | None, key: str | None, *, told: bool) -> NoReturn:
+def _refuse(reason: PageError, address: str | None, key: str | None, *, told: bool) -> NoReturn:
     from llmproxy.console.formatting import sanitize
 
     if reason.status in (401, 403):
         if told:
-            end(f"{address} does not take this admin key; it is server.admin_key in the server's configuration")
-        end(
+            fail(f"{address} does not take this admin key; it is server.admin_key in the server's configuration")
+        fail(
             f"{address} lets nobody clear its cache from here without a key: give its server.admin_key "
             f"with --admin-key or ${_KEY_VARIABLE}"
         )
     if key is not None and reason.status == 404 and reason.code not in (None, "not_configured"):
-        end(f"{address} has no answer with the key {sanitize(key, 100)!r}")
-    end(str(reason))
+        fail(f"{address} has no answer with the key {sanitize(key, 100)!r}")
+    fail(str(reason))

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from llmproxy.cli.client import number, table
-from llmproxy.cli.tables import RED, Row, count, safe_text
+from llmproxy.cli.client import as_number, object_at
+from llmproxy.cli.tables import RED, Row, count_cell, text_cell
 from llmproxy.console.formatting import UNKNOWN, format_duration
 from llmproxy.settings import format_size
 
 
-def view(page: Row) -> list[Text]:
+def render_cache(page: Row) -> list[Text]:
     """The page, a line for each thing it says."""
     lines = [Text(f"{name:<10}{value}") for name, value in _values(page)]
     if page.get("available") is False:
@@ -23,7 +23,7 @@ def view(page: Row) -> list[Text]:
     return lines
 
 
-def line(page: Row) -> Text:
+def render_cache_line(page: Row) -> Text:
     """The page in one line: what was answered from it, and what that saved."""
     told = dict(_values(page))
     parts = [f"{name} {told[name]}" for name in ("hits", "misses")]
@@ -32,28 +32,28 @@ def line(page: Row) -> Text:
     return Text("  ".join(("cache", *parts)))
 
 
-def held(page: Row) -> str:
+def describe_contents(page: Row) -> str:
     """How much the cache holds, in words."""
-    entries, size_bytes = number(page.get("entries")), number(page.get("bytes"))
-    counted = "answers" if entries is None else "1 answer" if entries == 1 else f"{count(entries)} answers"
+    entries, size_bytes = as_number(page.get("entries")), as_number(page.get("bytes"))
+    counted = "answers" if entries is None else "1 answer" if entries == 1 else f"{count_cell(entries)} answers"
     return counted if size_bytes is None else f"{counted} of {format_size(int(size_bytes))}"
 
 
 def _values(page: Row) -> Iterator[tuple[str, str]]:
-    most, rate = number(page.get("max_bytes")), number(page.get("hit_rate"))
-    mode = safe_text(page.get("mode"))
-    yield "store", safe_text(page.get("store")) + ("" if mode in ("on", UNKNOWN) else f", {mode}")
-    if number(page.get("entries")) is not None or number(page.get("bytes")) is not None:
-        yield "holds", held(page) + ("" if most is None else f", room for {format_size(int(most))}")
-    yield "hits", count(page.get("hits")) + ("" if rate is None else f" ({rate:.1%})")
+    most, rate = as_number(page.get("max_bytes")), as_number(page.get("hit_rate"))
+    mode = text_cell(page.get("mode"))
+    yield "store", text_cell(page.get("store")) + ("" if mode in ("on", UNKNOWN) else f", {mode}")
+    if as_number(page.get("entries")) is not None or as_number(page.get("bytes")) is not None:
+        yield "holds", describe_contents(page) + ("" if most is None else f", room for {format_size(int(most))}")
+    yield "hits", count_cell(page.get("hits")) + ("" if rate is None else f" ({rate:.1%})")
     for name in ("misses", "bypasses", "shared", "stored"):
-        yield name, count(page.get(name))
-    saved = table(page, "saved")
-    seconds = number(saved.get("seconds"))
+        yield name, count_cell(page.get(name))
+    saved = object_at(page, "saved")
+    seconds = as_number(saved.get("seconds"))
     parts = [
-        f"{count(saved.get(member))} {word}"
+        f"{count_cell(saved.get(member))} {word}"
         for member, word in (("input_tokens", "tokens in"), ("output_tokens", "tokens out"))
-        if number(saved.get(member)) is not None
+        if as_number(saved.get(member)) is not None
     ]
     if seconds is not None:
         parts.append(format_duration(seconds * 1000))

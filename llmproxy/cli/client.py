@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 if TYPE_CHECKING:
-    from llmproxy.discovery import Server
+    from llmproxy.discovery import RunningServer
 
 _TIMEOUT_S = 5.0
 # Who changes something waits for its end: a store may have much to do.
@@ -30,7 +30,7 @@ _PAGES = ("/stats", "/sessions", "/cache", "/health")
 _MOST_SAID = 500
 
 
-class NoPage(Exception):
+class PageError(Exception):
     """The page cannot be had; the text says why and what to do.
 
     `status` is the one that the server answered with, `code` its stable word for the reason, where it gave one.
@@ -42,21 +42,21 @@ class NoPage(Exception):
         self.code = code
 
 
-def find(url: str | None, config: str | None = None) -> str:
+def find_server(url: str | None, config: str | None = None) -> str:
     """The base address of the server at `url`, else of the newest that this user runs; says so when there are others.
 
     With `config` only servers that run with this file count. Raises NoPage.
     """
-    from llmproxy.discovery import running
+    from llmproxy.discovery import running_servers
 
     if url is not None:
         return base_url(url)
-    servers = running()
+    servers = running_servers()
     if config is not None:
         servers = [each for each in servers if each.config and _real(each.config) == _real(config)]
     if not servers:
         file = "" if config is None else f" with {config!r}"
-        raise NoPage(
+        raise PageError(
             f"no running server{file} was found; start one with `llmproxy serve`, "
             "or name one with --url http://127.0.0.1:3000"
         )
@@ -71,7 +71,7 @@ def _real(path: str) -> str:
     return os.path.realpath(os.path.expanduser(path))
 
 
-def _line(server: Server) -> str:
+def _line(server: RunningServer) -> str:
     from llmproxy.console.formatting import sanitize
 
     return sanitize(f"{server.url}  pid {server.pid}, since {server.started[:19]}Z, {server.config or 'no file'}")
@@ -84,9 +84,9 @@ def base_url(given: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise NoPage(f"{given!r} is no URL: {error}") from error
+        raise PageError(f"{given!r} is no URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise NoPage(f"{given!r} is no URL of a server; write one such as http://127.0.0.1:3000")
+        raise PageError(f"{given!r} is no URL of a server; write one such as http://127.0.0.1:3000")
     host = parts.netloc.rpartition("@")[2]
     path = parts.path.rstrip("/")
     for page in (*_PAGES, "/v1"):
@@ -94,7 +94,9 @@ def base_url(given: str) -> str:
     return f"{parts.scheme}://{host}{path}"
 
 
-def ask(url: str, page: str, *, method: Literal["GET", "DELETE"] = "GET", key: str | None = None) -> dict[str, Any]:
+def fetch_page(
+    url: str, page: str, *, method: Literal["GET", "DELETE"] = "GET", key: str | None = None
+) -> dict[str, Any]:
     """The JSON object at `page` (path and query) of the server at `url`, a base address. Raises NoPage.
 
     `key` is shown to this server, and to none that it sends us on to.
@@ -110,15 +112,17 @@ def ask(url: str, page: str, *, method: Literal["GET", "DELETE"] = "GET", key: s
         with error:
             raise _refusal(url, page, error) from error
     except URLError as error:
-        raise NoPage(_fault(url, error.reason, timeout_s)) from error
+        raise PageError(_fault(url, error.reason, timeout_s)) from error
     except (OSError, HTTPException, ValueError) as error:
-        raise NoPage(_fault(url, error, timeout_s)) from error
+        raise PageError(_fault(url, error, timeout_s)) from error
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise NoPage(f"{url} shows no JSON at {_path(page)}: it is no llmproxy, or the answer was cut off") from error
+        raise PageError(
+            f"{url} shows no JSON at {_path(page)}: it is no llmproxy, or the answer was cut off"
+        ) from error
     if not isinstance(found, dict):
-        raise NoPage(f"{url} is no llmproxy: its {_path(page)} is not what llmproxy shows there")
+        raise PageError(f"{url} is no llmproxy: its {_path(page)} is not what llmproxy shows there")
     return found
 
 
@@ -136,13 +140,13 @@ def _path(page: str) -> str:
     return page.partition("?")[0]
 
 
-def _refusal(url: str, page: str, error: HTTPError) -> NoPage:
+def _refusal(url: str, page: str, error: HTTPError) -> PageError:
     """What the server's error means; in its own words where only it knows them."""
     from llmproxy.console.formatting import sanitize
 
     status, path = error.code, _path(page)
     said = _said(error)
-    code, message = text(said.get("code")), sanitize(text(said.get("message")) or "", _MOST_SAID)
+    code, message = as_text(said.get("code")), sanitize(as_text(said.get("message")) or "", _MOST_SAID)
     if code == "not_configured":
         why = f"{url}: {message}"
     elif status == 404:
@@ -151,13 +155,13 @@ def _refusal(url: str, page: str, error: HTTPError) -> NoPage:
         why = f"{url} does not show its {path} to everybody (status {status})"
     else:
         why = f"{url} answered {path} with status {status}" + (f": {message}" if message else "")
-    return NoPage(why, status=status, code=code)
+    return PageError(why, status=status, code=code)
 
 
 def _said(error: HTTPError) -> Mapping[str, Any]:
     """The error in the body, as servers of LLM dialects write theirs."""
     try:
-        return table(json.loads(error.read(_MAX_BYTES)), "error")
+        return object_at(json.loads(error.read(_MAX_BYTES)), "error")
     except (OSError, HTTPException, ValueError, RecursionError):
         return {}
 
@@ -180,23 +184,23 @@ def _fault(url: str, error: object, timeout_s: float) -> str:
     return f"{url} cannot be asked: {str(reason).lower()}"
 
 
-def table(value: object, *path: str) -> Mapping[str, Any]:
+def object_at(value: object, *path: str) -> Mapping[str, Any]:
     """The object at `path` within `value`; empty when there is none."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
-def rows(value: object) -> list[Mapping[str, Any]]:
+def objects_in(value: object) -> list[Mapping[str, Any]]:
     """The objects in the list `value`; none when it is no list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def number(value: object) -> float | None:
+def as_number(value: object) -> float | None:
     """`value` when it is a number."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def text(value: object) -> str | None:
+def as_text(value: object) -> str | None:
     """`value` when it is text."""
     return value if isinstance(value, str) else None

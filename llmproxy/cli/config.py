@@ -21,7 +21,7 @@ class Preset(StrEnum):
     stub = "stub"
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     """How `validate-config` tells what it found."""
 
     text = "text"
@@ -58,10 +58,10 @@ def schema(
     """Write the JSON Schema of the configuration file, for editors."""
     import json
 
-    from llmproxy.config.json_schema import json_schema as of_configuration
-    from llmproxy.records.record import json_schema as of_record
+    from llmproxy.config.json_schema import json_schema
+    from llmproxy.records.record import record_schema
 
-    _write(file, json.dumps(of_record() if trace else of_configuration(), indent=2) + "\n", force)
+    _write(file, json.dumps(record_schema() if trace else json_schema(), indent=2) + "\n", force)
 
 
 def _write(file: str, text: str, force: bool) -> None:
@@ -85,7 +85,9 @@ def _fail(message: str) -> None:
 
 def validate_config(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Configuration files.")],
-    format: Annotated[Format, typer.Option(help="How to tell what was found.", case_sensitive=False)] = Format.text,
+    format: Annotated[
+        OutputFormat, typer.Option(help="How to tell what was found.", case_sensitive=False)
+    ] = OutputFormat.text,
     no_env: Annotated[
         bool, typer.Option("--no-env", help="Count every variable as present: for CI without secrets.")
     ] = False,
@@ -100,19 +102,19 @@ def validate_config(
         raise typer.Exit(1)
 
 
-def _tell(verdicts: list[Verdict], format: Format) -> None:
+def _tell(verdicts: list[Verdict], format: OutputFormat) -> None:
     """What was found: problems as text go to standard error, everything else to standard output."""
     from llmproxy import __version__
     from llmproxy.config import problems
 
     match format:
-        case Format.text:
+        case OutputFormat.text:
             _tell_text(verdicts)
-        case Format.json:
+        case OutputFormat.json:
             print(problems.as_json(verdicts))
-        case Format.github:
+        case OutputFormat.github:
             sys.stdout.write(problems.as_github(verdicts))
-        case Format.sarif:
+        case OutputFormat.sarif:
             print(problems.as_sarif(verdicts, __version__))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmproxy.cli.output import end
+from llmproxy.cli.output import fail
 
 if TYPE_CHECKING:
     from llmproxy.dialects.codec import Codec, Losses, Options
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llmproxy.target import Target
 
 
-class Spoken(StrEnum):
+class DialectName(StrEnum):
     """The dialects that are translated."""
 
     chat = "chat"
@@ -32,8 +32,8 @@ _File = Annotated[str, typer.Argument(metavar="FILE", help="A request body (JSON
 
 def translate(
     file: _File,
-    source: Annotated[Spoken, typer.Option("--from", help="The dialect of FILE.")],
-    target: Annotated[Spoken, typer.Option("--to", help="The dialect to translate into.")],
+    source: Annotated[DialectName, typer.Option("--from", help="The dialect of FILE.")],
+    target: Annotated[DialectName, typer.Option("--to", help="The dialect to translate into.")],
     model: Annotated[str | None, typer.Option(metavar="NAME", help="What the provider calls the model.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what would be dropped.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One object with `request` and `dropped`.")] = False,
@@ -50,7 +50,7 @@ def translate(
         losses = Losses(strict=strict)
         body = _translated(request, CODECS[target.value], Options(), losses, model)
     except ProxyError as error:
-        end(f"{file}: {error.message}")
+        fail(f"{file}: {error.message}")
     shown: object = {"request": body, "dropped": losses.dropped} if as_json else body
     print(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
     if not as_json:
@@ -64,7 +64,9 @@ def explain(
     request: Annotated[
         str | None, typer.Option(metavar="FILE", help="A request body: shows what would be dropped of it. - is stdin.")
     ] = None,
-    dialect: Annotated[Spoken | None, typer.Option(help="Only for clients of this dialect (that of FILE).")] = None,
+    dialect: Annotated[
+        DialectName | None, typer.Option(help="Only for clients of this dialect (that of FILE).")
+    ] = None,
 ) -> None:
     """Show who answers a model: route, targets in order, URLs, relayed or translated. Sends nothing."""
     from llmproxy.app import routing
@@ -78,13 +80,13 @@ def explain(
     if loaded.config is None:
         raise typer.Exit(1)
     if request is not None and dialect is None:
-        end("--request needs --dialect, the dialect that the file is in", code=2)
+        fail("--request needs --dialect, the dialect that the file is in", code=2)
     try:
         router, _ = routing(loaded.config)
-        for each in [dialect] if dialect else list(Spoken):
+        for each in [dialect] if dialect else list(DialectName):
             _explain(router, model, each.value, request, loaded.config.translation.strict)
     except (ProxyError, RegistryError) as error:
-        end(str(error))
+        fail(str(error))
 
 
 def _explain(router: Router, model: str, dialect: str, file: str | None, strict: bool) -> None:
@@ -192,4 +194,4 @@ def _bytes(file: str) -> bytes:
     try:
         return Path(file).read_bytes()
     except OSError as error:
-        end(f"{file}: {(error.strerror or str(error)).lower()}", code=2)
+        fail(f"{file}: {(error.strerror or str(error)).lower()}", code=2)

@@ -27,13 +27,13 @@ ConfigOfServer = Annotated[
 ]
 
 
-def end(reason: str, code: int = 1) -> NoReturn:
+def fail(reason: str, code: int = 1) -> NoReturn:
     """End the command with `reason`, which says what to do, and the exit code."""
     print(f"llmproxy: {reason}", file=sys.stderr)
     raise typer.Exit(code)
 
 
-def console() -> Console:
+def stdout_console() -> Console:
     """Standard output: as wide as the window, wide in a pipe."""
     from rich.console import Console
 
@@ -41,7 +41,7 @@ def console() -> Console:
     return Console(highlight=False, markup=False, emoji=False, width=_PIPE_COLUMNS if wide else None)
 
 
-def put(console: Console, line: Text) -> None:
+def print_line(console: Console, line: Text) -> None:
     """Print one line; rich takes its time, so it is asked only where its colours are seen."""
     if console.is_terminal:
         console.print(line, soft_wrap=True)
@@ -49,7 +49,7 @@ def put(console: Console, line: Text) -> None:
         print(line.plain)
 
 
-class Ending:
+class QuietExit:
     """Around what writes to a console: Ctrl-C and a reader that left are ends like others."""
 
     def __enter__(self) -> None:

@@ -114,7 +114,7 @@ def _run(loaded: Loaded) -> int:
     try:
         return run(loaded, lambda address: _announce(banner(loaded, address)))
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
-        print(f"llmproxy: {start_fault(error, config.server.host, config.server.port)}", file=sys.stderr)
+        print(f"llmproxy: {describe_start_error(error, config.server.host, config.server.port)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0
@@ -128,7 +128,7 @@ def _announce(text: str) -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the rest of the process)
 
 
-def start_fault(error: Exception, host: str, port: int) -> str:
+def describe_start_error(error: Exception, host: str, port: int) -> str:
     """Why listening failed, in one line."""
     if isinstance(error, socket.gaierror):
         return f"the host name {host!r} is not known; 127.0.0.1 is this machine, 0.0.0.0 all its addresses"

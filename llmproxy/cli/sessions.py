@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmproxy.cli.output import ConfigOfServer, Ending, Url, console, end, put
+from llmproxy.cli.output import ConfigOfServer, QuietExit, Url, fail, print_line, stdout_console
 
 if TYPE_CHECKING:
-    from llmproxy.cli.client import NoPage
+    from llmproxy.cli.client import PageError
 
 # What the page gives at most.
 _MOST = 10_000
@@ -29,29 +29,31 @@ def sessions(
     import time
     from urllib.parse import quote
 
-    from llmproxy.cli.client import NoPage, ask, find
-    from llmproxy.cli.sessions_view import details, view
-    from llmproxy.cli.trace.json_output import show_page
+    from llmproxy.cli.client import PageError, fetch_page, find_server
+    from llmproxy.cli.sessions_view import render_session, render_sessions
+    from llmproxy.cli.trace.json_output import print_json
 
     address = None
     try:
-        address = find(url, config)
-        page = ask(address, f"/sessions?limit={count}" if identifier is None else f"/sessions/{quote(identifier, '')}")
+        address = find_server(url, config)
+        page = fetch_page(
+            address, f"/sessions?limit={count}" if identifier is None else f"/sessions/{quote(identifier, '')}"
+        )
         if ("sessions" if identifier is None else "id") not in page:
-            raise NoPage(f"{address} is no llmproxy: its /sessions shows something else")
-    except NoPage as reason:
-        end(_why(reason, address, identifier))
-    with Ending():
+            raise PageError(f"{address} is no llmproxy: its /sessions shows something else")
+    except PageError as reason:
+        fail(_why(reason, address, identifier))
+    with QuietExit():
         if as_json:
-            show_page(page)
+            print_json(page)
             return
-        shown = console()
+        shown = stdout_console()
         now_s = time.time()
-        for line in view(page, shown.width, now_s) if identifier is None else details(page, now_s):
-            put(shown, line)
+        for line in render_sessions(page, shown.width, now_s) if identifier is None else render_session(page, now_s):
+            print_line(shown, line)
 
 
-def _why(reason: NoPage, address: str | None, identifier: str | None) -> str:
+def _why(reason: PageError, address: str | None, identifier: str | None) -> str:
     from llmproxy.console.formatting import sanitize
 
     if identifier is not None and reason.status == 404 and reason.code not in (None, "not_configured"):

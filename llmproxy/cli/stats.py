@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmproxy.cli.output import Url, console, end
+from llmproxy.cli.output import Url, fail, stdout_console
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-class Group(StrEnum):
+class GroupBy(StrEnum):
     """What figures can be shown by, besides provider and model."""
 
     client = "client"
@@ -33,25 +33,25 @@ def stats(
     url: Url = None,
     once: Annotated[bool, typer.Option("--once", help="Show it once; so it is when output is no terminal.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, once.")] = False,
-    by: Annotated[list[Group] | None, typer.Option(help="Show these too; may be given twice.")] = None,
+    by: Annotated[list[GroupBy] | None, typer.Option(help="Show these too; may be given twice.")] = None,
     interval: Annotated[str, typer.Option(metavar="TIME", help="How often to look again.")] = "1s",
 ) -> None:
     """Show how a running server does: requests, latencies, tokens, errors by provider and model."""
     import json
 
-    from llmproxy.cli.client import NoPage, ask, find
+    from llmproxy.cli.client import PageError, fetch_page, find_server
 
     wait_s = _interval(interval)
     groups = ",".join(dict.fromkeys(by or []))
     page = f"/stats?by={groups}" if groups else "/stats"
     try:
-        address = find(url)
+        address = find_server(url)
         if as_json:
-            print(json.dumps(_figures(ask(address, page), address), indent=2))
+            print(json.dumps(_figures(fetch_page(address, page), address), indent=2))
         else:
             _show(address, page, wait_s, live=not once, named=url is not None)
-    except NoPage as reason:
-        end(str(reason))
+    except PageError as reason:
+        fail(str(reason))
     except KeyboardInterrupt:
         return
 
@@ -70,24 +70,24 @@ def _interval(given: str) -> float:
 
 def _figures(page: dict[str, Any], url: str) -> dict[str, Any]:
     """The page, when it is one of llmproxy's. Raises NoPage."""
-    from llmproxy.cli.client import NoPage
+    from llmproxy.cli.client import PageError
 
     if "providers" not in page and "uptime_seconds" not in page:
-        raise NoPage(f"{url} is no llmproxy: its /stats shows something else")
+        raise PageError(f"{url} is no llmproxy: its /stats shows something else")
     return page
 
 
 def _show(url: str, page: str, wait_s: float, *, live: bool, named: bool) -> None:
     """Raises NoPage when there is none from the beginning."""
-    from llmproxy.cli.client import ask
-    from llmproxy.cli.stats_view import view
+    from llmproxy.cli.client import fetch_page
+    from llmproxy.cli.stats_view import render_stats
 
-    shown = console()
-    first = _figures(ask(url, page), url)
+    shown = stdout_console()
+    first = _figures(fetch_page(url, page), url)
     if live and sys.stdout.isatty() and not shown.is_dumb_terminal:
         _watch(shown, first, url, page, wait_s, named=named)
     else:
-        shown.print(view(first, url, width=shown.width))
+        shown.print(render_stats(first, url, width=shown.width))
 
 
 def _watch(console: Console, seen: dict[str, Any], url: str, page: str, wait_s: float, *, named: bool) -> None:
@@ -96,24 +96,24 @@ def _watch(console: Console, seen: dict[str, Any], url: str, page: str, wait_s: 
 
     from rich.live import Live
 
-    from llmproxy.cli.client import NoPage, ask
-    from llmproxy.cli.stats_view import view
-    from llmproxy.discovery import running
+    from llmproxy.cli.client import PageError, fetch_page
+    from llmproxy.cli.stats_view import render_stats
+    from llmproxy.discovery import running_servers
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cursor comes back
     fault = ""
     with Live(console=console, auto_refresh=False) as table:
         while True:
             width, height = console.size
-            table.update(view(seen, url, width=width, height=height - 1, fault=fault), refresh=True)
+            table.update(render_stats(seen, url, width=width, height=height - 1, fault=fault), refresh=True)
             if _resized(console, wait_s):
                 console.clear()  # the terminal has broken the lines of before anew
                 continue
             try:
-                seen, fault = _figures(ask(url, page), url), ""
-            except NoPage as reason:
+                seen, fault = _figures(fetch_page(url, page), url), ""
+            except PageError as reason:
                 fault = str(reason)
-                if not named and (servers := running()):
+                if not named and (servers := running_servers()):
                     url = servers[0].url
 
 

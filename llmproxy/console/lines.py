@@ -22,8 +22,8 @@ from llmproxy.console.formatting import (
 )
 from llmproxy.console.terminal import Console
 from llmproxy.records.entry import Entry
-from llmproxy.redaction.secrets import hide_text
-from llmproxy.transcripts.preview import Talk, glance
+from llmproxy.redaction.secrets import mask_text
+from llmproxy.transcripts.preview import ExchangeBodies, preview
 from llmproxy.wire.text import replace_surrogates
 
 _PATH, _MODEL, _PROVIDER, _SESSION, _ERROR, _TEXT = 60, 60, 24, 40, 200, 300
@@ -32,7 +32,7 @@ _RED, _YELLOW, _GREEN, _DIM, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[
 
 
 @dataclass(slots=True)
-class Arrived:
+class ExchangeStarted:
     """A request that has come. `client` is a name or an address."""
 
     began_s: float
@@ -46,7 +46,7 @@ class Arrived:
 
 
 @dataclass(slots=True)
-class Over:
+class ExchangeEnded:
     """An exchange that is over. `talk` is its conversation, when that is wanted and there was room for it;
     `held_bytes` are held for it.
     """
@@ -54,11 +54,11 @@ class Over:
     began_s: float
     entry: Entry
     secrets: tuple[str, ...]
-    talk: Talk | None
+    talk: ExchangeBodies | None
     held_bytes: int
 
 
-class Lines:
+class LinePrinter:
     """Shows what happens on `console`: what was asked, what came of it, or both in one line.
 
     `arrivals` says that there are lines for requests that come, so that ids must tell which end belongs to which.
@@ -74,12 +74,12 @@ class Lines:
         # Whoever watches knows what day it is; a file is read later.
         self._clock_form = "%H:%M:%S" if console.terminal else "%Y-%m-%d %H:%M:%S"
 
-    def write(self, item: Arrived | Over) -> None:
+    def write(self, item: ExchangeStarted | ExchangeEnded) -> None:
         """Make the lines of one event."""
         match item:
-            case Arrived():
+            case ExchangeStarted():
                 self._console.add(self._arrival(item))
-            case Over():
+            case ExchangeEnded():
                 try:
                     if self._requests or self._responses:
                         self._console.add(self._end(item))
@@ -97,9 +97,9 @@ class Lines:
     def close(self) -> None:
         return
 
-    def _arrival(self, event: Arrived) -> str:
+    def _arrival(self, event: ExchangeStarted) -> str:
         path, model, session = _masked((event.path, event.model, event.session), event.secrets)
-        client = sanitize(hide_text(replace_surrogates(event.client), event.secrets), _SESSION)
+        client = sanitize(mask_text(replace_surrogates(event.client), event.secrets), _SESSION)
         return self._coloured(
             f"{_clock(int(event.began_s), self._clock_form)} {event.method:<4} {sanitize(path or '', _PATH):<20} "
             f"{sanitize(model or UNKNOWN, _MODEL):<24} from {client}"
@@ -107,7 +107,7 @@ class Lines:
             _DIM,
         )
 
-    def _end(self, event: Over) -> str:
+    def _end(self, event: ExchangeEnded) -> str:
         entry = event.entry
         path, model, session = _masked((entry.path, format_model(entry), entry.session), event.secrets)
         line = _clock(int(event.began_s + entry.duration_ms / 1000), self._clock_form)
@@ -128,7 +128,7 @@ class Lines:
         attempts = f" {len(entry.attempts)} attempts" if len(entry.attempts) > 1 else ""
         if entry.error is None:
             return attempts
-        said = sanitize(hide_text(f"{entry.error.code}: {entry.error.message}", secrets), _ERROR)
+        said = sanitize(mask_text(f"{entry.error.code}: {entry.error.message}", secrets), _ERROR)
         return f"{attempts} {self._coloured(f'error {said}', _RED)}"
 
     def _outcome(self, entry: Entry) -> str:
@@ -140,9 +140,9 @@ class Lines:
             f"{first:<12} total {format_duration(entry.duration_ms):<6}"
         )
 
-    def _show(self, talk: Talk) -> None:
+    def _show(self, talk: ExchangeBodies) -> None:
         """The conversation, below its line."""
-        seen = glance(talk)
+        seen = preview(talk)
         if seen.asked is not None:
             self._console.add(f"    asked: {_text(seen.asked)}")
         calls = f"[calls {', '.join(sanitize(name, _SESSION) for name in seen.calls[:10])}]" if seen.calls else ""
@@ -161,9 +161,9 @@ def _clock(moment_s: int, form: str) -> str:
 def _masked(texts: tuple[str | None, ...], secrets: tuple[str, ...]) -> tuple[str | None, ...]:
     """`texts` without secrets. It comes before they are cut: half a secret would not be found."""
     together = replace_surrogates("\0".join(text or "" for text in texts))
-    if hide_text(together, secrets) is together:
+    if mask_text(together, secrets) is together:
         return texts
-    return tuple(None if text is None else hide_text(replace_surrogates(text), secrets) for text in texts)
+    return tuple(None if text is None else mask_text(replace_surrogates(text), secrets) for text in texts)
 
 
 def _session(session: str | None) -> str:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.tokens import Tokens
+from llmproxy.metrics.tokens import TokenCounters
 
 MAX_CLIENTS = 1000
 MAX_SESSIONS = 10_000
@@ -44,7 +44,7 @@ class Rate:
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally(Tokens):
+class ActivityCounters(TokenCounters):
     """What one client or session had. Times are `time.monotonic()`."""
 
     client: str
@@ -72,8 +72,8 @@ class Activity:
 
     def __init__(self) -> None:
         self.rate = Rate()
-        self.clients: OrderedDict[str, Tally] = OrderedDict()
-        self.sessions: OrderedDict[str, Tally] = OrderedDict()
+        self.clients: OrderedDict[str, ActivityCounters] = OrderedDict()
+        self.sessions: OrderedDict[str, ActivityCounters] = OrderedDict()
         self.sessions_begun = 0
 
     def count(self, exchange: Exchange, outcome: str, ended_s: float) -> None:
@@ -82,7 +82,7 @@ class Activity:
         name = exchange.client.label
         client = self.clients.get(name)
         if client is None:
-            client = self.clients[name] = Tally(client=name, first_s=exchange.started_s)
+            client = self.clients[name] = ActivityCounters(client=name, first_s=exchange.started_s)
             if len(self.clients) > MAX_CLIENTS:
                 self.clients.popitem(last=False)
         else:
@@ -103,12 +103,12 @@ class Activity:
             active += 1
         return active
 
-    def _session(self, name: str, exchange: Exchange) -> Tally:
+    def _session(self, name: str, exchange: Exchange) -> ActivityCounters:
         session = self.sessions.get(name)
         if session is not None:
             self.sessions.move_to_end(name)
             return session
-        session = self.sessions[name] = Tally(client="", first_s=exchange.started_s)
+        session = self.sessions[name] = ActivityCounters(client="", first_s=exchange.started_s)
         self.sessions_begun += 1
         if len(self.sessions) > MAX_SESSIONS:
             self.sessions.popitem(last=False)

@@ -19,8 +19,7 @@ from llmproxy.dialects.base import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.activity import Activity
 from llmproxy.metrics.quantiles import Quantiles
-from llmproxy.metrics.tokens import Tokens
-from llmproxy.metrics.tokens import total as total_tokens
+from llmproxy.metrics.tokens import TokenCounters, sum_tokens
 
 # Upper bounds of the histograms' buckets, in seconds; the last bucket has none.
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -61,7 +60,7 @@ class RequestLabels(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class Requests:
+class RequestCounters:
     """Client requests with the same labels. `cancelled` are those whose client left before the end of the answer,
     `own` says that they are for pages of ours.
     """
@@ -127,7 +126,7 @@ class CallLabels(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class Calls(Tokens):
+class CallCounters(TokenCounters):
     """Calls with the same labels.
 
     `counts_usage` says that a good answer to such a call tells its usage; `usage_unknown` are those that did not.
@@ -148,7 +147,7 @@ class Calls(Tokens):
 
 
 # What exchanges alike are counted in, and their outcome.
-_Binding = tuple[Requests, Calls | None, str]
+_Binding = tuple[RequestCounters, CallCounters | None, str]
 
 
 class Metrics:
@@ -162,8 +161,8 @@ class Metrics:
     def __init__(self, held_bytes: Callable[[], int] = lambda: 0) -> None:
         self.held_bytes = held_bytes
         self.in_flight = 0
-        self.requests: dict[RequestLabels, Requests] = {}
-        self.calls: dict[CallLabels, Calls] = {}
+        self.requests: dict[RequestLabels, RequestCounters] = {}
+        self.calls: dict[CallLabels, CallCounters] = {}
         self.latencies: dict[LatencyLabels, Latency] = {}
         self.speeds: dict[SpeedLabels, Speed] = {}
         self.activity = Activity()
@@ -213,7 +212,7 @@ class Metrics:
                 key = (dialect, provider, OTHER)
             self.dropped[key] = self.dropped.get(key, 0) + 1
 
-    def _time(self, calls: Calls, exchange: Exchange, ended_s: float) -> None:
+    def _time(self, calls: CallCounters, exchange: Exchange, ended_s: float) -> None:
         """Count the call that answered (or failed last), timed from where it began, and those that failed before it."""
         calls.count += 1
         began_s = exchange.started_s
@@ -268,7 +267,7 @@ class Metrics:
         status = "499" if exchange.status is None else str(exchange.status)
         method = exchange.method if exchange.method in _METHODS else OTHER
         path = exchange.template or "unmatched"
-        requests = self.requests.setdefault(RequestLabels(method, path, status), Requests(own=exchange.own))
+        requests = self.requests.setdefault(RequestLabels(method, path, status), RequestCounters(own=exchange.own))
         outcome, kind = _judge(exchange)
         bound: _Binding = requests, None, outcome
         if exchange.target is not None:
@@ -306,7 +305,7 @@ class Metrics:
         self._models.add(name)
         return name
 
-    def _calls(self, labels: CallLabels, *, counts_usage: bool) -> Calls:
+    def _calls(self, labels: CallLabels, *, counts_usage: bool) -> CallCounters:
         found = self.calls.get(labels)
         if found is not None:
             return found
@@ -315,7 +314,7 @@ class Metrics:
         coarse = LatencyLabels(labels.provider, labels.endpoint, labels.stream, labels.outcome)
         latency = self.latencies.setdefault(coarse, Latency())
         speed = self.speeds.setdefault(SpeedLabels(labels.provider, labels.model), Speed())
-        self.calls[labels] = calls = Calls(latency=latency, speed=speed, counts_usage=counts_usage)
+        self.calls[labels] = calls = CallCounters(latency=latency, speed=speed, counts_usage=counts_usage)
         return calls
 
     def as_json(self, providers: Iterable[str] = ()) -> dict[str, object]:
@@ -360,7 +359,7 @@ def _word(value: bool) -> str:
 
 
 def _figures(
-    provider: str, all_calls: dict[CallLabels, Calls], latencies: dict[LatencyLabels, Latency]
+    provider: str, all_calls: dict[CallLabels, CallCounters], latencies: dict[LatencyLabels, Latency]
 ) -> dict[str, object]:
     """One provider's part of the JSON form. Calls that a client cancelled are neither successes nor errors."""
     rows = [(labels, calls) for labels, calls in all_calls.items() if labels.provider == provider]
@@ -380,7 +379,7 @@ def _figures(
         "avg_first_token_time": _mean(latency.first_token for latency in times),
         "cancelled": cancelled,
         "error_counts": dict(sorted(errors.items())),
-        "tokens": total_tokens(calls for _, calls in rows),
+        "tokens": sum_tokens(calls for _, calls in rows),
         "usage_unknown": sum(calls.usage_unknown for _, calls in rows),
     }
 

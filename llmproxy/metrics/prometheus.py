@@ -14,7 +14,15 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from llmproxy.metrics.counters import BOUNDS_S, CallLabels, Calls, Histogram, LatencyLabels, Metrics, RequestLabels
+from llmproxy.metrics.counters import (
+    BOUNDS_S,
+    CallCounters,
+    CallLabels,
+    Histogram,
+    LatencyLabels,
+    Metrics,
+    RequestLabels,
+)
 from llmproxy.metrics.sample import Sample
 
 _LES = (*map(str, BOUNDS_S), "+Inf")
@@ -92,7 +100,7 @@ def _requests(metrics: Metrics) -> Iterator[Metric]:
     yield from (total, seconds, left)
 
 
-def _calls(calls: Iterable[tuple[CallLabels, Calls]]) -> Iterator[Metric]:
+def _calls(calls: Iterable[tuple[CallLabels, CallCounters]]) -> Iterator[Metric]:
     names = ("provider", "model", "endpoint", "stream", "status", "outcome")
     requests: Counter[tuple[str, ...]] = Counter()
     errors: Counter[tuple[str, ...]] = Counter()
@@ -106,7 +114,7 @@ def _calls(calls: Iterable[tuple[CallLabels, Calls]]) -> Iterator[Metric]:
     )
 
 
-def _tokens(calls: Iterable[tuple[CallLabels, Calls]]) -> Iterator[Metric]:
+def _tokens(calls: Iterable[tuple[CallLabels, CallCounters]]) -> Iterator[Metric]:
     tokens: Counter[tuple[str, ...]] = Counter()
     unknown: Counter[tuple[str, ...]] = Counter()
     for labels, figures in calls:

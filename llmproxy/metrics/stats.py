@@ -17,10 +17,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.activity import Tally
-from llmproxy.metrics.counters import CallLabels, Calls, Metrics, RequestLabels, Requests, Speed, SpeedLabels
+from llmproxy.metrics.activity import ActivityCounters
+from llmproxy.metrics.counters import (
+    CallCounters,
+    CallLabels,
+    Metrics,
+    RequestCounters,
+    RequestLabels,
+    Speed,
+    SpeedLabels,
+)
 from llmproxy.metrics.quantiles import Quantiles
-from llmproxy.metrics.tokens import total as total_tokens
+from llmproxy.metrics.tokens import sum_tokens
 from llmproxy.wire.text import replace_surrogates
 from llmproxy.wire.timestamp import format_timestamp
 
@@ -35,7 +43,7 @@ _LATENCY = (*_FIRST_TOKEN, ("p99", 0.99))
 class _Row:
     """What belongs to one model, one provider, or everything."""
 
-    calls: list[tuple[CallLabels, Calls]] = field(default_factory=list)
+    calls: list[tuple[CallLabels, CallCounters]] = field(default_factory=list)
     speeds: list[Speed] = field(default_factory=list)
     in_flight: int = 0
 
@@ -54,7 +62,7 @@ class _Row:
             "failed_over": sum(calls.replaced for _, calls in self.calls),
             "errors": dict(sorted(errors.items())),
             **self._speed(),
-            "tokens": total_tokens(calls for _, calls in self.calls),
+            "tokens": sum_tokens(calls for _, calls in self.calls),
             "usage_unknown": sum(calls.usage_unknown for _, calls in self.calls),
         }
 
@@ -80,11 +88,11 @@ class Snapshot:
     providers: Sequence[str]
     running: Sequence[Exchange]
     listed: Sequence[dict[str, object]]
-    requests: dict[RequestLabels, Requests]
-    calls: dict[CallLabels, Calls]
+    requests: dict[RequestLabels, RequestCounters]
+    calls: dict[CallLabels, CallCounters]
     speeds: dict[SpeedLabels, Speed]
     per_second: float
-    groups: dict[str, list[tuple[str, Tally]]]
+    groups: dict[str, list[tuple[str, ActivityCounters]]]
 
     @classmethod
     def of(
@@ -148,21 +156,26 @@ class Snapshot:
             "by_status": dict(sorted(statuses.items())),
         }
 
-    def _group(self, kind: str, tallies: list[tuple[str, Tally]]) -> list[dict[str, object]]:
+    def _group(self, kind: str, tallies: list[tuple[str, ActivityCounters]]) -> list[dict[str, object]]:
         """Clients or sessions: those that wait for their first answer, then the one seen last and so on."""
         name_of = _client if kind == "client" else _session
         in_flight = Counter(name for exchange in self.running if (name := name_of(exchange)) is not None)
         first = {name_of(exchange): exchange for exchange in reversed(self.running)}
         known = dict(tallies)
         fresh = [
-            (name, Tally(client=first[name].client.label, first_s=first[name].started_s, last_s=first[name].started_s))
+            (
+                name,
+                ActivityCounters(
+                    client=first[name].client.label, first_s=first[name].started_s, last_s=first[name].started_s
+                ),
+            )
             for name in in_flight
             if name not in known
         ]
         rows = [*fresh, *reversed(tallies)]
         return [self._tally(kind, name, tally, in_flight[name]) for name, tally in rows]
 
-    def _tally(self, kind: str, name: str, tally: Tally, in_flight: int) -> dict[str, object]:
+    def _tally(self, kind: str, name: str, tally: ActivityCounters, in_flight: int) -> dict[str, object]:
         judged = tally.requests - tally.cancelled
         return {
             **({"session": replace_surrogates(name)} if kind == "session" else {}),
@@ -173,7 +186,7 @@ class Snapshot:
             "errors": judged - tally.succeeded,
             "cancelled": tally.cancelled,
             "avg_duration_ms": _ms(tally.spent_s / tally.requests) if tally.requests else None,
-            "tokens": total_tokens([tally]),
+            "tokens": sum_tokens([tally]),
             "first_seen": self._wall(tally.first_s),
             "last_seen": self._wall(tally.last_s),
         }

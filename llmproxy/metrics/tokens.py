@@ -11,7 +11,7 @@ KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
 @dataclass(slots=True, kw_only=True)
-class Tokens:
+class TokenCounters:
     """Tokens by kind; None until a provider says a number."""
 
     input: int | None = None
@@ -48,7 +48,7 @@ class Tokens:
         )
 
 
-def total(parts: Iterable[Tokens]) -> dict[str, int | None]:
+def sum_tokens(parts: Iterable[TokenCounters]) -> dict[str, int | None]:
     """The sums of `parts` by kind."""
     sums: dict[str, int | None] = dict.fromkeys(KINDS)
     for part in parts:

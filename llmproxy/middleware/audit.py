@@ -18,7 +18,7 @@ from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
 from llmproxy.records.audit_file import AuditFile, AuditLine, FSync
-from llmproxy.records.background_writer import Writer
+from llmproxy.records.background_writer import BackgroundWriter
 from llmproxy.records.entry import entry_of
 from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import SizeLimit, Strict, parse_size
@@ -54,7 +54,7 @@ class Audit(Middleware):
         super().__init__(config)
         path = os.path.abspath(os.path.expanduser(config.path))
         self._file = AuditFile(path, fsync=config.fsync, max_size_bytes=config.max_size)
-        self._writer = Writer("audit", self._file)
+        self._writer = BackgroundWriter("audit", self._file)
 
     async def start(self) -> None:
         """Open the file. Raises ProxyError when it can never be written; a full disk may be empty again tomorrow."""
@@ -85,10 +85,10 @@ class Audit(Middleware):
         return None
 
     def on_end(self, exchange: Exchange) -> None:
-        self._writer.put((line_of(exchange), secrets_of(exchange)))
+        self._writer.put((audit_line(exchange), secrets_of(exchange)))
 
 
-def line_of(exchange: Exchange) -> AuditLine:
+def audit_line(exchange: Exchange) -> AuditLine:
     """The line about an exchange that is over."""
     entry = entry_of(exchange)
     client, usage, error = entry.client, entry.usage or _UNCOUNTED, entry.error

@@ -15,16 +15,16 @@ from pydantic import Field
 
 from llmproxy.answer import Answer
 from llmproxy.body import Body
-from llmproxy.console.lines import Arrived, Lines, Over
+from llmproxy.console.lines import ExchangeEnded, ExchangeStarted, LinePrinter
 from llmproxy.console.terminal import Console
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
-from llmproxy.records.background_writer import Writer
+from llmproxy.records.background_writer import BackgroundWriter
 from llmproxy.records.entry import entry_of
-from llmproxy.redaction.masking import secrets_sent
+from llmproxy.redaction.masking import all_secrets_of
 from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import Strict
-from llmproxy.transcripts.preview import READ_BYTES, Talk
+from llmproxy.transcripts.preview import READ_BYTES, ExchangeBodies
 
 # Bodies that wait to be shown, over all exchanges. Beyond it conversations are left out.
 HELD_BYTES = 32 * 1024 * 1024
@@ -73,13 +73,13 @@ class Printer(Middleware):
         self._bodies = config.log_body
         self._note = f"llmproxy.printer.{id(self)}"
         self._taken_bytes = 0
-        self._lines = Lines(
+        self._lines = LinePrinter(
             Console(sys.stdout),
             requests=config.log_requests and not early,
             responses=config.log_responses,
             arrivals=self._arrivals,
         )
-        self._writer: Writer[Arrived | Over] = Writer("printer", self._lines)
+        self._writer: BackgroundWriter[ExchangeStarted | ExchangeEnded] = BackgroundWriter("printer", self._lines)
 
     async def start(self) -> None:
         self._writer.start()
@@ -115,7 +115,7 @@ class Printer(Middleware):
         if not self._ends:
             return
         talk, held_bytes = self._talk(exchange) if self._bodies else (None, 0)
-        over = Over(exchange.began_s, entry_of(exchange), secrets_of(exchange), talk, held_bytes)
+        over = ExchangeEnded(exchange.began_s, entry_of(exchange), secrets_of(exchange), talk, held_bytes)
         if not self._writer.put(over):
             self._taken_bytes -= held_bytes
 
@@ -126,7 +126,7 @@ class Printer(Middleware):
     def _arrive(self, exchange: Exchange) -> None:
         exchange.notes[self._note_of_arrival] = True
         self._writer.put(
-            Arrived(
+            ExchangeStarted(
                 began_s=exchange.began_s,
                 id=exchange.id,
                 method=exchange.method,
@@ -138,13 +138,13 @@ class Printer(Middleware):
             )
         )
 
-    def _talk(self, exchange: Exchange) -> tuple[Talk | None, int]:
+    def _talk(self, exchange: Exchange) -> tuple[ExchangeBodies | None, int]:
         """The conversation, and how many bytes are held for it."""
         sent = exchange.notes.pop(self._note, None)
         sent = sent if isinstance(sent, _Sent) else _Sent()
         if exchange.endpoint is None or not _converses(exchange):
             return None, sent.held_bytes
-        talk = Talk(dialect=exchange.endpoint.dialect, secrets=secrets_sent(exchange))
+        talk = ExchangeBodies(dialect=exchange.endpoint.dialect, secrets=all_secrets_of(exchange))
         body, answer = exchange.body, exchange.answer
         if isinstance(body, Body) and self._take(len(body.raw)):
             talk.request, talk.request_encoding = body.raw, body.encoding

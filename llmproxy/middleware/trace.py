@@ -18,12 +18,12 @@ from llmproxy.answer import Answer
 from llmproxy.body import Body, ByteStream, StreamedBody
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
-from llmproxy.records.background_writer import Writer
+from llmproxy.records.background_writer import BackgroundWriter
 from llmproxy.records.entry import Entry, entry_of
-from llmproxy.records.record import Captured, write_record
+from llmproxy.records.record import CapturedMessage, write_record
 from llmproxy.records.retention import Retention
 from llmproxy.records.trace_store import DayFiles, RecordFiles
-from llmproxy.redaction.json_path import parse
+from llmproxy.redaction.json_path import parse_path
 from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import Limit, Size, SizeLimit, Strict, parse_size
 
@@ -32,7 +32,7 @@ BUFFER_BYTES = 64 * 1024 * 1024
 _PART_BYTES = 100
 
 
-class Buffer:
+class CaptureBudget:
     """How many bytes of bodies are kept for records, over all exchanges. The event loop takes, the thread gives back:
     each has a count of its own, so that there is nothing to lock.
     """
@@ -72,9 +72,9 @@ class Capture:
     entry: Entry
     secrets: tuple[str, ...]
 
-    def __init__(self, buffer: Buffer, limit_bytes: int, started_s: float) -> None:
-        self.request = Captured()
-        self.response = Captured()
+    def __init__(self, buffer: CaptureBudget, limit_bytes: int, started_s: float) -> None:
+        self.request = CapturedMessage()
+        self.response = CapturedMessage()
         self.held_bytes = 0
         self._buffer = buffer
         self._limit_bytes = limit_bytes
@@ -86,7 +86,7 @@ class Capture:
         if self.keep(response, data) and response.times_ms is not None:
             response.times_ms.append(round((time.monotonic() - self._started_s) * 1000, 3))
 
-    def keep(self, captured: Captured, data: bytes) -> bool:
+    def keep(self, captured: CapturedMessage, data: bytes) -> bool:
         """Keep the next bytes of a body as far as there is room. Whether any were kept."""
         captured.size += len(data)
         if captured.short:
@@ -167,7 +167,7 @@ class Trace(Middleware):
         @classmethod
         def _paths_can_be_read(cls, paths: list[str]) -> list[str]:
             for path in paths:
-                parse(path)
+                parse_path(path)
             return paths
 
     def __init__(self, config: Config) -> None:
@@ -179,11 +179,11 @@ class Trace(Middleware):
         self._sample = config.sample
         self._only_errors = config.only_errors
         self._format = config.format
-        self._buffer = Buffer(BUFFER_BYTES)
+        self._buffer = CaptureBudget(BUFFER_BYTES)
         self._note = f"llmproxy.trace.{id(self)}"
         retention = Retention(self._directory, config.max_age, config.max_total_size)
         store = (RecordFiles if config.format == "json" else DayFiles)(self._directory, retention)
-        self._writer = Writer("trace", _Recording(store, self._buffer, config))
+        self._writer = BackgroundWriter("trace", _Recording(store, self._buffer, config))
 
     async def start(self) -> None:
         self._writer.start()
@@ -260,10 +260,10 @@ class Trace(Middleware):
 class _Recording:
     """The writer's sink: makes the records and stores them."""
 
-    def __init__(self, store: RecordFiles | DayFiles, buffer: Buffer, config: Trace.Config) -> None:
+    def __init__(self, store: RecordFiles | DayFiles, buffer: CaptureBudget, config: Trace.Config) -> None:
         self._store = store
         self._buffer = buffer
-        self._paths = [parse(path) for path in config.redact]
+        self._paths = [parse_path(path) for path in config.redact]
         self._limit_bytes = config.max_body_size
         self._held_bytes = 0
 

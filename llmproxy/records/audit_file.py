@@ -21,8 +21,8 @@ from typing import Literal
 
 import msgspec
 
-from llmproxy.records.file_lock import bears, lock, unlock
-from llmproxy.redaction.secrets import hide_bytes
+from llmproxy.records.file_lock import has_name, lock_file, unlock_file
+from llmproxy.redaction.secrets import mask_bytes
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class AuditFile:
 
     def write(self, item: tuple[AuditLine, tuple[str, ...]]) -> None:
         """Take one line, and the secrets that must not be in it. Raises OSError when too much waits already."""
-        line = hide_bytes(self._encoder.encode(item[0]) + b"\n", item[1])
+        line = mask_bytes(self._encoder.encode(item[0]) + b"\n", item[1])
         if self._room_bytes < len(line):
             raise OSError(f"{self.fault or 'the disk is too slow'}; no more lines can be kept")
         self._room_bytes -= len(line)
@@ -185,15 +185,15 @@ class AuditFile:
         """The file that bears the name now, which no other process writes to or renames meanwhile."""
         while True:
             file = self.open()
-            lock(file)
-            if bears(file, self.path):
+            lock_file(file)
+            if has_name(file, self.path):
                 break
             self._close()  # which ends the lock too
         try:
             yield file
         finally:
             if self._file is not None:
-                unlock(file)
+                unlock_file(file)
 
     def _put_aside(self) -> bool:
         """Give the full file a name of its own, with the time in it; False when that cannot be."""

@@ -44,7 +44,7 @@ class Sink(Protocol[T]):
         """No more items come. Called after the last flush."""
 
 
-class Writer(Generic[Item]):
+class BackgroundWriter(Generic[Item]):
     """Hands items to a thread. `name` is what logs call it, such as "trace".
 
     `lost` counts items that were not written, `fault` says why the last one was not, None once writing works again.

@@ -14,9 +14,9 @@ from msgspec import Meta
 from llmproxy.call import Attempt
 from llmproxy.dialects.base import Usage
 from llmproxy.exchange import Exchange
-from llmproxy.redaction.masking import secrets_sent
+from llmproxy.redaction.masking import all_secrets_of
 from llmproxy.redaction.names import redact_query
-from llmproxy.redaction.secrets import hide_text
+from llmproxy.redaction.secrets import mask_text
 from llmproxy.wire.text import replace_surrogates
 from llmproxy.wire.timestamp import format_timestamp
 
@@ -183,5 +183,5 @@ def _error(exchange: Exchange) -> ErrorEntry | None:
     message = error.message if error is not None else said or ""
     return ErrorEntry(
         code=error.code if error is not None else "provider_error",
-        message=_short(hide_text(replace_surrogates(message), secrets_sent(exchange))),
+        message=_short(mask_text(replace_surrogates(message), all_secrets_of(exchange))),
     )

@@ -18,7 +18,7 @@ _LOCK_S = 2.0
 _LOCK_STEP_S = 0.01
 
 
-def lock(file: int) -> None:
+def lock_file(file: int) -> None:
     """Wait for the lock, not for ever: its holder may have been stopped. Raises OSError."""
     if sys.platform != "win32":
         deadline_s = time.monotonic() + _LOCK_S
@@ -34,14 +34,14 @@ def lock(file: int) -> None:
                 return  # not every network file system has locks; lines are appended whole without one
 
 
-def unlock(file: int) -> None:
+def unlock_file(file: int) -> None:
     """End the lock, when the file stays open."""
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def bears(file: int, path: str) -> bool:
+def has_name(file: int, path: str) -> bool:
     """Whether the open `file` is the one that is called `path` now."""
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))

@@ -9,24 +9,24 @@ from fnmatch import fnmatchcase
 from llmproxy.records.entry import Entry
 from llmproxy.settings import parse_duration
 
-Test = Callable[[Entry], bool]
+EntryFilter = Callable[[Entry], bool]
 
 _STATUS = re.compile(r"(\d{3})(?:-(\d{3}))?|(\d)xx", re.IGNORECASE)
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 
 
-def parse(filters: Iterable[str]) -> Test:
+def parse_filters(filters: Iterable[str]) -> EntryFilter:
     """The test that all of `filters` pass; each is a list of KEY=VALUE with commas. Raises ValueError in words."""
     tests = [_test(part.strip()) for each in filters for part in each.split(",") if part.strip()]
     return lambda entry: all(test(entry) for test in tests)
 
 
-def of_session(name: str | None) -> Test:
+def session_filter(name: str | None) -> EntryFilter:
     """The test that what belongs to the session called `name` passes; any, when that is None."""
     return lambda entry: name is None or entry.session == name
 
 
-def _test(part: str) -> Test:
+def _test(part: str) -> EntryFilter:
     key, equals, value = part.partition("=")
     key, value = key.strip(), value.strip()
     make = _KEYS.get(key)
@@ -37,10 +37,10 @@ def _test(part: str) -> Test:
     return make(value)
 
 
-def _text(read: Callable[[Entry], Iterable[str | None]]) -> Callable[[str], Test]:
+def _text(read: Callable[[Entry], Iterable[str | None]]) -> Callable[[str], EntryFilter]:
     """One of the texts is the value, in which * stands for anything; `none` is one that is not there."""
 
-    def make(value: str) -> Test:
+    def make(value: str) -> EntryFilter:
         wanted = value.lower()
 
         def test(entry: Entry) -> bool:
@@ -51,7 +51,7 @@ def _text(read: Callable[[Entry], Iterable[str | None]]) -> Callable[[str], Test
     return make
 
 
-def _status(value: str) -> Test:
+def _status(value: str) -> EntryFilter:
     if value.lower() == "none":
         return lambda entry: entry.status is None
     found = _STATUS.fullmatch(value)
@@ -63,16 +63,16 @@ def _status(value: str) -> Test:
     return lambda entry: entry.status is not None and low <= entry.status <= high
 
 
-def _time(longer: bool) -> Callable[[str], Test]:
-    def make(value: str) -> Test:
+def _time(longer: bool) -> Callable[[str], EntryFilter]:
+    def make(value: str) -> EntryFilter:
         limit_ms = parse_duration(value) * 1000
         return lambda entry: (entry.duration_ms > limit_ms) is longer
 
     return make
 
 
-def _flag(read: Callable[[Entry], bool]) -> Callable[[str], Test]:
-    def make(value: str) -> Test:
+def _flag(read: Callable[[Entry], bool]) -> Callable[[str], EntryFilter]:
+    def make(value: str) -> EntryFilter:
         if value.lower() not in (*_YES, *_NO):
             raise ValueError(f"{value!r} is neither true nor false")
         wanted = value.lower() in _YES
@@ -81,7 +81,7 @@ def _flag(read: Callable[[Entry], bool]) -> Callable[[str], Test]:
     return make
 
 
-_KEYS: dict[str, Callable[[str], Test]] = {
+_KEYS: dict[str, Callable[[str], EntryFilter]] = {
     "model": _text(lambda entry: (entry.model, entry.served_model)),
     "status": _status,
     "session": _text(lambda entry: (entry.session,)),

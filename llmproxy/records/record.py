@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 
 from llmproxy.records.entry import VERSION, Entry, Milliseconds
-from llmproxy.records.record_body import NOTHING, Format, Masks, decode, show, show_stream
+from llmproxy.records.record_body import NULL, BodyFormat, Masks, decode_parts, render_body, render_stream
 from llmproxy.redaction.json_path import Path, Side
-from llmproxy.redaction.masking import credentials
+from llmproxy.redaction.masking import find_credentials
 from llmproxy.redaction.names import MASK, redact_url
-from llmproxy.redaction.secrets import forms_of, hide_bytes, hide_text, secret_header, secret_value, with_credentials
+from llmproxy.redaction.secrets import forms_of, mask_bytes, mask_text, secret_header, secret_value, with_credentials
 from llmproxy.wire.text import replace_surrogates
 
 Headers = dict[str, str | list[str]]
@@ -35,7 +35,7 @@ class RequestPart(msgspec.Struct, kw_only=True):
 
     headers: Headers | None
     size: int
-    format: Format | None = None
+    format: BodyFormat | None = None
     body: msgspec.Raw
     truncated: bool = False
 
@@ -55,7 +55,7 @@ class ResponsePart(msgspec.Struct, kw_only=True):
 
     headers: Headers | None
     size: int
-    format: Format | None = None
+    format: BodyFormat | None = None
     body: msgspec.Raw
     chunks: list[Chunk] | None = None
     truncated: bool = False
@@ -69,7 +69,7 @@ class Record(Entry, kw_only=True):
 
 
 @dataclass(slots=True, kw_only=True)
-class Captured:
+class CapturedMessage:
     """One direction of an exchange as it went over the wire.
 
     `headers` is None when they are not recorded. `parts` are the bytes of the body, `short` says that more came than is
@@ -86,8 +86,8 @@ class Captured:
 
 def write_record(
     entry: Entry,
-    request: Captured,
-    response: Captured,
+    request: CapturedMessage,
+    response: CapturedMessage,
     *,
     secrets: tuple[str, ...],
     paths: Sequence[Path] = (),
@@ -97,17 +97,17 @@ def write_record(
 
     `paths` are what is masked in JSON bodies; `limit_bytes` is the most that is shown of one.
     """
-    asked = RequestPart(headers=None, size=request.size, body=NOTHING, truncated=request.short)
+    asked = RequestPart(headers=None, size=request.size, body=NULL, truncated=request.short)
     if request.parts:
         secrets = _show_request(asked, request, secrets, _of(paths, "request"), limit_bytes)
-    answered = ResponsePart(headers=None, size=response.size, body=NOTHING, truncated=response.short)
+    answered = ResponsePart(headers=None, size=response.size, body=NULL, truncated=response.short)
     if response.parts or response.times_ms is not None:
         masks = Masks(forms=forms_of(secrets), paths=_of(paths, "response"))
         _show_response(answered, response, masks, limit_bytes, broken=entry.outcome not in ("complete", "error"))
     asked.headers = _headers(request.headers, secrets)
     answered.headers = _headers(response.headers, secrets)
     encode = msgspec.json.encode
-    head = hide_bytes(encode(entry)[:-1], secrets)
+    head = mask_bytes(encode(entry)[:-1], secrets)
     return b'%b,\n"request":%b,\n"response":%b}\n' % (head, encode(asked), encode(answered))
 
 
@@ -116,28 +116,30 @@ def _of(paths: Sequence[Path], side: Side) -> Sequence[Path]:
 
 
 def _show_request(
-    part: RequestPart, captured: Captured, secrets: tuple[str, ...], paths: Sequence[Path], limit_bytes: int
+    part: RequestPart, captured: CapturedMessage, secrets: tuple[str, ...], paths: Sequence[Path], limit_bytes: int
 ) -> tuple[str, ...]:
     """Gives back `secrets` and those that the body itself says are some: an answer may repeat them."""
-    parts, cut = decode(captured.parts, captured.encoding, limit_bytes)
+    parts, cut = decode_parts(captured.parts, captured.encoding, limit_bytes)
     short = captured.short or cut
-    shown = show(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
+    shown = render_body(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
     if shown.masked:
-        secrets = with_credentials(secrets, credentials(parts))
-        shown = show(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
+        secrets = with_credentials(secrets, find_credentials(parts))
+        shown = render_body(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
     part.format, part.body, part.truncated = shown.format, shown.body, shown.short
     return secrets
 
 
-def _show_response(part: ResponsePart, captured: Captured, masks: Masks, limit_bytes: int, *, broken: bool) -> None:
+def _show_response(
+    part: ResponsePart, captured: CapturedMessage, masks: Masks, limit_bytes: int, *, broken: bool
+) -> None:
     """`broken` says that the client got less than everything: then a secret may be cut off where the answer ends."""
-    parts, cut = decode(captured.parts, captured.encoding, limit_bytes)
+    parts, cut = decode_parts(captured.parts, captured.encoding, limit_bytes)
     part.truncated = captured.short or cut
     if captured.times_ms is None:
-        shown = show(parts, masks, short=part.truncated, broken=broken)
+        shown = render_body(parts, masks, short=part.truncated, broken=broken)
         part.format, part.body, part.truncated = shown.format, shown.body, shown.short
         return
-    pieces = show_stream(parts, masks, short=part.truncated or broken)
+    pieces = render_stream(parts, masks, short=part.truncated or broken)
     part.chunks = [
         Chunk(at_ms=at_ms, text=piece)
         if isinstance(piece, str)
@@ -165,10 +167,10 @@ def _headers(headers: Iterable[tuple[str, str]] | None, secrets: tuple[str, ...]
         else:
             shown[name] = value
     text = "\n".join(values)
-    if hide_text(text, secrets) is text:
+    if mask_text(text, secrets) is text:
         return shown
     return {
-        name: [hide_text(each, secrets) for each in value] if isinstance(value, list) else hide_text(value, secrets)
+        name: [mask_text(each, secrets) for each in value] if isinstance(value, list) else mask_text(value, secrets)
         for name, value in shown.items()
     }
 
@@ -179,7 +181,7 @@ def _judged(name: str) -> tuple[str, bool]:
     return replace_surrogates(name.lower()), secret_header(name)
 
 
-def json_schema() -> dict[str, Any]:
+def record_schema() -> dict[str, Any]:
     """The JSON Schema of a record (draft 2020-12). Every member is always there, but in chunks; later programs may add
     some.
     """

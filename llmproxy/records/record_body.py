@@ -13,14 +13,14 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from llmproxy.redaction.json_path import Path, hide
-from llmproxy.redaction.masking import Edit, change, mask
+from llmproxy.redaction.json_path import Path, mask_paths
+from llmproxy.redaction.masking import Edit, apply_edits, mask_parts
 from llmproxy.redaction.names import MASK
 from llmproxy.wire.compression import Decoder, DecodingError
 
-Format = Literal["json", "text", "base64"]
+BodyFormat = Literal["json", "text", "base64"]
 
-NOTHING = msgspec.Raw(b"null")
+NULL = msgspec.Raw(b"null")
 _DECODE = msgspec.json.decode
 _SKIM = msgspec.json.Decoder(msgspec.Raw).decode
 # Reading is stricter than skimming and takes five times as long: 2 µs a KB, during which no other thread runs.
@@ -42,50 +42,50 @@ class Masks(NamedTuple):
     paths: Sequence[Path] = ()
 
 
-class Shown(NamedTuple):
+class RenderedBody(NamedTuple):
     """A body as it stands in a record. `short` says that not all of it does, `masked` that secrets were in it."""
 
-    format: Format | None
+    format: BodyFormat | None
     body: msgspec.Raw
     short: bool
     masked: bool = False
 
 
-def show(parts: list[bytes], masks: Masks, *, short: bool, broken: bool = False) -> Shown:
+def render_body(parts: list[bytes], masks: Masks, *, short: bool, broken: bool = False) -> RenderedBody:
     """One body, whose bytes are `parts`; `short` says that not all were kept, `broken` that not all came."""
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     if not data:
-        return Shown(None, NOTHING, short)
+        return RenderedBody(None, NULL, short)
     if masks.paths:
         redacted = _redacted(data, masks.paths)
         if redacted is None:
-            return Shown(None, NOTHING, True)
+            return RenderedBody(None, NULL, True)
         data = redacted
-    [clean] = mask([data], masks.forms, whole=not (short or broken))
+    [clean] = mask_parts([data], masks.forms, whole=not (short or broken))
     masked = clean is not data
     if not short and (raw := _as_json(clean)) is not None:
-        return Shown("json", raw, False, masked)
+        return RenderedBody("json", raw, False, masked)
     text = _as_text(clean, short or broken)
     if text is not None:
-        return Shown("text", msgspec.Raw(msgspec.json.encode(text)), short, masked)
-    return Shown("base64", msgspec.Raw(b'"%b"' % base64.b64encode(clean)), short, masked)
+        return RenderedBody("text", msgspec.Raw(msgspec.json.encode(text)), short, masked)
+    return RenderedBody("base64", msgspec.Raw(b'"%b"' % base64.b64encode(clean)), short, masked)
 
 
-def show_stream(parts: list[bytes], masks: Masks, *, short: bool) -> list[str | bytes]:
+def render_stream(parts: list[bytes], masks: Masks, *, short: bool) -> list[str | bytes]:
     """The pieces of an event stream, one for each of `parts`: text, empty where nothing can be shown yet, or bytes that
     are no text.
     """
     if masks.paths:
         edits = _redactions(parts, masks.paths)
-        parts = change(parts, edits) if edits else parts
-    parts = mask(parts, masks.forms, whole=not short)
+        parts = apply_edits(parts, edits) if edits else parts
+    parts = mask_parts(parts, masks.forms, whole=not short)
     try:
         return [part.decode() for part in parts]
     except UnicodeDecodeError:
         return _texts(parts)
 
 
-def decode(parts: list[bytes], encoding: str, limit_bytes: int) -> tuple[list[bytes], bool]:
+def decode_parts(parts: list[bytes], encoding: str, limit_bytes: int) -> tuple[list[bytes], bool]:
     """`parts` without their content coding, `limit_bytes` at most, and whether more should come. What we cannot decode
     stays as it is.
     """
@@ -159,7 +159,7 @@ def _redacted(data: bytes, paths: Sequence[Path]) -> bytes | None:
         value = _DECODE(data)
     except _UNREADABLE:
         return None if _JSON_BEGINS.match(data) else data
-    return msgspec.json.encode(value) if hide(value, paths) else data
+    return msgspec.json.encode(value) if mask_paths(value, paths) else data
 
 
 def _redactions(parts: list[bytes], paths: Sequence[Path]) -> list[Edit]:

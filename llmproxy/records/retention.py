@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from llmproxy.records.file_lock import bears, lock
+from llmproxy.records.file_lock import has_name, lock_file
 
-DAY = re.compile(r"\d{4}-\d\d-\d\d")
-RECORD = re.compile(r"(\d{6}\.\d{3})-[0-9a-zA-Z]+\.json")
-LINES = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
+DAY_NAME = re.compile(r"\d{4}-\d\d-\d\d")
+RECORD_NAME = re.compile(r"(\d{6}\.\d{3})-[0-9a-zA-Z]+\.json")
+DAY_FILE_NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
 # What a server that was killed leaves of the file that it was writing. Readers ignore hidden names.
-UNFINISHED = re.compile(r"\.\d{6}\.\d{3}-[0-9a-zA-Z]+\.json\.tmp|\.\d{4}-\d\d-\d\d\.jsonl\.tmp")
+UNFINISHED_NAME = re.compile(r"\.\d{6}\.\d{3}-[0-9a-zA-Z]+\.json\.tmp|\.\d{4}-\d\d-\d\d\.jsonl\.tmp")
 UNFINISHED_AGE_S = 600.0
 # Conversations are nobody else's business.
 FILE_MODE = 0o600
@@ -71,7 +71,7 @@ class Retention:
         for folder in [self._directory, *(os.path.join(self._directory, day) for day in self._days())]:
             for name in _listed(folder):
                 path = os.path.join(folder, name)
-                if UNFINISHED.fullmatch(name) and time.time() - _changed_s(path) > UNFINISHED_AGE_S:
+                if UNFINISHED_NAME.fullmatch(name) and time.time() - _changed_s(path) > UNFINISHED_AGE_S:
                     _remove(path)
 
     def _remove_aged(self, oldest_s: float) -> None:
@@ -98,8 +98,8 @@ class Retention:
         """Leave the last lines of the file of today, `keep_bytes` at most. Half a file is never seen."""
         before = self._size(path)
         with contextlib.suppress(OSError), open(path, "rb") as old:
-            lock(old.fileno())  # another process may append to it
-            if bears(old.fileno(), path):
+            lock_file(old.fileno())  # another process may append to it
+            if has_name(old.fileno(), path):
                 _keep_last(old, path, keep_bytes)
         self._total_bytes -= before - self._size(path)
 
@@ -113,11 +113,11 @@ class Retention:
         Directories of past days that turn out to be empty are removed.
         """
         today = datetime.now(UTC).strftime("%Y-%m-%d")
-        names = {name.removesuffix(".jsonl") for name in _listed(self._directory) if LINES.fullmatch(name)}
+        names = {name.removesuffix(".jsonl") for name in _listed(self._directory) if DAY_FILE_NAME.fullmatch(name)}
         for day in sorted({*names, *self._days()}):
             folder = os.path.join(self._directory, day)
             for name in sorted(_listed(folder)):
-                if found := RECORD.fullmatch(name):
+                if found := RECORD_NAME.fullmatch(name):
                     yield os.path.join(folder, name), f"{day}/{found[1]}"
             if day in names:
                 yield f"{folder}.jsonl", f"{day}/235959.999"
@@ -126,7 +126,7 @@ class Retention:
                     os.rmdir(folder)
 
     def _days(self) -> list[str]:
-        return [name for name in _listed(self._directory) if DAY.fullmatch(name)]
+        return [name for name in _listed(self._directory) if DAY_NAME.fullmatch(name)]
 
     def _size(self, path: str) -> int:
         try:

@@ -39,7 +39,7 @@ _RECORD = msgspec.json.Decoder(Record)
 _FIRST = msgspec.json.Decoder(_First)
 
 
-class Place(NamedTuple):
+class RecordLocation(NamedTuple):
     """Where a record stands: a file, and for files of many lines the offset of its line, else -1."""
 
     path: str
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class UnreadableRecord:
     """A file, or a line of one, that is no record that can be read here."""
 
     path: str
@@ -61,11 +61,11 @@ class _Version(msgspec.Struct):
 _VERSION = msgspec.json.Decoder(_Version)
 
 
-class Found(NamedTuple):
+class FoundEntry(NamedTuple):
     """One record in short."""
 
     entry: Entry
-    place: Place
+    place: RecordLocation
 
 
 @dataclass(slots=True)
@@ -84,34 +84,34 @@ class _Day:
         self.offset, self.last = end, _last_before(lines, end)
 
 
-class Traces:
+class TraceReader:
     """The records below one directory. `faults` gathers what could not be read."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
-        self.faults: list[Fault] = []
+        self.faults: list[UnreadableRecord] = []
         self._days: dict[str, _Day] = {}
 
-    def entries(self) -> Iterator[Found]:
+    def entries(self) -> Iterator[FoundEntry]:
         """Every record, oldest first."""
         for day in self._list_days():
             yield from self._of_day(day)
 
-    def last(self, count: int) -> list[Found]:
+    def last(self, count: int) -> list[FoundEntry]:
         """The `count` newest records, oldest first. Reads no more files than it must."""
-        found: list[Found] = []
+        found: list[FoundEntry] = []
         for day in reversed(self._list_days()):
             if len(found) >= count:
                 break
             found = [*self._last_of_day(day, count - len(found)), *found]
         return found
 
-    def follow(self) -> list[Found]:
+    def follow(self) -> list[FoundEntry]:
         """The records that came since the last call or since `skip`, each call's oldest first; at first all of them.
 
         A directory is looked into only when it changed.
         """
-        found: list[Found] = []
+        found: list[FoundEntry] = []
         days = self._list_days()
         self._days = {day: self._days.get(day) or _Day() for day in days}
         for day, known in self._days.items():
@@ -126,12 +126,12 @@ class Traces:
             known = self._days[day] = _Day(frozenset(self._names(day)), file=_identity(lines))
             known.has_read(lines, _end_of_lines(lines))
 
-    def find(self, beginning: str) -> list[Found]:
+    def find(self, beginning: str) -> list[FoundEntry]:
         """The records whose id begins so, or, where none does, whose request id is that; oldest first.
 
         One whose id is that and no longer is the only one.
         """
-        found: list[Found] = []
+        found: list[FoundEntry] = []
         for day in self._list_days():
             for name in self._names(day):
                 if name.partition("-")[2].startswith(beginning):
@@ -141,32 +141,32 @@ class Traces:
         exact = [each for each in found if each.entry.id == beginning]
         return exact or found or [each for each in self.entries() if each.entry.request_id == beginning]
 
-    def records(self, found: Iterable[Found]) -> Iterator[tuple[Record, bytes]]:
+    def records(self, found: Iterable[FoundEntry]) -> Iterator[tuple[Record, bytes]]:
         """The whole records, and their text, one after the other."""
         for each in found:
             try:
                 yield read_record(each.place)
             except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-                self.faults.append(Fault(each.place.path, reason.lower()))
+                self.faults.append(UnreadableRecord(each.place.path, reason.lower()))
 
-    def _of_day(self, day: str) -> list[Found]:
+    def _of_day(self, day: str) -> list[FoundEntry]:
         found = [each for name in self._names(day) for each in self._read(os.path.join(self.directory, day, name))]
         lines = list(self._of_lines(self._lines_path(day)))
         return sorted([*found, *lines], key=_started) if found and lines else found or lines
 
-    def _last_of_day(self, day: str, count: int) -> list[Found]:
+    def _last_of_day(self, day: str, count: int) -> list[FoundEntry]:
         lines = self._lines_path(day)
         appended = list(self._of_lines(lines, _start_of_last(lines, count)))
-        found: list[Found] = []
+        found: list[FoundEntry] = []
         for name in reversed(self._names(day)):
             if len(found) >= count:
                 break
             found += self._read(os.path.join(self.directory, day, name))
         return sorted([*appended, *found], key=_started)[-count:]
 
-    def _new_of_day(self, day: str, known: _Day) -> list[Found]:
-        found: list[Found] = []
+    def _new_of_day(self, day: str, known: _Day) -> list[FoundEntry]:
+        found: list[FoundEntry] = []
         path = os.path.join(self.directory, day)
         changed_ns = _changed_ns(path)
         if changed_ns != known.changed_ns:
@@ -178,7 +178,7 @@ class Traces:
             known.changed_ns = changed_ns if abs(time.time_ns() - changed_ns) > _COARSE_NS else -1
         return found + self._new_lines(self._lines_path(day), known)
 
-    def _new_lines(self, lines: str, known: _Day) -> list[Found]:
+    def _new_lines(self, lines: str, known: _Day) -> list[FoundEntry]:
         before, known.file = known.file, _identity(lines)
         end = _end_of_lines(lines)
         if before != known.file and known.last:  # put in the place of another, such as by retention: its last lines
@@ -208,35 +208,35 @@ class Traces:
     def _lines_path(self, day: str) -> str:
         return os.path.join(self.directory, day + _LINES)
 
-    def _read(self, path: str) -> Sequence[Found]:
+    def _read(self, path: str) -> Sequence[FoundEntry]:
         """The record in one file; nothing, and a fault, when there is none."""
         try:
             head, whole = _read_head(path)
         except OSError as error:
             if not isinstance(error, FileNotFoundError):  # cleared away meanwhile
-                self.faults.append(Fault(path, (error.strerror or str(error)).lower()))
+                self.faults.append(UnreadableRecord(path, (error.strerror or str(error)).lower()))
             return ()
         if not whole:
             try:
-                return (Found(_FIRST.decode(head), Place(path)),)
+                return (FoundEntry(_FIRST.decode(head), RecordLocation(path)),)
             except (ValueError, RecursionError):
                 pass  # of another version, or no record: the whole file says it
         try:
             with open(path, "rb") as file:
                 data = file.read(_MOST_BYTES)
         except OSError as error:
-            self.faults.append(Fault(path, (error.strerror or str(error)).lower()))
+            self.faults.append(UnreadableRecord(path, (error.strerror or str(error)).lower()))
             return ()
-        return self._decoded(path, data, Place(path))
+        return self._decoded(path, data, RecordLocation(path))
 
-    def _decoded(self, path: str, data: bytes, place: Place) -> Sequence[Found]:
+    def _decoded(self, path: str, data: bytes, place: RecordLocation) -> Sequence[FoundEntry]:
         found = _decode(data)
         if isinstance(found, Entry):
-            return (Found(found, place),)
-        self.faults.append(Fault(path, found))
+            return (FoundEntry(found, place),)
+        self.faults.append(UnreadableRecord(path, found))
         return ()
 
-    def _of_lines(self, path: str, start: int = 0, end: int | None = None) -> Iterator[Found]:
+    def _of_lines(self, path: str, start: int = 0, end: int | None = None) -> Iterator[FoundEntry]:
         try:
             file = open(path, "rb")  # noqa: SIM115 (closed below)
         except OSError:
@@ -248,13 +248,13 @@ class Traces:
                 if end is not None and offset >= end:
                     return
                 if line.endswith(b"\n"):
-                    yield from self._decoded(path, line, Place(path, offset))
+                    yield from self._decoded(path, line, RecordLocation(path, offset))
                 elif line.strip():
-                    self.faults.append(Fault(path, "its last line is cut off"))
+                    self.faults.append(UnreadableRecord(path, "its last line is cut off"))
                 offset += len(line)
 
 
-def read_record(place: Place) -> tuple[Record, bytes]:
+def read_record(place: RecordLocation) -> tuple[Record, bytes]:
     """The whole record, and its text. Raises OSError, or ValueError with the reason in words."""
     with open(place.path, "rb") as file:
         if place.offset >= 0:
@@ -300,7 +300,7 @@ def _read_head(path: str) -> tuple[bytes, bool]:
     return line[:-1] + b"}", False
 
 
-def _started(found: Found) -> str:
+def _started(found: FoundEntry) -> str:
     return found.entry.started
 
 

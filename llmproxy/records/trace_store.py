@@ -11,7 +11,7 @@ import errno
 import os
 from typing import Protocol
 
-from llmproxy.records.file_lock import bears, lock
+from llmproxy.records.file_lock import has_name, lock_file
 from llmproxy.records.retention import FILE_MODE, Retention
 
 _DIRECTORY_MODE = 0o700
@@ -105,8 +105,8 @@ def _open_lines(path: str, directory: str) -> int:
     while True:
         file = _open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, directory)
         try:
-            lock(file)
-            if bears(file, path):
+            lock_file(file)
+            if has_name(file, path):
                 _end_line(file)
                 return file
         except OSError:

@@ -16,7 +16,7 @@ _SIGN = b"\\u00"
 _ESCAPE = re.compile(rb"(?<!\\)\\++(?:u00([2-7][0-9a-fA-F])(?<!22)(?<!5[cC])|/|(?:u(?:0(?:0[2-7]?)?)?)?\Z)")
 
 
-class Plain(NamedTuple):
+class Unescaped(NamedTuple):
     """`data` has no escapes any more. `places` says where in it they were, `longer` how much longer the original is
     before the first of them, the second, ... and behind the last.
     """
@@ -30,12 +30,12 @@ class Plain(NamedTuple):
         return offset + self.longer[bisect_left(self.places, offset)]
 
 
-def escaped(data: bytes) -> bool:
+def has_escapes(data: bytes) -> bool:
     """Whether there may be such escapes: no copy is needed of what has none."""
     return b"\\" in data and _SIGN in data  # a single byte is found 30 times as fast
 
 
-def unescape(data: bytes) -> Plain:
+def unescape(data: bytes) -> Unescaped:
     """`data` without escapes of printable ASCII."""
     pieces: list[bytes] = []
     places: list[int] = []
@@ -48,7 +48,7 @@ def unescape(data: bytes) -> Plain:
         places.append(start - longer[-1])
         longer.append(longer[-1] + end - start - len(character))
         at = end
-    return Plain(b"".join([*pieces, data[at:]]), places, longer)
+    return Unescaped(b"".join([*pieces, data[at:]]), places, longer)
 
 
 def _character(found: re.Match[bytes]) -> bytes:

@@ -52,7 +52,7 @@ class Path:
     steps: tuple[Step, ...]
 
 
-def parse(text: str) -> Path:
+def parse_path(text: str) -> Path:
     """The path that `text` writes. Raises ValueError, with a remedy, for anything else."""
     side: Side | None = None
     rest = text.strip()
@@ -85,7 +85,7 @@ def _step(found: re.Match[str]) -> Step:
     return Member(None if found["name"] == "*" else name)
 
 
-def hide(value: object, paths: Iterable[Path]) -> bool:
+def mask_paths(value: object, paths: Iterable[Path]) -> bool:
     """Put MASK at every place of `value` (dicts and lists, changed in place) that a path names; whether any is."""
     hidden = False
     for path in paths:

@@ -15,7 +15,7 @@ import msgspec
 from llmproxy.body import Body
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
-from llmproxy.redaction.json_escapes import escaped, unescape
+from llmproxy.redaction.json_escapes import has_escapes, unescape
 from llmproxy.redaction.names import MASK, redact_url
 from llmproxy.redaction.secrets import secret_header, secret_value, secrets_of, with_credentials
 
@@ -61,14 +61,14 @@ class Edit(NamedTuple):
     new: bytes | None = None
 
 
-def mask(parts: list[bytes], forms: Sequence[bytes], *, whole: bool) -> list[bytes]:
+def mask_parts(parts: list[bytes], forms: Sequence[bytes], *, whole: bool) -> list[bytes]:
     """`parts` of one body without secrets: `forms`, what credentials' members hold, what URLs hold.
 
     `whole` says that nothing is missing at the end, where otherwise the beginning of a secret may stand. As many parts
     come back as were given, the same ones when nothing is hidden.
     """
     data = parts[0] if len(parts) == 1 else b"".join(parts)
-    if escaped(data):
+    if has_escapes(data):
         plain = unescape(data)
         edits = [
             Edit(plain.origin(edit.start), plain.origin(edit.end), edit.new)
@@ -76,7 +76,7 @@ def mask(parts: list[bytes], forms: Sequence[bytes], *, whole: bool) -> list[byt
         ]
     else:
         edits = _found(data, forms, whole=whole)
-    return change(parts, edits) if edits else parts
+    return apply_edits(parts, edits) if edits else parts
 
 
 def _found(data: bytes, forms: Sequence[bytes], *, whole: bool) -> list[Edit]:
@@ -92,10 +92,10 @@ def _found(data: bytes, forms: Sequence[bytes], *, whole: bool) -> list[Edit]:
     return edits
 
 
-def credentials(parts: list[bytes]) -> Iterator[str]:
+def find_credentials(parts: list[bytes]) -> Iterator[str]:
     """What the members of one body hold that are there for credentials."""
     data = b"".join(parts)
-    if escaped(data):
+    if has_escapes(data):
         data = unescape(data).data
     for edit in _members(data):
         value = data[edit.start : edit.end]
@@ -105,7 +105,7 @@ def credentials(parts: list[bytes]) -> Iterator[str]:
             yield value.decode("utf-8", "replace")
 
 
-def secrets_sent(exchange: Exchange) -> tuple[str, ...]:
+def all_secrets_of(exchange: Exchange) -> tuple[str, ...]:
     """Every secret of the exchange, and what members of its request's body hold that are there for credentials."""
     secrets, body = secrets_of(exchange), exchange.body
     if not isinstance(body, Body):
@@ -114,11 +114,11 @@ def secrets_sent(exchange: Exchange) -> tuple[str, ...]:
         data = body.decoded
     except BadRequest:
         return secrets
-    found = list(credentials([data[:_READ_BYTES]]))
+    found = list(find_credentials([data[:_READ_BYTES]]))
     return with_credentials(secrets, found) if found else secrets
 
 
-def change(parts: list[bytes], edits: list[Edit]) -> list[bytes]:
+def apply_edits(parts: list[bytes], edits: list[Edit]) -> list[bytes]:
     """`parts` with all `edits` made, whose offsets count from the beginning of the first. Of two that overlap, the
     outer one counts; when neither is, they become one mask.
     """

@@ -16,7 +16,7 @@ from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from llmproxy.exchange import Exchange
-from llmproxy.redaction.json_escapes import escaped, unescape
+from llmproxy.redaction.json_escapes import has_escapes, unescape
 from llmproxy.redaction.names import MASK, is_secret
 
 _NOTE = "llmproxy.secrets"
@@ -103,22 +103,22 @@ def _escaped(raw: bytes) -> Iterator[bytes]:
         yield form.replace("/", "\\/").encode()
 
 
-def hide_text(text: str, secrets: tuple[str, ...]) -> str:
+def mask_text(text: str, secrets: tuple[str, ...]) -> str:
     """`text` with MASK in place of each of `secrets`."""
     if not secrets:
         return text
     data = text.encode("utf-8", "surrogateescape")
-    hidden = hide_bytes(data, secrets)
+    hidden = mask_bytes(data, secrets)
     return text if hidden is data else hidden.decode("utf-8", "surrogateescape")
 
 
-def hide_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:
+def mask_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:
     """`data` with MASK in place of each of `secrets`, also where they are escaped or percent-encoded."""
     forms = forms_of(secrets)
     for form in forms:
         if form in data:
             data = data.replace(form, MASK.encode())
-    return _hide_escaped(data, forms) if escaped(data) else data
+    return _hide_escaped(data, forms) if has_escapes(data) else data
 
 
 def _hide_escaped(data: bytes, forms: Sequence[bytes]) -> bytes:

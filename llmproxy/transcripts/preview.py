@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmproxy.dialects.base import Dialect
-from llmproxy.records.record_body import decode
-from llmproxy.redaction.masking import mask
+from llmproxy.records.record_body import decode_parts
+from llmproxy.redaction.masking import mask_parts
 from llmproxy.redaction.secrets import forms_of
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.json import read_value
@@ -32,7 +32,7 @@ _DEEPEST = 12
 
 
 @dataclass(slots=True, kw_only=True)
-class Talk:
+class ExchangeBodies:
     """The bodies of one exchange as they went over the wire. `short` says that more was sent than is here."""
 
     dialect: Dialect
@@ -46,7 +46,7 @@ class Talk:
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class Preview:
     """What can be read: the last text that the model was given, its answer's text, the names of the tools it called."""
 
     asked: str | None
@@ -54,13 +54,13 @@ class Glance:
     calls: tuple[str, ...]
 
 
-def glance(talk: Talk) -> Glance:
+def preview(talk: ExchangeBodies) -> Preview:
     """The conversation of `talk`, as far as it can be read."""
     request = _clean([talk.request], talk.request_encoding, talk.secrets, short=False)
     response = _clean(talk.response, talk.response_encoding, talk.secrets, short=talk.short)
     asked = None if request is None else _last_turn(talk.dialect.read_request_text(request))
     if not response:
-        return Glance(asked, None, ())
+        return Preview(asked, None, ())
     if talk.framing is not None:
         watch = talk.dialect.watch(text=True)
         watch.feed(response)
@@ -74,16 +74,16 @@ def glance(talk: Talk) -> Glance:
     for value in values:
         for place, name in _calls(value):
             calls.setdefault(place, name)
-    return Glance(asked, answered or None, tuple(calls.values()))
+    return Preview(asked, answered or None, tuple(calls.values()))
 
 
 def _clean(parts: list[bytes], encoding: str, secrets: tuple[str, ...], *, short: bool) -> bytes | None:
     """The body without its coding and without secrets; None when it is too long to be read."""
-    decoded, cut = decode(parts, encoding, READ_BYTES)
+    decoded, cut = decode_parts(parts, encoding, READ_BYTES)
     data = b"".join(decoded)
     if cut or len(data) > READ_BYTES:
         return None
-    return mask([data], forms_of(secrets), whole=not short)[0]
+    return mask_parts([data], forms_of(secrets), whole=not short)[0]
 
 
 def _last_turn(text: str | None) -> str | None:

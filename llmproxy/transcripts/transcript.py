@@ -46,7 +46,7 @@ _NUMBERS, _ENCODED = 16, 400
 _STATE = ("previous_response_id", "conversation")
 
 
-class Said(NamedTuple):
+class TranscriptPart(NamedTuple):
     """One part of the conversation. `who` is a role, `thinking`, `tool call`, `tool result` ..."""
 
     who: str
@@ -73,22 +73,22 @@ def response_bytes(part: ResponsePart) -> bytes:
     )
 
 
-def asked(record: Record) -> list[Said]:
+def request_transcript(record: Record) -> list[TranscriptPart]:
     """What the client sent, turn by turn; nothing when it cannot be read as a conversation."""
     body, codec, dialect = request_bytes(record.request), _codec(record), _dialect(record)
     if codec is not None:
         return list(_asked(codec, body))
     text = dialect.read_request_text(body) if dialect is not None else None
-    return [Said("user", text)] if text else []
+    return [TranscriptPart("user", text)] if text else []
 
 
-def refers(record: Record) -> bool:
+def refers_to_stored_state(record: Record) -> bool:
     """Whether the request names what was said before, instead of repeating it."""
     members = read_members(request_bytes(record.request))
     return any(bytes(members.get(name, b"null")) != b"null" for name in _STATE)
 
 
-def answered(record: Record) -> list[Said]:
+def answer_transcript(record: Record) -> list[TranscriptPart]:
     """What came back, as far as it came; nothing when it cannot be read as an answer."""
     body, codec, dialect = response_bytes(record.response), _codec(record), _dialect(record)
     stream = record.response.chunks is not None
@@ -97,10 +97,10 @@ def answered(record: Record) -> list[Said]:
     if codec is not None:
         return list(_answered(codec, body, stream=stream))
     text = _plain_reply(dialect, body, stream=stream) if dialect is not None else None
-    return [Said("assistant", text)] if text else []
+    return [TranscriptPart("assistant", text)] if text else []
 
 
-def pretty(value: object) -> str:
+def pretty_json(value: object) -> str:
     """JSON for people: laid out, with long rows of numbers and what is encoded told in a word."""
     return json.dumps(_shortened(value), ensure_ascii=False, indent=2)
 
@@ -133,7 +133,7 @@ def _plain_reply(dialect: Dialect, body: bytes, *, stream: bool) -> str | None:
     return watch.close().text
 
 
-def _asked(codec: Codec, body: bytes) -> Iterator[Said]:
+def _asked(codec: Codec, body: bytes) -> Iterator[TranscriptPart]:
     try:
         request = codec.decode_request(parse(body))
     except ProxyError:
@@ -144,17 +144,17 @@ def _asked(codec: Codec, body: bytes) -> Iterator[Said]:
         yield from _message(message)
 
 
-def _instruction(instruction: Instruction) -> Said:
-    return Said(instruction.role, "\n".join(block.text for block in instruction.content))
+def _instruction(instruction: Instruction) -> TranscriptPart:
+    return TranscriptPart(instruction.role, "\n".join(block.text for block in instruction.content))
 
 
-def _message(message: Message) -> Iterator[Said]:
+def _message(message: Message) -> Iterator[TranscriptPart]:
     who = f"{message.role} ({message.name})" if message.name else message.role
     for block in message.content:
         yield _said(who, block)
 
 
-def _answered(codec: Codec, body: bytes, *, stream: bool) -> Iterator[Said]:
+def _answered(codec: Codec, body: bytes, *, stream: bool) -> Iterator[TranscriptPart]:
     try:
         reply = _streamed(codec, body) if stream else codec.decode_reply(body)
     except ProxyError:
@@ -172,23 +172,23 @@ def _streamed(codec: Codec, body: bytes) -> Reply:
     return reply
 
 
-def _said(who: str, block: Block) -> Said:
+def _said(who: str, block: Block) -> TranscriptPart:
     match block:
         case Text():
-            return Said(who, block.text)
+            return TranscriptPart(who, block.text)
         case Refusal():
-            return Said(f"{who}, refusing", block.text)
+            return TranscriptPart(f"{who}, refusing", block.text)
         case Thinking():
-            return Said("thinking", block.text or "(sealed)")
+            return TranscriptPart("thinking", block.text or "(sealed)")
         case ToolCall():
-            return Said("tool call", f"{block.name} [{block.id}]\n{_pretty(block.arguments)}")
+            return TranscriptPart("tool call", f"{block.name} [{block.id}]\n{_pretty(block.arguments)}")
         case ToolResult():
             inner = "\n".join(_said("", each).text for each in block.content)
-            return Said("tool error" if block.error else "tool result", f"[{block.id}]\n{inner}")
+            return TranscriptPart("tool error" if block.error else "tool result", f"[{block.id}]\n{inner}")
         case Media():
-            return Said(who, _media(block))
+            return TranscriptPart(who, _media(block))
         case Opaque():
-            return Said(f"{who}, {block.kind}", pretty(block.value))
+            return TranscriptPart(f"{who}, {block.kind}", pretty_json(block.value))
 
 
 def _media(media: Media) -> str:

@@ -18,7 +18,7 @@ import jsonschema  # type: ignore[import-untyped]  # its stubs would be one more
 import openai
 import pytest
 
-from llmproxy.records.record import json_schema
+from llmproxy.records.record import record_schema
 from tests.support import vendors
 from tests.support.program import Program
 from tests.support.provider import Reply, Upstream
@@ -26,7 +26,7 @@ from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 KEY, CLAUDE_KEY = "sk-up-1f3b9d77aa52", "sk-ant-up-86e0c1d2f3"
-VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+VALIDATOR = jsonschema.Draft202012Validator(record_schema())
 MASK = "**********"
 
 Json = dict[str, Any]

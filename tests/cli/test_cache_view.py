@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console, Group
 
-from llmproxy.cli.cache_view import held, view
+from llmproxy.cli.cache_view import describe_contents, render_cache
 
 PAGE: dict[str, Any] = {
     "store": "redis",
@@ -27,7 +27,7 @@ PAGE: dict[str, Any] = {
 
 def drawn(page: dict[str, Any]) -> list[str]:
     console = Console(file=StringIO(), width=60)
-    console.print(Group(*view(page)))
+    console.print(Group(*render_cache(page)))
     assert isinstance(console.file, StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -68,4 +68,4 @@ def test_what_a_server_says_otherwise_is_harmless(page: dict[str, Any]) -> None:
     [({"entries": 1, "bytes": 10}, "1 answer of 10B"), ({"entries": 3}, "3 answers"), ({}, "answers")],
 )
 def test_what_is_held_is_told_in_words(page: dict[str, Any], said: str) -> None:
-    assert held(page) == said
+    assert describe_contents(page) == said

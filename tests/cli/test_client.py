@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from llmproxy.cli import client as asking
-from llmproxy.cli.client import NoPage, ask, base_url, number, rows, table, text
+from llmproxy.cli.client import PageError, as_number, as_text, base_url, fetch_page, object_at, objects_in
 from tests.support.provider import CERTIFICATES, Reply, Script, Upstream, drop, reset, silence
 
 
@@ -23,8 +23,8 @@ def error(status: int, code: str, message: str) -> Reply:
 
 
 def refused(url: str, page: str = "/stats") -> str:
-    with pytest.raises(NoPage) as caught:
-        ask(url, page)
+    with pytest.raises(PageError) as caught:
+        fetch_page(url, page)
     said = str(caught.value)
     assert "\n" not in said and len(said) < 200
     return said
@@ -52,32 +52,32 @@ def test_what_people_copy_is_understood(given: str, meant: str) -> None:
     "given", ["", "http://", "ftp://h", "http://h:x", "http://h:99999", "file:///etc/passwd", "http://[:1"]
 )
 def test_what_is_no_url_is_told(given: str) -> None:
-    with pytest.raises(NoPage, match="is no URL"):
+    with pytest.raises(PageError, match="is no URL"):
         base_url(given)
 
 
 def test_the_page_is_asked_for_as_json(server: Upstream) -> None:
     server.next(Reply(pieces=[json.dumps({"a": 1}).encode()]))
 
-    assert ask(server.url, "/stats?by=client") == {"a": 1}
+    assert fetch_page(server.url, "/stats?by=client") == {"a": 1}
     assert server.only.target == b"/stats?by=client" and server.only.values("accept") == ["application/json"]
 
 
 def test_a_change_carries_its_key(server: Upstream) -> None:
-    assert ask(server.url, "/cache", method="DELETE", key="k") == {}
+    assert fetch_page(server.url, "/cache", method="DELETE", key="k") == {}
     assert server.only.method == "DELETE" and server.only.values("authorization") == ["Bearer k"]
 
 
 def test_a_key_is_not_shown_to_whom_a_server_sends_us(server: Upstream) -> None:
     server.next(Reply(status=302, headers=(("Location", f"{server.url}/else"),)))
-    assert ask(server.url, "/cache", key="k") == {}
+    assert fetch_page(server.url, "/cache", key="k") == {}
     assert [request.values("authorization") for request in server.requests] == [["Bearer k"], []]
 
 
 def test_an_error_is_told_by_status_and_code(server: Upstream) -> None:
     server.next(error(403, "forbidden", "No"))
-    with pytest.raises(NoPage) as caught:
-        ask(server.url, "/cache", method="DELETE")
+    with pytest.raises(PageError) as caught:
+        fetch_page(server.url, "/cache", method="DELETE")
     assert (caught.value.status, caught.value.code) == (403, "forbidden")
 
 
@@ -86,8 +86,8 @@ def test_no_proxy_of_the_environment_stands_before_this_machine(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
 
-    assert ask(server.url, "/stats") == {}
-    assert ask(server.url.replace("127.0.0.1", "localhost"), "/stats") == {}
+    assert fetch_page(server.url, "/stats") == {}
+    assert fetch_page(server.url.replace("127.0.0.1", "localhost"), "/stats") == {}
 
 
 def test_a_port_where_nobody_listens_says_so_and_what_to_do() -> None:
@@ -137,7 +137,7 @@ def test_a_certificate_that_nobody_trusts_is_named(monkeypatch: pytest.MonkeyPat
         assert "its certificate is not trusted" in refused(upstream.url)
         assert "if it speaks TLS, try https://" in refused(upstream.url.replace("https:", "http:"))
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "ca.pem"))
-        assert ask(upstream.url, "/stats") == {}
+        assert fetch_page(upstream.url, "/stats") == {}
 
 
 def test_a_host_that_is_not_known_is_told() -> None:
@@ -146,10 +146,16 @@ def test_a_host_that_is_not_known_is_told() -> None:
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], {"a": None}, {"a": []}, {"a": {"b": 3}}])
 def test_what_is_not_there_is_nothing(value: object) -> None:
-    assert table(value, "a", "b") == {}
+    assert object_at(value, "a", "b") == {}
 
 
 def test_only_values_of_the_right_kind_are_read() -> None:
-    assert (number(1), number(0.5), number(True), number("1"), number(None)) == (1, 0.5, None, None, None)
-    assert (text("a"), text(1)) == ("a", None)
-    assert rows([{"a": 1}, 2, None]) == [{"a": 1}] and rows({"a": 1}) == []
+    assert (as_number(1), as_number(0.5), as_number(True), as_number("1"), as_number(None)) == (
+        1,
+        0.5,
+        None,
+        None,
+        None,
+    )
+    assert (as_text("a"), as_text(1)) == ("a", None)
+    assert objects_in([{"a": 1}, 2, None]) == [{"a": 1}] and objects_in({"a": 1}) == []

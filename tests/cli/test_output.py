@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from llmproxy.cli.output import Ending, console, end, put
+from llmproxy.cli.output import QuietExit, fail, print_line, stdout_console
 from tests.support.program import clean_environment
 
 
 def test_an_end_is_one_line_and_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
-        end("there is none", code=2)
+        fail("there is none", code=2)
     assert ended.value.exit_code == 2 and capsys.readouterr().err == "llmproxy: there is none\n"
 
 
@@ -28,20 +28,20 @@ def test_a_pipe_is_wide_unless_its_width_is_given(
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
-    assert console().width == width
+    assert stdout_console().width == width
 
 
 def test_ctrl_c_is_an_end_and_other_faults_are_none() -> None:
-    with Ending():
+    with QuietExit():
         raise KeyboardInterrupt
-    with pytest.raises(ValueError), Ending():
+    with pytest.raises(ValueError), QuietExit():
         raise ValueError
 
 
 def test_a_reader_that_left_is_an_end(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    script = "from llmproxy.cli.output import Ending\nwith Ending(): print('x' * 100_000, flush=True)"
+    script = "from llmproxy.cli.output import QuietExit\nwith QuietExit(): print('x' * 100_000, flush=True)"
     with open(writing, "wb") as out:
         done = subprocess.run(
             [sys.executable, "-c", script],
@@ -54,5 +54,5 @@ def test_a_reader_that_left_is_an_end(tmp_path: Path) -> None:
 
 
 def test_a_pipe_gets_a_line_without_its_colour(capsys: pytest.CaptureFixture[str]) -> None:
-    put(Console(file=StringIO()), Text("failed", style="red"))
+    print_line(Console(file=StringIO()), Text("failed", style="red"))
     assert capsys.readouterr().out == "failed\n"

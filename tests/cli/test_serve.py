@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.cli.serve import start_fault
+from llmproxy.cli.serve import describe_start_error
 from tests.support.program import Program, clean_environment, run
 from tests.support.raw_http import RawClient
 from tests.support.waiting import until
@@ -38,7 +38,7 @@ from tests.support.waiting import until
     ],
 )
 def test_why_it_cannot_listen_is_told_in_one_line(error: Exception, said: str) -> None:
-    assert start_fault(error, "my-host", 80) == said
+    assert describe_start_error(error, "my-host", 80) == said
 
 
 def test_a_port_in_use_ends_with_1(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console, Group
 from rich.text import Text
 
-from llmproxy.cli.sessions_view import details, view
-from llmproxy.cli.tables import moment
+from llmproxy.cli.sessions_view import render_session, render_sessions
+from llmproxy.cli.tables import parse_timestamp
 
-NOW_S = moment("2026-11-21T10:10:00Z")
+NOW_S = parse_timestamp("2026-11-21T10:10:00Z")
 SESSION: dict[str, Any] = {
     "id": "s_3f2a9c01d4e85b76",
     "client": "127.0.0.1 openai/python",
@@ -47,7 +47,7 @@ def drawn(shown: list[Text], width: int) -> list[str]:
 
 def listed(width: int, /, **changes: Any) -> list[str]:
     assert NOW_S is not None
-    return drawn(view({**PAGE, **changes}, width, NOW_S), width)
+    return drawn(render_sessions({**PAGE, **changes}, width, NOW_S), width)
 
 
 def test_a_session_is_a_line_and_all_figures_are_one() -> None:
@@ -80,7 +80,7 @@ def test_a_store_that_is_gone_is_told() -> None:
 
 def test_one_session_is_told_in_lines() -> None:
     assert NOW_S is not None
-    told = "\n".join(drawn(details(SESSION, NOW_S), 80))
+    told = "\n".join(drawn(render_session(SESSION, NOW_S), 80))
     for part in (
         "session    s_3f2a9c01d4e85b76",
         "30.00s ago",
@@ -95,5 +95,5 @@ def test_one_session_is_told_in_lines() -> None:
 )
 def test_what_a_server_says_otherwise_is_a_dash_and_harmless(session: dict[str, Any]) -> None:
     page = {"sessions": [session], "figures": session}
-    for lines in (drawn(view(page, 100, 0.0), 100), drawn(details(session, 0.0), 100)):
+    for lines in (drawn(render_sessions(page, 100, 0.0), 100), drawn(render_session(session, 0.0), 100)):
         assert "-" in "".join(lines) and "\x1b" not in "".join(lines)

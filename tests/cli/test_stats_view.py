@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from rich.console import Console
 
 from llmproxy.call import Attempt
-from llmproxy.cli.stats_view import view
+from llmproxy.cli.stats_view import render_stats
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
@@ -39,7 +39,7 @@ def drawn(
     console = Console(
         file=io.StringIO(), width=width, force_terminal=colour, color_system="standard" if colour else None
     )
-    console.print(view(shown, URL, width=width, height=height, fault=fault))
+    console.print(render_stats(shown, URL, width=width, height=height, fault=fault))
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     assert colour or all(len(line.rstrip()) <= width for line in lines), lines

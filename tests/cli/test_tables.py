@@ -7,24 +7,24 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from llmproxy.cli.tables import (
-    Column,
     Row,
-    ago_ms,
-    count,
-    failures,
-    fit,
-    lay_out,
-    milliseconds,
-    moment,
-    safe_text,
-    tokens,
+    TableColumn,
+    age_ms,
+    count_cell,
+    duration_cell,
+    errors_cell,
+    fit_cell,
+    parse_timestamp,
+    render_table,
+    text_cell,
+    tokens_cell,
 )
 
 COLUMNS = (
-    Column("name", lambda row: safe_text(row.get("name")), least=4),
-    Column("where", lambda row: safe_text(row.get("where")), least=6),
-    Column("reqs", lambda row: count(row.get("requests"))),
-    Column("in", tokens("input"), 40),
+    TableColumn("name", lambda row: text_cell(row.get("name")), least=4),
+    TableColumn("where", lambda row: text_cell(row.get("where")), least=6),
+    TableColumn("reqs", lambda row: count_cell(row.get("requests"))),
+    TableColumn("in", tokens_cell("input"), 40),
 )
 SHORT: Row = {"name": "a", "where": "b", "requests": 1, "tokens": {"input": 2}}
 LONG: Row = {"name": "n" * 12, "where": "w" * 20, "requests": 12345}
@@ -32,7 +32,7 @@ LONG: Row = {"name": "n" * 12, "where": "w" * 20, "requests": 12345}
 
 def drawn(width: int, *rows: Row) -> list[str]:
     console = Console(file=StringIO(), width=width)
-    console.print(Group(*lay_out(COLUMNS, rows, width)))
+    console.print(Group(*render_table(COLUMNS, rows, width)))
     assert isinstance(console.file, StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -58,19 +58,19 @@ def test_a_column_is_shown_from_its_width(width: int, shown: bool) -> None:
 
 @pytest.mark.parametrize("value", [None, "x", [], True])
 def test_what_a_page_lacks_is_a_dash(value: object) -> None:
-    assert (count(value), milliseconds(value), str(failures(value))) == ("-", "-", "-")
-    assert moment(value) is None and ago_ms(1.0, value) is None
+    assert (count_cell(value), duration_cell(value), str(errors_cell(value))) == ("-", "-", "-")
+    assert parse_timestamp(value) is None and age_ms(1.0, value) is None
 
 
 def test_errors_stand_out_unless_there_are_none() -> None:
-    assert failures(0) == Text("0") and failures(3).style == "bold red"
+    assert errors_cell(0) == Text("0") and errors_cell(3).style == "bold red"
 
 
 def test_times_are_told_by_how_long_ago_they_were() -> None:
-    assert moment("1970-01-01T00:01:00.5Z") == 60.5
-    assert ago_ms(61.0, "1970-01-01T00:01:00Z") == 1000
-    assert ago_ms(59.0, "1970-01-01T00:01:00Z") == 0, "clocks of two machines differ"
-    assert ago_ms(None, "1970-01-01T00:01:00Z") is None
+    assert parse_timestamp("1970-01-01T00:01:00.5Z") == 60.5
+    assert age_ms(61.0, "1970-01-01T00:01:00Z") == 1000
+    assert age_ms(59.0, "1970-01-01T00:01:00Z") == 0, "clocks of two machines differ"
+    assert age_ms(None, "1970-01-01T00:01:00Z") is None
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_times_are_told_by_how_long_ago_they_were() -> None:
     ],
 )
 def test_a_cell_has_the_width_that_is_seen(cell: str, right: bool, shown: str) -> None:
-    assert fit(cell, 4, right=right) == shown
+    assert fit_cell(cell, 4, right=right) == shown
 
 
 def test_colours_of_cells_stay() -> None:
-    columns = (Column("errors", lambda row: failures(row.get("errors"))),)
-    (_, line) = lay_out(columns, [{"errors": 3}], 20)
+    columns = (TableColumn("errors", lambda row: errors_cell(row.get("errors"))),)
+    (_, line) = render_table(columns, [{"errors": 3}], 20)
     assert line.plain == "     3" and [str(span.style) for span in line.spans] == ["bold red"]

@@ -12,14 +12,14 @@ import pytest
 
 from llmproxy.answer import Headers
 from llmproxy.call import Attempt
-from llmproxy.console.lines import Arrived, Lines, Over
+from llmproxy.console.lines import ExchangeEnded, ExchangeStarted, LinePrinter
 from llmproxy.console.terminal import Console
 from llmproxy.dialects.base import Summary
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.records.entry import entry_of
 from llmproxy.redaction.secrets import secrets_of
-from llmproxy.transcripts.preview import Talk
+from llmproxy.transcripts.preview import ExchangeBodies
 from tests.support import vendors
 from tests.support.exchanges import BEGAN_S, CHAT, ended
 
@@ -41,22 +41,24 @@ class Terminal(io.StringIO):
         return True
 
 
-def over(exchange: Exchange, talk: Talk | None = None) -> Over:
-    return Over(exchange.began_s, entry_of(exchange), secrets_of(exchange), talk, 0)
+def over(exchange: Exchange, talk: ExchangeBodies | None = None) -> ExchangeEnded:
+    return ExchangeEnded(exchange.began_s, entry_of(exchange), secrets_of(exchange), talk, 0)
 
 
-def printed(*events: Arrived | Over, terminal: bool = False, **shown: bool) -> list[str]:
+def printed(*events: ExchangeStarted | ExchangeEnded, terminal: bool = False, **shown: bool) -> list[str]:
     out = Terminal() if terminal else io.StringIO()
-    lines = Lines(Console(out, {}), **{"requests": True, "responses": True, "arrivals": False, **shown})
+    lines = LinePrinter(Console(out, {}), **{"requests": True, "responses": True, "arrivals": False, **shown})
     for event in events:
         lines.write(event)
     lines.flush()
     return out.getvalue().splitlines()
 
 
-def arrived(**changes: Any) -> Arrived:
+def arrived(**changes: Any) -> ExchangeStarted:
     made: dict[str, Any] = {"began_s": BEGAN_S, "id": "5f" * 12, "method": "POST", "path": "/v1/chat/completions"}
-    return Arrived(**made | {"model": "gpt-4o", "client": "10.0.0.9", "session": "s-1", "secrets": ()} | changes)
+    return ExchangeStarted(
+        **made | {"model": "gpt-4o", "client": "10.0.0.9", "session": "s-1", "secrets": ()} | changes
+    )
 
 
 def test_an_exchange_is_one_line_with_the_time_of_its_end() -> None:
@@ -119,7 +121,7 @@ def test_foreign_text_cannot_steer_the_terminal() -> None:
     exchange = ended(
         model=evil, full_path=f"/{evil}", session=evil, summary=Summary(model=evil, error=evil), status=400
     )
-    talk = Talk(dialect=vendor_dialect(), secrets=(), request=ask(evil), response=[answer(evil)])
+    talk = ExchangeBodies(dialect=vendor_dialect(), secrets=(), request=ask(evil), response=[answer(evil)])
     lines = printed(over(exchange, talk), arrived(path=evil, model=evil, session=evil, client=evil))
     assert len(lines) == 4
     assert all(line.isprintable() and line.isascii() for line in lines)
@@ -136,14 +138,18 @@ def test_secrets_are_masked_everywhere_also_where_text_is_cut() -> None:
         summary=Summary(error=f"{'x' * 170} {key}"),
     )
     secrets = secrets_of(exchange)
-    talk = Talk(dialect=vendor_dialect(), secrets=secrets, request=ask(f"{'x' * 280} {key}"), response=[answer(key)])
+    talk = ExchangeBodies(
+        dialect=vendor_dialect(), secrets=secrets, request=ask(f"{'x' * 280} {key}"), response=[answer(key)]
+    )
     early = arrived(path=f"/{'x' * 50}{key}", model=key, session=key, client=key, secrets=secrets)
     text = "\n".join(printed(over(exchange, talk), early))
     assert "sk-" not in text and "0123" not in text and text.count("asked:") == 1
 
 
 def test_the_conversation_stands_below_in_short() -> None:
-    talk = Talk(dialect=vendor_dialect(), secrets=(), request=ask("How  is\n\nit? " + "x" * 1000), response=[tools()])
+    talk = ExchangeBodies(
+        dialect=vendor_dialect(), secrets=(), request=ask("How  is\n\nit? " + "x" * 1000), response=[tools()]
+    )
     _, asked, answered = printed(over(ended(), talk))
     assert asked.startswith("    asked: How is it? xxx") and asked.endswith("…") and len(asked) < 320
     assert answered == "    answered:  [calls weather, clock]"
@@ -166,7 +172,7 @@ def test_ids_tell_which_end_belongs_to_which_arrival() -> None:
 
 
 def test_what_was_held_is_given_back_even_when_it_cannot_be_shown() -> None:
-    lines = Lines(Console(None, {}), requests=True, responses=True, arrivals=False)
+    lines = LinePrinter(Console(None, {}), requests=True, responses=True, arrivals=False)
     event = over(ended())
     event.held_bytes = 7
     lines.write(event)

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.dialects.base import Usage
-from llmproxy.metrics.tokens import KINDS, Tokens, total
+from llmproxy.metrics.tokens import KINDS, TokenCounters, sum_tokens
 
 
 def test_what_nobody_said_stays_unknown() -> None:
-    tokens = Tokens()
+    tokens = TokenCounters()
 
     assert tokens.add_usage(Usage(input=5, cache_read=0))
     assert tokens.add_usage(Usage(input=1, output=2))
@@ -16,14 +16,14 @@ def test_what_nobody_said_stays_unknown() -> None:
 
 @pytest.mark.parametrize("usage", [None, Usage(), Usage(cache_read=3)])
 def test_usage_without_input_and_output_says_nothing(usage: Usage | None) -> None:
-    tokens = Tokens()
+    tokens = TokenCounters()
 
     assert not tokens.add_usage(usage)
     assert set(dict(tokens.tokens).values()) == {None}
 
 
 def test_sums_are_by_kind_and_null_without_a_number() -> None:
-    parts = [Tokens(input=1, reasoning=2), Tokens(), Tokens(input=3, cache_write=0)]
+    parts = [TokenCounters(input=1, reasoning=2), TokenCounters(), TokenCounters(input=3, cache_write=0)]
 
-    assert total(parts) == {"input": 4, "output": None, "cache_read": None, "cache_write": 0, "reasoning": 2}
-    assert total([]) == dict.fromkeys(KINDS)
+    assert sum_tokens(parts) == {"input": 4, "output": None, "cache_read": None, "cache_write": 0, "reasoning": 2}
+    assert sum_tokens([]) == dict.fromkeys(KINDS)

@@ -14,7 +14,7 @@ from llmproxy.call import Attempt
 from llmproxy.dialects.base import Summary
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Client, Exchange
-from llmproxy.middleware.audit import Audit, line_of
+from llmproxy.middleware.audit import Audit, audit_line
 from llmproxy.records.audit_file import AuditLine
 from tests.support.exchanges import BEGAN, ended
 from tests.support.waiting import until_async
@@ -109,7 +109,7 @@ async def test_a_secret_in_an_unlikely_place_is_masked(tmp_path: Path) -> None:
     [({"Content-Length": "7"}, 7), ({}, 0), ({"Transfer-Encoding": "chunked"}, None), ({"Content-Length": "x"}, None)],
 )
 def test_a_body_in_chunks_has_no_declared_length(headers: dict[str, str], expected: int | None) -> None:
-    assert line_of(ended(headers=Headers(headers))).request_bytes == expected
+    assert audit_line(ended(headers=Headers(headers))).request_bytes == expected
 
 
 async def test_attempts_are_counted_and_the_last_provider_named(tmp_path: Path) -> None:

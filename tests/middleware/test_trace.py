@@ -16,7 +16,7 @@ from llmproxy.body import Body
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Client, Exchange
 from llmproxy.middleware.base import Middleware
-from llmproxy.middleware.trace import Buffer, Trace
+from llmproxy.middleware.trace import CaptureBudget, Trace
 from llmproxy.redaction.names import MASK
 from llmproxy.wire.compression import compress
 from tests.support import vendors
@@ -350,7 +350,7 @@ async def test_a_crowded_queue_slows_requests_down_and_then_loses(tmp_path: Path
 
 
 def test_the_buffer_counts_both_ways() -> None:
-    buffer = Buffer(10)
+    buffer = CaptureBudget(10)
     steps: list[Callable[[], bool]] = [lambda: buffer.take(6), lambda: buffer.take(6), lambda: buffer.take(4)]
     assert [step() for step in steps] == [True, False, True]
     buffer.give(6)

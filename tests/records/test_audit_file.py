@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.middleware.audit import line_of
+from llmproxy.middleware.audit import audit_line
 from llmproxy.records.audit_file import AuditFile, AuditLine, FSync
 from tests.support.exchanges import ended
 from tests.support.program import ROOT
@@ -22,7 +22,7 @@ def file_of(path: Path, **changes: Any) -> AuditFile:
 
 
 def line(number: int) -> tuple[AuditLine, tuple[str, ...]]:
-    return line_of(ended(id=f"{number:024}")), ()
+    return audit_line(ended(id=f"{number:024}")), ()
 
 
 def ids(*paths: Path) -> list[int]:
@@ -220,7 +220,7 @@ def test_the_disk_is_told_as_often_as_is_wanted(
 
 def test_secrets_are_masked_wherever_they_stand(tmp_path: Path) -> None:
     file = file_of(tmp_path / "audit.jsonl")
-    file.write((line_of(ended(model="sk-leaked/key")), ("sk-leaked/key",)))
+    file.write((audit_line(ended(model="sk-leaked/key")), ("sk-leaked/key",)))
     file.flush()
     file.close()
     assert json.loads((tmp_path / "audit.jsonl").read_text())["model"] == "**********"

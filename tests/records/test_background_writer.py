@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from llmproxy.records.background_writer import Writer
+from llmproxy.records.background_writer import BackgroundWriter
 from tests.support.waiting import until_async
 
 
@@ -36,7 +36,7 @@ class Kept:
 
 async def test_items_are_written_in_order_and_what_is_left_at_the_end_too() -> None:
     sink = Kept()
-    writer = Writer("test", sink)
+    writer = BackgroundWriter("test", sink)
     writer.start()
     for number in range(1000):
         assert writer.put(number)
@@ -50,7 +50,7 @@ async def test_items_are_written_in_order_and_what_is_left_at_the_end_too() -> N
 async def test_a_full_queue_loses_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     sink = Kept()
     sink.gate.clear()
-    writer = Writer("test", sink, capacity=10)
+    writer = BackgroundWriter("test", sink, capacity=10)
     writer.start()
     taken = sum(writer.put(number) for number in range(50))
     assert 10 <= taken <= 11, "one may be in the sink's hands"
@@ -65,7 +65,7 @@ async def test_a_full_queue_loses_and_says_so_once(caplog: pytest.LogCaptureFixt
 async def test_a_crowded_writer_holds_up_for_a_moment_only() -> None:
     sink = Kept()
     sink.gate.clear()
-    writer = Writer("test", sink, capacity=10)
+    writer = BackgroundWriter("test", sink, capacity=10)
     for number in range(6):
         writer.put(number)
     assert writer.crowded
@@ -81,7 +81,7 @@ async def test_a_crowded_writer_holds_up_for_a_moment_only() -> None:
 async def test_an_item_that_cannot_be_written_is_lost_and_the_others_are_not(caplog: pytest.LogCaptureFixture) -> None:
     sink = Kept()
     sink.fault = OSError(28, "No space left on device")
-    writer = Writer("test", sink)
+    writer = BackgroundWriter("test", sink)
     writer.start()
     writer.put(1)
     await until_async(lambda: writer.lost == 1, "the loss")
@@ -97,7 +97,7 @@ async def test_an_item_that_cannot_be_written_is_lost_and_the_others_are_not(cap
 async def test_what_nobody_foresaw_loses_one_item_and_not_the_thread(caplog: pytest.LogCaptureFixture) -> None:
     sink = Kept()
     sink.fault = ZeroDivisionError("oh")
-    writer = Writer("test", sink)
+    writer = BackgroundWriter("test", sink)
     writer.start()
     writer.put(1)
     await until_async(lambda: writer.lost == 1, "the loss")
@@ -111,7 +111,7 @@ async def test_what_nobody_foresaw_loses_one_item_and_not_the_thread(caplog: pyt
 async def test_a_flush_that_fails_loses_all_since_the_last() -> None:
     sink = Kept()
     sink.flush_fault = OSError("full")
-    writer = Writer("test", sink)
+    writer = BackgroundWriter("test", sink)
     for number in range(3):
         writer.put(number)
     writer.start()

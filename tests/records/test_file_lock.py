@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.records.file_lock import bears, lock, unlock
+from llmproxy.records.file_lock import has_name, lock_file, unlock_file
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
 
@@ -14,27 +14,27 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such loc
 def test_one_at_a_time_has_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmproxy.records.file_lock._LOCK_S", 0.0)
     with open(tmp_path / "a", "wb") as one, open(tmp_path / "a", "rb") as other:
-        lock(one.fileno())
+        lock_file(one.fileno())
         with pytest.raises(OSError, match="another process"):
-            lock(other.fileno())
-        unlock(one.fileno())
-        lock(other.fileno())
+            lock_file(other.fileno())
+        unlock_file(one.fileno())
+        lock_file(other.fileno())
 
 
 def test_closing_the_file_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmproxy.records.file_lock._LOCK_S", 0.0)
     with open(tmp_path / "a", "wb") as one:
-        lock(one.fileno())
+        lock_file(one.fileno())
     with open(tmp_path / "a", "rb") as other:
-        lock(other.fileno())
+        lock_file(other.fileno())
 
 
 def test_a_file_bears_its_name_until_another_has_it(tmp_path: Path) -> None:
     path = tmp_path / "a"
     with open(path, "wb") as file:
-        assert bears(file.fileno(), str(path))
+        assert has_name(file.fileno(), str(path))
         (tmp_path / "b").touch()
         os.replace(tmp_path / "b", path)
-        assert not bears(file.fileno(), str(path))
+        assert not has_name(file.fileno(), str(path))
         path.unlink()
-        assert not bears(file.fileno(), str(path))
+        assert not has_name(file.fileno(), str(path))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.records.filters import of_session, parse
+from llmproxy.records.filters import parse_filters, session_filter
 from tests.support.records import entry
 
 MATCHES: list[tuple[str, dict[str, Any], bool]] = [
@@ -49,12 +49,12 @@ MATCHES: list[tuple[str, dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize(("given", "changes", "fits"), MATCHES)
 def test_filters_choose(given: str, changes: dict[str, Any], fits: bool) -> None:
-    assert parse([given])(entry(**changes)) is fits
+    assert parse_filters([given])(entry(**changes)) is fits
 
 
 def test_several_filters_must_all_fit() -> None:
-    assert parse(["model=gpt-*", "status=200"])(entry())
-    assert not parse(["model=gpt-*", "status=500"])(entry())
+    assert parse_filters(["model=gpt-*", "status=200"])(entry())
+    assert not parse_filters(["model=gpt-*", "status=500"])(entry())
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_several_filters_must_all_fit() -> None:
 )
 def test_mistakes_are_named(given: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        parse([given])
+        parse_filters([given])
 
 
 @pytest.mark.parametrize("name", ["s1", "other, [x]", "a*"])
 def test_a_session_of_any_name_is_that_one_alone(name: str) -> None:
-    assert of_session(name)(entry(session=name)) and of_session(None)(entry())
-    assert not of_session(name)(entry(session=f"{name}b")) and not of_session(name)(entry())
+    assert session_filter(name)(entry(session=name)) and session_filter(None)(entry())
+    assert not session_filter(name)(entry(session=f"{name}b")) and not session_filter(name)(entry())

@@ -10,12 +10,12 @@ import pytest
 
 from llmproxy.dialects.base import Usage
 from llmproxy.records.entry import AttemptEntry, ClientEntry, Entry, ErrorEntry
-from llmproxy.records.record import Captured, Record, json_schema, write_record
-from llmproxy.redaction.json_path import parse
+from llmproxy.records.record import CapturedMessage, Record, record_schema, write_record
+from llmproxy.redaction.json_path import parse_path
 from llmproxy.redaction.names import MASK
 from llmproxy.wire.compression import compress
 
-SCHEMA = json_schema()
+SCHEMA = record_schema()
 FILE = Path(__file__).parent.parent.parent / "configs" / "trace.schema.json"
 
 
@@ -31,35 +31,35 @@ def entry(**members: Any) -> Entry:
 
 
 def text(
-    request: Captured | None = None,
-    response: Captured | None = None,
+    request: CapturedMessage | None = None,
+    response: CapturedMessage | None = None,
     *paths: str,
     secrets: tuple[str, ...] = (),
     **members: Any,
 ) -> bytes:
     return write_record(
         entry(**members),
-        request or Captured(),
-        response or Captured(),
+        request or CapturedMessage(),
+        response or CapturedMessage(),
         secrets=secrets,
-        paths=[parse(path) for path in paths],
+        paths=[parse_path(path) for path in paths],
         limit_bytes=1000,
     )
 
 
-def written(request: Captured | None = None, response: Captured | None = None, **members: Any) -> Any:
+def written(request: CapturedMessage | None = None, response: CapturedMessage | None = None, **members: Any) -> Any:
     record = json.loads(text(request, response, **members))
     jsonschema.Draft202012Validator(SCHEMA).validate(record)
     return record
 
 
-def body(data: bytes, **members: Any) -> Captured:
-    return Captured(parts=[data], size=len(data), **members)
+def body(data: bytes, **members: Any) -> CapturedMessage:
+    return CapturedMessage(parts=[data], size=len(data), **members)
 
 
 def test_the_first_line_is_the_entry_alone() -> None:
     made = entry(usage=Usage(input=5), error=ErrorEntry(code="x", message="y"), attempts=[AttemptEntry(provider="p")])
-    lines = write_record(made, body(b'{\n"a":1}'), Captured(), secrets=(), limit_bytes=1000).split(b"\n")
+    lines = write_record(made, body(b'{\n"a":1}'), CapturedMessage(), secrets=(), limit_bytes=1000).split(b"\n")
     assert lines[0].endswith(b",")
     assert msgspec.json.decode(lines[0][:-1] + b"}", type=Entry) == made
     assert lines[1].startswith(b'"request":{')
@@ -80,7 +80,7 @@ def test_headers_are_named_in_lower_case_and_secret_ones_masked() -> None:
     headers = [("Accept", "a"), ("ACCEPT", "b"), ("accept", "c"), ("X-Api-Key", "k"), ("x-\udcff", "\udcffz")]
     headers += [("Referer", "https://u:p@h/?key=k&n=1"), ("x-echo", "it is sk-012345"), ("Set-Cookie", "a=b")]
     headers += [("x-upstream", "Bearer k-0123"), ("WWW-Authenticate", 'Bearer realm="x"')]
-    record = written(Captured(headers=headers), secrets=("sk-012345",))
+    record = written(CapturedMessage(headers=headers), secrets=("sk-012345",))
     assert record["request"]["headers"] == {
         "accept": ["a", "b", "c"],
         "x-api-key": MASK,
@@ -95,19 +95,19 @@ def test_headers_are_named_in_lower_case_and_secret_ones_masked() -> None:
 
 def test_chunks_of_a_stream_tell_when_they_were_sent() -> None:
     parts = [b"data: 1\n\n", b"\xff", b"data: 2\n\n"]
-    stream = Captured(parts=parts, size=19, times_ms=[1.5, 2.5, 3.5])
-    assert written(Captured(), stream)["response"]["chunks"] == [
+    stream = CapturedMessage(parts=parts, size=19, times_ms=[1.5, 2.5, 3.5])
+    assert written(CapturedMessage(), stream)["response"]["chunks"] == [
         {"at_ms": 1.5, "text": "data: 1\n\n"},
         {"at_ms": 2.5, "base64": "/w=="},
         {"at_ms": 3.5, "text": "data: 2\n\n"},
     ]
-    assert written(Captured(), Captured(times_ms=[]))["response"]["chunks"] == []
+    assert written(CapturedMessage(), CapturedMessage(times_ms=[]))["response"]["chunks"] == []
 
 
 def test_compressed_streams_are_shown_decoded() -> None:
     wire = compress(b"data: 1\n\n", "gzip")
-    stream = Captured(parts=[wire[:-3], wire[-3:]], encoding="gzip", times_ms=[1.0, 2.0])
-    assert written(Captured(), stream)["response"]["chunks"] == [{"at_ms": 1.0, "text": "data: 1\n\n"}]
+    stream = CapturedMessage(parts=[wire[:-3], wire[-3:]], encoding="gzip", times_ms=[1.0, 2.0])
+    assert written(CapturedMessage(), stream)["response"]["chunks"] == [{"at_ms": 1.0, "text": "data: 1\n\n"}]
 
 
 def test_what_is_longer_than_allowed_is_marked() -> None:
@@ -115,7 +115,7 @@ def test_what_is_longer_than_allowed_is_marked() -> None:
     record = written(body(b"12345", short=True), body(long, encoding="gzip"))
     assert (record["request"]["truncated"], record["response"]["truncated"]) == (True, True)
     assert (record["request"]["body"], record["response"]["body"]) == ("12345", "x" * 1000)
-    record = written(Captured(), Captured(parts=[long], encoding="gzip", times_ms=[1.0]))
+    record = written(CapturedMessage(), CapturedMessage(parts=[long], encoding="gzip", times_ms=[1.0]))
     assert record["response"]["truncated"]
 
 
@@ -136,7 +136,7 @@ def test_what_the_request_says_is_a_credential_is_not_repeated_by_the_answer() -
 @pytest.mark.parametrize("outcome", ["cancelled", "broken", "incomplete"])
 def test_a_secret_that_the_end_of_an_answer_cuts_is_hidden(outcome: str) -> None:
     answered = body(b"your key sk-0123")
-    record = written(Captured(), answered, secrets=("sk-0123456",), outcome=outcome, complete=False)
+    record = written(CapturedMessage(), answered, secrets=("sk-0123456",), outcome=outcome, complete=False)
     assert (record["response"]["body"], record["response"]["truncated"]) == (f"your key {MASK}", False)
 
 

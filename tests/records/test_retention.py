@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.records.file_lock import lock
+from llmproxy.records.file_lock import lock_file
 from llmproxy.records.retention import Retention
 
 NOW = datetime.now(UTC)
@@ -110,7 +110,7 @@ def test_a_file_that_another_process_appends_to_is_not_shortened(
     today = tmp_path / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
     today.write_bytes(b"{}\n" * 1000)
     with today.open("rb") as other:
-        lock(other.fileno())
+        lock_file(other.fileno())
         Retention(str(tmp_path), None, 100).run()
     assert os.listdir(tmp_path) == [today.name] and today.stat().st_size == 3000
 

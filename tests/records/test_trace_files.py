@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.records.trace_files import Found, Place, Traces, read_record
+from llmproxy.records.trace_files import FoundEntry, RecordLocation, TraceReader, read_record
 from tests.support.records import append, head, text, write
 
 
-def ids(found: list[Found]) -> list[int]:
+def ids(found: list[FoundEntry]) -> list[int]:
     return [int(each.entry.id[:6], 16) for each in found]
 
 
@@ -22,7 +22,7 @@ def test_records_of_both_formats_are_listed_by_time(tmp_path: Path) -> None:
         append(tmp_path, number)
     write(tmp_path, 9, started="2025-12-31T23:59:59.999999Z")
 
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
 
     assert ids(list(traces.entries())) == [9, 1, 2, 3, 4]
     assert ids(traces.last(2)) == [3, 4]
@@ -34,7 +34,7 @@ def test_thousands_of_records_are_all_found(tmp_path: Path) -> None:
     day = write(tmp_path, 0).parent
     for number in range(1, 3000):
         (day / f"04{number:04d}.000-{number:06x}aaaa.json").write_text(text(number))
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     assert sorted(ids(list(traces.entries()))) == list(range(3000))
     assert ids(traces.find(f"{2999:06x}")) == [2999]
 
@@ -45,7 +45,7 @@ def test_the_last_lines_are_read_from_behind(tmp_path: Path) -> None:
         append(tmp_path, number, request={"headers": None, "size": 1, "format": "json", "body": big})
     (path,) = tmp_path.glob("*.jsonl")
     path.write_bytes(b"no record\n" + path.read_bytes())
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     assert ids(traces.last(3)) == [5, 6, 7]
     assert traces.faults == []  # what is wrong before was not looked at
 
@@ -54,7 +54,7 @@ def test_a_head_longer_than_usual_and_another_layout_are_read_too(tmp_path: Path
     write(tmp_path, 1, dropped=["x" * 30_000])
     pretty = write(tmp_path, 2)
     pretty.write_text(json.dumps(json.loads(pretty.read_text()), indent=2))
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     assert ids(list(traces.entries())) == [1, 2]
     assert traces.faults == []
 
@@ -76,7 +76,7 @@ def test_a_head_longer_than_usual_and_another_layout_are_read_too(tmp_path: Path
 def test_what_is_no_record_is_told_and_passed_over(tmp_path: Path, content: str, why: str | None) -> None:
     write(tmp_path, 5)
     write(tmp_path, 6).write_text(content, encoding="latin-1")
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     found = ids(list(traces.entries()))
     if why is None:  # the head is whole: only who reads all of it can see
         assert found == [5, 0]
@@ -91,13 +91,13 @@ def test_other_files_and_halves_of_files_are_not_looked_at(tmp_path: Path) -> No
         (day / name).write_text("nothing")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x.json").write_text("nothing")
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     assert len(list(traces.entries())) == 1 and traces.faults == []
 
 
 def test_following_finds_what_is_new_in_every_place(tmp_path: Path) -> None:
     directory = tmp_path / "not yet"
-    traces = Traces(str(directory))
+    traces = TraceReader(str(directory))
     traces.skip()
     assert traces.follow() == []
     write(directory, 1)
@@ -113,7 +113,7 @@ def test_following_finds_what_is_new_in_every_place(tmp_path: Path) -> None:
 def test_following_begins_behind_what_is_there(tmp_path: Path) -> None:
     write(tmp_path, 1)
     append(tmp_path, 2)
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     traces.skip()
     write(tmp_path, 3)
     append(tmp_path, 4)
@@ -123,7 +123,7 @@ def test_following_begins_behind_what_is_there(tmp_path: Path) -> None:
 def test_following_sees_a_file_that_gets_its_name_without_the_time_of_its_directory_changing(tmp_path: Path) -> None:
     """Clocks of file systems tick every few milliseconds: making a file and naming it can happen within one tick."""
     day = write(tmp_path, 1).parent
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     traces.skip()
     changed_ns = os.stat(day).st_mtime_ns
     assert traces.follow() == []
@@ -137,7 +137,7 @@ def test_a_directory_that_has_not_changed_for_long_is_not_listed(
 ) -> None:
     day = write(tmp_path, 1).parent
     os.utime(day, ns=(10**18, 10**18))
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     traces.skip()
     traces.follow()
     listed: list[str] = []
@@ -155,7 +155,7 @@ def test_a_directory_that_has_not_changed_for_long_is_not_listed(
 def test_following_goes_on_when_files_and_days_are_cleared_away(tmp_path: Path) -> None:
     for number in (1, 2):
         write(tmp_path, number)
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     traces.skip()
     shutil.rmtree(tmp_path / "2026-01-02")
     assert traces.follow() == []
@@ -169,7 +169,7 @@ def test_following_goes_on_when_files_and_days_are_cleared_away(tmp_path: Path) 
 def test_following_goes_on_in_a_file_that_was_shortened(tmp_path: Path, skips: bool, longer: bool) -> None:
     for number in range(1, 6):
         path = append(tmp_path, number)
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     traces.skip() if skips else traces.follow()
     lines = path.read_bytes().splitlines(keepends=True)
     append(tmp_path, 6)
@@ -186,7 +186,7 @@ def test_following_goes_on_in_a_file_that_was_shortened(tmp_path: Path, skips: b
 
 def test_of_a_file_that_was_shortened_beyond_what_is_known_all_is_new(tmp_path: Path) -> None:
     append(tmp_path, 1)
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     traces.skip()
     path = append(tmp_path / "other", 2)
     append(tmp_path / "other", 3)
@@ -201,7 +201,7 @@ def test_of_a_file_that_was_shortened_beyond_what_is_known_all_is_new(tmp_path: 
 
 def test_half_a_line_waits_for_the_rest(tmp_path: Path) -> None:
     path = append(tmp_path, 1)
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     traces.skip()
     line = text(2).replace("\n", " ") + "\n"
     with path.open("a") as file:
@@ -216,7 +216,7 @@ def test_half_a_line_waits_for_the_rest(tmp_path: Path) -> None:
 def test_an_id_is_found_by_its_beginning_and_by_the_request_id(tmp_path: Path) -> None:
     write(tmp_path, 0, id="abcd01")
     append(tmp_path, 0, id="abff02", request_id="mine")
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
 
     def found(beginning: str) -> list[str]:
         return [each.entry.id for each in traces.find(beginning)]
@@ -230,7 +230,7 @@ def test_an_id_is_found_by_its_beginning_and_by_the_request_id(tmp_path: Path) -
 def test_a_whole_id_wins_over_longer_ones(tmp_path: Path) -> None:
     write(tmp_path, 0, id="abc")
     write(tmp_path, 1, id="abcd")
-    assert [each.entry.id for each in Traces(str(tmp_path)).find("abc")] == ["abc"]
+    assert [each.entry.id for each in TraceReader(str(tmp_path)).find("abc")] == ["abc"]
 
 
 def test_whole_records_of_both_formats_are_read(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_whole_records_of_both_formats_are_read(tmp_path: Path) -> None:
     append(tmp_path / "lines", 1)
     append(tmp_path / "lines", 2)
     for directory in ("files", "lines"):
-        last = Traces(str(tmp_path / directory)).last(1)[0]
+        last = TraceReader(str(tmp_path / directory)).last(1)[0]
         record, data = read_record(last.place)
         assert record.id == last.entry.id
         assert json.loads(data)["request"]["body"] == json.loads(bytes(record.request.body))
@@ -249,14 +249,14 @@ def test_reading_what_is_no_record_says_why(tmp_path: Path, content: str) -> Non
     path = tmp_path / "x.json"
     path.write_text(content)
     with pytest.raises(ValueError, match=r"cut off|newer|no trace record"):
-        read_record(Place(str(path)))
+        read_record(RecordLocation(str(path)))
 
 
 def test_whole_records_are_read_one_by_one_and_faults_are_kept(tmp_path: Path) -> None:
     write(tmp_path, 1)
     path = write(tmp_path, 2)
     append(tmp_path, 3)
-    traces = Traces(str(tmp_path))
+    traces = TraceReader(str(tmp_path))
     found = list(traces.entries())
     path.unlink()
     assert [record.id[:6] for record, _ in traces.records(found)] == ["000001", "000003"]

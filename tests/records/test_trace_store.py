@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.records.file_lock import lock, unlock
+from llmproxy.records.file_lock import lock_file, unlock_file
 from llmproxy.records.retention import Retention
 from llmproxy.records.trace_store import DayFiles, RecordFiles, TraceStore
 
@@ -99,7 +99,7 @@ def test_lines_wait_while_another_process_shortens_their_file(tmp_path: Path, mo
     path = tmp_path / "2026-11-21.jsonl"
     path.touch()
     with path.open("rb") as other:
-        lock(other.fileno())
+        lock_file(other.fileno())
         store.write(STARTED, "a1", TEXT)
         with pytest.raises(OSError, match="another process"):
             store.flush()
@@ -114,11 +114,11 @@ def test_lines_go_to_the_file_that_was_put_in_the_place_of_theirs(tmp_path: Path
     store, path = stored(DayFiles, tmp_path), tmp_path / "2026-11-21.jsonl"
     path.write_bytes(b"old\n")
     with path.open("rb") as other, ThreadPoolExecutor() as pool:
-        lock(other.fileno())
+        lock_file(other.fileno())
         store.write(STARTED, "a1", TEXT)
         flushing = pool.submit(store.flush)
         (tmp_path / "new").write_bytes(b"new\n")
         os.replace(tmp_path / "new", path)
-        unlock(other.fileno())
+        unlock_file(other.fileno())
         flushing.result()
     assert path.read_bytes().startswith(b"new\n{")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.redaction.json_escapes import escaped, unescape
+from llmproxy.redaction.json_escapes import has_escapes, unescape
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from llmproxy.redaction.json_escapes import escaped, unescape
 )
 def test_what_need_not_be_escaped_is_decoded(data: bytes, plain: bytes) -> None:
     assert unescape(data).data == plain
-    assert escaped(data) is (b"\\u00" in data)
+    assert has_escapes(data) is (b"\\u00" in data)
 
 
 @pytest.mark.parametrize("data", [rb"\u0022", rb"\u005c\u005C", rb"\u000a", rb"\u00e9", rb"\n\"", rb"\u4e00 u0041"])
@@ -39,7 +39,7 @@ def test_what_is_cut_off_at_the_end_is_left_out(cut: bytes) -> None:
     st.lists(st.tuples(st.sampled_from("abc=/&+"), st.booleans()), max_size=20), st.integers(0, 20), st.integers(0, 20)
 )
 def test_offsets_lead_back(characters: list[tuple[str, bool]], one: int, other: int) -> None:
-    written = [f"\\u{ord(each):04x}" if escaped else each for each, escaped in characters]
+    written = [f"\\u{ord(each):04x}" if is_escaped else each for each, is_escaped in characters]
     plain = unescape("".join(written).encode())
     start, end = sorted(min(each, len(characters)) for each in (one, other))
     assert plain.data == "".join(each for each, _ in characters).encode()

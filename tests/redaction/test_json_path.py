@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.redaction.json_path import hide, parse
+from llmproxy.redaction.json_path import mask_paths, parse_path
 from llmproxy.redaction.names import MASK
 
 BODY: dict[str, Any] = {
@@ -18,7 +18,7 @@ BODY: dict[str, Any] = {
 
 def hidden(path: str) -> Any:
     value = copy.deepcopy(BODY)
-    assert hide(value, [parse(path)]) == (value != BODY)
+    assert mask_paths(value, [parse_path(path)]) == (value != BODY)
     return value
 
 
@@ -28,7 +28,7 @@ def test_a_member_is_named_with_or_without_what_it_is_a_member_of(path: str) -> 
 
 
 def test_a_side_restricts_a_path() -> None:
-    assert [parse(path).side for path in ("request.body.user", "response.body.user", "user", "$.request.x")] == [
+    assert [parse_path(path).side for path in ("request.body.user", "response.body.user", "user", "$.request.x")] == [
         "request",
         "response",
         None,
@@ -100,4 +100,4 @@ def test_what_is_not_there_changes_nothing(path: str) -> None:
 )
 def test_a_mistake_is_told_with_a_remedy(path: str) -> None:
     with pytest.raises(ValueError, match=r"is no path.*(messages\[\*\]\.content|`body\.`)|names nothing"):
-        parse(path)
+        parse_path(path)

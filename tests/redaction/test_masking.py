@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.redaction.masking import Edit, change, credentials, mask
+from llmproxy.redaction.masking import Edit, apply_edits, find_credentials, mask_parts
 from llmproxy.redaction.names import MASK
 
 SECRET = b"sk-0123456789"
@@ -16,7 +16,7 @@ M = MASK.encode()
 
 
 def masked(data: bytes, *, whole: bool = True) -> bytes:
-    [result] = mask([data], (SECRET,), whole=whole)
+    [result] = mask_parts([data], (SECRET,), whole=whole)
     return result
 
 
@@ -25,18 +25,18 @@ def test_a_secret_is_found_wherever_the_bytes_are_cut(pieces: list[bytes], cuts:
     data = b"".join(pieces)
     at = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
     parts = [data[start:end] for start, end in itertools.pairwise(at)]
-    result = mask(parts, (SECRET,), whole=True)
+    result = mask_parts(parts, (SECRET,), whole=True)
     assert len(result) == len(parts)
     assert b"".join(result).replace(M, b"") == data.replace(SECRET, b"")
 
 
 def test_both_parts_of_a_secret_that_is_cut_become_masks() -> None:
-    assert mask([b"x sk-01", b"234", b"56789 y"], (SECRET,), whole=True) == [b"x " + M, M, M + b" y"]
+    assert mask_parts([b"x sk-01", b"234", b"56789 y"], (SECRET,), whole=True) == [b"x " + M, M, M + b" y"]
 
 
 def test_parts_without_secrets_are_given_back_as_they_are() -> None:
     parts = [b"abc", b"def"]
-    assert mask(parts, (SECRET,), whole=True) is parts
+    assert mask_parts(parts, (SECRET,), whole=True) is parts
 
 
 def test_the_beginning_of_a_secret_at_a_cut_is_hidden() -> None:
@@ -52,21 +52,21 @@ def test_a_secret_is_found_however_json_escapes_it(key: bytes, backslashes: byte
     every = b"".join(b"%bu%04X" % (backslashes, each) for each in key)
     for written in (several, every, every[:12] + key[2:] if len(backslashes) == 1 else several):
         for parts in ([b'{"a": "', written, b'"}'], [written[:5], written[5:]]):
-            assert MASK.encode() in b"".join(mask(parts, (key,), whole=True))
-            assert written[-4:] not in b"".join(mask(parts, (key,), whole=True))
-    assert mask([b"key: " + several[:-3]], (key,), whole=False)[0].startswith(b"key: " + M)
+            assert MASK.encode() in b"".join(mask_parts(parts, (key,), whole=True))
+            assert written[-4:] not in b"".join(mask_parts(parts, (key,), whole=True))
+    assert mask_parts([b"key: " + several[:-3]], (key,), whole=False)[0].startswith(b"key: " + M)
 
 
 def test_escapes_that_hide_nothing_stay() -> None:
     parts = [rb'{"a": "x \u003d \u0041\/b"}']
-    assert mask(parts, (SECRET,), whole=True) is parts
+    assert mask_parts(parts, (SECRET,), whole=True) is parts
     assert masked(rb'{"a": "x \u003d", "b": "sk-0123456789 \u0041"}') == rb'{"a": "x \u003d", "b": "%b \u0041"}' % M
 
 
 def test_members_and_urls_are_read_without_their_escapes() -> None:
     assert masked(rb'{"\u0061pi_key": "abc"}') == rb'{"\u0061pi_key": "%b"}' % M
     assert masked(rb'"https://x/y?a=1\u0026sig=abcdef"') == b'"https://x/y?a=1&sig=%b"' % M
-    assert list(credentials([rb'{"\u0061pi_key": "a\u003db"}'])) == ["a=b"]
+    assert list(find_credentials([rb'{"\u0061pi_key": "a\u003db"}'])) == ["a=b"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_headers_for_others_are_judged_as_headers() -> None:
     for indent in (None, 2):
         body = json.dumps({"tools": [tool, tool]}, indent=indent).encode()
         assert json.loads(masked(body)) == {"tools": [{**tool, "headers": shown}] * 2}
-        assert list(credentials([body])) == ['b{"1', "c-1", "Bearer d"] * 2
+        assert list(find_credentials([body])) == ['b{"1', "c-1", "Bearer d"] * 2
         assert masked(body[: body.index(b"c-1") + 2], whole=False).endswith(b'"CONTEXT7_API_KEY": "' + M)
 
 
@@ -126,7 +126,7 @@ def test_a_credential_that_is_cut_off_is_hidden() -> None:
 
 def test_what_members_hold_can_be_had() -> None:
     body = b'{"api_key": "a\\"b", "x": {"Authorization": "Bearer c"}, "key": "k"}'
-    assert list(credentials([body[:20], body[20:]])) == ['a"b', "Bearer c"]
+    assert list(find_credentials([body[:20], body[20:]])) == ['a"b', "Bearer c"]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,12 @@ def test_credentials_in_urls_are_hidden(text: str, shown: str) -> None:
 
 
 def test_edits_replace_and_the_outer_of_two_counts() -> None:
-    assert change([b"0123", b"4567", b"89"], [Edit(1, 9, b"<new>"), Edit(2, 3), Edit(9, 10)]) == [b"0<new>", b"", M]
-    assert change([b"0123456789"], [Edit(1, 5), Edit(3, 8)]) == [b"0" + M + b"89"]
+    assert apply_edits([b"0123", b"4567", b"89"], [Edit(1, 9, b"<new>"), Edit(2, 3), Edit(9, 10)]) == [
+        b"0<new>",
+        b"",
+        M,
+    ]
+    assert apply_edits([b"0123456789"], [Edit(1, 5), Edit(3, 8)]) == [b"0" + M + b"89"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from llmproxy.answer import Headers
 from llmproxy.exchange import Client, Exchange
 from llmproxy.redaction.names import MASK
-from llmproxy.redaction.secrets import hide_bytes, hide_text, secret_header, secrets_of, with_credentials
+from llmproxy.redaction.secrets import mask_bytes, mask_text, secret_header, secrets_of, with_credentials
 from llmproxy.target import Route, Target
 from tests.support.proxy import Scripted
 
@@ -101,7 +101,7 @@ def test_other_headers_are_not(name: str) -> None:
 def test_the_secrets_of_a_header(header: str, value: str, expected: set[str]) -> None:
     found = secrets_of(exchange((header, value)))
     assert expected <= set(found)
-    assert hide_text(f"you sent {value}.", found).count(MASK) >= bool(expected)
+    assert mask_text(f"you sent {value}.", found).count(MASK) >= bool(expected)
     assert "abcdefgh" not in found
 
 
@@ -122,7 +122,7 @@ def test_the_keys_of_all_providers_of_the_route_count() -> None:
 
 @pytest.mark.parametrize("value", ["Bearer abc", "Bearer ollama", "Bearer not-needed"])
 def test_short_values_and_what_is_sent_where_no_key_is_needed_are_no_secrets(value: str) -> None:
-    assert hide_text("abc of ollama is not-needed", secrets_of(exchange(("Authorization", value)))) == (
+    assert mask_text("abc of ollama is not-needed", secrets_of(exchange(("Authorization", value)))) == (
         "abc of ollama is not-needed"
     )
 
@@ -154,13 +154,13 @@ SECRET = 'pä55/"word"+&\\ x'
 )
 def test_a_secret_is_hidden_however_it_is_written(written: str) -> None:
     secrets = (SECRET,) if written != quote(SECRET, safe="").lower() else (SECRET.lower(),)
-    assert hide_text(f"<{written}>", secrets) == f"<{MASK}>"
-    assert hide_bytes(f"<{written}>".encode(), secrets) == f"<{MASK}>".encode()
+    assert mask_text(f"<{written}>", secrets) == f"<{MASK}>"
+    assert mask_bytes(f"<{written}>".encode(), secrets) == f"<{MASK}>".encode()
 
 
 def test_bytes_that_are_no_text_pass() -> None:
-    assert hide_bytes(b"\xff sk-abcdef \x00", ("sk-abcdef",)) == b"\xff " + MASK.encode() + b" \x00"
-    assert hide_text("\udcff sk-abcdef", ("sk-abcdef",)) == f"\udcff {MASK}"
+    assert mask_bytes(b"\xff sk-abcdef \x00", ("sk-abcdef",)) == b"\xff " + MASK.encode() + b" \x00"
+    assert mask_text("\udcff sk-abcdef", ("sk-abcdef",)) == f"\udcff {MASK}"
 
 
 def test_credentials_found_elsewhere_are_added() -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from llmproxy.records.entry import Entry
 from llmproxy.records.record import Record
-from llmproxy.records.trace_files import Place, read_record
+from llmproxy.records.trace_files import RecordLocation, read_record
 
 ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
 ANSWERED = {
@@ -97,4 +97,4 @@ def append(directory: Path, number: int = 0, /, **changes: Any) -> Path:
 
 
 def record(directory: Path, **changes: Any) -> Record:
-    return read_record(Place(str(write(directory, **changes))))[0]
+    return read_record(RecordLocation(str(write(directory, **changes))))[0]

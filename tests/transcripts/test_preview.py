@@ -8,7 +8,7 @@ import pytest
 
 from llmproxy.dialects.base import Dialect
 from llmproxy.dialects.endpoints import find
-from llmproxy.transcripts.preview import READ_BYTES, Glance, Talk, glance
+from llmproxy.transcripts.preview import READ_BYTES, ExchangeBodies, Preview, preview
 from llmproxy.wire.sse import SSE
 from tests.support import vendors
 
@@ -23,9 +23,9 @@ def dialect(name: str) -> Dialect:
     return found.dialect
 
 
-def seen(name: str, request: object = None, response: bytes = b"", **changes: Any) -> Glance:
+def seen(name: str, request: object = None, response: bytes = b"", **changes: Any) -> Preview:
     body = b"" if request is None else json.dumps(request).encode()
-    return glance(Talk(dialect=dialect(name), secrets=(), request=body, response=[response], **changes))
+    return preview(ExchangeBodies(dialect=dialect(name), secrets=(), request=body, response=[response], **changes))
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -72,7 +72,7 @@ def test_the_last_question(name: str, request_: object, expected: str | None) ->
 
 
 def test_bodies_are_decoded_first() -> None:
-    talk = Talk(
+    talk = ExchangeBodies(
         dialect=dialect("chat"),
         secrets=(),
         request=gzip.compress(json.dumps({"messages": MESSAGES}).encode()),
@@ -80,13 +80,13 @@ def test_bodies_are_decoded_first() -> None:
         response=[gzip.compress(json.dumps(vendors.chat("m")).encode())],
         response_encoding="gzip",
     )
-    assert glance(talk) == Glance("second\nline", vendors.TEXT, ())
+    assert preview(talk) == Preview("second\nline", vendors.TEXT, ())
 
 
 def test_secrets_are_masked_as_in_traces() -> None:
     request = {"messages": [{"role": "user", "content": "my key sk-leaked and https://me:pw-1@host/"}]}
     body = json.dumps(request).encode()
-    shown = glance(Talk(dialect=dialect("chat"), secrets=("sk-leaked",), request=body)).asked
+    shown = preview(ExchangeBodies(dialect=dialect("chat"), secrets=("sk-leaked",), request=body)).asked
     assert shown == "my key ********** and https://**********@host/"
 
 
@@ -113,7 +113,7 @@ def test_of_a_stream_that_broke_the_beginning_is_shown() -> None:
 def test_what_cannot_be_read_gives_nothing(body: bytes, stream: bool) -> None:
     for name in WHOLE:
         for data in (body, b"data: " + body + b"\n\n"):
-            talk = Talk(
+            talk = ExchangeBodies(
                 dialect=dialect(name), secrets=(), request=body, response=[data], framing=SSE if stream else None
             )
-            assert glance(talk) == Glance(None, None, ())
+            assert preview(talk) == Preview(None, None, ())

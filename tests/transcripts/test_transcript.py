@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from llmproxy.transcripts.transcript import Said, answered, asked, pretty, refers, request_bytes, response_bytes
+from llmproxy.transcripts.transcript import (
+    TranscriptPart,
+    answer_transcript,
+    pretty_json,
+    refers_to_stored_state,
+    request_bytes,
+    request_transcript,
+    response_bytes,
+)
 from tests.support.records import record, request, response
 
 PICTURE = "data:image/png;base64," + "AAAA" * 256
@@ -38,24 +46,26 @@ def test_a_chat_is_told_turn_by_turn(tmp_path: Path) -> None:
         ],
     }
     told = record(tmp_path, request=request(body))
-    assert asked(told) == [
-        Said("system", "Be nice"),
-        Said("user", "See"),
-        Said("user", "[image image/png, 768B]"),
-        Said("tool call", 'weather [c1]\n{\n  "city": "Ulm"\n}'),
-        Said("tool result", "[c1]\nrain"),
+    assert request_transcript(told) == [
+        TranscriptPart("system", "Be nice"),
+        TranscriptPart("user", "See"),
+        TranscriptPart("user", "[image image/png, 768B]"),
+        TranscriptPart("tool call", 'weather [c1]\n{\n  "city": "Ulm"\n}'),
+        TranscriptPart("tool result", "[c1]\nrain"),
     ]
-    assert answered(told) == [Said("assistant", "Hello")]
+    assert answer_transcript(told) == [TranscriptPart("assistant", "Hello")]
 
 
 def test_a_stream_is_put_together(tmp_path: Path) -> None:
     chunks = chat_chunks({"delta": {"content": "Hel"}}, {"delta": {"content": "lo"}, "finish_reason": "stop"})
-    assert answered(record(tmp_path, response=stream(chunks))) == [Said("assistant", "Hello")]
+    assert answer_transcript(record(tmp_path, response=stream(chunks))) == [TranscriptPart("assistant", "Hello")]
 
 
 def test_of_a_broken_stream_what_came_is_told(tmp_path: Path) -> None:
     chunks = chat_chunks({"delta": {"content": "Hel"}}, end=False)
-    assert answered(record(tmp_path, response=stream(chunks), outcome="broken")) == [Said("assistant", "Hel")]
+    assert answer_transcript(record(tmp_path, response=stream(chunks), outcome="broken")) == [
+        TranscriptPart("assistant", "Hel")
+    ]
 
 
 def test_messages_are_told_with_their_thinking(tmp_path: Path) -> None:
@@ -75,16 +85,20 @@ def test_messages_are_told_with_their_thinking(tmp_path: Path) -> None:
         "usage": {"input_tokens": 1, "output_tokens": 1},
     }
     told = record(tmp_path, dialect="messages", request=request(body), response=response(reply))
-    assert asked(told) == [Said("user", "Hi")]
-    assert answered(told) == [Said("thinking", "Hmm"), Said("assistant", "Yes"), Said("tool call", "f [t]\n{}")]
+    assert request_transcript(told) == [TranscriptPart("user", "Hi")]
+    assert answer_transcript(told) == [
+        TranscriptPart("thinking", "Hmm"),
+        TranscriptPart("assistant", "Yes"),
+        TranscriptPart("tool call", "f [t]\n{}"),
+    ]
 
 
 def test_a_completion_is_told_as_text(tmp_path: Path) -> None:
     reply = {"id": "c", "object": "text_completion", "choices": [{"index": 0, "text": "there was", "logprobs": None}]}
     body = {"model": "m", "prompt": "Once"}
     told = record(tmp_path, dialect="completions", request=request(body), response=response(reply))
-    assert [said.text for said in asked(told)] == ["Once"]
-    assert answered(told) == [Said("assistant", "there was")]
+    assert [said.text for said in request_transcript(told)] == ["Once"]
+    assert answer_transcript(told) == [TranscriptPart("assistant", "there was")]
 
 
 @pytest.mark.parametrize(
@@ -100,12 +114,12 @@ def test_a_completion_is_told_as_text(tmp_path: Path) -> None:
 )
 def test_what_is_no_conversation_gives_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
     told = record(tmp_path, **changes)
-    assert asked(told) == []
-    assert answered(told) == []
+    assert request_transcript(told) == []
+    assert answer_transcript(told) == []
 
 
 def test_an_error_is_no_answer(tmp_path: Path) -> None:
-    assert answered(record(tmp_path, status=429, response=response({"error": {"message": "slow down"}}))) == []
+    assert answer_transcript(record(tmp_path, status=429, response=response({"error": {"message": "slow down"}}))) == []
 
 
 def test_bodies_are_given_back_byte_for_byte(tmp_path: Path) -> None:
@@ -117,7 +131,7 @@ def test_bodies_are_given_back_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_vectors_and_what_is_encoded_are_told_in_a_word() -> None:
-    shown = json.loads(pretty({"data": [{"embedding": [0.5] * 1536, "b64": "A" * 4000, "few": [1, 2]}]}))
+    shown = json.loads(pretty_json({"data": [{"embedding": [0.5] * 1536, "b64": "A" * 4000, "few": [1, 2]}]}))
     assert shown == {"data": [{"embedding": "[1536 numbers]", "b64": "[2.9KB in base64]", "few": [1, 2]}]}
 
 
@@ -133,4 +147,7 @@ def test_vectors_and_what_is_encoded_are_told_in_a_word() -> None:
 def test_it_is_told_whether_a_request_repeats_what_was_said(
     tmp_path: Path, members: dict[str, Any], refers_back: bool
 ) -> None:
-    assert refers(record(tmp_path, dialect="responses", request=request({"input": "Hi", **members}))) is refers_back
+    assert (
+        refers_to_stored_state(record(tmp_path, dialect="responses", request=request({"input": "Hi", **members})))
+        is refers_back
+    )

@@ -1,92 +1,94 @@
 from __future__ import annotations
 
-from llmproxy.transcripts.transcript import Said
-from llmproxy.transcripts.transcript_diff import Heard, News
+from llmproxy.transcripts.transcript import TranscriptPart
+from llmproxy.transcripts.transcript_diff import SessionTranscript, TranscriptDiff
 
 
-def parts(*told: str) -> list[Said]:
+def parts(*told: str) -> list[TranscriptPart]:
     """`u:text` is the user's, `a:` the answer, `s:` a system prompt, `t:` thinking."""
     roles = {"u": "user", "a": "assistant", "s": "system", "t": "thinking"}
-    return [Said(roles[each[0]], each[2:]) for each in told]
+    return [TranscriptPart(roles[each[0]], each[2:]) for each in told]
 
 
 def test_of_a_growing_conversation_only_the_end_is_new() -> None:
-    heard = Heard()
-    assert heard.listen(parts("s:Be nice", "u:Hi"), parts("a:Hello")) == News(parts("s:Be nice", "u:Hi"), 0, 0)
+    heard = SessionTranscript()
+    assert heard.listen(parts("s:Be nice", "u:Hi"), parts("a:Hello")) == TranscriptDiff(
+        parts("s:Be nice", "u:Hi"), 0, 0
+    )
     asked = parts("s:Be nice", "u:Hi", "a:Hello", "u:More")
-    assert heard.listen(asked, parts("a:Yes")) == News(parts("u:More"), 3, 0)
-    assert heard.listen([*asked, *parts("a:Yes", "u:yes")], []) == News(parts("u:yes"), 5, 0)
+    assert heard.listen(asked, parts("a:Yes")) == TranscriptDiff(parts("u:More"), 3, 0)
+    assert heard.listen([*asked, *parts("a:Yes", "u:yes")], []) == TranscriptDiff(parts("u:yes"), 5, 0)
 
 
 def test_the_same_words_once_more_are_new() -> None:
-    heard = Heard()
+    heard = SessionTranscript()
     heard.listen(parts("u:yes"), parts("a:ok"))
     assert heard.listen(parts("u:yes", "a:ok", "u:yes"), parts("a:ok")).said == parts("u:yes")
     assert heard.listen(parts("u:yes", "a:ok", "u:yes", "a:ok", "u:yes"), []).said == parts("u:yes")
 
 
 def test_white_space_at_the_ends_is_no_news() -> None:
-    heard = Heard()
+    heard = SessionTranscript()
     heard.listen(parts("u:Hi "), parts("a:\nHello"))
     assert heard.listen(parts("u:Hi", "a:Hello\n", "u:More"), []).said == parts("u:More")
 
 
 def test_what_is_asked_again_is_not_new() -> None:
-    heard = Heard()
+    heard = SessionTranscript()
     heard.listen(parts("u:Hi"), [])
-    assert heard.listen(parts("u:Hi"), parts("a:Hello")) == News([], 1, 0)
-    assert heard.listen(parts("u:Hi"), parts("a:Good day")) == News([], 1, 1), "another answer is wanted"
+    assert heard.listen(parts("u:Hi"), parts("a:Hello")) == TranscriptDiff([], 1, 0)
+    assert heard.listen(parts("u:Hi"), parts("a:Good day")) == TranscriptDiff([], 1, 1), "another answer is wanted"
 
 
 def test_an_edited_message_is_new_and_what_it_replaced_is_gone() -> None:
-    heard = Heard()
+    heard = SessionTranscript()
     heard.listen(parts("u:A", "a:B", "u:C"), parts("a:D"))
-    assert heard.listen(parts("u:A", "a:B", "u:c"), parts("a:d")) == News(parts("u:c"), 2, 2)
+    assert heard.listen(parts("u:A", "a:B", "u:c"), parts("a:d")) == TranscriptDiff(parts("u:c"), 2, 2)
 
 
 def test_of_a_trimmed_or_summarised_front_only_the_summary_is_new() -> None:
-    heard = Heard()
+    heard = SessionTranscript()
     long = parts("u:1", "a:2", "u:3", "a:4", "u:5")
     heard.listen(long, parts("a:6"))
-    assert heard.listen([*long[2:], *parts("a:6", "u:7")], parts("a:8")) == News(parts("u:7"), 4, 2)
+    assert heard.listen([*long[2:], *parts("a:6", "u:7")], parts("a:8")) == TranscriptDiff(parts("u:7"), 4, 2)
     summed = [*parts("u:So far 1 to 4"), *long[4:], *parts("a:6", "u:7", "a:8", "u:9")]
-    assert heard.listen(summed, []) == News(parts("u:So far 1 to 4", "u:9"), 4, 2)
+    assert heard.listen(summed, []) == TranscriptDiff(parts("u:So far 1 to 4", "u:9"), 4, 2)
 
 
 def test_conversations_side_by_side_are_compared_with_their_own() -> None:
-    heard = Heard()
+    heard = SessionTranscript()
     heard.listen(parts("s:S", "u:1"), parts("a:2"))
-    assert heard.listen(parts("s:S", "u:other"), parts("a:x")) == News(parts("u:other"), 1, 0)
-    assert heard.listen(parts("u:a title for 1"), parts("a:One")) == News(parts("u:a title for 1"), 0, 0)
-    assert heard.listen(parts("s:S", "u:1", "a:2", "u:3"), []) == News(parts("u:3"), 3, 0)
-    assert heard.listen(parts("s:S", "u:other", "a:x", "u:y"), []) == News(parts("u:y"), 3, 0)
+    assert heard.listen(parts("s:S", "u:other"), parts("a:x")) == TranscriptDiff(parts("u:other"), 1, 0)
+    assert heard.listen(parts("u:a title for 1"), parts("a:One")) == TranscriptDiff(parts("u:a title for 1"), 0, 0)
+    assert heard.listen(parts("s:S", "u:1", "a:2", "u:3"), []) == TranscriptDiff(parts("u:3"), 3, 0)
+    assert heard.listen(parts("s:S", "u:other", "a:x", "u:y"), []) == TranscriptDiff(parts("u:y"), 3, 0)
 
 
 def test_another_task_about_the_same_words_is_no_continuation() -> None:
-    heard = Heard()
+    heard = SessionTranscript()
     heard.listen(parts("s:Be nice", "u:Hi"), parts("a:Hello"))
-    assert heard.listen(parts("s:Write a title", "u:Hi"), []) == News(parts("s:Write a title", "u:Hi"), 0, 0)
+    assert heard.listen(parts("s:Write a title", "u:Hi"), []) == TranscriptDiff(parts("s:Write a title", "u:Hi"), 0, 0)
     assert heard.listen(parts("s:Be nicer", "u:Hi", "a:Hello", "u:More"), []).said == parts("s:Be nicer", "u:More")
 
 
 def test_old_thinking_comes_and_goes_without_a_word() -> None:
-    heard = Heard()
+    heard = SessionTranscript()
     heard.listen(parts("u:1"), parts("t:Hmm", "a:2"))
-    assert heard.listen(parts("u:1", "t:Hmm", "a:2", "u:3"), parts("a:4")) == News(parts("u:3"), 3, 0)
-    assert heard.listen(parts("u:1", "a:2", "u:3", "a:4", "u:5"), []) == News(parts("u:5"), 4, 0)
+    assert heard.listen(parts("u:1", "t:Hmm", "a:2", "u:3"), parts("a:4")) == TranscriptDiff(parts("u:3"), 3, 0)
+    assert heard.listen(parts("u:1", "a:2", "u:3", "a:4", "u:5"), []) == TranscriptDiff(parts("u:5"), 4, 0)
 
 
 def test_of_a_system_prompt_that_changes_the_new_lines_are_told() -> None:
-    heard = Heard()
+    heard = SessionTranscript()
     heard.listen(parts("s:Be nice\n\nIt is Monday", "u:1"), parts("a:2"))
     asked = parts("u:1", "a:2", "u:3")
     news = heard.listen([*parts("s:Be nice\n\nIt is Tuesday"), *asked], [])
-    assert news == News([Said("system, changed", "It is Tuesday"), *parts("u:3")], 2, 0)
+    assert news == TranscriptDiff([TranscriptPart("system, changed", "It is Tuesday"), *parts("u:3")], 2, 0)
     assert heard.listen([*parts("s:Be nice"), *asked], []).said == [], "a shorter one says nothing new"
     assert heard.listen([*parts("s:Quite\nanother"), *asked], []).said == parts("s:Quite\nanother")
 
 
 def test_a_request_that_refers_to_what_was_said_repeats_nothing() -> None:
-    heard = Heard()
+    heard = SessionTranscript()
     heard.listen(parts("s:S", "u:yes"), parts("a:ok"))
-    assert heard.listen(parts("s:S", "u:yes"), parts("a:ok"), refers=True) == News(parts("u:yes"), 1, 0)
+    assert heard.listen(parts("s:S", "u:yes"), parts("a:ok"), refers=True) == TranscriptDiff(parts("u:yes"), 1, 0)

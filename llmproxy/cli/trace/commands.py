@@ -1,7 +1,7 @@
 """`trace`: shows what the trace middleware writes. `tail` follows it, `ls` lists, `show` opens one, `stats` sums up.
 
 Thin commands: files are read by `records/trace_files.py`, rows laid out by `tracerows.py`, one record by
-`traceshow.py`. Everything that others wrote goes to the console through `console/formatting.py`.
+`py`. Everything that others wrote goes to the console through `console/formatting.py`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from llmproxy.cli.output import Ending, console, end, put
+from llmproxy.cli.output import QuietExit, fail, print_line, stdout_console
 
 if TYPE_CHECKING:
     from llmproxy.records.entry import Entry
-    from llmproxy.records.filters import Test
+    from llmproxy.records.filters import EntryFilter
     from llmproxy.records.record import Record
-    from llmproxy.records.trace_files import Found, Place, Traces
+    from llmproxy.records.trace_files import FoundEntry, RecordLocation, TraceReader
 
 app = typer.Typer(help="Show what the trace middleware writes: tail, ls, show, stats.", no_args_is_help=True)
 
@@ -53,8 +53,8 @@ Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="On
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line.")]
 
 
-@app.command()
-def tail(
+@app.command("tail")
+def trace_tail(
     directory: Directory = None,
     count: Annotated[int, typer.Option("-n", min=0, help="How many to begin with.")] = 20,
     follow: Annotated[
@@ -70,22 +70,22 @@ def tail(
     """Show the last exchanges, and what comes, as it happens."""
     import signal
 
-    from llmproxy.cli.trace.tail import Tail
-    from llmproxy.records.trace_files import Traces
+    from llmproxy.cli.trace.tail import TraceTail
+    from llmproxy.records.trace_files import TraceReader
 
     test = _parse(filters, session)
     follows = sys.stdout.isatty() if follow is None else follow
-    traces = Traces(_find(directory, waits=follows))
+    traces = TraceReader(_find(directory, waits=follows))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cursor comes back
-    with Ending():
-        Tail(traces, console(), test, as_json=as_json).run(count, follow=follows)
+    with QuietExit():
+        TraceTail(traces, stdout_console(), test, as_json=as_json).run(count, follow=follows)
     _tell_faults(traces)
     if not follows and count and not traces.last(1):
         _empty(traces)
 
 
-@app.command()
-def ls(
+@app.command("ls")
+def trace_ls(
     directory: Directory = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many at most.")] = 1000,
     sort: Annotated[Key, typer.Option(help="What to sort by.")] = Key.time,
@@ -96,27 +96,27 @@ def ls(
     as_json: AsJson = False,
 ) -> None:
     """List exchanges: the newest, slowest, largest ... last, or with --reverse the other way round."""
-    from llmproxy.records.trace_files import Traces
+    from llmproxy.records.trace_files import TraceReader
 
     test = _parse(filters, session)
     recent = _since(since)
     _keep_everything()
-    traces = Traces(_find(directory))
+    traces = TraceReader(_find(directory))
     if sort is Key.time and not (reverse or filters or session or since):
         entries = [each.entry for each in traces.last(count)]
     else:
         entries = [each.entry for each in traces.entries() if recent(each.entry) and test(each.entry)]
         entries.sort(key=lambda entry: _rank(entry, sort))
         entries = entries[-count:][:: -1 if reverse else 1]
-    with Ending():
+    with QuietExit():
         _list(entries, as_json=as_json)
     _tell_faults(traces)
     if not entries:
         _empty(traces)
 
 
-@app.command()
-def show(
+@app.command("show")
+def trace_show(
     identifier: Annotated[
         str | None, typer.Argument(metavar="ID", help="The id, as much of it as is unique; or a record's file.")
     ] = None,
@@ -137,7 +137,7 @@ def show(
 
     Example: `llmproxy trace show 3f2a`, or `llmproxy trace show --session s_3f2a`
     """
-    from llmproxy.cli.trace import show as traceshow
+    from llmproxy.cli.trace.show import print_raw, print_record, print_record_json
 
     if session is not None:
         if directory is not None or raw or curl:
@@ -147,51 +147,51 @@ def show(
     if identifier is None:
         raise typer.BadParameter("which one? give the id of an exchange, or --session", param_hint="ID")
     record, data = _read(identifier, directory)
-    with Ending():
+    with QuietExit():
         if raw:
-            traceshow.show_raw(record)
+            print_raw(record)
         elif as_json:
-            traceshow.show_json(data)
+            print_record_json(data)
         elif curl:
             _print_curl(record)
         else:
-            traceshow.show(console(), record)
+            print_record(stdout_console(), record)
 
 
 def _read(identifier: str, directory: str | None) -> tuple[Record, bytes]:
     """The record of that id or file, and its text."""
     from llmproxy.console.formatting import sanitize
-    from llmproxy.records.trace_files import Place, Traces, read_record
+    from llmproxy.records.trace_files import RecordLocation, TraceReader, read_record
 
     if os.path.isfile(identifier):
-        place = Place(identifier)
+        place = RecordLocation(identifier)
     else:
-        traces = Traces(_find(directory))
+        traces = TraceReader(_find(directory))
         place = _one(traces.find(identifier), identifier, traces)
     try:
         return read_record(place)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        end(f"{sanitize(place.path)} cannot be read: {reason}")
+        fail(f"{sanitize(place.path)} cannot be read: {reason}")
 
 
 def _show_session(session: str, directory: str | None, *, as_json: bool) -> None:
-    from llmproxy.cli.trace import session as tracesession
-    from llmproxy.records.trace_files import Traces
+    from llmproxy.cli.trace.session import print_record_line, print_session
+    from llmproxy.records.trace_files import TraceReader
 
     _keep_everything()
-    traces = Traces(_find(directory))
+    traces = TraceReader(_find(directory))
     found = _of_session(traces, session)
-    with Ending():
+    with QuietExit():
         if as_json:
             for _, data in traces.records(found):
-                tracesession.show_json(data)
+                print_record_line(data)
         else:
-            tracesession.show(console(), (record for record, _ in traces.records(found)))
+            print_session(stdout_console(), (record for record, _ in traces.records(found)))
     _tell_faults(traces)
 
 
-def _of_session(traces: Traces, session: str) -> list[Found]:
+def _of_session(traces: TraceReader, session: str) -> list[FoundEntry]:
     """The exchanges of the session of that name, else of the only one whose name begins so; oldest first."""
     from llmproxy.console.formatting import sanitize
 
@@ -199,18 +199,18 @@ def _of_session(traces: Traces, session: str) -> list[Found]:
     names = sorted({each.entry.session or "" for each in found})
     if session not in names and len(names) > 1:
         listed = "\n".join(f"  {sanitize(name)}" for name in names[:10]) + ("\n  ..." if len(names) > 10 else "")
-        end(f"{len(names)} sessions begin with {sanitize(session)!r}; say more of the id:\n{listed}")
+        fail(f"{len(names)} sessions begin with {sanitize(session)!r}; say more of the id:\n{listed}")
     if not names:
         _tell_faults(traces)
         if traces.last(1):
-            end(f"there is no exchange of the session {sanitize(session, 100)!r} in {sanitize(traces.directory)}")
+            fail(f"there is no exchange of the session {sanitize(session, 100)!r} in {sanitize(traces.directory)}")
         _empty(traces)
     wanted = session if session in names else names[0]
     return sorted((each for each in found if each.entry.session == wanted), key=lambda each: each.entry.started)
 
 
-@app.command()
-def stats(
+@app.command("stats")
+def trace_stats(
     directory: Directory = None,
     filters: Filters = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
@@ -218,31 +218,31 @@ def stats(
     """Sum up: requests, tokens and latencies by provider and model, from the files alone."""
     import json
 
-    from llmproxy.cli.trace.totals import sums, table
-    from llmproxy.records.trace_files import Traces
+    from llmproxy.cli.trace.totals import sum_entries, totals_table
+    from llmproxy.records.trace_files import TraceReader
 
     test = _parse(filters)
-    traces = Traces(_find(directory))
+    traces = TraceReader(_find(directory))
     _keep_everything()
-    found = sums(each.entry for each in traces.entries() if test(each.entry))
-    with Ending():
+    found = sum_entries(each.entry for each in traces.entries() if test(each.entry))
+    with QuietExit():
         if as_json:
             print(json.dumps(found, indent=2))
         elif found["total"]["requests"]:
-            shown = console()
-            shown.print(table(found, shown.width))
+            shown = stdout_console()
+            shown.print(totals_table(found, shown.width))
     _tell_faults(traces)
     if not found["total"]["requests"]:
         _empty(traces)
 
 
 def _print_curl(record: Record) -> None:
-    from llmproxy.cli.trace.curl import NotWhole, curl
+    from llmproxy.cli.trace.curl import IncompleteRecord, curl_command
 
     try:
-        print(curl(record))
-    except NotWhole as reason:
-        end(str(reason))
+        print(curl_command(record))
+    except IncompleteRecord as reason:
+        fail(str(reason))
 
 
 def _keep_everything() -> None:
@@ -252,26 +252,26 @@ def _keep_everything() -> None:
     gc.disable()
 
 
-def _parse(filters: Sequence[str] | None, session: str | None = None) -> Test:
-    from llmproxy.records.filters import of_session, parse
+def _parse(filters: Sequence[str] | None, session: str | None = None) -> EntryFilter:
+    from llmproxy.records.filters import parse_filters, session_filter
 
     try:
-        test, own = parse(filters or ()), of_session(session)
+        test, own = parse_filters(filters or ()), session_filter(session)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--filter") from error
     return lambda entry: own(entry) and test(entry)
 
 
 def _find(directory: str | None, *, waits: bool = False) -> str:
-    from llmproxy.cli.trace.directory import NoTraces, find
+    from llmproxy.cli.trace.directory import TracesNotFound, find_directory
 
     try:
-        return find(directory, waits=waits)
-    except NoTraces as reason:
-        end(str(reason))
+        return find_directory(directory, waits=waits)
+    except TracesNotFound as reason:
+        fail(str(reason))
 
 
-def _since(given: str | None) -> Test:
+def _since(given: str | None) -> EntryFilter:
     """Whether an exchange began within the time that was given."""
     import time
 
@@ -308,46 +308,46 @@ def _rank(entry: Entry, key: Key) -> tuple[bool, float | str]:
 def _list(entries: Sequence[Entry], *, as_json: bool) -> None:
     import msgspec
 
-    from llmproxy.cli.trace.json_output import harmless
-    from llmproxy.cli.trace.rows import Rows
+    from llmproxy.cli.trace.json_output import escape_json
+    from llmproxy.cli.trace.rows import EntryTable
 
     if as_json:
         for entry in entries:
-            print(harmless(msgspec.json.encode(entry).decode(), sys.stdout.encoding))
+            print(escape_json(msgspec.json.encode(entry).decode(), sys.stdout.encoding))
         return
-    shown = console()
-    rows = Rows(shown.width, dates=True)
+    shown = stdout_console()
+    rows = EntryTable(shown.width, dates=True)
     for line in (rows.head(), *(rows.row(entry) for entry in entries)) if entries else ():
-        put(shown, line)
+        print_line(shown, line)
 
 
-def _empty(traces: Traces) -> NoReturn:
+def _empty(traces: TraceReader) -> NoReturn:
     """Nothing was shown: say why."""
     from llmproxy.cli.trace.directory import HINT
     from llmproxy.console.formatting import sanitize
 
     if traces.last(1):
-        end("no exchange fits")
-    end(f"there is no record in {sanitize(traces.directory)}; {HINT}")
+        fail("no exchange fits")
+    fail(f"there is no record in {sanitize(traces.directory)}; {HINT}")
 
 
-def _one(found: Sequence[Found], identifier: str, traces: Traces) -> Place:
+def _one(found: Sequence[FoundEntry], identifier: str, traces: TraceReader) -> RecordLocation:
     from llmproxy.console.formatting import sanitize
 
     if not found:
         _tell_faults(traces)
-        end(f"there is no record {sanitize(identifier, 100)!r} in {sanitize(traces.directory)}")
+        fail(f"there is no record {sanitize(identifier, 100)!r} in {sanitize(traces.directory)}")
     if len(found) > 1:
         names = "\n".join(
             f"  {sanitize(f'{each.entry.id}  {each.entry.started}  {each.entry.model or str()}')}"
             for each in found[:10]
         )
         more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
-        end(f"{len(found)} records begin with {sanitize(identifier)!r}; say more of the id:\n{names}{more}")
+        fail(f"{len(found)} records begin with {sanitize(identifier)!r}; say more of the id:\n{names}{more}")
     return found[0].place
 
 
-def _tell_faults(traces: Traces) -> None:
+def _tell_faults(traces: TraceReader) -> None:
     """In one line, what could not be read."""
     from llmproxy.console.formatting import sanitize
 

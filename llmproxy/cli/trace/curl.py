@@ -35,15 +35,15 @@ _NOT_SENT = frozenset(
 _VARIABLES = {"chat": "OPENAI_API_KEY", "responses": "OPENAI_API_KEY", "messages": "ANTHROPIC_API_KEY"}
 
 
-class NotWhole(Exception):
+class IncompleteRecord(Exception):
     """The record does not hold the whole request; the text says why."""
 
 
-def curl(record: Record) -> str:
+def curl_command(record: Record) -> str:
     """A command for a POSIX shell that repeats the request. Raises NotWhole when the record does not hold all of it."""
     body = request_bytes(record.request)
     if record.request.truncated or (record.request.size and not body):
-        raise NotWhole(
+        raise IncompleteRecord(
             f"the request cannot be repeated: of the {format_size(record.request.size)} of its body the trace keeps "
             f"{'a part' if body else 'nothing'} (`max_body_size` and `include_body` of the trace middleware)"
         )

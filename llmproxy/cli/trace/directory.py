@@ -14,21 +14,21 @@ HINT = (
 _DEFAULT = "traces"
 
 
-class NoTraces(Exception):
+class TracesNotFound(Exception):
     """There is nothing to read; the text says why and what to do."""
 
 
-def find(given: str | None, *, waits: bool = False) -> str:
+def find_directory(given: str | None, *, waits: bool = False) -> str:
     """The directory to read, absolute. Raises NoTraces; with `waits` one may be named that does not exist yet."""
     return _known() if given is None else _named(given, waits=waits)
 
 
-def server_of(directory: str) -> str | None:
+def server_writing_to(directory: str) -> str | None:
     """The address of a running server that writes into `directory`. Asks servers: takes a moment."""
-    from llmproxy.discovery import running
+    from llmproxy.discovery import running_servers
 
     real = os.path.realpath(directory)
-    return next((server.url for server in running() if real in map(os.path.realpath, server.traces)), None)
+    return next((server.url for server in running_servers() if real in map(os.path.realpath, server.traces)), None)
 
 
 def _named(given: str, *, waits: bool) -> str:
@@ -36,19 +36,19 @@ def _named(given: str, *, waits: bool) -> str:
 
     directory = os.path.abspath(os.path.expanduser(given))
     if os.path.exists(directory) and not os.path.isdir(directory):
-        raise NoTraces(
+        raise TracesNotFound(
             f"{sanitize(given)} is no directory; `llmproxy trace show {sanitize(given)}` shows a single record"
         )
     if not waits and not os.path.isdir(directory):
-        raise NoTraces(f"directory not found: {sanitize(given)}; {HINT}")
+        raise TracesNotFound(f"directory not found: {sanitize(given)}; {HINT}")
     return directory
 
 
 def _known() -> str:
     from llmproxy.console.formatting import sanitize
-    from llmproxy.discovery import running
+    from llmproxy.discovery import running_servers
 
-    servers = running()
+    servers = running_servers()
     written = list(dict.fromkeys(directory for server in servers for directory in server.traces))
     if len(written) > 1:
         others = ", ".join(written[1:])
@@ -60,7 +60,7 @@ def _known() -> str:
         if directory is not None and os.path.isdir(directory):
             return directory
     if configured is not None:
-        raise NoTraces(
+        raise TracesNotFound(
             f"there are no traces yet: {sanitize(configured)}, which the configuration names, does not exist"
         )
     found = (
@@ -68,7 +68,7 @@ def _known() -> str:
         if servers
         else f"directory {os.path.join('.', _DEFAULT)} does not exist"
     )
-    raise NoTraces(f"no traces found: {found}; {HINT}, or pass the directory")
+    raise TracesNotFound(f"no traces found: {found}; {HINT}, or pass the directory")
 
 
 def _configured() -> str | None:

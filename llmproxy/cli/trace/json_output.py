@@ -9,7 +9,7 @@ import sys
 _NOT_PLAIN = re.compile("[^\n -~]")
 
 
-def harmless(text: str, encoding: str | None) -> str:
+def escape_json(text: str, encoding: str | None) -> str:
     """JSON `text` for an output in `encoding`."""
     unicode = (encoding or "").lower().replace("-", "").startswith("utf")
     return (
@@ -17,9 +17,9 @@ def harmless(text: str, encoding: str | None) -> str:
     )
 
 
-def show_page(page: object) -> None:
+def print_json(page: object) -> None:
     """Print a value as JSON, laid out."""
-    print(harmless(json.dumps(page, indent=2, ensure_ascii=False), sys.stdout.encoding))
+    print(escape_json(json.dumps(page, indent=2, ensure_ascii=False), sys.stdout.encoding))
 
 
 def _shown(character: str, unicode: bool) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from llmproxy.cli.tables import fit
+from llmproxy.cli.tables import fit_cell
 from llmproxy.console.formatting import (
     format_duration,
     format_model,
@@ -26,7 +26,7 @@ from llmproxy.records.entry import Entry
 RED, YELLOW, DIM = "red", "yellow", "dim"
 
 
-class Column(NamedTuple):
+class EntryColumn(NamedTuple):
     """`width` is what it needs, `most` what it may get where there is room. The highest `rank` goes first."""
 
     title: str
@@ -62,25 +62,25 @@ def _note(entry: Entry) -> str:
     return entry.session or entry.client.name or entry.client.address
 
 
-TIME = Column("time", 8, 2, _time)
-DATE = Column("time", 14, 2, _date_and_time)
-NOTE = Column("session, client, error", 14, 8, _note, most=200)
+TIME = EntryColumn("time", 8, 2, _time)
+DATE = EntryColumn("time", 14, 2, _date_and_time)
+NOTE = EntryColumn("session, client, error", 14, 8, _note, most=200)
 _NOTE_WIDTH = 40
 COLUMNS = (
-    Column("id", 6, 4, lambda entry: entry.id[:6]),
-    Column("status", 8, 0, format_status, most=14),
-    Column("model", 18, 1, format_model, most=36),
-    Column("provider", 9, 6, format_provider, most=16),
-    Column("tokens", 11, 5, lambda entry: format_tokens(entry.usage), right=True),
-    Column("first", 6, 7, lambda entry: format_duration(entry.first_token_ms), right=True),
-    Column("total", 6, 3, lambda entry: format_duration(entry.duration_ms), right=True),
-    Column("path", 20, 9, lambda entry: entry.path, most=28),
+    EntryColumn("id", 6, 4, lambda entry: entry.id[:6]),
+    EntryColumn("status", 8, 0, format_status, most=14),
+    EntryColumn("model", 18, 1, format_model, most=36),
+    EntryColumn("provider", 9, 6, format_provider, most=16),
+    EntryColumn("tokens", 11, 5, lambda entry: format_tokens(entry.usage), right=True),
+    EntryColumn("first", 6, 7, lambda entry: format_duration(entry.first_token_ms), right=True),
+    EntryColumn("total", 6, 3, lambda entry: format_duration(entry.duration_ms), right=True),
+    EntryColumn("path", 20, 9, lambda entry: entry.path, most=28),
     NOTE,
 )
 _GAP = 1
 
 
-class Rows:
+class EntryTable:
     """Rows of one width, all in line. Each call gives one line without its end. `dates` says that days differ."""
 
     def __init__(self, width: int, *, dates: bool = False) -> None:
@@ -98,13 +98,13 @@ class Rows:
 
     def _line(self, cells: list[str], style: str) -> Text:
         shown = [
-            fit(sanitize(cell), width, right=column.right)
+            fit_cell(sanitize(cell), width, right=column.right)
             for cell, (column, width) in zip(cells, self._columns.items(), strict=True)
         ]
         return Text((" " * _GAP).join(shown).rstrip(), style=style, no_wrap=True, overflow="crop")
 
 
-def _fitting(width: int, columns: list[Column]) -> dict[Column, int]:
+def _fitting(width: int, columns: list[EntryColumn]) -> dict[EntryColumn, int]:
     """The columns that fit, with their widths."""
     kept = columns
     while sum(column.width + _GAP for column in kept) - _GAP > width and len(kept) > 1:

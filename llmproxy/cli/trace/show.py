@@ -11,8 +11,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from llmproxy.cli.output import put
-from llmproxy.cli.trace.json_output import show_page
+from llmproxy.cli.output import print_line
+from llmproxy.cli.trace.json_output import print_json
 from llmproxy.cli.trace.rows import DIM, RED
 from llmproxy.console.formatting import (
     UNKNOWN,
@@ -25,14 +25,21 @@ from llmproxy.console.formatting import (
 )
 from llmproxy.records.record import Chunk, Record
 from llmproxy.settings import format_size
-from llmproxy.transcripts.transcript import Said, answered, asked, pretty, request_bytes, response_bytes
+from llmproxy.transcripts.transcript import (
+    TranscriptPart,
+    answer_transcript,
+    pretty_json,
+    request_bytes,
+    request_transcript,
+    response_bytes,
+)
 
 _BOLD, _WHO = "bold", "cyan"
 # Of a stream's chunks the first and last are shown; in between their number.
 _CHUNKS = 4
 
 
-def show(console: Console, record: Record) -> None:
+def print_record(console: Console, record: Record) -> None:
     """The whole record as a person reads it."""
     for title, lines in (
         ("", _head(record)),
@@ -43,9 +50,9 @@ def show(console: Console, record: Record) -> None:
     ):
         shown = list(lines)
         if shown and title:
-            put(console, Text(f"\n{title}", style=_BOLD))
+            print_line(console, Text(f"\n{title}", style=_BOLD))
         for line in shown:
-            put(console, line)
+            print_line(console, line)
 
 
 def _head(record: Record) -> Iterator[Text]:
@@ -95,15 +102,15 @@ def _took(record: Record) -> str:
 
 def _conversation(record: Record) -> Iterator[Text]:
     for name, read, body in (
-        ("request", asked, request_bytes(record.request)),
-        ("answer", answered, response_bytes(record.response)),
+        ("request", request_transcript, request_bytes(record.request)),
+        ("answer", answer_transcript, response_bytes(record.response)),
     ):
         said = read(record)
-        yield from lines_of(said) if said else lines_of_body(name, body)
-    yield from cut_short(record)
+        yield from render_parts(said) if said else render_body_lines(name, body)
+    yield from render_truncation(record)
 
 
-def lines_of(said: Iterable[Said]) -> Iterator[Text]:
+def render_parts(said: Iterable[TranscriptPart]) -> Iterator[Text]:
     """Who said what."""
     for who, text in said:
         yield Text(f"  {sanitize(who)}", style=_WHO)
@@ -111,21 +118,21 @@ def lines_of(said: Iterable[Said]) -> Iterator[Text]:
             yield Text(f"    {line}")
 
 
-def lines_of_body(name: str, body: bytes) -> Iterator[Text]:
+def render_body_lines(name: str, body: bytes) -> Iterator[Text]:
     """A body that is no conversation: JSON laid out, or text."""
     if not body:
         return
     try:
-        text = pretty(json.loads(body))
+        text = pretty_json(json.loads(body))
     except (ValueError, RecursionError):
         try:
             text = body.decode()
         except UnicodeDecodeError:
             text = f"[{format_size(len(body))} that are no text]"
-    yield from lines_of([Said(name, text)])
+    yield from render_parts([TranscriptPart(name, text)])
 
 
-def cut_short(record: Record) -> Iterator[Text]:
+def render_truncation(record: Record) -> Iterator[Text]:
     """A line for each body of which the record has only a part."""
     for name, part in (("request", record.request), ("answer", record.response)):
         if part.truncated:
@@ -163,7 +170,7 @@ def _text(chunk: Chunk) -> str:
     return chunk.text if isinstance(chunk.text, str) else f"[base64] {chunk.base64}"
 
 
-def show_raw(record: Record) -> None:
+def print_raw(record: Record) -> None:
     """Request and answer, one after the other: byte for byte, or, on a terminal, without what it would obey."""
     terminal = sys.stdout.isatty()
     for body in (request_bytes(record.request), response_bytes(record.response)):
@@ -177,6 +184,6 @@ def show_raw(record: Record) -> None:
     sys.stdout.flush()
 
 
-def show_json(data: bytes) -> None:
+def print_record_json(data: bytes) -> None:
     """The whole record, laid out."""
-    show_page(json.loads(data))
+    print_json(json.loads(data))

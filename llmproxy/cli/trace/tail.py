@@ -16,15 +16,15 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from llmproxy.cli.client import NoPage, ask, number, rows, table, text
-from llmproxy.cli.output import put
-from llmproxy.cli.trace.directory import server_of
-from llmproxy.cli.trace.json_output import harmless
-from llmproxy.cli.trace.rows import DIM, Rows
+from llmproxy.cli.client import PageError, as_number, as_text, fetch_page, object_at, objects_in
+from llmproxy.cli.output import print_line
+from llmproxy.cli.trace.directory import server_writing_to
+from llmproxy.cli.trace.json_output import escape_json
+from llmproxy.cli.trace.rows import DIM, EntryTable
 from llmproxy.console.formatting import UNKNOWN, format_duration, sanitize
 from llmproxy.records.entry import Entry
-from llmproxy.records.filters import Test
-from llmproxy.records.trace_files import Traces
+from llmproxy.records.filters import EntryFilter
+from llmproxy.records.trace_files import TraceReader
 from llmproxy.settings import format_size
 
 _LOOK_S = 0.25
@@ -34,7 +34,7 @@ _ASK_S, _SEARCH_S = 0.5, 3.0
 _MOST_RUNNING = 8
 
 
-class Running:
+class RunningExchanges:
     """The exchanges in flight of the server that writes into `directory`, once there is one.
 
     It is asked in a thread of its own: a server that hangs holds up nothing. The thread ends with the process.
@@ -50,28 +50,28 @@ class Running:
 
     def _look(self) -> None:
         while True:
-            url = server_of(self._directory)
+            url = server_writing_to(self._directory)
             if url is None:
                 time.sleep(_SEARCH_S)
                 continue
             try:
                 while True:
-                    self.exchanges = rows(table(ask(url, "/stats"), "running").get("exchanges"))
+                    self.exchanges = objects_in(object_at(fetch_page(url, "/stats"), "running").get("exchanges"))
                     time.sleep(_ASK_S)
-            except NoPage:
+            except PageError:
                 self.exchanges = ()
                 time.sleep(_ASK_S)
 
 
-class Tail:
+class TraceTail:
     """`wanted` chooses, `as_json` prints entries as they are; otherwise a table, coloured where `console` can."""
 
-    def __init__(self, traces: Traces, console: Console, wanted: Test, *, as_json: bool) -> None:
+    def __init__(self, traces: TraceReader, console: Console, wanted: EntryFilter, *, as_json: bool) -> None:
         self._traces = traces
         self._console = console
         self._wanted = wanted
         self._json = as_json
-        self._rows: Rows | None = None
+        self._rows: EntryTable | None = None
 
     def run(self, count: int, *, follow: bool) -> None:
         """Show the last `count`, and with `follow` what comes, until somebody interrupts."""
@@ -87,7 +87,7 @@ class Tail:
             while True:
                 time.sleep(_LOOK_S)
                 self._show(self._new())
-        self._live(Running(self._traces.directory))
+        self._live(RunningExchanges(self._traces.directory))
 
     def newest(self, count: int) -> list[Entry]:
         """The newest that are wanted; looks at ever more of them until there are enough."""
@@ -104,7 +104,7 @@ class Tail:
     def _new(self) -> list[Entry]:
         return [found.entry for found in self._traces.follow() if self._wanted(found.entry)]
 
-    def _live(self, running: Running) -> None:
+    def _live(self, running: RunningExchanges) -> None:
         running.start()
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
@@ -129,27 +129,27 @@ class Tail:
     def _show(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if self._json:
-                print(harmless(msgspec.json.encode(entry).decode(), sys.stdout.encoding))
+                print(escape_json(msgspec.json.encode(entry).decode(), sys.stdout.encoding))
                 continue
             if self._rows is None or self._rows.width != self._console.width:
-                self._rows = Rows(self._console.width)
-                put(self._console, self._rows.head())
-            put(self._console, self._rows.row(entry))
+                self._rows = EntryTable(self._console.width)
+                print_line(self._console, self._rows.head())
+            print_line(self._console, self._rows.row(entry))
         sys.stdout.flush()
 
 
 def _running_line(exchange: Mapping[str, Any], width: int) -> Text:
     """One exchange in flight: how long, model, provider, status, how much was sent, who asked."""
-    sent = number(exchange.get("sent_bytes"))
-    age_ms = number(exchange.get("age_ms"))
-    who = text(exchange.get("session")) or text(exchange.get("client")) or ""
-    status = number(exchange.get("status"))
+    sent = as_number(exchange.get("sent_bytes"))
+    age_ms = as_number(exchange.get("age_ms"))
+    who = as_text(exchange.get("session")) or as_text(exchange.get("client")) or ""
+    status = as_number(exchange.get("status"))
     cells = [
         f"{format_duration(age_ms):>8}",
-        f"{text(exchange.get('id')) or '':.6}",
+        f"{as_text(exchange.get('id')) or '':.6}",
         "waiting " if status is None else f"{status:<8g}",
-        f"{text(exchange.get('model')) or UNKNOWN:<18}",
-        f"{text(exchange.get('provider')) or UNKNOWN:<9}",
+        f"{as_text(exchange.get('model')) or UNKNOWN:<18}",
+        f"{as_text(exchange.get('provider')) or UNKNOWN:<9}",
         f"{format_size(int(sent or 0)):>8}",
         who,
     ]

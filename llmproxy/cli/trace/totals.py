@@ -54,7 +54,7 @@ class _Group:
         }
 
 
-def sums(entries: Iterable[Entry]) -> dict[str, Any]:
+def sum_entries(entries: Iterable[Entry]) -> dict[str, Any]:
     """The figures of all `entries`, and by provider and model. Times are milliseconds; null is "nobody said"."""
     groups: dict[tuple[str, str], _Group] = {}
     total = _Group()
@@ -72,7 +72,7 @@ def sums(entries: Iterable[Entry]) -> dict[str, Any]:
     return {"first": first, "last": last, "total": total.figures(), "models": models}
 
 
-def table(found: dict[str, Any], width: int) -> Table:
+def totals_table(found: dict[str, Any], width: int) -> Table:
     """The figures as a table of at most `width` columns, all together last."""
     kinds = _COUNTED if width >= _WIDE else _COUNTED[:2]
     room = max(_LEAST_NAME, width - _FIGURES - _FIGURE * len(kinds))

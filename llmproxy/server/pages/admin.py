@@ -27,7 +27,7 @@ from llmproxy.middleware.base import Middleware
 from llmproxy.redaction.names import redact
 from llmproxy.server.pages.middleware_pages import Extras
 from llmproxy.server.pages.models import ModelList, as_chat, as_messages, chat_page, messages_page
-from llmproxy.server.pages.stats import stats
+from llmproxy.server.pages.stats import stats_page
 from llmproxy.target import Provider
 
 JSON = "application/json"
@@ -188,7 +188,7 @@ class Admin:
         return _answer({**self._metrics.as_json(self._names()), "sessions": sessions, **extras})
 
     async def _write_stats(self, exchange: Exchange) -> Answer:
-        content = await stats(
+        content = await stats_page(
             self._metrics,
             self._running().values(),
             version=self._version,

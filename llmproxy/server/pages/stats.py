@@ -15,7 +15,7 @@ from llmproxy.metrics.stats import GROUPS, Snapshot
 from llmproxy.wire.timestamp import format_timestamp
 
 
-async def stats(
+async def stats_page(
     metrics: Metrics,
     running: Iterable[Exchange],
     *,

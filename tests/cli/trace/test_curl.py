@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.cli.trace.curl import NotWhole, curl
+from llmproxy.cli.trace.curl import IncompleteRecord, curl_command
 from llmproxy.transcripts.transcript import request_bytes
 from tests.support.provider import Reply, Upstream
 from tests.support.records import record, request
@@ -40,7 +40,7 @@ def test_the_command_repeats_the_request_byte_for_byte(tmp_path: Path, body: obj
             "content-encoding": "gzip",
         }
         told = record(tmp_path, request=request(body, format=form, headers=headers), query=f"key={MASK}&a='b'")
-        command = curl(told)
+        command = curl_command(told)
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "OPENAI_API_KEY": "sk-mine"}
         done = subprocess.run(
             ["bash"], input=command.encode(), env=environment, capture_output=True, check=False, timeout=30
@@ -71,29 +71,29 @@ def test_paths_and_queries_are_repeated_as_they_are(tmp_path: Path, method: str)
             query="filter[a]=1&x={1,2}&y=[1-3]",
             request=request(None, format=None, size=0, headers=host),
         )
-        done = subprocess.run(["bash"], input=curl(told).encode(), capture_output=True, check=False, timeout=30)
+        done = subprocess.run(["bash"], input=curl_command(told).encode(), capture_output=True, check=False, timeout=30)
         assert (done.returncode, done.stderr) == (0, b"")
         came = upstream.only
     assert (came.method, came.target) == (method, b"/v1/a/../b/./c?filter[a]=1&x={1,2}&y=[1-3]")
 
 
 def test_it_says_which_variable_holds_the_secret(tmp_path: Path) -> None:
-    assert curl(record(tmp_path)).startswith("# set OPENAI_API_KEY ")
-    assert "ANTHROPIC_API_KEY" in curl(record(tmp_path, dialect="messages"))
+    assert curl_command(record(tmp_path)).startswith("# set OPENAI_API_KEY ")
+    assert "ANTHROPIC_API_KEY" in curl_command(record(tmp_path, dialect="messages"))
 
 
 @pytest.mark.parametrize("changes", [{"truncated": True}, {"body": None, "format": None, "size": 10}])
 def test_a_request_that_is_not_whole_cannot_be_repeated(tmp_path: Path, changes: dict[str, Any]) -> None:
-    with pytest.raises(NotWhole, match="cannot be repeated"):
-        curl(record(tmp_path, request=request(**changes)))
+    with pytest.raises(IncompleteRecord, match="cannot be repeated"):
+        curl_command(record(tmp_path, request=request(**changes)))
 
 
 def test_a_secret_in_the_body_and_missing_headers_are_told(tmp_path: Path) -> None:
-    told = curl(record(tmp_path, request=request({"password": MASK}, headers=None)))
+    told = curl_command(record(tmp_path, request=request({"password": MASK}, headers=None)))
     assert "# the body holds" in told and "# the trace keeps no headers" in told
     assert "-H 'content-type: application/json'" in told
 
 
 def test_a_request_without_a_body_has_none(tmp_path: Path) -> None:
-    told = curl(record(tmp_path, method="GET", request=request(None, format=None, size=0)))
+    told = curl_command(record(tmp_path, method="GET", request=request(None, format=None, size=0)))
     assert "--data" not in told and "-X GET" in told

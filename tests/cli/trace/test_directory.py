@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from llmproxy import discovery as servers
-from llmproxy.cli.trace.directory import NoTraces, find, server_of
-from llmproxy.discovery import Server
+from llmproxy.cli.trace.directory import TracesNotFound, find_directory, server_writing_to
+from llmproxy.discovery import RunningServer
 from tests.support.provider import Reply, Upstream
 
 CONFIG = "middlewares: [{type: trace, config: {directory: %s}}]\nproviders: [{name: s, type: %s}]\n"
@@ -33,7 +33,7 @@ def server() -> Iterator[Upstream]:
 
 
 def announce(upstream: Upstream, *traces: Path) -> None:
-    here = Server(
+    here = RunningServer(
         pid=os.getpid(),
         url=upstream.url,
         version="1",
@@ -42,13 +42,13 @@ def announce(upstream: Upstream, *traces: Path) -> None:
         port=3000,
         traces=[str(each) for each in traces],
     )
-    assert servers.announce(here)
+    assert servers.register(here)
 
 
 def test_a_directory_that_is_named_is_taken(empty: Path) -> None:
     (empty / "x").mkdir()
-    assert find("x") == str(empty / "x")
-    assert find("later", waits=True) == str(empty / "later")
+    assert find_directory("x") == str(empty / "x")
+    assert find_directory("later", waits=True) == str(empty / "later")
 
 
 def test_a_running_server_comes_before_a_configuration_and_that_before_the_usual_place(
@@ -56,20 +56,20 @@ def test_a_running_server_comes_before_a_configuration_and_that_before_the_usual
 ) -> None:
     for name in ("traces", "configured"):
         (empty / name).mkdir()
-    assert find(None) == str(empty / "traces")
+    assert find_directory(None) == str(empty / "traces")
     (empty / "llmproxy.yaml").write_text(CONFIG % ("configured", "stub"))
-    assert find(None) == str(empty / "configured")
+    assert find_directory(None) == str(empty / "configured")
     announce(server, empty / "served")
-    assert find(None) == str(empty / "served")
-    assert server_of("served") == server.url
-    assert server_of("configured") is None
+    assert find_directory(None) == str(empty / "served")
+    assert server_writing_to("served") == server.url
+    assert server_writing_to("configured") is None
 
 
 def test_several_directories_of_servers_are_told(
     empty: Path, server: Upstream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     announce(server, empty / "one", empty / "two")
-    assert find(None) == str(empty / "one")
+    assert find_directory(None) == str(empty / "one")
     assert "two" in capsys.readouterr().err
 
 
@@ -77,23 +77,23 @@ def test_a_configuration_that_could_not_start_names_the_directory_too(empty: Pat
     (empty / "configured").mkdir()
     broken = CONFIG % ("configured", 'openai, api_key: "${NOT_SET_ANYWHERE}"')
     (empty / "config.yaml").write_text(broken)
-    assert find(None) == str(empty / "configured")
+    assert find_directory(None) == str(empty / "configured")
 
 
 def test_nothing_is_told_with_how_to_turn_it_on(empty: Path, server: Upstream) -> None:
-    with pytest.raises(NoTraces, match=r"no traces found.*serve --trace.*type: trace"):
-        find(None)
-    with pytest.raises(NoTraces, match=r"no directory x; .*serve --trace"):
-        find("x")
+    with pytest.raises(TracesNotFound, match=r"no traces found.*serve --trace.*type: trace"):
+        find_directory(None)
+    with pytest.raises(TracesNotFound, match=r"no directory x; .*serve --trace"):
+        find_directory("x")
     announce(server)
-    with pytest.raises(NoTraces, match=f"the server at {server.url} writes none"):
-        find(None)
+    with pytest.raises(TracesNotFound, match=f"the server at {server.url} writes none"):
+        find_directory(None)
     (empty / "llmproxy.yaml").write_text(CONFIG % ("configured", "stub"))
-    with pytest.raises(NoTraces, match=r"there are no traces yet: .*configured"):
-        find(None)
+    with pytest.raises(TracesNotFound, match=r"there are no traces yet: .*configured"):
+        find_directory(None)
 
 
 def test_a_file_is_no_directory(empty: Path) -> None:
     (empty / "x").touch()
-    with pytest.raises(NoTraces, match="x is no directory; `llmproxy trace show x`"):
-        find("x", waits=True)
+    with pytest.raises(TracesNotFound, match="x is no directory; `llmproxy trace show x`"):
+        find_directory("x", waits=True)

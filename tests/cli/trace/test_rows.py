@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.text import Text
 
-from llmproxy.cli.trace.rows import RED, YELLOW, Rows
+from llmproxy.cli.trace.rows import RED, YELLOW, EntryTable
 from tests.support.records import entry
 
 ODD: list[dict[str, Any]] = [
@@ -22,25 +22,25 @@ ODD: list[dict[str, Any]] = [
 @pytest.mark.parametrize("changes", ODD)
 def test_a_row_is_one_line_that_fits(width: int, changes: dict[str, Any]) -> None:
     for dates in (False, True):
-        row = Rows(width, dates=dates).row(entry(**changes))
+        row = EntryTable(width, dates=dates).row(entry(**changes))
         assert row.cell_len <= max(width, 8)
         assert row.plain.isprintable()
 
 
 def test_columns_stand_below_each_other_whatever_the_width_of_characters() -> None:
-    rows = Rows(80)
+    rows = EntryTable(80)
     wide, plain = rows.row(entry(model="日本語" * 9)), rows.row(entry())
     assert Text(wide.plain.split("openai")[0]).cell_len == Text(plain.plain.split("openai")[0]).cell_len
 
 
 def test_80_columns_show_what_matters_most() -> None:
-    row = Rows(80).row(entry(first_token_ms=1234.0)).plain
+    row = EntryTable(80).row(entry(first_token_ms=1234.0)).plain
     for shown in ("000000", "200", "gpt-4o", "openai", "10/5", "1.23s", "100ms"):
         assert shown in row
 
 
 def test_more_room_shows_more() -> None:
-    row = Rows(160).row(entry(session="my-session")).plain
+    row = EntryTable(160).row(entry(session="my-session")).plain
     assert "/v1/chat/completions" in row and "my-session" in row
 
 
@@ -54,9 +54,9 @@ def test_more_room_shows_more() -> None:
     ],
 )
 def test_failures_stand_out(changes: dict[str, Any], style: str) -> None:
-    assert Rows(80).row(entry(**changes)).style == style
+    assert EntryTable(80).row(entry(**changes)).style == style
 
 
 def test_an_error_is_told_where_there_is_room() -> None:
-    row = Rows(160).row(entry(error={"code": "upstream_timeout", "message": "gone"}, status=504)).plain
+    row = EntryTable(160).row(entry(error={"code": "upstream_timeout", "message": "gone"}, status=504)).plain
     assert "upstream_timeout: gone" in row

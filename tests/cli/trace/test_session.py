@@ -17,7 +17,7 @@ USER: dict[str, Any] = {"role": "user", "content": "Rain in Ulm?"}
 
 
 def shown(capsys: pytest.CaptureFixture[str], *records: Record) -> str:
-    tracesession.show(Console(file=StringIO(), width=100), records)
+    tracesession.print_session(Console(file=StringIO(), width=100), records)
     return capsys.readouterr().out
 
 
@@ -122,7 +122,7 @@ def test_bodies_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_json_is_one_line_of_the_same_value(capsys: pytest.CaptureFixture[str]) -> None:
-    tracesession.show_json('{"a": "ü\x9b",\n"b": [1,\n2]}\n'.encode())
+    tracesession.print_record_line('{"a": "ü\x9b",\n"b": [1,\n2]}\n'.encode())
     out = capsys.readouterr().out
     assert out.count("\n") == 1 and json.loads(out) == {"a": "ü\x9b", "b": [1, 2]} and "\x9b" not in out
 

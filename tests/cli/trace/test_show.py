@@ -13,7 +13,7 @@ from tests.support.records import head, record, request, response
 
 
 def shown(directory: Path, capsys: pytest.CaptureFixture[str], /, **changes: Any) -> str:
-    traceshow.show(Console(file=StringIO(), width=80), record(directory, **changes))
+    traceshow.print_record(Console(file=StringIO(), width=80), record(directory, **changes))
     return capsys.readouterr().out
 
 
@@ -99,11 +99,11 @@ def test_long_streams_are_told_in_short(tmp_path: Path, capsys: pytest.CaptureFi
 def test_raw_is_byte_for_byte(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     chunks = [{"at_ms": 1.0, "text": "data: ä\n\n"}, {"at_ms": 2.0, "base64": "/wA="}]
     told = record(tmp_path, request=request({"a": 1}), response=response(None, format=None, chunks=chunks))
-    traceshow.show_raw(told)
+    traceshow.print_raw(told)
     assert capsysbinary.readouterr().out == '{"a": 1}\ndata: ä\n\n'.encode() + b"\xff\x00\n"
 
 
 def test_json_is_the_whole_record(capsys: pytest.CaptureFixture[str]) -> None:
-    traceshow.show_json('{"a": ["ü\x9b", {"b": null}]}'.encode())
+    traceshow.print_record_json('{"a": ["ü\x9b", {"b": null}]}'.encode())
     out = capsys.readouterr().out
     assert json.loads(out) == {"a": ["ü\x9b", {"b": None}]} and "\x9b" not in out

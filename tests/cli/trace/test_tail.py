@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.records.filters import parse
-from llmproxy.records.trace_files import Traces
+from llmproxy.records.filters import parse_filters
+from llmproxy.records.trace_files import TraceReader
 from tests.support.program import clean_environment, run
 from tests.support.records import write
 from tests.support.terminal import Terminal
@@ -36,11 +36,11 @@ def piped(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 def test_a_filter_finds_old_records_among_many_others(tmp_path: Path) -> None:
     from rich.console import Console
 
-    from llmproxy.cli.trace.tail import Tail
+    from llmproxy.cli.trace.tail import TraceTail
 
     for number in range(100):
         write(tmp_path, number, model="rare" if number < 3 else "usual")
-    tail = Tail(Traces(str(tmp_path)), Console(), parse(["model=rare"]), as_json=True)
+    tail = TraceTail(TraceReader(str(tmp_path)), Console(), parse_filters(["model=rare"]), as_json=True)
     assert [entry.id for entry in tail.newest(2)] == ["000001aaaa", "000002aaaa"]
 
 

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from llmproxy.cli.trace.totals import sums, table
+from llmproxy.cli.trace.totals import sum_entries, totals_table
 from tests.support.records import entry
 
 
@@ -15,7 +15,7 @@ def test_figures_are_exact_and_unknown_stays_unknown() -> None:
         entry(number, duration_ms=float(number), usage=usage if number == 100 else None) for number in range(1, 101)
     ]
     entries.append(entry(101, duration_ms=1.0, model="other", provider=None, status=500, outcome="error", usage=None))
-    found = sums(entries)
+    found = sum_entries(entries)
     big, small = found["models"]
     assert (big["provider"], big["model"], big["requests"], big["failed"]) == ("openai", "gpt-4o", 100, 0)
     assert big["duration_ms"] == {"p50": 50.0, "p95": 95.0, "p99": 99.0}
@@ -27,7 +27,7 @@ def test_figures_are_exact_and_unknown_stays_unknown() -> None:
 
 
 def test_nothing_is_no_mistake() -> None:
-    total = sums([])["total"]
+    total = sum_entries([])["total"]
     assert total["requests"] == 0 and total["error_rate"] is None and total["duration_ms"]["p50"] is None
 
 
@@ -35,7 +35,7 @@ def test_nothing_is_no_mistake() -> None:
 def test_the_table_fits(width: int) -> None:
     entries = [entry(1, model="x" * 200), entry(2, provider="日本\x1b[31m" * 20, status=500), entry(3)]
     out = StringIO()
-    Console(file=out, width=width).print(table(sums(entries), width))
+    Console(file=out, width=width).print(totals_table(sum_entries(entries), width))
     lines = out.getvalue().splitlines()
     assert len(lines) == 5 and "\x1b" not in out.getvalue()
     assert all("p99" in line or "ms" in line for line in lines)

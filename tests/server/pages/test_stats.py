@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from llmproxy.errors import BadRequest
-from llmproxy.server.pages.stats import stats
+from llmproxy.server.pages.stats import stats_page
 from tests.metrics.test_counters import ended, recorded
 
 
 async def page(query: str | None = None) -> dict[str, Any]:
-    return await stats(
+    return await stats_page(
         recorded(ended()),
         [],
         version="1.2.3",

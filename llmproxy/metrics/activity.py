@@ -1,7 +1,7 @@
-"""Who was served, and how fast requests come: by client and by session, and over the last minute.
+"""Counts requests by client and by session, and the request rate of the last minute.
 
-`Activity.count` runs on the hot path, once for each exchange that ended. Clients and sessions are what others write, so
-only those seen last are remembered. Begin reading at `Activity`.
+`Activity.count` runs on the hot path, once for each exchange. Clients and sessions have names that others choose, so
+only the most recent ones are kept. Begin reading at `Activity`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ACTIVE_S = 3600
 
 
 class Rate:
-    """How many events a second there were in the last minute."""
+    """The number of events per second in the last minute."""
 
     __slots__ = ("_counts", "_seconds")
 
@@ -36,16 +36,16 @@ class Rate:
             self._counts[slot] = 0
         self._counts[slot] += 1
 
-    def per_second(self, now_s: float, known_s: float) -> float:
-        """Events a second; when we have counted for less than a minute, `known_s` seconds, then over these."""
+    def per_second(self, now_s: float, uptime_s: float) -> float:
+        """Return events per second over the last minute, or over `uptime_s` when counting began later than that."""
         after = int(now_s) - WINDOW_S
         count = sum(each for each, second in zip(self._counts, self._seconds, strict=True) if second > after)
-        return count / min(max(known_s, 1.0), WINDOW_S)
+        return count / min(max(uptime_s, 1.0), WINDOW_S)
 
 
 @dataclass(slots=True, kw_only=True)
 class ActivityCounters(TokenCounters):
-    """What one client or session had. Times are `time.monotonic()`."""
+    """The counters of one client or session. Times are `time.monotonic()`."""
 
     client: str
     first_s: float
@@ -68,7 +68,7 @@ class ActivityCounters(TokenCounters):
 
 
 class Activity:
-    """Clients and sessions, the one seen last at the end. `sessions_begun` counts all there ever were."""
+    """Counters of clients and sessions, the most recent last. `sessions_begun` counts all sessions since the start."""
 
     def __init__(self) -> None:
         self.rate = Rate()
@@ -77,7 +77,7 @@ class Activity:
         self.sessions_begun = 0
 
     def count(self, exchange: Exchange, outcome: str, ended_s: float) -> None:
-        """An exchange ended; `outcome` as `metrics.CallLabels` has it."""
+        """Count an exchange that ended; `outcome` is that of `CallLabels`."""
         self.rate.add(ended_s)
         name = exchange.client.label
         client = self.clients.get(name)
@@ -95,7 +95,7 @@ class Activity:
             session.add(exchange, outcome, ended_s)
 
     def active_sessions(self, now_s: float) -> int:
-        """How many sessions asked for something within the last hour."""
+        """Return how many sessions had a request within the last hour."""
         active = 0
         for session in reversed(self.sessions.values()):
             if session.last_s <= now_s - ACTIVE_S:

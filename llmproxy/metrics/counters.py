@@ -1,8 +1,9 @@
-"""What is counted: every exchange once, as it ends, and every call to a provider.
+"""Counts every exchange once, as it ends, and every call to a provider.
 
-`Metrics.record` runs on the hot path: one dict lookup, then plain increments; labels are made only when a combination
-is new. How the figures look to Prometheus is `exposition.py`; this module writes the JSON form. Every label set is
-bounded: clients choose model names and methods, so what is beyond the limits counts as `other`. Begin at `Metrics`.
+`Metrics.record` runs on the hot path: one dict lookup, then plain increments; labels are built only for a new
+combination. `prometheus.py` writes the counters for Prometheus, this module writes their JSON form. Every set of labels
+is bounded: clients choose model names and methods, so everything beyond the limits counts as `other`. Begin at
+`Metrics`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from llmproxy.metrics.activity import Activity
 from llmproxy.metrics.quantiles import Quantiles
 from llmproxy.metrics.tokens import TokenCounters, sum_tokens
 
-# Upper bounds of the histograms' buckets, in seconds; the last bucket has none.
+# Upper bounds of the histogram buckets, in seconds; the last bucket has no bound.
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 OTHER = "other"
@@ -37,7 +38,7 @@ _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class Histogram:
-    """How long things took: `counts` per bucket of BOUNDS_S (one more for what is longer), and their sum."""
+    """A histogram of durations: `counts` per bucket of BOUNDS_S (plus one for longer durations), and their sum."""
 
     __slots__ = ("counts", "sum_s")
 
@@ -52,7 +53,9 @@ class Histogram:
 
 
 class RequestLabels(NamedTuple):
-    """What tells client requests apart: `path` is a route's template, `status` 499 when the client left unanswered."""
+    """The labels of client requests. `path` is the route's template; `status` is 499 when the client left without an
+    answer.
+    """
 
     method: str
     path: str
@@ -61,8 +64,8 @@ class RequestLabels(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class RequestCounters:
-    """Client requests with the same labels. `cancelled` are those whose client left before the end of the answer,
-    `own` says that they are for pages of ours.
+    """Client requests with the same labels. `cancelled` counts clients that left before the end of the answer; `own`
+    marks requests for our own pages.
     """
 
     own: bool
@@ -71,7 +74,7 @@ class RequestCounters:
 
 
 class LatencyLabels(NamedTuple):
-    """What tells durations of calls apart: coarser than CallLabels, since each costs three histograms."""
+    """The labels of call durations: coarser than CallLabels, since each combination costs three histograms."""
 
     provider: str
     endpoint: str
@@ -81,7 +84,7 @@ class LatencyLabels(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Latency:
-    """How long calls took: to their end, to the first byte, and to the first token of those that stream."""
+    """Durations of calls: to the end of the answer, to the first byte, and to the first token of streams."""
 
     total: Histogram = field(default_factory=Histogram)
     first_byte: Histogram = field(default_factory=Histogram)
@@ -89,7 +92,7 @@ class Latency:
 
 
 class SpeedLabels(NamedTuple):
-    """What tells speeds apart."""
+    """The labels of speeds."""
 
     provider: str
     model: str
@@ -97,9 +100,9 @@ class SpeedLabels(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Speed:
-    """How fast calls to one model are, but those that a client cancelled.
+    """The speed of calls to one model, without the calls that a client cancelled.
 
-    `streamed_tokens` are the output tokens of streams that said their number, `streamed_s` the time that these took
+    `streamed_tokens` counts the output tokens of streams that reported usage, `streamed_s` the time of these streams
     from their first token to their end.
     """
 
@@ -110,10 +113,11 @@ class Speed:
 
 
 class CallLabels(NamedTuple):
-    """What tells calls to providers apart.
+    """The labels of calls to providers.
 
     `endpoint` is the route's template. `outcome` is `success`, `error`, `broken`, `incomplete` (a stream without its
-    last event) or `cancelled`, and `kind` names the error: `http_429`, `timeout`, a code of ours; else it is empty.
+    last event) or `cancelled`. `kind` names the error (`http_429`, `timeout`, an error code of ours) and is empty
+    without one.
     """
 
     provider: str
@@ -129,33 +133,33 @@ class CallLabels(NamedTuple):
 class CallCounters(TokenCounters):
     """Calls with the same labels.
 
-    `counts_usage` says that a good answer to such a call tells its usage; `usage_unknown` are those that did not.
-    `replaced` are those that another target took over from.
+    `reports_usage` says that a successful answer to such a call reports usage; `usage_unknown` counts those that did
+    not. `replaced` counts failed calls after which another target was called.
     """
 
     latency: Latency
     speed: Speed
-    counts_usage: bool
+    reports_usage: bool
     count: int = 0
     replaced: int = 0
     usage_unknown: int = 0
 
     def add(self, usage: Usage | None) -> None:
-        """Count what one answer said about its tokens."""
+        """Count the tokens of one answer."""
         if not self.add_usage(usage):
-            self.usage_unknown += self.counts_usage
+            self.usage_unknown += self.reports_usage
 
 
-# What exchanges alike are counted in, and their outcome.
+# The counters of one kind of exchange, and its outcome.
 _Binding = tuple[RequestCounters, CallCounters | None, str]
 
 
 class Metrics:
-    """All figures of one process; outlives reloads.
+    """All counters of one process. They outlive reloads.
 
-    `in_flight` is the number of exchanges that began and did not end, `held_bytes` says how many bytes of bodies are in
-    memory. The dicts are read by other threads while they grow: copy before walking; `activity` is for the event loop's
-    thread alone.
+    `in_flight` is the number of exchanges that have begun and not ended; `held_bytes` returns the bytes of bodies in
+    memory. Other threads read the dicts while they grow: copy before iterating. `activity` belongs to the event loop's
+    thread.
     """
 
     def __init__(self, held_bytes: Callable[[], int] = lambda: 0) -> None:
@@ -171,14 +175,14 @@ class Metrics:
         self._models: set[str] = set()
 
     def begin(self) -> None:
-        """An exchange begins. Each call is followed by one of `record`."""
+        """Count an exchange that begins. Every call is followed by one call of `record`."""
         self.in_flight += 1
 
     def record(self, exchange: Exchange) -> None:
-        """An exchange ended: count it. Called exactly once for each that began."""
+        """Count an exchange that ended. Called exactly once for each that began."""
         self.in_flight -= 1
         target, error, summary = exchange.target, exchange.error, exchange.summary
-        # Whatever decides about labels is in the key: what it maps to is worked out once.
+        # Everything that decides the labels is part of the key.
         key = (
             exchange.method,
             exchange.template,
@@ -202,7 +206,7 @@ class Metrics:
             self._count_dropped(exchange)
 
     def _count_dropped(self, exchange: Exchange) -> None:
-        """Count what translation left behind, by the member's path without its indices."""
+        """Count the fields that translation dropped, by path without indices."""
         provider = exchange.target.provider.name if exchange.target else ""
         dialect = exchange.endpoint.dialect.name if exchange.endpoint else ""
         for path in exchange.dropped:
@@ -213,7 +217,7 @@ class Metrics:
             self.dropped[key] = self.dropped.get(key, 0) + 1
 
     def _time(self, calls: CallCounters, exchange: Exchange, ended_s: float) -> None:
-        """Count the call that answered (or failed last), timed from where it began, and those that failed before it."""
+        """Count the last call, timed from its own start, and the failed calls before it."""
         calls.count += 1
         began_s = exchange.started_s
         if len(exchange.attempts) > 1:
@@ -241,7 +245,7 @@ class Metrics:
             speed.streamed_s += ended_s - first_token_s
 
     def _record_failed(self, exchange: Exchange, attempt: Attempt) -> None:
-        """Count a call that another one replaced, so that its client saw nothing of it."""
+        """Count a failed call that another call replaced, so that the client saw nothing of it."""
         if attempt.status is not None:
             kind = f"http_{attempt.status}"
         else:
@@ -250,12 +254,12 @@ class Metrics:
             provider=attempt.provider,
             model=self._model(attempt.model or exchange.model, claim=attempt.model != exchange.model),
             endpoint=exchange.template,
-            stream=_word(exchange.stream),
+            stream=_label(exchange.stream),
             status="none" if attempt.status is None else str(attempt.status),
             outcome="error",
             kind=kind,
         )
-        calls = self._calls(labels, counts_usage=False)
+        calls = self._calls(labels, reports_usage=False)
         calls.count += 1
         calls.replaced += 1
         if attempt.ended_s is not None:
@@ -263,7 +267,7 @@ class Metrics:
             calls.speed.latency.observe(attempt.ended_s - attempt.started_s)
 
     def _bind(self, key: object, exchange: Exchange) -> _Binding:
-        """Find or make what exchanges like this one are counted in, and remember it under `key`."""
+        """Find or create the counters of exchanges like this one, and keep them under `key`."""
         status = "499" if exchange.status is None else str(exchange.status)
         method = exchange.method if exchange.method in _METHODS else OTHER
         path = exchange.template or "unmatched"
@@ -272,18 +276,18 @@ class Metrics:
         bound: _Binding = requests, None, outcome
         if exchange.target is not None:
             name = exchange.target.model or exchange.model
-            # A name of a client that nobody answered is as likely a typing error: it gets no label of its own.
+            # An unknown model name is likely a typing error of the client: it gets no label of its own.
             model = self._model(name, claim=status != "404" or name != exchange.model)
             labels = CallLabels(
                 provider=exchange.target.provider.name,
                 model=model,
                 endpoint=path,
-                stream=_word(exchange.stream),
+                stream=_label(exchange.stream),
                 status=status,
                 outcome=outcome,
                 kind=kind,
             )
-            calls = self._calls(labels, counts_usage=outcome != "error" and _tells_usage(exchange))
+            calls = self._calls(labels, reports_usage=outcome != "error" and _reports_usage(exchange))
             bound = requests, calls, outcome
             if model != name and name is not None:
                 return bound
@@ -293,7 +297,7 @@ class Metrics:
         return bound
 
     def _model(self, name: str | None, *, claim: bool) -> str:
-        """The label for a model's name; a new name takes one of the places when `claim` is set."""
+        """Return the label for a model's name; `claim` lets a new name take one of the limited places."""
         if name is None or name in self._models:
             return name or ""
         if not claim or len(self._models) >= _MAX_MODELS or len(name) > _MAX_MODEL_LENGTH:
@@ -305,30 +309,30 @@ class Metrics:
         self._models.add(name)
         return name
 
-    def _calls(self, labels: CallLabels, *, counts_usage: bool) -> CallCounters:
-        found = self.calls.get(labels)
-        if found is not None:
-            return found
+    def _calls(self, labels: CallLabels, *, reports_usage: bool) -> CallCounters:
+        calls = self.calls.get(labels)
+        if calls is not None:
+            return calls
         if len(self.calls) >= _MAX_CALLS and labels.model != OTHER:
-            return self._calls(labels._replace(model=OTHER), counts_usage=counts_usage)
+            return self._calls(labels._replace(model=OTHER), reports_usage=reports_usage)
         coarse = LatencyLabels(labels.provider, labels.endpoint, labels.stream, labels.outcome)
         latency = self.latencies.setdefault(coarse, Latency())
         speed = self.speeds.setdefault(SpeedLabels(labels.provider, labels.model), Speed())
-        self.calls[labels] = calls = CallCounters(latency=latency, speed=speed, counts_usage=counts_usage)
+        self.calls[labels] = calls = CallCounters(latency=latency, speed=speed, reports_usage=reports_usage)
         return calls
 
     def as_json(self, providers: Iterable[str] = ()) -> dict[str, object]:
-        """The figures by provider; `providers` are listed even before their first call.
+        """Return the counters by provider; `providers` are listed even before their first call.
 
-        Times are in seconds. What nobody knows is null: a success rate without calls, tokens that were never said.
+        Times are in seconds. Unknown values are null: a success rate without calls, tokens that no answer reported.
         """
         calls, latencies = self.calls.copy(), self.latencies.copy()
         names = dict.fromkeys([*providers, *sorted({labels.provider for labels in calls})])
-        return {name: _figures(name, calls, latencies) for name in names}
+        return {name: _provider_json(name, calls, latencies) for name in names}
 
 
 def _judge(exchange: Exchange) -> tuple[str, str]:
-    """The outcome of the last call, and the kind of its error."""
+    """Return the outcome of the last call, and the kind of its error."""
     error, status = exchange.error, exchange.status or 0
     if exchange.outcome == "cancelled":
         return "cancelled", ""
@@ -346,22 +350,24 @@ def _judge(exchange: Exchange) -> tuple[str, str]:
     return "success", ""
 
 
-def _tells_usage(exchange: Exchange) -> bool:
-    """Whether a good answer to this call says what it used: a dialect's own calls do, but for those that only count."""
+def _reports_usage(exchange: Exchange) -> bool:
+    """Return whether a successful answer to this call reports usage: the dialect's own calls do, except those that only
+    count tokens.
+    """
     endpoint = exchange.endpoint
     if endpoint is None or endpoint.path not in endpoint.dialect.paths:
         return False
     return endpoint.model and not endpoint.path.endswith("_tokens")
 
 
-def _word(value: bool) -> str:
+def _label(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _figures(
+def _provider_json(
     provider: str, all_calls: dict[CallLabels, CallCounters], latencies: dict[LatencyLabels, Latency]
 ) -> dict[str, object]:
-    """One provider's part of the JSON form. Calls that a client cancelled are neither successes nor errors."""
+    """Return one provider's part of the JSON form. Cancelled calls are neither successes nor errors."""
     rows = [(labels, calls) for labels, calls in all_calls.items() if labels.provider == provider]
     total = sum(calls.count for _, calls in rows)
     cancelled = sum(calls.count for labels, calls in rows if labels.outcome == "cancelled")
@@ -385,6 +391,6 @@ def _figures(
 
 
 def _mean(histograms: Iterable[Histogram]) -> float | None:
-    known = list(histograms)
-    count = sum(sum(histogram.counts) for histogram in known)
-    return round(sum(histogram.sum_s for histogram in known) / count, 6) if count else None
+    parts = list(histograms)
+    count = sum(sum(histogram.counts) for histogram in parts)
+    return round(sum(histogram.sum_s for histogram in parts) / count, 6) if count else None

@@ -1,7 +1,7 @@
-"""The figures of `metrics.py` as Prometheus and OpenMetrics read them.
+"""Writes the counters of `counters.py` for Prometheus and OpenMetrics.
 
-A collector on a registry of its own turns the plain counters into metric families when somebody asks, so that counting
-never touches prometheus-client. Names of metrics stand here and nowhere else. Begin reading at `render`.
+A collector on its own registry turns the plain counters into metric families at each scrape, so that counting never
+touches prometheus-client. The names of metrics stand here and nowhere else. Begin reading at `render`.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ _LES = (*map(str, BOUNDS_S), "+Inf")
 def render(
     metrics: Metrics, version: str, accept: str, lost: Mapping[str, int], samples: Sequence[Sample] = ()
 ) -> tuple[bytes, str]:
-    """The figures as text, and its content type: OpenMetrics when the Accept header asks for it, else Prometheus.
-    `lost` says by middleware how many records could not be written, `samples` are those of the middlewares.
+    """Return the metrics as text, and the content type: OpenMetrics when the Accept header asks for it, else
+    Prometheus. `lost` counts records that could not be written, by middleware; `samples` come from middlewares.
 
-    Reads files of the system and takes milliseconds for thousands of series, so it belongs into a thread; exchanges may
-    be counted meanwhile.
+    Call it in a thread: it reads system files and takes milliseconds for thousands of series. Exchanges may be counted
+    meanwhile.
     """
     registry = CollectorRegistry()
-    registry.register(_Figures(metrics, version, lost, samples))
+    registry.register(_MetricsCollector(metrics, version, lost, samples))
     ProcessCollector(registry=registry)
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
 
 
-class _Figures(Collector):
-    """Reads `metrics` anew at every scrape."""
+class _MetricsCollector(Collector):
+    """Reads `metrics` again at every scrape."""
 
     def __init__(self, metrics: Metrics, version: str, lost: Mapping[str, int], samples: Sequence[Sample]) -> None:
         self._metrics = metrics
@@ -60,7 +60,7 @@ class _Figures(Collector):
         yield from _calls(calls)
         yield from _tokens(calls)
         yield from _latencies(metrics)
-        yield _gauge("llmproxy_in_flight_requests", "Client requests that are being answered.", metrics.in_flight)
+        yield _gauge("llmproxy_in_flight_requests", "Client requests in progress.", metrics.in_flight)
         yield _gauge("llmproxy_held_bytes", "Bytes of bodies held in memory.", metrics.held_bytes())
         yield _counter(
             "llmproxy_records_lost_total",
@@ -70,14 +70,14 @@ class _Figures(Collector):
         )
         yield _counter(
             "llmproxy_dropped_total",
-            "What translation left behind, by the dialect of the client and the member of its request.",
+            "Request fields that translation dropped, by client dialect and field.",
             ("dialect", "provider", "member"),
             Counter(metrics.dropped.copy()),
         )
         for sample in self._samples:
             kind = CounterMetricFamily if sample.counter else GaugeMetricFamily
             yield kind(sample.name, sample.help, value=sample.value)
-        info = GaugeMetricFamily("llmproxy_build_info", "The version that runs.", labels=["version"])
+        info = GaugeMetricFamily("llmproxy_build_info", "The running version.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info
 
@@ -86,14 +86,16 @@ def _requests(metrics: Metrics) -> Iterator[Metric]:
     labels = RequestLabels._fields
     total = CounterMetricFamily("http_requests_total", "Client requests by route and status.", labels=labels)
     seconds = HistogramMetricFamily(
-        "http_request_duration_seconds", "From a client's request to the end of its answer.", labels=labels
+        "http_request_duration_seconds", "Duration from a client's request to the end of its answer.", labels=labels
     )
     cancelled: Counter[str] = Counter()
     for key, requests in sorted(metrics.requests.copy().items()):
         total.add_metric(key, _observe(seconds, key, requests.durations))
         cancelled[key.path] += requests.cancelled
     left = CounterMetricFamily(
-        "llmproxy_client_cancelled_total", "Client requests whose client left before the end.", labels=["path"]
+        "llmproxy_client_cancelled_total",
+        "Client requests whose client left before the end of the answer.",
+        labels=["path"],
     )
     for path, count in cancelled.items():
         left.add_metric([path], count)
@@ -104,11 +106,13 @@ def _calls(calls: Iterable[tuple[CallLabels, CallCounters]]) -> Iterator[Metric]
     names = ("provider", "model", "endpoint", "stream", "status", "outcome")
     requests: Counter[tuple[str, ...]] = Counter()
     errors: Counter[tuple[str, ...]] = Counter()
-    for labels, figures in calls:
-        requests[labels[: len(names)]] += figures.count
+    for labels, counters in calls:
+        requests[labels[: len(names)]] += counters.count
         if labels.kind:
-            errors[labels.provider, labels.kind] += figures.count
-    yield _counter("llmproxy_provider_requests_total", "Calls to providers, failed attempts too.", names, requests)
+            errors[labels.provider, labels.kind] += counters.count
+    yield _counter(
+        "llmproxy_provider_requests_total", "Calls to providers, including failed attempts.", names, requests
+    )
     yield _counter(
         "llmproxy_provider_errors_total", "Calls to providers that failed, by kind.", ("provider", "kind"), errors
     )
@@ -117,21 +121,21 @@ def _calls(calls: Iterable[tuple[CallLabels, CallCounters]]) -> Iterator[Metric]
 def _tokens(calls: Iterable[tuple[CallLabels, CallCounters]]) -> Iterator[Metric]:
     tokens: Counter[tuple[str, ...]] = Counter()
     unknown: Counter[tuple[str, ...]] = Counter()
-    for labels, figures in calls:
-        for kind, said in figures.tokens:
-            if said is not None:
-                tokens[labels.provider, labels.model, kind] += said
-        if figures.usage_unknown:
-            unknown[labels.provider, labels.model] += figures.usage_unknown
+    for labels, counters in calls:
+        for kind, number in counters.tokens:
+            if number is not None:
+                tokens[labels.provider, labels.model, kind] += number
+        if counters.usage_unknown:
+            unknown[labels.provider, labels.model] += counters.usage_unknown
     yield _counter(
         "llmproxy_tokens_total",
-        "Tokens as providers counted them: input includes cache_read and cache_write, output includes reasoning.",
+        "Tokens, as reported by providers: input includes cache_read and cache_write, output includes reasoning.",
         ("provider", "model", "type"),
         tokens,
     )
     yield _counter(
         "llmproxy_usage_unknown_total",
-        "Answers of models that did not say their tokens.",
+        "Answers without token usage.",
         ("provider", "model"),
         unknown,
     )
@@ -140,9 +144,17 @@ def _tokens(calls: Iterable[tuple[CallLabels, CallCounters]]) -> Iterator[Metric
 def _latencies(metrics: Metrics) -> Iterator[Metric]:
     latencies = sorted(metrics.latencies.copy().items())
     for name, help_text, part in (
-        ("llmproxy_provider_request_duration_seconds", "Calls to providers, to the end of the answer.", "total"),
-        ("llmproxy_provider_first_byte_seconds", "Calls to providers, to the first byte of the answer.", "first_byte"),
-        ("llmproxy_provider_first_token_seconds", "Streamed calls, to the first token.", "first_token"),
+        (
+            "llmproxy_provider_request_duration_seconds",
+            "Duration of calls to providers, to the end of the answer.",
+            "total",
+        ),
+        (
+            "llmproxy_provider_first_byte_seconds",
+            "Duration of calls to providers, to the first byte of the answer.",
+            "first_byte",
+        ),
+        ("llmproxy_provider_first_token_seconds", "Duration of streamed calls, to the first token.", "first_token"),
     ):
         family = HistogramMetricFamily(name, help_text, labels=LatencyLabels._fields)
         for key, latency in latencies:
@@ -153,7 +165,7 @@ def _latencies(metrics: Metrics) -> Iterator[Metric]:
 
 
 def _observe(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram) -> int:
-    """Add `histogram` to `family`; the number of what it observed."""
+    """Add `histogram` to `family`; return the number of observations."""
     sum_s = histogram.sum_s
     count, buckets = 0, []
     for le, observed in zip(_LES, histogram.counts.copy(), strict=True):

@@ -1,7 +1,7 @@
-"""Percentiles of durations in little memory: counts in buckets whose bounds grow by a tenth.
+"""Percentiles of durations in little memory: counts in buckets whose bounds grow by 10 %.
 
-`observe` runs on the hot path. Whatever is observed, an answer of `quantile` lies within 5 % of the true one (the idea
-is that of DDSketch, Masson et al. 2019), and a `Quantiles` stays as large as it was made. Begin reading at `Quantiles`.
+`observe` runs on the hot path. Every answer of `quantile` lies within 5 % of the true value (the idea of DDSketch,
+Masson et al. 2019), and a `Quantiles` never grows. Begin reading at `Quantiles`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Iterable
 
 _GROWTH = 1.1
 _LEAST_S = 1e-5
-# From 10 µs to a day; what is beyond counts as that. A bucket begins at its bound.
+# From 10 µs to a day; durations beyond count as the first or last bucket. A bucket begins at its bound.
 _BOUNDS_S = tuple(_LEAST_S * _GROWTH**power for power in range(1, 241))
-# Of all values the one whose relative distance to both bounds of its bucket is least: 4.8 %.
+# The value with the smallest relative distance to both bounds of its bucket: 4.8 %.
 _MIDDLE = 2 * _GROWTH / (_GROWTH + 1)
 
 
 class Quantiles:
-    """How long things took, in seconds."""
+    """The distribution of durations, in seconds."""
 
     __slots__ = ("_counts",)
 
@@ -33,14 +33,14 @@ class Quantiles:
 
     @classmethod
     def merged(cls, parts: Iterable[Quantiles]) -> Quantiles:
-        """All that `parts` observed."""
+        """Return the sum of `parts`."""
         whole = cls()
         for part in parts:
             whole._counts = array("Q", map(int.__add__, whole._counts, part._counts))
         return whole
 
     def quantile(self, share: float) -> float | None:
-        """The duration that `share` (0 to 1) of all did not exceed, in seconds; None when there was none."""
+        """Return the duration in seconds that the given share (0 to 1) of all did not exceed; None without any."""
         counts = self._counts[:]
         total = sum(counts)
         if not total:

@@ -1,12 +1,11 @@
-"""What `/stats` shows: how providers and models do, what runs right now, who is being served.
+"""The content of `/stats`: the state of providers and models, running exchanges, clients and sessions.
 
-Latencies are those of all calls but the cancelled ones, to the end of the answer, since the start; percentiles are
-within 5 % of the true ones (`quantiles.py`). Tokens per second are the output tokens of streams over the time from
-their first token to their end, all streams together: long ones weigh more.
+Latencies cover all calls since the start except cancelled ones, to the end of the answer; percentiles are within 5 % of
+the true values (`quantiles.py`). Tokens per second are the output tokens of all streams divided by their time from
+first token to end, so long streams weigh more.
 
-`Snapshot.of` takes what it needs in the event loop's thread and is quick; `figures` makes the page of it, which takes
-milliseconds and belongs into a thread. Counts are those of `/metrics`: both read the same. Begin reading at
-`Snapshot.figures`.
+`Snapshot.of` copies what it needs in the event loop's thread and is quick; `as_json` builds the page, takes
+milliseconds and belongs in a thread. The counts are those of `/metrics`. Begin reading at `Snapshot.as_json`.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ _LATENCY = (*_FIRST_TOKEN, ("p99", 0.99))
 
 @dataclass(slots=True, kw_only=True)
 class _Row:
-    """What belongs to one model, one provider, or everything."""
+    """The counters of one model, one provider, or everything."""
 
     calls: list[tuple[CallLabels, CallCounters]] = field(default_factory=list)
     speeds: list[Speed] = field(default_factory=list)
     in_flight: int = 0
 
-    def figures(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, object]:
         total = sum(calls.count for _, calls in self.calls)
         cancelled = self._count("cancelled")
         errors: Counter[str] = Counter()
@@ -83,7 +82,7 @@ class _Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All that the page is made of, as it was at one moment. `listed` are the longest running, as they are shown."""
+    """The data of the page at one moment. `listed` holds the longest-running exchanges in their JSON form."""
 
     providers: Sequence[str]
     running: Sequence[Exchange]
@@ -104,11 +103,11 @@ class Snapshot:
         providers: Sequence[str],
         by: Iterable[str] = (),
     ) -> Snapshot:
-        """What there is to see now. `providers` are listed even before their first call; `by` names what to group by,
-        some of GROUPS.
+        """Copy the present state. `providers` are listed even before their first call; `by` names what to group by, a
+        subset of GROUPS.
         """
         now_s, activity = time.monotonic(), metrics.activity
-        tallies = {"client": activity.clients, "session": activity.sessions}
+        by_kind = {"client": activity.clients, "session": activity.sessions}
         proxied = [exchange for exchange in running if not exchange.own]
         return cls(
             providers=providers,
@@ -118,11 +117,11 @@ class Snapshot:
             calls=metrics.calls.copy(),
             speeds=metrics.speeds.copy(),
             per_second=activity.rate.per_second(now_s, now_s - started_s),
-            groups={name: list(tallies[name].items()) for name in by},
+            groups={name: list(by_kind[name].items()) for name in by},
         )
 
-    def figures(self) -> dict[str, object]:
-        """The page. What nobody knows is null; times are in milliseconds where their names say so."""
+    def as_json(self) -> dict[str, object]:
+        """Return the page. Unknown values are null; names of times carry their unit."""
         rows: dict[str, dict[str, _Row]] = {name: {} for name in self.providers}
         for labels, calls in self.calls.items():
             _row(rows, labels.provider, labels.model).calls.append((labels, calls))
@@ -134,14 +133,14 @@ class Snapshot:
                 _row(rows, exchange.target.provider.name, _name(name) or "").in_flight += 1
         return {
             "requests": self._requests(),
-            "totals": _sum(row for models in rows.values() for row in models.values()).figures(),
+            "totals": _sum(row for models in rows.values() for row in models.values()).as_json(),
             "providers": {name: _provider(models) for name, models in rows.items()},
             "running": {"count": len(self.running), "exchanges": self.listed},
-            **{f"{kind}s": self._group(kind, tallies) for kind, tallies in self.groups.items()},
+            **{f"{kind}s": self._group(kind, counted) for kind, counted in self.groups.items()},
         }
 
     def _requests(self) -> dict[str, object]:
-        """What clients asked for, own pages apart."""
+        """Return the counts of client requests, without our own pages."""
         statuses: Counter[str] = Counter()
         cancelled = 0
         for labels, requests in self.requests.items():
@@ -156,12 +155,12 @@ class Snapshot:
             "by_status": dict(sorted(statuses.items())),
         }
 
-    def _group(self, kind: str, tallies: list[tuple[str, ActivityCounters]]) -> list[dict[str, object]]:
-        """Clients or sessions: those that wait for their first answer, then the one seen last and so on."""
+    def _group(self, kind: str, counted: list[tuple[str, ActivityCounters]]) -> list[dict[str, object]]:
+        """Return the rows of clients or sessions: first those waiting for their first answer, then by last use."""
         name_of = _client if kind == "client" else _session
         in_flight = Counter(name for exchange in self.running if (name := name_of(exchange)) is not None)
         first = {name_of(exchange): exchange for exchange in reversed(self.running)}
-        known = dict(tallies)
+        ended = dict(counted)
         fresh = [
             (
                 name,
@@ -170,34 +169,34 @@ class Snapshot:
                 ),
             )
             for name in in_flight
-            if name not in known
+            if name not in ended
         ]
-        rows = [*fresh, *reversed(tallies)]
-        return [self._tally(kind, name, tally, in_flight[name]) for name, tally in rows]
+        rows = [*fresh, *reversed(counted)]
+        return [self._counters_json(kind, name, counters, in_flight[name]) for name, counters in rows]
 
-    def _tally(self, kind: str, name: str, tally: ActivityCounters, in_flight: int) -> dict[str, object]:
-        judged = tally.requests - tally.cancelled
+    def _counters_json(self, kind: str, name: str, counters: ActivityCounters, in_flight: int) -> dict[str, object]:
+        judged = counters.requests - counters.cancelled
         return {
             **({"session": replace_surrogates(name)} if kind == "session" else {}),
-            "client": replace_surrogates(tally.client),
-            "requests": tally.requests,
+            "client": replace_surrogates(counters.client),
+            "requests": counters.requests,
             "in_flight": in_flight,
-            "success_rate": _rate(tally.succeeded, judged),
-            "errors": judged - tally.succeeded,
-            "cancelled": tally.cancelled,
-            "avg_duration_ms": _ms(tally.spent_s / tally.requests) if tally.requests else None,
-            "tokens": sum_tokens([tally]),
-            "first_seen": self._wall(tally.first_s),
-            "last_seen": self._wall(tally.last_s),
+            "success_rate": _rate(counters.succeeded, judged),
+            "errors": judged - counters.succeeded,
+            "cancelled": counters.cancelled,
+            "avg_duration_ms": _ms(counters.spent_s / counters.requests) if counters.requests else None,
+            "tokens": sum_tokens([counters]),
+            "first_seen": self._wall(counters.first_s),
+            "last_seen": self._wall(counters.last_s),
         }
 
     def _wall(self, moment_s: float) -> str:
-        """UTC, from the clock of now: an adjusted clock moves all of them alike."""
+        """Return a monotonic time as UTC, by the present clock: an adjusted clock moves all of them alike."""
         return format_timestamp(time.time() - (time.monotonic() - moment_s))
 
 
 def _running(exchange: Exchange, now_s: float) -> dict[str, object]:
-    """One exchange that runs. Made at once: it goes on while the page is written."""
+    """Return one running exchange as JSON. Built at once: the exchange goes on while the page is written."""
     target, first_token_s = exchange.target, exchange.first_token_s
     return {
         "id": exchange.id,
@@ -230,8 +229,8 @@ def _row(rows: dict[str, dict[str, _Row]], provider: str, model: str) -> _Row:
 
 
 def _provider(models: dict[str, _Row]) -> dict[str, object]:
-    figures = _sum(models.values()).figures()
-    return {**figures, "models": {name: row.figures() for name, row in sorted(models.items())}}
+    total = _sum(models.values()).as_json()
+    return {**total, "models": {name: row.as_json() for name, row in sorted(models.items())}}
 
 
 def _sum(rows: Iterable[_Row]) -> _Row:

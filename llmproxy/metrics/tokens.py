@@ -1,4 +1,4 @@
-"""Adding up what providers say about tokens, and nothing where they say nothing."""
+"""Adds up the token usage that providers report; what they do not report stays unknown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 @dataclass(slots=True, kw_only=True)
 class TokenCounters:
-    """Tokens by kind; None until a provider says a number."""
+    """Tokens by kind; None until a provider reports a number."""
 
     input: int | None = None
     output: int | None = None
@@ -21,7 +21,7 @@ class TokenCounters:
     reasoning: int | None = None
 
     def add_usage(self, usage: Usage | None) -> bool:
-        """Count what one answer said; False when it said nothing of use."""
+        """Count the usage of one answer; return False when it reports neither input nor output."""
         if usage is None or (usage.input is None and usage.output is None):
             return False
         if usage.input is not None:
@@ -38,7 +38,7 @@ class TokenCounters:
 
     @property
     def tokens(self) -> tuple[tuple[str, int | None], ...]:
-        """The tokens by kind, as they are labelled."""
+        """Return the tokens by kind, under the names of their labels."""
         return (
             ("input", self.input),
             ("output", self.output),
@@ -49,10 +49,10 @@ class TokenCounters:
 
 
 def sum_tokens(parts: Iterable[TokenCounters]) -> dict[str, int | None]:
-    """The sums of `parts` by kind."""
+    """Return the sums of `parts` by kind."""
     sums: dict[str, int | None] = dict.fromkeys(KINDS)
     for part in parts:
-        for kind, said in part.tokens:
-            if said is not None:
-                sums[kind] = (sums[kind] or 0) + said
+        for kind, number in part.tokens:
+            if number is not None:
+                sums[kind] = (sums[kind] or 0) + number
     return sums

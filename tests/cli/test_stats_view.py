@@ -24,7 +24,7 @@ URL = "http://127.0.0.1:3000"
 def page(metrics: Metrics | None = None, *running: Exchange) -> dict[str, Any]:
     seen = Snapshot.of(metrics or Metrics(), running, started_s=time.monotonic() - 65, providers=["openai"], by=GROUPS)
     head = {"version": "1.2.3", "started": "2026-01-02T03:04:05.000000Z", "uptime_seconds": 65.0}
-    whole: dict[str, Any] = msgspec.json.decode(msgspec.json.encode({**head, **seen.figures()}))
+    whole: dict[str, Any] = msgspec.json.decode(msgspec.json.encode({**head, **seen.as_json()}))
     return whole
 
 

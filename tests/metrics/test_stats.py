@@ -22,7 +22,7 @@ def shown(
     metrics: Metrics, *running: Exchange, by: tuple[str, ...] = (), providers: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     snapshot = Snapshot.of(metrics, running, started_s=time.monotonic() - 10, providers=providers, by=by)
-    page: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(snapshot.figures()))
+    page: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(snapshot.as_json()))
     return page
 
 

@@ -1,4 +1,4 @@
-"""The page `/stats`: what was asked for in the query, and the figures as `metrics/stats.py` makes them."""
+"""The page `/stats`: reads the query; `metrics/stats.py` makes the content."""
 
 from __future__ import annotations
 
@@ -24,25 +24,27 @@ async def stats_page(
     providers: Sequence[str],
     query: str | None,
 ) -> dict[str, object]:
-    """The page's content. `started_s` is `time.monotonic()` at the start. Raises BadRequest for an unknown group."""
+    """Return the page's content. `started_s` is `time.monotonic()` at the start. Raises BadRequest for an unknown
+    group.
+    """
     by = _groups(query)
     snapshot = Snapshot.of(metrics, running, started_s=started_s, providers=providers, by=by)
-    figures = await asyncio.to_thread(snapshot.figures)
+    content = await asyncio.to_thread(snapshot.as_json)
     uptime_s = time.monotonic() - started_s
     return {
         "version": version,
         "pid": os.getpid(),
         "started": format_timestamp(time.time() - uptime_s),
         "uptime_seconds": round(uptime_s, 3),
-        **figures,
+        **content,
     }
 
 
 def _groups(query: str | None) -> list[str]:
-    """What to group by: `by=client`, `by=session`, or both with a comma between, or as two parameters."""
-    asked = [value for name, value in parse_qsl(query or "", keep_blank_values=True) if name == "by"]
-    groups = [each.strip() for value in asked for each in value.split(",")]
+    """Return what to group by: `by=client`, `by=session`, both separated by a comma, or as two parameters."""
+    values = [value for name, value in parse_qsl(query or "", keep_blank_values=True) if name == "by"]
+    groups = [each.strip() for value in values for each in value.split(",")]
     for group in groups:
         if group not in GROUPS:
-            raise BadRequest(f"There is no {group[:50]!r} to group by; use by={' or by='.join(GROUPS)}", param="by")
+            raise BadRequest(f"Unknown group {group[:50]!r}. Use by={' or by='.join(GROUPS)}.", param="by")
     return [group for group in GROUPS if group in groups]

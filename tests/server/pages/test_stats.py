@@ -48,5 +48,5 @@ async def test_groups_are_shown_as_the_query_asks(query: str | None, groups: set
 
 @pytest.mark.parametrize("query", ["by=", "by=model", "by=client,", "by=Client"])
 async def test_an_unknown_group_is_refused_and_named(query: str) -> None:
-    with pytest.raises(BadRequest, match="use by=client or by=session"):
+    with pytest.raises(BadRequest, match="Use by=client or by=session"):
         await page(query)

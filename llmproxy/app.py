@@ -22,6 +22,7 @@ from typing import Any
 
 from llmproxy import __version__
 from llmproxy import discovery as servers
+from llmproxy.access.admission import Admission
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config
 from llmproxy.exchange import MemoryBudget
@@ -85,12 +86,14 @@ class Runtime:
         pipeline: Pipeline,
         admin: Admin,
         limits: Limits,
+        admission: Admission,
         providers: Sequence[Provider],
         middlewares: Sequence[tuple[str, Middleware]],
     ) -> None:
         self.pipeline = pipeline
         self.admin = admin
         self.limits = limits
+        self.admission = admission
         self.middlewares = middlewares
         self._components: list[Provider | Middleware] = [*providers, *(each for _, each in middlewares)]
         self._started: list[Provider | Middleware] = []
@@ -153,6 +156,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
         ),
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
+        admission=Admission(everybody, _secret(config.server.admin_key)),
         providers=everybody,
         middlewares=named_middlewares,
     )
@@ -200,7 +204,6 @@ def _admin(
         models=ModelList(router, providers, state.upstream.open),
         metrics=state.metrics,
         middlewares=middlewares,
-        admin_key=_secret(loaded.checked().server.admin_key),
         running=lambda: state.shared.running if state.shared else {},
     )
 

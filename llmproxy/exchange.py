@@ -26,9 +26,6 @@ SESSION_HEADERS = ("x-session-id", "x-llmproxy-session", "x-claude-code-session-
 
 _SESSION_LENGTH = 200
 
-CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
-"""The headers in which clients send a credential for a provider, each as its vendor's SDK does."""
-
 
 class MemoryBudget:
     """How many bytes of bodies are in memory, over all exchanges, against one limit (`server.max_held_bytes`)."""
@@ -55,15 +52,19 @@ class MemoryBudget:
 
 @dataclass(slots=True, kw_only=True)
 class Client:
-    """Who asks.
+    """The client of an exchange.
 
-    `tenant` separates what must never be shared between clients; `name` is the client key's, when there is one.
+    `tenant` and `name` are those of the verified client key, when there is one. `credentials_verified` says that every
+    provider gets the credentials that clients send, and so verifies them. `identity` is kept here by
+    `access.identity.identity_of`, the only one to read it.
     """
 
     address: str
     agent: str = ""
     name: str | None = None
     tenant: str = ""
+    credentials_verified: bool = False
+    identity: str = ""
 
     @property
     def label(self) -> str:

@@ -29,6 +29,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NO_LIMIT = ("none", "off", "never", "unlimited")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])i?b?|b)?", re.IGNORECASE)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
@@ -128,6 +129,13 @@ def find_file(value: str, info: ValidationInfo) -> str:
     return str(path)
 
 
+def check_header_name(value: str) -> str:
+    """Return `value` when it can be the name of a header (RFC 9110, 5.1). Raises ValueError."""
+    if not _HEADER_NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is not a header name; write one such as X-Tenant")
+    return value
+
+
 def _schema(pattern: str) -> WithJsonSchema:
     return WithJsonSchema(
         {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^({pattern})$"}]}
@@ -146,4 +154,5 @@ Duration = Annotated[float, BeforeValidator(parse_duration), _AS_DURATION, _sche
 Limit = Annotated[float | None, BeforeValidator(parse_limit), _AS_DURATION, _schema(_DURATION_FORM + _NONE)]
 Whole = Annotated[int, BeforeValidator(refuse_bool)]
 ExistingFile = Annotated[str, AfterValidator(find_file)]
+HeaderName = Annotated[str, AfterValidator(check_header_name)]
 Secret = SecretStr

@@ -81,8 +81,9 @@ class Provider(ABC):
     answers without being named (fnmatch style, `*` for all), `models` the names it can list without asking anybody,
     and `priority` its place among equals (low first). `sole_catch_all` says that it answers every name when there
     is no other provider. `secrets` are the credentials that it adds to requests: what must not be shown when an answer
-    repeats them. Clients of dialects that it does not speak are served through translation: it is asked in the first of
-    `asked_in` that it speaks and that can be translated, with what `options` tell of it.
+    repeats them. `forwards_credentials` says that it gets the credentials that clients send for a provider, and so
+    verifies them. Clients of dialects that it does not speak are served through translation: it is asked in the first
+    of `asked_in` that it speaks and that can be translated, with what `options` tell of it.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Provider(ABC):
     priority: int
     sole_catch_all: bool
     secrets: tuple[str, ...] = ()
+    forwards_credentials: bool = False
     asked_in: tuple[str, ...] = ("chat", "responses", "messages")
     options: Options = Options()
 
@@ -100,9 +102,9 @@ class Provider(ABC):
     def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
         """What to send upstream for `exchange`, credentials in place; None when the provider answers by itself."""
 
-    def forwarded_credential(self, exchange: Exchange) -> str:
-        """The client's credential, when that goes on to this provider; else nothing."""
-        return ""
+    def forwarded_credentials(self, exchange: Exchange) -> tuple[tuple[str, str], ...]:
+        """Return the headers with credentials of the client that go on to this provider, names in lower case."""
+        return ()
 
     async def answer(self, exchange: Exchange, target: Target) -> Answer:
         """The provider's own answer. Called only after `prepare` gave None; may raise ProxyError."""

@@ -55,17 +55,6 @@ def _begun(*place: object) -> hashlib._Hash:
     return digest
 
 
-def owner_of(exchange: Exchange) -> str:
-    """Whose answers they are: the verified client's, else those of the credential that goes on to a provider; else
-    everybody's, since all of them are the proxy's own."""
-    if exchange.client.tenant:
-        return f"tenant {exchange.client.tenant}"
-    targets = exchange.route.targets if exchange.route is not None else ()
-    if len(targets) == 1:
-        return targets[0].provider.forwarded_credential(exchange)
-    return "\0".join(target.provider.forwarded_credential(exchange) for target in targets)
-
-
 @lru_cache(maxsize=1024)
 def model_prefix(model: str) -> str:
     """What the keys of all requests for `model` begin with."""

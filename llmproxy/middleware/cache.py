@@ -19,12 +19,13 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import BeforeValidator, Field
 
+from llmproxy.access.identity import cache_scope
 from llmproxy.answer import Answer
 from llmproxy.body import Body
 from llmproxy.caching.control import MEMBER, CacheControl, read_cache_control
 from llmproxy.caching.counters import CacheCounters
 from llmproxy.caching.entry import CacheEntry, pack, unpack
-from llmproxy.caching.key import cache_key, model_prefix, owner_of
+from llmproxy.caching.key import cache_key, model_prefix
 from llmproxy.caching.single_flight import SharedCall
 from llmproxy.caching.stored_answers import PacedStream, answer_from_entry, entry_from_call, fits
 from llmproxy.caching.write_behind import WriteBehind
@@ -34,7 +35,7 @@ from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest, Proceed
-from llmproxy.settings import Duration, Size, parse_size
+from llmproxy.settings import Duration, HeaderName, Size, parse_size
 from llmproxy.stores.base import StoreFault
 from llmproxy.stores.settings import StoreSettings, open_blobs
 
@@ -96,8 +97,14 @@ class Cache(Middleware):
         )
         shared: bool = Field(
             default=False,
-            description="Answer one client with what another was answered. Without it each client key, and each key of "
-            "their own that clients send to a provider, has its own answers.",
+            description="Answer one client with what another was answered. Without it, each client key has its own "
+            "answers, and so has each credential of their own that clients send to a provider.",
+        )
+        vary: tuple[HeaderName, ...] = Field(
+            default=(),
+            description="More request headers that separate answers: requests whose values of them differ never share "
+            "one.",
+            examples=[["X-Tenant"]],
         )
         volatile: tuple[str, ...] = Field(
             default=(),
@@ -117,6 +124,7 @@ class Cache(Middleware):
         self._ttl_s = config.ttl
         self._max_bytes = config.max_entry_size
         self._shared = config.shared
+        self._vary = tuple(sorted({name.lower() for name in config.vary}))
         self._volatile = tuple(tuple(path.split(".")) for path in config.volatile)
         self._paced = config.replay == "paced"
         self._store = config.store
@@ -196,7 +204,8 @@ class Cache(Middleware):
         if left_out is None:
             sent = (tuple(path.split(".")) for path in replay.of_stream)
             left_out = self._left_out[replay] = (*sent, *self._volatile)
-        asked.key = cache_key(exchange, content, left_out, "" if self._shared else owner_of(exchange))
+        scope = cache_scope(exchange, self._vary, shared=self._shared)
+        asked.key = cache_key(exchange, content, left_out, scope)
         asked.counted = replay.counts_usage(content)
         return True
 

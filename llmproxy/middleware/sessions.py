@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import msgspec
 from pydantic import Field
 
+from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer
 from llmproxy.body import Body
 from llmproxy.dialects.base import NO_HISTORY
@@ -29,7 +30,7 @@ from llmproxy.exchange import SESSION_HEADERS, Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes
-from llmproxy.recognition.session_names import Name, answer_key, asker_of, name_of
+from llmproxy.recognition.session_names import Name, answer_key, name_of
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
 from llmproxy.settings import Duration, Whole
 from llmproxy.stores.base import StoreFault
@@ -179,7 +180,7 @@ class Sessions(Middleware):
     async def _read(self, exchange: Exchange) -> _Request | None:
         """What the request says of its conversation; None when it is none."""
         body = exchange.body if isinstance(exchange.body, Body) and exchange.endpoint is not None else None
-        tenant = asker_of(exchange)
+        tenant = identity_of(exchange)
         name = name_of(exchange.headers, self._headers, {}, tenant)
         large = body is not None and (len(body.raw) > LARGE_BYTES or bool(body.encoding))
         content: Mapping[str, Any] = {}

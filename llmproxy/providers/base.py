@@ -15,12 +15,13 @@ from urllib.parse import parse_qsl
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from llmproxy.access.credentials import Credentials
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.dialects.codec import Options
 from llmproxy.exchange import Exchange
 from llmproxy.providers.address import join, parse_address, root_below
-from llmproxy.providers.forwarding import credentials_of, forward, offers_credential
+from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
 from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole
 from llmproxy.target import Origin, Provider, Target, Timeouts, UpstreamRequest, is_pattern
 from llmproxy.wire.framing import Framing
@@ -236,6 +237,7 @@ class HttpProvider(ConfiguredProvider):
         key = config.api_key.get_secret_value() if config.api_key else None
         self._credential = (service.key_header, service.key_scheme + key) if key else None
         self._auth = config.auth
+        self.forwards_credentials = key is None or config.auth == "passthrough"
         self.secrets = (*((key,) if key else ()), *_secrets_in(address.query))
 
     def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest:
@@ -286,8 +288,8 @@ class HttpProvider(ConfiguredProvider):
         self._complete(headers, own=not clients)
         return headers
 
-    def forwarded_credential(self, exchange: Exchange) -> str:
-        return credentials_of(exchange.headers) if self._passes_on(exchange) else ""
+    def forwarded_credentials(self, exchange: Exchange) -> Credentials:
+        return forwarded_credentials(exchange.headers, credentials=self._passes_on(exchange))
 
     def _passes_on(self, exchange: Exchange) -> bool:
         """Whether the client's credential goes on, and not our own."""

@@ -6,8 +6,8 @@ between client and proxy, those that the proxy writes anew, its own `x-llmproxy-
 
 from __future__ import annotations
 
+from llmproxy.access.credentials import VENDOR_CREDENTIALS, Credentials, header_credentials
 from llmproxy.answer import Headers
-from llmproxy.exchange import CREDENTIALS
 from llmproxy.wire.compression import accepted
 
 # RFC 9110, 7.6.1; Connection names further ones.
@@ -15,7 +15,6 @@ _HOP_BY_HOP = (
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade"
 )
 _REBUILT = "host content-length expect accept-encoding"
-_CREDENTIALS = frozenset(CREDENTIALS)
 _ORDINARY = frozenset({"keep-alive", "close"})
 _MOST_NAMES = 1024
 
@@ -37,7 +36,7 @@ class _Kept(dict[str, bool]):
 
 _DROPPED = frozenset(f"{_HOP_BY_HOP} {_REBUILT}".split())
 _WITH_CREDENTIALS = _Kept(_DROPPED)
-_WITHOUT_CREDENTIALS = _Kept(_DROPPED | _CREDENTIALS)
+_WITHOUT_CREDENTIALS = _Kept(_DROPPED.union(VENDOR_CREDENTIALS))
 
 
 def forward(headers: Headers, *, credentials: bool) -> Headers:
@@ -54,9 +53,13 @@ def forward(headers: Headers, *, credentials: bool) -> Headers:
 
 def offers_credential(headers: Headers) -> bool:
     """Whether the client sent a credential that is meant for a provider."""
-    return any(headers.get(name, "").strip() not in ("", "Bearer") for name in _CREDENTIALS)
+    return any(headers.get(name, "").strip() not in ("", "Bearer") for name in VENDOR_CREDENTIALS)
 
 
-def credentials_of(headers: Headers) -> str:
-    """All credentials that the client sent, as one text."""
-    return "\n".join(value for name in CREDENTIALS for value in headers.getall(name, ()))
+def forwarded_credentials(headers: Headers, *, credentials: bool) -> Credentials:
+    """Return those of the client's `headers` that hold a credential and that `forward` keeps.
+
+    Without `credentials` the headers of vendors' SDKs are dropped; cookies and the keys of gateways go on all the same.
+    """
+    kept = _WITH_CREDENTIALS if credentials else _WITHOUT_CREDENTIALS
+    return tuple([pair for pair in header_credentials(headers) if kept[pair[0]]])

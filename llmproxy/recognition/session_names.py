@@ -1,20 +1,18 @@
-"""Who asks, and by what name the request itself calls its conversation, where it has one.
+"""Find the name that a request itself gives to its conversation, where it gives one.
 
-Names count before anything that was said. `prompt_cache_key` is none of them: clients use one for many conversations.
+Names count before the content of messages. `prompt_cache_key` is not one: clients use the same for many conversations.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from llmproxy.access.identity import digest
 from llmproxy.answer import Headers
-from llmproxy.exchange import CREDENTIALS, Exchange
 from llmproxy.wire.json import read_value
 
 _LONGEST = 200
@@ -29,28 +27,6 @@ class Name(msgspec.Struct, frozen=True):
 
     key: str
     wanted: str | None
-
-
-def asker_of(exchange: Exchange) -> str:
-    """Who asks, as a digest: the verified key's tenant; else the credential that goes on to a provider, which verifies
-    it; else address and agent, and whatever credential they came with."""
-    client = exchange.client
-    if client.tenant:
-        return digest("tenant", client.tenant)
-    targets = exchange.route.targets if exchange.route is not None else ()
-    passed = [each for target in targets if (each := target.provider.forwarded_credential(exchange))]
-    if passed:
-        return digest("credential", passed[0])
-    sent = [value for name in CREDENTIALS for value in exchange.headers.getall(name, ())]
-    return digest("address", client.address, client.agent, *sent)
-
-
-# Clients send the same credentials again and again: 0.2 µs instead of 2.
-@lru_cache(maxsize=1024)
-def digest(*parts: str) -> str:
-    """Parts as a short name of hexadecimal digits; no two lists of parts share one."""
-    told = "\0".join(f"{len(part)}:{part}" for part in parts)
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def name_of(headers: Headers, names: Sequence[str], body: Mapping[str, Any], tenant: str) -> Name | None:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from aiohttp.streams import StreamReader
 
+from llmproxy.access.admission import Admission
 from llmproxy.answer import Answer, framing_of
 from llmproxy.body import ByteStream
 from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError
@@ -52,6 +53,8 @@ class Runtime(Protocol):
     def admin(self) -> Admin: ...
     @property
     def limits(self) -> Limits: ...
+    @property
+    def admission(self) -> Admission: ...
 
     def enter(self) -> None:
         """An exchange begins with this runtime."""
@@ -133,9 +136,11 @@ class RequestHandler:
         exchange = self._exchange
         handler = self._runtime.admin.find(exchange.method, exchange.full_path)
         hooks = self._runtime.pipeline.hooks
-        self._own = handler is not None
+        self._own = exchange.own = handler is not None
         try:
             if handler is not None:
+                exchange.template = handler.template
+                self._runtime.admission.admit(exchange)
                 answer = await handler(exchange)
             else:
                 answer = await self._proxied(payload)
@@ -159,6 +164,7 @@ class RequestHandler:
             raise BadRequest("WebSockets are not relayed here; use HTTP", status=426, code="upgrade_not_supported")
         resolved = pipeline.router.locate(exchange.method, exchange.full_path)
         exchange.path, exchange.endpoint, exchange.template = resolved.path, resolved.endpoint, resolved.template
+        self._runtime.admission.admit(exchange)
         limits, held = self._runtime.limits, self._shared.held
         await read_body(exchange, payload, limits, held, self._go_ahead, routed=resolved.provider is None)
         return await pipeline.answer(exchange, resolved)

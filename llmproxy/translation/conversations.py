@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.dialects.members import wrong
@@ -110,7 +111,7 @@ class Conversations:
                 "its own. Leave `background` out"
             )
             raise BadRequest(told, code="unsupported_parameter", param="background")
-        tenant = tenant_of(exchange)
+        tenant = identity_of(exchange)
         previous, conversation = _name(body, "previous_response_id"), _conversation(body)
         if previous is not None and conversation is not None:
             wrong("previous_response_id", "cannot be sent together with `conversation`")
@@ -172,7 +173,7 @@ class Conversations:
         if not rest:
             return await self._create(exchange) if first == "conversations" and alone else None
         name, _, page = rest.partition("/")
-        tenant = tenant_of(exchange)
+        tenant = identity_of(exchange)
         state = _read(await self._kept.get((tenant, name)))
         if state is None or first.removesuffix("s") not in state:
             if alone:
@@ -232,7 +233,7 @@ class Conversations:
             "metadata": body.get("metadata") or {},
         }
         state = {"conversation": made, "items": [_identified(item) for item in _items(body.get("items"), "items")]}
-        await self._kept.put((tenant_of(exchange), name), write_value(state))
+        await self._kept.put((identity_of(exchange), name), write_value(state))
         return _json(made)
 
     async def _add(self, exchange: Exchange, state: dict[str, Any], key: tuple[str, str]) -> Answer:
@@ -259,11 +260,6 @@ class Conversations:
                 item = state["item"]
             found.append(item)
         return found
-
-
-def tenant_of(exchange: Exchange) -> str:
-    """Whom the exchange belongs to: what one tenant keeps no other sees."""
-    return exchange.client.tenant or exchange.client.address
 
 
 def _name(body: dict[str, Any], member: str) -> str | None:

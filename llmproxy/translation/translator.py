@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
+from llmproxy.access.credentials import VENDOR_CREDENTIALS
+from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, ByteStream
 from llmproxy.dialects import responses
@@ -21,9 +23,9 @@ from llmproxy.dialects.endpoints import TRANSLATED_PATHS, find, translatable
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import Fail, Media, Request
 from llmproxy.errors import BadRequest, BrokenStream, ProxyError, Untranslatable, UpstreamError
-from llmproxy.exchange import CREDENTIALS, Exchange, MemoryBudget
+from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.target import Provider, Route, Target
-from llmproxy.translation.conversations import Conversations, Turn, tenant_of
+from llmproxy.translation.conversations import Conversations, Turn
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import StreamTranslation, Translation
 from llmproxy.upstream.media import MediaFetcher
@@ -109,7 +111,7 @@ class Translator:
             options=target.provider.options,
             strict=self._strict,
             thoughts=self._thoughts,
-            tenant=tenant_of(exchange),
+            tenant=identity_of(exchange),
         )
         for media in translation.linked():
             await self._put_inside(media)
@@ -345,7 +347,7 @@ def _headers(headers: Headers, provider: Codec) -> Headers:
     kept = [
         (name, value)
         for name, value in headers.items()
-        if not (lower := name.lower()).startswith(_OWN_PREFIXES) and lower not in CREDENTIALS
+        if not (lower := name.lower()).startswith(_OWN_PREFIXES) and lower not in VENDOR_CREDENTIALS
     ]
     translated = Headers(kept)
     translated["Content-Type"] = "application/json"
@@ -357,7 +359,7 @@ def _headers(headers: Headers, provider: Codec) -> Headers:
 
 
 def _credential(headers: Headers) -> str:
-    for name in CREDENTIALS:
+    for name in VENDOR_CREDENTIALS:
         value = headers.get(name, "").strip()
         if value:
             return value[7:].strip() if value[:7].lower() == "bearer " else value

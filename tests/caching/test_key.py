@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from llmproxy.answer import Headers
 from llmproxy.body import Body
-from llmproxy.caching.key import cache_key, model_prefix, owner_of
+from llmproxy.caching.key import cache_key, model_prefix
 from llmproxy.dialects.endpoints import find
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.target import Route, Target
 from tests.support.exchanges import ended
 from tests.support.provider import Upstream
@@ -214,37 +214,6 @@ def test_a_body_as_deep_as_can_be_read_has_a_key() -> None:
         if body.strict:
             assert len(cache_key(ended(), body.content, (), "")) == 64
         depth += 1
-
-
-class TestTenant:
-    """Who may be answered with the same answer."""
-
-    def tenant(self, exchange: Exchange, *keys: dict[str, Any]) -> str:
-        with Upstream(answer) as upstream:
-            targets = tuple(Target(provider=provider(upstream, **each)) for each in keys)
-        exchange.route = Route(name="r", targets=targets)
-        return owner_of(exchange)
-
-    def asked(self, credential: str, **client: Any) -> Exchange:
-        headers = Headers({"Authorization": f"Bearer {credential}"} if credential else {})
-        return ended(headers=headers, client=Client(address="10.0.0.9", **client))
-
-    def test_clients_of_a_key_of_ours_share(self) -> None:
-        assert {self.tenant(self.asked(each), {"api_key": "ours"}) for each in ("", "a", "b")} == {""}
-
-    def test_credentials_that_go_on_keep_clients_apart(self) -> None:
-        own: dict[str, Any] = {"api_key": None}
-        tenants = [self.tenant(self.asked(each), own) for each in ("", "a", "b")]
-        assert len(set(tenants)) == 3
-        assert self.tenant(self.asked("a"), {"api_key": "ours", "auth": "passthrough"}) == tenants[1]
-        assert self.tenant(self.asked("a"), {"api_key": "ours"}, own) != self.tenant(
-            self.asked("b"), {"api_key": "ours"}, own
-        )
-
-    def test_a_verified_client_is_its_tenant_whatever_it_sends(self) -> None:
-        tenants = {self.tenant(self.asked(each, tenant="t1"), {"api_key": "ours"}) for each in ("a", "b")}
-        assert tenants == {"tenant t1"}
-        assert self.tenant(self.asked("a", tenant="t2"), {"api_key": "ours"}) not in tenants
 
 
 def test_keys_stay_the_same_from_version_to_version() -> None:

@@ -8,11 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.answer import Headers
-from llmproxy.exchange import SESSION_HEADERS, Client, Exchange
-from llmproxy.providers.openai import OpenAI
-from llmproxy.recognition.session_names import Name, answer_key, asker_of, digest, name_of
-from llmproxy.target import Route, Target
-from tests.support.exchanges import ended
+from llmproxy.exchange import SESSION_HEADERS
+from llmproxy.recognition.session_names import Name, answer_key, name_of
 
 ID = "0b1e6d2c-7a55-4c1b-9f3e-2d4c8a9b7e61"
 TENANT = "tenant"
@@ -125,51 +122,3 @@ def test_the_same_name_of_two_tenants_is_looked_for_by_two_keys() -> None:
     one, other = (name_of(headers, SESSION_HEADERS, {}, tenant) for tenant in ("one", "other"))
     assert one and other and one.key != other.key
     assert answer_key("resp_1", "one") != answer_key("resp_1", "other")
-
-
-@given(st.lists(st.text(max_size=3), max_size=3), st.lists(st.text(max_size=3), max_size=3))
-def test_no_two_lists_of_parts_share_a_digest(one: list[str], other: list[str]) -> None:
-    assert (digest(*one) == digest(*other)) is (one == other)
-
-
-def asked(client: Client, *providers: OpenAI, **headers: str) -> Exchange:
-    """A request by `client` that would go to these providers."""
-    sent = Headers({name.replace("_", "-"): value for name, value in headers.items()})
-    targets = tuple(Target(provider=each, model=None) for each in providers)
-    return ended(client=client, headers=sent, route=Route(name="r", targets=targets) if targets else None)
-
-
-def openai(key: str | None) -> OpenAI:
-    keys = {"name": "p", "type": "openai", "base_url": "http://h.test/v1", "api_key": key, "proxy": None}
-    return OpenAI(OpenAI.Config.model_validate(keys))
-
-
-HERE, THERE = Client(address="10.0.0.1", agent="sdk/1"), Client(address="10.0.0.2", agent="sdk/1")
-
-
-def test_a_verified_client_is_one_wherever_it_asks_from() -> None:
-    one, other = (Client(address=address, agent=agent, tenant="acme") for address, agent in (("a", "x"), ("b", "y")))
-    assert asker_of(asked(one)) == asker_of(asked(other, Authorization="Bearer x")) != asker_of(asked(HERE))
-
-
-def test_a_credential_that_goes_on_is_who_asks() -> None:
-    passing = openai(None)
-    same = [asker_of(asked(client, passing, Authorization="Bearer a")) for client in (HERE, THERE)]
-    assert same[0] == same[1] != asker_of(asked(HERE, passing, Authorization="Bearer b"))
-
-
-def test_else_address_agent_and_credential_tell_clients_apart() -> None:
-    keyed = openai("k")
-    tenants = [
-        asker_of(asked(HERE, keyed)),
-        asker_of(asked(THERE, keyed)),
-        asker_of(asked(Client(address="10.0.0.1", agent="sdk/2"), keyed)),
-        asker_of(asked(HERE, keyed, Authorization="Bearer a")),
-        asker_of(asked(HERE, keyed, x_api_key="a")),
-    ]
-    assert len(set(tenants)) == 5
-    assert tenants[0] == asker_of(asked(HERE)) == asker_of(asked(HERE, keyed, X_Other="a"))
-
-
-def test_a_tenant_says_no_secret() -> None:
-    assert "secret" not in asker_of(asked(HERE, Authorization="Bearer secret"))

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from llmproxy.access.admission import Admission
 from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.metrics.counters import Metrics
@@ -106,10 +107,11 @@ def provider(upstream: Upstream, name: str = "main", **keys: Any) -> OpenAI:
 class Made:
     """A Runtime of the parts that a test gave. `running` counts its exchanges."""
 
-    def __init__(self, pipeline: Pipeline, admin: Admin, limits: Limits) -> None:
+    def __init__(self, pipeline: Pipeline, admin: Admin, limits: Limits, admission: Admission) -> None:
         self.pipeline = pipeline
         self.admin = admin
         self.limits = limits
+        self.admission = admission
         self.running = 0
         self.begun = 0
 
@@ -247,7 +249,10 @@ class Listening:
             running=lambda: self.edge.shared.running,
         )
         return Made(
-            Pipeline(router, Hooks(named), pool, self.held, Translator(Thoughts(), self.held)), admin, self._limits
+            Pipeline(router, Hooks(named), pool, self.held, Translator(Thoughts(), self.held)),
+            admin,
+            self._limits,
+            Admission(self._providers),
         )
 
 

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -25,7 +26,7 @@ from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.prometheus import render
 from llmproxy.middleware.base import Middleware
 from llmproxy.redaction.names import redact
-from llmproxy.server.pages.middleware_pages import Extras
+from llmproxy.server.pages.middleware_pages import MiddlewarePages
 from llmproxy.server.pages.models import ModelList, as_chat, as_messages, chat_page, messages_page
 from llmproxy.server.pages.stats import stats_page
 from llmproxy.target import Provider
@@ -37,18 +38,24 @@ _MODEL_PATHS = ("/v1/models/", "/models/")
 _MESSAGES_HEADER = "anthropic-version"
 _TEXT_FORMATS = ("text/plain", "application/openmetrics-text")
 
-Handler = Callable[[Exchange], Awaitable[Answer]]
+
+class Handler(Protocol):
+    """Answers requests for one of our pages. `template` is its path in metrics."""
+
+    @property
+    def template(self) -> str: ...
+
+    def __call__(self, exchange: Exchange) -> Awaitable[Answer]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
-    """One page: where it stands in metrics, and what writes it. HEAD is answered like GET; the edge sends no body."""
+    """A page that can only be read, and what writes it. HEAD is answered like GET; the edge sends no body."""
 
     template: str
-    write: Handler
+    write: Callable[[Exchange], Awaitable[Answer]]
 
     async def __call__(self, exchange: Exchange) -> Answer:
-        exchange.template, exchange.own = self.template, True
         if exchange.method not in _READING:
             raise ProxyError(
                 f"{self.template} can only be read: use GET",
@@ -59,15 +66,16 @@ class _Page:
         return await self.write(exchange)
 
 
-@dataclass(frozen=True, slots=True)
-class _Extra:
-    """A page that a middleware writes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MiddlewarePage:
+    """A page that a middleware writes, or something below it."""
 
-    extras: Extras
+    pages: MiddlewarePages
     page: str
+    template: str
 
     async def __call__(self, exchange: Exchange) -> Answer:
-        return _answer(await self.extras.write(exchange, self.page))
+        return _answer(await self.pages.write(exchange, self.page))
 
 
 class Admin:
@@ -75,8 +83,7 @@ class Admin:
 
     `config` is the whole configuration as it is in effect, defaults included; its secrets are masked here. `file` says
     where it came from, `key_sources` in words where each provider's key came from. `providers` are the enabled ones.
-    `middlewares` are the enabled ones with their types, `admin_key` lets others than this machine change things (empty
-    where there is none), `running` gives the exchanges in flight. `started_s` is
+    `middlewares` are the enabled ones with their types, `running` gives the exchanges in flight. `started_s` is
     `time.monotonic()` at the start, `stopping` says whether the server is about to end.
     """
 
@@ -93,7 +100,6 @@ class Admin:
         models: ModelList,
         metrics: Metrics,
         middlewares: Sequence[tuple[str, Middleware]] = (),
-        admin_key: str = "",
         running: Callable[[], Mapping[str, Exchange]] = dict,
     ) -> None:
         self._version = version
@@ -106,7 +112,7 @@ class Admin:
         self._models = models
         self._metrics = metrics
         self._middlewares = middlewares
-        self._extras = Extras(middlewares, admin_key)
+        self._middleware_pages = MiddlewarePages(middlewares)
         self._running = running
         self._model = _Page(template="/v1/models/{id}", write=self._write_model)
         list_page = _Page(template="/v1/models", write=self._write_models)
@@ -131,8 +137,9 @@ class Admin:
         page = self._pages.get(path)
         if page is None and path.startswith(_MODEL_PATHS) and method in _READING:
             return self._model
-        if page is None and (owned := self._extras.owns(path)) is not None:
-            return _Extra(self._extras, owned)
+        if page is None and (owner := self._middleware_pages.owns(path)) is not None:
+            template = owner if len(path) <= len(owner) + 1 else f"{owner}/{{name}}"
+            return _MiddlewarePage(pages=self._middleware_pages, page=owner, template=template)
         return page
 
     async def _write_health(self, exchange: Exchange) -> Answer:
@@ -177,14 +184,14 @@ class Admin:
         if wanted == "json" or (wanted is None and _prefers_json(accept)):
             return await self._write_figures(exchange)
         lost = _lost(self._middlewares)
-        samples = await self._extras.metrics()
+        samples = await self._middleware_pages.metrics()
         text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost, samples)
         return Answer(status=200, headers=_headers(content_type), body=text)
 
     async def _write_figures(self, exchange: Exchange) -> Answer:
         activity = self._metrics.activity
         sessions = {"active": activity.active_sessions(time.monotonic()), "created": activity.sessions_begun}
-        extras = await self._extras.stats()
+        extras = await self._middleware_pages.stats()
         return _answer({**self._metrics.as_json(self._names()), "sessions": sessions, **extras})
 
     async def _write_stats(self, exchange: Exchange) -> Answer:
@@ -196,7 +203,7 @@ class Admin:
             providers=self._names(),
             query=exchange.query,
         )
-        return await asyncio.to_thread(_answer, {**await self._extras.stats(), **content})
+        return await asyncio.to_thread(_answer, {**await self._middleware_pages.stats(), **content})
 
     def _names(self) -> list[str]:
         return [provider.name for provider in self._providers]

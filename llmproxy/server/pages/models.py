@@ -18,10 +18,11 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from llmproxy.access.credentials import header_credentials
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import iterate
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
-from llmproxy.exchange import CREDENTIALS, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import Provider, UpstreamRequest
 from llmproxy.wire.compression import decompress
@@ -247,7 +248,7 @@ def _created_s(told: Mapping[str, object]) -> int:
 
 def _carries_credential(sent: Headers, clients: Headers) -> bool:
     """Whether the request sends what the client identified itself with, so that its answer is for this client alone."""
-    return any(sent.get(name, "") == value for name in (*CREDENTIALS, "cookie") if (value := clients.get(name)))
+    return any(sent.get(name) == value for name, value in header_credentials(clients) if value)
 
 
 async def _read(answer: Answer) -> bytes:

@@ -74,6 +74,7 @@ def asking(target: str, method: str = "GET", **headers: str) -> Exchange:
 async def answered(admin: Admin, exchange: Exchange) -> Answer:
     handler = admin.find(exchange.method, exchange.full_path)
     assert handler is not None
+    exchange.template, exchange.own = handler.template, True
     return await handler(exchange)
 
 
@@ -121,8 +122,14 @@ async def test_each_page_can_be_read_and_counts_under_its_template(path: str, te
     answer = await answered(admin_of(), exchange)
 
     assert answer.status == 200
-    assert exchange.template == template and exchange.own
+    assert exchange.template == template
     assert answer.body and not answer.bodiless
+
+
+@pytest.mark.parametrize(("path", "template"), [("/sessions", "/sessions"), ("/sessions/", "/sessions")])
+def test_pages_of_middlewares_count_under_templates_that_hold_no_names(path: str, template: str) -> None:
+    found = [admin_of().find("GET", each) for each in (path, "/sessions/a", "/sessions/a/b")]
+    assert [each and each.template for each in found] == [template, "/sessions/{name}", "/sessions/{name}"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW"])

@@ -96,7 +96,7 @@ def find(kind: str, name: str, directory: Path) -> type:
         return _import(reference)
     if found := _FILE.fullmatch(name):
         if not found["name"]:
-            raise RegistryError(f"{name!r} names no class; write path/file.py:ClassName")
+            raise RegistryError(f"{name!r} has no class name; write path/file.py:ClassName")
         component = _from_file(Path(directory, Path(found["file"]).expanduser()), found["name"])
     else:
         component = _from_entry_point(wanted, name)
@@ -136,7 +136,7 @@ def _import(reference: str) -> type:
 
 def _from_file(path: Path, name: str) -> object:
     if not path.is_file():
-        raise RegistryError(f"there is no file {str(path)!r}" + (", only a directory" if path.is_dir() else ""))
+        raise RegistryError(f"file not found: {str(path)!r}" + (" is a directory" if path.is_dir() else ""))
     module = _load(path.resolve())
     try:
         return vars(module)[name]
@@ -146,7 +146,7 @@ def _from_file(path: Path, name: str) -> object:
             for key, value in vars(module).items()
             if isinstance(value, type) and value.__module__ == module.__name__
         ]
-        raise RegistryError(f"{str(path)!r} has no class {name!r}{_instead(name, own)}") from None
+        raise RegistryError(f"class {name!r} not found in {str(path)!r}{_instead(name, own)}") from None
 
 
 def _load(path: Path) -> ModuleType:
@@ -202,23 +202,23 @@ def _from_entry_point(kind: Kind, name: str) -> object:
                 return each.load()
     known = [*kind.builtin, *sorted(each.name for each in announced)]
     raise RegistryError(
-        f"{name!r} is no {kind.noun}{_instead(name, known)}"
-        + ("" if nearest(name, known) else "; one of your own is written ./path/file.py:ClassName")
+        f"unknown {kind.noun}: {name!r}{_instead(name, known)}"
+        + ("" if nearest(name, known) else "; for a class of your own write ./path/file.py:ClassName")
     )
 
 
 def _instead(name: str, known: list[str]) -> str:
     if close := nearest(name, known):
         return f"; did you mean {close!r}?"
-    return f"; there are {', '.join(known)}" if known else ""
+    return f"; available: {', '.join(known)}" if known else ""
 
 
 def _checked(component: object, kind: Kind, name: str) -> type:
     if not (isinstance(component, type) and issubclass(component, _import(kind.base))):
-        raise RegistryError(f"{name!r} is no {kind.noun}: it must be a subclass of {kind.base.replace(':', '.')}")
+        raise RegistryError(f"{name!r} is not a {kind.noun}: it must be a subclass of {kind.base.replace(':', '.')}")
     if inspect.isabstract(component):
         missing = ", ".join(sorted(vars(component)["__abstractmethods__"]))
-        raise RegistryError(f"{name!r} lacks what every {kind.noun} has: {missing}")
+        raise RegistryError(f"{name!r} is abstract: it must define {missing}")
     if not issubclass(config_of(component), _import(kind.config)):
         raise RegistryError(f"{name!r}: its nested Config must be a subclass of {kind.config.replace(':', '.')}")
     return component

@@ -41,7 +41,9 @@ def parse_size(value: object) -> int:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     found = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
     if not found:
-        raise ValueError(f"{value!r} is no size; write a number of bytes, or one with a unit such as 64KB, 1MB, 2GB")
+        raise ValueError(
+            f"invalid size: {value!r}; write a number of bytes, or a number with a unit such as 64KB, 1MB, 2GB"
+        )
     if not found[2] and found[1].isdecimal():
         return int(found[1])
     return int(float(found[1]) * 1024 ** " kmgt".index((found[2] or " ").lower()))
@@ -63,11 +65,11 @@ def parse_duration(value: object) -> float:
         parts = _DURATION_PART.findall(text)
         if not parts or _DURATION_PART.sub("", text).strip():
             raise ValueError(
-                f"{value!r} is no duration; write a number of seconds, or one with a unit: 250ms, 30s, 5m, 1h"
+                f"invalid duration: {value!r}; write a number of seconds, or a number with a unit: 250ms, 30s, 5m, 1h"
             )
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"{value!r} is no length of time")
+        raise ValueError(f"invalid duration: {value!r}; it must be finite and not negative")
     return seconds
 
 
@@ -123,9 +125,7 @@ def find_file(value: str, info: ValidationInfo) -> str:
     directory = info.context["directory"] if info.context else Path()
     path = Path(directory, Path(value).expanduser()).absolute()
     if not path.is_file():
-        raise ValueError(
-            f"{value!r} is a directory, not a file" if path.is_dir() else f"there is no file {str(path)!r}"
-        )
+        raise ValueError(f"{value!r} is a directory, not a file" if path.is_dir() else f"file not found: {str(path)!r}")
     return str(path)
 
 

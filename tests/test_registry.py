@@ -79,19 +79,19 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "said"),
     [
-        ("middlewares", "./nowhere.py:Tag", "there is no file"),
-        ("middlewares", "./tag.py", "names no class; write path/file.py:ClassName"),
-        ("middlewares", "./tag.py:", "names no class"),
-        ("middlewares", ".", "names no class|is no middleware"),
-        ("middlewares", "./folder.py:Tag", "only a directory"),
-        ("middlewares", "./tag.py:Tgg", "has no class 'Tgg'; did you mean 'Tag'"),
-        ("middlewares", "./tag.py:Zzzzz", "has no class 'Zzzzz'; there are Tag, Plain, Other"),
+        ("middlewares", "./nowhere.py:Tag", "file not found"),
+        ("middlewares", "./tag.py", "has no class name; write path/file.py:ClassName"),
+        ("middlewares", "./tag.py:", "has no class name"),
+        ("middlewares", ".", "has no class name|unknown middleware"),
+        ("middlewares", "./folder.py:Tag", "is a directory"),
+        ("middlewares", "./tag.py:Tgg", "class 'Tgg' not found in .*; did you mean 'Tag'"),
+        ("middlewares", "./tag.py:Zzzzz", "class 'Zzzzz' not found in .*; available: Tag, Plain, Other"),
         ("middlewares", "./tag.py:Other", "must be a subclass of llmproxy.middleware.base.Middleware"),
         ("providers", "./tag.py:Tag", "must be a subclass of llmproxy.target.Provider"),
-        ("providers", "./mine.py:Unfinished", "lacks what every provider type has: create_completion"),
-        ("providers", "opnai", "'opnai' is no provider type; did you mean 'openai'"),
-        ("providers", "something else", r"there are openai, .*one of your own is written \./path/file.py:ClassName"),
-        ("middlewares", "tracer", "'tracer' is no middleware; did you mean 'trace'?"),
+        ("providers", "./mine.py:Unfinished", "is abstract: it must define create_completion"),
+        ("providers", "opnai", "unknown provider type: 'opnai'; did you mean 'openai'"),
+        ("providers", "something else", r"available: openai, .*a class of your own write \./path/file.py:ClassName"),
+        ("middlewares", "tracer", "unknown middleware: 'tracer'; did you mean 'trace'?"),
     ],
 )
 def test_what_is_not_there_is_told_with_what_to_do(tmp_path: Path, kind: str, name: str, said: str) -> None:
@@ -143,9 +143,9 @@ def test_a_package_offers_a_component_as_an_entry_point(tmp_path: Path, monkeypa
     install(tmp_path, "llmproxy.middlewares", "tagger", "own_parts_one:Tag")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert find("middlewares", "tagger", Path()).__name__ == "Tag"
-    with pytest.raises(RegistryError, match="'taggr' is no middleware; did you mean 'tagger'"):
+    with pytest.raises(RegistryError, match="unknown middleware: 'taggr'; did you mean 'tagger'"):
         find("middlewares", "taggr", Path())
-    with pytest.raises(RegistryError, match="is no provider type"):
+    with pytest.raises(RegistryError, match="unknown provider type"):
         find("providers", "tagger", Path())
 
 

@@ -71,7 +71,7 @@ def _in_body(member: object) -> tuple[set[str], float | None]:
                 _refuse(f"{MEMBER}.ttl", "must be a number of seconds above 0")
             ttl_s = float(value)
         else:
-            _refuse(f"{MEMBER}.{name[:50]}", f"is not known here; there are {', '.join(_NAMES)}")
+            _refuse(f"{MEMBER}.{name[:50]}", f"is unknown; allowed: {', '.join(_NAMES)}")
     return flags, ttl_s
 
 

@@ -39,14 +39,14 @@ def read_llm(section: Node, directory: Path) -> Read[ProviderConfig]:
         return _not_a_block(section)
     members = dict(section.value)
     if "type" not in members and "base_url" not in members:
-        said = "needs a base_url, or a type that has a usual address"
+        said = "needs a `base_url`, or a `type` with a default address"
         return None, [section.problem(said, "missing-key")]
     if "type" not in members:
         members = {**_untyped(section), **members}
     mistaken = [members.pop(name) for name in NOT_OF_LLM & members.keys()]
     name = Node(value=LLM, mark=section.mark, key=section.key)
     made, problems = _provider(Node(value={**members, "name": name}, mark=section.mark, key=section.key), directory)
-    said = "unknown key; what has a name or answers some models only is an entry of 'providers'"
+    said = "unknown key; `llm` takes every request; for a name or a list of models, add an entry to 'providers'"
     return made, [
         *problems,
         *(

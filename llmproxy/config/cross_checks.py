@@ -86,8 +86,8 @@ def _anybody(top: Node) -> Iterator[Problem]:
     if LLM in top.members or section is None or not isinstance(section.value, list):
         return
     if all(disabled(entry) for entry in section.items):
-        said = "no provider is enabled" if section.items else "there is no provider"
-        yield section.problem(f"{said}, so nothing can be answered", "no-provider")
+        reason = "no provider is enabled; enable one" if section.items else "the list is empty; add a provider"
+        yield section.problem(reason, "no-provider")
 
 
 def _names(top: Node) -> Iterator[Problem]:
@@ -100,10 +100,11 @@ def _names(top: Node) -> Iterator[Problem]:
             continue
         if name.word in seen:
             first = seen[name.word]
-            where = f" on line {first.mark.line}" if first.mark.line else ""
-            yield name.problem(f"{name.word!r} is taken by {first.key or first.mark.source}{where}", "name-taken")
+            owner = first.key or first.mark.source
+            owner += f" on line {first.mark.line}" if first.mark.line else ""
+            yield name.problem(f"the name {name.word!r} is already used by {owner}; choose another name", "name-taken")
         elif name.word.lower() in RESERVED or _VERSION.fullmatch(name.word.lower()):
-            said = f"{name.word!r} is the beginning of paths that have a meaning already; choose another name"
+            said = f"the name {name.word!r} is reserved for paths of llmproxy; choose another name"
             yield name.problem(said, "name-taken")
         seen.setdefault(name.word, entry)
 
@@ -130,10 +131,12 @@ def _provider(top: Node, node: Node, name: str = "") -> Iterator[Problem]:
     if name not in known:
         names_there = [*known, *(names("providers") if node.literal else ())]
         close = nearest(name, names_there)
-        hint = f"; did you mean {close!r}?" if close else f"; there are {', '.join(known)}" if known else ""
-        yield node.problem(f"there is no provider {name!r}{hint}", "unknown-provider")
+        hint = f"; did you mean {close!r}?" if close else f"; available: {', '.join(known)}" if known else ""
+        yield node.problem(f"unknown provider: {name!r}{hint}", "unknown-provider")
     elif disabled(known[name]):
-        yield node.problem(f"the provider {name!r} is not enabled", "unknown-provider")
+        yield node.problem(
+            f"the provider {name!r} is not enabled; enable it, or choose another one", "unknown-provider"
+        )
 
 
 def _model_names(top: Node) -> Iterator[Problem]:
@@ -143,7 +146,9 @@ def _model_names(top: Node) -> Iterator[Problem]:
         if name is None or not name.word or name.stand_in:
             continue
         if name.word in seen:
-            yield name.problem(f"{name.word!r} is {seen[name.word].key} already", "name-taken")
+            yield name.problem(
+                f"the name {name.word!r} is already used by {seen[name.word].key}; choose another name", "name-taken"
+            )
         seen.setdefault(name.word, model)
 
 
@@ -152,7 +157,7 @@ def _keys(top: Node) -> Iterator[Problem]:
     for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
         key = entry.members.get("api_key")
         if key and key.variables and not key.blank and not (key.word or "").strip() and not disabled(entry):
-            said = f"{' and '.join(key.variables)} is empty; without a key, leave this out or write ${{NAME:-}}"
+            said = f"{' and '.join(key.variables)} is empty; set it, or write ${{NAME:-}} to use no key"
             yield key.problem(said, "missing-variable")
 
 
@@ -182,7 +187,10 @@ def _loops(top: Node) -> Iterator[Problem]:
     for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
         base = entry.members.get("base_url")
         if base and base.word and not base.stand_in and not disabled(entry) and points_home(top, base.word):
-            yield base.problem("is the address of this proxy, which would call itself", "calls-itself")
+            yield base.problem(
+                "is the address of this proxy, so it would call itself; write the address of the provider",
+                "calls-itself",
+            )
 
 
 def loopback(host: str) -> bool:
@@ -202,6 +210,7 @@ def _exposure(top: Node) -> Iterator[Problem]:
     for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
         if word(entry, "api_key") and not disabled(entry):
             owner = word(entry, "name") or LLM
-            said = f"everybody who reaches {host.word} can use the key of provider {owner!r}"
-            yield Problem(mark=host.mark, key=host.key, message=said, code="exposed-key", severity="warning")
+            risk = f"everybody who can reach {host.word} can use the key of provider {owner!r}"
+            message = f"{risk}; restrict access to the port"
+            yield Problem(mark=host.mark, key=host.key, message=message, code="exposed-key", severity="warning")
             return

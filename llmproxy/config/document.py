@@ -89,9 +89,9 @@ def below(key: str, name: str | int) -> str:
 def read(path: Path, shown: str) -> tuple[Node | None, list[Problem]]:
     """The tree in the file at `path`, which problems call `shown`; no tree when there is nothing to go on with."""
     try:
-        text = decode(read_bytes(path, MAX_BYTES, "no configuration of ours is that long"))
+        text = decode(read_bytes(path, MAX_BYTES, "a configuration must be shorter"))
     except FileNotFoundError:
-        return None, [Problem(mark=Mark(source=shown), message="there is no such file", code="unreadable")]
+        return None, [Problem(mark=Mark(source=shown), message="file not found", code="unreadable")]
     except OSError as error:
         return None, [Problem(mark=Mark(source=shown), message=unreadable(path, error), code="unreadable")]
     except _Undecodable as error:
@@ -170,11 +170,11 @@ def parse(text: str, source: str) -> tuple[Node | None, list[Problem]]:
         if loader is not None:
             loader.dispose()
     if top is None or (isinstance(top, yaml.ScalarNode) and not top.value):
-        said = "is empty; `llmproxy generate-config` writes one to begin with"
+        said = "is empty; `llmproxy generate-config` writes an example"
         return None, [Problem(mark=Mark(source=source), message=said, code="empty")]
     if not isinstance(top, yaml.MappingNode):
         found = "a list" if isinstance(top, yaml.SequenceNode) else "plain text"
-        said = f"a configuration is made of sections such as `server:` and `providers:`, this is {found}"
+        said = f"must contain sections such as `server:` and `providers:`, not {found}"
         return None, [Problem(mark=_mark(top, source), message=said, code="syntax")]
     reader = _Reader(source)
     try:
@@ -233,13 +233,13 @@ class _Reader:
         if self._count > MAX_VALUES:
             raise _TooMuch(self._problem(node, key, f"anchors and aliases expand to more than {MAX_VALUES:,} values"))
         if id(node) in self._open:
-            raise _TooMuch(self._problem(node, key, "an alias stands inside its own anchor, which has no end"))
+            raise _TooMuch(self._problem(node, key, "an alias refers to an anchor that contains it"))
         made = Node(value=None, mark=_mark(node, self._source), key=key)
         if isinstance(node, yaml.ScalarNode):
             self._scalar(node, made)
             return made
         if node.tag not in (_TAG + "map", _TAG + "seq"):
-            self.problems.append(self._problem(node, key, f"the tag {_shown(node.tag)} is not understood"))
+            self.problems.append(self._problem(node, key, f"the tag {_shown(node.tag)} is not supported; remove it"))
         self._open.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             made.value = [self.value(item, below(key, index)) for index, item in enumerate(node.value)]
@@ -251,7 +251,9 @@ class _Reader:
     def _scalar(self, node: yaml.ScalarNode, made: Node) -> None:
         convert = _CONVERSIONS.get(node.tag)
         if convert is None:
-            self.problems.append(self._problem(node, made.key, f"the tag {_shown(node.tag)} is not understood"))
+            self.problems.append(
+                self._problem(node, made.key, f"the tag {_shown(node.tag)} is not supported; remove it")
+            )
             convert = str
         try:
             made.value = convert(node.value)
@@ -271,7 +273,7 @@ class _Reader:
                 self._member(members, name, value, key)
             else:
                 self.problems.append(
-                    self._problem(name, key, "a key must be plain text; is a value here missing its quotes?")
+                    self._problem(name, key, "a key must be plain text; put a value that begins with { or [ in quotes")
                 )
         for more in merged:
             members |= {name: value for name, value in more.items() if name not in members}
@@ -282,7 +284,7 @@ class _Reader:
         made.key_mark = _mark(name, self._source)
         if first := members.get(name.value):
             line = first.key_mark.line if first.key_mark else None
-            said = f"stands here a second time; the first is on line {line}"
+            said = f"duplicate key; the first one is on line {line}"
             self.problems.append(Problem(mark=made.key_mark, key=made.key, message=said, code="duplicate-key"))
         else:
             members[name.value] = made
@@ -292,7 +294,7 @@ class _Reader:
         made = self.value(value, key)
         mappings = [made] if isinstance(made.value, dict) else made.items
         if not mappings or not all(isinstance(each.value, dict) for each in mappings):
-            self.problems.append(self._problem(value, below(key, "<<"), "merges blocks of keys only"))
+            self.problems.append(self._problem(value, below(key, "<<"), "can only merge blocks of keys"))
         return [each.members for each in mappings]
 
     def _problem(self, node: yaml.Node, key: str, message: str) -> Problem:
@@ -309,24 +311,24 @@ def _shown(tag: str) -> str:
 
 # What the parser says, and what usually helps.
 _REMEDIES = (
-    ("'\\t'", "a tab stands where YAML wants spaces; indent with spaces"),
+    ("'\\t'", "a tab is used for indentation; use spaces"),
     (
         "mapping values are not allowed",
-        "`: ` is not expected here; put the value in quotes, or correct the indentation",
+        "`: ` is not allowed here; put the value in quotes, or correct the indentation",
     ),
-    ("could not find expected ':'", "a `:` is missing after a key; is the line above complete?"),
-    ("while scanning an alias", "a value that begins with * must stand in quotes"),
-    ("undefined alias", "a value that begins with * must stand in quotes"),
-    ("while scanning an anchor", "a value that begins with & must stand in quotes"),
-    ("cannot start any token", "a value that begins with this character must stand in quotes"),
-    ("expected <block end>", "this line does not fit; is its indentation that of its neighbours?"),
+    ("could not find expected ':'", "a `:` is missing after a key; check the line above"),
+    ("while scanning an alias", "a value that begins with * must be in quotes"),
+    ("undefined alias", "a value that begins with * must be in quotes"),
+    ("while scanning an anchor", "a value that begins with & must be in quotes"),
+    ("cannot start any token", "a value that begins with this character must be in quotes"),
+    ("expected <block end>", "unexpected line; check its indentation"),
     ("escape", 'a \\ in "double quotes" begins an escape; write \\\\ or use single quotes'),
     ("while scanning a quoted scalar", "a quote is not closed"),
     (
         "while parsing a flow",
-        "a bracket is not closed, or a comma or quotes are missing: in {} and [] `${VAR}` needs them",
+        "a bracket is not closed, or a comma or quotes are missing; inside {} and [], `${VAR}` needs quotes",
     ),
-    ("expected a single document", "a second document begins here; the file may hold one"),
+    ("expected a single document", "a second document begins here; keep only one"),
 )
 
 
@@ -341,6 +343,6 @@ def _syntax_problem(error: yaml.YAMLError, source: str, text: str) -> Problem:
     elif isinstance(error, yaml.reader.ReaderError):
         line, column = _position(text[: error.position])
         mark = Mark(source=source, line=line, column=column)
-        said = f"the character U+{ord(text[error.position]):04X} may not stand in YAML"
+        said = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML; remove it"
     remedy = next((remedy for words, remedy in _REMEDIES if words in said), said)
     return Problem(mark=mark, message=f"is not valid YAML: {remedy}", code="syntax")

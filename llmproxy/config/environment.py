@@ -115,20 +115,20 @@ class _Expansion:
                 made.append(self._text[self._at])
                 self._at += 1
         if until:
-            raise _Malformed("`${` without its `}`; a `${` that is meant as it stands is written `$${`")
+            raise _Malformed("`${` is not closed; write ${NAME}, or `$${` for a literal `${`")
         return "".join(made)
 
     def _variable(self) -> str:
         named = _NAME.match(self._text, self._at)
         if not named or self._text[named.end() : named.end() + 1] not in ("}", ":"):
-            raise _Malformed("`${` must begin a variable, ${NAME} or ${NAME:-default}; a plain `${` is written `$${`")
+            raise _Malformed("invalid variable; write ${NAME} or ${NAME:-default}, or `$${` for a literal `${`")
         name, self._at = named[0], named.end()
         found = self._variables.find(name)
         if self._text[self._at] == "}":
             self._at += 1
             return self._take(name, found)
         if not self._text.startswith(":-", self._at):
-            raise _Malformed(f"only `:-` may follow the name of a variable, as in ${{{name}:-default}}")
+            raise _Malformed(f"invalid variable; only `:-` may follow the name, as in ${{{name}:-default}}")
         self._at += 2
         return self._with_default(name, found if found and found.value else None)
 
@@ -174,7 +174,7 @@ def _parse(text: str, shown: str) -> tuple[dict[str, str], list[Problem]]:
             at = line_end + 1
         elif not found:
             mark = Mark(source=shown, line=text.count("\n", 0, at) + 1, column=1)
-            problems.append(_warning(mark, "is no NAME=value; the line is ignored"))
+            problems.append(_warning(mark, "the line is ignored; it must be NAME=value"))
             at = line_end + 1
         else:
             value, at = _value(text, at + found.end(), line_end)

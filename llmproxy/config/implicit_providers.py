@@ -82,7 +82,7 @@ class _Making:
     def _member(self, key: str, variable: str, found: Variable) -> dict[str, Node]:
         place = Mark(source=found.place)
         if key == "base_url" and points_home(self._top, found.value):
-            said = "is the address of this proxy itself, so it is meant for clients; it is ignored"
+            said = "is the address of this proxy, so it is meant for clients; it is ignored"
             self.problems.append(Problem(mark=place, message=said, code="calls-itself", severity="warning"))
             return {}
         members = {key: Node(value=found.value.strip(), mark=place, literal=True, variables=(found.place,))}

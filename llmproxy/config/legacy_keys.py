@@ -71,7 +71,11 @@ def _move(top: Node, old: str, new: str) -> list[Problem]:
     if holder is None or name not in holder.members:
         return []
     moved = holder.members.pop(name)
-    return [] if put(top, new, moved) else [_given_twice(moved, f"is an older spelling of {new!r}, which is given too")]
+    return (
+        []
+        if put(top, new, moved)
+        else [_given_twice(moved, f"is an older spelling of {new!r}, and both are set; keep {new!r}")]
+    )
 
 
 def _given_twice(node: Node, message: str) -> Problem:
@@ -109,7 +113,7 @@ def _key_variable(entry: Node) -> list[Problem]:
         return []
     if _given(entry, "api_key"):
         del entry.members["api_key_env"]
-        return [_given_twice(named, "names a variable for the key, which `api_key` gives too; keep one of them")]
+        return [_given_twice(named, "is set together with `api_key`; keep one of them")]
     variable = named.word or ""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
         return []  # the provider's own config says what is wrong with it
@@ -128,7 +132,7 @@ def _model_groups(top: Node) -> list[Problem]:
     if not isinstance(groups.value, list):
         return [misfit(groups, "list")]
     if _given(top, "models"):
-        return [_given_twice(groups, "is an older spelling of 'models', which is given too")]
+        return [_given_twice(groups, "is an older spelling of 'models', and both are set; keep 'models'")]
     if not _given(top, "providers"):
         top.members["providers"] = Node(value=[], mark=groups.mark, key=groups.key)
     reader = _Groups(top.members["providers"])

@@ -124,7 +124,7 @@ def _named(name: str, value: object) -> list[Override]:
         return [Override(path=f"server.{name}", value=value, source=f"{name}=")]
     known = [*Server.model_fields, *SECTIONS]
     close = nearest(name, known)
-    raise TypeError(f"there is no setting {name!r}" + (f"; did you mean {close!r}?" if close else ""))
+    raise TypeError(f"unknown setting: {name!r}" + (f"; did you mean {close!r}?" if close else ""))
 
 
 class _Loading:
@@ -278,7 +278,7 @@ def _drop_lone_key(top: Node) -> list[Problem]:
     if not key.variables:
         return []
     del top.members["llm"]
-    said = "says nothing without LLM_BASE_URL or LLM_TYPE, or an `llm:` section in the file; it is ignored"
+    said = "is ignored; set LLM_BASE_URL or LLM_TYPE too, or add a section `llm` to the file"
     return [Problem(mark=key.mark, message=said, code="unused-variable", severity="warning")]
 
 

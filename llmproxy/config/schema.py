@@ -81,7 +81,7 @@ class Server(Strict):
         except UnicodeError:
             known = b""
         if not known or "/" in host or host.count(":") == 1 or " " in host:
-            raise ValueError(f"{value!r} is no address or host name; the port has a key of its own, `port`")
+            raise ValueError(f"invalid address or host name: {value!r}; the port belongs in `port`")
         return host
 
 

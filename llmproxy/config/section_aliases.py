@@ -39,7 +39,7 @@ def unfold(top: Node) -> list[Problem]:
         if not (isinstance(section.value, dict) or section.blank):
             problems.append(misfit(section, "model"))
         elif _has(top, type_):
-            told = f"is another spelling of the middleware {type_!r}, which is given too"
+            told = f"is another spelling of the middleware {type_!r}, and both are set; keep one of them"
             problems.append(
                 Problem(mark=section.key_mark or section.mark, key=section.key, message=told, code="given-twice")
             )
@@ -78,7 +78,7 @@ def _unfold_settings(top: Node) -> list[Problem]:
         return []
     first = next(iter(said.values()))
     if "cache" in top.members or _has(top, "cache"):
-        told = "is an older spelling of the middleware 'cache', which is given too"
+        told = "is an older spelling of the middleware 'cache', and both are set; keep one of them"
         return [Problem(mark=first.key_mark or first.mark, key=first.key, message=told, code="given-twice")]
     params = said.get("cache_params")
     if params is not None and not isinstance(params.value, dict):

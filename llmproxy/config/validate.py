@@ -102,7 +102,7 @@ def unknown_key(node: Node, known: list[str], homes: Mapping[str, str]) -> Probl
     elif close:
         hint = f"; did you mean {close!r}?"
     else:
-        hint = f"; known here: {', '.join(known)}" if known else "; nothing can be set here"
+        hint = f"; allowed: {', '.join(known)}" if known else "; this block takes no keys"
     return Problem(mark=node.key_mark or node.mark, key=node.key, message=f"unknown key{hint}", code="unknown-key")
 
 
@@ -156,7 +156,7 @@ def _words(node: Node, error: ErrorDetails) -> tuple[str, str]:
 def misfit(node: Node, kind: str) -> Problem:
     """A value of the wrong kind; `kind` is one of pydantic's words."""
     written = node.value if isinstance(node.value, str) else ""
-    hint = "; is a space missing behind the colon?" if re.fullmatch(r"\w+:\S+", written) and kind == "model" else ""
+    hint = "; add a space after the colon" if re.fullmatch(r"\w+:\S+", written) and kind == "model" else ""
     return node.problem(f"must be {_WANTED[kind]}{_instead(node)}{hint}", "wrong-type")
 
 
@@ -165,13 +165,13 @@ def _instead(node: Node) -> str:
     if node.mark.source in node.variables:
         return ""
     if node.variables:
-        return f"; it comes from {' and '.join(node.variables)}"
+        return f"; it is set by {' and '.join(node.variables)}"
     if isinstance(node.value, list):
         return ", not a list"
     if isinstance(node.value, dict):
         return ", not a block of keys"
     if node.value is None:
-        return "; there is nothing"
+        return "; the value is empty"
     written = node.text or str(node.value)
     return f", not {written[:60]!r}"
 

@@ -30,23 +30,23 @@ def parse_address(url: str) -> Address:
     """Take a `base_url` apart. Raises ValueError with a remedy for whatever is no address of an API."""
     url = url.strip()
     if "://" not in url:
-        raise ValueError(f"{url!r} does not say how to get there; write http://{url} or https://{url}")
+        raise ValueError(f"{url!r} has no scheme; write http://{url} or https://{url}")
     if any(sign <= " " or sign == "\x7f" for sign in url):
-        raise ValueError("the URL holds white space; write it without")
+        raise ValueError("the URL contains white space; remove it")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ValueError(f"this is no URL: {error}") from None
+        raise ValueError(f"invalid URL: {error}") from None
     scheme = parts.scheme.lower()
     if scheme not in ("http", "https"):
-        raise ValueError(f"{parts.scheme}:// cannot be used; write http:// or https://")
+        raise ValueError(f"unsupported scheme {parts.scheme}://; write http:// or https://")
     if "@" in parts.netloc:
-        raise ValueError("a URL with user or password is not taken; put the key into `api_key`")
+        raise ValueError("the URL must not contain a user or password; write the key in `api_key`")
     if "#" in url:
-        raise ValueError("a URL with a fragment (#) is not taken; leave that part out")
+        raise ValueError("the URL must not contain a fragment (#); remove that part")
     if found := _CALL.search(parts.path):
-        raise ValueError(f"the URL ends in {found[1]}, which is one call of the API; leave that part out")
+        raise ValueError(f"the URL ends in {found[1]}, the path of one endpoint; remove that part")
     return Address(
         scheme=scheme,
         host=_host(parts.hostname or ""),
@@ -61,15 +61,15 @@ def _host(host: str) -> str:
         try:
             host = host.encode("idna").decode()
         except UnicodeError:
-            raise ValueError(f"{host!r} is no host name") from None
+            raise ValueError(f"invalid host name: {host!r}") from None
     if not _HOST.fullmatch(host):
-        raise ValueError(f"{host!r} is no host name; write it like https://api.example.com/v1")
+        raise ValueError(f"invalid host name: {host!r}; write a URL such as https://api.example.com/v1")
     return host
 
 
 def _port(port: int | None, scheme: str) -> int:
     if port == 0:
-        raise ValueError("0 is no port to connect to")
+        raise ValueError("port 0 is invalid; write the port of the provider, or none")
     return port or (443 if scheme == "https" else 80)
 
 

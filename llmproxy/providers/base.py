@@ -82,14 +82,16 @@ class ProviderConfig(Strict):
     @classmethod
     def _name_is_a_segment(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} cannot stand in a path; use letters, digits, `-`, `_` and `.`")
+            raise ValueError(
+                f"invalid name: {name!r}; use letters, digits, `-`, `_` and `.`, and begin with a letter or digit"
+            )
         return name
 
     @field_validator("models")
     @classmethod
     def _models_have_names(cls, models: list[str] | None) -> list[str] | None:
         if models is not None and not all(model.strip() for model in models):
-            raise ValueError("an empty model name answers nothing; remove it")
+            raise ValueError("contains an empty model name; remove it")
         return models
 
 
@@ -174,7 +176,7 @@ class HttpProvider(ConfiguredProvider):
             if url is not None:
                 parse_address(url)
             elif "type" in info.data and cls.service(info.data["type"]).origin is None:
-                raise ValueError(f"is missing: {info.data['type']!r} has no usual address")
+                raise ValueError(f"is missing; the type {info.data['type']!r} has no default address")
             return url
 
         @field_validator("api_key")
@@ -183,14 +185,14 @@ class HttpProvider(ConfiguredProvider):
             """White space at the ends is what a file or a clipboard adds; an empty key is none."""
             secret = key.get_secret_value().strip() if key else ""
             if secret and not _KEY.fullmatch(secret):
-                raise ValueError("holds white space or other characters that no key has; copy it once more")
+                raise ValueError("contains white space or other invalid characters; copy the key again")
             return SecretStr(secret) if secret else None
 
         @field_validator("api_key_env")
         @classmethod
         def _env_is_a_variable(cls, variable: str | None) -> str | None:
             if variable is not None and not _VARIABLE.fullmatch(variable):
-                raise ValueError("is no name of an environment variable; the key itself belongs into `api_key`")
+                raise ValueError("must be the name of an environment variable; write the key itself in `api_key`")
             return variable
 
         @field_validator("proxy")
@@ -199,7 +201,7 @@ class HttpProvider(ConfiguredProvider):
             if proxy is None or proxy.strip().lower() in ("none", "off", ""):
                 return None
             if proxy != "auto" and not re.match(r"https?://[^/]", proxy, re.IGNORECASE):
-                raise ValueError("is no proxy that can be used; write http://host:port, `auto` or `none`")
+                raise ValueError("invalid proxy; write http://host:port, `auto` or `none`")
             return proxy
 
     def __init__(self, config: Config) -> None:

@@ -1,7 +1,7 @@
-"""Who answers: from method and path to a resolved path, from a model's name to a route.
+"""Find who answers: the path gives an endpoint and perhaps a provider, the model name gives a route.
 
-Pure lookups over what the configuration says; nothing here does I/O or looks at health. Begin reading at
-`Router.locate`, then `Router.choose`.
+Pure lookups in the configuration, without I/O and without health. Begin reading at `Router.locate`, then
+`Router.choose`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from llmproxy.target import Provider, Route, Target, is_pattern
 
 _RESPONSES = "responses"
 
-# What clients send is remembered, so it is bounded in number and length.
-_MOST_REMEMBERED = 2048
-_LONGEST_REMEMBERED = 256
-_MOST_NAMES = 40
+# Lookups are cached by strings that clients send, so their number and length are bounded.
+_MAX_CACHED = 2048
+_MAX_CACHED_LENGTH = 256
+_MAX_NAMES = 40
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -31,11 +31,11 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedPath:
-    """Where a path leads.
+    """The endpoint and the provider that a path names.
 
-    `endpoint` is the call, None for one that we do not know; `provider` is set where the path says who answers (a
-    prefix, or caught by `llm:`), otherwise the model does. `path` is what lies below the prefix, byte for byte;
-    `template` names the path in metrics.
+    `endpoint` is None for an unknown path. `provider` is set when the path selects it (a prefix, or caught by `llm:`);
+    otherwise the model selects it. `path` is the part below the prefix, byte for byte; `template` names the path in
+    metrics.
     """
 
     endpoint: Endpoint | None
@@ -45,10 +45,10 @@ class ResolvedPath:
 
 
 class Router:
-    """Who answers what, in one configuration. Immutable but for what it remembers.
+    """Find routes in one configuration. Immutable except for its caches.
 
-    `providers` are the enabled ones and `routes` the `models:` of the configuration, both in its order; `catch_all`
-    is `llm:`; `default` gets the models that nobody else answers. `has_responses` says whether one of them keeps the
+    `providers` are the enabled ones and `routes` the `models:` of the configuration, both in file order. `catch_all`
+    is `llm:`; `default` gets the models that nothing else answers. `has_responses` is true when a provider keeps the
     state of the Responses API itself.
     """
 
@@ -71,43 +71,43 @@ class Router:
         self._relays = {each: replace(route, relay=True) for each, route in self._direct.items()}
         self._exact = {route.name: route for route in reversed(routes) if not is_pattern(route.name)}
         self._wildcards = sorted(
-            (route for route in routes if is_pattern(route.name)), key=lambda each: _vague(each.name)
+            (route for route in routes if is_pattern(route.name)), key=lambda each: _sort_key(each.name)
         )
         lists = [(pattern, provider) for provider in self._providers for pattern in self._patterns(provider)]
-        self._lists = sorted(lists, key=lambda each: (each[1].priority, *_vague(each[0])))
+        self._lists = sorted(lists, key=lambda each: (each[1].priority, *_sort_key(each[0])))
         self._resolved: dict[tuple[str, str], ResolvedPath] = {}
         self._chosen: dict[tuple[str, str], Route] = {}
 
     def locate(self, method: str, full_path: str) -> ResolvedPath:
-        """Where the request goes. Raises a 404 that says what there is; our own paths are not known here."""
+        """Resolve a path. Raise a 404 that lists the prefixes; pages of llmproxy itself are not looked up here."""
         resolved = self._resolved.get((method, full_path))
         if resolved is None:
             resolved = self._resolve_path(method, full_path)
-            if len(full_path) <= _LONGEST_REMEMBERED:
-                _remember(self._resolved, (method, full_path), resolved)
+            if len(full_path) <= _MAX_CACHED_LENGTH:
+                _cache(self._resolved, (method, full_path), resolved)
         return resolved
 
-    def choose(self, resolved: ResolvedPath, model: str | None, wanted: str | None = None) -> Route:
-        """The route for `model` on the path `resolved`, with those of its targets that can answer the call.
+    def choose(self, resolved: ResolvedPath, model: str | None, provider_name: str | None = None) -> Route:
+        """Return the route for `model` on the path `resolved`, with the targets that can answer the endpoint.
 
-        `wanted` is the client's `x-llmproxy-provider`; it decides where there is no model. Raises a 404 with the
-        names that exist, or a 400 for a dialect that nobody speaks who answers the model.
+        `provider_name` is the client's `x-llmproxy-provider`; it selects the provider when there is no model. Raises a
+        404 with the available names, or a 400 when no target speaks the dialect.
         """
         if resolved.provider is not None:
             return self._relays[resolved.provider]
-        assert resolved.endpoint is not None, "a path without a provider is a call that we know"
+        assert resolved.endpoint is not None, "a path without a provider has an endpoint"
         if model is None or not resolved.endpoint.model:
-            return self._choose_without_model(resolved.endpoint, wanted)
+            return self._choose_without_model(resolved.endpoint, provider_name)
         path = resolved.endpoint.path
         route = self._chosen.get((path, model))
         if route is None:
-            route = _serving(self._resolve(model), resolved.endpoint, f"the model {_shown(model)}", self._providers)
-            if len(model) <= _LONGEST_REMEMBERED:
-                _remember(self._chosen, (path, model), route)
+            route = _serving(self._resolve(model), resolved.endpoint, f"the model {_quote(model)}", self._providers)
+            if len(model) <= _MAX_CACHED_LENGTH:
+                _cache(self._chosen, (path, model), route)
         return route
 
     def models(self) -> dict[str, str]:
-        """The names that can be listed without asking anybody, each with its owner: ours, or a provider's name."""
+        """Return the names that can be listed without a call, each with its owner: llmproxy, or a provider's name."""
         listed = {name: "llmproxy" for name in self._exact}
         for provider in self._providers:
             for name in provider.models:
@@ -133,14 +133,12 @@ class Router:
         if self._catch_all is not None and full_path.startswith("/"):
             return ResolvedPath(endpoint=None, provider=self._catch_all, path=full_path, template="/{path}")
         prefixes = ", ".join(f"/{each}/..." for each in self._named) or "none"
-        told = (
-            f"{method} {_shown(full_path)} is nothing that is served here; providers' own paths stand below: {prefixes}"
-        )
-        raise BadRequest(told, status=404, code="not_found")
+        message = f"Not found: {method} {_quote(full_path)}. Paths of providers begin with: {prefixes}"
+        raise BadRequest(message, status=404, code="not_found")
 
     def _resolve(self, model: str) -> Route:
-        """The first of: an exact name, `provider/model`, a pattern of `models:`, the providers' lists, `type/model`,
-        `llm:`, the default.
+        """Return the first match of: an exact name, `provider/model`, a pattern of `models:`, the providers' lists,
+        `type/model`, `llm:`, the default.
         """
         if route := self._exact.get(model):
             return route
@@ -156,51 +154,54 @@ class Router:
             return Route(name=f"{owner}/*", targets=(Target(provider=self._typed[owner], model=rest),))
         if last := self._catch_all or self._default:
             return self._direct[last]
-        told = f"The model {_shown(model)} is not known here; there are {self._names()}"
-        raise BadRequest(told, status=404, code="model_not_found", param="model")
+        message = f"Unknown model {_quote(model)}. Available: {self._names()}"
+        raise BadRequest(message, status=404, code="model_not_found", param="model")
 
     def _listed(self, model: str) -> Route | None:
-        """The providers whose lists have the model: by priority, then the more exact pattern, then the file's order."""
-        found = [each for each in self._lists if model == each[0] or fnmatchcase(model, each[0])]
-        providers = dict.fromkeys(provider for _, provider in found)
-        return Route(name=found[0][0], targets=tuple(Target(provider=each) for each in providers)) if found else None
+        """Find the providers that list the model: by priority, then the more exact pattern, then file order."""
+        matches = [each for each in self._lists if model == each[0] or fnmatchcase(model, each[0])]
+        if not matches:
+            return None
+        providers = dict.fromkeys(provider for _, provider in matches)
+        return Route(name=matches[0][0], targets=tuple(Target(provider=each) for each in providers))
 
-    def _choose_without_model(self, endpoint: Endpoint, wanted: str | None) -> Route:
-        if wanted:
-            named = self._named.get(wanted) or self._typed.get(wanted)
+    def _choose_without_model(self, endpoint: Endpoint, provider_name: str | None) -> Route:
+        if provider_name:
+            named = self._named.get(provider_name) or self._typed.get(provider_name)
             if named is None:
-                told = f"x-llmproxy-provider names {_shown(wanted)}; there are {', '.join(self._named) or 'none'}"
-                raise BadRequest(told, code="unknown_provider")
+                available = ", ".join(self._named) or "none"
+                message = f"Unknown provider {_quote(provider_name)} in x-llmproxy-provider. Available: {available}"
+                raise BadRequest(message, code="unknown_provider")
         else:
             named = self._catch_all or self._single
         if endpoint.model:
             named = named or self._default
             if named is None:
-                raise BadRequest("The request names no model, so nobody knows who answers it", param="model")
+                raise BadRequest("The request has no model. Add the field `model`", param="model")
             return _serving(self._direct[named], endpoint, "a request without a model", self._providers)
         named = named or next((each for each in self._providers if endpoint.capability in each.speaks), None)
         if named is None:
-            told = f"No provider here serves {endpoint.template}: {_abilities(self._providers)}"
-            raise BadRequest(told, status=404, code="not_found")
+            message = f"No provider supports {endpoint.template}. Providers: {_abilities(self._providers)}"
+            raise BadRequest(message, status=404, code="not_found")
         return self._direct[named]
 
     def _names(self) -> str:
-        """What a model may be called, for a message."""
+        """List the model names for a message."""
         names = [*self._exact, *(route.name for route in self._wildcards), *(pattern for pattern, _ in self._lists)]
         names += [f"{name}/<model>" for name in self._named]
         unique = list(dict.fromkeys(names))
-        return ", ".join(unique[:_MOST_NAMES]) + (", ..." if len(unique) > _MOST_NAMES else "") or "none"
+        return ", ".join(unique[:_MAX_NAMES]) + (", ..." if len(unique) > _MAX_NAMES else "") or "none"
 
 
 def _serves(provider: Provider, endpoint: Endpoint) -> bool:
-    """Whether `provider` can answer that call, by itself or through translation."""
+    """Tell whether `provider` can answer the endpoint, directly or through translation."""
     if endpoint.capability in provider.speaks:
         return True
     return translatable(endpoint) and not provider.speaks.isdisjoint(TRANSLATED.intersection(provider.asked_in))
 
 
 def _serving(route: Route, endpoint: Endpoint, what: str, everybody: Iterable[Provider]) -> Route:
-    """The route with the targets that can answer the call. Raises a 400 when none can."""
+    """Return the route with the targets that can answer the endpoint. Raise a 400 when none can."""
     able = tuple(target for target in route.targets if _serves(target.provider, endpoint))
     if len(able) == len(route.targets):
         return route
@@ -210,27 +211,27 @@ def _serving(route: Route, endpoint: Endpoint, what: str, everybody: Iterable[Pr
     others = ", ".join(provider.name for provider in everybody if capability in provider.speaks) or "none"
     abilities = _abilities(dict.fromkeys(target.provider for target in route.targets))
     raise BadRequest(
-        f"This path speaks {capability}, but {what} is answered by a provider that does not: {abilities}. "
-        f"Call it in a dialect that it speaks. Providers that speak {capability}: {others}",
+        f"This path uses the dialect {capability}, but {what} goes to a provider without it: {abilities}. "
+        f"Use the path of another dialect. Providers with {capability}: {others}",
         code="dialect_not_spoken",
         param="model",
     )
 
 
 def _abilities(providers: Iterable[Provider]) -> str:
-    return "; ".join(f"{each.name} speaks {', '.join(sorted(each.speaks))}" for each in providers) or "there is none"
+    return "; ".join(f"{each.name} speaks {', '.join(sorted(each.speaks))}" for each in providers) or "none"
 
 
-def _vague(pattern: str) -> tuple[bool, int]:
-    """Sorts exact names before patterns, and among those the longer beginnings first."""
+def _sort_key(pattern: str) -> tuple[bool, int]:
+    """Sort exact names before patterns, and patterns with the longer literal beginning first."""
     return is_pattern(pattern), -len(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
 
 
-def _shown(text: str) -> str:
+def _quote(text: str) -> str:
     return repr(text if len(text) <= 100 else f"{text[:100]}...")
 
 
-def _remember(memory: dict[Key, Value], key: Key, value: Value) -> None:
-    if len(memory) >= _MOST_REMEMBERED:
-        memory.clear()
-    memory[key] = value
+def _cache(cache: dict[Key, Value], key: Key, value: Value) -> None:
+    if len(cache) >= _MAX_CACHED:
+        cache.clear()
+    cache[key] = value

@@ -124,4 +124,4 @@ def test_what_a_console_cannot_show_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("providers: [{name: 'ключ ☃', type: stub}]\n", encoding="utf-8")
     done = run("validate-config", "x.yaml", cwd=tmp_path, extra={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert done.returncode == 1
-    assert "x.yaml:1:20: providers[0].name: '???? ?' cannot stand in a path" in done.stderr
+    assert "x.yaml:1:20: providers[0].name: invalid name: '???? ?'; use letters" in done.stderr

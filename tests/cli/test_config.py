@@ -63,7 +63,7 @@ def test_files_are_judged_one_by_one(tmp_path: Path) -> None:
     assert done.stdout == "fine.yaml: OK\n"
     assert done.stderr.splitlines() == [
         "wrong.yaml:1:10: server.prt: unknown key; did you mean 'port'?",
-        "nowhere.yaml: there is no such file",
+        "nowhere.yaml: file not found",
     ]
 
 
@@ -79,7 +79,7 @@ def test_variables_count_as_present_when_asked(tmp_path: Path) -> None:
     assert run("validate-config", "x.yaml", cwd=tmp_path).stderr.count("is not set") == 2
     assert run("validate-config", "x.yaml", "--no-env", cwd=tmp_path).returncode == 0
     told = run("validate-config", "x.yaml", cwd=tmp_path, extra={"PORT": "x", "KEY": "k"})
-    assert told.stderr == "x.yaml:1:16: server.port: must be a whole number; it comes from environment variable PORT\n"
+    assert told.stderr == "x.yaml:1:16: server.port: must be a whole number; it is set by environment variable PORT\n"
     assert run("validate-config", "x.yaml", "--no-env", cwd=tmp_path, extra={"PORT": "x"}).returncode == 0
 
 

@@ -64,13 +64,13 @@ def test_a_mistake_in_the_file_ends_with_1_and_one_in_a_flag_with_2(tmp_path: Pa
     assert in_file.stderr == "x.yaml:1:10: server.prt: unknown key; did you mean 'port'?\n"
     in_flag = run("--type", "opnai", cwd=tmp_path)
     assert (in_flag.returncode, in_flag.stdout) == (2, "")
-    assert in_flag.stderr == "--type: 'opnai' is no provider type; did you mean 'openai'?\n"
+    assert in_flag.stderr == "--type: unknown provider type: 'opnai'; did you mean 'openai'?\n"
     in_both = run("--config", "x.yaml", "--type", "opnai", cwd=tmp_path)
     assert (in_both.returncode, in_both.stderr.count("\n")) == (1, 2)
 
 
 def test_a_file_that_cannot_be_read_ends_with_1(tmp_path: Path) -> None:
-    assert run("--config", "nowhere.yaml", cwd=tmp_path).stderr == "nowhere.yaml: there is no such file\n"
+    assert run("--config", "nowhere.yaml", cwd=tmp_path).stderr == "nowhere.yaml: file not found\n"
     done = run("--config", ".", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, ".: is a directory, not a file\n")
 
@@ -139,5 +139,5 @@ def test_a_key_that_everybody_may_use_is_told_at_the_start(tmp_path: Path) -> No
     arguments = ("--host", "0.0.0.0", "--type", "openai", "--api-key", "sk-1")
     with Program(tmp_path, *arguments) as program:
         pass
-    assert "--host: warning: everybody who reaches 0.0.0.0 can use the key of provider 'llm'" in program.err
+    assert "--host: warning: everybody who can reach 0.0.0.0 can use the key of provider 'llm'" in program.err
     assert "sk-1" not in program.out + program.err

@@ -48,8 +48,8 @@ def test_mistakes_in_the_settings_of_a_middleware_are_told_where_they_stand(tmp_
     assert told == [
         "llmproxy.yaml:5:7: middlewares[0].config.team: is missing",
         "llmproxy.yaml:5:7: middlewares[0].config.taem: unknown key; did you mean 'team'?",
-        "llmproxy.yaml:6:14: middlewares[0].config.every: 'soon' is no duration; write a number of seconds, "
-        "or one with a unit: 250ms, 30s, 5m, 1h",
+        "llmproxy.yaml:6:14: middlewares[0].config.every: invalid duration: 'soon'; write a number of seconds, "
+        "or a number with a unit: 250ms, 30s, 5m, 1h",
     ]
 
 

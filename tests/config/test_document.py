@@ -43,7 +43,7 @@ def test_places_are_right_whatever_the_line_ends(tmp_path: Path, end: str, mark:
     node, problems = read(tmp_path / "x.yaml", "x.yaml")
     assert node
     assert node.members["a"].mark == Mark(source="x.yaml", line=1, column=4)
-    assert str(problems[0]) == "x.yaml:3:1: b: stands here a second time; the first is on line 2"
+    assert str(problems[0]) == "x.yaml:3:1: b: duplicate key; the first one is on line 2"
 
 
 def test_a_mark_at_the_very_first_byte_does_not_move_the_column(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_mark_at_the_very_first_byte_does_not_move_the_column(tmp_path: Path) 
         (b"a: 1\nb: caf\xe9\n", "x.yaml:2:7: is not UTF-8 (byte 0xE9); save the file as UTF-8"),
         (b"\x80", "x.yaml:1:1: is not UTF-8 (byte 0x80); save the file as UTF-8"),
         (b"a: 1\n\xff", "x.yaml:2:1: is not UTF-8 (byte 0xFF); save the file as UTF-8"),
-        (b"a: \x00", "x.yaml:1:4: is not valid YAML: the character U+0000 may not stand in YAML"),
+        (b"a: \x00", "x.yaml:1:4: is not valid YAML: the character U+0000 is not allowed in YAML; remove it"),
         (b"\xff\xfe\x00", "x.yaml:1:1: is not UTF-8 (byte 0x00); save the file as UTF-8"),
     ],
 )
@@ -68,7 +68,7 @@ def test_what_is_no_text_is_told_with_its_place(tmp_path: Path, data: bytes, sai
 
 def test_a_file_of_ten_megabytes_is_refused_unread(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"# " + b"x" * 10 * 1024 * 1024)
-    assert told(tmp_path / "x.yaml") == "x.yaml: is longer than 1024 KB; no configuration of ours is that long"
+    assert told(tmp_path / "x.yaml") == "x.yaml: is longer than 1024 KB; a configuration must be shorter"
 
 
 def test_a_file_of_just_the_longest_length_is_read(tmp_path: Path) -> None:
@@ -77,9 +77,9 @@ def test_a_file_of_just_the_longest_length_is_read(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:
-    assert told(tmp_path / "nowhere.yaml") == "x.yaml: there is no such file"
+    assert told(tmp_path / "nowhere.yaml") == "x.yaml: file not found"
     assert told(tmp_path) == "x.yaml: is a directory, not a file"
-    assert told(tmp_path / "nowhere.yaml" / "x.yaml") == "x.yaml: there is no such file"
+    assert told(tmp_path / "nowhere.yaml" / "x.yaml") == "x.yaml: file not found"
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everybody may read everything here")

@@ -113,8 +113,8 @@ def test_lines_that_say_nothing_are_warnings(tmp_path: Path) -> None:
     values, warnings = dotenv(tmp_path, b"A=1\nsource other\nB=2\n1C=3\n")
     assert values == {"A": "1", "B": "2"}
     assert warnings == [
-        "conf/.env:2:1: warning: is no NAME=value; the line is ignored",
-        "conf/.env:4:1: warning: is no NAME=value; the line is ignored",
+        "conf/.env:2:1: warning: the line is ignored; it must be NAME=value",
+        "conf/.env:4:1: warning: the line is ignored; it must be NAME=value",
     ]
 
 

@@ -44,7 +44,7 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
         load(directory=tmp_path, environ={"LLMPROXY_CONFIG": "nowhere.yaml"}),
     ):
         assert loaded.config is None
-        assert [str(problem) for problem in loaded.problems] == ["nowhere.yaml: there is no such file"]
+        assert [str(problem) for problem in loaded.problems] == ["nowhere.yaml: file not found"]
 
 
 def test_dotenv_beside_the_file_is_read_and_never_wins(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_mistake_in_a_flag_is_told_under_its_name(tmp_path: Path) -> None:
     flags = [Override(path="llm.type", value="opnai", source="--type")]
     loaded = load(directory=tmp_path, environ={}, overrides=flags)
     (problem,) = loaded.problems
-    assert str(problem) == "--type: 'opnai' is no provider type; did you mean 'openai'?"
+    assert str(problem) == "--type: unknown provider type: 'opnai'; did you mean 'openai'?"
 
 
 def test_a_flag_stands_for_a_missing_variable(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_mistake_in_a_mapping_is_told_with_its_key(tmp_path: Path) -> None:
     told = [str(problem) for problem in load_from_python(value, {}, environ={}, directory=tmp_path).problems]
     assert told == [
         "config: server.prot: unknown key; did you mean 'port'?",
-        "config: providers[0].type: 'opnai' is no provider type; did you mean 'openai'?",
+        "config: providers[0].type: unknown provider type: 'opnai'; did you mean 'openai'?",
     ]
 
 
@@ -245,7 +245,7 @@ def test_a_mistake_in_the_list_is_told_as_such_when_a_middleware_is_switched_on(
 
 
 def test_an_unknown_override_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="there is no setting 'prot'; did you mean 'port'"):
+    with pytest.raises(TypeError, match="unknown setting: 'prot'; did you mean 'port'"):
         load_from_python(None, {"prot": 1}, environ={}, directory=tmp_path)
 
 

@@ -10,7 +10,7 @@ ERROR = Problem(mark=HERE, key="providers[0].type", message="100% wrong,\nreally
 WARNING = Problem(
     mark=Mark(source="environment variable X"), message="is odd", code="unused-variable", severity="warning"
 )
-UNREADABLE = Problem(mark=Mark(source="b.yaml"), message="there is no such file", code="unreadable")
+UNREADABLE = Problem(mark=Mark(source="b.yaml"), message="file not found", code="unreadable")
 VERDICTS = [
     Verdict(file="conf dir/a.yaml", problems=[ERROR, WARNING]),
     Verdict(file="b.yaml", problems=[UNREADABLE]),
@@ -21,7 +21,7 @@ VERDICTS = [
 def test_text_has_file_line_column_key_and_message() -> None:
     assert str(ERROR) == "conf dir/a.yaml:3:5: providers[0].type: 100% wrong,\nreally: no"
     assert str(WARNING) == "environment variable X: warning: is odd"
-    assert str(UNREADABLE) == "b.yaml: there is no such file"
+    assert str(UNREADABLE) == "b.yaml: file not found"
 
 
 def test_only_errors_spoil_a_file() -> None:
@@ -76,7 +76,7 @@ def test_github_annotations_are_escaped_and_stand_at_the_line() -> None:
         "::error file=conf dir/a.yaml,line=3,col=5,title=llmproxy unknown-type"
         "::providers[0].type: 100%25 wrong,%0Areally: no",
         "::warning file=conf dir/a.yaml,title=llmproxy unused-variable::environment variable X: is odd",
-        "::error file=b.yaml,title=llmproxy unreadable::there is no such file",
+        "::error file=b.yaml,title=llmproxy unreadable::file not found",
     ]
     odd = Problem(mark=Mark(source="a,b:c.yaml", line=1, column=1), message="x")
     assert as_github([Verdict(file="a,b:c.yaml", problems=[odd])]).startswith("::error file=a%2Cb%3Ac.yaml,line=1")

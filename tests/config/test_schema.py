@@ -52,7 +52,7 @@ def test_an_address_may_stand_in_brackets() -> None:
 
 @pytest.mark.parametrize("host", ["http://localhost", "localhost:3000", "a b", " ", "a..b", "x" * 300])
 def test_what_is_no_host_is_refused(host: str) -> None:
-    with pytest.raises(ValidationError, match="no address or host name"):
+    with pytest.raises(ValidationError, match="invalid address or host name"):
         Server(host=host)
 
 

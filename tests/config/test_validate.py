@@ -70,15 +70,15 @@ def test_validators_know_the_directory() -> None:
     ("text", "said"),
     [
         ("inner: {wrod: 1}", "x.yaml:1:9: inner.wrod: unknown key; did you mean 'word'?"),
-        ("inner: {zzz: 1}", "x.yaml:1:9: inner.zzz: unknown key; known here: word, secret, kind"),
-        ("table: {k: {zzz: 1}}", "x.yaml:1:13: table.k.zzz: unknown key; known here: word, secret, kind"),
+        ("inner: {zzz: 1}", "x.yaml:1:9: inner.zzz: unknown key; allowed: word, secret, kind"),
+        ("table: {k: {zzz: 1}}", "x.yaml:1:13: table.k.zzz: unknown key; allowed: word, secret, kind"),
         ("inner: {secret: [a]}", "x.yaml:1:17: inner.secret: must be text, not a list"),
         ("inner: {kind: aa}", "x.yaml:1:15: inner.kind: must be one of a, b, not 'aa'; did you mean 'a'?"),
         ("words: {}", "x.yaml:1:8: words: must be a list (lines that begin with `- `), not a block of keys"),
         ("table: x", "x.yaml:1:8: table: must be a block of keys, not 'x'"),
         ("flag: 7", "x.yaml:1:7: flag: must be true or false, not '7'"),
         ("ratio: much", "x.yaml:1:8: ratio: must be a number, not 'much'"),
-        ("inner: {word: null}", "x.yaml:1:15: inner.word: must be text; there is nothing"),
+        ("inner: {word: null}", "x.yaml:1:15: inner.word: must be text; the value is empty"),
     ],
 )
 def test_what_does_not_fit_is_told_in_plain_words(text: str, said: str) -> None:

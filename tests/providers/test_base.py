@@ -194,9 +194,9 @@ def test_a_class_with_one_type_may_be_called_anything() -> None:
 @pytest.mark.parametrize(
     ("keys", "place", "words"),
     [
-        ({"name": "a/b"}, "name", "path"),
-        ({"name": ""}, "name", "path"),
-        ({"name": "a b"}, "name", "path"),
+        ({"name": "a/b"}, "name", "letters, digits"),
+        ({"name": ""}, "name", "letters, digits"),
+        ({"name": "a b"}, "name", "letters, digits"),
         ({"models": ["a", " "]}, "models", "empty"),
         ({"priority": True}, "priority", "whole number"),
         ({"type": "anywhere"}, "base_url", "missing"),

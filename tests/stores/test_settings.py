@@ -63,7 +63,7 @@ async def test_the_redis_store_is_the_server_that_is_named(redis_server: RedisSe
         ({"store": "redis", "url": "http://h"}, "write one such as redis://127.0.0.1:6379/0"),
         ({"store": "redis", "namespace": "a b"}, "pattern"),
         ({"store": "redis", "namespace": "a{b}"}, "pattern"),
-        ({"store": "redis", "ca_file": "nowhere.pem"}, "there is no file"),
+        ({"store": "redis", "ca_file": "nowhere.pem"}, "file not found"),
         ({"store": "disc"}, "'memory', 'disk' or 'redis'"),
     ],
 )

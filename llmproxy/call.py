@@ -1,18 +1,39 @@
-"""One call to one target on behalf of an exchange."""
+"""One call to one target on behalf of an exchange: what belongs to one try.
+
+An exchange makes one call after another (failover); the last one counts. Exchanges that share an answer (cache) share
+the call, which is one value. Begin reading at `Call`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from llmproxy.dialects.base import Summary
+
+if TYPE_CHECKING:
+    from llmproxy.target import Target
 
 
 @dataclass(slots=True, kw_only=True)
-class Attempt:
-    """One call to one target. Times are seconds since the exchange began; `url` has no credentials."""
+class Call:
+    """One try to answer an exchange.
 
-    provider: str
+    `model` is the name that the target is asked for, `url` the address without credentials and query. `status` is the
+    provider's, `error` the code of the error that ended the call before an answer was certain. `started_s` and
+    `ended_s` are seconds since the exchange began, `first_byte_s` is `time.monotonic()`. `dropped` lists what the
+    translation of the request and its answer could not carry, each as a JSON path. `summary` is what the translation
+    knows of the answer, which grows while that streams, in the words of the client's dialect; None for an answer that
+    is passed on as it came.
+    """
+
+    target: Target
     model: str | None
     url: str = ""
     status: int | None = None
     error: str | None = None
     started_s: float = 0.0
     ended_s: float | None = None
+    first_byte_s: float | None = None
+    dropped: list[str] = field(default_factory=list)
+    summary: Summary | None = None

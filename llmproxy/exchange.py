@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
-from llmproxy.call import Attempt
+from llmproxy.call import Call
 from llmproxy.dialects.base import Endpoint, Summary
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.wire.text import replace_surrogates
 
 if TYPE_CHECKING:
     from llmproxy.target import Route, Target
-    from llmproxy.translation.translation import Translation
 
 
 SESSION_HEADERS = ("x-session-id", "x-llmproxy-session", "x-claude-code-session-id", "session-id", "session_id")
@@ -79,15 +78,16 @@ class Exchange:
     `path` is below the provider's prefix where there is one, `full_path` as the client sent it; `query` is without the
     question mark, None where there is none; all byte for byte (surrogateescape). `headers` are the client's, hooks may
     change them. `model` is what the client asked for; setting it to another name routes again. `started_s` is
-    `time.monotonic()`, `began_s` the wall clock; `first_byte_s`, `first_token_s` and `ended_s` are monotonic as well.
+    `time.monotonic()`, `began_s` the wall clock; `first_token_s` and `ended_s` are monotonic as well.
+    `calls` are the calls made for it, in order, and `call` is the one whose answer it gets: the last of them, or one
+    that was made for another exchange with the same request. `summary` says what the client's answer says.
     `status` is what the client got, None when it left before. `request_id` is what the client sees as `x-request-id`:
     its own when it sent a short printable one, else `id`. `outcome` is `complete`, `incomplete` (a stream without its
     last event), `cancelled` (the client left), `broken` (the answer broke off) or `error` (ours). `muted` names the
     middlewares whose watching hooks failed; `notes` is where middlewares leave things, each under its own name.
     `session` is the conversation's id, when a middleware recognised one. `cache` is `hit` when an answer was there
-    already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `dropped` lists what
-    translation could not carry, each as a JSON path. `own` says that it asks for one of our own pages. `holder` counts
-    what it holds.
+    already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `own` says that it asks for
+    one of our own pages. `holder` counts what it holds.
     """
 
     id: str
@@ -106,14 +106,13 @@ class Exchange:
     model: str | None = None
     stream: bool = False
     route: Route | None = None
-    target: Target | None = None
-    attempts: list[Attempt] = field(default_factory=list)
+    call: Call | None = None
+    calls: list[Call] = field(default_factory=list)
     answer: Answer | None = None
     summary: Summary = field(default_factory=Summary)
     status: int | None = None
     sent_bytes: int = 0
     held_bytes: int = 0
-    first_byte_s: float | None = None
     first_token_s: float | None = None
     ended_s: float | None = None
     outcome: str = ""
@@ -122,10 +121,18 @@ class Exchange:
     notes: dict[str, object] = field(default_factory=dict)
     session: str | None = None
     cache: str | None = None
-    dropped: list[str] = field(default_factory=list)
-    translation: Translation | None = None
     own: bool = False
     holder: MemoryBudget | None = None
+
+    @property
+    def target(self) -> Target | None:
+        """The target that was called for it last; None when no call was made for it."""
+        return self.calls[-1].target if self.calls else None
+
+    @property
+    def dropped(self) -> list[str]:
+        """What translation could not carry, each as a JSON path."""
+        return [] if self.call is None else self.call.dropped
 
     def hold(self, size_bytes: int) -> None:
         """Count more bytes that are in memory for it. Raises Overloaded. Nothing is counted before its body was."""

@@ -8,13 +8,12 @@ target may take over, and never after. It knows no HTTP framing and no vendor.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
 
 import msgspec
 
 from llmproxy.answer import Answer, framing_of
 from llmproxy.body import Body, ByteStream, StreamedBody
-from llmproxy.call import Attempt
+from llmproxy.call import Call
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
@@ -48,7 +47,7 @@ class Pipeline:
             if answer is not None:
                 return answer
         if resolved.provider is None and resolved.endpoint is not None and not resolved.endpoint.model:
-            answer = await self.translator.conversations.answer(exchange, alone=not self.router.has_responses)
+            answer = await self.translator.answer_stored(exchange, alone=not self.router.has_responses)
             if answer is not None:
                 return answer
         route = exchange.route
@@ -63,7 +62,7 @@ class Pipeline:
     async def _around(self, exchange: Exchange, route: Route) -> Answer:
         """Call the route's targets within the middlewares that may answer instead."""
         answer = await self.hooks.call(exchange, lambda each: self._try_targets(each, route))
-        if exchange.cache == "hit":
+        if not exchange.calls:
             await self.translator.recall(exchange, answer, route)
         return answer
 
@@ -105,43 +104,44 @@ class Pipeline:
         return await self._try(exchange, route.targets[-1])
 
     async def _try(self, exchange: Exchange, target: Target) -> Answer:
-        """One call to one target, recorded as an Attempt."""
-        exchange.target = target
-        attempt = Attempt(
-            provider=target.provider.name,
-            model=target.model or exchange.model,
-            started_s=time.monotonic() - exchange.started_s,
-        )
-        exchange.attempts.append(attempt)
+        """Make one call to one target."""
+        model = target.model or exchange.model
+        call = exchange.call = Call(target=target, model=model, started_s=time.monotonic() - exchange.started_s)
+        exchange.calls.append(call)
         try:
             if self.translator.needed(exchange, target):
-                asked, exchange.translation = await self.translator.prepare(exchange, target)
-            else:
-                asked, exchange.translation = exchange, None  # bodies travel as they are
-                if exchange.model is not None and isinstance(exchange.body, Body):
-                    _name_model(exchange.body, target.model or exchange.model)
-            answer = await self._open(asked, target, attempt)
-            attempt.status = answer.status
-            answer.framing = framing_of(answer.headers, asked.endpoint)
-            exchange.first_byte_s = time.monotonic()
-            if exchange.translation is not None:
-                return await self.translator.answer(exchange, exchange.translation, answer)
-            if answer.stream is not None:
-                await self._commit(exchange, answer, answer.stream)
+                answer = await self._translate(exchange, call)
+            else:  # bodies travel as they are
+                if model is not None and isinstance(exchange.body, Body):
+                    _name_model(exchange.body, model)
+                answer = await self._open_call(exchange, call)
+                if answer.stream is not None:
+                    await self._commit(exchange, answer, answer.stream)
         except ProxyError as error:
-            attempt.error = error.code
+            call.error = error.code
             raise
         finally:
-            attempt.ended_s = time.monotonic() - exchange.started_s
+            call.ended_s = time.monotonic() - exchange.started_s
         return answer
 
-    def _open(self, asked: Exchange, target: Target, attempt: Attempt) -> Awaitable[Answer]:
-        """The provider's answer, as far as its head, to `asked`: the exchange as the provider is to see it."""
-        request = target.provider.prepare(asked, target)
+    async def _translate(self, exchange: Exchange, call: Call) -> Answer:
+        """Make a call in the dialect of its target."""
+        translated = await self.translator.prepare(exchange, call)
+        answer = await self._open_call(translated.exchange, call)
+        return await self.translator.answer(exchange, translated, answer)
+
+    async def _open_call(self, exchange: Exchange, call: Call) -> Answer:
+        """Return the provider's answer, as far as its head, to `exchange` as the provider is to see it."""
+        provider = call.target.provider
+        request = provider.prepare(exchange, call.target)
         if request is None:
-            return target.provider.answer(asked, target)
-        attempt.url = request.origin.url + request.target.partition("?")[0]
-        return self._upstream.open(request)
+            answer = await provider.answer(exchange, call.target)
+        else:
+            call.url = request.origin.url + request.target.partition("?")[0]
+            answer = await self._upstream.open(request)
+        call.status, call.first_byte_s = answer.status, time.monotonic()
+        answer.framing = framing_of(answer.headers, exchange.endpoint)
+        return answer
 
     async def _commit(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
         """Hold the answer until it is certain: a plain body whole or 64 KB of it, a stream's first event."""

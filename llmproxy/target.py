@@ -83,7 +83,7 @@ class Provider(ABC):
     is no other provider. `secrets` are the credentials that it adds to requests: what must not be shown when an answer
     repeats them. `forwards_credentials` says that it gets the credentials that clients send for a provider, and so
     verifies them. Clients of dialects that it does not speak are served through translation: it is asked in the first
-    of `asked_in` that it speaks and that can be translated, with what `options` tell of it.
+    of `translate_to` that it speaks and that can be translated, with what `options` tell of it.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Provider(ABC):
     sole_catch_all: bool
     secrets: tuple[str, ...] = ()
     forwards_credentials: bool = False
-    asked_in: tuple[str, ...] = ("chat", "responses", "messages")
+    translate_to: tuple[str, ...] = ("chat", "responses", "messages")
     options: Options = Options()
 
     @abstractmethod

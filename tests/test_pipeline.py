@@ -89,8 +89,8 @@ async def test_a_good_answer_is_the_first_targets(line: Line) -> None:
 
     assert json.loads(await rest(answer))["choices"][0]["message"]["content"] == vendors.TEXT
     assert not line.second.requests
-    [attempt] = exchange.attempts
-    assert (attempt.provider, attempt.model, attempt.status, attempt.error) == ("one", "smart", 200, None)
+    [attempt] = exchange.calls
+    assert (attempt.target.provider.name, attempt.model, attempt.status, attempt.error) == ("one", "smart", 200, None)
     assert attempt.url == f"{line.first.url}{CHAT}"
     assert attempt.ended_s is not None and attempt.ended_s >= attempt.started_s
     assert exchange.route is not None and exchange.route.name == "smart"
@@ -121,8 +121,8 @@ async def test_the_next_target_takes_over_before_the_commit_point(line: Line, ho
 
     assert await rest(answer) == b"".join(vendors.chat_frames("second-model"))
     assert len(line.first.requests) == len(line.second.requests) == 1
-    assert [attempt.provider for attempt in exchange.attempts] == ["one", "two"]
-    failed, good = exchange.attempts
+    assert [attempt.target.provider.name for attempt in exchange.calls] == ["one", "two"]
+    failed, good = exchange.calls
     assert (failed.status, failed.error) == (status, error)
     assert (good.status, good.error, good.model) == (200, None, "second-model")
     assert failed.ended_s is not None and failed.ended_s <= good.started_s
@@ -139,7 +139,7 @@ async def test_a_target_that_nobody_listens_at_is_passed_over(line: Line, unused
     answer = await line.answer(exchange)
 
     assert answer.status == 200
-    assert [(attempt.provider, attempt.error) for attempt in exchange.attempts] == [
+    assert [(attempt.target.provider.name, attempt.error) for attempt in exchange.calls] == [
         ("gone", "upstream_error"),
         ("two", None),
     ]
@@ -166,7 +166,7 @@ async def test_the_last_targets_answer_is_given_as_it_is(line: Line) -> None:
     assert (answer.status, answer.reason, answer.error) == (429, "Slow Down", None)
     assert (answer.headers["Retry-After"], answer.headers["X-Vendor"]) == ("7", "1")
     assert json.loads(await rest(answer))["error"]["message"] == "vendor says 429"
-    assert [attempt.status for attempt in exchange.attempts] == [500, 429]
+    assert [attempt.status for attempt in exchange.calls] == [500, 429]
 
 
 async def test_the_last_targets_error_is_raised(line: Line) -> None:
@@ -178,7 +178,7 @@ async def test_the_last_targets_error_is_raised(line: Line) -> None:
         await line.answer(exchange)
 
     assert caught.value.status == 502
-    assert [attempt.error for attempt in exchange.attempts] == [None, "upstream_error"]
+    assert [attempt.error for attempt in exchange.calls] == [None, "upstream_error"]
 
 
 async def test_an_answer_that_is_passed_over_leaves_no_call_open(line: Line) -> None:
@@ -199,7 +199,7 @@ async def test_after_the_first_event_nobody_takes_over(line: Line) -> None:
     with pytest.raises(UpstreamError):
         await rest(answer)
     assert not line.second.requests
-    assert [attempt.error for attempt in exchange.attempts] == [None]
+    assert [attempt.error for attempt in exchange.calls] == [None]
 
 
 async def test_after_64_kb_of_a_plain_body_nobody_takes_over(line: Line) -> None:
@@ -364,8 +364,8 @@ async def test_a_provider_of_ones_own_that_fails_retryably_is_passed_over(line: 
     assert (await line.answer(exchange)).status == 200
 
     assert [each.asked for each in places] == [["own0"], ["own1"]]
-    assert [attempt.error for attempt in exchange.attempts] == [failure.code, None]
-    assert [attempt.url for attempt in exchange.attempts] == ["", ""]
+    assert [attempt.error for attempt in exchange.calls] == [failure.code, None]
+    assert [attempt.url for attempt in exchange.calls] == ["", ""]
 
 
 @pytest.mark.parametrize("failure", [BadRequest("no"), Overloaded("full"), RuntimeError("a mistake")])
@@ -400,7 +400,7 @@ async def test_more_than_may_be_held_is_refused_and_the_answer_closed(line: Line
     with pytest.raises(Overloaded):
         await line.answer(exchange)
 
-    assert [attempt.error for attempt in exchange.attempts] == ["overloaded"]
+    assert [attempt.error for attempt in exchange.calls] == ["overloaded"]
     assert stream.closed == 1
 
 
@@ -411,7 +411,7 @@ async def test_a_call_that_is_cancelled_is_closed_wherever_it_is(line: Line) -> 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await line.answer(exchange)
-        assert [attempt.ended_s is not None for attempt in exchange.attempts] == [True]
+        assert [attempt.ended_s is not None for attempt in exchange.calls] == [True]
         assert not line.second.requests
 
     await left(line.first.connections[0])

@@ -89,7 +89,7 @@ async def test_a_middleware_that_answers_spares_the_call() -> None:
     assert await place.answer(exchange) is given
 
     assert place.asked == ([], [])
-    assert exchange.attempts == [] and exchange.route is not None
+    assert exchange.calls == [] and exchange.route is not None
 
 
 @pytest.mark.parametrize("error", [BadRequest("no"), ProxyError("later", status=429), RuntimeError("a mistake")])
@@ -118,7 +118,7 @@ async def test_another_model_routes_again_and_stands_in_the_body() -> None:
     assert place.asked == ([], ["red"])
     assert exchange.held.raw == RAW.replace(b"blue", b"red")
     assert exchange.route is not None and exchange.route.name == "red"
-    assert [attempt.model for attempt in exchange.attempts] == ["red"]
+    assert [attempt.model for attempt in exchange.calls] == ["red"]
 
 
 async def test_another_model_in_the_body_routes_again_too() -> None:
@@ -251,7 +251,7 @@ async def test_around_may_make_the_call_again() -> None:
     await place.answer(exchange)
 
     assert place.asked == (["blue", "blue"], [])
-    assert len(exchange.attempts) == 2
+    assert len(exchange.calls) == 2
 
 
 async def test_around_goes_the_new_way_when_the_model_was_changed() -> None:

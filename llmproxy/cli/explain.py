@@ -110,20 +110,22 @@ def _explain(router: Router, model: str, dialect: str, file: str | None, strict:
 def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) -> None:
     import asyncio
 
+    from llmproxy.call import Call
     from llmproxy.errors import ProxyError
     from llmproxy.exchange import MemoryBudget
     from llmproxy.translation.reasoning_store import Thoughts
-    from llmproxy.translation.translator import Translator, asked_in
+    from llmproxy.translation.translator import Translator, translate_to
 
     translator = Translator(Thoughts(), MemoryBudget(1 << 30), strict=strict)
     named = target.model or exchange.model or ""
     print(f"  {number}. {target.provider.name} ({target.provider.type}), model {named}")
+    call = Call(target=target, model=named)
     asked, how = exchange, "relayed as it comes"
     try:
         if translator.needed(exchange, target):
-            endpoint = asked_in(target.provider)
+            endpoint = translate_to(target.provider)
             how = f"translated into {endpoint.dialect.name}" if endpoint else how
-            asked, _ = asyncio.run(translator.prepare(exchange, target))
+            asked = asyncio.run(translator.prepare(exchange, call)).exchange
         prepared = target.provider.prepare(asked, target)
     except ProxyError as error:
         print(f"     {how}: refused with {error.status}: {error.message}")
@@ -132,7 +134,7 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
         "answers by itself" if prepared is None else f"{asked.method} {prepared.origin.url}{_public(prepared.target)}"
     )
     print(f"     {where}\n     {how}")
-    for path in exchange.dropped:
+    for path in call.dropped:
         print(f"     dropped: {path}")
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from llmproxy.call import Attempt
+from llmproxy.call import Call
 from llmproxy.dialects.base import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.activity import Activity
@@ -220,16 +220,17 @@ class Metrics:
         """Count the last call, timed from its own start, and the failed calls before it."""
         calls.count += 1
         began_s = exchange.started_s
-        if len(exchange.attempts) > 1:
-            began_s += exchange.attempts[-1].started_s
-            for attempt in exchange.attempts[:-1]:
-                self._record_failed(exchange, attempt)
+        *failed, last = exchange.calls
+        if failed:
+            began_s += last.started_s
+            for call in failed:
+                self._record_failed(exchange, call)
         latency, cancelled = calls.latency, exchange.outcome == "cancelled"
         latency.total.observe(ended_s - began_s)
         if not cancelled:
             calls.speed.latency.observe(ended_s - began_s)
-        if exchange.first_byte_s is not None:
-            latency.first_byte.observe(exchange.first_byte_s - began_s)
+        if last.first_byte_s is not None:
+            latency.first_byte.observe(last.first_byte_s - began_s)
         if exchange.first_token_s is not None:
             latency.first_token.observe(exchange.first_token_s - began_s)
             if not cancelled:
@@ -244,27 +245,27 @@ class Metrics:
             speed.streamed_tokens += usage.output
             speed.streamed_s += ended_s - first_token_s
 
-    def _record_failed(self, exchange: Exchange, attempt: Attempt) -> None:
+    def _record_failed(self, exchange: Exchange, call: Call) -> None:
         """Count a failed call that another call replaced, so that the client saw nothing of it."""
-        if attempt.status is not None:
-            kind = f"http_{attempt.status}"
+        if call.status is not None:
+            kind = f"http_{call.status}"
         else:
-            kind = attempt.error if attempt.error and _KIND.fullmatch(attempt.error) else "error"
+            kind = call.error if call.error and _KIND.fullmatch(call.error) else "error"
         labels = CallLabels(
-            provider=attempt.provider,
-            model=self._model(attempt.model or exchange.model, claim=attempt.model != exchange.model),
+            provider=call.target.provider.name,
+            model=self._model(call.model or exchange.model, claim=call.model != exchange.model),
             endpoint=exchange.template,
             stream=_label(exchange.stream),
-            status="none" if attempt.status is None else str(attempt.status),
+            status="none" if call.status is None else str(call.status),
             outcome="error",
             kind=kind,
         )
         calls = self._calls(labels, reports_usage=False)
         calls.count += 1
         calls.replaced += 1
-        if attempt.ended_s is not None:
-            calls.latency.total.observe(attempt.ended_s - attempt.started_s)
-            calls.speed.latency.observe(attempt.ended_s - attempt.started_s)
+        if call.ended_s is not None:
+            calls.latency.total.observe(call.ended_s - call.started_s)
+            calls.speed.latency.observe(call.ended_s - call.started_s)
 
     def _bind(self, key: object, exchange: Exchange) -> _Binding:
         """Find or create the counters of exchanges like this one, and keep them under `key`."""

@@ -301,11 +301,7 @@ class Cache(Middleware):
         try:
             return await shared.join(call, exchange)
         finally:
-            made = shared.exchange
-            exchange.dropped = made.dropped
-            if leads:
-                exchange.target, exchange.translation = made.target, made.translation
-                exchange.first_byte_s = made.first_byte_s
+            exchange.call = shared.exchange.call
 
     async def on_response(self, exchange: Exchange, answer: Answer) -> None:
         if exchange.cache is None:

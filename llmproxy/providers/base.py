@@ -225,7 +225,7 @@ class HttpProvider(ConfiguredProvider):
         )
         if config.dialects is not None:
             self.speaks = frozenset(config.dialects)
-            self.asked_in = tuple(config.dialects)
+            self.translate_to = tuple(config.dialects)
         self.options = replace(
             service.options, default_max_tokens=config.default_max_tokens, structured_output=config.structured_output
         )

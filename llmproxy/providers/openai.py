@@ -46,4 +46,4 @@ class OpenAI(HttpProvider):
         super().__init__(config)
         # Reasoning goes on between tool calls in responses only; what stands in for OpenAI elsewhere may not have it.
         if config.dialects is None and config.base_url is None:
-            self.asked_in = ("responses", "chat")
+            self.translate_to = ("responses", "chat")

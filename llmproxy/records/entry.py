@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from llmproxy.call import Attempt
+from llmproxy.call import Call
 from llmproxy.dialects.base import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.redaction.masking import all_secrets_of
@@ -126,7 +126,7 @@ def _entry(exchange: Exchange) -> Entry:
     started_s, summary = exchange.started_s, exchange.summary
     ended_s = exchange.ended_s
     assert ended_s is not None
-    attempts = [_attempt(attempt) for attempt in exchange.attempts]
+    attempts = [_attempt(call) for call in exchange.calls]
     last = attempts[-1] if attempts else None
     client, endpoint = exchange.client, exchange.endpoint
     return Entry(
@@ -134,7 +134,7 @@ def _entry(exchange: Exchange) -> Entry:
         request_id=exchange.request_id,
         started=format_timestamp(exchange.began_s),
         duration_ms=round((ended_s - started_s) * 1000, 3),
-        first_byte_ms=_since(exchange.first_byte_s, started_s),
+        first_byte_ms=_since(exchange.calls[-1].first_byte_s if exchange.calls else None, started_s),
         first_token_ms=_since(exchange.first_token_s, started_s),
         client=ClientEntry(address=client.address, agent=replace_surrogates(client.agent), name=client.name),
         session=exchange.session_id,
@@ -163,15 +163,15 @@ def _since(moment_s: float | None, started_s: float) -> float | None:
     return None if moment_s is None else round(max(moment_s - started_s, 0.0) * 1000, 3)
 
 
-def _attempt(attempt: Attempt) -> AttemptEntry:
+def _attempt(call: Call) -> AttemptEntry:
     return AttemptEntry(
-        provider=attempt.provider,
-        model=_word(attempt.model),
-        url=replace_surrogates(attempt.url),
-        status=attempt.status,
-        error=attempt.error,
-        started_ms=round(attempt.started_s * 1000, 3),
-        ended_ms=None if attempt.ended_s is None else round(attempt.ended_s * 1000, 3),
+        provider=call.target.provider.name,
+        model=_word(call.model),
+        url=replace_surrogates(call.url),
+        status=call.status,
+        error=call.error,
+        started_ms=round(call.started_s * 1000, 3),
+        ended_ms=None if call.ended_s is None else round(call.ended_s * 1000, 3),
     )
 
 

@@ -197,7 +197,7 @@ def _serves(provider: Provider, endpoint: Endpoint) -> bool:
     """Tell whether `provider` can answer the endpoint, directly or through translation."""
     if endpoint.capability in provider.speaks:
         return True
-    return translatable(endpoint) and not provider.speaks.isdisjoint(TRANSLATED.intersection(provider.asked_in))
+    return translatable(endpoint) and not provider.speaks.isdisjoint(TRANSLATED.intersection(provider.translate_to))
 
 
 def _serving(route: Route, endpoint: Endpoint, what: str, everybody: Iterable[Provider]) -> Route:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from llmproxy.dialects.base import Usage
+from llmproxy.dialects.base import Summary
 from llmproxy.dialects.codec import Codec, Losses, Options
 from llmproxy.dialects.custom_tools import Unwrapping
 from llmproxy.dialects.members import parse
@@ -61,8 +61,8 @@ def read_request(codec: Codec, body: bytes) -> Request:
 class Translation:
     """One request from a client that speaks `client` to a provider that speaks `provider`, and its answer back.
 
-    `tenant` separates what clients must never share. `usage` is what the provider counted, also where the client did
-    not ask for it.
+    `tenant` separates what clients must never share. `summary` is what is known of the answer so far: the usage that
+    the provider counted, also where the client did not ask for it.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Translation:
         tenant: str,
     ) -> None:
         self.losses = Losses(strict=strict)
-        self.usage: Usage | None = None
+        self.summary = Summary()
         self._request = request
         self._client = client
         self._provider = provider
@@ -114,7 +114,7 @@ class Translation:
     def reply(self, body: bytes) -> bytes:
         """The client's form of a provider's whole reply. Raises BadReply."""
         reply = self._decoded(body)
-        self.usage = reply.usage
+        self.summary.usage = reply.usage
         self._thoughts.keep(self._tenant, self._provider.name, reply.content)
         if self._forced_format:
             reply = _unforced(reply)
@@ -125,7 +125,7 @@ class Translation:
     def reply_as_stream(self, body: bytes) -> bytes:
         """The same as a stream, for a provider that does not stream."""
         reply = self._decoded(body)
-        self.usage = reply.usage
+        self.summary.usage = reply.usage
         frames = self.stream()
         return frames.write(events_of(reply))
 
@@ -264,9 +264,9 @@ class StreamTranslation:
     def _note(self, event: Event) -> None:
         match event:
             case UsageUpdate():
-                self._translation.usage = event.usage
+                self._translation.summary.usage = event.usage
             case Start():
-                self._translation.usage = event.usage or self._translation.usage
+                self._translation.summary.usage = event.usage or self._translation.summary.usage
             case Done():
                 self.done = True
                 self._translation.keep(self._thoughts.content)

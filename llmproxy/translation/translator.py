@@ -15,6 +15,7 @@ from llmproxy.access.credentials import VENDOR_CREDENTIALS
 from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, ByteStream
+from llmproxy.call import Call
 from llmproxy.dialects import responses
 from llmproxy.dialects.base import Endpoint
 from llmproxy.dialects.codec import Codec
@@ -53,12 +54,20 @@ _OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5",
 _MOST_TOLD = 50
 
 
-def asked_in(provider: Provider) -> Endpoint | None:
+def translate_to(provider: Provider) -> Endpoint | None:
     """The call by which `provider` is asked for clients of dialects that it does not speak; None when it has none."""
-    for name in provider.asked_in:
+    for name in provider.translate_to:
         if name in provider.speaks and name in CODECS:
             return find("POST", TRANSLATED_PATHS[name])
     return None
+
+
+class TranslatedCall(NamedTuple):
+    """A call under way: `exchange` as the target sees it, `turn` where its answer is to be stored."""
+
+    exchange: Exchange
+    translation: Translation
+    turn: Turn | None
 
 
 class _Known(NamedTuple):
@@ -98,12 +107,16 @@ class Translator:
             return False
         return translatable(endpoint) and exchange.route is not None and not exchange.route.relay
 
-    async def prepare(self, exchange: Exchange, target: Target) -> tuple[Exchange, Translation]:
-        """The exchange as the target sees it, and the translation under way. Raises BadRequest."""
-        endpoint = asked_in(target.provider)
-        assert endpoint is not None, "the router chooses targets that can be asked"
+    async def prepare(self, exchange: Exchange, call: Call) -> TranslatedCall:
+        """Translate the request of `exchange` for the target of `call`. Raises BadRequest.
+
+        What the translation could not carry is listed in `call`, and so is what it learns of the answer.
+        """
+        target = call.target
+        endpoint = translate_to(target.provider)
+        assert endpoint is not None, "the router chooses targets that can be translated to"
         provider = CODECS[endpoint.dialect.name]
-        request, _ = await self.request(exchange)
+        request, turn = await self.request(exchange)
         translation = Translation(
             request,
             _codec(exchange),
@@ -117,11 +130,11 @@ class Translator:
             await self._put_inside(media)
         asked = exchange.view()
         asked.body = Body(await _apart(exchange.held.raw, translation.request, target.model or exchange.model or ""))
-        exchange.dropped = translation.losses.dropped
+        call.dropped, call.summary = translation.losses.dropped, translation.summary
         asked.method, asked.query, asked.endpoint = "POST", None, endpoint
         asked.path = f"/v1{endpoint.path}"
         asked.headers = _headers(exchange.headers, provider)
-        return asked, translation
+        return TranslatedCall(asked, translation, turn)
 
     async def _put_inside(self, media: Media) -> None:
         """The content of `media` in place of its URL."""
@@ -158,7 +171,14 @@ class Translator:
         exchange.notes[_NOTE] = _Known(raw=held.raw, request=request, turn=turn)
         return request, turn
 
-    async def answer(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
+    async def answer_stored(self, exchange: Exchange, *, alone: bool) -> Answer | None:
+        """Answer a call about a response or a conversation that is stored here; None for what belongs to a provider.
+
+        `alone` says that no provider stores any.
+        """
+        return await self.conversations.answer(exchange, alone=alone)
+
+    async def answer(self, exchange: Exchange, call: TranslatedCall, answer: Answer) -> Answer:
         """The provider's answer for the client, as far as it must be certain before anything of it is sent.
 
         Raises ProxyError when the answer cannot be read, or when its stream fails before its first event.
@@ -167,10 +187,10 @@ class Translator:
             if "Content-Encoding" in answer.headers:
                 answer.stream, answer.body = _Decoded(answer), b""
             if answer.status >= 400:
-                return await self._error(exchange, translation, answer)
+                return await self._error(exchange, call.translation, answer)
             if answer.framing is not None and exchange.stream:
-                return await self._streamed(exchange, translation, answer)
-            return await self._whole(exchange, translation, answer)
+                return await self._streamed(exchange, call, answer)
+            return await self._whole(exchange, call, answer)
         except BaseException:
             answer.close()
             raise
@@ -184,26 +204,25 @@ class Translator:
             status=error.status, headers=_answer_headers(answer, translation, "application/json"), body=written
         )
 
-    async def _whole(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
+    async def _whole(self, exchange: Exchange, call: TranslatedCall, answer: Answer) -> Answer:
+        translation = call.translation
         body = await self._read(exchange, answer, REPLY_BYTES)
         framing = _framing(exchange) if exchange.stream else None
         if framing is not None:
             content, type_ = await _apart(body, translation.reply_as_stream, body), framing.content_type
-            await self._keep_stream(exchange, content)
+            await self._keep_stream(call.turn, content)
         else:
             content, type_ = await _apart(body, translation.reply, body), "application/json"
-            await self._keep(exchange, content)
+            await self._keep(call.turn, content)
         headers = _answer_headers(answer, translation, type_)
         return Answer(status=answer.status, headers=headers, body=content, framing=framing)
 
-    async def _keep(self, exchange: Exchange, content: bytes) -> None:
-        _, turn = await self.request(exchange)
+    async def _keep(self, turn: Turn | None, content: bytes) -> None:
         response = read_value(content) if turn is not None else None
         if turn is not None and isinstance(response, dict):
             await self.conversations.finish(turn, response)
 
-    async def _keep_stream(self, exchange: Exchange, frames: bytes) -> None:
-        _, turn = await self.request(exchange)
+    async def _keep_stream(self, turn: Turn | None, frames: bytes) -> None:
         if turn is not None:
             await self.conversations.finish_stream(turn, frames)
 
@@ -218,10 +237,11 @@ class Translator:
         if not any(self.needed(exchange, target) for target in route.targets):
             return
         with contextlib.suppress(BadRequest):  # what it continues is not known here: then nobody can continue it either
+            _, turn = await self.request(exchange)
             if answer.framing is not None:
-                await self._keep_stream(exchange, answer.body)
+                await self._keep_stream(turn, answer.body)
             else:
-                await self._keep(exchange, answer.body)
+                await self._keep(turn, answer.body)
 
     async def _read(self, exchange: Exchange, answer: Answer, limit_bytes: int) -> bytes:
         """The whole body."""
@@ -234,7 +254,8 @@ class Translator:
             body += data
         return bytes(body)
 
-    async def _streamed(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
+    async def _streamed(self, exchange: Exchange, call: TranslatedCall, answer: Answer) -> Answer:
+        translation = call.translation
         frames, stream = translation.stream(), answer.stream
         first = frames.feed(answer.body) if answer.body else b""
         while not first and frames.failure is None and stream is not None:
@@ -250,7 +271,7 @@ class Translator:
         headers.setdefault("Cache-Control", "no-cache")
 
         async def keep(last: bytes) -> None:
-            await self._keep_stream(exchange, last)
+            await self._keep_stream(call.turn, last)
 
         if frames.done:
             await keep(first)

@@ -10,13 +10,13 @@ import pytest
 from multidict import CIMultiDict
 from rich.console import Console
 
-from llmproxy.call import Attempt
 from llmproxy.cli.stats_view import render_stats
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.stats import GROUPS, Snapshot
 from tests.metrics.test_counters import ended, recorded
+from tests.support.exchanges import new_call
 
 URL = "http://127.0.0.1:3000"
 
@@ -95,10 +95,10 @@ def test_each_provider_and_model_has_its_figures_in_eighty_columns() -> None:
 
 def test_errors_that_another_provider_made_good_are_told() -> None:
     attempts = [
-        Attempt(provider="first", model="m", status=503, ended_s=0.1),
-        Attempt(provider="openai", model="gpt-4o", status=200, started_s=0.1),
+        new_call(provider="first", model="m", status=503, ended_s=0.1),
+        new_call(provider="openai", model="gpt-4o", status=200, started_s=0.1),
     ]
-    assert "first m: http_503 1 (1 failed over)" in drawn(page(recorded(ended(attempts=attempts))))
+    assert "first m: http_503 1 (1 failed over)" in drawn(page(recorded(ended(calls=attempts))))
 
 
 def test_a_wide_console_shows_more() -> None:

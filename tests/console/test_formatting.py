@@ -99,7 +99,7 @@ def test_the_status_says_what_happened(changes: dict[str, Any], expected: str) -
     ],
 )
 def test_the_model_that_answered_is_named_where_it_is_another(asked: str, served: str, expected: str) -> None:
-    entry = entry_of(ended(model=asked, summary=Summary(model=served), attempts=[]))
+    entry = entry_of(ended(model=asked, summary=Summary(model=served), calls=[]))
     assert format_model(entry) == expected
 
 

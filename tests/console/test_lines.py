@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from llmproxy.answer import Headers
-from llmproxy.call import Attempt
 from llmproxy.console.lines import ExchangeEnded, ExchangeStarted, LinePrinter
 from llmproxy.console.terminal import Console
 from llmproxy.dialects.base import Summary
@@ -21,7 +20,7 @@ from llmproxy.records.entry import entry_of
 from llmproxy.redaction.secrets import secrets_of
 from llmproxy.transcripts.preview import ExchangeBodies
 from tests.support import vendors
-from tests.support.exchanges import BEGAN_S, CHAT, ended
+from tests.support.exchanges import BEGAN_S, CHAT, ended, new_call
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +79,9 @@ def test_columns_stay_where_they_are() -> None:
 
 
 def test_failures_say_what_went_wrong_after_how_many_attempts_and_their_id() -> None:
-    attempts = [Attempt(provider="a", model="m", error="upstream_timeout"), Attempt(provider="b", model="m")]
+    attempts = [new_call(provider="a", model="m", error="upstream_timeout"), new_call(provider="b", model="m")]
     error = UpstreamError("took too long\nreally", code="upstream_timeout")
-    [line] = printed(over(ended(attempts=attempts, status=504, error=error, outcome="error", summary=Summary())))
+    [line] = printed(over(ended(calls=attempts, status=504, error=error, outcome="error", summary=Summary())))
     assert line.endswith(" 2 attempts error upstream_timeout: took too long\\x0areally (id 5f5f5f5f)")
     assert " b          504 tokens -  " in line
 
@@ -90,7 +89,7 @@ def test_failures_say_what_went_wrong_after_how_many_attempts_and_their_id() -> 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"endpoint": None, "model": None, "attempts": [], "status": 404, "summary": Summary()}, " -          404 "),
+        ({"endpoint": None, "model": None, "calls": [], "status": 404, "summary": Summary()}, " -          404 "),
         ({"status": None, "outcome": "cancelled"}, " left "),
         ({"outcome": "cancelled"}, " 200 left "),
         ({"outcome": "broken", "error": UpstreamError("cut", code="upstream_stream_broken")}, " 200 broken "),

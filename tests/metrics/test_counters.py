@@ -7,13 +7,14 @@ import pytest
 from multidict import CIMultiDict
 
 from llmproxy.answer import Answer
-from llmproxy.call import Attempt
+from llmproxy.call import Call
 from llmproxy.dialects.base import Endpoint, Summary, Usage
 from llmproxy.dialects.endpoints import find
 from llmproxy.errors import BrokenStream, UpstreamError
 from llmproxy.exchange import Client, Exchange
 from llmproxy.metrics.counters import BOUNDS_S, CallLabels, Histogram, Metrics, RequestLabels
 from llmproxy.target import Provider, Target, UpstreamRequest
+from tests.support.exchanges import new_call
 
 
 class _Place(Provider):
@@ -41,8 +42,9 @@ CHAT, FILES, IMAGES, COUNT = map(
 OPENAI = Target(provider=_Place("openai"))
 
 
-def ended(**changes: Any) -> Exchange:
+def ended(*, target: Target | None = OPENAI, first_byte_s: float | None = 100.125, **changes: Any) -> Exchange:
     """A chat completion that took a quarter of a second and went well, but for `changes`."""
+    calls = [] if target is None else [Call(target=target, model="gpt-4o", status=200, first_byte_s=first_byte_s)]
     exchange = Exchange(
         id="1",
         method="POST",
@@ -56,11 +58,9 @@ def ended(**changes: Any) -> Exchange:
         endpoint=CHAT,
         template="/v1/chat/completions",
         model="gpt-4o",
-        target=OPENAI,
-        attempts=[Attempt(provider="openai", model="gpt-4o", status=200)],
+        calls=calls,
         status=200,
         outcome="complete",
-        first_byte_s=100.125,
         ended_s=100.25,
     )
     return replace(exchange, **changes)
@@ -106,7 +106,7 @@ def test_a_bucket_holds_what_took_no_longer_than_its_bound() -> None:
 
 
 def test_an_own_page_counts_as_a_request_and_as_no_call() -> None:
-    metrics = recorded(ended(method="GET", template="/health", target=None, model=None, endpoint=None, attempts=[]))
+    metrics = recorded(ended(method="GET", template="/health", target=None, model=None, endpoint=None))
 
     assert list(metrics.requests) == [RequestLabels("GET", "/health", "200")]
     assert not metrics.calls
@@ -233,11 +233,11 @@ def test_label_sets_stay_bounded_whatever_clients_and_providers_send() -> None:
 
 def test_failed_attempts_are_counted_for_their_own_providers() -> None:
     attempts = [
-        Attempt(provider="eu", model="a", status=429, started_s=0.0, ended_s=0.05),
-        Attempt(provider="us", model="b", error="upstream_error", started_s=0.05, ended_s=0.1),
-        Attempt(provider="openai", model="gpt-4o", status=200, started_s=0.125),
+        new_call(provider="eu", model="a", status=429, started_s=0.0, ended_s=0.05),
+        new_call(provider="us", model="b", error="upstream_error", started_s=0.05, ended_s=0.1),
+        new_call(provider="openai", model="gpt-4o", status=200, started_s=0.125),
     ]
-    metrics = recorded(ended(attempts=attempts))
+    metrics = recorded(ended(calls=attempts))
 
     everything = metrics.as_json()
     assert list(everything) == ["eu", "openai", "us"]
@@ -250,10 +250,10 @@ def test_failed_attempts_are_counted_for_their_own_providers() -> None:
 
 def test_after_failed_attempts_the_last_call_is_timed_from_its_own_beginning() -> None:
     attempts = [
-        Attempt(provider="eu", model="a", status=500, started_s=0.0, ended_s=0.1),
-        Attempt(provider="openai", model="gpt-4o", status=200, started_s=0.125),
+        new_call(provider="eu", model="a", status=500, started_s=0.0, ended_s=0.1),
+        new_call(provider="openai", model="gpt-4o", status=200, started_s=0.125, first_byte_s=100.125),
     ]
-    metrics = recorded(ended(attempts=attempts, first_token_s=100.1875))
+    metrics = recorded(ended(calls=attempts, first_token_s=100.1875))
 
     assert figures(metrics)["avg_response_time"] == 0.125
     assert figures(metrics)["avg_first_byte_time"] == 0.0
@@ -261,9 +261,12 @@ def test_after_failed_attempts_the_last_call_is_timed_from_its_own_beginning() -
 
 
 def test_an_attempt_that_failed_in_words_counts_as_error_so_that_labels_stay_few() -> None:
-    attempts = [Attempt(provider="eu", model="a", error="Cannot connect to 10.0.0.7"), Attempt(provider="x", model="a")]
+    attempts = [
+        new_call(provider="eu", model="a", error="Cannot connect to 10.0.0.7"),
+        new_call(provider="x", model="a"),
+    ]
 
-    assert figures(recorded(ended(attempts=attempts)), "eu")["error_counts"] == {"error": 1}
+    assert figures(recorded(ended(calls=attempts)), "eu")["error_counts"] == {"error": 1}
 
 
 def test_in_flight_rises_at_the_beginning_and_falls_at_the_end() -> None:
@@ -318,7 +321,7 @@ def test_what_translation_left_behind_is_counted_by_member_and_bounded() -> None
     metrics = Metrics()
     for path in ("temperature", "messages[0].name", "messages[17].name", 'tools[0].{"weird": "ünïcode"}'):
         exchange = ended()
-        exchange.dropped = [path]
+        exchange.call = new_call(dropped=[path])
         metrics.begin()
         metrics.record(exchange)
     assert metrics.dropped == {
@@ -328,7 +331,7 @@ def test_what_translation_left_behind_is_counted_by_member_and_bounded() -> None
     }
     for number in range(1000):
         exchange = ended()
-        exchange.dropped = [f"member_{number}"]
+        exchange.call = new_call(dropped=[f"member_{number}"])
         metrics.begin()
         metrics.record(exchange)
     assert len(metrics.dropped) <= 501 and sum(metrics.dropped.values()) == 1004
@@ -336,22 +339,21 @@ def test_what_translation_left_behind_is_counted_by_member_and_bounded() -> None
 
 def test_a_name_that_the_configuration_gives_has_its_label_though_nobody_answered() -> None:
     attempts = [
-        Attempt(provider="first", model="configured-1", status=503, ended_s=0.1),
-        Attempt(provider="openai", model="configured-2", status=404, started_s=0.1),
+        new_call(provider="first", model="configured-1", status=503, ended_s=0.1),
+        new_call(provider="openai", model="configured-2", status=404, started_s=0.1),
     ]
-    target = Target(provider=OPENAI.provider, model="configured-2")
 
-    metrics = recorded(ended(model="smart", target=target, attempts=attempts, status=404))
+    metrics = recorded(ended(model="smart", calls=attempts, status=404))
 
     assert {labels.model for labels in metrics.calls} == {"configured-1", "configured-2"}
 
 
 def test_an_attempt_that_another_replaced_is_told_from_one_whose_failure_the_client_saw() -> None:
     attempts = [
-        Attempt(provider="openai", model="gpt-4o", status=503, ended_s=0.1),
-        Attempt(provider="openai", model="gpt-4o", status=503, started_s=0.1),
+        new_call(provider="openai", model="gpt-4o", status=503, ended_s=0.1),
+        new_call(provider="openai", model="gpt-4o", status=503, started_s=0.1),
     ]
-    metrics = recorded(ended(attempts=attempts, status=503))
+    metrics = recorded(ended(calls=attempts, status=503))
 
     assert sum(calls.count for calls in metrics.calls.values()) == 2
     assert sum(calls.replaced for calls in metrics.calls.values()) == 1

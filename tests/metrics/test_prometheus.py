@@ -8,11 +8,11 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 
-from llmproxy.call import Attempt
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.prometheus import render
 from tests.metrics.test_counters import ended, recorded
+from tests.support.exchanges import new_call
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -87,8 +87,8 @@ def test_tokens_are_counted_by_type_and_only_where_they_were_said() -> None:
 
 
 def test_failed_attempts_count_as_calls_but_not_as_requests() -> None:
-    attempts = [Attempt(provider="eu", model="a", status=503), Attempt(provider="openai", model="gpt-4o")]
-    samples = scraped(recorded(ended(attempts=attempts)))
+    attempts = [new_call(provider="eu", model="a", status=503), new_call(provider="openai", model="gpt-4o")]
+    samples = scraped(recorded(ended(calls=attempts)))
 
     assert samples["llmproxy_provider_errors_total{kind=http_503,provider=eu}"] == 1
     assert [value for name, value in samples.items() if name.startswith("http_requests_total")] == [1]

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from multidict import CIMultiDict
 
-from llmproxy.call import Attempt
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Client, Exchange
@@ -16,6 +15,7 @@ from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.stats import Snapshot
 from llmproxy.target import Target
 from tests.metrics.test_counters import OPENAI, ended, figures, recorded
+from tests.support.exchanges import new_call
 
 
 def shown(
@@ -112,10 +112,10 @@ def test_what_nobody_knows_is_null() -> None:
 
 def test_a_failed_attempt_that_another_took_over_counts_for_its_own_provider() -> None:
     attempts = [
-        Attempt(provider="first", model="m", status=503, ended_s=0.1),
-        Attempt(provider="openai", model="gpt-4o", status=200, started_s=0.1),
+        new_call(provider="first", model="m", status=503, ended_s=0.1),
+        new_call(provider="openai", model="gpt-4o", status=200, started_s=0.1),
     ]
-    page = shown(recorded(ended(attempts=attempts)))
+    page = shown(recorded(ended(calls=attempts)))
 
     first = page["providers"]["first"]
     assert (first["requests"], first["failed_over"], first["errors"]) == (1, 1, {"http_503": 1})
@@ -124,7 +124,7 @@ def test_a_failed_attempt_that_another_took_over_counts_for_its_own_provider() -
 
 
 def test_own_pages_are_not_among_the_requests() -> None:
-    own: dict[str, Any] = {"method": "GET", "template": "/health", "target": None, "endpoint": None, "attempts": []}
+    own: dict[str, Any] = {"method": "GET", "template": "/health", "target": None, "endpoint": None}
     page = shown(recorded(ended(own=True, **own)), under_way(own=True), by=("client",))
 
     assert page["requests"]["total"] == page["requests"]["in_flight"] == page["running"]["count"] == 0
@@ -132,7 +132,7 @@ def test_own_pages_are_not_among_the_requests() -> None:
 
 
 def test_requests_are_told_by_status_also_those_that_reached_no_provider() -> None:
-    refused = ended(status=404, target=None, attempts=[], outcome="error")
+    refused = ended(status=404, target=None, outcome="error")
     page = shown(recorded(ended(), refused, ended(status=None, outcome="cancelled")))
 
     assert page["requests"]["by_status"] == {"200": 1, "404": 1, "499": 1}

@@ -10,13 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from llmproxy.answer import Headers
-from llmproxy.call import Attempt
 from llmproxy.dialects.base import Summary
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Client, Exchange
 from llmproxy.middleware.audit import Audit, audit_line
 from llmproxy.records.audit_file import AuditLine
-from tests.support.exchanges import BEGAN, ended
+from tests.support.exchanges import BEGAN, ended, new_call
 from tests.support.waiting import until_async
 
 SCHEMA: dict[str, Any] = msgspec.json.schema(AuditLine)
@@ -75,9 +74,9 @@ async def test_a_line_says_who_called_what_and_what_came_of_it(tmp_path: Path) -
     "changes",
     [
         {},
-        {"endpoint": None, "model": None, "attempts": [], "status": 404, "summary": UNKNOWN},
+        {"endpoint": None, "model": None, "calls": [], "status": 404, "summary": UNKNOWN},
         {"error": BadRequest("no"), "status": 400, "outcome": "error", "summary": UNKNOWN},
-        {"status": None, "outcome": "cancelled", "first_byte_s": None},
+        {"status": None, "outcome": "cancelled"},
         {"stream": True, "first_token_s": 100.2, "outcome": "broken"},
         {"model": "\udcff", "full_path": "/\udcff", "client": Client(address="unix", agent="\udce4", name="ci")},
     ],
@@ -113,8 +112,8 @@ def test_a_body_in_chunks_has_no_declared_length(headers: dict[str, str], expect
 
 
 async def test_attempts_are_counted_and_the_last_provider_named(tmp_path: Path) -> None:
-    attempts = [Attempt(provider="first", model="m", error="upstream_error"), Attempt(provider="second", model="m")]
-    [line] = await written(audit_to(tmp_path / "a.jsonl"), ended(attempts=attempts))
+    attempts = [new_call(provider="first", model="m", error="upstream_error"), new_call(provider="second", model="m")]
+    [line] = await written(audit_to(tmp_path / "a.jsonl"), ended(calls=attempts))
     assert (line["attempts"], line["provider"]) == (2, "second")
 
 

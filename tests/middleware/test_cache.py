@@ -305,7 +305,7 @@ def test_a_hit_is_recorded_once_and_nothing_is_counted_for_a_provider(here: Cach
     here.ask(STREAM)
     miss, hit = here.server.ended
     assert (miss.cache, hit.cache) == ("miss", "hit")
-    assert miss.target is not None and len(miss.attempts) == 1 and hit.target is None and hit.attempts == []
+    assert miss.target is not None and len(miss.calls) == 1 and hit.target is None and hit.calls == []
     assert (hit.outcome, hit.status, here.server.sent(hit)) == ("complete", 200, WHOLE)
     assert hit.summary.usage is not None and hit.summary.usage.input == vendors.IN
     figures = here.figures()

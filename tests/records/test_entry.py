@@ -6,13 +6,12 @@ import msgspec
 import pytest
 
 from llmproxy.answer import Headers
-from llmproxy.call import Attempt
 from llmproxy.dialects.base import Summary
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Client
 from llmproxy.records.entry import AttemptEntry, Entry, entry_of
 from llmproxy.target import Route
-from tests.support.exchanges import BEGAN, ended
+from tests.support.exchanges import BEGAN, ended, new_call
 
 NOTHING_SAID = Summary()
 
@@ -51,10 +50,10 @@ def test_the_start_is_utc_to_the_microsecond(began_s: float, expected: str) -> N
 
 def test_the_last_attempt_names_the_provider_and_the_model_where_nobody_else_does() -> None:
     attempts = [
-        Attempt(provider="a", model="m-1", error="upstream_timeout", started_s=0.001, ended_s=0.05),
-        Attempt(provider="b", model="m-2", status=200, started_s=0.06, ended_s=0.2),
+        new_call(provider="a", model="m-1", error="upstream_timeout", started_s=0.001, ended_s=0.05),
+        new_call(provider="b", model="m-2", status=200, started_s=0.06, ended_s=0.2),
     ]
-    entry = entry_of(ended(attempts=attempts, summary=NOTHING_SAID))
+    entry = entry_of(ended(calls=attempts, summary=NOTHING_SAID))
     assert (entry.provider, entry.served_model, entry.usage) == ("b", "m-2", None)
     assert [(each.started_ms, each.ended_ms, each.error) for each in entry.attempts] == [
         (1.0, 50.0, "upstream_timeout"),
@@ -63,7 +62,7 @@ def test_the_last_attempt_names_the_provider_and_the_model_where_nobody_else_doe
 
 
 def test_an_exchange_that_reached_no_provider() -> None:
-    entry = entry_of(ended(endpoint=None, model=None, attempts=[], status=404, summary=NOTHING_SAID, outcome="error"))
+    entry = entry_of(ended(endpoint=None, model=None, calls=[], status=404, summary=NOTHING_SAID, outcome="error"))
     assert (entry.dialect, entry.provider, entry.served_model, entry.route) == (None, None, None, None)
 
 
@@ -104,9 +103,9 @@ def test_everything_can_be_written_as_json_and_read_again() -> None:
             session=bad,
             client=Client(address="::1", agent=bad),
             route=Route(name=bad, targets=()),
-            dropped=[f"metadata.{bad}"],
+            call=new_call(dropped=[f"metadata.{bad}"]),
             summary=Summary(model=bad, finish_reason=bad, error=bad),
-            attempts=[Attempt(provider="p", model=bad, url=f"https://h/{bad}")],
+            calls=[new_call(provider="p", model=bad, url=f"https://h/{bad}")],
         )
     )
     assert msgspec.json.decode(msgspec.json.encode(entry), type=Entry) == entry

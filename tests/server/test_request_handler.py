@@ -101,8 +101,8 @@ def test_an_exchange_that_went_well_is_recorded_with_all_that_is_known(upstream:
         assert exchange.template == CHAT and exchange.endpoint is not None
         assert exchange.answer is not None and exchange.answer.status == 200
         assert exchange.summary.usage is not None and exchange.summary.usage.output == vendors.OUT
-        assert exchange.first_byte_s is not None and exchange.ended_s is not None
-        assert exchange.started_s <= exchange.first_byte_s <= exchange.ended_s
+        assert exchange.call is not None and exchange.call.first_byte_s is not None and exchange.ended_s is not None
+        assert exchange.started_s <= exchange.call.first_byte_s <= exchange.ended_s
         assert answer.value("x-request-id") == exchange.request_id
         assert answer.value("x-upstream-request-id") == "req_upstream"
         server.wait_counted(1, method="POST", path=CHAT, status="200")

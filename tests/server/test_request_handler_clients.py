@@ -79,7 +79,7 @@ def test_a_client_that_leaves_before_the_givenends_the_call(upstream: Upstream, 
         exchange = server.wait_ended()
 
         assert (exchange.outcome, exchange.status, exchange.sent_bytes) == ("cancelled", None, 0)
-        assert [attempt.ended_s is not None for attempt in exchange.attempts] == [True]
+        assert [attempt.ended_s is not None for attempt in exchange.calls] == [True]
         assert server.sent(exchange) == b""
         server.wait_counted(1, status="499")
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
-from llmproxy.call import Attempt
+from llmproxy.call import Call
 from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.endpoints import find
 from llmproxy.exchange import Client, Exchange
+from llmproxy.target import Provider, Target, UpstreamRequest
 
 CHAT = find("POST", "/chat/completions")
 BEGAN_S = 1_700_000_000.25
@@ -48,6 +49,21 @@ def new_exchange(
     )
 
 
+class NamedProvider(Provider):
+    """A provider that only has a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = self.type = name
+
+    def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
+        raise AssertionError("it is never called")
+
+
+def new_call(provider: str = "openai", model: str | None = "gpt-4o", **values: Any) -> Call:
+    """A call to a provider of that name."""
+    return Call(target=Target(provider=NamedProvider(provider), model=model), model=model, **values)
+
+
 def ended(**changes: Any) -> Exchange:
     """A chat completion by `gpt-4o` that took a quarter of a second and went well, but for `changes`."""
     exchange = Exchange(
@@ -64,10 +80,9 @@ def ended(**changes: Any) -> Exchange:
         endpoint=CHAT,
         template="/v1/chat/completions",
         model="gpt-4o",
-        attempts=[Attempt(provider="openai", model="gpt-4o", url="https://h/v1/c", status=200, ended_s=0.2)],
+        calls=[new_call(url="https://h/v1/c", status=200, ended_s=0.2, first_byte_s=100.125)],
         status=200,
         outcome="complete",
-        first_byte_s=100.125,
         ended_s=100.25,
         sent_bytes=321,
         summary=Summary(model="gpt-4o", usage=Usage(input=1200, output=85), finish_reason="stop", complete=True),

@@ -242,7 +242,7 @@ def test_what_is_fed_after_the_end_says_nothing() -> None:
     frames = made.stream()
     assert frames.feed(b"".join(vendors.message_frames("m")))
     assert frames.done and frames.feed(b"data: x\n\n") == b"" == frames.close()
-    assert made.usage is not None and made.usage.output == vendors.OUT
+    assert made.summary.usage is not None and made.summary.usage.output == vendors.OUT
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)

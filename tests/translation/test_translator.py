@@ -106,7 +106,7 @@ def test_what_is_wrong_or_cannot_be_carried_is_a_400_with_its_path(
 def test_another_target_is_asked_when_the_first_cannot_carry_it(upstream: Upstream) -> None:
     with Listening(claude(upstream, priority=1), gpt(upstream, priority=2)) as server:
         answer = server.post({**ASK, "n": 2})
-        assert answer.status == 200 and server.wait_ended().attempts[-1].provider == "gpt"
+        assert answer.status == 200 and server.wait_ended().calls[-1].target.provider.name == "gpt"
     assert upstream.only.target == b"/v1/chat/completions"
 
 

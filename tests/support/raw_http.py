@@ -57,12 +57,20 @@ class RawAnswer(Head):
 
 
 class RawClient:
-    """One TCP connection. Use as a context manager; every wait ends after `timeout_s` with TimeoutError."""
+    """One TCP connection, from the address `source`. Use as a context manager; every wait ends after `timeout_s` with
+    TimeoutError.
+    """
 
     def __init__(
-        self, address: tuple[str, int], timeout_s: float = PATIENCE_S, receive_buffer: int | None = None
+        self,
+        address: tuple[str, int],
+        timeout_s: float = PATIENCE_S,
+        receive_buffer: int | None = None,
+        source: str = "",
     ) -> None:
         self._socket = socket.socket()
+        if source:
+            self._socket.bind((source, 0))
         if receive_buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._socket.settimeout(timeout_s)

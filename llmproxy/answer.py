@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from multidict import CIMultiDict
 
 from llmproxy.body import ByteStream
-from llmproxy.dialects.base import Endpoint
+from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import ProxyError
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.sse import SSE

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from llmproxy.dialects.base import Summary
+from llmproxy.dialects.summary import Summary
 
 if TYPE_CHECKING:
     from llmproxy.target import Target

@@ -1,7 +1,7 @@
 """The one family of errors that the proxy itself answers with.
 
 A `ProxyError` knows its HTTP status, a stable machine-readable code and whether another target may be tried. How it
-looks to a client is the dialect's business (`dialects/base.py`); this module knows neither HTTP framing nor vendors.
+looks to a client is the dialect's business (`dialects/dialect.py`); this module knows neither HTTP framing nor vendors.
 """
 
 from __future__ import annotations

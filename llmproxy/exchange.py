@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.call import Call
-from llmproxy.dialects.base import Endpoint, Summary
+from llmproxy.dialects.dialect import Endpoint
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.wire.text import replace_surrogates
 

@@ -77,13 +77,13 @@ class UpstreamRequest:
 class Provider(ABC):
     """A place that speaks one or more dialects. Built at start, immutable afterwards.
 
-    `speaks` holds the capabilities it serves (`dialects.base.Endpoint.capability`), `patterns` the model names it
+    `speaks` holds the capabilities it serves (`dialects.dialect.Endpoint.capability`), `patterns` the model names it
     answers without being named (fnmatch style, `*` for all), `models` the names it can list without asking anybody,
     and `priority` its place among equals (low first). `sole_catch_all` says that it answers every name when there
     is no other provider. `secrets` are the credentials that it adds to requests: what must not be shown when an answer
     repeats them. `forwards_credentials` says that it gets the credentials that clients send for a provider, and so
     verifies them. Clients of dialects that it does not speak are served through translation: it is asked in the first
-    of `translate_to` that it speaks and that can be translated, with what `options` tell of it.
+    of `translate_to` that it speaks and that can be translated (of the catalog, when that is empty), with `options`.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Provider(ABC):
     sole_catch_all: bool
     secrets: tuple[str, ...] = ()
     forwards_credentials: bool = False
-    translate_to: tuple[str, ...] = ("chat", "responses", "messages")
+    translate_to: tuple[str, ...] = ()
     options: Options = Options()
 
     @abstractmethod

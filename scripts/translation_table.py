@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.codec import Options
-from llmproxy.dialects.codecs import CODECS
 from llmproxy.errors import BadRequest
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import Translation, read_request
@@ -207,11 +207,11 @@ def _cell(feature: Feature, client: str, provider: str) -> str:
     body = _request(feature, client)
     if body is None:
         return NONE
-    request = read_request(CODECS[client], json.dumps(body).encode())
+    request = read_request(codecs()[client], json.dumps(body).encode())
     made = Translation(
         request,
-        CODECS[client],
-        CODECS[provider],
+        codecs()[client],
+        codecs()[provider],
         options=Options(),
         strict=False,
         thoughts=Thoughts(),

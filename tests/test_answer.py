@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from llmproxy.answer import Answer, framing_of
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.catalog import find
 from llmproxy.wire.sse import SSE
 from tests.support.json_lines import JSON_LINES
 from tests.support.pieces import Pieces

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from llmproxy.answer import Answer, Headers
 from llmproxy.caching.entry import CacheEntry
 from llmproxy.caching.single_flight import SharedCall
-from llmproxy.dialects.base import Dialect
-from llmproxy.dialects.reshape import Replay
+from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.reshape import Reshape
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.wire.compression import decompress
@@ -19,7 +19,7 @@ _KEPT = ("content-type", "cache-control", "x-llmproxy-dropped")
 
 
 def entry_from_call(
-    shared: SharedCall, exchange: Exchange, replay: Replay, *, counted: bool, limit_bytes: int
+    shared: SharedCall, exchange: Exchange, replay: Reshape, *, counted: bool, limit_bytes: int
 ) -> CacheEntry | None:
     """What is kept of a whole good answer; None when it says nothing, or cannot be read."""
     answer = shared.answer
@@ -52,7 +52,7 @@ def entry_from_call(
     )
 
 
-def _says_all(exchange: Exchange, replay: Replay, stream: bytes) -> bool:
+def _says_all(exchange: Exchange, replay: Reshape, stream: bytes) -> bool:
     return exchange.first_token_s is not None and replay.is_whole(stream)
 
 
@@ -68,7 +68,7 @@ def answer_from_entry(entry: CacheEntry, dialect: Dialect, stream: bool, counted
     if fits(entry, stream, counted):
         framing = dialect.framing if stream else None
         return Answer(status=entry.status, headers=headers, body=entry.body, length=len(entry.body), framing=framing)
-    replay = dialect.replay
+    replay = dialect.reshape
     reply: bytes | None = entry.body
     if entry.stream:
         reply = replay.reply_of(entry.body)

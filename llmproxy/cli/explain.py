@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,18 +12,20 @@ from llmproxy.cli.output import fail
 
 if TYPE_CHECKING:
     from llmproxy.dialects.codec import Codec, Losses, Options
+    from llmproxy.dialects.dialect import Endpoint
     from llmproxy.dialects.model import Request
     from llmproxy.exchange import Exchange
     from llmproxy.routing.router import Router
     from llmproxy.target import Target
 
 
-class DialectName(StrEnum):
-    """The dialects that are translated."""
+def _known(name: str | None) -> str | None:
+    """Refuse a dialect that cannot be translated."""
+    from llmproxy.dialects.catalog import codecs
 
-    chat = "chat"
-    responses = "responses"
-    messages = "messages"
+    if name is not None and name not in codecs():
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, codecs()))}.")
+    return name
 
 
 _File = Annotated[str, typer.Argument(metavar="FILE", help="A request body (JSON); - reads standard input.")]
@@ -32,8 +33,10 @@ _File = Annotated[str, typer.Argument(metavar="FILE", help="A request body (JSON
 
 def translate(
     file: _File,
-    source: Annotated[DialectName, typer.Option("--from", help="The dialect of FILE.")],
-    target: Annotated[DialectName, typer.Option("--to", help="The dialect to translate into.")],
+    source: Annotated[str, typer.Option("--from", metavar="DIALECT", callback=_known, help="The dialect of FILE.")],
+    target: Annotated[
+        str, typer.Option("--to", metavar="DIALECT", callback=_known, help="The dialect to translate into.")
+    ],
     model: Annotated[str | None, typer.Option(metavar="NAME", help="What the provider calls the model.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what would be dropped.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One object with `request` and `dropped`.")] = False,
@@ -41,14 +44,14 @@ def translate(
     """Show a request translated into another dialect, and what is lost."""
     import msgspec
 
+    from llmproxy.dialects.catalog import codecs
     from llmproxy.dialects.codec import Losses, Options
-    from llmproxy.dialects.codecs import CODECS
     from llmproxy.errors import ProxyError
 
     try:
-        request = _read(file, CODECS[source.value])
+        request = _read(file, codecs()[source])
         losses = Losses(strict=strict)
-        body = _translated(request, CODECS[target.value], Options(), losses, model)
+        body = _translated(request, codecs()[target], Options(), losses, model)
     except ProxyError as error:
         fail(f"{file}: {error.message}")
     shown: object = {"request": body, "dropped": losses.dropped} if as_json else body
@@ -65,12 +68,14 @@ def explain(
         str | None, typer.Option(metavar="FILE", help="A request body: shows what would be dropped of it. - is stdin.")
     ] = None,
     dialect: Annotated[
-        DialectName | None, typer.Option(help="Only for clients of this dialect (that of FILE).")
+        str | None,
+        typer.Option(metavar="DIALECT", callback=_known, help="Only for clients of this dialect (that of FILE)."),
     ] = None,
 ) -> None:
     """Show who answers a model: route, targets in order, URLs, relayed or translated. Sends nothing."""
     from llmproxy.app import routing
     from llmproxy.config.load import load
+    from llmproxy.dialects.catalog import codecs
     from llmproxy.errors import ProxyError
     from llmproxy.registry import RegistryError
 
@@ -83,17 +88,20 @@ def explain(
         fail("--request needs --dialect, the dialect that the file is in", code=2)
     try:
         router, _ = routing(loaded.config)
-        for each in [dialect] if dialect else list(DialectName):
-            _explain(router, model, each.value, request, loaded.config.translation.strict)
+        for each in [dialect] if dialect else codecs():
+            _explain(router, model, each, request, loaded.config.translation.strict)
     except (ProxyError, RegistryError) as error:
         fail(str(error))
 
 
 def _explain(router: Router, model: str, dialect: str, file: str | None, strict: bool) -> None:
-    from llmproxy.dialects.endpoints import TRANSLATED_PATHS
+    from llmproxy.dialects.catalog import by_name, translated_call
     from llmproxy.errors import ProxyError
 
-    path = f"/v1{TRANSLATED_PATHS[dialect]}"
+    spoken = by_name(dialect)
+    assert spoken is not None, "the option was checked"
+    endpoint = translated_call(spoken)
+    path = f"/v1{endpoint.path_for(model)}"
     print(f"{dialect}: POST {path}")
     try:
         route = router.choose(router.locate("POST", path), model)
@@ -102,7 +110,7 @@ def _explain(router: Router, model: str, dialect: str, file: str | None, strict:
         return
     print(f"  route {route.name}")
     for number, target in enumerate(route.targets, 1):
-        exchange = _exchange(path, dialect, model, file)
+        exchange = _exchange(endpoint, path, model, file)
         exchange.route = route
         _show_target(number, exchange, target, strict)
 
@@ -145,19 +153,14 @@ def _public(target: str) -> str:
     return path + mark + redact_query(query) if mark else path
 
 
-def _exchange(path: str, dialect: str, model: str, file: str | None) -> Exchange:
-    """The exchange of a client that asks for `model`, with the body in `file` or the smallest one there is."""
+def _exchange(endpoint: Endpoint, path: str, model: str, file: str | None) -> Exchange:
+    """Make the exchange of a client that asks for `model`, with the body in `file` or the smallest one there is."""
     from multidict import CIMultiDict
 
     from llmproxy.body import Body
-    from llmproxy.dialects.endpoints import find
     from llmproxy.exchange import Client, Exchange
-    from llmproxy.wire.json import write_value
 
-    endpoint = find("POST", path)
-    said = {"input": "Hi"} if dialect == "responses" else {"messages": [{"role": "user", "content": "Hi"}]}
-    limit = {"max_tokens": 100} if dialect == "messages" else {}
-    raw = _bytes(file) if file is not None else write_value({"model": model, **said, **limit})
+    raw = _bytes(file) if file is not None else _smallest(endpoint, model)
     return Exchange(
         id="explained",
         method="POST",
@@ -171,6 +174,19 @@ def _exchange(path: str, dialect: str, model: str, file: str | None) -> Exchange
         endpoint=endpoint,
         body=Body(raw),
         model=model,
+    )
+
+
+def _smallest(endpoint: Endpoint, model: str) -> bytes:
+    from llmproxy.dialects.codec import Losses, Options
+    from llmproxy.dialects.model import Message, Request, Text
+    from llmproxy.wire.json import write_value
+
+    codec = endpoint.dialect.codec
+    assert codec is not None, "only dialects that can be translated are explained"
+    message = Message(role="user", content=[Text(text="Hi")])
+    return write_value(
+        codec.encode_request(Request(dialect=codec.name, model=model, messages=[message]), Options(), Losses())
     )
 
 

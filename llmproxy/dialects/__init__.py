@@ -1,1 +1,1 @@
-"""The wire languages, one folder each; `endpoints.py` lists the calls that clients make in them."""
+"""The wire languages, one folder each; `catalog.py` lists them and the calls that clients make in them."""

@@ -1,17 +1,16 @@
 """What a dialect that takes part in translation offers: its wire form to and from the neutral vocabulary.
 
-A `Codec` is stateless, but for the readers and writers of streams that it makes. What a client sent wrong is a
+A `Codec` is stateless, but for the decoders and encoders of streams that it makes. What a client sent wrong is a
 `BadRequest` whose `param` is the JSON path; what a target cannot carry goes through `Losses`. Begin at `Codec`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Protocol
 
-from llmproxy.dialects.model import Event, Media, Node, Reply, Request
+from llmproxy.dialects.model import Event, Node, Reply, Request
 from llmproxy.dialects.provider_errors import code_of, status_of
 from llmproxy.errors import ProxyError, Untranslatable
 
@@ -93,71 +92,55 @@ def refuse_unshared(request: Request, losses: Losses) -> None:
         losses.refuse(choice.path, told)
 
 
-class StreamReader(ABC):
+class StreamDecoder(Protocol):
     """Reads one stream of a provider."""
 
-    @abstractmethod
     def feed(self, data: bytes) -> Sequence[Event]:
-        """The events in the next identity-coded bytes, cut anywhere. Never raises for what the bytes say: what cannot
-        be read is a `Fail`, after which nothing more comes."""
+        """Return the events in the next identity-coded bytes, cut anywhere. Never raises for what the bytes say: what
+        cannot be read is a `Fail`, after which nothing more comes."""
 
-    @abstractmethod
     def close(self) -> Sequence[Event]:
-        """The transport ended: the rest. Without the dialect's last event that is a `Fail`; nothing after `Done`."""
+        """Return the rest; called when the transport ended. Without the dialect's last event that is a `Fail`; nothing
+        after `Done`."""
 
 
-class StreamWriter(ABC):
+class StreamEncoder(Protocol):
     """Writes one stream for a client."""
 
-    @abstractmethod
-    def write(self, events: Sequence[Event], losses: Losses) -> bytes:
-        """The frames that tell `events`, possibly none yet; their order is valid for the vendor's SDK at every moment.
+    def encode(self, events: Sequence[Event], losses: Losses) -> bytes:
+        """Return the frames for `events`, possibly none yet; their order is valid for the vendor's SDK at every moment.
         What the dialect has no place for is a loss; losses are never strict here."""
 
 
-class Codec(ABC):
-    """One wire language to and from the neutral vocabulary.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Codec:
+    """One wire language to and from the neutral vocabulary: six functions and a few facts.
 
-    `needs_thoughts` says that its provider refuses to think in a tool turn whose earlier thinking is missing;
-    `longest_tool_name` is how many characters the name of a tool may have there.
+    * `decode_request` reads a client's request from the decoded JSON object. Every member that is not understood is
+      kept in `extra` of its node. Raises BadRequest with the JSON path for what is wrong. Model and stream flag are
+      left empty where the dialect has them in the path.
+    * `encode_request` writes the body to send to a provider. Raises BadRequest for content that it cannot carry.
+    * `decode_response` reads a provider's whole answer. Raises BadReply when it is not of this dialect, or an error.
+    * `encode_response` writes the whole answer for a client that sent the request. Losses are never strict here.
+    * `stream_decoder` makes a reader for one stream of a provider, `stream_encoder` a writer for one client.
+
+    Clients send their key in the header `key_header` behind `key_scheme`. `takes_url` are the kinds of media that a
+    request can name by URL. `needs_thinking` says that its provider refuses to think in a tool turn whose earlier
+    thinking is missing; `longest_tool_name` is how many characters the name of a tool may have.
     """
 
     name: str
-    needs_thoughts: bool = False
+    decode_request: Callable[[dict[str, Any]], Request]
+    encode_request: Callable[[Request, Options, Losses], dict[str, Any]]
+    decode_response: Callable[[bytes], Reply]
+    encode_response: Callable[[Reply, Request, Losses], dict[str, Any]]
+    stream_decoder: Callable[[], StreamDecoder]
+    stream_encoder: Callable[[Request], StreamEncoder]
+    key_header: str = "Authorization"
+    key_scheme: str = "Bearer "
+    takes_url: frozenset[str] = frozenset({"image", "document", "audio", "video"})
+    needs_thinking: bool = False
     longest_tool_name: int = 64
-
-    def credential(self, key: str) -> tuple[str, str]:
-        """The header in which clients of this dialect send `key`."""
-        return "Authorization", f"Bearer {key}"
-
-    def takes_url(self, media: Media) -> bool:
-        """Whether this dialect can name `media` by URL."""
-        return True
-
-    @abstractmethod
-    def decode_request(self, body: dict[str, Any]) -> Request:
-        """A client's request, from the decoded JSON object. Every member that is not understood is kept in `extra` of
-        its node. Raises BadRequest with the JSON path for what is wrong."""
-
-    @abstractmethod
-    def encode_request(self, request: Request, options: Options, losses: Losses) -> dict[str, Any]:
-        """The body to send to a provider. Raises BadRequest for content that this dialect cannot carry."""
-
-    @abstractmethod
-    def decode_reply(self, body: bytes) -> Reply:
-        """A provider's whole answer. Raises BadReply when it is none of this dialect, or an error."""
-
-    @abstractmethod
-    def encode_reply(self, reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
-        """The whole answer for a client that sent `request`. Losses are never strict here."""
-
-    @abstractmethod
-    def stream_reader(self) -> StreamReader:
-        """A reader for one stream of a provider."""
-
-    @abstractmethod
-    def stream_writer(self, request: Request) -> StreamWriter:
-        """A writer for one stream to a client that sent `request`."""
 
 
 class BadReply(ProxyError):

@@ -13,15 +13,16 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.base import Canned, Dialect, Summary, Usage, Watch
-from llmproxy.dialects.error_body import error_object, write_error_object
+from llmproxy.dialects.dialect import Canned, Dialect, Readers
+from llmproxy.dialects.error_body import write_error, write_error_event
 from llmproxy.dialects.lenient_json import Fields, Other, count, error_message, string
-from llmproxy.dialects.reshape import Replay, read_object
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.reshape import Reshape, read_object
 from llmproxy.dialects.stream_watch import FrameWatch
-from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.dialects.summary import Summary
+from llmproxy.errors import BadRequest
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as, read_members, read_value, write_value
-from llmproxy.wire.sse import write_frame
 
 VECTOR_LENGTH = 8
 _LONGEST_VECTOR = 4096
@@ -52,7 +53,7 @@ class _NoWatch(FrameWatch):
         return
 
 
-class _Replay(Replay):
+class _Reshape(Reshape):
     def is_deterministic(self, request: Mapping[str, Any]) -> bool:
         return True
 
@@ -60,40 +61,24 @@ class _Replay(Replay):
         return bool((read_object(reply) or {}).get("data"))
 
 
-class Embeddings(Dialect):
-    """`POST /embeddings`."""
+def read_text(body: bytes) -> str | None:
+    """Return the texts of a request, a line each; None when it has none."""
+    texts = [each for each in _inputs(body) if isinstance(each, str)]
+    return "\n".join(texts) if texts else None
 
-    name = "embeddings"
-    paths = ("/embeddings",)
-    replay = _Replay()
-    significant = ("openai-beta", "openai-organization", "openai-project")
 
-    def read_request_text(self, body: bytes) -> str | None:
-        texts = [each for each in _inputs(body) if isinstance(each, str)]
-        return "\n".join(texts) if texts else None
+def summarize(body: bytes, *, text: bool = False) -> Summary:
+    """Read usage and error of an answer."""
+    reply = read_as(_REPLY, body)
+    if reply is None:
+        return Summary()
+    error = error_message(reply.error)
+    usage = Usage(input=count(reply.usage.prompt_tokens)) if isinstance(reply.usage, _Usage) else None
+    return Summary(model=string(reply.model), usage=usage, error=error, complete=error is None)
 
-    def read_reply(self, body: bytes, *, text: bool = False) -> Summary:
-        reply = read_as(_REPLY, body)
-        if reply is None:
-            return Summary()
-        error = error_message(reply.error)
-        usage = Usage(input=count(reply.usage.prompt_tokens)) if isinstance(reply.usage, _Usage) else None
-        return Summary(model=string(reply.model), usage=usage, error=error, complete=error is None)
 
-    def watch(self, *, text: bool = False) -> Watch:
-        return _NoWatch(text=text)
-
-    def write_error(self, error: ProxyError, request_id: str) -> bytes:
-        return write_error_object(error)
-
-    def write_error_event(self, error: ProxyError, request_id: str) -> bytes:
-        return write_frame(write_value({"error": error_object(error)}))
-
-    def write_reply(self, canned: Canned) -> bytes:
-        return write_vectors(canned, write_value({"input": "".join(canned.pieces)}))
-
-    def write_stream(self, canned: Canned) -> Sequence[bytes]:
-        raise BadRequest("Embeddings are not streamed; leave 'stream' out", param="stream")
+def _no_stream(canned: Canned) -> Sequence[bytes]:
+    raise BadRequest("Embeddings are not streamed; leave 'stream' out", param="stream")
 
 
 def write_vectors(canned: Canned, request: bytes) -> bytes:
@@ -135,4 +120,15 @@ def _pack(vector: list[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
-DIALECT = Embeddings()
+DIALECT = Dialect(
+    name="embeddings",
+    paths=("/embeddings",),
+    significant=("openai-beta", "openai-organization", "openai-project"),
+    key_variable="OPENAI_API_KEY",
+    write_error=write_error,
+    write_error_event=write_error_event,
+    readers=Readers(summarize=summarize, watch=_NoWatch, request_text=read_text),
+    reshape=_Reshape(),
+    write_reply=lambda canned: write_vectors(canned, write_value({"input": "".join(canned.pieces)})),
+    write_stream=_no_stream,
+)

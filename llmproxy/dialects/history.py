@@ -3,7 +3,7 @@
 A piece is who said it and its text: a text of a message, a tool call with its arguments, a tool's result, the data or
 the URL of a picture. What clients change from turn to turn without meaning to is left out: system prompts, thinking,
 ids, cache marks, white space at the ends of texts, key order, a string or its parts. Dialects know where the pieces
-stand (`Dialect.read_history`), this module knows what they have in common.
+stand (`Readers.history`), this module knows what they have in common.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ class History(msgspec.Struct, frozen=True, gc=False):
     pieces: list[Piece]
     messages: int
     last: int = 0
+
+
+NO_HISTORY = History([], 0)
 
 
 def pieces_of(role: str, content: object, texts: frozenset[str], silent: frozenset[str], pieces: list[Piece]) -> None:

@@ -1,24 +1,35 @@
 """The neutral vocabulary in which dialects meet: requests, replies and streams that belong to no vendor.
 
-Each dialect reads its wire form into these values and writes them back (`codec.py`); `translate.py` puts two of them
-together. A value keeps `path`, the JSON path where it stood in the client's body, so that a refusal can name it, and
-`extra`, the members that only its own dialect understands. msgspec structs are made in a fifth of a dataclass's time.
-Begin reading at `Request`, `Reply`, `Event`.
+Each dialect reads its wire form into these values and writes them back (`codec.py`); `translation/` puts two of them
+together, `reply_events.py` turns streams into replies and back. A value keeps `path`, the JSON path where it stood in
+the client's body, so that a refusal can name it, and `extra`, the members that only its own dialect understands.
+msgspec structs are made in a fifth of a dataclass's time. Begin reading at `Request`, `Reply`, `Event`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-
-from llmproxy.dialects.base import Usage
 
 Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 StopReason: TypeAlias = Literal[
     "end", "length", "tool_calls", "stop_sequence", "refusal", "content_filter", "pause", "context_window"
 ]
+
+
+# A Usage is made for every answer: as a msgspec struct in 0.14 µs, as a dataclass in 0.6 to 0.9 µs.
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Tokens as the provider counted them; None where it did not say, never a guess.
+
+    `input` includes `cache_read` and `cache_write`; `output` includes `reasoning`.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
 
 
 class Node(msgspec.Struct, kw_only=True):
@@ -339,104 +350,3 @@ class Lost(msgspec.Struct, kw_only=True):
 
 
 Event: TypeAlias = Start | Open | Delta | Cite | Close | UsageUpdate | Stop | Done | Fail | Lost
-
-
-def collect(events: Sequence[Event]) -> Reply | Fail:
-    """The whole reply that a stream's events tell, as far as they go; the `Fail` that ended it, if one did."""
-    found = _Collected()
-    for event in events:
-        if isinstance(event, Fail):
-            return event
-        found.add(event)
-    found.close()
-    return found.reply
-
-
-class _Collected:
-    """Blocks that grow."""
-
-    def __init__(self) -> None:
-        self.reply = Reply(id="", model="", content=[], stop="end")
-        self._blocks: dict[int, Block] = {}
-        self._texts: dict[int, list[str]] = {}
-
-    def add(self, event: Event) -> None:
-        reply = self.reply
-        match event:
-            case Start():
-                reply.id, reply.model, reply.created_s = event.id, event.model, event.created_s
-                reply.usage = event.usage
-            case Open():
-                self._blocks[event.index] = event.block
-                self._texts[event.index] = []
-                reply.content.append(event.block)
-            case UsageUpdate():
-                reply.usage = event.usage
-            case Stop():
-                reply.stop, reply.stop_sequence = event.reason, event.sequence
-            case Delta() | Cite() | Close():
-                self._grow(event)
-            case Done() | Fail() | Lost():
-                pass
-
-    def close(self) -> None:
-        """No more events come: what is still open is as long as it is."""
-        for index, texts in self._texts.items():
-            _settle(self._blocks[index], "".join(texts), Close(index=index))
-
-    def _grow(self, event: Delta | Cite | Close) -> None:
-        block = self._blocks[event.index]
-        match event:
-            case Delta():
-                self._texts[event.index].append(event.text)
-                if event.logprobs and isinstance(block, Text):
-                    block.logprobs = [*(block.logprobs or []), *event.logprobs]
-            case Cite():
-                if isinstance(block, Text):
-                    block.annotations.append(event.citation)
-            case Close():
-                _settle(block, "".join(self._texts.pop(event.index)), event)
-
-
-def _settle(block: Block, text: str, close: Close) -> None:
-    if isinstance(block, ToolCall):
-        block.arguments += text
-    elif isinstance(block, Text | Thinking | Refusal):
-        block.text += text
-    if isinstance(block, Thinking):
-        block.signature = close.signature or block.signature
-        block.encrypted = close.encrypted or block.encrypted
-        block.extra = block.extra | close.extra
-
-
-def events_of(reply: Reply) -> list[Event]:
-    """The events of a stream that tells `reply`, each block in one delta."""
-    events: list[Event] = [Start(id=reply.id, model=reply.model, created_s=reply.created_s)]
-    for index, block in enumerate(reply.content):
-        events += _block_events(index, block)
-    events.append(Stop(reason=reply.stop, sequence=reply.stop_sequence))
-    if reply.usage is not None:
-        events.append(UsageUpdate(usage=reply.usage))
-    return [*events, Done()]
-
-
-def _block_events(index: int, block: Block) -> list[Event]:
-    opened = msgspec.structs.replace(block)
-    text, close = "", Close(index=index)
-    logprobs, citations = None, []
-    match opened:
-        case Text():
-            text, logprobs, citations = opened.text, opened.logprobs, opened.annotations
-            opened.text, opened.logprobs, opened.annotations = "", None, []
-        case Refusal():
-            text, opened.text = opened.text, ""
-        case ToolCall():
-            text, opened.arguments = opened.arguments, ""
-        case Thinking():
-            close.signature, close.encrypted = opened.signature, opened.encrypted
-            text, opened.text, opened.signature = opened.text, "", None
-        case Media() | ToolResult() | Opaque():
-            pass
-    deltas = [Delta(index=index, text=text, logprobs=logprobs)] if text else []
-    cited = [Cite(index=index, citation=citation) for citation in citations]
-    return [Open(index=index, block=opened), *deltas, *cited, close]

@@ -1,7 +1,7 @@
 """An answer that was given before, in the form that is wanted now: a whole reply as a stream, a stream as a reply.
 
 Nothing is translated and no member is lost: ids, usage, tool calls and members that nobody knows stay. What cannot be
-put so is None, never a guess. Each dialect has a `Replay`; begin reading there.
+put so is None, never a guess. Each dialect has a `Reshape`; begin reading there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Value = dict[str, Any]
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
-class Replay:
+class Reshape:
     """How answers of one dialect are given again. This base knows whole replies only, and nothing of what they say.
 
     `of_stream` are the members of a request, as dotted paths, that only say how the answer is to be sent.

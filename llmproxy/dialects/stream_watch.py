@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from llmproxy.dialects.base import Summary, Watch
+from llmproxy.dialects.summary import Summary, Watch
 from llmproxy.wire.framing import Frame, Framing
 from llmproxy.wire.sse import MAX_EVENT_BYTES, SSE
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llmproxy.call import Call
-from llmproxy.dialects.base import Usage
+from llmproxy.dialects.model import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.activity import Activity
 from llmproxy.metrics.quantiles import Quantiles

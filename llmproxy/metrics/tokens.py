@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llmproxy.dialects.base import Usage
+from llmproxy.dialects.model import Usage
 
 KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 

@@ -29,8 +29,8 @@ from llmproxy.caching.key import cache_key, model_prefix
 from llmproxy.caching.single_flight import SharedCall
 from llmproxy.caching.stored_answers import PacedStream, answer_from_entry, entry_from_call, fits
 from llmproxy.caching.write_behind import WriteBehind
-from llmproxy.dialects.base import Dialect
-from llmproxy.dialects.reshape import Replay
+from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.reshape import Reshape
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
@@ -135,7 +135,7 @@ class Cache(Middleware):
         self._write_behind = WriteBehind(self._blobs, self._counters)
         self._shared_calls: dict[tuple[str, ...], tuple[SharedCall, asyncio.Task[Answer]]] = {}
         self._calls: set[asyncio.Task[Answer]] = set()
-        self._left_out: dict[Replay, tuple[tuple[str, ...], ...]] = {}
+        self._left_out: dict[Reshape, tuple[tuple[str, ...], ...]] = {}
         self._note = f"llmproxy.cache.{id(self)}"
 
     async def start(self) -> None:
@@ -195,7 +195,7 @@ class Cache(Middleware):
     def _identify(self, exchange: Exchange, body: Body, asked: _Asked) -> bool:
         """Find out the key of a request that is one to be cached: JSON that all readers read alike, and that wants the
         same answer each time."""
-        content, replay = body.content, asked.dialect.replay
+        content, replay = body.content, asked.dialect.reshape
         if not body.strict or not replay.is_repeatable(content):
             return False
         if not self._always and not replay.is_deterministic(content):
@@ -330,7 +330,7 @@ class Cache(Middleware):
     def _pack(self, shared: SharedCall, exchange: Exchange, asked: _Asked) -> bytes | None:
         """What is to be stored of a whole answer; None when it is not worth it."""
         entry = entry_from_call(
-            shared, exchange, asked.dialect.replay, counted=asked.counted, limit_bytes=self._max_bytes
+            shared, exchange, asked.dialect.reshape, counted=asked.counted, limit_bytes=self._max_bytes
         )
         return None if entry is None else pack(entry)
 

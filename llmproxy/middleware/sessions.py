@@ -23,8 +23,7 @@ from pydantic import Field
 from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer
 from llmproxy.body import Body
-from llmproxy.dialects.base import NO_HISTORY
-from llmproxy.dialects.history import USER, History
+from llmproxy.dialects.history import NO_HISTORY, USER, History
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import SESSION_HEADERS, Exchange
 from llmproxy.metrics.sample import Sample
@@ -190,7 +189,7 @@ class Sessions(Middleware):
         history, hashes = NO_HISTORY, None
         if name is None:
             if exchange.endpoint is not None:
-                history = await _work(large, partial(exchange.endpoint.dialect.read_history, content))
+                history = await _work(large, partial(exchange.endpoint.dialect.readers.history, content))
             if not history.pieces:
                 return None
             hashes = await _work(large, partial(PrefixHashes, tenant, history.pieces))

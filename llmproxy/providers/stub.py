@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from llmproxy.answer import Answer
 from llmproxy.body import Body
-from llmproxy.dialects.base import Canned, Endpoint, Usage
+from llmproxy.dialects.dialect import Canned, Endpoint
 from llmproxy.dialects.embeddings import write_vectors
+from llmproxy.dialects.model import Usage
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
@@ -86,7 +87,7 @@ _NEEDED: Mapping[str, str] = {
 
 
 def _words(endpoint: Endpoint, body: Body) -> int:
-    text = endpoint.dialect.read_request_text(body.decoded)
+    text = endpoint.dialect.readers.request_text(body.decoded)
     if text is None:
         text = " ".join(_texts(body.value("prompt") or body.value("input")))
     return len(text.split())

@@ -13,12 +13,10 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 from urllib.parse import unquote
 
-from llmproxy.dialects.base import Endpoint
-from llmproxy.dialects.endpoints import TRANSLATED, find, translatable
+from llmproxy.dialects import catalog
+from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
 from llmproxy.target import Provider, Route, Target, is_pattern
-
-_RESPONSES = "responses"
 
 # Lookups are cached by strings that clients send, so their number and length are bounded.
 _MAX_CACHED = 2048
@@ -65,7 +63,7 @@ class Router:
         everybody = [*self._providers, *(each for each in (catch_all, default) if each and each not in providers)]
         self._named = {provider.name: provider for provider in reversed(everybody)}
         self._typed = {provider.type: provider for provider in reversed(everybody)}
-        self.has_responses = any(_RESPONSES in provider.speaks for provider in everybody)
+        self.has_responses = any(catalog.keeps_state(provider.speaks) for provider in everybody)
         self._single = everybody[0] if len(everybody) == 1 else None
         self._direct = {each: Route(name=each.name, targets=(Target(provider=each),)) for each in everybody}
         self._relays = {each: replace(route, relay=True) for each, route in self._direct.items()}
@@ -119,12 +117,12 @@ class Router:
         return (*provider.patterns, "*") if alone else provider.patterns
 
     def _resolve_path(self, method: str, full_path: str) -> ResolvedPath:
-        endpoint = find(method, full_path)
+        endpoint = catalog.find(method, full_path)
         if endpoint is not None:
             return ResolvedPath(endpoint=endpoint, provider=None, path=full_path, template=endpoint.template)
         first, slash, rest = full_path[1:].partition("/") if full_path.startswith("/") else ("", "", "")
         name, path = unquote(first), slash + rest
-        endpoint = find(method, path)
+        endpoint = catalog.find(method, path)
         if name == "openai-proxy" and endpoint is not None:
             return ResolvedPath(endpoint=endpoint, provider=None, path=path, template=f"/openai-proxy{endpoint.path}")
         if provider := self._named.get(name) or self._typed.get(name):
@@ -197,7 +195,7 @@ def _serves(provider: Provider, endpoint: Endpoint) -> bool:
     """Tell whether `provider` can answer the endpoint, directly or through translation."""
     if endpoint.capability in provider.speaks:
         return True
-    return translatable(endpoint) and not provider.speaks.isdisjoint(TRANSLATED.intersection(provider.translate_to))
+    return catalog.translatable(endpoint) and catalog.translate_to(provider.speaks, provider.translate_to) is not None
 
 
 def _serving(route: Route, endpoint: Endpoint, what: str, everybody: Iterable[Provider]) -> Route:

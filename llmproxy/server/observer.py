@@ -10,7 +10,8 @@ import time
 from typing import Protocol
 
 from llmproxy.answer import Answer
-from llmproxy.dialects.base import Dialect, Watch
+from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.summary import Watch
 from llmproxy.exchange import Exchange
 from llmproxy.wire.compression import Decoder, DecodingError
 
@@ -77,7 +78,7 @@ class _Plain:
     def close(self) -> None:
         if self._parts and self._size_bytes <= COPY_BYTES:
             body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self._exchange.summary = self._dialect.read_reply(body)
+            self._exchange.summary = self._dialect.readers.summarize(body)
 
 
 class _Decoded:
@@ -109,7 +110,7 @@ def observe(exchange: Exchange, answer: Answer) -> Observer:
         return _Blind()
     inner: Observer
     if answer.framing is not None:
-        inner = _Stream(exchange, exchange.endpoint.dialect.watch())
+        inner = _Stream(exchange, exchange.endpoint.dialect.readers.watch())
     elif answer.headers.get("Content-Type", "application/json")[:16].lower() == "application/json":
         inner = _Plain(exchange, exchange.endpoint.dialect)
     else:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from aiohttp.helpers import rfc822_formatted_time
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.dialects.chat import DIALECT as DEFAULT_DIALECT
+from llmproxy.dialects import catalog
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 
@@ -28,7 +28,7 @@ class TransferMode(Enum):
 
 def error_answer(exchange: Exchange, error: ProxyError) -> Answer:
     """Return an error of ours as the client's dialect writes errors."""
-    dialect = DEFAULT_DIALECT if exchange.endpoint is None else exchange.endpoint.dialect
+    dialect = catalog.default() if exchange.endpoint is None else exchange.endpoint.dialect
     headers = Headers(error.headers)
     headers["Content-Type"] = "application/json"
     body = dialect.write_error(error, exchange.request_id)
@@ -37,7 +37,7 @@ def error_answer(exchange: Exchange, error: ProxyError) -> Answer:
 
 def error_event(exchange: Exchange, error: ProxyError) -> bytes:
     """Return the frames that report to the client of a started stream that it failed."""
-    dialect = DEFAULT_DIALECT if exchange.endpoint is None else exchange.endpoint.dialect
+    dialect = catalog.default() if exchange.endpoint is None else exchange.endpoint.dialect
     return dialect.write_error_event(error, exchange.request_id)
 
 

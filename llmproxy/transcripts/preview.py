@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmproxy.dialects.base import Dialect
+from llmproxy.dialects.dialect import Dialect
 from llmproxy.records.record_body import decode_parts
 from llmproxy.redaction.masking import mask_parts
 from llmproxy.redaction.secrets import forms_of
@@ -58,17 +58,17 @@ def preview(talk: ExchangeBodies) -> Preview:
     """The conversation of `talk`, as far as it can be read."""
     request = _clean([talk.request], talk.request_encoding, talk.secrets, short=False)
     response = _clean(talk.response, talk.response_encoding, talk.secrets, short=talk.short)
-    asked = None if request is None else _last_turn(talk.dialect.read_request_text(request))
+    asked = None if request is None else _last_turn(talk.dialect.readers.request_text(request))
     if not response:
         return Preview(asked, None, ())
     if talk.framing is not None:
-        watch = talk.dialect.watch(text=True)
+        watch = talk.dialect.readers.watch(text=True)
         watch.feed(response)
         answered = watch.close().text
         splitter = talk.framing.splitter()
         values = [read_value(frame.data) for frame in (*splitter.feed(response), *splitter.flush())]
     else:
-        answered = talk.dialect.read_reply(response, text=True).text
+        answered = talk.dialect.readers.summarize(response, text=True).text
         values = [read_value(response)]
     calls: dict[str, str] = {}
     for value in values:

@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from llmproxy.dialects import chat, embeddings
-from llmproxy.dialects.base import Dialect
+from llmproxy.dialects import catalog
 from llmproxy.dialects.codec import Codec
-from llmproxy.dialects.codecs import CODECS
+from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import (
     Block,
@@ -32,14 +31,13 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
     ToolResult,
-    collect,
 )
+from llmproxy.dialects.reply_events import collect
 from llmproxy.errors import ProxyError
 from llmproxy.records.record import Record, RequestPart, ResponsePart
 from llmproxy.settings import format_size
 from llmproxy.wire.json import read_members
 
-_PLAIN: dict[str, Dialect] = {each.name: each for each in (chat.COMPLETIONS, embeddings.DIALECT)}
 _BASE64_BYTES = 3 / 4
 _BASE64 = re.compile(r"(data:[^,]{0,100},)?[A-Za-z0-9+/_-]+={0,2}")
 _NUMBERS, _ENCODED = 16, 400
@@ -75,10 +73,10 @@ def response_bytes(part: ResponsePart) -> bytes:
 
 def request_transcript(record: Record) -> list[TranscriptPart]:
     """What the client sent, turn by turn; nothing when it cannot be read as a conversation."""
-    body, codec, dialect = request_bytes(record.request), _codec(record), _dialect(record)
+    body, codec, dialect = request_bytes(record.request), _codec(record), catalog.by_name(record.dialect)
     if codec is not None:
         return list(_asked(codec, body))
-    text = dialect.read_request_text(body) if dialect is not None else None
+    text = dialect.readers.request_text(body) if dialect is not None else None
     return [TranscriptPart("user", text)] if text else []
 
 
@@ -90,7 +88,7 @@ def refers_to_stored_state(record: Record) -> bool:
 
 def answer_transcript(record: Record) -> list[TranscriptPart]:
     """What came back, as far as it came; nothing when it cannot be read as an answer."""
-    body, codec, dialect = response_bytes(record.response), _codec(record), _dialect(record)
+    body, codec, dialect = response_bytes(record.response), _codec(record), catalog.by_name(record.dialect)
     stream = record.response.chunks is not None
     if (record.status or 0) >= 400 or not body:
         return []
@@ -118,17 +116,14 @@ def _shortened(value: object) -> object:
 
 
 def _codec(record: Record) -> Codec | None:
-    return CODECS.get(record.dialect or "")
-
-
-def _dialect(record: Record) -> Dialect | None:
-    return _PLAIN.get(record.dialect or "")
+    dialect = catalog.by_name(record.dialect)
+    return None if dialect is None else dialect.codec
 
 
 def _plain_reply(dialect: Dialect, body: bytes, *, stream: bool) -> str | None:
     if not stream:
-        return dialect.read_reply(body, text=True).text
-    watch = dialect.watch(text=True)
+        return dialect.readers.summarize(body, text=True).text
+    watch = dialect.readers.watch(text=True)
     watch.feed(body)
     return watch.close().text
 
@@ -156,7 +151,7 @@ def _message(message: Message) -> Iterator[TranscriptPart]:
 
 def _answered(codec: Codec, body: bytes, *, stream: bool) -> Iterator[TranscriptPart]:
     try:
-        reply = _streamed(codec, body) if stream else codec.decode_reply(body)
+        reply = _streamed(codec, body) if stream else codec.decode_response(body)
     except ProxyError:
         return
     for block in reply.content:
@@ -165,7 +160,7 @@ def _answered(codec: Codec, body: bytes, *, stream: bool) -> Iterator[Transcript
 
 def _streamed(codec: Codec, body: bytes) -> Reply:
     """The reply that a stream tells, as far as it came."""
-    reader = codec.stream_reader()
+    reader = codec.stream_decoder()
     events = [event for event in (*reader.feed(body), *reader.close()) if not isinstance(event, Fail)]
     reply = collect(events)
     assert isinstance(reply, Reply), "only a Fail ends otherwise"

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from llmproxy.dialects.base import Summary
 from llmproxy.dialects.codec import Codec, Losses, Options
 from llmproxy.dialects.custom_tools import Unwrapping
 from llmproxy.dialects.members import parse
@@ -37,11 +36,11 @@ from llmproxy.dialects.model import (
     ToolChoice,
     ToolResult,
     UsageUpdate,
-    collect,
-    events_of,
 )
 from llmproxy.dialects.name_limits import ToolNames
 from llmproxy.dialects.provider_errors import decode_error
+from llmproxy.dialects.reply_events import collect, events_of
+from llmproxy.dialects.summary import Summary
 from llmproxy.dialects.tool_results import put_behind_calls
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.translation.reasoning_store import Thoughts, lacks_thoughts
@@ -92,7 +91,7 @@ class Translation:
         messages = put_behind_calls(list(self._request.messages))
         request = msgspec.structs.replace(self._request, model=model, messages=messages)
         self._thoughts.restore(request, self._tenant, self._provider.name)
-        if self._provider.needs_thoughts and lacks_thoughts(request, self._provider.name):
+        if self._provider.needs_thinking and lacks_thoughts(request, self._provider.name):
             self._think_less(request)
         if request.format is not None and self._options.structured_output == "tool":
             self._force_format(request, request.format)
@@ -108,7 +107,7 @@ class Translation:
             block
             for message in self._request.messages
             for block in _media(message.content)
-            if block.url is not None and not (self._options.media_urls and self._provider.takes_url(block))
+            if block.url is not None and not (self._options.media_urls and block.kind in self._provider.takes_url)
         ]
 
     def reply(self, body: bytes) -> bytes:
@@ -120,7 +119,7 @@ class Translation:
             reply = _unforced(reply)
         reply.content = Unwrapping(self._request).blocks(self._names.restore(reply.content))
         self.losses.strict = False
-        return write_value(self._client.encode_reply(reply, self._request, self.losses))
+        return write_value(self._client.encode_response(reply, self._request, self.losses))
 
     def reply_as_stream(self, body: bytes) -> bytes:
         """The same as a stream, for a provider that does not stream."""
@@ -132,8 +131,8 @@ class Translation:
     def _decoded(self, body: bytes) -> Reply:
         """A provider's whole answer. Some stream although nobody asked for it."""
         if not body.lstrip().startswith(_STREAMED):
-            return self._provider.decode_reply(body)
-        reader = self._provider.stream_reader()
+            return self._provider.decode_response(body)
+        reader = self._provider.stream_decoder()
         events = [*reader.feed(body), *reader.close()]
         reply = collect(events)
         if isinstance(reply, Fail):
@@ -224,8 +223,8 @@ class StreamTranslation:
         self.failure: Fail | None = None
         self.done = False
         self._translation = translation
-        self._reader = provider.stream_reader()
-        self._writer = client.stream_writer(request)
+        self._decoder = provider.stream_decoder()
+        self._encoder = client.stream_encoder(request)
         self._forced = _Unforcing() if forced else None
         self._names = names if names.needed() else None
         unwrapping = Unwrapping(request)
@@ -234,11 +233,11 @@ class StreamTranslation:
 
     def feed(self, data: bytes) -> bytes:
         """What the client gets for the provider's next bytes; possibly nothing yet."""
-        return self.write(list(self._reader.feed(data)))
+        return self.write(list(self._decoder.feed(data)))
 
     def close(self) -> bytes:
         """The provider's stream ended: the rest."""
-        return self.write(list(self._reader.close()))
+        return self.write(list(self._decoder.close()))
 
     def fail(self, failure: Fail) -> bytes:
         """The provider's stream broke off."""
@@ -259,7 +258,7 @@ class StreamTranslation:
             events = [self._names.event(event) for event in events]
         if self._unwrapping is not None:
             events = [told for event in events for told in self._unwrapping.events(event)]
-        return self._writer.write(events, losses)
+        return self._encoder.encode(events, losses)
 
     def _note(self, event: Event) -> None:
         match event:

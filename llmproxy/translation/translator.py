@@ -16,11 +16,9 @@ from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, ByteStream
 from llmproxy.call import Call
-from llmproxy.dialects import responses
-from llmproxy.dialects.base import Endpoint
+from llmproxy.dialects import catalog
 from llmproxy.dialects.codec import Codec
-from llmproxy.dialects.codecs import CODECS
-from llmproxy.dialects.endpoints import TRANSLATED_PATHS, find, translatable
+from llmproxy.dialects.dialect import Endpoint
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import Fail, Media, Request
 from llmproxy.errors import BadRequest, BrokenStream, ProxyError, Untranslatable, UpstreamError
@@ -47,19 +45,17 @@ _NOTE = "llmproxy.request"
 # What a request says of state that `conversations.py` has dealt with.
 _STATE = ("previous_response_id", "conversation", "background")
 _A = {"image": "an image", "document": "a document", "audio": "audio", "video": "a video"}
-# Headers that speak of the client's own dialect or of the body that it sent.
-_OWN_PREFIXES = ("anthropic-", "openai-", "x-stainless-", "content-")
+# Headers that speak of the client's SDK or of the body that it sent.
+_OWN_PREFIXES = ("x-stainless-", "content-")
 # Of the provider's headers, those that speak of its body.
 _OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5", "ETag", "Digest", "Transfer-Encoding")
 _MOST_TOLD = 50
 
 
-def translate_to(provider: Provider) -> Endpoint | None:
-    """The call by which `provider` is asked for clients of dialects that it does not speak; None when it has none."""
-    for name in provider.translate_to:
-        if name in provider.speaks and name in CODECS:
-            return find("POST", TRANSLATED_PATHS[name])
-    return None
+def translate_to(provider: Provider, *, stream: bool = False) -> Endpoint | None:
+    """Return the call by which `provider` is asked for clients of dialects that it does not speak; None without one."""
+    dialect = catalog.translate_to(provider.speaks, provider.translate_to)
+    return None if dialect is None else catalog.translated_call(dialect, stream=stream)
 
 
 class TranslatedCall(NamedTuple):
@@ -105,7 +101,7 @@ class Translator:
         endpoint = exchange.endpoint
         if endpoint is None or endpoint.capability in target.provider.speaks:
             return False
-        return translatable(endpoint) and exchange.route is not None and not exchange.route.relay
+        return catalog.translatable(endpoint) and exchange.route is not None and not exchange.route.relay
 
     async def prepare(self, exchange: Exchange, call: Call) -> TranslatedCall:
         """Translate the request of `exchange` for the target of `call`. Raises BadRequest.
@@ -113,13 +109,13 @@ class Translator:
         What the translation could not carry is listed in `call`, and so is what it learns of the answer.
         """
         target = call.target
-        endpoint = translate_to(target.provider)
+        endpoint = translate_to(target.provider, stream=exchange.stream)
         assert endpoint is not None, "the router chooses targets that can be translated to"
-        provider = CODECS[endpoint.dialect.name]
+        provider = _codec(endpoint)
         request, turn = await self.request(exchange)
         translation = Translation(
             request,
-            _codec(exchange),
+            _codec(exchange.endpoint),
             provider,
             options=target.provider.options,
             strict=self._strict,
@@ -129,10 +125,11 @@ class Translator:
         for media in translation.linked():
             await self._put_inside(media)
         asked = exchange.view()
-        asked.body = Body(await _apart(exchange.held.raw, translation.request, target.model or exchange.model or ""))
+        model = target.model or exchange.model or ""
+        asked.body = Body(await _apart(exchange.held.raw, translation.request, model))
         call.dropped, call.summary = translation.losses.dropped, translation.summary
         asked.method, asked.query, asked.endpoint = "POST", None, endpoint
-        asked.path = f"/v1{endpoint.path}"
+        asked.path = f"/v1{endpoint.path_for(model)}"
         asked.headers = _headers(exchange.headers, provider)
         return TranslatedCall(asked, translation, turn)
 
@@ -150,17 +147,20 @@ class Translator:
 
     async def request(self, exchange: Exchange) -> tuple[Request, Turn | None]:
         """The client's request in neutral form, read once, and what it continues. Raises BadRequest."""
-        held, codec = exchange.held, _codec(exchange)
+        held, endpoint = exchange.held, exchange.endpoint
+        codec = _codec(endpoint)
         known = exchange.notes.get(_NOTE)
         if isinstance(known, _Known) and known.raw is held.raw:
             return known.request, known.turn
         body, turn = await _apart(held.raw, parse, held.decoded), None
-        if codec.name == responses.DIALECT.name:
+        if endpoint is not None and endpoint.dialect.stateful:
             body, turn = await self.conversations.begin(exchange, body)
         try:
             request = await _apart(held.raw, codec.decode_request, body)
         except BadRequest as error:
             raise error if turn is None else turn.places.correct_error(error) from None
+        if endpoint is not None and endpoint.model_in is not None:
+            request.model, request.stream = exchange.model or "", exchange.stream
         if turn is not None:
             turn.places.correct(request)
             for name in _STATE:
@@ -232,7 +232,7 @@ class Translator:
         The cache may outlive what was kept when the answer was made, or be another process's.
         """
         endpoint = exchange.endpoint
-        if endpoint is None or endpoint.dialect is not responses.DIALECT:
+        if endpoint is None or not endpoint.dialect.stateful:
             return
         if not any(self.needed(exchange, target) for target in route.targets):
             return
@@ -352,9 +352,9 @@ async def _apart(body: bytes, work: Callable[[Given], Made], given: Given) -> Ma
     return await asyncio.to_thread(work, given)
 
 
-def _codec(exchange: Exchange) -> Codec:
-    assert exchange.endpoint is not None
-    return CODECS[exchange.endpoint.dialect.name]
+def _codec(endpoint: Endpoint | None) -> Codec:
+    assert endpoint is not None and endpoint.dialect.codec is not None, "only what has a codec is translated"
+    return endpoint.dialect.codec
 
 
 def _framing(exchange: Exchange) -> Framing:
@@ -365,17 +365,18 @@ def _framing(exchange: Exchange) -> Framing:
 
 def _headers(headers: Headers, provider: Codec) -> Headers:
     """The client's headers without those of its dialect; its credential stands where the provider's dialect has it."""
+    own = (*_OWN_PREFIXES, *catalog.own_headers())
     kept = [
         (name, value)
         for name, value in headers.items()
-        if not (lower := name.lower()).startswith(_OWN_PREFIXES) and lower not in VENDOR_CREDENTIALS
+        if not (lower := name.lower()).startswith(own) and lower not in VENDOR_CREDENTIALS
     ]
     translated = Headers(kept)
     translated["Content-Type"] = "application/json"
     translated["Accept-Encoding"] = "identity"
     key = _credential(headers)
     if key:
-        translated.add(*provider.credential(key))
+        translated.add(provider.key_header, provider.key_scheme + key)
     return translated
 
 

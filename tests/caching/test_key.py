@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from llmproxy.answer import Headers
 from llmproxy.body import Body
 from llmproxy.caching.key import cache_key, model_prefix
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.catalog import find
 from llmproxy.exchange import Exchange
 from llmproxy.target import Route, Target
 from tests.support.exchanges import ended

@@ -12,12 +12,13 @@ import pytest
 from llmproxy.answer import Answer, Headers
 from llmproxy.caching.single_flight import SharedCall
 from llmproxy.caching.stored_answers import PacedStream, answer_from_entry, entry_from_call
-from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.chat import DIALECT as CHAT
 from llmproxy.dialects.embeddings import DIALECT as EMBEDDINGS
 from llmproxy.dialects.messages import DIALECT as MESSAGES
-from llmproxy.dialects.reshape import Replay
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.reshape import Reshape
 from llmproxy.dialects.responses import DIALECT as RESPONSES
+from llmproxy.dialects.summary import Summary
 from llmproxy.wire.sse import SSE
 from tests.caching.test_entry import entry
 from tests.support import vendors
@@ -39,7 +40,7 @@ def flown(*parts: bytes, headers: dict[str, str] | None = None, stream: bool = F
     return shared
 
 
-def kept(shared: SharedCall, replay: Replay = CHAT.replay, *, token: bool = True, limit_bytes: int = 1 << 20) -> Any:
+def kept(shared: SharedCall, replay: Reshape = CHAT.reshape, *, token: bool = True, limit_bytes: int = 1 << 20) -> Any:
     exchange = ended(first_token_s=100.2 if token else None)
     return entry_from_call(shared, exchange, replay, counted=True, limit_bytes=limit_bytes)
 
@@ -60,9 +61,9 @@ def test_a_stream_is_kept_with_its_paces() -> None:
 
 def test_tokens_that_nobody_told_are_none() -> None:
     exchange = ended(summary=Summary(usage=Usage(input=3)))
-    made = entry_from_call(flown(PLAIN), exchange, CHAT.replay, counted=True, limit_bytes=1 << 20)
+    made = entry_from_call(flown(PLAIN), exchange, CHAT.reshape, counted=True, limit_bytes=1 << 20)
     assert made and (made.input_tokens, made.output_tokens) == (3, None)
-    bare = entry_from_call(flown(PLAIN), ended(summary=Summary()), CHAT.replay, counted=True, limit_bytes=1 << 20)
+    bare = entry_from_call(flown(PLAIN), ended(summary=Summary()), CHAT.reshape, counted=True, limit_bytes=1 << 20)
     assert bare and bare.input_tokens is None
 
 
@@ -95,34 +96,34 @@ def test_a_reply_of_chat_that_says_something_is_kept(said: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("replay", "body"),
     [
-        (RESPONSES.replay, b'{"output":[]}'),
-        (RESPONSES.replay, b'{"output":[{"type":"message","content":[]}]}'),
-        (RESPONSES.replay, b'{"output":[{"type":"reasoning","summary":[]}]}'),
+        (RESPONSES.reshape, b'{"output":[]}'),
+        (RESPONSES.reshape, b'{"output":[{"type":"message","content":[]}]}'),
+        (RESPONSES.reshape, b'{"output":[{"type":"reasoning","summary":[]}]}'),
         *(
-            (RESPONSES.replay, json.dumps(vendors.response("m") | {"status": status}).encode())
+            (RESPONSES.reshape, json.dumps(vendors.response("m") | {"status": status}).encode())
             for status in ("failed", "cancelled", "queued", "in_progress")
         ),
-        (MESSAGES.replay, b'{"content":[]}'),
-        (MESSAGES.replay, b'{"content":[{"type":"text","text":""}]}'),
-        (EMBEDDINGS.replay, b'{"data":[]}'),
-        (EMBEDDINGS.replay, b"<html>Sign in</html>"),
-        (EMBEDDINGS.replay, b'{"error":{"message":"x"}}'),
-        (EMBEDDINGS.replay, json.dumps(vendors.embeddings("m")).encode()[:-1]),
+        (MESSAGES.reshape, b'{"content":[]}'),
+        (MESSAGES.reshape, b'{"content":[{"type":"text","text":""}]}'),
+        (EMBEDDINGS.reshape, b'{"data":[]}'),
+        (EMBEDDINGS.reshape, b"<html>Sign in</html>"),
+        (EMBEDDINGS.reshape, b'{"error":{"message":"x"}}'),
+        (EMBEDDINGS.reshape, json.dumps(vendors.embeddings("m")).encode()[:-1]),
     ],
 )
-def test_nor_is_one_of_the_others(replay: Replay, body: bytes) -> None:
+def test_nor_is_one_of_the_others(replay: Reshape, body: bytes) -> None:
     assert kept(flown(body), replay) is None
 
 
 @pytest.mark.parametrize(
     ("replay", "value"),
     [
-        *((RESPONSES.replay, vendors.response("m", tools)) for tools in (False, True)),
-        *((MESSAGES.replay, vendors.message("m", tools)) for tools in (False, True)),
-        (EMBEDDINGS.replay, vendors.embeddings("m")),
+        *((RESPONSES.reshape, vendors.response("m", tools)) for tools in (False, True)),
+        *((MESSAGES.reshape, vendors.message("m", tools)) for tools in (False, True)),
+        (EMBEDDINGS.reshape, vendors.embeddings("m")),
     ],
 )
-def test_good_ones_are(replay: Replay, value: object) -> None:
+def test_good_ones_are(replay: Reshape, value: object) -> None:
     assert kept(flown(json.dumps(value).encode()), replay)
 
 

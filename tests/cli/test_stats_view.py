@@ -11,7 +11,8 @@ from multidict import CIMultiDict
 from rich.console import Console
 
 from llmproxy.cli.stats_view import render_stats
-from llmproxy.dialects.base import Summary, Usage
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.stats import GROUPS, Snapshot

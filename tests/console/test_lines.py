@@ -13,7 +13,7 @@ import pytest
 from llmproxy.answer import Headers
 from llmproxy.console.lines import ExchangeEnded, ExchangeStarted, LinePrinter
 from llmproxy.console.terminal import Console
-from llmproxy.dialects.base import Summary
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.records.entry import entry_of

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.codec import BadReply, Losses, Options
-from llmproxy.dialects.codecs import CODECS
-from llmproxy.dialects.model import Delta, Done, Event, Fail, Open, Reply, Request, Start, Stop, ToolCall, collect
+from llmproxy.dialects.model import Delta, Done, Event, Fail, Open, Reply, Request, Start, Stop, ToolCall
+from llmproxy.dialects.reply_events import collect
 from llmproxy.errors import BadRequest
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import Translation, read_request
@@ -81,7 +82,7 @@ def spoiled(draw: st.DrawFn, values: list[dict[str, Any]]) -> dict[str, Any]:
 def read(dialect: str, body: dict[str, Any]) -> Request | None:
     """The request; None for a clean 400."""
     try:
-        request = CODECS[dialect].decode_request(body)
+        request = codecs()[dialect].decode_request(body)
     except BadRequest as error:
         assert error.status == 400 and error.message
         return None
@@ -91,7 +92,7 @@ def read(dialect: str, body: dict[str, Any]) -> Request | None:
 
 def write_everywhere(request: Request) -> None:
     """Each dialect writes it, or says in a clean 400 what it cannot carry."""
-    for codec in CODECS.values():
+    for codec in codecs().values():
         losses = Losses()
         try:
             body = codec.encode_request(request, Options(), losses)
@@ -121,11 +122,11 @@ def test_what_is_nested_deeply_is_written_or_refused(dialect: str, depth: int) -
     assert len(body) > len(schema)
     for target in NAMES:
         try:
-            request = read_request(CODECS[dialect], body.encode())
+            request = read_request(codecs()[dialect], body.encode())
             made = Translation(
                 request,
-                CODECS[dialect],
-                CODECS[target],
+                codecs()[dialect],
+                codecs()[target],
                 options=Options(),
                 strict=False,
                 thoughts=Thoughts(),
@@ -150,15 +151,15 @@ def test_a_large_image_passes(source: str) -> None:
     assert image is not None
     body = text.replace(image[0], "iVBORw0KGgo" + "A" * 30_000_000).encode()
     for target in set(NAMES) - {source}:
-        request = read_request(CODECS[source], body)
-        assert len(write_value(CODECS[target].encode_request(request, Options(), Losses()))) > 30_000_000
+        request = read_request(codecs()[source], body)
+        assert len(write_value(codecs()[target].encode_request(request, Options(), Losses()))) > 30_000_000
 
 
 @pytest.mark.parametrize("source", NAMES)
 def test_half_a_pair_of_surrogates_is_a_clean_400(source: str) -> None:
     """JSON can say it, UTF-8 cannot."""
     with pytest.raises(BadRequest, match="surrogate"):
-        read_request(CODECS[source], json.dumps(PLAIN[source]).replace("What", r"\ud800").encode())
+        read_request(codecs()[source], json.dumps(PLAIN[source]).replace("What", r"\ud800").encode())
 
 
 @pytest.mark.parametrize("dialect", NAMES)
@@ -168,7 +169,7 @@ def test_what_can_be_sent_is_written_as_the_vendors_types_have_it(dialect: str) 
     for body in ALL[dialect]:
         for target in set(NAMES) - {dialect}:
             try:
-                written = CODECS[target].encode_request(CODECS[dialect].decode_request(body), Options(), Losses())
+                written = codecs()[target].encode_request(codecs()[dialect].decode_request(body), Options(), Losses())
             except BadRequest:
                 continue
             found = misfits(target, written)
@@ -179,7 +180,7 @@ def test_what_can_be_sent_is_written_as_the_vendors_types_have_it(dialect: str) 
 
 def events_of(dialect: str, data: bytes, cuts: list[int]) -> list[Event]:
     """What a reader tells of a stream that arrives in pieces."""
-    reader = CODECS[dialect].stream_reader()
+    reader = codecs()[dialect].stream_decoder()
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     events: list[Event] = []
     for start, end in itertools.pairwise(places):
@@ -209,10 +210,10 @@ def write_streams(events: list[Event], read_from: str) -> None:
     """What each writer makes of it is read by the vendor's SDK. What a provider says in its own dialect beside what is
     understood goes back as it stood."""
     for name in set(NAMES) - {read_from}:
-        codec = CODECS[name]
-        writer = codec.stream_writer(codec.decode_request(PLAIN[name]))
+        codec = codecs()[name]
+        writer = codec.stream_encoder(codec.decode_request(PLAIN[name]))
         losses = Losses()
-        frames = b"".join(writer.write([event], losses) for event in events)
+        frames = b"".join(writer.encode([event], losses) for event in events)
         if isinstance(events[-1], Fail):
             with pytest.raises(StreamError):
                 accumulate(name, frames, named=False)
@@ -274,12 +275,12 @@ def test_any_stream_is_read_to_one_end_and_written_as_the_vendors_sdk_reads_it(
 def test_any_reply_is_one_for_every_client_or_a_clean_error(dialect: str, data: st.DataObject) -> None:
     body = data.draw(spoiled(REPLIES[dialect]))
     try:
-        reply = CODECS[dialect].decode_reply(write_value(body))
+        reply = codecs()[dialect].decode_response(write_value(body))
     except BadReply as error:
         assert 400 <= error.status < 600
         return
-    for name, codec in CODECS.items():
+    for name, codec in codecs().items():
         request = codec.decode_request(PLAIN[name])
-        written = codec.encode_reply(reply, request, Losses())
+        written = codec.encode_response(reply, request, Losses())
         if name != dialect:
             check_reply(name, json.loads(write_value(written)))

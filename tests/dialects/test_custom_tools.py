@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.codec import Options
-from llmproxy.dialects.codecs import CODECS
 from llmproxy.dialects.custom_tools import Unwrapping
 from llmproxy.dialects.model import Close, Delta, Event, Open, Request, Text, Tool, ToolCall
 from llmproxy.translation.reasoning_store import Thoughts
@@ -69,9 +69,9 @@ ANSWER = vendors.message("m") | {"content": [USE], "stop_reason": "tool_use"}
 
 def translation() -> Translation:
     return Translation(
-        read_request(CODECS["chat"], json.dumps(BODY).encode()),
-        CODECS["chat"],
-        CODECS["messages"],
+        read_request(codecs()["chat"], json.dumps(BODY).encode()),
+        codecs()["chat"],
+        codecs()["messages"],
         options=Options(),
         strict=True,
         thoughts=Thoughts(),

@@ -8,22 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.embeddings import DIALECT, write_vectors
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BadRequest
 from tests.support.sdk_clients import CANNED, UNCOUNTED, openai_client
 
 
 def test_the_tokens_of_a_reply_are_read() -> None:
     body = b'{"object":"list","data":[{"embedding":[0.5]}],"model":"e","usage":{"prompt_tokens":8,"total_tokens":8}}'
-    assert DIALECT.read_reply(body) == Summary(model="e", usage=Usage(input=8), complete=True)
-    assert DIALECT.read_reply(b'{"data":[],"usage":[]}') == Summary(complete=True)
-    assert DIALECT.read_reply(b'{"error":{"message":"no"}}') == Summary(error="no")
+    assert DIALECT.readers.summarize(body) == Summary(model="e", usage=Usage(input=8), complete=True)
+    assert DIALECT.readers.summarize(b'{"data":[],"usage":[]}') == Summary(complete=True)
+    assert DIALECT.readers.summarize(b'{"error":{"message":"no"}}') == Summary(error="no")
 
 
 @given(st.binary(max_size=40))
 def test_no_reply_makes_reading_fail(body: bytes) -> None:
-    assert isinstance(DIALECT.read_reply(body), Summary)
+    assert isinstance(DIALECT.readers.summarize(body), Summary)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_no_reply_makes_reading_fail(body: bytes) -> None:
     ],
 )
 def test_the_input_is_the_text_of_a_request(body: bytes, text: str | None) -> None:
-    assert DIALECT.read_request_text(body) == text
+    assert DIALECT.readers.request_text(body) == text
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,6 @@ def test_usage_is_told_when_it_is_known() -> None:
 def test_embeddings_are_not_streamed() -> None:
     with pytest.raises(BadRequest, match="stream"):
         DIALECT.write_stream(CANNED)
-    watch = DIALECT.watch()
+    watch = DIALECT.readers.watch()
     watch.feed(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\ndata: [DONE]')
     assert watch.close() == Summary() and not watch.started

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 from anthropic.types.beta import message_create_params as beta_create_params
 
+from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.codec import Losses, Options
-from llmproxy.dialects.codecs import CODECS
 from llmproxy.errors import Untranslatable
 from tests.support.sdk_types import PARAMS, Variant, is_absent, variants
 from tests.support.translation_cases import NAMES, PAIRS, find, steps
@@ -84,10 +84,10 @@ class Outcome(NamedTuple):
 def translated(source: str, target: str, body: dict[str, Any]) -> Outcome:
     """A request of `source`, for a provider of `target`."""
     losses = Losses()
-    request = CODECS[source].decode_request(plausible(BASE[source] | body))
+    request = codecs()[source].decode_request(plausible(BASE[source] | body))
     request.model = "model-1"
     try:
-        return Outcome(CODECS[target].encode_request(request, Options(), losses), None, losses.dropped)
+        return Outcome(codecs()[target].encode_request(request, Options(), losses), None, losses.dropped)
     except Untranslatable as error:
         return Outcome(None, error.param, losses.dropped)
 

@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.codec import Options
-from llmproxy.dialects.codecs import CODECS
-from llmproxy.dialects.model import Fail, Reply, Request, Thinking, collect
+from llmproxy.dialects.model import Fail, Reply, Request, Thinking
+from llmproxy.dialects.reply_events import collect
 from llmproxy.errors import Untranslatable
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import Translation, read_request
@@ -52,9 +53,9 @@ def shared(case: Case) -> list[tuple[str, str]]:
 def translation(case: Case, client: str, provider: str, thoughts: Thoughts | None = None) -> Translation:
     """One call of a client of the dialect `client`."""
     return Translation(
-        read_request(CODECS[client], json.dumps(case.requests[client]).encode()),
-        CODECS[client],
-        CODECS[provider],
+        read_request(codecs()[client], json.dumps(case.requests[client]).encode()),
+        codecs()[client],
+        codecs()[provider],
         options=Options(),
         strict=False,
         thoughts=thoughts or Thoughts(),
@@ -110,13 +111,13 @@ def test_requests(case: Case) -> None:
 def test_thinking_comes_back_bit_by_bit_where_it_is_remembered(dialect: str, name: str) -> None:
     """Both sealed texts, from clients of all other dialects."""
     case = next(case for case in CASES if case.name == name)
-    request = read_request(CODECS[dialect], json.dumps(case.requests[dialect]).encode())
+    request = read_request(codecs()[dialect], json.dumps(case.requests[dialect]).encode())
     thoughts = Thoughts()
     for message in request.messages:
         thoughts.keep("tenant", dialect, message.content)
     for source, _ in (pair for pair in shared(case) if pair[1] == dialect):
         made = translation(case, source, dialect, thoughts)
-        again = read_request(CODECS[dialect], made.request(request.model))
+        again = read_request(codecs()[dialect], made.request(request.model))
         assert _thought(again) == _thought(request) != []
         assert not {"reasoning_effort", "reasoning.effort"} & set(made.losses.dropped)
 
@@ -168,14 +169,14 @@ def test_a_stream_cut_at_any_place_tells_its_reply(case: Case) -> None:
     for dialect, data in case.streams.items():
         whole = len(data) > 20_000
         pieces = _cut(data.replace(b"\n", b"\r\n"), random.Random(1)) if whole else [bytes([byte]) for byte in data]
-        reader = CODECS[dialect].stream_reader()
+        reader = codecs()[dialect].stream_decoder()
         events = [event for piece in pieces for event in reader.feed(piece)]
         told = collect([*events, *reader.close()])
         if case.failure:
             assert isinstance(told, Fail) and told.message == case.failure and told.status >= 400
         else:
             assert isinstance(told, Reply)
-            reply = CODECS[dialect].decode_reply(json.dumps(case.replies[dialect]).encode())
+            reply = codecs()[dialect].decode_response(json.dumps(case.replies[dialect]).encode())
             assert (dialect, _comparable(told)) == (dialect, _comparable(reply))
 
 

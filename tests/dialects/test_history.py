@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmproxy.dialects.base import Dialect
 from llmproxy.dialects.chat import DIALECT as CHAT
+from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.history import ASSISTANT, CALL, TOOL, USER, History, Piece, add, call_of, pieces_of, substance
 from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.dialects.responses import DIALECT as RESPONSES
@@ -54,7 +54,7 @@ PART: Any = st.recursive(
 
 def said(case: str, dialect: str) -> list[Piece]:
     [request] = [each.requests[dialect] for each in CASES if each.name == case]
-    return DIALECTS[dialect].read_history(request).pieces
+    return DIALECTS[dialect].readers.history(request).pieces
 
 
 def check(history: History) -> None:
@@ -78,7 +78,7 @@ def test_what_is_told_otherwise_is_listed_with_reason(case: str) -> None:
 @pytest.mark.parametrize("dialect", NAMES)
 def test_golden_requests_are_read(dialect: str) -> None:
     for body in ALL[dialect]:
-        check(DIALECTS[dialect].read_history(body))
+        check(DIALECTS[dialect].readers.history(body))
 
 
 @pytest.mark.parametrize("dialect", NAMES)
@@ -86,7 +86,7 @@ def test_golden_requests_are_read(dialect: str) -> None:
 @QUICK
 def test_any_json_is_read(dialect: str, data: st.DataObject) -> None:
     messages = st.fixed_dictionaries({HOLDERS[dialect]: st.lists(PART, max_size=4) | JSON})
-    check(DIALECTS[dialect].read_history(data.draw(messages | spoiled(SOME[dialect]))))
+    check(DIALECTS[dialect].readers.history(data.draw(messages | spoiled(SOME[dialect]))))
 
 
 @pytest.mark.parametrize("dialect", NAMES)
@@ -106,7 +106,7 @@ def test_what_is_nested_deeply_is_read(dialect: str, opening: str, depth: int) -
         {"role": deep},
         deep,
     ):
-        check(DIALECTS[dialect].read_history({HOLDERS[dialect]: [part]}))
+        check(DIALECTS[dialect].readers.history({HOLDERS[dialect]: [part]}))
 
 
 def test_arguments_deeper_than_the_stack_say_nothing_but_that() -> None:

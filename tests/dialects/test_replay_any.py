@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.base import Dialect
 from llmproxy.dialects.chat import COMPLETIONS
 from llmproxy.dialects.chat import DIALECT as CHAT
+from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.dialects.responses import DIALECT as RESPONSES
 from tests.dialects.test_reshape import CASES, DIALECTS, golden
@@ -57,7 +57,7 @@ def spoiled(value: Any, dice: random.Random) -> Any:
 
 
 def check(dialect: Dialect, reply: bytes, stream: bytes) -> None:
-    replay = dialect.replay
+    replay = dialect.reshape
     replay.says_something(reply)
     for usage in (True, False):
         made = replay.stream_of(reply, usage=usage)
@@ -118,4 +118,4 @@ def _deep_stream(events: list[Any], deep: bytes) -> bytes:
     "data", [b"", b"\xff", b"data: \xff\n\n", b"data: 1\n\n", b"data: []\n\n", b"data: {\n\n", b"{}"]
 )
 def test_bytes_that_are_nothing_give_none(dialect: Dialect, data: bytes) -> None:
-    assert dialect.replay.reply_of(data) is None and dialect.replay.stream_of(data, usage=True) is None
+    assert dialect.reshape.reply_of(data) is None and dialect.reshape.stream_of(data, usage=True) is None

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.base import Dialect
 from llmproxy.dialects.chat import COMPLETIONS
 from llmproxy.dialects.chat import DIALECT as CHAT
+from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.embeddings import DIALECT as EMBEDDINGS
 from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.dialects.responses import DIALECT as RESPONSES
@@ -43,7 +43,7 @@ def plain(value: Any) -> Any:
 @pytest.mark.parametrize(("case", "dialect"), CASES)
 def test_a_stream_tells_the_same_reply(case: str, dialect: str) -> None:
     _, stream = golden(case, dialect)
-    made = DIALECTS[dialect].replay.reply_of(stream)
+    made = DIALECTS[dialect].reshape.reply_of(stream)
     if made is None:
         assert b'"usage":{' not in stream.replace(b" ", b"")
         return
@@ -53,7 +53,7 @@ def test_a_stream_tells_the_same_reply(case: str, dialect: str) -> None:
 @pytest.mark.parametrize(("case", "dialect"), CASES)
 def test_a_reply_as_a_stream_is_that_reply_to_the_sdk(case: str, dialect: str) -> None:
     reply, _ = golden(case, dialect)
-    stream = DIALECTS[dialect].replay.stream_of(reply, usage=True)
+    stream = DIALECTS[dialect].reshape.stream_of(reply, usage=True)
     assert stream is not None
     assert plain(accumulate(dialect, stream)) == plain(json.loads(reply))
 
@@ -61,7 +61,7 @@ def test_a_reply_as_a_stream_is_that_reply_to_the_sdk(case: str, dialect: str) -
 @pytest.mark.parametrize(("case", "dialect"), CASES)
 def test_there_and_back_no_member_is_lost(case: str, dialect: str) -> None:
     reply, _ = golden(case, dialect)
-    replay = DIALECTS[dialect].replay
+    replay = DIALECTS[dialect].reshape
     stream = replay.stream_of(reply, usage=True)
     assert stream is not None
     back = replay.reply_of(stream)
@@ -75,26 +75,26 @@ def test_several_choices_stay_apart_both_ways() -> None:
         for index in (0, 1, 2)
     ]
     reply = {"id": "c1", "object": "chat.completion", "choices": choices, "usage": {"total_tokens": 3}}
-    stream = CHAT.replay.stream_of(json.dumps(reply).encode(), usage=True)
+    stream = CHAT.reshape.stream_of(json.dumps(reply).encode(), usage=True)
     assert stream is not None
-    assert plain(json.loads(CHAT.replay.reply_of(stream) or b"")) == plain(reply)
+    assert plain(json.loads(CHAT.reshape.reply_of(stream) or b"")) == plain(reply)
 
 
 def test_text_completions_go_both_ways() -> None:
     choices = [{"index": 0, "text": "once upon", "logprobs": None, "finish_reason": "length"}]
     reply = {"id": "c1", "object": "text_completion", "choices": choices, "usage": {"total_tokens": 3}}
-    stream = COMPLETIONS.replay.stream_of(json.dumps(reply).encode(), usage=True)
+    stream = COMPLETIONS.reshape.stream_of(json.dumps(reply).encode(), usage=True)
     assert stream is not None
     assert stream.endswith(b"data: [DONE]\n\n")
-    assert json.loads(COMPLETIONS.replay.reply_of(stream) or b"") == reply
+    assert json.loads(COMPLETIONS.reshape.reply_of(stream) or b"") == reply
 
 
 def test_a_stream_that_does_not_tell_its_usage_is_no_reply() -> None:
     reply, _ = golden("parallel-tools", "chat")
-    stream = CHAT.replay.stream_of(reply, usage=False)
+    stream = CHAT.reshape.stream_of(reply, usage=False)
     assert stream is not None
     assert b'"usage"' not in stream
-    assert CHAT.replay.reply_of(stream) is None
+    assert CHAT.reshape.reply_of(stream) is None
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_stream_that_does_not_tell_its_usage_is_no_reply() -> None:
     ],
 )
 def test_what_cannot_be_put_together_is_none(dialect: Dialect, stream: bytes) -> None:
-    assert dialect.replay.reply_of(stream) is None
+    assert dialect.reshape.reply_of(stream) is None
 
 
 @pytest.mark.parametrize("dialect", [CHAT, COMPLETIONS, MESSAGES, RESPONSES, EMBEDDINGS])
@@ -120,12 +120,12 @@ def test_what_cannot_be_put_together_is_none(dialect: Dialect, stream: bytes) ->
     "reply", [b"", b"[]", b"{}", b'{"choices": [], "content": [], "output": [], "data": []}', b"no"]
 )
 def test_a_reply_without_an_answer_says_nothing(dialect: Dialect, reply: bytes) -> None:
-    assert not dialect.replay.says_something(reply)
+    assert not dialect.reshape.says_something(reply)
 
 
 @pytest.mark.parametrize(("case", "dialect"), CASES)
 def test_a_golden_reply_says_something_unless_it_is_empty(case: str, dialect: str) -> None:
-    said = DIALECTS[dialect].replay.says_something(golden(case, dialect)[0])
+    said = DIALECTS[dialect].reshape.says_something(golden(case, dialect)[0])
     assert said is (case != "empty-content")
 
 
@@ -134,5 +134,5 @@ def test_a_golden_reply_says_something_unless_it_is_empty(case: str, dialect: st
     [({}, False), ({"stream_options": {"include_usage": True}}, True), ({"stream_options": None}, False)],
 )
 def test_chat_streams_tell_their_usage_when_asked(request_: dict[str, Any], counted: bool) -> None:
-    assert CHAT.replay.counts_usage(request_) is counted
-    assert MESSAGES.replay.counts_usage(request_)
+    assert CHAT.reshape.counts_usage(request_) is counted
+    assert MESSAGES.reshape.counts_usage(request_)

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from llmproxy.dialects import chat, embeddings, messages, responses
 from llmproxy.dialects import stream_watch as watching
-from llmproxy.dialects.base import Dialect, Summary, Usage
+from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.model import Usage
 from llmproxy.dialects.stream_watch import FrameWatch
+from llmproxy.dialects.summary import Summary
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.sse import SSE
 from tests.support import vendors
@@ -48,7 +50,7 @@ STREAMS = [
 
 
 def watched(dialect: Dialect, parts: list[bytes], *, text: bool) -> Summary:
-    watch = dialect.watch(text=text)
+    watch = dialect.readers.watch(text=text)
     for part in parts:
         watch.feed(part)
     return watch.close()
@@ -170,14 +172,14 @@ def test_no_json_makes_watching_or_reading_fail_and_every_field_keeps_its_type(
 ) -> None:
     bodies = [json.dumps(value).encode() for value in values]
     frames = [b"data: " + body + b"\n\n" for body in bodies]
-    read = [dialect.read_reply(body, text=text) for body in bodies for text in (False, True)]
+    read = [dialect.readers.summarize(body, text=text) for body in bodies for text in (False, True)]
     for summary in [watched(dialect, frames, text=True), watched(dialect, frames, text=False), *read]:
         assert all(isinstance(each, str | None) for each in (summary.model, summary.finish_reason, summary.error))
         assert isinstance(summary.text, str | None)
         usage = summary.usage or Usage()
         counts = (usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning)
         assert all(tokens is None or (type(tokens) is int) for tokens in counts)
-        assert all(isinstance(dialect.read_request_text(body), str | None) for body in bodies)
+        assert all(isinstance(dialect.readers.request_text(body), str | None) for body in bodies)
 
 
 class Counting(FrameWatch):

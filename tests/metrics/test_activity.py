@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from llmproxy.dialects.base import Summary, Usage
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from llmproxy.exchange import Client, Exchange
 from llmproxy.metrics import activity
 from llmproxy.metrics.activity import Activity, Rate

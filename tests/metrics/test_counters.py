@@ -8,8 +8,10 @@ from multidict import CIMultiDict
 
 from llmproxy.answer import Answer
 from llmproxy.call import Call
-from llmproxy.dialects.base import Endpoint, Summary, Usage
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.catalog import find
+from llmproxy.dialects.dialect import Endpoint
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BrokenStream, UpstreamError
 from llmproxy.exchange import Client, Exchange
 from llmproxy.metrics.counters import BOUNDS_S, CallLabels, Histogram, Metrics, RequestLabels

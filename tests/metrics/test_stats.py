@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from multidict import CIMultiDict
 
-from llmproxy.dialects.base import Summary, Usage
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Client, Exchange
 from llmproxy.metrics import stats

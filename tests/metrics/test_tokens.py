@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.dialects.base import Usage
+from llmproxy.dialects.model import Usage
 from llmproxy.metrics.tokens import KINDS, TokenCounters, sum_tokens
 
 

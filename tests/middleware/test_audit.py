@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from llmproxy.answer import Headers
-from llmproxy.dialects.base import Summary
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Client, Exchange
 from llmproxy.middleware.audit import Audit, audit_line

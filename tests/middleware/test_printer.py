@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.catalog import find
 from llmproxy.exchange import Exchange
 from llmproxy.middleware import printer as module
 from llmproxy.middleware.printer import Printer

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from llmproxy.dialects.base import Summary, Usage
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Client
 from llmproxy.middleware.base import PageRequest

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from llmproxy.answer import Headers
-from llmproxy.dialects.base import Summary
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Client
 from llmproxy.records.entry import AttemptEntry, Entry, entry_of

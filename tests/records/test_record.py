@@ -8,7 +8,7 @@ import jsonschema  # type: ignore[import-untyped]  # its stubs would be one more
 import msgspec
 import pytest
 
-from llmproxy.dialects.base import Usage
+from llmproxy.dialects.model import Usage
 from llmproxy.records.entry import AttemptEntry, ClientEntry, Entry, ErrorEntry
 from llmproxy.records.record import CapturedMessage, Record, record_schema, write_record
 from llmproxy.redaction.json_path import parse_path

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from llmproxy.answer import Answer, Headers, framing_of
-from llmproxy.dialects.base import Summary, Usage
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.catalog import find
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Client, Exchange
 from llmproxy.server import observer

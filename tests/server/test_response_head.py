@@ -8,7 +8,7 @@ import re
 import pytest
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.catalog import find
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.server.response_head import TransferMode, chunk, error_answer, error_event, last_chunk, response_head

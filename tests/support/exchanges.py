@@ -9,8 +9,9 @@ from typing import Any
 from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.call import Call
-from llmproxy.dialects.base import Summary, Usage
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.catalog import find
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from llmproxy.exchange import Client, Exchange
 from llmproxy.target import Provider, Target, UpstreamRequest
 

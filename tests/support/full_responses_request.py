@@ -6,7 +6,7 @@ from typing import Any
 
 from llmproxy.dialects.codec import Losses, Options
 from llmproxy.dialects.model import Request
-from llmproxy.dialects.responses.codec import CODEC
+from llmproxy.dialects.responses import CODEC
 
 TOOL = {"type": "function", "name": "look", "description": "Looks", "parameters": {"type": "object"}, "strict": False}
 FULL: dict[str, Any] = {

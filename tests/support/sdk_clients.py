@@ -8,7 +8,8 @@ import anthropic
 import httpx2
 import openai
 
-from llmproxy.dialects.base import Canned, Usage
+from llmproxy.dialects.dialect import Canned
+from llmproxy.dialects.model import Usage
 
 CANNED = Canned(
     id="7",

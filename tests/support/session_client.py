@@ -11,8 +11,8 @@ from typing import Any
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
-from llmproxy.dialects.base import Summary
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.catalog import find
+from llmproxy.dialects.summary import Summary
 from llmproxy.exchange import Client, Exchange
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.sessions import Sessions

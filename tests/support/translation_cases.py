@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmproxy.dialects.codecs import CODECS
+from llmproxy.dialects.catalog import codecs
 
 ROOT = Path(__file__).parent.parent / "golden" / "translation"
 NAMES = ("chat", "messages", "responses")
@@ -196,4 +196,4 @@ def _json(text: str) -> Any:
 
 CASES = [_case(folder) for folder in sorted(ROOT.iterdir()) if (folder / "case.json").exists()]
 
-assert set(CODECS) == set(NAMES)
+assert set(codecs()) == set(NAMES)

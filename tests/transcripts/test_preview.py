@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.base import Dialect
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.catalog import find
+from llmproxy.dialects.dialect import Dialect
 from llmproxy.transcripts.preview import READ_BYTES, ExchangeBodies, Preview, preview
 from llmproxy.wire.sse import SSE
 from tests.support import vendors

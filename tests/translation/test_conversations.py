@@ -10,7 +10,7 @@ from openai.types.responses import ResponseInputMessageItem
 
 from llmproxy.answer import Headers
 from llmproxy.body import Body
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.catalog import find
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Client, Exchange
 from llmproxy.translation.conversations import Conversations, InMemory

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.codec import Codec, Options
-from llmproxy.dialects.codecs import CODECS
 from llmproxy.errors import BadRequest, Untranslatable
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import ANSWER_TOOL, Translation, read_request
 from tests.support import vendors
 
-CHAT, MESSAGES = CODECS["chat"], CODECS["messages"]
+CHAT, MESSAGES = codecs()["chat"], codecs()["messages"]
 HI: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 CALL = {"id": "call_a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 LOOP: dict[str, Any] = {
@@ -85,12 +85,12 @@ def test_a_tool_whose_name_is_too_long_has_a_shorter_one_at_the_provider(stream:
 
 
 def test_names_that_fit_stay() -> None:
-    sent = json.loads(translation(NAMED, MESSAGES, CODECS["messages"]).request("m"))
+    sent = json.loads(translation(NAMED, MESSAGES, codecs()["messages"]).request("m"))
     assert [tool["name"] for tool in sent["tools"]] == [LONG, LONG + "s", "look"]
 
 
 @pytest.mark.parametrize("place", ["reasoning_content", "reasoning"])
-@pytest.mark.parametrize("client", [MESSAGES, CODECS["responses"]], ids=lambda codec: codec.name)
+@pytest.mark.parametrize("client", [MESSAGES, codecs()["responses"]], ids=lambda codec: codec.name)
 def test_thinking_of_a_service_that_seals_nothing_comes_back_with_the_call(client: Codec, place: str) -> None:
     call = {"id": "functions.look:0", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     message = {"role": "assistant", "content": None, place: "Let me look.", "tool_calls": [call]}
@@ -245,7 +245,7 @@ def test_what_is_fed_after_the_end_says_nothing() -> None:
     assert made.summary.usage is not None and made.summary.usage.output == vendors.OUT
 
 
-@pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+@pytest.mark.parametrize("codec", codecs().values(), ids=codecs())
 @pytest.mark.parametrize(
     "body",
     [
@@ -277,7 +277,7 @@ def test_deep_nesting_is_carried_or_refused(depth: int) -> None:
     arguments = b'{"a":' * depth + b"1" + b"}" * depth
     use = b'{"type":"tool_use","id":"a","name":"f","input":%b}' % arguments
     body = b'{"model":"m","messages":[{"role":"assistant","content":[%b]}],"odd":%b}' % (use, arguments)
-    for provider in CODECS.values():
+    for provider in codecs().values():
         try:
             request = read_request(MESSAGES, body)
             Translation(

@@ -2,71 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
-from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
-from llmproxy.dialects.chat import history
-from llmproxy.dialects.chat import request_text as request
-from llmproxy.dialects.chat import reshape as replay
-from llmproxy.dialects.chat import stream_watch as stream
-from llmproxy.dialects.chat import summary as reply
-from llmproxy.dialects.chat.codec import CODEC
-from llmproxy.dialects.error_body import error_object, write_error_object
-from llmproxy.dialects.history import History
-from llmproxy.errors import ProxyError
-from llmproxy.wire.json import write_value
-from llmproxy.wire.sse import write_frame
+from llmproxy.dialects.chat import history, model_list, request_text, reshape, stream_watch, summary
+from llmproxy.dialects.chat.request_decode import decode_request
+from llmproxy.dialects.chat.request_encode import encode_request
+from llmproxy.dialects.chat.response_decode import decode_response
+from llmproxy.dialects.chat.response_encode import encode_response
+from llmproxy.dialects.chat.stream_decode import Decoder
+from llmproxy.dialects.chat.stream_encode import Encoder
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.dialect import Dialect, Readers, no_history
+from llmproxy.dialects.error_body import write_error, write_error_event
+from llmproxy.dialects.model_list import ModelPages
 
+CODEC = Codec(
+    name="chat",
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    stream_decoder=Decoder,
+    stream_encoder=Encoder,
+    takes_url=frozenset({"image", "video"}),
+)
 
-class Chat(Dialect):
-    """`POST /chat/completions`."""
+DIALECT = Dialect(
+    name=CODEC.name,
+    paths=("/chat/completions",),
+    significant=("openai-beta", "openai-organization", "openai-project"),
+    own_headers=("openai-",),
+    models=ModelPages(one=model_list.one, all=model_list.page),
+    key_variable="OPENAI_API_KEY",
+    write_error=write_error,
+    write_error_event=write_error_event,
+    readers=Readers(
+        summarize=summary.summarize,
+        watch=stream_watch.ChatWatch,
+        request_text=request_text.read_text,
+        history=history.read_history,
+    ),
+    reshape=reshape.CHAT,
+    codec=CODEC,
+    write_reply=summary.write_reply,
+    write_stream=stream_watch.write_stream,
+)
 
-    name = "chat"
-    paths: tuple[str, ...] = ("/chat/completions",)
-    replay = replay.CHAT
-    significant = ("openai-beta", "openai-organization", "openai-project")
-
-    def read_request_text(self, body: bytes) -> str | None:
-        return request.read_text(body)
-
-    def read_history(self, body: Mapping[str, Any]) -> History:
-        return history.read_history(body)
-
-    def read_reply(self, body: bytes, *, text: bool = False) -> Summary:
-        return reply.read_reply(body, text=text)
-
-    def watch(self, *, text: bool = False) -> Watch:
-        return stream.ChatWatch(text=text)
-
-    def write_error(self, error: ProxyError, request_id: str) -> bytes:
-        return write_error_object(error)
-
-    def write_error_event(self, error: ProxyError, request_id: str) -> bytes:
-        return write_frame(write_value({"error": error_object(error)}))
-
-    def write_reply(self, canned: Canned) -> bytes:
-        return reply.write_reply(canned)
-
-    def write_stream(self, canned: Canned) -> Sequence[bytes]:
-        return stream.write_stream(canned)
-
-
-class Completions(Chat):
-    """`POST /completions`: a prompt instead of messages, `text` instead of `delta`."""
-
-    name = "completions"
-    paths = ("/completions",)
-    replay = replay.COMPLETIONS
-
-    def write_reply(self, canned: Canned) -> bytes:
-        return reply.write_completion(canned)
-
-    def write_stream(self, canned: Canned) -> Sequence[bytes]:
-        return stream.write_completion_stream(canned)
-
-
-__all__ = ["CODEC", "COMPLETIONS", "DIALECT", "Chat", "Completions"]
-
-DIALECT = Chat()
-COMPLETIONS = Completions()
+COMPLETIONS = replace(
+    DIALECT,
+    name="completions",
+    paths=("/completions",),
+    models=None,
+    readers=replace(DIALECT.readers, history=no_history),
+    reshape=reshape.COMPLETIONS,
+    codec=None,
+    write_reply=summary.write_completion,
+    write_stream=stream_watch.write_completion_stream,
+)

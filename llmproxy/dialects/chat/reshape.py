@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmproxy.dialects.reshape import MALFORMED, Replay, Value, events_in, objects, read_object
+from llmproxy.dialects.reshape import MALFORMED, Reshape, Value, events_in, objects, read_object
 from llmproxy.wire.json import write_value
 from llmproxy.wire.sse import write_frame
 
@@ -19,7 +19,7 @@ _WHOLE = frozenset({"role", "id", "type", "index", "finish_reason", "name"})
 _PADDING = "obfuscation"
 
 
-class ChatReplay(Replay):
+class ChatReshape(Reshape):
     """`part` is where a chunk's choice holds what a reply's choice has under `message`; none for text completions."""
 
     of_stream = ("stream", "stream_options.include_usage")
@@ -158,5 +158,5 @@ def _merge_list(old: list[Any], new: list[Any]) -> None:
             _merge(known, each)
 
 
-CHAT = ChatReplay("chat.completion", "chat.completion.chunk", "delta")
-COMPLETIONS = ChatReplay("text_completion", "text_completion", None)
+CHAT = ChatReshape("chat.completion", "chat.completion.chunk", "delta")
+COMPLETIONS = ChatReshape("text_completion", "text_completion", None)

@@ -2,7 +2,7 @@
 
 Source: the SDK's `chat_completion` types, and what compatible services add: thinking (`reasoning_content`, `reasoning`,
 parts of kind `thinking`), content as parts. The provider's bookkeeping (`system_fingerprint` and such) is passed over.
-`read_message` reads what services wrote, so that a wrong type costs that member alone. Begin reading at `decode_reply`.
+`read_message` reads what services wrote, so that a wrong type costs that member alone. Begin at `decode_response`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _BOOKKEEPING = {"id", "object", "created", "model", "choices", "usage", "service
 _TOLD = {"role", "content", "refusal", "annotations", "audio", "tool_calls", "function_call", *THINKING}
 
 
-def decode_reply(body: bytes) -> Reply:
+def decode_response(body: bytes) -> Reply:
     """A provider's whole answer. Raises BadReply when it is no chat completion."""
     value = read_value(body)
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
 """Writing whole chat completions from the neutral vocabulary, and what the writer of streams shares with that.
 
 Source: the SDK's `chat_completion` types; `reasoning_content` is the extension in which many services show thinking.
-Begin reading at `encode_reply`.
+Begin reading at `encode_response`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FINISHES: dict[StopReason, str] = {
 _TIERS = {"standard": "default"}
 
 
-def encode_reply(reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
+def encode_response(reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
     """The whole answer for a client that sent `request`."""
     legacy = LEGACY in request.echo
     message = _Message(legacy=legacy, losses=losses)

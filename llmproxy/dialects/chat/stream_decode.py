@@ -1,7 +1,7 @@
 """Reading a stream of chat completion chunks as events.
 
 Follows what services really send: see `calls.py` for tool calls; a finish reason is held until the stream ends, since
-some send it with content or before more of it; `[DONE]` may be missing when there was one. `Reader.feed` is on the hot
+some send it with content or before more of it; `[DONE]` may be missing when there was one. `Decoder.feed` is on the hot
 path of translation.
 """
 
@@ -24,7 +24,7 @@ from llmproxy.dialects.chat.response_decode import (
 from llmproxy.dialects.chat.stream_tool_calls import Calls, Function, Piece
 from llmproxy.dialects.chat.stream_watch import DONE
 from llmproxy.dialects.chat.usage import UsageFields, decode_usage
-from llmproxy.dialects.codec import StreamReader
+from llmproxy.dialects.codec import StreamDecoder
 from llmproxy.dialects.lenient_json import Fields, NoList, Other, count, error_message, string
 from llmproxy.dialects.model import (
     Block,
@@ -93,7 +93,7 @@ _CHUNK: msgspec.json.Decoder[_Chunk] = msgspec.json.Decoder(_Chunk)
 _UNREAD = ("audio", "reasoning_details")
 
 
-class Reader(StreamReader):
+class Decoder(StreamDecoder):
     """One stream. At most one text, thinking or refusal is open, and calls stay open until the end, as theirs may come
     interleaved."""
 

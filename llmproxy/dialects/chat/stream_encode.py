@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.chat.request_decode import LEGACY
 from llmproxy.dialects.chat.response_encode import (
     finish_of,
@@ -25,8 +24,8 @@ from llmproxy.dialects.chat.response_encode import (
 )
 from llmproxy.dialects.chat.stream_watch import DONE
 from llmproxy.dialects.chat.usage import encode_usage
-from llmproxy.dialects.codec import Losses, StreamWriter
-from llmproxy.dialects.error_body import write_error_object
+from llmproxy.dialects.codec import Losses, StreamEncoder
+from llmproxy.dialects.error_body import write_error_event
 from llmproxy.dialects.model import (
     Block,
     Citation,
@@ -45,6 +44,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    Usage,
     UsageUpdate,
 )
 from llmproxy.errors import ProxyError
@@ -60,7 +60,7 @@ _MEMBERS: dict[type[Block], bytes] = {
 }
 
 
-class Writer(StreamWriter):
+class Encoder(StreamEncoder):
     """One stream for a client that sent `request`."""
 
     def __init__(self, request: Request) -> None:
@@ -82,7 +82,7 @@ class Writer(StreamWriter):
         self._thought = False
         self._usage: Usage | None = None
 
-    def write(self, events: Sequence[Event], losses: Losses) -> bytes:
+    def encode(self, events: Sequence[Event], losses: Losses) -> bytes:
         frames: list[bytes] = []
         for event in events:
             if type(event) is Delta:
@@ -133,7 +133,7 @@ class Writer(StreamWriter):
                 self._end(frames)
             case Fail():
                 failed = ProxyError(event.message, status=event.status, code=event.code)
-                frames.append(write_frame(write_error_object(failed)))
+                frames.append(write_error_event(failed))
             case Lost():
                 losses.drop(f"reply.{event.what}")
             case _:

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.base import Canned
 from llmproxy.dialects.chat.usage import UsageFields, decode_usage, encode_usage
+from llmproxy.dialects.dialect import Canned
 from llmproxy.dialects.lenient_json import Fields, NoList, Other, error_message, string
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.wire.framing import Frame

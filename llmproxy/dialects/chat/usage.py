@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.lenient_json import Fields, Other, count, fields_of
+from llmproxy.dialects.model import Usage
 
 
 class _Details(Fields):

@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.dialect import Dialect, Readers
+from llmproxy.dialects.messages import history, model_list, request_text, reshape, stream_watch, summary
+from llmproxy.dialects.messages.error_body import write_error, write_error_event
+from llmproxy.dialects.messages.request_decode import decode_request
+from llmproxy.dialects.messages.request_encode import encode_request
+from llmproxy.dialects.messages.response_decode import decode_response
+from llmproxy.dialects.messages.response_encode import encode_response
+from llmproxy.dialects.messages.stream_decode import Decoder
+from llmproxy.dialects.messages.stream_encode import Encoder
+from llmproxy.dialects.model_list import ModelPages
 
-from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
-from llmproxy.dialects.history import History
-from llmproxy.dialects.messages import history
-from llmproxy.dialects.messages import request_text as request
-from llmproxy.dialects.messages import reshape as replay
-from llmproxy.dialects.messages import stream_watch as stream
-from llmproxy.dialects.messages import summary as reply
-from llmproxy.dialects.messages.codec import CODEC
-from llmproxy.errors import ProxyError
-from llmproxy.wire.sse import write_frame
+CODEC = Codec(
+    name="messages",
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    stream_decoder=Decoder,
+    stream_encoder=Encoder,
+    key_header="x-api-key",
+    key_scheme="",
+    takes_url=frozenset({"image", "document"}),
+    needs_thinking=True,
+    longest_tool_name=128,
+)
 
-
-class Messages(Dialect):
-    """`POST /messages`."""
-
-    name = "messages"
-    paths = ("/messages", "/messages/count_tokens")
-    replay = replay.REPLAY
-    significant = ("anthropic-beta", "anthropic-version")
-
-    def read_request_text(self, body: bytes) -> str | None:
-        return request.read_text(body)
-
-    def read_history(self, body: Mapping[str, Any]) -> History:
-        return history.read_history(body)
-
-    def read_reply(self, body: bytes, *, text: bool = False) -> Summary:
-        return reply.read_reply(body, text=text)
-
-    def watch(self, *, text: bool = False) -> Watch:
-        return stream.MessagesWatch(text=text)
-
-    def write_error(self, error: ProxyError, request_id: str) -> bytes:
-        return reply.write_error(error, request_id)
-
-    def write_error_event(self, error: ProxyError, request_id: str) -> bytes:
-        return write_frame(reply.write_error(error, request_id), "error")
-
-    def write_reply(self, canned: Canned) -> bytes:
-        return reply.write_reply(canned)
-
-    def write_stream(self, canned: Canned) -> Sequence[bytes]:
-        return stream.write_stream(canned)
-
-
-__all__ = ["CODEC", "DIALECT", "Messages"]
-
-DIALECT = Messages()
+DIALECT = Dialect(
+    name=CODEC.name,
+    paths=("/messages", "/messages/count_tokens"),
+    other_calls=(
+        ("GET POST", "/messages/batches"),
+        ("GET DELETE", "/messages/batches/{id}"),
+        ("GET", "/messages/batches/{id}/results"),
+        ("POST", "/messages/batches/{id}/cancel"),
+    ),
+    significant=("anthropic-beta", "anthropic-version"),
+    own_headers=("anthropic-",),
+    marker="anthropic-version",
+    models=ModelPages(one=model_list.one, all=model_list.page),
+    key_variable="ANTHROPIC_API_KEY",
+    write_error=write_error,
+    write_error_event=write_error_event,
+    readers=Readers(
+        summarize=summary.summarize,
+        watch=stream_watch.MessagesWatch,
+        request_text=request_text.read_text,
+        history=history.read_history,
+    ),
+    reshape=reshape.RESHAPE,
+    codec=CODEC,
+    write_reply=summary.write_reply,
+    write_stream=stream_watch.write_stream,
+)

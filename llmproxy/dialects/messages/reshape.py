@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.reshape import Replay, Value, events_in, objects, read_object, typed_frames
+from llmproxy.dialects.reshape import Reshape, Value, events_in, objects, read_object, typed_frames
 from llmproxy.wire.json import read_value, write_value
 
 # The member of a block that each type of delta appends to.
@@ -18,7 +18,7 @@ _AT_START = frozenset({"cache_creation", "service_tier", "inference_geo"})
 _INPUTS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 
 
-class MessagesReplay(Replay):
+class MessagesReshape(Reshape):
     """`POST /messages`."""
 
     def says_something(self, reply: bytes) -> bool:
@@ -122,4 +122,4 @@ def _whole(block: Value) -> Value:
     return block
 
 
-REPLAY = MessagesReplay()
+RESHAPE = MessagesReshape()

@@ -1,7 +1,7 @@
 """Whole messages, read into the neutral vocabulary.
 
 Source: the SDK's `message` type. Of `usage`, how the cache was written and where the model ran are bookkeeping and are
-passed over. Begin reading at `decode_reply`.
+passed over. Begin reading at `decode_response`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _DIRECT = {"type": "direct"}
 _KNOWN = {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
 
 
-def decode_reply(body: bytes) -> Reply:
+def decode_response(body: bytes) -> Reply:
     """A provider's whole answer. Raises BadReply when it is no message."""
     value = read_value(body)
     if not isinstance(value, dict):

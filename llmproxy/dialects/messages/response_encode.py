@@ -1,7 +1,7 @@
 """Writing whole messages for clients, and what the writer of streams shares with that.
 
 Source: the SDK's `message` type. It demands numbers where a provider may have told none, which are then 0.
-Begin reading at `encode_reply`.
+Begin reading at `encode_response`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PREFIX = re.compile(r"(?:msg|resp|chatcmpl)[-_]")
 _TIERS = {"default": "standard", "standard": "standard", "priority": "priority", "batch": "batch"}
 
 
-def encode_reply(reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
+def encode_response(reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
     """The whole answer for a client that sent `request`."""
     content = [told for block in reply.content if (told := write_block(block, losses)) is not None]
     called = any(isinstance(block, ToolCall) for block in reply.content)

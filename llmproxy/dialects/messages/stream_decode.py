@@ -1,7 +1,7 @@
 """Reading a stream of message events as events of the neutral vocabulary.
 
 Source: docs.anthropic.com/en/api/messages-streaming and the SDK's `raw_message_stream_event`. Blocks of built-in tools
-are told once they are whole. `Reader.feed` is on the hot path of translation.
+are told once they are whole. `Decoder.feed` is on the hot path of translation.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.base import Usage
-from llmproxy.dialects.codec import BadReply, StreamReader
+from llmproxy.dialects.codec import BadReply, StreamDecoder
 from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.messages.content import read_citation
@@ -34,6 +33,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    Usage,
     UsageUpdate,
 )
 from llmproxy.dialects.provider_errors import code_of, status_of
@@ -92,7 +92,7 @@ _GROWS_BY: dict[type[Block], str] = {
 }
 
 
-class Reader(StreamReader):
+class Decoder(StreamDecoder):
     """One stream."""
 
     def __init__(self) -> None:

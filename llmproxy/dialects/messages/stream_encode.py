@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llmproxy.dialects.base import Usage
-from llmproxy.dialects.codec import Losses, StreamWriter
+from llmproxy.dialects.codec import Losses, StreamEncoder
+from llmproxy.dialects.messages.error_body import error_type
 from llmproxy.dialects.messages.response_encode import (
     begun,
     opened_call,
@@ -21,7 +21,6 @@ from llmproxy.dialects.messages.response_encode import (
     write_input,
     write_source,
 )
-from llmproxy.dialects.messages.summary import error_type
 from llmproxy.dialects.messages.usage import encode_usage
 from llmproxy.dialects.model import (
     Block,
@@ -43,6 +42,7 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
     ToolResult,
+    Usage,
     UsageUpdate,
 )
 from llmproxy.wire.json import write_value
@@ -66,7 +66,7 @@ class _Block:
         self.held: list[Delta | Cite | Close] = []
 
 
-class Writer(StreamWriter):
+class Encoder(StreamEncoder):
     """One stream for a client that sent `request`."""
 
     def __init__(self, request: Request) -> None:
@@ -80,7 +80,7 @@ class Writer(StreamWriter):
         self._usage: Usage | None = None
         self._frames: list[bytes] = []
 
-    def write(self, events: Sequence[Event], losses: Losses) -> bytes:
+    def encode(self, events: Sequence[Event], losses: Losses) -> bytes:
         for event in events:
             if type(event) is Delta:
                 self._grow(event, losses)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.base import Canned
+from llmproxy.dialects.dialect import Canned
 from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
 from llmproxy.dialects.messages.summary import usage_object, write_message
 from llmproxy.dialects.messages.usage import UsageFields, decode_usage

@@ -1,6 +1,6 @@
-"""Messages that are not streamed: reading and writing them, and errors.
+"""Messages that are not streamed: reading and writing them.
 
-Source: docs.anthropic.com/en/api/messages and /en/api/errors. `read_reply` is on the hot path.
+Source: docs.anthropic.com/en/api/messages. `summarize` is on the hot path.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.base import Canned, Summary, Usage
+from llmproxy.dialects.dialect import Canned
 from llmproxy.dialects.lenient_json import Fields, Other, content_text, error_message, string
 from llmproxy.dialects.messages.usage import UsageFields, decode_usage
-from llmproxy.errors import ProxyError
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from llmproxy.wire.json import read_as, write_value
 
 
@@ -31,7 +32,7 @@ _REPLY: msgspec.json.Decoder[_Reply] = msgspec.json.Decoder(_Reply)
 _TEXT_REPLY: msgspec.json.Decoder[_TextReply] = msgspec.json.Decoder(_TextReply)
 
 
-def read_reply(body: bytes, *, text: bool = False) -> Summary:
+def summarize(body: bytes, *, text: bool = False) -> Summary:
     """Usage, stop reason and error of a reply; the text of its blocks when that is wanted."""
     reply: _Reply | None = read_as(_TEXT_REPLY, body) if text else read_as(_REPLY, body)
     if reply is None:
@@ -75,27 +76,3 @@ def usage_object(usage: Usage, output: int | None) -> dict[str, object]:
         "cache_read_input_tokens": usage.cache_read,
         "output_tokens": output,
     }
-
-
-_ERROR_TYPES = {
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
-
-
-def error_type(status: int) -> str:
-    """What an error of `status` is called."""
-    return _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-
-
-def write_error(error: ProxyError, request_id: str) -> bytes:
-    """The JSON of an error, in a reply and in an event."""
-    told = {"type": error_type(error.status), "message": error.message}
-    return write_value({"type": "error", "error": told, "request_id": request_id})

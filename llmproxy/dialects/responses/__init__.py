@@ -2,54 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.dialect import Dialect, Readers
+from llmproxy.dialects.error_body import write_error
+from llmproxy.dialects.responses import history, request_text, reshape, stream_watch, summary
+from llmproxy.dialects.responses.error_event import write_error_event
+from llmproxy.dialects.responses.request_decode import decode_request
+from llmproxy.dialects.responses.request_encode import encode_request
+from llmproxy.dialects.responses.response_decode import decode_response
+from llmproxy.dialects.responses.response_encode import encode_response
+from llmproxy.dialects.responses.stream_decode import Decoder
+from llmproxy.dialects.responses.stream_encode import Encoder
 
-from llmproxy.dialects.base import Canned, Dialect, Summary, Watch
-from llmproxy.dialects.error_body import write_error_object
-from llmproxy.dialects.history import History
-from llmproxy.dialects.responses import history
-from llmproxy.dialects.responses import request_text as request
-from llmproxy.dialects.responses import reshape as replay
-from llmproxy.dialects.responses import stream_watch as stream
-from llmproxy.dialects.responses import summary as reply
-from llmproxy.dialects.responses.codec import CODEC
-from llmproxy.errors import ProxyError
+CODEC = Codec(
+    name="responses",
+    decode_request=decode_request,
+    encode_request=lambda request, options, losses: encode_request(request, losses),
+    decode_response=decode_response,
+    encode_response=encode_response,
+    stream_decoder=Decoder,
+    stream_encoder=Encoder,
+    takes_url=frozenset({"image", "document"}),
+)
 
-
-class Responses(Dialect):
-    """`POST /responses`."""
-
-    name = "responses"
-    paths = ("/responses", "/responses/compact", "/responses/input_tokens")
-    replay = replay.REPLAY
-    significant = ("openai-beta", "openai-organization", "openai-project")
-
-    def read_request_text(self, body: bytes) -> str | None:
-        return request.read_text(body)
-
-    def read_history(self, body: Mapping[str, Any]) -> History:
-        return history.read_history(body)
-
-    def read_reply(self, body: bytes, *, text: bool = False) -> Summary:
-        return reply.read_reply(body, text=text)
-
-    def watch(self, *, text: bool = False) -> Watch:
-        return stream.ResponsesWatch(text=text)
-
-    def write_error(self, error: ProxyError, request_id: str) -> bytes:
-        return write_error_object(error)
-
-    def write_error_event(self, error: ProxyError, request_id: str) -> bytes:
-        return stream.write_error_event(error)
-
-    def write_reply(self, canned: Canned) -> bytes:
-        return reply.write_reply(canned)
-
-    def write_stream(self, canned: Canned) -> Sequence[bytes]:
-        return stream.write_stream(canned)
-
-
-DIALECT = Responses()
-
-__all__ = ["CODEC", "DIALECT", "Responses"]
+DIALECT = Dialect(
+    name=CODEC.name,
+    paths=("/responses", "/responses/compact", "/responses/input_tokens"),
+    other_calls=(
+        ("GET POST DELETE", "/responses/{id}"),
+        ("GET", "/responses/{id}/input_items"),
+        ("POST", "/responses/{id}/cancel"),
+    ),
+    significant=("openai-beta", "openai-organization", "openai-project"),
+    own_headers=("openai-",),
+    stateful=True,
+    key_variable="OPENAI_API_KEY",
+    write_error=write_error,
+    write_error_event=write_error_event,
+    readers=Readers(
+        summarize=summary.summarize,
+        watch=stream_watch.ResponsesWatch,
+        request_text=request_text.read_text,
+        history=history.read_history,
+    ),
+    reshape=reshape.RESHAPE,
+    codec=CODEC,
+    write_reply=summary.write_reply,
+    write_stream=stream_watch.write_stream,
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from llmproxy.dialects.reshape import Replay, Value, events_in, objects, read_object, typed_frames
+from llmproxy.dialects.reshape import Reshape, Value, events_in, objects, read_object, typed_frames
 from llmproxy.wire.json import write_value
 
 _LAST = ("response.completed", "response.incomplete")
@@ -16,7 +16,7 @@ _UNDONE = ("failed", "cancelled", "queued", "in_progress")
 _SILENT = ("message", "reasoning")
 
 
-class ResponsesReplay(Replay):
+class ResponsesReshape(Reshape):
     """`POST /responses`."""
 
     def is_repeatable(self, request: Mapping[str, Any]) -> bool:
@@ -147,4 +147,4 @@ _KINDS: dict[str, tuple[Callable[[Value], Value], Callable[[Value], Iterator[Val
     "mcp_call": (_begun_call, _call("response.mcp_call_arguments", "arguments")),
 }
 
-REPLAY = ResponsesReplay()
+RESHAPE = ResponsesReshape()

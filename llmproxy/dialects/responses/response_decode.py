@@ -1,4 +1,4 @@
-"""Whole responses, read into the neutral vocabulary. Begin reading at `decode_reply`."""
+"""Whole responses, read into the neutral vocabulary. Begin reading at `decode_response`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _READERS: dict[str, Callable[[Members], Block]] = {
 }
 
 
-def decode_reply(body: bytes) -> Reply:
+def decode_response(body: bytes) -> Reply:
     """A provider's whole answer. Raises BadReply when it is no response, or one that failed."""
     value = read_value(body)
     if not isinstance(value, dict):

@@ -1,6 +1,6 @@
 """Writing whole responses from the neutral vocabulary, and what the writer of streams shares with that.
 
-Source: the SDK's `response` types. Begin reading at `encode_reply`.
+Source: the SDK's `response` types. Begin reading at `encode_response`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.model import (
     Block,
@@ -24,6 +23,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    Usage,
 )
 from llmproxy.dialects.responses.content import write_said
 from llmproxy.dialects.responses.extras import ITEM, put_extra
@@ -63,7 +63,7 @@ _UNSAID: dict[str, Any] = {
 }
 
 
-def encode_reply(reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
+def encode_response(reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
     """The whole answer for a client that sent `request`."""
     name = bare_id(reply.id)
     own = reply.dialect == "responses"

@@ -1,7 +1,7 @@
 """Reading a stream of response events.
 
 Parts are opened and closed by events of their own; what only a `done` event tells (arguments, texts, whole items) is
-told as if it had come in pieces. `Reader.feed` is on the hot path of translation.
+told as if it had come in pieces. `Decoder.feed` is on the hot path of translation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.codec import StreamReader
+from llmproxy.dialects.codec import StreamDecoder
 from llmproxy.dialects.lenient_json import Fields, error_message, string
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import (
@@ -81,7 +81,7 @@ class _Part:
         self.section: Any = None
 
 
-class Reader(StreamReader):
+class Decoder(StreamDecoder):
     """One stream."""
 
     def __init__(self) -> None:

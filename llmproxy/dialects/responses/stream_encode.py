@@ -2,7 +2,7 @@
 
 Every item is announced, grows and is finished by events of its own; texts that follow each other are parts of one
 message item, which stays open until something else begins. The last event repeats the whole response. Begin reading at
-`Writer.write`, which is on the hot path of translation.
+`Encoder.encode`, which is on the hot path of translation.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.base import Usage
-from llmproxy.dialects.codec import Losses, StreamWriter
+from llmproxy.dialects.codec import Losses, StreamEncoder
 from llmproxy.dialects.model import (
     Block,
     Cite,
@@ -33,9 +32,11 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    Usage,
     UsageUpdate,
 )
 from llmproxy.dialects.responses.content import write_citation
+from llmproxy.dialects.responses.error_event import write_error_event
 from llmproxy.dialects.responses.logprobs import unspelled
 from llmproxy.dialects.responses.response_encode import (
     CALL_ID,
@@ -52,7 +53,6 @@ from llmproxy.dialects.responses.response_encode import (
     told_stop,
     write_response,
 )
-from llmproxy.dialects.responses.stream_watch import write_error_event
 from llmproxy.errors import ProxyError
 from llmproxy.wire.json import write_value
 
@@ -88,7 +88,7 @@ class _Grown:
         self.texts: list[str] = []
 
 
-class Writer(StreamWriter):
+class Encoder(StreamEncoder):
     """One stream for a client that sent `request`."""
 
     def __init__(self, request: Request) -> None:
@@ -106,7 +106,7 @@ class Writer(StreamWriter):
         self._stop: StopReason = "end"
         self._usage: Usage | None = None
 
-    def write(self, events: Sequence[Event], losses: Losses) -> bytes:
+    def encode(self, events: Sequence[Event], losses: Losses) -> bytes:
         frames: list[bytes] = []
         for event in events:
             if type(event) is Delta:
@@ -172,7 +172,7 @@ class Writer(StreamWriter):
             error = {"code": error_code(failure.code, failure.status), "message": failure.message}
             self._put(frames, "response.failed", {"response": self._response(None, error)})
         error_ = ProxyError(failure.message, status=failure.status, code=failure.code)
-        frames.append(write_error_event(error_, self._number))
+        frames.append(write_error_event(error_, number=self._number))
 
     def _response(self, stop: StopReason | None, error: dict[str, Any] | None = None) -> dict[str, Any]:
         return write_response(

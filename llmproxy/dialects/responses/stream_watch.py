@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.base import Canned
-from llmproxy.dialects.error_body import error_object
+from llmproxy.dialects.dialect import Canned
 from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
 from llmproxy.dialects.responses.summary import (
     ResponseFields,
@@ -20,7 +19,6 @@ from llmproxy.dialects.responses.summary import (
     text_part,
 )
 from llmproxy.dialects.stream_watch import FrameWatch
-from llmproxy.errors import ProxyError
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as, write_value
 from llmproxy.wire.sse import write_frame
@@ -107,11 +105,3 @@ def write_stream(canned: Canned) -> list[bytes]:
         write_frame(write_value({"type": kind, "sequence_number": number, **event}), kind)
         for number, (kind, event) in enumerate(events)
     ]
-
-
-def write_error_event(error: ProxyError, number: int = 0) -> bytes:
-    """The event `error`, the stream's `number`th: flat as the type has it, and nested as the official clients need it
-    to raise."""
-    told = {"code": error.code, "message": error.message, "param": error.param}
-    event = {"type": "error", "sequence_number": number, **told, "error": error_object(error)}
-    return write_frame(write_value(event), "error")

@@ -1,6 +1,6 @@
 """Responses that are not streamed: reading and writing them.
 
-Source: platform.openai.com/docs/api-reference/responses/object. `read_reply` is on the hot path.
+Source: platform.openai.com/docs/api-reference/responses/object. `summarize` is on the hot path.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.base import Canned, Summary
+from llmproxy.dialects.dialect import Canned
 from llmproxy.dialects.lenient_json import Fields, Other, content_text, error_message, string
 from llmproxy.dialects.responses.usage import UsageFields, decode_usage, encode_usage
+from llmproxy.dialects.summary import Summary
 from llmproxy.wire.json import read_as, write_value
 
 
@@ -38,7 +39,7 @@ _REPLY: msgspec.json.Decoder[ResponseFields] = msgspec.json.Decoder(ResponseFiel
 _TEXT_REPLY: msgspec.json.Decoder[_TextReply] = msgspec.json.Decoder(_TextReply)
 
 
-def read_reply(body: bytes, *, text: bool = False) -> Summary:
+def summarize(body: bytes, *, text: bool = False) -> Summary:
     """Usage, finish reason and error of a reply; the text of its output when that is wanted."""
     reply: ResponseFields | None = read_as(_TEXT_REPLY, body) if text else read_as(_REPLY, body)
     if reply is None:

@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.dialects.base import Endpoint
-from llmproxy.dialects.messages import DIALECT as MESSAGES
+from llmproxy.dialects import catalog
+from llmproxy.dialects.model_list import ModelPages
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
@@ -27,15 +27,13 @@ from llmproxy.metrics.prometheus import render
 from llmproxy.middleware.base import Middleware
 from llmproxy.redaction.names import redact
 from llmproxy.server.pages.middleware_pages import MiddlewarePages
-from llmproxy.server.pages.models import ModelList, as_chat, as_messages, chat_page, messages_page
+from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.stats import stats_page
 from llmproxy.target import Provider
 
 JSON = "application/json"
 _READING = ("GET", "HEAD")
 _MODEL_PATHS = ("/v1/models/", "/models/")
-# Required of every client of the Messages API, and sent by nobody else.
-_MESSAGES_HEADER = "anthropic-version"
 _TEXT_FORMATS = ("text/plain", "application/openmetrics-text")
 
 
@@ -209,25 +207,22 @@ class Admin:
         return [provider.name for provider in self._providers]
 
     async def _write_models(self, exchange: Exchange) -> Answer:
-        if _speaks_messages(exchange):
-            return _answer(messages_page(await self._models.all(exchange, MESSAGES.name), exchange.query))
-        return _answer(chat_page(await self._models.all(exchange, "chat")))
+        name, pages = _model_pages(exchange)
+        return _answer(pages.all(await self._models.all(exchange, name), exchange.query))
 
     async def _write_model(self, exchange: Exchange) -> Answer:
-        name = unquote(exchange.full_path.partition("/models/")[2])
-        if _speaks_messages(exchange):
-            return _answer(as_messages(await self._models.one(exchange, MESSAGES.name, name)))
-        return _answer(as_chat(await self._models.one(exchange, "chat", name)))
+        name, pages = _model_pages(exchange)
+        model = unquote(exchange.full_path.partition("/models/")[2])
+        return _answer(pages.one(await self._models.one(exchange, name, model)))
 
 
-def _speaks_messages(exchange: Exchange) -> bool:
-    """Whether the client is one of the Messages API; then errors are written in its dialect too."""
-    if _MESSAGES_HEADER not in exchange.headers:
-        return False
-    exchange.endpoint = Endpoint(
-        dialect=MESSAGES, capability=MESSAGES.name, path="/models", template=exchange.template, model=False
-    )
-    return True
+def _model_pages(exchange: Exchange) -> tuple[str, ModelPages]:
+    """Return the dialect of a client that asks for models, and how it lists them; then errors are its own, too."""
+    dialect = catalog.listing(exchange.headers)
+    assert dialect.models is not None, "the catalog gives one that lists models"
+    if dialect is not catalog.default():
+        exchange.endpoint = catalog.relayed(dialect, "/models", exchange.template)
+    return dialect.name, dialect.models
 
 
 def _lost(middlewares: Sequence[tuple[str, Middleware]]) -> Counter[str]:

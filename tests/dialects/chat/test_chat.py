@@ -5,7 +5,8 @@ from __future__ import annotations
 import openai
 import pytest
 
-from llmproxy.dialects.chat import COMPLETIONS, DIALECT, Chat
+from llmproxy.dialects.chat import COMPLETIONS, DIALECT
+from llmproxy.dialects.dialect import Dialect
 from llmproxy.errors import BadRequest, BrokenStream, ProxyError
 from tests.support.sdk_clients import CANNED, STATUSES, openai_client
 
@@ -41,7 +42,7 @@ def test_the_member_at_fault_reaches_the_sdk() -> None:
 
 
 @pytest.mark.parametrize("dialect", [DIALECT, COMPLETIONS], ids=lambda dialect: dialect.name)
-def test_the_sdk_raises_when_a_stream_ends_with_our_error(dialect: Chat) -> None:
+def test_the_sdk_raises_when_a_stream_ends_with_our_error(dialect: Dialect) -> None:
     frames = [*dialect.write_stream(CANNED)[:2], dialect.write_error_event(BrokenStream("went away"), "req_1")]
     seen = []
     with pytest.raises(openai.APIError, match="went away"):
@@ -53,6 +54,6 @@ def test_the_sdk_raises_when_a_stream_ends_with_our_error(dialect: Chat) -> None
 
 
 def test_our_own_error_event_is_recorded_as_one() -> None:
-    watch = DIALECT.watch()
+    watch = DIALECT.readers.watch()
     watch.feed(DIALECT.write_error_event(BrokenStream("went away"), "req_1"))
     assert watch.close().error == "went away"

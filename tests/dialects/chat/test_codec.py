@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from llmproxy.dialects.chat import CODEC, DIALECT
 from llmproxy.dialects.codec import Losses, Options
-from llmproxy.dialects.model import Media, Reply, collect, events_of
+from llmproxy.dialects.model import Reply
+from llmproxy.dialects.reply_events import collect, events_of
 
 
 def test_it_bears_the_name_of_its_dialect() -> None:
@@ -16,18 +17,17 @@ def test_each_half_reads_what_the_other_writes() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     request = CODEC.decode_request(body)
     assert CODEC.encode_request(request, Options(), Losses()) == body
-    reply = CODEC.decode_reply(
+    reply = CODEC.decode_response(
         b'{"id":"chatcmpl-1","model":"m","created":7,"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}'
     )
-    data = CODEC.stream_writer(request).write(events_of(reply), Losses())
-    reader = CODEC.stream_reader()
+    data = CODEC.stream_encoder(request).encode(events_of(reply), Losses())
+    reader = CODEC.stream_decoder()
     again = collect([*reader.feed(data), *reader.close()])
     assert isinstance(again, Reply)
     losses = Losses()
-    assert CODEC.encode_reply(again, request, losses) == CODEC.encode_reply(reply, request, losses)
+    assert CODEC.encode_response(again, request, losses) == CODEC.encode_response(reply, request, losses)
     assert losses.dropped == []
 
 
 def test_images_go_by_url_and_documents_do_not() -> None:
-    assert CODEC.takes_url(Media(kind="image", url="https://x"))
-    assert not CODEC.takes_url(Media(kind="document", url="https://x"))
+    assert CODEC.takes_url == {"image", "video"}

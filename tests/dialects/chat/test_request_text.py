@@ -23,4 +23,4 @@ from llmproxy.dialects.chat import DIALECT
     ],
 )
 def test_a_request_has_this_text(body: bytes, text: str | None) -> None:
-    assert DIALECT.read_request_text(body) == text
+    assert DIALECT.readers.request_text(body) == text

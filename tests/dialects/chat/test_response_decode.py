@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.base import Usage
-from llmproxy.dialects.chat.response_decode import decode_reply
+from llmproxy.dialects.chat.response_decode import decode_response
 from llmproxy.dialects.codec import BadReply
-from llmproxy.dialects.model import Citation, Opaque, Refusal, Reply, Text, Thinking, ToolCall
+from llmproxy.dialects.model import Citation, Opaque, Refusal, Reply, Text, Thinking, ToolCall, Usage
 
 
 def answered(finish_reason: Any = "stop", logprobs: Any = None, **message: Any) -> Reply:
@@ -21,7 +20,7 @@ def answered(finish_reason: Any = "stop", logprobs: Any = None, **message: Any) 
 
 
 def whole(**members: Any) -> Reply:
-    return decode_reply(json.dumps({"id": "chatcmpl-1", "created": 7, "model": "m", **members}).encode())
+    return decode_response(json.dumps({"id": "chatcmpl-1", "created": 7, "model": "m", **members}).encode())
 
 
 def test_a_plain_answer() -> None:
@@ -151,15 +150,17 @@ def test_stop_with_calls_is_a_stop_for_calls() -> None:
 )
 def test_what_is_no_chat_completion_is_a_bad_reply(body: bytes) -> None:
     with pytest.raises(BadReply, match="no chat completion"):
-        decode_reply(body)
+        decode_response(body)
 
 
 def test_an_error_with_a_good_status_is_a_bad_reply_that_says_it() -> None:
     with pytest.raises(BadReply, match="Slow down") as raised:
-        decode_reply(b'{"error":{"message":"Slow down","code":429}}')
+        decode_response(b'{"error":{"message":"Slow down","code":429}}')
     assert raised.value.status == 429
     with pytest.raises(BadReply, match="Cut off"):
-        decode_reply(b'{"choices":[{"message":{"content":"a"},"finish_reason":"error","error":{"message":"Cut off"}}]}')
+        decode_response(
+            b'{"choices":[{"message":{"content":"a"},"finish_reason":"error","error":{"message":"Cut off"}}]}'
+        )
 
 
 _VALUES: Any = st.recursive(

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletion
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.chat.request_decode import decode_request
-from llmproxy.dialects.chat.response_decode import decode_reply
-from llmproxy.dialects.chat.response_encode import encode_reply
+from llmproxy.dialects.chat.response_decode import decode_response
+from llmproxy.dialects.chat.response_encode import encode_response
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.model import (
     Block,
@@ -23,6 +22,7 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    Usage,
 )
 from llmproxy.wire.json import write_value
 
@@ -34,7 +34,7 @@ def written(*content: Block, stop: StopReason = "end", request: Any = REQUEST, *
     """The completion as the SDK parses it, strictly, and the losses."""
     losses = Losses()
     reply = Reply(**{"id": "msg_1", "model": "m", "created_s": 7, **members}, content=list(content), stop=stop)
-    return ChatCompletion.model_validate(encode_reply(reply, request, losses)), losses.dropped
+    return ChatCompletion.model_validate(encode_response(reply, request, losses)), losses.dropped
 
 
 def message(*content: Block, **members: Any) -> Any:
@@ -201,5 +201,5 @@ def test_what_chat_said_is_written_as_it_stood() -> None:
         "moderation": {"input": {}},
     }
     losses = Losses()
-    assert encode_reply(decode_reply(write_value(said)), REQUEST, losses) == said
+    assert encode_response(decode_response(write_value(said)), REQUEST, losses) == said
     assert losses.dropped == []

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmproxy.dialects.base import Usage
-from llmproxy.dialects.chat.stream_decode import Reader
+from llmproxy.dialects.chat.stream_decode import Decoder
 from llmproxy.dialects.model import (
     Citation,
     Close,
@@ -28,9 +27,10 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    Usage,
     UsageUpdate,
-    collect,
 )
+from llmproxy.dialects.reply_events import collect
 
 DONE = b"data: [DONE]\n\n"
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": "m"}
@@ -46,7 +46,7 @@ def chunk(finish_reason: str | None = None, logprobs: object = None, index: Any 
 
 
 def read(*frames: bytes) -> list[Event]:
-    reader = Reader()
+    reader = Decoder()
     events = [event for each in frames for event in reader.feed(each)]
     return [*events, *reader.close()]
 
@@ -288,7 +288,7 @@ def test_what_is_no_chunk_fails_once(data: bytes) -> None:
 
 
 def test_nothing_comes_after_the_end() -> None:
-    reader = Reader()
+    reader = Decoder()
     reader.feed(chunk(content="a") + DONE)
     assert list(reader.feed(chunk(content="b"))) == list(reader.close()) == []
 

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionChunk
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.chat.request_decode import decode_request
-from llmproxy.dialects.chat.stream_decode import Reader
-from llmproxy.dialects.chat.stream_encode import Writer
+from llmproxy.dialects.chat.stream_decode import Decoder
+from llmproxy.dialects.chat.stream_encode import Encoder
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.model import (
     Block,
@@ -37,9 +36,9 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
-    collect,
-    events_of,
+    Usage,
 )
+from llmproxy.dialects.reply_events import collect, events_of
 from tests.support.sdk_clients import openai_client
 
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]
@@ -48,9 +47,9 @@ START = Start(id="msg_1", model="m", created_s=7)
 
 def written(events: Sequence[Event], *, usage: bool = False, **members: Any) -> tuple[bytes, list[str]]:
     options = {"stream_options": {"include_usage": True}} if usage else {}
-    writer = Writer(decode_request({"model": "asked", "messages": MESSAGES, "stream": True, **options, **members}))
+    writer = Encoder(decode_request({"model": "asked", "messages": MESSAGES, "stream": True, **options, **members}))
     losses = Losses()
-    return b"".join(writer.write([event], losses) for event in events), losses.dropped
+    return b"".join(writer.encode([event], losses) for event in events), losses.dropped
 
 
 def chunks(data: bytes) -> list[dict[str, Any]]:
@@ -237,7 +236,7 @@ _BLOCKS: Any = st.one_of(
 @given(st.lists(_BLOCKS, max_size=5))
 def test_what_is_written_is_read_again(content: list[Block]) -> None:
     data, _ = written(told(*content))
-    reader = Reader()
+    reader = Decoder()
     reply = collect([*reader.feed(data), *reader.close()])
     assert isinstance(reply, Reply)
     for kind in (Text, Refusal):

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from llmproxy.dialects.base import Summary, Usage
-from llmproxy.dialects.chat import COMPLETIONS, DIALECT, Chat
+from llmproxy.dialects.chat import COMPLETIONS, DIALECT
+from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from tests.support.sdk_clients import CANNED, UNCOUNTED, openai_client
 
 DONE = b"data: [DONE]\n\n"
@@ -23,7 +25,7 @@ def delta(**members: object) -> bytes:
 
 
 def watched(*frames: bytes, text: bool = False) -> Summary:
-    watch = DIALECT.watch(text=text)
+    watch = DIALECT.readers.watch(text=text)
     for frame in frames:
         watch.feed(frame)
     return watch.close()
@@ -43,7 +45,7 @@ def watched(*frames: bytes, text: bool = False) -> Summary:
     ids=str,
 )
 def test_a_stream_starts_with_its_first_content(content: dict[str, object]) -> None:
-    watch = DIALECT.watch()
+    watch = DIALECT.readers.watch()
     for frame in (
         b": PROCESSING\n\n",
         delta(role="assistant", content=""),
@@ -57,7 +59,7 @@ def test_a_stream_starts_with_its_first_content(content: dict[str, object]) -> N
 
 
 def test_a_text_completion_starts_with_its_first_text() -> None:
-    watch = COMPLETIONS.watch()
+    watch = COMPLETIONS.readers.watch()
     watch.feed(chunk({"choices": [{"text": ""}]}))
     assert not watch.started
     watch.feed(chunk({"choices": [{"text": "a"}]}))
@@ -144,7 +146,7 @@ def test_the_sdk_reads_the_canned_text_completion() -> None:
 
 
 @pytest.mark.parametrize("dialect", [DIALECT, COMPLETIONS], ids=lambda dialect: dialect.name)
-def test_usage_is_written_only_when_it_is_asked_for(dialect: Chat) -> None:
+def test_usage_is_written_only_when_it_is_asked_for(dialect: Dialect) -> None:
     frames = dialect.write_stream(replace(CANNED, include_usage=False))
     assert not any(b"usage" in frame for frame in frames)
     assert frames[-1] == DONE
@@ -153,7 +155,7 @@ def test_usage_is_written_only_when_it_is_asked_for(dialect: Chat) -> None:
 def test_what_is_written_is_read_again() -> None:
     for dialect in (DIALECT, COMPLETIONS):
         summary = Summary(model="stub-1", usage=CANNED.usage, finish_reason="stop", text="stub response", complete=True)
-        watch = dialect.watch(text=True)
+        watch = dialect.readers.watch(text=True)
         for frame in dialect.write_stream(CANNED):
             watch.feed(frame)
         assert watch.close() == summary

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from openai.types import Completion
 from openai.types.chat import ChatCompletion
 
-from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.chat import COMPLETIONS, DIALECT
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from tests.support import vendors
 from tests.support.sdk_clients import CANNED, UNCOUNTED, openai_client
 
 
 def read(reply: object, *, text: bool = False) -> Summary:
-    return DIALECT.read_reply(json.dumps(reply).encode(), text=text)
+    return DIALECT.readers.summarize(json.dumps(reply).encode(), text=text)
 
 
 def usage(**members: object) -> Usage | None:
@@ -59,19 +60,19 @@ def test_a_wrong_type_costs_its_own_field_only(wrong: object, text: bool) -> Non
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"<html>", b'{"usage":', b"[" * 100_000, b'{"a":' * 100_000])
 def test_what_is_no_reply_says_nothing(body: bytes) -> None:
-    assert DIALECT.read_reply(body) == DIALECT.read_reply(body, text=True) == Summary()
+    assert DIALECT.readers.summarize(body) == DIALECT.readers.summarize(body, text=True) == Summary()
 
 
 def test_a_reply_that_only_the_standard_library_reads_is_read() -> None:
     body = b'{"choices":[{"message":{"content":"\\ud83d"},"finish_reason":"stop","x":NaN}],"usage":{"prompt_tokens":3}}'
-    assert DIALECT.read_reply(body).usage == Usage(input=3)
-    assert DIALECT.read_reply(body, text=True).text == "\ud83d"
+    assert DIALECT.readers.summarize(body).usage == Usage(input=3)
+    assert DIALECT.readers.summarize(body, text=True).text == "\ud83d"
 
 
 @given(st.binary(max_size=80))
 def test_no_bytes_make_reading_fail(body: bytes) -> None:
-    assert isinstance(DIALECT.read_reply(body, text=True), Summary)
-    assert isinstance(DIALECT.read_reply(body), Summary)
+    assert isinstance(DIALECT.readers.summarize(body, text=True), Summary)
+    assert isinstance(DIALECT.readers.summarize(body), Summary)
 
 
 @pytest.mark.parametrize("error", [{"message": "too long", "code": "c"}, "too long"], ids=["an object", "a string"])
@@ -103,6 +104,6 @@ def test_usage_that_is_not_known_is_null() -> None:
 
 def test_what_is_written_is_read_again() -> None:
     for dialect in (DIALECT, COMPLETIONS):
-        assert dialect.read_reply(dialect.write_reply(CANNED), text=True) == Summary(
+        assert dialect.readers.summarize(dialect.write_reply(CANNED), text=True) == Summary(
             model="stub-1", usage=CANNED.usage, finish_reason="stop", text="stub response", complete=True
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.chat.usage import decode_usage, encode_usage
+from llmproxy.dialects.model import Usage
 
 
 def usage(**members: object) -> Usage | None:

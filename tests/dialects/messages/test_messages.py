@@ -53,6 +53,6 @@ def test_the_sdk_raises_when_a_stream_ends_with_our_error() -> None:
 
 
 def test_our_own_error_event_is_recorded_as_one() -> None:
-    watch = DIALECT.watch()
+    watch = DIALECT.readers.watch()
     watch.feed(DIALECT.write_error_event(BrokenStream("went away"), "req_7"))
     assert watch.close().error == "went away"

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.messages.reshape import MessagesReplay
+from llmproxy.dialects.messages.reshape import MessagesReshape
 from tests.support.sdk_streams import accumulate
 
-REPLAY = MessagesReplay()
+RESHAPE = MessagesReshape()
 THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
 CALLED = {"type": "tool_use", "id": "t1", "name": "look", "input": {"at": ["sky", 1.50]}}
 
@@ -29,7 +29,7 @@ def events(stream: bytes | None) -> list[Any]:
 
 
 def test_blocks_open_grow_and_close_one_after_the_other() -> None:
-    told = events(REPLAY.stream_of(reply(THOUGHT, {"type": "text", "text": "Yes"}), usage=True))
+    told = events(RESHAPE.stream_of(reply(THOUGHT, {"type": "text", "text": "Yes"}), usage=True))
     assert [(event["type"], event.get("index")) for event in told] == [
         ("message_start", None),
         ("content_block_start", 0),
@@ -45,7 +45,7 @@ def test_blocks_open_grow_and_close_one_after_the_other() -> None:
 
 
 def test_the_message_begins_empty_and_ends_with_its_reason() -> None:
-    told = events(REPLAY.stream_of(reply({"type": "text", "text": "Yes"}), usage=True))
+    told = events(RESHAPE.stream_of(reply({"type": "text", "text": "Yes"}), usage=True))
     begun, ending = told[0]["message"], told[-2]
     assert (begun["id"], begun["content"], begun["stop_reason"]) == ("msg_1", [], None)
     assert ending["delta"] == {"stop_reason": "end_turn", "stop_sequence": None}
@@ -64,13 +64,13 @@ def test_the_message_begins_empty_and_ends_with_its_reason() -> None:
     ],
 )
 def test_each_block_is_the_same_there_and_back(block: dict[str, Any]) -> None:
-    stream = REPLAY.stream_of(reply(block), usage=True)
+    stream = RESHAPE.stream_of(reply(block), usage=True)
     assert stream is not None
-    assert json.loads(REPLAY.reply_of(stream) or b"")["content"] == [block]
+    assert json.loads(RESHAPE.reply_of(stream) or b"")["content"] == [block]
 
 
 def test_the_sdk_reads_the_stream_as_the_reply() -> None:
-    stream = REPLAY.stream_of(
+    stream = RESHAPE.stream_of(
         reply(THOUGHT, CALLED, container={"id": "k", "expires_at": "2026-01-01T00:00:00Z"}), usage=True
     )
     assert stream is not None
@@ -79,11 +79,11 @@ def test_the_sdk_reads_the_stream_as_the_reply() -> None:
 
 
 def test_a_stream_that_stops_early_is_no_reply() -> None:
-    stream = REPLAY.stream_of(reply({"type": "text", "text": "Yes"}), usage=True)
+    stream = RESHAPE.stream_of(reply({"type": "text", "text": "Yes"}), usage=True)
     assert stream is not None
-    assert REPLAY.reply_of(stream[: stream.index(b"event: message_stop")]) is None
+    assert RESHAPE.reply_of(stream[: stream.index(b"event: message_stop")]) is None
 
 
 def test_empty_texts_say_nothing() -> None:
-    assert not REPLAY.says_something(reply({"type": "text", "text": ""}))
-    assert REPLAY.says_something(reply(CALLED))
+    assert not RESHAPE.says_something(reply({"type": "text", "text": ""}))
+    assert RESHAPE.says_something(reply(CALLED))

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import BadReply
-from llmproxy.dialects.messages.response_decode import decode_reply
-from llmproxy.dialects.model import Citation, Opaque, Reply, Text, Thinking, ToolCall
+from llmproxy.dialects.messages.response_decode import decode_response
+from llmproxy.dialects.model import Citation, Opaque, Reply, Text, Thinking, ToolCall, Usage
 from tests.support import vendors
 
 MESSAGE: dict[str, Any] = {
@@ -28,11 +27,11 @@ MESSAGE: dict[str, Any] = {
 
 
 def read(**members: Any) -> Reply:
-    return decode_reply(json.dumps({**MESSAGE, **members}).encode())
+    return decode_response(json.dumps({**MESSAGE, **members}).encode())
 
 
 def test_a_vendors_reply_is_understood() -> None:
-    reply = decode_reply(json.dumps(vendors.message("m")).encode())
+    reply = decode_response(json.dumps(vendors.message("m")).encode())
     assert [block.text for block in reply.content if isinstance(block, Text)] == [vendors.TEXT]
     assert reply.usage == Usage(input=vendors.IN, output=vendors.OUT, cache_read=vendors.CACHED, cache_write=16)
 
@@ -141,14 +140,14 @@ def test_what_only_messages_says_of_a_reply_is_kept() -> None:
 )
 def test_what_is_no_message_is_a_bad_reply(body: bytes) -> None:
     with pytest.raises(BadReply) as raised:
-        decode_reply(body)
+        decode_response(body)
     assert raised.value.status == 502
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_reply_or_a_bad_one(body: bytes) -> None:
     with pytest.raises(BadReply):
-        decode_reply(body)
+        decode_response(body)
 
 
 @pytest.mark.parametrize("wrong", ["text", 5, 1.5, True, None, [], {}, {"x": 1}, -3], ids=repr)
@@ -159,5 +158,5 @@ def test_a_wrong_type_beside_the_content_costs_its_own_field_only(wrong: object)
 
 def test_an_error_with_a_good_status_says_what_it_is() -> None:
     with pytest.raises(BadReply, match="why") as raised:
-        decode_reply(b'{"type":"error","error":{"type":"rate_limit_error","message":"why"}}')
+        decode_response(b'{"type":"error","error":{"type":"rate_limit_error","message":"why"}}')
     assert (raised.value.status, raised.value.code) == (429, "rate_limit_error")

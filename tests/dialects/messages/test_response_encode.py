@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from anthropic.types import Message
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import Losses
-from llmproxy.dialects.messages.response_decode import STOPS, decode_reply
-from llmproxy.dialects.messages.response_encode import REASONS, encode_reply
+from llmproxy.dialects.messages.response_decode import STOPS, decode_response
+from llmproxy.dialects.messages.response_encode import REASONS, encode_response
 from llmproxy.dialects.model import (
     Block,
     Citation,
@@ -24,6 +23,7 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
     ToolResult,
+    Usage,
 )
 from llmproxy.wire.json import write_value
 
@@ -35,7 +35,7 @@ def write(
 ) -> dict[str, Any]:
     losses = Losses()
     members = {"id": "chatcmpl-1", "model": "m", "dialect": "chat", **members}
-    written = encode_reply(Reply(content=list(content), stop=stop, **members), REQUEST, losses)
+    written = encode_response(Reply(content=list(content), stop=stop, **members), REQUEST, losses)
     Message.model_validate(written)
     assert losses.dropped == (dropped or [])
     return written
@@ -207,4 +207,4 @@ def test_a_message_is_written_as_it_was_read() -> None:
             "server_tool_use": {"web_search_requests": 1, "web_fetch_requests": 0},
         },
     }
-    assert encode_reply(decode_reply(write_value(message)), REQUEST, Losses(strict=True)) == message
+    assert encode_response(decode_response(write_value(message)), REQUEST, Losses(strict=True)) == message

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.base import Usage
-from llmproxy.dialects.messages.stream_decode import Reader
+from llmproxy.dialects.messages.stream_decode import Decoder
 from llmproxy.dialects.model import (
     Citation,
     Cite,
@@ -27,9 +26,10 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    Usage,
     UsageUpdate,
-    collect,
 )
+from llmproxy.dialects.reply_events import collect
 
 
 def event(kind: str, **members: Any) -> bytes:
@@ -65,7 +65,7 @@ TOLD: list[Event] = [
 
 
 def read(*frames: bytes) -> list[Event]:
-    reader = Reader()
+    reader = Decoder()
     return [*(event for frame in frames for event in reader.feed(frame)), *reader.close()]
 
 

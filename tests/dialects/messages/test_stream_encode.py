@@ -15,11 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import Losses
-from llmproxy.dialects.messages.response_encode import encode_reply
-from llmproxy.dialects.messages.stream_decode import Reader
-from llmproxy.dialects.messages.stream_encode import Writer
+from llmproxy.dialects.messages.response_encode import encode_response
+from llmproxy.dialects.messages.stream_decode import Decoder
+from llmproxy.dialects.messages.stream_encode import Encoder
 from llmproxy.dialects.model import (
     Citation,
     Cite,
@@ -40,10 +39,10 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    Usage,
     UsageUpdate,
-    collect,
-    events_of,
 )
+from llmproxy.dialects.reply_events import collect, events_of
 from llmproxy.wire.sse import Splitter
 from tests.support.sdk_clients import anthropic_client
 
@@ -54,8 +53,8 @@ ANY: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 
 def write(*events: Event, dropped: list[str] | None = None) -> list[dict[str, Any]]:
     """The events that a client gets, each valid for the SDK."""
-    losses, writer = Losses(), Writer(REQUEST)
-    data = b"".join(writer.write([event], losses) for event in events)
+    losses, writer = Losses(), Encoder(REQUEST)
+    data = b"".join(writer.encode([event], losses) for event in events)
     assert losses.dropped == (dropped or [])
     frames = [json.loads(frame.data) for frame in Splitter().feed(data)]
     for frame in frames:
@@ -73,8 +72,8 @@ def told(*events: Event, dropped: list[str] | None = None) -> list[dict[str, Any
 
 def accumulated(events: Sequence[Event], cut: int = 1) -> Message:
     """What the SDK makes of the stream."""
-    writer, losses = Writer(REQUEST), Losses()
-    frames = [writer.write(events[at : at + cut], losses) for at in range(0, len(events), cut)]
+    writer, losses = Encoder(REQUEST), Losses()
+    frames = [writer.encode(events[at : at + cut], losses) for at in range(0, len(events), cut)]
     client = anthropic_client(frames)
     with client.messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "Hi"}]) as stream:
         last = [event for event in stream][-1]
@@ -123,7 +122,7 @@ def test_a_stream_of_text() -> None:
 
 
 def test_each_frame_is_named_after_its_event() -> None:
-    data = Writer(REQUEST).write(events_of(Reply(id="", model="m", content=[Text(text="a")], stop="end")), Losses())
+    data = Encoder(REQUEST).encode(events_of(Reply(id="", model="m", content=[Text(text="a")], stop="end")), Losses())
     for frame in Splitter().feed(data):
         assert json.loads(frame.data)["type"] == frame.event
     assert json.loads(Splitter().feed(data)[0].data)["message"]["id"] > "msg_"
@@ -371,7 +370,7 @@ def streams(draw: st.DrawFn) -> list[Event]:
 def test_whatever_order_blocks_come_in_the_sdk_reads_the_reply(events: list[Event], cut: int) -> None:
     reply = collect(copy.deepcopy(events))
     assert isinstance(reply, Reply)
-    wanted = encode_reply(reply, REQUEST, Losses())
+    wanted = encode_response(reply, REQUEST, Losses())
     message = accumulated(events, cut)
     assert [block.to_dict() for block in message.content] == wanted["content"]
     assert message.stop_reason == wanted["stop_reason"]
@@ -379,7 +378,7 @@ def test_whatever_order_blocks_come_in_the_sdk_reads_the_reply(events: list[Even
 
 @given(streams())
 def test_what_is_written_is_read_again(events: list[Event]) -> None:
-    data = Writer(REQUEST).write(events, Losses())
-    read = Reader().feed(data)
+    data = Encoder(REQUEST).encode(events, Losses())
+    read = Decoder().feed(data)
     assert isinstance(read[-1], Done)
-    assert Reader().feed(Writer(REQUEST).write(read, Losses())) == read
+    assert Decoder().feed(Encoder(REQUEST).encode(read, Losses())) == read

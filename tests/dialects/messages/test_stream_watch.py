@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.messages import DIALECT
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from tests.support.sdk_clients import CANNED, UNCOUNTED, anthropic_client
 
 
@@ -28,7 +29,7 @@ TEXT = delta(type="text_delta", text="a")
 
 
 def watched(*frames: bytes) -> Summary:
-    watch = DIALECT.watch()
+    watch = DIALECT.readers.watch()
     for frame in frames:
         watch.feed(frame)
     return watch.close()
@@ -47,7 +48,7 @@ def watched(*frames: bytes) -> Summary:
     ids=repr,
 )
 def test_a_stream_starts_with_its_first_content(content: bytes) -> None:
-    watch = DIALECT.watch()
+    watch = DIALECT.readers.watch()
     for frame in (
         start(input_tokens=1),
         event("content_block_start", content_block={"type": "thinking", "thinking": "", "signature": ""}),
@@ -130,7 +131,7 @@ def test_the_events_come_in_the_vendors_order() -> None:
 
 
 def test_what_is_written_is_read_again() -> None:
-    watch = DIALECT.watch(text=True)
+    watch = DIALECT.readers.watch(text=True)
     for frame in DIALECT.write_stream(CANNED):
         watch.feed(frame)
     counted = Usage(input=11, output=2, cache_read=4, cache_write=1)

@@ -9,14 +9,15 @@ from anthropic.types import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.base import Summary, Usage
 from llmproxy.dialects.messages import DIALECT
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from tests.support import vendors
 from tests.support.sdk_clients import CANNED, UNCOUNTED, anthropic_client
 
 
 def read(reply: object, *, text: bool = False) -> Summary:
-    return DIALECT.read_reply(json.dumps(reply).encode(), text=text)
+    return DIALECT.readers.summarize(json.dumps(reply).encode(), text=text)
 
 
 def usage(**members: object) -> Usage | None:
@@ -44,7 +45,7 @@ def test_a_wrong_type_costs_its_own_field_only(wrong: object) -> None:
 
 @given(st.binary(max_size=80))
 def test_no_bytes_make_reading_fail(body: bytes) -> None:
-    assert isinstance(DIALECT.read_reply(body, text=True), Summary)
+    assert isinstance(DIALECT.readers.summarize(body, text=True), Summary)
 
 
 def test_an_error_is_recorded_and_completes_nothing() -> None:
@@ -72,6 +73,6 @@ def test_usage_that_is_not_known_is_null() -> None:
 
 def test_what_is_written_is_read_again() -> None:
     counted = Usage(input=11, output=2, cache_read=4, cache_write=1)
-    assert DIALECT.read_reply(DIALECT.write_reply(CANNED), text=True) == Summary(
+    assert DIALECT.readers.summarize(DIALECT.write_reply(CANNED), text=True) == Summary(
         model="stub-1", usage=counted, finish_reason="end_turn", text="stub response", complete=True
     )

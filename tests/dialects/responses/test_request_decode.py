@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.model import Format, Opaque, Reasoning, Request, Text
-from llmproxy.dialects.responses.codec import CODEC
+from llmproxy.dialects.responses import CODEC
 from llmproxy.errors import BadRequest
 from tests.support.full_responses_request import FULL, read, write
 

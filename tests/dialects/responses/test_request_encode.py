@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from llmproxy.dialects.codec import Losses, Options
 from llmproxy.dialects.model import Format, Instruction, Message, Reasoning, Request, Sampling, Text, Thinking, Tool
-from llmproxy.dialects.responses.codec import CODEC
+from llmproxy.dialects.responses import CODEC
 from llmproxy.errors import Untranslatable
 from tests.support.full_responses_request import FULL, write
 

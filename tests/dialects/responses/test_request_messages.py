@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.codec import Losses, Options
-from llmproxy.dialects.codecs import CODECS
 from llmproxy.dialects.model import Media, Message, Opaque, Refusal, Request, Text, Thinking, ToolCall, ToolResult
 from llmproxy.dialects.responses.request_messages import MAX_ID, Turns, read_input, write_id, write_message
 from llmproxy.errors import BadRequest, Untranslatable
@@ -146,5 +146,5 @@ def test_a_result_that_names_no_call_goes_back_as_it_was_and_nowhere_else(kind: 
     assert written(message, own=True) == ([item], [])
     request = Request(dialect="responses", model="m", messages=[message])
     with pytest.raises(Untranslatable, match="without call_id") as refused:
-        CODECS["chat"].encode_request(request, Options(), Losses())
+        codecs()["chat"].encode_request(request, Options(), Losses())
     assert refused.value.param == "input[0]"

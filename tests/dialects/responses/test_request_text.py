@@ -26,4 +26,4 @@ from llmproxy.dialects.responses import DIALECT
     ],
 )
 def test_a_request_has_this_text(body: bytes, text: str | None) -> None:
-    assert DIALECT.read_request_text(body) == text
+    assert DIALECT.readers.request_text(body) == text

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.responses.reshape import REPLAY
+from llmproxy.dialects.responses.reshape import RESHAPE
 
 MESSAGE = {
     "type": "message",
@@ -31,7 +31,7 @@ def reply(*items: dict[str, Any], **members: Any) -> dict[str, Any]:
 
 
 def events(value: dict[str, Any]) -> list[Any]:
-    stream = REPLAY.stream_of(json.dumps(value).encode(), usage=True)
+    stream = RESHAPE.stream_of(json.dumps(value).encode(), usage=True)
     assert stream is not None
     frames = stream.decode().removesuffix("\n\n").split("\n\n")
     return [json.loads(frame.split("\n")[1].removeprefix("data: ")) for frame in frames]
@@ -58,13 +58,13 @@ def test_items_are_added_told_and_done() -> None:
 def test_the_last_event_holds_the_whole_reply(status: str) -> None:
     value = reply(MESSAGE, status=status)
     assert events(value)[-1] == {"type": f"response.{status}", "sequence_number": 8, "response": value}
-    stream = REPLAY.stream_of(json.dumps(value).encode(), usage=True)
-    assert json.loads(REPLAY.reply_of(stream or b"") or b"") == value
+    stream = RESHAPE.stream_of(json.dumps(value).encode(), usage=True)
+    assert json.loads(RESHAPE.reply_of(stream or b"") or b"") == value
 
 
 def test_an_answer_that_goes_on_elsewhere_is_no_stream() -> None:
     for status in ("queued", "in_progress", "cancelled", None, ["completed"]):
-        assert REPLAY.stream_of(json.dumps(reply(MESSAGE, status=status)).encode(), usage=True) is None
+        assert RESHAPE.stream_of(json.dumps(reply(MESSAGE, status=status)).encode(), usage=True) is None
 
 
 def test_items_that_nobody_knows_are_added_and_done() -> None:

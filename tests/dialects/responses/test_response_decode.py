@@ -7,15 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import BadReply
-from llmproxy.dialects.model import Opaque, Refusal, Reply, Text, Thinking, ToolCall
-from llmproxy.dialects.responses.response_decode import decode_reply
+from llmproxy.dialects.model import Opaque, Refusal, Reply, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.responses.response_decode import decode_response
 from tests.support import vendors
 
 
 def read(**changes: Any) -> Reply:
-    return decode_reply(json.dumps(vendors.response("m") | changes).encode())
+    return decode_response(json.dumps(vendors.response("m") | changes).encode())
 
 
 def test_a_whole_response_is_read() -> None:
@@ -76,7 +75,7 @@ def test_why_it_stopped(changes: dict[str, Any], stop: str) -> None:
 )
 def test_what_is_no_answer_is_a_502(body: bytes) -> None:
     with pytest.raises(BadReply) as refused:
-        decode_reply(body)
+        decode_response(body)
     assert refused.value.status == 502
 
 
@@ -93,4 +92,4 @@ JSON = st.recursive(
 @given(st.lists(JSON, max_size=4), JSON, JSON)
 def test_any_output_is_read_or_refused(output: list[Any], usage: Any, details: Any) -> None:
     body = {"id": "x", "output": output, "usage": usage, "status": "incomplete", "incomplete_details": details}
-    assert isinstance(decode_reply(json.dumps(body).encode()), Reply)
+    assert isinstance(decode_response(json.dumps(body).encode()), Reply)

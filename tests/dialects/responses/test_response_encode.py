@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from openai.types.responses import Response
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.model import (
     Block,
@@ -19,8 +18,9 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    Usage,
 )
-from llmproxy.dialects.responses.codec import CODEC
+from llmproxy.dialects.responses import CODEC
 from llmproxy.dialects.responses.response_encode import error_code
 from tests.support.full_responses_request import FULL, read
 
@@ -38,7 +38,7 @@ CONTENT: list[Block] = [
 def write(content: list[Block], stop: StopReason = "end", **changes: Any) -> tuple[dict[str, Any], list[str]]:
     losses = Losses()
     reply = Reply(id="chatcmpl-7", model="m-1", content=content, stop=stop, created_s=1, usage=USAGE, **changes)
-    return CODEC.encode_reply(reply, read(), losses), losses.dropped
+    return CODEC.encode_response(reply, read(), losses), losses.dropped
 
 
 def test_what_is_written_is_a_response_of_the_sdk() -> None:
@@ -55,7 +55,7 @@ def test_what_is_written_is_a_response_of_the_sdk() -> None:
 
 
 def test_what_was_asked_is_repeated() -> None:
-    body = CODEC.encode_reply(Reply(id="1", model="m", content=[], stop="end"), CODEC.decode_request(FULL), Losses())
+    body = CODEC.encode_response(Reply(id="1", model="m", content=[], stop="end"), CODEC.decode_request(FULL), Losses())
     assert body["instructions"] == "Be brief" and body["tools"] == FULL["tools"] and body["text"] == FULL["text"]
     assert body["previous_response_id"] == "resp_9" and body["usage"] is None
 
@@ -144,8 +144,8 @@ def test_a_reply_of_this_api_comes_back_with_all_that_it_was() -> None:
         "output": [message, message, call],
         "tool_usage": used,
     }
-    reply, losses = CODEC.decode_reply(json.dumps(given).encode()), Losses()
-    body = CODEC.encode_reply(reply, read(), losses)
+    reply, losses = CODEC.decode_response(json.dumps(given).encode()), Losses()
+    body = CODEC.encode_response(reply, read(), losses)
     assert (body["output"], body["tool_usage"], losses.dropped) == ([message, message, call], used, [])
 
 

@@ -38,6 +38,6 @@ def test_our_error_event_is_the_vendors_typed_event() -> None:
 
 
 def test_our_own_error_event_is_recorded_as_one() -> None:
-    watch = DIALECT.watch()
+    watch = DIALECT.readers.watch()
     watch.feed(DIALECT.write_error_event(BrokenStream("went away"), "req_1"))
     assert watch.close().error == "went away"

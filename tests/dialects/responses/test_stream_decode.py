@@ -22,9 +22,9 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
     UsageUpdate,
-    collect,
 )
-from llmproxy.dialects.responses.codec import CODEC
+from llmproxy.dialects.reply_events import collect
+from llmproxy.dialects.responses import CODEC
 from llmproxy.dialects.responses.request_messages import write_reasoning
 from tests.support import vendors
 
@@ -34,7 +34,7 @@ def frames(*events: dict[str, Any]) -> bytes:
 
 
 def read(data: bytes, size: int = 1 << 20) -> list[Event]:
-    reader = CODEC.stream_reader()
+    reader = CODEC.stream_decoder()
     events = [event for start in range(0, len(data), size) for event in reader.feed(data[start : start + size])]
     return [*events, *reader.close()]
 
@@ -72,7 +72,7 @@ CALL = {"id": "fc", "type": "function_call", "call_id": "c", "name": "f", "argum
 @pytest.mark.parametrize("tools", [False, True])
 def test_a_stream_tells_what_the_whole_answer_does(size: int, tools: bool) -> None:
     found = reply(b"".join(vendors.response_frames("m", tools)), size)
-    whole = CODEC.decode_reply(json.dumps(vendors.response("m", tools)).encode())
+    whole = CODEC.decode_response(json.dumps(vendors.response("m", tools)).encode())
     texts = [(block.id, block.name, block.arguments) for block in found.content if isinstance(block, ToolCall)]
     assert texts == [(block.id, block.name, block.arguments) for block in whole.content if isinstance(block, ToolCall)]
     assert [b.text for b in found.content if isinstance(b, Text)] == [

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.model import (
     Block,
@@ -30,9 +29,10 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    Usage,
     UsageUpdate,
 )
-from llmproxy.dialects.responses.codec import CODEC
+from llmproxy.dialects.responses import CODEC
 from tests.support.full_responses_request import read
 from tests.support.sdk_clients import openai_client
 
@@ -42,10 +42,10 @@ END: list[Event] = [Stop(reason="end"), UsageUpdate(usage=Usage(input=10, output
 
 
 def write(*events: Event, one_by_one: bool = False) -> tuple[bytes, list[str]]:
-    writer, losses = CODEC.stream_writer(read()), Losses()
+    writer, losses = CODEC.stream_encoder(read()), Losses()
     if one_by_one:
-        return b"".join(writer.write([event], losses) for event in events), losses.dropped
-    return writer.write(events, losses), losses.dropped
+        return b"".join(writer.encode([event], losses) for event in events), losses.dropped
+    return writer.encode(events, losses), losses.dropped
 
 
 def told(data: bytes) -> list[Any]:

@@ -8,8 +8,9 @@ import pytest
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.base import Summary, Usage
+from llmproxy.dialects.model import Usage
 from llmproxy.dialects.responses import DIALECT
+from llmproxy.dialects.summary import Summary
 from tests.support.sdk_clients import CANNED, openai_client
 
 EVENT: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
@@ -24,7 +25,7 @@ TEXT = event("response.output_text.delta", delta="a")
 
 
 def watched(*frames: bytes, text: bool = False) -> Summary:
-    watch = DIALECT.watch(text=text)
+    watch = DIALECT.readers.watch(text=text)
     for frame in frames:
         watch.feed(frame)
     return watch.close()
@@ -44,7 +45,7 @@ def watched(*frames: bytes, text: bool = False) -> Summary:
     ids=repr,
 )
 def test_a_stream_starts_with_its_first_content(content: bytes) -> None:
-    watch = DIALECT.watch()
+    watch = DIALECT.readers.watch()
     for frame in (
         CREATED,
         event("response.in_progress", response={}),

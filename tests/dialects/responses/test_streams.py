@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.base import Usage
 from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.model import (
     Block,
@@ -37,10 +36,11 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
+    Usage,
     UsageUpdate,
-    collect,
 )
-from llmproxy.dialects.responses.codec import CODEC
+from llmproxy.dialects.reply_events import collect
+from llmproxy.dialects.responses import CODEC
 from tests.support.full_responses_request import FULL, read
 from tests.support.sdk_clients import openai_client
 
@@ -180,11 +180,11 @@ def _growth(draw: st.DrawFn, number: int, opened: Block) -> list[Event]:
 
 
 def write(events: Sequence[Event], *, one_by_one: bool) -> bytes:
-    writer, losses = CODEC.stream_writer(CODEC.decode_request(FULL) if one_by_one else read()), Losses()
+    writer, losses = CODEC.stream_encoder(CODEC.decode_request(FULL) if one_by_one else read()), Losses()
     given = copy.deepcopy(events)
     if one_by_one:
-        return b"".join(writer.write([event], losses) for event in given)
-    return writer.write(given, losses)
+        return b"".join(writer.encode([event], losses) for event in given)
+    return writer.encode(given, losses)
 
 
 @given(streams(), st.booleans())
@@ -208,7 +208,7 @@ def test_a_failure_may_come_at_any_point(events: list[Event], data: st.DataObjec
 @_THOROUGH
 def test_what_was_written_is_read_back(events: list[Event], size: int) -> None:
     data = write(events, one_by_one=False)
-    whole = CODEC.decode_reply(json.dumps(consistent(data)[-1]["response"]).encode())
+    whole = CODEC.decode_response(json.dumps(consistent(data)[-1]["response"]).encode())
     found = read_back(data, size)
     assert (found.stop, found.usage, said(found)) == (whole.stop, whole.usage, said(whole))
 
@@ -227,7 +227,7 @@ def test_what_a_service_leaves_out_is_read_from_whole_items(events: list[Event],
 
 
 def read_back(data: bytes, size: int = 1 << 20) -> Reply:
-    reader = CODEC.stream_reader()
+    reader = CODEC.stream_decoder()
     events = [event for start in range(0, len(data), size) for event in reader.feed(data[start : start + size])]
     found = collect([*events, *reader.close()])
     assert isinstance(found, Reply), found

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response
 
-from llmproxy.dialects.base import Summary, Usage
+from llmproxy.dialects.model import Usage
 from llmproxy.dialects.responses import DIALECT
+from llmproxy.dialects.summary import Summary
 from tests.support import vendors
 from tests.support.sdk_clients import CANNED, UNCOUNTED, openai_client
 
@@ -18,7 +19,7 @@ COUNTED = Usage(input=vendors.IN, output=vendors.OUT, cache_read=vendors.CACHED,
 
 
 def read(reply: object, *, text: bool = False) -> Summary:
-    return DIALECT.read_reply(json.dumps(reply).encode(), text=text)
+    return DIALECT.readers.summarize(json.dumps(reply).encode(), text=text)
 
 
 @pytest.mark.parametrize("text", [False, True])
@@ -66,7 +67,7 @@ def test_a_wrong_type_costs_its_own_field_only(wrong: object) -> None:
 
 @given(st.binary(max_size=80))
 def test_no_bytes_make_reading_fail(body: bytes) -> None:
-    assert isinstance(DIALECT.read_reply(body, text=True), Summary)
+    assert isinstance(DIALECT.readers.summarize(body, text=True), Summary)
 
 
 def test_the_canned_reply_is_what_the_vendor_would_send() -> None:
@@ -84,7 +85,7 @@ def test_usage_that_is_not_known_is_null() -> None:
 
 
 def test_what_is_written_is_read_again() -> None:
-    assert DIALECT.read_reply(DIALECT.write_reply(CANNED), text=True) == Summary(
+    assert DIALECT.readers.summarize(DIALECT.write_reply(CANNED), text=True) == Summary(
         id=f"resp_{CANNED.id}",
         model="stub-1",
         usage=CANNED.usage,

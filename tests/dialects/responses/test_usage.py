@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmproxy.dialects.base import Usage
+from llmproxy.dialects.model import Usage
 from llmproxy.dialects.responses.usage import decode_usage, encode_usage
 
 

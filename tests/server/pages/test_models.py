@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
 
 import pytest
 
@@ -11,7 +10,7 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Client, Exchange
 from llmproxy.routing.router import Router
-from llmproxy.server.pages.models import Model, ModelList, as_chat, as_messages, chat_page, messages_page
+from llmproxy.server.pages.models import ModelList
 from llmproxy.target import Origin, Provider, Route, Target, UpstreamRequest
 from llmproxy.wire.compression import compress
 
@@ -143,7 +142,7 @@ async def test_what_a_provider_tells_of_a_configured_name_is_shown_with_it() -> 
     models = models_of(Upstreams(vendor=[{"id": "exact", "context": 8}]), Place("vendor", models=("exact",)))
 
     (model,) = await models.all(asking(), "chat")
-    assert model.told == {"id": "exact", "context": 8}
+    assert model.members == {"id": "exact", "context": 8}
 
 
 @pytest.mark.parametrize(
@@ -306,94 +305,3 @@ async def test_a_model_of_a_provider_that_could_not_be_asked_is_not_denied() -> 
         await models.one(asking(), "chat", "x1")
     assert (await models.one(asking(), "chat", "a")).owner == "up"
     assert (await models.one(asking(), "chat", "known")).owner == "down"
-
-
-def told(**members: object) -> Model:
-    return Model(id="hub/m", owner="hub", told=members)
-
-
-def test_in_chat_everything_that_was_told_stays_but_the_name() -> None:
-    assert as_chat(told(id="m", object="x", created=7, owned_by="org", context=8)) == {
-        "id": "hub/m",
-        "object": "model",
-        "created": 7,
-        "owned_by": "org",
-        "context": 8,
-    }
-
-
-def test_in_chat_a_model_of_the_other_shape_is_translated() -> None:
-    assert as_chat(told(type="model", id="m", display_name="M", created_at="2025-02-19T00:00:00Z")) == {
-        "id": "hub/m",
-        "object": "model",
-        "created": 1739923200,
-        "owned_by": "hub",
-        "display_name": "M",
-    }
-
-
-@pytest.mark.parametrize(
-    "members",
-    [{}, {"created": None}, {"created": "soon"}, {"created": 1.7e12 * 1000}, {"created": -5}, {"created_at": "soon"}],
-)
-def test_a_time_that_nobody_said_is_the_epoch(members: Mapping[str, object]) -> None:
-    assert as_chat(told(**members))["created"] == 0
-    without = {name: value for name, value in members.items() if name != "created_at"}
-    assert as_messages(told(**without))["created_at"] == "1970-01-01T00:00:00Z"
-
-
-def test_in_messages_a_model_of_the_other_shape_is_translated() -> None:
-    assert as_messages(told(id="m", object="model", created=1739923200, owned_by="org")) == {
-        "type": "model",
-        "id": "hub/m",
-        "display_name": "hub/m",
-        "created_at": "2025-02-19T00:00:00Z",
-    }
-
-
-def test_in_messages_everything_that_was_told_stays_but_the_name() -> None:
-    shown = as_messages(told(type="model", id="m", display_name="M", created_at="2025-02-19T00:00:00.5Z", max_tokens=9))
-
-    assert shown == {
-        "type": "model",
-        "id": "hub/m",
-        "display_name": "M",
-        "created_at": "2025-02-19T00:00:00.5Z",
-        "max_tokens": 9,
-    }
-
-
-FIVE = [Model(id=name, owner="x", told={}) for name in "abcde"]
-
-
-@pytest.mark.parametrize(
-    ("query", "ids", "more"),
-    [
-        ("", "abcde", False),
-        ("limit=2", "ab", True),
-        ("limit=5", "abcde", False),
-        ("limit=2&after_id=b", "cd", True),
-        ("after_id=d", "e", False),
-        ("after_id=e", "", False),
-        ("limit=2&before_id=e", "cd", True),
-        ("before_id=b", "a", False),
-        ("after_id=unknown", "", False),
-        ("limit=many", "abcde", False),
-        ("limit=" + "9" * 5000, "abcde", False),
-    ],
-)
-def test_the_list_of_messages_comes_in_pages_when_asked(query: str, ids: str, more: bool) -> None:
-    page = messages_page(FIVE, query)
-
-    data = page["data"]
-    assert isinstance(data, list)
-    assert "".join(each["id"] for each in data) == ids
-    assert page["has_more"] is more
-    assert (page["first_id"], page["last_id"]) == ((ids[0], ids[-1]) if ids else (None, None))
-
-
-def test_the_list_of_chat_is_whole() -> None:
-    page = chat_page(FIVE)
-
-    assert page["object"] == "list"
-    assert page["data"] == [as_chat(model) for model in FIVE]

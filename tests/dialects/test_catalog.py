@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.dialects.endpoints import find
+from llmproxy.dialects.catalog import find
 
 MODEL_CALLS = [
     ("/chat/completions", "chat", "chat"),

@@ -1,0 +1,221 @@
+"""The one list of dialects, and the calls that clients make in them, by method and path.
+
+`/v1` in front of a path is optional. `GET /models` and its like are not here: the proxy answers them itself. A new
+dialect is a folder and a line in `DIALECTS`; everything else in the program asks here. Begin reading at `find`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from llmproxy.dialects import chat, embeddings, messages, responses
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.dialect import Dialect, Endpoint
+
+DIALECTS: tuple[Dialect, ...] = (
+    chat.DIALECT,
+    responses.DIALECT,
+    messages.DIALECT,
+    chat.COMPLETIONS,
+    embeddings.DIALECT,
+)
+"""All dialects. The first writes errors where nobody knows what the client speaks; a provider that speaks several and
+says nothing of its own is asked in the first that can be translated."""
+
+REST = "openai"
+"""The capability of a provider that serves the rest of OpenAI's API: files, images, batches ..."""
+
+_VERSION = "/v1"
+
+# Calls of the rest of that API whose JSON body names a model.
+_REST_MODEL_PATHS = ("/images/generations", "/audio/speech", "/moderations")
+
+# Calls that name what was made before, or nothing: relayed, not read.
+_REST_CALLS = (
+    ("GET", "/chat/completions"),
+    ("GET POST DELETE", "/chat/completions/{id}"),
+    ("GET", "/chat/completions/{id}/messages"),
+    ("DELETE", "/models/{id}"),
+)
+
+# First segments of which every path and method is relayed. `/realtime` alone is a WebSocket, not a call.
+_FAMILIES = (
+    *("assistants", "audio", "batches", "chatkit", "containers", "conversations", "evals", "files"),
+    *("fine_tuning", "images", "moderations", "skills", "threads", "uploads", "vector_stores", "videos"),
+)
+_FAMILIES_BELOW = ("realtime",)
+
+
+def find(method: str, path: str) -> Endpoint | None:
+    """Return the call that `method` and `path` (with or without `/v1`, byte for byte, no query) make; None when
+    unknown."""
+    if path.startswith(_VERSION + "/"):
+        path = path[len(_VERSION) :]
+    calls = _calls(DIALECTS)
+    exact = calls.exact.get((method, path))
+    if exact is not None:
+        return exact
+    for methods, pattern, endpoint in calls.patterns:
+        if method in methods and pattern.fullmatch(path):
+            return endpoint
+    segments = path.split("/")
+    if segments[0]:
+        return None
+    return (calls.below if len(segments) > 2 else calls.alone).get(segments[1] if len(segments) > 1 else "")
+
+
+def default() -> Dialect:
+    """Return the dialect in which we speak to clients whose dialect nobody knows."""
+    return DIALECTS[0]
+
+
+def by_name(name: str | None) -> Dialect | None:
+    """Return the dialect called `name`; None when there is none."""
+    return next((dialect for dialect in DIALECTS if dialect.name == name), None)
+
+
+def codecs() -> Mapping[str, Codec]:
+    """Return the codecs of the dialects that can be translated, by name, in the order of the list."""
+    return {dialect.name: dialect.codec for dialect in DIALECTS if dialect.codec is not None}
+
+
+def capabilities() -> tuple[str, ...]:
+    """Return what a provider may speak: the names of all dialects, and `REST`."""
+    return (*(dialect.name for dialect in DIALECTS), REST)
+
+
+def translatable(endpoint: Endpoint) -> bool:
+    """Return whether a provider of another dialect can answer this call, through translation."""
+    dialect = endpoint.dialect
+    return dialect.codec is not None and endpoint.capability == dialect.name and endpoint.path == dialect.paths[0]
+
+
+def translated_call(dialect: Dialect, *, stream: bool = False) -> Endpoint:
+    """Return the call of `dialect` that translated requests make, for an answer that is streamed or not."""
+    return _calls(DIALECTS).translated[dialect.name, stream]
+
+
+def translate_to(speaks: Container[str], preferred: Iterable[str] = ()) -> Dialect | None:
+    """Return the dialect in which a provider that speaks `speaks` is asked by clients of other dialects: the first of
+    `preferred`, or of all. None when it speaks none that can be translated."""
+    wanted = list(preferred) or list(capabilities())
+    able = (dialect for name in wanted if name in speaks and (dialect := by_name(name)) is not None)
+    return next((dialect for dialect in able if dialect.codec is not None), None)
+
+
+def keeps_state(speaks: Container[str]) -> bool:
+    """Return whether a provider that speaks `speaks` stores answers which later requests continue."""
+    return any(dialect.stateful and dialect.name in speaks for dialect in DIALECTS)
+
+
+def first_calls(speaks: Container[str]) -> list[Endpoint]:
+    """Return one call for each capability in `speaks`, the one that stands first in its list."""
+    return [endpoint for capability, endpoint in _calls(DIALECTS).first.items() if capability in speaks]
+
+
+def own_headers() -> tuple[str, ...]:
+    """Return the beginnings, in lower case, of headers that only one dialect's providers understand."""
+    return _calls(DIALECTS).own_headers
+
+
+def listing(headers: Container[str]) -> Dialect:
+    """Return the dialect in which a client with these headers expects the list of models: the one whose marker it
+    sends, else the first that lists models."""
+    able = [dialect for dialect in DIALECTS if dialect.models is not None]
+    return next((dialect for dialect in able if dialect.marker is not None and dialect.marker in headers), able[0])
+
+
+def relayed(dialect: Dialect, path: str, template: str) -> Endpoint:
+    """Return a call of `dialect` that is not in its list, such as one of our own pages."""
+    return Endpoint(dialect=dialect, capability=dialect.name, path=path, own_path=path, template=template, model=False)
+
+
+def first_segments() -> frozenset[str]:
+    """Return the first segments of all paths that clients may call."""
+    paths = [path for dialect in DIALECTS for path in (*dialect.paths, *dialect.stream_paths)]
+    paths += [path for dialect in DIALECTS for _, path in dialect.other_calls]
+    return frozenset({*(path.split("/")[1] for path in paths), *_FAMILIES, *_FAMILIES_BELOW})
+
+
+class _Calls(NamedTuple):
+    """The calls of some dialects, in the tables in which they are looked up."""
+
+    exact: dict[tuple[str, str], Endpoint]
+    patterns: list[tuple[list[str], re.Pattern[str], Endpoint]]
+    alone: dict[str, Endpoint]
+    below: dict[str, Endpoint]
+    translated: dict[tuple[str, bool], Endpoint]
+    first: dict[str, Endpoint]
+    own_headers: tuple[str, ...]
+
+
+@lru_cache(maxsize=4)
+def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
+    rest = dialects[0]
+    model_calls = [(endpoint, path) for dialect in dialects for endpoint, path in _model_calls(dialect)]
+    model_calls += [(_endpoint(rest, REST, path), path) for path in _REST_MODEL_PATHS]
+    other = [(dialect, dialect.name, *call) for dialect in dialects for call in dialect.other_calls]
+    other += [(rest, REST, *call) for call in _REST_CALLS]
+    families = {name: _endpoint(rest, REST, f"/{name}", model=False) for name in _FAMILIES}
+    below = (*_FAMILIES, *_FAMILIES_BELOW)
+    return _Calls(
+        exact={("POST", path): endpoint for endpoint, path in model_calls if "{" not in path},
+        patterns=[
+            *((["POST"], _pattern(path), endpoint) for endpoint, path in model_calls if "{" in path),
+            *(
+                (methods.split(), _pattern(path), _endpoint(dialect, capability, path, model=False))
+                for dialect, capability, methods, path in other
+            ),
+        ],
+        alone=families,
+        below={name: _endpoint(rest, REST, f"/{name}/{{path}}", model=False) for name in below},
+        translated={
+            (endpoint.dialect.name, stream): endpoint
+            for endpoint, _ in model_calls
+            if translatable(endpoint)
+            for stream in (False, True)
+            if endpoint.streams in (None, stream)
+        },
+        first={endpoint.capability: endpoint for endpoint, _ in reversed(model_calls)},
+        own_headers=tuple({prefix for dialect in dialects for prefix in dialect.own_headers}),
+    )
+
+
+def _model_calls(dialect: Dialect) -> Iterator[tuple[Endpoint, str]]:
+    """The calls of a dialect that name a model, each with the path at which it stands."""
+    for path in dialect.paths:
+        yield _endpoint(dialect, dialect.name, path, streams=False if dialect.stream_paths else None), path
+    for path, stream_path in zip(dialect.paths, dialect.stream_paths, strict=False):
+        yield _endpoint(dialect, dialect.name, path, own_path=stream_path, streams=True), stream_path
+
+
+def _endpoint(
+    dialect: Dialect,
+    capability: str,
+    path: str,
+    *,
+    model: bool = True,
+    own_path: str | None = None,
+    streams: bool | None = None,
+) -> Endpoint:
+    own = own_path or path
+    return Endpoint(
+        dialect=dialect,
+        capability=capability,
+        path=path,
+        own_path=own,
+        template=_VERSION + own,
+        model=model,
+        streams=streams,
+        model_in=_pattern(own) if "{model}" in own else None,
+    )
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Match the paths that `path` stands for, whatever its parameters are."""
+    parts = re.split(r"(\{\w+\})", path)
+    parameters = {"{id}": "[^/]+", "{model}": "(?P<model>.+)"}
+    return re.compile("".join(parameters.get(part) or re.escape(part) for part in parts), re.DOTALL)

@@ -1,0 +1,146 @@
+"""A wire language as the rest of the program sees it: a value of facts and functions.
+
+A dialect is named after its API (`chat`, `responses`, `messages`), not after a company. `catalog.py` lists them all,
+`codec.py` says what one needs for being translated, `derived.py` makes the functions of `Readers` and `Reshape` from
+its codec. Begin reading at `Dialect`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote, unquote
+
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.history import NO_HISTORY, History
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.model_list import ModelPages
+from llmproxy.dialects.reshape import Reshape
+from llmproxy.dialects.summary import Summary, Watch
+from llmproxy.errors import ProxyError
+from llmproxy.wire.framing import Framing
+from llmproxy.wire.sse import SSE
+
+
+class Summarize(Protocol):
+    """Read a whole plain answer (identity-coded); its text too when `text` is set. An unreadable one gives an empty
+    Summary, never an exception."""
+
+    def __call__(self, body: bytes, *, text: bool = False) -> Summary: ...
+
+
+class NewWatch(Protocol):
+    """Make an observer for one stream."""
+
+    def __call__(self, *, text: bool = False) -> Watch: ...
+
+
+def no_history(body: Mapping[str, Any]) -> History:
+    """Return the empty history: for calls without a conversation."""
+    return NO_HISTORY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Readers:
+    """Functions that read requests and answers of one dialect without translating them.
+
+    `request_text` gives the conversation of a request body as plain text, a line per message, None when it cannot be
+    read. `history` reads the messages of a request from its decoded JSON object.
+    """
+
+    summarize: Summarize
+    watch: NewWatch
+    request_text: Callable[[bytes], str | None]
+    history: Callable[[Mapping[str, Any]], History] = no_history
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canned:
+    """A finished text answer, written in any dialect: what the stub and own providers give.
+
+    `pieces` are the deltas of the stream; joined they are the plain answer.
+    """
+
+    id: str
+    model: str
+    created_s: int
+    pieces: tuple[str, ...]
+    usage: Usage
+    include_usage: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dialect:
+    """One wire language. Stateless; one value serves everything.
+
+    `paths` are the unversioned paths of its POST calls that carry a model and are answered in this dialect, e.g.
+    `/chat/completions`; the first is the call that is translated. A path may hold `{model}`; otherwise the model is the
+    top-level member `model` of the body. Where a stream is asked for by another path, `stream_paths` are those, in the
+    order of `paths`; otherwise by the top-level member `stream`. `framing` is how streams are cut into frames.
+    `other_calls` (methods, path) name something that was made before, or nothing, and are relayed. `significant` are
+    the request headers, in lower case, on which an answer depends, `own_headers` the beginnings of those that only this
+    dialect's providers understand. `marker` is a header that tells its clients from others on paths that several
+    dialects share, `models` how it writes the list of models there.
+
+    `write_error` gives the JSON body of an error of ours, `write_error_event` the whole frames that tell a client of a
+    started stream that it failed. `codec` is None for a dialect that is only relayed. `stateful` says that answers are
+    stored by their ids and continued by later requests. `key_variable` is where its SDKs find their key.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    write_error: Callable[[ProxyError, str], bytes]
+    write_error_event: Callable[[ProxyError, str], bytes]
+    readers: Readers
+    reshape: Reshape
+    write_reply: Callable[[Canned], bytes]
+    write_stream: Callable[[Canned], Sequence[bytes]]
+    codec: Codec | None = None
+    framing: Framing = SSE
+    stream_paths: tuple[str, ...] = ()
+    other_calls: tuple[tuple[str, str], ...] = ()
+    significant: tuple[str, ...] = ()
+    own_headers: tuple[str, ...] = ()
+    marker: str | None = None
+    models: ModelPages | None = None
+    stateful: bool = False
+    key_variable: str = "API_KEY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One call that clients make, wherever its path stands (under `/v1`, bare, or below a provider's prefix).
+
+    `capability` is the word a provider must list to serve it: a dialect's name, or `catalog.REST`. `path` names the
+    call, unversioned, streamed or not; `own_path` is where it stands, another one for streams of some dialects.
+    Parameters stand in braces. `model` says whether a request names a model, so that its body is held and read;
+    `model_in` finds it in the path, where the dialect keeps it there. `streams` says whether the path asks for a
+    stream, None where the body does. `template` is the path in metrics.
+    """
+
+    dialect: Dialect
+    capability: str
+    path: str
+    own_path: str
+    template: str
+    model: bool = True
+    streams: bool | None = None
+    model_in: re.Pattern[str] | None = None
+
+    def model_of(self, path: str) -> str | None:
+        """Return the model that a client's `path` names; None where the body names it."""
+        found = self.model_in.search(path) if self.model_in is not None else None
+        return unquote(found["model"]) if found is not None else None
+
+    def path_for(self, model: str) -> str:
+        """Return the unversioned path that calls `model`."""
+        return self.own_path.replace("{model}", quote(model, safe="")) if self.model_in is not None else self.own_path
+
+    def renamed(self, path: str, model: str) -> str:
+        """Return a client's `path` with `model` in the place of the one that it names."""
+        found = self.model_in.search(path) if self.model_in is not None else None
+        if found is None or unquote(found["model"]) == model:
+            return path
+        return path[: found.start("model")] + quote(model, safe="") + path[found.end("model") :]

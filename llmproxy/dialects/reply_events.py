@@ -1,0 +1,131 @@
+"""A whole reply from the events of a stream, and the events of a stream from a whole reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from llmproxy.dialects.model import (
+    Block,
+    Cite,
+    Close,
+    Delta,
+    Done,
+    Event,
+    Fail,
+    Lost,
+    Media,
+    Opaque,
+    Open,
+    Refusal,
+    Reply,
+    Start,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    UsageUpdate,
+)
+
+
+def collect(events: Sequence[Event]) -> Reply | Fail:
+    """The whole reply that a stream's events tell, as far as they go; the `Fail` that ended it, if one did."""
+    found = _Collected()
+    for event in events:
+        if isinstance(event, Fail):
+            return event
+        found.add(event)
+    found.close()
+    return found.reply
+
+
+class _Collected:
+    """Blocks that grow."""
+
+    def __init__(self) -> None:
+        self.reply = Reply(id="", model="", content=[], stop="end")
+        self._blocks: dict[int, Block] = {}
+        self._texts: dict[int, list[str]] = {}
+
+    def add(self, event: Event) -> None:
+        reply = self.reply
+        match event:
+            case Start():
+                reply.id, reply.model, reply.created_s = event.id, event.model, event.created_s
+                reply.usage = event.usage
+            case Open():
+                self._blocks[event.index] = event.block
+                self._texts[event.index] = []
+                reply.content.append(event.block)
+            case UsageUpdate():
+                reply.usage = event.usage
+            case Stop():
+                reply.stop, reply.stop_sequence = event.reason, event.sequence
+            case Delta() | Cite() | Close():
+                self._grow(event)
+            case Done() | Fail() | Lost():
+                pass
+
+    def close(self) -> None:
+        """No more events come: what is still open is as long as it is."""
+        for index, texts in self._texts.items():
+            _settle(self._blocks[index], "".join(texts), Close(index=index))
+
+    def _grow(self, event: Delta | Cite | Close) -> None:
+        block = self._blocks[event.index]
+        match event:
+            case Delta():
+                self._texts[event.index].append(event.text)
+                if event.logprobs and isinstance(block, Text):
+                    block.logprobs = [*(block.logprobs or []), *event.logprobs]
+            case Cite():
+                if isinstance(block, Text):
+                    block.annotations.append(event.citation)
+            case Close():
+                _settle(block, "".join(self._texts.pop(event.index)), event)
+
+
+def _settle(block: Block, text: str, close: Close) -> None:
+    if isinstance(block, ToolCall):
+        block.arguments += text
+    elif isinstance(block, Text | Thinking | Refusal):
+        block.text += text
+    if isinstance(block, Thinking):
+        block.signature = close.signature or block.signature
+        block.encrypted = close.encrypted or block.encrypted
+        block.extra = block.extra | close.extra
+
+
+def events_of(reply: Reply) -> list[Event]:
+    """The events of a stream that tells `reply`, each block in one delta."""
+    events: list[Event] = [Start(id=reply.id, model=reply.model, created_s=reply.created_s)]
+    for index, block in enumerate(reply.content):
+        events += _block_events(index, block)
+    events.append(Stop(reason=reply.stop, sequence=reply.stop_sequence))
+    if reply.usage is not None:
+        events.append(UsageUpdate(usage=reply.usage))
+    return [*events, Done()]
+
+
+def _block_events(index: int, block: Block) -> list[Event]:
+    opened = msgspec.structs.replace(block)
+    text, close = "", Close(index=index)
+    logprobs, citations = None, []
+    match opened:
+        case Text():
+            text, logprobs, citations = opened.text, opened.logprobs, opened.annotations
+            opened.text, opened.logprobs, opened.annotations = "", None, []
+        case Refusal():
+            text, opened.text = opened.text, ""
+        case ToolCall():
+            text, opened.arguments = opened.arguments, ""
+        case Thinking():
+            close.signature, close.encrypted = opened.signature, opened.encrypted
+            text, opened.text, opened.signature = opened.text, "", None
+        case Media() | ToolResult() | Opaque():
+            pass
+    deltas = [Delta(index=index, text=text, logprobs=logprobs)] if text else []
+    cited = [Cite(index=index, citation=citation) for citation in citations]
+    return [Open(index=index, block=opened), *deltas, *cited, close]

@@ -76,7 +76,7 @@ class Audit(Middleware):
             "path": file.path,
             **state,
             "waiting": file.waiting,
-            "fault": state["fault"] or file.fault or file.unrotated,
+            "fault": state["fault"] or file.fault or file.rename_fault,
         }
 
     async def on_request(self, exchange: Exchange) -> Answer | None:

@@ -1,8 +1,8 @@
-"""The audit file: JSON lines that are only ever appended, whole, by any number of processes at the same time.
+"""The audit file: JSON lines, appended whole, by any number of processes at the same time.
 
-`AuditLine` is what one line says. `AuditFile` is the sink that a `Writer` gives lines to: what cannot be written is
-kept and tried again, as long as there is room; a full file gets a name of its own, and nothing is deleted or
-overwritten. Begin reading at `AuditFile.flush`.
+`AuditLine` is one line. `AuditFile` is the sink of a `BackgroundWriter`: lines that cannot be written are kept and
+tried again while there is room; a full file is renamed, and nothing is deleted or overwritten. Begin reading at
+`AuditFile.flush`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 VERSION = 1
 FSync = Literal["always", "interval", "never"]
 SYNC_S = 1.0
-# What waits for a disk that is full or gone: some 40,000 lines.
+# The queue for a disk that is full or gone: some 40,000 lines.
 KEPT_BYTES = 16 * 1024 * 1024
-# At most so much goes into one write, so that a lock is never held for long.
+# The most bytes of one write, so that a lock is never held for long.
 _WRITE_BYTES = 1024 * 1024
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -39,14 +39,14 @@ _MODE = 0o600
 
 
 class AuditLine(msgspec.Struct, kw_only=True, gc=False):
-    """Who called what, and what came of it. Every line has all members, in this order.
+    """One request and its outcome. Every line has all fields, in this order.
 
-    `time` is when the request came (UTC, RFC 3339, microseconds). `client` is an address, `key` the name of the
-    client's key, `session` the conversation. `model` is what was asked for, `served_model` what answered, `provider`
-    who was asked last, in `attempts` calls. `outcome` is `complete`, `incomplete`, `cancelled`, `broken` or `error`;
-    `status` is what the client got, null when it left before; `error` is a stable word. Tokens are the provider's
-    count; what nobody said is null. `request_bytes` is the length that the client declared, null for a body in chunks;
-    `response_bytes` is what it was sent of a body.
+    `time` is the time of the request (UTC, RFC 3339, microseconds). `client` is an address, `key` the name of the
+    client's key, `session` the conversation. `model` is the requested model, `served_model` the one that answered,
+    `provider` the last provider called, in `attempts` calls. `outcome` is `complete`, `incomplete`, `cancelled`,
+    `broken` or `error`; `status` is the one sent to the client, null when it left before; `error` is a stable code.
+    Tokens are as reported by the provider, null when it did not report them. `request_bytes` is the length declared by
+    the client, null for a chunked body; `response_bytes` counts the bytes of the body sent to it.
     """
 
     version: int = VERSION
@@ -81,16 +81,16 @@ class AuditLine(msgspec.Struct, kw_only=True, gc=False):
 
 
 class AuditFile:
-    """Appends lines to `path`. Its methods are for one thread at a time; the attributes may be read anywhere.
+    """Appends lines to `path`. Its methods are for one thread at a time; the attributes may be read from any thread.
 
-    `fault` says why lines wait, None while nothing is wrong; `waiting` is how many do. `unrotated` says why a full file
-    could not be put aside; it grows then.
+    `fault` says why lines wait, None while writing works; `waiting` is their number. `rename_fault` says why a full
+    file could not be renamed; it grows then.
     """
 
     def __init__(self, path: str, *, fsync: FSync, max_size_bytes: int | None, kept_bytes: int = KEPT_BYTES) -> None:
         self.path = path
         self.fault: str | None = None
-        self.unrotated: str | None = None
+        self.rename_fault: str | None = None
         self._fsync = fsync
         self._max_size_bytes = sys.maxsize if max_size_bytes is None else max_size_bytes
         self._room_bytes = kept_bytes
@@ -99,17 +99,17 @@ class AuditFile:
         self._file: int | None = None
         self._unsynced = self._unlisted = False
         self._synced_s = 0.0
-        # Where the file ended when a write stopped within the first line, and how much of that line is there.
+        # The end of the file when a write stopped within the first line, and how much of that line was written.
         self._torn: tuple[int, int, int] | None = None
         self._begun_bytes = 0
 
     @property
     def waiting(self) -> int:
-        """How many lines are not in the file yet."""
+        """Return how many lines are not in the file yet."""
         return len(self._lines)
 
     def open(self) -> int:
-        """Open the file, and make its directory where there is none. Raises OSError."""
+        """Open the file and create its directory where needed. Raises OSError."""
         if self._file is None:
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, _FLAGS, _MODE)
@@ -117,15 +117,15 @@ class AuditFile:
         return self._file
 
     def write(self, item: tuple[AuditLine, tuple[str, ...]]) -> None:
-        """Take one line, and the secrets that must not be in it. Raises OSError when too much waits already."""
+        """Queue one line; `item` is the line and the secrets to mask in it. Raises OSError when the queue is full."""
         line = mask_bytes(self._encoder.encode(item[0]) + b"\n", item[1])
         if self._room_bytes < len(line):
-            raise OSError(f"{self.fault or 'the disk is too slow'}; no more lines can be kept")
+            raise OSError(f"{self.fault or 'the disk is too slow'}; the queue is full")
         self._room_bytes -= len(line)
         self._lines.append(line)
 
     def flush(self) -> None:
-        """Append what waits. What cannot be written now stays, and `fault` says why."""
+        """Append the queued lines. Lines that cannot be written now stay queued, and `fault` says why."""
         try:
             while self._lines:
                 self._append()
@@ -133,21 +133,21 @@ class AuditFile:
         except OSError as error:
             self._close()
             if self.fault is None:
-                log.error("audit: lines are kept until they can be written to %s: %s", self.path, _reason(error))
+                log.error("audit: cannot write to %s; lines are kept and tried again: %s", self.path, _reason(error))
             self.fault = _reason(error)
             return
         if self.fault is not None:
-            log.warning("audit: %s is written again", self.path)
+            log.warning("audit: writing to %s works again", self.path)
             self.fault = None
 
     def close(self) -> None:
-        """The end. Raises OSError when lines are left."""
+        """Close the file. Raises OSError when lines are left."""
         self._close()
         if self._lines:
             raise OSError(f"{len(self._lines)} lines could not be written to {self.path}: {self.fault}")
 
     def _append(self) -> None:
-        """One write of as many lines as fit, or the renaming of a file that is full."""
+        """Write as many lines as fit at once, or rename a file that is full."""
         with self._locked() as file:
             state = os.fstat(file)
             plain = stat.S_ISREG(state.st_mode)
@@ -164,7 +164,7 @@ class AuditFile:
             self._torn = _end(os.fstat(file)) if self._begun_bytes else None
 
     def _some(self, room_bytes: int) -> Iterator[bytes]:
-        """Lines that together fit into `room_bytes` and into one write, at least one."""
+        """Yield lines that together fit into `room_bytes` and into one write, at least one."""
         room_bytes = min(room_bytes, _WRITE_BYTES)
         for number, line in enumerate(self._lines):
             room_bytes -= len(line)
@@ -173,7 +173,7 @@ class AuditFile:
             yield line
 
     def _forget(self, written_bytes: int) -> int:
-        """Drop the lines that were written; gives back how much of the next one was."""
+        """Drop the written lines from the queue; return how many bytes of the next one were written."""
         while self._lines and len(self._lines[0]) <= written_bytes:
             line = self._lines.popleft()
             written_bytes -= len(line)
@@ -182,13 +182,13 @@ class AuditFile:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:
-        """The file that bears the name now, which no other process writes to or renames meanwhile."""
+        """Yield the file that has the name now, locked against writes and renames by other processes."""
         while True:
             file = self.open()
             lock_file(file)
             if has_name(file, self.path):
                 break
-            self._close()  # which ends the lock too
+            self._close()  # this releases the lock too
         try:
             yield file
         finally:
@@ -196,7 +196,7 @@ class AuditFile:
                 unlock_file(file)
 
     def _put_aside(self) -> bool:
-        """Give the full file a name of its own, with the time in it; False when that cannot be."""
+        """Rename the full file, with the time in its name; return False when it cannot be renamed."""
         try:
             if sys.platform == "win32":
                 self._close()  # an open file cannot be renamed there
@@ -204,16 +204,18 @@ class AuditFile:
                 self._sync(now=True)
             _rename(Path(self.path))
         except OSError as error:
-            if self.unrotated is None:
-                log.error("audit: %s is full but cannot be renamed, so it grows: %s", self.path, _reason(error))
-            self.unrotated = _reason(error)
+            if self.rename_fault is None:
+                log.error(
+                    "audit: %s has reached max_size but cannot be renamed, so it grows: %s", self.path, _reason(error)
+                )
+            self.rename_fault = _reason(error)
             return self._file is None
         self._close()
-        self.unrotated = None
+        self.rename_fault = None
         return True
 
     def _sync(self, now: bool = False) -> None:
-        """Have the disk keep what was written, as often as is wanted."""
+        """Flush written data to the disk, as often as `fsync` says."""
         if self._file is None or not self._unsynced or self._fsync == "never":
             return
         moment_s = time.monotonic()
@@ -234,14 +236,14 @@ class AuditFile:
 
 
 def _rename(path: Path) -> None:
-    """Rename `path` to a name beside it that nobody has. The name is taken first: renaming alone would overwrite."""
+    """Rename `path` to a free name beside it. The name is reserved first: renaming alone would overwrite."""
     moment_s, microsecond = divmod(time.time_ns() // 1000, 1_000_000)
     while True:
-        told = datetime.fromtimestamp(moment_s, UTC).strftime("%Y%m%dT%H%M%S")
-        name = path.with_name(f"{path.stem}-{told}.{microsecond:06d}Z{path.suffix}")
+        stamp = datetime.fromtimestamp(moment_s, UTC).strftime("%Y%m%dT%H%M%S")
+        name = path.with_name(f"{path.stem}-{stamp}.{microsecond:06d}Z{path.suffix}")
         try:
             if sys.platform == "win32":
-                os.rename(path, name)  # which refuses names that are taken
+                os.rename(path, name)  # this fails for a name that exists
             else:
                 os.close(os.open(name, _NEW, _MODE))
                 _replace(path, name)
@@ -255,12 +257,12 @@ def _replace(path: Path, name: Path) -> None:
     try:
         os.replace(path, name)
     except OSError:
-        os.unlink(name)  # it is empty: only the name was taken
+        os.unlink(name)  # it is empty: only the name was reserved
         raise
 
 
 def _end_line(file: int, size_bytes: int) -> None:
-    """End the line that a writer left unfinished which was killed, or had no room."""
+    """End an unfinished line, left by a writer that was killed or had no room."""
     if size_bytes:
         os.lseek(file, size_bytes - 1, os.SEEK_SET)
         if os.read(file, 1) != b"\n":
@@ -272,7 +274,7 @@ def _end(state: os.stat_result) -> tuple[int, int, int]:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Have the disk keep a file's name as well."""
+    """Flush the name of a file to the disk as well."""
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
             opened = os.open(directory, os.O_RDONLY)

@@ -1,7 +1,7 @@
-"""A thread that writes what the event loop gives it, behind a bounded queue: traces, the audit log, the console.
+"""A thread that writes items from the event loop, behind a bounded queue: traces, the audit log, the console.
 
-A slow disk or a stopped terminal must never hold up traffic, and what could not be written is counted and said. What
-"to write" means is the business of the `Sink`. Begin reading at `Writer`.
+A slow disk or a stopped terminal must never hold up traffic; items that could not be written are counted and logged. A
+`Sink` defines how an item is written. Begin reading at `BackgroundWriter`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Item = TypeVar("Item")
 log = logging.getLogger(__name__)
 
 CAPACITY = 10_000
-# The thread gathers what comes within this time, so that it wakes up ten times a second and not for every exchange: the
-# fewer and larger the batches, the less the two threads stand in each other's way.
+# The thread collects items for this time, so that it wakes up ten times a second and not for every exchange: fewer and
+# larger batches disturb the event loop's thread less.
 GATHER_S = 0.1
-# How often the sink is called when nothing comes.
+# How often the sink is flushed without items.
 IDLE_S = 1.0
 ROOM_S = 0.05
 _ROOM_STEPS = 10
@@ -30,24 +30,24 @@ CLOSE_S = 10.0
 
 
 class Sink(Protocol[T]):
-    """Where items go. All of it is called by the writer's thread, never at the same time."""
+    """The destination of items. All methods are called by the writer's thread, never concurrently."""
 
     def write(self, item: T) -> None:
         """Take one item. OSError loses that item."""
 
     def flush(self) -> None:
-        """The queue is empty for now, about every second also when nothing came: write what `write` kept back, tidy up.
+        """Write buffered items, and clean up. Called when the queue is empty, and about every second without items.
         OSError loses all items since the last flush.
         """
 
     def close(self) -> None:
-        """No more items come. Called after the last flush."""
+        """Called after the last flush."""
 
 
 class BackgroundWriter(Generic[Item]):
-    """Hands items to a thread. `name` is what logs call it, such as "trace".
+    """Hands items to a thread. `name` is its name in logs, such as "trace".
 
-    `lost` counts items that were not written, `fault` says why the last one was not, None once writing works again.
+    `lost` counts items that were not written; `fault` says why the last one was not, None once writing works again.
     """
 
     def __init__(self, name: str, sink: Sink[Item], capacity: int = CAPACITY) -> None:
@@ -57,7 +57,7 @@ class BackgroundWriter(Generic[Item]):
         self._sink = sink
         self._capacity = capacity
         self._queue: deque[Item] = deque()
-        self._wanted = threading.Event()
+        self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -68,46 +68,46 @@ class BackgroundWriter(Generic[Item]):
 
     @property
     def crowded(self) -> bool:
-        """Whether new exchanges should wait for `room`: half of the queue is left to those that already run."""
+        """Return whether new exchanges should wait for `room`: half of the queue is reserved for running ones."""
         return len(self._queue) * 2 >= self._capacity
 
     async def room(self) -> None:
-        """Wait until the thread has caught up, for 50 ms at most: what slows traffic down to what can be written."""
+        """Wait until the thread has caught up, 50 ms at most: slows traffic down to what can be written."""
         for _ in range(_ROOM_STEPS):
             if not self.crowded:
                 return
             await asyncio.sleep(ROOM_S / _ROOM_STEPS)
 
     def put(self, item: Item) -> bool:
-        """Give one item to the thread; False when the queue is full and the item is lost. Never blocks."""
+        """Queue one item; return False when the queue is full and the item is lost. Never blocks."""
         if len(self._queue) >= self._capacity or self._closing:
-            self._lose(1, "more came than could be written")
+            self._lose(1, "the queue is full: items arrive faster than they can be written")
             return False
         self._queue.append(item)
-        if not self._wanted.is_set():
-            self._wanted.set()
+        if not self._wake.is_set():
+            self._wake.set()
         return True
 
     async def close(self) -> None:
-        """Write what is left, for 10 seconds at most, and end the thread. What is left then is lost."""
+        """Write the queued items, for 10 seconds at most, and end the thread. Items left then are lost."""
         self._closing = True
-        self._wanted.set()
+        self._wake.set()
         if self._thread is None:
             return
         await asyncio.to_thread(self._thread.join, CLOSE_S)
         if self._thread.is_alive():
-            self._lose(len(self._queue), f"writing took longer than {CLOSE_S:g} s at the end")
+            self._lose(len(self._queue), f"writing the rest took longer than {CLOSE_S:g} s at shutdown")
 
     def describe(self) -> dict[str, object]:
-        """Its state for `/health`."""
+        """Return its state for `/health`."""
         return {"queued": len(self._queue), "lost": self.lost, "fault": self.fault}
 
     def _run(self) -> None:
         while not self._closing:
-            if self._wanted.wait(IDLE_S):
+            if self._wake.wait(IDLE_S):
                 if not self._closing:
                     time.sleep(GATHER_S)
-                self._wanted.clear()
+                self._wake.clear()
             self._drain()
         while self._queue:
             self._drain()
@@ -117,18 +117,18 @@ class BackgroundWriter(Generic[Item]):
             self._lose(0, str(error))
 
     def _drain(self) -> None:
-        """Write all that is there. What stands in the queue once `_closing` is set is seen by the last call."""
+        """Write all queued items. The last call sees everything queued before `_closing` was set."""
         written = lost = 0
         fault: Exception | None = None
-        for _ in range(len(self._queue)):  # and not what comes meanwhile, which may be no less
+        for _ in range(len(self._queue)):  # not the items that arrive meanwhile: they may never end
             try:
                 self._sink.write(self._queue.popleft())
                 written += 1
             except OSError as error:
                 lost, fault = lost + 1, error
             except Exception as error:
-                # A record that nobody foresaw must not end the thread, and with it all records that follow.
-                log.exception("%s: a record could not be made", self.name)
+                # A bug in one record must not end the thread and lose all later records.
+                log.exception("%s: a record could not be written", self.name)
                 lost, fault = lost + 1, error
         try:
             self._sink.flush()
@@ -140,9 +140,9 @@ class BackgroundWriter(Generic[Item]):
             log.warning("%s: writing works again; %d records were lost", self.name, self.lost)
             self.fault = None
 
-    def _lose(self, count: int, why: str) -> None:
-        """Count a loss; the first of a series is logged. Who sees the count sees the reason."""
-        first, self.fault = self.fault is None, why
+    def _lose(self, count: int, reason: str) -> None:
+        """Count a loss; the first of a series is logged. The reason is set before the count."""
+        first, self.fault = self.fault is None, reason
         self.lost += count
         if first:
-            log.error("%s: records are lost: %s", self.name, why)
+            log.error("%s: records are lost: %s", self.name, reason)

@@ -1,7 +1,7 @@
-"""One exchange in short: what traces, the audit log, the console and the commands that read traces all show.
+"""The summary of one exchange, for traces, the audit log, the console and the commands that read traces.
 
-`entry_of` makes it once for each exchange, when it is over; nothing secret is in it. `Entry` is also the head of the
-trace format, version 1: what its fields say is public. Begin reading there.
+`entry_of` builds it once for each exchange that ended; it holds no secrets. `Entry` is also the head of the trace
+format, version 1: its fields are public. Begin reading there.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from llmproxy.wire.timestamp import format_timestamp
 VERSION = 1
 
 _NOTE = "llmproxy.entry"
-# Clients and providers may send megabytes as the name of a model, or as an error.
+# Clients and providers may send megabytes as a model name, or as an error.
 _LONGEST = 2000
 
 Milliseconds = Annotated[float, Meta(ge=0)]
 
 
 class ClientEntry(msgspec.Struct, kw_only=True, gc=False):
-    """Who asked: the address, the user agent, and the name of the client's key."""
+    """The client: its address, its user agent, and the name of its key."""
 
     address: str
     agent: str = ""
@@ -38,7 +38,7 @@ class ClientEntry(msgspec.Struct, kw_only=True, gc=False):
 
 
 class AttemptEntry(msgspec.Struct, kw_only=True, gc=False):
-    """One call to one target. `url` has no credentials and no query; `error` is a stable word."""
+    """One call to one target. `url` has no credentials and no query; `error` is a stable code."""
 
     provider: str
     model: str | None = None
@@ -50,7 +50,7 @@ class AttemptEntry(msgspec.Struct, kw_only=True, gc=False):
 
 
 class ErrorEntry(msgspec.Struct, kw_only=True, gc=False):
-    """What went wrong. `code` is ours (`upstream_timeout`), or `provider_error` when the provider said it."""
+    """Why an exchange failed. `code` is ours (`upstream_timeout`), or `provider_error` for the provider's errors."""
 
     code: str
     message: str
@@ -59,12 +59,12 @@ class ErrorEntry(msgspec.Struct, kw_only=True, gc=False):
 class Entry(msgspec.Struct, kw_only=True):
     """One exchange in short.
 
-    `started` is UTC (RFC 3339, microseconds); all other times are milliseconds since then. `model` is what the client
-    asked for, `served_model` what answered, by the provider's own word where it gave one. `status` is what the client
-    got, null when it left before. `cache` is `hit`, `miss` or `bypass`, null where no cache had to do with it.
-    `outcome` is `complete`, `incomplete`, `cancelled`, `broken` or `error`; `complete` says whether the client got the
-    whole answer. `usage` and what it holds are null when nobody said it. `dropped` are the JSON paths of what
-    translation could not carry. Secrets in `query` and in `error` are masked.
+    `started` is UTC (RFC 3339, microseconds); all other times are milliseconds since then. `model` is the requested
+    model, `served_model` the one that answered, as named by the provider where it named one. `status` is the one sent
+    to the client, null when it left before. `cache` is `hit`, `miss` or `bypass`, null without a cache. `outcome` is
+    `complete`, `incomplete`, `cancelled`, `broken` or `error`; `complete` says whether the client got the whole answer.
+    `usage` and its members are null when not reported. `dropped` lists the JSON paths of fields that translation could
+    not carry. Secrets in `query` and in `error` are masked.
     """
 
     version: int = VERSION
@@ -97,7 +97,7 @@ class Entry(msgspec.Struct, kw_only=True):
 
     @property
     def failed(self) -> bool:
-        """Whether somebody should look at it: an error, a status of 400 and more, an answer that was not whole.
+        """Return whether it needs attention: an error, a status of 400 or more, an incomplete answer.
 
         A client that left is no failure.
         """
@@ -105,10 +105,10 @@ class Entry(msgspec.Struct, kw_only=True):
 
 
 def entry_of(exchange: Exchange) -> Entry:
-    """The entry of an exchange that is over. All who ask in their `on_end` get the same object."""
-    known = exchange.notes.get(_NOTE)
-    if isinstance(known, Entry):
-        return known
+    """Return the entry of an exchange that ended. All callers get the same object."""
+    entry = exchange.notes.get(_NOTE)
+    if isinstance(entry, Entry):
+        return entry
     entry = _entry(exchange)
     exchange.notes[_NOTE] = entry
     return entry
@@ -176,11 +176,11 @@ def _attempt(call: Call) -> AttemptEntry:
 
 
 def _error(exchange: Exchange) -> ErrorEntry | None:
-    """Ours, else what the provider said in its answer."""
-    error, said = exchange.error, exchange.summary.error
-    if error is None and said is None:
+    """Return our error, else the one in the provider's answer."""
+    error, provider_error = exchange.error, exchange.summary.error
+    if error is None and provider_error is None:
         return None
-    message = error.message if error is not None else said or ""
+    message = error.message if error is not None else provider_error or ""
     return ErrorEntry(
         code=error.code if error is not None else "provider_error",
         message=_short(mask_text(replace_surrogates(message), all_secrets_of(exchange))),

@@ -1,7 +1,7 @@
-"""Locks on files to which several processes append, and which one of them replaces or renames at times.
+"""Locks on files that several processes append to, and that one of them replaces or renames at times.
 
-A lock belongs to the open file, not to its name: who has waited for one must look whether the file still `bears` the
-name. Closing the file ends it.
+A lock belongs to the open file, not to its name: after waiting for one, check that the file still `has_name`. Closing
+the file releases it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOCK_STEP_S = 0.01
 
 
 def lock_file(file: int) -> None:
-    """Wait for the lock, not for ever: its holder may have been stopped. Raises OSError."""
+    """Wait for the lock, 2 seconds at most: its holder may have been stopped. Raises OSError."""
     if sys.platform != "win32":
         deadline_s = time.monotonic() + _LOCK_S
         while True:
@@ -31,18 +31,18 @@ def lock_file(file: int) -> None:
                     raise OSError("another process holds its lock") from None
                 time.sleep(_LOCK_STEP_S)
             except OSError:
-                return  # not every network file system has locks; lines are appended whole without one
+                return  # some network file systems have no locks; lines are appended whole without one
 
 
 def unlock_file(file: int) -> None:
-    """End the lock, when the file stays open."""
+    """Release the lock of a file that stays open."""
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def has_name(file: int, path: str) -> bool:
-    """Whether the open `file` is the one that is called `path` now."""
+    """Return whether the open `file` is the one at `path` now."""
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))
     except FileNotFoundError:

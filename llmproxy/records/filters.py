@@ -1,4 +1,4 @@
-"""Which records are wanted: `model=gpt-*,status=4xx,slower=2s` as a test of an Entry. Begin reading at `parse`."""
+"""Filters for records: `model=gpt-*,status=4xx,slower=2s` becomes a test of an Entry. Begin at `parse_filters`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 
 
 def parse_filters(filters: Iterable[str]) -> EntryFilter:
-    """The test that all of `filters` pass; each is a list of KEY=VALUE with commas. Raises ValueError in words."""
+    """Return a filter for entries that match all `filters`; each is a list of KEY=VALUE separated by commas. Raises
+    ValueError with a message for the user.
+    """
     tests = [_test(part.strip()) for each in filters for part in each.split(",") if part.strip()]
     return lambda entry: all(test(entry) for test in tests)
 
 
 def session_filter(name: str | None) -> EntryFilter:
-    """The test that what belongs to the session called `name` passes; any, when that is None."""
+    """Return a filter for entries of the session `name`; None matches every entry."""
     return lambda entry: name is None or entry.session == name
 
 
@@ -31,20 +33,20 @@ def _test(part: str) -> EntryFilter:
     key, value = key.strip(), value.strip()
     make = _KEYS.get(key)
     if make is None:
-        raise ValueError(f"there is no filter {key!r}; there are {', '.join(_KEYS)}")
+        raise ValueError(f"unknown filter {key!r}; available: {', '.join(_KEYS)}")
     if not equals or not value:
         raise ValueError(f"{key} needs a value, such as {key}={_EXAMPLES.get(key, 'x')}")
     return make(value)
 
 
 def _text(read: Callable[[Entry], Iterable[str | None]]) -> Callable[[str], EntryFilter]:
-    """One of the texts is the value, in which * stands for anything; `none` is one that is not there."""
+    """Return a filter on texts: one of them matches the value, in which * is a wildcard; `none` matches a missing text."""
 
     def make(value: str) -> EntryFilter:
-        wanted = value.lower()
+        pattern = value.lower()
 
         def test(entry: Entry) -> bool:
-            return any(fnmatchcase(text.lower() if text is not None else "none", wanted) for text in read(entry))
+            return any(fnmatchcase(text.lower() if text is not None else "none", pattern) for text in read(entry))
 
         return test
 
@@ -54,10 +56,10 @@ def _text(read: Callable[[Entry], Iterable[str | None]]) -> Callable[[str], Entr
 def _status(value: str) -> EntryFilter:
     if value.lower() == "none":
         return lambda entry: entry.status is None
-    found = _STATUS.fullmatch(value)
-    if not found:
-        raise ValueError(f"{value!r} is no status; write 429, 4xx, 400-499 or none")
-    first, last, hundred = found.groups()
+    match = _STATUS.fullmatch(value)
+    if not match:
+        raise ValueError(f"{value!r} is not a status; write 429, 4xx, 400-499 or none")
+    first, last, hundred = match.groups()
     low = int(first) if first else int(hundred) * 100
     high = int(last) if last else low if first else low + 99
     return lambda entry: entry.status is not None and low <= entry.status <= high
@@ -75,8 +77,8 @@ def _flag(read: Callable[[Entry], bool]) -> Callable[[str], EntryFilter]:
     def make(value: str) -> EntryFilter:
         if value.lower() not in (*_YES, *_NO):
             raise ValueError(f"{value!r} is neither true nor false")
-        wanted = value.lower() in _YES
-        return lambda entry: read(entry) is wanted
+        expected = value.lower() in _YES
+        return lambda entry: read(entry) is expected
 
     return make
 

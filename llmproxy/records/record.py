@@ -1,8 +1,7 @@
-"""The trace record, version 1: one JSON object that says everything of one exchange.
+"""The trace record, version 1: one JSON object with one whole exchange.
 
-Its head is the Entry; behind it stand what the client sent and what it was sent. The text of a record is laid out so
-that its first line is the Entry alone: who needs no bodies reads that line, drops the comma at its end and adds "}".
-Begin reading at `write_record`.
+Its head is the Entry, followed by the request and the response. The first line of its text is the Entry alone: a reader
+that needs no bodies reads that line, drops the comma at its end and adds "}". Begin reading at `write_record`.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ Headers = dict[str, str | list[str]]
 
 
 class RequestPart(msgspec.Struct, kw_only=True):
-    """What the client sent. `size` is the length of the body as it came, in bytes; `body` is the JSON itself, text, or
-    base64, as `format` says, without its content coding. Names of headers are in lower case; one that came several
-    times is a list. `truncated` says that not all of the body is here: it is longer than what is kept, or it was left
-    out because what must not be shown could not be found in it.
+    """The request. `size` is the length of the body on the wire, in bytes; `body` is the JSON itself, text, or base64,
+    as `format` says, without its content coding. Names of headers are in lower case; a repeated header is a list.
+    `truncated` says that the body is not complete: it exceeds the limit, or it was left out because fields to mask
+    could not be located in it.
     """
 
     headers: Headers | None
@@ -41,7 +40,7 @@ class RequestPart(msgspec.Struct, kw_only=True):
 
 
 class Chunk(msgspec.Struct, kw_only=True):
-    """A piece of a stream as the client was sent it, `at_ms` after the exchange began; `base64` when it is no text."""
+    """A piece of a stream as sent to the client, `at_ms` after the exchange began; `base64` when it is not text."""
 
     at_ms: Milliseconds
     text: str | msgspec.UnsetType = msgspec.UNSET
@@ -49,8 +48,8 @@ class Chunk(msgspec.Struct, kw_only=True):
 
 
 class ResponsePart(msgspec.Struct, kw_only=True):
-    """What the client was sent, as in the request. Of a stream there are `chunks`, of any other answer there is `body`.
-    `headers` is null too when nothing was sent.
+    """The response. A stream has `chunks`, any other answer has `body`. The rest is as in the request. `headers` is
+    also null when nothing was sent.
     """
 
     headers: Headers | None
@@ -62,7 +61,7 @@ class ResponsePart(msgspec.Struct, kw_only=True):
 
 
 class Record(Entry, kw_only=True):
-    """One exchange, whole."""
+    """One exchange with headers and bodies."""
 
     request: RequestPart
     response: ResponsePart
@@ -72,8 +71,8 @@ class Record(Entry, kw_only=True):
 class CapturedMessage:
     """One direction of an exchange as it went over the wire.
 
-    `headers` is None when they are not recorded. `parts` are the bytes of the body, `short` says that more came than is
-    kept. `size` counts all of them. `times_ms` says when each part of a stream was sent, None for any other body.
+    `headers` is None when they are not recorded. `parts` are the bytes of the body, `short` says that some are missing.
+    `size` counts all of them. `times_ms` are the times when the parts of a stream were sent, None for any other body.
     """
 
     headers: Iterable[tuple[str, str]] | None = None
@@ -93,51 +92,51 @@ def write_record(
     paths: Sequence[Path] = (),
     limit_bytes: int,
 ) -> bytes:
-    """The text of the record, with the newline that ends it.
+    """Return the text of the record, with the newline that ends it.
 
-    `paths` are what is masked in JSON bodies; `limit_bytes` is the most that is shown of one.
+    `paths` are masked in JSON bodies; `limit_bytes` is the most that is recorded of one body.
     """
-    asked = RequestPart(headers=None, size=request.size, body=NULL, truncated=request.short)
+    request_part = RequestPart(headers=None, size=request.size, body=NULL, truncated=request.short)
     if request.parts:
-        secrets = _show_request(asked, request, secrets, _of(paths, "request"), limit_bytes)
-    answered = ResponsePart(headers=None, size=response.size, body=NULL, truncated=response.short)
+        secrets = _fill_request(request_part, request, secrets, _of(paths, "request"), limit_bytes)
+    response_part = ResponsePart(headers=None, size=response.size, body=NULL, truncated=response.short)
     if response.parts or response.times_ms is not None:
         masks = Masks(forms=forms_of(secrets), paths=_of(paths, "response"))
-        _show_response(answered, response, masks, limit_bytes, broken=entry.outcome not in ("complete", "error"))
-    asked.headers = _headers(request.headers, secrets)
-    answered.headers = _headers(response.headers, secrets)
+        _fill_response(response_part, response, masks, limit_bytes, broken=entry.outcome not in ("complete", "error"))
+    request_part.headers = _headers(request.headers, secrets)
+    response_part.headers = _headers(response.headers, secrets)
     encode = msgspec.json.encode
     head = mask_bytes(encode(entry)[:-1], secrets)
-    return b'%b,\n"request":%b,\n"response":%b}\n' % (head, encode(asked), encode(answered))
+    return b'%b,\n"request":%b,\n"response":%b}\n' % (head, encode(request_part), encode(response_part))
 
 
 def _of(paths: Sequence[Path], side: Side) -> Sequence[Path]:
     return [path for path in paths if path.side in (None, side)] if paths else paths
 
 
-def _show_request(
+def _fill_request(
     part: RequestPart, captured: CapturedMessage, secrets: tuple[str, ...], paths: Sequence[Path], limit_bytes: int
 ) -> tuple[str, ...]:
-    """Gives back `secrets` and those that the body itself says are some: an answer may repeat them."""
+    """Fill `part`; return `secrets` and the credentials in the body itself, which an answer may repeat."""
     parts, cut = decode_parts(captured.parts, captured.encoding, limit_bytes)
     short = captured.short or cut
-    shown = render_body(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
-    if shown.masked:
+    rendered = render_body(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
+    if rendered.masked:
         secrets = with_credentials(secrets, find_credentials(parts))
-        shown = render_body(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
-    part.format, part.body, part.truncated = shown.format, shown.body, shown.short
+        rendered = render_body(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
+    part.format, part.body, part.truncated = rendered.format, rendered.body, rendered.short
     return secrets
 
 
-def _show_response(
+def _fill_response(
     part: ResponsePart, captured: CapturedMessage, masks: Masks, limit_bytes: int, *, broken: bool
 ) -> None:
-    """`broken` says that the client got less than everything: then a secret may be cut off where the answer ends."""
+    """Fill `part`. `broken` says that the client did not get everything, so that a secret may be cut off at the end."""
     parts, cut = decode_parts(captured.parts, captured.encoding, limit_bytes)
     part.truncated = captured.short or cut
     if captured.times_ms is None:
-        shown = render_body(parts, masks, short=part.truncated, broken=broken)
-        part.format, part.body, part.truncated = shown.format, shown.body, shown.short
+        rendered = render_body(parts, masks, short=part.truncated, broken=broken)
+        part.format, part.body, part.truncated = rendered.format, rendered.body, rendered.short
         return
     pieces = render_stream(parts, masks, short=part.truncated or broken)
     part.chunks = [
@@ -152,38 +151,38 @@ def _show_response(
 def _headers(headers: Iterable[tuple[str, str]] | None, secrets: tuple[str, ...]) -> Headers | None:
     if headers is None:
         return None
-    shown: Headers = {}
+    masked: Headers = {}
     values: list[str] = []
     for name, value in headers:
-        name, secret = _judged(name)
+        name, secret = _judge_header(name)
         if secret or secret_value(value):
             value = MASK
         elif "://" in value or not value.isascii():
             value = replace_surrogates(redact_url(value))
         values.append(value)
-        if name in shown:
-            before = shown[name]
-            shown[name] = [*before, value] if isinstance(before, list) else [before, value]
+        if name in masked:
+            before = masked[name]
+            masked[name] = [*before, value] if isinstance(before, list) else [before, value]
         else:
-            shown[name] = value
+            masked[name] = value
     text = "\n".join(values)
     if mask_text(text, secrets) is text:
-        return shown
+        return masked
     return {
         name: [mask_text(each, secrets) for each in value] if isinstance(value, list) else mask_text(value, secrets)
-        for name, value in shown.items()
+        for name, value in masked.items()
     }
 
 
 @lru_cache(maxsize=1024)
-def _judged(name: str) -> tuple[str, bool]:
-    """The name as it is shown, and whether the header holds a secret."""
+def _judge_header(name: str) -> tuple[str, bool]:
+    """Return the name in lower case, and whether the header holds a secret."""
     return replace_surrogates(name.lower()), secret_header(name)
 
 
 def record_schema() -> dict[str, Any]:
-    """The JSON Schema of a record (draft 2020-12). Every member is always there, but in chunks; later programs may add
-    some.
+    """Return the JSON Schema of a record (draft 2020-12). All members are required, except in chunks; later versions
+    may add some.
     """
     [schema], parts = msgspec.json.schema_components([Record], ref_template="#/$defs/{name}")
     for name, part in parts.items():

@@ -1,6 +1,6 @@
-"""How bodies are shown in a trace record: without their content coding, without secrets, as JSON, text or base64.
+"""Renders bodies for a trace record: without their content coding, without secrets, as JSON, text or base64.
 
-Works on copies, in a thread: whatever takes long here holds up no traffic. Begin reading at `show` and `show_stream`.
+Works on copies, in a thread, so that slow work holds up no traffic. Begin reading at `render_body` and `render_stream`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DECODE = msgspec.json.decode
 _SKIM = msgspec.json.Decoder(msgspec.Raw).decode
 # Reading is stricter than skimming and takes five times as long: 2 µs a KB, during which no other thread runs.
 _READ_BYTES = 64 * 1024
-# Of compressed bodies so much is decoded at a time: 1,000 times as much may come out of it.
+# The slice of a compressed body that is decoded at a time: it may become 1,000 times as long.
 _SLICE_BYTES = 4 * 1024
 _SLICE_ROOM_BYTES = 8 * 1024 * 1024
 _UNREADABLE = (ValueError, RecursionError)
@@ -36,14 +36,14 @@ _JSON_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{]")
 
 
 class Masks(NamedTuple):
-    """What must not be shown: the forms of the exchange's secrets, and what the configuration names."""
+    """What to mask: the forms of the exchange's secrets, and the configured paths."""
 
     forms: tuple[bytes, ...] = ()
     paths: Sequence[Path] = ()
 
 
 class RenderedBody(NamedTuple):
-    """A body as it stands in a record. `short` says that not all of it does, `masked` that secrets were in it."""
+    """A body as a record holds it. `short` says that it is not complete, `masked` that secrets were in it."""
 
     format: BodyFormat | None
     body: msgspec.Raw
@@ -52,7 +52,7 @@ class RenderedBody(NamedTuple):
 
 
 def render_body(parts: list[bytes], masks: Masks, *, short: bool, broken: bool = False) -> RenderedBody:
-    """One body, whose bytes are `parts`; `short` says that not all were kept, `broken` that not all came."""
+    """Render one body from its `parts`; `short` says that not all were kept, `broken` that not all arrived."""
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     if not data:
         return RenderedBody(None, NULL, short)
@@ -72,8 +72,8 @@ def render_body(parts: list[bytes], masks: Masks, *, short: bool, broken: bool =
 
 
 def render_stream(parts: list[bytes], masks: Masks, *, short: bool) -> list[str | bytes]:
-    """The pieces of an event stream, one for each of `parts`: text, empty where nothing can be shown yet, or bytes that
-    are no text.
+    """Render the pieces of an event stream, one for each of `parts`: text (empty where nothing can be decoded yet), or
+    bytes that are not text.
     """
     if masks.paths:
         edits = _redactions(parts, masks.paths)
@@ -86,8 +86,8 @@ def render_stream(parts: list[bytes], masks: Masks, *, short: bool) -> list[str 
 
 
 def decode_parts(parts: list[bytes], encoding: str, limit_bytes: int) -> tuple[list[bytes], bool]:
-    """`parts` without their content coding, `limit_bytes` at most, and whether more should come. What we cannot decode
-    stays as it is.
+    """Return `parts` without their content coding, `limit_bytes` at most, and whether some is missing. An unknown
+    coding stays as it is.
     """
     if not encoding:
         return parts, False
@@ -109,7 +109,7 @@ def decode_parts(parts: list[bytes], encoding: str, limit_bytes: int) -> tuple[l
 
 
 def _decoded_part(decoder: Decoder, part: bytes, left: int) -> tuple[bytes, bool]:
-    """What can be decoded with `part`, until it is more than `left`, and whether it is not what its coding says."""
+    """Decode `part` until the result exceeds `left`; return it, and whether the data does not fit its coding."""
     pieces: list[bytes] = []
     try:
         for start in range(0, len(part), _SLICE_BYTES):
@@ -123,7 +123,7 @@ def _decoded_part(decoder: Decoder, part: bytes, left: int) -> tuple[bytes, bool
 
 
 def _as_json(data: bytes) -> msgspec.Raw | None:
-    """`data` when it is JSON that every reader understands, byte for byte."""
+    """Return `data` when it is JSON that every reader understands, byte for byte."""
     try:
         if len(data) <= _READ_BYTES or b"\\u" in data:
             _DECODE(data)
@@ -143,7 +143,7 @@ def _as_text(data: bytes, short: bool) -> str | None:
 
 
 def _texts(parts: list[bytes]) -> list[str | bytes]:
-    """Parts that may be cut within a character: that stands where its last byte came."""
+    """Decode parts that may be cut within a character: it goes where its last byte is."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         texts: list[str | bytes] = [decoder.decode(part) for part in parts]
@@ -154,7 +154,7 @@ def _texts(parts: list[bytes]) -> list[str | bytes]:
 
 
 def _redacted(data: bytes, paths: Sequence[Path]) -> bytes | None:
-    """`data` with MASK at `paths`; None when it begins like JSON and cannot be read: who knows what stands there."""
+    """Return `data` with MASK at `paths`; None when it looks like JSON but cannot be read: it may hold anything."""
     try:
         value = _DECODE(data)
     except _UNREADABLE:
@@ -163,7 +163,7 @@ def _redacted(data: bytes, paths: Sequence[Path]) -> bytes | None:
 
 
 def _redactions(parts: list[bytes], paths: Sequence[Path]) -> list[Edit]:
-    """What changes in the data of events."""
+    """Return the edits of the data of events."""
     edits: list[Edit] = []
     stream = b"".join(parts)
     for lines in _events(stream):
@@ -178,12 +178,12 @@ def _redactions(parts: list[bytes], paths: Sequence[Path]) -> list[Edit]:
 
 
 def _events(stream: bytes) -> Iterator[list[tuple[int, int]]]:
-    """Where the data of each event stands; it may have several lines, with other fields between them."""
+    """Yield the offsets of the data lines of each event; there may be several, with other fields between them."""
     lines: list[tuple[int, int]] = []
-    for found in _DATA.finditer(stream):
-        if lines and _BLANK_LINE.search(stream, lines[-1][1], found.start()):
+    for match in _DATA.finditer(stream):
+        if lines and _BLANK_LINE.search(stream, lines[-1][1], match.start()):
             yield lines
             lines = []
-        lines.append(found.span(1))
+        lines.append(match.span(1))
     if lines:
         yield lines

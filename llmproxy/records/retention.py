@@ -1,7 +1,7 @@
-"""Removes the oldest trace files: those beyond an age, and those beyond a total size.
+"""Removes the oldest trace files: by age, and by total size.
 
-Only files that bear the names of traces are touched, in directories that bear the name of a day. Names tell the age, so
-that no file is looked at but for its size. Begin reading at `Retention.run`.
+Only files with names of traces are touched, in directories named after a day. The age is read from the name, so that
+files are looked at only for their size. Begin reading at `Retention.run`.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from llmproxy.records.file_lock import has_name, lock_file
 DAY_NAME = re.compile(r"\d{4}-\d\d-\d\d")
 RECORD_NAME = re.compile(r"(\d{6}\.\d{3})-[0-9a-zA-Z]+\.json")
 DAY_FILE_NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
-# What a server that was killed leaves of the file that it was writing. Readers ignore hidden names.
+# Unfinished files of a server that was killed. Readers ignore hidden names.
 UNFINISHED_NAME = re.compile(r"\.\d{6}\.\d{3}-[0-9a-zA-Z]+\.json\.tmp|\.\d{4}-\d\d-\d\d\.jsonl\.tmp")
 UNFINISHED_AGE_S = 600.0
-# Conversations are nobody else's business.
+# Traces hold conversations: only their owner may read them.
 FILE_MODE = 0o600
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-# How often the age is looked at, and how often sizes are measured again: somebody else may remove files too.
+# How often the age is checked, and how often sizes are measured again: other programs may remove files too.
 _AGE_CHECK_S = 60.0
 _MEASURE_S = 3600.0
-# So much more than needed is removed by size, so that not every record makes a directory be read.
+# The margin removed beyond the limit, so that not every record causes a directory listing.
 _MARGIN = 0.05
 
 
 class Retention:
     """Keeps `directory` within `max_age_s` seconds and `max_bytes` bytes, None for no limit.
 
-    All of it is called by the thread that writes. What cannot be removed is left to the next time.
+    All methods are called by the thread that writes. Files that cannot be removed are tried again the next time.
     """
 
     def __init__(self, directory: str, max_age_s: float | None, max_bytes: int | None) -> None:
@@ -48,11 +48,11 @@ class Retention:
         self._begun = False
 
     def wrote(self, size_bytes: int) -> None:
-        """A file has grown by so much."""
+        """Count bytes added to a file."""
         self._total_bytes += size_bytes
 
     def run(self) -> None:
-        """Remove what is too much, when it is time to look; cheap otherwise."""
+        """Remove files beyond the limits when a check is due; cheap otherwise."""
         now_s = time.monotonic()
         if not self._begun:
             self._begun = True
@@ -82,20 +82,20 @@ class Retention:
             self._drop(path)
 
     def _remove_oldest(self, limit_bytes: int) -> None:
-        wanted = limit_bytes - int(limit_bytes * _MARGIN)
+        target_bytes = limit_bytes - int(limit_bytes * _MARGIN)
         today = datetime.now(UTC).strftime("%Y-%m-%d.jsonl")
         for path, _ in self._files():
-            if self._total_bytes <= wanted:
+            if self._total_bytes <= target_bytes:
                 return
             if os.path.basename(path) == today:
-                self._shorten(path, self._size(path) - (self._total_bytes - wanted))
+                self._shorten(path, self._size(path) - (self._total_bytes - target_bytes))
             else:
                 self._drop(path)
-        # Nothing of ours is left: whatever was counted is gone.
+        # No file of ours is left: the count was wrong.
         self._total_bytes = sum(self._size(path) for path, _ in self._files())
 
     def _shorten(self, path: str, keep_bytes: int) -> None:
-        """Leave the last lines of the file of today, `keep_bytes` at most. Half a file is never seen."""
+        """Keep the last lines of today's file, `keep_bytes` at most. Readers never see half a file."""
         before = self._size(path)
         with contextlib.suppress(OSError), open(path, "rb") as old:
             lock_file(old.fileno())  # another process may append to it
@@ -109,20 +109,20 @@ class Retention:
             self._total_bytes -= size
 
     def _files(self) -> Iterator[tuple[str, str]]:
-        """The files of traces and the end of the time that each is of (`2026-11-21/235959.999`), the oldest first.
-        Directories of past days that turn out to be empty are removed.
+        """Yield the trace files, oldest first, each with the end of its time (`2026-11-21/235959.999`). Empty
+        directories of past days are removed.
         """
         today = datetime.now(UTC).strftime("%Y-%m-%d")
         names = {name.removesuffix(".jsonl") for name in _listed(self._directory) if DAY_FILE_NAME.fullmatch(name)}
         for day in sorted({*names, *self._days()}):
             folder = os.path.join(self._directory, day)
             for name in sorted(_listed(folder)):
-                if found := RECORD_NAME.fullmatch(name):
-                    yield os.path.join(folder, name), f"{day}/{found[1]}"
+                if match := RECORD_NAME.fullmatch(name):
+                    yield os.path.join(folder, name), f"{day}/{match[1]}"
             if day in names:
                 yield f"{folder}.jsonl", f"{day}/235959.999"
             if day < today:
-                with contextlib.suppress(OSError):  # it is not empty, which is usual
+                with contextlib.suppress(OSError):  # usually it is not empty
                     os.rmdir(folder)
 
     def _days(self) -> list[str]:
@@ -136,7 +136,7 @@ class Retention:
 
 
 def _keep_last(old: BinaryIO, path: str, keep_bytes: int) -> None:
-    """Put the last lines of `old` in the place of `path`. Raises OSError, and leaves nothing then."""
+    """Replace `path` by the last lines of `old`. Raises OSError, without leaving a file behind."""
     hidden = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
     try:
         with open(os.open(hidden, _NEW, FILE_MODE), "wb") as new:

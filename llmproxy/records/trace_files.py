@@ -1,7 +1,8 @@
-"""Reads the records that the trace middleware writes: lists them, follows them, finds one by the beginning of its id.
+"""Reads the records of the trace middleware: lists them, follows them, finds one by a prefix of its id.
 
 Only the first line of a file is read where an `Entry` is enough: 50,000 files take half a second. Files may be cut off,
-foreign, or written by a newer version; each such file is a `Fault`, never an exception. Begin reading at `Traces`.
+foreign, or of a newer version; each of these is an `UnreadableRecord`, never an exception. Begin reading at
+`TraceReader`.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ _SUFFIX, _LINES = ".json", ".jsonl"
 _HEAD_BYTES = 16 * 1024
 _MOST_BYTES = 256 * 1024 * 1024
 _BLOCK_BYTES = 64 * 1024
-_TELLING_BYTES = 200  # ids stand at the beginning
-_COARSE_NS = 2_000_000_000  # what some file systems round times to
+_PREFIX_BYTES = 200  # enough to hold the id
+_COARSE_NS = 2_000_000_000  # some file systems round times to this
 _ENTRY = msgspec.json.Decoder(Entry)
 
 
 class _First(Entry, kw_only=True):
-    """An entry of the version that is known here."""
+    """An entry of a version that this program reads."""
 
     version: Annotated[int, msgspec.Meta(ge=1, le=VERSION)] = VERSION
 
@@ -40,7 +41,7 @@ _FIRST = msgspec.json.Decoder(_First)
 
 
 class RecordLocation(NamedTuple):
-    """Where a record stands: a file, and for files of many lines the offset of its line, else -1."""
+    """The place of a record: a file, and in files of many lines the offset of its line, else -1."""
 
     path: str
     offset: int = -1
@@ -48,7 +49,7 @@ class RecordLocation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRecord:
-    """A file, or a line of one, that is no record that can be read here."""
+    """A file, or a line of one, that cannot be read as a record."""
 
     path: str
     why: str
@@ -62,7 +63,7 @@ _VERSION = msgspec.json.Decoder(_Version)
 
 
 class FoundEntry(NamedTuple):
-    """One record in short."""
+    """An entry and the place of its record."""
 
     entry: Entry
     place: RecordLocation
@@ -70,8 +71,9 @@ class FoundEntry(NamedTuple):
 
 @dataclass(slots=True)
 class _Day:
-    """What is known of one day: names in its directory, and how far its file of lines was read: which file, until
-    where, and how the line begins that ends there."""
+    """The state of one day: names in its directory, and how far its file of lines was read: which file, up to which
+    offset, and the prefix of the line that ends there.
+    """
 
     names: frozenset[str] = frozenset()
     changed_ns: int = -1
@@ -80,12 +82,12 @@ class _Day:
     last: bytes = b""
 
     def has_read(self, lines: str, end: int) -> None:
-        """The file of `lines` was read up to `end`."""
+        """Note that the file `lines` was read up to `end`."""
         self.offset, self.last = end, _last_before(lines, end)
 
 
 class TraceReader:
-    """The records below one directory. `faults` gathers what could not be read."""
+    """The records below one directory. `faults` collects those that could not be read."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
@@ -93,57 +95,57 @@ class TraceReader:
         self._days: dict[str, _Day] = {}
 
     def entries(self) -> Iterator[FoundEntry]:
-        """Every record, oldest first."""
+        """Yield every record, oldest first."""
         for day in self._list_days():
             yield from self._of_day(day)
 
     def last(self, count: int) -> list[FoundEntry]:
-        """The `count` newest records, oldest first. Reads no more files than it must."""
-        found: list[FoundEntry] = []
+        """Return the `count` newest records, oldest first. Reads no more files than necessary."""
+        entries: list[FoundEntry] = []
         for day in reversed(self._list_days()):
-            if len(found) >= count:
+            if len(entries) >= count:
                 break
-            found = [*self._last_of_day(day, count - len(found)), *found]
-        return found
+            entries = [*self._last_of_day(day, count - len(entries)), *entries]
+        return entries
 
     def follow(self) -> list[FoundEntry]:
-        """The records that came since the last call or since `skip`, each call's oldest first; at first all of them.
+        """Return the records added since the last call or since `skip`, oldest first; at first all of them.
 
-        A directory is looked into only when it changed.
+        A directory is read only when it changed.
         """
-        found: list[FoundEntry] = []
+        entries: list[FoundEntry] = []
         days = self._list_days()
         self._days = {day: self._days.get(day) or _Day() for day in days}
-        for day, known in self._days.items():
-            found += self._new_of_day(day, known)
-        return found
+        for day, state in self._days.items():
+            entries += self._new_of_day(day, state)
+        return entries
 
     def skip(self) -> None:
-        """What is there now is not new to `follow`."""
+        """Ignore all present records in later calls of `follow`."""
         self._days = {}
         for day in self._list_days():
             lines = self._lines_path(day)
-            known = self._days[day] = _Day(frozenset(self._names(day)), file=_identity(lines))
-            known.has_read(lines, _end_of_lines(lines))
+            state = self._days[day] = _Day(frozenset(self._names(day)), file=_identity(lines))
+            state.has_read(lines, _end_of_lines(lines))
 
-    def find(self, beginning: str) -> list[FoundEntry]:
-        """The records whose id begins so, or, where none does, whose request id is that; oldest first.
+    def find(self, prefix: str) -> list[FoundEntry]:
+        """Return the records whose id begins with `prefix`, else those with that request id; oldest first.
 
-        One whose id is that and no longer is the only one.
+        A record with exactly that id is returned alone.
         """
-        found: list[FoundEntry] = []
+        entries: list[FoundEntry] = []
         for day in self._list_days():
             for name in self._names(day):
-                if name.partition("-")[2].startswith(beginning):
-                    found += self._read(os.path.join(self.directory, day, name))
+                if name.partition("-")[2].startswith(prefix):
+                    entries += self._read(os.path.join(self.directory, day, name))
             lines = self._lines_path(day)
-            found += [each for each in self._of_lines(lines) if each.entry.id.startswith(beginning)]
-        exact = [each for each in found if each.entry.id == beginning]
-        return exact or found or [each for each in self.entries() if each.entry.request_id == beginning]
+            entries += [each for each in self._of_lines(lines) if each.entry.id.startswith(prefix)]
+        exact = [each for each in entries if each.entry.id == prefix]
+        return exact or entries or [each for each in self.entries() if each.entry.request_id == prefix]
 
-    def records(self, found: Iterable[FoundEntry]) -> Iterator[tuple[Record, bytes]]:
-        """The whole records, and their text, one after the other."""
-        for each in found:
+    def records(self, entries: Iterable[FoundEntry]) -> Iterator[tuple[Record, bytes]]:
+        """Yield the whole records with their text, one by one."""
+        for each in entries:
             try:
                 yield read_record(each.place)
             except (OSError, ValueError) as error:
@@ -151,45 +153,45 @@ class TraceReader:
                 self.faults.append(UnreadableRecord(each.place.path, reason.lower()))
 
     def _of_day(self, day: str) -> list[FoundEntry]:
-        found = [each for name in self._names(day) for each in self._read(os.path.join(self.directory, day, name))]
+        entries = [each for name in self._names(day) for each in self._read(os.path.join(self.directory, day, name))]
         lines = list(self._of_lines(self._lines_path(day)))
-        return sorted([*found, *lines], key=_started) if found and lines else found or lines
+        return sorted([*entries, *lines], key=_started) if entries and lines else entries or lines
 
     def _last_of_day(self, day: str, count: int) -> list[FoundEntry]:
         lines = self._lines_path(day)
         appended = list(self._of_lines(lines, _start_of_last(lines, count)))
-        found: list[FoundEntry] = []
+        entries: list[FoundEntry] = []
         for name in reversed(self._names(day)):
-            if len(found) >= count:
+            if len(entries) >= count:
                 break
-            found += self._read(os.path.join(self.directory, day, name))
-        return sorted([*appended, *found], key=_started)[-count:]
+            entries += self._read(os.path.join(self.directory, day, name))
+        return sorted([*appended, *entries], key=_started)[-count:]
 
-    def _new_of_day(self, day: str, known: _Day) -> list[FoundEntry]:
-        found: list[FoundEntry] = []
+    def _new_of_day(self, day: str, state: _Day) -> list[FoundEntry]:
+        entries: list[FoundEntry] = []
         path = os.path.join(self.directory, day)
         changed_ns = _changed_ns(path)
-        if changed_ns != known.changed_ns:
+        if changed_ns != state.changed_ns:
             names = frozenset(self._names(day))
-            for name in sorted(names - known.names):
-                found += self._read(os.path.join(path, name))
-            known.names = names
-            # Times of directories are coarse: one that changed just now may change again and show the same time.
-            known.changed_ns = changed_ns if abs(time.time_ns() - changed_ns) > _COARSE_NS else -1
-        return found + self._new_lines(self._lines_path(day), known)
+            for name in sorted(names - state.names):
+                entries += self._read(os.path.join(path, name))
+            state.names = names
+            # Times of directories are coarse: one that changed just now may change again with the same time.
+            state.changed_ns = changed_ns if abs(time.time_ns() - changed_ns) > _COARSE_NS else -1
+        return entries + self._new_lines(self._lines_path(day), state)
 
-    def _new_lines(self, lines: str, known: _Day) -> list[FoundEntry]:
-        before, known.file = known.file, _identity(lines)
+    def _new_lines(self, lines: str, state: _Day) -> list[FoundEntry]:
+        before, state.file = state.file, _identity(lines)
         end = _end_of_lines(lines)
-        if before != known.file and known.last:  # put in the place of another, such as by retention: its last lines
-            known.offset = _end_of(lines, known.last)
-        elif end < known.offset:  # somebody began it anew
-            known.offset = 0
-        if end <= known.offset:
+        if before != state.file and state.last:  # replaced, such as by retention, which keeps the last lines
+            state.offset = _end_of(lines, state.last)
+        elif end < state.offset:  # it was truncated
+            state.offset = 0
+        if end <= state.offset:
             return []
-        found = list(self._of_lines(lines, known.offset, end))
-        known.has_read(lines, end)
-        return found
+        entries = list(self._of_lines(lines, state.offset, end))
+        state.has_read(lines, end)
+        return entries
 
     def _list_days(self) -> list[str]:
         try:
@@ -209,18 +211,18 @@ class TraceReader:
         return os.path.join(self.directory, day + _LINES)
 
     def _read(self, path: str) -> Sequence[FoundEntry]:
-        """The record in one file; nothing, and a fault, when there is none."""
+        """Return the record in one file; nothing, and a fault, when it cannot be read."""
         try:
             head, whole = _read_head(path)
         except OSError as error:
-            if not isinstance(error, FileNotFoundError):  # cleared away meanwhile
+            if not isinstance(error, FileNotFoundError):  # removed meanwhile
                 self.faults.append(UnreadableRecord(path, (error.strerror or str(error)).lower()))
             return ()
         if not whole:
             try:
                 return (FoundEntry(_FIRST.decode(head), RecordLocation(path)),)
             except (ValueError, RecursionError):
-                pass  # of another version, or no record: the whole file says it
+                pass  # of another version, or not a record: the whole file shows which
         try:
             with open(path, "rb") as file:
                 data = file.read(_MOST_BYTES)
@@ -230,10 +232,10 @@ class TraceReader:
         return self._decoded(path, data, RecordLocation(path))
 
     def _decoded(self, path: str, data: bytes, place: RecordLocation) -> Sequence[FoundEntry]:
-        found = _decode(data)
-        if isinstance(found, Entry):
-            return (FoundEntry(found, place),)
-        self.faults.append(UnreadableRecord(path, found))
+        decoded = _decode(data)
+        if isinstance(decoded, Entry):
+            return (FoundEntry(decoded, place),)
+        self.faults.append(UnreadableRecord(path, decoded))
         return ()
 
     def _of_lines(self, path: str, start: int = 0, end: int | None = None) -> Iterator[FoundEntry]:
@@ -255,40 +257,40 @@ class TraceReader:
 
 
 def read_record(place: RecordLocation) -> tuple[Record, bytes]:
-    """The whole record, and its text. Raises OSError, or ValueError with the reason in words."""
+    """Return the whole record and its text. Raises OSError, or ValueError with a message for the user."""
     with open(place.path, "rb") as file:
         if place.offset >= 0:
             file.seek(place.offset)
             data = file.readline()
         else:
             data = file.read(_MOST_BYTES)
-    found = _decode(data)
-    if not isinstance(found, Entry):
-        raise ValueError(found)
+    entry = _decode(data)
+    if not isinstance(entry, Entry):
+        raise ValueError(entry)
     try:
         return _RECORD.decode(data), data
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is no trace record: {error}") from error
+        raise ValueError(f"it is not a trace record: {error}") from error
 
 
 def _decode(data: bytes) -> Entry | str:
-    """The entry of a record, or why it is none."""
+    """Return the entry of a record, or why it cannot be read."""
     try:
         version = _VERSION.decode(data).version
     except (ValueError, RecursionError):
-        return "it is cut off, or no JSON"
+        return "it is cut off, or not JSON"
     if type(version) is not int:
-        return "it is no trace record"
+        return "it is not a trace record"
     if version > VERSION:
-        return f"it is of version {version}, which a newer llmproxy wrote; this one reads version {VERSION}"
+        return f"it has version {version}, written by a newer llmproxy; this one reads version {VERSION}"
     try:
         return _ENTRY.decode(data)
     except (ValueError, RecursionError) as error:
-        return f"it is no trace record: {error}"
+        return f"it is not a trace record: {error}"
 
 
 def _read_head(path: str) -> tuple[bytes, bool]:
-    """The first line as an object of its own. True: it has another layout, and must be read whole."""
+    """Return the first line as an object of its own, and whether the layout differs and the file must be read whole."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         head = os.read(descriptor, _HEAD_BYTES)
@@ -300,8 +302,8 @@ def _read_head(path: str) -> tuple[bytes, bool]:
     return line[:-1] + b"}", False
 
 
-def _started(found: FoundEntry) -> str:
-    return found.entry.started
+def _started(each: FoundEntry) -> str:
+    return each.entry.started
 
 
 def _changed_ns(path: str) -> int:
@@ -312,12 +314,12 @@ def _changed_ns(path: str) -> int:
 
 
 def _end_of_lines(path: str) -> int:
-    """The offset behind the last whole line of a file; 0 when there is none."""
+    """Return the offset after the last complete line of a file; 0 without one."""
     return _start_of_last(path, 0)
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Which file bears the name now."""
+    """Return device and inode of the file at `path` now."""
     try:
         state = os.stat(path)
     except OSError:
@@ -326,35 +328,36 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _last_before(path: str, end: int) -> bytes:
-    """How the line begins that ends at the offset `end`."""
+    """Return the prefix of the line that ends at the offset `end`."""
     if not end:
         return b""
     start = _start_of_last(path, 1, end)
     try:
         with open(path, "rb") as file:
             file.seek(start)
-            return file.read(min(_TELLING_BYTES, end - start))
+            return file.read(min(_PREFIX_BYTES, end - start))
     except OSError:
         return b""
 
 
-def _end_of(path: str, beginning: bytes) -> int:
-    """The offset behind the last line that begins so; 0 when there is none."""
-    offset = found = 0
+def _end_of(path: str, prefix: bytes) -> int:
+    """Return the offset after the last line that begins with `prefix`; 0 without one."""
+    offset = end = 0
     try:
         with open(path, "rb") as file:
             for line in file:
                 offset += len(line)
-                if line.startswith(beginning):
-                    found = offset
+                if line.startswith(prefix):
+                    end = offset
     except OSError:
         pass
-    return found
+    return end
 
 
 def _start_of_last(path: str, count: int, end: int | None = None) -> int:
-    """The offset at which the last `count` whole lines of a file, or of what stands before `end`, begin, found from
-    behind; 0 when it has fewer."""
+    """Return the offset where the last `count` complete lines before `end` (or the end of the file) begin, searched
+    backwards; 0 when there are fewer.
+    """
     try:
         with open(path, "rb") as file:
             start = file.seek(0, os.SEEK_END) if end is None else end

@@ -1,7 +1,7 @@
-"""Puts trace records into files, so that a reader never sees half of one.
+"""Writes trace records into files, so that a reader never sees half of one.
 
-`RecordFiles` writes one file per record and gives it its name when it is whole; `DayFiles` appends lines to one file
-per day. Both make directories anew that went away. Called by one thread; OSError loses that record only.
+`RecordFiles` writes one file per record and gives it its name when it is complete; `DayFiles` appends lines to one file
+per day. Both create missing directories again. Called by one thread; OSError loses that record only.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows would write "\r\n"
 
 
 class TraceStore(Protocol):
-    """Where records go."""
+    """A destination of records."""
 
     def write(self, started: str, identifier: str, text: bytes) -> None:
         """Take the record `text` of an exchange that began at `started` (RFC 3339, UTC). OSError loses it."""
 
     def flush(self) -> None:
-        """Write what was kept back, and remove old files. OSError loses what was kept back."""
+        """Write buffered records, and remove old files. OSError loses the buffered records."""
 
 
 class RecordFiles:
-    """`<directory>/<2026-11-21>/<235959.999>-<id>.json`: names sort by time, and stand for whole files."""
+    """`<directory>/<2026-11-21>/<235959.999>-<id>.json`: names sort by time; a file with its name is complete."""
 
     def __init__(self, directory: str, retention: Retention) -> None:
         self._directory = directory
         self._retention = retention
 
     def write(self, started: str, identifier: str, text: bytes) -> None:
-        # Open, write, close, rename and nothing else: that is half of what a record costs.
+        # Open, write, close, rename and nothing else: these calls are half of the cost of a record.
         day = f"{self._directory}/{started[:10]}"
         name = f"{started[11:13]}{started[14:16]}{started[17:23]}-{identifier}.json"
         hidden = f"{day}/.{name}.tmp"
@@ -59,8 +59,8 @@ class RecordFiles:
 
 
 class DayFiles:
-    """`<directory>/<2026-11-21>.jsonl`: one record a line. Lines are kept back until `flush`, which writes those of a
-    day at once or, when it raises OSError, none. The file is not left open: one that was moved or removed is missed.
+    """`<directory>/<2026-11-21>.jsonl`: one record a line. Lines are buffered until `flush`, which writes those of a
+    day at once or, when it raises OSError, none. The file is opened anew each time: it may have been moved or removed.
     """
 
     def __init__(self, directory: str, retention: Retention) -> None:
@@ -78,7 +78,7 @@ class DayFiles:
             for day, lines in days.items():
                 self._append(f"{self._directory}/{day}.jsonl", b"".join(lines))
         finally:
-            self._retention.run()  # which may be what makes room on a full disk
+            self._retention.run()  # this may make room on a full disk
 
     def _append(self, path: str, text: bytes) -> None:
         file = _open_lines(path, self._directory)
@@ -98,9 +98,9 @@ def _open(path: str, flags: int, directory: str) -> int:
 
 
 def _open_lines(path: str, directory: str) -> int:
-    """The file, locked, at the beginning of a line: what a crash left of the last one is closed with a newline.
+    """Return the file, locked, at the beginning of a line: a line left unfinished by a crash is ended.
 
-    Another process that writes here too may be shortening it.
+    Another process that writes here may be shortening the file.
     """
     while True:
         file = _open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, directory)
@@ -124,7 +124,7 @@ def _end_line(file: int) -> None:
 
 
 def _append(file: int, lines: bytes) -> None:
-    """One write, so that lines of several processes do not mix. What a full disk cuts off is taken back."""
+    """Write all lines at once, so that lines of several processes do not mix. A full disk leaves no partial line."""
     written = os.write(file, lines)
     if written == len(lines):
         return

@@ -1,8 +1,8 @@
 """Paths into JSON, as the configuration names what traces must not hold: `messages[*].content`, `..email`.
 
-A path is names with dots between them; `["odd.name"]` quotes one, `*` is every member, `[*]` every item, `[0]` the
-first and `[-1]` the last, `..` before a name looks for it at any depth. `$.` at the beginning changes nothing.
-`request.body.` or `response.body.` there restricts it to one side. Begin reading at `parse`.
+A path is a list of names separated by dots; `["odd.name"]` quotes one, `*` is every member, `[*]` every item, `[0]` the
+first and `[-1]` the last, `..` before a name searches at any depth. A leading `$.` is ignored. A leading
+`request.body.` or `response.body.` restricts the path to one side. Begin reading at `parse_path`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _STEP = re.compile(
     r"|\[(?P<index>\*|-?\d{1,9})\]"
     r'|\["(?P<quoted>[^"]+)"\]'
 )
-_FORM = "write names with dots between them, [*] or [0] for items: messages[*].content"
+_FORM = "write names separated by dots, and [*] or [0] for items: messages[*].content"
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The member of an object; None is every member. `deep` looks at any depth."""
+    """A member of an object; None is every member. `deep` searches at any depth."""
 
     name: str | None
     deep: bool = False
@@ -36,7 +36,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The item of a list, from its end when negative; None is every item."""
+    """An item of a list, counted from the end when negative; None is every item."""
 
     index: int | None
 
@@ -46,20 +46,20 @@ Step = Member | Item
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Where something stands in a body. `side` None is both."""
+    """A place in a body. `side` None is both sides."""
 
     side: Side | None
     steps: tuple[Step, ...]
 
 
 def parse_path(text: str) -> Path:
-    """The path that `text` writes. Raises ValueError, with a remedy, for anything else."""
+    """Parse `text`. Raises ValueError with a remedy."""
     side: Side | None = None
     rest = text.strip()
-    if found := _SIDE.match(rest):
-        side, rest = ("request" if found[1] == "request" else "response"), rest[found.end() :]
+    if match := _SIDE.match(rest):
+        side, rest = ("request" if match[1] == "request" else "response"), rest[match.end() :]
     elif re.match(r"(request|response)\b", rest):
-        raise ValueError(f"{text!r} is no path: after `request.` and `response.` comes `body.`")
+        raise ValueError(f"{text!r} is not a path: write `request.body.` or `response.body.`")
     elif rest.startswith("$"):
         rest = rest[1:]
     elif not rest.startswith(("[", "..")):
@@ -68,26 +68,28 @@ def parse_path(text: str) -> Path:
     while rest:
         step = _STEP.match(rest)
         if step is None or (step["name"] and not rest.startswith(".")):
-            raise ValueError(f"{text!r} is no path, from {rest!r} on; {_FORM}")
+            raise ValueError(f"{text!r} is not a path, from {rest!r} on; {_FORM}")
         steps.append(_step(step))
         rest = rest[step.end() :]
     if not steps:
-        raise ValueError(f"{text!r} names nothing in a body; {_FORM}")
+        raise ValueError(f"{text!r} names no field of a body; {_FORM}")
     return Path(side, tuple(steps))
 
 
-def _step(found: re.Match[str]) -> Step:
-    if found["index"]:
-        return Item(None if found["index"] == "*" else int(found["index"]))
-    if found["deep"]:
-        return Member(found["deep_name"], deep=True)
-    name = found["name"] or found["quoted"]
-    return Member(None if found["name"] == "*" else name)
+def _step(match: re.Match[str]) -> Step:
+    if match["index"]:
+        return Item(None if match["index"] == "*" else int(match["index"]))
+    if match["deep"]:
+        return Member(match["deep_name"], deep=True)
+    name = match["name"] or match["quoted"]
+    return Member(None if match["name"] == "*" else name)
 
 
 def mask_paths(value: object, paths: Iterable[Path]) -> bool:
-    """Put MASK at every place of `value` (dicts and lists, changed in place) that a path names; whether any is."""
-    hidden = False
+    """Put MASK at every place of `value` (dicts and lists, changed in place) that a path names; return whether there
+    was one.
+    """
+    masked = False
     for path in paths:
         holders: list[object] = [value]
         for step in path.steps[:-1]:
@@ -95,15 +97,17 @@ def mask_paths(value: object, paths: Iterable[Path]) -> bool:
         for holder in holders:
             for below, key in _places(holder, path.steps[-1]):
                 below[key] = MASK
-                hidden = True
-    return hidden
+                masked = True
+    return masked
 
 
 _Place = tuple[dict[object, object], object]
 
 
 def _places(value: object, step: Step) -> list[_Place]:
-    """Where `step` leads from `value`: holders and keys. Lists stand for dicts here: both are read by key."""
+    """Return the holders and keys that `step` leads to from `value`. Lists are typed as dicts here: both are read by
+    key.
+    """
     if isinstance(step, Item):
         return list(_items(value, step.index))
     if step.deep:
@@ -113,8 +117,8 @@ def _places(value: object, step: Step) -> list[_Place]:
 
 def _items(value: object, index: int | None) -> Iterator[_Place]:
     if isinstance(value, list):
-        wanted = range(len(value)) if index is None else [index] if -len(value) <= index < len(value) else []
-        for each in wanted:
+        indices = range(len(value)) if index is None else [index] if -len(value) <= index < len(value) else []
+        for each in indices:
             yield value, each  # type: ignore[misc]  # read and written by key, as a dict is
 
 
@@ -125,7 +129,7 @@ def _members(value: object, name: str | None) -> Iterator[_Place]:
 
 
 def _at_any_depth(value: object, name: str | None) -> Iterator[_Place]:
-    """What stands below a place that is named itself is left: it goes with that place."""
+    """Yield the places named `name`, without descending into them: what is below is masked with them."""
     waiting = [value]
     while waiting:
         holder = waiting.pop()

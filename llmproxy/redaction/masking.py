@@ -1,7 +1,7 @@
-"""Takes what is secret out of bodies, which arrive in parts that may be cut anywhere.
+"""Masks secrets in bodies, which arrive in parts that may be cut anywhere.
 
-A secret is found by its value, by the name of the JSON member that holds it, or by its place in a URL. Nothing but
-needless escapes is decoded for that, and every other byte stays as it is. Begin reading at `mask`.
+A secret is found by its value, by the name of the JSON member that holds it, or by its place in a URL. Only needless
+escapes are decoded for that, and every other byte stays as it is. Begin reading at `mask_parts`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from llmproxy.redaction.names import MASK, redact_url
 from llmproxy.redaction.secrets import secret_header, secret_value, secrets_of, with_credentials
 
 _MASK = MASK.encode()
-# How much of a body is searched for credentials while traffic waits.
+# Searching a body for credentials holds up traffic, so only this much of it is searched.
 _READ_BYTES = 1024 * 1024
-# The members that hold credentials wherever they stand, such as MCP servers among tools; in lower case. A name like
-# `token` or `key` may be anything's, so only these count, and only text behind them: a schema has properties too.
+# Members that hold credentials at any depth, such as MCP servers among tools; in lower case. Names like `token` have
+# many meanings, so only these count, and only with text as value: a schema has properties of these names too.
 _NAMES = frozenset(
     name.encode()
     for name in (
@@ -40,21 +40,23 @@ _NAMES = frozenset(
 _MEMBER = re.compile(
     rb'(?<!\\)"(%b)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)' % b"|".join(sorted(_NAMES)), re.IGNORECASE | re.DOTALL
 )
-# The headers that somebody shall send, such as a provider to an MCP server: judged as those of the exchange itself.
-_TOLD = _NAMES | {b"headers"}
+# Headers that a provider shall send, such as to an MCP server: masked by the same rules as those of the exchange.
+_CREDENTIAL_NAMES = _NAMES | {b"headers"}
 _HEADERS = re.compile(rb'"headers"\s*:\s*\{')
 _HEADER = re.compile(rb'[\s,]*"([^"\\]*)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"?', re.DOTALL)
-# What follows the scheme of a URL, whose slashes may be escaped. All of these take time in proportion to the bytes: a
-# pattern that began with the scheme would read a long word anew from each of its letters.
+# The part of a URL after its scheme; slashes may be escaped. These patterns take linear time: one that began with the
+# scheme would read a long word again from each of its letters.
 _URL = re.compile(rb"""(?<=[a-zA-Z0-9]):(?://|\\/\\/)[^\s"'<>\\]*(?:\\/[^\s"'<>\\]*)*""")
 _SCHEME = re.compile(rb"[a-z][a-z0-9+.-]*\Z", re.IGNORECASE)
 _SCHEME_BYTES = 20
-# A shorter beginning of a secret at the place where a body was cut off says nothing.
+# A shorter beginning of a secret, at the end of a body that was cut off, is no evidence.
 _SHORTEST_BEGINNING = 4
 
 
 class Edit(NamedTuple):
-    """Bytes that are not shown as they are. `new` stands in place of the first; without it MASK stands in each part."""
+    """A range of bytes to replace. `new` replaces it, in the part where the range begins; without it each part of the
+    range becomes MASK.
+    """
 
     start: int
     end: int
@@ -62,24 +64,24 @@ class Edit(NamedTuple):
 
 
 def mask_parts(parts: list[bytes], forms: Sequence[bytes], *, whole: bool) -> list[bytes]:
-    """`parts` of one body without secrets: `forms`, what credentials' members hold, what URLs hold.
+    """Return the `parts` of one body without secrets: `forms`, values of credential members, credentials in URLs.
 
-    `whole` says that nothing is missing at the end, where otherwise the beginning of a secret may stand. As many parts
-    come back as were given, the same ones when nothing is hidden.
+    `whole` says that nothing is missing at the end; otherwise the beginning of a secret may stand there. The result has
+    as many parts as the input, and is the input itself when nothing was masked.
     """
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     if has_escapes(data):
         plain = unescape(data)
         edits = [
             Edit(plain.origin(edit.start), plain.origin(edit.end), edit.new)
-            for edit in _found(plain.data, forms, whole=whole)
+            for edit in _find_edits(plain.data, forms, whole=whole)
         ]
     else:
-        edits = _found(data, forms, whole=whole)
+        edits = _find_edits(data, forms, whole=whole)
     return apply_edits(parts, edits) if edits else parts
 
 
-def _found(data: bytes, forms: Sequence[bytes], *, whole: bool) -> list[Edit]:
+def _find_edits(data: bytes, forms: Sequence[bytes], *, whole: bool) -> list[Edit]:
     edits: list[Edit] = []
     for form in forms:
         if form in data:
@@ -93,7 +95,7 @@ def _found(data: bytes, forms: Sequence[bytes], *, whole: bool) -> list[Edit]:
 
 
 def find_credentials(parts: list[bytes]) -> Iterator[str]:
-    """What the members of one body hold that are there for credentials."""
+    """Yield the values of members of one body whose names mark credentials."""
     data = b"".join(parts)
     if has_escapes(data):
         data = unescape(data).data
@@ -106,7 +108,7 @@ def find_credentials(parts: list[bytes]) -> Iterator[str]:
 
 
 def all_secrets_of(exchange: Exchange) -> tuple[str, ...]:
-    """Every secret of the exchange, and what members of its request's body hold that are there for credentials."""
+    """Return every secret of the exchange, including credentials in the body of its request."""
     secrets, body = secrets_of(exchange), exchange.body
     if not isinstance(body, Body):
         return secrets
@@ -114,13 +116,13 @@ def all_secrets_of(exchange: Exchange) -> tuple[str, ...]:
         data = body.decoded
     except BadRequest:
         return secrets
-    found = list(find_credentials([data[:_READ_BYTES]]))
-    return with_credentials(secrets, found) if found else secrets
+    values = list(find_credentials([data[:_READ_BYTES]]))
+    return with_credentials(secrets, values) if values else secrets
 
 
 def apply_edits(parts: list[bytes], edits: list[Edit]) -> list[bytes]:
-    """`parts` with all `edits` made, whose offsets count from the beginning of the first. Of two that overlap, the
-    outer one counts; when neither is, they become one mask.
+    """Return `parts` with `edits` applied, whose offsets count from the beginning of the first part. An edit within
+    another one is ignored; edits that overlap otherwise become one mask.
     """
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     waiting = _merged(edits)
@@ -163,15 +165,15 @@ def _occurrences(data: bytes, form: bytes) -> Iterator[Edit]:
 
 
 def _members(data: bytes) -> list[Edit]:
-    # Of what stands between quotes, hardly ever is one such a name: 2 µs a KB, where searching takes 20.
-    if _TOLD.isdisjoint(data.lower().split(b'"')):
+    # Strings are hardly ever one of these names, and this check takes 2 µs a KB, where searching takes 20.
+    if _CREDENTIAL_NAMES.isdisjoint(data.lower().split(b'"')):
         return []
-    return [*(Edit(*found.span(2)) for found in _MEMBER.finditer(data) if found[2]), *_headers(data)]
+    return [*(Edit(*match.span(2)) for match in _MEMBER.finditer(data) if match[2]), *_headers(data)]
 
 
 def _headers(data: bytes) -> Iterator[Edit]:
-    for found in _HEADERS.finditer(data):
-        at = found.end()
+    for match in _HEADERS.finditer(data):
+        at = match.end()
         while header := _HEADER.match(data, at):
             name, value = (each.decode("latin-1") for each in header.groups())
             if value and (secret_header(name) or secret_value(value)):
@@ -180,20 +182,20 @@ def _headers(data: bytes) -> Iterator[Edit]:
 
 
 def _urls(data: bytes) -> Iterator[Edit]:
-    """URLs with a user or a query; those that hide nothing stay."""
-    for found in _URL.finditer(data):
-        rest = found[0]
+    """Yield the URLs with a user or a query; those without secrets stay."""
+    for match in _URL.finditer(data):
+        rest = match[0]
         if b"@" not in rest and b"?" not in rest and b"#" not in rest:
             continue
-        scheme = _SCHEME.search(data[max(found.start() - _SCHEME_BYTES, 0) : found.start()])
+        scheme = _SCHEME.search(data[max(match.start() - _SCHEME_BYTES, 0) : match.start()])
         if scheme is None:
             continue
         url = (scheme[0] + rest).decode("latin-1")
         plain = url.replace("\\/", "/")
-        hidden = redact_url(plain)
-        if hidden != plain:
-            new = hidden.replace("/", "\\/") if plain != url else hidden
-            yield Edit(found.start() - len(scheme[0]), found.end(), new.encode("latin-1"))
+        redacted = redact_url(plain)
+        if redacted != plain:
+            new = redacted.replace("/", "\\/") if plain != url else redacted
+            yield Edit(match.start() - len(scheme[0]), match.end(), new.encode("latin-1"))
 
 
 def _beginnings(data: bytes, forms: Sequence[bytes]) -> Iterator[Edit]:

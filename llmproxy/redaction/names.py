@@ -1,6 +1,6 @@
-"""Hides secrets in whatever is shown: configurations, headers, URLs.
+"""Masks secrets in configurations, headers and URLs.
 
-What is secret is decided by the names of fields (whole words, so that `max_tokens` and `api_key_env` stay), by
+A secret is recognised by the name of its field (whole words, so that `max_tokens` and `api_key_env` stay), by
 pydantic's SecretStr, and by the places in a URL where credentials stand. Values are never searched for anything else.
 """
 
@@ -15,8 +15,8 @@ from pydantic import SecretBytes, SecretStr
 MASK = "**********"
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-# The last word of a name that holds a secret. Plurals of everyday words count only where the name says nothing more, or
-# after a word that makes it clear: `tokens` and `access_tokens`, but not `max_tokens`.
+# The last word of the name of a secret. Plurals count only alone or after a word that leaves no doubt: `tokens` and
+# `access_tokens`, but not `max_tokens`.
 _SECRET_WORDS = frozenset(
     (
         "apikey",
@@ -42,14 +42,14 @@ _SECRET_WORDS = frozenset(
 )
 _PLURALS = frozenset(("keys", "tokens"))
 _CLEAR_WORDS = frozenset(("access", "api", "auth", "bearer", "private", "refresh", "secret", "session", "signing"))
-# Words behind the one that counts: `aws_access_key_id`, `password_hash`. Others say what it is about: `api_key_env`.
+# Words that may follow it: `aws_access_key_id`, `password_hash`. Other words change the meaning: `api_key_env`.
 _TAILS = frozenset(("hash", "id", "value"))
 _URL = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://)((?:(?!,[a-z][a-z0-9+.-]{0,30}://)[^\s\"'<>])*)", re.IGNORECASE)
 _QUERY_FIELD = re.compile(r"(?<=[?&;#])([^=&;#?\s]+)=([^&;#\s]+)")
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field, header or query parameter of this name holds a secret."""
+    """Return whether a field, header or query parameter of this name holds a secret."""
     words = [word.lower() for word in _WORDS.findall(name)]
     while len(words) > 1 and words[-1] in _TAILS:
         words.pop()
@@ -60,7 +60,7 @@ def is_secret(name: str) -> bool:
 
 
 def redact(value: object) -> object:
-    """A copy of `value` (dicts, lists, scalars) with every secret replaced by MASK. Null, booleans and "" stay."""
+    """Return a copy of `value` (dicts, lists, scalars) with every secret replaced by MASK. Null, booleans, "" stay."""
     if isinstance(value, (SecretStr, SecretBytes)):
         return MASK if value.get_secret_value() else ""
     if isinstance(value, str):
@@ -73,18 +73,18 @@ def redact(value: object) -> object:
 
 
 def redact_url(text: str) -> str:
-    """`text` without the credentials of the URLs in it: users, passwords, and query parameters with secret names."""
+    """Return `text` without the credentials in its URLs: users, passwords, query parameters with secret names."""
     return _URL.sub(_redact_found, text) if "://" in text else text
 
 
 def redact_query(query: str) -> str:
-    """A query without its question mark; the values of fields with secret names are masked, all else stays as it is."""
+    """Return a query (without its question mark) with the values of secret fields masked; the rest stays."""
     return _QUERY_FIELD.sub(_redact_query, "?" + query)[1:]
 
 
 def _redact_found(url: re.Match[str]) -> str:
     scheme, rest = url.groups()
-    # In URLs of stores, passwords with a bare slash or "#" happen: there all before the last "@" goes.
+    # URLs of stores may have passwords with a bare slash or "#": there everything before the last "@" is masked.
     web = scheme.lower() in ("http://", "https://", "ws://", "wss://")
     end = re.split(r"[/?#]", rest, maxsplit=1)[0].rfind("@") if web else rest.rfind("@")
     if end >= 0:
@@ -99,14 +99,14 @@ def _redact_query(field: re.Match[str]) -> str:
 
 def _redact_field(name: object, value: object, siblings: Mapping[object, object]) -> object:
     title = siblings.get("name")
-    # {"name": "Authorization", "value": ...} is how some write a header.
+    # Some write a header as {"name": "Authorization", "value": ...}.
     if name == "value" and isinstance(title, str) and is_secret(title):
         return _hide(value)
     return _hide(value) if isinstance(name, str) and is_secret(name) else redact(value)
 
 
 def _hide(value: object) -> object:
-    """MASK in place of strings and numbers. In a list of blocks (`keys: [{name: ci, key: x}]`) names decide again."""
+    """Return MASK for strings and numbers. In a list of blocks (`keys: [{name: ci, key: x}]`) names decide again."""
     if isinstance(value, Mapping):
         return {name: _hide(field) for name, field in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

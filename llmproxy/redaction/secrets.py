@@ -1,8 +1,8 @@
-"""The secrets that one exchange carries, and how they are taken out of what is shown of it.
+"""Collects the secrets of one exchange, and masks them in everything that is shown of it.
 
-Headers and queries are masked by their names (`redaction.py`). Providers like to repeat a refused key in the text of
-their error, where no name says so: there the values themselves are looked for, in every form in which they are
-usually written. Begin reading at `secrets_of`.
+Headers and queries are masked by name (`names.py`). Providers often repeat a refused key in the text of an error, where
+no name marks it: there the values themselves are searched, in every form in which they are usually written. Begin
+reading at `secrets_of`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from llmproxy.redaction.json_escapes import has_escapes, unescape
 from llmproxy.redaction.names import MASK, is_secret
 
 _NOTE = "llmproxy.secrets"
-# Shorter values are no secrets, and would tear ordinary words apart.
+# Shorter values are no secrets; masking them would damage ordinary words.
 _SHORTEST = 6
-# What clients send where a key is demanded and none is needed. Ollama's and LM Studio's own pages say to.
+# Placeholders for a key that is required and not used, from the documentation of Ollama and LM Studio.
 _PLACEHOLDERS = frozenset(("anything", "lm-studio", "no-key", "no-key-required", "not-needed", "ollama", "unused"))
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_-]* +")
 _SIGNED = re.compile(r"(?:Credential|Signature)=([^,\s]+)")
 _USERINFO = re.compile(r"://([^/?#\s\"'<>]+)@")
 _FIELD = re.compile(r"(?:^|[?&;#])([^=&;#?\s]+)=([^&;#\s\"'<>]+)")
 _EXPECTED = frozenset(("idempotency-key", "sec-websocket-key", "x-idempotency-key"))
-# In headers, unlike in configurations, these are credentials themselves. Browsers put keys into WebSocket protocols.
+# In headers, unlike in configurations, these hold the credential itself. Browsers put keys into WebSocket protocols.
 _CREDENTIAL = re.compile(r"(?:.*[-_])?(?:auth|assertion|accesstoken)|sec-websocket-protocol")
 _SCHEMES = ("Bearer ", "bearer ", "Basic ", "basic ")
 # A challenge has parameters: `Bearer realm="x"`.
@@ -38,56 +38,58 @@ _BARE = re.compile(r"\w+ +[^\s,=]+=*")
 
 @lru_cache(maxsize=1024)
 def secret_header(name: str) -> bool:
-    """Whether a header of this name holds a secret."""
+    """Return whether a header of this name holds a secret."""
     name = name.lower()
     return (is_secret(name) and name not in _EXPECTED) or _CREDENTIAL.fullmatch(name) is not None
 
 
 def secret_value(value: str) -> bool:
-    """Whether a header of any name holds one: gateways have headers of their own for `Bearer ...`."""
+    """Return whether the value is a credential under any header name: gateways define headers for `Bearer ...`."""
     return value.startswith(_SCHEMES) and _BARE.fullmatch(value) is not None
 
 
 def secrets_of(exchange: Exchange) -> tuple[str, ...]:
-    """Every secret that the client sent or a provider of its route adds, longest first. Found once when it is over."""
-    known = exchange.notes.get(_NOTE)
-    if isinstance(known, tuple):
-        return known
-    found = set(_sent(exchange))
+    """Return every secret that the client sent or a provider of its route adds, longest first. Computed once for an
+    exchange that ended.
+    """
+    cached = exchange.notes.get(_NOTE)
+    if isinstance(cached, tuple):
+        return cached
+    values = set(_sent(exchange))
     if exchange.target is not None:
-        found.update(exchange.target.provider.secrets)
+        values.update(exchange.target.provider.secrets)
     for target in exchange.route.targets if exchange.route else ():
-        found.update(target.provider.secrets)
-    secrets = _real(found)
-    if exchange.ended_s is not None:  # before that another provider may come in
+        values.update(target.provider.secrets)
+    secrets = _real(values)
+    if exchange.ended_s is not None:  # before the end another provider may be called
         exchange.notes[_NOTE] = secrets
     return secrets
 
 
 def with_credentials(secrets: tuple[str, ...], values: Iterable[str]) -> tuple[str, ...]:
-    """`secrets` and those in `values`, each of which is what would stand behind `Authorization:`."""
+    """Return `secrets` and those in `values`, each of which could be the value of an Authorization header."""
     return _real({*secrets, *(part for value in values for part in _values("authorization", value))})
 
 
-def _real(found: set[str]) -> tuple[str, ...]:
-    """The longest first."""
-    real = [each for each in found if len(each) >= _SHORTEST and each not in _PLACEHOLDERS]
+def _real(values: set[str]) -> tuple[str, ...]:
+    """Return the values that are secrets, longest first."""
+    real = [each for each in values if len(each) >= _SHORTEST and each not in _PLACEHOLDERS]
     return tuple(sorted(real, key=len, reverse=True)) if len(real) > 1 else tuple(real)
 
 
 @lru_cache(maxsize=1024)
 def forms_of(secrets: Sequence[str]) -> tuple[bytes, ...]:
-    """How `secrets` stand in bytes: as they are, escaped in JSON, percent-encoded. A form that holds another of them is
-    left out: what is left of it then is no secret.
+    """Return the forms of `secrets` in bytes: raw, escaped in JSON, percent-encoded. A form that contains another one
+    is left out: what remains after masking is no secret.
     """
-    found: set[bytes] = set()
+    candidates: set[bytes] = set()
     for secret in secrets:
         raw = secret.encode("utf-8", "surrogateescape")
-        found.add(raw)
+        candidates.add(raw)
         if not (secret.isascii() and secret.isalnum()):
-            found.update(_escaped(raw))
+            candidates.update(_escaped(raw))
     forms: list[bytes] = []
-    for form in sorted(found, key=len):
+    for form in sorted(candidates, key=len):
         if not any(shorter in form for shorter in forms):
             forms.append(form)
     return tuple(forms)
@@ -104,16 +106,16 @@ def _escaped(raw: bytes) -> Iterator[bytes]:
 
 
 def mask_text(text: str, secrets: tuple[str, ...]) -> str:
-    """`text` with MASK in place of each of `secrets`."""
+    """Return `text` with MASK in place of each of `secrets`."""
     if not secrets:
         return text
     data = text.encode("utf-8", "surrogateescape")
-    hidden = mask_bytes(data, secrets)
-    return text if hidden is data else hidden.decode("utf-8", "surrogateescape")
+    masked = mask_bytes(data, secrets)
+    return text if masked is data else masked.decode("utf-8", "surrogateescape")
 
 
 def mask_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:
-    """`data` with MASK in place of each of `secrets`, also where they are escaped or percent-encoded."""
+    """Return `data` with MASK in place of each of `secrets`, also where they are escaped or percent-encoded."""
     forms = forms_of(secrets)
     for form in forms:
         if form in data:
@@ -149,7 +151,7 @@ def _in_url(value: str) -> Iterator[str]:
 
 
 def _fields(query: str) -> Iterator[str]:
-    """The values of fields with secret names, as they stand there and decoded."""
+    """Yield the values of query fields with secret names, raw and decoded."""
     for name, value in _FIELD.findall(query):
         if is_secret(unquote_plus(name)):
             yield value
@@ -164,7 +166,9 @@ def _values(name: str, value: str) -> tuple[str, ...]:
 
 
 def _read(name: str, value: str) -> Iterator[str]:
-    """The secrets in one header: the whole, without its scheme, and what signatures, cookies and passwords hold."""
+    """Yield the secrets in one header: the whole value, the value without its scheme, and the secrets in signatures,
+    cookies and passwords.
+    """
     yield value
     if name == "cookie":
         for cookie in value.split(";"):
@@ -188,6 +192,6 @@ def _read(name: str, value: str) -> Iterator[str]:
 
 
 def _scoped(credential: str) -> Iterator[str]:
-    """The access key of a SigV4 credential, whose scope (date, region, service) follows."""
+    """Yield the access key of a SigV4 credential, which its scope (date, region, service) follows."""
     if credential.endswith("/aws4_request"):
         yield credential.partition("/")[0]

@@ -175,7 +175,7 @@ def test_paths_are_masked_on_both_sides_and_in_streams(tmp_path: Path, upstream:
 
 @pytest.mark.parametrize("path", ["a b", "request.user", "messages[x]"])
 def test_a_path_with_a_mistake_is_a_mistake_of_the_configuration(path: str) -> None:
-    with pytest.raises(ValidationError, match="is no path"):
+    with pytest.raises(ValidationError, match="is not a path"):
         Trace.Config(redact=[path])
 
 

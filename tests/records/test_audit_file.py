@@ -122,7 +122,7 @@ def test_what_is_kept_has_a_bound(tmp_path: Path) -> None:
     file.write(line(1))
     file.flush()
     file.write(line(2))
-    with pytest.raises(OSError, match="no more lines can be kept"):
+    with pytest.raises(OSError, match="the queue is full"):
         file.write(line(3))
     (tmp_path / "place").unlink()
     append(file)

@@ -60,11 +60,11 @@ def test_several_filters_must_all_fit() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("colour=red", "there is no filter 'colour'"),
+        ("colour=red", "unknown filter 'colour'"),
         ("model", "model needs a value"),
         ("model=", "model needs a value"),
-        ("status=abc", "'abc' is no status"),
-        ("status=9", "'9' is no status"),
+        ("status=abc", "'abc' is not a status"),
+        ("status=9", "'9' is not a status"),
         ("slower=fast", "invalid duration: 'fast'"),
         ("stream=maybe", "neither true nor false"),
     ],

@@ -66,11 +66,11 @@ def test_a_head_longer_than_usual_and_another_layout_are_read_too(tmp_path: Path
         (text()[:-30], None),
         ("", "cut off"),
         ("\x00\xff", "cut off"),
-        ("[1, 2]", "no JSON"),
-        ('{"a": 1}', "no trace record"),
+        ("[1, 2]", "not JSON"),
+        ('{"a": 1}', "not a trace record"),
         (text(version=99), "version 99"),
-        (json.dumps(head(duration_ms="long")), "no trace record"),
-        ("[" * 100_000, "no JSON"),
+        (json.dumps(head(duration_ms="long")), "not a trace record"),
+        ("[" * 100_000, "not JSON"),
     ],
 )
 def test_what_is_no_record_is_told_and_passed_over(tmp_path: Path, content: str, why: str | None) -> None:
@@ -248,7 +248,7 @@ def test_whole_records_of_both_formats_are_read(tmp_path: Path) -> None:
 def test_reading_what_is_no_record_says_why(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match=r"cut off|newer|no trace record"):
+    with pytest.raises(ValueError, match=r"cut off|newer|not a trace record"):
         read_record(RecordLocation(str(path)))
 
 

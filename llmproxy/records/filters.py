@@ -40,7 +40,7 @@ def _test(part: str) -> EntryFilter:
 
 
 def _text(read: Callable[[Entry], Iterable[str | None]]) -> Callable[[str], EntryFilter]:
-    """Return a filter on texts: one of them matches the value, in which * is a wildcard; `none` matches a missing text."""
+    """Return a filter on texts: one of them matches the value, in which * is a wildcard; `none` is a missing text."""
 
     def make(value: str) -> EntryFilter:
         pattern = value.lower()

@@ -38,6 +38,7 @@ from llmproxy.server.pages.models import ModelList
 from llmproxy.server.request_body import Limits
 from llmproxy.server.request_handler import Shared
 from llmproxy.settings import Secret, Strict
+from llmproxy.stores.open_stores import StorePool, Stores
 from llmproxy.target import Provider, Route, Target
 from llmproxy.translation.conversations import Conversations
 from llmproxy.translation.reasoning_store import Thoughts
@@ -63,6 +64,7 @@ class State:
         self.held = MemoryBudget(max_held_bytes)
         self.metrics = Metrics(lambda: self.held.used_bytes)
         self.upstream = Upstream()
+        self.stores = StorePool()
         self.thoughts = Thoughts()
         self.conversations = Conversations()
         self.shared: Shared | None = None
@@ -73,8 +75,11 @@ class State:
         return self.shared is not None and self.shared.stopping
 
     async def close(self) -> None:
-        """Close the pool."""
+        """Close the connections."""
         await self.upstream.close()
+
+
+Component = Provider | Middleware | Stores
 
 
 class Runtime:
@@ -87,6 +92,7 @@ class Runtime:
         admin: Admin,
         limits: Limits,
         admission: Admission,
+        stores: Stores,
         providers: Sequence[Provider],
         middlewares: Sequence[tuple[str, Middleware]],
     ) -> None:
@@ -95,8 +101,8 @@ class Runtime:
         self.limits = limits
         self.admission = admission
         self.middlewares = middlewares
-        self._components: list[Provider | Middleware] = [*providers, *(each for _, each in middlewares)]
-        self._started: list[Provider | Middleware] = []
+        self._components: list[Component] = [stores, *providers, *(each for _, each in middlewares)]
+        self._started: list[Component] = []
         self._running = 0
         self._retired = False
         self._idle = asyncio.Event()
@@ -142,9 +148,12 @@ class Runtime:
 def build(loaded: Loaded, state: State) -> Runtime:
     """Everything that `loaded` describes, not started. Raises ConfigError, RegistryError."""
     config = loaded.checked()
+    stores = _stores(config, state)
     router, everybody = routing(config)
     entries = [entry for entry in config.middlewares if entry.enabled]
     middlewares = [_component("middlewares", each.config, each.type, config) for each in entries]
+    for each in middlewares:
+        each.use_stores(stores)
     named_middlewares = [(entry.type, each) for entry, each in zip(entries, middlewares, strict=True)]
     return Runtime(
         pipeline=Pipeline(
@@ -157,6 +166,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
         admission=Admission(everybody, _secret(config.server.admin_key)),
+        stores=stores,
         providers=everybody,
         middlewares=named_middlewares,
     )
@@ -210,6 +220,12 @@ def _admin(
 
 def _secret(value: Secret | None) -> str:
     return "" if value is None else value.get_secret_value()
+
+
+def _stores(config: Config, state: State) -> Stores:
+    """The stores of `config`, not opened."""
+    configured = {name: (find("stores", each.type, config.directory), each) for name, each in config.stores.items()}
+    return Stores(state.stores, configured)
 
 
 def _translator(config: Config, state: State) -> Translator:

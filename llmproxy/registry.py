@@ -81,13 +81,24 @@ BUILTIN: Mapping[str, Kind] = {
             "cache": "llmproxy.middleware.cache:Cache",
         },
     ),
+    "stores": Kind(
+        noun="store type",
+        base="llmproxy.stores.base:Store",
+        config="llmproxy.stores.base:StoreConfig",
+        group="llmproxy.stores",
+        builtin={
+            "memory": "llmproxy.stores.memory:MemoryStore",
+            "disk": "llmproxy.stores.disk:DiskStore",
+            "redis": "llmproxy.stores.redis:RedisStore",
+        },
+    ),
 }
 
 _FILE = re.compile(r"(?P<file>.*\.py)(:(?P<name>[^/\\:]*))?|(?P<other>(\.{1,2}|~)?[/\\].*)", re.DOTALL)
 
 
 def find(kind: str, name: str, directory: Path) -> type:
-    """The class called `name` among components of `kind` ("providers", "middlewares").
+    """The class called `name` among components of `kind` ("providers", "middlewares", "stores").
 
     `path/file.py:Class` is loaded from that file, relative to `directory`. Raises RegistryError.
     """

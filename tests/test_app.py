@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +87,19 @@ class Place:
         events: list[str] = mark.events
         return events
 
-    def loaded(self, *names: str, broken: str = "", **server: object) -> Loaded:
+    def loaded(
+        self, *names: str, broken: str = "", more: Sequence[object] = (), stores: object = (), **server: object
+    ) -> Loaded:
         """A configuration with these marks; the one that is `broken` fails to start."""
         marks = [{"type": "mark.py:Mark", "config": {"name": name, "broken": name == broken}} for name in names]
         url = f"{self._upstream.url}/v1"
         main = {"name": "main", "type": "openai", "base_url": url, "api_key": "k", "proxy": None}
-        config = {"providers": [main], "middlewares": marks, "server": {"port": 0} | server}
+        config = {
+            "providers": [main],
+            "middlewares": [*marks, *more],
+            "stores": stores or {},
+            "server": {"port": 0} | server,
+        }
         return load_from_python(config, {}, environ={}, directory=self._directory)
 
 
@@ -113,6 +120,12 @@ class Server:
         """Status, mark and body of one answer."""
         async with self._client.post(CHAT, json=ASK | {"stream": stream}) as answer:
             return answer.status, answer.headers.get("x-mark", ""), await answer.read()
+
+    async def headers(self) -> Mapping[str, str]:
+        """The headers of one answer, once it can be found in the cache."""
+        async with self._client.post(CHAT, json=ASK | {"messages": [{"role": "user", "content": "hi"}]}) as answer:
+            await answer.read()
+            return answer.headers
 
 
 @contextlib.asynccontextmanager
@@ -202,6 +215,32 @@ async def test_nothing_is_lost_when_runtimes_are_swapped_under_traffic(place: Pl
         assert counted == len(seen)
     closed = [event for event in place.events if event.startswith("close")]
     assert closed == [f"close {name} with 0" for name in names]
+
+
+@pytest.mark.parametrize(
+    "store", [{}, {"store": "mine"}, {"store": "disk", "path": "x.sqlite"}], ids=["default", "named", "in place"]
+)
+async def test_a_swap_keeps_cached_answers_and_sessions(
+    place: Place, upstream: Upstream, store: dict[str, object]
+) -> None:
+    def loaded(mark: str, max_size: str) -> Loaded:
+        return place.loaded(
+            mark,
+            more=[
+                {"type": "sessions", "config": store},
+                {"type": "cache", "config": {**store, "when": "always", "max_size": max_size}},
+            ],
+            stores={"mine": "memory"},
+        )
+
+    async with listening(loaded("old", "256MB")) as server:
+        before = await server.headers()
+        for size in ("256MB", "1MB"):
+            await swap(server.shared, build(loaded("new", size), server.state))
+            after = await server.headers()
+            assert (after["x-mark"], after["x-cache"]) == ("new", "hit")
+            assert after["x-llmproxy-session"] == before["x-llmproxy-session"]
+    assert len(upstream.requests) == 1
 
 
 async def test_an_idle_runtime_is_closed_as_soon_as_it_is_replaced(place: Place) -> None:

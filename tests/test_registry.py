@@ -9,6 +9,7 @@ from llmproxy.middleware.base import Middleware
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import BUILTIN, RegistryError, config_of, find, names, nearest
 from llmproxy.settings import Strict
+from llmproxy.stores.base import Store, StoreConfig
 from llmproxy.target import Provider
 
 TAG = """
@@ -40,8 +41,9 @@ class Unfinished(CompletionProvider):
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in BUILTIN for name in names(kind)])
 def test_every_built_in_name_leads_to_a_class(kind: str, name: str) -> None:
     component = find(kind, name, Path())
-    assert issubclass(component, Provider if kind == "providers" else Middleware)
-    assert issubclass(config_of(component), ProviderConfig if kind == "providers" else Strict)
+    assert issubclass(component, {"providers": Provider, "middlewares": Middleware, "stores": Store}[kind])
+    expected = {"providers": ProviderConfig, "middlewares": Strict, "stores": StoreConfig}[kind]
+    assert issubclass(config_of(component), expected)
 
 
 def test_a_class_is_found_in_a_file_beside_the_configuration(tmp_path: Path) -> None:

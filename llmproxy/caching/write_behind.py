@@ -13,8 +13,8 @@ from collections.abc import Callable
 import msgspec
 
 from llmproxy.caching.counters import CacheCounters
-from llmproxy.stores.base import StoreFault
 from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.facet import StoreFault
 
 Make = Callable[[], bytes | None]
 MAX_BYTES = 64 * 1024 * 1024  # what may wait; beyond it, nothing more is stored until there is room

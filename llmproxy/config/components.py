@@ -75,7 +75,7 @@ def _each(section: Node, read: Callable[[Node], Read[T]]) -> Read[list[T]]:
 def _provider(entry: Node, directory: Path) -> Read[ProviderConfig]:
     if not isinstance(entry.value, dict):
         return _not_a_block(entry)
-    component, problems = _component("providers", entry, directory)
+    component, problems = read_component("providers", entry, directory)
     if component is None:
         return None, problems
     config = config_of(component)
@@ -88,7 +88,7 @@ def _middleware(entry: Node, directory: Path) -> Read[MiddlewareEntry]:
         return _not_a_block(entry)
     outer = Node(value={k: v for k, v in entry.value.items() if k != "config"}, mark=entry.mark, key=entry.key)
     made, problems = fit(outer, MiddlewareEntry, directory)
-    component, more = _component("middlewares", entry, directory)
+    component, more = read_component("middlewares", entry, directory)
     problems += [each for each in more if each.key not in {told.key for told in problems}]
     if component is None:
         return None, problems
@@ -99,7 +99,8 @@ def _middleware(entry: Node, directory: Path) -> Read[MiddlewareEntry]:
     return made.model_copy(update={"config": config}) if made else None, [*problems, *more]
 
 
-def _component(kind: str, entry: Node, directory: Path) -> Read[type]:
+def read_component(kind: str, entry: Node, directory: Path) -> Read[type]:
+    """The class that the `type` of `entry` names."""
     type_ = entry.members.get("type")
     if type_ is None or type_.blank:
         key = below(entry.key, "type")

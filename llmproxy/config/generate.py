@@ -21,6 +21,7 @@ from llmproxy.config.json_schema import FILE_NAME, homeless_types
 from llmproxy.config.schema import SECTIONS, Config, Logging, MiddlewareEntry, Model, Server, Target, Translation
 from llmproxy.registry import config_of, find, names
 from llmproxy.settings import Strict
+from llmproxy.stores.base import StoreConfig
 
 Preset = Literal["minimal", "full", "stub"]
 
@@ -142,6 +143,19 @@ def _models() -> Iterator[str]:
     yield "        model: gpt-4o-mini"
 
 
+def _stores() -> Iterator[str]:
+    """The default, then one of each type that has keys."""
+    yield "stores:"
+    yield from _about(StoreConfig, "type", "  ")
+    yield from _comment("In short: memory, disk, disk:PATH, or the URL of a Redis.", "  ")
+    yield "  default: memory"
+    for type_ in names("stores"):
+        config = config_of(find("stores", type_, Path()))
+        if keys := [name for name in config.model_fields if name not in StoreConfig.model_fields]:
+            yield from ("", f"  my-{type_}:", f"    type: {type_}")
+            yield from _block(config, "    ", {"type": type_}, keys)
+
+
 def _middlewares() -> Iterator[str]:
     """All of them switched off: there is no middleware that everybody has."""
     yield "middlewares:"
@@ -164,6 +178,7 @@ _BODIES: Mapping[str, Callable[[], Iterator[str]]] = {
     "providers": _providers,
     "default_provider": _default_provider,
     "models": _models,
+    "stores": _stores,
     "translation": _translation,
     "middlewares": _middlewares,
     "logging": _logging,

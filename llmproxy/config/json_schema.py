@@ -20,6 +20,7 @@ from llmproxy.config.schema import Config
 from llmproxy.config.section_aliases import SECTIONS, SETTINGS
 from llmproxy.providers.base import HttpProvider
 from llmproxy.registry import config_of, find, names
+from llmproxy.stores.base import StoreReference
 
 FILE_NAME = "llmproxy.schema.json"
 
@@ -31,13 +32,16 @@ def json_schema() -> dict[str, Any]:
     """The schema as a JSON object."""
     schema = _of(Config)
     defs, properties = schema.pop("$defs"), schema["properties"]
-    del defs["ProviderConfig"], defs["Strict"]
+    del defs["ProviderConfig"], defs["StoreConfig"], defs["Strict"]
     for title, (model, _) in _provider_classes().items():
         made = _of(model)
         defs |= made.pop("$defs", {})
         defs[title], defs[f"{title}_llm"] = made, _as_llm(made)
     defs["Target"] = {"anyOf": [{"type": "string", "description": "In short: provider/model."}, defs["Target"]]}
-    defs |= _describe_middlewares(defs["MiddlewareEntry"])
+    stores = _store_classes()
+    defs |= stores | {"StoreEntry": _store_entry()}
+    properties["stores"]["additionalProperties"] = _STORE_ENTRY
+    defs |= _describe_middlewares(defs["MiddlewareEntry"], stores)
     properties["providers"]["items"] = _provider_entry()
     properties["llm"] = {"description": properties["llm"]["description"], **_llm()}
     properties |= _older(properties, defs)
@@ -86,7 +90,44 @@ def _provider_classes() -> dict[str, tuple[type[BaseModel], list[str]]]:
     return classes
 
 
-def _describe_middlewares(entry: dict[str, Any]) -> dict[str, Any]:
+def _store_classes() -> dict[str, dict[str, Any]]:
+    """The schemas of our stores, by the names of their classes."""
+    components = [find("stores", type_, Path()) for type_ in names("stores")]
+    return {component.__name__: _of(config_of(component)) for component in components}
+
+
+def _store_entry() -> dict[str, Any]:
+    """An entry of `stores`: in short, or with a type that says which keys there are."""
+    known = {"enum": names("stores")}
+    own = {"type": "string", "description": "./path/file.py:Class, or the name under which a package offers one."}
+    cases = [_case([type_], _ref(find("stores", type_, Path()).__name__)) for type_ in names("stores")]
+    full = {
+        "type": "object",
+        "required": ["type"],
+        "properties": {"type": {"anyOf": [known, own]}},
+        "allOf": cases,
+    }
+    return {
+        "anyOf": [{"type": "string", "description": "In short: memory, disk, disk:PATH, or the URL of a Redis."}, full]
+    }
+
+
+def _add_store_keys(schema: dict[str, Any], stores: dict[str, dict[str, Any]]) -> None:
+    """Let the settings of a middleware describe its store in place."""
+    store = schema["properties"]["store"]
+    schema["properties"]["store"] = {"anyOf": [{"type": "string"}, _STORE_ENTRY], **_notes(store)}
+    for made in stores.values():
+        schema["properties"] |= {key: value for key, value in made["properties"].items() if key != "type"}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+_STORE_ENTRY = _ref("StoreEntry")
+
+
+def _describe_middlewares(entry: dict[str, Any], stores: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Let the type of an entry of `middlewares` say which settings there are; the schemas of those of ours."""
     settings: dict[str, Any] = {}
     entry["properties"]["config"] = {"type": "object", "description": "Its settings."}
@@ -95,6 +136,8 @@ def _describe_middlewares(entry: dict[str, Any]) -> dict[str, Any]:
         component = find("middlewares", type_, Path())
         made = _of(config_of(component))
         settings |= {**made.pop("$defs", {}), component.__name__: made}
+        if issubclass(config_of(component), StoreReference):
+            _add_store_keys(made, stores)
         there = {"properties": {"config": {"$ref": f"#/$defs/{component.__name__}"}}}
         entry["allOf"].append(_case([type_], there))
     return settings

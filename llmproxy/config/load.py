@@ -21,6 +21,7 @@ from llmproxy.config.document import Node, from_python, read
 from llmproxy.config.environment import Environment, Variable, expand, read_dotenv
 from llmproxy.config.problems import ConfigError, Mark, Problem, ordered
 from llmproxy.config.schema import SECTIONS, Config, Server
+from llmproxy.config.stores import read_stores, unfold
 from llmproxy.config.validate import fit, unknown_key
 from llmproxy.registry import nearest
 
@@ -157,6 +158,7 @@ class _Loading:
             self._override(each)
         self._problems += _drop_lone_key(top)
         self._fill(top)
+        self._problems += unfold(top, self._directory)
         unwritten, problems = zero.complete(top, self._environment)
         self._problems += problems
         config = self._read()
@@ -249,7 +251,12 @@ class _Loading:
         return config.model_copy(update=parts) if config else None
 
 
-_COMPONENTS = {"llm": read_llm, "providers": read_providers, "middlewares": read_middlewares}
+_COMPONENTS = {
+    "llm": read_llm,
+    "providers": read_providers,
+    "stores": read_stores,
+    "middlewares": read_middlewares,
+}
 
 
 class _Anything:

@@ -14,6 +14,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.settings import Duration, Secret, Size, SizeLimit, Strict, Whole, parse_size
+from llmproxy.stores.base import StoreConfig
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _LEVEL_WORDS = {"warn": "warning", "fatal": "critical"}
@@ -176,6 +177,11 @@ class Config(Strict):
         default=None, description="The name of the provider that answers models which nothing else answers."
     )
     models: list[Model] = Field(default=[], description="Model names of your own, and who answers them.")
+    stores: dict[str, SerializeAsAny[StoreConfig]] = Field(
+        default={},
+        description="Where middlewares keep things, by name. `default` serves those that name none, and keeps what the "
+        "Responses API stores; it is in memory unless it is set here.",
+    )
     translation: Translation = Field(
         default=Translation(), description="What happens where client and provider speak different dialects."
     )

@@ -15,6 +15,7 @@ from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.settings import Strict
+from llmproxy.stores.open_stores import Stores
 
 
 class Proceed(Protocol):
@@ -41,8 +42,8 @@ class Middleware:
     """Base of every middleware, ours and yours.
 
     `Config` is what `config:` of its entry in the file is read into (strict: an unknown key is an error). The
-    constructor gets it and has no side effects; `start` and `close` are awaited once each, `close` drains what the
-    middleware owns.
+    constructor gets it and has no side effects; `use_stores` is called once, then `start` and `close` are awaited once
+    each, `close` drains what the middleware owns.
     """
 
     class Config(Strict):
@@ -50,6 +51,13 @@ class Middleware:
 
     def __init__(self, config: Strict) -> None:
         self.config = config
+
+    def use_stores(self, stores: Stores) -> None:
+        """Called once, before `start`: open what the middleware keeps its data in.
+
+        `stores.open(name)` gives the store of that name, "default" without one; its `blobs`, `sessions` and `responses`
+        are kept for the middleware's life. Stores are started and closed for it, and go on over a reload.
+        """
 
     async def start(self) -> None:
         """Called once, before traffic."""

@@ -36,8 +36,10 @@ from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest, Proceed
 from llmproxy.settings import Duration, HeaderName, Size, parse_size
-from llmproxy.stores.base import StoreFault
-from llmproxy.stores.settings import StoreSettings, open_blobs
+from llmproxy.stores.base import StoreReference
+from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.facet import StoreFault
+from llmproxy.stores.open_stores import Stores
 
 LEADS = 3  # how many failed calls of others one waits for, before it makes its own
 WARM, WARM_BYTES = 128, 16 * 1024  # so many answers of at most so many bytes are kept unpacked
@@ -70,7 +72,7 @@ class Cache(Middleware):
 
     page_path = "/cache"
 
-    class Config(StoreSettings):
+    class Config(StoreReference):
         """What is cached, for how long, and where."""
 
         when: Literal["deterministic", "always"] = Field(
@@ -90,7 +92,9 @@ class Cache(Middleware):
         )
         ttl: Duration = Field(default=3600.0, gt=0, description="How long an answer is kept.")
         max_size: Size = Field(
-            default=parse_size("256MB"), gt=0, description="What memory or disk may hold; the longest unused goes."
+            default=parse_size("256MB"),
+            gt=0,
+            description="How much a store in memory or on disk may hold; the longest unused answers are removed.",
         )
         max_entry_size: Size = Field(
             default=parse_size("8MB"), gt=0, description="A longer answer is passed on and not stored."
@@ -127,19 +131,25 @@ class Cache(Middleware):
         self._vary = tuple(sorted({name.lower() for name in config.vary}))
         self._volatile = tuple(tuple(path.split(".")) for path in config.volatile)
         self._paced = config.replay == "paced"
-        self._store = config.store
-        self._limit_bytes = config.max_size if config.store != "redis" else None
-        self._blobs = open_blobs(config, config.max_size)
+        self._store_name, self._store = config.store, ""
+        self._max_size_bytes = config.max_size
+        self._limit_bytes: int | None = None
+        self._blobs: BlobStore
         self._warm: dict[str, tuple[bytes, CacheEntry]] = {}
         self._counters = CacheCounters()
-        self._write_behind = WriteBehind(self._blobs, self._counters)
+        self._write_behind: WriteBehind
         self._shared_calls: dict[tuple[str, ...], tuple[SharedCall, asyncio.Task[Answer]]] = {}
         self._calls: set[asyncio.Task[Answer]] = set()
         self._left_out: dict[Reshape, tuple[tuple[str, ...], ...]] = {}
         self._note = f"llmproxy.cache.{id(self)}"
 
+    def use_stores(self, stores: Stores) -> None:
+        store = stores.open(self._store_name)
+        self._store, self._blobs = store.type, store.blobs(self._max_size_bytes)
+        self._limit_bytes = None if store.bounds_itself else self._max_size_bytes
+        self._write_behind = WriteBehind(self._blobs, self._counters)
+
     async def start(self) -> None:
-        await self._blobs.start()
         self._write_behind.start()
 
     async def close(self) -> None:
@@ -147,7 +157,6 @@ class Cache(Middleware):
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
         await self._write_behind.close()
-        await self._blobs.close()
 
     async def on_request(self, exchange: Exchange) -> Answer | None:
         body, endpoint = exchange.body, exchange.endpoint

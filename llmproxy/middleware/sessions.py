@@ -32,10 +32,11 @@ from llmproxy.recognition.prefix_hash import PrefixHashes
 from llmproxy.recognition.session_names import Name, answer_key, name_of
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
 from llmproxy.settings import Duration, Whole
-from llmproxy.stores.base import StoreFault
+from llmproxy.stores.base import StoreReference
+from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.memory import MemorySessions
+from llmproxy.stores.open_stores import Stores
 from llmproxy.stores.sessions import Session, SessionOutcome, SessionStore, Visit
-from llmproxy.stores.settings import StoreSettings, open_sessions
 from llmproxy.wire.timestamp import format_timestamp
 
 LARGE_BYTES = 1024 * 1024  # what takes longer than a millisecond to read is read in a thread
@@ -109,7 +110,7 @@ class Sessions(Middleware):
 
     page_path = "/sessions"
 
-    class Config(StoreSettings):
+    class Config(StoreReference):
         """What a session is, how many there are, where they are kept."""
 
         headers: tuple[str, ...] = Field(
@@ -145,9 +146,10 @@ class Sessions(Middleware):
         self._threshold = config.similarity_threshold
         self._fewest = config.max_messages_for_new_session
         self._resets = frozenset(filter(None, map(_plain, config.reset_phrases)))
-        self._state = open_sessions(config, config.max_sessions, config.session_ttl_seconds)
-        self._alone: SessionStore = MemorySessions(config.max_sessions, config.session_ttl_seconds)
-        self._store = config.store
+        self._bounds = config.max_sessions, config.session_ttl_seconds
+        self._state: SessionStore
+        self._alone: SessionStore = MemorySessions(*self._bounds)
+        self._store_name, self._store = config.store, ""
         self._started_s = time.monotonic()
         self._note = f"llmproxy.sessions.{id(self)}"
         self._created = self._hits = self._fuzzy = self._reset = 0
@@ -155,11 +157,9 @@ class Sessions(Middleware):
         self._answers: OrderedDict[str, str] = OrderedDict()
         self._open: dict[str, Exchange] = {}
 
-    async def start(self) -> None:
-        await self._state.start()
-
-    async def close(self) -> None:
-        await self._state.close()
+    def use_stores(self, stores: Stores) -> None:
+        store = stores.open(self._store_name)
+        self._store, self._state = store.type, store.sessions(*self._bounds)
 
     async def on_request(self, exchange: Exchange) -> Answer | None:
         request = await self._read(exchange)

@@ -2,7 +2,7 @@
 
 A store that failed is left alone; a task of the guard's own tries it again, first after a second, then after twice
 that, at last every half minute. So nobody's request is the one that finds out, and connecting, which takes longer
-than any answer, has the time it needs. Begin reading at `_Guard.run`.
+than any answer, has the time it needs. Begin reading at `Guard.run`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from llmproxy.stores.base import StoreFault, StoreRefusal
 from llmproxy.stores.blobs import BlobStore, StoreSize
+from llmproxy.stores.facet import StoreFault, StoreRefusal
+from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import (
     RecentSession,
     Session,
@@ -37,7 +38,7 @@ _BYTES_PER_SECOND = 16 << 20  # what writing a large value may take longer
 _PROBE = "probe"  # a key that nobody sets
 
 
-class _Guard:
+class Guard:
     """Whether a store is asked at all. `probe` asks it for something small; `name` is what logs call the store."""
 
     def __init__(self, name: str, probe: Callable[[], Awaitable[object]], timeout_s: float, rest_s: float) -> None:
@@ -157,7 +158,7 @@ class GuardedBlobs(BlobStore):
         self, inner: BlobStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
     ) -> None:
         self._inner = inner
-        self._guard = _Guard(name, lambda: inner.get(_PROBE), timeout_s, first_rest_s)
+        self._guard = Guard(name, lambda: inner.get(_PROBE), timeout_s, first_rest_s)
 
     @property
     def available(self) -> bool:  # type: ignore[override]  # an attribute that nobody sets
@@ -194,6 +195,23 @@ class GuardedBlobs(BlobStore):
         return await self._guard.run(self._inner.size, LONG_TIMEOUT_S)
 
 
+class GuardedResponses(GuardedBlobs, ResponseStore):
+    """The same for what the Responses API stores."""
+
+    def __init__(
+        self, inner: ResponseStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
+    ) -> None:
+        super().__init__(inner, name, timeout_s, first_rest_s)
+        self._responses = inner
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return await self._guard.run(lambda: self._responses.get_many(keys), self._guard.timeout_s)
+
+    async def replace(self, key: str, before: bytes, value: bytes, ttl_s: float) -> bool:
+        limit_s = self._guard.timeout_s + len(value) / _BYTES_PER_SECOND
+        return await self._guard.run(lambda: self._responses.replace(key, before, value, ttl_s), limit_s)
+
+
 class GuardedSessions(SessionStore):
     """`inner`, which is started and closed with it. `timeout_s` bounds every operation but `sessions` and `figures`."""
 
@@ -201,7 +219,7 @@ class GuardedSessions(SessionStore):
         self, inner: SessionStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
     ) -> None:
         self._inner = inner
-        self._guard = _Guard(name, lambda: inner.session(_PROBE), timeout_s, first_rest_s)
+        self._guard = Guard(name, lambda: inner.session(_PROBE), timeout_s, first_rest_s)
 
     @property
     def available(self) -> bool:  # type: ignore[override]  # an attribute that nobody sets

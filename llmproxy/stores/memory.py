@@ -1,6 +1,7 @@
-"""Stores in this process: bounded in bytes or in number, the longest unused goes first. They end with the process.
+"""The store in this process: bounded in bytes or in number, the longest unused are removed first.
 
-All of it runs on the event loop, between two awaits, so that every operation is atomic without a lock.
+All of it runs on the event loop, between two awaits, so that every operation is atomic without a lock. Begin reading at
+`MemoryStore`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
+from llmproxy.stores.base import Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore, StoreSize
+from llmproxy.stores.lru import ByteBoundedLru
+from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import (
     MAX_KEYS,
     MAX_MODELS,
@@ -27,76 +30,70 @@ from llmproxy.stores.sessions import (
     VisitResult,
 )
 
-if TYPE_CHECKING:
-    from llmproxy.stores.settings import StoreSettings
 
-# What an entry costs beyond its key and value: two objects' heads, the dictionary's and the list's places, the pair.
-# Measured over 100,000 entries of 1 KB (CPython 3.11, 64 bit): 253 bytes by tracemalloc, 295 by the process's growth.
-ENTRY_BYTES = 280
+class MemoryStore(Store):
+    """Dictionaries."""
+
+    guarded = False
+
+    def __init__(self, config: StoreConfig) -> None:
+        super().__init__(config)
+        self._blobs = ByteBoundedLru()
+        self._responses = ByteBoundedLru()
+        self._sessions = SessionTable()
+
+    def blobs(self, max_bytes: int) -> BlobStore:
+        return MemoryBlobs(max_bytes, self._blobs)
+
+    def sessions(self, max_sessions: int, ttl_s: float) -> SessionStore:
+        return MemorySessions(max_sessions, ttl_s, table=self._sessions)
+
+    def responses(self, max_bytes: int) -> ResponseStore:
+        return MemoryResponses(max_bytes, self._responses)
 
 
 class MemoryBlobs(BlobStore):
     """Values in a dictionary. `max_bytes` bounds everything, overhead included."""
 
-    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, max_bytes: int, values: ByteBoundedLru | None = None) -> None:
         self._max_bytes = max_bytes
-        self._clock = clock
-        self._size_bytes = 0
-        self._values: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._values = ByteBoundedLru() if values is None else values
 
     async def get(self, key: str) -> bytes | None:
-        found = self._values.get(key)
-        if found is None:
-            return None
-        if found[0] <= self._clock():
-            self._forget(key)
-            return None
-        self._values.move_to_end(key)
-        return found[1]
+        return self._values.get(key)
 
     async def set(self, key: str, value: bytes, ttl_s: float) -> None:
-        self._forget(key)
-        size = _weight(key, value)
-        if size > self._max_bytes:
-            return
-        self._values[key] = self._clock() + ttl_s, value
-        self._size_bytes += size
-        while self._size_bytes > self._max_bytes:
-            self._forget(next(iter(self._values)))
+        self._values.set(key, value, ttl_s, self._max_bytes)
 
     async def delete(self, key: str) -> bool:
-        found = self._values.get(key)
-        self._forget(key)
-        return found is not None and found[0] > self._clock()
+        return self._values.delete(key)
 
     async def clear(self, prefix: str = "") -> int:
-        now_s = self._clock()
-        found = [(key, ends_s) for key, (ends_s, _) in self._values.items() if key.startswith(prefix)]
-        for key, _ in found:
-            self._forget(key)
-        return sum(ends_s > now_s for _, ends_s in found)
+        return self._values.clear(prefix)
 
     async def size(self) -> StoreSize:
-        return StoreSize(entries=len(self._values), bytes=self._size_bytes)
+        return StoreSize(entries=len(self._values.values), bytes=self._values.size_bytes)
 
-    def _forget(self, key: str) -> bool:
-        found = self._values.pop(key, None)
-        if found is None:
+
+class MemoryResponses(MemoryBlobs, ResponseStore):
+    """The same for what the Responses API stores."""
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self._values.get(key) for key in keys]
+
+    async def replace(self, key: str, before: bytes, value: bytes, ttl_s: float) -> bool:
+        if self._values.get(key) != before:
             return False
-        self._size_bytes -= _weight(key, found[1])
+        self._values.set(key, value, ttl_s, self._max_bytes)
         return True
 
 
-def _weight(key: str, value: bytes) -> int:
-    return len(key) + len(value) + ENTRY_BYTES
-
-
-_FEW = 32  # so many sessions that are over end with one visit at most, in less than a millisecond
+_FEW = 32  # sessions that one visit ends at most, in less than a millisecond
 
 
 @dataclass(slots=True, kw_only=True)
 class _Live:
-    """A session, and by what it is known."""
+    """A session and its keys."""
 
     id: str
     tenant: str
@@ -111,7 +108,7 @@ class _Live:
     keys: deque[str] = field(default_factory=deque)
     sketch: bytes = b""
 
-    def shown(self) -> Session:
+    def as_session(self) -> Session:
         return Session(
             id=self.id,
             client=self.client,
@@ -125,18 +122,34 @@ class _Live:
         )
 
 
-class MemorySessions(SessionStore):
-    """Sessions in dictionaries: by id in the order of their last use, by key, and the last ones of each tenant."""
+class SessionTable:
+    """Sessions by id in the order of their last use, by key, and the last ones of each tenant."""
 
-    def __init__(self, max_sessions: int, ttl_s: float, clock: Callable[[], float] = time.time) -> None:
+    __slots__ = ("evicted", "expired", "known", "live", "tenants")
+
+    def __init__(self) -> None:
+        self.live: OrderedDict[str, _Live] = OrderedDict()
+        self.known: dict[tuple[str, str], _Live] = {}  # by tenant and key
+        self.tenants: dict[str, OrderedDict[str, _Live]] = {}
+        self.expired = 0
+        self.evicted = 0
+
+
+class MemorySessions(SessionStore):
+    """Sessions in dictionaries, those of `table`."""
+
+    def __init__(
+        self,
+        max_sessions: int,
+        ttl_s: float,
+        clock: Callable[[], float] = time.time,
+        table: SessionTable | None = None,
+    ) -> None:
         self._max_sessions = max_sessions
         self._ttl_s = ttl_s
         self._clock = clock
-        self._live: OrderedDict[str, _Live] = OrderedDict()
-        self._known: dict[tuple[str, str], _Live] = {}  # by tenant and key
-        self._tenants: dict[str, OrderedDict[str, _Live]] = {}
-        self._expired = 0
-        self._evicted = 0
+        self._table = SessionTable() if table is None else table
+        self._live, self._known, self._tenants = self._table.live, self._table.known, self._table.tenants
 
     async def touch(self, visit: Visit) -> VisitResult | None:
         self._expire(visit.now_s)
@@ -160,15 +173,15 @@ class MemorySessions(SessionStore):
         return None, None
 
     def _alive(self, live: _Live | None, now_s: float) -> _Live | None:
-        """The session unless it is over; one that is ends now."""
+        """Return the session unless it is over; end one that is."""
         if live is None or live.seen_s + self._ttl_s > now_s:
             return live
         self._end(live)
-        self._expired += 1
+        self._table.expired += 1
         return None
 
     def _take(self, visit: Visit, name: str) -> tuple[_Live, bool]:
-        """The session of that name, begun when there is none; whether it was."""
+        """Return the session of that name, and whether it was begun now."""
         while (live := self._alive(self._live.get(name), visit.now_s)) is not None:
             if live.tenant == visit.tenant:
                 return live, False
@@ -176,11 +189,11 @@ class MemorySessions(SessionStore):
         live = _Live(id=name, tenant=visit.tenant, client=visit.client, started_s=visit.now_s, seen_s=visit.now_s)
         self._live[name] = live
         self._tenants.setdefault(visit.tenant, OrderedDict())[name] = live
-        if len(self._live) > self._max_sessions:
+        for _ in range(min(len(self._live) - self._max_sessions, _FEW)):
             oldest = self._alive(next(iter(self._live.values())), visit.now_s)
             if oldest is not None:
                 self._end(oldest)
-                self._evicted += 1
+                self._table.evicted += 1
         return live, True
 
     def _learn(self, live: _Live, keys: Sequence[str]) -> None:
@@ -196,13 +209,13 @@ class MemorySessions(SessionStore):
                 del self._known[live.tenant, live.keys.popleft()]
 
     def _expire(self, now_s: float) -> None:
-        """End some of those that are over, those not used for longest first."""
+        """End some of the sessions that are over, the longest unused first."""
         for _ in range(_FEW):
             if not self._live or self._alive(next(iter(self._live.values())), now_s) is not None:
                 return
 
     def _over(self, now_s: float) -> int:
-        """How many are over and did not end yet."""
+        """Count the sessions that are over and were not ended yet."""
         return sum(1 for _ in takewhile(lambda live: live.seen_s + self._ttl_s <= now_s, self._live.values()))
 
     def _end(self, live: _Live) -> None:
@@ -239,26 +252,18 @@ class MemorySessions(SessionStore):
 
     async def session(self, name: str) -> Session | None:
         live = self._alive(self._live.get(name), self._clock())
-        return live.shown() if live else None
+        return live.as_session() if live else None
 
     async def sessions(self, limit: int) -> Sequence[Session]:
         now_s = self._clock()
         return [
-            live.shown()
+            live.as_session()
             for live, _ in zip(reversed(self._live.values()), range(limit), strict=False)
             if live.seen_s + self._ttl_s > now_s
         ]
 
     async def counts(self) -> SessionCounts:
         over = self._over(self._clock())
-        return SessionCounts(active=len(self._live) - over, expired=self._expired + over, evicted=self._evicted)
-
-
-def open_blobs(settings: StoreSettings, max_bytes: int) -> BlobStore:
-    """A store in this process; there is nothing to set."""
-    return MemoryBlobs(max_bytes)
-
-
-def open_sessions(settings: StoreSettings, max_sessions: int, ttl_s: float) -> SessionStore:
-    """A store in this process; there is nothing to set."""
-    return MemorySessions(max_sessions, ttl_s)
+        return SessionCounts(
+            active=len(self._live) - over, expired=self._table.expired + over, evicted=self._table.evicted
+        )

@@ -1,280 +1,101 @@
-"""Stores in a Redis: shared by all replicas, bounded by the server's own memory and its eviction policy.
+"""The store in a Redis: all replicas share it; the server's own memory and eviction policy bound it.
 
-`redislink` speaks to the server, `redisscripts` has what is done with sessions. Values have a head: a byte that says
-how they are written, and a check sum; what cannot be read back is gone.
+The facets are `redis_values.py` and `redis_sessions.py`; `redis_link.py` speaks to the server. They need the client
+library, which checking a configuration does not import.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import re
-import time
-import zlib
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from typing import TYPE_CHECKING
 
-from llmproxy.stores import redis_scripts as scripts
-from llmproxy.stores.base import StoreFault
-from llmproxy.stores.blobs import BlobStore, StoreSize
-from llmproxy.stores.guard import GuardedBlobs, GuardedSessions
-from llmproxy.stores.redis_link import Argument, RedisLink, Script, WrongType
-from llmproxy.stores.sessions import (
-    RecentSession,
-    Session,
-    SessionCounts,
-    SessionOutcome,
-    SessionStore,
-    Visit,
-    VisitResult,
-)
-from llmproxy.wire.compression import DecodingError, compress, decompress
+from pydantic import Field, field_validator
+
+from llmproxy.settings import ExistingFile, Secret
+from llmproxy.stores.base import Store, StoreConfig
+from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.redis_url import RedisAddress, parse
+from llmproxy.stores.responses import ResponseStore
+from llmproxy.stores.sessions import SessionStore
 
 if TYPE_CHECKING:
-    from llmproxy.stores.settings import StoreSettings
-
-log = logging.getLogger(__name__)
-
-_PLAIN = 1
-_ZSTD = 2
-_HEAD_BYTES = 5
-_COMPRESSED_FROM = 1024
-_THREAD_FROM = 64 << 10
-_LONGEST_S = 10 * 365 * 86400.0
-_MOST_OUTCOMES = 4096
-_BATCH = 64
-_SETTLE_S = 2.0
-_CLOSE_S = 2.0
-_MOST = 1 << 53  # beyond what Lua's numbers can say
+    from llmproxy.stores.redis_link import RedisLink
 
 
-class RedisBlobs(BlobStore):
-    """Values below `namespace`; one larger than `max_bytes` is not kept, all else is the server's to bound."""
+class RedisStore(Store):
+    """One Redis server, a cluster, or what sentinels name."""
 
-    def __init__(self, link: RedisLink, namespace: str, max_bytes: int) -> None:
-        self._link = link
-        self._base = f"{namespace}:blob:"
-        self._max_bytes = max_bytes
+    bounds_itself = True
 
-    async def start(self) -> None:
-        await self._link.start()
+    class Config(StoreConfig):
+        """The keys of a Redis store."""
 
-    async def close(self) -> None:
-        await self._link.close()
-
-    async def get(self, key: str) -> bytes | None:
-        try:
-            stored = await self._link.execute("GET", self._base + key)
-        except WrongType:
-            return None
-        if stored is None:
-            return None
-        if not isinstance(stored, bytes):
-            raise StoreFault("it answers GET with what is no value")
-        if len(stored) > _THREAD_FROM:
-            return await asyncio.to_thread(_unpack, stored, self._max_bytes)
-        return _unpack(stored, self._max_bytes)
-
-    async def set(self, key: str, value: bytes, ttl_s: float) -> None:
-        if len(key) + len(value) > self._max_bytes or ttl_s <= 0:
-            await self.delete(key)
-            return
-        packed = await asyncio.to_thread(_pack, value) if len(value) > _THREAD_FROM else _pack(value)
-        ttl_ms = max(1, int(min(ttl_s, _LONGEST_S) * 1000))
-        if await self._link.execute("SET", self._base + key, packed, "PX", ttl_ms) is not True:
-            raise StoreFault("it answers SET with what is no consent")
-
-    async def delete(self, key: str) -> bool:
-        return await self._link.unlink([(self._base + key).encode()]) > 0
-
-    async def clear(self, prefix: str = "") -> int:
-        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._base + prefix) + "*"
-        count = 0
-        async for keys in self._link.scan(pattern):
-            count += await self._link.unlink(keys)
-        return count
-
-    async def size(self) -> StoreSize:
-        """Not known: the server counts what all its users keep, and walking over ours takes too long."""
-        return StoreSize(entries=None, bytes=None)
-
-
-def _pack(value: bytes) -> bytes:
-    kind = _PLAIN
-    if len(value) > _COMPRESSED_FROM:
-        smaller = compress(value, "zstd")
-        if len(smaller) < len(value):
-            kind, value = _ZSTD, smaller
-    return bytes((kind,)) + zlib.crc32(value).to_bytes(4) + value
-
-
-def _unpack(stored: bytes, max_bytes: int) -> bytes | None:
-    kind, value = stored[:1], stored[_HEAD_BYTES:]
-    if zlib.crc32(value).to_bytes(4) != stored[1:_HEAD_BYTES]:
-        return None
-    if kind == bytes((_PLAIN,)):
-        return value
-    if kind != bytes((_ZSTD,)):
-        return None
-    try:
-        return decompress(value, "zstd", max_bytes)
-    except DecodingError:
-        return None
-
-
-class RedisSessions(SessionStore):
-    """Sessions below `namespace`. Outcomes are sent by a task, several at a time."""
-
-    def __init__(
-        self,
-        link: RedisLink,
-        namespace: str,
-        max_sessions: int,
-        ttl_s: float,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._link = link
-        self._base = f"{{{namespace}:sessions}}"
-        self._max_sessions = max_sessions
-        self._ttl_s = min(ttl_s, _LONGEST_S)
-        self._clock = clock
-        self._expired = 0
-        self._evicted = 0
-        self._outcomes: asyncio.Queue[SessionOutcome | None] = asyncio.Queue(_MOST_OUTCOMES)
-        self._sender: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        await self._link.start()
-        self._sender = asyncio.get_running_loop().create_task(self._send(), name="settle sessions")
-
-    async def close(self) -> None:
-        if self._sender is not None:
-            with contextlib.suppress(asyncio.QueueFull):  # then it never comes to the end in time
-                self._outcomes.put_nowait(None)
-            done, _ = await asyncio.wait([self._sender], timeout=_CLOSE_S)
-            if not done:
-                log.warning("%d outcomes of sessions were not told to %s", self._outcomes.qsize(), self._link.address)
-                self._sender.cancel()
-                await asyncio.wait([self._sender])
-        await self._link.close()
-
-    async def touch(self, visit: Visit) -> VisitResult | None:
-        wanted = "" if visit.session is None else f"={visit.session}"
-        about = (self._max_sessions, visit.tenant, visit.client, wanted, len(visit.keys))
-        match await self._run(scripts.TOUCH, visit.now_s, *about, *visit.keys, *visit.learn):
-            case [(bytes() | None) as name, int(place), int(created), int(expired), int(evicted)]:
-                self._expired += expired
-                self._evicted += evicted
-                if name is None:
-                    return None
-                return VisitResult(session=_text(name), place=place if place >= 0 else None, created=bool(created))
-            case _:
-                raise _unexpected()
-
-    async def recent(self, tenant: str) -> Sequence[RecentSession]:
-        match await self._run(scripts.RECENT_OF, self._clock(), tenant):
-            case list() as told if len(told) % 2 == 0 and all(isinstance(each, bytes) for each in told):
-                pairs = zip(told[::2], told[1::2], strict=True)
-                return [RecentSession(session=_text(name), sketch=sketch) for name, sketch in pairs]
-            case _:
-                raise _unexpected()
-
-    def settle(self, outcome: SessionOutcome) -> None:
-        with contextlib.suppress(asyncio.QueueFull):
-            self._outcomes.put_nowait(outcome)
-
-    async def _send(self) -> None:
-        while (first := await self._outcomes.get()) is not None:
-            batch, last = [first], False
-            while len(batch) < _BATCH and not self._outcomes.empty() and not last:
-                following = self._outcomes.get_nowait()
-                last = following is None
-                batch += [following] if following is not None else []
-            with contextlib.suppress(StoreFault, TimeoutError):
-                async with asyncio.timeout(_SETTLE_S):
-                    await self._run(scripts.SETTLE, self._clock(), *(each for one in batch for each in _told(one)))
-            if last:
-                return
-
-    async def session(self, name: str) -> Session | None:
-        found = await self._run(scripts.ONE, self._clock(), name)
-        return _sessions(found)[0] if found else None
-
-    async def sessions(self, limit: int) -> Sequence[Session]:
-        return _sessions(await self._run(scripts.LAST_USED, self._clock(), limit))
-
-    async def counts(self) -> SessionCounts:
-        match await self._run(scripts.ACTIVE, self._clock()):
-            case int(active):
-                return SessionCounts(active=active, expired=self._expired, evicted=self._evicted)
-            case _:
-                raise _unexpected()
-
-    async def _run(self, script: Script, now_s: float, *arguments: Argument) -> object:
-        given: object = await self._link.run(script, self._base, repr(now_s), repr(self._ttl_s), *arguments)
-        return given
-
-
-def _told(outcome: SessionOutcome) -> tuple[Argument, ...]:
-    return (
-        outcome.session,
-        outcome.tenant,
-        int(outcome.error),
-        outcome.model or "",
-        min(outcome.input_tokens, _MOST),
-        min(outcome.output_tokens, _MOST),
-        outcome.sketch,
-        len(outcome.learn),
-        *outcome.learn,
-    )
-
-
-def _sessions(told: object) -> list[Session]:
-    if not isinstance(told, list):
-        raise _unexpected()
-    return [_session(each) for each in told]
-
-
-def _session(told: Any) -> Session:
-    try:
-        name, seen, client, started, requests, errors, came_in, went_out, models = told
-        return Session(
-            id=_text(name),
-            client=_text(client),
-            started_s=float(started),
-            seen_s=float(seen),
-            requests=int(requests),
-            errors=int(errors),
-            input_tokens=int(came_in),
-            output_tokens=int(went_out),
-            models=tuple(each for each in _text(models).split("\0") if each),
+        url: str = Field(
+            default="redis://127.0.0.1:6379/0",
+            description="The Redis server: redis://user:password@host:6379/0, rediss:// for TLS, unix:///path, "
+            "redis+cluster://host1,host2 or redis+sentinel://host1:26379,host2:26379/service/0.",
         )
-    except (AttributeError, TypeError, ValueError) as error:
-        raise _unexpected() from error
+        username: str | None = Field(default=None, description="Its user, where the URL does not say it.")
+        password: Secret | None = Field(default=None, description="Its password, where the URL does not say it.")
+        ca_file: ExistingFile | None = Field(
+            default=None,
+            description="A PEM file with the certificates that are trusted for TLS to it, besides the usual.",
+        )
+        namespace: str = Field(
+            default="llmproxy",
+            pattern=r"^[A-Za-z0-9_.-]{1,50}$",
+            description="What all keys in it begin with, so that several proxies can share one server or none.",
+        )
 
+        @field_validator("url")
+        @classmethod
+        def _is_redis(cls, value: str) -> str:
+            parse(value)
+            return value
 
-def _text(told: bytes) -> str:
-    return told.decode(errors="replace")
+        @property
+        def address(self) -> RedisAddress:
+            """The server, user and password; those in the URL win."""
+            parsed = parse(self.url)
+            password = parsed.password or (self.password.get_secret_value() if self.password else None)
+            return dataclasses.replace(parsed, username=parsed.username or self.username, password=password)
 
+    def __init__(self, config: StoreConfig) -> None:
+        assert isinstance(config, self.Config)
+        super().__init__(config)
+        self._address = config.address
+        self._ca_file = config.ca_file
+        self._namespace = config.namespace
+        self._open_link: RedisLink | None = None
 
-def _unexpected() -> StoreFault:
-    return StoreFault("it answers a script with what that never gives")
+    def __str__(self) -> str:
+        return f"the Redis store {str(self._address)!r}"
 
+    @property
+    def _link(self) -> RedisLink:
+        from llmproxy.stores.redis_link import RedisLink
 
-def _link(settings: StoreSettings) -> RedisLink:
-    return RedisLink(settings.address, settings.ca_file)
+        if self._open_link is None:
+            self._open_link = RedisLink(self._address, self._ca_file)
+        return self._open_link
 
+    async def start(self) -> None:
+        await self._link.start()
 
-def open_blobs(settings: StoreSettings, max_bytes: int) -> BlobStore:
-    """The values in the Redis that `settings` name."""
-    link = _link(settings)
-    return GuardedBlobs(RedisBlobs(link, settings.namespace, max_bytes), f"the Redis store {str(link.address)!r}")
+    async def close(self) -> None:
+        await self._link.close()
 
+    def blobs(self, max_bytes: int) -> BlobStore:
+        from llmproxy.stores.redis_values import RedisBlobs
 
-def open_sessions(settings: StoreSettings, max_sessions: int, ttl_s: float) -> SessionStore:
-    """The sessions in the Redis that `settings` name."""
-    link = _link(settings)
-    return GuardedSessions(
-        RedisSessions(link, settings.namespace, max_sessions, ttl_s), f"the Redis store {str(link.address)!r}"
-    )
+        return RedisBlobs(self._link, self._namespace, max_bytes)
+
+    def sessions(self, max_sessions: int, ttl_s: float) -> SessionStore:
+        from llmproxy.stores.redis_sessions import RedisSessions
+
+        return RedisSessions(self._link, self._namespace, max_sessions, ttl_s)
+
+    def responses(self, max_bytes: int) -> ResponseStore:
+        from llmproxy.stores.redis_values import RedisResponses
+
+        return RedisResponses(self._link, self._namespace, max_bytes)

@@ -28,8 +28,8 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from llmproxy.stores.base import StoreFault, StoreRefusal
-from llmproxy.stores.redis_url import Address
+from llmproxy.stores.facet import StoreFault, StoreRefusal
+from llmproxy.stores.redis_url import RedisAddress
 
 Argument: TypeAlias = str | bytes | int | float
 
@@ -43,6 +43,7 @@ _AT_ONCE = 32  # operations, and so connections; more only make each other wait
 _CONNECT_S = 5.0
 _ANSWER_S = 5.0
 _SCAN_COUNT = 500
+LONGEST_S = 10 * 365 * 86400.0  # the longest time to live
 
 
 class WrongType(StoreRefusal):
@@ -74,7 +75,7 @@ class _SentinelTlsConnection(SentinelManagedSSLConnection):
 class RedisLink:
     """What is asked of the Redis at `address`; connects when it is first asked. `ca_file` (PEM) is trusted as well."""
 
-    def __init__(self, address: Address, ca_file: str | None = None) -> None:
+    def __init__(self, address: RedisAddress, ca_file: str | None = None) -> None:
         self.address = address
         self._tls = RedisSSLContext(ca_certs=ca_file, cert_reqs="required", check_hostname=True)
         self._ca_file = ca_file
@@ -139,6 +140,16 @@ class RedisLink:
             if isinstance(answer, BaseException):
                 raise answer
         return sum(map(_number, answers))
+
+    async def get_many(self, keys: list[str]) -> list[object]:
+        """Return the value of each key. Keys of a cluster stand in different places: a command each."""
+        if isinstance(self._client, RedisCluster):
+            return list(await asyncio.gather(*(self.execute("GET", key) for key in keys)))
+        match await self.execute("MGET", *keys):
+            case list() as values if len(values) == len(keys):
+                return values
+            case _:
+                raise StoreFault("it answers MGET with something that is no list of values")
 
     async def _nodes(self) -> list[dict[str, Any]]:
         if not isinstance(self._client, RedisCluster):

@@ -18,7 +18,7 @@ _KINDS: dict[str, Kind] = {"": "single", "+cluster": "cluster", "+sentinel": "se
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class RedisAddress:
     """What a URL says. `hosts` are the servers to begin with; `path` is a Unix socket, `service` a sentinel's name for
     the server. User and password are as they are sent. Its text has no secret in it."""
 
@@ -38,7 +38,7 @@ class Address:
         return f"{'rediss' if self.tls else 'redis'}://{hosts}" + (f"/{self.service}" if self.service else "")
 
 
-def parse(url: str) -> Address:
+def parse(url: str) -> RedisAddress:
     """What `url` says. Raises ValueError, whose text has no secret in it."""
     try:
         parts = urlsplit(url)
@@ -51,11 +51,11 @@ def parse(url: str) -> Address:
     if kind == "unix":
         if not parts.path:
             raise ValueError("names no socket; write one such as unix:///run/redis.sock")
-        found = Address(kind=kind, path=unquote(hosts + parts.path), db=_queried_db(parts.query))
+        found = RedisAddress(kind=kind, path=unquote(hosts + parts.path), db=_queried_db(parts.query))
     else:
         service, db = _place(kind, parts.path.strip("/"))
         db = db or _queried_db(parts.query)
-        found = Address(kind=kind, tls=tls, hosts=_hosts(hosts, kind), service=service, db=db)
+        found = RedisAddress(kind=kind, tls=tls, hosts=_hosts(hosts, kind), service=service, db=db)
     if found.db and kind == "cluster":
         raise ValueError("names a database, and a cluster has only one; leave it out")
     username, password = (unquote(each or "") or None for each in (parts.username, parts.password))

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from llmproxy.stores.base import StoreFault, StoreRefusal
+from llmproxy.stores.facet import StoreFault, StoreRefusal
 
 log = logging.getLogger(__name__)
 

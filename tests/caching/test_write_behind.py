@@ -8,8 +8,8 @@ import threading
 from llmproxy.caching import write_behind as saving
 from llmproxy.caching.counters import CacheCounters
 from llmproxy.caching.write_behind import WriteBehind
-from llmproxy.stores.base import StoreFault
 from llmproxy.stores.blobs import BlobStore, StoreSize
+from llmproxy.stores.facet import StoreFault
 
 
 class Slow(BlobStore):

@@ -22,6 +22,13 @@ def entries(directory: Path, text: str) -> list[tuple[str, bool, dict[str, Any]]
     ]
 
 
+def stores(directory: Path, text: str) -> dict[str, dict[str, Any]]:
+    """The stores in `text`, without defaults."""
+    (directory / "llmproxy.yaml").write_text(STUB + text)
+    config = load(directory=directory, environ={"PASSWORD": "pass"}).checked()
+    return {name: each.model_dump(mode="json", exclude_defaults=True) for name, each in config.stores.items()}
+
+
 def problems(directory: Path, text: str) -> list[str]:
     (directory / "llmproxy.yaml").write_text(STUB + text)
     return [str(problem) for problem in load(directory=directory, environ={}).problems]
@@ -66,12 +73,17 @@ def test_a_section_may_be_switched_off_or_empty(tmp_path: Path) -> None:
 def test_general_settings_name_the_cache_and_its_redis(
     tmp_path: Path, settings: str, store: str, said: dict[str, Any]
 ) -> None:
-    expected = said | ({} if store == "memory" else {"store": store})
-    assert entries(tmp_path, f"general_settings: {settings}\n") == [("cache", True, expected)]
+    ttl = {"ttl": said["ttl"]} if "ttl" in said else {}
+    text = f"general_settings: {settings}\n"
+    [(_, _, config)] = entries(tmp_path, text)
+    name = config.pop("store", "default")
+    assert config == ttl
+    keys = {key: value for key, value in said.items() if key != "ttl"}
+    assert stores(tmp_path, text).get(name, {"type": "memory"}) == {"type": store, **keys}
 
 
 def test_the_password_of_redis_stays_a_secret(tmp_path: Path) -> None:
-    [(_, _, config)] = entries(tmp_path, "general_settings: {redis_host: h, redis_password: os.environ/PASSWORD}\n")
+    [config] = stores(tmp_path, "general_settings: {redis_host: h, redis_password: os.environ/PASSWORD}\n").values()
     assert config["password"] == "**********"
 
 
@@ -90,7 +102,7 @@ def test_a_cache_that_is_switched_off_stays_off(tmp_path: Path) -> None:
         ("session: [1]\n", "session: must be"),
         ("session: {max_session: 3}\n", "session.max_session: unknown key; did you mean 'max_sessions'?"),
         ("cache: {mode: sometimes}\n", "cache.mode: must be one of on, off, read_only, write_only"),
-        ("cache: {url: 'redis://h'}\n", "'url' belongs to `store: redis`, and this is `store: memory`"),
+        ("cache: {url: 'redis://h'}\n", "cache.url: belongs to a store of type 'redis', and the type is missing here"),
         ("cache: {store: redis, url: 'http://h'}\n", "is no URL of a Redis server"),
         (
             "general_settings: {cache_params: {hots: h}}\n",

@@ -13,17 +13,17 @@ import pytest
 from llmproxy.answer import Answer, Headers
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
-from llmproxy.middleware import cache as module
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.cache import Cache
-from llmproxy.stores.base import StoreFault
 from llmproxy.stores.blobs import BlobStore, StoreSize
+from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.guard import GuardedBlobs
 from tests.support import vendors
 from tests.support.cached import ASK, BASE, STREAM, Cached, cached
 from tests.support.provider import Reply, Upstream
 from tests.support.proxy import CHAT, Scripted, provider
 from tests.support.raw_http import Cut
+from tests.support.stores import FixedStores
 from tests.support.waiting import until
 
 FRAMES = vendors.chat_frames("gpt-x", usage=True)
@@ -368,28 +368,24 @@ async def hang() -> None:
 @pytest.mark.parametrize(
     "act", [gone, hang, lambda: b"", lambda: b"lpc1rubbish", lambda: b"\x00" * 100_000, lambda: None]
 )
-def test_whatever_a_store_does_requests_are_answered(
-    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]
-) -> None:
-    monkeypatch.setattr(module, "open_blobs", lambda *_: GuardedBlobs(Bad(act), "a bad store"))
-    with cached(provider(upstream)) as here:
+def test_whatever_a_store_does_requests_are_answered(upstream: Upstream, act: Callable[[], Any]) -> None:
+    with cached(provider(upstream), stores=FixedStores(blobs=GuardedBlobs(Bad(act), "a bad store"))) as here:
         for number in range(3):
             assert here.ask(ASK | {"seed": number}).status == 200
             assert here.ask(STREAM | {"seed": number}).body == WHOLE
         assert here.figures()["entries"] is None
 
 
-def test_answers_that_a_store_did_not_take_are_counted(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "open_blobs", lambda *_: Bad(gone))
-    with cached(provider(upstream)) as here:
+def test_answers_that_a_store_did_not_take_are_counted(upstream: Upstream) -> None:
+    with cached(provider(upstream), stores=FixedStores(blobs=Bad(gone))) as here:
         assert here.cache.describe()["lost"] == 0
         assert here.ask(ASK).status == 200
         until(lambda: here.cache.describe()["lost"] == 1, "the lost answer to be counted")
 
 
-def test_a_page_of_a_store_that_is_gone_says_so(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "open_blobs", lambda *_: Bad(gone))
+def test_a_page_of_a_store_that_is_gone_says_so() -> None:
     cache = Cache(Cache.Config())
+    cache.use_stores(FixedStores(blobs=Bad(gone)))
 
     async def clear() -> None:
         await cache.start()

@@ -18,7 +18,7 @@ from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Client
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.sessions import Sessions
-from llmproxy.stores.base import StoreFault
+from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.memory import MemorySessions
 from llmproxy.stores.sessions import (
     MAX_MODELS,
@@ -43,6 +43,7 @@ from tests.support.session_client import (
     header_of,
     turns,
 )
+from tests.support.stores import FixedStores
 
 
 class Faulty(MemorySessions):
@@ -87,7 +88,7 @@ class Faulty(MemorySessions):
 def store(monkeypatch: pytest.MonkeyPatch) -> Faulty:
     """What the middlewares of the test keep their sessions in."""
     state = Faulty()
-    monkeypatch.setattr("llmproxy.middleware.sessions.open_sessions", lambda *_: state)
+    monkeypatch.setattr("tests.support.session_client.Stores", lambda: FixedStores(sessions=state))
     return state
 
 
@@ -385,7 +386,6 @@ async def test_any_bytes_are_no_exception(raw: bytes) -> None:
         {"max_messages_for_new_session": -1},
         {"header": "x"},
         {"headers": "x"},
-        {"store": "cloud"},
     ],
 )
 def test_settings_that_mean_nothing_are_refused(config: dict[str, Any]) -> None:

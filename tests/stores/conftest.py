@@ -10,15 +10,23 @@ from typing import TypeAlias
 import pytest
 
 from llmproxy.stores.blobs import BlobStore
-from llmproxy.stores.disk import DiskBlobs, DiskSessions
-from llmproxy.stores.memory import MemoryBlobs, MemorySessions
-from llmproxy.stores.redis import RedisBlobs, RedisSessions
+from llmproxy.stores.memory import MemoryBlobs, MemoryResponses, MemorySessions
 from llmproxy.stores.redis_link import RedisLink
 from llmproxy.stores.redis_url import parse
+from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
 from tests.support.redis_server import RedisServer, cluster
+from tests.support.stores import (
+    LoneDiskBlobs,
+    LoneDiskResponses,
+    LoneDiskSessions,
+    LoneRedisBlobs,
+    LoneRedisResponses,
+    LoneRedisSessions,
+)
 
 MakeBlobs: TypeAlias = Callable[..., Awaitable[BlobStore]]
+MakeResponses: TypeAlias = Callable[..., Awaitable[ResponseStore]]
 MakeSessions: TypeAlias = Callable[..., Awaitable[SessionStore]]
 
 _numbers = itertools.count()
@@ -76,9 +84,9 @@ async def make_blobs(request: pytest.FixtureRequest, tmp_path: Path, namespace: 
             case "memory":
                 blobs: BlobStore = MemoryBlobs(max_bytes)
             case "disk":
-                blobs = DiskBlobs(tmp_path / "store.sqlite", max_bytes)
+                blobs = LoneDiskBlobs(tmp_path / "store.sqlite", max_bytes)
             case _:
-                blobs = RedisBlobs(RedisLink(parse(url)), namespace, max_bytes)
+                blobs = LoneRedisBlobs(RedisLink(parse(url)), namespace, max_bytes)
         made.append(blobs)
         await blobs.start()
         return blobs
@@ -101,9 +109,9 @@ async def make_sessions(
             case "memory":
                 state: SessionStore = MemorySessions(max_sessions, ttl_s, clock)
             case "disk":
-                state = DiskSessions(tmp_path / "store.sqlite", max_sessions, ttl_s, clock)
+                state = LoneDiskSessions(tmp_path / "store.sqlite", max_sessions, ttl_s, clock)
             case _:
-                state = RedisSessions(RedisLink(parse(url)), namespace, max_sessions, ttl_s, clock)
+                state = LoneRedisSessions(RedisLink(parse(url)), namespace, max_sessions, ttl_s, clock)
         made.append(state)
         await state.start()
         return state
@@ -111,6 +119,31 @@ async def make_sessions(
     yield make
     for state in made:
         await state.close()
+
+
+@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
+async def make_responses(
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str
+) -> AsyncIterator[MakeResponses]:
+    """Makes a store of what the Responses API keeps; each call the same one again, as another process would see it."""
+    url = _url(request) if request.param in ("redis", "cluster") else ""
+    made: list[ResponseStore] = []
+
+    async def make(max_bytes: int = 64 << 20) -> ResponseStore:
+        match request.param:
+            case "memory":
+                responses: ResponseStore = made[0] if made else MemoryResponses(max_bytes)
+            case "disk":
+                responses = LoneDiskResponses(tmp_path / "store.sqlite", max_bytes)
+            case _:
+                responses = LoneRedisResponses(RedisLink(parse(url)), namespace, max_bytes)
+        made.append(responses)
+        await responses.start()
+        return responses
+
+    yield make
+    for responses in made:
+        await responses.close()
 
 
 @pytest.fixture

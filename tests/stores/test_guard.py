@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from llmproxy.stores.base import StoreFault, StoreRefusal
 from llmproxy.stores.blobs import BlobStore, StoreSize
+from llmproxy.stores.facet import StoreFault, StoreRefusal
 from llmproxy.stores.guard import GuardedBlobs, GuardedSessions
 from llmproxy.stores.memory import MemoryBlobs
 from llmproxy.stores.sessions import (

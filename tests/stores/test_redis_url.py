@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.stores.redis_url import Address, parse
+from llmproxy.stores.redis_url import RedisAddress, parse
 
 
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("redis://localhost", Address(kind="single", hosts=(("localhost", 6379),))),
-        ("redis://h:1/2", Address(kind="single", hosts=(("h", 1),), db=2)),
-        ("redis://h?db=3", Address(kind="single", hosts=(("h", 6379),), db=3)),
-        ("rediss://[::1]:7", Address(kind="single", tls=True, hosts=(("::1", 7),))),
-        ("redis://:p%40%2F@h", Address(kind="single", hosts=(("h", 6379),), password="p@/")),
-        ("redis://u:p@h", Address(kind="single", hosts=(("h", 6379),), username="u", password="p")),
-        ("unix:///run/redis.sock?db=1", Address(kind="unix", path="/run/redis.sock", db=1)),
-        ("unix://u:p@/run/r.sock", Address(kind="unix", path="/run/r.sock", username="u", password="p")),
-        ("redis+cluster://a:1,b", Address(kind="cluster", hosts=(("a", 1), ("b", 6379)))),
-        ("rediss+cluster://u:p@a", Address(kind="cluster", tls=True, hosts=(("a", 6379),), username="u", password="p")),
+        ("redis://localhost", RedisAddress(kind="single", hosts=(("localhost", 6379),))),
+        ("redis://h:1/2", RedisAddress(kind="single", hosts=(("h", 1),), db=2)),
+        ("redis://h?db=3", RedisAddress(kind="single", hosts=(("h", 6379),), db=3)),
+        ("rediss://[::1]:7", RedisAddress(kind="single", tls=True, hosts=(("::1", 7),))),
+        ("redis://:p%40%2F@h", RedisAddress(kind="single", hosts=(("h", 6379),), password="p@/")),
+        ("redis://u:p@h", RedisAddress(kind="single", hosts=(("h", 6379),), username="u", password="p")),
+        ("unix:///run/redis.sock?db=1", RedisAddress(kind="unix", path="/run/redis.sock", db=1)),
+        ("unix://u:p@/run/r.sock", RedisAddress(kind="unix", path="/run/r.sock", username="u", password="p")),
+        ("redis+cluster://a:1,b", RedisAddress(kind="cluster", hosts=(("a", 1), ("b", 6379)))),
+        (
+            "rediss+cluster://u:p@a",
+            RedisAddress(kind="cluster", tls=True, hosts=(("a", 6379),), username="u", password="p"),
+        ),
         (
             "redis+sentinel://a,b:2/main/4",
-            Address(kind="sentinel", hosts=(("a", 26379), ("b", 2)), service="main", db=4),
+            RedisAddress(kind="sentinel", hosts=(("a", 26379), ("b", 2)), service="main", db=4),
         ),
-        ("rediss+sentinel://a/main", Address(kind="sentinel", tls=True, hosts=(("a", 26379),), service="main")),
+        ("rediss+sentinel://a/main", RedisAddress(kind="sentinel", tls=True, hosts=(("a", 26379),), service="main")),
     ],
 )
-def test_a_url_says_where_and_how_and_as_whom(url: str, expected: Address) -> None:
+def test_a_url_says_where_and_how_and_as_whom(url: str, expected: RedisAddress) -> None:
     assert parse(url) == expected
 
 

@@ -15,9 +15,9 @@ from typing import TypeAlias
 
 import pytest
 
-from llmproxy.stores.base import StoreFault, StoreRefusal
-from llmproxy.stores.disk import DiskBlobs, DiskSessions
+from llmproxy.stores.facet import StoreFault, StoreRefusal
 from llmproxy.stores.sqlite_file import APPLICATION, SqliteFile, pragma, writing
+from tests.support.stores import LoneDiskBlobs, LoneDiskSessions
 from tests.support.waiting import until_async
 
 Open: TypeAlias = Callable[..., SqliteFile]
@@ -214,10 +214,10 @@ _WRITER = """
 import asyncio, sys
 from pathlib import Path
 from llmproxy.stores.sessions import SessionOutcome, Visit
-from llmproxy.stores.disk import DiskBlobs, DiskSessions
+from tests.support.stores import LoneDiskBlobs, LoneDiskSessions
 
 async def main(path, who, count):
-    blobs, state = DiskBlobs(Path(path), 50_000_000), DiskSessions(Path(path), 1000, 3600.0, lambda: 1e9)
+    blobs, state = LoneDiskBlobs(Path(path), 50_000_000), LoneDiskSessions(Path(path), 1000, 3600.0, lambda: 1e9)
     for number in range(int(count)):
         value = f"{who} {number} ".encode() * 300
         await blobs.set(f"{who}:{number}", value, 3600.0)
@@ -244,7 +244,7 @@ async def test_two_processes_write_the_same_file(tmp_path: Path) -> None:
     writers = [writer(path, who, 100) for who in ("one", "two")]
     told = [await asyncio.to_thread(each.communicate, timeout=60) for each in writers]
     assert [each.returncode for each in writers] == [0, 0], told
-    blobs, state = DiskBlobs(path, 50_000_000), DiskSessions(path, 1000, 3600.0, lambda: 1e9)
+    blobs, state = LoneDiskBlobs(path, 50_000_000), LoneDiskSessions(path, 1000, 3600.0, lambda: 1e9)
     assert (await blobs.size()).entries == 200
     for who in ("one", "two"):
         assert await blobs.get(f"{who}:99") == f"{who} 99 ".encode() * 300
@@ -265,7 +265,7 @@ async def test_what_was_written_before_a_kill_is_there_after_it(tmp_path: Path) 
         process.wait()
         process.stdout.close()
         process.stderr.close()
-        blobs, state = DiskBlobs(path, 50_000_000), DiskSessions(path, 1000, 3600.0, lambda: 1e9)
+        blobs, state = LoneDiskBlobs(path, 50_000_000), LoneDiskSessions(path, 1000, 3600.0, lambda: 1e9)
         for line in lines:
             assert await blobs.get(f"turn{turn}:{int(line)}") is not None
         await blobs.set("mine", b"x", 60.0)
@@ -280,11 +280,11 @@ async def test_what_was_written_before_a_kill_is_there_after_it(tmp_path: Path) 
 _LIMITED = """
 import asyncio, resource, sys
 from pathlib import Path
-from llmproxy.stores.base import StoreFault
-from llmproxy.stores.disk import DiskBlobs
+from llmproxy.stores.facet import StoreFault
+from tests.support.stores import LoneDiskBlobs
 
 async def main(path):
-    blobs = DiskBlobs(Path(path), 1 << 30)
+    blobs = LoneDiskBlobs(Path(path), 1 << 30)
     await blobs.set("before", b"x" * 1000, 3600.0)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
     refused = 0
@@ -307,7 +307,7 @@ async def test_a_disk_without_room_is_a_fault_for_each_write_and_reading_goes_on
     ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
     assert 20 < int(ended.stdout) <= 40
-    blobs = DiskBlobs(tmp_path / "store.sqlite", 1 << 30)
+    blobs = LoneDiskBlobs(tmp_path / "store.sqlite", 1 << 30)
     assert await blobs.get("before") == b"x" * 1000
     await blobs.set("after", b"x", 60.0)
     assert await blobs.get("after") == b"x"

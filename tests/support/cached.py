@@ -11,6 +11,7 @@ from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware, Proceed
 from llmproxy.middleware.cache import Cache
+from llmproxy.stores.open_stores import Stores
 from llmproxy.target import Provider
 from tests.support.proxy import CHAT, Listening
 from tests.support.raw_http import RawAnswer, RawClient
@@ -97,13 +98,19 @@ class Cached:
 
 
 @contextlib.contextmanager
-def cached(*providers: Provider, inner: Middleware | None = None, **config: Any) -> Iterator[Cached]:
+def cached(
+    *providers: Provider, inner: Middleware | None = None, stores: Stores | None = None, **config: Any
+) -> Iterator[Cached]:
     """The server; `config` is the cache's. That nothing is held or running is checked at the end."""
     cache, turnstile = Cache(Cache.Config.model_validate(config)), Turnstile()
+    stores = stores or Stores()
+    cache.use_stores(stores)
     middlewares = [turnstile, cache, *([inner] if inner else [])]
     with Listening(*providers, middlewares=middlewares) as server:
+        server.begin(stores.start()).result(PATIENCE_S)
         server.begin(cache.start()).result(PATIENCE_S)
         try:
             yield Cached(server, cache, turnstile)
         finally:
             server.begin(cache.close()).result(PATIENCE_S)
+            server.begin(stores.close()).result(PATIENCE_S)

@@ -16,6 +16,7 @@ from llmproxy.dialects.summary import Summary
 from llmproxy.exchange import Client, Exchange
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.sessions import Sessions
+from llmproxy.stores.open_stores import Stores
 from tests.support.exchanges import ended
 
 CHAT, MESSAGES, RESPONSES = "/chat/completions", "/messages", "/responses"
@@ -39,6 +40,7 @@ class SessionClient:
 
     def __init__(self, **config: Any) -> None:
         self.sessions = Sessions(Sessions.Config.model_validate(config))
+        self.sessions.use_stores(Stores())
         self.now_s = time.time()
 
     async def begin(

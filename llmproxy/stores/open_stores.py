@@ -1,0 +1,126 @@
+"""Opens stores and keeps them over a reload: a store whose settings did not change goes on with all that it holds.
+
+`StorePool` lives as long as the process, `Stores` as long as one configuration. Begin reading at `Stores.open`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
+
+from llmproxy.stores.base import DEFAULT, Store, StoreConfig
+from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.facet import Facet
+from llmproxy.stores.guard import GuardedBlobs, GuardedResponses, GuardedSessions
+from llmproxy.stores.memory import MemoryStore
+from llmproxy.stores.responses import ResponseStore
+from llmproxy.stores.sessions import SessionStore
+
+F = TypeVar("F", bound=Facet)
+K = TypeVar("K", bound=Hashable)
+
+Configured = tuple[type[Store], StoreConfig]
+
+
+class OpenStore:
+    """A store and its facets, each behind a guard where the store may be slow or fail.
+
+    Those who ask for a facet with the same bounds get the same one.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.type = store.config.type
+        self.bounds_itself = store.bounds_itself
+        self.users = 0
+        self._store = store
+        self._blobs: dict[int, BlobStore] = {}
+        self._sessions: dict[tuple[int, float], SessionStore] = {}
+        self._responses: dict[int, ResponseStore] = {}
+        self._started = False
+        self._running: list[Facet] = []
+
+    def blobs(self, max_bytes: int) -> BlobStore:
+        """Return the values. At most `max_bytes` are kept, unless the store bounds itself."""
+        return self._facet(self._blobs, max_bytes, lambda: self._store.blobs(max_bytes), GuardedBlobs)
+
+    def sessions(self, max_sessions: int, ttl_s: float) -> SessionStore:
+        """Return the sessions, of which `max_sessions` are kept, each until `ttl_s` seconds after its last use."""
+        bounds = max_sessions, ttl_s
+        return self._facet(self._sessions, bounds, lambda: self._store.sessions(*bounds), GuardedSessions)
+
+    def responses(self, max_bytes: int) -> ResponseStore:
+        """Return the state of the Responses API. At most `max_bytes` are kept, unless the store bounds itself."""
+        return self._facet(self._responses, max_bytes, lambda: self._store.responses(max_bytes), GuardedResponses)
+
+    def _facet(self, known: dict[K, F], bounds: K, make: Callable[[], F], guard: Callable[[F, str], F]) -> F:
+        if bounds not in known:
+            facet = make()
+            known[bounds] = guard(facet, str(self._store)) if self._store.guarded else facet
+        return known[bounds]
+
+    async def start(self) -> None:
+        """Start the store, unless it runs, and the facets that do not run yet."""
+        if not self._started:
+            self._started = True
+            await self._store.start()
+        facets: list[Facet] = [*self._blobs.values(), *self._sessions.values(), *self._responses.values()]
+        new = [facet for facet in facets if facet not in self._running]
+        self._running += new
+        await asyncio.gather(*(facet.start() for facet in new))
+
+    async def close(self) -> None:
+        """Close the facets, then the connection."""
+        await asyncio.gather(*(facet.close() for facet in self._running))
+        await self._store.close()
+
+
+class StorePool:
+    """The open stores of the process, by their class and settings."""
+
+    def __init__(self) -> None:
+        self._open: dict[Configured, OpenStore] = {}
+
+    def open(self, store: type[Store], config: StoreConfig) -> OpenStore:
+        """Return the store with these settings, not started unless another configuration uses it."""
+        if (store, config) not in self._open:
+            self._open[store, config] = OpenStore(store(config))
+        return self._open[store, config]
+
+    async def release(self, store: OpenStore) -> None:
+        """Close the store once no configuration uses it."""
+        store.users -= 1
+        if store.users <= 0:
+            self._open = {key: each for key, each in self._open.items() if each is not store}
+            await store.close()
+
+
+class Stores:
+    """The stores of one configuration, by name. Without an entry `default` that one is in memory."""
+
+    def __init__(self, pool: StorePool | None = None, configured: Mapping[str, Configured] | None = None) -> None:
+        self._pool = pool or StorePool()
+        self._configured: dict[str, Configured] = {DEFAULT: (MemoryStore, StoreConfig(type="memory"))}
+        self._configured |= configured or {}
+        self._used: dict[str, OpenStore] = {}
+        self._started: list[OpenStore] = []
+
+    def open(self, name: str = DEFAULT) -> OpenStore:
+        """Return the store called `name`. To be called before `start`; raises KeyError for a name that is not
+        configured."""
+        if name not in self._used:
+            self._used[name] = self._pool.open(*self._configured[name])
+        return self._used[name]
+
+    async def start(self) -> None:
+        """Start the stores that were opened."""
+        self._started = list({id(store): store for store in self._used.values()}.values())
+        for store in self._started:
+            store.users += 1
+        await asyncio.gather(*(store.start() for store in self._started))
+
+    async def close(self) -> None:
+        """Close the stores that no other configuration uses."""
+        started, self._started = self._started, []
+        for store in started:
+            await self._pool.release(store)

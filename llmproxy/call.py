@@ -7,12 +7,9 @@ the call, which is one value. Begin reading at `Call`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from llmproxy.dialects.summary import Summary
-
-if TYPE_CHECKING:
-    from llmproxy.target import Target
+from llmproxy.target import Target
 
 
 @dataclass(slots=True, kw_only=True)

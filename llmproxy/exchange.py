@@ -1,4 +1,4 @@
-"""One client request and all we learn about it: Exchange, its Body, the Answer that goes back.
+"""One client request and all we learn about it.
 
 These are the values that every hook, provider and the server share. Nothing here does I/O or knows a vendor. Bodies
 are opened only as far as somebody asks: `Body.members` reads the top level, once. Begin reading at `Exchange`.
@@ -6,20 +6,15 @@ are opened only as far as somebody asks: `Body.members` reads the top level, onc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
 
-from llmproxy.answer import Answer, Headers
-from llmproxy.body import Body, StreamedBody
+from llmproxy.answer import Answer
 from llmproxy.call import Call
-from llmproxy.dialects.dialect import Endpoint
+from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.summary import Summary
-from llmproxy.errors import BadRequest, Overloaded, ProxyError
+from llmproxy.errors import Overloaded, ProxyError
+from llmproxy.target import Route, Target
 from llmproxy.wire.text import replace_surrogates
-
-if TYPE_CHECKING:
-    from llmproxy.target import Route, Target
-
 
 SESSION_HEADERS = ("x-session-id", "x-llmproxy-session", "x-claude-code-session-id", "session-id", "session_id")
 """The headers in which clients name their session; the first one that is present counts."""
@@ -51,61 +46,20 @@ class MemoryBudget:
 
 
 @dataclass(slots=True, kw_only=True)
-class Client:
-    """The client of an exchange.
-
-    `tenant` and `name` are those of the verified client key, when there is one. `credentials_verified` says that every
-    provider gets the credentials that clients send, and so verifies them. `identity` is kept here by
-    `access.identity.identity_of`, the only one to read it.
-    """
-
-    address: str
-    agent: str = ""
-    name: str | None = None
-    tenant: str = ""
-    credentials_verified: bool = False
-    identity: str = ""
-
-    @property
-    def label(self) -> str:
-        """Return the name of the client's key, else its address: how pages and lines call the client."""
-        return self.name or self.address
-
-
-@dataclass(slots=True, kw_only=True)
-class Exchange:
+class Exchange(ClientRequest):
     """One client request and all we learn about it, until the last byte of the answer.
 
-    `path` is below the provider's prefix where there is one, `full_path` as the client sent it; `query` is without the
-    question mark, None where there is none; all byte for byte (surrogateescape). `headers` are the client's, hooks may
-    change them. `model` is what the client asked for; setting it to another name routes again. `started_s` is
-    `time.monotonic()`, `began_s` the wall clock; `first_token_s` and `ended_s` are monotonic as well.
     `calls` are the calls made for it, in order, and `call` is the one whose answer it gets: the last of them, or one
     that was made for another exchange with the same request. `summary` says what the client's answer says.
-    `status` is what the client got, None when it left before. `request_id` is what the client sees as `x-request-id`:
-    its own when it sent a short printable one, else `id`. `outcome` is `complete`, `incomplete` (a stream without its
-    last event), `cancelled` (the client left), `broken` (the answer broke off) or `error` (ours). `muted` names the
-    middlewares whose watching hooks failed; `notes` is where middlewares leave things, each under its own name.
+    `status` is what the client got, None when it left before. `first_token_s` and `ended_s` are `time.monotonic()`.
+    `outcome` is `complete`, `incomplete` (a stream without its last event), `cancelled` (the client left), `broken`
+    (the answer broke off) or `error` (ours). `muted` names the middlewares whose watching hooks failed; `notes` is
+    where middlewares leave things, each under its own name.
     `session` is the conversation's id, when a middleware recognised one. `cache` is `hit` when an answer was there
     already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `own` says that it asks for
     one of our own pages. `holder` counts what it holds.
     """
 
-    id: str
-    method: str
-    full_path: str
-    path: str
-    query: str | None
-    headers: Headers
-    client: Client
-    started_s: float
-    began_s: float
-    endpoint: Endpoint | None = None
-    template: str = ""
-    request_id: str = ""
-    body: Body | StreamedBody | None = None
-    model: str | None = None
-    stream: bool = False
     route: Route | None = None
     call: Call | None = None
     calls: list[Call] = field(default_factory=list)
@@ -148,7 +102,7 @@ class Exchange:
     def view(self) -> Exchange:
         """Another exchange with the same values, for who is to see some of them changed. `copy.copy` takes 12 µs."""
         made = object.__new__(Exchange)
-        for name in Exchange.__slots__:
+        for name in _FIELDS:
             setattr(made, name, getattr(self, name))
         return made
 
@@ -161,9 +115,5 @@ class Exchange:
             name = next((value for header in SESSION_HEADERS if (value := headers.get(header))), None)
         return None if name is None else replace_surrogates(name[:_SESSION_LENGTH])
 
-    @property
-    def held(self) -> Body:
-        """The body, when it is one that can be read. Raises BadRequest when there is none or it passes through."""
-        if isinstance(self.body, Body):
-            return self.body
-        raise BadRequest(f"{self.method} {self.full_path} needs a body")
+
+_FIELDS = tuple(field.name for field in fields(Exchange))

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
+from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.codec import Options
-from llmproxy.exchange import Exchange
 
 
 def is_pattern(name: str) -> bool:
@@ -99,20 +99,20 @@ class Provider(ABC):
     options: Options = Options()
 
     @abstractmethod
-    def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
-        """What to send upstream for `exchange`, credentials in place; None when the provider answers by itself."""
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest | None:
+        """What to send upstream for `request`, credentials in place; None when the provider answers by itself."""
 
-    def forwarded_credentials(self, exchange: Exchange) -> tuple[tuple[str, str], ...]:
+    def forwarded_credentials(self, request: ClientRequest) -> tuple[tuple[str, str], ...]:
         """Return the headers with credentials of the client that go on to this provider, names in lower case."""
         return ()
 
-    async def answer(self, exchange: Exchange, target: Target) -> Answer:
+    async def answer(self, request: ClientRequest, target: Target) -> Answer:
         """The provider's own answer. Called only after `prepare` gave None; may raise ProxyError."""
         raise NotImplementedError(f"provider {self.name!r} prepares requests, it does not answer them")
 
-    def list_models(self, exchange: Exchange | None) -> UpstreamRequest | None:
+    def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:
         """What asks for the models it has, in the client's name, or without anything of a client's when there is no
-        `exchange`; None when nobody can be asked, then `models` is all that it lists.
+        `request`; None when nobody can be asked, then `models` is all that it lists.
         """
         return None
 

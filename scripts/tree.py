@@ -1,4 +1,4 @@
-"""The shape of the tree: mirrored tests, short files, names that mean something. Part of scripts/check.
+"""The shape of the tree: mirrored tests, short files, names that mean something, no circles. Part of scripts/check.
 
 Run from the project's folder: `python -m scripts.tree`. Begin reading at `problems`.
 """
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from scripts.import_cycles import import_cycle
+
 MAX_LINES = 450
 NAMELESS = frozenset({"util", "helper", "common", "misc", "type", "constant", "manager", "handler"})
 
@@ -20,12 +22,14 @@ def problems(root: Path) -> list[str]:
         root / "build.py",
         *(path for top in ("llmproxy", "scripts", "tests") for path in _python_files(root / top)),
     ]
-    return [
+    found = [
         f"{path.relative_to(root).as_posix()}: {complaint}"
         for path in files
         if path.exists()
         for complaint in _complaints(path, root)
     ]
+    circle = import_cycle(root, "llmproxy")
+    return [*found, f"files import each other in a circle: {' -> '.join(circle)}"] if circle else found
 
 
 def _python_files(folder: Path) -> list[Path]:

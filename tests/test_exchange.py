@@ -5,10 +5,10 @@ from multidict import CIMultiDict
 
 from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
-from llmproxy.errors import BadRequest, Overloaded
-from llmproxy.exchange import SESSION_HEADERS, Client, Exchange, MemoryBudget
+from llmproxy.client_request import Client
+from llmproxy.errors import Overloaded
+from llmproxy.exchange import SESSION_HEADERS, Exchange, MemoryBudget
 from tests.support.exchanges import ended
-from tests.support.pieces import Pieces
 
 
 def exchange(body: Body | StreamedBody | None = None) -> Exchange:
@@ -24,16 +24,6 @@ def exchange(body: Body | StreamedBody | None = None) -> Exchange:
         began_s=1.7e9,
         body=body,
     )
-
-
-def test_a_held_body_is_given_and_anything_else_refused() -> None:
-    body = Body(b"{}")
-    assert exchange(body).held is body
-
-    for other in (None, StreamedBody(stream=Pieces(), length=None)):
-        with pytest.raises(BadRequest) as caught:
-            _ = exchange(other).held
-        assert "POST /openai/v1/chat/completions" in caught.value.message
 
 
 def test_held_bytes_are_counted_over_all_exchanges_and_given_back_with_each() -> None:
@@ -70,8 +60,3 @@ def test_the_session_that_was_recognised_wins() -> None:
     assert ended(headers=headers, session="recognised").session_id == "recognised"
     assert ended().session_id is None
     assert ended(headers=Headers({SESSION_HEADERS[0]: "x" * 1000})).session_id == "x" * 200
-
-
-def test_a_client_is_labelled_by_its_key_or_else_by_its_address() -> None:
-    assert Client(address="10.0.0.1").label == "10.0.0.1"
-    assert Client(address="10.0.0.1", name="ci").label == "ci"

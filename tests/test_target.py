@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.exchange import Client, Exchange
+from llmproxy.client_request import Client, ClientRequest
+from llmproxy.exchange import Exchange
 from llmproxy.target import Origin, Provider, Target, UpstreamRequest, is_pattern
 
 
@@ -15,7 +16,7 @@ class Named(Provider):
         self.speaks, self.patterns, self.models = frozenset(("messages", "chat")), ("a*",), ("a1",)
         self.sole_catch_all = False
 
-    def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest | None:
         return None
 
 

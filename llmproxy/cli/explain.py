@@ -158,7 +158,8 @@ def _exchange(endpoint: Endpoint, path: str, model: str, file: str | None) -> Ex
     from multidict import CIMultiDict
 
     from llmproxy.body import Body
-    from llmproxy.exchange import Client, Exchange
+    from llmproxy.client_request import Client
+    from llmproxy.exchange import Exchange
 
     raw = _bytes(file) if file is not None else _smallest(endpoint, model)
     return Exchange(

@@ -18,8 +18,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from llmproxy.access.credentials import Credentials
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
+from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.codec import Options
-from llmproxy.exchange import Exchange
 from llmproxy.providers.address import join, parse_address, root_below
 from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
 from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole
@@ -242,34 +242,34 @@ class HttpProvider(ConfiguredProvider):
         self.forwards_credentials = key is None or config.auth == "passthrough"
         self.secrets = (*((key,) if key else ()), *_secrets_in(address.query))
 
-    def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest:
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         """The client's request with our address and credentials; its body as it stands."""
-        headers = self._credentialed(exchange)
-        body = exchange.body
+        headers = self._credentialed(request)
+        body = request.body
         if isinstance(body, Body) and not body.encoding:
             headers.popall("Content-Encoding", None)
-        endpoint, path = exchange.endpoint, exchange.path
+        endpoint, path = request.endpoint, request.path
         if endpoint is None:
-            path = join(self._base, self._root, path, beside=self._beside, caught=path == exchange.full_path)
+            path = join(self._base, self._root, path, beside=self._beside, caught=path == request.full_path)
         else:
             root = self._roots.get(endpoint.capability, self._root)
             path = join(self._base, root, path, beside=self._beside)
         return UpstreamRequest(
             origin=self.origin,
-            method=exchange.method,
-            target=self._with_query(path, exchange.query),
+            method=request.method,
+            target=self._with_query(path, request.query),
             headers=headers,
             body=body,
         )
 
-    def list_models(self, exchange: Exchange | None) -> UpstreamRequest:
+    def list_models(self, request: ClientRequest | None) -> UpstreamRequest:
         """What asks the provider for its models: `GET {root}/models`.
 
-        The headers are those of `exchange`, credentials included. None sends none of a client's: for asking several
+        The headers are those of `request`, credentials included. None sends none of a client's: for asking several
         providers at once, none of which may see a credential that was meant for another.
         """
-        headers = Headers() if exchange is None else self._credentialed(exchange)
-        if exchange is None:
+        headers = Headers() if request is None else self._credentialed(request)
+        if request is None:
             self._complete(headers, own=True)
         for name in ("If-None-Match", "If-Modified-Since", "Range"):
             headers.popall(name, None)
@@ -283,21 +283,21 @@ class HttpProvider(ConfiguredProvider):
             "auth": self._auth if self._credential else "client",
         }
 
-    def _credentialed(self, exchange: Exchange) -> Headers:
+    def _credentialed(self, request: ClientRequest) -> Headers:
         """The client's headers as this provider gets them. What authenticated the client here stays here."""
-        clients = self._passes_on(exchange)
-        headers = forward(exchange.headers, credentials=clients)
+        clients = self._passes_on(request)
+        headers = forward(request.headers, credentials=clients)
         self._complete(headers, own=not clients)
         return headers
 
-    def forwarded_credentials(self, exchange: Exchange) -> Credentials:
-        return forwarded_credentials(exchange.headers, credentials=self._passes_on(exchange))
+    def forwarded_credentials(self, request: ClientRequest) -> Credentials:
+        return forwarded_credentials(request.headers, credentials=self._passes_on(request))
 
-    def _passes_on(self, exchange: Exchange) -> bool:
+    def _passes_on(self, request: ClientRequest) -> bool:
         """Whether the client's credential goes on, and not our own."""
-        if exchange.client.name is not None:
+        if request.client.name is not None:
             return False
-        return self._credential is None or (self._auth == "passthrough" and offers_credential(exchange.headers))
+        return self._credential is None or (self._auth == "passthrough" and offers_credential(request.headers))
 
     def _complete(self, headers: Headers, *, own: bool) -> None:
         if own and self._credential is not None:

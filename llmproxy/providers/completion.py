@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmproxy.answer import Answer
+from llmproxy.client_request import ClientRequest
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
-from llmproxy.exchange import Exchange
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
 from llmproxy.target import Target
 from llmproxy.wire.json import read_value, write_value
@@ -52,23 +52,23 @@ class CompletionProvider(ConfiguredProvider):
         becomes a 502. Is cancelled when the client leaves.
         """
 
-    def prepare(self, exchange: Exchange, target: Target) -> None:
+    def prepare(self, request: ClientRequest, target: Target) -> None:
         return None
 
-    async def answer(self, exchange: Exchange, target: Target) -> Answer:
-        if exchange.endpoint is None or exchange.endpoint.path != "/chat/completions" or exchange.method != "POST":
-            told = f"{self.name} has no {exchange.method} {exchange.path or '/'}; it answers POST /chat/completions"
+    async def answer(self, request: ClientRequest, target: Target) -> Answer:
+        if request.endpoint is None or request.endpoint.path != "/chat/completions" or request.method != "POST":
+            told = f"{self.name} has no {request.method} {request.path or '/'}; it answers POST /chat/completions"
             raise BadRequest(told, status=404, code="not_found")
-        request = read_value(exchange.held.decoded)
-        if not isinstance(request, dict):
+        body = read_value(request.held.decoded)
+        if not isinstance(body, dict):
             raise BadRequest("The body must be a JSON object")
-        model = target.model or exchange.model
+        model = target.model or request.model
         if model is not None:
-            request["model"] = model
-        completion = self._completed(await self._create(request), exchange, model)
+            body["model"] = model
+        completion = self._completed(await self._create(body), request, model)
         try:
-            if request.get("stream") is True:
-                return stream_answer(list(_frames(completion, _wants_usage(request))))
+            if body.get("stream") is True:
+                return stream_answer(list(_frames(completion, _wants_usage(body))))
             return json_answer(write_value(completion))
         except (TypeError, ValueError) as error:
             raise self._failure(f"gave what JSON cannot hold: {error}") from error
@@ -85,15 +85,15 @@ class CompletionProvider(ConfiguredProvider):
             raise self._failure(f"gave {type(outcome).__name__}, not a dict")
         return outcome
 
-    def _completed(self, given: Json, exchange: Exchange, model: str | None) -> Json:
+    def _completed(self, given: Json, request: ClientRequest, model: str | None) -> Json:
         """The completion with what the SDKs cannot do without; what was given goes before."""
         choices = given.get("choices")
         if not isinstance(choices, list) or not all(map(_has_message, choices)):
             raise self._failure("gave no list of choices with a message each")
         return {
-            "id": f"chatcmpl-{exchange.id}",
+            "id": f"chatcmpl-{request.id}",
             "object": "chat.completion",
-            "created": int(exchange.began_s),
+            "created": int(request.began_s),
             "model": model or self.name,
             **{key: value for key, value in given.items() if value is not None},
             "choices": [_choice(index, each) for index, each in enumerate(choices)],

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 from llmproxy.answer import Answer
 from llmproxy.body import Body
+from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.dialect import Canned, Endpoint
 from llmproxy.dialects.embeddings import write_vectors
 from llmproxy.dialects.model import Usage
 from llmproxy.errors import BadRequest
-from llmproxy.exchange import Exchange
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
 from llmproxy.target import Target
 from llmproxy.wire.json import write_value
@@ -30,25 +30,25 @@ class Stub(ConfiguredProvider):
         speaks = {"chat", "completions", "responses", "messages", "embeddings"}
         super().__init__(config, speaks, answers=("stub",), alone=True)
 
-    def prepare(self, exchange: Exchange, target: Target) -> None:
+    def prepare(self, request: ClientRequest, target: Target) -> None:
         return None
 
-    async def answer(self, exchange: Exchange, target: Target) -> Answer:
-        endpoint = exchange.endpoint
+    async def answer(self, request: ClientRequest, target: Target) -> Answer:
+        endpoint = request.endpoint
         call = _CALLS.get(endpoint.path) if endpoint else None
-        if endpoint is None or call is None or exchange.method != "POST":
-            told = f"The stub has no {exchange.method} {exchange.path or '/'}; it answers {', '.join(_CALLS)}"
+        if endpoint is None or call is None or request.method != "POST":
+            told = f"The stub has no {request.method} {request.path or '/'}; it answers {', '.join(_CALLS)}"
             raise BadRequest(told, status=404, code="not_found")
-        body = exchange.held
+        body = request.held
         if not body.members:
             raise BadRequest("The body must be a JSON object that is not empty")
         needed = _NEEDED.get(endpoint.path)
         if needed and body.value(needed) is None:
             raise BadRequest(f"{needed} is missing", code="missing_parameter", param=needed)
         canned = Canned(
-            id=exchange.id,
-            model=target.model or exchange.model or "stub",
-            created_s=int(exchange.began_s),
+            id=request.id,
+            model=target.model or request.model or "stub",
+            created_s=int(request.began_s),
             pieces=PIECES,
             usage=Usage(input=_words(endpoint, body), output=len(PIECES)),
             include_usage=_wants_usage(body),

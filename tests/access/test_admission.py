@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.access.admission import Admission
+from llmproxy.client_request import Client
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Client
 from llmproxy.providers.openai import OpenAI
 from llmproxy.providers.stub import Stub
 from llmproxy.target import Provider

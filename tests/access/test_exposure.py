@@ -6,8 +6,8 @@ import pytest
 
 from llmproxy.access.exposure import check_exposure
 from llmproxy.answer import Headers
+from llmproxy.client_request import Client
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Client
 from tests.support.exchanges import ended
 
 KEY = "admin-key-5e7c"

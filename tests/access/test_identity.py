@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from llmproxy.access.identity import cache_scope, digest, identity_of
 from llmproxy.answer import Headers
-from llmproxy.exchange import Client, Exchange
+from llmproxy.client_request import Client
+from llmproxy.exchange import Exchange
 from llmproxy.providers.openai import OpenAI
 from llmproxy.providers.stub import Stub
 from llmproxy.target import Provider, Route, Target

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
+from llmproxy.client_request import Client
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.metrics import activity
 from llmproxy.metrics.activity import Activity, Rate
 from tests.metrics.test_counters import ended

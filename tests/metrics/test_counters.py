@@ -8,12 +8,13 @@ from multidict import CIMultiDict
 
 from llmproxy.answer import Answer
 from llmproxy.call import Call
+from llmproxy.client_request import Client, ClientRequest
 from llmproxy.dialects.catalog import find
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BrokenStream, UpstreamError
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import BOUNDS_S, CallLabels, Histogram, Metrics, RequestLabels
 from llmproxy.target import Provider, Target, UpstreamRequest
 from tests.support.exchanges import new_call
@@ -25,10 +26,10 @@ class _Place(Provider):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest | None:
         return None
 
-    async def answer(self, exchange: Exchange, target: Target) -> Answer:
+    async def answer(self, request: ClientRequest, target: Target) -> Answer:
         raise NotImplementedError
 
 

@@ -7,10 +7,11 @@ import msgspec
 import pytest
 from multidict import CIMultiDict
 
+from llmproxy.client_request import Client
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import UpstreamError
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.metrics import stats
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.stats import Snapshot

@@ -10,9 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from llmproxy.answer import Headers
+from llmproxy.client_request import Client
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.middleware.audit import Audit, audit_line
 from llmproxy.records.audit_file import AuditLine
 from tests.support.exchanges import BEGAN, ended, new_call

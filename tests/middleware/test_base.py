@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.exchange import Client, Exchange
+from llmproxy.client_request import Client
+from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from llmproxy.answer import Answer, Headers
+from llmproxy.client_request import ClientRequest
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.cache import Cache
 from llmproxy.stores.blobs import BlobStore, StoreSize
@@ -400,7 +400,7 @@ def test_a_page_of_a_store_that_is_gone_says_so() -> None:
 
 
 def test_an_answer_of_our_own_in_the_middle_of_the_list_is_cached_too() -> None:
-    def says(exchange: Exchange) -> Answer:
+    def says(request: ClientRequest) -> Answer:
         value = json.dumps(vendors.chat("gpt-x")).encode()
         return Answer(status=200, headers=Headers({"Content-Type": "application/json"}), body=value)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.exchange import Client
+from llmproxy.client_request import Client
 from tests.support.session_client import (
     ANN,
     ANSWER,

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from llmproxy.client_request import Client
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.exchange import Client
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.sessions import Sessions
 from llmproxy.stores.facet import StoreFault

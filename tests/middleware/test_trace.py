@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
+from llmproxy.client_request import Client
 from llmproxy.errors import BadRequest
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.trace import CaptureBudget, Trace
 from llmproxy.redaction.names import MASK

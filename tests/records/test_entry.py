@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from llmproxy.answer import Headers
+from llmproxy.client_request import Client
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import UpstreamError
-from llmproxy.exchange import Client
 from llmproxy.records.entry import AttemptEntry, Entry, entry_of
 from llmproxy.target import Route
 from tests.support.exchanges import BEGAN, ended, new_call

@@ -8,7 +8,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from llmproxy.answer import Headers
-from llmproxy.exchange import Client, Exchange
+from llmproxy.client_request import Client
+from llmproxy.exchange import Exchange
 from llmproxy.redaction.names import MASK
 from llmproxy.redaction.secrets import mask_bytes, mask_text, secret_header, secrets_of, with_credentials
 from llmproxy.target import Route, Target

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmproxy.client_request import ClientRequest
 from llmproxy.errors import BadRequest
-from llmproxy.exchange import Exchange
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import Provider, Route, Target
 
@@ -34,7 +34,7 @@ class Named(Provider):
         self.speaks = frozenset(speaks.split())
         self.sole_catch_all = alone
 
-    def prepare(self, exchange: Exchange, target: Target) -> None:
+    def prepare(self, request: ClientRequest, target: Target) -> None:
         return None
 
 

@@ -7,11 +7,12 @@ import json
 import pytest
 
 from llmproxy.answer import Answer, Headers, framing_of
+from llmproxy.client_request import Client
 from llmproxy.dialects.catalog import find
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.server import observer
 from llmproxy.server.observer import observe
 from llmproxy.wire.compression import compress

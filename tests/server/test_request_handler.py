@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llmproxy.answer import Answer, Headers
+from llmproxy.client_request import ClientRequest
 from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
@@ -224,7 +225,7 @@ def test_a_new_body_and_framing_of_a_hook_are_framed_by_us(upstream: Upstream, f
         assert server.wait_ended().sent_bytes == 7
 
 
-def _whole(exchange: Exchange) -> Answer:
+def _whole(request: ClientRequest) -> Answer:
     return Answer(status=200, headers=Headers(), body=b"whole")
 
 

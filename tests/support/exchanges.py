@@ -9,10 +9,11 @@ from typing import Any
 from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.call import Call
+from llmproxy.client_request import Client, ClientRequest
 from llmproxy.dialects.catalog import find
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.target import Provider, Target, UpstreamRequest
 
 CHAT = find("POST", "/chat/completions")
@@ -56,7 +57,7 @@ class NamedProvider(Provider):
     def __init__(self, name: str) -> None:
         self.name = self.type = name
 
-    def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest | None:
         raise AssertionError("it is never called")
 
 

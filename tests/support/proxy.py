@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 
 from llmproxy.access.admission import Admission
 from llmproxy.answer import Answer
+from llmproxy.client_request import ClientRequest
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
@@ -82,20 +83,20 @@ class Scripted(Provider):
     type, models, priority, sole_catch_all = "scripted", (), 1, False
     speaks = frozenset({"chat", "responses", "messages"})
 
-    def __init__(self, name: str, says: Answer | Exception | Callable[[Exchange], Answer]) -> None:
+    def __init__(self, name: str, says: Answer | Exception | Callable[[ClientRequest], Answer]) -> None:
         self.name = name
         self.patterns = ("gpt-*",)
         self._says = says
         self.asked: list[str | None] = []
 
-    def prepare(self, exchange: Exchange, target: object) -> None:
+    def prepare(self, request: ClientRequest, target: object) -> None:
         return None
 
-    async def answer(self, exchange: Exchange, target: object) -> Answer:
-        self.asked.append(exchange.held.model)
+    async def answer(self, request: ClientRequest, target: object) -> Answer:
+        self.asked.append(request.held.model)
         if isinstance(self._says, Exception):
             raise self._says
-        return self._says if isinstance(self._says, Answer) else self._says(exchange)
+        return self._says if isinstance(self._says, Answer) else self._says(request)
 
 
 def provider(upstream: Upstream, name: str = "main", **keys: Any) -> OpenAI:

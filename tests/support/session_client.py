@@ -11,9 +11,10 @@ from typing import Any
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
+from llmproxy.client_request import Client
 from llmproxy.dialects.catalog import find
 from llmproxy.dialects.summary import Summary
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import PageRequest
 from llmproxy.middleware.sessions import Sessions
 from llmproxy.stores.open_stores import Stores

@@ -10,9 +10,10 @@ from openai.types.responses import ResponseInputMessageItem
 
 from llmproxy.answer import Headers
 from llmproxy.body import Body
+from llmproxy.client_request import Client
 from llmproxy.dialects.catalog import find
 from llmproxy.errors import BadRequest
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.translation.conversations import Conversations, InMemory
 from llmproxy.wire.sse import write_frame
 

@@ -10,8 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from llmproxy.answer import Answer, Headers
+from llmproxy.client_request import Client
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.routing.router import Router

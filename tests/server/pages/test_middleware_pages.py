@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from llmproxy.answer import Headers
+from llmproxy.client_request import Client
 from llmproxy.errors import ProxyError
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.server.pages.middleware_pages import MiddlewarePages

@@ -7,8 +7,9 @@ import logging
 import pytest
 
 from llmproxy.answer import Answer, Headers
+from llmproxy.client_request import Client, ClientRequest
 from llmproxy.errors import ProxyError, UpstreamError
-from llmproxy.exchange import Client, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.routing.router import Router
 from llmproxy.server.pages.models import ModelList
 from llmproxy.target import Origin, Provider, Route, Target, UpstreamRequest
@@ -35,11 +36,11 @@ class Place(Provider):
         self._key = key
         self._asked = asked
 
-    def prepare(self, exchange: Exchange, target: Target) -> UpstreamRequest | None:
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest | None:
         raise NotImplementedError
 
-    def list_models(self, exchange: Exchange | None) -> UpstreamRequest | None:
-        key = self._key or (exchange.headers.get("Authorization") if exchange else None)
+    def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:
+        key = self._key or (request.headers.get("Authorization") if request else None)
         headers = Headers({"Authorization": key} if key else {})
         origin = Origin(scheme="http", host=self.name, port=80)
         return (

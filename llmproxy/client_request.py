@@ -1,0 +1,70 @@
+"""What a client asks, before anything is known of the answer: the part of an exchange that providers see.
+
+A provider gets a ClientRequest and not the whole Exchange: that one knows its route, which knows its providers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmproxy.answer import Headers
+from llmproxy.body import Body, StreamedBody
+from llmproxy.dialects.dialect import Endpoint
+from llmproxy.errors import BadRequest
+
+
+@dataclass(slots=True, kw_only=True)
+class Client:
+    """The client of an exchange.
+
+    `tenant` and `name` are those of the verified client key, when there is one. `credentials_verified` says that every
+    provider gets the credentials that clients send, and so verifies them. `identity` is kept here by
+    `access.identity.identity_of`, the only one to read it.
+    """
+
+    address: str
+    agent: str = ""
+    name: str | None = None
+    tenant: str = ""
+    credentials_verified: bool = False
+    identity: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return the name of the client's key, else its address: how pages and lines call the client."""
+        return self.name or self.address
+
+
+@dataclass(slots=True, kw_only=True)
+class ClientRequest:
+    """One request of a client, or what translation makes of it for a provider.
+
+    `path` is below the provider's prefix where there is one, `full_path` as the client sent it; `query` is without the
+    question mark, None where there is none; all byte for byte (surrogateescape). `headers` are the client's, hooks may
+    change them. `model` is what the client asks for; setting it to another name routes again. `started_s` is
+    `time.monotonic()`, `began_s` the wall clock. `request_id` is what the client sees as `x-request-id`: its own when
+    it sent a short printable one, else `id`. `template` is the path in metrics.
+    """
+
+    id: str
+    method: str
+    full_path: str
+    path: str
+    query: str | None
+    headers: Headers
+    client: Client
+    started_s: float
+    began_s: float
+    endpoint: Endpoint | None = None
+    template: str = ""
+    request_id: str = ""
+    body: Body | StreamedBody | None = None
+    model: str | None = None
+    stream: bool = False
+
+    @property
+    def held(self) -> Body:
+        """Return the body, when it can be read. Raises BadRequest when there is none or it passes through."""
+        if isinstance(self.body, Body):
+            return self.body
+        raise BadRequest(f"{self.method} {self.full_path} needs a body")

@@ -1,9 +1,9 @@
-"""The servers that this user runs: a small file for each, so that commands find one without being told its address.
+"""A registry of this user's running servers, one small file each, so that commands find a server by themselves.
 
-A server writes its file once it listens and removes it when it stops. One that was killed leaves its file behind, so
-`running` checks every file against the process and its `/health` page. Nothing here may keep a server from serving:
-without a place to write to it runs unannounced. Files and sockets are touched, so none of it belongs on an event loop.
-Begin reading at `running`.
+A server writes its file when it listens and removes it when it stops. A killed server leaves its file behind, so
+`running_servers` checks every file against the process and its `/health` page. A failure here never stops a server: it
+then runs unregistered. All functions touch files and sockets, so none of them belongs on an event loop. Begin reading
+at `running_servers`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ log = logging.getLogger(__name__)
 
 _HEALTH_TIMEOUT_S = 3.0
 _HEALTH_BYTES = 1024 * 1024
-_AT_ONCE = 16
+_MAX_PARALLEL = 16
 
 
 class RunningServer(msgspec.Struct, kw_only=True, frozen=True):
-    """One running server. `started` is UTC (RFC 3339), `config` the path of its file, None where it has none.
+    """One running server. `started` is UTC (RFC 3339), `config` the path of its file, None without one.
 
-    `url` is its base address as a client on this machine calls it, `host` and `port` what it listens on; `traces` are
-    the directories (absolute) that its trace middlewares write to. `machine` is the host's name: a home directory may
-    be shared by several, each with processes of its own.
+    `url` is its base address for clients on this machine, `host` and `port` its listening address; `traces` are the
+    directories (absolute) of its trace middlewares. `machine` is the host's name: several machines may share a home
+    directory, each with its own processes.
     """
 
     pid: int
@@ -49,15 +49,16 @@ class RunningServer(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class _Health(msgspec.Struct):
-    """The part of a health page that tells one server from another."""
+    """The part of a health page that identifies a server."""
 
     pid: int
 
 
 def register(server: RunningServer) -> Path | None:
-    """Write the file of a server that begins to serve, for `withdraw`; None when that is not possible.
+    """Write the file of a server that begins to serve, and return its path for `unregister`; None when it cannot be
+    written.
 
-    Files of servers of this machine that ended without removing theirs are cleared away.
+    Files of servers of this machine that no longer run are removed.
     """
     try:
         directory = _directory()
@@ -65,35 +66,35 @@ def register(server: RunningServer) -> Path | None:
         directory.chmod(0o700)
         path = directory / f"{server.pid}-{server.port}.json"
         _write(path, msgspec.json.format(msgspec.json.encode(server)) + b"\n")
-        for other, known in _files():
-            if known.machine == platform.node() and _gone(known.pid):
+        for other, content in _files():
+            if content.machine == platform.node() and _gone(content.pid):
                 _remove(other)
     except OSError as error:
-        log.debug("commands will not find this server by themselves: %s", error)
+        log.debug("commands cannot find this server without --url: %s", error)
         return None
     return path
 
 
 def unregister(path: Path | None) -> None:
-    """Remove what `announce` wrote."""
+    """Remove the file that `register` wrote."""
     if path is not None:
         _remove(path)
 
 
 def running_servers() -> list[RunningServer]:
-    """The servers of this user that run now, newest first. Files of those that do not are removed.
+    """Return the running servers of this user, newest first, and remove the files of others.
 
-    Asks every one for its health: takes up to three seconds when one hangs.
+    Asks every server for its health page: takes up to three seconds when one hangs.
     """
     try:
         files = list(_files())
     except OSError:
         return []
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
         verdicts = list(pool.map(_runs, (server for _, server in files)))
     here = platform.node()
     for (path, server), runs in zip(files, verdicts, strict=True):
-        # What another machine's servers do cannot be seen from here; a laptop's own name changes with its network.
+        # Servers of other machines cannot be checked from here; the name of a laptop changes with its network.
         if not runs and server.machine == here:
             _remove(path)
     alive = [server for (_, server), runs in zip(files, verdicts, strict=True) if runs]
@@ -101,25 +102,25 @@ def running_servers() -> list[RunningServer]:
 
 
 def _directory() -> Path:
-    """Where the files are. Raises OSError when the user has no home."""
+    """Return the directory of the files. Raises OSError when the user has no home directory."""
     try:
         path = Path(user_state_dir("llmproxy", appauthor=False), "servers")
-    except ValueError as error:  # Windows knows no folder
+    except ValueError as error:  # Windows has no such folder
         raise FileNotFoundError(str(error)) from error
     if not path.is_absolute():
-        raise FileNotFoundError("there is no home directory")
+        raise FileNotFoundError("the user has no home directory")
     return path
 
 
 def _files() -> Iterator[tuple[Path, RunningServer]]:
-    """The files that can be read, with what they say; anything else that lies there is passed over."""
+    """Yield the readable files with their content; other files are ignored."""
     for path in _directory().glob("*.json"):
         with contextlib.suppress(OSError, ValueError, RecursionError):
             yield path, msgspec.json.decode(path.read_bytes(), type=RunningServer)
 
 
 def _write(path: Path, text: bytes) -> None:
-    """Write `path` whole or not at all, for its owner alone."""
+    """Write `path` as a whole or not at all, readable for its owner only."""
     beside = path.with_suffix(".new")
     with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
         out.write(text)
@@ -130,16 +131,16 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        log.debug("%s could not be removed: %s", path, error)
+        log.debug("cannot remove %s: %s", path, error)
 
 
 def _runs(server: RunningServer) -> bool:
-    """Whether `server` is there: its process, and behind its address no other. One that hangs is there."""
+    """Return whether the process of `server` runs and its address answers as this server. A server that hangs runs."""
     elsewhere = server.machine != platform.node()
     if not elsewhere and _gone(server.pid):
         return False
     try:
-        return _asked_pid(server.url) == server.pid
+        return _health_pid(server.url) == server.pid
     except (ConnectionRefusedError, ValueError):
         return False
     except OSError:
@@ -149,26 +150,26 @@ def _runs(server: RunningServer) -> bool:
 
 
 def _gone(pid: int) -> bool:
-    """Whether there is no such process. Windows cannot say it that way (`os.kill` ends processes there): False."""
+    """Return whether the process does not exist. Always False on Windows, where `os.kill` would end the process."""
     if sys.platform == "win32":
         return False
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return True
-    except PermissionError:  # somebody else's process
+    except PermissionError:  # a process of another user
         return False
     return pid <= 0
 
 
-def _asked_pid(url: str) -> int | None:
-    """What the health page at `url` gives as its process; None when it is none of ours.
+def _health_pid(url: str) -> int | None:
+    """Return the process id on the health page at `url`; None when the page is not one of llmproxy.
 
-    Raises OSError and HTTPException when nobody answers, ValueError when `url` is none.
+    Raises OSError and HTTPException without an answer, ValueError for an invalid `url`.
     """
     parts = urlsplit(url)
     if not parts.hostname:
-        raise ValueError(f"{url!r} names no host")
+        raise ValueError(f"no host in {url!r}")
     with contextlib.closing(HTTPConnection(parts.hostname, parts.port, timeout=_HEALTH_TIMEOUT_S)) as connection:
         connection.request("GET", "/health", headers={"Connection": "close"})
         body = connection.getresponse().read(_HEALTH_BYTES)

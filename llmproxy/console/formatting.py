@@ -1,7 +1,7 @@
-"""How values look on a console: durations, tokens, sizes, and text that others wrote.
+"""Formats values for a console: durations, tokens, counts, and text from outside.
 
-Used by the printer and by the commands that read traces, so that one thing looks the same everywhere. Plain strings;
-colours are the caller's business.
+Used by the printer and by the commands that read traces, so that a value looks the same everywhere. Plain strings;
+callers add colours.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ _UNSAFE_IN_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x08\x0
 
 
 def sanitize(text: str, limit: int | None = None) -> str:
-    """`text` on one line, harmless on a terminal; what is longer than `limit` ends in an ellipsis."""
+    """Return `text` on one line, harmless on a terminal; text longer than `limit` is cut with an ellipsis."""
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"
     return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
 
 
 def sanitize_lines(text: str) -> str:
-    """The same for text of several lines: newlines and tabs stay."""
+    """Return text of several lines, harmless on a terminal; newlines and tabs stay."""
     return _UNSAFE_IN_LINES.sub(_escape, text.replace("\r\n", "\n"))
 
 
 def format_provider(entry: Entry) -> str:
-    """Who answered."""
+    """Return the provider that answered, or `cache`."""
     return entry.provider or ("cache" if entry.cache == "hit" else UNKNOWN)
 
 
 def format_duration(milliseconds: float | None) -> str:
-    """`0.4ms`, `35ms`, `1.25s`, `2m05s`, `1h02m`."""
+    """Return a duration: `0.4ms`, `35ms`, `1.25s`, `2m05s`, `1h02m`."""
     if milliseconds is None:
         return UNKNOWN
-    # The bounds stand where rounding goes on to the next form: 999.6 ms are 1.00s, and no 1000ms.
+    # The bounds are where rounding reaches the next form: 999.6 ms are 1.00s, not 1000ms.
     if milliseconds < 9.95:
         return f"{milliseconds:.1f}ms"
     if milliseconds < 999.5:
@@ -55,7 +55,7 @@ def format_duration(milliseconds: float | None) -> str:
 
 
 def format_count(number: int | None) -> str:
-    """`512`, `12.3k`, `4.1M`."""
+    """Return a count: `512`, `12.3k`, `4.1M`."""
     if number is None:
         return UNKNOWN
     if number < 10_000:
@@ -64,28 +64,28 @@ def format_count(number: int | None) -> str:
 
 
 def format_tokens(usage: Usage | None) -> str:
-    """`in/out`, as in `1200/85`; `-` for what nobody said."""
+    """Return `input/output`, such as `1200/85`; `-` for unknown numbers."""
     if usage is None or (usage.input is None and usage.output is None):
         return UNKNOWN
     return f"{format_count(usage.input)}/{format_count(usage.output)}"
 
 
 def format_status(entry: Entry) -> str:
-    """The status that the client got, or what happened instead: `200`, `429`, `left`, `200 broken`."""
+    """Return the client's status, and how an answer ended early: `200`, `429`, `left`, `200 broken`."""
     if entry.outcome == "cancelled":
         return "left" if entry.status is None else f"{entry.status} left"
-    shown = UNKNOWN if entry.status is None else str(entry.status)
-    return f"{shown} {entry.outcome}" if entry.outcome in ("broken", "incomplete") else shown
+    status = UNKNOWN if entry.status is None else str(entry.status)
+    return f"{status} {entry.outcome}" if entry.outcome in ("broken", "incomplete") else status
 
 
 def format_model(entry: Entry) -> str:
-    """The model that was asked for and, where it is another one, the model that answered: `fast > gpt-4o-mini`."""
-    asked, served = entry.model, entry.served_model
-    if asked is None or served is None or asked == served:
-        return sanitize(asked or served or UNKNOWN)
-    return f"{sanitize(asked)} > {sanitize(served)}"
+    """Return the requested model and, where it differs, the model that answered: `fast > gpt-4o-mini`."""
+    requested, served = entry.model, entry.served_model
+    if requested is None or served is None or requested == served:
+        return sanitize(requested or served or UNKNOWN)
+    return f"{sanitize(requested)} > {sanitize(served)}"
 
 
-def _escape(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -1,7 +1,7 @@
-"""What the printer prints: one line for each exchange, in columns that stay where they are.
+"""The lines of the printer: one for each exchange, in fixed columns.
 
-`Lines` is the sink that a `Writer` gives events to, so all of it runs in a thread. Only ASCII is added to what others
-wrote, since not every console has more. Begin reading at `Lines.write`.
+`LinePrinter` is the sink of a `BackgroundWriter`, so it runs in a thread. Only ASCII is added to text from outside,
+since some consoles show nothing else. Begin reading at `LinePrinter.write`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _RED, _YELLOW, _GREEN, _DIM, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[
 
 @dataclass(slots=True)
 class ExchangeStarted:
-    """A request that has come. `client` is a name or an address."""
+    """A request that arrived. `client` is a name or an address."""
 
     began_s: float
     id: str
@@ -47,35 +47,35 @@ class ExchangeStarted:
 
 @dataclass(slots=True)
 class ExchangeEnded:
-    """An exchange that is over. `talk` is its conversation, when that is wanted and there was room for it;
-    `held_bytes` are held for it.
+    """An exchange that ended. `bodies` hold its conversation, when it is printed and there was room for it;
+    `held_bytes` counts the memory held for it.
     """
 
     began_s: float
     entry: Entry
     secrets: tuple[str, ...]
-    talk: ExchangeBodies | None
+    bodies: ExchangeBodies | None
     held_bytes: int
 
 
 class LinePrinter:
-    """Shows what happens on `console`: what was asked, what came of it, or both in one line.
+    """Prints events on `console`: requests, answers, or both in one line.
 
-    `arrivals` says that there are lines for requests that come, so that ids must tell which end belongs to which.
-    `shown_bytes` is how much of what was held for conversations is needed no more.
+    `arrivals` says that arriving requests have lines of their own, so that lines need ids to match. `printed_bytes`
+    counts the memory of conversations that can be released.
     """
 
     def __init__(self, console: Console, *, requests: bool, responses: bool, arrivals: bool) -> None:
-        self.shown_bytes = 0
+        self.printed_bytes = 0
         self._console = console
         self._requests = requests
         self._responses = responses
         self._arrivals = arrivals
-        # Whoever watches knows what day it is; a file is read later.
+        # On a terminal the day is clear; a file is read later.
         self._clock_form = "%H:%M:%S" if console.terminal else "%Y-%m-%d %H:%M:%S"
 
     def write(self, item: ExchangeStarted | ExchangeEnded) -> None:
-        """Make the lines of one event."""
+        """Add the lines of one event."""
         match item:
             case ExchangeStarted():
                 self._console.add(self._arrival(item))
@@ -83,15 +83,15 @@ class LinePrinter:
                 try:
                     if self._requests or self._responses:
                         self._console.add(self._end(item))
-                    if item.talk is not None:
-                        self._show(item.talk)
+                    if item.bodies is not None:
+                        self._show(item.bodies)
                 finally:
-                    self.shown_bytes += item.held_bytes
+                    self.printed_bytes += item.held_bytes
             case _:
                 assert_never(item)
 
     def flush(self) -> None:
-        """Print what was made."""
+        """Print the added lines."""
         self._console.flush()
 
     def close(self) -> None:
@@ -128,8 +128,8 @@ class LinePrinter:
         attempts = f" {len(entry.attempts)} attempts" if len(entry.attempts) > 1 else ""
         if entry.error is None:
             return attempts
-        said = sanitize(mask_text(f"{entry.error.code}: {entry.error.message}", secrets), _ERROR)
-        return f"{attempts} {self._coloured(f'error {said}', _RED)}"
+        message = sanitize(mask_text(f"{entry.error.code}: {entry.error.message}", secrets), _ERROR)
+        return f"{attempts} {self._coloured(f'error {message}', _RED)}"
 
     def _outcome(self, entry: Entry) -> str:
         provider = sanitize(format_provider(entry), _PROVIDER)
@@ -140,14 +140,18 @@ class LinePrinter:
             f"{first:<12} total {format_duration(entry.duration_ms):<6}"
         )
 
-    def _show(self, talk: ExchangeBodies) -> None:
-        """The conversation, below its line."""
-        seen = preview(talk)
-        if seen.asked is not None:
-            self._console.add(f"    asked: {_text(seen.asked)}")
-        calls = f"[calls {', '.join(sanitize(name, _SESSION) for name in seen.calls[:10])}]" if seen.calls else ""
-        if seen.answered is not None or calls:
-            self._console.add(f"    answered: {_text(seen.answered or '')} {calls}".rstrip())
+    def _show(self, bodies: ExchangeBodies) -> None:
+        """Add the conversation below its line."""
+        conversation = preview(bodies)
+        if conversation.question is not None:
+            self._console.add(f"    request: {_text(conversation.question)}")
+        calls = (
+            f"[calls {', '.join(sanitize(name, _SESSION) for name in conversation.calls[:10])}]"
+            if conversation.calls
+            else ""
+        )
+        if conversation.answer is not None or calls:
+            self._console.add(f"    answer: {_text(conversation.answer or '')} {calls}".rstrip())
 
     def _coloured(self, text: str, colour: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self._console.colours else text
@@ -159,7 +163,7 @@ def _clock(moment_s: int, form: str) -> str:
 
 
 def _masked(texts: tuple[str | None, ...], secrets: tuple[str, ...]) -> tuple[str | None, ...]:
-    """`texts` without secrets. It comes before they are cut: half a secret would not be found."""
+    """Mask secrets in `texts`. Do this before cutting them: half a secret would not be found."""
     together = replace_surrogates("\0".join(text or "" for text in texts))
     if mask_text(together, secrets) is together:
         return texts
@@ -171,7 +175,7 @@ def _session(session: str | None) -> str:
 
 
 def _text(text: str) -> str:
-    """Text of any length in one line."""
+    """Return text of any length on one line."""
     return sanitize(" ".join(text[: _TEXT * 4].split()), _TEXT)
 
 

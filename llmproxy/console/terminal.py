@@ -1,7 +1,7 @@
-"""Standard output as a place for lines: many in one write, and no line that cannot be shown.
+"""Writes lines to standard output: many in one write, and never a line that cannot be encoded.
 
-Lines are written to the file descriptor itself: a terminal that was stopped (Ctrl-S) holds up the thread that writes,
-and no lock that others need. Begin reading at `Console.flush`.
+Lines are written to the file descriptor itself: a stopped terminal (Ctrl-S) blocks only the writing thread, and no lock
+that other threads need. Begin reading at `Console.flush`.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ _WAIT_S = 1.0
 
 
 class Console:
-    """Writes lines to `stream`; None stands for a standard output that was closed from the beginning.
+    """Writes lines to `stream`; None stands for a standard output that was closed from the start.
 
-    `terminal` says whether a person looks at it, `colours` whether that person wants colours.
+    `terminal` says whether it is a terminal, `colours` whether to use colours.
     """
 
     def __init__(self, stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> None:
         self.terminal = _is_terminal(stream)
-        self.colours = self.terminal and not environ.get("NO_COLOR") and _understands_colours(environ)
+        self.colours = self.terminal and not environ.get("NO_COLOR") and _supports_colours(environ)
         self._stream = stream
         self._descriptor = _descriptor(stream, self.terminal)
         self._encoding = (stream.encoding if stream is not None else None) or "utf-8"
         self._lines: list[str] = []
 
     def add(self, line: str) -> None:
-        """One line, without its newline, for the next `flush`."""
+        """Add a line, without its newline, for the next `flush`."""
         self._lines.append(line)
 
     def flush(self) -> None:
-        """Write the lines that were added; characters that the encoding lacks become question marks. Raises OSError,
-        then they are gone.
+        """Write the added lines; characters that the encoding lacks become question marks. Raises OSError, and drops
+        the lines then.
         """
         if not self._lines:
             return
@@ -45,15 +45,15 @@ class Console:
         if self._descriptor is not None:
             _write(self._descriptor, text.encode(self._encoding, "replace"))
         elif self._stream is not None:
-            self._say(self._stream, text)
+            self._write_text(self._stream, text)
         else:
             raise OSError(errno.EBADF, "standard output is closed")
 
-    def _say(self, stream: TextIO, text: str) -> None:
+    def _write_text(self, stream: TextIO, text: str) -> None:
         try:
             stream.write(text.encode(self._encoding, "replace").decode(self._encoding))
             stream.flush()
-        except ValueError as error:  # what Python says of a file that was closed
+        except ValueError as error:  # raised for a closed file
             raise OSError(errno.EBADF, str(error)) from None
 
 
@@ -64,14 +64,16 @@ def _is_terminal(stream: TextIO | None) -> bool:
         return False
 
 
-def _understands_colours(environ: Mapping[str, str]) -> bool:
+def _supports_colours(environ: Mapping[str, str]) -> bool:
     if sys.platform == "win32":  # the older console shows the codes themselves
         return "WT_SESSION" in environ or "ANSICON" in environ or "TERM" in environ
     return environ.get("TERM") != "dumb"
 
 
 def _descriptor(stream: TextIO | None, terminal: bool) -> int | None:
-    """Where to write bytes. The console of Windows takes characters, and some streams have no descriptor."""
+    """Return the descriptor to write bytes to, if any. The console of Windows takes characters, and some streams have
+    no descriptor.
+    """
     if stream is None or (terminal and sys.platform == "win32"):
         return None
     try:
@@ -81,7 +83,7 @@ def _descriptor(stream: TextIO | None, terminal: bool) -> int | None:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    """Write all of it. A pipe that somebody made non-blocking is waited for all the same."""
+    """Write all data, and wait for a pipe that is non-blocking."""
     left = memoryview(data)
     while left:
         try:

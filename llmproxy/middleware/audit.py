@@ -1,7 +1,7 @@
-"""The audit log: one JSON line for each exchange, in a file that is only ever appended to.
+"""The audit log: one JSON line for each exchange, in an append-only file.
 
-Who called, what, which model and provider, with what outcome, and what it cost in tokens: no bodies, no headers, no
-secrets. What a line says is `records/audit_file.py`, where the file is kept too.
+Client, model, provider, outcome and tokens: no bodies, no headers, no secrets. `records/audit_file.py` defines the line
+and keeps the file.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class Audit(Middleware):
         path: str = Field(
             default="./audit.jsonl",
             min_length=1,
-            description="The file to append to, which only its owner can read; relative to the directory in which the "
-            "server is started.",
+            description="The file to append to, readable for its owner only; relative to the working directory of "
+            "the server.",
         )
         fsync: FSync = Field(
             default="interval",
-            description="When the disk is told to keep what was written: always (after every write), interval (once a "
-            "second) or never (the system decides).",
+            description="When to flush to the disk: always (after every write), interval (once a second) or never (the "
+            "system decides).",
         )
         max_size: SizeLimit = Field(
             default=parse_size("100MB"),
             ge=1024,
-            description="A file that would grow beyond this is renamed to one with the time in its name, which is "
-            "never deleted; none for one file without end.",
+            description="A file that would exceed this size is renamed, with the time in its name, and never deleted; "
+            "none for a single file without limit.",
         )
 
     def __init__(self, config: Config) -> None:
@@ -57,14 +57,14 @@ class Audit(Middleware):
         self._writer = BackgroundWriter("audit", self._file)
 
     async def start(self) -> None:
-        """Open the file. Raises ProxyError when it can never be written; a full disk may be empty again tomorrow."""
+        """Open the file. Raises ProxyError when the path can never be written; a full disk may have room tomorrow."""
         try:
             await asyncio.to_thread(self._file.open)
         except (PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError) as error:
-            told = f"the audit file {self._file.path!r} cannot be opened: {error.strerror}"
-            raise ProxyError(told, code="audit_file") from None
+            message = f"cannot open the audit file {self._file.path!r}: {error.strerror}"
+            raise ProxyError(message, code="audit_file") from None
         except OSError:
-            pass  # the first line will tell
+            pass  # the first line reports it
         self._writer.start()
 
     async def close(self) -> None:
@@ -89,7 +89,7 @@ class Audit(Middleware):
 
 
 def audit_line(exchange: Exchange) -> AuditLine:
-    """The line about an exchange that is over."""
+    """Return the line of an exchange that ended."""
     entry = entry_of(exchange)
     client, usage, error = entry.client, entry.usage or _UNCOUNTED, entry.error
     return AuditLine(
@@ -125,7 +125,7 @@ def audit_line(exchange: Exchange) -> AuditLine:
 
 
 def _declared(exchange: Exchange) -> int | None:
-    """The length of the body as the client declared it; None when it came in chunks."""
+    """Return the length of the body as the client declared it; None for a chunked body."""
     length = exchange.headers.get("Content-Length")
     if length is not None:
         return int(length) if length.isdecimal() and len(length) < 20 else None

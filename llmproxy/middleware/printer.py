@@ -1,8 +1,7 @@
-"""Prints a plain line for each exchange on standard output, for whoever watches the proxy work.
+"""Prints a plain line for each exchange on standard output.
 
-The hooks only collect; a thread makes the lines and writes them, so that a terminal that stands still holds up nobody.
-What such a terminal misses is counted. How lines look is said in `console/lines.py`. Begin reading at
-`Printer.on_end`.
+The hooks only collect; a thread formats and writes the lines, so that a stopped terminal holds up nobody. Lines that it
+misses are counted. `console/lines.py` defines their look. Begin reading at `Printer.on_end`.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import Strict
 from llmproxy.transcripts.preview import READ_BYTES, ExchangeBodies
 
-# Bodies that wait to be shown, over all exchanges. Beyond it conversations are left out.
+# The limit for bodies that wait to be printed, over all exchanges. Beyond it conversations are left out.
 HELD_BYTES = 32 * 1024 * 1024
-# What a part of a body costs besides its bytes.
+# The memory of a part of a body besides its bytes.
 _PART_BYTES = 100
 
 
 @dataclass(slots=True)
 class _Sent:
-    """What is kept of an answer until it is over."""
+    """The parts of an answer that are kept until it ends."""
 
     parts: list[bytes] = field(default_factory=list)
     held_bytes: int = 0
@@ -45,24 +44,24 @@ class Printer(Middleware):
     """Prints a line for each exchange: time, method, path, model, provider, status, tokens, times, session."""
 
     class Config(Strict):
-        """What is printed."""
+        """What the printer prints."""
 
         log_requests: bool = Field(
             default=True,
-            description="Show what was asked: method, path, model, session. It stands in one line with the answer; "
-            "without log_responses it is printed as soon as the request comes.",
+            description="Print requests: method, path, model, session. They share a line with the answer; without "
+            "log_responses the line is printed when the request arrives.",
         )
         log_responses: bool = Field(
             default=True,
-            description="Show what came of it, once that is known: provider, status, tokens, time to the first token "
-            "of streams, total time, errors.",
+            description="Print answers when they end: provider, status, tokens, time to the first token of streams, "
+            "total time, errors.",
         )
         log_arrivals: bool = Field(
-            default=False, description="Print one more line when a request comes: for answers that take long."
+            default=False, description="Print an additional line when a request arrives: for answers that take long."
         )
         log_body: bool = Field(
             default=False,
-            description="Show the conversation in short below the line: the last question, the answer, tools called.",
+            description="Print a preview of the conversation below the line: last question, answer, tools called.",
         )
 
     def __init__(self, config: Config) -> None:
@@ -92,7 +91,7 @@ class Printer(Middleware):
 
     async def on_request(self, exchange: Exchange) -> Answer | None:
         if self._arrivals:
-            self._arrive(exchange)
+            self._start(exchange)
         return None
 
     def on_chunk(self, exchange: Exchange, data: bytes) -> None:
@@ -109,22 +108,23 @@ class Printer(Middleware):
         sent.parts.append(data)
 
     def on_end(self, exchange: Exchange) -> None:
-        """Hand what is known to the thread. A request that was refused before `on_request` arrives here."""
-        if self._arrivals and self._note_of_arrival not in exchange.notes:
-            self._arrive(exchange)
+        """Hand the exchange to the thread. A request that was refused before `on_request` is first seen here."""
+        if self._arrivals and self._arrival_note not in exchange.notes:
+            self._start(exchange)
         if not self._ends:
             return
-        talk, held_bytes = self._talk(exchange) if self._bodies else (None, 0)
-        over = ExchangeEnded(exchange.began_s, entry_of(exchange), secrets_of(exchange), talk, held_bytes)
+        bodies, held_bytes = self._held_bodies(exchange) if self._bodies else (None, 0)
+        over = ExchangeEnded(exchange.began_s, entry_of(exchange), secrets_of(exchange), bodies, held_bytes)
         if not self._writer.put(over):
             self._taken_bytes -= held_bytes
 
     @property
-    def _note_of_arrival(self) -> str:
+    def _arrival_note(self) -> str:
         return f"{self._note}.arrived"
 
-    def _arrive(self, exchange: Exchange) -> None:
-        exchange.notes[self._note_of_arrival] = True
+    def _start(self, exchange: Exchange) -> None:
+        """Print the arrival of a request."""
+        exchange.notes[self._arrival_note] = True
         self._writer.put(
             ExchangeStarted(
                 began_s=exchange.began_s,
@@ -138,31 +138,31 @@ class Printer(Middleware):
             )
         )
 
-    def _talk(self, exchange: Exchange) -> tuple[ExchangeBodies | None, int]:
-        """The conversation, and how many bytes are held for it."""
+    def _held_bodies(self, exchange: Exchange) -> tuple[ExchangeBodies | None, int]:
+        """Return the conversation, and how many bytes are held for it."""
         sent = exchange.notes.pop(self._note, None)
         sent = sent if isinstance(sent, _Sent) else _Sent()
         if exchange.endpoint is None or not _converses(exchange):
             return None, sent.held_bytes
-        talk = ExchangeBodies(dialect=exchange.endpoint.dialect, secrets=all_secrets_of(exchange))
+        bodies = ExchangeBodies(dialect=exchange.endpoint.dialect, secrets=all_secrets_of(exchange))
         body, answer = exchange.body, exchange.answer
         if isinstance(body, Body) and self._take(len(body.raw)):
-            talk.request, talk.request_encoding = body.raw, body.encoding
+            bodies.request, bodies.request_encoding = body.raw, body.encoding
             sent.held_bytes += len(body.raw)
-        talk.response, talk.short = sent.parts, sent.short or exchange.outcome not in ("complete", "error")
+        bodies.response, bodies.short = sent.parts, sent.short or exchange.outcome not in ("complete", "error")
         if answer is not None:
-            talk.response_encoding, talk.framing = answer.headers.get("Content-Encoding", ""), answer.framing
-        return talk, sent.held_bytes
+            bodies.response_encoding, bodies.framing = answer.headers.get("Content-Encoding", ""), answer.framing
+        return bodies, sent.held_bytes
 
     def _take(self, size_bytes: int) -> bool:
-        """Hold `size_bytes` more until the thread has shown them; False when there is no room."""
-        if self._taken_bytes - self._lines.shown_bytes + size_bytes > HELD_BYTES:
+        """Hold `size_bytes` until the thread has printed them; return False when there is no room."""
+        if self._taken_bytes - self._lines.printed_bytes + size_bytes > HELD_BYTES:
             return False
         self._taken_bytes += size_bytes
         return True
 
 
 def _converses(exchange: Exchange) -> bool:
-    """Whether it is a call whose question and answer are text. Images, files and numbers are not."""
+    """Return whether question and answer of the call are text, unlike images, files and numbers."""
     endpoint = exchange.endpoint
     return endpoint is not None and endpoint.path in endpoint.dialect.paths

@@ -1,7 +1,7 @@
-"""Writes down every exchange: one JSON file each, or a line in the file of the day.
+"""Records every exchange: a JSON file each, or a line in the file of the day.
 
-The hooks only keep references; a thread reads, masks and writes. What a record holds is said in `records/record.py`,
-where files stand in `records/trace_store.py`. Begin reading at `Trace.on_request`.
+The hooks only keep references; a thread reads, masks and writes. `records/record.py` defines the content of a record,
+`records/trace_store.py` its place. Begin reading at `Trace.on_request`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import Limit, Size, SizeLimit, Strict, parse_size
 
 BUFFER_BYTES = 64 * 1024 * 1024
-# What a part of a body costs besides its bytes.
+# The memory of a part of a body besides its bytes.
 _PART_BYTES = 100
 
 
 class CaptureBudget:
-    """How many bytes of bodies are kept for records, over all exchanges. The event loop takes, the thread gives back:
-    each has a count of its own, so that there is nothing to lock.
+    """The memory for bodies of records, over all exchanges. The event loop takes, the thread gives back: each has its
+    own counter, so that no lock is needed.
     """
 
     __slots__ = ("_given_bytes", "_limit_bytes", "_taken_bytes")
@@ -49,23 +49,23 @@ class CaptureBudget:
         return self._taken_bytes - self._given_bytes
 
     def take(self, size_bytes: int) -> bool:
-        """Called in the event loop. False when there is no room."""
+        """Take memory; return False when there is none left. Called in the event loop."""
         if self._taken_bytes - self._given_bytes + size_bytes > self._limit_bytes:
             return False
         self._taken_bytes += size_bytes
         return True
 
     def untake(self, size_bytes: int) -> None:
-        """Called in the event loop, for what the thread never gets."""
+        """Give back memory that the thread will not give back. Called in the event loop."""
         self._taken_bytes -= size_bytes
 
     def give(self, size_bytes: int) -> None:
-        """Called by the thread."""
+        """Give back memory. Called by the thread."""
         self._given_bytes += size_bytes
 
 
 class Capture:
-    """What is kept of one exchange until its record is written."""
+    """The parts of one exchange that are kept until its record is written."""
 
     __slots__ = ("_buffer", "_limit_bytes", "_started_s", "entry", "held_bytes", "request", "response", "secrets")
 
@@ -81,13 +81,13 @@ class Capture:
         self._started_s = started_s
 
     def sent(self, data: bytes) -> None:
-        """The client was sent `data`."""
+        """Keep a part of the answer that was sent to the client."""
         response = self.response
         if self.keep(response, data) and response.times_ms is not None:
             response.times_ms.append(round((time.monotonic() - self._started_s) * 1000, 3))
 
     def keep(self, captured: CapturedMessage, data: bytes) -> bool:
-        """Keep the next bytes of a body as far as there is room. Whether any were kept."""
+        """Keep the next bytes of a body while there is room; return whether any were kept."""
         captured.size += len(data)
         if captured.short:
             return False
@@ -105,7 +105,7 @@ class Capture:
 
 
 class _Tee:
-    """A request body that passes through, and what is kept of it."""
+    """A request body that streams through, of which a copy is kept."""
 
     __slots__ = ("_capture", "_keeps", "_stream")
 
@@ -127,40 +127,40 @@ class _Tee:
 
 
 class Trace(Middleware):
-    """One record per exchange."""
+    """Writes one record per exchange."""
 
     class Config(Strict):
-        """Where records go, and what they hold."""
+        """Where records are written, and what they contain."""
 
         directory: str = Field(
             default="./traces",
             min_length=1,
-            description="Where the files go; relative to the directory in which the server is started.",
+            description="Directory of the files, relative to the working directory of the server.",
         )
         format: Literal["json", "jsonl"] = Field(
             default="json",
-            description="`json`: a file for each exchange, DIRECTORY/DATE/TIME-ID.json; `jsonl`: a line for each in "
+            description="`json`: one file per exchange, DIRECTORY/DATE/TIME-ID.json; `jsonl`: one line per exchange in "
             "DIRECTORY/DATE.jsonl. Dates and times are UTC.",
         )
-        include_headers: bool = Field(default=True, description="Whether headers are recorded, secrets masked.")
-        include_body: bool = Field(default=True, description="Whether bodies and streamed chunks are recorded.")
+        include_headers: bool = Field(default=True, description="Record headers, with secrets masked.")
+        include_body: bool = Field(default=True, description="Record bodies and streamed chunks.")
         max_body_size: Size = Field(
             default=parse_size("1MB"),
             gt=0,
-            description="How much of a body is kept; a longer one is cut off there and marked as truncated.",
+            description="Longer bodies are cut off there and marked as truncated.",
         )
-        max_age: Limit = Field(default=None, gt=0, description="Older files are removed, such as after 30d.")
+        max_age: Limit = Field(default=None, gt=0, description="Remove files older than this, such as 30d.")
         max_total_size: SizeLimit = Field(
-            default=None, gt=0, description="When all files together are larger, the oldest are removed."
+            default=None, gt=0, description="Remove the oldest files when all of them together exceed this size."
         )
-        sample: float = Field(default=1.0, ge=0, le=1, description="Which part of the exchanges is recorded.")
+        sample: float = Field(default=1.0, ge=0, le=1, description="The fraction of exchanges to record.")
         only_errors: bool = Field(
-            default=False, description="Record only what failed: a status of 400 and more, or an answer that broke off."
+            default=False, description="Record only failed exchanges: a status of 400 or more, or an incomplete answer."
         )
         redact: list[str] = Field(
             default=[],
-            description="Paths of what is masked in JSON bodies and in streamed events: `messages[*].content`, "
-            "`request.body.user`, `..email` (at any depth). A body in which they cannot be found is left out.",
+            description="Paths to mask in JSON bodies and in streamed events: `messages[*].content`, "
+            "`request.body.user`, `..email` (at any depth). A body that cannot be searched for them is left out.",
         )
 
         @field_validator("redact")
@@ -233,7 +233,7 @@ class Trace(Middleware):
             self._buffer.untake(capture.held_bytes)
 
     def _capture(self, exchange: Exchange) -> Capture | None:
-        """Begin to keep what belongs into the record; None when there will be none."""
+        """Begin to keep parts for the record; return None when none will be written."""
         capture: Capture | None = None
         if self._sample >= 1 or random.random() < self._sample:
             capture = Capture(self._buffer, self._limit_bytes, exchange.started_s)
@@ -258,7 +258,7 @@ class Trace(Middleware):
 
 
 class _Recording:
-    """The writer's sink: makes the records and stores them."""
+    """The sink of the writer: builds the records and stores them."""
 
     def __init__(self, store: RecordFiles | DayFiles, buffer: CaptureBudget, config: Trace.Config) -> None:
         self._store = store

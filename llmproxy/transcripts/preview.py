@@ -1,7 +1,7 @@
-"""A conversation at a glance: what was asked last, what was answered, which tools were called; without secrets.
+"""A conversation in short: the last question, the answer, and the tools called; without secrets.
 
-Bodies are decoded and masked as in traces, which takes its time: this belongs into a thread. Whatever cannot be read
-gives nothing. Begin reading at `glance`.
+Bodies are decoded and masked as in traces, which takes time: call `preview` in a thread. Parts that cannot be read are
+left out. Begin reading at `preview`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from llmproxy.wire.json import read_value
 
 # Reading a conversation of this size takes some 10 ms, during which no other thread runs.
 READ_BYTES = 2 * 1024 * 1024
-# Where a line of a conversation begins that somebody else than the model said.
+# The beginning of a message in the text of a request.
 _TURN = re.compile(r"^(system|developer|user|assistant|tool|function|unknown): ", re.MULTILINE)
-_ASKING = ("user", "tool", "function")
-# How dialects mark a call of a tool: by the type of the block, or by the name of the member that holds it.
+_ASKING_ROLES = ("user", "tool", "function")
+# Dialects mark a tool call by the type of the block, or by the name of the member that holds it.
 _CALL_TYPE = re.compile(r"(\w+_)?(tool_use|function_call|tool_call)")
 _CALL_MEMBER = "function"
-# What is only repeated from the request: the tools that might have been called.
-_OFFERED = "tools"
-_DEEPEST = 12
+# Answers may repeat the tools of the request, which are no calls.
+_REPEATED = "tools"
+_MAX_DEPTH = 12
 
 
 @dataclass(slots=True, kw_only=True)
 class ExchangeBodies:
-    """The bodies of one exchange as they went over the wire. `short` says that more was sent than is here."""
+    """The bodies of one exchange as they went over the wire. `short` says that parts of the answer are missing."""
 
     dialect: Dialect
     secrets: tuple[str, ...]
@@ -47,38 +47,38 @@ class ExchangeBodies:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What can be read: the last text that the model was given, its answer's text, the names of the tools it called."""
+    """The last text sent to the model, the text of its answer, and the names of the tools it called."""
 
-    asked: str | None
-    answered: str | None
+    question: str | None
+    answer: str | None
     calls: tuple[str, ...]
 
 
-def preview(talk: ExchangeBodies) -> Preview:
-    """The conversation of `talk`, as far as it can be read."""
-    request = _clean([talk.request], talk.request_encoding, talk.secrets, short=False)
-    response = _clean(talk.response, talk.response_encoding, talk.secrets, short=talk.short)
-    asked = None if request is None else _last_turn(talk.dialect.readers.request_text(request))
+def preview(bodies: ExchangeBodies) -> Preview:
+    """Return the preview of a conversation, as far as it can be read."""
+    request = _clean([bodies.request], bodies.request_encoding, bodies.secrets, short=False)
+    response = _clean(bodies.response, bodies.response_encoding, bodies.secrets, short=bodies.short)
+    question = None if request is None else _last_turn(bodies.dialect.readers.request_text(request))
     if not response:
-        return Preview(asked, None, ())
-    if talk.framing is not None:
-        watch = talk.dialect.readers.watch(text=True)
+        return Preview(question, None, ())
+    if bodies.framing is not None:
+        watch = bodies.dialect.readers.watch(text=True)
         watch.feed(response)
-        answered = watch.close().text
-        splitter = talk.framing.splitter()
+        answer = watch.close().text
+        splitter = bodies.framing.splitter()
         values = [read_value(frame.data) for frame in (*splitter.feed(response), *splitter.flush())]
     else:
-        answered = talk.dialect.readers.summarize(response, text=True).text
+        answer = bodies.dialect.readers.summarize(response, text=True).text
         values = [read_value(response)]
     calls: dict[str, str] = {}
     for value in values:
         for place, name in _calls(value):
             calls.setdefault(place, name)
-    return Preview(asked, answered or None, tuple(calls.values()))
+    return Preview(question, answer or None, tuple(calls.values()))
 
 
 def _clean(parts: list[bytes], encoding: str, secrets: tuple[str, ...], *, short: bool) -> bytes | None:
-    """The body without its coding and without secrets; None when it is too long to be read."""
+    """Return the body without its coding and secrets; None when it is too long to be read."""
     decoded, cut = decode_parts(parts, encoding, READ_BYTES)
     data = b"".join(decoded)
     if cut or len(data) > READ_BYTES:
@@ -87,7 +87,7 @@ def _clean(parts: list[bytes], encoding: str, secrets: tuple[str, ...], *, short
 
 
 def _last_turn(text: str | None) -> str | None:
-    """The last thing that a conversation says and the model did not. What is no conversation is all of it asked."""
+    """Return the last text of a conversation that is not the model's. Text without roles is returned whole."""
     if text is None:
         return None
     turns = list(_TURN.finditer(text))
@@ -95,14 +95,14 @@ def _last_turn(text: str | None) -> str | None:
         return text or None
     ends = [*(turn.start() for turn in turns[1:]), len(text)]
     for turn, end in zip(reversed(turns), reversed(ends), strict=True):
-        said = text[turn.end() : end].strip()
-        if said and turn[1] in _ASKING:
-            return said
+        message = text[turn.end() : end].strip()
+        if message and turn[1] in _ASKING_ROLES:
+            return message
     return None
 
 
-def _calls(value: Any, place: str = "", depth: int = _DEEPEST) -> Iterator[tuple[str, str]]:
-    """The calls of tools in a reply or an event: what tells one from another, and the tool's name."""
+def _calls(value: Any, place: str = "", depth: int = _MAX_DEPTH) -> Iterator[tuple[str, str]]:
+    """Yield the tool calls in a reply or an event: an identifier, and the tool's name."""
     if not depth:
         return
     if isinstance(value, list):
@@ -116,5 +116,5 @@ def _calls(value: Any, place: str = "", depth: int = _DEEPEST) -> Iterator[tuple
             yield str(value.get("call_id") or value.get("id") or place), name
             return
         for member, each in value.items():
-            if member != _OFFERED:
+            if member != _REPEATED:
                 yield from _calls(each, f"{place}/{member}", depth - 1)

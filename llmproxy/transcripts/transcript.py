@@ -1,7 +1,7 @@
-"""A record's conversation as a person reads it: who said what, tools and their results, pictures by name.
+"""Reads a record as a conversation: roles and texts, tools and their results, media by name.
 
-Request and reply are read through the neutral vocabulary of the dialects that have a codec; of others their plain text
-is shown. Begin reading at `asked` and `answered`.
+Requests and replies are read through the neutral vocabulary where the dialect has a codec; of others the plain text is
+read. Begin reading at `request_transcript` and `answer_transcript`.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ _STATE = ("previous_response_id", "conversation")
 
 
 class TranscriptPart(NamedTuple):
-    """One part of the conversation. `who` is a role, `thinking`, `tool call`, `tool result` ..."""
+    """One part of a conversation. `role` is a role of the dialects, `thinking`, `tool call`, `tool result` ..."""
 
-    who: str
+    role: str
     text: str
 
 
 def request_bytes(part: RequestPart | ResponsePart) -> bytes:
-    """A body as it went over the wire."""
+    """Return a body as it went over the wire."""
     if part.format == "json":
         return bytes(part.body)
     if part.format is None:
@@ -62,7 +62,7 @@ def request_bytes(part: RequestPart | ResponsePart) -> bytes:
 
 
 def response_bytes(part: ResponsePart) -> bytes:
-    """What the client was sent: the body, or the chunks of a stream one after the other."""
+    """Return the bytes sent to the client: the body, or all chunks of a stream."""
     if part.chunks is None:
         return request_bytes(part)
     return b"".join(
@@ -72,34 +72,34 @@ def response_bytes(part: ResponsePart) -> bytes:
 
 
 def request_transcript(record: Record) -> list[TranscriptPart]:
-    """What the client sent, turn by turn; nothing when it cannot be read as a conversation."""
+    """Return the request as a conversation; nothing when it cannot be read as one."""
     body, codec, dialect = request_bytes(record.request), _codec(record), catalog.by_name(record.dialect)
     if codec is not None:
-        return list(_asked(codec, body))
+        return list(_request_parts(codec, body))
     text = dialect.readers.request_text(body) if dialect is not None else None
     return [TranscriptPart("user", text)] if text else []
 
 
 def refers_to_stored_state(record: Record) -> bool:
-    """Whether the request names what was said before, instead of repeating it."""
+    """Return whether the request names stored messages instead of repeating them."""
     members = read_members(request_bytes(record.request))
     return any(bytes(members.get(name, b"null")) != b"null" for name in _STATE)
 
 
 def answer_transcript(record: Record) -> list[TranscriptPart]:
-    """What came back, as far as it came; nothing when it cannot be read as an answer."""
+    """Return the answer, as far as it arrived; nothing when it cannot be read as one."""
     body, codec, dialect = response_bytes(record.response), _codec(record), catalog.by_name(record.dialect)
     stream = record.response.chunks is not None
     if (record.status or 0) >= 400 or not body:
         return []
     if codec is not None:
-        return list(_answered(codec, body, stream=stream))
+        return list(_answer_parts(codec, body, stream=stream))
     text = _plain_reply(dialect, body, stream=stream) if dialect is not None else None
     return [TranscriptPart("assistant", text)] if text else []
 
 
 def pretty_json(value: object) -> str:
-    """JSON for people: laid out, with long rows of numbers and what is encoded told in a word."""
+    """Return indented JSON, in which long lists of numbers and base64 are replaced by a description."""
     return json.dumps(_shortened(value), ensure_ascii=False, indent=2)
 
 
@@ -128,7 +128,7 @@ def _plain_reply(dialect: Dialect, body: bytes, *, stream: bool) -> str | None:
     return watch.close().text
 
 
-def _asked(codec: Codec, body: bytes) -> Iterator[TranscriptPart]:
+def _request_parts(codec: Codec, body: bytes) -> Iterator[TranscriptPart]:
     try:
         request = codec.decode_request(parse(body))
     except ProxyError:
@@ -144,22 +144,22 @@ def _instruction(instruction: Instruction) -> TranscriptPart:
 
 
 def _message(message: Message) -> Iterator[TranscriptPart]:
-    who = f"{message.role} ({message.name})" if message.name else message.role
+    role = f"{message.role} ({message.name})" if message.name else message.role
     for block in message.content:
-        yield _said(who, block)
+        yield _part(role, block)
 
 
-def _answered(codec: Codec, body: bytes, *, stream: bool) -> Iterator[TranscriptPart]:
+def _answer_parts(codec: Codec, body: bytes, *, stream: bool) -> Iterator[TranscriptPart]:
     try:
         reply = _streamed(codec, body) if stream else codec.decode_response(body)
     except ProxyError:
         return
     for block in reply.content:
-        yield _said("assistant", block)
+        yield _part("assistant", block)
 
 
 def _streamed(codec: Codec, body: bytes) -> Reply:
-    """The reply that a stream tells, as far as it came."""
+    """Return the reply of a stream, as far as it arrived."""
     reader = codec.stream_decoder()
     events = [event for event in (*reader.feed(body), *reader.close()) if not isinstance(event, Fail)]
     reply = collect(events)
@@ -167,23 +167,23 @@ def _streamed(codec: Codec, body: bytes) -> Reply:
     return reply
 
 
-def _said(who: str, block: Block) -> TranscriptPart:
+def _part(role: str, block: Block) -> TranscriptPart:
     match block:
         case Text():
-            return TranscriptPart(who, block.text)
+            return TranscriptPart(role, block.text)
         case Refusal():
-            return TranscriptPart(f"{who}, refusing", block.text)
+            return TranscriptPart(f"{role}, refusing", block.text)
         case Thinking():
             return TranscriptPart("thinking", block.text or "(sealed)")
         case ToolCall():
             return TranscriptPart("tool call", f"{block.name} [{block.id}]\n{_pretty(block.arguments)}")
         case ToolResult():
-            inner = "\n".join(_said("", each).text for each in block.content)
+            inner = "\n".join(_part("", each).text for each in block.content)
             return TranscriptPart("tool error" if block.error else "tool result", f"[{block.id}]\n{inner}")
         case Media():
-            return TranscriptPart(who, _media(block))
+            return TranscriptPart(role, _media(block))
         case Opaque():
-            return TranscriptPart(f"{who}, {block.kind}", pretty_json(block.value))
+            return TranscriptPart(f"{role}, {block.kind}", pretty_json(block.value))
 
 
 def _media(media: Media) -> str:

@@ -1,7 +1,7 @@
-"""What each exchange of a session says that was not said before: with every turn clients send all of it again.
+"""Finds the new parts of each exchange of a session: clients repeat the whole conversation with every turn.
 
-A request is compared with what it has most in common with, among the last exchanges: side requests and several
-conversations may stand between two turns. Begin reading at `Heard.listen`.
+A request is compared with the recent exchange that it has most in common with: side requests and other conversations
+may stand between two turns. Begin reading at `SessionTranscript.add`.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ from typing import NamedTuple
 
 from llmproxy.transcripts.transcript import TranscriptPart
 
-# As many conversations of one session may go on side by side, such as those of an agent's helpers.
+# The number of parallel conversations in one session, such as those of sub-agents.
 _RECENT = 16
 _SYSTEM = ("system", "developer")
-# Clients leave out old thinking as they are meant to: that is no news.
-_SILENT = (*_SYSTEM, "thinking")
-# What a model said.
-_MADE = ("assistant", "tool call")
+# Clients leave out old thinking, as providers ask them to: it does not count as dropped.
+_IGNORED = (*_SYSTEM, "thinking")
+# Parts that a model writes.
+_BY_MODEL = ("assistant", "tool call")
 
 
 class TranscriptDiff(NamedTuple):
-    """What is new in a request, in its order; how many parts of it were `known`, and how many that were said before it
-    leaves out (`dropped`)."""
+    """The new parts of a request, in order; how many of its parts are not new (`repeated`), and how many earlier parts
+    it leaves out (`dropped`).
+    """
 
-    said: list[TranscriptPart]
-    known: int
+    new: list[TranscriptPart]
+    repeated: int
     dropped: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Talk:
-    """What was said until the end of one exchange."""
+class _Conversation:
+    """The conversation up to the end of one exchange."""
 
     parts: Sequence[TranscriptPart]
     different: frozenset[TranscriptPart]
@@ -42,70 +43,72 @@ class _Talk:
 
 @dataclass(slots=True)
 class SessionTranscript:
-    """Listens to the exchanges of one session, in their order."""
+    """The conversations of one session. Add its exchanges in order."""
 
-    _talks: deque[_Talk] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    _conversations: deque[_Conversation] = field(default_factory=lambda: deque(maxlen=_RECENT))
     _rules: set[str] = field(default_factory=set)
 
-    def listen(
-        self, asked: Sequence[TranscriptPart], answered: Sequence[TranscriptPart], *, refers: bool = False
+    def add(
+        self, request: Sequence[TranscriptPart], answer: Sequence[TranscriptPart], *, refers: bool = False
     ) -> TranscriptDiff:
-        """The news of an exchange. `refers`: its request names what was said before, instead of repeating it."""
-        parts = [_plain(each) for each in asked]
+        """Add an exchange and return its new parts. `refers`: its request names stored messages instead of repeating
+        them.
+        """
+        parts = [_plain(each) for each in request]
         base = self._base(parts)
-        if refers or not _continues(parts, base):  # a short "yes" is one more, and not the one of before
-            base = [each for each in base if each.who in _SYSTEM]
-        talk = [*parts, *map(_plain, answered)]
-        self._talks.append(_Talk(talk, frozenset(talk)))
-        news: list[TranscriptPart] = []
-        known: list[TranscriptPart] = []
+        if refers or not _continues(parts, base):  # a short "yes" is new, not a repetition
+            base = [each for each in base if each.role in _SYSTEM]
+        conversation = [*parts, *map(_plain, answer)]
+        self._conversations.append(_Conversation(conversation, frozenset(conversation)))
+        new: list[TranscriptPart] = []
+        repeated: list[TranscriptPart] = []
         dropped = 0
         for kind, start, end, at, until in SequenceMatcher(None, base, parts, autojunk=False).get_opcodes():
             if kind == "equal":
-                known += parts[at:until]
+                repeated += parts[at:until]
             else:
-                news += asked[at:until]
+                new += request[at:until]
                 dropped += _spoken(base[start:end])
-        # What has only its system prompt in common with another conversation leaves nothing of that out.
-        return TranscriptDiff(self._in_short(news), len(known), dropped if _spoken(known) else 0)
+        # A request with only the system prompt in common is another conversation, and drops nothing.
+        return TranscriptDiff(self._in_short(new), len(repeated), dropped if _spoken(repeated) else 0)
 
     def _base(self, parts: Sequence[TranscriptPart]) -> Sequence[TranscriptPart]:
-        """What was said before that has most in common with `parts`; of equals the latest."""
+        """Return the conversation that has most in common with `parts`; of equals the latest."""
         different = frozenset(parts)
-        found: Sequence[TranscriptPart] = ()
+        base: Sequence[TranscriptPart] = ()
         most = 0
-        for talk in reversed(self._talks):
-            if (common := len(different & talk.different)) > most:
-                found, most = talk.parts, common
-        return found
+        for conversation in reversed(self._conversations):
+            if (common := len(different & conversation.different)) > most:
+                base, most = conversation.parts, common
+        return base
 
-    def _in_short(self, news: Sequence[TranscriptPart]) -> list[TranscriptPart]:
-        """System prompts change in a date or two: of one that is mostly known only the lines that are new."""
-        found = []
-        for said in news:
-            if said.who in _SYSTEM:
-                lines = [line for line in said.text.splitlines() if line.strip()]
+    def _in_short(self, parts: Sequence[TranscriptPart]) -> list[TranscriptPart]:
+        """Reduce system prompts, which often change in a date only, to their new lines."""
+        kept = []
+        for part in parts:
+            if part.role in _SYSTEM:
+                lines = [line for line in part.text.splitlines() if line.strip()]
                 new = [line for line in lines if line.strip() not in self._rules]
                 self._rules.update(line.strip() for line in lines)
                 if len(new) < len(lines):
-                    said = TranscriptPart(f"{said.who}, changed", "\n".join(new))
-            if said.text:
-                found.append(said)
-        return found
+                    part = TranscriptPart(f"{part.role}, changed", "\n".join(new))
+            if part.text:
+                kept.append(part)
+        return kept
 
 
-def _plain(said: TranscriptPart) -> TranscriptPart:
-    """White space at the ends of a text comes and goes."""
-    return TranscriptPart(said.who, said.text.strip())
+def _plain(part: TranscriptPart) -> TranscriptPart:
+    """Strip white space at both ends: clients do not keep it."""
+    return TranscriptPart(part.role, part.text.strip())
 
 
 def _continues(parts: Sequence[TranscriptPart], base: Sequence[TranscriptPart]) -> bool:
-    """Whether a request goes on with `base`, or asks the same again: another task may be about the same words."""
+    """Return whether a request continues `base` or repeats it: a new task may use the same words."""
     common = frozenset(parts).intersection(base)
-    if any(each.who.startswith(_MADE) for each in common):
+    if any(each.role.startswith(_BY_MODEL) for each in common):
         return True
-    return all(each in common for each in parts if each.who in _SYSTEM)
+    return all(each in common for each in parts if each.role in _SYSTEM)
 
 
 def _spoken(parts: Sequence[TranscriptPart]) -> int:
-    return sum(each.who not in _SILENT for each in parts)
+    return sum(each.role not in _IGNORED for each in parts)

@@ -134,8 +134,8 @@ def test_the_conversation_is_shown_in_short(upstream: Upstream, tmp_path: Path, 
         program.post(CHAT, ask)
         program.post(CHAT, ask | {"tools": [{"type": "function", "function": {"name": "offered"}}]})
         until(lambda: "[calls weather, clock]" in program.out, "the tools")
-        assert "    asked: What \\x1b[2J is it?\n" in program.out
-        assert f"    answered: {vendors.TEXT}\n" in program.out
+        assert "    request: What \\x1b[2J is it?\n" in program.out
+        assert f"    answer: {vendors.TEXT}\n" in program.out
         assert "\x1b" not in program.out
 
 

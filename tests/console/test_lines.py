@@ -142,7 +142,7 @@ def test_secrets_are_masked_everywhere_also_where_text_is_cut() -> None:
     )
     early = arrived(path=f"/{'x' * 50}{key}", model=key, session=key, client=key, secrets=secrets)
     text = "\n".join(printed(over(exchange, talk), early))
-    assert "sk-" not in text and "0123" not in text and text.count("asked:") == 1
+    assert "sk-" not in text and "0123" not in text and text.count("request:") == 1
 
 
 def test_the_conversation_stands_below_in_short() -> None:
@@ -150,8 +150,8 @@ def test_the_conversation_stands_below_in_short() -> None:
         dialect=vendor_dialect(), secrets=(), request=ask("How  is\n\nit? " + "x" * 1000), response=[tools()]
     )
     _, asked, answered = printed(over(ended(), talk))
-    assert asked.startswith("    asked: How is it? xxx") and asked.endswith("…") and len(asked) < 320
-    assert answered == "    answered:  [calls weather, clock]"
+    assert asked.startswith("    request: How is it? xxx") and asked.endswith("…") and len(asked) < 320
+    assert answered == "    answer:  [calls weather, clock]"
 
 
 def test_one_half_alone() -> None:
@@ -177,7 +177,7 @@ def test_what_was_held_is_given_back_even_when_it_cannot_be_shown() -> None:
     lines.write(event)
     with pytest.raises(OSError, match="closed"):
         lines.flush()
-    assert lines.shown_bytes == 7
+    assert lines.printed_bytes == 7
     lines.close()
 
 

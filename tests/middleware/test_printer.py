@@ -98,13 +98,13 @@ async def test_a_request_is_printed_before_its_end_when_answers_are_not(out: io.
 async def test_the_conversation_is_shown_when_it_is_wanted(out: io.StringIO) -> None:
     await run(configured(log_body=True), talked())
     line, *talk = out.getvalue().splitlines()
-    assert "POST" in line and talk == ["    asked: What is it?", f"    answered: {vendors.TEXT}"]
+    assert "POST" in line and talk == ["    request: What is it?", f"    answer: {vendors.TEXT}"]
 
 
 async def test_of_streams_too(out: io.StringIO) -> None:
     answer = Answer(status=200, headers=Headers({"Content-Type": "text/event-stream"}), framing=SSE)
     await run(configured(log_body=True), talked(answer=answer), reply=b"".join(vendors.chat_frames("m")))
-    assert f"    answered: {vendors.TEXT}" in out.getvalue()
+    assert f"    answer: {vendors.TEXT}" in out.getvalue()
 
 
 async def test_images_and_files_are_no_conversations(out: io.StringIO) -> None:
@@ -130,12 +130,12 @@ async def test_conversations_that_wait_have_a_bound(out: io.StringIO, monkeypatc
         printer.on_end(exchange)
     await printer.start()
     await until_async(lambda: out.getvalue().count("POST") == 20, "all lines")
-    assert 1 <= out.getvalue().count("asked") < 10 and 1 <= out.getvalue().count("answered") <= 2
+    assert 1 <= out.getvalue().count("request:") < 10 and 1 <= out.getvalue().count("answer:") <= 2
     exchange = talked()
     printer.on_chunk(exchange, REPLY)
     printer.on_end(exchange)
     await printer.close()
-    assert out.getvalue().splitlines()[-1] == f"    answered: {vendors.TEXT}", "there is room again"
+    assert out.getvalue().splitlines()[-1] == f"    answer: {vendors.TEXT}", "there is room again"
 
 
 async def test_secrets_known_early_do_not_hide_those_known_late(out: io.StringIO) -> None:

@@ -30,9 +30,9 @@ def seen(name: str, request: object = None, response: bytes = b"", **changes: An
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_the_answers_text(name: str) -> None:
-    assert seen(name, None, json.dumps(WHOLE[name]("m")).encode()).answered == vendors.TEXT
+    assert seen(name, None, json.dumps(WHOLE[name]("m")).encode()).answer == vendors.TEXT
     streamed = seen(name, None, b"".join(FRAMES[name]("m")), framing=SSE)
-    assert (streamed.answered, streamed.calls) == (vendors.TEXT, ())
+    assert (streamed.answer, streamed.calls) == (vendors.TEXT, ())
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -68,7 +68,7 @@ MESSAGES = [
     ],
 )
 def test_the_last_question(name: str, request_: object, expected: str | None) -> None:
-    assert seen(name, request_).asked == expected
+    assert seen(name, request_).question == expected
 
 
 def test_bodies_are_decoded_first() -> None:
@@ -86,14 +86,14 @@ def test_bodies_are_decoded_first() -> None:
 def test_secrets_are_masked_as_in_traces() -> None:
     request = {"messages": [{"role": "user", "content": "my key sk-leaked and https://me:pw-1@host/"}]}
     body = json.dumps(request).encode()
-    shown = preview(ExchangeBodies(dialect=dialect("chat"), secrets=("sk-leaked",), request=body)).asked
+    shown = preview(ExchangeBodies(dialect=dialect("chat"), secrets=("sk-leaked",), request=body)).question
     assert shown == "my key ********** and https://**********@host/"
 
 
 def test_of_a_stream_that_broke_the_beginning_is_shown() -> None:
     frames = b"".join(vendors.chat_frames("m"))
     cut = seen("chat", None, frames[: frames.index(vendors.PIECES[2].encode())], framing=SSE, short=True)
-    assert cut.answered == "".join(vendors.PIECES[:2])
+    assert cut.answer == "".join(vendors.PIECES[:2])
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,14 @@ _BODY_LINES = 20
 
 def print_session(console: Console, records: Iterable[Record]) -> None:
     """All of them, in the order given."""
-    heard = SessionTranscript()
+    transcript = SessionTranscript()
     rows = EntryTable(console.width, dates=True)
     for number, record in enumerate(records):
         print_line(console, Text() if number else rows.head())
         line = rows.row(record)
         line.stylize("bold")
         print_line(console, line)
-        for each in _exchange(record, heard):
+        for each in _exchange(record, transcript):
             print_line(console, each)
 
 
@@ -48,10 +48,10 @@ def print_record_line(data: bytes) -> None:
     print(escape_json(data.decode(errors="replace").replace("\n", " ").strip(), sys.stdout.encoding))
 
 
-def _exchange(record: Record, heard: SessionTranscript) -> Iterator[Text]:
+def _exchange(record: Record, transcript: SessionTranscript) -> Iterator[Text]:
     said, reply = request_transcript(record), answer_transcript(record)
     if said:
-        yield from _news(heard.listen(said, reply, refers=refers_to_stored_state(record)))
+        yield from _diff_lines(transcript.add(said, reply, refers=refers_to_stored_state(record)))
     elif not record.request.truncated:
         yield from _in_short("request", request_bytes(record.request))
     if reply:
@@ -63,13 +63,13 @@ def _exchange(record: Record, heard: SessionTranscript) -> Iterator[Text]:
         yield Text("  the trace holds no bodies; `include_body: true` keeps them", style=DIM)
 
 
-def _news(news: TranscriptDiff) -> Iterator[Text]:
-    if news.dropped:
-        parts = "1 part" if news.dropped == 1 else f"{news.dropped} parts"
+def _diff_lines(diff: TranscriptDiff) -> Iterator[Text]:
+    if diff.dropped:
+        parts = "1 part" if diff.dropped == 1 else f"{diff.dropped} parts"
         yield Text(f"  without {parts} of what was said before", style=DIM)
-    if not news.said:
+    if not diff.new:
         yield Text("  nothing new is asked", style=DIM)
-    yield from render_parts(news.said)
+    yield from render_parts(diff.new)
 
 
 def _in_short(name: str, body: bytes) -> Iterator[Text]:

@@ -31,6 +31,7 @@ from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
 from llmproxy.registry import find
+from llmproxy.route import Route
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
 from llmproxy.server.pages.admin import Admin
@@ -39,7 +40,7 @@ from llmproxy.server.request_body import Limits
 from llmproxy.server.request_handler import Shared
 from llmproxy.settings import Secret, Strict
 from llmproxy.stores.open_stores import StorePool, Stores
-from llmproxy.target import Provider, Route, Target
+from llmproxy.target import Provider, Target
 from llmproxy.translation.conversations import Conversations
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translator import Translator
@@ -159,7 +160,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
         pipeline=Pipeline(
             router,
             Hooks(named_middlewares),
-            state.upstream,
+            state.upstream.open,
             state.held,
             _translator(config, state),
         ),
@@ -177,8 +178,9 @@ def routing(config: Config) -> tuple[Router, list[Provider]]:
     providers = [_component("providers", each, each.type, config) for each in config.providers if each.enabled]
     named = {provider.name: provider for provider in providers}
     catch_all = None if config.llm is None else _component("providers", config.llm, config.llm.type, config)
+    strategy = find("strategies", "priority", config.directory)
     routes = [
-        Route(name=model.name, targets=targets)
+        Route(name=model.name, targets=targets, strategy=strategy(Strict()))
         for model in config.models
         if (
             targets := tuple(

@@ -13,7 +13,8 @@ from llmproxy.call import Call
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import Overloaded, ProxyError
-from llmproxy.target import Route, Target
+from llmproxy.route import Route
+from llmproxy.target import Target
 from llmproxy.wire.text import replace_surrogates
 
 SESSION_HEADERS = ("x-session-id", "x-llmproxy-session", "x-claude-code-session-id", "session-id", "session_id")

@@ -17,27 +17,25 @@ from llmproxy.call import Call
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
+from llmproxy.route import Route
 from llmproxy.routing.router import ResolvedPath, Router
-from llmproxy.target import Route, Target
+from llmproxy.target import Open, Target
 from llmproxy.translation.translator import Translator
-from llmproxy.upstream.pool import Upstream
 from llmproxy.wire.framing import Framing
+from llmproxy.wire.http import RETRYABLE_STATUSES
 
 PLAIN_BYTES = 64 * 1024
 EVENT_BYTES = 1024 * 1024
-RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
 
 
 class Pipeline:
     """What one configuration does with a request. Immutable; replaced whole when the configuration is."""
 
-    def __init__(
-        self, router: Router, hooks: Hooks, upstream: Upstream, held: MemoryBudget, translator: Translator
-    ) -> None:
+    def __init__(self, router: Router, hooks: Hooks, open_: Open, held: MemoryBudget, translator: Translator) -> None:
         self.router = router
         self.translator = translator
         self.hooks = hooks
-        self._upstream = upstream
+        self._open = open_
         self._held = held
 
     async def answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:
@@ -55,8 +53,6 @@ class Pipeline:
             route = exchange.route = self._route(exchange, resolved)
         if self.hooks.around:
             return await self._around(exchange, route)
-        if len(route.targets) == 1:
-            return await self._try(exchange, route.targets[0])
         return await self._try_targets(exchange, route)
 
     async def _around(self, exchange: Exchange, route: Route) -> Answer:
@@ -88,23 +84,24 @@ class Pipeline:
         return self.router.choose(resolved, exchange.model, exchange.headers.get("x-llmproxy-provider"))
 
     async def _try_targets(self, exchange: Exchange, route: Route) -> Answer:
-        """The first good answer of the route's targets; else the last one's answer or error."""
-        if isinstance(exchange.body, StreamedBody):
-            return await self._try(exchange, route.targets[0])  # it can be sent only once
-        for target in route.targets[:-1]:
+        """Return the first good answer of the route's targets; else the answer of the last one, or raise its error."""
+        targets = route.order(exchange)
+        if len(targets) == 1 or isinstance(exchange.body, StreamedBody):
+            return await self._try(exchange, route, targets[0])  # a body that streams can be sent only once
+        for target in targets[:-1]:
             try:
-                answer = await self._try(exchange, target)
+                answer = await self._try(exchange, route, target)
             except ProxyError as error:
                 if error.retryable:
                     continue
                 raise
-            if answer.status not in RETRYABLE:
+            if answer.status not in RETRYABLE_STATUSES:
                 return answer
             answer.close()
-        return await self._try(exchange, route.targets[-1])
+        return await self._try(exchange, route, targets[-1])
 
-    async def _try(self, exchange: Exchange, target: Target) -> Answer:
-        """Make one call to one target."""
+    async def _try(self, exchange: Exchange, route: Route, target: Target) -> Answer:
+        """Make one call to one target, up to the commit point, and report to the route how it went."""
         model = target.model or exchange.model
         call = exchange.call = Call(target=target, model=model, started_s=time.monotonic() - exchange.started_s)
         exchange.calls.append(call)
@@ -122,6 +119,7 @@ class Pipeline:
             raise
         finally:
             call.ended_s = time.monotonic() - exchange.started_s
+            route.report(target, call)
         return answer
 
     async def _translate(self, exchange: Exchange, call: Call) -> Answer:
@@ -133,12 +131,14 @@ class Pipeline:
     async def _open_call(self, exchange: Exchange, call: Call) -> Answer:
         """Return the provider's answer, as far as its head, to `exchange` as the provider is to see it."""
         provider = call.target.provider
+        if provider.refreshes:
+            await provider.ready()
         request = provider.prepare(exchange, call.target)
         if request is None:
             answer = await provider.answer(exchange, call.target)
         else:
             call.url = request.origin.url + request.target.partition("?")[0]
-            answer = await self._upstream.open(request)
+            answer = await self._open(request)
         call.status, call.first_byte_s = answer.status, time.monotonic()
         answer.framing = framing_of(answer.headers, exchange.endpoint)
         return answer

@@ -81,6 +81,13 @@ BUILTIN: Mapping[str, Kind] = {
             "cache": "llmproxy.middleware.cache:Cache",
         },
     ),
+    "strategies": Kind(
+        noun="strategy",
+        base="llmproxy.route:Strategy",
+        config="llmproxy.settings:Strict",
+        group="llmproxy.strategies",
+        builtin={"priority": "llmproxy.routing.strategies:Priority"},
+    ),
     "stores": Kind(
         noun="store type",
         base="llmproxy.stores.base:Store",
@@ -98,7 +105,7 @@ _FILE = re.compile(r"(?P<file>.*\.py)(:(?P<name>[^/\\:]*))?|(?P<other>(\.{1,2}|~
 
 
 def find(kind: str, name: str, directory: Path) -> type:
-    """The class called `name` among components of `kind` ("providers", "middlewares", "stores").
+    """The class called `name` among components of `kind` ("providers", "middlewares", "strategies", "stores").
 
     `path/file.py:Class` is loaded from that file, relative to `directory`. Raises RegistryError.
     """

@@ -1,14 +1,16 @@
 """Where a request can be sent: origins, providers, targets and routes.
 
 Values and one interface. An `Origin` is a network peer with its timeouts and trust, a `Provider` a place that speaks
-dialects, a `Target` one provider with a model name, a `Route` what clients call a model. Connections to origins
+dialects, a `Target` one provider with a model name. Connections to origins
 belong to `upstream.py`, choosing among targets to `routing/`, the providers themselves to `providers/`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
@@ -74,6 +76,10 @@ class UpstreamRequest:
     body: Body | StreamedBody | None
 
 
+Open = Callable[[UpstreamRequest], Awaitable[Answer]]
+"""Sends a request and returns the answer as far as its head. Raises UpstreamError. `Upstream.open` is the real one."""
+
+
 class Provider(ABC):
     """A place that speaks one or more dialects. Built at start, immutable afterwards.
 
@@ -97,6 +103,16 @@ class Provider(ABC):
     forwards_credentials: bool = False
     translate_to: tuple[str, ...] = ()
     options: Options = Options()
+
+    refreshes: ClassVar[bool] = False
+    """Whether `ready` is awaited before each call; set for classes that override it."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.refreshes = cls.ready is not Provider.ready
+
+    async def ready(self) -> None:  # noqa: B027  # most credentials never change
+        """Refresh credentials that are about to expire. Awaited before `prepare`; may raise ProxyError."""
 
     @abstractmethod
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest | None:
@@ -133,15 +149,3 @@ class Target:
 
     provider: Provider
     model: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """What clients call a model (a name, or a pattern for several), and the targets behind it, first to last.
-
-    `relay` says that the client chose the provider by its path, and gets its dialects as they are.
-    """
-
-    name: str
-    targets: tuple[Target, ...]
-    relay: bool = False

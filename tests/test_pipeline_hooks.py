@@ -13,8 +13,9 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.base import Middleware, Proceed
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
+from llmproxy.route import Route
 from llmproxy.routing.router import Router
-from llmproxy.target import Route, Target
+from llmproxy.target import Target
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translator import Translator
 from tests.support.exchanges import new_exchange
@@ -71,7 +72,7 @@ class Place:
         hooks = Hooks([(str(number), each) for number, each in enumerate(self._middlewares)])
         async with pool() as made:
             pipeline = Pipeline(
-                router, hooks, made, MemoryBudget(1 << 20), Translator(Thoughts(), MemoryBudget(1 << 20))
+                router, hooks, made.open, MemoryBudget(1 << 20), Translator(Thoughts(), MemoryBudget(1 << 20))
             )
             return await pipeline.answer(exchange, router.locate(exchange.method, exchange.full_path))
 

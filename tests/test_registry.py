@@ -8,6 +8,7 @@ import pytest
 from llmproxy.middleware.base import Middleware
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import BUILTIN, RegistryError, config_of, find, names, nearest
+from llmproxy.route import Strategy
 from llmproxy.settings import Strict
 from llmproxy.stores.base import Store, StoreConfig
 from llmproxy.target import Provider
@@ -38,11 +39,14 @@ class Unfinished(CompletionProvider):
 """
 
 
+BASES = {"providers": Provider, "middlewares": Middleware, "strategies": Strategy, "stores": Store}
+
+
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in BUILTIN for name in names(kind)])
 def test_every_built_in_name_leads_to_a_class(kind: str, name: str) -> None:
     component = find(kind, name, Path())
-    assert issubclass(component, {"providers": Provider, "middlewares": Middleware, "stores": Store}[kind])
-    expected = {"providers": ProviderConfig, "middlewares": Strict, "stores": StoreConfig}[kind]
+    assert issubclass(component, BASES[kind])
+    expected = {"providers": ProviderConfig, "stores": StoreConfig}.get(kind, Strict)
     assert issubclass(config_of(component), expected)
 
 

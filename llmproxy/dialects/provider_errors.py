@@ -10,6 +10,7 @@ from typing import Any
 
 from llmproxy.dialects.lenient_json import error_message, string
 from llmproxy.errors import ProxyError
+from llmproxy.wire.http import RETRYABLE_STATUSES
 from llmproxy.wire.json import read_value
 
 _OVERLOADED = 529
@@ -46,7 +47,7 @@ def decode_error(status: int, body: bytes) -> ProxyError:
         message or _plain(body) or f"The provider answered with status {status}",
         status=status,
         code=code_of(error) or "upstream_error",
-        retryable=status in (408, 429) or status >= 500,
+        retryable=status in RETRYABLE_STATUSES,
     )
 
 

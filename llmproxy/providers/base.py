@@ -114,15 +114,18 @@ class ConfiguredProvider(Provider):
         self.sole_catch_all = alone and config.models is None
 
 
+_TIMEOUTS = Timeouts()
+
+
 class TimeoutsConfig(Strict):
     """How long the provider may take; `none` is without end."""
 
-    connect: Limit = Field(default=10.0, gt=0, description="Name resolution, TCP and TLS.")
+    connect: Limit = Field(default=_TIMEOUTS.connect_s, gt=0, description="Name resolution, TCP and TLS.")
     first_byte: Limit = Field(
-        default=600.0, gt=0, description="From the end of the request to the first byte of the answer."
+        default=_TIMEOUTS.first_byte_s, gt=0, description="From the end of the request to the first byte of the answer."
     )
-    idle: Limit = Field(default=300.0, gt=0, description="The longest silence within an answer.")
-    total: Limit = Field(default=None, gt=0, description="The whole call.")
+    idle: Limit = Field(default=_TIMEOUTS.idle_s, gt=0, description="The longest silence within an answer.")
+    total: Limit = Field(default=_TIMEOUTS.total_s, gt=0, description="The whole call.")
 
 
 class HttpProvider(ConfiguredProvider):

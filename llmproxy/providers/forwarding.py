@@ -9,12 +9,9 @@ from __future__ import annotations
 from llmproxy.access.credentials import VENDOR_CREDENTIALS, Credentials, header_credentials
 from llmproxy.answer import Headers
 from llmproxy.wire.compression import accepted
+from llmproxy.wire.http import HOP_BY_HOP
 
-# RFC 9110, 7.6.1; Connection names further ones.
-_HOP_BY_HOP = (
-    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade"
-)
-_REBUILT = "host content-length expect accept-encoding"
+_REBUILT = ("host", "content-length", "expect", "accept-encoding")
 _ORDINARY = frozenset({"keep-alive", "close"})
 _MOST_NAMES = 1024
 
@@ -34,7 +31,7 @@ class _Kept(dict[str, bool]):
         return kept
 
 
-_DROPPED = frozenset(f"{_HOP_BY_HOP} {_REBUILT}".split())
+_DROPPED = frozenset((*HOP_BY_HOP, *_REBUILT))
 _WITH_CREDENTIALS = _Kept(_DROPPED)
 _WITHOUT_CREDENTIALS = _Kept(_DROPPED.union(VENDOR_CREDENTIALS))
 

@@ -16,7 +16,8 @@ from urllib.parse import unquote
 from llmproxy.dialects import catalog
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
-from llmproxy.target import Provider, Route, Target, is_pattern
+from llmproxy.route import Route
+from llmproxy.target import Provider, Target, is_pattern
 
 # Lookups are cached by strings that clients send, so their number and length are bounded.
 _MAX_CACHED = 2048

@@ -24,10 +24,8 @@ from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.server.request_handler import RequestHandler, Shared
 from llmproxy.server.request_head import exchange_of, nameless_exchange, refusal
 from llmproxy.server.response_head import error_answer, response_head
+from llmproxy.wire.http import MAX_FIELD_BYTES, MAX_FIELDS, READ_BYTES
 
-MAX_FIELD_BYTES = 64 * 1024
-MAX_FIELDS = 512
-READ_BYTES = 64 * 1024
 LINGER_S = 10.0
 SILENCE_S = 1.0
 FAREWELL_S = 2.0

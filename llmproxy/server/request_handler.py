@@ -28,7 +28,6 @@ from llmproxy.server.observer import Observer, observe
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.request_body import Limits, read_body
 from llmproxy.server.response_head import (
-    BODILESS,
     TransferMode,
     chunk,
     error_answer,
@@ -37,6 +36,7 @@ from llmproxy.server.response_head import (
     response_head,
 )
 from llmproxy.wire.framing import Framing
+from llmproxy.wire.http import BODILESS_STATUSES
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class Runtime(Protocol):
-    """What serving needs of everything that is built from one configuration."""
+class ServedRuntime(Protocol):
+    """The parts of a runtime that serving needs."""
 
     @property
     def pipeline(self) -> Pipeline: ...
@@ -57,10 +57,10 @@ class Runtime(Protocol):
     def admission(self) -> Admission: ...
 
     def enter(self) -> None:
-        """An exchange begins with this runtime."""
+        """Count one more exchange that uses this runtime."""
 
     def leave(self) -> None:
-        """That exchange is over; the last one out of a replaced runtime closes it."""
+        """Count one exchange less. The last one out of a replaced runtime closes it."""
 
 
 class Shared:
@@ -69,7 +69,7 @@ class Shared:
     `running` are the exchanges that have begun and are not over, by id.
     """
 
-    def __init__(self, runtime: Runtime, metrics: Metrics, held: MemoryBudget) -> None:
+    def __init__(self, runtime: ServedRuntime, metrics: Metrics, held: MemoryBudget) -> None:
         self.runtime = runtime
         self.metrics = metrics
         self.held = held
@@ -184,7 +184,7 @@ class RequestHandler:
     async def _send(self, answer: Answer, keep_alive: bool) -> bool:
         exchange = self._exchange
         exchange.answer = answer
-        if answer.status in BODILESS:
+        if answer.status in BODILESS_STATUSES:
             answer.bodiless = True  # also where a hook says so
         try:
             head, transfer = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)

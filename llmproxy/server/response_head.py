@@ -14,7 +14,6 @@ from llmproxy.exchange import Exchange
 
 # The headers that `response_head` writes itself; with those of a hook there would be two.
 OURS = ("Connection", "Content-Length", "Transfer-Encoding", "x-request-id")
-BODILESS = frozenset({204, 304})
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 

@@ -23,7 +23,8 @@ from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import Fail, Media, Request
 from llmproxy.errors import BadRequest, BrokenStream, ProxyError, Untranslatable, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
-from llmproxy.target import Provider, Route, Target
+from llmproxy.route import Route
+from llmproxy.target import Provider, Target
 from llmproxy.translation.conversations import Conversations, Turn
 from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import StreamTranslation, Translation

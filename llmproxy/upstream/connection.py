@@ -11,9 +11,7 @@ from aiohttp.client_exceptions import ClientPayloadError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
 
-MAX_FIELD_BYTES = 64 * 1024
-MAX_FIELDS = 512
-READ_BYTES = 64 * 1024
+from llmproxy.wire.http import MAX_FIELD_BYTES, MAX_FIELDS, READ_BYTES
 
 
 class UpstreamConnection(ResponseHandler):

@@ -27,24 +27,11 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.errors import BrokenStream, ProxyError, UpstreamError
 from llmproxy.target import Origin, UpstreamRequest
-from llmproxy.upstream.connection import READ_BYTES, UpstreamConnection
+from llmproxy.upstream.connection import UpstreamConnection
 from llmproxy.upstream.egress import outgoing_proxy, trust
+from llmproxy.wire.http import BODILESS_STATUSES, HOP_BY_HOP, READ_BYTES
 
 POOLED_S = 55.0  # most providers close idle connections after 60 s or later
-BODILESS = frozenset({204, 304})
-
-# RFC 9110 section 7.6.1, and the framing that is rebuilt for every hop.
-HOP_BY_HOP = (
-    "Connection",
-    "Keep-Alive",
-    "Proxy-Authenticate",
-    "Proxy-Authorization",
-    "Proxy-Connection",
-    "TE",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-)
 
 
 class ResponseStream:
@@ -423,5 +410,5 @@ def _answer(request: UpstreamRequest, message: RawResponseMessage) -> Answer:
         reason=message.reason,
         headers=headers,
         length=int(length) if length is not None and not message.chunked else None,
-        bodiless=request.method == "HEAD" or message.code in BODILESS,
+        bodiless=request.method == "HEAD" or message.code in BODILESS_STATUSES,
     )

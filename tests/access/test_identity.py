@@ -15,7 +15,8 @@ from llmproxy.client_request import Client
 from llmproxy.exchange import Exchange
 from llmproxy.providers.openai import OpenAI
 from llmproxy.providers.stub import Stub
-from llmproxy.target import Provider, Route, Target
+from llmproxy.route import Route
+from llmproxy.target import Provider, Target
 from tests.support.exchanges import ended
 
 CREDENTIALS = (

@@ -19,7 +19,8 @@ from llmproxy.body import Body
 from llmproxy.caching.key import cache_key, model_prefix
 from llmproxy.dialects.catalog import find
 from llmproxy.exchange import Exchange
-from llmproxy.target import Route, Target
+from llmproxy.route import Route
+from llmproxy.target import Target
 from tests.support.exchanges import ended
 from tests.support.provider import Upstream
 from tests.support.proxy import provider

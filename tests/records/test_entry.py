@@ -10,7 +10,7 @@ from llmproxy.client_request import Client
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import UpstreamError
 from llmproxy.records.entry import AttemptEntry, Entry, entry_of
-from llmproxy.target import Route
+from llmproxy.route import Route
 from tests.support.exchanges import BEGAN, ended, new_call
 
 NOTHING_SAID = Summary()

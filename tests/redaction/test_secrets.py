@@ -12,7 +12,8 @@ from llmproxy.client_request import Client
 from llmproxy.exchange import Exchange
 from llmproxy.redaction.names import MASK
 from llmproxy.redaction.secrets import mask_bytes, mask_text, secret_header, secrets_of, with_credentials
-from llmproxy.target import Route, Target
+from llmproxy.route import Route
+from llmproxy.target import Target
 from tests.support.proxy import Scripted
 
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from llmproxy.client_request import ClientRequest
 from llmproxy.errors import BadRequest
+from llmproxy.route import Route
 from llmproxy.routing.router import ResolvedPath, Router
-from llmproxy.target import Provider, Route, Target
+from llmproxy.target import Provider, Target
 
 CHAT, MESSAGES, FILES = "/v1/chat/completions", "/v1/messages", "/v1/files"
 COUNT, EMBEDDINGS = "/v1/messages/count_tokens", "/v1/embeddings"

@@ -250,7 +250,7 @@ class Listening:
             running=lambda: self.edge.shared.running,
         )
         return Made(
-            Pipeline(router, Hooks(named), pool, self.held, Translator(Thoughts(), self.held)),
+            Pipeline(router, Hooks(named), pool.open, self.held, Translator(Thoughts(), self.held)),
             admin,
             self._limits,
             Admission(self._providers),

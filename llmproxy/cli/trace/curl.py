@@ -11,6 +11,7 @@ from llmproxy.records.record import Headers, Record
 from llmproxy.redaction.names import MASK
 from llmproxy.settings import format_size
 from llmproxy.transcripts.transcript import request_bytes
+from llmproxy.wire.http import HOP_BY_HOP
 
 # Longer arguments are refused by the kernel (MAX_ARG_STRLEN on Linux).
 _ARGUMENT_BYTES = 100_000
@@ -18,20 +19,7 @@ _UNSEEN = re.compile(
     r"[^\n\t -~\u00a1-\u024f\u0370-\u05ff\u0900-\u1fff\u2030-\u205e\u2070-\ud7ff\uf900-\ufdff\U0001f000-\U0003ffff]"
 )
 _END = "END_OF_BODY"
-_NOT_SENT = frozenset(
-    (
-        "host",
-        "content-length",
-        "content-encoding",
-        "connection",
-        "accept-encoding",
-        "transfer-encoding",
-        "expect",
-        "keep-alive",
-        "te",
-        "upgrade",
-    )
-)
+_NOT_SENT = frozenset((*HOP_BY_HOP, "host", "content-length", "content-encoding", "accept-encoding", "expect"))
 _VARIABLES = {"chat": "OPENAI_API_KEY", "responses": "OPENAI_API_KEY", "messages": "ANTHROPIC_API_KEY"}
 
 

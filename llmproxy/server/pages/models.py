@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -22,12 +22,11 @@ from llmproxy.dialects.model_list import ListedModel
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.routing.router import ResolvedPath, Router
-from llmproxy.target import Provider, UpstreamRequest
+from llmproxy.target import Open, Provider, UpstreamRequest
 from llmproxy.wire.compression import decompress
 
 log = logging.getLogger(__name__)
 
-Ask = Callable[[UpstreamRequest], Awaitable[Answer]]
 Listed = dict[str, dict[str, object]]
 """What one provider lists: the members of each model by its id."""
 
@@ -40,14 +39,14 @@ _MAX_LIST_BYTES = 16 * 1024 * 1024
 
 
 class ModelList:
-    """All models of one configuration. `providers` are those that may be asked, by `ask`."""
+    """All models of one configuration. `providers` are those that may be asked, through `open_`."""
 
     def __init__(
-        self, router: Router, providers: Sequence[Provider], ask: Ask, *, timeout_s: float = TIMEOUT_S
+        self, router: Router, providers: Sequence[Provider], open_: Open, *, timeout_s: float = TIMEOUT_S
     ) -> None:
         self._router = router
         self._providers = sorted(providers, key=lambda provider: provider.priority)
-        self._ask = ask
+        self._open = open_
         self._timeout_s = timeout_s
         self._locks = {provider.name: asyncio.Lock() for provider in providers}
         self._kept: dict[str, tuple[float, Listed | None]] = {}
@@ -111,6 +110,8 @@ class ModelList:
         return next((each for each in self._providers if each.patterns and dialect in each.speaks), None)
 
     async def _of(self, provider: Provider, exchange: Exchange | None) -> Listed | None:
+        if provider.refreshes and not await _is_ready(provider):
+            return None
         if exchange is not None:
             request = provider.list_models(exchange)
             if request is not None and _carries_credential(request.headers, exchange.headers):
@@ -129,7 +130,7 @@ class ModelList:
     async def _fetch(self, provider: Provider, request: UpstreamRequest) -> Listed | None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await self._ask(request)
+                answer = await self._open(request)
                 body = await _read(answer)
         except TimeoutError:
             reason = f"it took longer than {self._timeout_s:g} s"
@@ -164,6 +165,15 @@ class ModelList:
             if target.provider is provider and target.model is None:
                 return True
         return False
+
+
+async def _is_ready(provider: Provider) -> bool:
+    try:
+        await provider.ready()
+    except ProxyError as error:
+        log.warning("the models of provider %r are not listed: %s", provider.name, error.message)
+        return False
+    return True
 
 
 def _carries_credential(sent: Headers, clients: Headers) -> bool:

@@ -10,9 +10,10 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.client_request import Client, ClientRequest
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
+from llmproxy.route import Route
 from llmproxy.routing.router import Router
 from llmproxy.server.pages.models import ModelList
-from llmproxy.target import Origin, Provider, Route, Target, UpstreamRequest
+from llmproxy.target import Origin, Provider, Target, UpstreamRequest
 from llmproxy.wire.compression import compress
 
 

@@ -1,0 +1,52 @@
+"""What clients call a model, and the strategy that chooses among the targets behind it.
+
+Values and one interface; the strategies themselves are in `routing/`. Begin reading at `Route`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmproxy.call import Call
+from llmproxy.client_request import ClientRequest
+from llmproxy.target import Target
+
+
+class Strategy:
+    """Decides which targets of a route are called, in which order. One instance serves one route.
+
+    This base tries them as they stand in the configuration. `order` must return at least one target; `report` gets each
+    call at its end, whether it failed or its answer was certain, and must not block.
+    """
+
+    def order(self, targets: Sequence[Target], request: ClientRequest) -> Sequence[Target]:
+        """Return the targets to try for `request`, first to last."""
+        return targets
+
+    def report(self, target: Target, outcome: Call) -> None:
+        """Take note of how a call went: its `status`, `error` and times."""
+
+
+_AS_CONFIGURED = Strategy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What clients call a model (a name, or a pattern for several), and the targets behind it, first to last.
+
+    `relay` says that the client chose the provider by its path, and gets its dialects as they are.
+    """
+
+    name: str
+    targets: tuple[Target, ...]
+    relay: bool = False
+    strategy: Strategy = _AS_CONFIGURED
+
+    def order(self, request: ClientRequest) -> Sequence[Target]:
+        """Return the targets to try for `request`, first to last; at least one."""
+        return self.strategy.order(self.targets, request)
+
+    def report(self, target: Target, outcome: Call) -> None:
+        """Tell the strategy how a call to `target` went."""
+        self.strategy.report(target, outcome)

@@ -1,0 +1,17 @@
+"""The strategies by which a route chooses among its targets. A new one is a class here, or a file, and a line in the
+registry."""
+
+from __future__ import annotations
+
+from llmproxy.route import Strategy
+from llmproxy.settings import Strict
+
+
+class Priority(Strategy):
+    """Failover: the first target of the configuration, then the next one when that fails."""
+
+    class Config(Strict):
+        """No settings."""
+
+    def __init__(self, config: Strict) -> None:
+        self.config = config

@@ -1,0 +1,29 @@
+"""Facts of HTTP/1.1 that hold on both sides of the proxy: header and status lists, and the limits of a head."""
+
+from __future__ import annotations
+
+HOP_BY_HOP = (
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+)
+"""Headers that concern one connection (RFC 9110, 7.6.1), lower case. `Connection` names further ones."""
+
+BODILESS_STATUSES = frozenset({204, 304})
+"""Statuses of answers that have no body whatever their headers say (RFC 9110, 6.4.1)."""
+
+RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 529})
+"""Statuses after which another provider may succeed: too slow, too busy, broken."""
+
+MAX_FIELD_BYTES = 64 * 1024
+MAX_FIELDS = 512
+"""The limits of a head: the length of a line or header field, and the number of fields."""
+
+READ_BYTES = 64 * 1024
+"""How much is read from a socket at once."""

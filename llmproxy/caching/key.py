@@ -1,8 +1,8 @@
-"""What makes two requests the same: a digest of everything an answer may depend on.
+"""Cache keys: a digest of everything on which an answer may depend, the same for requests that are the same.
 
 The whole request counts, in canonical JSON: key order and white space do not matter, every value does, but for the
-members that only say how the answer is sent and those that were declared volatile. So do the call, the route, the
-headers that its dialect names, and whose answer it is. Begin reading at `cache_key`.
+members that only say how the answer is sent and those that the configuration calls volatile. So do the call, the
+route, the headers that its dialect names, and who may share the answer. Begin reading at `cache_key`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ _MODEL_DIGITS = 12
 _DIGITS = 52
 
 
-def cache_key(exchange: Exchange, content: Mapping[str, Any], left_out: Iterable[tuple[str, ...]], tenant: str) -> str:
-    """64 hexadecimal digits: first those of the model's name, see `model_prefix`.
+def cache_key(exchange: Exchange, content: Mapping[str, Any], left_out: Iterable[tuple[str, ...]], scope: str) -> str:
+    """Return 64 hexadecimal digits: first those of the model's name, see `model_prefix`.
 
-    `content` is the request without what `left_out` names, each as a path of members.
+    `content` is the request, of which the members that `left_out` names by their paths do not count. `scope` says who
+    may share the answer (`access.identity.cache_scope`).
     """
     endpoint, route, headers = exchange.endpoint, exchange.route, exchange.headers
     assert endpoint is not None
@@ -37,7 +38,7 @@ def cache_key(exchange: Exchange, content: Mapping[str, Any], left_out: Iterable
         exchange.query,
         headers.get("x-llmproxy-provider"),
         tuple([(name, *headers.getall(name)) for name in endpoint.dialect.significant if name in headers]),
-        tenant,
+        scope,
     ).copy()
     for path in left_out:
         if path[0] in content:
@@ -49,7 +50,7 @@ def cache_key(exchange: Exchange, content: Mapping[str, Any], left_out: Iterable
 # Clients send the same from the same place again and again: 0.8 µs instead of 4, and for the model 0.1 instead of 2.
 @lru_cache(maxsize=1024)
 def _begun(*place: object) -> hashlib._Hash:
-    """The digest of where the request goes and whose it is, to be continued in a copy."""
+    """Return the digest of where the request goes and who may share its answer, to be continued in a copy."""
     digest = hashlib.sha256(VERSION)
     digest.update(_canonical(place))
     return digest
@@ -57,12 +58,12 @@ def _begun(*place: object) -> hashlib._Hash:
 
 @lru_cache(maxsize=1024)
 def model_prefix(model: str) -> str:
-    """What the keys of all requests for `model` begin with."""
+    """Return what the keys of all requests for `model` begin with."""
     return hashlib.sha256(model.encode("utf-8", "surrogatepass")).hexdigest()[:_MODEL_DIGITS]
 
 
 def _without(value: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
-    """`value` without the member at `path`; an object that is empty then goes too."""
+    """Return `value` without the member at `path`; an object that is empty then goes too."""
     kept = dict(value)
     inner = kept.pop(path[0], None)
     if len(path) == 1:

@@ -29,7 +29,7 @@ from llmproxy.exchange import SESSION_HEADERS, Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes
-from llmproxy.recognition.session_names import Name, answer_key, name_of
+from llmproxy.recognition.session_names import SessionName, answer_key, name_of
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
 from llmproxy.settings import Duration, Whole
 from llmproxy.stores.base import StoreReference
@@ -75,7 +75,7 @@ class _Request(msgspec.Struct, kw_only=True):
     tenant: str
     client: str
     now_s: float
-    name: Name | None
+    name: SessionName | None
     history: History
     hashes: PrefixHashes | None
     resets: bool
@@ -209,7 +209,7 @@ class Sessions(Middleware):
         Raises StoreFault."""
         before, wanted = 0, None
         if request.name is not None:
-            wanted = request.name.wanted or self._answered_in(request.name.key, request.tenant) or _fresh()
+            wanted = request.name.id or self._answered_in(request.name.key, request.tenant) or _fresh()
         touched = await state.touch(request.visit(wanted))
         if touched is None and request.hashes is not None and (further := request.further()):
             before = len(request.hashes.near)

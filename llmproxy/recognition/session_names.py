@@ -21,49 +21,54 @@ _PRINTABLE = re.compile(r"[!-~]+(?: [!-~]+)*")
 _SUFFIX = re.compile(r"(?:^|.*_)session_([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 
 
-class Name(msgspec.Struct, frozen=True):
-    """What a request calls its conversation. `wanted` is the id that the session gets, None where the name is that of
-    an earlier answer, which the session is only found by."""
+class SessionName(msgspec.Struct, frozen=True):
+    """What a request calls its conversation: the `key` under which the session is found, and the `id` that a new
+    session gets. `id` is None where the name is that of an earlier answer, which only finds a session.
+    """
 
     key: str
-    wanted: str | None
+    id: str | None
 
 
-def name_of(headers: Headers, names: Sequence[str], body: Mapping[str, Any], tenant: str) -> Name | None:
-    """What the request calls its conversation: a header, the state it continues, the session in its metadata."""
+def name_of(headers: Headers, names: Sequence[str], body: Mapping[str, Any], tenant: str) -> SessionName | None:
+    """Return what the request calls its conversation: a header, the state it continues, the session in its metadata.
+
+    `names` are the headers that may name it, `tenant` is the identity of the client.
+    """
     for header in names:
-        said = headers.get(header, "").strip()
-        if said:
-            return _named(said, tenant)
+        value = headers.get(header, "").strip()
+        if value:
+            return _session_name(value, tenant)
     conversation = body.get("conversation")
     if isinstance(conversation, dict):
         conversation = conversation.get("id")
     if isinstance(conversation, str) and conversation:
-        return _named(conversation, tenant)
+        return _session_name(conversation, tenant)
     previous = body.get("previous_response_id")
     if isinstance(previous, str) and previous:
-        return Name(answer_key(previous, tenant), None)
+        return SessionName(answer_key(previous, tenant), None)
     metadata = body.get("metadata")
-    session = _in_metadata(metadata.get("user_id")) if isinstance(metadata, dict) else None
-    return _named(session, tenant) if session else None
+    session = _session_in(metadata.get("user_id")) if isinstance(metadata, dict) else None
+    return _session_name(session, tenant) if session else None
 
 
 def answer_key(identifier: str, tenant: str) -> str:
-    """The key by which a session is found from the id of an answer that was given in it."""
+    """Return the key by which a session is found from the id of one of its answers."""
     return f"a:{digest(tenant, identifier)}"
 
 
-def _named(said: str, tenant: str) -> Name:
-    """A name of the client's own. What cannot stand in a header is known by its digest."""
-    wanted = said if len(said) <= _LONGEST and _PRINTABLE.fullmatch(said) else digest("name", said)
-    return Name(f"n:{digest(tenant, said)}", wanted)
+def _session_name(name: str, tenant: str) -> SessionName:
+    """Return the name of a client's own. One that cannot stand in a header gets its digest as id."""
+    fits = len(name) <= _LONGEST and _PRINTABLE.fullmatch(name)
+    return SessionName(f"n:{digest(tenant, name)}", name if fits else digest("name", name))
 
 
-def _in_metadata(user: object) -> str | None:
+def _session_in(user: object) -> str | None:
+    """Return the session that a coding agent writes into `metadata.user_id`, None without one."""
     if not isinstance(user, str):
         return None
     if found := _SUFFIX.fullmatch(user):
         return found[1]
     value = read_value(user.encode("utf-8", "surrogatepass")) if user[:1] == "{" else None
-    said = value.get("session_id") if isinstance(value, dict) else None
-    return said if isinstance(said, str) and said else None
+    session = value.get("session_id") if isinstance(value, dict) else None
+    return session if isinstance(session, str) and session else None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from llmproxy.answer import Headers
 from llmproxy.exchange import SESSION_HEADERS
-from llmproxy.recognition.session_names import Name, answer_key, name_of
+from llmproxy.recognition.session_names import SessionName, answer_key, name_of
 
 ID = "0b1e6d2c-7a55-4c1b-9f3e-2d4c8a9b7e61"
 TENANT = "tenant"
@@ -19,7 +19,7 @@ def named(body: dict[str, Any], **headers: str) -> str | None:
     """The id that the session of a request gets."""
     sent = Headers({name.replace("_", "-"): value for name, value in headers.items()})
     name = name_of(sent, SESSION_HEADERS, body, TENANT)
-    return None if name is None else name.wanted
+    return None if name is None else name.id
 
 
 def test_names_count_in_this_order() -> None:
@@ -27,11 +27,11 @@ def test_names_count_in_this_order() -> None:
     headers = Headers({name: f"by {name}" for name in SESSION_HEADERS})
     for header in SESSION_HEADERS:
         found = name_of(headers, SESSION_HEADERS, body, TENANT)
-        assert found is not None and found.wanted == f"by {header}"
+        assert found is not None and found.id == f"by {header}"
         del headers[header]
     assert named(body) == "conv_1"
     del body["conversation"]
-    assert name_of(Headers(), SESSION_HEADERS, body, TENANT) == Name(answer_key("resp_1", TENANT), None)
+    assert name_of(Headers(), SESSION_HEADERS, body, TENANT) == SessionName(answer_key("resp_1", TENANT), None)
     del body["previous_response_id"]
     assert named(body) == ID
     del body["metadata"]

@@ -28,7 +28,7 @@ def banner(loaded: Loaded, address: str) -> str:
 
 
 def _file(loaded: Loaded) -> str:
-    reason = f" ({loaded.unwritten})" if loaded.unwritten else ""
+    reason = f" ({loaded.implicit})" if loaded.implicit else ""
     return f"{loaded.path or 'no file'}{reason}"
 
 

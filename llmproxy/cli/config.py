@@ -58,10 +58,10 @@ def schema(
     """Write the JSON Schema of the configuration file, for editors."""
     import json
 
-    from llmproxy.config.json_schema import json_schema
+    from llmproxy.config.json_schema import config_schema
     from llmproxy.records.record import record_schema
 
-    _write(file, json.dumps(record_schema() if trace else json_schema(), indent=2) + "\n", force)
+    _write(file, json.dumps(record_schema() if trace else config_schema(), indent=2) + "\n", force)
 
 
 def _write(file: str, text: str, force: bool) -> None:
@@ -98,7 +98,7 @@ def validate_config(
 
     verdicts = [Verdict(file=file, problems=load(file, no_env=no_env).problems) for file in files]
     _tell(verdicts, format)
-    if not all(verdict.fine for verdict in verdicts):
+    if not all(verdict.valid for verdict in verdicts):
         raise typer.Exit(1)
 
 
@@ -122,5 +122,5 @@ def _tell_text(verdicts: list[Verdict]) -> None:
     for verdict in verdicts:
         for problem in verdict.problems:
             print(problem, file=sys.stderr)
-        if verdict.fine:
+        if verdict.valid:
             print(f"{verdict.file}: OK", flush=True)

@@ -1,4 +1,4 @@
-"""Reads what has a type (providers, middlewares, `llm:`) into the `Config` of the class that the type names."""
+"""Read entries with a type (providers, middlewares, `llm:`) into the `Config` of the class that the type names."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from llmproxy.config.cross_checks import LLM
 from llmproxy.config.document import Node, below
 from llmproxy.config.problems import Problem
 from llmproxy.config.schema import MiddlewareEntry
-from llmproxy.config.validate import fit, misfit
+from llmproxy.config.validate import read_model, wrong_kind
 from llmproxy.providers.base import ProviderConfig, Spoken
 from llmproxy.registry import RegistryError, config_of, find
 from llmproxy.settings import Strict
 
-# What `llm:` has no use for: it has no name in paths and takes whatever is left.
-NOT_OF_LLM = frozenset({"name", "enabled", "priority", "models"})
+# Keys of a provider that `llm:` does not have: it has no name in paths and takes every other request.
+KEYS_NOT_IN_LLM = frozenset({"name", "enabled", "priority", "models"})
 LLM_TYPE = "openai-compatible"
 
 T = TypeVar("T")
@@ -24,40 +24,40 @@ Read = tuple[T | None, list[Problem]]
 
 
 def read_providers(section: Node, directory: Path) -> Read[list[ProviderConfig]]:
-    """The entries of `providers:`."""
+    """Read the entries of `providers:`."""
     return _each(section, lambda entry: _provider(entry, directory))
 
 
 def read_middlewares(section: Node, directory: Path) -> Read[list[MiddlewareEntry]]:
-    """The entries of `middlewares:`."""
+    """Read the entries of `middlewares:`."""
     return _each(section, lambda entry: _middleware(entry, directory))
 
 
 def read_llm(section: Node, directory: Path) -> Read[ProviderConfig]:
-    """The section `llm:`, which is a provider in short."""
+    """Read the section `llm:`, a provider in short form."""
     if not isinstance(section.value, dict):
         return _not_a_block(section)
     members = dict(section.value)
     if "type" not in members and "base_url" not in members:
-        said = "needs a `base_url`, or a `type` with a default address"
-        return None, [section.problem(said, "missing-key")]
+        message = "needs a `base_url`, or a `type` with a default address"
+        return None, [section.problem(message, "missing-key")]
     if "type" not in members:
         members = {**_untyped(section), **members}
-    mistaken = [members.pop(name) for name in NOT_OF_LLM & members.keys()]
+    extra = [members.pop(name) for name in KEYS_NOT_IN_LLM & members.keys()]
     name = Node(value=LLM, mark=section.mark, key=section.key)
-    made, problems = _provider(Node(value={**members, "name": name}, mark=section.mark, key=section.key), directory)
-    said = "unknown key; `llm` takes every request; for a name or a list of models, add an entry to 'providers'"
-    return made, [
+    config, problems = _provider(Node(value={**members, "name": name}, mark=section.mark, key=section.key), directory)
+    message = "unknown key; `llm` takes every request; for a name or a list of models, add an entry to 'providers'"
+    return config, [
         *problems,
         *(
-            Problem(mark=each.key_mark or each.mark, key=each.key, message=said, code="unknown-key")
-            for each in mistaken
+            Problem(mark=each.key_mark or each.mark, key=each.key, message=message, code="unknown-key")
+            for each in extra
         ),
     ]
 
 
 def _untyped(section: Node) -> dict[str, Node]:
-    """The keys of an upstream of which only the address is known: whatever clients speak is relayed there."""
+    """Return the keys of an upstream without a type: requests of every dialect are relayed there."""
     spoken = [Node(value=word, mark=section.mark, literal=True) for word in get_args(Spoken)]
     return {
         "type": Node(value=LLM_TYPE, mark=section.mark, key=below(section.key, "type"), literal=True),
@@ -67,9 +67,10 @@ def _untyped(section: Node) -> dict[str, Node]:
 
 def _each(section: Node, read: Callable[[Node], Read[T]]) -> Read[list[T]]:
     if not isinstance(section.value, list):
-        return None, [misfit(section, "list")]
-    found = [read(entry) for entry in section.value]
-    return [made for made, _ in found if made is not None], [problem for _, problems in found for problem in problems]
+        return None, [wrong_kind(section, "list")]
+    entries = [read(entry) for entry in section.value]
+    configs = [config for config, _ in entries if config is not None]
+    return configs, [problem for _, problems in entries for problem in problems]
 
 
 def _provider(entry: Node, directory: Path) -> Read[ProviderConfig]:
@@ -80,27 +81,27 @@ def _provider(entry: Node, directory: Path) -> Read[ProviderConfig]:
         return None, problems
     config = config_of(component)
     assert issubclass(config, ProviderConfig)
-    return fit(entry, config, directory)
+    return read_model(entry, config, directory)
 
 
 def _middleware(entry: Node, directory: Path) -> Read[MiddlewareEntry]:
     if not isinstance(entry.value, dict):
         return _not_a_block(entry)
     outer = Node(value={k: v for k, v in entry.value.items() if k != "config"}, mark=entry.mark, key=entry.key)
-    made, problems = fit(outer, MiddlewareEntry, directory)
+    result, problems = read_model(outer, MiddlewareEntry, directory)
     component, more = read_component("middlewares", entry, directory)
-    problems += [each for each in more if each.key not in {told.key for told in problems}]
+    problems += [each for each in more if each.key not in {problem.key for problem in problems}]
     if component is None:
         return None, problems
     empty = Node(value={}, mark=entry.mark, key=below(entry.key, "config"))
     settings = entry.value.get("config", empty)
     config: Strict | None
-    config, more = fit(empty if settings.blank else settings, config_of(component), directory)
-    return made.model_copy(update={"config": config}) if made else None, [*problems, *more]
+    config, more = read_model(empty if settings.blank else settings, config_of(component), directory)
+    return result.model_copy(update={"config": config}) if result else None, [*problems, *more]
 
 
 def read_component(kind: str, entry: Node, directory: Path) -> Read[type]:
-    """The class that the `type` of `entry` names."""
+    """Find the class that the `type` of `entry` names."""
     type_ = entry.members.get("type")
     if type_ is None or type_.blank:
         key = below(entry.key, "type")
@@ -108,7 +109,7 @@ def read_component(kind: str, entry: Node, directory: Path) -> Read[type]:
     if type_.stand_in:
         return None, []
     if type_.word is None:
-        return None, [misfit(type_, "string")]
+        return None, [wrong_kind(type_, "string")]
     try:
         return find(kind, type_.word, directory), []
     except RegistryError as error:
@@ -116,4 +117,4 @@ def read_component(kind: str, entry: Node, directory: Path) -> Read[type]:
 
 
 def _not_a_block(node: Node) -> tuple[None, list[Problem]]:
-    return None, [misfit(node, "model")]
+    return None, [wrong_kind(node, "model")]

@@ -1,6 +1,6 @@
-"""What no single value tells: names that clash, targets that lead nowhere, a proxy that would call itself.
+"""Check values against each other: duplicate names, targets without provider, a proxy that would call itself.
 
-Works on the tree, so that it finds its mistakes beside those of other sections. Begin reading at `check`.
+Works on the tree, so that its problems appear together with those of single sections. Begin reading at `cross_check`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from llmproxy.registry import names, nearest
 
 LLM = "llm"
 
-# First segments of paths that are ours or that clients use without a provider's prefix.
+# First segments of paths that llmproxy serves, or that clients use without a provider's prefix.
 RESERVED = frozenset(
     (
         *(
@@ -52,36 +52,36 @@ _VERSION = re.compile(r"v\d+(\.\d+)?((alpha|beta)\d*)?")
 _NO = ("false", "no", "off", "0", "f", "n")
 
 
-def check(top: Node) -> list[Problem]:
-    """Everything that is wrong between the values of a tree whose variables are filled in."""
+def cross_check(top: Node) -> list[Problem]:
+    """List the problems between the values of a tree with expanded variables."""
     return [
-        *_anybody(top),
-        *_names(top),
-        *_targets(top),
-        *_model_names(top),
-        *_keys(top),
+        *_providers_exist(top),
+        *_unique_provider_names(top),
+        *_target_providers(top),
+        *_unique_model_names(top),
+        *_empty_keys(top),
         *_loops(top),
         *_exposure(top),
     ]
 
 
 def entries(top: Node) -> list[Node]:
-    """The entries of `providers`."""
+    """Return the entries of `providers`."""
     return top.members["providers"].items if "providers" in top.members else []
 
 
 def word(node: Node, name: str) -> str:
-    """The member `name` as text, "" when there is none."""
+    """Return the member `name` as text, or an empty string."""
     return (node.members[name].word or "") if name in node.members else ""
 
 
 def disabled(entry: Node) -> bool:
-    """Whether an entry says `enabled: false`."""
+    """Tell whether an entry has `enabled: false`."""
     return word(entry, "enabled").strip().lower() in _NO
 
 
-def _anybody(top: Node) -> Iterator[Problem]:
-    """Whether anything answers at all. `providers:` that is no list is told elsewhere."""
+def _providers_exist(top: Node) -> Iterator[Problem]:
+    """Check that there is an enabled provider. A `providers:` that is not a list is reported elsewhere."""
     section = top.members.get("providers")
     if LLM in top.members or section is None or not isinstance(section.value, list):
         return
@@ -90,7 +90,7 @@ def _anybody(top: Node) -> Iterator[Problem]:
         yield section.problem(reason, "no-provider")
 
 
-def _names(top: Node) -> Iterator[Problem]:
+def _unique_provider_names(top: Node) -> Iterator[Problem]:
     seen: dict[str, Node] = {}
     if LLM in top.members and top.members[LLM].members:
         seen[LLM] = top.members[LLM]
@@ -104,12 +104,12 @@ def _names(top: Node) -> Iterator[Problem]:
             owner += f" on line {first.mark.line}" if first.mark.line else ""
             yield name.problem(f"the name {name.word!r} is already used by {owner}; choose another name", "name-taken")
         elif name.word.lower() in RESERVED or _VERSION.fullmatch(name.word.lower()):
-            said = f"the name {name.word!r} is reserved for paths of llmproxy; choose another name"
-            yield name.problem(said, "name-taken")
+            message = f"the name {name.word!r} is reserved for paths of llmproxy; choose another name"
+            yield name.problem(message, "name-taken")
         seen.setdefault(name.word, entry)
 
 
-def _targets(top: Node) -> Iterator[Problem]:
+def _target_providers(top: Node) -> Iterator[Problem]:
     for model in top.members["models"].items if "models" in top.members else []:
         for target in model.members["targets"].items if "targets" in model.members else []:
             if "provider" in target.members:
@@ -121,25 +121,23 @@ def _targets(top: Node) -> Iterator[Problem]:
 
 
 def _provider(top: Node, node: Node, name: str = "") -> Iterator[Problem]:
-    """Whether a provider of that name answers."""
+    """Check that a provider of that name exists and is enabled."""
     name = name or node.word or ""
     if not name or node.stand_in:
         return
-    known = {word(entry, "name"): entry for entry in entries(top) if word(entry, "name")}
-    if any(each.members["name"].stand_in for each in known.values() if "name" in each.members):
+    providers = {word(entry, "name"): entry for entry in entries(top) if word(entry, "name")}
+    if any(each.members["name"].stand_in for each in providers.values() if "name" in each.members):
         return
-    if name not in known:
-        names_there = [*known, *(names("providers") if node.literal else ())]
-        close = nearest(name, names_there)
-        hint = f"; did you mean {close!r}?" if close else f"; available: {', '.join(known)}" if known else ""
+    if name not in providers:
+        close = nearest(name, [*providers, *(names("providers") if node.literal else ())])
+        hint = f"; did you mean {close!r}?" if close else f"; available: {', '.join(providers)}" if providers else ""
         yield node.problem(f"unknown provider: {name!r}{hint}", "unknown-provider")
-    elif disabled(known[name]):
-        yield node.problem(
-            f"the provider {name!r} is not enabled; enable it, or choose another one", "unknown-provider"
-        )
+    elif disabled(providers[name]):
+        message = f"the provider {name!r} is not enabled; enable it, or choose another one"
+        yield node.problem(message, "unknown-provider")
 
 
-def _model_names(top: Node) -> Iterator[Problem]:
+def _unique_model_names(top: Node) -> Iterator[Problem]:
     seen: dict[str, Node] = {}
     for model in top.members["models"].items if "models" in top.members else []:
         name = model.members.get("name")
@@ -152,17 +150,17 @@ def _model_names(top: Node) -> Iterator[Problem]:
         seen.setdefault(name.word, model)
 
 
-def _keys(top: Node) -> Iterator[Problem]:
-    """A key variable that is there and empty would quietly send the client's own credential on."""
+def _empty_keys(top: Node) -> Iterator[Problem]:
+    """Report empty key variables: with an empty key, the client's own credential would be forwarded."""
     for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
         key = entry.members.get("api_key")
         if key and key.variables and not key.blank and not (key.word or "").strip() and not disabled(entry):
-            said = f"{' and '.join(key.variables)} is empty; set it, or write ${{NAME:-}} to use no key"
-            yield key.problem(said, "missing-variable")
+            message = f"{' and '.join(key.variables)} is empty; set it, or write ${{NAME:-}} to use no key"
+            yield key.problem(message, "missing-variable")
 
 
 def own_address(top: Node) -> tuple[set[str], int]:
-    """The hosts and the port that the proxy answers at, as a URL may name them on this machine."""
+    """Return the hosts and the port of this proxy, as a URL on this machine may name them."""
     server = top.members.get("server", Node(value={}, mark=top.mark))
     host = word(server, "host") or str(Server().host)
     port = word(server, "port") or str(Server().port)
@@ -172,8 +170,8 @@ def own_address(top: Node) -> tuple[set[str], int]:
     return hosts, int(port) if port.isdecimal() else 0
 
 
-def points_home(top: Node, url: str) -> bool:
-    """Whether `url` is the proxy itself."""
+def is_own_address(top: Node, url: str) -> bool:
+    """Tell whether `url` is the address of this proxy."""
     hosts, own_port = own_address(top)
     try:
         parts = urlsplit(url)
@@ -186,7 +184,7 @@ def points_home(top: Node, url: str) -> bool:
 def _loops(top: Node) -> Iterator[Problem]:
     for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
         base = entry.members.get("base_url")
-        if base and base.word and not base.stand_in and not disabled(entry) and points_home(top, base.word):
+        if base and base.word and not base.stand_in and not disabled(entry) and is_own_address(top, base.word):
             yield base.problem(
                 "is the address of this proxy, so it would call itself; write the address of the provider",
                 "calls-itself",
@@ -194,7 +192,7 @@ def _loops(top: Node) -> Iterator[Problem]:
 
 
 def loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
+    """Tell whether only this machine can reach `host`."""
     host = host.strip("[]").lower()
     try:
         return ipaddress.ip_address(host).is_loopback

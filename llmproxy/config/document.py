@@ -1,8 +1,8 @@
-"""A configuration as a tree of values that know where they stand: read from YAML text or made of Python values.
+"""Read a configuration, YAML text or Python values, into a tree of values with their positions.
 
-YAML is composed, never constructed: no tag runs code, aliases are counted as they expand, and plain words mean what
-YAML 1.2 says (`on`, `1:30` and `2024-10-21` are text). What a number was written as is kept for places where text is
-wanted. Begin reading at `read`.
+YAML is composed, never constructed: no tag runs code, aliases are counted as they expand, and plain words follow
+YAML 1.2 (`on`, `1:30` and `2024-10-21` are text). A number keeps its spelling for keys that take text. Begin reading at
+`read`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from llmproxy.config.problems import Mark, Problem
 
 MAX_BYTES = 1024 * 1024
 MAX_VALUES = 100_000
+_TOO_MANY = f"anchors and aliases expand to more than {MAX_VALUES:,} values"
 
 Scalar = str | int | float | bool | None
 
@@ -27,10 +28,9 @@ Scalar = str | int | float | bool | None
 class Node:
     """One value of the tree.
 
-    `key` is its path as the user wrote it, `key_mark` where its own key stands. `text` is how a plain scalar was
-    written. `blank` says that nothing was written after the key, `literal` that `${...}` in it means nothing,
-    `stand_in` that a variable is missing and may be. `variables` tells which variables it was made from, such as
-    "environment variable X".
+    `key` is its path as the user wrote it, `key_mark` the position of its key. `text` is the spelling of a plain
+    scalar. `blank` means that the key has no value, `literal` that `${...}` in it is not expanded, `stand_in` that it
+    replaces a missing variable. `variables` names the variables it comes from, such as "environment variable X".
     """
 
     value: Scalar | list[Node] | dict[str, Node]
@@ -45,23 +45,23 @@ class Node:
 
     @property
     def members(self) -> dict[str, Node]:
-        """The members of a mapping; empty for everything else."""
+        """Return the members of a mapping; empty for everything else."""
         return self.value if isinstance(self.value, dict) else {}
 
     @property
     def items(self) -> list[Node]:
-        """The items of a list; empty for everything else."""
+        """Return the items of a list; empty for everything else."""
         return self.value if isinstance(self.value, list) else []
 
     @property
     def word(self) -> str | None:
-        """The scalar as text; None for a missing one, a list or a mapping."""
+        """Return the scalar as text; None for null, a list or a mapping."""
         if isinstance(self.value, (list, dict)) or self.value is None:
             return None
         return self.value if isinstance(self.value, str) else self.text or str(self.value)
 
     def problem(self, message: str, code: str = "invalid-value") -> Problem:
-        """A mistake in this value. What a variable holds may be a secret, so its name stands in the message instead."""
+        """Report this value. A variable may hold a secret, so the message has its name instead of its value."""
         if self.variables and self.mark.source not in self.variables and isinstance(self.value, str):
             place = " and ".join(self.variables)
             message = message.replace(repr(self.value), place)
@@ -70,7 +70,7 @@ class Node:
         return Problem(mark=self.mark, key=self.key, message=message, code=code)
 
     def plain(self) -> Any:
-        """The tree as Python values; keys without anything behind them are left out."""
+        """Return the tree as Python values, without blank keys."""
         if isinstance(self.value, dict):
             return {name: member.plain() for name, member in self.value.items() if not member.blank}
         if isinstance(self.value, list):
@@ -79,29 +79,29 @@ class Node:
 
 
 def below(key: str, name: str | int) -> str:
-    """The path of a member: `server.port`, `providers[1]`."""
+    """Return the path of a member: `server.port`, `providers[1]`."""
     if isinstance(name, int):
         return f"{key}[{name}]"
-    shown = name if re.fullmatch(r"[\w\-./*]+", name) else repr(name[:60])
-    return f"{key}.{shown}" if key else shown
+    step = name if re.fullmatch(r"[\w\-./*]+", name) else repr(name[:60])
+    return f"{key}.{step}" if key else step
 
 
-def read(path: Path, shown: str) -> tuple[Node | None, list[Problem]]:
-    """The tree in the file at `path`, which problems call `shown`; no tree when there is nothing to go on with."""
+def read(path: Path, display_name: str) -> tuple[Node | None, list[Problem]]:
+    """Read the file at `path`, which problems call `display_name`. Return no tree when it cannot be used at all."""
     try:
         text = decode(read_bytes(path, MAX_BYTES, "a configuration must be shorter"))
     except FileNotFoundError:
-        return None, [Problem(mark=Mark(source=shown), message="file not found", code="unreadable")]
+        return None, [Problem(mark=Mark(source=display_name), message="file not found", code="unreadable")]
     except OSError as error:
-        return None, [Problem(mark=Mark(source=shown), message=unreadable(path, error), code="unreadable")]
+        return None, [Problem(mark=Mark(source=display_name), message=unreadable(path, error), code="unreadable")]
     except _Undecodable as error:
-        mark = Mark(source=shown, line=error.line, column=error.column)
+        mark = Mark(source=display_name, line=error.line, column=error.column)
         return None, [Problem(mark=mark, message=str(error), code="not-utf-8")]
-    return parse(text, shown)
+    return parse(text, display_name)
 
 
 def read_bytes(path: Path, limit: int, why: str) -> bytes:
-    """The file's bytes. Raises OSError, also for more than `limit` bytes."""
+    """Read the file. Raise OSError, also for more than `limit` bytes."""
     if path.is_dir():
         raise IsADirectoryError("is a directory, not a file")
     with path.open("rb") as file:
@@ -112,7 +112,7 @@ def read_bytes(path: Path, limit: int, why: str) -> bytes:
 
 
 def unreadable(path: Path, error: OSError) -> str:
-    """Why a file cannot be read, without its name."""
+    """Describe why a file cannot be read, without its name."""
     return f"cannot be read: {error.strerror.lower()}" if error.strerror else str(error)
 
 
@@ -124,15 +124,15 @@ class _Undecodable(ValueError):
 
 
 def decode(data: bytes) -> str:
-    """UTF-8 with or without a byte-order mark; UTF-16 with one, as some Windows programs write it."""
+    """Decode UTF-8 with or without a byte-order mark, or UTF-16 with one, as some Windows programs write it."""
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         before = data[: error.start].decode(encoding, errors="replace")
         line, column = _position(before)
-        told = f"is not UTF-8 (byte 0x{data[error.start]:02X}); save the file as UTF-8"
-        raise _Undecodable(told, line, column) from None
+        message = f"is not UTF-8 (byte 0x{data[error.start]:02X}); save the file as UTF-8"
+        raise _Undecodable(message, line, column) from None
 
 
 def _position(before: str) -> tuple[int, int]:
@@ -141,7 +141,7 @@ def _position(before: str) -> tuple[int, int]:
 
 
 def from_python(value: object, source: str, key: str = "") -> Node:
-    """The tree of Python values (mappings, sequences, scalars; anything else as its text)."""
+    """Build the tree of Python values (mappings, sequences, scalars; anything else as its text)."""
     node = Node(value=None, mark=Mark(source=source), key=key)
     if isinstance(value, Mapping):
         node.value = {str(name): from_python(member, source, below(key, str(name))) for name, member in value.items()}
@@ -157,7 +157,7 @@ def from_python(value: object, source: str, key: str = "") -> Node:
 
 
 def parse(text: str, source: str) -> tuple[Node | None, list[Problem]]:
-    """The tree of YAML `text`; its top is a mapping."""
+    """Build the tree of YAML `text`; its top is a mapping."""
     loader: _Loader | None = None
     try:
         loader = _Loader(text)
@@ -170,17 +170,17 @@ def parse(text: str, source: str) -> tuple[Node | None, list[Problem]]:
         if loader is not None:
             loader.dispose()
     if top is None or (isinstance(top, yaml.ScalarNode) and not top.value):
-        said = "is empty; `llmproxy generate-config` writes an example"
-        return None, [Problem(mark=Mark(source=source), message=said, code="empty")]
+        message = "is empty; `llmproxy generate-config` writes an example"
+        return None, [Problem(mark=Mark(source=source), message=message, code="empty")]
     if not isinstance(top, yaml.MappingNode):
-        found = "a list" if isinstance(top, yaml.SequenceNode) else "plain text"
-        said = f"must contain sections such as `server:` and `providers:`, not {found}"
-        return None, [Problem(mark=_mark(top, source), message=said, code="syntax")]
-    reader = _Reader(source)
+        kind = "a list" if isinstance(top, yaml.SequenceNode) else "plain text"
+        message = f"must contain sections such as `server:` and `providers:`, not {kind}"
+        return None, [Problem(mark=_mark(top, source), message=message, code="syntax")]
+    builder = _TreeBuilder(source)
     try:
-        return reader.value(top, ""), reader.problems
-    except _TooMuch as error:
-        return None, [*reader.problems, error.problem]
+        return builder.value(top, ""), builder.problems
+    except _TooManyValues as error:
+        return None, [*builder.problems, error.problem]
 
 
 class _Loader(yaml.SafeLoader):
@@ -213,14 +213,14 @@ _CONVERSIONS: Mapping[str, Callable[[str], Scalar]] = {
 }
 
 
-class _TooMuch(Exception):
+class _TooManyValues(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
         self.problem = problem
 
 
-class _Reader:
-    """Makes the tree of a composed document, aliases and merge keys written out, and collects what is wrong in it."""
+class _TreeBuilder:
+    """Builds the tree of a composed document, with aliases and merge keys expanded, and collects its problems."""
 
     def __init__(self, source: str) -> None:
         self.problems: list[Problem] = []
@@ -231,37 +231,39 @@ class _Reader:
     def value(self, node: yaml.Node, key: str) -> Node:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise _TooMuch(self._problem(node, key, f"anchors and aliases expand to more than {MAX_VALUES:,} values"))
+            raise _TooManyValues(self._problem(node, key, _TOO_MANY))
         if id(node) in self._open:
-            raise _TooMuch(self._problem(node, key, "an alias refers to an anchor that contains it"))
-        made = Node(value=None, mark=_mark(node, self._source), key=key)
+            raise _TooManyValues(self._problem(node, key, "an alias refers to an anchor that contains it"))
+        result = Node(value=None, mark=_mark(node, self._source), key=key)
         if isinstance(node, yaml.ScalarNode):
-            self._scalar(node, made)
-            return made
+            self._scalar(node, result)
+            return result
         if node.tag not in (_TAG + "map", _TAG + "seq"):
-            self.problems.append(self._problem(node, key, f"the tag {_shown(node.tag)} is not supported; remove it"))
+            self.problems.append(
+                self._problem(node, key, f"the tag {_short_tag(node.tag)} is not supported; remove it")
+            )
         self._open.add(id(node))
         if isinstance(node, yaml.SequenceNode):
-            made.value = [self.value(item, below(key, index)) for index, item in enumerate(node.value)]
+            result.value = [self.value(item, below(key, index)) for index, item in enumerate(node.value)]
         elif isinstance(node, yaml.MappingNode):
-            made.value = self._mapping(node, key)
+            result.value = self._mapping(node, key)
         self._open.discard(id(node))
-        return made
+        return result
 
-    def _scalar(self, node: yaml.ScalarNode, made: Node) -> None:
+    def _scalar(self, node: yaml.ScalarNode, result: Node) -> None:
         convert = _CONVERSIONS.get(node.tag)
         if convert is None:
             self.problems.append(
-                self._problem(node, made.key, f"the tag {_shown(node.tag)} is not supported; remove it")
+                self._problem(node, result.key, f"the tag {_short_tag(node.tag)} is not supported; remove it")
             )
             convert = str
         try:
-            made.value = convert(node.value)
+            result.value = convert(node.value)
         except (ValueError, KeyError):
-            made.value = node.value
-        if not isinstance(made.value, str):
-            made.text = node.value
-        made.blank = made.value is None and not node.value
+            result.value = node.value
+        if not isinstance(result.value, str):
+            result.text = node.value
+        result.blank = result.value is None and not node.value
 
     def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str, Node]:
         members: dict[str, Node] = {}
@@ -280,19 +282,19 @@ class _Reader:
         return members
 
     def _member(self, members: dict[str, Node], name: yaml.ScalarNode, value: yaml.Node, key: str) -> None:
-        made = self.value(value, below(key, name.value))
-        made.key_mark = _mark(name, self._source)
+        result = self.value(value, below(key, name.value))
+        result.key_mark = _mark(name, self._source)
         if first := members.get(name.value):
             line = first.key_mark.line if first.key_mark else None
-            said = f"duplicate key; the first one is on line {line}"
-            self.problems.append(Problem(mark=made.key_mark, key=made.key, message=said, code="duplicate-key"))
+            message = f"duplicate key; the first one is on line {line}"
+            self.problems.append(Problem(mark=result.key_mark, key=result.key, message=message, code="duplicate-key"))
         else:
-            members[name.value] = made
+            members[name.value] = result
 
     def _merged(self, value: yaml.Node, key: str) -> list[dict[str, Node]]:
-        """What `<<:` brings: one mapping, or those of a list, the first of which wins."""
-        made = self.value(value, key)
-        mappings = [made] if isinstance(made.value, dict) else made.items
+        """Return the mappings of `<<:`: one, or those of a list, of which the first wins."""
+        result = self.value(value, key)
+        mappings = [result] if isinstance(result.value, dict) else result.items
         if not mappings or not all(isinstance(each.value, dict) for each in mappings):
             self.problems.append(self._problem(value, below(key, "<<"), "can only merge blocks of keys"))
         return [each.members for each in mappings]
@@ -305,11 +307,11 @@ def _mark(node: yaml.Node, source: str) -> Mark:
     return Mark(source=source, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
 
 
-def _shown(tag: str) -> str:
+def _short_tag(tag: str) -> str:
     return tag.replace(_TAG, "!!")
 
 
-# What the parser says, and what usually helps.
+# Words of the parser, and our message.
 _REMEDIES = (
     ("'\\t'", "a tab is used for indentation; use spaces"),
     (
@@ -334,15 +336,15 @@ _REMEDIES = (
 
 def _syntax_problem(error: yaml.YAMLError, source: str, text: str) -> Problem:
     mark = Mark(source=source)
-    said = str(error)
+    reason = str(error)
     if isinstance(error, yaml.MarkedYAMLError):
-        said = f"{error.context or ''}: {error.problem or ''}".strip(": ")
-        endless = "unexpected end of stream" in said or "document separator" in said
+        reason = f"{error.context or ''}: {error.problem or ''}".strip(": ")
+        endless = "unexpected end of stream" in reason or "document separator" in reason
         if place := (error.context_mark if endless else error.problem_mark) or error.context_mark:
             mark = Mark(source=source, line=place.line + 1, column=place.column + 1)
     elif isinstance(error, yaml.reader.ReaderError):
         line, column = _position(text[: error.position])
         mark = Mark(source=source, line=line, column=column)
-        said = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML; remove it"
-    remedy = next((remedy for words, remedy in _REMEDIES if words in said), said)
+        reason = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML; remove it"
+    remedy = next((remedy for words, remedy in _REMEDIES if words in reason), reason)
     return Problem(mark=mark, message=f"is not valid YAML: {remedy}", code="syntax")

@@ -1,7 +1,6 @@
-"""The variables that a configuration may use: the environment, and a `.env` file that never overrides it.
+"""Look up and expand variables: from the environment, and from a `.env` file that never overrides it.
 
-Also what `${VAR}`, `${VAR:-default}`, `$${` and `os.environ/VAR` in a value stand for. Values are text; nothing of
-them is read as YAML.
+A value may contain `${VAR}`, `${VAR:-default}`, `$${` and `os.environ/VAR`. Variables are text and never read as YAML.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """One variable that is set. `place` says where, for people."""
+    """A variable that is set. `place` describes where, for messages."""
 
     value: str
     place: str
 
 
 class Variables(Protocol):
-    """Where variables are looked up."""
+    """A source of variables."""
 
     def find(self, name: str) -> Variable | None:
-        """The variable, when it is set."""
+        """Return the variable, or None when it is not set."""
 
 
 class Environment:
-    """The process's environment, and below it what `.env` adds."""
+    """The environment of the process, then the variables of `.env`."""
 
     def __init__(self, process: Mapping[str, str], dotenv: Mapping[str, str], dotenv_place: str = ".env") -> None:
         self._process = process
@@ -53,14 +52,14 @@ class Environment:
         return None
 
     def filled(self, name: str) -> Variable | None:
-        """The variable, when it is set to something: an empty one counts as not set."""
-        found = self.find(name)
-        return found if found and found.value.strip() else None
+        """Return the variable when it is set and not empty."""
+        variable = self.find(name)
+        return variable if variable and variable.value.strip() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expanded:
-    """A value after its variables. `optional` says that what is missing was allowed to be: `${VAR:-}`."""
+    """A value with its variables expanded. `optional` is true when a missing variable has a default: `${VAR:-}`."""
 
     text: str
     variables: tuple[str, ...] = ()
@@ -70,17 +69,17 @@ class Expanded:
 
 
 def expand(text: str, variables: Variables) -> Expanded:
-    """`text` with its variables filled in; unchanged, with `missing` or `fault`, when that cannot be done."""
+    """Expand the variables in `text`. Return it unchanged, with `missing` or `fault`, when that fails."""
     whole = _WHOLE.fullmatch(text.strip())
     if "${" not in text and not whole:
         return Expanded(text=text)
     expansion = _Expansion(f"${{{whole[1]}}}" if whole else text, variables)
     try:
-        made = expansion.run()
+        expanded = expansion.run()
     except _Malformed as error:
         return Expanded(text=text, fault=str(error))
     used, missing = tuple(dict.fromkeys(expansion.used)), tuple(dict.fromkeys(expansion.missing))
-    return Expanded(text=made, variables=used, missing=missing, optional=expansion.optional and not missing)
+    return Expanded(text=expanded, variables=used, missing=missing, optional=expansion.optional and not missing)
 
 
 class _Malformed(ValueError):
@@ -88,7 +87,7 @@ class _Malformed(ValueError):
 
 
 class _Expansion:
-    """One pass over one value; defaults may hold variables again."""
+    """Expand one value; defaults may contain variables again."""
 
     def __init__(self, text: str, variables: Variables) -> None:
         self.used: list[str] = []
@@ -99,91 +98,91 @@ class _Expansion:
         self._at = 0
 
     def run(self, until: str = "") -> str:
-        """Everything up to `until`, which is left behind; to the end when there is none."""
-        made: list[str] = []
+        """Expand the text up to `until` and skip it, or to the end when `until` is empty."""
+        parts: list[str] = []
         while self._at < len(self._text):
             if until and self._text[self._at] == until:
                 self._at += 1
-                return "".join(made)
+                return "".join(parts)
             if self._text.startswith("$${", self._at):
-                made.append("${")
+                parts.append("${")
                 self._at += 3
             elif self._text.startswith("${", self._at):
                 self._at += 2
-                made.append(self._variable())
+                parts.append(self._variable())
             else:
-                made.append(self._text[self._at])
+                parts.append(self._text[self._at])
                 self._at += 1
         if until:
             raise _Malformed("`${` is not closed; write ${NAME}, or `$${` for a literal `${`")
-        return "".join(made)
+        return "".join(parts)
 
     def _variable(self) -> str:
-        named = _NAME.match(self._text, self._at)
-        if not named or self._text[named.end() : named.end() + 1] not in ("}", ":"):
+        match = _NAME.match(self._text, self._at)
+        if not match or self._text[match.end() : match.end() + 1] not in ("}", ":"):
             raise _Malformed("invalid variable; write ${NAME} or ${NAME:-default}, or `$${` for a literal `${`")
-        name, self._at = named[0], named.end()
-        found = self._variables.find(name)
+        name, self._at = match[0], match.end()
+        variable = self._variables.find(name)
         if self._text[self._at] == "}":
             self._at += 1
-            return self._take(name, found)
+            return self._take(name, variable)
         if not self._text.startswith(":-", self._at):
             raise _Malformed(f"invalid variable; only `:-` may follow the name, as in ${{{name}:-default}}")
         self._at += 2
-        return self._with_default(name, found if found and found.value else None)
+        return self._with_default(name, variable if variable and variable.value else None)
 
-    def _take(self, name: str, found: Variable | None) -> str:
-        if found is None:
+    def _take(self, name: str, variable: Variable | None) -> str:
+        if variable is None:
             self.missing.append(name)
             return ""
-        self.used.append(found.place)
-        return found.value
+        self.used.append(variable.place)
+        return variable.value
 
-    def _with_default(self, name: str, found: Variable | None) -> str:
+    def _with_default(self, name: str, variable: Variable | None) -> str:
         used, missing = list(self.used), list(self.missing)
         default = self.run("}")
-        if found is None:
+        if variable is None:
             self.optional = True
             return default
-        self.used, self.missing = used, missing  # the default is not needed, nor what it names
-        return self._take(name, found)
+        self.used, self.missing = used, missing  # forget the variables of the unused default
+        return self._take(name, variable)
 
 
-def read_dotenv(path: Path, shown: str) -> tuple[dict[str, str], list[Problem]]:
-    """The variables of a `.env` file; none when there is no such file. What cannot be understood is a warning."""
+def read_dotenv(path: Path, display_name: str) -> tuple[dict[str, str], list[Problem]]:
+    """Read a `.env` file; return no variables when there is none. Lines that are not NAME=value give a warning."""
     if not path.is_file():
         return {}, []
     try:
         text = decode(read_bytes(path, _MAX_BYTES, "it is not read"))
     except OSError as error:
-        return {}, [_warning(Mark(source=shown), unreadable(path, error))]
+        return {}, [_warning(Mark(source=display_name), unreadable(path, error))]
     except ValueError as error:
-        return {}, [_warning(Mark(source=shown), str(error))]
-    return _parse(text.replace("\r\n", "\n"), shown)
+        return {}, [_warning(Mark(source=display_name), str(error))]
+    return _parse(text.replace("\r\n", "\n"), display_name)
 
 
-def _parse(text: str, shown: str) -> tuple[dict[str, str], list[Problem]]:
+def _parse(text: str, display_name: str) -> tuple[dict[str, str], list[Problem]]:
     values: dict[str, str] = {}
     problems: list[Problem] = []
     at = 0
     while at < len(text):
         line_end = text.find("\n", at) if "\n" in text[at:] else len(text)
         line = text[at:line_end]
-        found = _LINE.match(line)
+        match = _LINE.match(line)
         if not line.strip() or line.lstrip().startswith("#"):
             at = line_end + 1
-        elif not found:
-            mark = Mark(source=shown, line=text.count("\n", 0, at) + 1, column=1)
+        elif not match:
+            mark = Mark(source=display_name, line=text.count("\n", 0, at) + 1, column=1)
             problems.append(_warning(mark, "the line is ignored; it must be NAME=value"))
             at = line_end + 1
         else:
-            value, at = _value(text, at + found.end(), line_end)
-            values[found["name"]] = value
+            value, at = _value(text, at + match.end(), line_end)
+            values[match["name"]] = value
     return values, problems
 
 
 def _value(text: str, start: int, line_end: int) -> tuple[str, int]:
-    """The value that begins at `start`, and where the next line does. Quoted values may hold line ends."""
+    """Read the value that begins at `start`; return it and the start of the next line. Quoted values may span lines."""
     quote = text[start : start + 1]
     if quote in ("'", '"'):
         pattern = r"'([^']*)'" if quote == "'" else r'"((?:[^"\\]|\\.)*)"'

@@ -1,8 +1,7 @@
-"""Writes configuration files to begin with.
+"""Write example configuration files.
 
-`minimal` and `stub` are texts; `full` is made of the schema, so that it shows every key with its description and
-default and cannot fall behind. In it a comment begins with `# `, a key that is left out with `#` alone. Begin reading
-at `generate`.
+`minimal` and `stub` are texts; `full` comes from the schema, so that it always has every key with its description and
+default. In it a comment begins with `# `, a key without a default with `#` alone. Begin reading at `generate`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from llmproxy.config.json_schema import FILE_NAME, homeless_types
+from llmproxy.config.json_schema import FILE_NAME, types_without_address
 from llmproxy.config.schema import SECTIONS, Config, Logging, MiddlewareEntry, Model, Server, Target, Translation
 from llmproxy.registry import config_of, find, names
 from llmproxy.settings import Strict
@@ -32,7 +31,7 @@ _MINIMAL = """\
 # llmproxy: OpenAI and Anthropic behind one address. `llmproxy generate-config --preset full` shows every key.
 
 providers:
-  # Where such a variable is not set, the key that the client sends goes on to the provider.
+  # If the variable is not set, the key of the client is forwarded to the provider.
   - name: openai
     type: openai
     api_key: "${OPENAI_API_KEY:-}"
@@ -43,7 +42,7 @@ providers:
 """
 
 _STUB = """\
-# llmproxy without any provider: whatever the model, the answer is "stub response". It needs no key and no network.
+# llmproxy without a real provider: every model answers "stub response". It needs no key and no network.
 
 providers:
   - name: stub
@@ -52,12 +51,12 @@ providers:
 """
 
 _FULL = f"""\
-# llmproxy: every key with its default. A key behind a # without a space is left out; what it shows is an example.
-# Any value may be a variable, ${{NAME}} or ${{NAME:-default}}; `.env` beside this file is read too.
+# llmproxy: every key with its default. A key after a # without a space has no default; its value is an example.
+# Any value may be a variable, ${{NAME}} or ${{NAME:-default}}; `.env` in the same folder is read too.
 # For completion in editors: llmproxy schema {FILE_NAME}
 """
 
-# What keys without a default may look like.
+# Example values for keys without a default.
 _EXAMPLES: Mapping[str, object] = {
     "models": ["gpt-*", "o4-mini"],
     "base_url": "https://api.openai.com/v1",
@@ -70,7 +69,7 @@ _EXAMPLES: Mapping[str, object] = {
     "password": "${REDIS_PASSWORD}",
 }
 _LLM = """\
-# One upstream that takes every request which nothing else answers. It has the keys of an entry of `providers`,
+# One upstream that takes every request that nothing else answers. It has the keys of an entry of `providers`,
 # except name, enabled, priority and models.
 #llm:
 #  type: openai-compatible
@@ -80,7 +79,7 @@ _LLM = """\
 
 
 def generate(preset: Preset) -> str:
-    """The text of a configuration file."""
+    """Return the text of a configuration file."""
     match preset:
         case "minimal":
             return _MODELINE + _MINIMAL
@@ -114,7 +113,7 @@ def _default_provider() -> Iterator[str]:
 
 
 def _providers() -> Iterator[str]:
-    """One entry with every key, then one for each class that has more of them."""
+    """Write one entry with every key, then one for each class that has more keys."""
     yield "providers:"
     first = _config("openai")
     yield from _item(_block(first, "    ", {"name": "openai", "type": "openai", "api_key": "${OPENAI_API_KEY:-}"}))
@@ -122,11 +121,11 @@ def _providers() -> Iterator[str]:
     yield from _comment(f"Other types: {', '.join(names('providers')[1:])}.", "  ")
     key = _scalar("${ANTHROPIC_API_KEY:-}")
     yield from ("  - name: anthropic", "    type: anthropic", f"    api_key: {key}")
-    shown = set(first.model_fields)
+    seen = set(first.model_fields)
     for type_ in names("providers"):
-        more = [name for name in _config(type_).model_fields if name not in shown]
-        if more and type_ not in homeless_types():
-            shown |= set(more)
+        more = [name for name in _config(type_).model_fields if name not in seen]
+        if more and type_ not in types_without_address():
+            seen |= set(more)
             yield from ("", f"  - name: my-{type_}", f"    type: {type_}", "    enabled: false")
             yield from _block(_config(type_), "    ", {"name": "x", "type": type_}, more)
 
@@ -157,7 +156,7 @@ def _stores() -> Iterator[str]:
 
 
 def _middlewares() -> Iterator[str]:
-    """All of them switched off: there is no middleware that everybody has."""
+    """Write all of them with `enabled: false`: none is on by default."""
     yield "middlewares:"
     for type_ in names("middlewares"):
         component = find("middlewares", type_, Path())
@@ -195,7 +194,7 @@ def _block(
     values: Mapping[str, object] = MappingProxyType({}),
     only: Collection[str] = (),
 ) -> Iterator[str]:
-    """The keys of `model`, or `only` some, with `values` or their defaults; those without one are left out by a `#`."""
+    """Write the keys of `model`, or `only` some, with `values` or defaults; keys without either follow a `#`."""
     defaults = model.model_validate(values).model_dump(mode="json")
     for name, field in model.model_fields.items():
         if only and name not in only:
@@ -211,20 +210,20 @@ def _block(
 
 
 def _item(lines: Iterable[str]) -> Iterator[str]:
-    """A block as an item of a list: a dash before its first key, comments before that one stand where the dash does."""
-    begun = False
+    """Turn a block into an item of a list: a dash before its first key, at the indentation of earlier comments."""
+    in_item = False
     for line in lines:
-        if begun:
+        if in_item:
             yield line
         elif line.lstrip().startswith("#"):
             yield line[2:]
         else:
-            begun = True
+            in_item = True
             yield f"{line[: len(line) - len(line.lstrip()) - 2]}- {line.lstrip()}"
 
 
 def _about(model: type[BaseModel], name: str, indent: str) -> Iterator[str]:
-    """What a key is for, as comments."""
+    """Write the description of a key as comments."""
     return _comment(model.model_fields[name].description or "", indent)
 
 
@@ -236,7 +235,7 @@ _MEANING = ("true", "false", "null", "on", "off", "yes", "no")
 
 
 def _scalar(value: object) -> str:
-    """A value in YAML: words that mean nothing else stand bare."""
+    """Write a value in YAML; words without another meaning need no quotes."""
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*", value) and value not in _MEANING:
         return value
     return json.dumps(value)

@@ -1,7 +1,7 @@
-"""The JSON Schema of the configuration file, for editors, made of the same models that read it.
+"""Build the JSON Schema of the configuration file, for editors, from the same models that read it.
 
-Wherever a number, one of some words or true/false is expected, `${VAR}` is fine too; older spellings are marked.
-Draft 7, which is what editors know best. Begin reading at `json_schema`.
+`${VAR}` is allowed for every number, word of a list and true/false; older spellings are marked as deprecated. It is
+draft 7, which editors support best. Begin reading at `config_schema`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from llmproxy.config.components import LLM_TYPE, NOT_OF_LLM
+from llmproxy.config.components import KEYS_NOT_IN_LLM, LLM_TYPE
 from llmproxy.config.legacy_keys import KEYS
 from llmproxy.config.schema import Config
 from llmproxy.config.section_aliases import SECTIONS, SETTINGS
@@ -28,15 +28,15 @@ _VARIABLE = {"type": "string", "pattern": r"\$\{|^os\.environ/", "description": 
 _NOTES = ("description", "default", "examples", "deprecated")
 
 
-def json_schema() -> dict[str, Any]:
-    """The schema as a JSON object."""
+def config_schema() -> dict[str, Any]:
+    """Return the schema as a JSON object."""
     schema = _of(Config)
     defs, properties = schema.pop("$defs"), schema["properties"]
     del defs["ProviderConfig"], defs["StoreConfig"], defs["Strict"]
     for title, (model, _) in _provider_classes().items():
-        made = _of(model)
-        defs |= made.pop("$defs", {})
-        defs[title], defs[f"{title}_llm"] = made, _as_llm(made)
+        provider = _of(model)
+        defs |= provider.pop("$defs", {})
+        defs[title], defs[f"{title}_llm"] = provider, _as_llm(provider)
     defs["Target"] = {"anyOf": [{"type": "string", "description": "In short: provider/model."}, defs["Target"]]}
     stores = _store_classes()
     defs |= stores | {"StoreEntry": _store_entry()}
@@ -44,37 +44,44 @@ def json_schema() -> dict[str, Any]:
     defs |= _describe_middlewares(defs["MiddlewareEntry"], stores)
     properties["providers"]["items"] = _provider_entry()
     properties["llm"] = {"description": properties["llm"]["description"], **_llm()}
-    properties |= _older(properties, defs)
+    properties |= _older_keys(properties, defs)
     for name, value in properties.items():
         properties[name] = {"anyOf": [value, {"type": "null"}], **_notes(value)}
-    schema["properties"] = {name: _patient(value) for name, value in properties.items()}
-    schema["$defs"] = {name: _patient(value) for name, value in sorted(defs.items())}
+    schema["properties"] = {name: _allow_variables(value) for name, value in properties.items()}
+    schema["$defs"] = {name: _allow_variables(value) for name, value in sorted(defs.items())}
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "llmproxy configuration", **schema}
 
 
 class _Generator(GenerateJsonSchema):
-    """Shows defaults in their human form."""
+    """Writes defaults in their human form."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        made = super().default_schema(schema)
+        result = super().default_schema(schema)
         inner = schema["schema"].get("serialization")
-        if inner and inner["type"] == "function-plain" and "default" in made and not isinstance(made["default"], str):
-            made["default"] = inner["function"](made["default"])
-        return made
+        if (
+            inner
+            and inner["type"] == "function-plain"
+            and "default" in result
+            and not isinstance(result["default"], str)
+        ):
+            result["default"] = inner["function"](result["default"])
+        return result
 
 
 def _of(model: type[BaseModel]) -> dict[str, Any]:
-    """The schema of one model, without the titles that only repeat names."""
-    schema: dict[str, Any] = _untitled(model.model_json_schema(schema_generator=_Generator))
+    """Return the schema of one model, without titles, which only repeat names."""
+    schema: dict[str, Any] = _without_titles(model.model_json_schema(schema_generator=_Generator))
     return schema
 
 
-def _untitled(schema: Any) -> Any:
+def _without_titles(schema: Any) -> Any:
     if isinstance(schema, list):
-        return [_untitled(each) for each in schema]
+        return [_without_titles(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    return {name: _untitled(value) for name, value in schema.items() if name != "title" or not isinstance(value, str)}
+    return {
+        name: _without_titles(value) for name, value in schema.items() if name != "title" or not isinstance(value, str)
+    }
 
 
 def _notes(schema: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def _notes(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _provider_classes() -> dict[str, tuple[type[BaseModel], list[str]]]:
-    """The configs of built-in providers by the names of their classes, and the types that each serves."""
+    """Return the configs of built-in providers by class name, each with its types."""
     classes: dict[str, tuple[type[BaseModel], list[str]]] = {}
     for type_ in names("providers"):
         component = find("providers", type_, Path())
@@ -91,20 +98,20 @@ def _provider_classes() -> dict[str, tuple[type[BaseModel], list[str]]]:
 
 
 def _store_classes() -> dict[str, dict[str, Any]]:
-    """The schemas of our stores, by the names of their classes."""
+    """Return the schemas of built-in stores by class name."""
     components = [find("stores", type_, Path()) for type_ in names("stores")]
     return {component.__name__: _of(config_of(component)) for component in components}
 
 
 def _store_entry() -> dict[str, Any]:
-    """An entry of `stores`: in short, or with a type that says which keys there are."""
-    known = {"enum": names("stores")}
-    own = {"type": "string", "description": "./path/file.py:Class, or the name under which a package offers one."}
+    """Return the schema of an entry of `stores`: its short form, or keys that depend on its type."""
+    builtin = {"enum": names("stores")}
+    custom = {"type": "string", "description": "./path/file.py:Class, or the name of an entry point of a package."}
     cases = [_case([type_], _ref(find("stores", type_, Path()).__name__)) for type_ in names("stores")]
     full = {
         "type": "object",
         "required": ["type"],
-        "properties": {"type": {"anyOf": [known, own]}},
+        "properties": {"type": {"anyOf": [builtin, custom]}},
         "allOf": cases,
     }
     return {
@@ -113,11 +120,11 @@ def _store_entry() -> dict[str, Any]:
 
 
 def _add_store_keys(schema: dict[str, Any], stores: dict[str, dict[str, Any]]) -> None:
-    """Let the settings of a middleware describe its store in place."""
+    """Let the settings of a middleware describe its store inline."""
     store = schema["properties"]["store"]
     schema["properties"]["store"] = {"anyOf": [{"type": "string"}, _STORE_ENTRY], **_notes(store)}
-    for made in stores.values():
-        schema["properties"] |= {key: value for key, value in made["properties"].items() if key != "type"}
+    for settings in stores.values():
+        schema["properties"] |= {key: value for key, value in settings["properties"].items() if key != "type"}
 
 
 def _ref(name: str) -> dict[str, Any]:
@@ -128,23 +135,23 @@ _STORE_ENTRY = _ref("StoreEntry")
 
 
 def _describe_middlewares(entry: dict[str, Any], stores: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Let the type of an entry of `middlewares` say which settings there are; the schemas of those of ours."""
+    """Make the settings of an entry of `middlewares` depend on its type. Return the schemas of built-in settings."""
     settings: dict[str, Any] = {}
     entry["properties"]["config"] = {"type": "object", "description": "Its settings."}
     entry["allOf"] = []
     for type_ in names("middlewares"):
         component = find("middlewares", type_, Path())
-        made = _of(config_of(component))
-        settings |= {**made.pop("$defs", {}), component.__name__: made}
+        schema = _of(config_of(component))
+        settings |= {**schema.pop("$defs", {}), component.__name__: schema}
         if issubclass(config_of(component), StoreReference):
-            _add_store_keys(made, stores)
-        there = {"properties": {"config": {"$ref": f"#/$defs/{component.__name__}"}}}
-        entry["allOf"].append(_case([type_], there))
+            _add_store_keys(schema, stores)
+        condition = {"properties": {"config": {"$ref": f"#/$defs/{component.__name__}"}}}
+        entry["allOf"].append(_case([type_], condition))
     return settings
 
 
-def homeless_types() -> list[str]:
-    """The types that have no usual address."""
+def types_without_address() -> list[str]:
+    """List the provider types without a default address."""
     rows = {type_: find("providers", type_, Path()) for type_ in names("providers")}
     return [
         type_
@@ -154,26 +161,26 @@ def homeless_types() -> list[str]:
 
 
 def _provider_entry() -> dict[str, Any]:
-    """An entry of `providers`: its type says which keys there are; a type of one's own may have any."""
-    known = {"enum": names("providers")}
-    own = {"type": "string", "description": "./path/file.py:Class, or the name under which a package offers one."}
+    """Return the schema of an entry of `providers`: its keys depend on its type; a custom type may have any."""
+    builtin = {"enum": names("providers")}
+    custom = {"type": "string", "description": "./path/file.py:Class, or the name of an entry point of a package."}
     cases = [_case(types, {"$ref": f"#/$defs/{title}"}) for title, (_, types) in _provider_classes().items()]
     return {
         "type": "object",
         "required": ["name", "type"],
-        "properties": {"name": {"type": "string"}, "type": {"anyOf": [known, own]}},
-        "allOf": [*cases, _case(homeless_types(), {"required": ["base_url"]})],
+        "properties": {"name": {"type": "string"}, "type": {"anyOf": [builtin, custom]}},
+        "allOf": [*cases, _case(types_without_address(), {"required": ["base_url"]})],
     }
 
 
 def _llm() -> dict[str, Any]:
-    """`llm:`, which is a provider without what only a list of them needs."""
+    """Return the schema of `llm:`, a provider without the keys that only a list needs."""
     cases = [
         _case(types, {"$ref": f"#/$defs/{title}_llm"}, also_without=LLM_TYPE in types)
         for title, (_, types) in _provider_classes().items()
     ]
-    homeless = _case(homeless_types(), {"required": ["base_url"]}, also_without=True)
-    return {"type": "object", "allOf": [*cases, homeless]}
+    without_address = _case(types_without_address(), {"required": ["base_url"]}, also_without=True)
+    return {"type": "object", "allOf": [*cases, without_address]}
 
 
 def _case(types: Iterable[str], then: dict[str, Any], *, also_without: bool = False) -> dict[str, Any]:
@@ -182,32 +189,32 @@ def _case(types: Iterable[str], then: dict[str, Any], *, also_without: bool = Fa
 
 
 def _as_llm(schema: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in schema["properties"].items() if name not in NOT_OF_LLM}
+    kept = {name: value for name, value in schema["properties"].items() if name not in KEYS_NOT_IN_LLM}
     return {**{name: value for name, value in schema.items() if name != "required"}, "properties": kept}
 
 
-def _older(properties: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
-    """Older spellings, as far as a file may use them."""
+def _older_keys(properties: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
+    """Return the schemas of older spellings in files."""
     older: dict[str, Any] = {}
     for old, new in KEYS.items():
         section, _, name = new.rpartition(".")
         value = defs[section.capitalize()]["properties"][name] if section else properties[new]
-        marked = {**value, "description": f"Older spelling of `{new}`.", "deprecated": True}
+        deprecated = {**value, "description": f"Older spelling of `{new}`.", "deprecated": True}
         top, _, member = old.partition(".")
         if member:
             holder = older.setdefault(top, {"type": "object", "additionalProperties": False, "properties": {}})
-            holder["properties"][member] = marked
+            holder["properties"][member] = deprecated
         else:
-            older[top] = marked
+            older[top] = deprecated
     for name in SETTINGS:
         kind = {"cache": "boolean", "cache_params": "object"}.get(name, ["string", "integer"])
-        marked = {"type": kind, "description": "Older spelling of the middleware `cache`.", "deprecated": True}
-        older["general_settings"]["properties"][name] = marked
+        deprecated = {"type": kind, "description": "Older spelling of the middleware `cache`.", "deprecated": True}
+        older["general_settings"]["properties"][name] = deprecated
     for name, type_ in SECTIONS.items():
         settings = defs[find("middlewares", type_, Path()).__name__]
-        enabled = {"enabled": {"type": "boolean", "default": True, "description": "false leaves it out."}}
-        told = f"Another spelling of the middleware `{type_}`."
-        older[name] = {**settings, "description": told, "properties": enabled | settings["properties"]}
+        enabled = {"enabled": {"type": "boolean", "default": True, "description": "false disables it."}}
+        description = f"Another spelling of the middleware `{type_}`."
+        older[name] = {**settings, "description": description, "properties": enabled | settings["properties"]}
     group = {"type": "object", "required": ["model_group", "models"]}
     return older | {
         "model_groups": {
@@ -219,18 +226,20 @@ def _older(properties: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _patient(schema: Any) -> Any:
-    """The schema with variables allowed wherever text alone would not do."""
+def _allow_variables(schema: Any) -> Any:
+    """Allow `${VAR}` wherever the schema does not accept every text."""
     if isinstance(schema, list):
-        return [_patient(each) for each in schema]
+        return [_allow_variables(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    made: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, value in schema.items():
         if name == "properties":
-            made[name] = {key: _patient(each) for key, each in value.items()}
+            result[name] = {key: _allow_variables(each) for key, each in value.items()}
         else:
-            made[name] = value if name in ("if", "default", "examples", "enum", "deprecated") else _patient(value)
-    if made.get("type") in ("number", "integer", "boolean") or "enum" in made:
-        return {"anyOf": [made, _VARIABLE], **_notes(made)}
-    return made
+            result[name] = (
+                value if name in ("if", "default", "examples", "enum", "deprecated") else _allow_variables(value)
+            )
+    if result.get("type") in ("number", "integer", "boolean") or "enum" in result:
+        return {"anyOf": [result, _VARIABLE], **_notes(result)}
+    return result

@@ -1,7 +1,7 @@
-"""Older keys and environment variables that still work: one table each, and what turns them into the keys of today.
+"""Move older keys and environment variables to the current keys: one table each.
 
-Works on the tree, before anything is validated; values keep the place and the name under which the user wrote them.
-Begin reading at `modernise`.
+Works on the tree before validation; values keep the place and the name under which the user wrote them. Begin reading
+at `modernise`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from llmproxy.config.document import Node, below
 from llmproxy.config.environment import Environment, Variable
 from llmproxy.config.problems import Mark, Problem
 from llmproxy.config.section_aliases import SETTINGS, unfold
-from llmproxy.config.validate import misfit, unknown_key
+from llmproxy.config.validate import unknown_key, wrong_kind
 
-# Keys of files, and where they stand today.
+# Older keys of files, and their current paths.
 KEYS: Mapping[str, str] = {
     "general_settings.bind_address": "server.host",
     "general_settings.bind_port": "server.port",
     "interceptors": "middlewares",
 }
 
-# What the environment says wins over the file.
+# Environment variables, which win over the file.
 VARIABLES: Mapping[str, str] = {
     "LLM_BASE_URL": "llm.base_url",
     "LLM_TYPE": "llm.type",
@@ -37,13 +37,13 @@ VARIABLES: Mapping[str, str] = {
 }
 MODEL_MAP = "MODEL_PROVIDER_MAP"
 
-# What the provider type of that name takes from variables that bear no vendor's name.
+# The provider type that these variables configure.
 COMPATIBLE = "ollama"
 COMPATIBLE_VARIABLES: Mapping[str, str] = {"base_url": "OPENAI_COMPAT_BASE_URL", "api_key": "OPENAI_COMPAT_API_KEY"}
 
 
 def modernise(top: Node) -> list[Problem]:
-    """Move older keys of a file to where they stand today. Both spellings of one thing are a mistake."""
+    """Move older keys of a file to their current paths. Report an older key beside its current one."""
     problems: list[Problem] = []
     for old, new in KEYS.items():
         problems += _move(top, old, new)
@@ -61,8 +61,8 @@ def _leftover_settings(top: Node) -> list[Problem]:
     if settings is None or not (isinstance(settings.value, dict) or settings.blank):
         return []
     del top.members["general_settings"]
-    known = [*(old.partition(".")[2] for old in KEYS if old.startswith("general_settings.")), *SETTINGS]
-    return [unknown_key(each, known, {}) for each in settings.members.values()]
+    allowed = [*(old.partition(".")[2] for old in KEYS if old.startswith("general_settings.")), *SETTINGS]
+    return [unknown_key(each, allowed, {}) for each in settings.members.values()]
 
 
 def _move(top: Node, old: str, new: str) -> list[Problem]:
@@ -74,66 +74,66 @@ def _move(top: Node, old: str, new: str) -> list[Problem]:
     return (
         []
         if put(top, new, moved)
-        else [_given_twice(moved, f"is an older spelling of {new!r}, and both are set; keep {new!r}")]
+        else [_duplicate(moved, f"is an older spelling of {new!r}, and both are set; keep {new!r}")]
     )
 
 
-def _given_twice(node: Node, message: str) -> Problem:
-    return Problem(mark=node.key_mark or node.mark, key=node.key, message=message, code="given-twice")
+def _duplicate(node: Node, message: str) -> Problem:
+    return Problem(mark=node.key_mark or node.mark, key=node.key, message=message, code="set-twice")
 
 
-def _given(holder: Node, name: str) -> bool:
-    """Whether something is written behind a key."""
+def _is_set(holder: Node, name: str) -> bool:
+    """Tell whether a key has a value."""
     return name in holder.members and not holder.members[name].blank
 
 
 def put(top: Node, path: str, value: Node, *, replace: bool = False) -> bool:
-    """Put `value` at a dotted path, making the section when it is missing.
+    """Put `value` at a dotted path, and add the section if it is missing.
 
-    False when something stands there already, or the section is none.
+    Return False when the key has a value already, or the section is not a block of keys.
     """
     section, _, name = path.rpartition(".")
     holder = top
     if section:
-        known = top.members.get(section)
-        if known is None or known.value is None:
-            known = Node(value={}, mark=value.mark, key=section)
-            top.members[section] = known
-        holder = known
-    if not isinstance(holder.value, dict) or (_given(holder, name) and not replace):
+        current = top.members.get(section)
+        if current is None or current.value is None:
+            current = Node(value={}, mark=value.mark, key=section)
+            top.members[section] = current
+        holder = current
+    if not isinstance(holder.value, dict) or (_is_set(holder, name) and not replace):
         return False
     holder.value[name] = value
     return True
 
 
 def _key_variable(entry: Node) -> list[Problem]:
-    """`api_key_env: NAME` is `api_key: ${NAME}`."""
-    named = entry.members.get("api_key_env")
-    if named is None or named.blank:
+    """Turn `api_key_env: NAME` into `api_key: ${NAME}`."""
+    node = entry.members.get("api_key_env")
+    if node is None or node.blank:
         return []
-    if _given(entry, "api_key"):
+    if _is_set(entry, "api_key"):
         del entry.members["api_key_env"]
-        return [_given_twice(named, "is set together with `api_key`; keep one of them")]
-    variable = named.word or ""
+        return [_duplicate(node, "is set together with `api_key`; keep one of them")]
+    variable = node.word or ""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
-        return []  # the provider's own config says what is wrong with it
+        return []  # reported by the config of the provider
     del entry.members["api_key_env"]
-    key = Node(value=f"${{{variable}}}", mark=named.mark, key=named.key, key_mark=named.key_mark)
+    key = Node(value=f"${{{variable}}}", mark=node.mark, key=node.key, key_mark=node.key_mark)
     entry.members["api_key"] = key
     return []
 
 
 def _model_groups(top: Node) -> list[Problem]:
-    """`model_groups: [{model_group, models: [{model, params: {api_key, base_url}}]}]` becomes a model each, and a
+    """Turn `model_groups: [{model_group, models: [{model, params: {api_key, base_url}}]}]` into a model each, and a
     provider for each different `params`."""
     groups = top.members.pop("model_groups", None)
     if groups is None or groups.blank:
         return []
     if not isinstance(groups.value, list):
-        return [misfit(groups, "list")]
-    if _given(top, "models"):
-        return [_given_twice(groups, "is an older spelling of 'models', and both are set; keep 'models'")]
-    if not _given(top, "providers"):
+        return [wrong_kind(groups, "list")]
+    if _is_set(top, "models"):
+        return [_duplicate(groups, "is an older spelling of 'models', and both are set; keep 'models'")]
+    if not _is_set(top, "providers"):
         top.members["providers"] = Node(value=[], mark=groups.mark, key=groups.key)
     reader = _Groups(top.members["providers"])
     models: list[Node] = [reader.model(group) for group in groups.items]
@@ -145,22 +145,22 @@ _PARAMS = ("api_key", "base_url")
 
 
 class _Groups:
-    """Reads model groups; endpoints with the same `params` share a provider, which answers under no name of its own."""
+    """Read model groups. Endpoints with the same `params` share a provider, which lists no model of its own."""
 
     def __init__(self, providers: Node) -> None:
         self.problems: list[Problem] = []
         self._providers = providers
         self._names = {name.word for each in providers.items if (name := each.members.get("name"))}
-        self._made: dict[str, str] = {}
+        self._providers_by_params: dict[str, str] = {}
 
     def model(self, group: Node) -> Node:
-        """The entry of `models` for a group."""
+        """Return the entry of `models` for a group."""
         members = dict(group.members)
         name = self._member(group, members, "model_group")
         endpoints = self._member(group, members, "models")
         if isinstance(endpoints.value, list):
-            made: list[Node] = [self._target(each) for each in endpoints.items]
-            endpoints = Node(value=made, mark=endpoints.mark, key=endpoints.key, key_mark=endpoints.key_mark)
+            targets: list[Node] = [self._target(each) for each in endpoints.items]
+            endpoints = Node(value=targets, mark=endpoints.mark, key=endpoints.key, key_mark=endpoints.key_mark)
         return Node(value={**members, "name": name, "targets": endpoints}, mark=group.mark, key=group.key)
 
     def _member(self, holder: Node, members: dict[str, Node], name: str) -> Node:
@@ -174,28 +174,28 @@ class _Groups:
         members = dict(endpoint.members)
         params = members.pop("params", Node(value={}, mark=endpoint.mark, key=below(endpoint.key, "params")))
         if not isinstance(params.value, dict) and not params.blank:
-            self.problems.append(misfit(params, "model"))
+            self.problems.append(wrong_kind(params, "model"))
         members["provider"] = Node(value=self._provider(params), mark=params.mark, key=params.key, literal=True)
         return Node(value=members, mark=endpoint.mark, key=endpoint.key)
 
     def _provider(self, params: Node) -> str:
-        same = repr(params.plain())
-        if same not in self._made:
-            self._made[same] = name = self._name(params)
-            made = {key: value for key, value in params.members.items() if key in _PARAMS}
+        params_key = repr(params.plain())
+        if params_key not in self._providers_by_params:
+            self._providers_by_params[params_key] = name = self._name(params)
+            entry = {key: value for key, value in params.members.items() if key in _PARAMS}
             self.problems += [
-                unknown_key(each, list(_PARAMS), {}) for key, each in params.members.items() if key not in made
+                unknown_key(each, list(_PARAMS), {}) for key, each in params.members.items() if key not in entry
             ]
-            made |= {
+            entry |= {
                 "name": Node(value=name, mark=params.mark, key=params.key, literal=True),
                 "type": Node(value="openai", mark=params.mark, key=params.key, literal=True),
                 "models": Node(value=[], mark=params.mark, key=params.key),
             }
-            self._providers.items.append(Node(value=made, mark=params.mark, key=params.key))
-        return self._made[same]
+            self._providers.items.append(Node(value=entry, mark=params.mark, key=params.key))
+        return self._providers_by_params[params_key]
 
     def _name(self, params: Node) -> str:
-        """The host of its URL, or `openai`; with a number when that is taken."""
+        """Name it after the host of its URL, or `openai`; with a number when the name is in use."""
         base = params.members.get("base_url")
         host = urlsplit(base.word or "").hostname if base else None
         name = re.sub(r"[^A-Za-z0-9._-]", "-", host or "openai")
@@ -208,26 +208,26 @@ class _Groups:
 
 
 def overlay_environment(top: Node, environment: Environment) -> list[Problem]:
-    """Put what older variables say over what the file says."""
+    """Put the values of older variables over those of the file."""
     problems: list[Problem] = []
     for name, path in VARIABLES.items():
-        found = environment.filled(name)
-        if found is None:
+        variable = environment.filled(name)
+        if variable is None:
             continue
         try:
-            value = _CONVERSIONS.get(name, str)(found.value.strip())
+            value = _CONVERSIONS.get(name, str)(variable.value.strip())
         except ValueError as error:
-            problems.append(Problem(mark=Mark(source=found.place), message=str(error)))
+            problems.append(Problem(mark=Mark(source=variable.place), message=str(error)))
             continue
         if value is not None and not (name == "PROXY_API_DEBUG" and environment.filled("LOG_LEVEL")):
-            put(top, path, _literal(value, found), replace=True)
-    if mapped := environment.filled(MODEL_MAP):
-        problems += _overlay_models(top, mapped)
+            put(top, path, _literal(value, variable), replace=True)
+    if model_map := environment.filled(MODEL_MAP):
+        problems += _overlay_models(top, model_map)
     return problems
 
 
-def _literal(value: str, found: Variable) -> Node:
-    return Node(value=value, mark=Mark(source=found.place), literal=True, variables=(found.place,))
+def _literal(value: str, variable: Variable) -> Node:
+    return Node(value=value, mark=Mark(source=variable.place), literal=True, variables=(variable.place,))
 
 
 def _no_limit(value: str) -> str:
@@ -245,34 +245,34 @@ def _debug(value: str) -> str | None:
 _CONVERSIONS: Mapping[str, Callable[[str], str | None]] = {"MAX_REQUEST_BYTES": _no_limit, "PROXY_API_DEBUG": _debug}
 
 
-def model_map(text: str) -> dict[str, str]:
-    """`gpt-4=ollama,local-*=stub` -> provider by model. Raises ValueError."""
+def parse_model_map(text: str) -> dict[str, str]:
+    """Parse `gpt-4=ollama,local-*=stub` into providers by model. Raises ValueError."""
     pairs: dict[str, str] = {}
     for each in filter(None, (part.strip() for part in text.split(","))):
         model, equals, provider = (part.strip() for part in each.rpartition("="))
         if not (model and equals and provider):
-            raise ValueError(f"{each!r} is not model=provider, as in gpt-4=openai,local-*=ollama")
+            raise ValueError(f"invalid entry: {each!r}; write model=provider, as in gpt-4=openai,local-*=ollama")
         pairs[model] = provider
     return pairs
 
 
-def _overlay_models(top: Node, found: Variable) -> list[Problem]:
-    mark = Mark(source=found.place)
+def _overlay_models(top: Node, variable: Variable) -> list[Problem]:
+    mark = Mark(source=variable.place)
     try:
-        pairs = model_map(found.value)
+        pairs = parse_model_map(variable.value)
     except ValueError as error:
         return [Problem(mark=mark, message=str(error))]
     models = top.members.get("models")
     if models is None or not isinstance(models.value, list):
         if models is not None and not models.blank:
-            return []  # a mistake that is told anyway
+            return []  # reported when the section is read
         models = top.members["models"] = Node(value=[], mark=mark)
     kept = [each for each in models.items if not ((name := each.members.get("name")) and name.word in pairs)]
-    models.value = [*kept, *(_mapped(model, provider, found) for model, provider in pairs.items())]
+    models.value = [*kept, *(_model_entry(model, provider, variable) for model, provider in pairs.items())]
     return []
 
 
-def _mapped(model: str, provider: str, found: Variable) -> Node:
-    target = Node(value={"provider": _literal(provider, found)}, mark=Mark(source=found.place))
-    targets = Node(value=[target], mark=Mark(source=found.place))
-    return Node(value={"name": _literal(model, found), "targets": targets}, mark=Mark(source=found.place))
+def _model_entry(model: str, provider: str, variable: Variable) -> Node:
+    mark = Mark(source=variable.place)
+    targets = Node(value=[Node(value={"provider": _literal(provider, variable)}, mark=mark)], mark=mark)
+    return Node(value={"name": _literal(model, variable), "targets": targets}, mark=mark)

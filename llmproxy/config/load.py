@@ -1,9 +1,8 @@
-"""From what the user gave, a file, the environment, flags, to a `Config`, or to everything that is wrong with it.
+"""Read file, environment and flags into a `Config`, or into a list of every problem in them.
 
-The steps stand in `_Loading.run`: older spellings, what the environment and flags say over the file, variables,
-providers nobody wrote down, then each section against its schema and all of them against each other. `validate-config`
-and `serve` both go through here; nothing is started. Flags win over the environment, the environment over the file, the
-file over defaults.
+The steps are in `_Loading.run`: older spellings, overrides from the environment and flags, variables, implicit
+providers, then each section against its schema and all of them against each other. `validate-config` and `serve` both
+use this; nothing is started. Flags win over the environment, the environment over the file, the file over defaults.
 """
 
 from __future__ import annotations
@@ -13,16 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmproxy.config import cross_checks as check
-from llmproxy.config import implicit_providers as zero
-from llmproxy.config import legacy_keys as spellings
+from llmproxy.config import cross_checks, implicit_providers, legacy_keys
 from llmproxy.config.components import read_llm, read_middlewares, read_providers
 from llmproxy.config.document import Node, from_python, read
 from llmproxy.config.environment import Environment, Variable, expand, read_dotenv
-from llmproxy.config.problems import ConfigError, Mark, Problem, ordered
+from llmproxy.config.problems import ConfigError, Mark, Problem, sort_problems
 from llmproxy.config.schema import SECTIONS, Config, Server
 from llmproxy.config.stores import read_stores, unfold
-from llmproxy.config.validate import fit, unknown_key
+from llmproxy.config.validate import read_model, unknown_key
 from llmproxy.registry import nearest
 
 FILES = ("llmproxy.yaml", "config.yaml")
@@ -31,10 +28,10 @@ FILE_VARIABLE = "LLMPROXY_CONFIG"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """A value that wins over file and environment: `path` is dotted, `source` what to call it, such as `--port`.
+    """A value that wins over file and environment. `path` is dotted; `source` names it in messages, such as `--port`.
 
-    `middlewares.TYPE` switches that middleware on, first in the list when it is not there yet, and `value` are settings
-    of it that win.
+    `middlewares.TYPE` enables that middleware, first in the list if it is not in the file, and `value` are settings
+    that win over those of the file.
     """
 
     path: str
@@ -44,26 +41,27 @@ class Override:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What came of it. `config` is None when one of `problems` is an error, the rest are warnings.
+    """The result of loading. `config` is None when one of `problems` is an error; otherwise all are warnings.
 
-    `path` is the file as it was named, None without one; `unwritten` says where the providers come from when nobody
-    names one. `key_sources` tells per provider where its key comes from; `dotenv` holds what `.env` adds.
+    `path` is the file as the user named it, None without a file. `implicit` describes where the providers come from
+    when the configuration names none. `key_sources` describes, per provider, where its key comes from. `dotenv` holds
+    the variables of `.env`.
     """
 
     config: Config | None
     problems: Sequence[Problem]
     path: str | None = None
-    unwritten: str = ""
+    implicit: str = ""
     key_sources: Mapping[str, str] = field(default_factory=dict)
     dotenv: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def warnings(self) -> list[Problem]:
-        """The problems that keep nothing from starting."""
+        """Return the problems that do not prevent the start."""
         return [each for each in self.problems if each.severity == "warning"]
 
     def checked(self) -> Config:
-        """The configuration. Raises ConfigError with everything that is wrong with it."""
+        """Return the configuration. Raise ConfigError with every problem."""
         if self.config is None:
             raise ConfigError([each for each in self.problems if each.severity == "error"])
         return self.config
@@ -77,14 +75,14 @@ def load(
     directory: Path | None = None,
     no_env: bool = False,
 ) -> Loaded:
-    """The configuration in the file at `path`, or in the one found in `directory` (the working directory), or in none.
+    """Load the file at `path`, or the usual file in `directory` (the working directory), or no file.
 
-    `no_env` reads nothing from the environment: every variable counts as present, whatever it holds.
+    `no_env` ignores the environment: every variable counts as present, with any value.
     """
     environ = {} if no_env else os.environ if environ is None else environ
     directory = directory or Path()
-    if path is None and (named := environ.get(FILE_VARIABLE, "").strip()):
-        path = named
+    if path is None and (variable := environ.get(FILE_VARIABLE, "").strip()):
+        path = variable
     if path is None:
         path = next((name for name in FILES if (directory / name).exists()), None)
     if path is None:
@@ -103,33 +101,32 @@ def load_from_python(
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> Loaded:
-    """The configuration in a file, in a mapping of the same shape, or the one that is found.
+    """Load a file, a mapping of the same shape, or the usual file.
 
     `overrides` are sections or keys of `server`. Raises TypeError for any other.
     """
-    given = [each for name, value in overrides.items() for each in _named(name, value)]
+    from_keywords = [each for name, value in overrides.items() for each in _overrides(name, value)]
     if isinstance(config, Mapping):
         environ = os.environ if environ is None else environ
-        return _Loading(from_python(config, "config"), directory or Path(), environ, False).run(given)
+        return _Loading(from_python(config, "config"), directory or Path(), environ, False).run(from_keywords)
     path = None if config is None else os.fspath(config)
-    return load(path, overrides=given, environ=environ, directory=directory)
+    return load(path, overrides=from_keywords, environ=environ, directory=directory)
 
 
-def _named(name: str, value: object) -> list[Override]:
-    """A keyword argument as overrides: a section member by member, so that it changes only what it names."""
+def _overrides(name: str, value: object) -> list[Override]:
+    """Turn a keyword argument into overrides: a section key by key, so that it changes only the keys in it."""
     if name in SECTIONS:
         if isinstance(value, Mapping):
             return [Override(path=f"{name}.{key}", value=each, source=f"{name}=") for key, each in value.items()]
         return [Override(path=name, value=value, source=f"{name}=")]
     if name in Server.model_fields:
         return [Override(path=f"server.{name}", value=value, source=f"{name}=")]
-    known = [*Server.model_fields, *SECTIONS]
-    close = nearest(name, known)
+    close = nearest(name, [*Server.model_fields, *SECTIONS])
     raise TypeError(f"unknown setting: {name!r}" + (f"; did you mean {close!r}?" if close else ""))
 
 
 class _Loading:
-    """One way from a tree to a Config."""
+    """Turn one tree into a Config."""
 
     def __init__(
         self,
@@ -145,63 +142,63 @@ class _Loading:
         self._path = path
         self._no_env = no_env
         self._problems = list(problems)
-        shown = str(Path(path).parent / ".env") if path else ".env"
-        self._dotenv, warnings = ({}, []) if no_env else read_dotenv(directory / ".env", shown)
+        display_name = str(Path(path).parent / ".env") if path else ".env"
+        self._dotenv, warnings = ({}, []) if no_env else read_dotenv(directory / ".env", display_name)
         self._problems += warnings
-        self._environment = Environment(environ, self._dotenv, shown)
+        self._environment = Environment(environ, self._dotenv, display_name)
 
     def run(self, overrides: Iterable[Override]) -> Loaded:
         top = self._top
-        self._problems += spellings.modernise(top)
-        self._problems += spellings.overlay_environment(top, self._environment)
+        self._problems += legacy_keys.modernise(top)
+        self._problems += legacy_keys.overlay_environment(top, self._environment)
         for each in overrides:
             self._override(each)
         self._problems += _drop_lone_key(top)
         self._fill(top)
         self._problems += unfold(top, self._directory)
-        unwritten, problems = zero.complete(top, self._environment)
+        implicit, problems = implicit_providers.add_implicit_providers(top, self._environment)
         self._problems += problems
         config = self._read()
-        self._problems += check.check(top)
-        problems = ordered(self._problems)
+        self._problems += cross_checks.cross_check(top)
+        problems = sort_problems(self._problems)
         fine = all(each.severity != "error" for each in problems)
         return Loaded(
             config=config if fine else None,
             problems=problems,
             path=self._path,
-            unwritten=unwritten,
+            implicit=implicit,
             key_sources=_key_sources(top),
             dotenv=self._dotenv,
         )
 
     def _override(self, override: Override) -> None:
-        made = from_python(override.value, override.source)
+        node = from_python(override.value, override.source)
         section, _, type_ = override.path.partition(".")
         if section == "middlewares" and type_:
-            self._switch_on(type_, made, override.source)
+            self._enable(type_, node, override.source)
             return
-        made.literal = isinstance(made.value, str)
-        spellings.put(self._top, override.path, made, replace=True)
+        node.literal = isinstance(node.value, str)
+        legacy_keys.put(self._top, override.path, node, replace=True)
 
-    def _switch_on(self, type_: str, settings: Node, source: str) -> None:
-        """Have the middleware `type_`, with these settings before those of the file."""
+    def _enable(self, type_: str, settings: Node, source: str) -> None:
+        """Enable the middleware `type_`; these settings win over those of the file."""
         section = self._top.members.get("middlewares")
         if section is None or section.blank:
             section = from_python([], source)
-            spellings.put(self._top, "middlewares", section, replace=True)
+            legacy_keys.put(self._top, "middlewares", section, replace=True)
         if not isinstance(section.value, list):
-            return  # which is told as the mistake that it is
-        entry = next((each for each in section.items if check.word(each, "type") == type_), None)
+            return  # reported when the section is read
+        entry = next((each for each in section.items if cross_checks.word(each, "type") == type_), None)
         if entry is None:
             entry = from_python({"type": type_}, source)
             section.value.insert(0, entry)
         entry.members.pop("enabled", None)
         for name, member in settings.members.items():
             member.literal = isinstance(member.value, str)
-            spellings.put(entry, f"config.{name}", member, replace=True)
+            legacy_keys.put(entry, f"config.{name}", member, replace=True)
 
     def _fill(self, node: Node, *, lenient: bool = False) -> None:
-        """Put the values of variables in their places below `node`."""
+        """Expand the variables below `node`."""
         if isinstance(node.value, str):
             self._expand(node, lenient)
         elif isinstance(node.value, list):
@@ -210,7 +207,7 @@ class _Loading:
         elif isinstance(node.value, dict):
             if "enabled" in node.value:
                 self._fill(node.value["enabled"], lenient=lenient)
-                lenient = lenient or check.disabled(node)
+                lenient = lenient or cross_checks.disabled(node)
             for name, member in node.value.items():
                 if name != "enabled":
                     self._fill(member, lenient=lenient)
@@ -219,29 +216,29 @@ class _Loading:
         assert isinstance(node.value, str)
         if node.literal:
             return
-        made = expand(node.value, self._environment)
-        if made.fault:
-            self._problems.append(node.problem(made.fault, "variable-syntax"))
+        expanded = expand(node.value, self._environment)
+        if expanded.fault:
+            self._problems.append(node.problem(expanded.fault, "variable-syntax"))
             node.stand_in = True
-        elif made.missing:
+        elif expanded.missing:
             if not lenient and not self._no_env:
-                said = "variable {} is not set" if len(made.missing) == 1 else "variables {} are not set"
-                names = " and ".join(made.missing)
-                self._problems.append(node.problem(f"environment {said.format(names)}", "missing-variable"))
-            node.value, node.stand_in = expand(node.value, _Anything()).text, True
+                message = "variable {} is not set" if len(expanded.missing) == 1 else "variables {} are not set"
+                names = " and ".join(expanded.missing)
+                self._problems.append(node.problem(f"environment {message.format(names)}", "missing-variable"))
+            node.value, node.stand_in = expand(node.value, _AnyVariable()).text, True
         else:
-            node.value, node.variables = made.text, made.variables
-            node.blank = made.optional and not made.text
+            node.value, node.variables = expanded.text, expanded.variables
+            node.blank = expanded.optional and not expanded.text
 
     def _read(self) -> Config | None:
-        """Every section against its schema."""
+        """Read every section with its schema."""
         top = self._top
         for name, node in top.members.items():
             if name not in SECTIONS:
                 self._problems.append(unknown_key(node, list(SECTIONS), _homes()))
         sections = {name: node for name, node in top.members.items() if name in SECTIONS}
         plain = Node(value={k: v for k, v in sections.items() if k not in _COMPONENTS}, mark=top.mark)
-        config, problems = fit(plain, Config, self._directory, _homes())
+        config, problems = read_model(plain, Config, self._directory, _homes())
         self._problems += problems
         parts: dict[str, object] = {"directory": self._directory.absolute()}
         for name, reader in _COMPONENTS.items():
@@ -259,15 +256,15 @@ _COMPONENTS = {
 }
 
 
-class _Anything:
-    """Variables that are all there."""
+class _AnyVariable:
+    """Every variable, with a placeholder as its value."""
 
     def find(self, name: str) -> Variable | None:
         return Variable(value="placeholder", place=f"environment variable {name}")
 
 
 def _homes() -> dict[str, str]:
-    """Where the keys of plain sections belong."""
+    """Map the keys of plain sections to their full paths, for hints about keys in the wrong section."""
     homes: dict[str, str] = {}
     for section in ("logging", "server"):
         model = Config.model_fields[section].annotation
@@ -277,7 +274,7 @@ def _homes() -> dict[str, str]:
 
 
 def _drop_lone_key(top: Node) -> list[Problem]:
-    """LLM_API_KEY belongs to other programs too: without an upstream it means nothing."""
+    """Drop LLM_API_KEY without an upstream: other programs use the variable too."""
     llm = top.members.get("llm")
     if llm is None or set(llm.members) != {"api_key"}:
         return []
@@ -285,15 +282,15 @@ def _drop_lone_key(top: Node) -> list[Problem]:
     if not key.variables:
         return []
     del top.members["llm"]
-    said = "is ignored; set LLM_BASE_URL or LLM_TYPE too, or add a section `llm` to the file"
-    return [Problem(mark=key.mark, message=said, code="unused-variable", severity="warning")]
+    message = "is ignored; set LLM_BASE_URL or LLM_TYPE too, or add a section `llm` to the file"
+    return [Problem(mark=key.mark, message=message, code="unused-variable", severity="warning")]
 
 
 def _key_sources(top: Node) -> dict[str, str]:
-    """Per provider, in words, where its key comes from."""
-    sources = {check.word(entry, "name"): _key_source(entry) for entry in check.entries(top)}
-    if check.LLM in top.members:
-        sources[check.LLM] = _key_source(top.members[check.LLM])
+    """Describe for each provider where its key comes from."""
+    sources = {cross_checks.word(entry, "name"): _key_source(entry) for entry in cross_checks.entries(top)}
+    if cross_checks.LLM in top.members:
+        sources[cross_checks.LLM] = _key_source(top.members[cross_checks.LLM])
     return sources
 
 
@@ -302,4 +299,4 @@ def _key_source(entry: Node) -> str:
     if key is None or key.blank or not key.word:
         return "none (the client's own)"
     source = " and ".join(key.variables) or (key.mark.source if key.literal else "config file")
-    return f"the client's own, else {source}" if check.word(entry, "auth") == "passthrough" else source
+    return f"the client's own, else {source}" if cross_checks.word(entry, "auth") == "passthrough" else source

@@ -1,7 +1,7 @@
-"""A mistake in a configuration as a value, and how it is told: as text, json, GitHub annotations or SARIF.
+"""A problem of a configuration as a value, and its output formats: text, JSON, GitHub annotations and SARIF.
 
-Whoever finds one makes a `Problem` and goes on, so that all mistakes are told at once. Nothing here knows what can be
-wrong.
+A reader that finds a problem adds it to a list and goes on, so that all problems are reported at once. This module does
+not know which problems there are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Where something is written: a file with line and column, both from 1, or what else it came from, as a flag."""
+    """The position of a value: a file with line and column, both from 1, or another source such as a flag."""
 
     source: str
     line: int | None = None
@@ -30,8 +30,8 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake. `key` is the path of the key as the user wrote it, such as `providers[1].api_key`; `code` names the
-    sort of mistake in a stable word."""
+    """One problem. `key` is the path of the key as the user wrote it, such as `providers[1].api_key`; `code` is a
+    stable word for its kind."""
 
     mark: Mark
     key: str = ""
@@ -40,12 +40,12 @@ class Problem:
     severity: Severity = "error"
 
     def __str__(self) -> str:
-        said = f"warning: {self.message}" if self.severity == "warning" else self.message
-        return ": ".join(part for part in (str(self.mark), self.key, said) if part)
+        message = f"warning: {self.message}" if self.severity == "warning" else self.message
+        return ": ".join(part for part in (str(self.mark), self.key, message) if part)
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be used, for callers from Python; `str` gives a line for each problem."""
+    """A configuration that cannot be used. `str` gives a line for each problem."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -54,32 +54,32 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What was found about one file; it is fine unless one of its problems is an error."""
+    """The problems of one file. It is valid unless one of them is an error."""
 
     file: str
     problems: Sequence[Problem] = field(default_factory=tuple)
 
     @property
-    def fine(self) -> bool:
+    def valid(self) -> bool:
         return all(each.severity != "error" for each in self.problems)
 
 
-def ordered(problems: Iterable[Problem]) -> list[Problem]:
-    """Each once, source by source, in a file from top to bottom."""
-    each_once = list(dict.fromkeys(problems))
-    sources = list(dict.fromkeys(each.mark.source for each in each_once))
+def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
+    """Sort by source and position, and remove duplicates."""
+    unique = list(dict.fromkeys(problems))
+    sources = list(dict.fromkeys(each.mark.source for each in unique))
     return sorted(
-        each_once, key=lambda each: (sources.index(each.mark.source), each.mark.line or 0, each.mark.column or 0)
+        unique, key=lambda each: (sources.index(each.mark.source), each.mark.line or 0, each.mark.column or 0)
     )
 
 
 def as_json(verdicts: Sequence[Verdict]) -> str:
-    """`{"ok", "files": [{"file", "ok", "problems": [...]}]}`, the members of each problem as in `_members`."""
+    """Write `{"ok", "files": [{"file", "ok", "problems": [...]}]}`, with each problem as in `_members`."""
     files = [
-        {"file": each.file, "ok": each.fine, "problems": [_members(problem) for problem in each.problems]}
+        {"file": each.file, "ok": each.valid, "problems": [_members(problem) for problem in each.problems]}
         for each in verdicts
     ]
-    return json.dumps({"ok": all(each.fine for each in verdicts), "files": files}, indent=2)
+    return json.dumps({"ok": all(each.valid for each in verdicts), "files": files}, indent=2)
 
 
 def _members(problem: Problem) -> dict[str, object]:
@@ -95,7 +95,7 @@ def _members(problem: Problem) -> dict[str, object]:
 
 
 def as_github(verdicts: Sequence[Verdict]) -> str:
-    """A workflow command each, which GitHub shows beside the line.
+    """Write a workflow command for each problem, which GitHub shows beside the line.
 
     https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
     """
@@ -103,22 +103,22 @@ def as_github(verdicts: Sequence[Verdict]) -> str:
 
 
 def _annotation(file: str, problem: Problem) -> str:
-    place = {"file": _slashed(file)}
-    said = ": ".join(part for part in (problem.key, problem.message) if part)
+    place = {"file": _with_slashes(file)}
+    message = ": ".join(part for part in (problem.key, problem.message) if part)
     if problem.mark.line is None:
-        said = said if problem.mark.source == file else f"{problem.mark.source}: {said}"
+        message = message if problem.mark.source == file else f"{problem.mark.source}: {message}"
     else:
         place |= {
-            "file": _slashed(problem.mark.source),
+            "file": _with_slashes(problem.mark.source),
             "line": str(problem.mark.line),
             "col": str(problem.mark.column),
         }
     place["title"] = f"llmproxy {problem.code}"
-    written = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in place.items())
-    return f"::{problem.severity} {written}::{_escaped(said)}"
+    properties = ",".join(f"{name}={_escape(value, ':,')}" for name, value in place.items())
+    return f"::{problem.severity} {properties}::{_escape(message)}"
 
 
-def _escaped(text: str, also: str = "") -> str:
+def _escape(text: str, also: str = "") -> str:
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     for each in also:
         text = text.replace(each, f"%{ord(each):02X}")
@@ -126,14 +126,14 @@ def _escaped(text: str, also: str = "") -> str:
 
 
 def as_sarif(verdicts: Sequence[Verdict], version: str) -> str:
-    """One run of SARIF 2.1.0, for code scanning: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html"""
-    found = [(verdict.file, problem) for verdict in verdicts for problem in verdict.problems]
-    codes = sorted({problem.code for _, problem in found})
+    """Write one run of SARIF 2.1.0, for code scanning: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html"""
+    results = [(verdict.file, problem) for verdict in verdicts for problem in verdict.problems]
+    codes = sorted({problem.code for _, problem in results})
     rules = [{"id": each, "shortDescription": {"text": each.replace("-", " ").capitalize()}} for each in codes]
     run = {
         "tool": {"driver": {"name": "llmproxy", "version": version, "rules": rules}},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(file, problem, codes.index(problem.code)) for file, problem in found],
+        "results": [_result(file, problem, codes.index(problem.code)) for file, problem in results],
     }
     schema = "https://json.schemastore.org/sarif-2.1.0.json"
     return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2)
@@ -154,9 +154,9 @@ def _result(file: str, problem: Problem, rule: int) -> dict[str, object]:
     }
 
 
-def _slashed(file: str) -> str:
+def _with_slashes(file: str) -> str:
     return PurePath(file).as_posix()
 
 
 def _uri(file: str) -> str:
-    return PurePath(file).as_uri() if PurePath(file).is_absolute() else quote(_slashed(file), safe="/")
+    return PurePath(file).as_uri() if PurePath(file).is_absolute() else quote(_with_slashes(file), safe="/")

@@ -1,7 +1,7 @@
-"""The sections of the configuration file and their keys, each with what it is for.
+"""The sections of the configuration file and their keys, each with a description.
 
-The descriptions are what `generate-config`, the JSON Schema and error messages show, so they are written for users.
-Entries of `providers` and `middlewares` are read into the `Config` of their own class, see `components.py`.
+`generate-config` and the JSON Schema print the descriptions, so they are written for users. Entries of `providers` and
+`middlewares` are read into the `Config` of their own class, see `components.py`.
 """
 
 from __future__ import annotations
@@ -29,47 +29,46 @@ Level = Annotated[Literal["debug", "info", "warning", "error", "critical"], Befo
 
 
 class Server(Strict):
-    """Where the proxy listens, and how much it holds for how long."""
+    """The address of the proxy, its limits and timeouts."""
 
     host: str = Field(
         default="127.0.0.1",
         min_length=1,
         description="Address or host name to listen on. 0.0.0.0 (or ::) listens on every interface of the machine.",
     )
-    port: Whole = Field(default=3000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    port: Whole = Field(default=3000, ge=0, le=65535, description="Port to listen on; 0 selects a free one.")
     max_body_size: SizeLimit = Field(
         default=parse_size("64MB"),
         gt=0,
-        description="Longest request body that is held to be read (413 beyond it), or none.",
+        description="Largest request body that is read into memory (413 above it), or none.",
     )
     max_upload_size: SizeLimit = Field(
         default=None,
         gt=0,
-        description="Longest request body that only passes through, such as a file that is uploaded, or none.",
+        description="Largest request body that is only passed on, such as an uploaded file, or none.",
     )
     max_held_bytes: Size = Field(
         default=parse_size("512MB"),
         gt=0,
-        description="What all requests and answers together may hold in memory; beyond it new ones get 503.",
+        description="Memory limit for all requests and answers together; above it new requests get 503.",
     )
     shutdown_timeout: Duration = Field(
-        default=30.0, description="How long exchanges may go on after a signal to stop; then they end with an error."
+        default=30.0,
+        description="How long running requests may continue after a signal to stop; then they end with an error.",
     )
     keepalive_timeout: Duration = Field(
-        default=75.0, gt=0, description="How long a client's connection may stay open without a request."
+        default=75.0, gt=0, description="How long a client connection may stay open without a request."
     )
     header_timeout: Duration = Field(
-        default=30.0, gt=0, description="How long a client may take to send the head of a request."
+        default=30.0, gt=0, description="How long a client may take to send the headers of a request."
     )
 
-    body_timeout: Duration = Field(
-        default=60.0, gt=0, description="How long a client may send nothing in the middle of a request body."
-    )
+    body_timeout: Duration = Field(default=60.0, gt=0, description="How long a client may pause within a request body.")
 
     admin_key: Secret | None = Field(
         default=None,
         min_length=8,
-        description="Whoever sends this as a bearer token may change things (empty the cache) from other machines too.",
+        description="Bearer token that allows changes, such as emptying the cache, from other machines too.",
         examples=["${LLMPROXY_ADMIN_KEY}"],
     )
 
@@ -78,22 +77,22 @@ class Server(Strict):
     def _is_host(cls, value: str) -> str:
         host = value.strip().removeprefix("[").removesuffix("]")
         try:
-            known = host.encode("idna")
+            encoded = host.encode("idna")
         except UnicodeError:
-            known = b""
-        if not known or "/" in host or host.count(":") == 1 or " " in host:
+            encoded = b""
+        if not encoded or "/" in host or host.count(":") == 1 or " " in host:
             raise ValueError(f"invalid address or host name: {value!r}; the port belongs in `port`")
         return host
 
 
 class Target(Strict):
-    """One place that a model can be answered by."""
+    """One provider, and perhaps its name for the model, that requests can be sent to."""
 
     provider: str = Field(min_length=1, description="The name of a provider.", examples=["openai"])
     model: str | None = Field(
         default=None,
         min_length=1,
-        description="What that provider calls the model; without it, it gets the name that the client sent.",
+        description="The provider's name for the model; by default the name that the client sent.",
         examples=["gpt-4o-mini"],
     )
 
@@ -104,38 +103,41 @@ class Target(Strict):
 
 
 def split_target(text: str) -> dict[str, str]:
-    """The short form of a target, `provider/model` or `provider`, as its keys."""
+    """Split the short form of a target, `provider/model` or `provider`, into its keys."""
     provider, slash, model = text.partition("/")
     return {"provider": provider, "model": model} if slash else {"provider": provider}
 
 
 class Model(Strict):
-    """What clients call a model, and who answers it."""
+    """A model name for clients, and the targets that answer it."""
 
     name: str = Field(
         min_length=1,
-        description="The model name that clients send. * stands for anything, as in gpt-*.",
+        description="The model name that clients send. * matches anything, as in gpt-*.",
         examples=["fast"],
     )
     targets: list[Target] = Field(
         min_length=1,
-        description="Who answers, one after the other until one does. In short: openai/gpt-4o-mini.",
+        description="The targets, tried in order until one answers. Short form: openai/gpt-4o-mini.",
     )
 
 
 class Translation(Strict):
-    """What happens where client and provider speak different dialects. In short: `translation: strict`."""
+    """How requests are translated between dialects. Short form: `translation: strict`."""
 
     strict: bool = Field(
         default=False,
-        description="Refuse (400) what the provider lacks, instead of dropping it and naming it in x-llmproxy-dropped.",
+        description="Refuse (400) requests that use a feature the provider lacks, instead of dropping it and listing "
+        "it in x-llmproxy-dropped.",
     )
     fetch_media: bool = Field(
         default=False,
-        description="Fetch images and documents that clients name by URL, for providers that take them only inside the "
-        "request; from public addresses only.",
+        description="Fetch images and documents that clients send as URLs, for providers that accept them only inside "
+        "the request; from public addresses only.",
     )
-    max_media_size: Size = Field(default=parse_size("20MB"), gt=0, description="The largest that is fetched.")
+    max_media_size: Size = Field(
+        default=parse_size("20MB"), gt=0, description="Largest image or document that is fetched."
+    )
     media_timeout: Duration = Field(default=10.0, gt=0, description="How long fetching one may take.")
 
     @model_validator(mode="before")
@@ -149,46 +151,44 @@ class MiddlewareEntry(Strict):
 
     type: str = Field(
         min_length=1,
-        description="A class of your own, ./path/file.py:ClassName, or the name under which a package offers one.",
+        description="A class of your own as ./path/file.py:ClassName, or the name of an entry point of a package.",
         examples=["./my/tag.py:Tag"],
     )
-    enabled: bool = Field(default=True, description="false leaves it out.")
-    config: SerializeAsAny[Strict] = Field(default=Strict(), description="Its settings; each middleware has its own.")
+    enabled: bool = Field(default=True, description="false disables it.")
+    config: SerializeAsAny[Strict] = Field(default=Strict(), description="Its settings; they depend on the type.")
 
 
 class Logging(Strict):
-    """What is written to the console."""
+    """Messages on the console."""
 
-    level: Level = Field(default="info", description="The least important messages that are shown.")
+    level: Level = Field(default="info", description="Lowest level of messages on the console.")
 
 
 class Config(Strict):
     """The whole configuration."""
 
-    server: Server = Field(default=Server(), description="Where the proxy listens, and its limits.")
+    server: Server = Field(default=Server(), description="The address of the proxy, and its limits.")
     llm: SerializeAsAny[ProviderConfig] | None = Field(
-        default=None, description="One upstream that takes every request which nothing else answers."
+        default=None, description="One upstream that takes every request that nothing else answers."
     )
     providers: list[SerializeAsAny[ProviderConfig]] = Field(
         default=[],
-        description="The places that answer. Clients reach one under /its-name/..., and all of them by model name.",
+        description="The providers. Clients reach one below /its-name/..., and all of them by model name.",
     )
     default_provider: str | None = Field(
-        default=None, description="The name of the provider that answers models which nothing else answers."
+        default=None, description="Name of the provider for models that nothing else answers."
     )
-    models: list[Model] = Field(default=[], description="Model names of your own, and who answers them.")
+    models: list[Model] = Field(default=[], description="Model names of your own, and their targets.")
     stores: dict[str, SerializeAsAny[StoreConfig]] = Field(
         default={},
-        description="Where middlewares keep things, by name. `default` serves those that name none, and keeps what the "
-        "Responses API stores; it is in memory unless it is set here.",
+        description="Stores by name. `default` is for middlewares that name no store, and for what the Responses API "
+        "stores; it is in memory unless it is set here.",
     )
-    translation: Translation = Field(
-        default=Translation(), description="What happens where client and provider speak different dialects."
-    )
+    translation: Translation = Field(default=Translation(), description="How requests are translated between dialects.")
     middlewares: list[MiddlewareEntry] = Field(
-        default=[], description="What watches, changes or answers requests, in this order."
+        default=[], description="Components that watch, change or answer requests, in this order."
     )
-    logging: Logging = Field(default=Logging(), description="What is written to the console.")
+    logging: Logging = Field(default=Logging(), description="Messages on the console.")
     directory: SkipJsonSchema[Path] = Field(default=Path(), exclude=True)
 
 

@@ -1,7 +1,7 @@
-"""Sections at the top of a file that are another spelling of one entry of `middlewares`: `session:`, `cache:`, and what
-`general_settings` says of a cache and its Redis.
+"""Turn the sections `session:` and `cache:`, and the cache settings of `general_settings`, into entries of
+`middlewares`.
 
-Works on the tree, before anything is validated; values keep the place and the name under which the user wrote them.
+Works on the tree before validation; values keep the place and the name under which the user wrote them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from llmproxy.config.document import Node
 from llmproxy.config.problems import Problem
-from llmproxy.config.validate import misfit, unknown_key
+from llmproxy.config.validate import unknown_key, wrong_kind
 
 SECTIONS: Mapping[str, str] = {"session": "sessions", "cache": "cache"}
 
-# What `general_settings` may say of the cache, and where that stands in the settings of the middleware.
+# Keys of `general_settings` for the cache, and the settings of the middleware for `cache_params`.
 SETTINGS = ("cache", "cache_params", "redis_host", "redis_port", "redis_password")
 _PARAMS = {
     "type": "store",
@@ -30,18 +30,18 @@ _STORES = {"redis": "redis", "disk": "disk", "local": "memory", "memory": "memor
 
 
 def unfold(top: Node) -> list[Problem]:
-    """Make entries of `middlewares` of the sections, behind those that are there. Both spellings are a mistake."""
+    """Append an entry to `middlewares` for each section. Report a section beside an entry of the same type."""
     problems = _unfold_settings(top)
     for name, type_ in SECTIONS.items():
         section = top.members.pop(name, None)
         if section is None or (section.blank and name == "cache"):
             continue
         if not (isinstance(section.value, dict) or section.blank):
-            problems.append(misfit(section, "model"))
+            problems.append(wrong_kind(section, "model"))
         elif _has(top, type_):
-            told = f"is another spelling of the middleware {type_!r}, and both are set; keep one of them"
+            message = f"is another spelling of the middleware {type_!r}, and both are set; keep one of them"
             problems.append(
-                Problem(mark=section.key_mark or section.mark, key=section.key, message=told, code="given-twice")
+                Problem(mark=section.key_mark or section.mark, key=section.key, message=message, code="set-twice")
             )
         else:
             _add(top, type_, section, dict(section.members))
@@ -51,7 +51,7 @@ def unfold(top: Node) -> list[Problem]:
 def _has(top: Node, type_: str) -> bool:
     middlewares = top.members.get("middlewares")
     return middlewares is not None and any(
-        (found := entry.members.get("type")) and found.word == type_ for entry in middlewares.items
+        (node := entry.members.get("type")) and node.word == type_ for entry in middlewares.items
     )
 
 
@@ -60,7 +60,7 @@ def _add(top: Node, type_: str, section: Node, config: dict[str, Node]) -> None:
     if middlewares is None or middlewares.blank:
         middlewares = top.members["middlewares"] = Node(value=[], mark=section.mark, key="middlewares")
     if not isinstance(middlewares.value, list):
-        return  # a mistake that is told anyway
+        return  # reported when the section is read
     entry = {"type": Node(value=type_, mark=section.mark, key=section.key, literal=True)}
     if "enabled" in config:
         entry["enabled"] = config.pop("enabled")
@@ -69,20 +69,20 @@ def _add(top: Node, type_: str, section: Node, config: dict[str, Node]) -> None:
 
 
 def _unfold_settings(top: Node) -> list[Problem]:
-    """`general_settings.cache`, `cache_params`, `redis_*` as the section `cache`, unless there is one."""
+    """Turn `general_settings.cache`, `cache_params` and `redis_*` into the section `cache`, unless there is one."""
     settings = top.members.get("general_settings")
     members = settings.members if settings is not None else {}
-    given = {name: members.pop(name) for name in SETTINGS if name in members}
-    said = {name: node for name, node in given.items() if not node.blank}
-    if not said:
+    nodes = {name: members.pop(name) for name in SETTINGS if name in members}
+    settings_set = {name: node for name, node in nodes.items() if not node.blank}
+    if not settings_set:
         return []
-    first = next(iter(said.values()))
+    first = next(iter(settings_set.values()))
     if "cache" in top.members or _has(top, "cache"):
-        told = "is an older spelling of the middleware 'cache', and both are set; keep one of them"
-        return [Problem(mark=first.key_mark or first.mark, key=first.key, message=told, code="given-twice")]
-    params = said.get("cache_params")
+        message = "is an older spelling of the middleware 'cache', and both are set; keep one of them"
+        return [Problem(mark=first.key_mark or first.mark, key=first.key, message=message, code="set-twice")]
+    params = settings_set.get("cache_params")
     if params is not None and not isinstance(params.value, dict):
-        return [misfit(params, "model")]
+        return [wrong_kind(params, "model")]
     problems = [
         unknown_key(each, [*_PARAMS, *_ADDRESS], {})
         for name, each in (params.members.items() if params else ())
@@ -90,24 +90,24 @@ def _unfold_settings(top: Node) -> list[Problem]:
     ]
     config = {_PARAMS[name]: each for name, each in (params.members.items() if params else ()) if name in _PARAMS}
     if "store" in config:
-        config["store"] = _stored(config["store"])
-    _add_address(config, said, dict(params.members) if params else {})
-    if "cache" in said:
-        config["enabled"] = said["cache"]
+        config["store"] = _store(config["store"])
+    _add_address(config, settings_set, dict(params.members) if params else {})
+    if "cache" in settings_set:
+        config["enabled"] = settings_set["cache"]
     top.members["cache"] = Node(value=config, mark=first.mark, key=first.key, key_mark=first.key_mark)
     return problems
 
 
-def _stored(node: Node) -> Node:
+def _store(node: Node) -> Node:
     word = _STORES.get((node.word or "").lower())
     return node if word is None else _same(node, word)
 
 
-def _add_address(config: dict[str, Node], said: Mapping[str, Node], params: Mapping[str, Node]) -> None:
-    """The Redis of the settings, unless another store is meant."""
-    host = params.get("host") or said.get("redis_host")
-    port = params.get("port") or said.get("redis_port")
-    password = said.get("redis_password")
+def _add_address(config: dict[str, Node], settings_set: Mapping[str, Node], params: Mapping[str, Node]) -> None:
+    """Add the address of Redis, unless another store is set."""
+    host = params.get("host") or settings_set.get("redis_host")
+    port = params.get("port") or settings_set.get("redis_port")
+    password = settings_set.get("redis_password")
     where = host or port or password
     if where is None or ("store" in config and config["store"].word != "redis"):
         return
@@ -121,5 +121,5 @@ def _add_address(config: dict[str, Node], said: Mapping[str, Node], params: Mapp
 
 
 def _same(node: Node, value: str) -> Node:
-    """`value` at the place of `node`."""
+    """Return `value` at the place of `node`."""
     return Node(value=value, mark=node.mark, key=node.key, key_mark=node.key_mark, text=None, variables=node.variables)

@@ -13,7 +13,7 @@ from pathlib import Path
 from llmproxy.config.components import read_component
 from llmproxy.config.document import Node
 from llmproxy.config.problems import Problem
-from llmproxy.config.validate import fit, misfit
+from llmproxy.config.validate import read_model, wrong_kind
 from llmproxy.registry import RegistryError, config_of, find, names, nearest
 from llmproxy.settings import Strict
 from llmproxy.stores.base import DEFAULT, StoreConfig, StoreReference
@@ -133,7 +133,7 @@ def _same(node: Node, value: str) -> Node:
 def read_stores(section: Node, directory: Path) -> tuple[dict[str, StoreConfig] | None, list[Problem]]:
     """The entries of `stores:`, by name."""
     if not isinstance(section.value, dict):
-        return None, [misfit(section, "model")]
+        return None, [wrong_kind(section, "model")]
     stores: dict[str, StoreConfig] = {}
     problems: list[Problem] = []
     for name, entry in section.members.items():
@@ -154,4 +154,4 @@ def _store(entry: Node, directory: Path) -> tuple[StoreConfig | None, list[Probl
         return None, problems
     config = config_of(component)
     assert issubclass(config, StoreConfig)
-    return fit(whole, config, directory)
+    return read_model(whole, config, directory)

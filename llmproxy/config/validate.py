@@ -1,7 +1,7 @@
-"""Reads a tree into pydantic models and tells what does not fit where it stands, in our words.
+"""Read a tree into pydantic models, and turn validation errors into problems with position and plain words.
 
-YAML cannot know that text is wanted: what it took for a number (`1.10`) goes in as it was written wherever a model
-wants text. A value that stands in for a missing variable is varied until it fits. Begin reading at `fit`.
+YAML does not know which values are text: a number (`1.10`) is passed with its spelling where a model takes text. The
+placeholder of a missing variable is varied until it is valid. Begin reading at `read_model`.
 """
 
 from __future__ import annotations
@@ -22,54 +22,54 @@ from llmproxy.registry import nearest
 
 M = TypeVar("M", bound=BaseModel)
 
-# Tried in turn for a variable that counts as present, whatever it holds.
+# Values that are tried for a variable that counts as present with any value.
 STAND_INS = ("placeholder", "1", "true", "1s", "http://placeholder.invalid")
 
 
-def fit(
+def read_model(
     node: Node, model: type[M], directory: Path, homes: Mapping[str, str] | None = None
 ) -> tuple[M | None, list[Problem]]:
-    """The model that `node` describes, or what is wrong with it.
+    """Read `node` into `model`, or return its problems.
 
-    Relative paths stand below `directory`. `homes` says where keys belong that people write in the wrong place.
+    Paths are relative to `directory`. `homes` maps keys to their full paths, for hints about keys in the wrong section.
     """
     while True:
         try:
             return model.model_validate(node.plain(), context={"directory": directory}), []
-        except ValidationError as found:
-            errors = found.errors(include_url=False)
-        mended = [_mend(node, error) for error in errors]
-        if not any(mended):
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        repaired = [_repair(node, each) for each in errors]
+        if not any(repaired):
             return None, [_problem(node, model, error, homes or {}) for error in errors if not _excused(node, error)]
 
 
-def _mend(node: Node, error: ErrorDetails) -> bool:
-    """Whether the value at fault was replaced by another that may fit."""
-    found, rest = _find(node, error["loc"])
-    if rest or isinstance(found.value, (list, dict)):
+def _repair(node: Node, error: ErrorDetails) -> bool:
+    """Replace the value by another one that may be valid. Return whether there was one."""
+    target, rest = _find(node, error["loc"])
+    if rest or isinstance(target.value, (list, dict)):
         return False
-    if found.stand_in:
-        tried = str(found.value)
-        wanted = re.match(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
-        choices = [*STAND_INS, *(wanted.groups() if wanted else ())]
+    if target.stand_in:
+        tried = str(target.value)
+        expected = re.match(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
+        choices = [*STAND_INS, *(expected.groups() if expected else ())]
         following = choices.index(tried) + 1 if tried in choices else len(choices)
         if following < len(choices):
-            found.value = choices[following]
+            target.value = choices[following]
             return True
         return False
-    if error["type"] == "string_type" and found.text and found.value is not None:
-        found.value, found.text = found.text, None
+    if error["type"] == "string_type" and target.text and target.value is not None:
+        target.value, target.text = target.text, None
         return True
     return False
 
 
 def _excused(node: Node, error: ErrorDetails) -> bool:
-    found, rest = _find(node, error["loc"])
-    return found.stand_in and not rest and error["type"] != "extra_forbidden"
+    target, rest = _find(node, error["loc"])
+    return target.stand_in and not rest and error["type"] != "extra_forbidden"
 
 
 def _find(node: Node, place: tuple[int | str, ...]) -> tuple[Node, tuple[int | str, ...]]:
-    """The deepest value on the way to `place`, and what of the way is left. Names of union members are passed over."""
+    """Return the deepest value on the path `place`, and the rest of the path. Names of union members are skipped."""
     for index, step in enumerate(place):
         if isinstance(node.value, dict) and step in node.value:
             node = node.value[str(step)]
@@ -81,32 +81,32 @@ def _find(node: Node, place: tuple[int | str, ...]) -> tuple[Node, tuple[int | s
 
 
 def _problem(node: Node, model: type[BaseModel], error: ErrorDetails, homes: Mapping[str, str]) -> Problem:
-    found, rest = _find(node, error["loc"])
+    target, rest = _find(node, error["loc"])
     sort = error["type"]
     if sort == "extra_forbidden":
-        return unknown_key(found, _model_at(model, error["loc"][:-1]), homes)
+        return unknown_key(target, _model_at(model, error["loc"][:-1]), homes)
     if sort == "missing":
-        key = below(found.key, rest[0]) if rest else found.key
-        return Problem(mark=found.mark, key=key, message="is missing", code="missing-key")
-    problem = found.problem(*_words(found, error))
+        key = below(target.key, rest[0]) if rest else target.key
+        return Problem(mark=target.mark, key=key, message="is missing", code="missing-key")
+    problem = target.problem(*_words(target, error))
     left_out = rest and rest[0] in _model_at(model, error["loc"][:-1])
-    return replace(problem, key=below(found.key, rest[0])) if left_out else problem
+    return replace(problem, key=below(target.key, rest[0])) if left_out else problem
 
 
-def unknown_key(node: Node, known: list[str], homes: Mapping[str, str]) -> Problem:
-    """A key that is none of `known`."""
+def unknown_key(node: Node, allowed: list[str], homes: Mapping[str, str]) -> Problem:
+    """Report a key that is not one of `allowed`."""
     name = node.key.rpartition(".")[2]
-    close = nearest(name, known)
+    close = nearest(name, allowed)
     if name in homes and homes[name] != node.key:
         hint = f"; did you mean {homes[name]!r}?"
     elif close:
         hint = f"; did you mean {close!r}?"
     else:
-        hint = f"; allowed: {', '.join(known)}" if known else "; this block takes no keys"
+        hint = f"; allowed: {', '.join(allowed)}" if allowed else "; this block takes no keys"
     return Problem(mark=node.key_mark or node.mark, key=node.key, message=f"unknown key{hint}", code="unknown-key")
 
 
-_WANTED = {
+_KINDS = {
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",
@@ -133,7 +133,7 @@ _BOUNDS = {
 
 
 def _words(node: Node, error: ErrorDetails) -> tuple[str, str]:
-    """What is wrong, in our words, and its code."""
+    """Describe the error in plain words. Return the message and its code."""
     sort, context = error["type"], error.get("ctx", {})
     if sort in ("value_error", "assertion_error"):
         return str(context["error"]), "invalid-value"
@@ -148,20 +148,20 @@ def _words(node: Node, error: ErrorDetails) -> tuple[str, str]:
         close = nearest(node.word or "", choices)
         hint = f"; did you mean {close!r}?" if close else ""
         return f"must be one of {', '.join(choices)}{_instead(node)}{hint}", "invalid-value"
-    if (kind := sort.partition("_")[0]) in _WANTED:
-        return misfit(node, kind).message, "wrong-type"
+    if (kind := sort.partition("_")[0]) in _KINDS:
+        return wrong_kind(node, kind).message, "wrong-type"
     return error["msg"][:1].lower() + error["msg"][1:], "invalid-value"
 
 
-def misfit(node: Node, kind: str) -> Problem:
-    """A value of the wrong kind; `kind` is one of pydantic's words."""
-    written = node.value if isinstance(node.value, str) else ""
-    hint = "; add a space after the colon" if re.fullmatch(r"\w+:\S+", written) and kind == "model" else ""
-    return node.problem(f"must be {_WANTED[kind]}{_instead(node)}{hint}", "wrong-type")
+def wrong_kind(node: Node, kind: str) -> Problem:
+    """Report a value of the wrong kind; `kind` is a word of pydantic."""
+    text = node.value if isinstance(node.value, str) else ""
+    hint = "; add a space after the colon" if re.fullmatch(r"\w+:\S+", text) and kind == "model" else ""
+    return node.problem(f"must be {_KINDS[kind]}{_instead(node)}{hint}", "wrong-type")
 
 
 def _instead(node: Node) -> str:
-    """What stands there: never the value of a variable, which may be a secret."""
+    """Quote the value, but never that of a variable, which may be a secret."""
     if node.mark.source in node.variables:
         return ""
     if node.variables:
@@ -172,12 +172,12 @@ def _instead(node: Node) -> str:
         return ", not a block of keys"
     if node.value is None:
         return "; the value is empty"
-    written = node.text or str(node.value)
-    return f", not {written[:60]!r}"
+    text = node.text or str(node.value)
+    return f", not {text[:60]!r}"
 
 
 def _model_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """The keys of the model at `place` below `model`."""
+    """Return the keys of the model at `place` below `model`."""
     here: Any = model
     for step in place:
         inner = _inner(here)
@@ -188,7 +188,7 @@ def _model_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]
 
 
 def _inner(annotation: Any) -> type[BaseModel] | None:
-    """The first model within `X | None`, `list[X]` and the like."""
+    """Return the first model within `X | None`, `list[X]` and the like."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in (Annotated, Union, types.UnionType, list, tuple, dict):

@@ -1,7 +1,7 @@
-"""What providers share: their configuration, and the one that relays over HTTP.
+"""The base classes of providers and of their configuration, and the provider that relays over HTTP.
 
-A type of provider is data: a `Service` row says where it is, what it speaks and how it wants its key. Credentials are
-put in and taken out here. Begin reading at `HttpProvider.prepare`, which is on the hot path.
+A provider type is data: a `Service` row has its address, its dialects and the header of its key. This module adds and
+removes credentials. Begin reading at `HttpProvider.prepare`, which is on the hot path.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 Spoken = Literal["chat", "responses", "messages", "completions", "embeddings", "openai"]
 
 
-# What those who offer OpenAI's API have in common: its older names.
+# OpenAI-compatible services use its older names.
 COMPATIBLE = Options(max_tokens_name="max_tokens", developer=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What is known of a type of provider before anything is configured.
+    """The facts about a provider type, independent of configuration.
 
-    `origin` is its usual address (None: `base_url` must be given) and `root` the path of its API there; `roots` are
-    those of single capabilities that stand elsewhere, `beside` the first segments of its paths outside the root.
-    `key_env` and `base_url_env` are its usual environment variables. The key travels in `key_header` behind
-    `key_scheme`; `headers` are sent where the client gave none of that name. `root_always`: see `address.root_below`.
-    `options` are what translated requests must know of it. `models_query` makes `GET {root}/models` list all at once.
+    `origin` is its default address (None: `base_url` is required) and `root` the path of its API there. `roots` are
+    the paths of single capabilities elsewhere, `beside` the first segments of paths outside the root. `key_env` and
+    `base_url_env` are its usual environment variables. The key is sent in `key_header` after `key_scheme`; `headers`
+    are added unless the client sent them. `root_always`: see `address.root_below`. `options` are facts for translated
+    requests. `models_query` makes `GET {root}/models` list all models at once.
     """
 
     origin: str | None
@@ -68,14 +68,14 @@ class Service:
 class ProviderConfig(Strict):
     """The keys that every provider has."""
 
-    name: str = Field(description="What the provider is called: in `provider/model`, in paths, metrics and logs.")
-    type: str = Field(description="Which kind of provider; `path/file.py:Class` for one of your own.")
-    enabled: bool = Field(default=True, description="`false` leaves it out without removing the entry.")
-    priority: Whole = Field(default=1, description="Who comes first when several answer a model: the lowest number.")
+    name: str = Field(description="Name of the provider in `provider/model`, in paths, metrics and logs.")
+    type: str = Field(description="Type of provider; `path/file.py:Class` for one of your own.")
+    enabled: bool = Field(default=True, description="`false` disables it.")
+    priority: Whole = Field(default=1, description="Order among providers of the same model: the lowest number first.")
     models: list[str] | None = Field(
         default=None,
-        description="The models it answers, exact or with `*`; left out: those its type is known for. "
-        "`name/model` reaches it in any case.",
+        description="Models it answers, exact or with `*`; by default the usual ones of its type. "
+        "`name/model` always reaches it.",
     )
 
     @field_validator("name")
@@ -96,9 +96,10 @@ class ProviderConfig(Strict):
 
 
 class ConfiguredProvider(Provider):
-    """A provider whose name and models stand in the configuration.
+    """A provider with name and models from the configuration.
 
-    Without `models` there it answers the patterns `answers`, and everything when `alone` is set and it stands alone.
+    Without `models` there it answers the patterns `answers`, and every model when `alone` is set and it is the only
+    provider.
     """
 
     class Config(ProviderConfig):
@@ -118,59 +119,61 @@ _TIMEOUTS = Timeouts()
 
 
 class TimeoutsConfig(Strict):
-    """How long the provider may take; `none` is without end."""
+    """How long the provider may take; `none` is no limit."""
 
     connect: Limit = Field(default=_TIMEOUTS.connect_s, gt=0, description="Name resolution, TCP and TLS.")
     first_byte: Limit = Field(
         default=_TIMEOUTS.first_byte_s, gt=0, description="From the end of the request to the first byte of the answer."
     )
-    idle: Limit = Field(default=_TIMEOUTS.idle_s, gt=0, description="The longest silence within an answer.")
+    idle: Limit = Field(default=_TIMEOUTS.idle_s, gt=0, description="Longest pause within an answer.")
     total: Limit = Field(default=_TIMEOUTS.total_s, gt=0, description="The whole call.")
 
 
 class HttpProvider(ConfiguredProvider):
-    """A provider that is reached over HTTP and gets what the client sent.
+    """A provider that gets the client's request over HTTP.
 
-    Subclasses give the rows of their types as `Config.services`.
+    Subclasses list the rows of their types in `Config.services`.
     """
 
     class Config(ProviderConfig):
-        """The keys of every provider that is reached over HTTP."""
+        """The keys of every provider with an HTTP address."""
 
         services: ClassVar[Mapping[str, Service]]
 
-        base_url: str | None = Field(default=None, description="Where it is; left out: its type's usual address.")
-        api_key: Secret | None = Field(default=None, description="Its key; without one the client's own goes on.")
-        api_key_env: str | None = Field(default=None, description="The environment variable that holds the key.")
+        base_url: str | None = Field(default=None, description="Its address; by default the usual one of its type.")
+        api_key: Secret | None = Field(
+            default=None, description="Its key; without one the client's own key is forwarded."
+        )
+        api_key_env: str | None = Field(default=None, description="Environment variable with the key.")
         auth: Literal["inject", "passthrough"] = Field(
             default="inject",
-            description="`inject`: the key replaces what the client sent; `passthrough`: the client's, else the key.",
+            description="`inject`: the key replaces the client's; `passthrough`: the client's key, else this one.",
         )
         dialects: list[Spoken] | None = Field(
             default=None,
             min_length=1,
-            description="What it speaks, when that is not what its type is known for (`openai`: the rest of that API). "
-            "Clients of other dialects are translated into the first of chat, responses and messages here.",
+            description="Its dialects, if not the usual ones of its type (`openai`: the rest of that API). "
+            "Other requests are translated into the first of chat, responses and messages in this list.",
         )
         default_max_tokens: Whole = Field(
             default=8192,
             gt=0,
-            description="The limit of an answer where its dialect demands one and a translated request has none.",
+            description="Token limit of an answer, when its dialect requires one and a translated request has none.",
         )
         structured_output: Literal["native", "tool"] = Field(
             default="native",
-            description="`tool`: it has none; translated requests get theirs through a tool that must be called.",
+            description="`tool`: the provider has no structured output; translated requests force a tool call.",
         )
         timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig, description="How long it may take.")
-        ca_file: ExistingFile | None = Field(default=None, description="Certificates (PEM) to trust as well.")
+        ca_file: ExistingFile | None = Field(default=None, description="Additional trusted certificates (PEM).")
         proxy: str | None = Field(
             default="auto",
-            description="The outgoing proxy, a URL; `auto`: what HTTPS_PROXY and NO_PROXY say; `none`: direct.",
+            description="Outgoing proxy, a URL; `auto`: from HTTPS_PROXY and NO_PROXY; `none`: direct.",
         )
 
         @classmethod
         def service(cls, type_: str) -> Service:
-            """The row of a type; a class of somebody's own that has one row only may be called anything."""
+            """Return the row of a type; a custom class with a single row may use any type name."""
             return cls.services.get(type_) or next(iter(cls.services.values()))
 
         @field_validator("base_url")
@@ -185,7 +188,7 @@ class HttpProvider(ConfiguredProvider):
         @field_validator("api_key")
         @classmethod
         def _key_is_one_word(cls, key: SecretStr | None) -> SecretStr | None:
-            """White space at the ends is what a file or a clipboard adds; an empty key is none."""
+            """Strip white space that a file or the clipboard added; treat an empty key as none."""
             secret = key.get_secret_value().strip() if key else ""
             if secret and not _KEY.fullmatch(secret):
                 raise ValueError("contains white space or other invalid characters; copy the key again")
@@ -211,7 +214,7 @@ class HttpProvider(ConfiguredProvider):
         service = config.service(config.type)
         super().__init__(config, service.speaks, service.patterns, alone=not service.patterns)
         url = config.base_url or service.origin
-        assert url is not None, "the configuration says so"
+        assert url is not None, "checked by the configuration"
         address = parse_address(url)
         self.origin = Origin(
             scheme=address.scheme,
@@ -246,8 +249,8 @@ class HttpProvider(ConfiguredProvider):
         self.secrets = (*((key,) if key else ()), *_secrets_in(address.query))
 
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
-        """The client's request with our address and credentials; its body as it stands."""
-        headers = self._credentialed(request)
+        """Build the client's request for this provider: its address and credentials, the body unchanged."""
+        headers = self._headers_for(request)
         body = request.body
         if isinstance(body, Body) and not body.encoding:
             headers.popall("Content-Encoding", None)
@@ -266,12 +269,12 @@ class HttpProvider(ConfiguredProvider):
         )
 
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest:
-        """What asks the provider for its models: `GET {root}/models`.
+        """Build the request for the provider's models: `GET {root}/models`.
 
-        The headers are those of `request`, credentials included. None sends none of a client's: for asking several
-        providers at once, none of which may see a credential that was meant for another.
+        It has the headers of `request`, credentials included. With None it has none of a client: for requests to
+        several providers, which must not see a credential for another one.
         """
-        headers = Headers() if request is None else self._credentialed(request)
+        headers = Headers() if request is None else self._headers_for(request)
         if request is None:
             self._complete(headers, own=True)
         for name in ("If-None-Match", "If-Modified-Since", "Range"):
@@ -286,18 +289,18 @@ class HttpProvider(ConfiguredProvider):
             "auth": self._auth if self._credential else "client",
         }
 
-    def _credentialed(self, request: ClientRequest) -> Headers:
-        """The client's headers as this provider gets them. What authenticated the client here stays here."""
-        clients = self._passes_on(request)
-        headers = forward(request.headers, credentials=clients)
-        self._complete(headers, own=not clients)
+    def _headers_for(self, request: ClientRequest) -> Headers:
+        """Build the headers for this provider. A credential that authenticated the client here is not forwarded."""
+        forwards = self._forwards_credential(request)
+        headers = forward(request.headers, credentials=forwards)
+        self._complete(headers, own=not forwards)
         return headers
 
     def forwarded_credentials(self, request: ClientRequest) -> Credentials:
-        return forwarded_credentials(request.headers, credentials=self._passes_on(request))
+        return forwarded_credentials(request.headers, credentials=self._forwards_credential(request))
 
-    def _passes_on(self, request: ClientRequest) -> bool:
-        """Whether the client's credential goes on, and not our own."""
+    def _forwards_credential(self, request: ClientRequest) -> bool:
+        """Tell whether the client's credential is forwarded, instead of our own."""
         if request.client.name is not None:
             return False
         return self._credential is None or (self._auth == "passthrough" and offers_credential(request.headers))
@@ -309,19 +312,19 @@ class HttpProvider(ConfiguredProvider):
             headers.setdefault(name, value)
 
     def _with_query(self, path: str, query: str | None) -> str:
-        """Ours first, then the client's, byte for byte."""
+        """Join the query of `base_url` and the client's, byte for byte."""
         if self._query:
             query = f"{self._query}&{query}" if query else self._query
         return path if query is None else f"{path}?{query}"
 
 
 def _secrets_in(query: str) -> list[str]:
-    """What a base_url's query is given for: a key, besides the version that Azure wants there."""
+    """Return the values in the query of a base_url, which may be keys; Azure's version is not one."""
     return [value for name, value in parse_qsl(query) if name != "api-version"]
 
 
-class Frames:
-    """A stream whose frames are already here; each is a read of its own."""
+class FrameStream:
+    """A stream of frames in memory; each read returns one."""
 
     def __init__(self, frames: Iterable[bytes]) -> None:
         self._frames = iter(frames)
@@ -334,11 +337,11 @@ class Frames:
 
 
 def json_answer(body: bytes) -> Answer:
-    """A whole JSON reply of a provider that answers by itself."""
+    """Return a whole JSON answer of a provider that answers by itself."""
     return Answer(status=200, headers=Headers([("Content-Type", "application/json")]), body=body, length=len(body))
 
 
 def stream_answer(frames: Iterable[bytes], framing: Framing = SSE) -> Answer:
     """Return the stream of a provider that answers by itself; `frames` are whole frames of `framing`."""
     headers = Headers([("Content-Type", framing.content_type), ("Cache-Control", "no-cache")])
-    return Answer(status=200, headers=headers, stream=Frames(frames), framing=framing)
+    return Answer(status=200, headers=headers, stream=FrameStream(frames), framing=framing)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmproxy.config.generate import generate
-from llmproxy.config.json_schema import json_schema
+from llmproxy.config.json_schema import config_schema
 from tests.support.program import run
 
 WRONG = "server: {prt: 1}\n"
@@ -49,9 +49,9 @@ def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> N
 
 
 def test_the_schema_is_written(tmp_path: Path) -> None:
-    assert json.loads(run("schema", cwd=tmp_path).stdout) == json_schema()
+    assert json.loads(run("schema", cwd=tmp_path).stdout) == config_schema()
     assert run("schema", "s.json", cwd=tmp_path).returncode == 0
-    assert json.loads((tmp_path / "s.json").read_text()) == json_schema()
+    assert json.loads((tmp_path / "s.json").read_text()) == config_schema()
     assert run("schema", "s.json", cwd=tmp_path).returncode == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from llmproxy.config.generate import generate
-from llmproxy.config.json_schema import FILE_NAME, json_schema
+from llmproxy.config.json_schema import FILE_NAME, config_schema
 from llmproxy.config.load import load
 from llmproxy.config.schema import Logging, MiddlewareEntry, Model, Server, Target
 from llmproxy.registry import config_of, find, names
@@ -29,7 +29,7 @@ def test_what_is_written_is_fine_whether_or_not_keys_are_set(tmp_path: Path, pre
     for environ in ({}, {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}):
         loaded = load("x.yaml", directory=tmp_path, environ=environ)
         assert loaded.problems == []
-        assert loaded.unwritten == ""
+        assert loaded.implicit == ""
     assert load("x.yaml", directory=tmp_path, no_env=True).problems == []
 
 
@@ -44,7 +44,7 @@ def test_the_files_of_the_repository_are_what_is_written(preset: Any) -> None:
 
 
 def test_the_schema_of_the_repository_is_the_one_that_is_written() -> None:
-    assert json.loads((CONFIGS / FILE_NAME).read_text(encoding="utf-8")) == json_schema()
+    assert json.loads((CONFIGS / FILE_NAME).read_text(encoding="utf-8")) == config_schema()
 
 
 def nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -65,7 +65,7 @@ def test_full_shows_and_explains_every_key() -> None:
         for name, field in model.model_fields.items():
             assert re.search(rf"^[ #-]*{name}:( |$)", text, re.MULTILINE), f"{model.__qualname__}.{name} is not shown"
             assert field.description and field.description in prose, f"{model.__qualname__}.{name} is not explained"
-    for section in json_schema()["properties"]:
+    for section in config_schema()["properties"]:
         older = ("interceptors", "general_settings", "model_groups", "session", "cache")
         assert section in older or re.search(rf"^#?{section}:", text, re.MULTILINE)
 

@@ -22,7 +22,7 @@ def test_with_nothing_set_the_stub_answers_every_model(tmp_path: Path) -> None:
     loaded = load(directory=tmp_path, environ={})
     (provider,) = loaded.checked().providers
     assert (provider.name, provider.type, provider.models) == ("stub", "stub", ["*"])
-    assert loaded.unwritten == "no key variable is set, so the stub answers every model"
+    assert loaded.implicit == "no key variable is set, so the stub answers every model"
 
 
 @pytest.mark.parametrize(("type_", "variable"), KEYS)
@@ -32,7 +32,7 @@ def test_a_key_variable_brings_its_provider(tmp_path: Path, type_: str, variable
     assert isinstance(provider, HttpProvider.Config)
     assert (provider.name, provider.type, provider.api_key, provider.models) == (type_, type_, SecretStr("k"), None)
     assert loaded.key_sources == {type_: f"environment variable {variable}"}
-    assert loaded.unwritten == "the providers whose variables are set"
+    assert loaded.implicit == "the providers whose variables are set"
 
 
 @pytest.mark.parametrize("vendor", ["OPENAI", "ANTHROPIC"])
@@ -74,7 +74,7 @@ def test_a_file_that_names_a_provider_gets_no_other(tmp_path: Path) -> None:
     (tmp_path / "llmproxy.yaml").write_text("providers: [{name: a, type: stub}]\n")
     loaded = load(directory=tmp_path, environ={"OPENAI_API_KEY": "k"})
     assert [provider.name for provider in loaded.checked().providers] == ["a"]
-    assert loaded.unwritten == ""
+    assert loaded.implicit == ""
 
 
 def test_a_file_that_names_an_upstream_gets_no_provider(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_file_that_names_none_has_those_of_the_environment(tmp_path: Path) -> 
     (tmp_path / "llmproxy.yaml").write_text("server: {port: 4000}\n")
     loaded = load(directory=tmp_path, environ={"OPENAI_API_KEY": "k"})
     assert [provider.name for provider in loaded.checked().providers] == ["openai"]
-    assert loaded.unwritten == "the providers whose variables are set"
+    assert loaded.implicit == "the providers whose variables are set"
 
 
 def test_a_mistake_in_a_variable_is_told_under_its_name(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from llmproxy.config.generate import generate
-from llmproxy.config.json_schema import json_schema
+from llmproxy.config.json_schema import config_schema
 from tests.config.test_golden import CASES, DASHES
 
-VALIDATOR = jsonschema.Draft7Validator(json_schema())
+VALIDATOR = jsonschema.Draft7Validator(config_schema())
 
 
 def complaints(value: Any) -> list[str]:
@@ -19,7 +19,7 @@ def complaints(value: Any) -> list[str]:
 
 
 def test_it_is_a_schema() -> None:
-    jsonschema.Draft7Validator.check_schema(json_schema())
+    jsonschema.Draft7Validator.check_schema(config_schema())
 
 
 @pytest.mark.parametrize("preset", ["minimal", "full", "stub"])
@@ -91,13 +91,13 @@ def test_what_is_wrong_does_not_fit(value: object) -> None:
 
 
 def test_defaults_are_shown_as_people_write_them() -> None:
-    properties = json_schema()["$defs"]["Server"]["properties"]
+    properties = config_schema()["$defs"]["Server"]["properties"]
     assert properties["max_body_size"]["default"] == "64MB"
     assert properties["shutdown_timeout"]["default"] == "30s"
     assert properties["max_upload_size"]["default"] == "none"
 
 
 def test_older_spellings_are_marked() -> None:
-    properties = json_schema()["properties"]
+    properties = config_schema()["properties"]
     assert properties["interceptors"]["deprecated"] is True
     assert properties["general_settings"]["anyOf"][0]["properties"]["bind_port"]["deprecated"] is True

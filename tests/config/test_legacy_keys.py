@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from llmproxy.config.legacy_keys import KEYS, VARIABLES, model_map
+from llmproxy.config.legacy_keys import KEYS, VARIABLES, parse_model_map
 from llmproxy.config.load import Loaded, Override, load
 from llmproxy.config.schema import Config
 from llmproxy.providers.base import HttpProvider
@@ -168,8 +168,8 @@ def test_a_map_without_a_default_leaves_the_rest_to_the_stub(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("text", ["gpt-4", "=ollama", "gpt-4=", "a=b,c"])
 def test_a_map_that_maps_nothing_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not model=provider"):
-        model_map(text)
+    with pytest.raises(ValueError, match="write model=provider"):
+        parse_model_map(text)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_map_that_maps_nothing_is_refused(text: str) -> None:
         ({"PROXY_API_DEBUG": "perhaps"}, "environment variable PROXY_API_DEBUG: must be true or false, not 'perhaps'"),
         ({"PROXY_API_PORT": "http"}, "environment variable PROXY_API_PORT: must be a whole number"),
         ({"MAX_REQUEST_BYTES": "-1"}, "environment variable MAX_REQUEST_BYTES: must be a number of bytes, 0 for no"),
-        ({"MODEL_PROVIDER_MAP": "x"}, "environment variable MODEL_PROVIDER_MAP: 'x' is not model=provider"),
+        ({"MODEL_PROVIDER_MAP": "x"}, "environment variable MODEL_PROVIDER_MAP: invalid entry: 'x'; write model"),
         ({"MODEL_PROVIDER_MAP": "x=y"}, "environment variable MODEL_PROVIDER_MAP: unknown provider: 'y'"),
         (
             {"LLM_PROVIDER": "olama"},

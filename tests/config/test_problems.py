@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from llmproxy.config.problems import ConfigError, Mark, Problem, Verdict, as_github, as_json, as_sarif, ordered
+from llmproxy.config.problems import ConfigError, Mark, Problem, Verdict, as_github, as_json, as_sarif, sort_problems
 
 HERE = Mark(source="conf dir/a.yaml", line=3, column=5)
 ERROR = Problem(mark=HERE, key="providers[0].type", message="100% wrong,\nreally: no", code="unknown-type")
@@ -25,16 +25,16 @@ def test_text_has_file_line_column_key_and_message() -> None:
 
 
 def test_only_errors_spoil_a_file() -> None:
-    assert not Verdict(file="a", problems=[WARNING, ERROR]).fine
-    assert Verdict(file="a", problems=[WARNING]).fine
-    assert Verdict(file="a").fine
+    assert not Verdict(file="a", problems=[WARNING, ERROR]).valid
+    assert Verdict(file="a", problems=[WARNING]).valid
+    assert Verdict(file="a").valid
 
 
 def test_problems_are_ordered_by_place_and_told_once() -> None:
     late = Problem(mark=Mark(source="a.yaml", line=9, column=1), message="late")
     early = Problem(mark=Mark(source="a.yaml", line=2, column=7), message="early")
     earlier = Problem(mark=Mark(source="a.yaml", line=2, column=1), message="earlier")
-    assert ordered([late, WARNING, early, late, earlier]) == [earlier, early, late, WARNING]
+    assert sort_problems([late, WARNING, early, late, earlier]) == [earlier, early, late, WARNING]
 
 
 def test_json_names_every_file_and_problem() -> None:

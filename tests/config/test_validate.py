@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationInfo, field_validator
 
 from llmproxy.config.document import parse
-from llmproxy.config.validate import fit
+from llmproxy.config.validate import read_model
 from llmproxy.settings import Strict
 
 
@@ -37,7 +37,7 @@ class Outer(Strict):
 def fitted(text: str) -> Outer:
     node, problems = parse(text, "x.yaml")
     assert node and not problems
-    model, problems = fit(node, Outer, Path("base"))
+    model, problems = read_model(node, Outer, Path("base"))
     assert model is not None, problems
     return model
 
@@ -45,7 +45,7 @@ def fitted(text: str) -> Outer:
 def told(text: str, homes: dict[str, str] | None = None) -> list[str]:
     node, _ = parse(text, "x.yaml")
     assert node
-    model, problems = fit(node, Outer, Path("base"), homes)
+    model, problems = read_model(node, Outer, Path("base"), homes)
     assert model is None
     return [str(problem) for problem in problems]
 

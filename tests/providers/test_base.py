@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from llmproxy.body import Body, StreamedBody, iterate
-from llmproxy.providers.base import Frames, HttpProvider, ProviderConfig, Service
+from llmproxy.providers.base import FrameStream, HttpProvider, ProviderConfig, Service
 from llmproxy.target import Target
 from llmproxy.wire.compression import compress
 from tests.support.exchanges import new_exchange
@@ -121,7 +121,7 @@ def test_the_body_goes_as_it_stands_and_its_coding_only_while_that_is_true() -> 
     assert request.body is packed.body and request.headers["Content-Encoding"] == "gzip"
     packed.body = Body(b"{}")
     assert "Content-Encoding" not in provider.prepare(packed, Target(provider=provider)).headers
-    packed.body = StreamedBody(stream=Frames([]), length=None)
+    packed.body = StreamedBody(stream=FrameStream([]), length=None)
     assert "Content-Encoding" in provider.prepare(packed, Target(provider=provider)).headers
 
 
@@ -231,8 +231,8 @@ def test_every_key_of_a_provider_says_what_it_is_for() -> None:
 
 
 async def test_frames_are_read_one_by_one_until_closed() -> None:
-    assert [frame async for frame in iterate(Frames([b"a", b"bc"]))] == [b"a", b"bc"]
-    frames = Frames([b"a", b"b"])
+    assert [frame async for frame in iterate(FrameStream([b"a", b"bc"]))] == [b"a", b"bc"]
+    frames = FrameStream([b"a", b"b"])
     assert await frames.read() == b"a"
     frames.close()
     frames.close()

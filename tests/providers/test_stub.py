@@ -9,7 +9,7 @@ import pytest
 
 from llmproxy.body import StreamedBody, iterate
 from llmproxy.errors import BadRequest
-from llmproxy.providers.base import Frames, ProviderConfig
+from llmproxy.providers.base import FrameStream, ProviderConfig
 from llmproxy.providers.stub import Stub
 from llmproxy.target import Provider, Target
 from llmproxy.wire.compression import compress
@@ -165,7 +165,7 @@ async def test_what_every_vendor_refuses_is_refused(path: str, body: object, par
 )
 async def test_the_rest_of_the_api_is_a_404(method: str, path: str) -> None:
     exchange = new_exchange(path, method=method)
-    exchange.body = StreamedBody(stream=Frames([]), length=None)
+    exchange.body = StreamedBody(stream=FrameStream([]), length=None)
     with pytest.raises(BadRequest) as refused:
         await stub().answer(exchange, Target(provider=stub()))
     assert refused.value.status == 404 and method in refused.value.message

@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -255,11 +256,12 @@ async def swap(shared: Shared, runtime: Runtime) -> None:
     await old.retire()
 
 
-async def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
+async def serve(loaded: Loaded, announce: Callable[[str], None], sock: socket.socket | None = None) -> None:
     """Listen until a signal comes, then stop gracefully: exchanges finish, a second signal ends them.
 
-    `announce` is called with the base address once requests are served. Raises ConfigError and RegistryError for what
-    is configured wrong, OSError when the address cannot be listened on.
+    `announce` is called with the base address once requests are served. With `sock`, which is bound already, that is
+    listened on in place of the configured address; it is closed at the end. Raises ConfigError and RegistryError for
+    mistakes in the configuration, OSError when the address cannot be listened on.
     """
     server = loaded.checked().server
     state = State(server.max_held_bytes)
@@ -270,12 +272,10 @@ async def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
         edge = Edge(shared)
         try:
             async with _stop_signals(edge) as stop:
-                listener = await asyncio.get_running_loop().create_server(
-                    edge, server.host, server.port, backlog=BACKLOG
-                )
+                listener = await _listen(edge, server.host, server.port, sock)
                 try:
                     host, port = listener.sockets[0].getsockname()[:2]
-                    address = f"http://{_shown(server.host, host)}:{port}"
+                    address = f"http://{_shown(server.host if sock is None else host, host)}:{port}"
                     async with _findable(_described(loaded, runtime, address, host, port)):
                         announce(address)
                         await stop.wait()
@@ -291,6 +291,14 @@ async def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
             await shared.runtime.retire()
     finally:
         await state.close()
+
+
+async def _listen(edge: Edge, host: str, port: int, sock: socket.socket | None) -> asyncio.Server:
+    """Listen on `sock`, or on a new socket at `host` and `port`."""
+    loop = asyncio.get_running_loop()
+    if sock is not None:
+        return await loop.create_server(edge, sock=sock, backlog=BACKLOG)
+    return await loop.create_server(edge, host, port, backlog=BACKLOG)
 
 
 @contextlib.asynccontextmanager
@@ -389,14 +397,14 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def run(loaded: Loaded, announce: Callable[[str], None]) -> int:
-    """Serve in this process until a signal comes; the exit code. Raises as `serve` does."""
+def run(loaded: Loaded, announce: Callable[[str], None], sock: socket.socket | None = None) -> int:
+    """Serve in this process until a signal comes, and return the exit code. Raises as `serve` does."""
     _raise_file_limit()
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(loaded, announce))
+        runner.run(serve(loaded, announce, sock))
     return 0
 
 

@@ -279,6 +279,23 @@ async def test_serve_closes_what_it_started_when_the_address_is_taken(place: Pla
     assert place.events == ["start a", "close a with 0"]
 
 
+async def test_serve_listens_on_a_socket_that_is_bound_already(place: Place) -> None:
+    announced: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        async with aiohttp.ClientSession() as client:
+            serving = asyncio.get_running_loop().create_task(
+                serve(place.loaded("a", host="localhost", port=1), announced.set_result, bound)
+            )
+            assert await announced == f"http://127.0.0.1:{port}"
+            async with client.post(await announced + CHAT, json=ASK) as answer:
+                assert (answer.status, answer.headers["x-mark"]) == (200, "a")
+            serving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await serving
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal would end the whole test run there")
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
 async def test_serve_announces_the_port_it_got_and_ends_on_a_signal(place: Place, host: str) -> None:

@@ -74,8 +74,9 @@ class Middleware:
     page_path: str | None = None
     """Where its page stands, such as `/cache`, and below it one for each thing it names."""
 
-    async def page(self, request: PageRequest) -> Mapping[str, object] | None:
-        """The page's content as JSON; None when there is nothing of that name. May raise ProxyError."""
+    async def page(self, request: PageRequest) -> Answer | Mapping[str, object] | None:
+        """Return the page: an Answer (HTML, a stream of events), or a mapping, which is shown as JSON; None when there
+        is nothing of that name. May raise ProxyError."""
         return None
 
     async def stats(self) -> Mapping[str, object]:

@@ -310,11 +310,18 @@ class RequestHandler:
             self._runtime.leave()
 
     def _outcome(self) -> str:
-        """How it went. A stream without its dialect's last event is not complete, however cleanly it ended."""
+        """Return how it went, in the words of `Exchange.outcome`.
+
+        A stream without its dialect's last event is not complete, however cleanly it ended. A client that leaves
+        after that event had everything: agents close the connection then, without waiting for the end of the body.
+        """
         exchange, answer, endpoint = self._exchange, self._answer, self._exchange.endpoint
-        if exchange.outcome != "complete":
-            return exchange.outcome or "cancelled"
+        if exchange.outcome not in ("", "complete"):
+            return exchange.outcome
         streamed = answer is not None and answer.framing is not None and answer.status < 400
         # Streams of other calls (images, speech) end in ways of their own.
         watched = streamed and endpoint is not None and endpoint.path in endpoint.dialect.paths
-        return "incomplete" if watched and not exchange.summary.complete else "complete"
+        ended = watched and exchange.summary.complete
+        if exchange.outcome == "complete":
+            return "incomplete" if watched and not ended else "complete"
+        return "complete" if ended and not self._client.writing_paused else "cancelled"

@@ -85,6 +85,24 @@ def test_a_client_that_leaves_before_the_givenends_the_call(upstream: Upstream, 
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_client_that_leaves_after_the_last_event_had_everything(upstream: Upstream, how: str) -> None:
+    upstream.hold()
+    events = b"".join(vendors.chat_frames("m"))
+    with Listening(provider(upstream)) as server:
+        client = server.client()
+        client.post(CHAT, ASK)
+        held = upstream.take()
+        held.send(HEAD + b"%x\r\n%b\r\n" % (len(events), events))
+        client.read_body_until(events) if client.read_head() else None
+        leave(client, how)
+
+        held.wait_left()
+        exchange = server.wait_ended()
+
+        assert (exchange.outcome, exchange.status, exchange.sent_bytes) == ("complete", 200, len(events))
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
 def test_a_client_that_leaves_in_the_middle_ends_the_call(upstream: Upstream, factory: Any, how: str) -> None:
     upstream.hold()
     with Listening(provider(upstream), factory=factory) as server:

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
-import msgspec
-
-from llmproxy.answer import Answer, Headers
+from llmproxy.answer import Answer
 from llmproxy.dialects import catalog
 from llmproxy.dialects.model_list import ModelPages
 from llmproxy.errors import BadRequest, ProxyError
@@ -26,6 +24,7 @@ from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.prometheus import render
 from llmproxy.middleware.base import Middleware
 from llmproxy.redaction.names import redact
+from llmproxy.server.pages.json_page import json_page, page_headers
 from llmproxy.server.pages.middleware_pages import MiddlewarePages
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.stats import stats_page
@@ -73,7 +72,7 @@ class _MiddlewarePage:
     template: str
 
     async def __call__(self, exchange: Exchange) -> Answer:
-        return _answer(await self.pages.write(exchange, self.page))
+        return await self.pages.write(exchange, self.page)
 
 
 class Admin:
@@ -142,7 +141,7 @@ class Admin:
 
     async def _write_health(self, exchange: Exchange) -> Answer:
         stopping = self._stopping()
-        return _answer(
+        return json_page(
             {
                 "status": "stopping" if stopping else "ok",
                 "version": self._version,
@@ -160,7 +159,7 @@ class Admin:
         )
 
     async def _write_config(self, exchange: Exchange) -> Answer:
-        return _answer(self._config)
+        return json_page(self._config)
 
     async def _write_providers(self, exchange: Exchange) -> Answer:
         shown = [
@@ -172,7 +171,7 @@ class Admin:
             }
             for provider in self._providers
         ]
-        return _answer({"providers": redact([*shown, *self._disabled])})
+        return json_page({"providers": redact([*shown, *self._disabled])})
 
     async def _write_metrics(self, exchange: Exchange) -> Answer:
         accept = ",".join(exchange.headers.getall("Accept", ()))
@@ -184,13 +183,13 @@ class Admin:
         lost = _lost(self._middlewares)
         samples = await self._middleware_pages.metrics()
         text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost, samples)
-        return Answer(status=200, headers=_headers(content_type), body=text)
+        return Answer(status=200, headers=page_headers(content_type), body=text)
 
     async def _write_figures(self, exchange: Exchange) -> Answer:
         activity = self._metrics.activity
         sessions = {"active": activity.active_sessions(time.monotonic()), "created": activity.sessions_begun}
         extras = await self._middleware_pages.stats()
-        return _answer({**self._metrics.as_json(self._names()), "sessions": sessions, **extras})
+        return json_page({**self._metrics.as_json(self._names()), "sessions": sessions, **extras})
 
     async def _write_stats(self, exchange: Exchange) -> Answer:
         content = await stats_page(
@@ -201,19 +200,19 @@ class Admin:
             providers=self._names(),
             query=exchange.query,
         )
-        return await asyncio.to_thread(_answer, {**await self._middleware_pages.stats(), **content})
+        return await asyncio.to_thread(json_page, {**await self._middleware_pages.stats(), **content})
 
     def _names(self) -> list[str]:
         return [provider.name for provider in self._providers]
 
     async def _write_models(self, exchange: Exchange) -> Answer:
         name, pages = _model_pages(exchange)
-        return _answer(pages.all(await self._models.all(exchange, name), exchange.query))
+        return json_page(pages.all(await self._models.all(exchange, name), exchange.query))
 
     async def _write_model(self, exchange: Exchange) -> Answer:
         name, pages = _model_pages(exchange)
         model = unquote(exchange.full_path.partition("/models/")[2])
-        return _answer(pages.one(await self._models.one(exchange, name, model)))
+        return json_page(pages.one(await self._models.one(exchange, name, model)))
 
 
 def _model_pages(exchange: Exchange) -> tuple[str, ModelPages]:
@@ -261,12 +260,3 @@ def _weight(parameters: Sequence[str]) -> float:
         return float(text)
     except ValueError:
         return 0.0
-
-
-def _answer(content: object, *, status: int = 200) -> Answer:
-    body = msgspec.json.format(msgspec.json.encode(content, enc_hook=str), indent=2) + b"\n"
-    return Answer(status=status, headers=_headers(JSON), body=body)
-
-
-def _headers(content_type: str) -> Headers:
-    return Headers({"Content-Type": content_type, "Cache-Control": "no-store"})

@@ -7,13 +7,15 @@ Who may read and who may change them is decided before, in `access/exposure.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from urllib.parse import parse_qsl, unquote
 
+from llmproxy.answer import Answer
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
+from llmproxy.server.pages.json_page import json_page
 
 # The middlewares of ours that have a page, which is reserved also where they are not configured.
 _RESERVED = {"/sessions": "sessions", "/cache": "cache"}
@@ -40,8 +42,8 @@ class MiddlewarePages:
         first = path if end < 0 else path[:end]
         return first if first in self._paths else None
 
-    async def write(self, exchange: Exchange, page: str) -> Mapping[str, object]:
-        """Return the content of `page`, or of what stands below it. Raises ProxyError."""
+    async def write(self, exchange: Exchange, page: str) -> Answer:
+        """Return `page`, or the one below it that `exchange` asks for. Raises ProxyError."""
         below = unquote(exchange.full_path[len(page) + 1 :]) or None
         if exchange.method not in _METHODS:
             raise ProxyError(
@@ -59,7 +61,7 @@ class MiddlewarePages:
         content = await middleware.page(PageRequest(name=below, query=query, changing=exchange.method == "DELETE"))
         if content is None:
             raise ProxyError(f"Not found: {(below or '')[:100]!r} at {page}", status=404, code="not_found")
-        return content
+        return content if isinstance(content, Answer) else json_page(content)
 
     async def stats(self) -> dict[str, object]:
         """Return what `/stats` and the JSON metrics show, by type; of several of a type the first."""

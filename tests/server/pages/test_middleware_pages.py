@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from llmproxy.answer import Headers
+from llmproxy.answer import Answer, Headers
 from llmproxy.client_request import Client
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
@@ -58,7 +59,21 @@ async def shown(target: str, *middlewares: tuple[str, Middleware], **how: Any) -
     found = pages(*middlewares)
     page = found.owns(target.partition("?")[0])
     assert page is not None
-    return await found.write(asking(target, **how), page)
+    return json.loads((await found.write(asking(target, **how), page)).body)
+
+
+class Leaflet(Middleware):
+    """A page that is no JSON."""
+
+    page_path = "/leaflet"
+
+    async def page(self, request: PageRequest) -> Answer:
+        return Answer(status=200, headers=Headers({"Content-Type": "text/html"}), body=b"<p>hello")
+
+
+async def test_a_page_may_be_any_answer() -> None:
+    answer = await pages(("leaflet", Leaflet(Leaflet.Config()))).write(asking("/leaflet"), "/leaflet")
+    assert (answer.headers["Content-Type"], answer.body) == ("text/html", b"<p>hello")
 
 
 async def refused(target: str, **how: Any) -> ProxyError:

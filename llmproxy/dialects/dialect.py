@@ -8,14 +8,13 @@ its codec. Begin reading at `Dialect`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.history import NO_HISTORY, History
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.model_list import ModelPages
 from llmproxy.dialects.reshape import Reshape
 from llmproxy.dialects.summary import Summary, Watch
@@ -56,21 +55,6 @@ class Readers:
     history: Callable[[Mapping[str, Any]], History] = no_history
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Canned:
-    """A finished text answer, written in any dialect: what the stub and own providers give.
-
-    `pieces` are the deltas of the stream; joined they are the plain answer.
-    """
-
-    id: str
-    model: str
-    created_s: int
-    pieces: tuple[str, ...]
-    usage: Usage
-    include_usage: bool = False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dialect:
     """One wire language. Stateless; one value serves everything.
@@ -95,8 +79,6 @@ class Dialect:
     write_error_event: Callable[[ProxyError, str], bytes]
     readers: Readers
     reshape: Reshape
-    write_reply: Callable[[Canned], bytes]
-    write_stream: Callable[[Canned], Sequence[bytes]]
     codec: Codec | None = None
     framing: Framing = SSE
     stream_paths: tuple[str, ...] = ()

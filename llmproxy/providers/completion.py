@@ -18,6 +18,7 @@ from typing import Any
 
 from llmproxy.answer import Answer
 from llmproxy.client_request import ClientRequest
+from llmproxy.dialects.chat import DIALECT
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
 from llmproxy.target import Target
@@ -40,7 +41,7 @@ class CompletionProvider(ConfiguredProvider):
         """No settings of its own."""
 
     def __init__(self, config: ProviderConfig) -> None:
-        super().__init__(config, {"chat"}, answers=(), alone=True)
+        super().__init__(config, {DIALECT.name}, answers=(), alone=True)
         self.config = config
 
     @abstractmethod
@@ -56,8 +57,8 @@ class CompletionProvider(ConfiguredProvider):
         return None
 
     async def answer(self, request: ClientRequest, target: Target) -> Answer:
-        if request.endpoint is None or request.endpoint.path != "/chat/completions" or request.method != "POST":
-            told = f"{self.name} has no {request.method} {request.path or '/'}; it answers POST /chat/completions"
+        if request.endpoint is None or request.endpoint.path != DIALECT.paths[0] or request.method != "POST":
+            told = f"{self.name} has no {request.method} {request.path or '/'}; it answers POST {DIALECT.paths[0]}"
             raise BadRequest(told, status=404, code="not_found")
         body = read_value(request.held.decoded)
         if not isinstance(body, dict):
@@ -68,7 +69,7 @@ class CompletionProvider(ConfiguredProvider):
         completion = self._completed(await self._create(body), request, model)
         try:
             if body.get("stream") is True:
-                return stream_answer(list(_frames(completion, _wants_usage(body))))
+                return stream_answer(list(_frames(completion, DIALECT.reshape.counts_usage(body))))
             return json_answer(write_value(completion))
         except (TypeError, ValueError) as error:
             raise self._failure(f"gave what JSON cannot hold: {error}") from error
@@ -149,8 +150,3 @@ def _deltas(message: Json) -> Iterator[Json]:
 
 def _frame(chunk: Json) -> bytes:
     return write_frame(write_value(chunk))
-
-
-def _wants_usage(request: Json) -> bool:
-    options = request.get("stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True

@@ -1,33 +1,41 @@
-"""A provider for work without keys: a canned answer in every dialect, whole or streamed, with usage.
+"""A provider for work without keys: the same short answer in every dialect, whole or streamed, with usage.
 
-Its tokens are words (of the request, with a role as one of them, and of the answer), so that the figures are the same
+Its tokens are words (of the request, with a role as one of them, and of the answer), so that the numbers are the same
 on every run. It stands for a vendor, so it refuses what every vendor refuses, and has no files, batches or stored
-responses.
+responses. Begin reading at `Stub.answer`.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import struct
 from collections.abc import Callable, Iterable, Mapping
 
 from llmproxy.answer import Answer
 from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
-from llmproxy.dialects.dialect import Canned, Endpoint
-from llmproxy.dialects.embeddings import write_vectors
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects import catalog
+from llmproxy.dialects.codec import Codec, Losses
+from llmproxy.dialects.dialect import Dialect, Endpoint
+from llmproxy.dialects.embeddings import read_inputs
+from llmproxy.dialects.model import Close, Delta, Done, Event, Open, Reply, Start, Stop, Text, Usage, UsageUpdate
 from llmproxy.errors import BadRequest
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
 from llmproxy.target import Target
 from llmproxy.wire.json import write_value
+from llmproxy.wire.sse import write_frame
 
 PIECES = ("stub ", "response")
+VECTOR_LENGTH = 8
+_MAX_VECTOR_LENGTH = 4096
 
 
 class Stub(ConfiguredProvider):
     """Answers `stub response` to everything that is a request."""
 
     def __init__(self, config: ProviderConfig) -> None:
-        speaks = {"chat", "completions", "responses", "messages", "embeddings"}
+        speaks = {dialect.name for dialect in catalog.DIALECTS}
         super().__init__(config, speaks, answers=("stub",), alone=True)
 
     def prepare(self, request: ClientRequest, target: Target) -> None:
@@ -35,59 +43,131 @@ class Stub(ConfiguredProvider):
 
     async def answer(self, request: ClientRequest, target: Target) -> Answer:
         endpoint = request.endpoint
-        call = _CALLS.get(endpoint.path) if endpoint else None
-        if endpoint is None or call is None or request.method != "POST":
-            told = f"The stub has no {request.method} {request.path or '/'}; it answers {', '.join(_CALLS)}"
-            raise BadRequest(told, status=404, code="not_found")
+        known = endpoint is not None and (endpoint.path in _OTHER_CALLS or catalog.translatable(endpoint))
+        if endpoint is None or not known or request.method != "POST":
+            raise BadRequest(_not_found(request), status=404, code="not_found")
         body = request.held
         if not body.members:
             raise BadRequest("The body must be a JSON object that is not empty")
-        needed = _NEEDED.get(endpoint.path)
-        if needed and body.value(needed) is None:
-            raise BadRequest(f"{needed} is missing", code="missing_parameter", param=needed)
-        canned = Canned(
+        model = target.model or request.model or "stub"
+        usage = Usage(input=_words(endpoint.dialect, body), output=len(PIECES))
+        reply = Reply(
             id=request.id,
-            model=target.model or request.model or "stub",
+            model=model,
+            content=[Text(text="".join(PIECES))],
+            stop="end",
+            usage=usage,
             created_s=int(request.began_s),
-            pieces=PIECES,
-            usage=Usage(input=_words(endpoint, body), output=len(PIECES)),
-            include_usage=_wants_usage(body),
         )
-        return call(endpoint, body, canned)
+        other = _OTHER_CALLS.get(endpoint.path)
+        if other is not None:
+            return other(endpoint.dialect, body, reply)
+        assert endpoint.dialect.codec is not None, "only dialects with a codec are translatable"
+        return _converse(endpoint, endpoint.dialect.codec, body, reply)
 
 
-def _converse(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
-    if body.value("stream") is True:
-        return stream_answer(endpoint.dialect.write_stream(canned))
-    return json_answer(endpoint.dialect.write_reply(canned))
+def _not_found(request: ClientRequest) -> str:
+    paths = [path for dialect in catalog.DIALECTS if dialect.codec for path in dialect.paths[:1]]
+    return (
+        f"Not found: {request.method} {request.path or '/'}. The stub answers POST "
+        f"{', '.join(sorted({*paths, *_OTHER_CALLS}))}"
+    )
 
 
-def _embed(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
-    return json_answer(write_vectors(canned, body.decoded))
+def _converse(endpoint: Endpoint, codec: Codec, body: Body, reply: Reply) -> Answer:
+    request = codec.decode_request({"model": reply.model, **body.content})
+    if not (request.stream if endpoint.streams is None else endpoint.streams):
+        return json_answer(write_value(codec.encode_response(reply, request, Losses())))
+    encoder, losses = codec.stream_encoder(request), Losses()
+    frames = [encoder.encode([event], losses) for event in _events(reply)]
+    return stream_answer([frame for frame in frames if frame], endpoint.dialect.framing)
 
 
-def _count(endpoint: Endpoint, body: Body, canned: Canned) -> Answer:
-    return json_answer(write_value({"input_tokens": canned.usage.input}))
+def _events(reply: Reply) -> Iterable[Event]:
+    assert reply.usage is not None, "the stub counts"
+    yield Start(id=reply.id, model=reply.model, created_s=reply.created_s, usage=reply.usage)
+    yield Open(index=0, block=Text(text=""))
+    for piece in PIECES:
+        yield Delta(index=0, text=piece)
+    yield Close(index=0)
+    yield Stop(reason=reply.stop)
+    yield UsageUpdate(usage=reply.usage)
+    yield Done()
 
 
-_CALLS: Mapping[str, Callable[[Endpoint, Body, Canned], Answer]] = {
-    "/chat/completions": _converse,
-    "/completions": _converse,
+def _count(dialect: Dialect, body: Body, reply: Reply) -> Answer:
+    """Count the tokens of a request that could be sent."""
+    assert dialect.codec is not None and reply.usage is not None
+    dialect.codec.decode_request({"model": reply.model, **body.content})
+    return json_answer(write_value({"input_tokens": reply.usage.input}))
+
+
+def _complete(dialect: Dialect, body: Body, reply: Reply) -> Answer:
+    """Complete a text (platform.openai.com/docs/api-reference/completions)."""
+    head: dict[str, object] = {
+        "id": f"cmpl-{reply.id}",
+        "object": "text_completion",
+        "created": reply.created_s,
+        "model": reply.model,
+    }
+    usage = _token_counts(reply, len(PIECES))
+    if body.value("stream") is not True:
+        return json_answer(write_value({**head, "choices": [_text_choice("".join(PIECES), "stop")], "usage": usage}))
+    chunks = [{**head, "choices": [_text_choice(piece, None)]} for piece in PIECES]
+    chunks.append({**head, "choices": [_text_choice("", "stop")]})
+    if dialect.reshape.counts_usage(body.content):
+        chunks = [*({**chunk, "usage": None} for chunk in chunks), {**head, "choices": [], "usage": usage}]
+    return stream_answer([*(write_frame(write_value(chunk)) for chunk in chunks), write_frame(b"[DONE]")])
+
+
+def _text_choice(text: str, reason: str | None) -> dict[str, object]:
+    return {"text": text, "index": 0, "logprobs": None, "finish_reason": reason}
+
+
+def _token_counts(reply: Reply, output: int) -> dict[str, object]:
+    tokens = (reply.usage.input if reply.usage else None) or 0
+    return {"prompt_tokens": tokens, "completion_tokens": output, "total_tokens": tokens + output}
+
+
+def _embed(dialect: Dialect, body: Body, reply: Reply) -> Answer:
+    """Give a vector for each input: the same for the same text, of length 1.
+
+    `dimensions` and `encoding_format` of the request are honoured; official clients ask for base64.
+    """
+    if body.value("input") is None:
+        raise BadRequest("input is missing", code="missing_parameter", param="input")
+    wanted = body.value("dimensions")
+    length = min(wanted, _MAX_VECTOR_LENGTH) if isinstance(wanted, int) and wanted > 0 else VECTOR_LENGTH
+    packed = body.value("encoding_format") == "base64"
+    vectors = [_vector(each, length) for each in read_inputs(body.decoded)]
+    data = [
+        {"object": "embedding", "index": index, "embedding": _pack(vector) if packed else vector}
+        for index, vector in enumerate(vectors)
+    ]
+    usage = {name: count for name, count in _token_counts(reply, 0).items() if name != "completion_tokens"}
+    return json_answer(write_value({"object": "list", "data": data, "model": reply.model, "usage": usage}))
+
+
+def _vector(text: object, length: int) -> list[float]:
+    seed = hashlib.shake_128(write_value(text)).digest(length)
+    numbers = [byte - 127.5 for byte in seed]
+    norm: float = sum(number * number for number in numbers) ** 0.5
+    return [number / norm for number in numbers]
+
+
+def _pack(vector: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+_OTHER_CALLS: Mapping[str, Callable[[Dialect, Body, Reply], Answer]] = {
+    "/completions": _complete,
     "/embeddings": _embed,
-    "/messages": _converse,
     "/messages/count_tokens": _count,
-    "/responses": _converse,
-}
-_NEEDED: Mapping[str, str] = {
-    "/chat/completions": "messages",
-    "/embeddings": "input",
-    "/messages": "messages",
-    "/messages/count_tokens": "messages",
 }
 
 
-def _words(endpoint: Endpoint, body: Body) -> int:
-    text = endpoint.dialect.readers.request_text(body.decoded)
+def _words(dialect: Dialect, body: Body) -> int:
+    text = dialect.readers.request_text(body.decoded)
     if text is None:
         text = " ".join(_texts(body.value("prompt") or body.value("input")))
     return len(text.split())
@@ -101,8 +181,3 @@ def _texts(value: object) -> Iterable[str]:
             yield from _texts(each)
     elif isinstance(value, int):
         yield str(value)  # a token that the client counted itself
-
-
-def _wants_usage(body: Body) -> bool:
-    options = body.value("stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True

@@ -6,14 +6,19 @@ import struct
 from typing import Any
 
 import pytest
+from openai.types import Completion
 
 from llmproxy.body import StreamedBody, iterate
+from llmproxy.dialects.chat import COMPLETIONS
+from llmproxy.dialects.model import Usage
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BadRequest
 from llmproxy.providers.base import FrameStream, ProviderConfig
 from llmproxy.providers.stub import Stub
 from llmproxy.target import Provider, Target
 from llmproxy.wire.compression import compress
 from tests.support.exchanges import new_exchange
+from tests.support.sdk_clients import openai_client
 
 HELLO = [{"role": "user", "content": "one two three"}]
 
@@ -121,6 +126,47 @@ async def test_embeddings_depend_on_nothing_but_their_input() -> None:
 async def test_embeddings_have_the_shape_that_is_asked_for(body: dict[str, object], count: int, size: int) -> None:
     reply = await answered("/v1/embeddings", body)
     assert [len(each["embedding"]) for each in reply["data"]] == [size] * count
+
+
+@pytest.mark.parametrize(
+    ("given_input", "vectors"), [("a", 1), (["a", "b"], 2), ([1, 2, 3], 1), ([[1, 2], [3]], 2), ([], 0), ([["x"]], 1)]
+)
+async def test_every_input_gets_a_vector(given_input: object, vectors: int) -> None:
+    data = (await answered("/v1/embeddings", {"input": given_input}))["data"]
+    assert [each["index"] for each in data] == list(range(vectors))
+    assert all(len(each["embedding"]) == 8 for each in data)
+
+
+async def test_the_sdk_reads_both_encodings_to_the_same_vector() -> None:
+    body = {"input": "a", "dimensions": 3}
+    packed = await answered("/v1/embeddings", body | {"encoding_format": "base64"})
+    floats = await answered("/v1/embeddings", body)
+    [read] = openai_client(json.dumps(packed).encode()).embeddings.create(model="m", input="a").data
+    assert read.embedding == pytest.approx(floats["data"][0]["embedding"], abs=1e-6)
+    assert len(read.embedding) == 3
+
+
+async def test_the_sdk_reads_text_completions() -> None:
+    reply = await answered("/v1/completions", {"prompt": "x"})
+    legacy = Completion.model_validate_json(json.dumps(reply))
+    assert legacy.choices[0].text == "stub response" and legacy.usage and legacy.usage.completion_tokens == 2
+    frames = await streamed("/v1/completions", {"prompt": "x", "stream_options": {"include_usage": True}})
+    chunks = list(openai_client(frames).completions.create(model="m", prompt="Hi", stream=True))
+    assert [each.choices[0].text for each in chunks if each.choices] == ["stub ", "response", ""]
+    assert chunks[-1].usage is not None and chunks[-1].usage.completion_tokens == 2
+    assert not any(b"usage" in frame for frame in await streamed("/v1/completions", {"prompt": "x"}))
+
+
+async def test_its_text_completions_are_read_again() -> None:
+    body: dict[str, object] = {"prompt": "x", "stream_options": {"include_usage": True}}
+    counted = Usage(input=1, output=2)
+    summary = Summary(model="stub", usage=counted, finish_reason="stop", text="stub response", complete=True)
+    plain = json.dumps(await answered("/v1/completions", body)).encode()
+    assert COMPLETIONS.readers.summarize(plain, text=True) == summary
+    watch = COMPLETIONS.readers.watch(text=True)
+    for frame in await streamed("/v1/completions", body):
+        watch.feed(frame)
+    assert watch.close() == summary
 
 
 async def test_the_targets_model_goes_before_the_one_that_was_asked_for() -> None:

@@ -8,19 +8,52 @@ import anthropic
 import httpx2
 import openai
 
-from llmproxy.dialects.dialect import Canned
-from llmproxy.dialects.model import Usage
-
-CANNED = Canned(
-    id="7",
-    model="stub-1",
-    created_s=1_700_000_000,
-    pieces=("stub ", "response"),
-    usage=Usage(input=11, output=2, cache_read=4, cache_write=1, reasoning=0),
-    include_usage=True,
+from llmproxy.dialects.codec import Codec, Losses
+from llmproxy.dialects.model import (
+    Close,
+    Delta,
+    Done,
+    Event,
+    Open,
+    Reply,
+    Request,
+    Start,
+    Stop,
+    Text,
+    Usage,
+    UsageUpdate,
 )
-UNCOUNTED = Canned(id="8", model="stub-1", created_s=1_700_000_000, pieces=("a",), usage=Usage(), include_usage=True)
+from llmproxy.wire.json import write_value
+
+USAGE = Usage(input=11, output=2, cache_read=4, cache_write=1, reasoning=0)
 STATUSES = [400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529]
+
+
+def plain_answer(codec: Codec, usage: Usage | None = USAGE) -> bytes:
+    """The whole answer `stub response` as `codec` writes it."""
+    reply = Reply(
+        id="7", model="stub-1", content=[Text(text="stub response")], stop="end", usage=usage, created_s=1_700_000_000
+    )
+    return write_value(codec.encode_response(reply, Request(dialect=codec.name, model="stub-1"), Losses()))
+
+
+def stream_frames(codec: Codec, usage: Usage | None = USAGE, *, include_usage: bool = True) -> list[bytes]:
+    """The frames of the same as a stream in two deltas."""
+    encoder = codec.stream_encoder(
+        Request(dialect=codec.name, model="stub-1", stream=True, include_usage=include_usage)
+    )
+    events: list[Event] = [
+        Start(id="7", model="stub-1", created_s=1_700_000_000, usage=usage),
+        Open(index=0, block=Text(text="")),
+        Delta(index=0, text="stub "),
+        Delta(index=0, text="response"),
+        Close(index=0),
+        Stop(reason="end"),
+        *([UsageUpdate(usage=usage)] if usage is not None else []),
+        Done(),
+    ]
+    frames = b"".join(encoder.encode([event], Losses()) for event in events).split(b"\n\n")
+    return [frame + b"\n\n" for frame in frames if frame]
 
 
 def openai_client(body: bytes | Sequence[bytes], status: int = 200) -> openai.OpenAI:

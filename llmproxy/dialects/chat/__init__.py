@@ -44,8 +44,6 @@ DIALECT = Dialect(
     ),
     reshape=reshape.CHAT,
     codec=CODEC,
-    write_reply=summary.write_reply,
-    write_stream=stream_watch.write_stream,
 )
 
 COMPLETIONS = replace(
@@ -56,6 +54,4 @@ COMPLETIONS = replace(
     readers=replace(DIALECT.readers, history=no_history),
     reshape=reshape.COMPLETIONS,
     codec=None,
-    write_reply=summary.write_completion,
-    write_stream=stream_watch.write_completion_stream,
 )

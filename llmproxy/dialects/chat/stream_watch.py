@@ -10,13 +10,11 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.chat.usage import UsageFields, decode_usage, encode_usage
-from llmproxy.dialects.dialect import Canned
+from llmproxy.dialects.chat.usage import UsageFields, decode_usage
 from llmproxy.dialects.lenient_json import Fields, NoList, Other, error_message, string
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.wire.framing import Frame
-from llmproxy.wire.json import read_as, write_value
-from llmproxy.wire.sse import write_frame
+from llmproxy.wire.json import read_as
 
 DONE = b"[DONE]"
 
@@ -104,32 +102,3 @@ class ChatWatch(FrameWatch):
             self.started = delta.carries_content() if isinstance(delta, _Delta) else bool(choice.text)
         if choice.index == 0:
             self._say(delta.content if isinstance(delta, _Delta) else choice.text)
-
-
-def write_stream(canned: Canned) -> list[bytes]:
-    """The frames of a chat completion: role, pieces, finish reason, usage when it is asked for, `[DONE]`."""
-    deltas: list[tuple[dict[str, object], str | None]] = [({"role": "assistant", "content": "", "refusal": None}, None)]
-    deltas += [({"content": piece}, None) for piece in canned.pieces]
-    deltas.append(({}, "stop"))
-    choices: list[object] = [
-        {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason} for delta, reason in deltas
-    ]
-    return _write_chunks(canned, f"chatcmpl-{canned.id}", "chat.completion.chunk", choices)
-
-
-def write_completion_stream(canned: Canned) -> list[bytes]:
-    """The frames of a legacy text completion."""
-    texts: list[tuple[str, str | None]] = [*((piece, None) for piece in canned.pieces), ("", "stop")]
-    choices: list[object] = [
-        {"text": text, "index": 0, "logprobs": None, "finish_reason": reason} for text, reason in texts
-    ]
-    return _write_chunks(canned, f"cmpl-{canned.id}", "text_completion", choices)
-
-
-def _write_chunks(canned: Canned, name: str, kind: str, choices: list[object]) -> list[bytes]:
-    head = {"id": name, "object": kind, "created": canned.created_s, "model": canned.model}
-    chunks: list[dict[str, object]] = [{**head, "choices": [choice]} for choice in choices]
-    if canned.include_usage:
-        chunks = [{**chunk, "usage": None} for chunk in chunks]
-        chunks.append({**head, "choices": [], "usage": encode_usage(canned.usage)})
-    return [*(write_frame(write_value(chunk)) for chunk in chunks), write_frame(DONE)]

@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.chat.usage import UsageFields, decode_usage, encode_usage
-from llmproxy.dialects.dialect import Canned
+from llmproxy.dialects.chat.usage import UsageFields, decode_usage
 from llmproxy.dialects.lenient_json import Fields, NoList, Other, content_text, error_message, string
 from llmproxy.dialects.summary import Summary
-from llmproxy.wire.json import read_as, write_value
+from llmproxy.wire.json import read_as
 
 
 class _Choice(Fields):
@@ -66,33 +65,3 @@ def _text(choice: _TextChoice) -> str | None:
     if isinstance(choice.message, _Message):
         return content_text(choice.message.content) or string(choice.message.refusal)
     return string(choice.text)
-
-
-def write_reply(canned: Canned) -> bytes:
-    """A whole chat completion."""
-    message = {"role": "assistant", "content": "".join(canned.pieces), "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    return write_value(
-        {
-            "id": f"chatcmpl-{canned.id}",
-            "object": "chat.completion",
-            "created": canned.created_s,
-            "model": canned.model,
-            "choices": [choice],
-            "usage": encode_usage(canned.usage),
-        }
-    )
-
-
-def write_completion(canned: Canned) -> bytes:
-    """A whole legacy text completion."""
-    return write_value(
-        {
-            "id": f"cmpl-{canned.id}",
-            "object": "text_completion",
-            "created": canned.created_s,
-            "model": canned.model,
-            "choices": [{"text": "".join(canned.pieces), "index": 0, "logprobs": None, "finish_reason": "stop"}],
-            "usage": encode_usage(canned.usage),
-        }
-    )

@@ -53,6 +53,4 @@ DIALECT = Dialect(
     ),
     reshape=reshape.RESHAPE,
     codec=CODEC,
-    write_reply=summary.write_reply,
-    write_stream=stream_watch.write_stream,
 )

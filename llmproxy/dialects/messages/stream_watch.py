@@ -9,14 +9,11 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.dialect import Canned
 from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
-from llmproxy.dialects.messages.summary import usage_object, write_message
 from llmproxy.dialects.messages.usage import UsageFields, decode_usage
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.wire.framing import Frame
-from llmproxy.wire.json import read_as, write_value
-from llmproxy.wire.sse import write_frame
+from llmproxy.wire.json import read_as
 
 
 class _Message(Fields):
@@ -93,23 +90,3 @@ class MessagesWatch(FrameWatch):
             summary.finish_reason = string(event.delta.stop_reason) or summary.finish_reason
         usage = event.message.usage if isinstance(event.message, _Message) else event.usage
         summary.usage = decode_usage(usage, summary.usage)
-
-
-def write_stream(canned: Canned) -> list[bytes]:
-    """The frames of a message with one block of text."""
-    begun = write_message(canned, None, usage_object(canned.usage, canned.usage.output and 1))
-    events: list[dict[str, object]] = [
-        {"type": "message_start", "message": begun},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-        {"type": "ping"},
-    ]
-    for piece in canned.pieces:
-        delta = {"type": "text_delta", "text": piece}
-        events.append({"type": "content_block_delta", "index": 0, "delta": delta})
-    stop = {"stop_reason": "end_turn", "stop_sequence": None}
-    events += [
-        {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": stop, "usage": usage_object(canned.usage, canned.usage.output)},
-        {"type": "message_stop"},
-    ]
-    return [write_frame(write_value(event), str(event["type"])) for event in events]

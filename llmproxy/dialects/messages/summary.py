@@ -9,12 +9,10 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.dialect import Canned
 from llmproxy.dialects.lenient_json import Fields, Other, content_text, error_message, string
 from llmproxy.dialects.messages.usage import UsageFields, decode_usage
-from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
-from llmproxy.wire.json import read_as, write_value
+from llmproxy.wire.json import read_as
 
 
 class _Reply(Fields):
@@ -46,33 +44,3 @@ def summarize(body: bytes, *, text: bool = False) -> Summary:
         error=error,
         complete=error is None,
     )
-
-
-def write_message(canned: Canned, text: str | None, usage: dict[str, object]) -> dict[str, object]:
-    """A message; with text None one that has only begun."""
-    return {
-        "id": f"msg_{canned.id}",
-        "type": "message",
-        "role": "assistant",
-        "model": canned.model,
-        "content": [] if text is None else [{"type": "text", "text": text}],
-        "stop_reason": None if text is None else "end_turn",
-        "stop_sequence": None,
-        "usage": usage,
-    }
-
-
-def write_reply(canned: Canned) -> bytes:
-    """A whole message."""
-    return write_value(write_message(canned, "".join(canned.pieces), usage_object(canned.usage, canned.usage.output)))
-
-
-def usage_object(usage: Usage, output: int | None) -> dict[str, object]:
-    """The member `usage` with `output` tokens so far; null where a count is not known."""
-    cached = (usage.cache_read or 0) + (usage.cache_write or 0)
-    return {
-        "input_tokens": None if usage.input is None else usage.input - cached,
-        "cache_creation_input_tokens": usage.cache_write,
-        "cache_read_input_tokens": usage.cache_read,
-        "output_tokens": output,
-    }

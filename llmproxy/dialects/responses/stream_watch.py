@@ -9,19 +9,14 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.dialect import Canned
 from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
 from llmproxy.dialects.responses.summary import (
     ResponseFields,
-    message_item,
     read_response,
-    response_object,
-    text_part,
 )
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.wire.framing import Frame
-from llmproxy.wire.json import read_as, write_value
-from llmproxy.wire.sse import write_frame
+from llmproxy.wire.json import read_as
 
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 # What an item says as it begins; the others (a tool's name, a search) are content by themselves.
@@ -82,26 +77,3 @@ class ResponsesWatch(FrameWatch):
             summary.error = said.error or summary.error
             if kind == "response.failed":
                 summary.error = summary.error or "failed"
-
-
-def write_stream(canned: Canned) -> list[bytes]:
-    """The frames of a response with one message."""
-    text = "".join(canned.pieces)
-    done = message_item(canned, text)
-    item = {"output_index": 0}
-    part = {"item_id": done["id"], "output_index": 0, "content_index": 0}
-    events: list[tuple[str, dict[str, object]]] = [
-        ("response.created", {"response": response_object(canned, None)}),
-        ("response.in_progress", {"response": response_object(canned, None)}),
-        ("response.output_item.added", {**item, "item": message_item(canned, None)}),
-        ("response.content_part.added", {**part, "part": text_part("")}),
-        *(("response.output_text.delta", {**part, "delta": piece, "logprobs": []}) for piece in canned.pieces),
-        ("response.output_text.done", {**part, "text": text, "logprobs": []}),
-        ("response.content_part.done", {**part, "part": text_part(text)}),
-        ("response.output_item.done", {**item, "item": done}),
-        ("response.completed", {"response": response_object(canned, [done])}),
-    ]
-    return [
-        write_frame(write_value({"type": kind, "sequence_number": number, **event}), kind)
-        for number, (kind, event) in enumerate(events)
-    ]

@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.dialect import Canned
 from llmproxy.dialects.lenient_json import Fields, Other, content_text, error_message, string
-from llmproxy.dialects.responses.usage import UsageFields, decode_usage, encode_usage
+from llmproxy.dialects.responses.usage import UsageFields, decode_usage
 from llmproxy.dialects.summary import Summary
-from llmproxy.wire.json import read_as, write_value
+from llmproxy.wire.json import read_as
 
 
 class _Incomplete(Fields):
@@ -63,51 +62,3 @@ def read_response(response: ResponseFields) -> Summary:
         finish_reason=reason or string(response.status),
         error=error_message(response.error),
     )
-
-
-def response_object(canned: Canned, output: list[dict[str, object]] | None) -> dict[str, object]:
-    """A response; with output None one that has only begun."""
-    return {
-        "id": f"resp_{canned.id}",
-        "object": "response",
-        "created_at": canned.created_s,
-        "status": "in_progress" if output is None else "completed",
-        "error": None,
-        "incomplete_details": None,
-        "instructions": None,
-        "max_output_tokens": None,
-        "metadata": {},
-        "model": canned.model,
-        "output": output or [],
-        "parallel_tool_calls": True,
-        "previous_response_id": None,
-        "store": False,
-        "temperature": None,
-        "text": {"format": {"type": "text"}},
-        "tool_choice": "auto",
-        "tools": [],
-        "top_p": None,
-        "truncation": "disabled",
-        "usage": None if output is None else encode_usage(canned.usage),
-    }
-
-
-def message_item(canned: Canned, text: str | None) -> dict[str, object]:
-    """The output item of the answer; with text None one that has only begun."""
-    return {
-        "id": f"msg_{canned.id}",
-        "type": "message",
-        "status": "in_progress" if text is None else "completed",
-        "role": "assistant",
-        "content": [] if text is None else [text_part(text)],
-    }
-
-
-def text_part(text: str) -> dict[str, object]:
-    """The content part that holds `text`."""
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-
-
-def write_reply(canned: Canned) -> bytes:
-    """A whole response."""
-    return write_value(response_object(canned, [message_item(canned, "".join(canned.pieces))]))

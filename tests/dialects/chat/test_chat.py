@@ -5,10 +5,10 @@ from __future__ import annotations
 import openai
 import pytest
 
-from llmproxy.dialects.chat import COMPLETIONS, DIALECT
+from llmproxy.dialects.chat import CODEC, COMPLETIONS, DIALECT
 from llmproxy.dialects.dialect import Dialect
 from llmproxy.errors import BadRequest, BrokenStream, ProxyError
-from tests.support.sdk_clients import CANNED, STATUSES, openai_client
+from tests.support.sdk_clients import STATUSES, openai_client, stream_frames
 
 RAISED = {
     400: openai.BadRequestError,
@@ -43,7 +43,7 @@ def test_the_member_at_fault_reaches_the_sdk() -> None:
 
 @pytest.mark.parametrize("dialect", [DIALECT, COMPLETIONS], ids=lambda dialect: dialect.name)
 def test_the_sdk_raises_when_a_stream_ends_with_our_error(dialect: Dialect) -> None:
-    frames = [*dialect.write_stream(CANNED)[:2], dialect.write_error_event(BrokenStream("went away"), "req_1")]
+    frames = [*stream_frames(CODEC)[:2], dialect.write_error_event(BrokenStream("went away"), "req_1")]
     seen = []
     with pytest.raises(openai.APIError, match="went away"):
         for chunk in openai_client(frames).chat.completions.create(

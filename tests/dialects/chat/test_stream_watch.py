@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
-from llmproxy.dialects.chat import COMPLETIONS, DIALECT
-from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.chat import CODEC, COMPLETIONS, DIALECT
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
-from tests.support.sdk_clients import CANNED, UNCOUNTED, openai_client
+from tests.support.sdk_clients import USAGE, openai_client, stream_frames
 
 DONE = b"data: [DONE]\n\n"
 
@@ -119,7 +117,7 @@ def test_text_is_that_of_the_first_choice() -> None:
 
 
 def test_the_sdk_reads_the_canned_stream() -> None:
-    stream = openai_client(DIALECT.write_stream(CANNED)).chat.completions.create(
+    stream = openai_client(stream_frames(CODEC)).chat.completions.create(
         model="m", messages=[{"role": "user", "content": "Hi"}], stream=True
     )
     chunks = list(stream)
@@ -131,32 +129,23 @@ def test_the_sdk_reads_the_canned_stream() -> None:
 
 
 def test_the_sdks_accumulated_stream_is_the_whole_reply() -> None:
-    client = openai_client(DIALECT.write_stream(CANNED))
+    client = openai_client(stream_frames(CODEC))
     with client.chat.completions.stream(model="m", messages=[{"role": "user", "content": "Hi"}]) as stream:
         completion = stream.get_final_completion()
     assert completion.choices[0].message.content == "stub response"
     assert completion.usage is not None and completion.usage.prompt_tokens == 11
 
 
-def test_the_sdk_reads_the_canned_text_completion() -> None:
-    stream = openai_client(COMPLETIONS.write_stream(CANNED)).completions.create(model="m", prompt="Hi", stream=True)
-    chunks = list(stream)
-    assert [each.choices[0].text for each in chunks if each.choices] == ["stub ", "response", ""]
-    assert chunks[-1].usage is not None and chunks[-1].usage.completion_tokens == 2
-
-
-@pytest.mark.parametrize("dialect", [DIALECT, COMPLETIONS], ids=lambda dialect: dialect.name)
-def test_usage_is_written_only_when_it_is_asked_for(dialect: Dialect) -> None:
-    frames = dialect.write_stream(replace(CANNED, include_usage=False))
+def test_usage_is_written_only_when_the_client_asks_for_it() -> None:
+    frames = stream_frames(CODEC, include_usage=False)
     assert not any(b"usage" in frame for frame in frames)
-    assert frames[-1] == DONE
+    assert frames[-1].endswith(DONE)
 
 
 def test_what_is_written_is_read_again() -> None:
-    for dialect in (DIALECT, COMPLETIONS):
-        summary = Summary(model="stub-1", usage=CANNED.usage, finish_reason="stop", text="stub response", complete=True)
-        watch = dialect.readers.watch(text=True)
-        for frame in dialect.write_stream(CANNED):
-            watch.feed(frame)
-        assert watch.close() == summary
-        assert b'"usage":null' in dialect.write_stream(UNCOUNTED)[-2]
+    summary = Summary(model="stub-1", usage=USAGE, finish_reason="stop", text="stub response", complete=True)
+    watch = DIALECT.readers.watch(text=True)
+    for frame in stream_frames(CODEC):
+        watch.feed(frame)
+    assert watch.close() == summary
+    assert b'"usage":null' in b"".join(stream_frames(CODEC, None))

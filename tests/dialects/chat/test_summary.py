@@ -7,14 +7,13 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.types import Completion
 from openai.types.chat import ChatCompletion
 
-from llmproxy.dialects.chat import COMPLETIONS, DIALECT
+from llmproxy.dialects.chat import CODEC, DIALECT
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from tests.support import vendors
-from tests.support.sdk_clients import CANNED, UNCOUNTED, openai_client
+from tests.support.sdk_clients import USAGE, openai_client, plain_answer
 
 
 def read(reply: object, *, text: bool = False) -> Summary:
@@ -87,23 +86,20 @@ def test_a_refusal_is_the_text_of_a_reply_without_content() -> None:
 
 
 def test_the_canned_reply_is_what_the_vendor_would_send() -> None:
-    completion = ChatCompletion.model_validate_json(DIALECT.write_reply(CANNED))
+    completion = ChatCompletion.model_validate_json(plain_answer(CODEC))
     assert completion.choices[0].message.content == "stub response"
     told = completion.usage
     assert told and (told.prompt_tokens, told.completion_tokens, told.total_tokens) == (11, 2, 13)
     assert told.prompt_tokens_details and told.prompt_tokens_details.cached_tokens == 4
-    legacy = Completion.model_validate_json(COMPLETIONS.write_reply(CANNED))
-    assert legacy.choices[0].text == "stub response" and legacy.usage == told
-    reply = openai_client(DIALECT.write_reply(CANNED)).chat.completions.create(model="m", messages=[])
+    reply = openai_client(plain_answer(CODEC)).chat.completions.create(model="m", messages=[])
     assert reply.choices[0].message.role == "assistant" and reply.usage == told
 
 
 def test_usage_that_is_not_known_is_null() -> None:
-    assert ChatCompletion.model_validate_json(DIALECT.write_reply(UNCOUNTED)).usage is None
+    assert ChatCompletion.model_validate_json(plain_answer(CODEC, None)).usage is None
 
 
 def test_what_is_written_is_read_again() -> None:
-    for dialect in (DIALECT, COMPLETIONS):
-        assert dialect.readers.summarize(dialect.write_reply(CANNED), text=True) == Summary(
-            model="stub-1", usage=CANNED.usage, finish_reason="stop", text="stub response", complete=True
-        )
+    assert DIALECT.readers.summarize(plain_answer(CODEC), text=True) == Summary(
+        model="stub-1", usage=USAGE, finish_reason="stop", text="stub response", complete=True
+    )

@@ -7,9 +7,9 @@ import json
 import anthropic
 import pytest
 
-from llmproxy.dialects.messages import DIALECT
+from llmproxy.dialects.messages import CODEC, DIALECT
 from llmproxy.errors import BrokenStream, ProxyError, UpstreamError
-from tests.support.sdk_clients import CANNED, STATUSES, anthropic_client
+from tests.support.sdk_clients import STATUSES, anthropic_client, stream_frames
 
 RAISED = {
     400: (anthropic.BadRequestError, "invalid_request_error"),
@@ -41,7 +41,7 @@ def test_the_sdk_raises_its_typed_error(status: int) -> None:
 
 def test_the_sdk_raises_when_a_stream_ends_with_our_error() -> None:
     error = UpstreamError("went away", status=504)
-    frames = [*DIALECT.write_stream(CANNED)[:4], DIALECT.write_error_event(error, "req_7")]
+    frames = [*stream_frames(CODEC)[:3], DIALECT.write_error_event(error, "req_7")]
     seen = []
     with pytest.raises(anthropic.APIStatusError, match="went away") as raised:
         for event in anthropic_client(frames).messages.create(

@@ -9,11 +9,11 @@ from anthropic.types import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.messages import DIALECT
+from llmproxy.dialects.messages import CODEC, DIALECT
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from tests.support import vendors
-from tests.support.sdk_clients import CANNED, UNCOUNTED, anthropic_client
+from tests.support.sdk_clients import USAGE, anthropic_client, plain_answer
 
 
 def read(reply: object, *, text: bool = False) -> Summary:
@@ -58,21 +58,16 @@ def test_a_count_of_tokens_is_no_usage() -> None:
 
 
 def test_the_canned_reply_is_what_the_vendor_would_send() -> None:
-    message = Message.model_validate_json(DIALECT.write_reply(CANNED))
+    message = Message.model_validate_json(plain_answer(CODEC))
     assert message.content[0].type == "text" and message.content[0].text == "stub response"
     told = message.usage
     assert (told.input_tokens, told.cache_read_input_tokens, told.cache_creation_input_tokens) == (6, 4, 1)
     assert told.output_tokens == 2 and message.stop_reason == "end_turn"
-    client = anthropic_client(DIALECT.write_reply(CANNED))
+    client = anthropic_client(plain_answer(CODEC))
     assert client.messages.create(model="m", max_tokens=9, messages=[]).usage == told
 
 
-def test_usage_that_is_not_known_is_null() -> None:
-    assert set(json.loads(DIALECT.write_reply(UNCOUNTED))["usage"].values()) == {None}
-
-
 def test_what_is_written_is_read_again() -> None:
-    counted = Usage(input=11, output=2, cache_read=4, cache_write=1)
-    assert DIALECT.readers.summarize(DIALECT.write_reply(CANNED), text=True) == Summary(
-        model="stub-1", usage=counted, finish_reason="end_turn", text="stub response", complete=True
+    assert DIALECT.readers.summarize(plain_answer(CODEC), text=True) == Summary(
+        model="stub-1", usage=USAGE, finish_reason="end_turn", text="stub response", complete=True
     )

@@ -8,9 +8,9 @@ import openai
 import pytest
 from openai.types.responses import ResponseErrorEvent
 
-from llmproxy.dialects.responses import DIALECT
+from llmproxy.dialects.responses import CODEC, DIALECT
 from llmproxy.errors import BadRequest, BrokenStream
-from tests.support.sdk_clients import CANNED, openai_client
+from tests.support.sdk_clients import openai_client, stream_frames
 
 
 def test_the_sdk_raises_its_typed_error() -> None:
@@ -21,7 +21,7 @@ def test_the_sdk_raises_its_typed_error() -> None:
 
 
 def test_the_sdk_raises_when_a_stream_ends_with_our_error() -> None:
-    frames = [*DIALECT.write_stream(CANNED)[:5], DIALECT.write_error_event(BrokenStream("went away"), "req_1")]
+    frames = [*stream_frames(CODEC)[:5], DIALECT.write_error_event(BrokenStream("went away"), "req_1")]
     seen = []
     with pytest.raises(openai.APIError, match="went away"):
         for event in openai_client(frames).responses.create(model="m", input="Hi", stream=True):

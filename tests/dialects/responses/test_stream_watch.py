@@ -9,9 +9,9 @@ from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from llmproxy.dialects.model import Usage
-from llmproxy.dialects.responses import DIALECT
+from llmproxy.dialects.responses import CODEC, DIALECT
 from llmproxy.dialects.summary import Summary
-from tests.support.sdk_clients import CANNED, openai_client
+from tests.support.sdk_clients import USAGE, openai_client, stream_frames
 
 EVENT: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
 
@@ -103,7 +103,7 @@ def test_text_is_that_of_the_messages() -> None:
 
 
 def test_every_canned_event_is_the_vendors() -> None:
-    events = [EVENT.validate_json(frame.split(b"data: ")[1]) for frame in DIALECT.write_stream(CANNED)]
+    events = [EVENT.validate_json(frame.split(b"data: ")[1]) for frame in stream_frames(CODEC)]
     assert [each.type for each in events] == [
         "response.created",
         "response.in_progress",
@@ -116,12 +116,12 @@ def test_every_canned_event_is_the_vendors() -> None:
         "response.output_item.done",
         "response.completed",
     ]
-    numbers = [json.loads(frame.split(b"data: ")[1])["sequence_number"] for frame in DIALECT.write_stream(CANNED)]
+    numbers = [json.loads(frame.split(b"data: ")[1])["sequence_number"] for frame in stream_frames(CODEC)]
     assert numbers == list(range(len(events)))
 
 
 def test_the_sdk_reads_the_canned_stream() -> None:
-    with openai_client(DIALECT.write_stream(CANNED)).responses.stream(model="m", input="Hi") as stream:
+    with openai_client(stream_frames(CODEC)).responses.stream(model="m", input="Hi") as stream:
         deltas = [each.delta for each in stream if each.type == "response.output_text.delta"]
         response = stream.get_final_response()
     assert deltas == ["stub ", "response"]
@@ -130,10 +130,10 @@ def test_the_sdk_reads_the_canned_stream() -> None:
 
 
 def test_what_is_written_is_read_again() -> None:
-    assert watched(*DIALECT.write_stream(CANNED), text=True) == Summary(
-        id=f"resp_{CANNED.id}",
+    assert watched(*stream_frames(CODEC), text=True) == Summary(
+        id="resp_7",
         model="stub-1",
-        usage=CANNED.usage,
+        usage=USAGE,
         finish_reason="completed",
         text="stub response",
         complete=True,

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from openai.types.responses import Response
 
 from llmproxy.dialects.model import Usage
-from llmproxy.dialects.responses import DIALECT
+from llmproxy.dialects.responses import CODEC, DIALECT
 from llmproxy.dialects.summary import Summary
 from tests.support import vendors
-from tests.support.sdk_clients import CANNED, UNCOUNTED, openai_client
+from tests.support.sdk_clients import USAGE, openai_client, plain_answer
 
 COUNTED = Usage(input=vendors.IN, output=vendors.OUT, cache_read=vendors.CACHED, reasoning=vendors.REASONING)
 
@@ -71,24 +71,24 @@ def test_no_bytes_make_reading_fail(body: bytes) -> None:
 
 
 def test_the_canned_reply_is_what_the_vendor_would_send() -> None:
-    response = Response.model_validate_json(DIALECT.write_reply(CANNED))
+    response = Response.model_validate_json(plain_answer(CODEC))
     assert response.output_text == "stub response" and response.status == "completed"
     told = response.usage
     assert told and (told.input_tokens, told.output_tokens, told.total_tokens) == (11, 2, 13)
     assert told.input_tokens_details.cached_tokens == 4 and told.output_tokens_details.reasoning_tokens == 0
-    reply = openai_client(DIALECT.write_reply(CANNED)).responses.create(model="m", input="Hi")
+    reply = openai_client(plain_answer(CODEC)).responses.create(model="m", input="Hi")
     assert reply.output_text == "stub response" and reply.usage == told
 
 
 def test_usage_that_is_not_known_is_null() -> None:
-    assert Response.model_validate_json(DIALECT.write_reply(UNCOUNTED)).usage is None
+    assert Response.model_validate_json(plain_answer(CODEC, None)).usage is None
 
 
 def test_what_is_written_is_read_again() -> None:
-    assert DIALECT.readers.summarize(DIALECT.write_reply(CANNED), text=True) == Summary(
-        id=f"resp_{CANNED.id}",
+    assert DIALECT.readers.summarize(plain_answer(CODEC), text=True) == Summary(
+        id="resp_7",
         model="stub-1",
-        usage=CANNED.usage,
+        usage=USAGE,
         finish_reason="completed",
         text="stub response",
         complete=True,

@@ -42,8 +42,6 @@ from llmproxy.server.request_handler import Shared
 from llmproxy.settings import Secret, Strict
 from llmproxy.stores.open_stores import StorePool, Stores
 from llmproxy.target import Provider, Target
-from llmproxy.translation.conversations import Conversations
-from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.upstream.pool import Upstream
@@ -56,6 +54,7 @@ BACKLOG = 1024
 # The young generation is collected after so many new objects: an exchange makes some twenty that outlive it briefly,
 # and the default of 700 costs 7 % of the CPU time for nothing, since they go without the collector.
 YOUNG_OBJECTS = 10_000
+RESPONSE_BYTES = 128 * 1024 * 1024  # of what the Responses API stores, and of reasoning
 
 
 class State:
@@ -67,8 +66,6 @@ class State:
         self.metrics = Metrics(lambda: self.held.used_bytes)
         self.upstream = Upstream()
         self.stores = StorePool()
-        self.thoughts = Thoughts()
-        self.conversations = Conversations()
         self.shared: Shared | None = None
 
     @property
@@ -163,7 +160,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
             Hooks(named_middlewares),
             state.upstream.open,
             state.held,
-            _translator(config, state),
+            _translator(config, state, stores),
         ),
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
@@ -231,10 +228,11 @@ def _stores(config: Config, state: State) -> Stores:
     return Stores(state.stores, configured)
 
 
-def _translator(config: Config, state: State) -> Translator:
+def _translator(config: Config, state: State, stores: Stores) -> Translator:
     settings = config.translation
     fetcher = MediaFetcher(settings.max_media_size, settings.media_timeout) if settings.fetch_media else None
-    return Translator(state.thoughts, state.held, state.conversations, strict=settings.strict, fetcher=fetcher)
+    responses = stores.open().responses(RESPONSE_BYTES)
+    return Translator(responses, state.held, strict=settings.strict, fetcher=fetcher)
 
 
 def _limits(config: Config) -> Limits:

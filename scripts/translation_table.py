@@ -15,7 +15,6 @@ from typing import Any
 from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.codec import Options
 from llmproxy.errors import BadRequest
-from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import Translation, read_request
 
 PAIRS = (
@@ -214,8 +213,6 @@ def _cell(feature: Feature, client: str, provider: str) -> str:
         codecs()[provider],
         options=Options(),
         strict=False,
-        thoughts=Thoughts(),
-        tenant="",
     )
     try:
         if any(made.linked()):

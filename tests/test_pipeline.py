@@ -18,8 +18,8 @@ from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import EVENT_BYTES, PLAIN_BYTES, Pipeline
 from llmproxy.route import Route
 from llmproxy.routing.router import Router
+from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Target
-from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translator import Translator
 from llmproxy.wire.compression import compress
 from tests.support import vendors
@@ -69,7 +69,7 @@ async def line(first: Upstream, second: Upstream) -> AsyncIterator[Line]:
         yield Line(
             first=first,
             second=second,
-            pipeline=Pipeline(router, Hooks([]), made.open, held, Translator(Thoughts(), held)),
+            pipeline=Pipeline(router, Hooks([]), made.open, held, Translator(MemoryResponses(1 << 20), held)),
             held=held,
         )
 

@@ -15,8 +15,8 @@ from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
 from llmproxy.route import Route
 from llmproxy.routing.router import Router
+from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Target
-from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translator import Translator
 from tests.support.exchanges import new_exchange
 from tests.support.pooling import pool
@@ -72,7 +72,11 @@ class Place:
         hooks = Hooks([(str(number), each) for number, each in enumerate(self._middlewares)])
         async with pool() as made:
             pipeline = Pipeline(
-                router, hooks, made.open, MemoryBudget(1 << 20), Translator(Thoughts(), MemoryBudget(1 << 20))
+                router,
+                hooks,
+                made.open,
+                MemoryBudget(1 << 20),
+                Translator(MemoryResponses(1 << 20), MemoryBudget(1 << 20)),
             )
             return await pipeline.answer(exchange, router.locate(exchange.method, exchange.full_path))
 

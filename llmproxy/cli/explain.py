@@ -121,10 +121,10 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
     from llmproxy.call import Call
     from llmproxy.errors import ProxyError
     from llmproxy.exchange import MemoryBudget
-    from llmproxy.translation.reasoning_store import Thoughts
+    from llmproxy.stores.memory import MemoryResponses
     from llmproxy.translation.translator import Translator, translate_to
 
-    translator = Translator(Thoughts(), MemoryBudget(1 << 30), strict=strict)
+    translator = Translator(MemoryResponses(1 << 20), MemoryBudget(1 << 30), strict=strict)
     named = target.model or exchange.model or ""
     print(f"  {number}. {target.provider.name} ({target.provider.type}), model {named}")
     call = Call(target=target, model=named)

@@ -1,16 +1,19 @@
-"""The state of the Responses API for providers that have none: what was asked and answered, under the answer's id.
+"""The state of the Responses API for providers that have none: requests and answers, under the answer's id.
 
-A request that names an earlier response or a conversation gets its items put in front; finished responses are kept
-when `store` is not false; their pages are answered here. What is kept is JSON in a `Kept`, by tenant, bounded in bytes.
-Begin reading at `Conversations`.
+A request that names an earlier response or a conversation gets its items put in front; finished responses are stored
+when `store` is not false; calls about them are answered here. Ids are our own, since some providers repeat theirs. What
+is stored is JSON in a `ResponseStore`, by identity. Begin reading at `Conversations`.
 """
 
 from __future__ import annotations
 
-import random
+import asyncio
+import contextlib
+import hashlib
+import secrets
 import time
-from collections import OrderedDict
-from typing import Any, NoReturn, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -20,13 +23,17 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.dialects.members import wrong
 from llmproxy.dialects.responses.input_paths import Places
-from llmproxy.errors import BadRequest
+from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
+from llmproxy.stores.facet import StoreFault
+from llmproxy.stores.responses import ResponseStore
 from llmproxy.wire.json import read_value, write_value
 from llmproxy.wire.sse import Splitter
 
-MAX_BYTES = 64 * 1024 * 1024
-_ENTRY_BYTES = 300
+RESPONSE_TTL_S = 30 * 86400.0  # as long as OpenAI stores responses
+CONVERSATION_TTL_S = 365 * 86400.0  # since the last change; OpenAI's never end
+_TRIES = 20
+_MOST_BODY_BYTES = 64 * 1024 * 1024
 _MOST_ITEMS, _USUAL_ITEMS = 100, 20
 _REFERENCE = "item_reference"
 _LAST_EVENTS = ("response.completed", "response.incomplete")
@@ -34,100 +41,93 @@ _LAST_EVENTS = ("response.completed", "response.incomplete")
 Item = dict[str, Any]
 
 
-class Kept(Protocol):
-    """Where states are kept. `key` is made of a tenant and an id; values are JSON."""
-
-    async def get(self, key: tuple[str, str]) -> bytes | None:
-        """What was put there last; None when it is gone."""
-
-    async def put(self, key: tuple[str, str], value: bytes) -> None:
-        """Keep `value`, in place of what was there."""
-
-    async def delete(self, key: tuple[str, str]) -> bool:
-        """Forget it; whether it was there."""
-
-
-class InMemory:
-    """A Kept in this process: the longest unused goes when more than `max_bytes` are kept."""
-
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self.size_bytes = 0
-        self._max_bytes = max_bytes
-        self._values: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-
-    async def get(self, key: tuple[str, str]) -> bytes | None:
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    async def put(self, key: tuple[str, str], value: bytes) -> None:
-        await self.delete(key)
-        if len(value) + _ENTRY_BYTES > self._max_bytes:
-            return
-        self._values[key] = value
-        self.size_bytes += len(value) + _ENTRY_BYTES
-        while self.size_bytes > self._max_bytes:
-            await self.delete(next(iter(self._values)))
-
-    async def delete(self, key: tuple[str, str]) -> bool:
-        value = self._values.pop(key, None)
-        if value is None:
-            return False
-        self.size_bytes -= len(value) + _ENTRY_BYTES
-        return True
-
-
 class Turn(msgspec.Struct, kw_only=True):
-    """One request whose answer may be kept: all its input, what it continues, and where it goes.
+    """One request whose answer may be stored: all its input, what it continues, and the id of its answer.
 
-    `given` is what the client sent now, `items` all that was said. `places` says where the client's own items stand in
-    the input that the model gets.
+    `new` are the items that the client sent now, `items` the whole conversation. `places` says where the client's own
+    items stand in the input that the model gets.
     """
 
-    tenant: str
+    identity: str
+    response_id: str
     items: list[Item]
-    given: list[Item]
+    new: list[Item]
     store: bool = True
     previous: str | None = None
     conversation: str | None = None
     places: Places
 
 
-class Conversations:
-    """Expands requests, keeps responses, answers their pages."""
+class _States:
+    """JSON objects by identity and id, in `store`. Every method raises StoreFault."""
 
-    def __init__(self, kept: Kept | None = None) -> None:
-        self._kept = kept or InMemory()
+    def __init__(self, store: ResponseStore) -> None:
+        self._store = store
+
+    async def get(self, identity: str, name: str) -> Item | None:
+        """Return what is stored under that id."""
+        return _read(await self._store.get(_key(identity, name)))
+
+    async def set(self, identity: str, name: str, state: Item, ttl_s: float) -> None:
+        """Store `state` in place of what was there."""
+        await self._store.set(_key(identity, name), write_value(state), ttl_s)
+
+    async def delete(self, identity: str, name: str) -> None:
+        """Remove what is stored under that id."""
+        await self._store.delete(_key(identity, name))
+
+    async def change(self, identity: str, name: str, change: Callable[[Item], None]) -> Item | None:
+        """Apply `change` to a stored conversation, again when others changed it meanwhile. Return what it is then, None
+        when there is none."""
+        key = _key(identity, name)
+        for _ in range(_TRIES):
+            raw = await self._store.get(key)
+            state = _read(raw)
+            if raw is None or state is None or "conversation" not in state:
+                return None
+            change(state)
+            if await self._store.replace(key, raw, write_value(state), CONVERSATION_TTL_S):
+                return state
+        raise StoreFault("others change the conversation all the time")
+
+
+def _key(identity: str, name: str) -> str:
+    """Return the key in the store: ids are the client's words, of any form and length."""
+    return "state:" + hashlib.sha256(f"{identity}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()[:48]
+
+
+class Conversations:
+    """Expands requests, stores responses, answers calls about them."""
+
+    def __init__(self, store: ResponseStore) -> None:
+        self._states = _States(store)
 
     async def begin(self, exchange: Exchange, body: dict[str, Any]) -> tuple[dict[str, Any], Turn]:
-        """`body` with the whole conversation as its `input`, and the turn for `finish`.
+        """Return `body` with the whole conversation as its `input`, and the turn for `finish`.
 
-        Raises BadRequest: 404 for what is not known here, 400 for what cannot be had without a provider's own state.
+        Raises BadRequest: 404 for an unknown id, 400 for what needs a provider's own state; and ProxyError (503) when
+        the store does not answer.
         """
         if body.get("background") is True:
-            told = (
+            message = (
                 "background responses need a provider that runs them; this model's provider has no Responses API of "
                 "its own. Leave `background` out"
             )
-            raise BadRequest(told, code="unsupported_parameter", param="background")
-        tenant = identity_of(exchange)
+            raise BadRequest(message, code="unsupported_parameter", param="background")
+        identity = identity_of(exchange)
         previous, conversation = _name(body, "previous_response_id"), _conversation(body)
         if previous is not None and conversation is not None:
             wrong("previous_response_id", "cannot be sent together with `conversation`")
-        earlier: list[Item] = []
-        if previous is not None:
-            state = await self._state(tenant, previous, "Previous response", "previous_response_id")
-            earlier = [*state["items"], *state["response"].get("output", [])]
-        elif conversation is not None:
-            earlier = (await self._state(tenant, conversation, "Conversation", "conversation"))["items"]
         sent = _items(body.get("input"))
-        given = await self._referred(tenant, sent)
-        before = [item for item in earlier if not _shown(item)]
+        with _store_needed():
+            earlier = await self._earlier(identity, previous, conversation)
+            new = await self._resolved(identity, sent)
+        before = [item for item in earlier if not _only_shown(item)]
         turn = Turn(
-            tenant=tenant,
-            items=[*earlier, *given],
-            given=given,
+            identity=identity,
+            response_id=f"resp_{secrets.token_hex(24)}",
+            items=[*earlier, *new],
+            new=new,
             store=body.get("store") is not False,
             previous=previous,
             conversation=conversation,
@@ -137,34 +137,53 @@ class Conversations:
                 whole=isinstance(body.get("input"), str),
             ),
         )
-        return (body | {"input": [*before, *given]} if before or given != sent else body), turn
+        return (body | {"input": [*before, *new]} if before or new != sent else body), turn
+
+    async def _earlier(self, identity: str, previous: str | None, conversation: str | None) -> list[Item]:
+        """Return the items of the response or conversation that a request continues."""
+        if previous is not None:
+            state = await self._states.get(identity, previous)
+            if state is None or "response" not in state:
+                _unknown("Previous response", previous, "previous_response_id")
+            return [*state["items"], *state["response"].get("output", [])]
+        if conversation is None:
+            return []
+        state = await self._states.get(identity, conversation)
+        if state is None or "conversation" not in state:
+            _unknown("Conversation", conversation, "conversation")
+        items: list[Item] = state["items"]
+        return items
 
     async def finish(self, turn: Turn, response: Item) -> None:
-        """The whole answer to a turn: keep it."""
-        if turn.store and isinstance(response.get("id"), str):
-            kept = {"response": response, "items": [_identified(item) for item in turn.items]}
-            await self._kept.put((turn.tenant, response["id"]), write_value(kept))
-            for item in response.get("output", []):
-                if isinstance(item.get("id"), str):
-                    await self._kept.put(_item_key(turn.tenant, item["id"]), write_value({"item": item}))
-        if turn.conversation is not None:
-            key = (turn.tenant, turn.conversation)
-            state = _read(await self._kept.get(key))
-            if state is not None:
-                items = state["items"] + [_identified(item) for item in (*turn.given, *response.get("output", []))]
-                await self._kept.put(key, write_value(state | {"items": items}))
+        """Store the whole answer to a turn. Where the store does not take it, it cannot be continued later."""
+        with contextlib.suppress(StoreFault):
+            if turn.store and isinstance(response.get("id"), str):
+                await self._store(turn, response)
+            if turn.conversation is not None:
+                added = [_with_id(item) for item in (*turn.new, *response.get("output", []))]
+                await self._states.change(turn.identity, turn.conversation, lambda state: state["items"].extend(added))
+
+    async def _store(self, turn: Turn, response: Item) -> None:
+        state = {"response": response, "items": [_with_id(item) for item in turn.items]}
+        states = {response["id"]: state}
+        for item in response.get("output", []):
+            if isinstance(item.get("id"), str):
+                states[_item_name(item["id"])] = {"item": item}
+        await asyncio.gather(
+            *(self._states.set(turn.identity, name, state, RESPONSE_TTL_S) for name, state in states.items())
+        )
 
     async def finish_stream(self, turn: Turn, frames: bytes) -> None:
-        """The last frames of a streamed answer: keep the response that they tell."""
+        """Store the response in the last frames of a streamed answer."""
         for frame in Splitter().feed(frames):
             event = read_value(frame.data)
             if isinstance(event, dict) and event.get("type") in _LAST_EVENTS:
                 await self.finish(turn, event["response"])
 
     async def answer(self, exchange: Exchange, *, alone: bool) -> Answer | None:
-        """The page of something that is kept here, None for what belongs to a provider.
+        """Answer a call about something that is stored here; None for what belongs to a provider.
 
-        `alone` says that no provider has such state, so that what is not known here is not known at all.
+        `alone` says that no provider has such state, so that what is unknown here is unknown at all.
         """
         endpoint = exchange.endpoint
         first, _, rest = exchange.path.removeprefix("/v1").lstrip("/").partition("/")
@@ -173,93 +192,124 @@ class Conversations:
         if not rest:
             return await self._create(exchange) if first == "conversations" and alone else None
         name, _, page = rest.partition("/")
-        tenant = identity_of(exchange)
-        state = _read(await self._kept.get((tenant, name)))
+        identity = identity_of(exchange)
+        try:
+            state = await self._states.get(identity, name)
+        except StoreFault as fault:
+            if alone:
+                raise _unavailable() from fault
+            return None
         if state is None or first.removesuffix("s") not in state:
             if alone:
                 _unknown("Response" if first == "responses" else "Conversation", name)
             return None
-        return await self._page(exchange, state, tenant, name, page)
+        with _store_needed():
+            return await self._page(exchange, state, identity, name, page)
 
-    async def _page(self, exchange: Exchange, state: dict[str, Any], tenant: str, name: str, page: str) -> Answer:
+    async def _page(self, exchange: Exchange, state: dict[str, Any], identity: str, name: str, page: str) -> Answer:
         response = state.get("response")
         kind = "conversation" if response is None else "response"
         match exchange.method, page:
             case "GET" | "HEAD", "":
                 return _json(state["conversation"] if response is None else response)
             case "DELETE", "":
-                await self._kept.delete((tenant, name))
+                await self._states.delete(identity, name)
                 for item in (response or {}).get("output", []):
-                    await self._kept.delete(_item_key(tenant, str(item.get("id"))))
+                    await self._states.delete(identity, _item_name(str(item.get("id"))))
                 return _json({"id": name, "object": kind if response else "conversation.deleted", "deleted": True})
             case "GET" | "HEAD", "input_items" | "items" if (page == "items") is (response is None):
-                return _json(_listed(state["items"], exchange.query))
+                return _json(_page_of(state["items"], exchange.query))
             case "POST", "cancel" if response is not None:
-                told = "Only responses made with `background` can be cancelled, and this model's provider has none"
-                raise BadRequest(told, code="invalid_request")
+                message = "Only responses made with `background` can be cancelled, and this model's provider has none"
+                raise BadRequest(message, code="invalid_request")
         if response is None:
-            return await self._change(exchange, state, (tenant, name), page)
-        raise _nothing(exchange)
+            return await self._change(exchange, state, identity, name, page)
+        raise _no_such_call(exchange)
 
-    async def _change(self, exchange: Exchange, state: dict[str, Any], key: tuple[str, str], page: str) -> Answer:
-        """What is said of a conversation, or of its items one by one."""
-        name = page.removeprefix("items/")
+    async def _change(self, exchange: Exchange, state: dict[str, Any], identity: str, name: str, page: str) -> Answer:
+        """Answer calls that change a conversation, or are about one of its items."""
+        item = page.removeprefix("items/")
         match exchange.method, page:
             case "POST", "items":
-                return await self._add(exchange, state, key)
+                added = [_with_id(each) for each in _items((await _object(exchange)).get("items"), "items")]
+                await self._changed(identity, name, lambda state: state["items"].extend(added))
+                return _json(_list(added, more=False))
             case "POST", "":
-                state["conversation"]["metadata"] = (await _object(exchange)).get("metadata") or {}
-            case "GET" | "HEAD" | "DELETE", _ if name != page:
-                found = next((item for item in state["items"] if item.get("id") == name), None)
-                if found is None:
-                    _unknown("Item", name)
-                if exchange.method != "DELETE":
-                    return _json(found)
-                state["items"].remove(found)
-            case _:
-                raise _nothing(exchange)
-        await self._kept.put(key, write_value(state))
-        return _json(state["conversation"])
+                metadata = (await _object(exchange)).get("metadata") or {}
+                changed = await self._changed(identity, name, lambda state: _set_metadata(state, metadata))
+                return _json(changed["conversation"])
+            case "GET" | "HEAD", _ if item != page:
+                return _json(_found(state["items"], item))
+            case "DELETE", _ if item != page:
+                changed = await self._changed(
+                    identity, name, lambda state: state["items"].remove(_found(state["items"], item))
+                )
+                return _json(changed["conversation"])
+        raise _no_such_call(exchange)
+
+    async def _changed(self, identity: str, name: str, change: Callable[[Item], None]) -> Item:
+        state = await self._states.change(identity, name, change)
+        if state is None:
+            _unknown("Conversation", name)
+        return state
 
     async def _create(self, exchange: Exchange) -> Answer | None:
         if exchange.method != "POST":
             return None
         body = await _object(exchange)
-        name = f"conv_{random.getrandbits(192):048x}"
-        made = {
+        name = f"conv_{secrets.token_hex(24)}"
+        conversation = {
             "id": name,
             "object": "conversation",
             "created_at": int(time.time()),
             "metadata": body.get("metadata") or {},
         }
-        state = {"conversation": made, "items": [_identified(item) for item in _items(body.get("items"), "items")]}
-        await self._kept.put((identity_of(exchange), name), write_value(state))
-        return _json(made)
+        items = [_with_id(item) for item in _items(body.get("items"), "items")]
+        with _store_needed():
+            state = {"conversation": conversation, "items": items}
+            await self._states.set(identity_of(exchange), name, state, CONVERSATION_TTL_S)
+        return _json(conversation)
 
-    async def _add(self, exchange: Exchange, state: dict[str, Any], key: tuple[str, str]) -> Answer:
-        added = [_identified(item) for item in _items((await _object(exchange)).get("items"), "items")]
-        state["items"] += added
-        await self._kept.put(key, write_value(state))
-        return _json(_list(added, more=False))
-
-    async def _state(self, tenant: str, name: str, what: str, param: str) -> dict[str, Any]:
-        state = _read(await self._kept.get((tenant, name)))
-        if state is None or ("conversation" if param == "conversation" else "response") not in state:
-            _unknown(what, name, param)
-        return state
-
-    async def _referred(self, tenant: str, items: list[Item]) -> list[Item]:
-        """`items` with what was said in place of references to it. Raises BadRequest (404) for what is not known."""
-        found = []
+    async def _resolved(self, identity: str, items: list[Item]) -> list[Item]:
+        """Return `items` with stored items in place of references to them. Raises BadRequest (404) for unknown ones."""
+        resolved = []
         for number, item in enumerate(items):
             name = item.get("id")
             if isinstance(name, str) and (item.get("type") or ("" if "role" in item else _REFERENCE)) == _REFERENCE:
-                state = _read(await self._kept.get(_item_key(tenant, name)))
+                state = await self._states.get(identity, _item_name(name))
                 if state is None:
                     _unknown("Item", name, f"input[{number}].id")
                 item = state["item"]
-            found.append(item)
-        return found
+            resolved.append(item)
+        return resolved
+
+
+@contextlib.contextmanager
+def _store_needed() -> Iterator[None]:
+    """Turn a fault of the store into an error for the client, who cannot be answered without it."""
+    try:
+        yield
+    except StoreFault as fault:
+        raise _unavailable() from fault
+
+
+def _unavailable() -> ProxyError:
+    message = (
+        "The store of responses and conversations does not answer. Try again soon, or send the whole conversation as "
+        "`input`"
+    )
+    return ProxyError(message, status=503, code="store_unavailable", headers=(("Retry-After", "1"),))
+
+
+def _set_metadata(state: Item, metadata: object) -> None:
+    state["conversation"]["metadata"] = metadata
+
+
+def _found(items: list[Item], name: str) -> Item:
+    for item in items:
+        if item.get("id") == name:
+            return item
+    _unknown("Item", name)
 
 
 def _name(body: dict[str, Any], member: str) -> str | None:
@@ -276,30 +326,30 @@ def _conversation(body: dict[str, Any]) -> str | None:
     return _name(body, "conversation")
 
 
-def _items(given: object, member: str = "input") -> list[Item]:
-    """`input` as items: a string is one message."""
-    if isinstance(given, str):
-        return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": given}]}]
-    if given is None:
+def _items(value: object, member: str = "input") -> list[Item]:
+    """Return `input` as items: a string is one message."""
+    if isinstance(value, str):
+        return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": value}]}]
+    if value is None:
         return []
-    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         wrong(member, "must be a string or an array of items" if member == "input" else "must be an array of items")
-    return given
+    return value
 
 
-def _item_key(tenant: str, name: str) -> tuple[str, str]:
-    """Where an item of an answer is kept; apart from responses and conversations, whose names no client can make so."""
-    return tenant, f"item\n{name}"
+def _item_name(name: str) -> str:
+    """Return the name under which an item of an answer is stored; no response or conversation has such a name."""
+    return f"item\n{name}"
 
 
-def _shown(item: Item) -> bool:
-    """Whether an item only showed to the client what was thought: no provider takes it back."""
+def _only_shown(item: Item) -> bool:
+    """Return whether an item only shows thinking to the client: no provider takes it back."""
     return item.get("type") == "reasoning" and not item.get("encrypted_content")
 
 
-def _identified(item: Item) -> Item:
-    """An item as lists show it: with an id, and its content in parts."""
-    made = item if item.get("id") else {"id": f"msg_{random.getrandbits(192):048x}", "type": "message", **item}
+def _with_id(item: Item) -> Item:
+    """Return an item as lists show it: with an id, and its content in parts."""
+    made = item if item.get("id") else {"id": f"msg_{secrets.token_hex(24)}", "type": "message", **item}
     content = made.get("content")
     if isinstance(content, str):
         kind = "output_text" if made.get("role") == "assistant" else "input_text"
@@ -308,8 +358,8 @@ def _identified(item: Item) -> Item:
     return made
 
 
-def _listed(items: list[Item], query: str | None) -> dict[str, Any]:
-    """A page of `items`: newest first unless `order=asc`, `limit` of them after the one called `after`."""
+def _page_of(items: list[Item], query: str | None) -> dict[str, Any]:
+    """Return a page of `items`: newest first unless `order=asc`, `limit` of them after the one called `after`."""
     asked = dict(parse_qsl(query or ""))
     limit = asked.get("limit", str(_USUAL_ITEMS))
     if not limit.isdecimal() or not 1 <= int(limit) <= _MOST_ITEMS:
@@ -332,11 +382,11 @@ def _list(items: list[Item], *, more: bool) -> dict[str, Any]:
 
 
 async def _object(exchange: Exchange) -> dict[str, Any]:
-    """The JSON object in the body; nothing sent is an empty one."""
+    """Return the JSON object in the body; an empty body is an empty object."""
     body = exchange.body
     if isinstance(body, StreamedBody):
         raw = b""
-        while len(raw) < MAX_BYTES and (data := await body.stream.read()):
+        while len(raw) < _MOST_BODY_BYTES and (data := await body.stream.read()):
             raw += data
         body = Body(raw, exchange.headers.get("Content-Encoding", ""))
     if body is None or not body.raw:
@@ -356,7 +406,7 @@ def _json(value: object) -> Answer:
     return Answer(status=200, headers=Headers({"Content-Type": "application/json"}), body=write_value(value))
 
 
-def _nothing(exchange: Exchange) -> BadRequest:
+def _no_such_call(exchange: Exchange) -> BadRequest:
     return BadRequest(f"There is no {exchange.method} {exchange.path}", status=404, code="not_found")
 
 

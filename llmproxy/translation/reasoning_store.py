@@ -1,105 +1,123 @@
-"""Sealed thinking that a client's dialect cannot carry back, kept until the tool results come.
+"""Keeps signed thinking that a client's dialect cannot carry back, until the tool results come.
 
 Vendors refuse, or do worse in, tool turns whose thinking is missing or changed. A translated reply's own thinking is
-kept under the ids of the tool calls that follow it, by tenant, and put back when the client sends these calls again.
-Bounded in bytes, the longest unused goes first. Begin reading at `Thoughts`.
+kept under the ids of the tool calls that follow it, by identity, and put back when the client sends these calls again.
+Begin reading at `ReasoningStore`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from llmproxy.dialects.model import Block, Message, Request, Thinking, ToolCall, ToolResult
-from llmproxy.wire.json import write_value
+from llmproxy.stores.facet import StoreFault
+from llmproxy.stores.responses import ResponseStore
+from llmproxy.wire.json import read_as, write_value
 
-MAX_BYTES = 64 * 1024 * 1024
-# What an entry costs beside its texts.
-_ENTRY_BYTES = 500
-
-_Key = tuple[str, str, str]
+TTL_S = 7 * 86400.0
+_LONGEST_KEY = 200
 
 
-class _Entry(NamedTuple):
-    """What belongs to one call: the thinking in front of it, and its own seal."""
+class KeptReasoning(msgspec.Struct, frozen=True, kw_only=True):
+    """What belongs to one tool call: the thinking in front of it and its own signature. `reply` tells the thinking of
+    one reply from that of others."""
 
-    thoughts: list[Thinking]
+    reply: str
+    thinking: list[Thinking]
     signature: dict[str, Any] | None
-    size_bytes: int
 
 
-class Thoughts:
-    """What was thought before which tool call, and what the calls were sealed with."""
+_DECODER = msgspec.json.Decoder(KeptReasoning)
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self.size_bytes = 0
-        self._max_bytes = max_bytes
-        self._kept: OrderedDict[_Key, _Entry] = OrderedDict()
 
-    def keep(self, tenant: str, dialect: str, content: Iterable[Block]) -> None:
-        """Remember the thinking of `dialect` in one reply under each call that follows it, and what seals that."""
-        before: list[Thinking] = []
+class ReasoningStore:
+    """Thinking by tool call, in `store`. While the store does not answer nothing is kept and nothing is known."""
+
+    def __init__(self, store: ResponseStore) -> None:
+        self._store = store
+
+    async def keep(self, identity: str, dialect: str, content: Iterable[Block]) -> None:
+        """Keep the thinking of `dialect` in one reply under each call that follows it, and the signatures of calls."""
+        reply, before = "", list[Thinking]()
         for block in content:
             if isinstance(block, Thinking) and block.dialect == dialect and (block.signature or block.encrypted):
                 before.append(block)
             elif isinstance(block, ToolCall) and (before or block.signature is not None):
-                self._put((tenant, dialect, block.id), list(before), block.signature)
+                reply = reply or secrets.token_hex(8)
+                kept = KeptReasoning(reply=reply, thinking=before, signature=block.signature)
+                try:
+                    await self._store.set(
+                        _key(identity, dialect, block.id), write_value(msgspec.to_builtins(kept)), TTL_S
+                    )
+                except StoreFault:
+                    return
 
-    def find(self, tenant: str, dialect: str, call_id: str) -> Sequence[Thinking]:
-        """What `dialect` thought before that call; nothing when it is not known (any more)."""
-        entry = self._find((tenant, dialect, call_id))
-        return () if entry is None else entry.thoughts
-
-    def restore(self, request: Request, tenant: str, dialect: str) -> None:
-        """Put what is known back into the assistant's turns of `request`, in place of what the client made of it."""
-        for index, message in enumerate(request.messages):
-            if message.role == "assistant":
-                request.messages[index] = self._restored(message, tenant, dialect)
-
-    def _find(self, key: _Key) -> _Entry | None:
-        entry = self._kept.get(key)
-        if entry is not None:
-            self._kept.move_to_end(key)
-        return entry
-
-    def _restored(self, message: Message, tenant: str, dialect: str) -> Message:
-        content: list[Block] = []
-        seen: set[int] = set()
-        known = False
-        for block in message.content:
-            entry = self._find((tenant, dialect, block.id)) if isinstance(block, ToolCall) else None
-            if entry is not None and isinstance(block, ToolCall):
-                known = True
-                new = [thought for thought in entry.thoughts if id(thought) not in seen]
-                seen.update(map(id, new))
-                content += new
-                block = msgspec.structs.replace(block, signature=entry.signature)
-            content.append(block)
-        if not known:
-            return message
-        if seen:
-            content = [block for block in content if not isinstance(block, Thinking) or id(block) in seen]
-        return msgspec.structs.replace(message, content=content)
-
-    def _put(self, key: _Key, thoughts: list[Thinking], signature: dict[str, Any] | None) -> None:
-        size = _ENTRY_BYTES + sum(
-            len(each.text) + len(each.signature or "") + len(each.encrypted or "") for each in thoughts
-        )
-        size += 0 if signature is None else len(write_value(signature))
-        if size > self._max_bytes:
-            return
-        old = self._kept.pop(key, None)
-        self._kept[key] = _Entry(thoughts, signature, size)
-        self.size_bytes += size - (old.size_bytes if old else 0)
-        while self.size_bytes > self._max_bytes:
-            self.size_bytes -= self._kept.popitem(last=False)[1].size_bytes
+    async def fetch(self, identity: str, dialect: str, request: Request) -> Mapping[str, KeptReasoning]:
+        """Return what is known of the tool calls in `request`, by their ids."""
+        calls = {
+            block.id: _key(identity, dialect, block.id)
+            for message in request.messages
+            if message.role == "assistant"
+            for block in message.content
+            if isinstance(block, ToolCall)
+        }
+        if not calls:
+            return {}
+        try:
+            values = await self._store.get_many(list(calls.values()))
+        except StoreFault:
+            return {}
+        found = {name: read_as(_DECODER, value) for name, value in zip(calls, values, strict=True) if value is not None}
+        return {name: kept for name, kept in found.items() if kept is not None}
 
 
-def lacks_thoughts(request: Request, dialect: str) -> bool:
-    """Whether the tool turn that is going on (since the last words of the user) has calls without thinking of `dialect`
+def _key(identity: str, dialect: str, call_id: str) -> str:
+    """Return the key in the store. Ids of calls are short words in practice: 0.4 µs instead of 3 for a digest."""
+    key = f"reasoning:{identity}:{dialect}:{call_id}"
+    if len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and " " not in key:
+        return key
+    return "reasoning-digest:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def restore(request: Request, kept: Mapping[str, KeptReasoning]) -> None:
+    """Put what was kept back into the assistant's messages of `request`, in place of what the client made of it."""
+    if not kept:
+        return
+    for index, message in enumerate(request.messages):
+        if message.role == "assistant":
+            request.messages[index] = _restored(message, kept)
+
+
+def _restored(message: Message, kept: Mapping[str, KeptReasoning]) -> Message:
+    content: list[Block] = []
+    seen: set[tuple[str, int]] = set()
+    restored: list[Thinking] = []
+    known = False
+    for block in message.content:
+        if isinstance(block, ToolCall) and (entry := kept.get(block.id)) is not None:
+            known = True
+            for number, thinking in enumerate(entry.thinking):
+                if (entry.reply, number) not in seen:
+                    seen.add((entry.reply, number))
+                    restored.append(thinking)
+                    content.append(thinking)
+            block = msgspec.structs.replace(block, signature=entry.signature)
+        content.append(block)
+    if not known:
+        return message
+    if restored:
+        own = set(map(id, restored))
+        content = [block for block in content if not isinstance(block, Thinking) or id(block) in own]
+    return msgspec.structs.replace(message, content=content)
+
+
+def lacks_reasoning(request: Request, dialect: str) -> bool:
+    """Return whether the tool turn under way (since the last words of the user) has calls without thinking of `dialect`
     in front of them."""
     for message in reversed(request.messages):
         if message.role == "user" and any(not isinstance(block, ToolResult) for block in message.content):

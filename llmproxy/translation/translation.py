@@ -6,7 +6,8 @@ Pure functions on bytes and values; who is asked and how the answer travels is n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -43,7 +44,7 @@ from llmproxy.dialects.reply_events import collect, events_of
 from llmproxy.dialects.summary import Summary
 from llmproxy.dialects.tool_results import put_behind_calls
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
-from llmproxy.translation.reasoning_store import Thoughts, lacks_thoughts
+from llmproxy.translation.reasoning_store import KeptReasoning, lacks_reasoning, restore
 from llmproxy.wire.json import write_value
 
 # The tool that stands for structured output where a service has none.
@@ -60,8 +61,10 @@ def read_request(codec: Codec, body: bytes) -> Request:
 class Translation:
     """One request from a client that speaks `client` to a provider that speaks `provider`, and its answer back.
 
-    `tenant` separates what clients must never share. `summary` is what is known of the answer so far: the usage that
-    the provider counted, also where the client did not ask for it.
+    `reasoning` is what was kept of earlier replies, by tool call; `reply_id` replaces the id that the provider gave its
+    reply. `summary` is what is known of the answer so far: the usage that the provider counted, also where the client
+    did not ask for it. `content` is what a whole reply holds, as the provider sent it: of a stream only the thinking
+    and the tool calls.
     """
 
     def __init__(
@@ -72,8 +75,8 @@ class Translation:
         *,
         options: Options,
         strict: bool,
-        thoughts: Thoughts,
-        tenant: str,
+        reasoning: Mapping[str, KeptReasoning] = MappingProxyType({}),
+        reply_id: str | None = None,
     ) -> None:
         self.losses = Losses(strict=strict)
         self.summary = Summary()
@@ -81,8 +84,9 @@ class Translation:
         self._client = client
         self._provider = provider
         self._options = options
-        self._thoughts = thoughts
-        self._tenant = tenant
+        self.content: list[Block] = []
+        self.reply_id = reply_id
+        self._reasoning = reasoning
         self._forced_format = False
         self._names = ToolNames(provider.longest_tool_name)
 
@@ -90,8 +94,8 @@ class Translation:
         """The body for the provider, which calls the model `model`. Raises BadRequest for what it cannot carry."""
         messages = put_behind_calls(list(self._request.messages))
         request = msgspec.structs.replace(self._request, model=model, messages=messages)
-        self._thoughts.restore(request, self._tenant, self._provider.name)
-        if self._provider.needs_thinking and lacks_thoughts(request, self._provider.name):
+        restore(request, self._reasoning)
+        if self._provider.needs_thinking and lacks_reasoning(request, self._provider.name):
             self._think_less(request)
         if request.format is not None and self._options.structured_output == "tool":
             self._force_format(request, request.format)
@@ -114,7 +118,8 @@ class Translation:
         """The client's form of a provider's whole reply. Raises BadReply."""
         reply = self._decoded(body)
         self.summary.usage = reply.usage
-        self._thoughts.keep(self._tenant, self._provider.name, reply.content)
+        self.content = reply.content
+        reply.id = self.reply_id or reply.id
         if self._forced_format:
             reply = _unforced(reply)
         reply.content = Unwrapping(self._request).blocks(self._names.restore(reply.content))
@@ -153,10 +158,6 @@ class Translation:
         return StreamTranslation(
             self, self._client, self._provider, self._request, self._names, forced=self._forced_format
         )
-
-    def keep(self, content: list[Block]) -> None:
-        """Remember the thinking of a streamed reply."""
-        self._thoughts.keep(self._tenant, self._provider.name, content)
 
     def _think_less(self, request: Request) -> None:
         """The provider refuses to think on in a turn whose earlier thinking is lost: do without, and say so."""
@@ -229,7 +230,7 @@ class StreamTranslation:
         self._names = names if names.needed() else None
         unwrapping = Unwrapping(request)
         self._unwrapping = unwrapping if unwrapping.needed() else None
-        self._thoughts = _Gathering()
+        self._reasoning = _Gathering()
 
     def feed(self, data: bytes) -> bytes:
         """What the client gets for the provider's next bytes; possibly nothing yet."""
@@ -249,7 +250,7 @@ class StreamTranslation:
             return b""
         losses = self._translation.losses
         for event in events:
-            self._thoughts.see(event)
+            self._reasoning.see(event)
             if type(event) is not Delta:
                 self._note(event)
         if self._forced is not None:
@@ -265,10 +266,11 @@ class StreamTranslation:
             case UsageUpdate():
                 self._translation.summary.usage = event.usage
             case Start():
+                event.id = self._translation.reply_id or event.id
                 self._translation.summary.usage = event.usage or self._translation.summary.usage
             case Done():
                 self.done = True
-                self._translation.keep(self._thoughts.content)
+                self._translation.content = self._reasoning.content
             case Fail():
                 self.failure = event
             case Lost():

@@ -24,9 +24,10 @@ from llmproxy.dialects.model import Fail, Media, Request
 from llmproxy.errors import BadRequest, BrokenStream, ProxyError, Untranslatable, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.route import Route
+from llmproxy.stores.responses import ResponseStore
 from llmproxy.target import Provider, Target
 from llmproxy.translation.conversations import Conversations, Turn
-from llmproxy.translation.reasoning_store import Thoughts
+from llmproxy.translation.reasoning_store import ReasoningStore
 from llmproxy.translation.translation import StreamTranslation, Translation
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.wire.compression import Decoder
@@ -78,21 +79,20 @@ class _Known(NamedTuple):
 class Translator:
     """Translates for one configuration.
 
-    `strict` refuses what would otherwise be dropped; `fetcher` gets what clients name by URL, where a provider takes it
-    only inside the request.
+    `store` keeps responses and reasoning; `strict` refuses what would otherwise be dropped; `fetcher` gets what clients
+    name by URL, where a provider takes it only inside the request.
     """
 
     def __init__(
         self,
-        thoughts: Thoughts,
+        store: ResponseStore,
         held: MemoryBudget,
-        conversations: Conversations | None = None,
         *,
         strict: bool = False,
         fetcher: MediaFetcher | None = None,
     ) -> None:
-        self.conversations = conversations or Conversations()
-        self._thoughts = thoughts
+        self._conversations = Conversations(store)
+        self._reasoning = ReasoningStore(store)
         self._held = held
         self._strict = strict
         self._fetcher = fetcher
@@ -120,8 +120,8 @@ class Translator:
             provider,
             options=target.provider.options,
             strict=self._strict,
-            thoughts=self._thoughts,
-            tenant=identity_of(exchange),
+            reasoning=await self._reasoning.fetch(identity_of(exchange), provider.name, request),
+            reply_id=None if turn is None else turn.response_id,
         )
         for media in translation.linked():
             await self._put_inside(media)
@@ -155,7 +155,7 @@ class Translator:
             return known.request, known.turn
         body, turn = await _apart(held.raw, parse, held.decoded), None
         if endpoint is not None and endpoint.dialect.stateful:
-            body, turn = await self.conversations.begin(exchange, body)
+            body, turn = await self._conversations.begin(exchange, body)
         try:
             request = await _apart(held.raw, codec.decode_request, body)
         except BadRequest as error:
@@ -177,7 +177,7 @@ class Translator:
 
         `alone` says that no provider stores any.
         """
-        return await self.conversations.answer(exchange, alone=alone)
+        return await self._conversations.answer(exchange, alone=alone)
 
     async def answer(self, exchange: Exchange, call: TranslatedCall, answer: Answer) -> Answer:
         """The provider's answer for the client, as far as it must be certain before anything of it is sent.
@@ -215,17 +215,22 @@ class Translator:
         else:
             content, type_ = await _apart(body, translation.reply, body), "application/json"
             await self._keep(call.turn, content)
+        await self._keep_reasoning(exchange, call)
         headers = _answer_headers(answer, translation, type_)
         return Answer(status=answer.status, headers=headers, body=content, framing=framing)
 
     async def _keep(self, turn: Turn | None, content: bytes) -> None:
         response = read_value(content) if turn is not None else None
         if turn is not None and isinstance(response, dict):
-            await self.conversations.finish(turn, response)
+            await self._conversations.finish(turn, response)
 
     async def _keep_stream(self, turn: Turn | None, frames: bytes) -> None:
         if turn is not None:
-            await self.conversations.finish_stream(turn, frames)
+            await self._conversations.finish_stream(turn, frames)
+
+    async def _keep_reasoning(self, exchange: Exchange, call: TranslatedCall) -> None:
+        provider = _codec(call.exchange.endpoint)
+        await self._reasoning.keep(identity_of(exchange), provider.name, call.translation.content)
 
     async def recall(self, exchange: Exchange, answer: Answer, route: Route) -> None:
         """An answer from a cache, to a request that would have been translated: keep it as if it were fresh.
@@ -273,6 +278,7 @@ class Translator:
 
         async def keep(last: bytes) -> None:
             await self._keep_stream(call.turn, last)
+            await self._keep_reasoning(exchange, call)
 
         if frames.done:
             await keep(first)

@@ -20,7 +20,6 @@ from llmproxy.dialects.codec import BadReply, Losses, Options
 from llmproxy.dialects.model import Delta, Done, Event, Fail, Open, Reply, Request, Start, Stop, ToolCall
 from llmproxy.dialects.reply_events import collect
 from llmproxy.errors import BadRequest
-from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import Translation, read_request
 from llmproxy.wire.json import read_value, write_value
 from tests.dialects.test_every_field import BASE, VARIANTS, plausible
@@ -129,8 +128,6 @@ def test_what_is_nested_deeply_is_written_or_refused(dialect: str, depth: int) -
                 codecs()[target],
                 options=Options(),
                 strict=False,
-                thoughts=Thoughts(),
-                tenant="tenant",
             )
             made.request("model-1")
         except BadRequest as error:

@@ -11,7 +11,6 @@ from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.codec import Options
 from llmproxy.dialects.custom_tools import Unwrapping
 from llmproxy.dialects.model import Close, Delta, Event, Open, Request, Text, Tool, ToolCall
-from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translation import Translation, read_request
 from llmproxy.wire.sse import Splitter
 from tests.support import vendors
@@ -74,8 +73,6 @@ def translation() -> Translation:
         codecs()["messages"],
         options=Options(),
         strict=True,
-        thoughts=Thoughts(),
-        tenant="t",
     )
 
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import random
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,7 +21,8 @@ from llmproxy.dialects.codec import Options
 from llmproxy.dialects.model import Fail, Reply, Request, Thinking
 from llmproxy.dialects.reply_events import collect
 from llmproxy.errors import Untranslatable
-from llmproxy.translation.reasoning_store import Thoughts
+from llmproxy.stores.memory import MemoryResponses
+from llmproxy.translation.reasoning_store import KeptReasoning, ReasoningStore
 from llmproxy.translation.translation import Translation, read_request
 from tests.support.sdk_streams import StreamError, accumulate, check_reply
 from tests.support.sdk_types import misfits
@@ -50,7 +52,9 @@ def shared(case: Case) -> list[tuple[str, str]]:
     return [(source, target) for source, target in sent(case) if target in case.requests]
 
 
-def translation(case: Case, client: str, provider: str, thoughts: Thoughts | None = None) -> Translation:
+def translation(
+    case: Case, client: str, provider: str, reasoning: Mapping[str, KeptReasoning] | None = None
+) -> Translation:
     """One call of a client of the dialect `client`."""
     return Translation(
         read_request(codecs()[client], json.dumps(case.requests[client]).encode()),
@@ -58,8 +62,7 @@ def translation(case: Case, client: str, provider: str, thoughts: Thoughts | Non
         codecs()[provider],
         options=Options(),
         strict=False,
-        thoughts=thoughts or Thoughts(),
-        tenant="tenant",
+        reasoning=reasoning or {},
     )
 
 
@@ -108,15 +111,16 @@ def test_requests(case: Case) -> None:
 
 
 @pytest.mark.parametrize("dialect, name", [("messages", "signed-thinking"), ("responses", "encrypted-reasoning")])
-def test_thinking_comes_back_bit_by_bit_where_it_is_remembered(dialect: str, name: str) -> None:
+async def test_thinking_comes_back_bit_by_bit_where_it_is_remembered(dialect: str, name: str) -> None:
     """Both sealed texts, from clients of all other dialects."""
     case = next(case for case in CASES if case.name == name)
     request = read_request(codecs()[dialect], json.dumps(case.requests[dialect]).encode())
-    thoughts = Thoughts()
+    store = ReasoningStore(MemoryResponses(1 << 20))
     for message in request.messages:
-        thoughts.keep("tenant", dialect, message.content)
+        await store.keep("t", dialect, message.content)
     for source, _ in (pair for pair in shared(case) if pair[1] == dialect):
-        made = translation(case, source, dialect, thoughts)
+        asked = read_request(codecs()[source], json.dumps(case.requests[source]).encode())
+        made = translation(case, source, dialect, await store.fetch("t", dialect, asked))
         again = read_request(codecs()[dialect], made.request(request.model))
         assert _thought(again) == _thought(request) != []
         assert not {"reasoning_effort", "reasoning.effort"} & set(made.losses.dropped)

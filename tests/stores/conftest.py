@@ -149,4 +149,5 @@ async def make_responses(
 @pytest.fixture
 def kind(request: pytest.FixtureRequest) -> str:
     """Which kind of store the test has."""
-    return str(request.node.callspec.params.get("make_blobs") or request.node.callspec.params["make_sessions"])
+    params = request.node.callspec.params
+    return str(next(params[name] for name in ("make_blobs", "make_sessions", "make_responses") if name in params))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.stores.conftest import MakeResponses
 
 
@@ -31,6 +33,16 @@ async def test_of_several_that_replace_the_same_value_one_does(make_responses: M
     done = await asyncio.gather(*(each.replace("k", b"0", str(n).encode(), 60.0) for n, each in enumerate(writers, 1)))
     assert sum(done) == 1
     assert await writers[0].get("k") == str(done.index(True) + 1).encode()
+
+
+async def test_the_longest_unused_are_removed_beyond_the_bound(make_responses: MakeResponses, kind: str) -> None:
+    if kind in ("redis", "cluster"):
+        pytest.skip("a Redis server bounds itself")
+    responses = await make_responses(10_000)
+    for number in range(20):
+        await responses.set(str(number), b"x" * 1000, 60.0)
+        assert await responses.get("0")
+    assert await responses.get("1") is None and await responses.get("19")
 
 
 async def test_a_value_that_is_deleted_is_gone(make_responses: MakeResponses) -> None:

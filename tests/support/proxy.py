@@ -30,8 +30,8 @@ from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.request_body import Limits
 from llmproxy.server.request_handler import Shared
+from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Provider
-from llmproxy.translation.reasoning_store import Thoughts
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.pool import Upstream as Pool
 from tests.support.provider import Upstream
@@ -250,7 +250,7 @@ class Listening:
             running=lambda: self.edge.shared.running,
         )
         return Made(
-            Pipeline(router, Hooks(named), pool.open, self.held, Translator(Thoughts(), self.held)),
+            Pipeline(router, Hooks(named), pool.open, self.held, Translator(MemoryResponses(1 << 20), self.held)),
             admin,
             self._limits,
             Admission(self._providers),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from llmproxy.answer import Headers
 from llmproxy.body import Body
 from llmproxy.client_request import Client
 from llmproxy.dialects.catalog import find
-from llmproxy.errors import BadRequest
+from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
-from llmproxy.translation.conversations import Conversations, InMemory
+from llmproxy.stores.facet import StoreFault
+from llmproxy.stores.memory import MemoryResponses
+from llmproxy.translation.conversations import Conversations
 from llmproxy.wire.sse import write_frame
 
 
@@ -37,6 +41,10 @@ def exchange(
     )
 
 
+def stored() -> Conversations:
+    return Conversations(MemoryResponses(1 << 20))
+
+
 def answered(name: str, words: str) -> dict[str, Any]:
     part = {"type": "output_text", "text": words, "annotations": []}
     message = {"id": f"msg_{name}", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
@@ -54,7 +62,7 @@ async def told(made: Conversations, method: str, target: str, address: str = "1.
 
 
 async def test_an_earlier_response_is_continued_with_all_that_was_said() -> None:
-    made = Conversations()
+    made = stored()
     _, turn = await made.begin(exchange(), {"input": "one"})
     await made.finish(turn, answered("1", "uno"))
     body, turn = await made.begin(exchange(), {"input": "two", "previous_response_id": "resp_1"})
@@ -72,12 +80,12 @@ async def test_an_earlier_response_is_continued_with_all_that_was_said() -> None
 
 async def test_without_earlier_state_the_request_stays_as_it_is() -> None:
     request = {"input": "one", "model": "m"}
-    body, _ = await Conversations().begin(exchange(), request)
+    body, _ = await stored().begin(exchange(), request)
     assert body is request
 
 
 async def test_a_stream_is_kept_as_its_last_event_tells_it() -> None:
-    made = Conversations()
+    made = stored()
     _, turn = await made.begin(exchange(), {"input": "one"})
     last = {"type": "response.completed", "sequence_number": 9, "response": answered("1", "uno")}
     await made.finish_stream(turn, b": x\n\n" + write_frame(json.dumps(last).encode(), "response.completed"))
@@ -85,7 +93,7 @@ async def test_a_stream_is_kept_as_its_last_event_tells_it() -> None:
 
 
 async def test_what_should_not_be_stored_is_not() -> None:
-    made = Conversations()
+    made = stored()
     _, turn = await made.begin(exchange(), {"input": "one", "store": False})
     await made.finish(turn, answered("1", "uno"))
     with pytest.raises(BadRequest, match="not found"):
@@ -93,7 +101,7 @@ async def test_what_should_not_be_stored_is_not() -> None:
 
 
 async def test_another_tenant_sees_nothing_of_it() -> None:
-    made = Conversations()
+    made = stored()
     _, turn = await made.begin(exchange(), {"input": "one"})
     await made.finish(turn, answered("1", "uno"))
     with pytest.raises(BadRequest) as refused:
@@ -105,7 +113,7 @@ async def test_another_tenant_sees_nothing_of_it() -> None:
 
 
 async def test_a_response_is_shown_listed_and_deleted() -> None:
-    made = Conversations()
+    made = stored()
     items = [{"role": "user", "content": str(number)} for number in range(30)]
     _, turn = await made.begin(exchange(), {"input": items})
     await made.finish(turn, answered("1", "uno"))
@@ -130,7 +138,7 @@ async def test_a_response_is_shown_listed_and_deleted() -> None:
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "order=up", "after=nobody"])
 async def test_a_page_that_is_asked_for_wrongly_is_a_400(query: str) -> None:
-    made = Conversations()
+    made = stored()
     _, turn = await made.begin(exchange(), {"input": "one"})
     await made.finish(turn, answered("1", "uno"))
     with pytest.raises(BadRequest) as refused:
@@ -139,7 +147,7 @@ async def test_a_page_that_is_asked_for_wrongly_is_a_400(query: str) -> None:
 
 
 async def test_a_reference_to_what_was_answered_is_what_it_speaks_of() -> None:
-    made = Conversations()
+    made = stored()
     _, turn = await made.begin(exchange(), {"input": "one"})
     await made.finish(turn, answered("1", "uno"))
     said = {"role": "user", "content": "two"}
@@ -155,7 +163,7 @@ async def test_a_reference_to_what_was_answered_is_what_it_speaks_of() -> None:
 
 
 async def test_an_item_is_no_response_and_a_response_no_conversation() -> None:
-    made = Conversations()
+    made = stored()
     _, turn = await made.begin(exchange(), {"input": "one"})
     await made.finish(turn, answered("1", "uno"))
     for target in ("/v1/responses/msg_1", "/v1/conversations/resp_1"):
@@ -167,7 +175,7 @@ async def test_an_item_is_no_response_and_a_response_no_conversation() -> None:
 
 
 async def test_thinking_that_was_only_shown_is_not_sent_again() -> None:
-    made = Conversations()
+    made = stored()
     shown: dict[str, Any] = {"id": "rs_1", "type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}
     sealed = shown | {"id": "rs_2", "encrypted_content": "g="}
     _, turn = await made.begin(exchange(), {"input": "one"})
@@ -180,7 +188,7 @@ async def test_thinking_that_was_only_shown_is_not_sent_again() -> None:
 
 
 async def test_a_conversation_grows_with_each_turn() -> None:
-    made = Conversations()
+    made = stored()
     first = {"type": "message", "role": "developer", "content": "Be brief"}
     begun = await told(made, "POST", "/v1/conversations", body={"metadata": {"a": "b"}, "items": [first]})
     assert begun["object"] == "conversation" and begun["metadata"] == {"a": "b"}
@@ -210,12 +218,12 @@ async def test_a_conversation_grows_with_each_turn() -> None:
 )
 async def test_what_cannot_be_continued_is_refused(body: dict[str, Any], status: int, param: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        await Conversations().begin(exchange(), body)
+        await stored().begin(exchange(), body)
     assert (refused.value.status, refused.value.param) == (status, param)
 
 
 async def test_what_belongs_to_a_provider_is_left_to_it() -> None:
-    made = Conversations()
+    made = stored()
     for method, target in (
         ("GET", "/v1/responses/resp_1"),
         ("POST", "/v1/conversations"),
@@ -225,12 +233,75 @@ async def test_what_belongs_to_a_provider_is_left_to_it() -> None:
         assert await made.answer(exchange(method, target), alone=False) is None
 
 
-async def test_memory_is_bounded_and_the_longest_unused_goes_first() -> None:
-    kept = InMemory(max_bytes=10_000)
-    for number in range(100):
-        await kept.put(("t", str(number)), b"x" * 1000)
-        assert await kept.get(("t", "0")) and kept.size_bytes <= 10_000
-    assert await kept.get(("t", "1")) is None and await kept.get(("t", "99"))
-    await kept.put(("t", "large"), b"x" * 20_000)
-    assert await kept.get(("t", "large")) is None
-    assert await kept.delete(("t", "0")) and not await kept.delete(("t", "0"))
+async def test_every_answer_gets_an_id_of_its_own() -> None:
+    made = stored()
+    turns = [(await made.begin(exchange(), {"input": "one"}))[1] for _ in range(2)]
+    assert all(re.fullmatch("resp_[0-9a-f]{48}", turn.response_id) for turn in turns)
+    assert turns[0].response_id != turns[1].response_id
+
+
+async def test_turns_of_a_conversation_at_the_same_time_are_all_kept() -> None:
+    store = Slow(1 << 20)
+    made = Conversations(store)
+    begun = await told(made, "POST", "/v1/conversations", body={})
+
+    async def say(number: int) -> None:
+        _, turn = await made.begin(exchange(), {"input": f"q{number}", "conversation": begun["id"], "store": False})
+        await made.finish(turn, answered(str(number), f"a{number}"))
+
+    await asyncio.gather(*(say(number) for number in range(5)))
+    page = await told(made, "GET", f"/v1/conversations/{begun['id']}/items?order=asc")
+    said = sorted(texts(item)[0] for item in page["data"])
+    assert said == sorted([*(f"q{number}" for number in range(5)), *(f"a{number}" for number in range(5))])
+
+
+class Slow(MemoryResponses):
+    """A store that lets others go on while it works, and fails while it is `gone`."""
+
+    gone = False
+
+    async def get(self, key: str) -> bytes | None:
+        await asyncio.sleep(0)
+        if self.gone:
+            raise StoreFault("gone")
+        return await super().get(key)
+
+    async def set(self, key: str, value: bytes, ttl_s: float) -> None:
+        if self.gone:
+            raise StoreFault("gone")
+        await super().set(key, value, ttl_s)
+
+
+async def test_without_the_store_what_needs_it_is_a_503_and_all_else_goes_on() -> None:
+    store = Slow(1 << 20)
+    made = Conversations(store)
+    _, turn = await made.begin(exchange(), {"input": "one"})
+    await made.finish(turn, answered("1", "uno"))
+    store.gone = True
+
+    body, turn = await made.begin(exchange(), {"input": "one"})
+    assert body == {"input": "one"}
+    await made.finish(turn, answered("2", "dos"))
+    calls = [
+        made.begin(exchange(), {"input": "two", "previous_response_id": "resp_1"}),
+        made.begin(exchange(), {"input": "two", "conversation": "conv_1"}),
+        made.begin(exchange(), {"input": [{"type": "item_reference", "id": "msg_1"}]}),
+        made.answer(exchange("GET", "/v1/responses/resp_1"), alone=True),
+        made.answer(exchange("POST", "/v1/conversations", {}), alone=True),
+    ]
+    for call in calls:
+        with pytest.raises(ProxyError) as refused:
+            await call
+        assert (refused.value.status, refused.value.code) == (503, "store_unavailable")
+    assert await made.answer(exchange("GET", "/v1/responses/resp_1"), alone=False) is None
+
+    store.gone = False
+    await made.begin(exchange(), {"input": "two", "previous_response_id": "resp_1"})
+    with pytest.raises(BadRequest, match="not found"):
+        await made.begin(exchange(), {"input": "two", "previous_response_id": "resp_2"})
+
+
+async def test_ids_of_any_form_are_unknown_ids() -> None:
+    for name in ("", "\ud800", "x" * 100_000, "a\0b"):
+        with pytest.raises(BadRequest, match="not found"):
+            await stored().begin(exchange(), {"input": "x", "previous_response_id": name})

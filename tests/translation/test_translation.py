@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.codec import Codec, Options
 from llmproxy.errors import BadRequest, Untranslatable
-from llmproxy.translation.reasoning_store import Thoughts
+from llmproxy.stores.memory import MemoryResponses
+from llmproxy.translation.reasoning_store import KeptReasoning, ReasoningStore
 from llmproxy.translation.translation import ANSWER_TOOL, Translation, read_request
 from tests.support import vendors
 
@@ -34,9 +36,8 @@ def translation(
     client: Codec = CHAT,
     provider: Codec = MESSAGES,
     *,
-    thoughts: Thoughts | None = None,
+    reasoning: Mapping[str, KeptReasoning] | None = None,
     strict: bool = False,
-    tenant: str = "t",
     options: Options | None = None,
 ) -> Translation:
     return Translation(
@@ -45,9 +46,16 @@ def translation(
         provider,
         options=options or Options(),
         strict=strict,
-        thoughts=thoughts or Thoughts(),
-        tenant=tenant,
+        reasoning=reasoning or {},
     )
+
+
+async def continued(
+    store: ReasoningStore, body: dict[str, Any], client: Codec = CHAT, provider: Codec = MESSAGES, identity: str = "t"
+) -> Translation:
+    """A request that follows what `store` has kept for `identity`."""
+    kept = await store.fetch(identity, provider.name, read_request(client, json.dumps(body).encode()))
+    return translation(body, client, provider, reasoning=kept)
 
 
 LONG = "mcp__a_server_of_tools__" + "a_very_long_name_" * 3
@@ -113,28 +121,29 @@ def test_thinking_of_a_service_that_seals_nothing_comes_back_with_the_call(clien
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_call_that_its_service_sealed_comes_back_sealed(stream: bool) -> None:
+async def test_a_call_that_its_service_sealed_comes_back_sealed(stream: bool) -> None:
     """Gemini's OpenAI endpoint signs its calls and refuses them without."""
-    thoughts, seal = Thoughts(), {"google": {"thought_signature": "EvEB+/="}}
+    store, seal = ReasoningStore(MemoryResponses(1 << 20)), {"google": {"thought_signature": "EvEB+/="}}
     function = {"name": "look", "arguments": "{}"}
     call = {"index": 0, "id": "function-call-1", "type": "function", "function": function, "extra_content": seal}
     member = "delta" if stream else "message"
     choice = {"index": 0, member: {"role": "assistant", "tool_calls": [call]}, "finish_reason": "tool_calls"}
     answer = json.dumps({"id": "x", "choices": [choice]}).encode()
-    first = translation({**HI, "max_tokens": 50}, MESSAGES, CHAT, thoughts=thoughts)
+    first = translation({**HI, "max_tokens": 50}, MESSAGES, CHAT)
     if stream:
         first.stream().feed(b"data: " + answer + b"\n\ndata: [DONE]\n\n")
     else:
         first.reply(answer)
     assert first.losses.dropped == []
+    await store.keep("t", "chat", first.content)
 
     use = {"type": "tool_use", "id": "function-call-1", "name": "look", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "function-call-1", "content": "42"}
     turns = [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
     asked = {"model": "m", "max_tokens": 50, "messages": [*HI["messages"], *turns]}
-    sent = json.loads(translation(asked, MESSAGES, CHAT, thoughts=thoughts).request("m"))
+    sent = json.loads((await continued(store, asked, MESSAGES, CHAT)).request("m"))
     assert sent["messages"][1]["tool_calls"][0]["extra_content"] == seal
-    sent = json.loads(translation(asked, MESSAGES, CHAT, thoughts=thoughts, tenant="other").request("m"))
+    sent = json.loads((await continued(store, asked, MESSAGES, CHAT, "other")).request("m"))
     assert "extra_content" not in sent["messages"][1]["tool_calls"][0]
 
 
@@ -161,9 +170,9 @@ def frames_of(message: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_sealed_thinking_is_put_back_on_the_next_turn(stream: bool) -> None:
-    thoughts = Thoughts()
-    first = translation(HI, thoughts=thoughts)
+async def test_sealed_thinking_is_put_back_on_the_next_turn(stream: bool) -> None:
+    store = ReasoningStore(MemoryResponses(1 << 20))
+    first = translation(HI)
     first.request("m")
     if stream:
         frames = first.stream()
@@ -173,8 +182,9 @@ def test_sealed_thinking_is_put_back_on_the_next_turn(stream: bool) -> None:
         assert frames.close() == b"" and frames.done
     else:
         first.reply(json.dumps(thought_before_a_call()).encode())
+    await store.keep("t", "messages", first.content)
 
-    second = translation(LOOP, thoughts=thoughts)
+    second = await continued(store, LOOP)
     sent = json.loads(second.request("m"))
     said = sent["messages"][1]["content"]
     assert said[0] == {"type": "thinking", "thinking": "Let me look.", "signature": "EuY+/="}
@@ -198,9 +208,7 @@ def test_strictness_refuses_what_would_be_dropped() -> None:
 def test_the_request_of_one_target_leaves_that_of_the_next_as_it_was() -> None:
     request = read_request(CHAT, json.dumps(LOOP).encode())
     made = [
-        Translation(request, CHAT, MESSAGES, options=options, strict=False, thoughts=Thoughts(), tenant="t").request(
-            "m"
-        )
+        Translation(request, CHAT, MESSAGES, options=options, strict=False).request("m")
         for options in (Options(), Options(structured_output="tool"), Options())
     ]
     assert made[0] == made[2]
@@ -272,6 +280,19 @@ def test_what_is_no_request_is_refused_cleanly(codec: Codec, body: bytes) -> Non
     assert refused.value.status == 400 and len(refused.value.message) < 500
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_reply_gets_another_id(stream: bool) -> None:
+    responses = codecs()["responses"]
+    body = json.dumps({"model": "m", "input": "Hi"}).encode()
+    made = Translation(
+        read_request(responses, body), responses, CHAT, options=Options(), strict=False, reply_id="resp_our-own"
+    )
+    answer = json.dumps(vendors.chat("m")).encode()
+    written = made.reply_as_stream(answer) if stream else made.reply(answer)
+    assert b'"id":"resp_our-own"' in written and b'"id":"msg_our-own_0"' in written
+    assert b"chatcmpl" not in written
+
+
 @pytest.mark.parametrize("depth", [200, *range(985, 999)])
 def test_deep_nesting_is_carried_or_refused(depth: int) -> None:
     arguments = b'{"a":' * depth + b"1" + b"}" * depth
@@ -280,8 +301,6 @@ def test_deep_nesting_is_carried_or_refused(depth: int) -> None:
     for provider in codecs().values():
         try:
             request = read_request(MESSAGES, body)
-            Translation(
-                request, MESSAGES, provider, options=Options(), strict=False, thoughts=Thoughts(), tenant="t"
-            ).request("m")
+            Translation(request, MESSAGES, provider, options=Options(), strict=False).request("m")
         except BadRequest:
             assert depth > 200

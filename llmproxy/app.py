@@ -31,7 +31,7 @@ from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
-from llmproxy.registry import find
+from llmproxy.registry import find_component
 from llmproxy.route import Route
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
@@ -176,7 +176,7 @@ def routing(config: Config) -> tuple[Router, list[Provider]]:
     providers = [_component("providers", each, each.type, config) for each in config.providers if each.enabled]
     named = {provider.name: provider for provider in providers}
     catch_all = None if config.llm is None else _component("providers", config.llm, config.llm.type, config)
-    strategy = find("strategies", "priority", config.directory)
+    strategy = find_component("strategies", "priority", config.directory)
     routes = [
         Route(name=model.name, targets=targets, strategy=strategy(Strict()))
         for model in config.models
@@ -193,7 +193,7 @@ def routing(config: Config) -> tuple[Router, list[Provider]]:
 
 def _component(kind: str, settings: Strict, type_: str, config: Config) -> Any:
     """An instance of what `type_` names; the schema has read `settings` for exactly that class."""
-    return find(kind, type_, config.directory)(settings)
+    return find_component(kind, type_, config.directory)(settings)
 
 
 def _admin(
@@ -224,7 +224,9 @@ def _secret(value: Secret | None) -> str:
 
 def _stores(config: Config, state: State) -> Stores:
     """The stores of `config`, not opened."""
-    configured = {name: (find("stores", each.type, config.directory), each) for name, each in config.stores.items()}
+    configured = {
+        name: (find_component("stores", each.type, config.directory), each) for name, each in config.stores.items()
+    }
     return Stores(state.stores, configured)
 
 

@@ -1,18 +1,18 @@
-"""The one family of errors that the proxy itself answers with.
+"""The errors that the proxy itself answers with.
 
-A `ProxyError` knows its HTTP status, a stable machine-readable code and whether another target may be tried. How it
-looks to a client is the dialect's business (`dialects/dialect.py`); this module knows neither HTTP framing nor vendors.
+A `ProxyError` has an HTTP status, a stable machine-readable code and whether another target may be tried. The dialect
+writes it for a client (`dialects/dialect.py`); this module knows neither HTTP framing nor vendors.
 """
 
 from __future__ import annotations
 
 
 class ProxyError(Exception):
-    """Something the proxy answers by itself.
+    """An error that the proxy answers with.
 
     `status` is the HTTP status, `code` a stable snake_case word, `retryable` says whether another target (or the
-    client, later) may succeed, `headers` are added to the answer. `param` names the request member that is at fault,
-    if one is.
+    client, later) may succeed, `headers` are added to the answer. `param` names the request field with the
+    mistake, if there is one.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ProxyError(Exception):
 
 
 class BadRequest(ProxyError):
-    """The client's request cannot be served as it stands: 400, or the 4xx that `status` gives."""
+    """The request cannot be served: 400, or another 4xx in `status`."""
 
     def __init__(
         self, message: str, *, status: int = 400, code: str = "invalid_request", param: str | None = None
@@ -44,7 +44,7 @@ class BadRequest(ProxyError):
 
 
 class Untranslatable(BadRequest):
-    """The target cannot carry what stands at `param`, a JSON path of the client's request; another target may."""
+    """The target does not support the field at `param`, a JSON path of the request; another target may."""
 
     def __init__(self, message: str, *, param: str) -> None:
         super().__init__(message, code="untranslatable", param=param)
@@ -52,10 +52,10 @@ class Untranslatable(BadRequest):
 
 
 class UpstreamError(ProxyError):
-    """The provider could not be reached, or broke off: 502, or 504 when it took too long.
+    """The provider could not be reached, or ended the connection: 502, or 504 after a timeout.
 
-    `replayable` says that nothing of an answer had arrived on a connection that was taken from the pool, so that the
-    same request may be sent once more to the same place.
+    `replayable` means that no byte of an answer arrived on a connection from the pool, so that the same request may be
+    sent once more to the same provider.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class UpstreamError(ProxyError):
 class BrokenStream(UpstreamError):
     """The body of an answer ended before it was complete.
 
-    `frames` are what tells the client so, where whoever wrote the stream has written them too.
+    `frames` report the error to the client, if the writer of the stream has already encoded them.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class BrokenStream(UpstreamError):
 
 
 class Overloaded(ProxyError):
-    """The proxy holds as much as it may (`server.max_held_bytes`), or is stopping: 503 with `Retry-After`."""
+    """The proxy has reached `server.max_held_bytes`, or is stopping: 503 with `Retry-After`."""
 
     def __init__(self, message: str, *, code: str = "overloaded", retry_after_s: int = 1) -> None:
         super().__init__(message, status=503, code=code, headers=(("Retry-After", str(retry_after_s)),))

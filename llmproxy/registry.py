@@ -1,7 +1,7 @@
-"""Finds a component by the name in a configuration: built in, in a file of the user's, or an entry point of a package.
+"""Find a component by its name in a configuration: built in, in a file of the user, or an entry point of a package.
 
-`BUILTIN` lists classes as "module:Class", so that only what is configured is imported. Everything a user can get wrong
-ends as a `RegistryError` that names the next step. Begin reading at `find`.
+`BUILTIN` lists classes as "module:Class", so that only configured ones are imported. Every mistake of a user raises a
+`RegistryError` with the next step. Begin reading at `find_component`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from llmproxy.settings import Strict
 
 
 class RegistryError(ValueError):
-    """No component can be had under that name; the message says why and what to do."""
+    """A component cannot be loaded. The message has the reason and the next step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One kind of component: what it is called, the base classes of all of them and of their configs, where packages
-    announce theirs."""
+    """One kind of component: its name in messages, the base classes of its components and their configs, and its group
+    of entry points."""
 
     noun: str
     base: str
@@ -104,39 +104,39 @@ BUILTIN: Mapping[str, Kind] = {
 _FILE = re.compile(r"(?P<file>.*\.py)(:(?P<name>[^/\\:]*))?|(?P<other>(\.{1,2}|~)?[/\\].*)", re.DOTALL)
 
 
-def find(kind: str, name: str, directory: Path) -> type:
-    """The class called `name` among components of `kind` ("providers", "middlewares", "strategies", "stores").
+def find_component(kind: str, name: str, directory: Path) -> type:
+    """Find the class `name` among components of `kind` ("providers", "middlewares", "strategies", "stores").
 
     `path/file.py:Class` is loaded from that file, relative to `directory`. Raises RegistryError.
     """
-    wanted = BUILTIN[kind]
-    if reference := wanted.builtin.get(name):
+    spec = BUILTIN[kind]
+    if reference := spec.builtin.get(name):
         return _import(reference)
-    if found := _FILE.fullmatch(name):
-        if not found["name"]:
+    if match := _FILE.fullmatch(name):
+        if not match["name"]:
             raise RegistryError(f"{name!r} has no class name; write path/file.py:ClassName")
-        component = _from_file(Path(directory, Path(found["file"]).expanduser()), found["name"])
+        component = _from_file(Path(directory, Path(match["file"]).expanduser()), match["name"])
     else:
-        component = _from_entry_point(wanted, name)
-    return _checked(component, wanted, name)
+        component = _from_entry_point(spec, name)
+    return _check(component, spec, name)
 
 
 def config_of(component: type) -> type[Strict]:
-    """The nested `Config` of a component, which may be one of its bases'."""
-    found = next((vars(each)["Config"] for each in component.__mro__ if "Config" in vars(each)), None)
-    if not (isinstance(found, type) and issubclass(found, Strict)):
+    """Return the nested `Config` of a component, its own or that of a base class."""
+    config = next((vars(each)["Config"] for each in component.__mro__ if "Config" in vars(each)), None)
+    if not (isinstance(config, type) and issubclass(config, Strict)):
         raise RegistryError(f"{component.__name__} needs a nested Config, a subclass of llmproxy.settings.Strict")
-    return found
+    return config
 
 
 def names(kind: str) -> list[str]:
-    """The built-in names of `kind`."""
+    """List the built-in names of `kind`."""
     return list(BUILTIN[kind].builtin)
 
 
-def nearest(word: str, known: list[str]) -> str | None:
-    """The one of `known` that `word` was probably meant to be; case, `-` and `_` do not count."""
-    plain = {_plain(each): each for each in reversed(known)}
+def nearest(word: str, candidates: list[str]) -> str | None:
+    """Return the candidate that `word` probably stands for; case, `-` and `_` do not count."""
+    plain = {_plain(each): each for each in reversed(candidates)}
     close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.65)
     return plain[close[0]] if close else None
 
@@ -147,9 +147,9 @@ def _plain(word: str) -> str:
 
 def _import(reference: str) -> type:
     module, _, name = reference.partition(":")
-    found = getattr(importlib.import_module(module), name)
-    assert isinstance(found, type)
-    return found
+    component = getattr(importlib.import_module(module), name)
+    assert isinstance(component, type)
+    return component
 
 
 def _from_file(path: Path, name: str) -> object:
@@ -164,11 +164,11 @@ def _from_file(path: Path, name: str) -> object:
             for key, value in vars(module).items()
             if isinstance(value, type) and value.__module__ == module.__name__
         ]
-        raise RegistryError(f"class {name!r} not found in {str(path)!r}{_instead(name, own)}") from None
+        raise RegistryError(f"class {name!r} not found in {str(path)!r}{_suggestion(name, own)}") from None
 
 
 def _load(path: Path) -> ModuleType:
-    """The module in `path`, under a name that no other file has; the same module while the file does not change."""
+    """Load the module in `path` under a unique name. Return the same module while the file does not change."""
     state = path.stat()
     mark = hashlib.sha256(f"{path}|{state.st_mtime_ns}|{state.st_size}".encode()).hexdigest()[:16]
     unique = f"llmproxy_file_{mark}_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}"
@@ -177,14 +177,14 @@ def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(unique, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    with _FaultsOf(str(path)):
+    with _ImportErrors(str(path)):
         sys.modules[unique] = module
         spec.loader.exec_module(module)
     return module
 
 
-class _FaultsOf:
-    """Around the import of a user's code: whatever that raises becomes a RegistryError with its line."""
+class _ImportErrors:
+    """A context that turns errors of an imported file into a RegistryError with the line."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -208,30 +208,30 @@ class _FaultsOf:
             else "".join(lines[-1:])
         )
         what = fault.msg if isinstance(fault, SyntaxError) else str(fault)
-        told = f"{type(fault).__name__}: {what}" if what else type(fault).__name__
-        raise RegistryError(f"{self._place!r} cannot be imported{line and f', line {line}'}: {told}") from fault
+        reason = f"{type(fault).__name__}: {what}" if what else type(fault).__name__
+        raise RegistryError(f"{self._place!r} cannot be imported{line and f', line {line}'}: {reason}") from fault
 
 
 def _from_entry_point(kind: Kind, name: str) -> object:
-    announced = importlib.metadata.entry_points(group=kind.group)
-    for each in announced:
+    entry_points = importlib.metadata.entry_points(group=kind.group)
+    for each in entry_points:
         if each.name == name:
-            with _FaultsOf(each.value):
+            with _ImportErrors(each.value):
                 return each.load()
-    known = [*kind.builtin, *sorted(each.name for each in announced)]
+    candidates = [*kind.builtin, *sorted(each.name for each in entry_points)]
     raise RegistryError(
-        f"unknown {kind.noun}: {name!r}{_instead(name, known)}"
-        + ("" if nearest(name, known) else "; for a class of your own write ./path/file.py:ClassName")
+        f"unknown {kind.noun}: {name!r}{_suggestion(name, candidates)}"
+        + ("" if nearest(name, candidates) else "; for a class of your own write ./path/file.py:ClassName")
     )
 
 
-def _instead(name: str, known: list[str]) -> str:
-    if close := nearest(name, known):
+def _suggestion(name: str, candidates: list[str]) -> str:
+    if close := nearest(name, candidates):
         return f"; did you mean {close!r}?"
-    return f"; available: {', '.join(known)}" if known else ""
+    return f"; available: {', '.join(candidates)}" if candidates else ""
 
 
-def _checked(component: object, kind: Kind, name: str) -> type:
+def _check(component: object, kind: Kind, name: str) -> type:
     if not (isinstance(component, type) and issubclass(component, _import(kind.base))):
         raise RegistryError(f"{name!r} is not a {kind.noun}: it must be a subclass of {kind.base.replace(':', '.')}")
     if inspect.isabstract(component):

@@ -1,8 +1,8 @@
-"""What configurations are made of: the strict base model and values in human forms.
+"""The base model of configurations, and types for values in human forms.
 
-Sizes are powers of 1024 (`64MB`), durations carry a unit (`30s`, `1h`), paths stand relative to the file that names
-them. Defaults are plain numbers, `parse_size("64MB")`; what is shown to people, generated files and the JSON Schema
-too, has them in human form again. Only configuration uses this; the hot path gets plain values.
+Sizes are powers of 1024 (`64MB`), durations have a unit (`30s`, `1h`), paths are relative to the configuration file.
+Defaults are plain numbers, `parse_size("64MB")`; output for people, generated files and the JSON Schema have the human
+form again. Only configuration uses this module; the hot path gets plain values.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_size(value: object) -> int:
-    """`64MB`, `1.5g`, `1048576` -> bytes (powers of 1024). Raises ValueError."""
+    """Parse `64MB`, `1.5g`, `1048576` into bytes (powers of 1024). Raises ValueError."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    found = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
-    if not found:
+    match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if not match:
         raise ValueError(
             f"invalid size: {value!r}; write a number of bytes, or a number with a unit such as 64KB, 1MB, 2GB"
         )
-    if not found[2] and found[1].isdecimal():
-        return int(found[1])
-    return int(float(found[1]) * 1024 ** " kmgt".index((found[2] or " ").lower()))
+    if not match[2] and match[1].isdecimal():
+        return int(match[1])
+    return int(float(match[1]) * 1024 ** " kmgt".index((match[2] or " ").lower()))
 
 
 def parse_size_limit(value: object) -> int | None:
-    """A size, or `none` for no limit."""
+    """Parse a size, or `none` for no limit."""
     return None if _unlimited(value) else parse_size(value)
 
 
 def parse_duration(value: object) -> float:
-    """`30s`, `1h30m`, `250ms`, a number of seconds -> seconds. Raises ValueError."""
+    """Parse `30s`, `1h30m`, `250ms` or a number of seconds into seconds. Raises ValueError."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value)
     else:
@@ -74,7 +74,7 @@ def parse_duration(value: object) -> float:
 
 
 def parse_limit(value: object) -> float | None:
-    """A duration, or `none` for no limit."""
+    """Parse a duration, or `none` for no limit."""
     return None if _unlimited(value) else parse_duration(value)
 
 
@@ -83,7 +83,7 @@ def _unlimited(value: object) -> bool:
 
 
 def write_size(value: int | None) -> str:
-    """The shortest human form of a size: `64MB`."""
+    """Return the shortest human form of a size: `64MB`."""
     if value is None:
         return "none"
     for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "KB")):
@@ -105,7 +105,7 @@ def format_size(size_bytes: int) -> str:
 
 
 def write_duration(value: float | None) -> str:
-    """The human form of a duration: `30s`, `1h`."""
+    """Return the human form of a duration: `30s`, `1h`."""
     if value is None:
         return "none"
     if value and value % 3600 == 0:
@@ -114,14 +114,14 @@ def write_duration(value: float | None) -> str:
 
 
 def refuse_bool(value: object) -> object:
-    """Keeps pydantic from reading `true` as 1."""
+    """Keep pydantic from reading `true` as 1."""
     if isinstance(value, bool):
         raise ValueError(f"must be a whole number, not {str(value).lower()}")
     return value
 
 
 def find_file(value: str, info: ValidationInfo) -> str:
-    """The absolute path of a file that must exist; relative ones stand beside the config file (context `directory`)."""
+    """Return the absolute path of a file that must exist, relative to the config file (context `directory`)."""
     directory = info.context["directory"] if info.context else Path()
     path = Path(directory, Path(value).expanduser()).absolute()
     if not path.is_file():

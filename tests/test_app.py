@@ -18,7 +18,7 @@ import pytest
 
 from llmproxy.app import Runtime, State, build, serve, swap
 from llmproxy.config.load import Loaded, load_from_python
-from llmproxy.registry import find
+from llmproxy.registry import find_component
 from llmproxy.server.edge import Edge
 from llmproxy.server.request_handler import Shared
 from tests.support import vendors
@@ -83,7 +83,7 @@ class Place:
 
     @property
     def events(self) -> list[str]:
-        mark: Any = find("middlewares", "mark.py:Mark", self._directory)
+        mark: Any = find_component("middlewares", "mark.py:Mark", self._directory)
         events: list[str] = mark.events
         return events
 

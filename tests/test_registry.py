@@ -7,7 +7,7 @@ import pytest
 
 from llmproxy.middleware.base import Middleware
 from llmproxy.providers.base import ProviderConfig
-from llmproxy.registry import BUILTIN, RegistryError, config_of, find, names, nearest
+from llmproxy.registry import BUILTIN, RegistryError, config_of, find_component, names, nearest
 from llmproxy.route import Strategy
 from llmproxy.settings import Strict
 from llmproxy.stores.base import Store, StoreConfig
@@ -44,7 +44,7 @@ BASES = {"providers": Provider, "middlewares": Middleware, "strategies": Strateg
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in BUILTIN for name in names(kind)])
 def test_every_built_in_name_leads_to_a_class(kind: str, name: str) -> None:
-    component = find(kind, name, Path())
+    component = find_component(kind, name, Path())
     assert issubclass(component, BASES[kind])
     expected = {"providers": ProviderConfig, "stores": StoreConfig}.get(kind, Strict)
     assert issubclass(config_of(component), expected)
@@ -53,31 +53,31 @@ def test_every_built_in_name_leads_to_a_class(kind: str, name: str) -> None:
 def test_a_class_is_found_in_a_file_beside_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "my").mkdir()
     (tmp_path / "my" / "tag.py").write_text(TAG)
-    tag = find("middlewares", "./my/tag.py:Tag", tmp_path)
+    tag = find_component("middlewares", "./my/tag.py:Tag", tmp_path)
     assert issubclass(tag, Middleware)
     assert list(config_of(tag).model_fields) == ["team"]
-    assert find("middlewares", f"{tmp_path}/my/tag.py:Tag", Path()) is tag
-    assert find("middlewares", "my/tag.py:Tag", tmp_path) is tag
+    assert find_component("middlewares", f"{tmp_path}/my/tag.py:Tag", Path()) is tag
+    assert find_component("middlewares", "my/tag.py:Tag", tmp_path) is tag
 
 
 def test_a_class_without_settings_has_those_of_its_base(tmp_path: Path) -> None:
     (tmp_path / "tag.py").write_text(TAG)
-    assert config_of(find("middlewares", "tag.py:Plain", tmp_path)) is Middleware.Config
+    assert config_of(find_component("middlewares", "tag.py:Plain", tmp_path)) is Middleware.Config
 
 
 def test_files_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
     for folder, name in (("a", "First"), ("b", "Second")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "tag.py").write_text(TAG.replace("Tag", name))
-    assert find("middlewares", "a/tag.py:First", tmp_path).__name__ == "First"
-    assert find("middlewares", "b/tag.py:Second", tmp_path).__name__ == "Second"
+    assert find_component("middlewares", "a/tag.py:First", tmp_path).__name__ == "First"
+    assert find_component("middlewares", "b/tag.py:Second", tmp_path).__name__ == "Second"
 
 
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "tag.py").write_text(TAG)
-    before = find("middlewares", "tag.py:Tag", tmp_path)
+    before = find_component("middlewares", "tag.py:Tag", tmp_path)
     (tmp_path / "tag.py").write_text(TAG.replace("team", "other_team"))
-    after = find("middlewares", "tag.py:Tag", tmp_path)
+    after = find_component("middlewares", "tag.py:Tag", tmp_path)
     assert list(config_of(before).model_fields) == ["team"]
     assert list(config_of(after).model_fields) == ["other_team"]
 
@@ -105,12 +105,12 @@ def test_what_is_not_there_is_told_with_what_to_do(tmp_path: Path, kind: str, na
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "folder.py").mkdir()
     with pytest.raises(RegistryError, match=said):
-        find(kind, name, tmp_path)
+        find_component(kind, name, tmp_path)
 
 
 def test_an_own_provider_is_found(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
-    assert issubclass(find("providers", "./mine.py:Mine", tmp_path), Provider)
+    assert issubclass(find_component("providers", "./mine.py:Mine", tmp_path), Provider)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ def test_a_fault_in_the_file_is_told_with_its_line(tmp_path: Path, source: str, 
     (tmp_path / "tag.py").write_text(source)
     modules = set(sys.modules)
     with pytest.raises(RegistryError, match=said):
-        find("middlewares", "./tag.py:Tag", tmp_path)
+        find_component("middlewares", "./tag.py:Tag", tmp_path)
     assert not {name for name in set(sys.modules) - modules if name.startswith("llmproxy_file_")}
 
 
 def test_interrupting_the_import_interrupts_the_program(tmp_path: Path) -> None:
     (tmp_path / "tag.py").write_text("raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
-        find("middlewares", "./tag.py:Tag", tmp_path)
+        find_component("middlewares", "./tag.py:Tag", tmp_path)
 
 
 def install(site: Path, group: str, name: str, target: str) -> None:
@@ -148,11 +148,11 @@ def test_a_package_offers_a_component_as_an_entry_point(tmp_path: Path, monkeypa
     (tmp_path / "own_parts_one.py").write_text(TAG)
     install(tmp_path, "llmproxy.middlewares", "tagger", "own_parts_one:Tag")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert find("middlewares", "tagger", Path()).__name__ == "Tag"
+    assert find_component("middlewares", "tagger", Path()).__name__ == "Tag"
     with pytest.raises(RegistryError, match="unknown middleware: 'taggr'; did you mean 'tagger'"):
-        find("middlewares", "taggr", Path())
+        find_component("middlewares", "taggr", Path())
     with pytest.raises(RegistryError, match="unknown provider type"):
-        find("providers", "tagger", Path())
+        find_component("providers", "tagger", Path())
 
 
 def test_an_entry_point_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +160,7 @@ def test_an_entry_point_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.M
     install(tmp_path, "llmproxy.middlewares", "tagger", "own_parts_two:Tag")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(RegistryError, match="'own_parts_two:Tag' cannot be imported: ValueError: out of order"):
-        find("middlewares", "tagger", Path())
+        find_component("middlewares", "tagger", Path())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""What a client says about the cache: the member `cache` of its body, and the header Cache-Control.
+"""Read a client's cache settings: the field `cache` of its body, and the header Cache-Control.
 
-Wrong types in the body are refused by name; of the header, which other programs write too, what is not understood is
-passed over (RFC 9111, section 5.2.1).
+Wrong types in the body are refused by name. Unknown directives of the header, which other programs write too, are
+ignored (RFC 9111, section 5.2.1).
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from llmproxy.errors import BadRequest
 MEMBER = "cache"
 _FLAGS = ("no-cache", "no-store")
 _NAMES = (*_FLAGS, "ttl")
-_MOST = sys.float_info.max  # JSON may hold integers that are no float
+_MAX = sys.float_info.max  # JSON may hold integers that are no float
 
 
 class CacheControl(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """`read` and `store` say whether an answer may come from the cache and go there, `ttl_s` for how long (None: as
-    configured), `max_age_s` how old it may be, `only` that nobody else is to be asked."""
+    """The cache settings of a request.
+
+    `read` and `store` allow an answer from the cache and its storage. `ttl_s` is its lifetime (None: as configured),
+    `max_age_s` its maximum age; `only` forbids a call to a provider.
+    """
 
     read: bool = True
     store: bool = True
@@ -35,12 +38,12 @@ class CacheControl(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 DEFAULT = CacheControl()
 
 
-def read_cache_control(member: object, said: bool, headers: Headers) -> CacheControl:
-    """What the client wants. `said` tells whether `member`, the decoded member, was there. Raises BadRequest."""
+def read_cache_control(member: object, present: bool, headers: Headers) -> CacheControl:
+    """Read the settings from `member`, the decoded field of the body if it is `present`. Raises BadRequest."""
     lines = headers.getall("Cache-Control", ())
-    if not said and not lines:
+    if not present and not lines:
         return DEFAULT
-    flags, ttl_s = _in_body(member) if said else (set(), None)
+    flags, ttl_s = _in_body(member) if present else (set(), None)
     max_age_s = None
     only = False
     for name, value in _directives(lines):
@@ -67,7 +70,7 @@ def _in_body(member: object) -> tuple[set[str], float | None]:
             if value:
                 flags.add(name)
         elif name == "ttl":
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _MOST:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _MAX:
                 _refuse(f"{MEMBER}.ttl", "must be a number of seconds above 0")
             ttl_s = float(value)
         else:

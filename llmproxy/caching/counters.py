@@ -1,4 +1,4 @@
-"""What the cache did, counted since the start of the process."""
+"""Counters of the cache since the start of the process."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from llmproxy.caching.entry import CacheEntry
 from llmproxy.metrics.sample import Sample
 
 _METRICS = {
-    "hits": "Requests that were answered from the cache or from a call under way.",
+    "hits": "Requests that were answered from the cache or from a running call.",
     "misses": "Requests whose answer was not in the cache.",
-    "bypasses": "Requests that were not to be answered from the cache.",
-    "shared": "Requests that were answered by the call of another.",
-    "stored": "Answers that were put into the cache.",
+    "bypasses": "Requests that did not use the cache.",
+    "shared": "Requests that shared the call of another request.",
+    "stored": "Answers that were stored in the cache.",
 }
 
 
 class CacheCounters:
-    """Counts. What a saved answer did not say of its tokens counts as nothing."""
+    """Counts hits, misses and savings. Answers without usage add no tokens."""
 
     def __init__(self) -> None:
         self.hits = self.misses = self.bypasses = self.shared = self.stored = 0
@@ -23,23 +23,23 @@ class CacheCounters:
         self.spent_s = 0.0
 
     def hit(self, entry: CacheEntry) -> None:
-        """An answer was given again."""
+        """Count an answer from the cache."""
         self.hits += 1
         self.input_tokens += entry.input_tokens or 0
         self.output_tokens += entry.output_tokens or 0
         self.spent_s += entry.spent_s
 
     def share(self) -> None:
-        """A call answered one more."""
+        """Count a request that shares a running call."""
         self.hits += 1
         self.shared += 1
 
     def figures(self) -> dict[str, object]:
-        """For people and programs."""
-        asked = self.hits + self.misses
+        """Return the counters for pages and commands."""
+        lookups = self.hits + self.misses
         return {
             **{name: getattr(self, name) for name in _METRICS},
-            "hit_rate": round(self.hits / asked, 6) if asked else None,
+            "hit_rate": round(self.hits / lookups, 6) if lookups else None,
             "saved": {
                 "input_tokens": self.input_tokens,
                 "output_tokens": self.output_tokens,
@@ -48,7 +48,7 @@ class CacheCounters:
         }
 
     def metrics(self) -> list[Sample]:
-        """For Prometheus."""
+        """Return the counters for Prometheus."""
         saved = (
             ("saved_input_tokens", "Input tokens that were not paid again.", float(self.input_tokens)),
             ("saved_output_tokens", "Output tokens that were not paid again.", float(self.output_tokens)),

@@ -12,7 +12,7 @@ from llmproxy.config.problems import Problem
 from llmproxy.config.schema import MiddlewareEntry
 from llmproxy.config.validate import read_model, wrong_kind
 from llmproxy.providers.base import ProviderConfig, Spoken
-from llmproxy.registry import RegistryError, config_of, find
+from llmproxy.registry import RegistryError, config_of, find_component
 from llmproxy.settings import Strict
 
 # Keys of a provider that `llm:` does not have: it has no name in paths and takes every other request.
@@ -111,7 +111,7 @@ def read_component(kind: str, entry: Node, directory: Path) -> Read[type]:
     if type_.word is None:
         return None, [wrong_kind(type_, "string")]
     try:
-        return find(kind, type_.word, directory), []
+        return find_component(kind, type_.word, directory), []
     except RegistryError as error:
         return None, [type_.problem(str(error), "unknown-type")]
 

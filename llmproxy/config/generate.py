@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from llmproxy.config.json_schema import FILE_NAME, types_without_address
 from llmproxy.config.schema import SECTIONS, Config, Logging, MiddlewareEntry, Model, Server, Target, Translation
-from llmproxy.registry import config_of, find, names
+from llmproxy.registry import config_of, find_component, names
 from llmproxy.settings import Strict
 from llmproxy.stores.base import StoreConfig
 
@@ -149,7 +149,7 @@ def _stores() -> Iterator[str]:
     yield from _comment("In short: memory, disk, disk:PATH, or the URL of a Redis.", "  ")
     yield "  default: memory"
     for type_ in names("stores"):
-        config = config_of(find("stores", type_, Path()))
+        config = config_of(find_component("stores", type_, Path()))
         if keys := [name for name in config.model_fields if name not in StoreConfig.model_fields]:
             yield from ("", f"  my-{type_}:", f"    type: {type_}")
             yield from _block(config, "    ", {"type": type_}, keys)
@@ -159,7 +159,7 @@ def _middlewares() -> Iterator[str]:
     """Write all of them with `enabled: false`: none is on by default."""
     yield "middlewares:"
     for type_ in names("middlewares"):
-        component = find("middlewares", type_, Path())
+        component = find_component("middlewares", type_, Path())
         yield from _comment((component.__doc__ or "").partition("\n\n")[0], "  ")
         yield from (f"  - type: {type_}", "    enabled: false", "    config:")
         yield from _block(config_of(component), "      ")
@@ -185,7 +185,7 @@ _BODIES: Mapping[str, Callable[[], Iterator[str]]] = {
 
 
 def _config(type_: str) -> type[BaseModel]:
-    return config_of(find("providers", type_, Path()))
+    return config_of(find_component("providers", type_, Path()))
 
 
 def _block(

@@ -14,7 +14,7 @@ from llmproxy.config.environment import Environment, Variable
 from llmproxy.config.legacy_keys import COMPATIBLE, COMPATIBLE_VARIABLES
 from llmproxy.config.problems import Mark, Problem
 from llmproxy.providers.base import HttpProvider, Service
-from llmproxy.registry import find, names
+from llmproxy.registry import find_component, names
 
 STUB = "stub"
 
@@ -101,5 +101,5 @@ def _variables(type_: str, environment: Environment, named: bool) -> dict[str, s
 
 
 def _service(type_: str) -> Service | None:
-    component = find("providers", type_, Path())
+    component = find_component("providers", type_, Path())
     return component.Config.services[type_] if issubclass(component, HttpProvider) else None

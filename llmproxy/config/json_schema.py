@@ -19,7 +19,7 @@ from llmproxy.config.legacy_keys import KEYS
 from llmproxy.config.schema import Config
 from llmproxy.config.section_aliases import SECTIONS, SETTINGS
 from llmproxy.providers.base import HttpProvider
-from llmproxy.registry import config_of, find, names
+from llmproxy.registry import config_of, find_component, names
 from llmproxy.stores.base import StoreReference
 
 FILE_NAME = "llmproxy.schema.json"
@@ -92,14 +92,14 @@ def _provider_classes() -> dict[str, tuple[type[BaseModel], list[str]]]:
     """Return the configs of built-in providers by class name, each with its types."""
     classes: dict[str, tuple[type[BaseModel], list[str]]] = {}
     for type_ in names("providers"):
-        component = find("providers", type_, Path())
+        component = find_component("providers", type_, Path())
         classes.setdefault(component.__name__, (config_of(component), []))[1].append(type_)
     return classes
 
 
 def _store_classes() -> dict[str, dict[str, Any]]:
     """Return the schemas of built-in stores by class name."""
-    components = [find("stores", type_, Path()) for type_ in names("stores")]
+    components = [find_component("stores", type_, Path()) for type_ in names("stores")]
     return {component.__name__: _of(config_of(component)) for component in components}
 
 
@@ -107,7 +107,7 @@ def _store_entry() -> dict[str, Any]:
     """Return the schema of an entry of `stores`: its short form, or keys that depend on its type."""
     builtin = {"enum": names("stores")}
     custom = {"type": "string", "description": "./path/file.py:Class, or the name of an entry point of a package."}
-    cases = [_case([type_], _ref(find("stores", type_, Path()).__name__)) for type_ in names("stores")]
+    cases = [_case([type_], _ref(find_component("stores", type_, Path()).__name__)) for type_ in names("stores")]
     full = {
         "type": "object",
         "required": ["type"],
@@ -140,7 +140,7 @@ def _describe_middlewares(entry: dict[str, Any], stores: dict[str, dict[str, Any
     entry["properties"]["config"] = {"type": "object", "description": "Its settings."}
     entry["allOf"] = []
     for type_ in names("middlewares"):
-        component = find("middlewares", type_, Path())
+        component = find_component("middlewares", type_, Path())
         schema = _of(config_of(component))
         settings |= {**schema.pop("$defs", {}), component.__name__: schema}
         if issubclass(config_of(component), StoreReference):
@@ -152,7 +152,7 @@ def _describe_middlewares(entry: dict[str, Any], stores: dict[str, dict[str, Any
 
 def types_without_address() -> list[str]:
     """List the provider types without a default address."""
-    rows = {type_: find("providers", type_, Path()) for type_ in names("providers")}
+    rows = {type_: find_component("providers", type_, Path()) for type_ in names("providers")}
     return [
         type_
         for type_, component in rows.items()
@@ -211,7 +211,7 @@ def _older_keys(properties: dict[str, Any], defs: dict[str, Any]) -> dict[str, A
         deprecated = {"type": kind, "description": "Older spelling of the middleware `cache`.", "deprecated": True}
         older["general_settings"]["properties"][name] = deprecated
     for name, type_ in SECTIONS.items():
-        settings = defs[find("middlewares", type_, Path()).__name__]
+        settings = defs[find_component("middlewares", type_, Path()).__name__]
         enabled = {"enabled": {"type": "boolean", "default": True, "description": "false disables it."}}
         description = f"Another spelling of the middleware `{type_}`."
         older[name] = {**settings, "description": description, "properties": enabled | settings["properties"]}

@@ -14,7 +14,7 @@ from llmproxy.config.components import read_component
 from llmproxy.config.document import Node
 from llmproxy.config.problems import Problem
 from llmproxy.config.validate import read_model, wrong_kind
-from llmproxy.registry import RegistryError, config_of, find, names, nearest
+from llmproxy.registry import RegistryError, config_of, find_component, names, nearest
 from llmproxy.settings import Strict
 from llmproxy.stores.base import DEFAULT, StoreConfig, StoreReference
 
@@ -52,7 +52,7 @@ def _model(entry: Node, directory: Path) -> type[Strict] | None:
     """The settings of a middleware that keeps something in a store; None for all others, mistakes too."""
     type_ = entry.members.get("type")
     try:
-        model = config_of(find("middlewares", (type_.word if type_ else None) or "", directory))
+        model = config_of(find_component("middlewares", (type_.word if type_ else None) or "", directory))
     except RegistryError:
         return None
     return model if issubclass(model, StoreReference) else None
@@ -105,7 +105,7 @@ def _owners() -> dict[str, str]:
     return {
         key: type_
         for type_ in names("stores")
-        for key in config_of(find("stores", type_, Path())).model_fields
+        for key in config_of(find_component("stores", type_, Path())).model_fields
         if key not in StoreConfig.model_fields
     }
 

@@ -1,4 +1,4 @@
-"""Where a provider is: what a `base_url` may be, and the rule that joins it with a client's path.
+"""Parse the `base_url` of a provider, and join it with a client's path.
 
 Pure functions on strings, byte for byte: nothing is decoded, normalised or sorted. Begin reading at `join`.
 """
@@ -16,8 +16,8 @@ _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """A `base_url` taken apart: `path` without a slash at its end ("" for a bare origin), `query` without its mark."""
+class BaseUrl:
+    """The parts of a `base_url`: `path` without a slash at its end ("" for a bare origin), `query` without `?`."""
 
     scheme: str
     host: str
@@ -26,8 +26,8 @@ class Address:
     query: str
 
 
-def parse_address(url: str) -> Address:
-    """Take a `base_url` apart. Raises ValueError with a remedy for whatever is no address of an API."""
+def parse_base_url(url: str) -> BaseUrl:
+    """Parse a `base_url`. Raises ValueError with a remedy for anything but the address of an API."""
     url = url.strip()
     if "://" not in url:
         raise ValueError(f"{url!r} has no scheme; write http://{url} or https://{url}")
@@ -45,9 +45,9 @@ def parse_address(url: str) -> Address:
         raise ValueError("the URL must not contain a user or password; write the key in `api_key`")
     if "#" in url:
         raise ValueError("the URL must not contain a fragment (#); remove that part")
-    if found := _CALL.search(parts.path):
-        raise ValueError(f"the URL ends in {found[1]}, the path of one endpoint; remove that part")
-    return Address(
+    if match := _CALL.search(parts.path):
+        raise ValueError(f"the URL ends in {match[1]}, the path of one endpoint; remove that part")
+    return BaseUrl(
         scheme=scheme,
         host=_host(parts.hostname or ""),
         port=_port(port, scheme),
@@ -74,11 +74,11 @@ def _port(port: int | None, scheme: str) -> int:
 
 
 def root_below(base: str, root: str, *, always: bool = False) -> str:
-    """What stands between the path `base` of a base_url and the paths of the API, whose root at its origin is `root`.
+    """Return what to insert between the path `base` of a base_url and the paths of the API, whose root is `root`.
 
-    A bare origin gets the root, a beginning of the root its rest; any other path is the root itself. `always` is for
-    types whose base_url by custom stops before the root even when it has a path: then only a version at its end
-    stands for it.
+    A bare origin needs the whole root, a beginning of the root its rest; any other path is already the root. `always`
+    is for types whose base_url usually ends before the root even when it has a path: there only a version at the end
+    replaces the root.
     """
     if f"{root}/".startswith(f"{base}/"):
         return root[len(base) :]
@@ -88,11 +88,11 @@ def root_below(base: str, root: str, *, always: bool = False) -> str:
 
 
 def join(base: str, root: str, path: str, *, beside: frozenset[str] = frozenset(), caught: bool = False) -> str:
-    """The path to send upstream for the client's `path`.
+    """Return the path to send upstream for the client's `path`.
 
-    `base` is the path of the base_url, `root` what `root_below` gives for it. A leading `/v1` of the client's path
-    stands for the root; a path that begins with another version, or with a segment in `beside`, brings its own root
-    and goes beside this one. `caught` paths (by `llm:`, being none that we know) go to a bare origin as they are.
+    `base` is the path of the base_url, `root` the result of `root_below`. A leading `/v1` of the client's path stands
+    for the root; a path that begins with another version, or with a segment in `beside`, has its own root and does not
+    get this one. `caught` paths (by `llm:`, unknown to us) go to a bare origin unchanged.
     """
     if caught and not base:
         return path

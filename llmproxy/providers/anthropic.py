@@ -1,4 +1,4 @@
-"""Anthropic, and what stands in for it at another `base_url`. Facts from docs.anthropic.com/en/api."""
+"""Anthropic, and services that imitate it at another `base_url`. Facts from docs.anthropic.com/en/api."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from llmproxy.providers.base import HttpProvider, Service
 class Anthropic(HttpProvider):
     """The Messages API.
 
-    By custom its base_url stops before `/v1` also where it has a path (`https://api.example.com/anthropic`): that is
-    what ANTHROPIC_BASE_URL holds, and what the services that offer this API write in their documentation.
+    Its base_url usually ends before `/v1`, even with a path (`https://api.example.com/anthropic`): so does
+    ANTHROPIC_BASE_URL, and so do the documentations of services with this API.
     """
 
     class Config(HttpProvider.Config):

@@ -1,7 +1,7 @@
-"""Services that offer OpenAI's API: a row each, and nothing but rows.
+"""OpenAI-compatible services: a row each, and nothing but rows.
 
-What a service speaks is what its documentation lists at one root; where that differs by version (self-hosted ones) or
-is wrong by now, `dialects:` in the configuration says it. Sources: each service's page on OpenAI and Anthropic
+The dialects of a service are those that its documentation lists at one root. Where they differ by version (self-hosted
+services) or have changed, set `dialects:` in the configuration. Sources: each service's page on OpenAI and Anthropic
 compatibility.
 """
 
@@ -16,12 +16,12 @@ from llmproxy.providers.base import COMPATIBLE, HttpProvider, Service
 _PLAIN = frozenset({"chat", "completions", "embeddings"})
 _EVERYTHING = _PLAIN | {"responses", "messages", "openai"}
 
-# They take images in base64 only.
+# They accept images in base64 only.
 _NO_URLS = replace(COMPATIBLE, media_urls=False)
 
 
 class Compatible(HttpProvider):
-    """A service that speaks chat, and often more, behind a bearer key or none."""
+    """A service that speaks chat, and often more, with a bearer key or none."""
 
     class Config(HttpProvider.Config):
         """The keys of an OpenAI-compatible service."""
@@ -33,7 +33,7 @@ class Compatible(HttpProvider):
                 key_env="OPENAI_COMPAT_API_KEY",
                 base_url_env="OPENAI_COMPAT_BASE_URL",
             ),
-            # On one's own machine. Their other APIs stand beside /v1.
+            # On the user's machine. Their other APIs are beside /v1.
             "ollama": Service(
                 origin="http://localhost:11434",
                 beside=frozenset({"api"}),
@@ -104,7 +104,7 @@ class Compatible(HttpProvider):
                 speaks=frozenset({"chat", "completions"}),
                 key_env="CEREBRAS_API_KEY",
             ),
-            # Its chat stands at the origin itself, whatever its other paths do.
+            # Its chat is at the origin itself, unlike its other paths.
             "perplexity": Service(
                 origin="https://api.perplexity.ai",
                 roots={"chat": ""},

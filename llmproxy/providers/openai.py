@@ -1,4 +1,4 @@
-"""OpenAI, and what stands in for it at another `base_url`. Facts from platform.openai.com/docs/api-reference."""
+"""OpenAI, and services that imitate it at another `base_url`. Facts from platform.openai.com/docs/api-reference."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ class OpenAI(HttpProvider):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        # Reasoning goes on between tool calls in responses only; what stands in for OpenAI elsewhere may not have it.
+        # Only responses keeps reasoning between tool calls; imitations of OpenAI elsewhere may not have it.
         if config.dialects is None and config.base_url is None:
             self.translate_to = ("responses", "chat")

@@ -1,6 +1,6 @@
 """Content codings: gzip, deflate and zstd, alone or stacked, with bounded output.
 
-Everything that decodes stops at a limit, so that a small body cannot fill the memory. Knows the names of codings (RFC
+Decoding stops at a limit, so that a small body cannot fill the memory. This module knows the names of codings (RFC
 9110, 8.4.1) and nothing else of HTTP. Begin reading at `Decoder`.
 """
 
@@ -26,24 +26,24 @@ _SAME_AS = {"x-gzip": "gzip"}
 _MAX_STACKED = 4
 # Concatenated members are legal in gzip and zstd. Block compressors write one per 64 KB or more; bombs write millions.
 _MAX_MEMBERS = 10_000
-# A member's end copies what follows it: in slices that copy stays small.
+# At the end of a member the rest of the input is copied: slices keep that copy small.
 _SLICE_BYTES = 64 * 1024
-# RFC 9659: the window that a decoder of the content coding has to support, and the memory that a frame may ask for.
+# RFC 9659: the window that a decoder must support, which bounds the memory of a frame.
 _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
 
 class DecodingError(BadRequest):
-    """Bytes that are not what their content coding says, end early, or give more than the limit.
+    """A body does not match its content coding, ends early, or is larger than the limit.
 
-    Of a request's body this is the client's mistake: 400, 413 beyond the limit, 415 for a coding that we do not decode.
+    For the body of a request the status is 400, 413 above the limit, and 415 for an unsupported coding.
     """
 
 
 class Decoder:
     """Decodes a body that arrives in pieces.
 
-    `encoding` is the value of Content-Encoding ("" for none), `limit_bytes` the most that one `feed` may give. The
-    constructor and both methods raise DecodingError; after that the decoder is of no more use.
+    `encoding` is the value of Content-Encoding ("" for none), `limit_bytes` the most that one `feed` may return. The
+    constructor and both methods raise DecodingError; after that the decoder must not be used.
     """
 
     __slots__ = ("_stages",)
@@ -52,19 +52,19 @@ class Decoder:
         self._stages = [_Stage(coding, limit_bytes) for coding in reversed(_codings(encoding))]
 
     def feed(self, data: bytes) -> bytes:
-        """What can be decoded with `data`; often b"" while a block is incomplete."""
+        """Decode as much as possible with `data`; often b"" while a block is incomplete."""
         for stage in self._stages:
             data = stage.feed(data)
         return data
 
     def close(self) -> None:
-        """The body is at its end. Raises DecodingError when more should have come; no body at all is whole."""
+        """End the body. Raise DecodingError when it is incomplete; an empty body is complete."""
         for stage in self._stages:
             stage.close()
 
 
 def decompress(data: bytes, encoding: str, limit_bytes: int) -> bytes:
-    """The whole body `data` without its content coding. Raises DecodingError."""
+    """Decode the whole body `data`. Raises DecodingError."""
     decoder = Decoder(encoding, limit_bytes)
     decoded = decoder.feed(data)
     decoder.close()
@@ -72,34 +72,35 @@ def decompress(data: bytes, encoding: str, limit_bytes: int) -> bytes:
 
 
 def compress(data: bytes, encoding: str) -> bytes:
-    """`data` in the content coding `encoding`. Raises DecodingError for one that we do not know."""
+    """Encode `data` in the content coding `encoding`. Raises DecodingError for an unsupported one."""
     for coding in _codings(encoding):
         data = zstd.compress(data) if coding == "zstd" else zlib.compress(data, wbits=31 if coding == "gzip" else 15)
     return data
 
 
 @lru_cache(maxsize=256)
-def accepted(header: str) -> str:
-    """The Accept-Encoding to send upstream for a client's: its own, less the codings that we cannot decode.
+def supported_encodings(header: str) -> str:
+    """Return the Accept-Encoding to send upstream: the client's, without the codings that we cannot decode.
 
-    Items keep their order and weight. `*` would let the provider choose what we cannot read, so it is written out as
-    the codings that the client did not name. Without the header RFC 9110 allows any coding, but such a client rarely
-    decodes one, and an empty header welcomes none: both become `identity`, as does a header of which nothing is left.
+    Items keep their order and weight. `*` would allow codings that we cannot read, so it is replaced by the supported
+    codings that the client does not list. A missing header allows any coding (RFC 9110), but such a client rarely
+    decodes one, and an empty header allows none: both become `identity`, and so does a header without a supported
+    coding.
     """
     items = [(_name(item), item.strip()) for item in header.split(",") if item.strip()]
-    named = {name for name, _ in items}
+    names = {name for name, _ in items}
     kept: list[str] = []
     for name, item in items:
         if name in DECODABLE or name == "identity":
             kept.append(item)
         elif name == "*":
             weight = item.partition(";")[1] + item.partition(";")[2]
-            kept += [item] if _refused(weight) else [coding + weight for coding in DECODABLE if coding not in named]
+            kept += [item] if _is_zero(weight) else [coding + weight for coding in DECODABLE if coding not in names]
     return ", ".join(kept) or "identity"
 
 
-def _refused(weight: str) -> bool:
-    """Whether `weight` is `;q=0` in any of its spellings."""
+def _is_zero(weight: str) -> bool:
+    """Tell whether `weight` is `;q=0` in any of its spellings."""
     name, _, value = weight.replace(" ", "").lower().partition("=")
     return name == ";q" and not value.strip("0.")
 
@@ -110,17 +111,17 @@ def _name(item: str) -> str:
 
 
 def _codings(encoding: str) -> list[str]:
-    """The codings in the order in which they were applied."""
+    """Return the codings in the order in which they were applied."""
     codings = [name for item in encoding.split(",") if (name := _name(item)) not in ("", "identity")]
     unknown = next((name for name in codings if name not in DECODABLE), None)
     if unknown is not None or len(codings) > _MAX_STACKED:
-        told = f"Content-Encoding {unknown or encoding!r} cannot be decoded here; send {', '.join(DECODABLE)} or none"
-        raise DecodingError(told, status=415, code="unsupported_encoding")
+        message = f"Unsupported Content-Encoding {unknown or encoding!r}; send {', '.join(DECODABLE)} or none"
+        raise DecodingError(message, status=415, code="unsupported_encoding")
     return codings
 
 
 class _Decompressor(Protocol):
-    """What zlib and zstd have in common. A call that gives fewer bytes than `max_length` has used all its input."""
+    """The interface of zlib and zstd. A call that returns fewer bytes than `max_length` has used all its input."""
 
     @property
     def eof(self) -> bool: ...
@@ -136,7 +137,7 @@ def _zlib(wbits: int) -> _Decompressor:
 
 
 def _deflate(head: bytes) -> _Decompressor:
-    """Deflate is zlib's format (RFC 1950), but many send it raw: only the former begins with a checked header."""
+    """Begin deflate: zlib's format (RFC 1950), or raw, which many servers send and which has no valid header."""
     wrapped = head[0] & 15 == 8 and int.from_bytes(head) % 31 == 0
     return _zlib(15 if wrapped else -15)
 
@@ -149,7 +150,7 @@ _BEGIN: dict[str, Callable[[bytes], _Decompressor]] = {
 
 
 class _Stage:
-    """One coding of a body: members one after the other. The first two bytes of a member tell how to begin."""
+    """One coding of a body: members one after the other. The first two bytes of a member select the decompressor."""
 
     __slots__ = ("_coding", "_current", "_head", "_limit_bytes", "_members")
 
@@ -172,8 +173,8 @@ class _Stage:
                 decoded.append(part)
                 room -= len(part)
                 if room < 0:
-                    told = f"The {self._coding} body decodes to more than {self._limit_bytes} bytes"
-                    raise DecodingError(told, status=413, code="body_too_large")
+                    message = f"The {self._coding} body is larger than {self._limit_bytes} bytes when decoded"
+                    raise DecodingError(message, status=413, code="body_too_large")
         return decoded[0] if len(decoded) == 1 else b"".join(decoded)
 
     def close(self) -> None:
@@ -181,11 +182,11 @@ class _Stage:
             raise DecodingError(f"The {self._coding} body ends too early", code="invalid_encoding")
 
     def _step(self, data: bytes, max_length: int) -> tuple[bytes, bytes]:
-        """Decode from `data` up to the end of a member; gives what came out and what follows."""
+        """Decode `data` up to the end of a member. Return the decoded bytes and the rest of the input."""
         current = self._current
         if current is None or current.eof:
             if current is not None:
-                data = data.lstrip(b"\0")  # padding, as tape archives have it
+                data = data.lstrip(b"\0")  # padding, as in tape archives
             if len(data) < 2:
                 self._head = data
                 return b"", b""

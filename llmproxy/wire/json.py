@@ -1,8 +1,8 @@
-"""JSON, opened only as far as somebody asks: the members of an object as raw bytes, single members replaced in place.
+"""Read the top-level members of a JSON object as raw bytes, and replace single members in place.
 
-Reading and splicing touch the top level alone, so a body of 196 KB costs some 50 µs, and every byte that nobody changes
-stays. msgspec does the work; what it refuses and others accept (NaN, lone surrogates, a byte-order mark) goes through
-the standard library. Knows nothing of dialects. Begin reading at `read_members`.
+Only the top level is read, so a body of 196 KB costs some 50 µs, and all other bytes stay as they are. msgspec does the
+work; the standard library reads what msgspec refuses and others accept (NaN, lone surrogates, a byte-order mark). This
+module knows no dialects. Begin reading at `read_members`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ T = TypeVar("T")
 _OBJECT = msgspec.json.Decoder(Members)
 _SCAN = json.JSONDecoder().raw_decode
 _BOM = b"\xef\xbb\xbf"
-# Walking costs 4 µs a member. Requests have some dozens; only an attack on our time has more than this.
-_MOST_MEMBERS = 10_000
+# Walking costs 4 µs a member. Requests have some dozens; only an attack has more than this.
+_MAX_MEMBERS = 10_000
 _UNREADABLE = (ValueError, RecursionError)  # of both libraries; msgspec's own errors are ValueErrors
 
 _OPEN = re.compile(rb"[ \t\n\r]*\{[ \t\n\r]*")
@@ -34,7 +34,7 @@ _NEXT = re.compile(rb"[ \t\n\r]*([,}])[ \t\n\r]*")
 
 
 class _Place(NamedTuple):
-    """Where one member stands: offsets of its key, of its value and of the end of that."""
+    """The position of a member: offsets of its key, its value and the end of its value."""
 
     name: str
     key: int
@@ -43,9 +43,9 @@ class _Place(NamedTuple):
 
 
 def read_members(data: bytes) -> Members:
-    """The top-level members of `data`, empty for anything that is no JSON object.
+    """Return the top-level members of `data`; empty for anything but a JSON object.
 
-    Of a key that stands twice the last value counts.
+    The last value of a duplicate key counts.
     """
     try:
         return _OBJECT.decode(data)
@@ -58,7 +58,7 @@ def read_members(data: bytes) -> Members:
 
 
 def read_value(raw: bytes | msgspec.Raw) -> object:
-    """The decoded value of `raw`; None for null and for what is no JSON."""
+    """Decode `raw`. Return None for null and for invalid JSON."""
     try:
         return msgspec.json.decode(raw)
     except _UNREADABLE:
@@ -70,7 +70,7 @@ def read_value(raw: bytes | msgspec.Raw) -> object:
 
 
 def read_as(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T | None:
-    """`data` as the type that `decoder` was made for; None when it is something else, or no JSON."""
+    """Decode `data` into the type of `decoder`. Return None for another type and for invalid JSON."""
     try:
         return decoder.decode(data)
     except _UNREADABLE:
@@ -82,7 +82,7 @@ def read_as(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T | 
 
 
 def write_value(value: object) -> bytes:
-    """`value` as compact JSON. Text that is no Unicode (lone surrogates, from bytes that were none) is escaped."""
+    """Encode `value` as compact JSON. Lone surrogates in text are escaped."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -90,9 +90,9 @@ def write_value(value: object) -> bytes:
 
 
 def replace_member(data: bytes, name: str, raw: bytes) -> bytes:
-    """`data` with the JSON `raw` as the value of the top-level member `name`, which is added last when it is missing.
+    """Set the top-level member `name` of `data` to the JSON `raw`; add it last when it is missing.
 
-    All other bytes stay as they are. Raises BadRequest when `data` is no JSON object or holds a key twice.
+    All other bytes stay as they are. Raises BadRequest when `data` is not a JSON object or has a duplicate key.
     """
     places = _places(data)
     for place in places:
@@ -106,9 +106,9 @@ def replace_member(data: bytes, name: str, raw: bytes) -> bytes:
 
 
 def remove_member(data: bytes, name: str) -> bytes:
-    """`data` without the top-level member `name` and one comma; unchanged when it is not there.
+    """Remove the top-level member `name` of `data` and one comma. Return `data` itself when it is missing.
 
-    Raises BadRequest when `data` is no JSON object or holds a key twice.
+    Raises BadRequest when `data` is not a JSON object or has a duplicate key.
     """
     places = _places(data)
     for index, place in enumerate(places):
@@ -129,56 +129,56 @@ def _load(raw: bytes | msgspec.Raw) -> Any:
 
 
 def _places(data: bytes) -> list[_Place]:
-    """Where each member stands. Raises BadRequest when that cannot be said, or when one stands twice."""
+    """Return the position of each member. Raise BadRequest for invalid JSON or a duplicate key."""
     try:
         places = _measure(data)
     except _UNREADABLE:
         try:
             places = _scan(data)
         except _UNREADABLE:
-            told = f"The body is not a JSON object of at most {_MOST_MEMBERS} members"
-            raise BadRequest(told, code="invalid_json") from None
+            message = f"The body is not a JSON object with at most {_MAX_MEMBERS} members"
+            raise BadRequest(message, code="invalid_json") from None
     seen: set[str] = set()
     for place in places:
         if place.name in seen:
-            told = f"The body holds {place.name!r} twice; send it once"
-            raise BadRequest(told, code="duplicate_member", param=place.name)
+            message = f"The body has {place.name!r} twice; send it once"
+            raise BadRequest(message, code="duplicate_member", param=place.name)
         seen.add(place.name)
     return places
 
 
 def _measure(data: bytes) -> list[_Place]:
-    """The fast walk: msgspec has checked the object and knows how long each value is."""
+    """Walk fast: msgspec has checked the object and knows the length of each value."""
     members = _OBJECT.decode(data)
 
     def end_of(name: str, start: int) -> int:
         raw = memoryview(members[name])
         if not data.startswith(raw, start):
-            raise ValueError("of a key that stands twice, msgspec has the last value")
+            raise ValueError("duplicate key: msgspec has only the last value")
         return start + raw.nbytes
 
     return _walk(data, 0, end_of)
 
 
 def _scan(data: bytes) -> list[_Place]:
-    """The slow walk: the standard library reads every value. As latin-1, offsets of characters are those of bytes."""
+    """Walk slowly: the standard library reads every value. In latin-1, character offsets are byte offsets."""
     text = data.decode("latin-1")
     return _walk(data, len(_BOM) if data.startswith(_BOM) else 0, lambda _, start: int(_SCAN(text, start)[1]))
 
 
 def _walk(data: bytes, start: int, end_of: Callable[[str, int], int]) -> list[_Place]:
-    """Each member in turn; `end_of(name, start)` finds the end of a value. Raises ValueError for bad syntax."""
+    """Return each member in order; `end_of(name, start)` finds the end of a value. Raises ValueError for bad syntax."""
     places: list[_Place] = []
     at = _match(_OPEN, data, start).end()
     more = data[at : at + 1] != b"}"
     at += not more
     while more:
-        if len(places) == _MOST_MEMBERS:
+        if len(places) == _MAX_MEMBERS:
             raise ValueError("too many members to walk through")
         key = _match(_KEY, data, at)
         name = read_value(key[1])
         if not isinstance(name, str):
-            raise ValueError("a key that is no text")
+            raise ValueError("a key that is not text")
         end = end_of(name, key.end())
         places.append(_Place(name, at, key.end(), end))
         following = _match(_NEXT, data, end)
@@ -190,7 +190,7 @@ def _walk(data: bytes, start: int, end_of: Callable[[str, int], int]) -> list[_P
 
 
 def _match(pattern: re.Pattern[bytes], data: bytes, at: int) -> re.Match[bytes]:
-    found = pattern.match(data, at)
-    if found is None:
-        raise ValueError(f"no JSON object: offset {at}")
-    return found
+    match = pattern.match(data, at)
+    if match is None:
+        raise ValueError(f"invalid JSON object at offset {at}")
+    return match

@@ -13,7 +13,7 @@ from llmproxy.config.generate import generate
 from llmproxy.config.json_schema import FILE_NAME, config_schema
 from llmproxy.config.load import load
 from llmproxy.config.schema import Logging, MiddlewareEntry, Model, Server, Target
-from llmproxy.registry import config_of, find, names
+from llmproxy.registry import config_of, find_component, names
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 PRESETS = ["minimal", "full", "stub"]
@@ -58,8 +58,10 @@ def nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 def test_full_shows_and_explains_every_key() -> None:
     text = generate("full")
     models: list[type[BaseModel]] = [Server, Logging, Model, Target, MiddlewareEntry]
-    models += [inner for type_ in names("providers") for inner in nested(config_of(find("providers", type_, Path())))]
-    models += [config_of(find("middlewares", type_, Path())) for type_ in names("middlewares")]
+    models += [
+        inner for type_ in names("providers") for inner in nested(config_of(find_component("providers", type_, Path())))
+    ]
+    models += [config_of(find_component("middlewares", type_, Path())) for type_ in names("middlewares")]
     prose = re.sub(r"\s*\n\s*#+\s+", " ", text)
     for model in models:
         for name, field in model.model_fields.items():
@@ -96,6 +98,6 @@ def test_full_shows_the_defaults(tmp_path: Path) -> None:
     assert config.logging == Logging()
     assert [(entry.type, entry.enabled) for entry in config.middlewares] == [(n, False) for n in names("middlewares")]
     for entry in config.middlewares:
-        assert entry.config == config_of(find("middlewares", entry.type, Path()))()
+        assert entry.config == config_of(find_component("middlewares", entry.type, Path()))()
     provider = config.providers[0]
     assert provider.model_dump(exclude_defaults=True) == {"name": "openai", "type": "openai"}

@@ -7,12 +7,12 @@ from pydantic import SecretStr
 
 from llmproxy.config.load import load
 from llmproxy.providers.base import HttpProvider
-from llmproxy.registry import find, names
+from llmproxy.registry import find_component, names
 
 KEYS = [
     (type_, variable)
     for type_ in names("providers")
-    if issubclass(component := find("providers", type_, Path()), HttpProvider)
+    if issubclass(component := find_component("providers", type_, Path()), HttpProvider)
     and (variable := component.Config.services[type_].key_env)
     and component.Config.services[type_].origin
 ]

@@ -6,11 +6,11 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from llmproxy.config.schema import SECTIONS, Config, Logging, MiddlewareEntry, Model, Server, Target
-from llmproxy.registry import config_of, find, names
+from llmproxy.registry import config_of, find_component, names
 
 MODELS: list[type[BaseModel]] = [
     *(Config, Server, Logging, Model, Target, MiddlewareEntry),
-    *(config_of(find("providers", type_, Path())) for type_ in names("providers")),
+    *(config_of(find_component("providers", type_, Path())) for type_ in names("providers")),
 ]
 
 

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.providers.address import Address, join, parse_address, root_below
+from llmproxy.providers.address import BaseUrl, join, parse_base_url, root_below
 
 
 def sent(base_url: str, path: str, root: str = "/v1", *, always: bool = False, caught: bool = False) -> str:
     """Where a client's `path` goes at a provider whose type has its API at `root`."""
-    address = parse_address(base_url)
+    address = parse_base_url(base_url)
     below = root_below(address.path, root, always=always)
     return f"{address.host}{join(address.path, below, path, beside=frozenset({'api'}), caught=caught)}"
 
@@ -134,22 +134,22 @@ def test_a_path_reaches_the_same_place_with_and_without_its_version(base: str, r
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("https://h", Address(scheme="https", host="h", port=443, path="", query="")),
-        ("HTTP://H:80/", Address(scheme="http", host="h", port=80, path="", query="")),
-        ("http://[::1]:8080/v1/", Address(scheme="http", host="::1", port=8080, path="/v1", query="")),
-        ("https://[2001:db8::7]", Address(scheme="https", host="2001:db8::7", port=443, path="", query="")),
-        ("http://127.0.0.1:1/x", Address(scheme="http", host="127.0.0.1", port=1, path="/x", query="")),
-        (" https://my_host.local ", Address(scheme="https", host="my_host.local", port=443, path="", query="")),
+        ("https://h", BaseUrl(scheme="https", host="h", port=443, path="", query="")),
+        ("HTTP://H:80/", BaseUrl(scheme="http", host="h", port=80, path="", query="")),
+        ("http://[::1]:8080/v1/", BaseUrl(scheme="http", host="::1", port=8080, path="/v1", query="")),
+        ("https://[2001:db8::7]", BaseUrl(scheme="https", host="2001:db8::7", port=443, path="", query="")),
+        ("http://127.0.0.1:1/x", BaseUrl(scheme="http", host="127.0.0.1", port=1, path="/x", query="")),
+        (" https://my_host.local ", BaseUrl(scheme="https", host="my_host.local", port=443, path="", query="")),
         (
             "https://bücher.example/é",
-            Address(scheme="https", host="xn--bcher-kva.example", port=443, path="/%C3%A9", query=""),
+            BaseUrl(scheme="https", host="xn--bcher-kva.example", port=443, path="/%C3%A9", query=""),
         ),
-        ("https://h/v1?b=%2F&a=1&a=", Address(scheme="https", host="h", port=443, path="/v1", query="b=%2F&a=1&a=")),
-        ("https://h?x=1", Address(scheme="https", host="h", port=443, path="", query="x=1")),
+        ("https://h/v1?b=%2F&a=1&a=", BaseUrl(scheme="https", host="h", port=443, path="/v1", query="b=%2F&a=1&a=")),
+        ("https://h?x=1", BaseUrl(scheme="https", host="h", port=443, path="", query="x=1")),
     ],
 )
-def test_a_base_url_is_taken_apart(url: str, address: Address) -> None:
-    assert parse_address(url) == address
+def test_a_base_url_is_taken_apart(url: str, address: BaseUrl) -> None:
+    assert parse_base_url(url) == address
 
 
 @pytest.mark.parametrize(
@@ -179,6 +179,6 @@ def test_a_base_url_is_taken_apart(url: str, address: Address) -> None:
 )
 def test_what_is_no_address_is_refused_with_a_remedy(url: str, remedy: str) -> None:
     with pytest.raises(ValueError) as refused:
-        parse_address(url)
+        parse_base_url(url)
     assert remedy in str(refused.value)
     assert "hush" not in str(refused.value)

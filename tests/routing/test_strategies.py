@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmproxy.registry import find
+from llmproxy.registry import find_component
 from llmproxy.route import Route
 from llmproxy.routing.strategies import Priority
 from llmproxy.settings import Strict
@@ -14,6 +14,6 @@ FIRST, SECOND = new_call("first").target, new_call("second").target
 
 
 def test_priority_is_found_by_name_and_keeps_the_order_of_the_configuration() -> None:
-    assert find("strategies", "priority", Path()) is Priority
+    assert find_component("strategies", "priority", Path()) is Priority
     route = Route(name="m", targets=(FIRST, SECOND), strategy=Priority(Strict()))
     assert list(route.order(ended())) == [FIRST, SECOND]

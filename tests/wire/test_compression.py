@@ -14,9 +14,9 @@ from llmproxy.wire.compression import (
     DECODABLE,
     Decoder,
     DecodingError,
-    accepted,
     compress,
     decompress,
+    supported_encodings,
 )
 
 TEXT = b'{"model": "gpt-4o", "messages": []}' * 100
@@ -172,4 +172,4 @@ def test_a_zstd_frame_may_not_ask_for_more_than_8_megabytes_of_window() -> None:
     ],
 )
 def test_accept_encoding_is_cut_to_what_we_decode(header: str, sent: str) -> None:
-    assert accepted(header) == sent
+    assert supported_encodings(header) == sent

@@ -34,7 +34,7 @@ class CacheCounters:
         self.hits += 1
         self.shared += 1
 
-    def figures(self) -> dict[str, object]:
+    def stats(self) -> dict[str, object]:
         """Return the counters for pages and commands."""
         lookups = self.hits + self.misses
         return {

@@ -1,6 +1,6 @@
-"""An answer as it is kept: its bytes, the little that must be known of them, and when each part came.
+"""Encode an answer for a store: its bytes, a few facts about them, and the time of each part.
 
-What is read back was written by us or is nobody's: a wrong checksum, an older version or anything else is no entry.
+Only entries with the right version and checksum are read back; anything else counts as missing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ _HEAD = len(_MAGIC) + 4
 
 
 class CacheEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """`body` is identity-coded; `stream` says whether it is server-sent events, and `counted` whether these tell the
-    usage. `created_s` is the wall clock, `spent_s` how long the provider took. `paces` are milliseconds since the first
-    part and size in bytes of each part."""
+    """A stored answer.
+
+    `body` has no content coding. `stream` is true for a stream, and `counted` when the stream has usage. `created_s` is
+    wall-clock time, `spent_s` the time that the provider took. `paces` has the milliseconds since the first part and
+    the size in bytes of each part.
+    """
 
     status: int
     headers: list[tuple[str, str]]
@@ -35,13 +38,13 @@ _DECODER = msgspec.msgpack.Decoder(CacheEntry)
 
 
 def pack(entry: CacheEntry) -> bytes:
-    """The bytes to keep."""
+    """Encode an entry."""
     packed = _ENCODER.encode(entry)
     return b"%b%b%b" % (_MAGIC, zlib.crc32(packed).to_bytes(4, "big"), packed)
 
 
 def unpack(raw: bytes) -> CacheEntry | None:
-    """The entry that was kept; None for anything else."""
+    """Decode an entry. Return None for anything else."""
     if raw[: len(_MAGIC)] != _MAGIC:
         return None
     packed = memoryview(raw)[_HEAD:]

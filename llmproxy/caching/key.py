@@ -31,7 +31,7 @@ def cache_key(exchange: Exchange, content: Mapping[str, Any], left_out: Iterable
     """
     endpoint, route, headers = exchange.endpoint, exchange.route, exchange.headers
     assert endpoint is not None
-    digest = _begun(
+    digest = _digest_of(
         endpoint.dialect.name,
         endpoint.path,
         None if route is None else (route.name, route.relay),
@@ -47,9 +47,9 @@ def cache_key(exchange: Exchange, content: Mapping[str, Any], left_out: Iterable
     return model_prefix(exchange.model or "") + digest.hexdigest()[:_DIGITS]
 
 
-# Clients send the same from the same place again and again: 0.8 µs instead of 4, and for the model 0.1 instead of 2.
+# Clients repeat requests to the same route: 0.8 µs instead of 4, and for the model 0.1 instead of 2.
 @lru_cache(maxsize=1024)
-def _begun(*place: object) -> hashlib._Hash:
+def _digest_of(*place: object) -> hashlib._Hash:
     """Return the digest of where the request goes and who may share its answer, to be continued in a copy."""
     digest = hashlib.sha256(VERSION)
     digest.update(_canonical(place))
@@ -64,14 +64,14 @@ def model_prefix(model: str) -> str:
 
 def _without(value: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
     """Return `value` without the member at `path`; an object that is empty then goes too."""
-    kept = dict(value)
-    inner = kept.pop(path[0], None)
+    rest = dict(value)
+    inner = rest.pop(path[0], None)
     if len(path) == 1:
-        return kept
+        return rest
     if not isinstance(inner, dict):
         return value
     left = _without(inner, path[1:])
-    return {**kept, path[0]: left} if left or not inner else kept
+    return {**rest, path[0]: left} if left or not inner else rest
 
 
 def _canonical(value: object) -> bytes:

@@ -1,9 +1,8 @@
-"""One upstream call with several readers: identical requests that are asked at the same time.
+"""Single flight: one upstream call for identical requests at the same time, with several readers.
 
-The call itself is a task of the cache's, so that it outlives whoever asked first. Its answer has no task: the reader
-that needs the next bytes reads them for all, and the others find them; so a slow one holds up nobody, one alone pays
-for a list, and when one leaves another reads on. Parts are kept while they may be stored, or somebody still needs them.
-Begin reading at `SharedCall`.
+The call is a task of the cache, so that it outlives the first client. Its answer has no task: the reader that needs the
+next bytes reads them for all. So a slow reader delays no other, a single one costs only a list, and when one leaves
+another continues. Parts stay in memory while they may be stored, or a reader needs them. Begin reading at `SharedCall`.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from llmproxy.errors import BrokenStream, Overloaded, ProxyError
 from llmproxy.exchange import Exchange
 
 TIMEOUT = 504
-BEHIND_BYTES = 1024 * 1024  # how far a reader may be behind the others in an answer too long to be kept
+BEHIND_BYTES = 1024 * 1024  # limit between the slowest and fastest reader of an answer too long to store
 
 
 class SharedCall:
-    """A call under way, made for the view `exchange` of the exchange that asked first.
+    """A running call, made for the view `exchange` of the first exchange.
 
-    `max_bytes` is how much may be stored. `forget` is called when nobody can join any more: once there is no answer, or
-    it is too long or broken, or nobody reads it. `whole` says that all of it is here.
+    `max_bytes` is the largest answer to store. `forget` is called when no request can join any more: the call failed,
+    the answer is too long or broken, or it has no reader. `whole` means that all of it has arrived.
     """
 
     def __init__(self, exchange: Exchange, max_bytes: int, forget: Callable[[], None]) -> None:
@@ -45,20 +44,20 @@ class SharedCall:
         self._pulling = False
         self._waiting: list[asyncio.Future[None]] = []
         self._readers: list[SharedReader] = []
-        self._asking = 0
+        self._joining = 0
         self._failed = False
 
     @property
     def storable(self) -> bool:
-        """Whether all of the answer so far is here."""
+        """Tell whether every part of the answer so far is in memory."""
         return self._dropped == 0
 
     async def join(self, call: asyncio.Task[Answer], exchange: Exchange) -> Answer | None:
-        """The answer of `call` for one more client; None when it is no good one, and another has it already.
+        """Return the answer of `call` for one more client, or None when it is an error that another client has got.
 
-        Raises what the call raises, to one client only; that the provider took too long, to all who waited as long.
+        An error of the call is raised for one client only, but a timeout of the provider for all that waited.
         """
-        self._asking += 1
+        self._joining += 1
         try:
             try:
                 answer = await asyncio.shield(call)
@@ -72,12 +71,12 @@ class SharedCall:
                 return self._hand_over(answer, exchange)
             return self._share(answer, exchange)
         finally:
-            self._asking -= 1
-            if not self._asking and not self._readers:
+            self._joining -= 1
+            if not self._joining and not self._readers:
                 self._abandon(call)
 
     def _hand_over(self, answer: Answer, exchange: Exchange) -> Answer | None:
-        """An error is for one client alone."""
+        """Return an error answer, for one client only."""
         self._forget()
         if self._failed:
             return None
@@ -86,7 +85,7 @@ class SharedCall:
         return answer
 
     def _abandon(self, call: asyncio.Task[Answer]) -> None:
-        """Nobody is left: end the call, and close an answer that came too late for anybody."""
+        """End the call when no client is left, and close an answer that came too late."""
         if not call.done():
             call.cancel()
         elif not call.cancelled() and call.exception() is None and self.answer is None and not self._failed:
@@ -94,7 +93,7 @@ class SharedCall:
         self.abort()
 
     def _share(self, answer: Answer, exchange: Exchange) -> Answer:
-        """The answer as one client gets it."""
+        """Return the answer for one client, with its own reader."""
         if self.answer is None:
             self.answer = answer
             self._source = answer.stream
@@ -120,7 +119,7 @@ class SharedCall:
         return shared
 
     async def next(self, reader: SharedReader) -> bytes:
-        """What comes next for `reader`; b"" after the last."""
+        """Return the next bytes for `reader`; b"" after the last."""
         while reader.place == self._dropped + len(self.parts):
             if self._over:
                 if self._fault is not None:
@@ -133,18 +132,18 @@ class SharedCall:
             else:
                 await self._pull()
         if reader.place < self._dropped:
-            raise BrokenStream("This answer is read by several clients, and this one fell too far behind")
+            raise BrokenStream("Several clients share this answer, and this one reads too slowly")
         parts = self.parts[reader.place - self._dropped :]
         reader.place += len(parts)
-        if self.size_bytes > self._max_bytes and not self._asking:
+        if self.size_bytes > self._max_bytes and not self._joining:
             self._drop()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _pull(self) -> None:
-        """Read the next part for everybody. Cancelled, it is another's turn: nothing was read then."""
+        """Read the next part for all readers. After a cancellation nothing is read, and another reader takes over."""
         assert self._source is not None
         self._pulling = True
-        fault: ProxyError | None = BrokenStream("The answer broke off")
+        fault: ProxyError | None = BrokenStream("The answer ended too early")
         try:
             data = await self._source.read()
             fault = None
@@ -158,7 +157,9 @@ class SharedCall:
         except ProxyError as error:
             fault = error
         finally:
-            if fault is not None:  # what nobody foresaw too: it goes to whoever was reading, and the others break off
+            if (
+                fault is not None
+            ):  # also an unexpected error: it goes to the current reader; the streams of the others break
                 self._end(fault)
             self._pulling = False
             self._wake()
@@ -173,7 +174,7 @@ class SharedCall:
         try:
             self.exchange.hold(len(data))
         except Overloaded:
-            self._max_bytes = 0  # no room to keep it: passed on as one that is too long
+            self._max_bytes = 0  # no room to store it: treated as too long
         self._keep(data)
 
     def _keep(self, data: bytes) -> None:
@@ -184,7 +185,7 @@ class SharedCall:
             self._forget()
 
     def _drop(self) -> None:
-        """The answer is too long to be kept: parts that all have read go, and those who lag too far behind are lost."""
+        """Drop parts of an answer that is too long to store: those that all readers have, or beyond the limit."""
         end = self._dropped + len(self.parts)
         needed = min((each.place for each in self._readers if each.place >= self._dropped), default=end) - self._dropped
         behind_bytes = sum(map(len, self.parts[needed:]))
@@ -204,13 +205,13 @@ class SharedCall:
             self._forget()
 
     def leave(self, reader: SharedReader) -> None:
-        """A client is done, or gone. With the last one the call ends."""
+        """Remove a reader. The last one ends the call."""
         self._readers.remove(reader)
-        if not self._readers and not self._asking:
+        if not self._readers and not self._joining:
             self.abort()
 
     def abort(self) -> None:
-        """Nobody reads any more."""
+        """End the call and close its answer."""
         self._forget()
         if self._source is not None:
             self._source.close()
@@ -219,7 +220,7 @@ class SharedCall:
 
 
 class SharedReader:
-    """One client's way through the answer: a ByteStream. `place` is the number of parts that it has."""
+    """The ByteStream of one client. `place` is the number of parts that it has read."""
 
     __slots__ = ("_gone", "_shared", "place")
 

@@ -1,5 +1,6 @@
-"""From an answer that was given to an entry, and from an entry to an answer: the same bytes, or the same in the other
-form, at once or at the pace at which they came."""
+"""Turn a finished call into a cache entry, and an entry into an answer: the same bytes, or the other form (plain or
+stream), at once or at the original pace.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.wire.compression import decompress
 
-_KEPT = ("content-type", "cache-control", "x-llmproxy-dropped")
+_STORED_HEADERS = ("content-type", "cache-control", "x-llmproxy-dropped")
 
 
 def entry_from_call(
     shared: SharedCall, exchange: Exchange, replay: Reshape, *, counted: bool, limit_bytes: int
 ) -> CacheEntry | None:
-    """What is kept of a whole good answer; None when it says nothing, or cannot be read."""
+    """Build the entry of a complete answer. Return None for an empty or unreadable one."""
     answer = shared.answer
     if answer is None:
         return None
@@ -33,14 +34,14 @@ def entry_from_call(
         except BadRequest:
             return None
     stream = answer.framing is not None
-    if not (_says_all(exchange, replay, body) if stream else replay.says_something(body)):
+    if not (_is_complete(exchange, replay, body) if stream else replay.says_something(body)):
         return None
     usage, times_s = exchange.summary.usage, shared.times_s
     first_s = times_s[0]
     paces = [(round((at_s - first_s) * 1000), len(part)) for at_s, part in zip(times_s, shared.parts, strict=True)]
     return CacheEntry(
         status=answer.status,
-        headers=[(str(name), value) for name, value in answer.headers.items() if name.lower() in _KEPT],
+        headers=[(str(name), value) for name, value in answer.headers.items() if name.lower() in _STORED_HEADERS],
         stream=stream,
         counted=counted,
         created_s=shared.exchange.began_s,
@@ -52,18 +53,19 @@ def entry_from_call(
     )
 
 
-def _says_all(exchange: Exchange, replay: Reshape, stream: bytes) -> bool:
+def _is_complete(exchange: Exchange, replay: Reshape, stream: bytes) -> bool:
     return exchange.first_token_s is not None and replay.is_whole(stream)
 
 
 def fits(entry: CacheEntry, stream: bool, counted: bool) -> bool:
-    """Whether the entry is as it is wanted; otherwise putting it so takes 25 ms for each MB."""
+    """Tell whether the entry has the requested form. Reshaping takes 25 ms for each MB."""
     return entry.stream == stream and (not stream or entry.counted == counted)
 
 
 def answer_from_entry(entry: CacheEntry, dialect: Dialect, stream: bool, counted: bool) -> Answer | None:
-    """The entry as the answer to a request for a stream, or not, that tells its usage, or not; None when that cannot be
-    said from it."""
+    """Turn the entry into the answer to a request: a `stream` or not, with usage (`counted`) or not. Return None when
+    it cannot be reshaped.
+    """
     headers = Headers(entry.headers)
     if fits(entry, stream, counted):
         framing = dialect.framing if stream else None
@@ -82,25 +84,25 @@ def answer_from_entry(entry: CacheEntry, dialect: Dialect, stream: bool, counted
 
 
 class PacedStream:
-    """A stream that comes again as it came: a ByteStream."""
+    """A ByteStream that repeats a stream at its original pace."""
 
     def __init__(self, body: bytes, paces: Sequence[tuple[int, int]]) -> None:
         self._body = body
         self._paces = iter(paces)
-        self._place = 0
+        self._position = 0
         self._began_s: float | None = None
 
     async def read(self) -> bytes:
         loop = asyncio.get_running_loop()
         if self._began_s is None:
             self._began_s = loop.time()
-        at_ms, size = next(self._paces, (0, len(self._body) - self._place))
+        at_ms, size = next(self._paces, (0, len(self._body) - self._position))
         due_s = self._began_s + at_ms / 1000 - loop.time()
         if due_s > 0:
             await asyncio.sleep(due_s)
-        data = self._body[self._place : self._place + size]
-        self._place += size
+        data = self._body[self._position : self._position + size]
+        self._position += size
         return data
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no resource is open."""

@@ -1,6 +1,6 @@
-"""Stores entries behind the traffic: who was answered does not wait for it, and who asks again meanwhile finds them.
+"""Store entries in the background: the client does not wait, and requests meanwhile find the pending entries.
 
-What takes long to make is made in a thread, when its turn has come; until then it is not found.
+Large entries are built in a thread just before they are stored; until then they are not found.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from llmproxy.caching.counters import CacheCounters
 from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.facet import StoreFault
 
-Make = Callable[[], bytes | None]
-MAX_BYTES = 64 * 1024 * 1024  # what may wait; beyond it, nothing more is stored until there is room
+Build = Callable[[], bytes | None]
+MAX_BYTES = 64 * 1024 * 1024  # limit of pending entries; above it, new ones are dropped
 _CLOSE_S = 2.0
 
 
-class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    value: bytes | Make
+class _Pending(msgspec.Struct, frozen=True, kw_only=True):
+    value: bytes | Build
     ttl_s: float
     size_bytes: int
 
 
 class WriteBehind:
-    """One task that sets what waits, oldest first, and tells `counters` of it."""
+    """One task that stores pending entries, oldest first, and counts them in `counters`."""
 
     def __init__(self, blobs: BlobStore, counters: CacheCounters) -> None:
         self.lost = 0
         self._blobs = blobs
         self._counters = counters
-        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
+        self._pending: OrderedDict[str, _Pending] = OrderedDict()
         self._size_bytes = 0
         self._wake = asyncio.Event()
         self._done = asyncio.Event()
@@ -42,11 +42,11 @@ class WriteBehind:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin; within the running loop."""
+        """Start the task in the running loop."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
-        """Set what waits, unless that takes long."""
+        """Store the pending entries, within a time limit, and stop."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_S):
                 await self._done.wait()
@@ -55,36 +55,36 @@ class WriteBehind:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def settle(self) -> None:
-        """Wait until nothing waits any more."""
+        """Wait until every pending entry is stored."""
         await self._done.wait()
 
     def save(self, key: str, value: bytes, ttl_s: float) -> None:
-        """Set it soon. Lost when too much waits."""
-        if self._wait(key, _Waiting(value=value, ttl_s=ttl_s, size_bytes=len(value))):
+        """Store the value soon. Drop it when too much is pending."""
+        if self._add(key, _Pending(value=value, ttl_s=ttl_s, size_bytes=len(value))):
             self._counters.stored += 1
 
-    def save_later(self, key: str, make: Make, size_bytes: int, ttl_s: float) -> None:
-        """Set what `make` gives, if anything, which is about `size_bytes`. It is called in a thread."""
-        self._wait(key, _Waiting(value=make, ttl_s=ttl_s, size_bytes=size_bytes))
+    def save_later(self, key: str, build: Build, size_bytes: int, ttl_s: float) -> None:
+        """Store the result of `build`, of about `size_bytes`, unless it is None. `build` runs in a thread."""
+        self._add(key, _Pending(value=build, ttl_s=ttl_s, size_bytes=size_bytes))
 
-    def _wait(self, key: str, given: _Waiting) -> bool:
-        if self._size_bytes + given.size_bytes > MAX_BYTES:
+    def _add(self, key: str, entry: _Pending) -> bool:
+        if self._size_bytes + entry.size_bytes > MAX_BYTES:
             self.lost += 1
             return False
         self._drop(key)
-        self._waiting[key] = given
-        self._size_bytes += given.size_bytes
+        self._pending[key] = entry
+        self._size_bytes += entry.size_bytes
         self._done.clear()
         self._wake.set()
         return True
 
     def pending(self, key: str) -> bytes | None:
-        """What waits under `key`."""
-        found = self._waiting.get(key)
-        return found.value if found is not None and isinstance(found.value, bytes) else None
+        """Return the pending value of `key`."""
+        entry = self._pending.get(key)
+        return entry.value if entry is not None and isinstance(entry.value, bytes) else None
 
     def _drop(self, key: str) -> None:
-        old = self._waiting.pop(key, None)
+        old = self._pending.pop(key, None)
         if old is not None:
             self._size_bytes -= old.size_bytes
 
@@ -92,17 +92,17 @@ class WriteBehind:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._waiting:
-                key, given = next(iter(self._waiting.items()))
-                value = given.value if isinstance(given.value, bytes) else await self._made(given.value)
+            while self._pending:
+                key, entry = next(iter(self._pending.items()))
+                value = entry.value if isinstance(entry.value, bytes) else await self._build(entry.value)
                 if value is not None:
-                    await self._set(key, value, given.ttl_s)
-                if self._waiting.get(key) is given:
+                    await self._set(key, value, entry.ttl_s)
+                if self._pending.get(key) is entry:
                     self._drop(key)
             self._done.set()
 
-    async def _made(self, make: Make) -> bytes | None:
-        value = await asyncio.to_thread(make)
+    async def _build(self, build: Build) -> bytes | None:
+        value = await asyncio.to_thread(build)
         self._counters.stored += value is not None
         return value
 

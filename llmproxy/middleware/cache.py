@@ -371,7 +371,7 @@ class Cache(Middleware):
             "entries": entries,
             "bytes": size_bytes,
             "max_bytes": self._limit_bytes,
-            **self._counters.figures(),
+            **self._counters.stats(),
         }
 
     async def stats(self) -> Mapping[str, object]:

@@ -29,7 +29,7 @@ from llmproxy.exchange import SESSION_HEADERS, Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes
-from llmproxy.recognition.session_names import SessionName, answer_key, name_of
+from llmproxy.recognition.session_names import SessionName, answer_key, session_name_of
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
 from llmproxy.settings import Duration, Whole
 from llmproxy.stores.base import StoreReference
@@ -90,7 +90,7 @@ class _Request(msgspec.Struct, kw_only=True):
             # A first message is the same in every conversation that is begun so.
             keys, learn = [self.hashes.whole] if len(self.history.pieces) > 1 else [], [self.hashes.whole]
         else:
-            keys, learn = self.hashes.near, self.hashes.known_by
+            keys, learn = self.hashes.near, self.hashes.learned
         return Visit(
             tenant=self.tenant,
             client=self.client,
@@ -180,12 +180,12 @@ class Sessions(Middleware):
         """What the request says of its conversation; None when it is none."""
         body = exchange.body if isinstance(exchange.body, Body) and exchange.endpoint is not None else None
         tenant = identity_of(exchange)
-        name = name_of(exchange.headers, self._headers, {}, tenant)
+        name = session_name_of(exchange.headers, self._headers, {}, tenant)
         large = body is not None and (len(body.raw) > LARGE_BYTES or bool(body.encoding))
         content: Mapping[str, Any] = {}
         if name is None and body is not None:
             content = await _work(large, partial(_content, body))
-            name = name_of(exchange.headers, self._headers, content, tenant)
+            name = session_name_of(exchange.headers, self._headers, content, tenant)
         history, hashes = NO_HISTORY, None
         if name is None:
             if exchange.endpoint is not None:
@@ -225,7 +225,7 @@ class Sessions(Middleware):
         self._hits += not touched.created
         if touched.place is None or request.hashes is None:
             return touched.session, 0
-        return touched.session, request.hashes.known(before + touched.place)
+        return touched.session, request.hashes.length_at(before + touched.place)
 
     def _answered_in(self, key: str, tenant: str) -> str | None:
         """The session of an answer that this process gave lately, or gives just now: a client may go on at the last

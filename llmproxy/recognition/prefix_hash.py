@@ -1,7 +1,7 @@
-"""A conversation's hashes: a rolling hash over what was said, so that a known beginning is found by looking up its end.
+"""Prefix hashes of a conversation: a rolling hash over its pieces, so that the hash of its end finds a beginning.
 
-One key a piece, made of the client's own tenant, of how much was said up to it with its rolling checksum, and of the
-piece itself: two clients never share one. Begin at `PrefixHashes`.
+One key for each piece, from the identity of the client, the length and rolling checksum of all pieces before it, and
+the piece itself: two clients never share one. Begin reading at `PrefixHashes`.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from zlib import crc32
 
 from llmproxy.dialects.history import ASSISTANT, CALL, MADE, TOOL, USER, Piece
 
-# A request adds a few pieces to one that was seen: first the keys of the last beginnings are made, then, for who asks
-# for them, those of more. Over 200 KB in 190 pieces the last 16 take 120 µs, a SHA-256 of everything with a key at
-# each piece takes 250 µs.
+# A request usually adds a few pieces to an earlier one: the keys of the longest beginnings are built first, those of
+# shorter ones on demand. For 200 KB in 190 pieces the last 16 take 120 µs, a SHA-256 of everything with a key at each
+# piece 250 µs.
 NEAR = 16
-MOST_LOOKED_FOR = 256
-# What tells one speaker's words from another's.
-_SPEAKERS = {role: crc32(role.encode()) for role in (USER, ASSISTANT, CALL, TOOL)}
+MAX_KEYS = 256
+# Seeds that separate equal texts of different roles.
+_ROLE_SEEDS = {role: crc32(role.encode()) for role in (USER, ASSISTANT, CALL, TOOL)}
 
 
 class PrefixHashes:
     """The keys of `pieces`, at least one, for `tenant`.
 
-    `near` are those of the last beginnings, the longest first, `known_by` those under which this request is to be found
-    by later ones: as a whole, and without its last turn, since that may be edited, or be the beginning of an answer.
+    `near` has those of the longest beginnings, the longest first. `learned` has those that later requests look up: of
+    the whole request, and of it without its last turn, which may be edited, or be the beginning of an answer.
     """
 
     __slots__ = ("_near_from", "_pieces", "_tenant", "_turn", "near")
@@ -40,46 +40,46 @@ class PrefixHashes:
 
     @property
     def whole(self) -> str:
-        """The key of this very request."""
+        """Return the key of the whole request."""
         return self.near[0]
 
     @property
-    def known_by(self) -> list[str]:
-        """The keys to be found by."""
+    def learned(self) -> list[str]:
+        """Return the keys under which later requests find this one."""
         count = len(self._pieces)
         return [self.near[count - place] for place in sorted({self._turn or count, count})]
 
     def further(self) -> list[str]:
-        """The keys of beginnings that are shorter than those of `near`, the longest first."""
-        return self._keys(max(len(self._pieces) - MOST_LOOKED_FOR, 0), self._near_from)
+        """Return the keys of beginnings shorter than those of `near`, the longest first."""
+        return self._keys(max(len(self._pieces) - MAX_KEYS, 0), self._near_from)
 
-    def known(self, place: int) -> int:
-        """How many pieces the beginning at `place` of `near` and `further`, one after the other, has."""
+    def length_at(self, place: int) -> int:
+        """Return the number of pieces of the beginning at `place` in `near` followed by `further`."""
         return len(self._pieces) - place
 
     def _keys(self, start: int, end: int) -> list[str]:
-        """The keys of the beginnings of `start` + 1 to `end` pieces, the longest first."""
+        """Return the keys of the beginnings of `start` + 1 to `end` pieces, the longest first."""
         size = checksum = 0
         for role, text in self._pieces[:start]:
             data = _bytes(text)
             size += len(data)
-            checksum = crc32(data, checksum ^ _SPEAKERS[role])
+            checksum = crc32(data, checksum ^ _ROLE_SEEDS[role])
         seed = self._tenant.encode()
         keys = []
         for count in range(start + 1, end + 1):
             role, text = self._pieces[count - 1]
             data = _bytes(text)
             size += len(data)
-            checksum = crc32(data, checksum ^ _SPEAKERS[role])
-            hashed = hashlib.sha256(b"%b %d %d %d " % (seed, count, size, checksum))
-            hashed.update(data)
-            keys.append(f"h:{hashed.hexdigest()[:32]}")
+            checksum = crc32(data, checksum ^ _ROLE_SEEDS[role])
+            key_hash = hashlib.sha256(b"%b %d %d %d " % (seed, count, size, checksum))
+            key_hash.update(data)
+            keys.append(f"h:{key_hash.hexdigest()[:32]}")
         keys.reverse()
         return keys
 
 
 def _bytes(text: str) -> bytes:
-    """The text as bytes, as Python holds it: UTF-8 takes eight times as long for what is no ASCII."""
+    """Encode the text as Python stores it: UTF-8 takes eight times as long for text that is not ASCII."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
@@ -87,9 +87,9 @@ def _bytes(text: str) -> bytes:
 
 
 def _before_last_turn(pieces: Sequence[Piece]) -> int:
-    """How many pieces stand before what the client asks now, or before an answer that it began itself."""
+    """Count the pieces before the client's last turn, or before an answer that the client began itself."""
     end = len(pieces)
-    begun = bool(pieces) and pieces[-1][0] in MADE
-    while end and (pieces[end - 1][0] in MADE) is begun:
+    has_answer = bool(pieces) and pieces[-1][0] in MADE
+    while end and (pieces[end - 1][0] in MADE) is has_answer:
         end -= 1
     return end

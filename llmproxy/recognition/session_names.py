@@ -15,7 +15,7 @@ from llmproxy.access.identity import digest
 from llmproxy.answer import Headers
 from llmproxy.wire.json import read_value
 
-_LONGEST = 200
+_MAX_LENGTH = 200
 _PRINTABLE = re.compile(r"[!-~]+(?: [!-~]+)*")
 # Coding agents put their session into `metadata.user_id`, in one of two forms: a name that ends so, or JSON.
 _SUFFIX = re.compile(r"(?:^|.*_)session_([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
@@ -30,8 +30,8 @@ class SessionName(msgspec.Struct, frozen=True):
     id: str | None
 
 
-def name_of(headers: Headers, names: Sequence[str], body: Mapping[str, Any], tenant: str) -> SessionName | None:
-    """Return what the request calls its conversation: a header, the state it continues, the session in its metadata.
+def session_name_of(headers: Headers, names: Sequence[str], body: Mapping[str, Any], tenant: str) -> SessionName | None:
+    """Return the request's name of its conversation: a header, the state it continues, the session in its metadata.
 
     `names` are the headers that may name it, `tenant` is the identity of the client.
     """
@@ -59,7 +59,7 @@ def answer_key(identifier: str, tenant: str) -> str:
 
 def _session_name(name: str, tenant: str) -> SessionName:
     """Return the name of a client's own. One that cannot stand in a header gets its digest as id."""
-    fits = len(name) <= _LONGEST and _PRINTABLE.fullmatch(name)
+    fits = len(name) <= _MAX_LENGTH and _PRINTABLE.fullmatch(name)
     return SessionName(f"n:{digest(tenant, name)}", name if fits else digest("name", name))
 
 
@@ -67,8 +67,8 @@ def _session_in(user: object) -> str | None:
     """Return the session that a coding agent writes into `metadata.user_id`, None without one."""
     if not isinstance(user, str):
         return None
-    if found := _SUFFIX.fullmatch(user):
-        return found[1]
+    if match := _SUFFIX.fullmatch(user):
+        return match[1]
     value = read_value(user.encode("utf-8", "surrogatepass")) if user[:1] == "{" else None
     session = value.get("session_id") if isinstance(value, dict) else None
     return session if isinstance(session, str) and session else None

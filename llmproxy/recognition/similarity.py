@@ -1,7 +1,7 @@
-"""How much of a conversation is known already, by its words: for one whose beginning was trimmed or changed.
+"""Similarity of a request and a conversation by their words, for conversations with a trimmed or changed beginning.
 
-A piece becomes a sample of hashes of its word triples, the same for the same words wherever the piece stands. A sketch
-is the samples of a conversation's last pieces, some kilobytes. Begin reading at `ComparedRequest`.
+A piece becomes a set of hashes of its word triples (shingles), independent of its position. A sketch is the hashes of
+the last pieces of a conversation, some kilobytes. Begin reading at `ComparedRequest`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ SHINGLE_WORDS = 3
 PIECE_CHARACTERS = 8000
 MOST_HASHES = 128
 PIECES = 32
-# Less is no evidence: a "yes" stands in every conversation.
-_FEWEST = 4
-# How many pieces at the front may be a summary.
+# Fewer hashes are no evidence: every conversation has a "yes".
+_MIN_HASHES = 4
+# The number of pieces at the front that may be a summary.
 _SUMMARY_PIECES = 2
 
 WordHashes = frozenset[int]
 
 
 def word_hashes(piece: Piece) -> WordHashes:
-    """The sample of one piece; who said it counts."""
+    """Return the hashes of one piece; its role counts."""
     role, text = piece
     words = text[:PIECE_CHARACTERS].encode("utf-8", "surrogatepass").split()
     shingles = (
@@ -41,20 +41,20 @@ def word_hashes(piece: Piece) -> WordHashes:
 
 
 def sketch(pieces: Sequence[Piece]) -> bytes:
-    """The samples of the last pieces, and of the first, as bytes to be kept."""
-    kept = pieces if len(pieces) <= PIECES else [pieces[0], *pieces[-PIECES + 1 :]]
-    return array("I", (each for piece in kept for each in sorted(word_hashes(piece)))).tobytes()
+    """Encode the hashes of the first and the last pieces, for a store."""
+    selected = pieces if len(pieces) <= PIECES else [pieces[0], *pieces[-PIECES + 1 :]]
+    return array("I", (each for piece in selected for each in sorted(word_hashes(piece)))).tobytes()
 
 
 def read_sketch(raw: bytes) -> WordHashes:
-    """The hashes in a sketch that was kept. Its beginning may have been cut off."""
+    """Decode the hashes of a stored sketch. Its beginning may be cut off."""
     hashes = array("I")
     hashes.frombytes(raw[len(raw) % hashes.itemsize :])
     return frozenset(hashes)
 
 
 class ComparedRequest:
-    """A request that is to be compared with several conversations."""
+    """A request for comparison with several conversations."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         before = _before_last_turn(pieces)
@@ -62,26 +62,26 @@ class ComparedRequest:
         compared = before or pieces
         self._samples = [word_hashes(piece) for piece in compared[-PIECES:]]
 
-    def similarity(self, known: WordHashes) -> float:
-        """How much of the request is in a conversation with the hashes `known`, from 0 to 1.
+    def similarity(self, sketch: WordHashes) -> float:
+        """Return how much of the request is in a conversation with the hashes `sketch`, from 0 to 1.
 
-        What stood before the last answer is compared, without a summary at its front; a request without any answer is
-        compared as a whole, both ways. Its last piece must be like something known by itself.
+        The pieces before the last answer are compared, without a summary at the front; a request without an answer is
+        compared as a whole, in both directions. Its last piece alone must be similar to the conversation too.
         """
         samples = self._samples
         if not self._answered:
-            return min(_overlap(samples, known), _share(samples[-1:], known)) if samples else 0.0
+            return min(_overlap(samples, sketch), _share(samples[-1:], sketch)) if samples else 0.0
         fronts = range(min(_SUMMARY_PIECES + 1, len(samples)))
-        shares = [_share(samples[front:], known) for front in fronts if _says_enough(samples[front:])]
-        return min(max(shares, default=0.0), _share(samples[-1:], known))
+        shares = [_share(samples[front:], sketch) for front in fronts if _is_evidence(samples[front:])]
+        return min(max(shares, default=0.0), _share(samples[-1:], sketch))
 
-    def repeats(self, known: WordHashes) -> bool:
-        """Whether a whole piece of it is in that conversation."""
-        return any(each <= known for each in self._samples if each)
+    def repeats(self, sketch: WordHashes) -> bool:
+        """Tell whether the conversation contains a whole piece of the request."""
+        return any(each <= sketch for each in self._samples if each)
 
 
 def _before_last_turn(pieces: Sequence[Piece]) -> Sequence[Piece]:
-    """What the client knew when it asked last: all before the last answer."""
+    """Return the pieces before the last answer: those of the previous request."""
     end = len(pieces)
     while end and pieces[end - 1][0] not in MADE:
         end -= 1
@@ -90,19 +90,19 @@ def _before_last_turn(pieces: Sequence[Piece]) -> Sequence[Piece]:
     return pieces[:end]
 
 
-def _says_enough(samples: Sequence[WordHashes]) -> bool:
-    return sum(map(len, samples)) >= _FEWEST
+def _is_evidence(samples: Sequence[WordHashes]) -> bool:
+    return sum(map(len, samples)) >= _MIN_HASHES
 
 
-def _share(samples: Iterable[WordHashes], known: WordHashes) -> float:
-    total = found = 0
+def _share(samples: Iterable[WordHashes], sketch: WordHashes) -> float:
+    total = common = 0
     for each in samples:
         total += len(each)
-        found += len(each & known)
-    return found / total if total else 0.0
+        common += len(each & sketch)
+    return common / total if total else 0.0
 
 
-def _overlap(samples: Sequence[WordHashes], known: WordHashes) -> float:
-    """What both have in common, of all that either has."""
+def _overlap(samples: Sequence[WordHashes], sketch: WordHashes) -> float:
+    """Return the size of the intersection relative to the union (Jaccard index)."""
     own = frozenset().union(*samples)
-    return len(own & known) / len(own | known) if own or known else 0.0
+    return len(own & sketch) / len(own | sketch) if own or sketch else 0.0

@@ -11,7 +11,7 @@ def test_hits_save_what_the_answers_cost() -> None:
     counters.misses += 1
     counters.hit(entry(input_tokens=10, output_tokens=4, spent_s=2.0))
     counters.hit(entry(input_tokens=None, output_tokens=None, spent_s=0.5))
-    shown = counters.figures()
+    shown = counters.stats()
     assert (shown["hits"], shown["misses"], shown["shared"]) == (2, 1, 0)
     assert shown["hit_rate"] == 0.666667
     assert shown["saved"] == {"input_tokens": 10, "output_tokens": 4, "seconds": 2.5}
@@ -20,11 +20,11 @@ def test_hits_save_what_the_answers_cost() -> None:
 def test_one_call_for_two_is_a_hit_that_is_shared() -> None:
     counters = CacheCounters()
     counters.share()
-    assert (counters.figures()["hits"], counters.figures()["shared"]) == (1, 1)
+    assert (counters.stats()["hits"], counters.stats()["shared"]) == (1, 1)
 
 
 def test_before_any_request_there_is_no_rate() -> None:
-    assert CacheCounters().figures()["hit_rate"] is None
+    assert CacheCounters().stats()["hit_rate"] is None
 
 
 def test_each_count_is_a_counter_that_only_grows() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.history import ASSISTANT, CALL, TOOL, USER, Piece
-from llmproxy.recognition.prefix_hash import MOST_LOOKED_FOR, NEAR, PrefixHashes
+from llmproxy.recognition.prefix_hash import MAX_KEYS, NEAR, PrefixHashes
 
 
 def conversation(count: int) -> list[Piece]:
@@ -28,7 +28,7 @@ def test_each_beginning_has_the_key_that_it_had_as_a_whole(count: int) -> None:
     st.lists(st.tuples(st.sampled_from([USER, ASSISTANT, CALL, TOOL]), st.text(min_size=1)), min_size=1, max_size=40)
 )
 def test_what_a_request_is_known_by_is_found_by_every_longer_one(pieces: list[Piece]) -> None:
-    known_by = PrefixHashes("tenant", pieces).known_by
+    known_by = PrefixHashes("tenant", pieces).learned
     for more in range(1, 30):
         longer = PrefixHashes("tenant", [*pieces, *[(USER, "more")] * more])
         assert set(known_by) <= set(all_keys(longer))
@@ -37,34 +37,34 @@ def test_what_a_request_is_known_by_is_found_by_every_longer_one(pieces: list[Pi
 def test_no_more_than_one_key_a_piece_is_looked_for_and_the_longest_first() -> None:
     hashes = PrefixHashes("tenant", conversation(1000))
     keys = all_keys(hashes)
-    assert len(hashes.near) == NEAR and len(keys) == MOST_LOOKED_FOR
-    assert [hashes.known(place) for place in (0, NEAR, len(keys) - 1)] == [1000, 1000 - NEAR, 1001 - MOST_LOOKED_FOR]
+    assert len(hashes.near) == NEAR and len(keys) == MAX_KEYS
+    assert [hashes.length_at(place) for place in (0, NEAR, len(keys) - 1)] == [1000, 1000 - NEAR, 1001 - MAX_KEYS]
 
 
 def test_a_request_is_known_as_a_whole_and_without_its_last_turn() -> None:
     asked = [*conversation(4), (USER, "one"), (USER, "two")]
     edited = [*conversation(4), (USER, "another")]
-    assert PrefixHashes("tenant", asked).known_by == [
+    assert PrefixHashes("tenant", asked).learned == [
         PrefixHashes("tenant", conversation(4)).whole,
         PrefixHashes("tenant", asked).whole,
     ]
-    assert set(PrefixHashes("tenant", asked).known_by) & set(all_keys(PrefixHashes("tenant", edited)))
+    assert set(PrefixHashes("tenant", asked).learned) & set(all_keys(PrefixHashes("tenant", edited)))
 
 
 def test_many_results_after_the_last_call_do_not_hide_where_it_stands() -> None:
     begun = [*conversation(3), *[(CALL, f"look {number}") for number in range(50)]]
     asked = [*begun, *[(TOOL, f"result {number}") for number in range(50)]]
-    assert PrefixHashes("tenant", begun).whole in PrefixHashes("tenant", asked).known_by
+    assert PrefixHashes("tenant", begun).whole in PrefixHashes("tenant", asked).learned
 
 
 def test_an_answer_that_the_client_began_is_known_without_it_too() -> None:
     asked, begun = PrefixHashes("tenant", conversation(1)), PrefixHashes("tenant", conversation(2))
-    assert len(asked.known_by) == 1
-    assert set(begun.known_by) == {asked.whole, begun.whole}
+    assert len(asked.learned) == 1
+    assert set(begun.learned) == {asked.whole, begun.whole}
 
 
 def test_an_answer_alone_is_known_once() -> None:
-    assert len(PrefixHashes("tenant", [(ASSISTANT, "so be it")]).known_by) == 1
+    assert len(PrefixHashes("tenant", [(ASSISTANT, "so be it")]).learned) == 1
 
 
 def test_another_tenant_has_other_keys() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from llmproxy.answer import Headers
 from llmproxy.exchange import SESSION_HEADERS
-from llmproxy.recognition.session_names import SessionName, answer_key, name_of
+from llmproxy.recognition.session_names import SessionName, answer_key, session_name_of
 
 ID = "0b1e6d2c-7a55-4c1b-9f3e-2d4c8a9b7e61"
 TENANT = "tenant"
@@ -18,7 +18,7 @@ TENANT = "tenant"
 def named(body: dict[str, Any], **headers: str) -> str | None:
     """The id that the session of a request gets."""
     sent = Headers({name.replace("_", "-"): value for name, value in headers.items()})
-    name = name_of(sent, SESSION_HEADERS, body, TENANT)
+    name = session_name_of(sent, SESSION_HEADERS, body, TENANT)
     return None if name is None else name.id
 
 
@@ -26,12 +26,12 @@ def test_names_count_in_this_order() -> None:
     body = {"conversation": "conv_1", "previous_response_id": "resp_1", "metadata": {"user_id": f"u_session_{ID}"}}
     headers = Headers({name: f"by {name}" for name in SESSION_HEADERS})
     for header in SESSION_HEADERS:
-        found = name_of(headers, SESSION_HEADERS, body, TENANT)
+        found = session_name_of(headers, SESSION_HEADERS, body, TENANT)
         assert found is not None and found.id == f"by {header}"
         del headers[header]
     assert named(body) == "conv_1"
     del body["conversation"]
-    assert name_of(Headers(), SESSION_HEADERS, body, TENANT) == SessionName(answer_key("resp_1", TENANT), None)
+    assert session_name_of(Headers(), SESSION_HEADERS, body, TENANT) == SessionName(answer_key("resp_1", TENANT), None)
     del body["previous_response_id"]
     assert named(body) == ID
     del body["metadata"]
@@ -45,8 +45,10 @@ def test_a_header_that_says_nothing_is_none() -> None:
 
 def test_only_the_headers_that_are_meant_are_read() -> None:
     headers = Headers({"session-id": "a", "X-Mine": "b"})
-    assert name_of(headers, ("x-mine",), {}, TENANT) == name_of(Headers({"x-mine": "b"}), ("x-mine",), {}, TENANT)
-    assert name_of(headers, (), {}, TENANT) is None
+    assert session_name_of(headers, ("x-mine",), {}, TENANT) == session_name_of(
+        Headers({"x-mine": "b"}), ("x-mine",), {}, TENANT
+    )
+    assert session_name_of(headers, (), {}, TENANT) is None
 
 
 @pytest.mark.parametrize("body", [{"conversation": "conv_1"}, {"conversation": {"id": "conv_1"}}])
@@ -119,6 +121,6 @@ def test_any_name_gives_an_id_that_can_stand_in_a_header(said: str) -> None:
 
 def test_the_same_name_of_two_tenants_is_looked_for_by_two_keys() -> None:
     headers = Headers({"session-id": "a"})
-    one, other = (name_of(headers, SESSION_HEADERS, {}, tenant) for tenant in ("one", "other"))
+    one, other = (session_name_of(headers, SESSION_HEADERS, {}, tenant) for tenant in ("one", "other"))
     assert one and other and one.key != other.key
     assert answer_key("resp_1", "one") != answer_key("resp_1", "other")

@@ -1,4 +1,4 @@
-"""The one place that wires: a configuration and the process's State become a Runtime; start, swap, stop.
+"""Wire everything, here and nowhere else: a configuration and the State of the process become a Runtime.
 
 `State` outlives configurations (pool, metrics, listeners); a `Runtime` is everything built from one configuration and
 is replaced whole: exchanges keep the one they began with, and the last one out closes it. Begin reading at `serve`.
@@ -58,7 +58,7 @@ RESPONSE_BYTES = 128 * 1024 * 1024  # of what the Responses API stores, and of r
 
 
 class State:
-    """What outlives a configuration. Made inside the running loop."""
+    """Everything that outlives a configuration. Created inside the running loop."""
 
     def __init__(self, max_held_bytes: int) -> None:
         self.started_s = time.monotonic()
@@ -70,7 +70,7 @@ class State:
 
     @property
     def stopping(self) -> bool:
-        """Whether the server is about to end."""
+        """Return whether the server is about to end."""
         return self.shared is not None and self.shared.stopping
 
     async def close(self) -> None:
@@ -108,11 +108,11 @@ class Runtime:
         self._idle.set()
 
     def enter(self) -> None:
-        """An exchange begins with this runtime."""
+        """Count one more exchange."""
         self._running += 1
 
     def leave(self) -> None:
-        """That exchange is over."""
+        """Count one exchange less."""
         self._running -= 1
         if self._retired and not self._running:
             self._idle.set()
@@ -128,7 +128,7 @@ class Runtime:
             raise
 
     async def retire(self) -> None:
-        """No new exchange comes here: wait for the last one, then close every component."""
+        """Wait for the last exchange, then close every component; called when no new exchange comes here."""
         self._retired = True
         if self._running:
             self._idle.clear()
@@ -136,7 +136,7 @@ class Runtime:
         await self._close_components()
 
     async def _close_components(self) -> None:
-        """Close every component, last first, also after one that cannot be closed: it may be anybody's code."""
+        """Close every component, last first, whatever errors the others raise."""
         while self._started:
             each = self._started.pop()
             [outcome] = await asyncio.gather(each.close(), return_exceptions=True)
@@ -145,7 +145,7 @@ class Runtime:
 
 
 def build(loaded: Loaded, state: State) -> Runtime:
-    """Everything that `loaded` describes, not started. Raises ConfigError, RegistryError."""
+    """Return the runtime that `loaded` describes, not started. Raises ConfigError, RegistryError."""
     config = loaded.checked()
     stores = _stores(config, state)
     router, everybody = routing(config)
@@ -172,7 +172,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
 
 
 def routing(config: Config) -> tuple[Router, list[Provider]]:
-    """Who answers what, and the providers, not started. Raises RegistryError."""
+    """Return the router and the providers, not started. Raises RegistryError."""
     providers = [_component("providers", each, each.type, config) for each in config.providers if each.enabled]
     named = {provider.name: provider for provider in providers}
     catch_all = None if config.llm is None else _component("providers", config.llm, config.llm.type, config)
@@ -192,7 +192,7 @@ def routing(config: Config) -> tuple[Router, list[Provider]]:
 
 
 def _component(kind: str, settings: Strict, type_: str, config: Config) -> Any:
-    """An instance of what `type_` names; the schema has read `settings` for exactly that class."""
+    """Return an instance of the class that `type_` names; the schema has read `settings` for that class."""
     return find_component(kind, type_, config.directory)(settings)
 
 
@@ -223,7 +223,7 @@ def _secret(value: Secret | None) -> str:
 
 
 def _stores(config: Config, state: State) -> Stores:
-    """The stores of `config`, not opened."""
+    """Return the stores of `config`, not opened."""
     configured = {
         name: (find_component("stores", each.type, config.directory), each) for name, each in config.stores.items()
     }
@@ -275,8 +275,8 @@ async def serve(loaded: Loaded, announce: Callable[[str], None], sock: socket.so
                 listener = await _listen(edge, server.host, server.port, sock)
                 try:
                     host, port = listener.sockets[0].getsockname()[:2]
-                    address = f"http://{_shown(server.host if sock is None else host, host)}:{port}"
-                    async with _findable(_described(loaded, runtime, address, host, port)):
+                    address = f"http://{_announced_host(server.host if sock is None else host, host)}:{port}"
+                    async with _registered(_described(loaded, runtime, address, host, port)):
                         announce(address)
                         await stop.wait()
                     log.info(
@@ -302,8 +302,8 @@ async def _listen(edge: Edge, host: str, port: int, sock: socket.socket | None) 
 
 
 @contextlib.asynccontextmanager
-async def _findable(server: servers.RunningServer) -> AsyncIterator[None]:
-    """Within it, commands find this server by themselves."""
+async def _registered(server: servers.RunningServer) -> AsyncIterator[None]:
+    """Register this server, so that commands find it."""
     path = await asyncio.to_thread(servers.register, server)
     try:
         yield
@@ -325,27 +325,27 @@ def _described(loaded: Loaded, runtime: Runtime, url: str, host: str, port: int)
 
 
 def _trace_directories(middlewares: Sequence[tuple[str, Middleware]]) -> list[str]:
-    """Where the trace middlewares write to, by their own word."""
-    said = [each.describe().get("directory") for type_, each in middlewares if type_ == "trace"]
-    return [replace_surrogates(os.path.abspath(each)) for each in said if isinstance(each, str)]
+    """Return the directories of the trace middlewares."""
+    directories = [each.describe().get("directory") for type_, each in middlewares if type_ == "trace"]
+    return [replace_surrogates(os.path.abspath(each)) for each in directories if isinstance(each, str)]
 
 
-def _shown(asked: str, bound: str) -> str:
-    """The host of the address that is announced: one that a client on this machine can call."""
+def _announced_host(configured: str, bound: str) -> str:
+    """Return the host to announce: one that a client on this machine can call."""
     if bound in ("0.0.0.0", "::"):
         return "127.0.0.1" if bound == "0.0.0.0" else "[::1]"
-    if asked == "localhost":
-        return asked
+    if configured == "localhost":
+        return configured
     return f"[{bound}]" if ":" in bound else bound
 
 
 @contextlib.asynccontextmanager
 async def _stop_signals(edge: Edge) -> AsyncIterator[asyncio.Event]:
-    """An event that SIGTERM or SIGINT sets; the next such signal cuts running exchanges short."""
+    """Yield an event that SIGTERM or SIGINT sets; the next such signal cuts running exchanges short."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
-    def told() -> None:
+    def on_signal() -> None:
         if stop.is_set():
             edge.cut()
         stop.set()
@@ -353,18 +353,18 @@ async def _stop_signals(edge: Edge) -> AsyncIterator[asyncio.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    with _handled(loop, told):
+    with _handled(loop, on_signal):
         yield stop
 
 
 @contextlib.contextmanager
-def _handled(loop: asyncio.AbstractEventLoop, told: Callable[[], None]) -> Iterator[None]:
-    """`told` is called for signals that ask to stop. Windows has no `add_signal_handler`."""
+def _handled(loop: asyncio.AbstractEventLoop, on_signal: Callable[[], None]) -> Iterator[None]:
+    """Call `on_signal` for signals that ask to stop. Windows has no `add_signal_handler`."""
     if sys.platform == "win32":
         numbers = (signal.SIGINT, signal.SIGBREAK)
 
         def handler(number: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(told)
+            loop.call_soon_threadsafe(on_signal)
 
         before = [(number, signal.signal(number, handler)) for number in numbers]
         yield
@@ -372,14 +372,14 @@ def _handled(loop: asyncio.AbstractEventLoop, told: Callable[[], None]) -> Itera
             signal.signal(number, previous)
     else:
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, told)
+            loop.add_signal_handler(number, on_signal)
         yield
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where there is one; asyncio's own loop on Windows."""
+    """Return uvloop where it exists; asyncio's own loop on Windows."""
     if sys.platform == "win32":
         return None
     import uvloop
@@ -419,7 +419,7 @@ class App:
         """Serve until a signal comes; `host` and `port` win over the configuration. Raises as `serve` does."""
         config = self.loaded.checked()
         logging.getLogger("llmproxy").setLevel(config.logging.level.upper())
-        wanted = {"host": host, "port": port}
-        server = config.server.model_copy(update={name: value for name, value in wanted.items() if value is not None})
+        changed = {"host": host, "port": port}
+        server = config.server.model_copy(update={name: value for name, value in changed.items() if value is not None})
         loaded = replace(self.loaded, config=config.model_copy(update={"server": server}))
         run(loaded, lambda address: print(f"llmproxy serves {address}", flush=True))

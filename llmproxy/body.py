@@ -1,4 +1,4 @@
-"""A request body as the program holds it: in memory and readable, or passing through.
+"""Request bodies: in memory and readable, or passing through.
 
 Bodies are opened only as far as somebody needs: `Body.members` reads the top level, once. Begin reading at `Body`.
 """
@@ -16,16 +16,16 @@ from llmproxy.wire.json import Members, read_members, read_value, remove_member,
 
 
 class ByteStream(Protocol):
-    """Bytes that arrive over time: the rest of an answer, or a request body that is not held."""
+    """Bytes that arrive over time: the rest of an answer, or a request body that is not in memory."""
 
     async def read(self) -> bytes:
-        """The next bytes as they came; b"" after the last. Raises BrokenStream when they end too early.
+        """Return the next bytes as they came; b"" after the last. Raises BrokenStream when they end too early.
 
         Cancelled, it has lost nothing, and may be called again.
         """
 
     def close(self) -> None:
-        """No more is wanted: give the connection back, or cut it when bytes are still to come. May be called twice."""
+        """Give the connection back, or cut it when bytes are still to come. May be called twice."""
 
 
 class Body:
@@ -50,21 +50,21 @@ class Body:
 
     @property
     def decoded(self) -> bytes:
-        """The identity-coded bytes. Raises BadRequest when they cannot be decoded, 413 when they are too many."""
+        """Return the identity-coded bytes. Raises BadRequest: 400 when they cannot be decoded, 413 when too many."""
         if self._decoded is None:
             self._decoded = decompress(self.raw, self.encoding, self._limit_bytes)
         return self._decoded
 
     @property
     def members(self) -> Members:
-        """The raw JSON of each top-level member; empty when the body is no JSON object."""
+        """Return the raw JSON of each top-level member; empty when the body is not a JSON object."""
         if self._members is None:
             self._members = read_members(self.decoded)
         return self._members
 
     @property
     def content(self) -> dict[str, Any]:
-        """The whole decoded JSON object, to be read only; empty when the body is none. Members are cheaper."""
+        """Return the whole decoded JSON object, to be read only; empty when the body is none. Members are cheaper."""
         if self._content is None:
             try:
                 value, self._strict = msgspec.json.decode(self.decoded), True
@@ -75,28 +75,28 @@ class Body:
 
     @property
     def strict(self) -> bool:
-        """Whether the body is JSON as the standard has it: no NaN, no lone surrogates, of which no reader is sure."""
+        """Return whether the body is standard JSON: no NaN and no lone surrogates, which readers treat differently."""
         return bool(self.content) and self._strict
 
     @property
     def model(self) -> str | None:
-        """The top-level member `model` when it is a string."""
+        """Return the top-level member `model` when it is a string."""
         if self._model is None:
             self._model = self.text("model")
         return self._model
 
     def flag(self, name: str) -> bool:
-        """Whether the top-level member `name` is true."""
+        """Return whether the top-level member `name` is true."""
         raw = self.members.get(name)
         return raw is not None and bytes(raw) == b"true"
 
     def text(self, name: str) -> str | None:
-        """The top-level member `name` when it is a string."""
+        """Return the top-level member `name` when it is a string."""
         value = self.value(name)
         return value if isinstance(value, str) else None
 
     def value(self, name: str) -> object:
-        """The decoded top-level member `name`; None when it is absent."""
+        """Return the decoded top-level member `name`; None when it is absent."""
         raw = self.members.get(name)
         return None if raw is None else read_value(raw)
 
@@ -108,7 +108,7 @@ class Body:
         self._change(replace_member(self.decoded, name, raw))
 
     def remove(self, name: str) -> None:
-        """Take the top-level member `name` out, when it is there; all other members keep their bytes and order."""
+        """Remove the top-level member `name`, when it is there; all other members keep their bytes and order."""
         self._change(remove_member(self.decoded, name))
 
     def _change(self, raw: bytes) -> None:
@@ -126,6 +126,6 @@ class StreamedBody:
 
 
 async def iterate(stream: ByteStream) -> AsyncIterator[bytes]:
-    """The reads of `stream`, one by one."""
+    """Yield the reads of `stream`, one by one."""
     while data := await stream.read():
         yield data

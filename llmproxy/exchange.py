@@ -24,7 +24,7 @@ _SESSION_LENGTH = 200
 
 
 class MemoryBudget:
-    """How many bytes of bodies are in memory, over all exchanges, against one limit (`server.max_held_bytes`)."""
+    """Counts the bytes that all exchanges hold in memory, against one limit (`server.max_held_bytes`)."""
 
     __slots__ = ("limit_bytes", "used_bytes")
 
@@ -33,15 +33,15 @@ class MemoryBudget:
         self.used_bytes = 0
 
     def take(self, exchange: Exchange, size_bytes: int) -> None:
-        """Count `size_bytes` for `exchange`. Raises Overloaded when that is more than may be held."""
+        """Count `size_bytes` for `exchange`. Raises Overloaded beyond the limit."""
         if self.used_bytes + size_bytes > self.limit_bytes:
-            raise Overloaded("The proxy holds as many bytes of requests and answers as it may; try again shortly")
+            raise Overloaded("The proxy holds too many requests and answers (server.max_held_bytes). Try again shortly")
         self.used_bytes += size_bytes
         exchange.held_bytes += size_bytes
         exchange.holder = self
 
     def give(self, exchange: Exchange) -> None:
-        """Whatever `exchange` held is gone."""
+        """Release everything that `exchange` holds."""
         self.used_bytes -= exchange.held_bytes
         exchange.held_bytes = 0
 
@@ -82,30 +82,30 @@ class Exchange(ClientRequest):
 
     @property
     def target(self) -> Target | None:
-        """The target that was called for it last; None when no call was made for it."""
+        """Return the target that was called last for it; None when no call was made for it."""
         return self.calls[-1].target if self.calls else None
 
     @property
     def dropped(self) -> list[str]:
-        """What translation could not carry, each as a JSON path."""
+        """Return the JSON paths that translation could not carry."""
         return [] if self.call is None else self.call.dropped
 
     def hold(self, size_bytes: int) -> None:
-        """Count more bytes that are in memory for it. Raises Overloaded. Nothing is counted before its body was."""
+        """Count more bytes that are in memory for it. Raises Overloaded. Nothing is counted before its body."""
         if self.holder is not None:
             self.holder.take(self, size_bytes)
 
     def let_go(self) -> None:
-        """Whatever was held for it is gone."""
+        """Release everything that is in memory for it."""
         if self.holder is not None:
             self.holder.give(self)
 
     def view(self) -> Exchange:
-        """Another exchange with the same values, for who is to see some of them changed. `copy.copy` takes 12 µs."""
-        made = object.__new__(Exchange)
+        """Return a copy, for callers that change some of its values. `copy.copy` takes 12 µs."""
+        view = object.__new__(Exchange)
         for name in _FIELDS:
-            setattr(made, name, getattr(self, name))
-        return made
+            setattr(view, name, getattr(self, name))
+        return view
 
     @property
     def session_id(self) -> str | None:

@@ -1,7 +1,7 @@
 """The steps of a request, in order: hooks, route, targets, commit. Everything between the bytes of the edge and the
 pool.
 
-`answer` gives back an Answer whose beginning is certain: nothing of it has been sent, so that until then another
+`answer` returns an Answer whose beginning is certain: nothing of it has been sent, so that until then another
 target may take over, and never after. It knows no HTTP framing and no vendor.
 """
 
@@ -29,7 +29,10 @@ EVENT_BYTES = 1024 * 1024
 
 
 class Pipeline:
-    """What one configuration does with a request. Immutable; replaced whole when the configuration is."""
+    """Answers requests as one configuration says. Immutable; a new configuration gets a new one.
+
+    `open_` sends a request upstream: the connection pool's, or a replayer's in its place.
+    """
 
     def __init__(self, router: Router, hooks: Hooks, open_: Open, held: MemoryBudget, translator: Translator) -> None:
         self.router = router
@@ -41,7 +44,7 @@ class Pipeline:
     async def answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:
         """Route the exchange and get its answer, up to the commit point. Raises ProxyError when there is none."""
         if self.hooks.on_request:
-            answer = await self._ask(exchange, resolved)
+            answer = await self._on_request(exchange, resolved)
             if answer is not None:
                 return answer
         if resolved.provider is None and resolved.endpoint is not None and not resolved.endpoint.model:
@@ -62,21 +65,21 @@ class Pipeline:
             await self.translator.recall(exchange, answer, route)
         return answer
 
-    async def _ask(self, exchange: Exchange, resolved: ResolvedPath) -> Answer | None:
-        """Show the request to the middlewares, which may answer it. One of them may know a name that nobody else knows,
-        so only what they leave is refused.
+    async def _on_request(self, exchange: Exchange, resolved: ResolvedPath) -> Answer | None:
+        """Call `on_request` of the middlewares, which may answer. One of them may accept a model that no route has, so
+        an unknown model is refused only afterwards.
         """
         try:  # contextlib.suppress would cost another microsecond
             exchange.route = self._route(exchange, resolved)
         except ProxyError:
             exchange.route = None
-        asked, raw = exchange.model, _raw(exchange)
+        model, raw = exchange.model, _raw(exchange)
         answer = await self.hooks.request(exchange)
         if isinstance(exchange.body, Body) and exchange.body.raw is not raw:
             exchange.stream = exchange.body.flag("stream")
-            if exchange.model == asked:
+            if exchange.model == model:
                 exchange.model = exchange.body.model
-        if exchange.model != asked:
+        if exchange.model != model:
             exchange.route = None
         return answer
 
@@ -164,7 +167,7 @@ class Pipeline:
             answer.body += data
 
     async def _hold_event(self, exchange: Exchange, answer: Answer, stream: ByteStream, framing: Framing) -> None:
-        """A compressed stream is certain with its first bytes: nobody looks into it before it is sent."""
+        """Hold a stream up to its first event. A compressed one is certain with its first bytes: it is not decoded."""
         enough = 1 if "Content-Encoding" in answer.headers else EVENT_BYTES
         while len(answer.body) < enough and framing.event_end(answer.body) < 0:
             data = await stream.read()
@@ -180,6 +183,6 @@ def _raw(exchange: Exchange) -> bytes | None:
 
 
 def _name_model(body: Body, name: str) -> None:
-    """Put the model's name for this target into the body, when another one stands there."""
+    """Put the target's model name into the body, when that has another one."""
     if body.model != name and "model" in body.members:
         body.replace("model", msgspec.json.encode(name))

@@ -1,8 +1,8 @@
-"""Where a request can be sent: origins, providers, targets and routes.
+"""Where a request can be sent: origins, providers and targets.
 
 Values and one interface. An `Origin` is a network peer with its timeouts and trust, a `Provider` a place that speaks
 dialects, a `Target` one provider with a model name. Connections to origins
-belong to `upstream.py`, choosing among targets to `routing/`, the providers themselves to `providers/`.
+belong to `upstream/`, the choice among targets to `route.py` and `routing/`, the providers to `providers/`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from llmproxy.dialects.codec import Options
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a model name in the configuration stands for several (fnmatch style: `*`, `?`, `[ab]`)."""
+    """Return whether a model name in the configuration stands for several (fnmatch style: `*`, `?`, `[ab]`)."""
     return any(sign in name for sign in "*?[")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """How long a provider may take, in seconds; None is without end.
+    """Limits of the time that a provider takes, in seconds; None for no limit.
 
     `connect_s` covers name resolution, TCP and TLS; `first_byte_s` the time from the end of the request to the first
     byte of the answer; `idle_s` the longest silence within an answer; `total_s` the whole call.
@@ -39,7 +39,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Origin:
-    """A peer that connections are kept to. Compared by identity: one per provider.
+    """A network peer with its own connections. Compared by identity: one per provider.
 
     `ca_file` adds trusted certificates (PEM) for this peer. `proxy` is `auto` (the environment's HTTPS_PROXY,
     HTTP_PROXY and NO_PROXY decide), None for none, or a URL. `authority` is the Host header: without the port where
@@ -65,8 +65,8 @@ class Origin:
 
 @dataclass(slots=True, kw_only=True)
 class UpstreamRequest:
-    """What one call to a provider sends. `target` is path and query, byte for byte; `headers` are end-to-end headers
-    only (no Host, no framing), credentials in place.
+    """The request of one call to a provider. `target` is path and query, byte for byte; `headers` are end-to-end
+    headers only (no Host, no framing), credentials in place.
     """
 
     origin: Origin
@@ -116,19 +116,22 @@ class Provider(ABC):
 
     @abstractmethod
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest | None:
-        """What to send upstream for `request`, credentials in place; None when the provider answers by itself."""
+        """Return the request to send upstream, credentials in place; None when the provider answers by itself.
+
+        The path is the provider's to choose, from the path of `request`, its endpoint and the target's model.
+        """
 
     def forwarded_credentials(self, request: ClientRequest) -> tuple[tuple[str, str], ...]:
         """Return the headers with credentials of the client that go on to this provider, names in lower case."""
         return ()
 
     async def answer(self, request: ClientRequest, target: Target) -> Answer:
-        """The provider's own answer. Called only after `prepare` gave None; may raise ProxyError."""
+        """Return the provider's own answer. Called only after `prepare` returned None; may raise ProxyError."""
         raise NotImplementedError(f"provider {self.name!r} prepares requests, it does not answer them")
 
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:
-        """What asks for the models it has, in the client's name, or without anything of a client's when there is no
-        `request`; None when nobody can be asked, then `models` is all that it lists.
+        """Return the request that lists its models, with the headers of `request`, or with nothing of a client without
+        one; None when the provider has no such call, then `models` is its list.
         """
         return None
 
@@ -139,7 +142,7 @@ class Provider(ABC):
         """Called once, after the last exchange that used it."""
 
     def describe(self) -> dict[str, object]:
-        """What `/providers` and the banner show: never a key, only where it came from."""
+        """Return what `/providers` and the banner show: never a key, only its source."""
         return {"name": self.name, "type": self.type, "dialects": sorted(self.speaks), "models": list(self.patterns)}
 
 

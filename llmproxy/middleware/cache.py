@@ -1,8 +1,8 @@
-"""Answers again what was answered before: deterministic requests and embeddings, streams too, from a store.
+"""Answer repeated requests from a store: deterministic ones and embeddings, streams too.
 
 Looking up and calling is `around`; what was called is stored when its exchange has ended well. Identical requests that
-come together make one call. What is the same is said in `caching/key.py`, who reads a shared call in
-`caching/single_flight.py`.
+come together make one call. `caching/key.py` decides which requests are identical, `caching/single_flight.py`
+shares a call.
 Begin reading at `Cache.around`.
 """
 
@@ -49,15 +49,15 @@ SMALL_BYTES = 32 * 1024
 
 
 def _word(value: object) -> object:
-    """YAML reads on and off as true and false."""
+    """Undo that YAML reads on and off as true and false."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
 Mode = Annotated[Literal["on", "off", "read_only", "write_only"], BeforeValidator(_word)]
 
 
-class _Asked(msgspec.Struct, kw_only=True):
-    """What is known of a request that the cache has to do with."""
+class _CacheRequest(msgspec.Struct, kw_only=True):
+    """The state of one request that the cache handles."""
 
     control: CacheControl
     dialect: Dialect
@@ -68,12 +68,12 @@ class _Asked(msgspec.Struct, kw_only=True):
 
 
 class Cache(Middleware):
-    """Says `x-cache: hit`, `miss` or `bypass` on every answer that it has to do with."""
+    """Sets `x-cache: hit`, `miss` or `bypass` on every answer that it handles."""
 
     page_path = "/cache"
 
     class Config(StoreReference):
-        """What is cached, for how long, and where."""
+        """The answers that are cached, for how long, and where."""
 
         when: Literal["deterministic", "always"] = Field(
             default="deterministic",
@@ -101,7 +101,7 @@ class Cache(Middleware):
         )
         shared: bool = Field(
             default=False,
-            description="Answer one client with what another was answered. Without it, each client key has its own "
+            description="Let clients share cached answers. Without it, each client key has its own "
             "answers, and so has each credential of their own that clients send to a provider.",
         )
         vary: tuple[HeaderName, ...] = Field(
@@ -162,38 +162,38 @@ class Cache(Middleware):
         body, endpoint = exchange.body, exchange.endpoint
         if endpoint is None or not isinstance(body, Body) or endpoint.path not in endpoint.dialect.paths:
             return None
-        said = MEMBER in body.members
-        control = read_cache_control(body.value(MEMBER) if said else None, said, exchange.headers)
-        if said:
+        present = MEMBER in body.members
+        control = read_cache_control(body.value(MEMBER) if present else None, present, exchange.headers)
+        if present:
             body.remove(MEMBER)
-        exchange.notes[self._note] = _Asked(control=control, dialect=endpoint.dialect)
+        exchange.notes[self._note] = _CacheRequest(control=control, dialect=endpoint.dialect)
         return None
 
     async def around(self, exchange: Exchange, proceed: Proceed) -> Answer:
-        asked, mode = exchange.notes.get(self._note), self._mode_of(exchange)
-        if not isinstance(asked, _Asked) or mode == "off":
+        request, mode = exchange.notes.get(self._note), self._mode_of(exchange)
+        if not isinstance(request, _CacheRequest) or mode == "off":
             return await proceed()
-        control, exchange.cache = asked.control, "bypass"
+        control, exchange.cache = request.control, "bypass"
         body = exchange.held
         if len(body.raw) > LARGE_BYTES:
-            cacheable = await asyncio.to_thread(self._identify, exchange, body, asked)
+            cacheable = await asyncio.to_thread(self._identify, exchange, body, request)
         else:
-            cacheable = self._identify(exchange, body, asked)
+            cacheable = self._identify(exchange, body, request)
         if not cacheable:
             _refuse_only(control)
             self._counters.bypasses += 1
             return await proceed()
-        asked.stores = mode != "read_only" and control.store
+        request.stores = mode != "read_only" and control.store
         if mode == "write_only" or not control.read:
             _refuse_only(control)
             self._counters.bypasses += 1
-            return await self._call(exchange, proceed, asked)
-        found = await self._find(exchange, asked)
+            return await self._call(exchange, proceed, request)
+        found = await self._find(exchange, request)
         if found is not None:
             return found
         exchange.cache = "miss"
         _refuse_only(control)
-        return await self._call_once(exchange, proceed, asked)
+        return await self._call_once(exchange, proceed, request)
 
     def _mode_of(self, exchange: Exchange) -> str:
         for pattern, mode in self._routes:
@@ -201,10 +201,10 @@ class Cache(Middleware):
                 return mode
         return self._mode
 
-    def _identify(self, exchange: Exchange, body: Body, asked: _Asked) -> bool:
-        """Find out the key of a request that is one to be cached: JSON that all readers read alike, and that wants the
-        same answer each time."""
-        content, replay = body.content, asked.dialect.reshape
+    def _identify(self, exchange: Exchange, body: Body, request: _CacheRequest) -> bool:
+        """Compute the key of a request and return whether it may be cached: standard JSON that expects the same answer
+        each time."""
+        content, replay = body.content, request.dialect.reshape
         if not body.strict or not replay.is_repeatable(content):
             return False
         if not self._always and not replay.is_deterministic(content):
@@ -214,28 +214,28 @@ class Cache(Middleware):
             sent = (tuple(path.split(".")) for path in replay.of_stream)
             left_out = self._left_out[replay] = (*sent, *self._volatile)
         scope = cache_scope(exchange, self._vary, shared=self._shared)
-        asked.key = cache_key(exchange, content, left_out, scope)
-        asked.counted = replay.counts_usage(content)
+        request.key = cache_key(exchange, content, left_out, scope)
+        request.counted = replay.counts_usage(content)
         return True
 
-    async def _find(self, exchange: Exchange, asked: _Asked) -> Answer | None:
-        """The answer that is kept, as this request wants it."""
+    async def _find(self, exchange: Exchange, request: _CacheRequest) -> Answer | None:
+        """Return the stored answer in the form that this request needs."""
         try:
-            raw = self._write_behind.pending(asked.key) or await self._blobs.get(asked.key)
+            raw = self._write_behind.pending(request.key) or await self._blobs.get(request.key)
         except StoreFault:
             return None
         if raw is None:
             return None
-        warm = self._warm.get(asked.key)
-        entry = warm[1] if warm is not None and warm[0] is raw else await self._unpacked(asked.key, raw)
+        warm = self._warm.get(request.key)
+        entry = warm[1] if warm is not None and warm[0] is raw else await self._unpacked(request.key, raw)
         if entry is None:
             return None
         age_s = max(time.time() - entry.created_s, 0.0)
-        oldest_s = asked.control.max_age_s
+        oldest_s = request.control.max_age_s
         if oldest_s is not None and age_s > oldest_s:
             return None
-        wanted = entry, asked.dialect, exchange.stream, asked.counted
-        if len(entry.body) <= SMALL_BYTES or fits(entry, exchange.stream, asked.counted):
+        wanted = entry, request.dialect, exchange.stream, request.counted
+        if len(entry.body) <= SMALL_BYTES or fits(entry, exchange.stream, request.counted):
             answer = answer_from_entry(*wanted)
         else:
             answer = await asyncio.to_thread(answer_from_entry, *wanted)
@@ -249,7 +249,7 @@ class Cache(Middleware):
         return answer
 
     async def _unpacked(self, key: str, raw: bytes) -> CacheEntry | None:
-        """What `raw` holds. Small ones that were asked for last are remembered: 3 of 100 µs."""
+        """Unpack a stored answer. Small ones are kept unpacked: 3 of 100 µs."""
         entry = await asyncio.to_thread(unpack, raw) if len(raw) > LARGE_BYTES else unpack(raw)
         if entry is not None and len(raw) <= WARM_BYTES:
             if len(self._warm) == WARM:
@@ -257,35 +257,40 @@ class Cache(Middleware):
             self._warm[key] = raw, entry
         return entry
 
-    async def _call_once(self, exchange: Exchange, proceed: Proceed, asked: _Asked) -> Answer:
+    async def _call_once(self, exchange: Exchange, proceed: Proceed, request: _CacheRequest) -> Answer:
         """Join the call that is under way for the same, or make it. One that fails is followed by the next."""
-        place = (asked.key, str(exchange.stream), str(asked.counted), *exchange.headers.getall("Accept-Encoding", ()))
+        place = (
+            request.key,
+            str(exchange.stream),
+            str(request.counted),
+            *exchange.headers.getall("Accept-Encoding", ()),
+        )
         for _ in range(LEADS):
             known = self._shared_calls.get(place)
             shared, call = known or self._begin(exchange, proceed, place)
             self._counters.misses += known is None
             answer = await self._join(shared, call, exchange, leads=known is None)
             if answer is not None:
-                asked.shared = shared
+                request.shared = shared
                 if known is not None:
                     exchange.cache = "hit"
                     answer.headers["Age"] = "0"
                     self._counters.share()
                 return answer
         self._counters.misses += 1
-        return await self._call(exchange, proceed, asked)
+        return await self._call(exchange, proceed, request)
 
-    async def _call(self, exchange: Exchange, proceed: Proceed, asked: _Asked) -> Answer:
-        """A call that nobody joins."""
-        asked.shared, call = self._begin(exchange, proceed, None)
-        answer = await self._join(asked.shared, call, exchange, leads=True)
+    async def _call(self, exchange: Exchange, proceed: Proceed, request: _CacheRequest) -> Answer:
+        """Make a call that nobody joins."""
+        request.shared, call = self._begin(exchange, proceed, None)
+        answer = await self._join(request.shared, call, exchange, leads=True)
         assert answer is not None, "only those who join later get none"
         return answer
 
     def _begin(
         self, exchange: Exchange, proceed: Proceed, place: tuple[str, ...] | None
     ) -> tuple[SharedCall, asyncio.Task[Answer]]:
-        """A call of its own view of the exchange, which others may join at `place`."""
+        """Begin a call for a view of the exchange, which others may join at `place`."""
         view = exchange.view()
         view.held_bytes = 0
 
@@ -316,40 +321,40 @@ class Cache(Middleware):
         if exchange.cache is None:
             return
         answer.headers["x-cache"] = exchange.cache
-        asked = exchange.notes.get(self._note)
-        if isinstance(asked, _Asked) and asked.key:
-            answer.headers["x-llmproxy-cache-key"] = asked.key
+        request = exchange.notes.get(self._note)
+        if isinstance(request, _CacheRequest) and request.key:
+            answer.headers["x-llmproxy-cache-key"] = request.key
 
     def on_end(self, exchange: Exchange) -> None:
-        """An answer that came whole to one client at least is stored."""
-        asked = exchange.notes.get(self._note)
-        if not isinstance(asked, _Asked) or asked.shared is None or not asked.stores:
+        """Store an answer that reached one client at least as a whole."""
+        request = exchange.notes.get(self._note)
+        if not isinstance(request, _CacheRequest) or request.shared is None or not request.stores:
             return
-        shared = asked.shared
+        shared = request.shared
         if not shared.whole or shared.stored or exchange.outcome != "complete" or exchange.summary.error is not None:
             return
         shared.stored = True
-        make = partial(self._pack, shared, exchange, asked)
-        ttl_s = asked.control.ttl_s or self._ttl_s
+        make = partial(self._pack, shared, exchange, request)
+        ttl_s = request.control.ttl_s or self._ttl_s
         if shared.size_bytes > SMALL_BYTES:
-            self._write_behind.save_later(asked.key, make, shared.size_bytes, ttl_s)
+            self._write_behind.save_later(request.key, make, shared.size_bytes, ttl_s)
         elif (packed := make()) is not None:
-            self._write_behind.save(asked.key, packed, ttl_s)
+            self._write_behind.save(request.key, packed, ttl_s)
 
-    def _pack(self, shared: SharedCall, exchange: Exchange, asked: _Asked) -> bytes | None:
-        """What is to be stored of a whole answer; None when it is not worth it."""
+    def _pack(self, shared: SharedCall, exchange: Exchange, request: _CacheRequest) -> bytes | None:
+        """Return the packed entry for a whole answer; None when it is not worth storing."""
         entry = entry_from_call(
-            shared, exchange, asked.dialect.reshape, counted=asked.counted, limit_bytes=self._max_bytes
+            shared, exchange, request.dialect.reshape, counted=request.counted, limit_bytes=self._max_bytes
         )
         return None if entry is None else pack(entry)
 
     async def page(self, request: PageRequest) -> Mapping[str, object] | None:
         if request.changing:
             return await self._clear(request)
-        return await self._shown() if request.name is None else None
+        return await self._overview() if request.name is None else None
 
     async def _clear(self, request: PageRequest) -> Mapping[str, object] | None:
-        """Forget one key, what was answered for one model, or everything."""
+        """Delete one key, the answers of one model, or everything."""
         try:
             await self._write_behind.settle()
             if request.name is not None:
@@ -359,7 +364,7 @@ class Cache(Middleware):
         except StoreFault as fault:
             raise ProxyError(f"The {self._store} store: {fault}", status=503, code="store_unavailable") from fault
 
-    async def _shown(self) -> dict[str, object]:
+    async def _overview(self) -> dict[str, object]:
         entries = size_bytes = None
         with contextlib.suppress(StoreFault):
             size = await self._blobs.size()
@@ -375,10 +380,10 @@ class Cache(Middleware):
         }
 
     async def stats(self) -> Mapping[str, object]:
-        return await self._shown()
+        return await self._overview()
 
     async def metrics(self) -> Sequence[Sample]:
-        return [*self._counters.metrics(), *_size_metrics(await self._shown())]
+        return [*self._counters.metrics(), *_size_metrics(await self._overview())]
 
     def describe(self) -> Mapping[str, object]:
         return {"store": self._store, "available": self._blobs.available, "lost": self._write_behind.lost}
@@ -387,13 +392,13 @@ class Cache(Middleware):
 def _refuse_only(control: CacheControl) -> None:
     if control.only:
         raise ProxyError(
-            "The answer is not in the cache, and only-if-cached was asked for", status=504, code="not_cached"
+            "The answer is not in the cache, and the request has only-if-cached", status=504, code="not_cached"
         )
 
 
-def _size_metrics(shown: Mapping[str, object]) -> list[Sample]:
+def _size_metrics(overview: Mapping[str, object]) -> list[Sample]:
     return [
         Sample(name=f"llmproxy_cache_{name}", help=text, counter=False, value=value)
         for name, text in (("entries", "Answers in the cache."), ("bytes", "What the cache holds, in bytes."))
-        if isinstance(value := shown[name], int)
+        if isinstance(value := overview[name], int)
     ]

@@ -1,7 +1,7 @@
 """Calls the hooks of the configured middlewares, collected once into tuples of bound methods.
 
 Only overridden hooks are collected, so that what nobody overrides costs nothing. Requests go down the list, answers
-come back up. What the hooks may do is said in `base.py`.
+come back up. `base.py` describes what the hooks may do.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Hooks:
         )
 
     async def request(self, exchange: Exchange) -> Answer | None:
-        """The first answer that a middleware gives by itself, if any does."""
+        """Return the first answer that a middleware makes itself; None when none does."""
         for hook in self.on_request:
             answer = await hook(exchange)
             if answer is not None:
@@ -74,7 +74,7 @@ class Hooks:
                     log.exception("on_chunk of middleware %s failed; it is muted for exchange %s", name, exchange.id)
 
     def end(self, exchange: Exchange) -> None:
-        """Tell everybody that the exchange is over; each is told, whatever the others do."""
+        """Call `on_end` of all of them, whatever the others do."""
         for name, hook in self.on_end:
             try:
                 hook(exchange)

@@ -1,9 +1,9 @@
-"""The client's sockets: aiohttp's low-level server, and what it leaves to us.
+"""The sockets of clients: aiohttp's low-level server, and what it leaves to us.
 
 One `Connection` per socket runs one coroutine for all its requests, one after the other. This is one of two files
 that touch aiohttp's less public side (its `RequestHandler`), because the low-level server leaves to its user: a proper
 answer to malformed requests, time limits for heads and idle connections, lingering, and the end of exchanges at
-shutdown. What happens within an exchange is `serving.py`. Begin reading at `Connection.start`.
+shutdown. What happens within an exchange is in `request_handler.py`. Begin reading at `Connection.start`.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Connection(AiohttpHandler):
     # -- time limits: at most one timer, which fires late and looks again
 
     def _expect_head(self, timeout_s: float) -> None:
-        """Close the connection when it is without a whole head for `timeout_s` seconds from now."""
+        """Close the connection when no whole head arrives within `timeout_s` seconds."""
         close_s = self._loop.time() + timeout_s
         handle = self._keepalive_handle
         if handle is not None and close_s < self._next_keepalive_close_time:
@@ -140,7 +140,7 @@ class Connection(AiohttpHandler):
     # -- shutdown
 
     def close_if_idle(self) -> None:
-        """Close now when no exchange runs here; otherwise the connection closes after it."""
+        """Close the connection when no exchange runs here; otherwise it closes after the exchange."""
         if self._waiter is not None:
             self.force_close()
 
@@ -153,7 +153,7 @@ class Connection(AiohttpHandler):
     # -- one request after the other
 
     async def start(self) -> None:
-        """The connection's coroutine: serves request after request until one side is done."""
+        """Serve request after request until one side is done: the coroutine of the connection."""
         more = True
         try:
             while more and not self._force_close:
@@ -172,7 +172,7 @@ class Connection(AiohttpHandler):
                 self.transport.close()
 
     async def _next_message(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
-        """The next head, waited for or already here; its slot in the parser becomes free."""
+        """Return the next head, once it is here, and free its slot in the parser."""
         if not self._messages:
             self._waiter = self._loop.create_future()
             try:
@@ -207,7 +207,7 @@ class Connection(AiohttpHandler):
             serving.finish()
 
     def _refuse(self, error: ProxyError) -> None:
-        """Answer what is no exchange, a head that cannot be parsed or does not end, and count it."""
+        """Refuse and count a head that cannot be parsed or does not end: no exchange begins with it."""
         metrics = self._shared.metrics
         metrics.begin()
         exchange = nameless_exchange(self.peername)
@@ -222,9 +222,7 @@ class Connection(AiohttpHandler):
 
 
 async def _linger(payload: StreamReader) -> None:
-    """Read what the client still sends, while it sends, so that it gets to read the answer before the connection
-    ends.
-    """
+    """Read what the client still sends, so that it can read the answer before the connection ends."""
     try:
         async with asyncio.timeout(LINGER_S):
             data = b"more"

@@ -1,4 +1,4 @@
-"""What is learned from an answer while it passes: usage, finish reason, first token, completeness.
+"""Read an answer while it passes: usage, finish reason, first token, completeness.
 
 The observer gets the bytes that the client was sent. It decodes compressed ones into a bounded copy, looks at streams
 with the dialect's `Watch` and reads plain replies once they are whole. It never changes or delays anything.
@@ -22,14 +22,14 @@ class Observer(Protocol):
     """Sees the body of one answer."""
 
     def feed(self, data: bytes) -> None:
-        """The next bytes that the client was sent."""
+        """Take the next bytes that were sent to the client."""
 
     def close(self) -> None:
-        """The body ended, whole or not: put what was learned into the exchange."""
+        """Put the summary into the exchange; called when the body ended, whole or not."""
 
 
 class _Blind:
-    """For bodies that nobody can read."""
+    """Ignores bodies that cannot be read."""
 
     def feed(self, data: bytes) -> None:
         return
@@ -82,7 +82,7 @@ class _Plain:
 
 
 class _Decoded:
-    """Shows another observer the decoded bytes; stops looking when they cannot be decoded."""
+    """Decodes the bytes for another observer; stops when they cannot be decoded."""
 
     __slots__ = ("_decoder", "_inner")
 
@@ -105,7 +105,7 @@ class _Decoded:
 
 
 def observe(exchange: Exchange, answer: Answer) -> Observer:
-    """The observer that fits `answer`."""
+    """Return the observer for `answer`."""
     if exchange.endpoint is None or answer.bodiless or answer.error is not None:
         return _Blind()
     inner: Observer

@@ -1,4 +1,4 @@
-"""Request bodies: held in memory where the pipeline must read them, passed through where it need not.
+"""Read request bodies into memory where the pipeline must read them; pass them through elsewhere.
 
 Every read is bounded in size and in silence. `100 Continue` is sent when the first read would otherwise wait.
 """
@@ -20,7 +20,7 @@ from llmproxy.exchange import Exchange, MemoryBudget
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What clients may send, from `server:` of the configuration.
+    """The limits of what clients may send, from `server:` of the configuration.
 
     Sizes in bytes, None for no limit; times in seconds.
     """
@@ -59,10 +59,10 @@ class RequestStream:
                 async with asyncio.timeout(self._timeout_s):
                     data = await self._payload.readany()
         except TimeoutError as error:
-            message = f"The request body stood still for {self._timeout_s:g} s"
+            message = f"Nothing of the request body arrived for {self._timeout_s:g} s"
             raise BadRequest(message, status=408, code="request_timeout") from error
         except (RequestPayloadError, HttpProcessingError) as error:
-            raise BadRequest("The request body is not framed as its headers say", code="invalid_framing") from error
+            raise BadRequest("The request body does not end as its headers declare", code="invalid_framing") from error
         if self._left_bytes is not None:
             self._left_bytes -= len(data)
             if self._left_bytes < 0:
@@ -70,11 +70,11 @@ class RequestStream:
         return data
 
     def close(self) -> None:
-        """What is left is the connection's to read or to cut."""
+        """Do nothing: the connection reads or cuts what is left."""
 
 
 def too_large() -> BadRequest:
-    """The 413 of both limits."""
+    """Return the 413 of both limits."""
     return BadRequest("The request body is larger than this proxy accepts", status=413, code="request_too_large")
 
 

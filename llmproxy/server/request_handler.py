@@ -1,4 +1,4 @@
-"""One exchange on one connection: find out what it is, get its answer, send it, and tell everybody that it is over.
+"""Handle one exchange on one connection: find its endpoint, get its answer, send it, and record it.
 
 These are the steps of a request as the server sees them. `except Exception` stands here, once for everything that
 answers and once for everything that streams: whatever a hook or a provider does, the client gets an error of its
@@ -66,7 +66,7 @@ class ServedRuntime(Protocol):
 class Shared:
     """What all connections share. `runtime` may be replaced at any time; an exchange keeps the one it began with.
 
-    `running` are the exchanges that have begun and are not over, by id.
+    `running` are the exchanges under way, by id.
     """
 
     def __init__(self, runtime: ServedRuntime, metrics: Metrics, held: MemoryBudget) -> None:
@@ -78,7 +78,7 @@ class Shared:
 
 
 class Client(Protocol):
-    """The connection's side that serving writes to."""
+    """The part of a connection that a handler writes to."""
 
     @property
     def writing_paused(self) -> bool: ...
@@ -88,7 +88,7 @@ class Client(Protocol):
 
 
 class RequestHandler:
-    """One exchange being served. After `run` or `cut`, call `finish`, once."""
+    """Serves one exchange. After `run` or `cut`, call `finish`, once."""
 
     __slots__ = (
         "_answer",
@@ -129,7 +129,7 @@ class RequestHandler:
         shared.metrics.begin()
 
     async def run(self, payload: StreamReader, keep_alive: bool) -> bool:
-        """Answer the request whose body is `payload`. Gives back whether the connection may serve another one.
+        """Answer the request whose body is `payload`. Return whether the connection may serve another one.
 
         Raises CancelledError when the client left, ConnectionError when that is seen while writing.
         """
@@ -174,7 +174,7 @@ class RequestHandler:
             self._transport.write(CONTINUE)
 
     def _failed(self, error: Exception) -> Answer:
-        """The answer to a failure: what a ProxyError says, otherwise a 500 that says nothing, and a line in the log."""
+        """Return the answer to a failure: a ProxyError as it is, otherwise a 500 without details and a log line."""
         if not isinstance(error, ProxyError):
             log.error("exchange %s failed", self._exchange.id, exc_info=error)
             error = ProxyError("Internal Server Error")
@@ -255,9 +255,7 @@ class RequestHandler:
             hooks.chunk(self._exchange, data)
 
     def _break(self, error: Exception) -> None:
-        """The answer broke off after its beginning was sent: an error event where one fits, else an aborted
-        connection.
-        """
+        """End an answer that broke off: with an error event where one fits, else by aborting the connection."""
         exchange = self._exchange
         if not isinstance(error, ProxyError):
             log.error("the answer of exchange %s failed", exchange.id, exc_info=error)
@@ -276,7 +274,7 @@ class RequestHandler:
         self._transport.abort()
 
     def cut(self) -> None:
-        """The server stops and cannot wait longer: end this exchange with an error, now."""
+        """End this exchange with an error, now: the server stops and cannot wait longer."""
         error = Overloaded("The proxy is stopping", code="stopping")
         if self._sending:
             self._break(error)
@@ -287,7 +285,7 @@ class RequestHandler:
         self._transport.write(head if self._exchange.method == "HEAD" else head + answer.body)
 
     def finish(self) -> None:
-        """The exchange is over, however it went: release what it holds and record it."""
+        """Release what the exchange holds and record it; called when it is over, however it went."""
         exchange = self._exchange
         if self._answer is not None:
             self._answer.close()

@@ -1,4 +1,4 @@
-"""From a parsed request head to an Exchange, and from a head that cannot be parsed to an error."""
+"""Turn a parsed request head into an Exchange, and a head that cannot be parsed into an error."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ REQUEST_ID_LENGTH = 128
 
 
 def exchange_of(message: RawRequestMessage, peer: object) -> Exchange:
-    """A new exchange for `message`; `peer` is the socket's peer name as asyncio gives it."""
+    """Return a new exchange for `message`; `peer` is the peer name of the socket as asyncio has it."""
     path, mark, query = message.path.partition("?")
     if path[:1] != "/" and "://" in path:
         path = "/" + path.split("://", 1)[1].partition("/")[2]
     identifier = f"{random.getrandbits(96):024x}"
     headers = message.headers.copy()
-    asked = headers.get("x-request-id")
+    named = headers.get("x-request-id")
     return Exchange(
         id=identifier,
-        request_id=asked if asked and len(asked) <= REQUEST_ID_LENGTH and PRINTABLE.issuperset(asked) else identifier,
+        request_id=named if named and len(named) <= REQUEST_ID_LENGTH and PRINTABLE.issuperset(named) else identifier,
         method=message.method,
         full_path=path,
         path=path,
@@ -42,7 +42,7 @@ def exchange_of(message: RawRequestMessage, peer: object) -> Exchange:
 
 
 def nameless_exchange(peer: object) -> Exchange:
-    """The exchange of a request whose head cannot be parsed: it is answered and counted too."""
+    """Return the exchange of a request whose head cannot be parsed: it is answered and counted too."""
     identifier = f"{random.getrandbits(96):024x}"
     return Exchange(
         id=identifier,
@@ -60,7 +60,7 @@ def nameless_exchange(peer: object) -> Exchange:
 
 
 def refusal(message: RawRequestMessage | _ErrInfo) -> BadRequest | None:
-    """The error for a head that cannot be served: one that the parser refused, took for HTTP/0.9, or did not mind.
+    """Return the error for a head that cannot be served: invalid, HTTP/0.9, or with an unknown transfer coding.
 
     Chunks are all that a message is taken apart from here (RFC 9112, 6.1): with any other transfer coding forgotten,
     the provider would get another message than the client sent.
@@ -71,5 +71,5 @@ def refusal(message: RawRequestMessage | _ErrInfo) -> BadRequest | None:
     elif message.version >= HttpVersion10:
         if not message.chunked or ", ".join(message.headers.getall("Transfer-Encoding")).strip().lower() == "chunked":
             return None
-        return BadRequest("Of the transfer codings only chunked is known here", status=501, code="unknown_coding")
+        return BadRequest("Unknown transfer coding: use chunked", status=501, code="unknown_coding")
     return BadRequest("The request is not valid HTTP/1.1", code="malformed_request")

@@ -1,8 +1,7 @@
 """A provider's side of one connection: aiohttp's client protocol, made fit for a pool.
 
-It adds what aiohttp leaves out or does elsewhere: whether a byte came, bodies that break without aiohttp telling
-anybody, a parser that serves again. Nothing else of aiohttp's `ResponseHandler` is known outside; `upstream.py` uses
-it.
+It adds what aiohttp leaves out or does elsewhere: whether a byte came, bodies that break without an error of aiohttp,
+a parser that is used again. `pool.py` uses it and touches nothing else of aiohttp's `ResponseHandler`.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ class UpstreamConnection(ResponseHandler):
         ResponseHandler.data_received(self, data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """A body under way is broken. aiohttp does not tell it of a reset without framing, nor of a wrong chunk."""
+        """Mark a body under way as broken. aiohttp does not report a reset without framing, nor a wrong chunk."""
         payload = self._payload if self._payload is not None and not self._payload.is_eof() else None
         if payload is not None and exc is not None:
             payload.set_exception(ClientPayloadError(str(exc)))
         ResponseHandler.connection_lost(self, exc)
         if payload is not None and not payload.is_eof() and payload.exception() is None:
-            payload.set_exception(ClientPayloadError("The body is not framed as its head says"))
+            payload.set_exception(ClientPayloadError("The body does not end as its head declares"))
 
     def expect(self, *, head_only: bool, timeout_s: float | None) -> None:
-        """Be ready for one answer. The parser of the answer before serves again, which saves 3 µs."""
+        """Prepare for one answer. The parser of the answer before is used again, which saves 3 µs."""
         self.heard = False
         self.read_timeout = timeout_s
         if self._head_only is not head_only:
@@ -55,7 +54,7 @@ class UpstreamConnection(ResponseHandler):
             )
 
     def limit_silence(self, timeout_s: float | None, payload: StreamReader) -> None:
-        """The head is here: from now on `timeout_s` is the longest silence within the body `payload`."""
+        """Limit the silence within the body `payload` to `timeout_s`; called once the head is here."""
         self.read_timeout = timeout_s
         if not payload.is_eof() and not self._reading_paused:
             self.start_timeout()

@@ -1,8 +1,8 @@
-"""How connections leave this machine: the outgoing proxy for an origin, and whom to trust.
+"""Decide how connections leave this machine: the outgoing proxy for an origin, and the trusted certificates.
 
 Both follow the environment as other command line tools do: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY (also in
 lower case), SSL_CERT_FILE and SSL_CERT_DIR, on Windows and macOS the system's settings and trust store. Used by
-`upstream.py`.
+`pool.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BUNDLES = (
 
 
 def outgoing_proxy(origin: Origin) -> URL | None:
-    """The proxy to reach `origin` through, credentials included; None for a direct connection.
+    """Return the proxy to reach `origin` through, credentials included; None for a direct connection.
 
     Raises ValueError for a proxy URL that cannot be used.
     """
@@ -39,22 +39,22 @@ def outgoing_proxy(origin: Origin) -> URL | None:
     if origin.proxy != "auto":
         return _proxy_url(origin.proxy)
     proxies = getproxies()
-    found = proxies.get(origin.scheme) or proxies.get("all")
-    if not found or _bypassed(origin, proxies.get("no", "")):
+    url = proxies.get(origin.scheme) or proxies.get("all")
+    if not url or _bypassed(origin, proxies.get("no", "")):
         return None
-    return _proxy_url(found)
+    return _proxy_url(url)
 
 
 def _proxy_url(text: str) -> URL:
     url = URL(text if "://" in text else f"http://{text}")
     if url.scheme not in ("http", "https") or not url.host:
-        shown = f"{url.scheme}://{url.host or ''}"
-        raise ValueError(f"{shown!r} is no proxy that can be used; write http://host:port")
+        address = f"{url.scheme}://{url.host or ''}"
+        raise ValueError(f"invalid outgoing proxy {address!r}; write http://host:port")
     return url
 
 
 def _bypassed(origin: Origin, exceptions: str) -> bool:
-    """NO_PROXY: host names with their subdomains, host:port, `*`; networks in CIDR form too."""
+    """Apply NO_PROXY: host names with their subdomains, host:port, `*`; networks in CIDR form too."""
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     if proxy_bypass(host) or proxy_bypass(f"{host}:{origin.port}"):
         return True
@@ -76,7 +76,7 @@ def _networks(exceptions: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Net
 
 
 def trust(ca_file: str | None) -> ssl.SSLContext:
-    """A client context that verifies against the system's trust store and, added to it, `ca_file` (PEM).
+    """Return a client context that verifies against the system's trust store and, added to it, `ca_file` (PEM).
 
     Reads files, up to some 50 ms: call it in a thread. Raises OSError or ssl.SSLError for a file that cannot be used.
     """

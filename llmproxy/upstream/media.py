@@ -32,7 +32,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """What was at a URL: `data` is base64."""
+    """The content of a URL: `data` is base64."""
 
     media_type: str
     data: str
@@ -47,7 +47,7 @@ class MediaFetcher:
         self._trust: ssl.SSLContext | None = None
 
     async def fetch(self, url: str, path: str) -> Fetched:
-        """What is at `url`, which stands at the JSON path `path` of a request. Raises BadRequest that says why not."""
+        """Return the content of `url`, at the JSON path `path` of a request. Raises BadRequest that says why not."""
         if self._trust is None:
             self._trust = await asyncio.to_thread(trust, None)
         connector = aiohttp.TCPConnector(resolver=PublicResolver(), ssl=self._trust, limit=1, force_close=True)
@@ -62,10 +62,10 @@ class MediaFetcher:
             async with asyncio.timeout(self._timeout_s), session:
                 return await self._follow(session, url, path)
         except TimeoutError:
-            raise _refused(path, f"{_shown(url)} did not answer within {self._timeout_s:g} s") from None
+            raise _refused(path, f"{_public_part(url)} did not answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            told = str(error.__cause__) if isinstance(error.__cause__, NotPublic) else "there was no answer"
-            raise _refused(path, f"{_shown(url)} could not be fetched: {told}") from error
+            reason = str(error.__cause__) if isinstance(error.__cause__, NotPublic) else "no answer"
+            raise _refused(path, f"{_public_part(url)} could not be fetched: {reason}") from error
 
     async def _follow(self, session: aiohttp.ClientSession, url: str, path: str) -> Fetched:
         for _ in range(MAX_REDIRECTS + 1):
@@ -74,24 +74,24 @@ class MediaFetcher:
                 if answer.status not in _REDIRECTS:
                     return await self._read(answer, url, path)
                 url = urljoin(url, answer.headers.get("Location", ""))
-        raise _refused(path, f"{_shown(url)} redirects more than {MAX_REDIRECTS} times")
+        raise _refused(path, f"{_public_part(url)} redirects more than {MAX_REDIRECTS} times")
 
     async def _read(self, answer: aiohttp.ClientResponse, url: str, path: str) -> Fetched:
         if answer.status != 200:
-            raise _refused(path, f"{_shown(url)} answered {answer.status}")
+            raise _refused(path, f"{_public_part(url)} answered {answer.status}")
         media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if not _MEDIA_TYPE.fullmatch(media_type):
-            raise _refused(path, f"{_shown(url)} does not say what it is (Content-Type)")
+            raise _refused(path, f"{_public_part(url)} has no Content-Type")
         content = bytearray()
         async for data in answer.content.iter_any():
             content += data
             if len(content) > self._max_bytes:
-                raise _refused(path, f"{_shown(url)} is larger than {self._max_bytes} bytes")
+                raise _refused(path, f"{_public_part(url)} is larger than {self._max_bytes} bytes")
         return Fetched(media_type=media_type, data=base64.b64encode(content).decode())
 
 
 class NotPublic(OSError):
-    """The name or address stands for a network that is not public."""
+    """The name or address is in a network that is not public."""
 
 
 class PublicResolver(AbstractResolver):
@@ -103,18 +103,18 @@ class PublicResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        for each in found:
+        addresses = await self._resolver.resolve(host, port, family)
+        for each in addresses:
             if not is_public(each["host"]):
                 raise NotPublic(f"{host} is not at a public address")
-        return found
+        return addresses
 
     async def close(self) -> None:
         await self._resolver.close()
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet, also where an IPv6 address carries an IPv4 one."""
+    """Return whether an IP address is public, also where an IPv6 address carries an IPv4 one."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -129,7 +129,7 @@ def is_public(address: str) -> bool:
 
 
 def _check(url: str, path: str) -> None:
-    """Refuse what is no web address, and literal addresses, which no resolver sees."""
+    """Refuse other URLs than http and https, and literal addresses that are not public, which no resolver sees."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -137,7 +137,7 @@ def _check(url: str, path: str) -> None:
     except ValueError:
         fine, host = False, ""
     if not fine:
-        raise _refused(path, f"{_shown(url)} is no http or https address that can be fetched")
+        raise _refused(path, f"{_public_part(url)} is not an http or https URL")
     literal = host.rstrip(".")
     # "127.1", "0x7f.1" and "2130706433" are addresses too, for those who connect.
     if re.fullmatch(r"[0-9a-fx.]+", literal) and re.search(r"\d$", literal):
@@ -148,15 +148,15 @@ def _check(url: str, path: str) -> None:
     elif ":" not in literal:
         return
     if not is_public(literal):
-        raise _refused(path, f"{_shown(url)} is not at a public address")
+        raise _refused(path, f"{_public_part(url)} is not at a public address")
 
 
 def _refused(path: str, why: str) -> BadRequest:
     return BadRequest(f"{path}: {why}", code="media_not_fetched", param=path)
 
 
-def _shown(url: str) -> str:
-    """The address without what may be secret in it."""
+def _public_part(url: str) -> str:
+    """Return the URL without the parts that may be secret."""
     parts = url.partition("?")[0].partition("#")[0]
     scheme, mark, rest = parts.partition("://")
     return repr((scheme + mark + rest.rpartition("@")[2])[:200])

@@ -1,8 +1,8 @@
-"""The connection pool: sends one request to one origin and gives back an Answer, its head read and its body still to
+"""The connection pool: send a request to an origin and return an Answer whose head is read and whose body is still to
 come.
 
 It writes request heads as bytes and uses aiohttp's pool at the level of its connector, which costs a third of a
-ClientSession (DESIGN.md section 13). With `peer.py`, its connection, and `server/edge.py` it touches aiohttp's less
+ClientSession (DESIGN.md section 13). With `connection.py` and `server/edge.py` it touches aiohttp's less
 public side: `TCPConnector.connect` and the messages of the response parser. It knows no dialects and no routes.
 """
 
@@ -37,19 +37,19 @@ POOLED_S = 55.0  # most providers close idle connections after 60 s or later
 class ResponseStream:
     """The rest of one answer: a ByteStream over a pooled connection."""
 
-    __slots__ = ("_closed", "_connection", "_deadline_s", "_dial", "_payload", "_pump", "_upstream")
+    __slots__ = ("_closed", "_connection", "_deadline_s", "_payload", "_pool", "_pump", "_upstream")
 
     def __init__(
         self,
         upstream: Upstream,
-        dial: OriginPool,
+        pool: OriginPool,
         connection: Connection,
         payload: StreamReader,
         deadline_s: float | None,
         pump: asyncio.Task[None] | None,
     ) -> None:
         self._upstream = upstream
-        self._dial = dial
+        self._pool = pool
         self._connection = connection
         self._closed = False
         self._payload = payload
@@ -66,7 +66,7 @@ class ResponseStream:
         except TimeoutError as error:
             _cut(self._connection)
             raise BrokenStream(
-                "The provider went silent in the middle of its answer", status=504, code="timeout"
+                "The provider sent nothing for too long in the middle of its answer", status=504, code="timeout"
             ) from error
         except (ClientError, HttpProcessingError, OSError) as error:
             _cut(self._connection)
@@ -85,16 +85,16 @@ class ResponseStream:
         if uploading or not self._payload.is_eof():
             _cut(self._connection)
         else:
-            self._upstream.release(self._dial, self._connection)
+            self._upstream.release(self._pool, self._connection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginPool:
-    """What every connection to one origin has in common, and those that wait for the next request, newest last."""
+    """The facts that all connections to one origin share, and the idle ones among them, newest last."""
 
     call: ClientRequest
     timeout: ClientTimeout
-    place: str
+    address: str
     target_prefix: str
     proxy_authorization: str | None
     idle: list[Connection] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Upstream:
         self._loop: AbstractEventLoop = asyncio.get_running_loop()
         self._connector = TCPConnector(limit=0, force_close=True, loop=self._loop)
         self._connector._factory = lambda: UpstreamConnection(self._loop)  # type: ignore[assignment]  # a partial there, any factory does
-        self._dials: dict[Origin, OriginPool] = {}
+        self._pools: dict[Origin, OriginPool] = {}
         self._contexts: dict[str | None, ssl.SSLContext] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -119,16 +119,16 @@ class Upstream:
         """Close every connection."""
         if self._sweep is not None:
             self._sweep.cancel()
-        for dial in self._dials.values():
-            while dial.idle:
-                _cut(dial.idle.pop())
+        for pool in self._pools.values():
+            while pool.idle:
+                _cut(pool.idle.pop())
         await self._connector.close()
 
     def forget(self, origin: Origin) -> None:
-        """No provider uses `origin` any more; connections that wait for it are closed."""
-        if dial := self._dials.pop(origin, None):
-            while dial.idle:
-                _cut(dial.idle.pop())
+        """Close the idle connections to `origin`, which no provider uses any more."""
+        if pool := self._pools.pop(origin, None):
+            while pool.idle:
+                _cut(pool.idle.pop())
 
     async def open(self, request: UpstreamRequest) -> Answer:
         """Send `request` and read the head of its answer.
@@ -149,20 +149,20 @@ class Upstream:
             raise UpstreamError(message, status=504, code="timeout") from error
 
     async def _open(self, request: UpstreamRequest, deadline_s: float | None) -> Answer:
-        dial = self._dials.get(request.origin) or await self._dial(request.origin)
-        connection = self._take(dial)
+        pool = self._pools.get(request.origin) or await self._pool_for(request.origin)
+        connection = self._take(pool)
         if connection is not None:
             try:
-                return await self._converse(request, dial, connection, deadline_s)
+                return await self._send_on(request, pool, connection, deadline_s)
             except UpstreamError as error:
                 if not error.replayable:
                     raise
-        return await self._converse(request, dial, await self._connect(dial), deadline_s)
+        return await self._send_on(request, pool, await self._connect(pool), deadline_s)
 
-    def _take(self, dial: OriginPool) -> Connection | None:
-        """A connection that waited and can still be used. One on which something came unasked is not."""
-        while dial.idle:
-            connection = dial.idle.pop()
+    def _take(self, pool: OriginPool) -> Connection | None:
+        """Return an idle connection that can still be used. One that received unexpected bytes cannot."""
+        while pool.idle:
+            connection = pool.idle.pop()
             peer = connection.protocol
             if (
                 isinstance(peer, UpstreamConnection)
@@ -174,35 +174,35 @@ class Upstream:
             _cut(connection)
         return None
 
-    def release(self, dial: OriginPool, connection: Connection) -> None:
-        """An answer was read to its end: keep its connection for the next request, if it can serve one."""
+    def release(self, pool: OriginPool, connection: Connection) -> None:
+        """Keep the connection of an answer that was read to its end, if it can serve another request."""
         peer = connection.protocol
         if not isinstance(peer, UpstreamConnection) or peer.should_close or not peer.is_connected():
             _cut(connection)
             return
         peer.heard = False
         peer.waits_since_s = self._loop.time()
-        dial.idle.append(connection)
+        pool.idle.append(connection)
         if self._sweep is None:
             self._sweep = self._loop.call_later(POOLED_S, self._close_stale)
 
     def _close_stale(self) -> None:
-        """Close what waits too long; look again while something waits."""
+        """Close connections that are idle for too long; look again while there are idle ones."""
         oldest_s = self._loop.time() - POOLED_S
-        for dial in self._dials.values():
+        for pool in self._pools.values():
             stale = [
                 each
-                for each in dial.idle
+                for each in pool.idle
                 if not isinstance(each.protocol, UpstreamConnection) or each.protocol.waits_since_s <= oldest_s
             ]
-            dial.idle[:] = [each for each in dial.idle if each not in stale]
+            pool.idle[:] = [each for each in pool.idle if each not in stale]
             for connection in stale:
                 _cut(connection)
-        waiting = any(dial.idle for dial in self._dials.values())
+        waiting = any(pool.idle for pool in self._pools.values())
         self._sweep = self._loop.call_later(POOLED_S / 4, self._close_stale) if waiting else None
 
-    async def _dial(self, origin: Origin) -> OriginPool:
-        """How to reach `origin`, found out once."""
+    async def _pool_for(self, origin: Origin) -> OriginPool:
+        """Find out how to reach `origin`, once."""
         login = None
         try:
             proxy = outgoing_proxy(origin)
@@ -215,14 +215,14 @@ class Upstream:
         url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
         absolute = proxy is not None and origin.scheme == "http"
         connect = None if login is None else {"Proxy-Authorization": login}
-        dial = self._dials[origin] = OriginPool(
+        pool = self._pools[origin] = OriginPool(
             call=ClientRequest("GET", url, loop=self._loop, ssl=context, proxy=proxy, proxy_headers=connect),
             timeout=ClientTimeout(connect=origin.timeouts.connect_s),
-            place=origin.url,
+            address=origin.url,
             target_prefix=origin.url if absolute else "",
             proxy_authorization=login if absolute else None,
         )
-        return dial
+        return pool
 
     async def _context(self, ca_file: str | None) -> ssl.SSLContext:
         context = self._contexts.get(ca_file)
@@ -230,20 +230,20 @@ class Upstream:
             context = self._contexts[ca_file] = await asyncio.to_thread(trust, ca_file)
         return context
 
-    async def _connect(self, dial: OriginPool) -> Connection:
+    async def _connect(self, pool: OriginPool) -> Connection:
         try:
-            return await self._connector.connect(dial.call, [], dial.timeout)
+            return await self._connector.connect(pool.call, [], pool.timeout)
         except TimeoutError as error:
-            message = f"{dial.place} could not be reached within {dial.timeout.connect:g} s"
+            message = f"{pool.address} could not be reached within {pool.timeout.connect:g} s"
             raise UpstreamError(message, status=504, code="timeout") from error
         except ClientHttpProxyError as error:
-            message = f"The outgoing proxy refused {dial.place}: {error.status} {error.message}"
+            message = f"The outgoing proxy refused {pool.address}: {error.status} {error.message}"
             raise UpstreamError(message) from error
         except (ClientError, OSError, ValueError) as error:
-            raise UpstreamError(f"{dial.place} could not be reached: {_reason(error)}") from error
+            raise UpstreamError(f"{pool.address} could not be reached: {_reason(error)}") from error
 
-    async def _converse(
-        self, request: UpstreamRequest, dial: OriginPool, connection: Connection, deadline_s: float | None
+    async def _send_on(
+        self, request: UpstreamRequest, pool: OriginPool, connection: Connection, deadline_s: float | None
     ) -> Answer:
         peer = connection.protocol
         assert isinstance(peer, UpstreamConnection)
@@ -252,17 +252,17 @@ class Upstream:
         peer.expect(head_only=request.method == "HEAD", timeout_s=timeouts.first_byte_s)
         pump: asyncio.Task[None] | None = None
         try:
-            pump = self._write(request, dial, peer)
+            pump = self._write(request, pool, peer)
             message, payload = await (peer.read() if pump is None else _read_beside(peer, pump))
             if message.code < 200:
                 message, payload = await _pass_over(peer, message)
         except SocketTimeoutError as error:
             _cut(connection)
-            message_ = f"{dial.place} did not answer within {timeouts.first_byte_s:g} s"
+            message_ = f"{pool.address} did not answer within {timeouts.first_byte_s:g} s"
             raise UpstreamError(message_, status=504, code="timeout") from error
         except (ClientError, HttpProcessingError, OSError) as error:
             _cut(connection)
-            raise _failure(request, dial, error, replayable=used and not peer.heard) from error
+            raise _failure(request, pool, error, replayable=used and not peer.heard) from error
         except BaseException:
             _cut(connection)
             raise
@@ -272,18 +272,18 @@ class Upstream:
         answer = _answer(request, message)
         if payload.is_eof() and (pump is None or pump.done()):
             answer.body = payload.read_nowait()
-            self.release(dial, connection)
+            self.release(pool, connection)
         else:
             peer.limit_silence(timeouts.idle_s, payload)
-            answer.stream = ResponseStream(self, dial, connection, payload, deadline_s, pump)
+            answer.stream = ResponseStream(self, pool, connection, payload, deadline_s, pump)
         return answer
 
-    def _write(self, request: UpstreamRequest, dial: OriginPool, peer: UpstreamConnection) -> asyncio.Task[None] | None:
+    def _write(self, request: UpstreamRequest, pool: OriginPool, peer: UpstreamConnection) -> asyncio.Task[None] | None:
         """Send head and body. A body that passes through is sent by a task, beside which the answer is read."""
         transport = peer.transport
         if transport is None:
             raise ServerDisconnectedError
-        head = _head(request, dial)
+        head = _head(request, pool)
         body = request.body
         if isinstance(body, StreamedBody):
             transport.write(head)
@@ -301,7 +301,7 @@ class Upstream:
 
 
 def _cut(connection: Connection) -> None:
-    """End a connection at once, also one whose provider takes no more of what was written."""
+    """End a connection at once, also one whose provider stopped reading."""
     if connection.protocol is not None:
         connection.protocol.abort()
     connection.close()
@@ -312,12 +312,12 @@ def _reason(error: BaseException) -> str:
     return str(cause) or type(cause).__name__
 
 
-def _head(request: UpstreamRequest, dial: OriginPool) -> bytes:
-    """Request line and headers as bytes. Raises ProxyError when a header that a hook set would end its line."""
-    lines = [f"{request.method} {dial.target_prefix}{request.target} HTTP/1.1", f"Host: {request.origin.authority}"]
+def _head(request: UpstreamRequest, pool: OriginPool) -> bytes:
+    """Return request line and headers as bytes. Raises ProxyError when a header that a hook set would end its line."""
+    lines = [f"{request.method} {pool.target_prefix}{request.target} HTTP/1.1", f"Host: {request.origin.authority}"]
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
-    if dial.proxy_authorization is not None:
-        lines.append(f"Proxy-Authorization: {dial.proxy_authorization}")
+    if pool.proxy_authorization is not None:
+        lines.append(f"Proxy-Authorization: {pool.proxy_authorization}")
     body = request.body
     if isinstance(body, Body):
         if body.raw or request.method in ("POST", "PUT", "PATCH"):
@@ -331,16 +331,16 @@ def _head(request: UpstreamRequest, dial: OriginPool) -> bytes:
 
 
 async def _pass_over(peer: UpstreamConnection, message: RawResponseMessage) -> tuple[RawResponseMessage, StreamReader]:
-    """The first head that is final, behind the interim one (1xx) in `message`."""
+    """Return the first final head, after the interim one (1xx) in `message`."""
     while message.code < 200:
         if message.code == 101:
-            raise HttpProcessingError(message="it switched protocols without being asked")
+            raise HttpProcessingError(message="it switched protocols unexpectedly")
         message, payload = await peer.read()
     return message, payload
 
 
 async def _read_beside(peer: UpstreamConnection, pump: asyncio.Task[None]) -> tuple[RawResponseMessage, StreamReader]:
-    """Read the head while the request body is still being sent. The client's failure to send it is raised at once."""
+    """Read the head while the request body is still being sent. A failure to send it is raised at once."""
     reading = asyncio.get_running_loop().create_task(peer.read())
     try:
         await asyncio.wait((reading, pump), return_when=asyncio.FIRST_COMPLETED)
@@ -368,7 +368,7 @@ async def _pump(body: StreamedBody, peer: UpstreamConnection, idle_s: float | No
                 async with asyncio.timeout(idle_s):
                     await peer._drain_helper()
             except TimeoutError as error:
-                message = f"The provider took nothing of the request for {idle_s:g} s"
+                message = f"The provider read nothing of the request for {idle_s:g} s"
                 raise UpstreamError(message, status=504, code="timeout") from error
             except ConnectionError:
                 return
@@ -377,23 +377,23 @@ async def _pump(body: StreamedBody, peer: UpstreamConnection, idle_s: float | No
 
 
 def _end_upload(peer: UpstreamConnection, pump: asyncio.Task[None]) -> None:
-    """An upload that failed can have no good answer any more. Why it did is told by `_read_beside`."""
+    """Abort the call when its upload failed. `_read_beside` raises the reason."""
     if not pump.cancelled() and pump.exception() is not None and peer.transport is not None:
         peer.transport.abort()
 
 
-def _failure(request: UpstreamRequest, dial: OriginPool, error: Exception, replayable: bool) -> UpstreamError:
-    """Why no head came. `replayable`: a pooled connection ended before the first byte."""
+def _failure(request: UpstreamRequest, pool: OriginPool, error: Exception, replayable: bool) -> UpstreamError:
+    """Return the error for an answer without a head. `replayable`: a pooled connection ended before the first byte."""
     if isinstance(error, HttpProcessingError):
-        return UpstreamError(f"{dial.place} did not answer in HTTP: {error.message}", code="bad_upstream_answer")
+        return UpstreamError(f"{pool.address} sent an invalid HTTP answer: {error.message}", code="bad_upstream_answer")
     return UpstreamError(
-        f"{dial.place} closed the connection without an answer",
+        f"{pool.address} closed the connection without an answer",
         replayable=replayable and not isinstance(request.body, StreamedBody),
     )
 
 
 def _answer(request: UpstreamRequest, message: RawResponseMessage) -> Answer:
-    """The head as an Answer: end-to-end headers and the length that was declared."""
+    """Return the head as an Answer: end-to-end headers and the declared length."""
     headers: Headers = message.headers.copy()
     named = headers.getall("Connection", ())
     length = headers.pop("Content-Length", None)

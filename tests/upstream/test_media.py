@@ -75,7 +75,7 @@ async def test_this_machine_is_never_asked(upstream: Upstream, host: str) -> Non
     ["ftp://example.com/x", "file:///etc/passwd", "//x", "", "http://", "http://u:p@1.1.1.1/", "http://[::1", "x"],
 )
 async def test_only_web_addresses_are_fetched(url: str) -> None:
-    assert "no http or https address" in await refused(url)
+    assert "not an http or https URL" in await refused(url)
 
 
 async def test_redirects_are_followed_and_each_is_checked(upstream: Upstream, local: None) -> None:
@@ -100,8 +100,8 @@ async def test_what_is_too_large_is_refused_before_it_is_whole(upstream: Upstrea
     ("reply", "said"),
     [
         (Reply(status=404), "answered 404"),
-        (Reply(headers=()), "does not say what it is"),
-        (Reply(headers=(("Content-Type", "nonsense"),)), "does not say what it is"),
+        (Reply(headers=()), "has no Content-Type"),
+        (Reply(headers=(("Content-Type", "nonsense"),)), "has no Content-Type"),
         (Reply(headers=PNG, pieces=[b"x"], length=5, end="cut"), "no answer"),
     ],
 )

@@ -280,4 +280,4 @@ async def test_a_provider_that_takes_nothing_is_given_up_after_the_idle_limit(up
     error = await failure(made, ask(origin_of(upstream, idle_s=0.1), "POST", body=body))
 
     assert (error.status, error.code) == (504, "timeout")
-    assert "took nothing" in error.message
+    assert "read nothing" in error.message

@@ -1,8 +1,8 @@
-"""The command line. Commands stand in files of their own and import what they need when they run, so that `--help` and
-`--version` are there at once.
+"""The command line. Each command stands in a file of its own and imports what it needs when it runs, so that `--help`
+and `--version` are fast.
 
-`main` is the program, `command_line` says what stands for what. Exit codes: 0; 1 for a mistake in the configuration or
-a failed start; 2 for wrong usage.
+`main` is the program, `command_line` expands short forms. Exit codes: 0; 1 for a configuration error or a failed start;
+2 for wrong usage.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from llmproxy.cli.trace import commands as trace
 
 _ABOUT = """One program between LLM clients and LLM providers.
 
-Without a command it serves: `llmproxy --port 3000` is `llmproxy serve --port 3000`.
+The default command is serve: `llmproxy --port 3000` is `llmproxy serve --port 3000`.
 """
 
 _OWN = ("--help", "-h", "--version", "-V")
@@ -46,8 +46,8 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(trace.app, name="trace")
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         print(f"llmproxy {__version__}")
         raise typer.Exit
 
@@ -58,35 +58,37 @@ def _llmproxy(
         bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """Parse the options before a command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the program with `arguments`, those of the process by default; ends the process."""
+    """Run the program with `arguments`, by default those of the process, and end the process."""
     _prepare_console()
-    given = command_line(sys.argv[1:] if arguments is None else arguments)
-    if sys.stdout is None and given[:1] != ["serve"]:  # whose printer counts what nobody can see
+    expanded = command_line(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None and expanded[:1] != ["serve"]:  # the printer of `serve` counts lines that it cannot print
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
     try:
-        app(args=given, prog_name="llmproxy")
-    except OSError as error:  # nowhere to write to: a full disk behind standard output
+        app(args=expanded, prog_name="llmproxy")
+    except OSError as error:  # such as a full disk behind standard output
         sys.exit(f"llmproxy: {(error.strerror or str(error)).lower()}")
 
 
 def _prepare_console() -> None:
-    """A console need not know every character nor be there: a closed one must not lend its number to a socket."""
+    """Replace characters that the console cannot show, and open closed descriptors on the null device: a socket must
+    not get their numbers.
+    """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def command_line(arguments: Sequence[str]) -> list[str]:
-    """The arguments with their command in front: bare flags are for `serve`, two older flags stand for commands."""
+    """Return the arguments with a command in front: bare flags belong to `serve`, two older flags are commands."""
     first, equals, value = arguments[0].partition("=") if arguments else ("", "", "")
     if first in _COMMANDS:
         return [first.removeprefix("--"), *([value] if equals else []), *arguments[1:]]
@@ -96,7 +98,7 @@ def command_line(arguments: Sequence[str]) -> list[str]:
 
 
 def _valued(arguments: Sequence[str]) -> list[str]:
-    """The arguments of `serve` with the value of `--trace`, which may be left out, made explicit."""
+    """Return the arguments of `serve` with an explicit value for `--trace`, whose value is optional."""
     following = [*arguments[1:], "-"]
     return [
         "--trace=" if argument == "--trace" and after.startswith("-") else argument

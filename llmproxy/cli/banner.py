@@ -1,4 +1,4 @@
-"""What `serve` says once it listens: plain lines, no key, and one `curl` that works at once."""
+"""The text that `serve` prints when it listens: plain lines, no key, and one `curl` command that works at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def banner(loaded: Loaded, address: str) -> str:
-    """The lines for a proxy that listens at `address`, such as http://127.0.0.1:3000."""
+    """Return the text for a proxy that listens at `address`, such as http://127.0.0.1:3000."""
     config = loaded.checked()
     lines = [f"llmproxy {__version__} listens on {address}", ""]
     before = ""
@@ -54,12 +54,12 @@ def _provider(provider: ProviderConfig, loaded: Loaded) -> str:
         return provider.type
     service = provider.service(provider.type)
     url = urlsplit(provider.base_url or f"{service.origin}{service.root}")
-    shown = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
-    return f"{provider.type} at {shown}, key: {loaded.key_sources[provider.name]}"
+    address = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    return f"{provider.type} at {address}, key: {loaded.key_sources[provider.name]}"
 
 
 def _try(config: Config, address: str) -> str:
-    """A chat with the stub where there is one, else the list of models."""
+    """Return a chat with the stub if it is configured, else a request for the list of models."""
     stub = next((each for each in config.providers if each.enabled and each.type == "stub"), None)
     if stub is None:
         return f"curl {address}/v1/models"

@@ -1,4 +1,4 @@
-"""`cache`: what a running server's cache holds and saved, and how to make it forget. `cacheview.py` lays it out."""
+"""`cache`: shows the cache of a running server, and clears it. `cache_view.py` formats the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmproxy.cli.output import ConfigOfServer, QuietExit, Url, fail, print_line
 if TYPE_CHECKING:
     from llmproxy.cli.client import PageError
 
-app = typer.Typer(help="Show what a running server's cache holds, and clear it: stats, clear.", no_args_is_help=True)
+app = typer.Typer(help="Show or clear the cache of a running server: stats, clear.", no_args_is_help=True)
 
 _KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
 
@@ -23,7 +23,7 @@ def cache_stats(
     config: ConfigOfServer = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the page as JSON.")] = False,
 ) -> None:
-    """Show what the cache of a running server holds, how often it answered, and what that saved.
+    """Show what the cache of a running server holds, how many requests it answered, and what that saved.
 
     Example: `llmproxy cache stats --json`
     """
@@ -35,16 +35,16 @@ def cache_stats(
         address = find_server(url, config)
         page = fetch_page(address, "/cache")
         if "store" not in page:
-            raise PageError(f"{address} is no llmproxy: its /cache shows something else")
+            raise PageError(f"{address} is not an llmproxy server: unexpected content at /cache")
     except PageError as reason:
         fail(str(reason))
-    shown = stdout_console()
+    out = stdout_console()
     with QuietExit():
         if as_json:
             print_json(page)
             return
         for line in render_cache(page):
-            print_line(shown, line)
+            print_line(out, line)
 
 
 @app.command("clear")
@@ -53,7 +53,7 @@ def cache_clear(
     key: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only the answer with this x-llmproxy-cache-key.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before everything is cleared.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Clear everything without asking.")] = False,
     url: Url = None,
     config: ConfigOfServer = None,
     admin_key: Annotated[
@@ -62,20 +62,20 @@ def cache_clear(
             metavar="KEY",
             envvar=_KEY_VARIABLE,
             show_envvar=False,
-            help=f"The server's server.admin_key, else ${_KEY_VARIABLE}; not needed on its own machine.",
+            help=f"The server.admin_key of the server; default ${_KEY_VARIABLE}. Not needed on the same machine.",
         ),
     ] = None,
 ) -> None:
-    """Make the cache of a running server forget all its answers, those of one model, or a single one.
+    """Clear the cache of a running server: all answers, those of one model, or a single one.
 
     Example: `llmproxy cache clear --model gpt-4o`
     """
     from llmproxy.cli.client import PageError, as_number, fetch_page, find_server
 
     if model is not None and key is not None:
-        raise typer.BadParameter("names one answer, of whatever --model; give one of them", param_hint="--key")
+        raise typer.BadParameter("cannot be combined with --model: a key names a single answer", param_hint="--key")
     if admin_key is not None and not (admin_key.isascii() and admin_key.isprintable()):
-        raise typer.BadParameter("it holds a character that no key has", param_hint="--admin-key")
+        raise typer.BadParameter("contains a character that is not allowed in a key", param_hint="--admin-key")
     everything = model is None and key is None
     address = None
     try:
@@ -86,10 +86,10 @@ def cache_clear(
             fetch_page(address, _page(model, key), method="DELETE", key=admin_key or None).get("deleted")
         )
         if deleted is None:
-            raise PageError(f"{address} is no llmproxy: it does not say what it deleted")
+            raise PageError(f"{address} is not an llmproxy server: unexpected answer to DELETE /cache")
     except PageError as reason:
-        _refuse(reason, address, key, told=bool(admin_key))
-    print("1 answer was cleared" if deleted == 1 else f"{int(deleted)} answers were cleared")
+        _refuse(reason, address, key, with_key=bool(admin_key))
+    print("cleared 1 answer" if deleted == 1 else f"cleared {int(deleted)} answers")
 
 
 def _page(model: str | None, key: str | None) -> str:
@@ -106,16 +106,16 @@ def _question(page: dict[str, object], address: str) -> str:
     return f"Clear the cache of {address}, {describe_contents(page)}?"
 
 
-def _refuse(reason: PageError, address: str | None, key: str | None, *, told: bool) -> NoReturn:
+def _refuse(reason: PageError, address: str | None, key: str | None, *, with_key: bool) -> NoReturn:
     from llmproxy.console.formatting import sanitize
 
     if reason.status in (401, 403):
-        if told:
-            fail(f"{address} does not take this admin key; it is server.admin_key in the server's configuration")
+        if with_key:
+            fail(f"{address} refused the admin key; use the value of server.admin_key in its configuration")
         fail(
-            f"{address} lets nobody clear its cache from here without a key: give its server.admin_key "
-            f"with --admin-key or ${_KEY_VARIABLE}"
+            f"{address} requires an admin key to clear its cache from another machine: "
+            f"pass its server.admin_key with --admin-key or ${_KEY_VARIABLE}"
         )
     if key is not None and reason.status == 404 and reason.code not in (None, "not_configured"):
-        fail(f"{address} has no answer with the key {sanitize(key, 100)!r}")
+        fail(f"no answer with the key {sanitize(key, 100)!r} in the cache of {address}")
     fail(str(reason))

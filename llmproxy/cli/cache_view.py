@@ -1,6 +1,6 @@
-"""How the page `/cache` looks on a console: what is held, what was answered from it, what that saved.
+"""Formats the page `/cache` for a console: contents, hits, and savings.
 
-What the page does not say is left out. Begin reading at `view`.
+Fields missing from the page are left out. Begin reading at `render_cache`.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from llmproxy.settings import format_size
 
 
 def render_cache(page: Row) -> list[Text]:
-    """The page, a line for each thing it says."""
+    """Return the page, one line for each value."""
     lines = [Text(f"{name:<10}{value}") for name, value in _values(page)]
     if page.get("available") is False:
-        lines.append(Text("the store cannot be reached: every request is a miss", style=RED))
+        lines.append(Text("the store is not reachable: every request is a miss", style=RED))
     return lines
 
 
 def render_cache_line(page: Row) -> Text:
-    """The page in one line: what was answered from it, and what that saved."""
-    told = dict(_values(page))
-    parts = [f"{name} {told[name]}" for name in ("hits", "misses")]
-    if "saved" in told:
-        parts.append(f"saved {told['saved']}")
+    """Return the page in one line: hits, misses, and savings."""
+    values = dict(_values(page))
+    parts = [f"{name} {values[name]}" for name in ("hits", "misses")]
+    if "saved" in values:
+        parts.append(f"saved {values['saved']}")
     return Text("  ".join(("cache", *parts)))
 
 
 def describe_contents(page: Row) -> str:
-    """How much the cache holds, in words."""
+    """Return how much the cache holds, in words."""
     entries, size_bytes = as_number(page.get("entries")), as_number(page.get("bytes"))
     counted = "answers" if entries is None else "1 answer" if entries == 1 else f"{count_cell(entries)} answers"
     return counted if size_bytes is None else f"{counted} of {format_size(int(size_bytes))}"

@@ -1,7 +1,7 @@
-"""Asking a running server for one of its pages, and saying in one line why there is none.
+"""Fetches pages of a running server, and explains failures in one line.
 
-What is on the page is the server's word: it may be older or newer than this program, or no llmproxy at all. Readers use
-`table`, `number` and `text`, which give nothing rather than fail. Begin reading at `find` and `ask`.
+A page may come from an older or newer version, or from another program. `object_at`, `as_number` and `as_text` read it
+without failing. Begin reading at `find_server` and `fetch_page`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from llmproxy.discovery import RunningServer
 
 _TIMEOUT_S = 5.0
-# Who changes something waits for its end: a store may have much to do.
+# Changes wait for their end: a store may need long.
 _CHANGE_S = 60.0
 _MAX_BYTES = 64 * 1024 * 1024
 _PAGES = ("/stats", "/sessions", "/cache", "/health")
-_MOST_SAID = 500
+_MAX_MESSAGE = 500
 
 
 class PageError(Exception):
-    """The page cannot be had; the text says why and what to do.
+    """A page could not be fetched; the text says why and what to do.
 
-    `status` is the one that the server answered with, `code` its stable word for the reason, where it gave one.
+    `status` is the status of the server's answer, `code` its error code, where there is one.
     """
 
     def __init__(self, why: str, *, status: int | None = None, code: str | None = None) -> None:
@@ -43,25 +43,26 @@ class PageError(Exception):
 
 
 def find_server(url: str | None, config: str | None = None) -> str:
-    """The base address of the server at `url`, else of the newest that this user runs; says so when there are others.
+    """Return the base address of the server at `url`, else of this user's newest server; list the servers when there
+    are several.
 
-    With `config` only servers that run with this file count. Raises NoPage.
+    With `config` only servers that run with this file count. Raises PageError.
     """
     from llmproxy.discovery import running_servers
 
     if url is not None:
-        return base_url(url)
+        return parse_base_url(url)
     servers = running_servers()
     if config is not None:
         servers = [each for each in servers if each.config and _real(each.config) == _real(config)]
     if not servers:
         file = "" if config is None else f" with {config!r}"
         raise PageError(
-            f"no running server{file} was found; start one with `llmproxy serve`, "
-            "or name one with --url http://127.0.0.1:3000"
+            f"no running server{file} found; start one with `llmproxy serve`, "
+            "or pass its address: --url http://127.0.0.1:3000"
         )
     if len(servers) > 1:
-        print(f"{len(servers)} servers run; this is the newest, --url chooses another:", file=sys.stderr)
+        print(f"{len(servers)} servers are running; using the newest. Choose another one with --url:", file=sys.stderr)
         for server in servers:
             print(f"  {_line(server)}", file=sys.stderr)
     return servers[0].url
@@ -77,16 +78,16 @@ def _line(server: RunningServer) -> str:
     return sanitize(f"{server.url}  pid {server.pid}, since {server.started[:19]}Z, {server.config or 'no file'}")
 
 
-def base_url(given: str) -> str:
-    """The base address that `given` means: `localhost:3000` and `http://host/v1` are understood. Raises NoPage."""
-    url = given.strip() if "://" in given else f"http://{given.strip()}"
+def parse_base_url(text: str) -> str:
+    """Return the base address that the user means: `localhost:3000` and `http://host/v1` work. Raises PageError."""
+    url = text.strip() if "://" in text else f"http://{text.strip()}"
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise PageError(f"{given!r} is no URL: {error}") from error
+        raise PageError(f"{text!r} is not a URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise PageError(f"{given!r} is no URL of a server; write one such as http://127.0.0.1:3000")
+        raise PageError(f"{text!r} is not the URL of a server; use a URL such as http://127.0.0.1:3000")
     host = parts.netloc.rpartition("@")[2]
     path = parts.path.rstrip("/")
     for page in (*_PAGES, "/v1"):
@@ -97,9 +98,9 @@ def base_url(given: str) -> str:
 def fetch_page(
     url: str, page: str, *, method: Literal["GET", "DELETE"] = "GET", key: str | None = None
 ) -> dict[str, Any]:
-    """The JSON object at `page` (path and query) of the server at `url`, a base address. Raises NoPage.
+    """Return the JSON object at `page` (path and query) of the server at `url`, a base address. Raises PageError.
 
-    `key` is shown to this server, and to none that it sends us on to.
+    `key` is sent to this server, and not to one that it redirects to.
     """
     request = Request(url + page, headers={"Accept": "application/json", "Connection": "close"}, method=method)
     if key is not None:
@@ -116,18 +117,16 @@ def fetch_page(
     except (OSError, HTTPException, ValueError) as error:
         raise PageError(_fault(url, error, timeout_s)) from error
     try:
-        found = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise PageError(
-            f"{url} shows no JSON at {_path(page)}: it is no llmproxy, or the answer was cut off"
-        ) from error
-    if not isinstance(found, dict):
-        raise PageError(f"{url} is no llmproxy: its {_path(page)} is not what llmproxy shows there")
-    return found
+        raise PageError(f"no JSON at {url}{_path(page)}: not an llmproxy server, or the answer was cut off") from error
+    if not isinstance(content, dict):
+        raise PageError(f"{url} is not an llmproxy server: unexpected content at {_path(page)}")
+    return content
 
 
 def _opener(url: str) -> OpenerDirector:
-    """Proxies of the environment are for others than this machine."""
+    """Return an opener that uses the proxies of the environment, except for this machine."""
     host = urlsplit(url).hostname or ""
     try:
         here = ip_address(host).is_loopback
@@ -141,25 +140,25 @@ def _path(page: str) -> str:
 
 
 def _refusal(url: str, page: str, error: HTTPError) -> PageError:
-    """What the server's error means; in its own words where only it knows them."""
+    """Explain an error answer of the server, with the server's message where it helps."""
     from llmproxy.console.formatting import sanitize
 
     status, path = error.code, _path(page)
-    said = _said(error)
-    code, message = as_text(said.get("code")), sanitize(as_text(said.get("message")) or "", _MOST_SAID)
+    problem = _error_object(error)
+    code, message = as_text(problem.get("code")), sanitize(as_text(problem.get("message")) or "", _MAX_MESSAGE)
     if code == "not_configured":
         why = f"{url}: {message}"
     elif status == 404:
-        why = f"{url} has no {path}: it is no llmproxy, or an older one"
+        why = f"not found: {url}{path}; not an llmproxy server, or an older version"
     elif status in (401, 403):
-        why = f"{url} does not show its {path} to everybody (status {status})"
+        why = f"access to {url}{path} denied (status {status})"
     else:
         why = f"{url} answered {path} with status {status}" + (f": {message}" if message else "")
     return PageError(why, status=status, code=code)
 
 
-def _said(error: HTTPError) -> Mapping[str, Any]:
-    """The error in the body, as servers of LLM dialects write theirs."""
+def _error_object(error: HTTPError) -> Mapping[str, Any]:
+    """Return the error object in the body, in the form of LLM dialects."""
     try:
         return object_at(json.loads(error.read(_MAX_BYTES)), "error")
     except (OSError, HTTPException, ValueError, RecursionError):
@@ -167,40 +166,40 @@ def _said(error: HTTPError) -> Mapping[str, Any]:
 
 
 def _fault(url: str, error: object, timeout_s: float) -> str:
-    """Why there was no answer, and the next step."""
+    """Explain why there was no answer, with the next step."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{url}: its certificate is not trusted ({error.verify_message}); SSL_CERT_FILE names more to trust"
+        return f"{url}: the certificate is not trusted ({error.verify_message}); set SSL_CERT_FILE to trust more"
     if isinstance(error, ssl.SSLError):
         return f"{url} does not speak TLS; try http:// instead"
     if isinstance(error, ConnectionRefusedError):
-        return f"nothing listens at {url}; start a server with `llmproxy serve`, or name another with --url"
+        return f"no server at {url}; start one with `llmproxy serve`, or pass another address with --url"
     if isinstance(error, socket.gaierror):
-        return f"the host of {url} is not known; check --url"
+        return f"unknown host in {url}; check --url"
     if isinstance(error, TimeoutError):
         return f"{url} did not answer within {timeout_s:g} s"
     if isinstance(error, ConnectionError | HTTPException):
-        return f"{url} does not answer in HTTP; if it speaks TLS, try https://"
+        return f"{url} does not speak HTTP; for TLS, try https://"
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return f"{url} cannot be asked: {str(reason).lower()}"
+    return f"cannot reach {url}: {str(reason).lower()}"
 
 
 def object_at(value: object, *path: str) -> Mapping[str, Any]:
-    """The object at `path` within `value`; empty when there is none."""
+    """Return the object at `path` within `value`; empty when there is none."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
 def objects_in(value: object) -> list[Mapping[str, Any]]:
-    """The objects in the list `value`; none when it is no list."""
+    """Return the objects in the list `value`; none when it is not a list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def as_number(value: object) -> float | None:
-    """`value` when it is a number."""
+    """Return `value` when it is a number."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def as_text(value: object) -> str | None:
-    """`value` when it is text."""
+    """Return `value` when it is text."""
     return value if isinstance(value, str) else None

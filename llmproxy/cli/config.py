@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Preset(StrEnum):
-    """What `generate-config` can write."""
+    """The files that `generate-config` can write."""
 
     minimal = "minimal"
     full = "full"
@@ -22,7 +22,7 @@ class Preset(StrEnum):
 
 
 class OutputFormat(StrEnum):
-    """How `validate-config` tells what it found."""
+    """The output formats of `validate-config`."""
 
     text = "text"
     json = "json"
@@ -30,16 +30,16 @@ class OutputFormat(StrEnum):
     sarif = "sarif"
 
 
-Target = Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write it; standard output without one.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Write over a file that is there.")]
+Target = Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write; default: standard output.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing file.")]
 
 
 def generate_config(
     file: Target = "-",
-    preset: Annotated[Preset, typer.Option(help="How much of it.", case_sensitive=False)] = Preset.minimal,
+    preset: Annotated[Preset, typer.Option(help="How much to write.", case_sensitive=False)] = Preset.minimal,
     force: Force = False,
 ) -> None:
-    """Write a configuration file to begin with."""
+    """Write a configuration file to start from."""
     from llmproxy.config.generate import generate
     from llmproxy.config.json_schema import FILE_NAME
 
@@ -53,7 +53,7 @@ def generate_config(
 def schema(
     file: Target = "-",
     force: Force = False,
-    trace: Annotated[bool, typer.Option("--trace", help="That of a trace record instead.")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="Write the schema of trace records instead.")] = False,
 ) -> None:
     """Write the JSON Schema of the configuration file, for editors."""
     import json
@@ -72,9 +72,9 @@ def _write(file: str, text: str, force: bool) -> None:
         with Path(file).open("w" if force else "x", encoding="utf-8", newline="\n") as out:
             out.write(text)
     except FileExistsError:
-        _fail(f"{file} is there already; --force writes over it")
+        _fail(f"{file} exists; --force overwrites it")
     except OSError as error:
-        _fail(f"{file} cannot be written: {(error.strerror or str(error)).lower()}")
+        _fail(f"cannot write {file}: {(error.strerror or str(error)).lower()}")
     print(f"Wrote {file}")
 
 
@@ -85,31 +85,29 @@ def _fail(message: str) -> None:
 
 def validate_config(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Configuration files.")],
-    format: Annotated[
-        OutputFormat, typer.Option(help="How to tell what was found.", case_sensitive=False)
-    ] = OutputFormat.text,
+    format: Annotated[OutputFormat, typer.Option(help="Output format.", case_sensitive=False)] = OutputFormat.text,
     no_env: Annotated[
-        bool, typer.Option("--no-env", help="Count every variable as present: for CI without secrets.")
+        bool, typer.Option("--no-env", help="Treat every environment variable as set: for CI without secrets.")
     ] = False,
 ) -> None:
-    """Check configuration files as `serve` would, starting nothing."""
+    """Check configuration files as `serve` does, without starting anything."""
     from llmproxy.config.load import load
     from llmproxy.config.problems import Verdict
 
     verdicts = [Verdict(file=file, problems=load(file, no_env=no_env).problems) for file in files]
-    _tell(verdicts, format)
+    _print_verdicts(verdicts, format)
     if not all(verdict.valid for verdict in verdicts):
         raise typer.Exit(1)
 
 
-def _tell(verdicts: list[Verdict], format: OutputFormat) -> None:
-    """What was found: problems as text go to standard error, everything else to standard output."""
+def _print_verdicts(verdicts: list[Verdict], format: OutputFormat) -> None:
+    """Print problems as text to standard error, everything else to standard output."""
     from llmproxy import __version__
     from llmproxy.config import problems
 
     match format:
         case OutputFormat.text:
-            _tell_text(verdicts)
+            _print_text(verdicts)
         case OutputFormat.json:
             print(problems.as_json(verdicts))
         case OutputFormat.github:
@@ -118,7 +116,7 @@ def _tell(verdicts: list[Verdict], format: OutputFormat) -> None:
             print(problems.as_sarif(verdicts, __version__))
 
 
-def _tell_text(verdicts: list[Verdict]) -> None:
+def _print_text(verdicts: list[Verdict]) -> None:
     for verdict in verdicts:
         for problem in verdict.problems:
             print(problem, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`explain` and `translate`: what would be asked of whom, and in which words. Both send nothing."""
+"""`explain` and `translate`: show where a request would be sent, and its translation. Both send nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llmproxy.target import Target
 
 
-def _known(name: str | None) -> str | None:
+def _translatable(name: str | None) -> str | None:
     """Refuse a dialect that cannot be translated."""
     from llmproxy.dialects.catalog import codecs
 
@@ -33,15 +33,17 @@ _File = Annotated[str, typer.Argument(metavar="FILE", help="A request body (JSON
 
 def translate(
     file: _File,
-    source: Annotated[str, typer.Option("--from", metavar="DIALECT", callback=_known, help="The dialect of FILE.")],
-    target: Annotated[
-        str, typer.Option("--to", metavar="DIALECT", callback=_known, help="The dialect to translate into.")
+    source: Annotated[
+        str, typer.Option("--from", metavar="DIALECT", callback=_translatable, help="The dialect of FILE.")
     ],
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="What the provider calls the model.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse what would be dropped.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One object with `request` and `dropped`.")] = False,
+    target: Annotated[
+        str, typer.Option("--to", metavar="DIALECT", callback=_translatable, help="The dialect to translate into.")
+    ],
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="The provider's name for the model.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail instead of dropping fields.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one object with `request` and `dropped`.")] = False,
 ) -> None:
-    """Show a request translated into another dialect, and what is lost."""
+    """Show a request translated into another dialect, and which fields are dropped."""
     import msgspec
 
     from llmproxy.dialects.catalog import codecs
@@ -54,8 +56,8 @@ def translate(
         body = _translated(request, codecs()[target], Options(), losses, model)
     except ProxyError as error:
         fail(f"{file}: {error.message}")
-    shown: object = {"request": body, "dropped": losses.dropped} if as_json else body
-    print(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
+    output: object = {"request": body, "dropped": losses.dropped} if as_json else body
+    print(msgspec.json.format(msgspec.json.encode(output), indent=2).decode())
     if not as_json:
         for path in losses.dropped:
             print(f"dropped: {path}", file=sys.stderr)
@@ -63,13 +65,20 @@ def translate(
 
 def explain(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model name as a client would send it.")],
-    config: Annotated[str | None, typer.Option("--config", "-c", metavar="FILE", help="As for serve.")] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration; default as for serve.")
+    ] = None,
     request: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A request body: shows what would be dropped of it. - is stdin.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="A request body, to see which fields would be dropped; - reads standard input."
+        ),
     ] = None,
     dialect: Annotated[
         str | None,
-        typer.Option(metavar="DIALECT", callback=_known, help="Only for clients of this dialect (that of FILE)."),
+        typer.Option(
+            metavar="DIALECT", callback=_translatable, help="Only for clients of this dialect, which is that of FILE."
+        ),
     ] = None,
 ) -> None:
     """Show who answers a model: route, targets in order, URLs, relayed or translated. Sends nothing."""
@@ -85,7 +94,7 @@ def explain(
     if loaded.config is None:
         raise typer.Exit(1)
     if request is not None and dialect is None:
-        fail("--request needs --dialect, the dialect that the file is in", code=2)
+        fail("--request needs --dialect: the dialect of the file", code=2)
     try:
         router, _ = routing(loaded.config)
         for each in [dialect] if dialect else codecs():
@@ -98,9 +107,9 @@ def _explain(router: Router, model: str, dialect: str, file: str | None, strict:
     from llmproxy.dialects.catalog import by_name, translated_call
     from llmproxy.errors import ProxyError
 
-    spoken = by_name(dialect)
-    assert spoken is not None, "the option was checked"
-    endpoint = translated_call(spoken)
+    client_dialect = by_name(dialect)
+    assert client_dialect is not None, "the option was checked"
+    endpoint = translated_call(client_dialect)
     path = f"/v1{endpoint.path_for(model)}"
     print(f"{dialect}: POST {path}")
     try:
@@ -125,21 +134,21 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
     from llmproxy.translation.translator import Translator, translate_to
 
     translator = Translator(MemoryResponses(1 << 20), MemoryBudget(1 << 30), strict=strict)
-    named = target.model or exchange.model or ""
-    print(f"  {number}. {target.provider.name} ({target.provider.type}), model {named}")
-    call = Call(target=target, model=named)
-    asked, how = exchange, "relayed as it comes"
+    name = target.model or exchange.model or ""
+    print(f"  {number}. {target.provider.name} ({target.provider.type}), model {name}")
+    call = Call(target=target, model=name)
+    sent, how = exchange, "relayed unchanged"
     try:
         if translator.needed(exchange, target):
             endpoint = translate_to(target.provider)
             how = f"translated into {endpoint.dialect.name}" if endpoint else how
-            asked = asyncio.run(translator.prepare(exchange, call)).exchange
-        prepared = target.provider.prepare(asked, target)
+            sent = asyncio.run(translator.prepare(exchange, call)).exchange
+        prepared = target.provider.prepare(sent, target)
     except ProxyError as error:
         print(f"     {how}: refused with {error.status}: {error.message}")
         return
     where = (
-        "answers by itself" if prepared is None else f"{asked.method} {prepared.origin.url}{_public(prepared.target)}"
+        "answers by itself" if prepared is None else f"{sent.method} {prepared.origin.url}{_public(prepared.target)}"
     )
     print(f"     {where}\n     {how}")
     for path in call.dropped:
@@ -154,7 +163,7 @@ def _public(target: str) -> str:
 
 
 def _exchange(endpoint: Endpoint, path: str, model: str, file: str | None) -> Exchange:
-    """Make the exchange of a client that asks for `model`, with the body in `file` or the smallest one there is."""
+    """Return the exchange of a client that requests `model`, with the body in `file` or a minimal one."""
     from multidict import CIMultiDict
 
     from llmproxy.body import Body

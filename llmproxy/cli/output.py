@@ -1,6 +1,6 @@
-"""Where commands write to: standard output as a console, and one line on standard error when they cannot go on.
+"""The output of commands: standard output as a console, and one line on standard error on failure.
 
-What is written through `Ending` may be interrupted, or have its reader leave. Begin reading at `end`.
+Output within `QuietExit` may be interrupted, or lose its reader. Begin reading at `fail`.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-# A table is not cut to a width that nobody looks at: what reads a pipe gets whole names.
+# Names in a pipe are not cut to the width of a window.
 _PIPE_COLUMNS = 200
 
 Url = Annotated[
-    str | None, typer.Option(metavar="URL", help="The server, such as http://127.0.0.1:3000; else yours that runs.")
+    str | None,
+    typer.Option(metavar="URL", help="The server, such as http://127.0.0.1:3000; default: your running server."),
 ]
 ConfigOfServer = Annotated[
     str | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Of your servers, the one that runs with this file."),
+    typer.Option("--config", "-c", metavar="FILE", help="Choose your running server by its configuration file."),
 ]
 
 
 def fail(reason: str, code: int = 1) -> NoReturn:
-    """End the command with `reason`, which says what to do, and the exit code."""
+    """End the command with the exit code `code`, and print `reason`, which says what to do."""
     print(f"llmproxy: {reason}", file=sys.stderr)
     raise typer.Exit(code)
 
 
 def stdout_console() -> Console:
-    """Standard output: as wide as the window, wide in a pipe."""
+    """Return standard output as a console: as wide as the window, wide in a pipe."""
     from rich.console import Console
 
     wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
@@ -42,7 +43,7 @@ def stdout_console() -> Console:
 
 
 def print_line(console: Console, line: Text) -> None:
-    """Print one line; rich takes its time, so it is asked only where its colours are seen."""
+    """Print one line; rich is slow, so it is used only where its colours are visible."""
     if console.is_terminal:
         console.print(line, soft_wrap=True)
     else:
@@ -50,7 +51,7 @@ def print_line(console: Console, line: Text) -> None:
 
 
 class QuietExit:
-    """Around what writes to a console: Ctrl-C and a reader that left are ends like others."""
+    """Ends a command quietly on Ctrl-C, and when the reader of its output has left."""
 
     def __enter__(self) -> None:
         pass
@@ -59,6 +60,6 @@ class QuietExit:
         if isinstance(fault, KeyboardInterrupt):
             return True
         if isinstance(fault, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to say it to
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more can be written
             return True
         return False

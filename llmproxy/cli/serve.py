@@ -1,4 +1,4 @@
-"""`serve`: load the configuration, say what is wrong with it or what is served, run until a signal comes."""
+"""`serve`: loads the configuration, prints its errors or what is served, and runs until a signal."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Level(StrEnum):
     critical = "critical"
 
 
-# Windows has numbers of its own.
+# Windows has its own numbers.
 _IN_USE = (errno.EADDRINUSE, 10048)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, 10013)
 _NOT_OURS = (errno.EADDRNOTAVAIL, 10049)
 
-# What each flag says over the configuration.
+# The field of the configuration that each flag sets.
 _FLAGS = {
     "--host": "server.host",
     "--port": "server.port",
@@ -46,23 +46,21 @@ _FLAGS = {
 def serve(
     config: Annotated[
         str | None,
-        typer.Option(
-            "--config", "-c", metavar="FILE", help="Configuration; by default ./llmproxy.yaml, ./config.yaml."
-        ),
+        typer.Option("--config", "-c", metavar="FILE", help="Configuration; default: ./llmproxy.yaml, ./config.yaml."),
     ] = None,
     host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on [127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on [3000]; 0 takes any.")] = None,
-    log_level: Annotated[Level | None, typer.Option(case_sensitive=False, help="Least level to log [info].")] = None,
-    base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="One upstream that takes everything; needs no file.")
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on [3000]; 0 takes a free one.")
     ] = None,
-    type: Annotated[str | None, typer.Option(metavar="TYPE", help="What that upstream is: openai, ollama ...")] = None,
-    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="The key to send to that upstream.")] = None,
+    log_level: Annotated[Level | None, typer.Option(case_sensitive=False, help="Minimum level to log [info].")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="One upstream for all requests; needs no configuration.")
+    ] = None,
+    type: Annotated[str | None, typer.Option(metavar="TYPE", help="Type of that upstream: openai, ollama ...")] = None,
+    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="API key of that upstream.")] = None,
     trace: Annotated[
         str | None,
-        typer.Option(
-            metavar="[DIR]", help="Write a file for each exchange [./traces]; `llmproxy trace tail` shows them."
-        ),
+        typer.Option(metavar="[DIR]", help="Record each exchange in a file [./traces]; see `llmproxy trace tail`."),
     ] = None,
     print_: Annotated[bool, typer.Option("--print", help="Print a line for each exchange.")] = False,
 ) -> None:
@@ -70,8 +68,8 @@ def serve(
     from llmproxy.config.load import load
 
     level = log_level.value if log_level else None
-    given = [host, port, level, base_url, type, api_key, {} if print_ else None, _tracing(trace)]
-    loaded = load(config, overrides=_overrides(given))
+    values = [host, port, level, base_url, type, api_key, {} if print_ else None, _tracing(trace)]
+    loaded = load(config, overrides=_overrides(values))
     for problem in loaded.problems:
         print(problem, file=sys.stderr)
     if loaded.config is None:
@@ -81,18 +79,18 @@ def serve(
 
 
 def _tracing(directory: str | None) -> dict[str, str] | None:
-    """The settings of the trace middleware that `--trace` gives; "" is the flag alone."""
+    """Return the settings of the trace middleware for `--trace`; "" is the flag alone."""
     if directory is None:
         return None
     return {"directory": os.path.abspath(os.path.expanduser(directory))} if directory else {}
 
 
-def _overrides(given: list[str | int | dict[str, str] | None]) -> list[Override]:
+def _overrides(values: list[str | int | dict[str, str] | None]) -> list[Override]:
     from llmproxy.config.load import Override
 
     return [
         Override(path=path, value=value, source=flag)
-        for (flag, path), value in zip(_FLAGS.items(), given, strict=True)
+        for (flag, path), value in zip(_FLAGS.items(), values, strict=True)
         if value is not None
     ]
 
@@ -110,7 +108,7 @@ def _run(loaded: Loaded) -> int:
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=config.logging.level.upper(), format=form, stream=sys.stderr)
     for name, value in loaded.dotenv.items():
-        os.environ.setdefault(name, value)  # for what reads the environment itself: proxies, trust, code of users
+        os.environ.setdefault(name, value)  # for libraries and user code that read the environment
     try:
         return run(loaded, lambda address: _announce(banner(loaded, address)))
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
@@ -121,7 +119,7 @@ def _run(loaded: Loaded) -> int:
 
 
 def _announce(text: str) -> None:
-    """Print; a proxy serves even when nobody wants to hear of it."""
+    """Print a text; the proxy serves even when standard output is closed."""
     try:
         print(text, flush=True)
     except OSError:
@@ -129,15 +127,15 @@ def _announce(text: str) -> None:
 
 
 def describe_start_error(error: Exception, host: str, port: int) -> str:
-    """Why listening failed, in one line."""
+    """Explain in one line why listening failed."""
     if isinstance(error, socket.gaierror):
-        return f"the host name {host!r} is not known; 127.0.0.1 is this machine, 0.0.0.0 all its addresses"
+        return f"unknown host {host!r}; use 127.0.0.1 for this machine, 0.0.0.0 for all its addresses"
     code = error.errno if isinstance(error, OSError) else None
     if code in _IN_USE:
-        return f"port {port} of {host} is in use; choose another with --port"
+        return f"port {port} of {host} is in use; choose another one with --port"
     if code in _FORBIDDEN:
-        hint = "ports below 1024 need special rights, choose another" if port < 1024 else "choose another"
+        hint = "ports below 1024 need special rights, choose another one" if port < 1024 else "choose another one"
         return f"no permission to listen on port {port} of {host}; {hint} with --port"
     if code in _NOT_OURS:
-        return f"{host} is no address of this machine; 127.0.0.1 is, and 0.0.0.0 stands for all it has"
+        return f"{host} is not an address of this machine; use 127.0.0.1, or 0.0.0.0 for all its addresses"
     return str(error)

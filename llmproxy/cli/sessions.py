@@ -1,4 +1,4 @@
-"""`sessions`: the conversations that a running server knows, or one of them. `sessionsview.py` lays them out."""
+"""`sessions`: lists the sessions of a running server, or shows one of them. `sessions_view.py` formats them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from llmproxy.cli.output import ConfigOfServer, QuietExit, Url, fail, print_line
 if TYPE_CHECKING:
     from llmproxy.cli.client import PageError
 
-# What the page gives at most.
+# The limit of the page.
 _MOST = 10_000
 
 
 def sessions(
-    identifier: Annotated[str | None, typer.Argument(metavar="ID", help="Show this one alone.")] = None,
+    identifier: Annotated[str | None, typer.Argument(metavar="ID", help="Show only this session.")] = None,
     url: Url = None,
     config: ConfigOfServer = None,
     count: Annotated[int, typer.Option("-n", min=1, max=_MOST, help="How many at most.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print the page as JSON.")] = False,
 ) -> None:
-    """List the conversations that a running server knows, the last used first; or show one.
+    """List the sessions of a running server, most recent first; or show one.
 
-    Example: `llmproxy sessions -n 5`, then `llmproxy trace show --session ID` for what was said in one of them.
+    Example: `llmproxy sessions -n 5`, then `llmproxy trace show --session ID` for the conversation of one of them.
     """
     import time
     from urllib.parse import quote
@@ -40,24 +40,23 @@ def sessions(
             address, f"/sessions?limit={count}" if identifier is None else f"/sessions/{quote(identifier, '')}"
         )
         if ("sessions" if identifier is None else "id") not in page:
-            raise PageError(f"{address} is no llmproxy: its /sessions shows something else")
+            raise PageError(f"{address} is not an llmproxy server: unexpected content at /sessions")
     except PageError as reason:
         fail(_why(reason, address, identifier))
     with QuietExit():
         if as_json:
             print_json(page)
             return
-        shown = stdout_console()
+        out = stdout_console()
         now_s = time.time()
-        for line in render_sessions(page, shown.width, now_s) if identifier is None else render_session(page, now_s):
-            print_line(shown, line)
+        for line in render_sessions(page, out.width, now_s) if identifier is None else render_session(page, now_s):
+            print_line(out, line)
 
 
 def _why(reason: PageError, address: str | None, identifier: str | None) -> str:
     from llmproxy.console.formatting import sanitize
 
     if identifier is not None and reason.status == 404 and reason.code not in (None, "not_configured"):
-        return (
-            f"{address} knows no session {sanitize(identifier, 100)!r}; it may be over, `llmproxy sessions` lists them"
-        )
+        name = sanitize(identifier, 100)
+        return f"no session {name!r} at {address}; it may have expired. `llmproxy sessions` lists the active ones"
     return str(reason)

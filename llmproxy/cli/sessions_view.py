@@ -1,6 +1,6 @@
-"""How the page `/sessions` looks on a console: a line for each session, and the figures of all below them.
+"""Formats the page `/sessions` for a console: a line for each session, and the totals below.
 
-Begin reading at `view`.
+Begin reading at `render_sessions`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from llmproxy.console.formatting import UNKNOWN, format_duration
 
 
 def render_sessions(page: Row, width: int, now_s: float) -> list[Text]:
-    """The lines of the page, its list and its figures, for a console of `width` columns; `now_s` is the wall clock."""
-    figures = object_at(page, "figures")
+    """Return the lines of the page for a console of `width` columns; `now_s` is the wall clock."""
+    totals = object_at(page, "figures")
     listed = [
         {
             **session,
@@ -39,18 +39,18 @@ def render_sessions(page: Row, width: int, now_s: float) -> list[Text]:
         for session in objects_in(page.get("sessions"))
     ]
     lines = render_table(_COLUMNS, listed, width) if listed else [Text("no sessions yet")]
-    active = as_number(figures.get("active"))
+    active = as_number(totals.get("active"))
     if active is not None and active > len(listed) > 0:
-        lines.append(Text(f"… {count_cell(active - len(listed))} more; -n says how many are shown", style="dim"))
-    lines += [Text(), Text(_figures(figures, page), style="dim")]
+        lines.append(Text(f"… {count_cell(active - len(listed))} more; show more with -n", style="dim"))
+    lines += [Text(), Text(_totals(totals, page), style="dim")]
     if page.get("available") is False:
         store = text_cell(page.get("store"))
-        lines.append(Text(f"{store} cannot be reached: these are the sessions of one process alone", style=RED))
+        lines.append(Text(f"{store} is not reachable: these are the sessions of one process only", style=RED))
     return lines
 
 
 def render_session(session: Row, now_s: float) -> list[Text]:
-    """One session, a line for each thing that is known of it."""
+    """Return one session, a line for each value."""
     used = object_at(session, "tokens")
     values = (
         ("session", text_cell(session.get("id"))),
@@ -65,24 +65,22 @@ def render_session(session: Row, now_s: float) -> list[Text]:
     return [Text(f"{name:<11}{value}") for name, value in values]
 
 
-def _figures(figures: Row, page: Row) -> str:
-    return ", ".join([*_counted(figures), f"store {text_cell(page.get('store'))}"])
+def _totals(totals: Row, page: Row) -> str:
+    return ", ".join([*_counts(totals), f"store {text_cell(page.get('store'))}"])
 
 
-def _counted(figures: Row) -> Iterator[str]:
-    per_minute, rate = as_number(figures.get("creation_rate_per_minute")), as_number(figures.get("hit_rate"))
-    yield f"{count_cell(figures.get('active'))} active"
-    yield f"{count_cell(figures.get('created'))} created" + (
-        "" if per_minute is None else f" ({per_minute:g} a minute)"
-    )
-    yield f"{count_cell(figures.get('hits'))} hits" + ("" if rate is None else f" ({rate:.1%})")
-    for name, shown in (
+def _counts(totals: Row) -> Iterator[str]:
+    per_minute, rate = as_number(totals.get("creation_rate_per_minute")), as_number(totals.get("hit_rate"))
+    yield f"{count_cell(totals.get('active'))} active"
+    yield f"{count_cell(totals.get('created'))} created" + ("" if per_minute is None else f" ({per_minute:g} a minute)")
+    yield f"{count_cell(totals.get('hits'))} hits" + ("" if rate is None else f" ({rate:.1%})")
+    for name, label in (
         ("fuzzy_matches", "fuzzy"),
         ("resets", "resets"),
         ("expired", "expired"),
         ("evicted", "evicted"),
     ):
-        yield f"{count_cell(figures.get(name))} {shown}"
+        yield f"{count_cell(totals.get(name))} {label}"
 
 
 def _when(stamp: object, now_s: float) -> str:
@@ -94,8 +92,8 @@ def _when(stamp: object, now_s: float) -> str:
 
 
 def _models(session: Row) -> str:
-    said = session.get("models")
-    return ", ".join(text_cell(model) for model in said) if isinstance(said, list) and said else UNKNOWN
+    models = session.get("models")
+    return ", ".join(text_cell(model) for model in models) if isinstance(models, list) and models else UNKNOWN
 
 
 _COLUMNS = (

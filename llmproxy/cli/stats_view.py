@@ -1,7 +1,7 @@
-"""How the page `/stats` looks on a console: a line about the server, a table of providers and models, what runs.
+"""Formats the page `/stats` for a console: the server, a table of providers and models, running exchanges.
 
-Fits 80 columns and shows more where there is more room. The page may come from an older or a newer server: what it
-lacks is a dash. Begin reading at `view`.
+Fits 80 columns and shows more in wider windows. The page may come from another version: missing values are dashes.
+Begin reading at `render_stats`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _LEAST_NAME = 8
 
 
 def render_stats(page: Row, url: str, *, width: int, height: int | None = None, fault: str = "") -> Group:
-    """The page of the server at `url`, for a console of `width` columns.
+    """Return the page of the server at `url`, for a console of `width` columns.
 
-    With `height`, that of a window, lists are cut to what fits. `fault` says why the page is not of this moment.
+    With `height`, that of a window, lists are cut to fit. `fault` says why the page is not current.
     """
     head = [_server(page, url), _requests(page)]
     if cache := object_at(page, "cache"):
@@ -45,7 +45,7 @@ def render_stats(page: Row, url: str, *, width: int, height: int | None = None, 
         head.append(Text(f"{fault}; trying again", style=RED))
     providers = list(_providers(page))
     errors = list(_errors(page))
-    parts = [*head, Text(), *render_table(_FIGURES, providers, width)]
+    parts = [*head, Text(), *render_table(_PROVIDERS, providers, width)]
     if errors:
         parts += [Text(), *errors]
     above = sum(-(-line.cell_len // width) for line in [*head, *errors]) + len(providers) + (3 if errors else 2)
@@ -70,7 +70,7 @@ def _server(page: Row, url: str) -> Text:
 
 
 def _requests(page: Row) -> Text:
-    """What clients asked for in all."""
+    """Return the totals of client requests."""
     requests, total = object_at(page, "requests"), object_at(page, "totals", "tokens")
     per_second = as_number(requests.get("per_second"))
     parts = [
@@ -84,25 +84,25 @@ def _requests(page: Row) -> Text:
 
 
 def _providers(page: Row) -> Iterator[Row]:
-    """A row for each provider and, below it, each of its models."""
-    for provider, figures in object_at(page, "providers").items():
-        if isinstance(figures, dict):
-            yield {**figures, "name": Text(sanitize(provider), style="bold")}
-            for model in object_at(figures, "models"):
-                yield {**object_at(figures, "models", model), "name": Text(f"  {_model(model)}")}
+    """Yield a row for each provider, followed by its models."""
+    for provider, counts in object_at(page, "providers").items():
+        if isinstance(counts, dict):
+            yield {**counts, "name": Text(sanitize(provider), style="bold")}
+            for model in object_at(counts, "models"):
+                yield {**object_at(counts, "models", model), "name": Text(f"  {_model(model)}")}
 
 
 def _errors(page: Row) -> Iterator[Text]:
-    """Errors by kind, and how many of them another provider made good: a line for each model that had some."""
+    """Yield a line for each model with errors: counts by kind, and how many were failed over."""
     for provider in object_at(page, "providers"):
         models = object_at(page, "providers", provider, "models")
         for model in models:
             kinds = object_at(models, model, "errors")
-            said = ", ".join(f"{sanitize(kind)} {count_cell(times)}" for kind, times in kinds.items())
-            if said:
+            kinds_text = ", ".join(f"{sanitize(kind)} {count_cell(times)}" for kind, times in kinds.items())
+            if kinds_text:
                 over = as_number(object_at(models, model).get("failed_over"))
                 rescued = f" ({count_cell(over)} failed over)" if over else ""
-                yield Text(f"{sanitize(provider)} {_model(model)}: {said}{rescued}", style="red")
+                yield Text(f"{sanitize(provider)} {_model(model)}: {kinds_text}{rescued}", style="red")
 
 
 def _model(name: str) -> str:
@@ -110,23 +110,23 @@ def _model(name: str) -> str:
 
 
 def _lists(page: Row) -> Iterator[tuple[str, Sequence[TableColumn], list[Row], int]]:
-    """What is listed below the table: its title, its columns, its rows, and how many there are in truth."""
+    """Yield the lists below the table: title, columns, rows, and the total number."""
     now = _now(page)
     for name, columns in (("clients", _CLIENTS), ("sessions", _SESSIONS)):
         listed: list[Row] = [{**row, "ago_ms": age_ms(now, row.get("last_seen"))} for row in objects_in(page.get(name))]
         yield name, columns, listed, len(listed)
     running = objects_in(object_at(page, "running").get("exchanges"))
-    known = as_number(object_at(page, "running").get("count"))
-    yield "in flight", _RUNNING, running, len(running) if known is None else int(known)
+    count = as_number(object_at(page, "running").get("count"))
+    yield "in flight", _RUNNING, running, len(running) if count is None else int(count)
 
 
 def _rate(row: Row) -> Text:
-    """`100%` is shown for nothing less; what is bad stands out."""
+    """Return the success rate; only a perfect one is `100%`, and a bad one is red."""
     rate = as_number(row.get("success_rate"))
     if rate is None:
         return Text(UNKNOWN)
-    shown = f"{rate:.0%}" if rate in (0, 1) else f"{min(rate * 100, 99.9):.1f}%"
-    return Text(shown, style=RED if rate < _BAD_RATE else "yellow" if rate < 1 else "")
+    text = f"{rate:.0%}" if rate in (0, 1) else f"{min(rate * 100, 99.9):.1f}%"
+    return Text(text, style=RED if rate < _BAD_RATE else "yellow" if rate < 1 else "")
 
 
 def _speed(row: Row) -> str:
@@ -137,9 +137,11 @@ def _speed(row: Row) -> str:
 
 
 def _failures(row: Row) -> Text:
-    """The number of errors: of all kinds where these are told."""
-    said = row.get("errors")
-    return errors_cell(sum(int(as_number(each) or 0) for each in said.values()) if isinstance(said, dict) else said)
+    """Return the number of errors, of all kinds where the page counts kinds."""
+    errors = row.get("errors")
+    return errors_cell(
+        sum(int(as_number(each) or 0) for each in errors.values()) if isinstance(errors, dict) else errors
+    )
 
 
 def _who(row: Row) -> str:
@@ -147,15 +149,15 @@ def _who(row: Row) -> str:
 
 
 def _what(row: Row) -> str:
-    """The model, and who answers; a path where there is no model."""
+    """Return the model and the provider that answers; the path where there is no model."""
     provider = as_text(row.get("provider"))
-    asked = text_cell(row.get("model") or row.get("path"), 40)
-    return f"{asked} > {sanitize(provider)}" if provider else asked
+    model = text_cell(row.get("model") or row.get("path"), 40)
+    return f"{model} > {sanitize(provider)}" if provider else model
 
 
 def _sent(row: Row) -> str:
-    known = as_number(row.get("sent_bytes"))
-    return UNKNOWN if known is None else format_size(int(known))
+    sent = as_number(row.get("sent_bytes"))
+    return UNKNOWN if sent is None else format_size(int(sent))
 
 
 def _part(group: str, name: str) -> Callable[[Row], str]:
@@ -163,12 +165,12 @@ def _part(group: str, name: str) -> Callable[[Row], str]:
 
 
 def _now(page: Row) -> float | None:
-    """The server's own time (Unix), which may not be ours."""
+    """Return the server's own time (Unix), whose clock may differ from ours."""
     began, uptime_s = parse_timestamp(page.get("started")), as_number(page.get("uptime_seconds"))
     return None if began is None or uptime_s is None else began + uptime_s
 
 
-_FIGURES = (
+_PROVIDERS = (
     TableColumn("provider / model", lambda row: row["name"], least=_LEAST_NAME),
     TableColumn("reqs", lambda row: count_cell(row.get("requests"))),
     TableColumn("ok", _rate),

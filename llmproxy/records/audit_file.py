@@ -144,7 +144,7 @@ class AuditFile:
         """Close the file. Raises OSError when lines are left."""
         self._close()
         if self._lines:
-            raise OSError(f"{len(self._lines)} lines could not be written to {self.path}: {self.fault}")
+            raise OSError(f"cannot write {len(self._lines)} lines to {self.path}: {self.fault}")
 
     def _append(self) -> None:
         """Write as many lines as fit at once, or rename a file that is full."""

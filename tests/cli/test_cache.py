@@ -48,7 +48,7 @@ def test_clearing_says_how_many_there_were(
     server: Upstream, tmp_path: Path, flags: tuple[str, ...], target: bytes
 ) -> None:
     done = run("cache", "clear", "--url", server.url, *flags, cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "3 answers were cleared\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "cleared 3 answers\n", "")
     assert (server.only.method, server.only.target) == ("DELETE", target)
     assert server.only.values("authorization") == []
 
@@ -65,12 +65,12 @@ FORBIDDEN = page({"error": {"code": "forbidden", "message": "?"}}, 403)
 @pytest.mark.parametrize(
     ("reply", "flags", "said"),
     [
-        (FORBIDDEN, (), "give its server.admin_key with --admin-key or $LLMPROXY_ADMIN_KEY"),
-        (FORBIDDEN, ("--admin-key", "x"), "does not take this admin key"),
+        (FORBIDDEN, (), "pass its server.admin_key with --admin-key or $LLMPROXY_ADMIN_KEY"),
+        (FORBIDDEN, ("--admin-key", "x"), "refused the admin key"),
         (page({"error": {"code": "not_found", "message": "?"}}, 404), ("--key", "k1"), "no answer with the key 'k1'"),
         (page({"error": {"code": "not_configured", "message": "Add it"}}, 404), ("--key", "k1"), ": Add it"),
-        (page({}, 404), (), "has no /cache: it is no llmproxy"),
-        (page({"hello": 1}), (), "it does not say what it deleted"),
+        (page({}, 404), (), "/cache; not an llmproxy server"),
+        (page({"hello": 1}), (), "unexpected answer to DELETE /cache"),
         (page({"error": {"code": "store_fault", "message": "Gone"}}, 503), (), "with status 503: Gone"),
     ],
 )
@@ -86,13 +86,13 @@ def test_what_cannot_be_cleared_ends_with_1_and_one_line(
 @pytest.mark.parametrize("command", ["stats", "clear"])
 def test_without_a_server_it_says_so(tmp_path: Path, command: str) -> None:
     done = run("cache", command, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "") and "no running server was found" in done.stderr
+    assert (done.returncode, done.stdout) == (1, "") and "no running server found" in done.stderr
 
 
 def test_another_program_is_told_apart(tmp_path: Path) -> None:
     with Upstream(page({"hello": 1})) as upstream:
         done = run("cache", "stats", "--url", upstream.url, cwd=tmp_path)
-    assert done.returncode == 1 and "is no llmproxy: its /cache shows something else" in done.stderr
+    assert done.returncode == 1 and "is not an llmproxy server: unexpected content at /cache" in done.stderr
 
 
 def test_a_key_that_is_none_is_wrong_usage_and_not_repeated(server: Upstream, tmp_path: Path) -> None:

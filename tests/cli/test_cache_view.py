@@ -55,7 +55,7 @@ def test_what_is_not_known_is_left_out() -> None:
 
 def test_a_mode_and_a_store_that_is_gone_stand_out() -> None:
     lines = drawn({**PAGE, "mode": "read_only", "available": False})
-    assert lines[0] == "store     redis, read_only" and lines[-1].startswith("the store cannot be reached")
+    assert lines[0] == "store     redis, read_only" and lines[-1].startswith("the store is not reachable")
 
 
 @pytest.mark.parametrize("page", [{}, dict.fromkeys(PAGE, "\x1b[2J"), dict.fromkeys(PAGE, True)])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from llmproxy.cli import client as asking
-from llmproxy.cli.client import PageError, as_number, as_text, base_url, fetch_page, object_at, objects_in
+from llmproxy.cli.client import PageError, as_number, as_text, fetch_page, object_at, objects_in, parse_base_url
 from tests.support.provider import CERTIFICATES, Reply, Script, Upstream, drop, reset, silence
 
 
@@ -45,15 +45,15 @@ def refused(url: str, page: str = "/stats") -> str:
     ],
 )
 def test_what_people_copy_is_understood(given: str, meant: str) -> None:
-    assert base_url(given) == meant
+    assert parse_base_url(given) == meant
 
 
 @pytest.mark.parametrize(
     "given", ["", "http://", "ftp://h", "http://h:x", "http://h:99999", "file:///etc/passwd", "http://[:1"]
 )
 def test_what_is_no_url_is_told(given: str) -> None:
-    with pytest.raises(PageError, match="is no URL"):
-        base_url(given)
+    with pytest.raises(PageError, match="is not"):
+        parse_base_url(given)
 
 
 def test_the_page_is_asked_for_as_json(server: Upstream) -> None:
@@ -96,27 +96,27 @@ def test_a_port_where_nobody_listens_says_so_and_what_to_do() -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
 
         assert refused(url) == (
-            f"nothing listens at {url}; start a server with `llmproxy serve`, or name another with --url"
+            f"no server at {url}; start one with `llmproxy serve`, or pass another address with --url"
         )
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (Reply(status=404, reason="Not Found", pieces=[b"{}"]), "has no /stats: it is no llmproxy, or an older one"),
-        (Reply(status=401, reason="Unauthorized"), "does not show its /stats to everybody (status 401)"),
+        (Reply(status=404, reason="Not Found", pieces=[b"{}"]), "/stats; not an llmproxy server, or an older version"),
+        (Reply(status=401, reason="Unauthorized"), "denied (status 401)"),
         (Reply(status=500, reason="Oops"), "answered /stats with status 500"),
         (error(503, "store_fault", "The store is\x1b gone"), "with status 503: The store is\\x1b gone"),
         (error(404, "not_configured", "There are no sessions"), ": There are no sessions"),
-        (error(404, "not_found", "Nothing"), "has no /stats: it is no llmproxy, or an older one"),
-        (Reply(status=404, pieces=[b"{"], length=50, end="cut"), "has no /stats: it is no llmproxy"),
-        (Reply(pieces=[b"<html>"]), "shows no JSON at /stats: it is no llmproxy"),
-        (Reply(pieces=[b"[" * 100_000]), "shows no JSON at /stats: it is no llmproxy"),
-        (Reply(pieces=[b"\xff"]), "shows no JSON at /stats: it is no llmproxy"),
-        (Reply(pieces=[b"[1]"]), "is no llmproxy: its /stats is not what llmproxy shows there"),
+        (error(404, "not_found", "Nothing"), "/stats; not an llmproxy server, or an older version"),
+        (Reply(status=404, pieces=[b"{"], length=50, end="cut"), "/stats; not an llmproxy server"),
+        (Reply(pieces=[b"<html>"]), "/stats: not an llmproxy server"),
+        (Reply(pieces=[b"[" * 100_000]), "/stats: not an llmproxy server"),
+        (Reply(pieces=[b"\xff"]), "/stats: not an llmproxy server"),
+        (Reply(pieces=[b"[1]"]), "is not an llmproxy server: unexpected content at /stats"),
         (Reply(pieces=[b"{"], length=50, end="cut"), "or the answer was cut off"),
-        (drop, "does not answer in HTTP"),
-        (reset, "does not answer in HTTP"),
+        (drop, "does not speak HTTP"),
+        (reset, "does not speak HTTP"),
     ],
 )
 def test_what_is_no_page_of_ours_is_told_in_one_line(server: Upstream, answer: Reply | Script, said: str) -> None:
@@ -134,14 +134,14 @@ def test_a_server_that_does_not_answer_is_given_up(server: Upstream, monkeypatch
 
 def test_a_certificate_that_nobody_trusts_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with Upstream(Reply(pieces=[b"{}"]), tls=True) as upstream:
-        assert "its certificate is not trusted" in refused(upstream.url)
-        assert "if it speaks TLS, try https://" in refused(upstream.url.replace("https:", "http:"))
+        assert "the certificate is not trusted" in refused(upstream.url)
+        assert "for TLS, try https://" in refused(upstream.url.replace("https:", "http:"))
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "ca.pem"))
         assert fetch_page(upstream.url, "/stats") == {}
 
 
 def test_a_host_that_is_not_known_is_told() -> None:
-    assert "is not known" in refused("http://no-such-host.invalid")
+    assert "unknown host" in refused("http://no-such-host.invalid")
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], {"a": None}, {"a": []}, {"a": {"b": 3}}])

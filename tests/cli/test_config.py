@@ -35,7 +35,7 @@ def test_a_file_is_written_over_only_when_that_is_forced(tmp_path: Path) -> None
     (tmp_path / "x.yaml").write_text("mine")
     done = run("generate-config", "x.yaml", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "llmproxy: x.yaml is there already; --force writes over it\n"
+    assert done.stderr == "llmproxy: x.yaml exists; --force overwrites it\n"
     assert (tmp_path / "x.yaml").read_text() == "mine"
     assert run("generate-config", "x.yaml", "--force", cwd=tmp_path).returncode == 0
     assert (tmp_path / "x.yaml").read_text() == generate("minimal")
@@ -45,7 +45,7 @@ def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> N
     for file, why in (("no/where.yaml", "no such file or directory"), (".", "is a directory")):
         done = run("generate-config", file, "--force", cwd=tmp_path)
         assert done.returncode == 1
-        assert done.stderr == f"llmproxy: {file} cannot be written: {why}\n"
+        assert done.stderr == f"llmproxy: cannot write {file}: {why}\n"
 
 
 def test_the_schema_is_written(tmp_path: Path) -> None:
@@ -110,5 +110,5 @@ def test_forms_for_machines_are_there_without_problems(tmp_path: Path) -> None:
 def test_a_forbidden_place_is_told_in_one_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     assert run("generate-config", "x.yaml", cwd=tmp_path).stderr == (
-        "llmproxy: x.yaml cannot be written: permission denied\n"
+        "llmproxy: cannot write x.yaml: permission denied\n"
     )

@@ -85,10 +85,10 @@ def test_who_answers_a_model_is_explained_for_each_dialect(tmp_path: Path) -> No
     first, _, second = chat.partition("2. ")
     assert "route smart" in first and "1. claude (anthropic), model claude-haiku-4-5" in first
     assert "POST https://claude.test/v1/messages" in first and "translated into messages" in first
-    assert "POST http://local.test:1234/v1/chat/completions" in second and "relayed as it comes" in second
+    assert "POST http://local.test:1234/v1/chat/completions" in second and "relayed unchanged" in second
     assert "model llama-y" in second
     messages = done.stdout.partition("messages: POST")[2]
-    assert "relayed as it comes" in messages.partition("2. ")[0]
+    assert "relayed unchanged" in messages.partition("2. ")[0]
     assert "t0ps3cret" not in done.stdout and "sk-secret" not in done.stdout
 
 

@@ -19,20 +19,20 @@ from tests.support.waiting import until
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(errno.EADDRINUSE, "x"), "port 80 of my-host is in use; choose another with --port"),
-        (OSError(10048, "x"), "port 80 of my-host is in use; choose another with --port"),
+        (OSError(errno.EADDRINUSE, "x"), "port 80 of my-host is in use; choose another one with --port"),
+        (OSError(10048, "x"), "port 80 of my-host is in use; choose another one with --port"),
         (
             PermissionError(errno.EACCES, "x"),
             "no permission to listen on port 80 of my-host; ports below 1024 need special rights, "
-            "choose another with --port",
+            "choose another one with --port",
         ),
         (
             OSError(errno.EADDRNOTAVAIL, "x"),
-            "my-host is no address of this machine; 127.0.0.1 is, and 0.0.0.0 stands for all it has",
+            "my-host is not an address of this machine; use 127.0.0.1, or 0.0.0.0 for all its addresses",
         ),
         (
             socket.gaierror(-2, "Name or service not known"),
-            "the host name 'my-host' is not known; 127.0.0.1 is this machine, 0.0.0.0 all its addresses",
+            "unknown host 'my-host'; use 127.0.0.1 for this machine, 0.0.0.0 for all its addresses",
         ),
         (ValueError("something else"), "something else"),
     ],
@@ -48,13 +48,13 @@ def test_a_port_in_use_ends_with_1(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         done = run("serve", "--port", str(port), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"llmproxy: port {port} of 127.0.0.1 is in use; choose another with --port\n"
+    assert done.stderr == f"llmproxy: port {port} of 127.0.0.1 is in use; choose another one with --port\n"
 
 
 def test_a_host_that_is_not_there_ends_with_1(tmp_path: Path) -> None:
     done = run("serve", "--host", "192.0.2.1", "--port", "0", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("llmproxy: 192.0.2.1 is no address of this machine")
+    assert done.stderr.startswith("llmproxy: 192.0.2.1 is not an address of this machine")
 
 
 def test_a_mistake_in_the_file_ends_with_1_and_one_in_a_flag_with_2(tmp_path: Path) -> None:

@@ -45,11 +45,11 @@ def test_one_is_shown_by_its_id_whatever_that_is(server: Upstream, tmp_path: Pat
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (refusing(404, {"error": {"code": "not_found", "message": "?"}}), "knows no session 'abc'; it may be over"),
+        (refusing(404, {"error": {"code": "not_found", "message": "?"}}), "no session 'abc' at"),
         (refusing(404, {"error": {"code": "not_configured", "message": "Switch it on"}}), ": Switch it on"),
-        (refusing(404, {}), "has no /sessions/abc: it is no llmproxy, or an older one"),
+        (refusing(404, {}), "/sessions/abc; not an llmproxy server, or an older version"),
         (refusing(503, {"error": {"code": "store", "message": "It is gone"}}), "with status 503: It is gone"),
-        (refusing(200, {"hello": 1}), "is no llmproxy: its /sessions shows something else"),
+        (refusing(200, {"hello": 1}), "is not an llmproxy server: unexpected content at /sessions"),
     ],
 )
 def test_what_cannot_be_shown_ends_with_1_and_one_line(
@@ -64,9 +64,9 @@ def test_what_cannot_be_shown_ends_with_1_and_one_line(
 def test_a_server_without_sessions_and_no_server_are_told(tmp_path: Path) -> None:
     with Upstream(refusing(404, {"error": {"code": "not_found", "message": "?"}})) as upstream:
         done = run("sessions", "--url", upstream.url, cwd=tmp_path)
-    assert done.returncode == 1 and "it is no llmproxy, or an older one" in done.stderr
+    assert done.returncode == 1 and "not an llmproxy server, or an older version" in done.stderr
     done = run("sessions", cwd=tmp_path)
-    assert done.returncode == 1 and "no running server was found" in done.stderr
+    assert done.returncode == 1 and "no running server found" in done.stderr
 
 
 @pytest.mark.parametrize("flags", [("-n", "0"), ("-n", "10001"), ("a", "b")])
@@ -79,4 +79,4 @@ def test_of_several_servers_a_file_names_one(tmp_path: Path) -> None:
         done = run("sessions", "--config", "llmproxy.yaml", cwd=tmp_path)
         assert program.url in done.stdout + done.stderr and bare.url not in done.stdout + done.stderr
         done = run("sessions", "--config", "other.yaml", cwd=tmp_path)
-    assert done.returncode == 1 and "no running server with 'other.yaml' was found" in done.stderr
+    assert done.returncode == 1 and "no running server with 'other.yaml' found" in done.stderr

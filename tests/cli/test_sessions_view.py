@@ -57,7 +57,7 @@ def test_a_session_is_a_line_and_all_figures_are_one() -> None:
         *("s_3f2a9c01d4e85b76", "127.0.0.1", "openai/python", "10m00s", "30.00s", "4", "1"),
         *("gpt-4o,", "claude-sonnet-4-5", "12.0k", "200"),
     ]
-    assert more == "… 2 more; -n says how many are shown"
+    assert more == "… 2 more; show more with -n"
     assert figures == (
         "3 active, 5 created (0.4 a minute), 20 hits (80.0%), 1 fuzzy, 0 resets, 2 expired, 0 evicted, store memory"
     )
@@ -75,7 +75,7 @@ def test_an_empty_list_is_told_in_words() -> None:
 
 
 def test_a_store_that_is_gone_is_told() -> None:
-    assert listed(140, available=False, store="redis")[-1].startswith("redis cannot be reached")
+    assert listed(140, available=False, store="redis")[-1].startswith("redis is not reachable")
 
 
 def test_one_session_is_told_in_lines() -> None:

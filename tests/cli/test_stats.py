@@ -32,8 +32,8 @@ def test_without_a_server_it_says_so_and_what_to_do(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "llmproxy: no running server was found; start one with `llmproxy serve`, "
-        "or name one with --url http://127.0.0.1:3000\n"
+        "llmproxy: no running server found; start one with `llmproxy serve`, "
+        "or pass its address: --url http://127.0.0.1:3000\n"
     )
 
 
@@ -72,7 +72,7 @@ def test_of_several_servers_it_shows_the_newest_and_names_all(tmp_path: Path) ->
 
     assert json.loads(done.stdout)["pid"] == second.pid
     lines = done.stderr.splitlines()
-    assert lines[0] == "2 servers run; this is the newest, --url chooses another:"
+    assert lines[0] == "2 servers are running; using the newest. Choose another one with --url:"
     assert [line.split()[0] for line in lines[1:]] == [second.url, first.url]
 
 
@@ -81,7 +81,7 @@ def test_a_server_that_was_killed_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="exit code"), Program(tmp_path) as program:
         program.signal(signal.SIGKILL)
         program.wait()
-        assert "no running server was found" in run("stats", cwd=tmp_path).stderr
+        assert "no running server found" in run("stats", cwd=tmp_path).stderr
     assert not list(tmp_path.rglob("servers/*.json"))
 
 
@@ -107,7 +107,7 @@ def test_another_program_is_told_apart(tmp_path: Path, page: bytes, flags: tuple
     with Upstream(Reply(pieces=[page])) as upstream:
         done = run("stats", "--url", upstream.url, *flags, cwd=tmp_path)
 
-    assert (done.returncode, done.stdout) == (1, "") and "no llmproxy" in done.stderr
+    assert (done.returncode, done.stdout) == (1, "") and "not an llmproxy server" in done.stderr
 
 
 def test_a_server_of_another_version_is_shown_as_far_as_it_is_understood(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_server_that_goes_away_is_waited_for_and_found_again(tmp_path: Path) -
         with terminal:
             terminal.wait_for("provider / model")
             first.signal(signal.SIGTERM)
-            terminal.wait_for("nothing listens")
+            terminal.wait_for("no server at")
             terminal.wait_for("trying again")
             with Program(tmp_path) as second:
                 assert second.port != first.port

@@ -135,7 +135,7 @@ def test_lines_left_at_the_end_are_told(tmp_path: Path) -> None:
     (tmp_path / "place").write_text("")
     file = file_of(tmp_path / "place" / "audit.jsonl")
     append(file, 1, 2)
-    with pytest.raises(OSError, match="2 lines could not be written"):
+    with pytest.raises(OSError, match="cannot write 2 lines"):
         file.close()
 
 

@@ -1,7 +1,8 @@
-"""`trace`: shows what the trace middleware writes. `tail` follows it, `ls` lists, `show` opens one, `stats` sums up.
+"""`trace`: shows the records of the trace middleware. `tail` follows them, `ls` lists them, `show` opens one, `stats`
+sums them up.
 
-Thin commands: files are read by `records/trace_files.py`, rows laid out by `tracerows.py`, one record by
-`py`. Everything that others wrote goes to the console through `console/formatting.py`.
+These commands are thin: `records/trace_files.py` reads files, `rows.py` formats rows, `show.py` one record. Text from
+outside is sanitized by `console/formatting.py`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from llmproxy.records.record import Record
     from llmproxy.records.trace_files import FoundEntry, RecordLocation, TraceReader
 
-app = typer.Typer(help="Show what the trace middleware writes: tail, ls, show, stats.", no_args_is_help=True)
+app = typer.Typer(help="Show the records of the trace middleware: tail, ls, show, stats.", no_args_is_help=True)
 
 
 class Key(StrEnum):
-    """What a list can be sorted by."""
+    """The keys to sort a list by."""
 
     time = "time"
     duration = "duration"
@@ -38,36 +39,36 @@ class Key(StrEnum):
 
 
 Directory = Annotated[
-    str | None, typer.Argument(metavar="[DIR]", help="Where the records are; else where your running server writes.")
+    str | None, typer.Argument(metavar="[DIR]", help="The directory of records; default: that of your running server.")
 ]
 Filters = Annotated[
     list[str] | None,
     typer.Option(
         "--filter",
         metavar="KEY=VALUE,...",
-        help="Only these: model=gpt-*, status=4xx, session=, provider=, slower=2s, faster=, client=, path=, outcome=, "
-        "error=, failed=true, stream=true ... May be given again.",
+        help="Filter: model=gpt-*, status=4xx, session=, provider=, slower=2s, faster=, client=, path=, outcome=, "
+        "error=, failed=true, stream=true ... Repeatable.",
     ),
 ]
-Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="Only those of this session.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line.")]
+Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="Only this session.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 
 @app.command("tail")
 def trace_tail(
     directory: Directory = None,
-    count: Annotated[int, typer.Option("-n", min=0, help="How many to begin with.")] = 20,
+    count: Annotated[int, typer.Option("-n", min=0, help="How many to start with.")] = 20,
     follow: Annotated[
         bool | None,
         typer.Option(
-            "--follow/--no-follow", "-f", help="Go on with what comes: so by default on a terminal, not in a pipe."
+            "--follow/--no-follow", "-f", help="Follow new exchanges; the default on a terminal, not in a pipe."
         ),
     ] = None,
     session: Session = None,
     filters: Filters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the last exchanges, and what comes, as it happens."""
+    """Show the last exchanges, and new ones as they end."""
     import signal
 
     from llmproxy.cli.trace.tail import TraceTail
@@ -76,31 +77,31 @@ def trace_tail(
     test = _parse(filters, session)
     follows = sys.stdout.isatty() if follow is None else follow
     traces = TraceReader(_find(directory, waits=follows))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cursor comes back
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # restores the cursor
     with QuietExit():
         TraceTail(traces, stdout_console(), test, as_json=as_json).run(count, follow=follows)
-    _tell_faults(traces)
+    _print_faults(traces)
     if not follows and count and not traces.last(1):
-        _empty(traces)
+        _fail_empty(traces)
 
 
 @app.command("ls")
 def trace_ls(
     directory: Directory = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many at most.")] = 1000,
-    sort: Annotated[Key, typer.Option(help="What to sort by.")] = Key.time,
-    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
+    sort: Annotated[Key, typer.Option(help="Sort key.")] = Key.time,
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Reverse the order.")] = False,
     session: Session = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only those of the last 1h, 30m ...")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only the last 1h, 30m ...")] = None,
     filters: Filters = None,
     as_json: AsJson = False,
 ) -> None:
-    """List exchanges: the newest, slowest, largest ... last, or with --reverse the other way round."""
+    """List exchanges: the newest, slowest, largest ... last, or first with --reverse."""
     from llmproxy.records.trace_files import TraceReader
 
     test = _parse(filters, session)
     recent = _since(since)
-    _keep_everything()
+    _disable_gc()
     traces = TraceReader(_find(directory))
     if sort is Key.time and not (reverse or filters or session or since):
         entries = [each.entry for each in traces.last(count)]
@@ -110,27 +111,27 @@ def trace_ls(
         entries = entries[-count:][:: -1 if reverse else 1]
     with QuietExit():
         _list(entries, as_json=as_json)
-    _tell_faults(traces)
+    _print_faults(traces)
     if not entries:
-        _empty(traces)
+        _fail_empty(traces)
 
 
 @app.command("show")
 def trace_show(
     identifier: Annotated[
-        str | None, typer.Argument(metavar="ID", help="The id, as much of it as is unique; or a record's file.")
+        str | None, typer.Argument(metavar="ID", help="The id or a unique prefix of it; or the file of a record.")
     ] = None,
     directory: Directory = None,
     session: Annotated[
         str | None,
-        typer.Option(
-            metavar="ID", help="Instead of one exchange a whole session, as one conversation: --session ID [DIR]"
-        ),
+        typer.Option(metavar="ID", help="Show a whole session as one conversation: --session ID [DIR]"),
     ] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="The bodies as they went over the wire.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The whole record as JSON; of a session one a line.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the bodies as they went over the wire.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole record as JSON; for a session one per line.")
+    ] = False,
     curl: Annotated[
-        bool, typer.Option("--curl", help="A command that repeats the request, without the secret.")
+        bool, typer.Option("--curl", help="Print a command that repeats the request, without its secrets.")
     ] = False,
 ) -> None:
     """Show one exchange: the conversation, headers, attempts and timing; or a session as one conversation.
@@ -141,11 +142,11 @@ def trace_show(
 
     if session is not None:
         if directory is not None or raw or curl:
-            raise typer.BadParameter("takes a directory and --json, and nothing else", param_hint="--session")
+            raise typer.BadParameter("can be combined with a directory and --json only", param_hint="--session")
         _show_session(session, identifier, as_json=as_json)
         return
     if identifier is None:
-        raise typer.BadParameter("which one? give the id of an exchange, or --session", param_hint="ID")
+        raise typer.BadParameter("pass the id of an exchange, or --session", param_hint="ID")
     record, data = _read(identifier, directory)
     with QuietExit():
         if raw:
@@ -159,7 +160,7 @@ def trace_show(
 
 
 def _read(identifier: str, directory: str | None) -> tuple[Record, bytes]:
-    """The record of that id or file, and its text."""
+    """Return the record with that id, or in that file, and its text."""
     from llmproxy.console.formatting import sanitize
     from llmproxy.records.trace_files import RecordLocation, TraceReader, read_record
 
@@ -172,50 +173,50 @@ def _read(identifier: str, directory: str | None) -> tuple[Record, bytes]:
         return read_record(place)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        fail(f"{sanitize(place.path)} cannot be read: {reason}")
+        fail(f"cannot read {sanitize(place.path)}: {reason}")
 
 
 def _show_session(session: str, directory: str | None, *, as_json: bool) -> None:
     from llmproxy.cli.trace.session import print_record_line, print_session
     from llmproxy.records.trace_files import TraceReader
 
-    _keep_everything()
+    _disable_gc()
     traces = TraceReader(_find(directory))
-    found = _of_session(traces, session)
+    matches = _of_session(traces, session)
     with QuietExit():
         if as_json:
-            for _, data in traces.records(found):
+            for _, data in traces.records(matches):
                 print_record_line(data)
         else:
-            print_session(stdout_console(), (record for record, _ in traces.records(found)))
-    _tell_faults(traces)
+            print_session(stdout_console(), (record for record, _ in traces.records(matches)))
+    _print_faults(traces)
 
 
 def _of_session(traces: TraceReader, session: str) -> list[FoundEntry]:
-    """The exchanges of the session of that name, else of the only one whose name begins so; oldest first."""
+    """Return the exchanges of the session with that name, else of the only one with that prefix; oldest first."""
     from llmproxy.console.formatting import sanitize
 
-    found = [each for each in traces.entries() if each.entry.session and each.entry.session.startswith(session)]
-    names = sorted({each.entry.session or "" for each in found})
+    matches = [each for each in traces.entries() if each.entry.session and each.entry.session.startswith(session)]
+    names = sorted({each.entry.session or "" for each in matches})
     if session not in names and len(names) > 1:
         listed = "\n".join(f"  {sanitize(name)}" for name in names[:10]) + ("\n  ..." if len(names) > 10 else "")
-        fail(f"{len(names)} sessions begin with {sanitize(session)!r}; say more of the id:\n{listed}")
+        fail(f"{len(names)} sessions begin with {sanitize(session)!r}; pass more characters of the id:\n{listed}")
     if not names:
-        _tell_faults(traces)
+        _print_faults(traces)
         if traces.last(1):
-            fail(f"there is no exchange of the session {sanitize(session, 100)!r} in {sanitize(traces.directory)}")
-        _empty(traces)
-    wanted = session if session in names else names[0]
-    return sorted((each for each in found if each.entry.session == wanted), key=lambda each: each.entry.started)
+            fail(f"no exchange of session {sanitize(session, 100)!r} in {sanitize(traces.directory)}")
+        _fail_empty(traces)
+    name = session if session in names else names[0]
+    return sorted((each for each in matches if each.entry.session == name), key=lambda each: each.entry.started)
 
 
 @app.command("stats")
 def trace_stats(
     directory: Directory = None,
     filters: Filters = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Sum up: requests, tokens and latencies by provider and model, from the files alone."""
+    """Show totals of requests, tokens and latencies by provider and model, computed from the files."""
     import json
 
     from llmproxy.cli.trace.totals import sum_entries, totals_table
@@ -223,17 +224,17 @@ def trace_stats(
 
     test = _parse(filters)
     traces = TraceReader(_find(directory))
-    _keep_everything()
-    found = sum_entries(each.entry for each in traces.entries() if test(each.entry))
+    _disable_gc()
+    totals = sum_entries(each.entry for each in traces.entries() if test(each.entry))
     with QuietExit():
         if as_json:
-            print(json.dumps(found, indent=2))
-        elif found["total"]["requests"]:
-            shown = stdout_console()
-            shown.print(totals_table(found, shown.width))
-    _tell_faults(traces)
-    if not found["total"]["requests"]:
-        _empty(traces)
+            print(json.dumps(totals, indent=2))
+        elif totals["total"]["requests"]:
+            out = stdout_console()
+            out.print(totals_table(totals, out.width))
+    _print_faults(traces)
+    if not totals["total"]["requests"]:
+        _fail_empty(traces)
 
 
 def _print_curl(record: Record) -> None:
@@ -245,8 +246,8 @@ def _print_curl(record: Record) -> None:
         fail(str(reason))
 
 
-def _keep_everything() -> None:
-    """Looking for garbage among 50,000 entries that all stay takes a third of the time of reading them."""
+def _disable_gc() -> None:
+    """Disable garbage collection: among 50,000 live entries it takes a third of the time of reading them."""
     import gc
 
     gc.disable()
@@ -271,17 +272,17 @@ def _find(directory: str | None, *, waits: bool = False) -> str:
         fail(str(reason))
 
 
-def _since(given: str | None) -> EntryFilter:
-    """Whether an exchange began within the time that was given."""
+def _since(text: str | None) -> EntryFilter:
+    """Return a filter for exchanges that began within the given duration."""
     import time
 
     from llmproxy.settings import parse_duration
     from llmproxy.wire.timestamp import format_timestamp
 
-    if given is None:
+    if text is None:
         return lambda entry: True
     try:
-        earliest_s = max(time.time() - parse_duration(given), 0.0)
+        earliest_s = max(time.time() - parse_duration(text), 0.0)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--since") from error
     earliest = format_timestamp(earliest_s)
@@ -289,7 +290,7 @@ def _since(given: str | None) -> EntryFilter:
 
 
 def _rank(entry: Entry, key: Key) -> tuple[bool, float | str]:
-    """What to sort by; what is not known comes first."""
+    """Return the sort key; unknown values come first."""
     usage = entry.usage
     values: dict[Key, Callable[[], float | str | None]] = {
         Key.time: lambda: entry.started,
@@ -315,40 +316,41 @@ def _list(entries: Sequence[Entry], *, as_json: bool) -> None:
         for entry in entries:
             print(escape_json(msgspec.json.encode(entry).decode(), sys.stdout.encoding))
         return
-    shown = stdout_console()
-    rows = EntryTable(shown.width, dates=True)
+    out = stdout_console()
+    rows = EntryTable(out.width, dates=True)
     for line in (rows.head(), *(rows.row(entry) for entry in entries)) if entries else ():
-        print_line(shown, line)
+        print_line(out, line)
 
 
-def _empty(traces: TraceReader) -> NoReturn:
-    """Nothing was shown: say why."""
+def _fail_empty(traces: TraceReader) -> NoReturn:
+    """Fail, and explain why nothing was printed."""
     from llmproxy.cli.trace.directory import HINT
     from llmproxy.console.formatting import sanitize
 
     if traces.last(1):
-        fail("no exchange fits")
-    fail(f"there is no record in {sanitize(traces.directory)}; {HINT}")
+        fail("no exchange matches")
+    fail(f"no records in {sanitize(traces.directory)}; {HINT}")
 
 
-def _one(found: Sequence[FoundEntry], identifier: str, traces: TraceReader) -> RecordLocation:
+def _one(matches: Sequence[FoundEntry], identifier: str, traces: TraceReader) -> RecordLocation:
     from llmproxy.console.formatting import sanitize
 
-    if not found:
-        _tell_faults(traces)
-        fail(f"there is no record {sanitize(identifier, 100)!r} in {sanitize(traces.directory)}")
-    if len(found) > 1:
+    if not matches:
+        _print_faults(traces)
+        fail(f"no record {sanitize(identifier, 100)!r} in {sanitize(traces.directory)}")
+    if len(matches) > 1:
         names = "\n".join(
             f"  {sanitize(f'{each.entry.id}  {each.entry.started}  {each.entry.model or str()}')}"
-            for each in found[:10]
+            for each in matches[:10]
         )
-        more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
-        fail(f"{len(found)} records begin with {sanitize(identifier)!r}; say more of the id:\n{names}{more}")
-    return found[0].place
+        more = f"\n  and {len(matches) - 10} more" if len(matches) > 10 else ""
+        prefix = sanitize(identifier)
+        fail(f"{len(matches)} records begin with {prefix!r}; pass more characters of the id:\n{names}{more}")
+    return matches[0].place
 
 
-def _tell_faults(traces: TraceReader) -> None:
-    """In one line, what could not be read."""
+def _print_faults(traces: TraceReader) -> None:
+    """Print in one line which records could not be read."""
     from llmproxy.console.formatting import sanitize
 
     faults = traces.faults
@@ -356,5 +358,5 @@ def _tell_faults(traces: TraceReader) -> None:
         first = sanitize(f"{faults[0].path}: {faults[0].why}")
         counted = "1 record" if len(faults) == 1 else f"{len(faults)} records"
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        print(f"llmproxy: {counted} could not be read: {first}{more}", file=sys.stderr)
+        print(f"llmproxy: cannot read {counted}: {first}{more}", file=sys.stderr)
     faults.clear()

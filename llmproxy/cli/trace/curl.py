@@ -1,4 +1,4 @@
-"""`trace show --curl`: a command that repeats a request. Begin reading at `curl`."""
+"""`trace show --curl`: builds a command that repeats a request. Begin reading at `curl_command`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmproxy.settings import format_size
 from llmproxy.transcripts.transcript import request_bytes
 from llmproxy.wire.http import HOP_BY_HOP
 
-# Longer arguments are refused by the kernel (MAX_ARG_STRLEN on Linux).
+# The kernel refuses longer arguments (MAX_ARG_STRLEN on Linux).
 _ARGUMENT_BYTES = 100_000
 _UNSEEN = re.compile(
     r"[^\n\t -~\u00a1-\u024f\u0370-\u05ff\u0900-\u1fff\u2030-\u205e\u2070-\ud7ff\uf900-\ufdff\U0001f000-\U0003ffff]"
@@ -28,12 +28,12 @@ class IncompleteRecord(Exception):
 
 
 def curl_command(record: Record) -> str:
-    """A command for a POSIX shell that repeats the request. Raises NotWhole when the record does not hold all of it."""
+    """Return a command for a POSIX shell that repeats the request. Raises IncompleteRecord."""
     body = request_bytes(record.request)
     if record.request.truncated or (record.request.size and not body):
         raise IncompleteRecord(
-            f"the request cannot be repeated: of the {format_size(record.request.size)} of its body the trace keeps "
-            f"{'a part' if body else 'nothing'} (`max_body_size` and `include_body` of the trace middleware)"
+            f"cannot repeat the request: the trace holds {'only a part' if body else 'nothing'} of its body of "
+            f"{format_size(record.request.size)} (see `max_body_size` and `include_body` of the trace middleware)"
         )
     headers = record.request.headers or {}
     host = headers.get("host", "127.0.0.1:3000")
@@ -44,30 +44,32 @@ def curl_command(record: Record) -> str:
     lines += [f"-H {_quoted(header, variable)}" for header in _headers(record.request.headers, of_body=bool(body))]
     notes = []
     if any(MASK in line for line in (url, *map(str, headers.values()))):
-        notes.append(f"# set {variable} to the secret that stood in its places")
+        notes.append(f"# set {variable} to the masked secret")
     if MASK.encode() in body:
-        notes.append(f"# the body holds {MASK} where a secret stood: put it back")
+        notes.append(f"# a secret in the body is masked: replace {MASK} in it")
     if record.request.headers is None and body:
-        notes.append("# the trace keeps no headers: add those that are needed, such as authorization")
+        notes.append("# the trace holds no headers: add the required ones, such as authorization")
     if not body:
         return "\n".join([*notes, " \\\n  ".join(lines)])
     return "\n".join([*notes, _with_body(lines, body)])
 
 
 def _options(method: str, url: str) -> str:
-    """What curl must be told, which of itself reads brackets as patterns, shortens paths, and waits for the body of an
-    answer to HEAD.
+    """Return the options without which curl would expand brackets, shorten paths, or wait for the body of an answer to
+    HEAD.
     """
-    found = ["-sS -N", "-I" if method == "HEAD" else f"-X {shlex.quote(method)}"]
+    options = ["-sS -N", "-I" if method == "HEAD" else f"-X {shlex.quote(method)}"]
     if any(bracket in url for bracket in "[]{}"):
-        found.append("-g")
+        options.append("-g")
     if "/." in url:
-        found.append("--path-as-is")
-    return " ".join(found)
+        options.append("--path-as-is")
+    return " ".join(options)
 
 
 def _headers(headers: Headers | None, *, of_body: bool) -> Iterator[str]:
-    """The headers as curl takes them: empty ones with a semicolon. Of itself it says that a body is a form."""
+    """Yield the headers as curl takes them: empty ones with a semicolon, and the content type, which curl would set to
+    a form.
+    """
     if of_body and "content-type" not in (headers or ()):
         yield "content-type: application/json" if headers is None else "content-type:"
     for name, value in (headers or {}).items():
@@ -77,21 +79,21 @@ def _headers(headers: Headers | None, *, of_body: bool) -> Iterator[str]:
 
 
 def _quoted(text: str, variable: str) -> str:
-    """`text` as one word of a shell; what was masked in it becomes the variable."""
+    """Return `text` as one word of a shell, with a variable in place of masked values."""
     scheme = "Bearer " if text.startswith("authorization: *") else ""
     parts = [_word(part) if part else "" for part in text.split(MASK)]
     return f'"{scheme}${{{variable}}}"'.join(parts) or "''"
 
 
 def _word(text: str) -> str:
-    """`text` as a word of bash and zsh; what a terminal would obey is spelled out."""
+    """Return `text` as a word of bash and zsh, with control characters escaped."""
     if not _UNSEEN.search(text):
         return shlex.quote(text)
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"$'{_UNSEEN.sub(lambda found: _spelled(found[0]), escaped)}'"
+    return f"$'{_UNSEEN.sub(lambda match: _escaped(match[0]), escaped)}'"
 
 
-def _spelled(character: str) -> str:
+def _escaped(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
 
 

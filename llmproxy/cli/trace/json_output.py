@@ -1,4 +1,4 @@
-"""JSON on a console: the same value, with every character escaped that a terminal would obey or cannot show."""
+"""Prints JSON on a console: the same value, with every character escaped that a terminal obeys or cannot show."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ _NOT_PLAIN = re.compile("[^\n -~]")
 
 
 def escape_json(text: str, encoding: str | None) -> str:
-    """JSON `text` for an output in `encoding`."""
+    """Escape JSON `text` for an output in `encoding`."""
     unicode = (encoding or "").lower().replace("-", "").startswith("utf")
     return (
-        text if text.isascii() and text.isprintable() else _NOT_PLAIN.sub(lambda found: _shown(found[0], unicode), text)
+        text
+        if text.isascii() and text.isprintable()
+        else _NOT_PLAIN.sub(lambda match: _escape(match[0], unicode), text)
     )
 
 
-def print_json(page: object) -> None:
-    """Print a value as JSON, laid out."""
-    print(escape_json(json.dumps(page, indent=2, ensure_ascii=False), sys.stdout.encoding))
+def print_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    print(escape_json(json.dumps(value, indent=2, ensure_ascii=False), sys.stdout.encoding))
 
 
-def _shown(character: str, unicode: bool) -> str:
+def _escape(character: str, unicode: bool) -> str:
     return character if unicode and character.isprintable() else json.dumps(character)[1:-1]

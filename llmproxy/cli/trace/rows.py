@@ -1,7 +1,7 @@
-"""How entries look in a table: the columns that fit a width, the least important go first.
+"""Formats entries as table rows, with the columns that fit a width; the least important are left out first.
 
-Made by hand rather than with rich's Table, since a tail prints one row at a time and all must line up. Used by
-`trace tail` and `trace ls`. Begin reading at `Rows`.
+Formatted by hand rather than with rich's Table, since a tail prints one row at a time and all must line up. Used by
+`trace tail` and `trace ls`. Begin reading at `EntryTable`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RED, YELLOW, DIM = "red", "yellow", "dim"
 
 
 class EntryColumn(NamedTuple):
-    """`width` is what it needs, `most` what it may get where there is room. The highest `rank` goes first."""
+    """A column: `width` is its minimum, `most` its maximum. The column with the highest `rank` is left out first."""
 
     title: str
     width: int
@@ -38,7 +38,7 @@ class EntryColumn(NamedTuple):
 
 
 def _clock(entry: Entry, form: str) -> str:
-    """Local time; what stands there when that is no time."""
+    """Return the local time, or the text itself when it is not a time."""
     try:
         return datetime.fromisoformat(entry.started).astimezone().strftime(form)
     except ValueError:
@@ -54,7 +54,7 @@ def _date_and_time(entry: Entry) -> str:
 
 
 def _note(entry: Entry) -> str:
-    """What went wrong, else the conversation or who asked."""
+    """Return the error, else the number of attempts, else the session or the client."""
     if entry.error is not None:
         return f"{entry.error.code}: {entry.error.message}"
     if len(entry.attempts) > 1:
@@ -81,38 +81,38 @@ _GAP = 1
 
 
 class EntryTable:
-    """Rows of one width, all in line. Each call gives one line without its end. `dates` says that days differ."""
+    """Rows of one width, all in line. `dates` adds dates to times."""
 
     def __init__(self, width: int, *, dates: bool = False) -> None:
         self.width = width
         self._columns = _fitting(width, [DATE if dates else TIME, *COLUMNS])
 
     def head(self) -> Text:
-        """The titles."""
+        """Return the titles."""
         return self._line([column.title for column in self._columns], DIM)
 
     def row(self, entry: Entry) -> Text:
-        """One exchange; what failed is red, what was cancelled yellow."""
+        """Return one exchange; failed ones are red, cancelled ones yellow."""
         style = RED if entry.failed else YELLOW if entry.outcome == "cancelled" else ""
         return self._line([column.value(entry) for column in self._columns], style)
 
     def _line(self, cells: list[str], style: str) -> Text:
-        shown = [
+        texts = [
             fit_cell(sanitize(cell), width, right=column.right)
             for cell, (column, width) in zip(cells, self._columns.items(), strict=True)
         ]
-        return Text((" " * _GAP).join(shown).rstrip(), style=style, no_wrap=True, overflow="crop")
+        return Text((" " * _GAP).join(texts).rstrip(), style=style, no_wrap=True, overflow="crop")
 
 
 def _fitting(width: int, columns: list[EntryColumn]) -> dict[EntryColumn, int]:
-    """The columns that fit, with their widths."""
+    """Return the columns that fit, with their widths."""
     kept = columns
     while sum(column.width + _GAP for column in kept) - _GAP > width and len(kept) > 1:
         last = max(kept, key=lambda column: column.rank)
         kept = [column for column in kept if column is not last]
     spare = width - sum(column.width + _GAP for column in kept) + _GAP
     widths = {column: column.width for column in kept}
-    # The note comes last and grows last, but first of all it must say something.
+    # The note is the last column and grows last, but it gets a useful width first.
     for column, most in [(NOTE, _NOTE_WIDTH), *((column, column.most) for column in kept)]:
         if column in widths:
             more = max(0, min(spare, most - widths[column]))

@@ -1,6 +1,6 @@
-"""`trace show --session`: the exchanges of a session as one conversation, each with a line about it and what is new.
+"""`trace show --session`: prints the exchanges of a session as one conversation, each with its new parts.
 
-Begin reading at `show`.
+Begin reading at `print_session`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from llmproxy.transcripts.transcript import (
 )
 from llmproxy.transcripts.transcript_diff import SessionTranscript, TranscriptDiff
 
-# Of a body that is no conversation so much is shown; `trace show ID` has all of it.
+# The limit for a body that is not a conversation; `trace show ID` shows all of it.
 _BODY_LINES = 20
 
 
 def print_session(console: Console, records: Iterable[Record]) -> None:
-    """All of them, in the order given."""
+    """Print all records, in order."""
     transcript = SessionTranscript()
     rows = EntryTable(console.width, dates=True)
     for number, record in enumerate(records):
@@ -44,35 +44,35 @@ def print_session(console: Console, records: Iterable[Record]) -> None:
 
 
 def print_record_line(data: bytes) -> None:
-    """A record as one line."""
+    """Print a record as one line."""
     print(escape_json(data.decode(errors="replace").replace("\n", " ").strip(), sys.stdout.encoding))
 
 
 def _exchange(record: Record, transcript: SessionTranscript) -> Iterator[Text]:
-    said, reply = request_transcript(record), answer_transcript(record)
-    if said:
-        yield from _diff_lines(transcript.add(said, reply, refers=refers_to_stored_state(record)))
+    request, reply = request_transcript(record), answer_transcript(record)
+    if request:
+        yield from _diff_lines(transcript.add(request, reply, refers=refers_to_stored_state(record)))
     elif not record.request.truncated:
-        yield from _in_short("request", request_bytes(record.request))
+        yield from _abridged("request", request_bytes(record.request))
     if reply:
         yield from render_parts(reply)
     elif not record.response.truncated:
-        yield from _in_short("answer", response_bytes(record.response))
+        yield from _abridged("answer", response_bytes(record.response))
     yield from render_truncation(record)
     if record.request.size and record.request.format is None and not record.request.truncated:
-        yield Text("  the trace holds no bodies; `include_body: true` keeps them", style=DIM)
+        yield Text("  the trace holds no bodies; enable them with `include_body: true`", style=DIM)
 
 
 def _diff_lines(diff: TranscriptDiff) -> Iterator[Text]:
     if diff.dropped:
         parts = "1 part" if diff.dropped == 1 else f"{diff.dropped} parts"
-        yield Text(f"  without {parts} of what was said before", style=DIM)
+        yield Text(f"  leaves out {parts} of the conversation so far", style=DIM)
     if not diff.new:
-        yield Text("  nothing new is asked", style=DIM)
+        yield Text("  no new messages", style=DIM)
     yield from render_parts(diff.new)
 
 
-def _in_short(name: str, body: bytes) -> Iterator[Text]:
+def _abridged(name: str, body: bytes) -> Iterator[Text]:
     lines = render_body_lines(name, body)
     yield from islice(lines, _BODY_LINES)
     if more := sum(1 for _ in lines):

@@ -1,4 +1,4 @@
-"""`trace show`: one record for a person, as it went over the wire, as JSON. Begin at `show`."""
+"""`trace show`: prints one record formatted, as it went over the wire, or as JSON. Begin at `print_record`."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from llmproxy.transcripts.transcript import (
     response_bytes,
 )
 
-_BOLD, _WHO = "bold", "cyan"
-# Of a stream's chunks the first and last are shown; in between their number.
+_BOLD, _ROLE = "bold", "cyan"
+# The number of first and last chunks of a stream that are printed.
 _CHUNKS = 4
 
 
 def print_record(console: Console, record: Record) -> None:
-    """The whole record as a person reads it."""
+    """Print the whole record for a person."""
     for title, lines in (
         ("", _head(record)),
         ("conversation", _conversation(record)),
@@ -48,10 +48,10 @@ def print_record(console: Console, record: Record) -> None:
         ("response headers", _headers(record.response.headers)),
         ("timeline", _timeline(record)),
     ):
-        shown = list(lines)
-        if shown and title:
+        rendered = list(lines)
+        if rendered and title:
             print_line(console, Text(f"\n{title}", style=_BOLD))
-        for line in shown:
+        for line in rendered:
             print_line(console, line)
 
 
@@ -73,7 +73,7 @@ def _head(record: Record) -> Iterator[Text]:
         ("provider", None if (provider := format_provider(record)) == UNKNOWN else provider),
         ("status", format_status(record)),
         ("finish", record.finish_reason),
-        ("tokens", ", ".join(f"{name} {value}" for name, value in counted.items()) or "not said"),
+        ("tokens", ", ".join(f"{name} {value}" for name, value in counted.items()) or "unknown"),
         ("took", _took(record)),
         ("dropped", ", ".join(record.dropped) or None),
     ]
@@ -105,21 +105,21 @@ def _conversation(record: Record) -> Iterator[Text]:
         ("request", request_transcript, request_bytes(record.request)),
         ("answer", answer_transcript, response_bytes(record.response)),
     ):
-        said = read(record)
-        yield from render_parts(said) if said else render_body_lines(name, body)
+        parts = read(record)
+        yield from render_parts(parts) if parts else render_body_lines(name, body)
     yield from render_truncation(record)
 
 
-def render_parts(said: Iterable[TranscriptPart]) -> Iterator[Text]:
-    """Who said what."""
-    for who, text in said:
-        yield Text(f"  {sanitize(who)}", style=_WHO)
+def render_parts(parts: Iterable[TranscriptPart]) -> Iterator[Text]:
+    """Yield the lines of a conversation."""
+    for role, text in parts:
+        yield Text(f"  {sanitize(role)}", style=_ROLE)
         for line in sanitize_lines(text).splitlines() or [""]:
             yield Text(f"    {line}")
 
 
 def render_body_lines(name: str, body: bytes) -> Iterator[Text]:
-    """A body that is no conversation: JSON laid out, or text."""
+    """Yield the lines of a body that is not a conversation: indented JSON, or text."""
     if not body:
         return
     try:
@@ -128,15 +128,15 @@ def render_body_lines(name: str, body: bytes) -> Iterator[Text]:
         try:
             text = body.decode()
         except UnicodeDecodeError:
-            text = f"[{format_size(len(body))} that are no text]"
+            text = f"[{format_size(len(body))} of binary data]"
     yield from render_parts([TranscriptPart(name, text)])
 
 
 def render_truncation(record: Record) -> Iterator[Text]:
-    """A line for each body of which the record has only a part."""
+    """Yield a line for each body of which the record has only a part."""
     for name, part in (("request", record.request), ("answer", record.response)):
         if part.truncated:
-            yield Text(f"  the trace keeps only a part of the {name}, which had {format_size(part.size)}", style=DIM)
+            yield Text(f"  the trace holds only a part of the {name} of {format_size(part.size)}", style=DIM)
 
 
 def _headers(headers: dict[str, str | list[str]] | None) -> Iterator[Text]:
@@ -153,8 +153,8 @@ def _timeline(record: Record) -> Iterator[Text]:
         text = f"{attempt.provider} {attempt.model or ''} {where}: {came}{took}"
         yield Text(f"  {_at(attempt.started_ms)}  {sanitize(text)}", style=RED if attempt.error else "")
     chunks = record.response.chunks or []
-    shown = chunks if len(chunks) <= 2 * _CHUNKS + 1 else [*chunks[:_CHUNKS], None, *chunks[-_CHUNKS:]]
-    for chunk in shown:
+    listed = chunks if len(chunks) <= 2 * _CHUNKS + 1 else [*chunks[:_CHUNKS], None, *chunks[-_CHUNKS:]]
+    for chunk in listed:
         if chunk is None:
             yield Text(f"  {'':>9}  ... {len(chunks) - 2 * _CHUNKS} more chunks")
         else:
@@ -171,7 +171,7 @@ def _text(chunk: Chunk) -> str:
 
 
 def print_raw(record: Record) -> None:
-    """Request and answer, one after the other: byte for byte, or, on a terminal, without what it would obey."""
+    """Print request and answer: byte for byte, or on a terminal without control characters."""
     terminal = sys.stdout.isatty()
     for body in (request_bytes(record.request), response_bytes(record.response)):
         if not body:
@@ -185,5 +185,5 @@ def print_raw(record: Record) -> None:
 
 
 def print_record_json(data: bytes) -> None:
-    """The whole record, laid out."""
+    """Print the whole record as indented JSON."""
     print_json(json.loads(data))

@@ -1,6 +1,6 @@
-"""Follows a directory of traces: new exchanges as they end, and below them, on a terminal, those that still run.
+"""Follows a directory of traces: new exchanges as they end, and below them, on a terminal, running ones.
 
-Begin reading at `Tail.run`.
+Begin reading at `TraceTail.run`.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from llmproxy.records.filters import EntryFilter
 from llmproxy.records.trace_files import TraceReader
 from llmproxy.settings import format_size
 
-_LOOK_S = 0.25
+_POLL_S = 0.25
 _RESIZE_S = 0.1
-# A server is asked for what it has in flight so often, and looked for when there is none.
+# The intervals for asking a server, and for looking for one.
 _ASK_S, _SEARCH_S = 0.5, 3.0
 _MOST_RUNNING = 8
 
 
 class RunningExchanges:
-    """The exchanges in flight of the server that writes into `directory`, once there is one.
+    """The running exchanges of the server that writes into `directory`, once there is one.
 
-    It is asked in a thread of its own: a server that hangs holds up nothing. The thread ends with the process.
+    A thread of its own asks the server: one that hangs holds up nothing. The thread ends with the process.
     """
 
     def __init__(self, directory: str) -> None:
@@ -64,17 +64,17 @@ class RunningExchanges:
 
 
 class TraceTail:
-    """`wanted` chooses, `as_json` prints entries as they are; otherwise a table, coloured where `console` can."""
+    """Prints entries that match `matches`: as JSON with `as_json`, else as a table, coloured where `console` can."""
 
-    def __init__(self, traces: TraceReader, console: Console, wanted: EntryFilter, *, as_json: bool) -> None:
+    def __init__(self, traces: TraceReader, console: Console, matches: EntryFilter, *, as_json: bool) -> None:
         self._traces = traces
         self._console = console
-        self._wanted = wanted
+        self._matches = matches
         self._json = as_json
         self._rows: EntryTable | None = None
 
     def run(self, count: int, *, follow: bool) -> None:
-        """Show the last `count`, and with `follow` what comes, until somebody interrupts."""
+        """Print the last `count`, and with `follow` new ones, until it is interrupted."""
         if follow:
             self._traces.skip()
         newest = self.newest(count)
@@ -85,24 +85,24 @@ class TraceTail:
             print(f"llmproxy: waiting for exchanges in {sanitize(self._traces.directory)}", file=sys.stderr)
         if self._json or not self._console.is_terminal or self._console.is_dumb_terminal:
             while True:
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
                 self._show(self._new())
         self._live(RunningExchanges(self._traces.directory))
 
     def newest(self, count: int) -> list[Entry]:
-        """The newest that are wanted; looks at ever more of them until there are enough."""
-        asked = count
+        """Return the newest entries that match; reads more records until there are enough."""
+        limit = count
         while count:
-            seen = self._traces.last(asked)
-            wanted = [each.entry for each in seen if self._wanted(each.entry)]
-            if len(wanted) >= count or len(seen) < asked:
-                return wanted[-count:]
-            asked *= 8
+            records = self._traces.last(limit)
+            matching = [each.entry for each in records if self._matches(each.entry)]
+            if len(matching) >= count or len(records) < limit:
+                return matching[-count:]
+            limit *= 8
             self._traces.faults.clear()
         return []
 
     def _new(self) -> list[Entry]:
-        return [found.entry for found in self._traces.follow() if self._wanted(found.entry)]
+        return [each.entry for each in self._traces.follow() if self._matches(each.entry)]
 
     def _live(self, running: RunningExchanges) -> None:
         running.start()
@@ -113,8 +113,8 @@ class TraceTail:
                 self._show(self._new())
 
     def _wait(self, size: tuple[int, int]) -> None:
-        """Until it is time to look again, or the window has another size."""
-        end_s = time.monotonic() + _LOOK_S
+        """Wait until the next look, or until the window is resized."""
+        end_s = time.monotonic() + _POLL_S
         while (left_s := end_s - time.monotonic()) > 0 and self._console.size == size:
             time.sleep(min(left_s, _RESIZE_S))
 
@@ -139,7 +139,7 @@ class TraceTail:
 
 
 def _running_line(exchange: Mapping[str, Any], width: int) -> Text:
-    """One exchange in flight: how long, model, provider, status, how much was sent, who asked."""
+    """Return one running exchange: age, model, provider, status, bytes sent, session or client."""
     sent = as_number(exchange.get("sent_bytes"))
     age_ms = as_number(exchange.get("age_ms"))
     who = as_text(exchange.get("session")) or as_text(exchange.get("client")) or ""

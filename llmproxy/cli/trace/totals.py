@@ -1,4 +1,4 @@
-"""`trace stats`: what entries add up to, by provider and model. Exact figures, since all of them are at hand."""
+"""`trace stats`: totals of entries by provider and model. All entries are read, so the percentiles are exact."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from llmproxy.cli.trace.rows import RED
 from llmproxy.console.formatting import format_count, format_duration, sanitize
 from llmproxy.records.entry import Entry
 
-# What the figures take of a line: four durations, requests and failures; more for each kind of token.
-_FIGURES, _FIGURE, _LEAST_NAME, _PROVIDER, _WIDE = 44, 8, 18, 20, 100
+# The width of the numbers in a line: four durations, requests and failures; more for each kind of token.
+_NUMBERS, _NUMBER, _LEAST_NAME, _PROVIDER, _WIDE = 44, 8, 18, 20, 100
 _COUNTED = (("in", "input"), ("out", "output"), ("cached", "cache_read"), ("reasoning", "reasoning"))
 _KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
 @dataclass(slots=True)
 class _Group:
-    """Exchanges that are counted together. Tokens are None until somebody says a number."""
+    """Totals of a group of exchanges. Tokens are None until an entry has a number."""
 
     requests: int = 0
     failed: int = 0
@@ -38,11 +38,11 @@ class _Group:
         if entry.first_token_ms is not None:
             self.first_tokens_ms.append(entry.first_token_ms)
         for kind in _KINDS if entry.usage is not None else ():
-            said = getattr(entry.usage, kind)
-            if said is not None:
-                self.tokens[kind] = (self.tokens[kind] or 0) + said
+            number = getattr(entry.usage, kind)
+            if number is not None:
+                self.tokens[kind] = (self.tokens[kind] or 0) + number
 
-    def figures(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         return {
             "requests": self.requests,
             "failed": self.failed,
@@ -55,7 +55,7 @@ class _Group:
 
 
 def sum_entries(entries: Iterable[Entry]) -> dict[str, Any]:
-    """The figures of all `entries`, and by provider and model. Times are milliseconds; null is "nobody said"."""
+    """Return the totals of all `entries`, and by provider and model. Times are milliseconds; unknown is null."""
     groups: dict[tuple[str, str], _Group] = {}
     total = _Group()
     first = last = None
@@ -66,28 +66,28 @@ def sum_entries(entries: Iterable[Entry]) -> dict[str, Any]:
         first = entry.started if first is None else min(first, entry.started)
         last = entry.started if last is None else max(last, entry.started)
     models = [
-        {"provider": provider or None, "model": model or None, **group.figures()}
+        {"provider": provider or None, "model": model or None, **group.as_json()}
         for (provider, model), group in sorted(groups.items(), key=lambda each: -each[1].requests)
     ]
-    return {"first": first, "last": last, "total": total.figures(), "models": models}
+    return {"first": first, "last": last, "total": total.as_json(), "models": models}
 
 
-def totals_table(found: dict[str, Any], width: int) -> Table:
-    """The figures as a table of at most `width` columns, all together last."""
+def totals_table(totals: dict[str, Any], width: int) -> Table:
+    """Return the totals as a table of at most `width` columns, with the sum last."""
     kinds = _COUNTED if width >= _WIDE else _COUNTED[:2]
-    room = max(_LEAST_NAME, width - _FIGURES - _FIGURE * len(kinds))
-    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    shown.add_column("provider", no_wrap=True)
-    shown.add_column("model", no_wrap=True)
+    room = max(_LEAST_NAME, width - _NUMBERS - _NUMBER * len(kinds))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("provider", no_wrap=True)
+    table.add_column("model", no_wrap=True)
     for title in ("requests", "failed", *(title for title, _ in kinds), "p50", "p95", "p99", "first"):
-        shown.add_column(title, justify="right", no_wrap=True)
-    rows = [(row["provider"] or "-", row["model"] or "-", row) for row in found["models"]]
+        table.add_column(title, justify="right", no_wrap=True)
+    rows = [(row["provider"] or "-", row["model"] or "-", row) for row in totals["models"]]
     if len(rows) > 1:
-        rows.append(("all", "", found["total"]))
+        rows.append(("all", "", totals["total"]))
     for provider, model, row in rows:
         names = [_name(provider, min(_PROVIDER, room // 3)), _name(model, room * 2 // 3)]
-        shown.add_row(*names, *_cells(row, [kind for _, kind in kinds]))
-    return shown
+        table.add_row(*names, *_cells(row, [kind for _, kind in kinds]))
+    return table
 
 
 def _name(name: str, width: int) -> Text:
@@ -108,6 +108,6 @@ def _cells(row: dict[str, Any], kinds: list[str]) -> list[Text | str]:
 
 
 def _percentiles(values: list[float]) -> dict[str, float | None]:
-    """By nearest rank."""
+    """Return percentiles by nearest rank."""
     ordered = sorted(values)
     return {f"p{share}": ordered[-(-len(ordered) * share // 100) - 1] if ordered else None for share in (50, 95, 99)}

@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_counted_and_named(traces: Path, command: list[st
     done = run("trace", *command, "t", cwd=traces)
     assert done.returncode == 0 and done.stdout
     assert done.stderr.count("\n") == 1
-    assert "2 records could not be read" in done.stderr and ".json: it is " in done.stderr
+    assert "cannot read 2 records" in done.stderr and ".json: it " in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_without_traces_it_says_how_to_turn_them_on(tmp_path: Path, arguments: l
 
 def test_nothing_that_fits_is_said(traces: Path) -> None:
     done = run("trace", "ls", "t", "--filter", "model=zzz", cwd=traces)
-    assert (done.returncode, done.stderr) == (1, "llmproxy: no exchange fits\n")
+    assert (done.returncode, done.stderr) == (1, "llmproxy: no exchange matches\n")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_session_is_found_by_as_much_of_its_name_as_is_unique(traces: Path) ->
     assert "000004" not in run("trace", "show", "--session", "s1", "t", cwd=traces).stdout
     done = run("trace", "show", "--session", "s", "t", cwd=traces)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "llmproxy: 2 sessions begin with 's'; say more of the id:\n  s1\n  s10\n"
+    assert done.stderr == "llmproxy: 2 sessions begin with 's'; pass more characters of the id:\n  s1\n  s10\n"
 
 
 def test_lists_are_limited_to_a_session_of_any_name(traces: Path) -> None:
@@ -193,10 +193,7 @@ def test_lists_are_limited_to_a_session_of_any_name(traces: Path) -> None:
 def test_a_session_that_is_not_there_is_told(traces: Path) -> None:
     done = run("trace", "show", "--session", "s9", "t", cwd=traces)
     assert (done.returncode, done.stdout) == (1, "")
-    assert (
-        done.stderr.startswith("llmproxy: there is no exchange of the session 's9' in ")
-        and "Traceback" not in done.stderr
-    )
+    assert done.stderr.startswith("llmproxy: no exchange of session 's9' in ") and "Traceback" not in done.stderr
     (traces / "empty").mkdir()
     assert "serve --trace" in run("trace", "show", "--session", "s9", "empty", cwd=traces).stderr
 
@@ -206,4 +203,4 @@ def test_what_of_a_session_cannot_be_read_is_told_after_the_rest(traces: Path) -
     path.write_text(path.read_text().splitlines()[0] + "\n")
     done = run("trace", "show", "--session", "s1", "t", cwd=traces)
     assert done.returncode == 0 and "000003" in done.stdout
-    assert done.stderr.count("\n") == 1 and "1 record could not be read" in done.stderr
+    assert done.stderr.count("\n") == 1 and "cannot read 1 record" in done.stderr

@@ -84,13 +84,13 @@ def test_it_says_which_variable_holds_the_secret(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changes", [{"truncated": True}, {"body": None, "format": None, "size": 10}])
 def test_a_request_that_is_not_whole_cannot_be_repeated(tmp_path: Path, changes: dict[str, Any]) -> None:
-    with pytest.raises(IncompleteRecord, match="cannot be repeated"):
+    with pytest.raises(IncompleteRecord, match="cannot repeat"):
         curl_command(record(tmp_path, request=request(**changes)))
 
 
 def test_a_secret_in_the_body_and_missing_headers_are_told(tmp_path: Path) -> None:
     told = curl_command(record(tmp_path, request=request({"password": MASK}, headers=None)))
-    assert "# the body holds" in told and "# the trace keeps no headers" in told
+    assert "# a secret in the body is masked" in told and "# the trace holds no headers" in told
     assert "-H 'content-type: application/json'" in told
 
 

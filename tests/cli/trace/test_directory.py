@@ -83,17 +83,17 @@ def test_a_configuration_that_could_not_start_names_the_directory_too(empty: Pat
 def test_nothing_is_told_with_how_to_turn_it_on(empty: Path, server: Upstream) -> None:
     with pytest.raises(TracesNotFound, match=r"no traces found.*serve --trace.*type: trace"):
         find_directory(None)
-    with pytest.raises(TracesNotFound, match=r"no directory x; .*serve --trace"):
+    with pytest.raises(TracesNotFound, match=r"directory not found: x; .*serve --trace"):
         find_directory("x")
     announce(server)
-    with pytest.raises(TracesNotFound, match=f"the server at {server.url} writes none"):
+    with pytest.raises(TracesNotFound, match=f"the server at {server.url} writes no traces"):
         find_directory(None)
     (empty / "llmproxy.yaml").write_text(CONFIG % ("configured", "stub"))
-    with pytest.raises(TracesNotFound, match=r"there are no traces yet: .*configured"):
+    with pytest.raises(TracesNotFound, match=r"no traces yet: the configured directory"):
         find_directory(None)
 
 
 def test_a_file_is_no_directory(empty: Path) -> None:
     (empty / "x").touch()
-    with pytest.raises(TracesNotFound, match="x is no directory; `llmproxy trace show x`"):
+    with pytest.raises(TracesNotFound, match="x is a file, not a directory; `llmproxy trace show x`"):
         find_directory("x", waits=True)

@@ -82,14 +82,14 @@ def test_each_exchange_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_failed_exchange_is_told_with_its_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = response({"error": {"message": "slow down"}})
     told = shown(capsys, record(tmp_path / "1", status=429, response=error), record(tmp_path / "2"))
-    assert '"message": "slow down"' in told and told.count("Hi") == 1 and "nothing new is asked" in told
+    assert '"message": "slow down"' in told and told.count("Hi") == 1 and "no new messages" in told
 
 
 def test_what_the_client_left_out_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edited = chat({"role": "user", "content": "1"}, {"role": "user", "content": "3"})
     before = chat({"role": "user", "content": "1"}, {"role": "user", "content": "2"})
     told = shown(capsys, record(tmp_path / "1", request=before), record(tmp_path / "2", request=edited))
-    assert "without 2 parts of what was said before" in told
+    assert "leaves out 2 parts of the conversation so far" in told
 
 
 def test_a_chain_of_responses_is_told_word_by_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +117,7 @@ def test_bodies_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.Captu
     none = record(tmp_path / "1", request=request(**nothing), response=response(**nothing))
     cut = record(tmp_path / "2", request=request('{"mess', format="text", size=5000, truncated=True))
     told = shown(capsys, none, cut)
-    assert "the trace holds no bodies" in told and "keeps only a part of the request, which had 4.9KB" in told
+    assert "the trace holds no bodies" in told and "holds only a part of the request of 4.9KB" in told
     assert '{"mess' not in told
 
 

@@ -78,15 +78,15 @@ def test_null_fields_are_no_mistake(tmp_path: Path, capsys: pytest.CaptureFixtur
     changes: dict[str, Any] = {name: None for name in nothing if name not in kept}
     empty = {"headers": None, "size": 0, "format": None, "body": None}
     told = shown(tmp_path, capsys, **changes, request=request(**empty), response=response(**empty))
-    assert "not said" in told
+    assert "unknown" in told
 
 
 def test_what_is_no_conversation_is_laid_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = response({"error": {"message": "slow down"}}, truncated=True, size=5000)
     told = shown(tmp_path, capsys, status=429, request=request("/wA=", format="base64"), response=error)
-    assert "[2B that are no text]" in told
+    assert "[2B of binary data]" in told
     assert '"message": "slow down"' in told
-    assert "keeps only a part of the answer, which had 4.9KB" in told
+    assert "holds only a part of the answer of 4.9KB" in told
 
 
 def test_long_streams_are_told_in_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

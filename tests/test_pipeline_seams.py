@@ -1,0 +1,120 @@
+"""What may stand in for the pool, the credentials of providers and the choice of targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from llmproxy.answer import Answer, Headers
+from llmproxy.body import Body
+from llmproxy.call import Call
+from llmproxy.client_request import ClientRequest
+from llmproxy.errors import ProxyError, UpstreamError
+from llmproxy.exchange import Exchange, MemoryBudget
+from llmproxy.middleware.hooks import Hooks
+from llmproxy.pipeline import Pipeline
+from llmproxy.route import Route, Strategy
+from llmproxy.routing.router import Router
+from llmproxy.stores.memory import MemoryResponses
+from llmproxy.target import Open, Origin, Provider, Target, UpstreamRequest
+from llmproxy.translation.translator import Translator
+from tests.support.exchanges import new_exchange
+
+ORIGIN = Origin(scheme="https", host="api.example.com", port=443)
+
+
+class Simple(Provider):
+    """Sends the client's body to a path of its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = self.type = name
+        self.speaks, self.patterns, self.models = frozenset({"chat"}), (), ()
+        self.priority, self.sole_catch_all = 100, False
+
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
+        path = f"/deployments/{target.model}/chat"
+        return UpstreamRequest(origin=ORIGIN, method="POST", target=path, headers=Headers(), body=request.body)
+
+
+class Expiring(Simple):
+    """Needs a token that expires after each call."""
+
+    token = 0
+
+    async def ready(self) -> None:
+        self.token += 1
+
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
+        prepared = super().prepare(request, target)
+        prepared.headers["Authorization"] = f"Bearer token-{self.token}"
+        return prepared
+
+
+class Locked(Simple):
+    async def ready(self) -> None:
+        raise UpstreamError("no token", code="no_token")
+
+
+class LastFirst(Strategy):
+    def __init__(self) -> None:
+        self.reports: list[tuple[str, int | None, str | None]] = []
+
+    def order(self, targets: Sequence[Target], request: ClientRequest) -> Sequence[Target]:
+        return targets[::-1]
+
+    def report(self, target: Target, outcome: Call) -> None:
+        self.reports.append((target.provider.name, outcome.status, outcome.error))
+
+
+class Replayer:
+    """Answers requests without a network, and keeps them."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.requests: list[UpstreamRequest] = []
+        self._statuses = list(statuses)
+
+    async def open(self, request: UpstreamRequest) -> Answer:
+        self.requests.append(request)
+        return Answer(status=self._statuses.pop(0) if self._statuses else 200, headers=Headers(), body=b"{}")
+
+
+async def answered(open_: Open, providers: Sequence[Provider], strategy: Strategy | None = None) -> Exchange:
+    route = Route(name="m", targets=tuple(Target(provider=each, model=f"at-{each.name}") for each in providers))
+    if strategy is not None:
+        route = Route(name=route.name, targets=route.targets, strategy=strategy)
+    held = MemoryBudget(1 << 20)
+    pipeline = Pipeline(Router(providers, [route]), Hooks([]), open_, held, Translator(MemoryResponses(1 << 20), held))
+    exchange = new_exchange(body={"model": "m", "messages": []})
+    exchange.answer = await pipeline.answer(exchange, pipeline.router.locate("POST", "/v1/chat/completions"))
+    return exchange
+
+
+async def test_any_function_may_stand_in_for_the_pool_and_a_provider_chooses_the_path() -> None:
+    replayer = Replayer()
+    exchange = await answered(replayer.open, [Simple("a")])
+    [request] = replayer.requests
+    assert request.target == "/deployments/at-a/chat" and isinstance(request.body, Body)
+    assert exchange.call is not None and exchange.call.url == "https://api.example.com/deployments/at-a/chat"
+
+
+async def test_credentials_are_refreshed_before_each_call_of_a_provider_that_needs_it() -> None:
+    replayer, provider = Replayer(), Expiring("a")
+    assert provider.refreshes and not Simple("b").refreshes
+    for number in (1, 2):
+        await answered(replayer.open, [provider])
+        assert replayer.requests[-1].headers["Authorization"] == f"Bearer token-{number}"
+
+
+async def test_a_provider_without_credentials_is_passed_over() -> None:
+    replayer = Replayer()
+    exchange = await answered(replayer.open, [Locked("a"), Simple("b")])
+    assert [(call.target.provider.name, call.error) for call in exchange.calls] == [("a", "no_token"), ("b", None)]
+    with pytest.raises(ProxyError, match="no token"):
+        await answered(replayer.open, [Locked("a")])
+
+
+async def test_a_strategy_orders_the_targets_and_hears_of_each_call() -> None:
+    strategy = LastFirst()
+    await answered(Replayer(503, 200).open, [Simple("a"), Simple("b")], strategy)
+    assert strategy.reports == [("b", 503, None), ("a", 200, None)]

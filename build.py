@@ -1,7 +1,7 @@
-"""Make the executable: `python build.py` leaves one file, dist/llmproxy (dist/llmproxy.exe on Windows), and runs it.
+"""Build the executable: `python build.py` writes dist/llmproxy (dist/llmproxy.exe on Windows), and tests it.
 
-PyInstaller follows imports, and llmproxy names its components as strings: every module of the package is collected. So
-is the standard library, since a middleware or provider of the user's own may import any of it. Needs the extra `dev`.
+PyInstaller follows imports, but llmproxy names its components as strings, so every module of the package is collected.
+So is the standard library, since a custom middleware or provider may import any of it. Needs the extra `dev`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from llmproxy import __version__
 
 ROOT = Path(__file__).parent
 ENTRY = "import sys\n\nfrom llmproxy.cli import main\n\nsys.exit(main())\n"
-# Desktop and interpreter tools, and what the libraries offer to compilers and test runners.
+# Desktop and interpreter tools, and modules for compilers and test runners.
 LEFT_OUT = frozenset(
     {"_tkinter", "antigravity", "distutils", "ensurepip", "hypothesis", "idlelib", "lib2to3", "mypy", "pip", "pytest"}
     | {"setuptools", "test", "this", "tkinter", "turtle", "turtledemo"}
 )
-# All that a child gets to know of this machine: no key, so that the stub answers.
+# The only variables for child processes: no key, so that the stub answers.
 KEPT_VARIABLES = ("HOME", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "USERPROFILE")
 PATIENCE_S = 60
 
 
 def main() -> int:
-    """Build, try, and say what came of it. What fails ends the program with the reason."""
+    """Build the executable, test it, and print the results. A failure ends the program with the reason."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--into", type=Path, default=ROOT / "dist", help="the folder for the executable (dist)")
     folder: Path = parser.parse_args().into.resolve()
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def build(folder: Path, work: Path) -> Path:
-    """Make the executable in `folder`, with what PyInstaller needs on the way in `work`."""
+    """Build the executable in `folder`, with temporary files in `work`."""
     entry = work / "entry.py"
     entry.write_text(ENTRY)
     arguments = ["--onefile", "--console", "--name", "llmproxy", "--noconfirm", "--log-level", "WARN"]
@@ -70,7 +70,7 @@ def _standard_library() -> list[str]:
 
 
 def try_out(program: Path, folder: Path) -> None:
-    """Run what was built, in an empty `folder`: version, a config, one streamed exchange with the stub, a stop."""
+    """Test the executable in an empty `folder`: version, a config, one streamed exchange with the stub, a stop."""
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
 
     def run(*arguments: str) -> str:
@@ -83,8 +83,8 @@ def try_out(program: Path, folder: Path) -> None:
         print(f"{' '.join(arguments)}: {time.monotonic() - began_s:.2f} s", flush=True)
         return done.stdout
 
-    if __version__ not in (said := run("--version")):
-        sys.exit(f"--version says {said!r}, not {__version__}")
+    if __version__ not in (version := run("--version")):
+        sys.exit(f"--version prints {version!r}, not {__version__}")
     run("generate-config", "full.yaml", "--preset", "full")
     run("validate-config", "full.yaml", "--no-env")
     port = _free_port()
@@ -119,7 +119,7 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 def _exchange(port: int) -> None:
-    """One streamed exchange: whole, and answered by the stub."""
+    """Send one streamed request, and check that the stub answers it completely."""
     body = {"model": "any", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
@@ -127,12 +127,12 @@ def _exchange(port: int) -> None:
     text = answer.read().decode()
     connection.close()
     if answer.status != 200 or "stub " not in text or not text.endswith("data: [DONE]\n\n"):
-        sys.exit(f"a streamed exchange was answered with {answer.status}:\n{text}")
+        sys.exit(f"a streamed request got status {answer.status}:\n{text}")
     print("serve: a streamed exchange with the stub is whole", flush=True)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Ask for a graceful stop, which Windows has no signal for."""
+    """Stop gracefully; Windows has no signal for that."""
     if sys.platform == "win32":
         server.terminate()
         server.wait(PATIENCE_S)

@@ -1,7 +1,7 @@
-"""Show what the cache does to a stream: the same request twice, first run against replay. See scripts/demo.
+"""Show the effect of the cache on a stream: the same request twice, first run and replay. See scripts/demo.
 
-Without arguments everything is here: a provider that streams slowly, llmproxy with a cache in front of it, and a
-client. With --url and --model the request goes to a proxy that runs already. Begin reading at `main`.
+Without arguments it starts everything: a provider that streams slowly, llmproxy with a cache, and a client. With --url
+and --model the request goes to a running proxy. Begin reading at `main`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _WORDS = "An answer that was paid for once need not be paid for again, nor waite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """One run: when the first byte of the stream came, when the last, what came, and what the proxy said of it."""
+class Result:
+    """One run: the times of the first and the last byte, the body, and the header x-cache."""
 
     first_s: float
     whole_s: float
@@ -40,8 +40,8 @@ class Seen:
     cache: str
 
 
-def ask(url: str, model: str, key: str) -> Seen:
-    """Ask for a stream and time it. Raises SystemExit when the answer is none."""
+def ask(url: str, model: str, key: str) -> Result:
+    """Request a stream and time it. Raises SystemExit on an error."""
     parts = urlsplit(url)
     body = {
         "model": model,
@@ -65,12 +65,12 @@ def ask(url: str, model: str, key: str) -> Seen:
     connection.close()
     if reply.status != 200:
         sys.exit(f"{url} answered {reply.status}: {received.decode(errors='replace')[:500]}")
-    return Seen(first_s=first_s, whole_s=whole_s, body=received, cache=reply.getheader("x-cache") or "no cache")
+    return Result(first_s=first_s, whole_s=whole_s, body=received, cache=reply.getheader("x-cache") or "no cache")
 
 
 @contextmanager
 def _slow_provider(pause_s: float) -> Iterator[int]:
-    """A provider that takes its time for every word; yields its port."""
+    """Run a provider that pauses before each word; yield its port."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -96,7 +96,7 @@ def _slow_provider(pause_s: float) -> Iterator[int]:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the demonstration has lines of its own."""
+            """Do nothing: the demonstration prints its own lines."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -111,7 +111,7 @@ def _slow_provider(pause_s: float) -> Iterator[int]:
 
 @contextmanager
 def _proxy(provider_port: int) -> Iterator[str]:
-    """llmproxy as a user starts it, with a cache; yields its address."""
+    """Run llmproxy with a cache, as a user starts it; yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -138,11 +138,11 @@ def _listens(port: int) -> bool:
 
 
 def _show(url: str, model: str, key: str) -> int:
-    """Two runs, as a table; 1 when the second was no replay of the first."""
+    """Print two runs as a table. Return 1 when the second did not replay the first."""
     first, again = ask(url, model, key), ask(url, model, key)
     print(f"{'':<12}{'first byte':>12}{'whole answer':>16}  x-cache")
-    for name, seen in (("first run", first), ("replay", again)):
-        print(f"{name:<12}{seen.first_s * 1000:>9.1f} ms{seen.whole_s * 1000:>13.1f} ms  {seen.cache}")
+    for name, result in (("first run", first), ("replay", again)):
+        print(f"{name:<12}{result.first_s * 1000:>9.1f} ms{result.whole_s * 1000:>13.1f} ms  {result.cache}")
     same = first.body == again.body
     print(
         f"\nThe same {len(first.body):,} bytes" if same else "\nThe answers differ: is `temperature: 0` cached there?"
@@ -152,12 +152,14 @@ def _show(url: str, model: str, key: str) -> int:
 
 
 def main() -> int:
-    """Parse the arguments, run it twice."""
+    """Parse the arguments and run the request twice."""
     parser = argparse.ArgumentParser(description="The same streamed request twice: first run against replay.")
-    parser.add_argument("--url", default="", help="a proxy that runs already, such as http://127.0.0.1:3000")
-    parser.add_argument("--model", default="slow/demo", help="the model to ask there")
-    parser.add_argument("--key", default="sk-demo", help="the client's key, where the proxy passes it on")
-    parser.add_argument("--pause", type=float, default=0.05, help="seconds a word of the provider in here takes")
+    parser.add_argument("--url", default="", help="a running proxy, such as http://127.0.0.1:3000")
+    parser.add_argument("--model", default="slow/demo", help="the model for --url")
+    parser.add_argument("--key", default="sk-demo", help="the client's key, if the proxy forwards it")
+    parser.add_argument(
+        "--pause", type=float, default=0.05, help="pause of the built-in provider before each word, in seconds"
+    )
     options = parser.parse_args()
     if options.url:
         return _show(options.url, options.model, options.key)

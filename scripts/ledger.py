@@ -83,14 +83,14 @@ def _rows_in(expression: ast.expr) -> list[str]:
 def problems(root: Path = ROOT) -> list[str]:
     """List the rows that must have an acceptance test and have none, and the marks of rows that do not exist."""
     rows, tests = read_rows(root), collect(root)
-    known = {row.id for row in rows}
+    ids = {row.id for row in rows}
     missing = [
         f"{row.id} ({row.title}): no test under {ACCEPTANCE} is marked with it"
         for row in rows
         if row.tested and not any(test.startswith(ACCEPTANCE) for test in tests.get(row.id, ()))
     ]
-    strange = [f"{row} is not in scripts/ledger_rows.txt: {', '.join(tests[row])}" for row in tests if row not in known]
-    return missing + strange
+    unknown = [f"{row} is not in scripts/ledger_rows.txt: {', '.join(tests[row])}" for row in tests if row not in ids]
+    return missing + unknown
 
 
 @dataclass(slots=True)

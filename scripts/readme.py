@@ -1,4 +1,4 @@
-"""README against code: what it names exists, and what a user can type is named there. Part of scripts/check.
+"""Check the README against the code: its names exist, and it has every command and flag. Part of scripts/check.
 
 Run from the project's folder: `python -m scripts.readme`. Begin reading at `problems`.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import typer.main
 
 from llmproxy import cli, registry
-from scripts import translation_table as carried
+from scripts import translation_table
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
@@ -33,7 +33,7 @@ _KEY = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
-    """What the code offers: flags by command, types of providers, dotted config keys, the text of the whole package.
+    """The interface of the program: flags by command, provider types, dotted config keys, the source of the package.
 
     The command "" is the program itself.
     """
@@ -46,36 +46,36 @@ class Surface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The code on a page: fenced blocks as (language, text), and what stands between backticks in running text."""
+    """The code on a page: fenced blocks as (language, text), and the text between backticks elsewhere."""
 
     blocks: tuple[tuple[str, str], ...]
     spans: tuple[str, ...]
 
     @classmethod
     def read(cls, text: str) -> Page:
-        """Take the code out of Markdown."""
-        blocks = tuple((found[1], found[2]) for found in _BLOCK.finditer(text))
+        """Extract the code from Markdown."""
+        blocks = tuple((match[1], match[2]) for match in _BLOCK.finditer(text))
         return cls(blocks=blocks, spans=tuple(_SPAN.findall(_BLOCK.sub("", text))))
 
     @property
     def shell(self) -> str:
-        """All lines that somebody could type."""
+        """Return all lines that a user could type."""
         return "\n".join([*(text for language, text in self.blocks if language in ("sh", "")), *self.spans])
 
 
 def problems(readme: str, surface: Surface, root: Path) -> list[str]:
-    """Where the page and the code disagree, a line each."""
+    """List the differences between the page and the code, a line each."""
     page = Page.read(readme)
     return [
-        *_unnamed(page, surface),
+        *_undocumented(page, surface),
         *_wrong_calls(page, surface),
         *_missing(page, surface, root),
         *_wrong_python(page),
     ]
 
 
-def _unnamed(page: Page, surface: Surface) -> Iterator[str]:
-    """What a user can type or choose, and the page does not tell."""
+def _undocumented(page: Page, surface: Surface) -> Iterator[str]:
+    """List commands, flags and types that the page does not name."""
     shell = page.shell
     flags = set(_FLAG.findall(shell))
     for command, own in surface.commands.items():
@@ -88,7 +88,7 @@ def _unnamed(page: Page, surface: Surface) -> Iterator[str]:
 
 
 def _wrong_calls(page: Page, surface: Surface) -> Iterator[str]:
-    """Command lines that the program would refuse."""
+    """List command lines that the program would refuse."""
     for line in _CALL.findall(page.shell):
         words = line.split()
         bare = not words or words[0].startswith("-")
@@ -97,9 +97,9 @@ def _wrong_calls(page: Page, surface: Surface) -> Iterator[str]:
         if command not in surface.commands:
             yield f"`llmproxy{line}`: there is no command {command}"
             continue
-        known = surface.commands[command] | (surface.commands[""] if bare else {"--help"})
+        flags = surface.commands[command] | (surface.commands[""] if bare else {"--help"})
         for flag in _FLAG.findall(line):
-            if flag not in known:
+            if flag not in flags:
                 yield f"`llmproxy{line}`: {command} has no flag {flag}"
     anywhere = {"--long"}.union(*surface.commands.values())
     for span in page.spans:
@@ -109,7 +109,7 @@ def _wrong_calls(page: Page, surface: Surface) -> Iterator[str]:
 
 
 def _missing(page: Page, surface: Surface, root: Path) -> Iterator[str]:
-    """Files, config keys, names and paths that do not exist."""
+    """List files, config keys, names and paths that do not exist."""
     for name in sorted(set(_FILE.findall(page.shell))):
         if not (root / name).exists():
             yield f"the file {name} does not exist"
@@ -118,11 +118,11 @@ def _missing(page: Page, surface: Surface, root: Path) -> Iterator[str]:
         if _KEY.fullmatch(span) and span.split(".")[0] in sections and span not in surface.keys:
             yield f"the configuration has no key {span}"
         if _WORD.fullmatch(span) and span.removeprefix("$").removeprefix("/v1") not in surface.source:
-            yield f"`{span}` stands nowhere in the code"
+            yield f"`{span}` is not in the code"
 
 
 def _wrong_python(page: Page) -> Iterator[str]:
-    """Examples that do not parse, import what llmproxy has not, or override hooks that nobody calls."""
+    """List examples that do not parse, have imports that fail, or override hooks that do not exist."""
     for language, text in page.blocks:
         if language != "python":
             continue
@@ -152,7 +152,7 @@ def _wrong_import(node: ast.ImportFrom, names: dict[str, object]) -> Iterator[st
 
 
 def _wrong_hooks(tree: ast.Module, names: dict[str, object]) -> Iterator[str]:
-    """Methods of example classes that their base does not know; whatever a class may add begins with an underscore."""
+    """List methods of example classes that the base class lacks; own helpers begin with an underscore."""
     for node in (each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)):
         for base in (names[each.id] for each in node.bases if isinstance(each, ast.Name) and each.id in names):
             methods = [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -162,7 +162,7 @@ def _wrong_hooks(tree: ast.Module, names: dict[str, object]) -> Iterator[str]:
 
 
 def read_surface(root: Path) -> Surface:
-    """What the program offers, by its own word."""
+    """Read the interface from the program itself."""
     group = typer.main.get_group(cli.app)
     commands = {
         name: frozenset(
@@ -181,7 +181,7 @@ def read_surface(root: Path) -> Surface:
 
 
 def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The command, and those below it by all their words."""
+    """Yield the command, and those below it, by their full names."""
     yield name, command
     for word, inner in getattr(command, "commands", {}).items():
         if not inner.hidden:
@@ -189,7 +189,7 @@ def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _keys(node: Any, schema: Any, prefix: str) -> Iterator[str]:
-    """The dotted keys below `node` of a JSON Schema; those of a list's entries follow the list's own name."""
+    """Yield the dotted keys below `node` of a JSON Schema; those of list entries follow the name of the list."""
     if isinstance(node, list):
         for each in node:
             yield from _keys(each, schema, prefix)
@@ -205,7 +205,7 @@ def _keys(node: Any, schema: Any, prefix: str) -> Iterator[str]:
 
 
 def wrong_configs(readme: str) -> Iterator[str]:
-    """Example configurations that validate-config refuses. Classes of one's own are beside the point, and left out."""
+    """List example configurations that validate-config refuses. Lines with custom classes are left out."""
     for language, text in Page.read(readme).blocks:
         if language == "yaml":
             with tempfile.TemporaryDirectory() as folder:
@@ -224,10 +224,10 @@ def main() -> int:
     """Check README.md in the current folder."""
     root = Path.cwd()
     text = (root / "README.md").read_text(encoding="utf-8")
-    found = [*problems(text, read_surface(root), root), *wrong_configs(text), *carried.problems(text)]
-    for each in found:
+    messages = [*problems(text, read_surface(root), root), *wrong_configs(text), *translation_table.problems(text)]
+    for each in messages:
         print(f"README.md: {each}", file=sys.stderr)
-    return int(bool(found))
+    return int(bool(messages))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The README's table of translation: what is carried, approximated, dropped or refused for each pair of dialects.
+"""Print the README's table of translation: which features are kept, approximated, dropped or refused for each pair of
+dialects.
 
-Every cell is found by translating a small request that has the feature, so the table cannot fall behind the code.
-`python -m scripts.translation_table` prints it; `scripts/readme.py` holds the README against it. Begin at `table`.
+Every cell is the result of translating a small request with the feature, so the table always fits the code. Run it with
+`python -m scripts.translation_table`; `scripts/readme.py` compares it with the README. Begin reading at `table`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PAIRS = (
     ("responses", "chat"),
     ("responses", "messages"),
 )
-CARRIED, ABOUT, DROPPED, REFUSED, NONE = "yes", "about", "dropped", "refused", ""
+KEPT, ABOUT, DROPPED, REFUSED, NONE = "yes", "about", "dropped", "refused", ""
 
 _PNG = "iVBORw0KGgo="
 _PDF = "JVBERi0xLjQ="
@@ -38,8 +39,8 @@ _RESPONSES_TOOL = {"type": "function", "name": "f", "parameters": {"type": "obje
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One row. Each dialect that has the feature gives members of a request, or parts of the user's message. `about`
-    names the targets where it becomes something near, `model` what the provider calls the model.
+    """One row. Each dialect with the feature has fields of a request, or content parts of the user's message. `about`
+    names the targets where it is approximated, `model` is the provider's name for the model.
     """
 
     name: str
@@ -193,7 +194,7 @@ FEATURES = (
 
 
 def table() -> str:
-    """The table as Markdown."""
+    """Return the table as Markdown."""
     lines = ["| | " + " | ".join(f"{client} → {provider}" for client, provider in PAIRS) + " |"]
     lines.append("| --- " * (len(PAIRS) + 1) + "|")
     for feature in FEATURES:
@@ -207,7 +208,7 @@ def _cell(feature: Feature, client: str, provider: str) -> str:
     if body is None:
         return NONE
     request = read_request(codecs()[client], json.dumps(body).encode())
-    made = Translation(
+    translation = Translation(
         request,
         codecs()[client],
         codecs()[provider],
@@ -215,25 +216,25 @@ def _cell(feature: Feature, client: str, provider: str) -> str:
         strict=False,
     )
     try:
-        if any(made.linked()):
+        if any(translation.linked()):
             return REFUSED
-        made.request(feature.model)
+        translation.request(feature.model)
     except BadRequest:
         return REFUSED
-    if made.losses.dropped:
+    if translation.losses.dropped:
         return DROPPED
-    return ABOUT if provider in feature.about else CARRIED
+    return ABOUT if provider in feature.about else KEPT
 
 
 def _request(feature: Feature, dialect: str) -> dict[str, Any] | None:
-    """The smallest request of `dialect` that has the feature; None when the dialect has not."""
+    """Return the smallest request of `dialect` with the feature; None when the dialect lacks it."""
     base: dict[str, Any] = {"model": "m"}
     if dialect == "messages":
         base["max_tokens"] = 8000
     part = feature.parts.get(dialect)
     if part is not None:
-        said = [{"type": _TEXT[dialect], "text": "x"}, copy.deepcopy(part)]
-        return base | {_member(dialect): [{"role": "user", "content": said}]}
+        content = [{"type": _TEXT[dialect], "text": "x"}, copy.deepcopy(part)]
+        return base | {_member(dialect): [{"role": "user", "content": content}]}
     members = {"chat": feature.chat, "messages": feature.messages, "responses": feature.responses}[dialect]
     if members is None:
         return None
@@ -245,10 +246,10 @@ def _member(dialect: str) -> str:
 
 
 def problems(readme: str) -> Iterator[str]:
-    """What the README's table says otherwise."""
+    """List the rows that differ from the README's table."""
     for line in table().splitlines():
         if line not in readme:
-            yield f"the table of translation is not that of `python -m scripts.translation_table`: {line}"
+            yield f"the table of translation differs from `python -m scripts.translation_table`: {line}"
 
 
 if __name__ == "__main__":

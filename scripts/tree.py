@@ -1,4 +1,4 @@
-"""The shape of the tree: mirrored tests, short files, names that mean something, no circles. Part of scripts/check.
+"""Check the tree: mirrored tests, short files, names with a meaning, no import cycles. Part of scripts/check.
 
 Run from the project's folder: `python -m scripts.tree`. Begin reading at `problems`.
 """
@@ -17,19 +17,19 @@ NAMELESS = frozenset({"util", "helper", "common", "misc", "type", "constant", "m
 
 
 def problems(root: Path) -> list[str]:
-    """What is wrong with the tree below `root`, a line each."""
+    """List the problems of the tree below `root`, a line each."""
     files = [
         root / "build.py",
         *(path for top in ("llmproxy", "scripts", "tests") for path in _python_files(root / top)),
     ]
-    found = [
+    messages = [
         f"{path.relative_to(root).as_posix()}: {complaint}"
         for path in files
         if path.exists()
         for complaint in _complaints(path, root)
     ]
     circle = import_cycle(root, "llmproxy")
-    return [*found, f"files import each other in a circle: {' -> '.join(circle)}"] if circle else found
+    return [*messages, f"files import each other in a circle: {' -> '.join(circle)}"] if circle else messages
 
 
 def _python_files(folder: Path) -> list[Path]:
@@ -40,32 +40,32 @@ def _complaints(path: Path, root: Path) -> Iterator[str]:
     source = path.read_text(encoding="utf-8")
     inside = path.relative_to(root)
     if (lines := source.count("\n")) > MAX_LINES:
-        yield f"has {lines} lines, more than {MAX_LINES}; which second idea has moved in?"
+        yield f"has {lines} lines, more than {MAX_LINES}; move the second idea to its own file"
     for part in inside.with_suffix("").parts:
         if part.removesuffix("s") in NAMELESS:
-            yield f"{part!r} says nothing; name what it is about"
-    if inside.parts[0] == "llmproxy" and _does_something(source):
+            yield f"{part!r} says nothing; name the content"
+    if inside.parts[0] == "llmproxy" and _has_behaviour(source):
         test = _mirror(inside)
         if not (root / test).exists():
             yield f"has no mirrored test {test.as_posix()}"
 
 
 def _mirror(source: Path) -> Path:
-    """Where the test of a file of llmproxy stands; that of a package's own file bears the package's name."""
+    """Return the path of the test of a file of llmproxy; the test of `__init__.py` has the name of the package."""
     name = source.parent.name if source.stem == "__init__" else source.stem.strip("_")
     return Path("tests", *source.parts[1:-1], f"test_{name}.py")
 
 
-def _does_something(source: str) -> bool:
-    """Whether a function has a body of its own: interfaces, lists and re-exports have not."""
+def _has_behaviour(source: str) -> bool:
+    """Tell whether a function has a body: interfaces, lists and re-exports have none."""
     functions = [
         node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    return any(not all(_says_nothing(statement) for statement in function.body) for function in functions)
+    return any(not all(_is_empty(statement) for statement in function.body) for function in functions)
 
 
-def _says_nothing(statement: ast.stmt) -> bool:
-    """A docstring, `...`, `pass`, or the `raise NotImplementedError` of an interface."""
+def _is_empty(statement: ast.stmt) -> bool:
+    """Tell whether it is a docstring, `...`, `pass`, or the `raise NotImplementedError` of an interface."""
     match statement:
         case ast.Pass() | ast.Expr(value=ast.Constant()):
             return True

@@ -14,8 +14,8 @@ from zlib import crc32
 from llmproxy.dialects.history import MADE, Piece
 
 SHINGLE_WORDS = 3
-# Of long pieces so much is looked at, and so many hashes are kept of each: the smallest, which any two like pieces
-# share in proportion to their similarity.
+# Limits for each piece: characters, and hashes. The smallest hashes are kept; two pieces share a proportion of them
+# equal to their similarity.
 PIECE_CHARACTERS = 8000
 MOST_HASHES = 128
 PIECES = 32

@@ -1,1 +1,3 @@
-"""What llmproxy costs next to nginx as a plain reverse proxy: scripts/bench runs it. Begin reading at `__main__.py`."""
+"""Measure the overhead of llmproxy compared with nginx as a reverse proxy. scripts/bench runs it. Begin reading at
+`__main__.py`.
+"""

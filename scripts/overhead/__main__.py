@@ -2,7 +2,7 @@
 
 The proxies share one core, the upstream and the load generator the other. nginx and llmproxy are measured in turn, and
 the ratio of their CPU time per request is what to quote: absolute figures differ from machine to machine. A case counts
-only when the proxy kept its books. Ends with 1 when a limit is exceeded. Linux with two cores.
+only when the accounting of the proxy is right. Ends with 1 when a limit is exceeded. Linux with two cores.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.overhead import accounting as books
-from scripts.overhead import nginx
+from scripts.overhead import accounting, nginx
 from scripts.overhead.load import Case, Run, drive, memory_mb
 
 PROXY_CORE, LOAD_CORE = 0, 1
@@ -96,7 +95,7 @@ def _proxy(port: int, folder: Path, *arguments: str) -> Iterator[tuple[int, floa
         try:
             while not _listens(port):
                 if process.poll() is not None or time.monotonic() > began_s + 30:
-                    sys.exit("llmproxy does not listen; what it said stands above")
+                    sys.exit("llmproxy does not listen; see its output above")
                 time.sleep(0.005)
             yield process.pid, time.monotonic() - began_s
         finally:
@@ -121,7 +120,7 @@ class Measured:
 
 
 class Report:
-    """The tables, and whether every limit held. `ratios` are those to nginx, by the name of the case."""
+    """The tables, and whether every limit was kept. `ratios` to nginx are by the name of the case."""
 
     def __init__(self) -> None:
         self.failed = False
@@ -139,7 +138,7 @@ class Report:
         print("| " + " | ".join(cells) + " |", flush=True)
 
     def complain(self, text: str) -> None:
-        """A figure that does not count, and why."""
+        """Record a result that does not count, with the reason."""
         self.failed = True
         print(f"\n**does not count:** {text}\n", flush=True)
 
@@ -149,14 +148,18 @@ def _measure_case(case: Case, measured: Measured, options: argparse.Namespace, r
     complaints: set[str] = set()
     servers, port = measured.servers, measured.port
     if case.cached:
-        books.fill(port, case)
+        accounting.fill(port, case)
     for _ in range(options.rounds):
         base = drive(servers.yardstick_port, servers.yardstick_pid, case, options.seconds, options.folder)
-        before = books.read(port)
+        before = accounting.read(port)
         mine = drive(port, measured.pid, case, options.seconds, options.folder)
         rounds.append((base, mine))
-        complaints |= {*base.failures, *mine.failures, *_mistakes_of_run(case, port, before, mine)}
-    complaints |= {*books.mistakes(port, case), *books.losses(port), *(books.misses(port) if case.cached else ())}
+        complaints |= {*base.failures, *mine.failures, *_errors_of_run(case, port, before, mine)}
+    complaints |= {
+        *accounting.accounting_errors(port, case),
+        *accounting.losses(port),
+        *(accounting.misses(port) if case.cached else ()),
+    }
     ratio = statistics.median(mine.cpu_us / base.cpu_us for base, mine in rounds)
     base, mine = sorted(rounds, key=lambda pair: pair[1].cpu_us)[len(rounds) // 2]
     report.ratios[case.name] = ratio
@@ -167,18 +170,18 @@ def _measure_case(case: Case, measured: Measured, options: argparse.Namespace, r
         report.complain(text)
 
 
-def _mistakes_of_run(case: Case, port: int, before: books.Books, run: Run) -> list[str]:
+def _errors_of_run(case: Case, port: int, before: accounting.Totals, run: Run) -> list[str]:
     """All must be counted, and no more than the one request a connection that wrk leaves unread, warmed up or not."""
-    least = books.expected(run.requests, case)
-    most = books.expected(run.requests + 2 * case.connections, case)
-    seen = books.settled(port, lambda now: now.since(before).answered >= least.answered).since(before)
-    numbers = zip(_numbers(least), _numbers(seen), _numbers(most), strict=True)
+    least = accounting.expected(run.requests, case)
+    most = accounting.expected(run.requests + 2 * case.connections, case)
+    actual = accounting.settled(port, lambda now: now.since(before).answered >= least.answered).since(before)
+    numbers = zip(_numbers(least), _numbers(actual), _numbers(most), strict=True)
     if all(low <= number <= high for low, number, high in numbers):
         return []
-    return [f"/metrics says {seen} after {run.requests} whole answers"]
+    return [f"/metrics has {actual} after {run.requests} complete answers"]
 
 
-def _numbers(counted: books.Books) -> tuple[int, int, int]:
+def _numbers(counted: accounting.Totals) -> tuple[int, int, int]:
     return counted.answered, counted.input_tokens, counted.output_tokens
 
 
@@ -186,16 +189,16 @@ def _measure_memory(measured: Measured, folder: Path, report: Report) -> None:
     port, pid = measured.port, measured.pid
     idle_mb = memory_mb(pid)
     report.row("memory, idle", f"{idle_mb:.0f} MB", f"{report.verdict(idle_mb, MAX_IDLE_MB)} MB")
-    before, made = books.read(port), 0
-    while made < GROWTH_REQUESTS:
-        made += drive(port, pid, CASES[1], 5, folder).requests
+    before, sent = accounting.read(port), 0
+    while sent < GROWTH_REQUESTS:
+        sent += drive(port, pid, CASES[1], 5, folder).requests
     growth_mb = memory_mb(pid) - idle_mb
     report.row(
-        f"growth over {made:,} requests", f"{growth_mb:.0f} MB", f"{report.verdict(growth_mb, MAX_GROWTH_MB)} MB"
+        f"growth over {sent:,} requests", f"{growth_mb:.0f} MB", f"{report.verdict(growth_mb, MAX_GROWTH_MB)} MB"
     )
-    if (counted := books.read(port).since(before).answered) < made:
-        report.complain(f"/metrics counts {counted:,} of {made:,} requests")
-    streams_mb = asyncio.run(books.with_open_streams(port, OPEN_STREAMS, lambda: memory_mb(pid)))
+    if (counted := accounting.read(port).since(before).answered) < sent:
+        report.complain(f"/metrics counts {counted:,} of {sent:,} requests")
+    streams_mb = asyncio.run(accounting.with_open_streams(port, OPEN_STREAMS, lambda: memory_mb(pid)))
     limit = report.verdict(streams_mb, MAX_STREAMS_MB)
     report.row(f"memory with {OPEN_STREAMS:,} open streams", f"{streams_mb:.0f} MB", f"{limit} MB")
 

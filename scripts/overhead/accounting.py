@@ -1,4 +1,4 @@
-"""Whether the proxy keeps its books: /metrics against the requests made, ids that differ, streams held open."""
+"""Check the accounting of the proxy: /metrics against the number of requests, unique ids, open streams."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer sk-clie
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
-    """What /metrics says of chat completions: whole answers, and the tokens that they reported."""
+class Totals:
+    """The counters of chat completions in /metrics: complete answers, and their tokens."""
 
     answered: int
     input_tokens: int
     output_tokens: int
 
-    def since(self, earlier: Books) -> Books:
-        """What was added since `earlier`."""
-        return Books(
+    def since(self, earlier: Totals) -> Totals:
+        """Return the growth since `earlier`."""
+        return Totals(
             answered=self.answered - earlier.answered,
             input_tokens=self.input_tokens - earlier.input_tokens,
             output_tokens=self.output_tokens - earlier.output_tokens,
         )
 
 
-def expected(requests: int, case: Case) -> Books:
-    """What the books must say of `requests`; the upstream's streams report no tokens, and the cache spends none."""
+def expected(requests: int, case: Case) -> Totals:
+    """Return the right counters for `requests`; streams of the upstream and the cache add no tokens."""
     counted = 0 if case.stream or case.cached else requests
-    return Books(answered=requests, input_tokens=counted * INPUT_TOKENS, output_tokens=counted * OUTPUT_TOKENS)
+    return Totals(answered=requests, input_tokens=counted * INPUT_TOKENS, output_tokens=counted * OUTPUT_TOKENS)
 
 
-def read(port: int) -> Books:
-    """The proxy's /metrics as they are now."""
+def read(port: int) -> Totals:
+    """Read the proxy's /metrics."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
         text = reply.read().decode()
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -52,45 +52,45 @@ def read(port: int) -> Books:
     def total(name: str, **labels: str) -> int:
         return int(sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items()))
 
-    return Books(
+    return Totals(
         answered=total("http_requests_total", method="POST", path=PATH, status="200"),
         input_tokens=total("llmproxy_tokens_total", type="input"),
         output_tokens=total("llmproxy_tokens_total", type="output"),
     )
 
 
-def settled(port: int, is_settled: Callable[[Books], bool]) -> Books:
-    """The books once `is_settled` accepts them, or as they are after two seconds: exchanges are recorded last."""
+def settled(port: int, is_settled: Callable[[Totals], bool]) -> Totals:
+    """Read the counters until `is_settled` accepts them, for at most two seconds: exchanges are recorded last."""
     until_s = time.monotonic() + 2
-    while not is_settled(books := read(port)) and time.monotonic() < until_s:
+    while not is_settled(totals := read(port)) and time.monotonic() < until_s:
         time.sleep(0.05)
-    return books
+    return totals
 
 
 def losses(port: int) -> list[str]:
-    """What middlewares could not write, as /health says."""
+    """List the records that middlewares lost, from /health."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as reply:
         middlewares = json.load(reply)["middlewares"]
     return [f"{each['type']} lost {each['lost']} records" for each in middlewares if each.get("lost")]
 
 
 def fill(port: int, case: Case) -> None:
-    """Have the answer to the requests of `case` put into the cache."""
+    """Fill the cache with the answer to the requests of `case`."""
     body = chat_body(case.body_bytes, stream=case.stream).encode()
-    asked = urllib.request.Request(f"http://127.0.0.1:{port}{PATH}", body, _HEADERS)
-    with urllib.request.urlopen(asked, timeout=60) as reply:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{PATH}", body, _HEADERS)
+    with urllib.request.urlopen(request, timeout=60) as reply:
         reply.read()
 
 
 def misses(port: int) -> list[str]:
-    """More than the one miss that filled the cache."""
+    """Report misses beyond the one that filled the cache."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/cache", timeout=10) as reply:
         page = json.load(reply)
     return [f"{page['misses']} requests missed the cache"] if page["misses"] > page["entries"] else []
 
 
-def mistakes(port: int, case: Case) -> list[str]:
-    """Make a known number of requests like those of `case`, and hold books and ids against them."""
+def accounting_errors(port: int, case: Case) -> list[str]:
+    """Send a fixed number of requests of `case`, and compare the counters and ids."""
     time.sleep(0.5)  # for what an earlier client left behind
     before = read(port)
     body = chat_body(case.body_bytes, stream=case.stream).encode()
@@ -110,15 +110,15 @@ def mistakes(port: int, case: Case) -> list[str]:
     with ThreadPoolExecutor(case.connections) as pool:
         ids = [each for share in pool.map(ask, shares) for each in share]
     due = expected(len(ids), case)
-    seen = settled(port, lambda books: books.since(before) == due).since(before)
-    found = [] if seen == due else [f"/metrics says {seen} where {due} is true"]
+    actual = settled(port, lambda now: now.since(before) == due).since(before)
+    errors = [] if actual == due else [f"/metrics has {actual}, expected {due}"]
     if None in ids or len(set(ids)) != len(ids):
-        found.append(f"{len(ids)} answers bear {len(set(ids) - {None})} different ids")
-    return found
+        errors.append(f"{len(ids)} answers have {len(set(ids) - {None})} different ids")
+    return errors
 
 
 async def with_open_streams(port: int, count: int, look: Callable[[], float]) -> float:
-    """What `look` sees while `count` streams are open, each after its first token."""
+    """Return the result of `look` while `count` streams are open, each after its first token."""
     body = chat_body(1000, stream=True, user=HELD_USER).encode()
     head = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
     request = f"POST {PATH} HTTP/1.1\r\nHost: bench\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -1,4 +1,4 @@
-"""Driving a server with wrk, and what its processes use meanwhile."""
+"""Drive a server with wrk, and measure the CPU time and memory of its processes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ wrk.headers["Authorization"] = "Bearer sk-client"
 class Case:
     """One kind of traffic.
 
-    `limit` is how many times nginx's CPU time per request it may cost, or, with `of`, that of the case of this name.
-    `cached` says that every answer but the first comes from the cache.
+    `limit` is the maximum CPU time per request relative to nginx, or, with `of`, relative to the case of that name.
+    `cached` means that every answer but the first comes from the cache.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one run of wrk showed. `requests` counts whole answers, those of the warm-up too."""
+    """The results of one run of wrk. `requests` counts complete answers, with those of the warm-up."""
 
     cpu_us: float
     requests: int
@@ -49,7 +49,7 @@ class Run:
 
 
 def chat_body(size_bytes: int, *, stream: bool, user: str = "bench") -> str:
-    """A conversation of about `size_bytes`; `stream` stands last, where the upstream looks for it."""
+    """Build a conversation of about `size_bytes`; `stream` is the last field, where the upstream looks for it."""
     messages = [{"role": "system", "content": "You are a helpful assistant. " * 6}]
     while len(json.dumps(messages)) < size_bytes - 150:
         messages.append({"role": "user", "content": "What is the capital of France, and why? " * 3})
@@ -59,7 +59,7 @@ def chat_body(size_bytes: int, *, stream: bool, user: str = "bench") -> str:
 
 
 def drive(port: int, pid: int, case: Case, seconds: float, folder: Path) -> Run:
-    """Warm a server up for a second, then drive it for `seconds` and see what its process `pid` spends on it."""
+    """Warm a server up for a second, then drive it for `seconds` and measure its process `pid`."""
     url = f"http://127.0.0.1:{port}{PATH}"
     warm_up = _wrk(url, case, 1, folder)
     before_s = cpu_seconds(pid)
@@ -87,14 +87,14 @@ def _wrk(url: str, case: Case, seconds: float, folder: Path) -> str:
 
 
 def _find(pattern: str, printed: str) -> str:
-    found = re.search(pattern, printed)
-    if not found:
-        raise SystemExit(f"wrk printed no {pattern!r}:\n{printed}")
-    return found[1]
+    match = re.search(pattern, printed)
+    if not match:
+        raise SystemExit(f"the output of wrk has no {pattern!r}:\n{printed}")
+    return match[1]
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and all its children so far."""
+    """Return the CPU time of a process and all its children so far."""
     ticks = 0
     for each in _tree(pid):
         fields = Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
@@ -103,7 +103,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory_mb(pid: int) -> float:
-    """Resident memory of a process and all its children."""
+    """Return the resident memory of a process and all its children."""
     pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in _tree(pid))
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 

@@ -1,4 +1,4 @@
-"""The two nginx of a measurement: an upstream that answers like a provider, and the yardstick that relays to it."""
+"""Run the two nginx of a measurement: an upstream that answers like a provider, and the reference that relays to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 MODULES = Path("/usr/lib/nginx/modules")
 INPUT_TOKENS, OUTPUT_TOKENS = 120, 42  # what the upstream reports for each plain chat
-HELD_USER = "hold"  # a stream for this user says one token and stays open
+HELD_USER = "hold"  # a stream for this user sends one token and stays open
 
 _COMMON = """
 worker_processes 1; pid %(name)s.pid; error_log %(name)s.log warn;
@@ -99,7 +99,7 @@ _YARDSTICK = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """Where the two listen on 127.0.0.1, and the process id of the yardstick."""
+    """The ports of the two on 127.0.0.1, and the process id of the reference."""
 
     upstream_port: int
     yardstick_port: int
@@ -107,7 +107,7 @@ class Servers:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -115,7 +115,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(folder: Path, proxy_core: int, load_core: int) -> Iterator[Servers]:
-    """Both servers, with their files in `folder`; the yardstick has the core that the proxies share."""
+    """Run both servers, with their files in `folder`; the reference runs on the core of the proxies."""
     (folder / "modules").symlink_to(MODULES)
     tokens = {"input": INPUT_TOKENS, "output": OUTPUT_TOKENS, "total": INPUT_TOKENS + OUTPUT_TOKENS}
     upstream_port, yardstick_port = free_port(), free_port()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from scripts.translation_table import ABOUT, CARRIED, DROPPED, FEATURES, NONE, PAIRS, REFUSED, problems, table
+from scripts.translation_table import ABOUT, DROPPED, FEATURES, KEPT, NONE, PAIRS, REFUSED, problems, table
 
 
 def cells() -> dict[str, list[str]]:
@@ -13,13 +13,13 @@ def test_every_feature_has_an_outcome_for_each_pair_whose_client_has_it() -> Non
     assert len(found) == len(FEATURES)
     for outcomes in found.values():
         assert len(outcomes) == len(PAIRS)
-        assert set(outcomes) <= {CARRIED, ABOUT, DROPPED, REFUSED, NONE} and set(outcomes) != {NONE}
+        assert set(outcomes) <= {KEPT, ABOUT, DROPPED, REFUSED, NONE} and set(outcomes) != {NONE}
 
 
 def test_what_everybody_has_is_carried_everywhere() -> None:
     found = cells()
     for name in ("system instructions", "images in base64", "functions", "answers by a JSON schema", "limit of tokens"):
-        assert set(found[name]) == {CARRIED}, name
+        assert set(found[name]) == {KEPT}, name
 
 
 def test_a_page_with_another_table_is_told() -> None:

@@ -49,7 +49,9 @@ def test_lists_and_interfaces_need_no_test(tmp_path: Path, source: str) -> None:
 
 def test_a_file_of_450_lines_is_the_longest(tmp_path: Path) -> None:
     _write(tmp_path, scripts__a="\n" * 450, scripts__b="\n" * 451)
-    assert tree.problems(tmp_path) == ["scripts/b.py: has 451 lines, more than 450; which second idea has moved in?"]
+    assert tree.problems(tmp_path) == [
+        "scripts/b.py: has 451 lines, more than 450; move the second idea to its own file"
+    ]
 
 
 @pytest.mark.parametrize("name", ["llmproxy__utils", "llmproxy__helper", "tests__common__x", "llmproxy__types"])

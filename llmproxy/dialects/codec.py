@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Protocol
 
+from llmproxy.dialects.lenient_json import error_message
 from llmproxy.dialects.model import Event, Node, Reply, Request
 from llmproxy.dialects.provider_errors import code_of, status_of
 from llmproxy.errors import ProxyError, Untranslatable
@@ -144,7 +145,11 @@ class Codec:
 
 
 class BadReply(ProxyError):
-    """A provider's answer that is none of its dialect: 502; or, with the `error` that it holds, what that says."""
+    """An answer of a provider that is not of its dialect: 502; or, with the `error` that it holds, what that says.
+
+    `reported` is the provider's own message when it reports an error.
+    """
 
     def __init__(self, message: str, error: object = None) -> None:
         super().__init__(message, status=status_of(error), code=code_of(error) or "upstream_bad_reply", retryable=True)
+        self.reported = error_message(error)

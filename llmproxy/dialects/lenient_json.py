@@ -59,9 +59,3 @@ def content_text(content: object) -> str:
     parts = content if isinstance(content, list) else []
     texts = [part if isinstance(part, str) else part.get("text") for part in parts if isinstance(part, str | dict)]
     return "".join(text for text in texts if isinstance(text, str))
-
-
-def conversation(messages: object) -> list[str]:
-    """A line for each of `messages`: `role: text`."""
-    turns = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
-    return [f"{string(turn.get('role')) or 'unknown'}: {content_text(turn.get('content'))}" for turn in turns]

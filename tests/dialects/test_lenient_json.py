@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.dialects.lenient_json import content_text, conversation, count, error_message, string
+from llmproxy.dialects.lenient_json import content_text, count, error_message, string
 
 
 @pytest.mark.parametrize("value", ["", None, 1, True, [], {}, b"x"])
@@ -48,9 +48,3 @@ def test_an_error_says_what_it_can(error: object, message: str | None) -> None:
 )
 def test_content_is_text_or_parts_with_text(content: object, text: str) -> None:
     assert content_text(content) == text
-
-
-def test_a_conversation_has_a_line_for_each_message() -> None:
-    messages = [{"role": "user", "content": "Hi"}, "no message", {"content": [{"text": "x"}]}]
-    assert conversation(messages) == ["user: Hi", "unknown: x"]
-    assert conversation("no list") == []

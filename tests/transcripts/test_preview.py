@@ -60,7 +60,11 @@ MESSAGES = [
         ("chat", {"messages": MESSAGES}, "second\nline"),
         ("messages", {"system": "s", "messages": MESSAGES[1:]}, "second\nline"),
         ("responses", {"input": "hello"}, "hello"),
-        ("chat", {"messages": [*MESSAGES, {"role": "tool", "content": "21 degrees"}]}, "21 degrees"),
+        (
+            "chat",
+            {"messages": [*MESSAGES, {"role": "tool", "tool_call_id": "c", "content": "21 degrees"}]},
+            "21 degrees",
+        ),
         ("chat", {"messages": [*MESSAGES, {"role": "assistant", "content": "so"}]}, "second\nline"),
         ("chat", {"messages": []}, None),
         ("chat", {"messages": 7}, None),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llmproxy.dialects.chat import history, model_list, request_text, reshape, stream_watch, summary
+from llmproxy.dialects.chat import history, model_list, reshape, stream_watch, summary
+from llmproxy.dialects.chat.prompt_text import prompt_text
 from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.request_encode import encode_request
 from llmproxy.dialects.chat.response_decode import decode_response
@@ -12,7 +13,8 @@ from llmproxy.dialects.chat.response_encode import encode_response
 from llmproxy.dialects.chat.stream_decode import Decoder
 from llmproxy.dialects.chat.stream_encode import Encoder
 from llmproxy.dialects.codec import Codec
-from llmproxy.dialects.dialect import Dialect, Readers, no_history
+from llmproxy.dialects.derived import readers
+from llmproxy.dialects.dialect import Dialect, no_history
 from llmproxy.dialects.error_body import write_error, write_error_event
 from llmproxy.dialects.model_list import ModelPages
 
@@ -36,11 +38,8 @@ DIALECT = Dialect(
     key_variable="OPENAI_API_KEY",
     write_error=write_error,
     write_error_event=write_error_event,
-    readers=Readers(
-        summarize=summary.summarize,
-        watch=stream_watch.ChatWatch,
-        request_text=request_text.read_text,
-        history=history.read_history,
+    readers=replace(
+        readers(CODEC), summarize=summary.summarize, watch=stream_watch.ChatWatch, history=history.read_history
     ),
     reshape=reshape.CHAT,
     codec=CODEC,
@@ -51,7 +50,7 @@ COMPLETIONS = replace(
     name="completions",
     paths=("/completions",),
     models=None,
-    readers=replace(DIALECT.readers, history=no_history),
+    readers=replace(DIALECT.readers, request_text=prompt_text, history=no_history),
     reshape=reshape.COMPLETIONS,
     codec=None,
 )

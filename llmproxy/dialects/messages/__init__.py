@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llmproxy.dialects.codec import Codec
-from llmproxy.dialects.dialect import Dialect, Readers
-from llmproxy.dialects.messages import history, model_list, request_text, reshape, stream_watch, summary
+from llmproxy.dialects.derived import readers
+from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.messages import history, model_list, reshape, stream_watch, summary
 from llmproxy.dialects.messages.error_body import write_error, write_error_event
 from llmproxy.dialects.messages.request_decode import decode_request
 from llmproxy.dialects.messages.request_encode import encode_request
@@ -45,11 +48,8 @@ DIALECT = Dialect(
     key_variable="ANTHROPIC_API_KEY",
     write_error=write_error,
     write_error_event=write_error_event,
-    readers=Readers(
-        summarize=summary.summarize,
-        watch=stream_watch.MessagesWatch,
-        request_text=request_text.read_text,
-        history=history.read_history,
+    readers=replace(
+        readers(CODEC), summarize=summary.summarize, watch=stream_watch.MessagesWatch, history=history.read_history
     ),
     reshape=reshape.RESHAPE,
     codec=CODEC,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llmproxy.dialects.codec import Codec
-from llmproxy.dialects.dialect import Dialect, Readers
+from llmproxy.dialects.derived import readers
+from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.error_body import write_error
-from llmproxy.dialects.responses import history, request_text, reshape, stream_watch, summary
+from llmproxy.dialects.responses import history, reshape, stream_watch, summary
 from llmproxy.dialects.responses.error_event import write_error_event
 from llmproxy.dialects.responses.request_decode import decode_request
 from llmproxy.dialects.responses.request_encode import encode_request
@@ -39,11 +42,8 @@ DIALECT = Dialect(
     key_variable="OPENAI_API_KEY",
     write_error=write_error,
     write_error_event=write_error_event,
-    readers=Readers(
-        summarize=summary.summarize,
-        watch=stream_watch.ResponsesWatch,
-        request_text=request_text.read_text,
-        history=history.read_history,
+    readers=replace(
+        readers(CODEC), summarize=summary.summarize, watch=stream_watch.ResponsesWatch, history=history.read_history
     ),
     reshape=reshape.RESHAPE,
     codec=CODEC,

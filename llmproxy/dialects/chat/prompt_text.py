@@ -1,16 +1,13 @@
-"""What can be read out of a chat request, and out of a legacy completions request."""
+"""The text of a request for a legacy text completion."""
 
 from __future__ import annotations
 
-from llmproxy.dialects.lenient_json import conversation
 from llmproxy.wire.json import read_members, read_value
 
 
-def read_text(body: bytes) -> str | None:
-    """The messages of a chat request, or the prompt of a completions request."""
+def prompt_text(body: bytes) -> str | None:
+    """Return the prompts of a request, a line each; None when it has none that is text."""
     members = read_members(body)
-    if "messages" in members:
-        return "\n".join(conversation(read_value(members["messages"])))
     prompt = read_value(members["prompt"]) if "prompt" in members else None
     prompts = prompt if isinstance(prompt, list) else [prompt]
     texts = [text for text in prompts if isinstance(text, str)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from llmproxy.config.cross_checks import LLM
-from llmproxy.config.document import Node, below
+from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.problems import Problem
 from llmproxy.config.schema import MiddlewareEntry
 from llmproxy.config.validate import read_model, wrong_kind
@@ -23,17 +23,17 @@ T = TypeVar("T")
 Read = tuple[T | None, list[Problem]]
 
 
-def read_providers(section: Node, directory: Path) -> Read[list[ProviderConfig]]:
+def read_providers(section: ConfigNode, directory: Path) -> Read[list[ProviderConfig]]:
     """Read the entries of `providers:`."""
     return _each(section, lambda entry: _provider(entry, directory))
 
 
-def read_middlewares(section: Node, directory: Path) -> Read[list[MiddlewareEntry]]:
+def read_middlewares(section: ConfigNode, directory: Path) -> Read[list[MiddlewareEntry]]:
     """Read the entries of `middlewares:`."""
     return _each(section, lambda entry: _middleware(entry, directory))
 
 
-def read_llm(section: Node, directory: Path) -> Read[ProviderConfig]:
+def read_llm(section: ConfigNode, directory: Path) -> Read[ProviderConfig]:
     """Read the section `llm:`, a provider in short form."""
     if not isinstance(section.value, dict):
         return _not_a_block(section)
@@ -44,8 +44,10 @@ def read_llm(section: Node, directory: Path) -> Read[ProviderConfig]:
     if "type" not in members:
         members = {**_untyped(section), **members}
     extra = [members.pop(name) for name in KEYS_NOT_IN_LLM & members.keys()]
-    name = Node(value=LLM, mark=section.mark, key=section.key)
-    config, problems = _provider(Node(value={**members, "name": name}, mark=section.mark, key=section.key), directory)
+    name = ConfigNode(value=LLM, mark=section.mark, key=section.key)
+    config, problems = _provider(
+        ConfigNode(value={**members, "name": name}, mark=section.mark, key=section.key), directory
+    )
     message = "unknown key; `llm` takes every request; for a name or a list of models, add an entry to 'providers'"
     return config, [
         *problems,
@@ -56,16 +58,16 @@ def read_llm(section: Node, directory: Path) -> Read[ProviderConfig]:
     ]
 
 
-def _untyped(section: Node) -> dict[str, Node]:
+def _untyped(section: ConfigNode) -> dict[str, ConfigNode]:
     """Return the keys of an upstream without a type: requests of every dialect are relayed there."""
-    spoken = [Node(value=word, mark=section.mark, literal=True) for word in get_args(Spoken)]
+    spoken = [ConfigNode(value=word, mark=section.mark, literal=True) for word in get_args(Spoken)]
     return {
-        "type": Node(value=LLM_TYPE, mark=section.mark, key=below(section.key, "type"), literal=True),
-        "dialects": Node(value=spoken, mark=section.mark, key=below(section.key, "dialects")),
+        "type": ConfigNode(value=LLM_TYPE, mark=section.mark, key=below(section.key, "type"), literal=True),
+        "dialects": ConfigNode(value=spoken, mark=section.mark, key=below(section.key, "dialects")),
     }
 
 
-def _each(section: Node, read: Callable[[Node], Read[T]]) -> Read[list[T]]:
+def _each(section: ConfigNode, read: Callable[[ConfigNode], Read[T]]) -> Read[list[T]]:
     if not isinstance(section.value, list):
         return None, [wrong_kind(section, "list")]
     entries = [read(entry) for entry in section.value]
@@ -73,7 +75,7 @@ def _each(section: Node, read: Callable[[Node], Read[T]]) -> Read[list[T]]:
     return configs, [problem for _, problems in entries for problem in problems]
 
 
-def _provider(entry: Node, directory: Path) -> Read[ProviderConfig]:
+def _provider(entry: ConfigNode, directory: Path) -> Read[ProviderConfig]:
     if not isinstance(entry.value, dict):
         return _not_a_block(entry)
     component, problems = read_component("providers", entry, directory)
@@ -84,23 +86,23 @@ def _provider(entry: Node, directory: Path) -> Read[ProviderConfig]:
     return read_model(entry, config, directory)
 
 
-def _middleware(entry: Node, directory: Path) -> Read[MiddlewareEntry]:
+def _middleware(entry: ConfigNode, directory: Path) -> Read[MiddlewareEntry]:
     if not isinstance(entry.value, dict):
         return _not_a_block(entry)
-    outer = Node(value={k: v for k, v in entry.value.items() if k != "config"}, mark=entry.mark, key=entry.key)
+    outer = ConfigNode(value={k: v for k, v in entry.value.items() if k != "config"}, mark=entry.mark, key=entry.key)
     result, problems = read_model(outer, MiddlewareEntry, directory)
     component, more = read_component("middlewares", entry, directory)
     problems += [each for each in more if each.key not in {problem.key for problem in problems}]
     if component is None:
         return None, problems
-    empty = Node(value={}, mark=entry.mark, key=below(entry.key, "config"))
+    empty = ConfigNode(value={}, mark=entry.mark, key=below(entry.key, "config"))
     settings = entry.value.get("config", empty)
     config: Strict | None
     config, more = read_model(empty if settings.blank else settings, config_of(component), directory)
     return result.model_copy(update={"config": config}) if result else None, [*problems, *more]
 
 
-def read_component(kind: str, entry: Node, directory: Path) -> Read[type]:
+def read_component(kind: str, entry: ConfigNode, directory: Path) -> Read[type]:
     """Find the class that the `type` of `entry` names."""
     type_ = entry.members.get("type")
     if type_ is None or type_.blank:
@@ -116,5 +118,5 @@ def read_component(kind: str, entry: Node, directory: Path) -> Read[type]:
         return None, [type_.problem(str(error), "unknown-type")]
 
 
-def _not_a_block(node: Node) -> tuple[None, list[Problem]]:
+def _not_a_block(node: ConfigNode) -> tuple[None, list[Problem]]:
     return None, [wrong_kind(node, "model")]

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from llmproxy.config.document import Node
+from llmproxy.config.document import ConfigNode
 from llmproxy.config.problems import Problem
-from llmproxy.config.schema import Server, split_target
+from llmproxy.config.schema import ServerConfig, split_target
 from llmproxy.registry import names, nearest
 
 LLM = "llm"
@@ -52,7 +52,7 @@ _VERSION = re.compile(r"v\d+(\.\d+)?((alpha|beta)\d*)?")
 _NO = ("false", "no", "off", "0", "f", "n")
 
 
-def cross_check(top: Node) -> list[Problem]:
+def cross_check(top: ConfigNode) -> list[Problem]:
     """List the problems between the values of a tree with expanded variables."""
     return [
         *_providers_exist(top),
@@ -65,22 +65,22 @@ def cross_check(top: Node) -> list[Problem]:
     ]
 
 
-def entries(top: Node) -> list[Node]:
+def entries(top: ConfigNode) -> list[ConfigNode]:
     """Return the entries of `providers`."""
     return top.members["providers"].items if "providers" in top.members else []
 
 
-def word(node: Node, name: str) -> str:
+def word(node: ConfigNode, name: str) -> str:
     """Return the member `name` as text, or an empty string."""
     return (node.members[name].word or "") if name in node.members else ""
 
 
-def disabled(entry: Node) -> bool:
+def disabled(entry: ConfigNode) -> bool:
     """Tell whether an entry has `enabled: false`."""
     return word(entry, "enabled").strip().lower() in _NO
 
 
-def _providers_exist(top: Node) -> Iterator[Problem]:
+def _providers_exist(top: ConfigNode) -> Iterator[Problem]:
     """Check that there is an enabled provider. A `providers:` that is not a list is reported elsewhere."""
     section = top.members.get("providers")
     if LLM in top.members or section is None or not isinstance(section.value, list):
@@ -90,8 +90,8 @@ def _providers_exist(top: Node) -> Iterator[Problem]:
         yield section.problem(reason, "no-provider")
 
 
-def _unique_provider_names(top: Node) -> Iterator[Problem]:
-    seen: dict[str, Node] = {}
+def _unique_provider_names(top: ConfigNode) -> Iterator[Problem]:
+    seen: dict[str, ConfigNode] = {}
     if LLM in top.members and top.members[LLM].members:
         seen[LLM] = top.members[LLM]
     for entry in entries(top):
@@ -109,7 +109,7 @@ def _unique_provider_names(top: Node) -> Iterator[Problem]:
         seen.setdefault(name.word, entry)
 
 
-def _target_providers(top: Node) -> Iterator[Problem]:
+def _target_providers(top: ConfigNode) -> Iterator[Problem]:
     for model in top.members["models"].items if "models" in top.members else []:
         for target in model.members["targets"].items if "targets" in model.members else []:
             if "provider" in target.members:
@@ -120,7 +120,7 @@ def _target_providers(top: Node) -> Iterator[Problem]:
         yield from _provider(top, top.members["default_provider"])
 
 
-def _provider(top: Node, node: Node, name: str = "") -> Iterator[Problem]:
+def _provider(top: ConfigNode, node: ConfigNode, name: str = "") -> Iterator[Problem]:
     """Check that a provider of that name exists and is enabled."""
     name = name or node.word or ""
     if not name or node.stand_in:
@@ -137,8 +137,8 @@ def _provider(top: Node, node: Node, name: str = "") -> Iterator[Problem]:
         yield node.problem(message, "unknown-provider")
 
 
-def _unique_model_names(top: Node) -> Iterator[Problem]:
-    seen: dict[str, Node] = {}
+def _unique_model_names(top: ConfigNode) -> Iterator[Problem]:
+    seen: dict[str, ConfigNode] = {}
     for model in top.members["models"].items if "models" in top.members else []:
         name = model.members.get("name")
         if name is None or not name.word or name.stand_in:
@@ -150,7 +150,7 @@ def _unique_model_names(top: Node) -> Iterator[Problem]:
         seen.setdefault(name.word, model)
 
 
-def _empty_keys(top: Node) -> Iterator[Problem]:
+def _empty_keys(top: ConfigNode) -> Iterator[Problem]:
     """Report empty key variables: with an empty key, the client's own credential would be forwarded."""
     for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
         key = entry.members.get("api_key")
@@ -159,18 +159,18 @@ def _empty_keys(top: Node) -> Iterator[Problem]:
             yield key.problem(message, "missing-variable")
 
 
-def own_address(top: Node) -> tuple[set[str], int]:
+def own_address(top: ConfigNode) -> tuple[set[str], int]:
     """Return the hosts and the port of this proxy, as a URL on this machine may name them."""
-    server = top.members.get("server", Node(value={}, mark=top.mark))
-    host = word(server, "host") or str(Server().host)
-    port = word(server, "port") or str(Server().port)
+    server = top.members.get("server", ConfigNode(value={}, mark=top.mark))
+    host = word(server, "host") or str(ServerConfig().host)
+    port = word(server, "port") or str(ServerConfig().port)
     hosts = {host.strip("[]").lower()}
     if hosts & {"0.0.0.0", "::"} or loopback(host):
         hosts |= {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
     return hosts, int(port) if port.isdecimal() else 0
 
 
-def is_own_address(top: Node, url: str) -> bool:
+def is_own_address(top: ConfigNode, url: str) -> bool:
     """Tell whether `url` is the address of this proxy."""
     hosts, own_port = own_address(top)
     try:
@@ -181,7 +181,7 @@ def is_own_address(top: Node, url: str) -> bool:
     return port == own_port and (parts.hostname or "") in hosts
 
 
-def _loops(top: Node) -> Iterator[Problem]:
+def _loops(top: ConfigNode) -> Iterator[Problem]:
     for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
         base = entry.members.get("base_url")
         if base and base.word and not base.stand_in and not disabled(entry) and is_own_address(top, base.word):
@@ -200,8 +200,8 @@ def loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _exposure(top: Node) -> Iterator[Problem]:
-    server = top.members.get("server", Node(value={}, mark=top.mark))
+def _exposure(top: ConfigNode) -> Iterator[Problem]:
+    server = top.members.get("server", ConfigNode(value={}, mark=top.mark))
     host = server.members.get("host")
     if host is None or not host.word or host.stand_in or loopback(host.word):
         return

@@ -25,7 +25,7 @@ Scalar = str | int | float | bool | None
 
 
 @dataclass(slots=True, kw_only=True)
-class Node:
+class ConfigNode:
     """One value of the tree.
 
     `key` is its path as the user wrote it, `key_mark` the position of its key. `text` is the spelling of a plain
@@ -33,7 +33,7 @@ class Node:
     replaces a missing variable. `variables` names the variables it comes from, such as "environment variable X".
     """
 
-    value: Scalar | list[Node] | dict[str, Node]
+    value: Scalar | list[ConfigNode] | dict[str, ConfigNode]
     mark: Mark
     key: str = ""
     key_mark: Mark | None = None
@@ -44,12 +44,12 @@ class Node:
     variables: tuple[str, ...] = field(default=())
 
     @property
-    def members(self) -> dict[str, Node]:
+    def members(self) -> dict[str, ConfigNode]:
         """Return the members of a mapping; empty for everything else."""
         return self.value if isinstance(self.value, dict) else {}
 
     @property
-    def items(self) -> list[Node]:
+    def items(self) -> list[ConfigNode]:
         """Return the items of a list; empty for everything else."""
         return self.value if isinstance(self.value, list) else []
 
@@ -86,7 +86,7 @@ def below(key: str, name: str | int) -> str:
     return f"{key}.{step}" if key else step
 
 
-def read(path: Path, display_name: str) -> tuple[Node | None, list[Problem]]:
+def read(path: Path, display_name: str) -> tuple[ConfigNode | None, list[Problem]]:
     """Read the file at `path`, which problems call `display_name`. Return no tree when it cannot be used at all."""
     try:
         text = decode(read_bytes(path, MAX_BYTES, "a configuration must be shorter"))
@@ -97,7 +97,7 @@ def read(path: Path, display_name: str) -> tuple[Node | None, list[Problem]]:
     except _Undecodable as error:
         mark = Mark(source=display_name, line=error.line, column=error.column)
         return None, [Problem(mark=mark, message=str(error), code="not-utf-8")]
-    return parse(text, display_name)
+    return parse_yaml(text, display_name)
 
 
 def read_bytes(path: Path, limit: int, why: str) -> bytes:
@@ -140,9 +140,9 @@ def _position(before: str) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
-def from_python(value: object, source: str, key: str = "") -> Node:
+def from_python(value: object, source: str, key: str = "") -> ConfigNode:
     """Build the tree of Python values (mappings, sequences, scalars; anything else as its text)."""
-    node = Node(value=None, mark=Mark(source=source), key=key)
+    node = ConfigNode(value=None, mark=Mark(source=source), key=key)
     if isinstance(value, Mapping):
         node.value = {str(name): from_python(member, source, below(key, str(name))) for name, member in value.items()}
     elif isinstance(value, (list, tuple)):
@@ -156,7 +156,7 @@ def from_python(value: object, source: str, key: str = "") -> Node:
     return node
 
 
-def parse(text: str, source: str) -> tuple[Node | None, list[Problem]]:
+def parse_yaml(text: str, source: str) -> tuple[ConfigNode | None, list[Problem]]:
     """Build the tree of YAML `text`; its top is a mapping."""
     loader: _Loader | None = None
     try:
@@ -228,13 +228,13 @@ class _TreeBuilder:
         self._open: set[int] = set()
         self._count = 0
 
-    def value(self, node: yaml.Node, key: str) -> Node:
+    def value(self, node: yaml.Node, key: str) -> ConfigNode:
         self._count += 1
         if self._count > MAX_VALUES:
             raise _TooManyValues(self._problem(node, key, _TOO_MANY))
         if id(node) in self._open:
             raise _TooManyValues(self._problem(node, key, "an alias refers to an anchor that contains it"))
-        result = Node(value=None, mark=_mark(node, self._source), key=key)
+        result = ConfigNode(value=None, mark=_mark(node, self._source), key=key)
         if isinstance(node, yaml.ScalarNode):
             self._scalar(node, result)
             return result
@@ -250,7 +250,7 @@ class _TreeBuilder:
         self._open.discard(id(node))
         return result
 
-    def _scalar(self, node: yaml.ScalarNode, result: Node) -> None:
+    def _scalar(self, node: yaml.ScalarNode, result: ConfigNode) -> None:
         convert = _CONVERSIONS.get(node.tag)
         if convert is None:
             self.problems.append(
@@ -265,9 +265,9 @@ class _TreeBuilder:
             result.text = node.value
         result.blank = result.value is None and not node.value
 
-    def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str, Node]:
-        members: dict[str, Node] = {}
-        merged: list[dict[str, Node]] = []
+    def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str, ConfigNode]:
+        members: dict[str, ConfigNode] = {}
+        merged: list[dict[str, ConfigNode]] = []
         for name, value in node.value:
             if name.tag == _TAG + "merge":
                 merged += self._merged(value, key)
@@ -281,7 +281,7 @@ class _TreeBuilder:
             members |= {name: value for name, value in more.items() if name not in members}
         return members
 
-    def _member(self, members: dict[str, Node], name: yaml.ScalarNode, value: yaml.Node, key: str) -> None:
+    def _member(self, members: dict[str, ConfigNode], name: yaml.ScalarNode, value: yaml.Node, key: str) -> None:
         result = self.value(value, below(key, name.value))
         result.key_mark = _mark(name, self._source)
         if first := members.get(name.value):
@@ -291,7 +291,7 @@ class _TreeBuilder:
         else:
             members[name.value] = result
 
-    def _merged(self, value: yaml.Node, key: str) -> list[dict[str, Node]]:
+    def _merged(self, value: yaml.Node, key: str) -> list[dict[str, ConfigNode]]:
         """Return the mappings of `<<:`: one, or those of a list, of which the first wins."""
         result = self.value(value, key)
         mappings = [result] if isinstance(result.value, dict) else result.items

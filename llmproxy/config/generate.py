@@ -17,7 +17,16 @@ from typing import Literal
 from pydantic import BaseModel
 
 from llmproxy.config.json_schema import FILE_NAME, types_without_address
-from llmproxy.config.schema import SECTIONS, Config, Logging, MiddlewareEntry, Model, Server, Target, Translation
+from llmproxy.config.schema import (
+    SECTIONS,
+    Config,
+    LoggingConfig,
+    MiddlewareEntry,
+    ModelConfig,
+    ServerConfig,
+    TargetConfig,
+    TranslationConfig,
+)
 from llmproxy.registry import config_of, find_component, names
 from llmproxy.settings import Strict
 from llmproxy.stores.base import StoreConfig
@@ -95,17 +104,17 @@ def _section(name: str) -> str:
 
 def _server() -> Iterator[str]:
     yield "server:"
-    yield from _block(Server, "  ")
+    yield from _block(ServerConfig, "  ")
 
 
 def _translation() -> Iterator[str]:
     yield "translation:"
-    yield from _block(Translation, "  ")
+    yield from _block(TranslationConfig, "  ")
 
 
 def _logging() -> Iterator[str]:
     yield "logging:"
-    yield from _block(Logging, "  ")
+    yield from _block(LoggingConfig, "  ")
 
 
 def _default_provider() -> Iterator[str]:
@@ -132,13 +141,13 @@ def _providers() -> Iterator[str]:
 
 def _models() -> Iterator[str]:
     yield "models:"
-    yield from _about(Model, "name", "  ")
+    yield from _about(ModelConfig, "name", "  ")
     yield "  - name: fast"
-    yield from _about(Model, "targets", "    ")
+    yield from _about(ModelConfig, "targets", "    ")
     yield "    targets:"
-    yield from _about(Target, "provider", "      ")
+    yield from _about(TargetConfig, "provider", "      ")
     yield "      - provider: openai"
-    yield from _about(Target, "model", "        ")
+    yield from _about(TargetConfig, "model", "        ")
     yield "        model: gpt-4o-mini"
 
 

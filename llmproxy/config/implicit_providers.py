@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llmproxy.config.cross_checks import entries, is_own_address, word
-from llmproxy.config.document import Node
+from llmproxy.config.document import ConfigNode
 from llmproxy.config.environment import Environment, Variable
 from llmproxy.config.legacy_keys import COMPATIBLE, COMPATIBLE_VARIABLES
 from llmproxy.config.problems import Mark, Problem
@@ -19,7 +19,7 @@ from llmproxy.registry import find_component, names
 STUB = "stub"
 
 
-def add_implicit_providers(top: Node, environment: Environment) -> tuple[str, list[Problem]]:
+def add_implicit_providers(top: ConfigNode, environment: Environment) -> tuple[str, list[Problem]]:
     """Add the providers that variables name; without any configured provider, add those whose keys are set.
 
     Return a description of the reason in the second case, and warnings.
@@ -37,7 +37,7 @@ def add_implicit_providers(top: Node, environment: Environment) -> tuple[str, li
     return "the providers whose variables are set", adder.problems
 
 
-def _names_in_variables(top: Node) -> list[str]:
+def _names_in_variables(top: ConfigNode) -> list[str]:
     """Return the provider names that come from variables."""
     nodes = [top.members[name] for name in ("default_provider",) if name in top.members]
     for model in top.members["models"].items if "models" in top.members else []:
@@ -49,7 +49,7 @@ def _names_in_variables(top: Node) -> list[str]:
 class _Adder:
     """Adds entries to `providers` from variables."""
 
-    def __init__(self, top: Node, environment: Environment) -> None:
+    def __init__(self, top: ConfigNode, environment: Environment) -> None:
         self.problems: list[Problem] = []
         self._top = top
         self._environment = environment
@@ -66,28 +66,28 @@ class _Adder:
         if type_ not in names("providers") or any(word(entry, "name") == type_ for entry in entries(self._top)):
             return False
         place = Mark(source="the environment")
-        members = {name: Node(value=type_, mark=place, literal=True) for name in ("name", "type")}
+        members = {name: ConfigNode(value=type_, mark=place, literal=True) for name in ("name", "type")}
         for key, variable in _variables(type_, self._environment, named).items():
             if value := self._environment.filled(variable):
                 self._taken.add(variable)
                 members |= self._member(key, variable, value)
         if everything:
-            members["models"] = Node(value=[Node(value="*", mark=place, literal=True)], mark=place)
+            members["models"] = ConfigNode(value=[ConfigNode(value="*", mark=place, literal=True)], mark=place)
         providers = self._top.members.get("providers")
         if providers is None or not isinstance(providers.value, list):
-            providers = self._top.members["providers"] = Node(value=[], mark=place)
-        providers.items.append(Node(value=members, mark=place))
+            providers = self._top.members["providers"] = ConfigNode(value=[], mark=place)
+        providers.items.append(ConfigNode(value=members, mark=place))
         return True
 
-    def _member(self, key: str, variable: str, value: Variable) -> dict[str, Node]:
+    def _member(self, key: str, variable: str, value: Variable) -> dict[str, ConfigNode]:
         place = Mark(source=value.place)
         if key == "base_url" and is_own_address(self._top, value.value):
             message = "is the address of this proxy, so it is meant for clients; it is ignored"
             self.problems.append(Problem(mark=place, message=message, code="calls-itself", severity="warning"))
             return {}
-        members = {key: Node(value=value.value.strip(), mark=place, literal=True, variables=(value.place,))}
+        members = {key: ConfigNode(value=value.value.strip(), mark=place, literal=True, variables=(value.place,))}
         if variable == COMPATIBLE_VARIABLES["api_key"]:
-            members["auth"] = Node(value="passthrough", mark=place, literal=True)
+            members["auth"] = ConfigNode(value="passthrough", mark=place, literal=True)
         return members
 
 

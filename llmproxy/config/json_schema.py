@@ -37,7 +37,9 @@ def config_schema() -> dict[str, Any]:
         provider = _of(model)
         defs |= provider.pop("$defs", {})
         defs[title], defs[f"{title}_llm"] = provider, _as_llm(provider)
-    defs["Target"] = {"anyOf": [{"type": "string", "description": "In short: provider/model."}, defs["Target"]]}
+    defs["TargetConfig"] = {
+        "anyOf": [{"type": "string", "description": "Short form: provider/model."}, defs["TargetConfig"]]
+    }
     stores = _store_classes()
     defs |= stores | {"StoreEntry": _store_entry()}
     properties["stores"]["additionalProperties"] = _STORE_ENTRY
@@ -198,7 +200,7 @@ def _older_keys(properties: dict[str, Any], defs: dict[str, Any]) -> dict[str, A
     older: dict[str, Any] = {}
     for old, new in KEYS.items():
         section, _, name = new.rpartition(".")
-        value = defs[section.capitalize()]["properties"][name] if section else properties[new]
+        value = defs[f"{section.capitalize()}Config"]["properties"][name] if section else properties[new]
         deprecated = {**value, "description": f"Older spelling of `{new}`.", "deprecated": True}
         top, _, member = old.partition(".")
         if member:

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from llmproxy.config.document import Node, below
+from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.environment import Environment, Variable
 from llmproxy.config.problems import Mark, Problem
-from llmproxy.config.section_aliases import SETTINGS, unfold
+from llmproxy.config.section_aliases import SETTINGS, unfold_sections
 from llmproxy.config.validate import unknown_key, wrong_kind
 
 # Older keys of files, and their current paths.
@@ -42,12 +42,12 @@ COMPATIBLE = "ollama"
 COMPATIBLE_VARIABLES: Mapping[str, str] = {"base_url": "OPENAI_COMPAT_BASE_URL", "api_key": "OPENAI_COMPAT_API_KEY"}
 
 
-def modernise(top: Node) -> list[Problem]:
+def modernise(top: ConfigNode) -> list[Problem]:
     """Move older keys of a file to their current paths. Report an older key beside its current one."""
     problems: list[Problem] = []
     for old, new in KEYS.items():
         problems += _move(top, old, new)
-    problems += unfold(top)
+    problems += unfold_sections(top)
     problems += _leftover_settings(top)
     problems += _model_groups(top)
     llm = top.members.get("llm")
@@ -56,7 +56,7 @@ def modernise(top: Node) -> list[Problem]:
     return problems
 
 
-def _leftover_settings(top: Node) -> list[Problem]:
+def _leftover_settings(top: ConfigNode) -> list[Problem]:
     settings = top.members.get("general_settings")
     if settings is None or not (isinstance(settings.value, dict) or settings.blank):
         return []
@@ -65,7 +65,7 @@ def _leftover_settings(top: Node) -> list[Problem]:
     return [unknown_key(each, allowed, {}) for each in settings.members.values()]
 
 
-def _move(top: Node, old: str, new: str) -> list[Problem]:
+def _move(top: ConfigNode, old: str, new: str) -> list[Problem]:
     section, _, name = old.rpartition(".")
     holder = top.members.get(section) if section else top
     if holder is None or name not in holder.members:
@@ -78,16 +78,16 @@ def _move(top: Node, old: str, new: str) -> list[Problem]:
     )
 
 
-def _duplicate(node: Node, message: str) -> Problem:
+def _duplicate(node: ConfigNode, message: str) -> Problem:
     return Problem(mark=node.key_mark or node.mark, key=node.key, message=message, code="set-twice")
 
 
-def _is_set(holder: Node, name: str) -> bool:
+def _is_set(holder: ConfigNode, name: str) -> bool:
     """Tell whether a key has a value."""
     return name in holder.members and not holder.members[name].blank
 
 
-def put(top: Node, path: str, value: Node, *, replace: bool = False) -> bool:
+def put(top: ConfigNode, path: str, value: ConfigNode, *, replace: bool = False) -> bool:
     """Put `value` at a dotted path, and add the section if it is missing.
 
     Return False when the key has a value already, or the section is not a block of keys.
@@ -97,7 +97,7 @@ def put(top: Node, path: str, value: Node, *, replace: bool = False) -> bool:
     if section:
         current = top.members.get(section)
         if current is None or current.value is None:
-            current = Node(value={}, mark=value.mark, key=section)
+            current = ConfigNode(value={}, mark=value.mark, key=section)
             top.members[section] = current
         holder = current
     if not isinstance(holder.value, dict) or (_is_set(holder, name) and not replace):
@@ -106,7 +106,7 @@ def put(top: Node, path: str, value: Node, *, replace: bool = False) -> bool:
     return True
 
 
-def _key_variable(entry: Node) -> list[Problem]:
+def _key_variable(entry: ConfigNode) -> list[Problem]:
     """Turn `api_key_env: NAME` into `api_key: ${NAME}`."""
     node = entry.members.get("api_key_env")
     if node is None or node.blank:
@@ -118,12 +118,12 @@ def _key_variable(entry: Node) -> list[Problem]:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
         return []  # reported by the config of the provider
     del entry.members["api_key_env"]
-    key = Node(value=f"${{{variable}}}", mark=node.mark, key=node.key, key_mark=node.key_mark)
+    key = ConfigNode(value=f"${{{variable}}}", mark=node.mark, key=node.key, key_mark=node.key_mark)
     entry.members["api_key"] = key
     return []
 
 
-def _model_groups(top: Node) -> list[Problem]:
+def _model_groups(top: ConfigNode) -> list[Problem]:
     """Turn `model_groups: [{model_group, models: [{model, params: {api_key, base_url}}]}]` into a model each, and a
     provider for each different `params`."""
     groups = top.members.pop("model_groups", None)
@@ -134,10 +134,10 @@ def _model_groups(top: Node) -> list[Problem]:
     if _is_set(top, "models"):
         return [_duplicate(groups, "is an older spelling of 'models', and both are set; keep 'models'")]
     if not _is_set(top, "providers"):
-        top.members["providers"] = Node(value=[], mark=groups.mark, key=groups.key)
+        top.members["providers"] = ConfigNode(value=[], mark=groups.mark, key=groups.key)
     reader = _Groups(top.members["providers"])
-    models: list[Node] = [reader.model(group) for group in groups.items]
-    top.members["models"] = Node(value=models, mark=groups.mark, key=groups.key, key_mark=groups.key_mark)
+    models: list[ConfigNode] = [reader.model(group) for group in groups.items]
+    top.members["models"] = ConfigNode(value=models, mark=groups.mark, key=groups.key, key_mark=groups.key_mark)
     return reader.problems
 
 
@@ -147,38 +147,38 @@ _PARAMS = ("api_key", "base_url")
 class _Groups:
     """Read model groups. Endpoints with the same `params` share a provider, which lists no model of its own."""
 
-    def __init__(self, providers: Node) -> None:
+    def __init__(self, providers: ConfigNode) -> None:
         self.problems: list[Problem] = []
         self._providers = providers
         self._names = {name.word for each in providers.items if (name := each.members.get("name"))}
         self._providers_by_params: dict[str, str] = {}
 
-    def model(self, group: Node) -> Node:
+    def model(self, group: ConfigNode) -> ConfigNode:
         """Return the entry of `models` for a group."""
         members = dict(group.members)
         name = self._member(group, members, "model_group")
         endpoints = self._member(group, members, "models")
         if isinstance(endpoints.value, list):
-            targets: list[Node] = [self._target(each) for each in endpoints.items]
-            endpoints = Node(value=targets, mark=endpoints.mark, key=endpoints.key, key_mark=endpoints.key_mark)
-        return Node(value={**members, "name": name, "targets": endpoints}, mark=group.mark, key=group.key)
+            targets: list[ConfigNode] = [self._target(each) for each in endpoints.items]
+            endpoints = ConfigNode(value=targets, mark=endpoints.mark, key=endpoints.key, key_mark=endpoints.key_mark)
+        return ConfigNode(value={**members, "name": name, "targets": endpoints}, mark=group.mark, key=group.key)
 
-    def _member(self, holder: Node, members: dict[str, Node], name: str) -> Node:
+    def _member(self, holder: ConfigNode, members: dict[str, ConfigNode], name: str) -> ConfigNode:
         if name in members:
             return members.pop(name)
         key = below(holder.key, name)
         self.problems.append(Problem(mark=holder.mark, key=key, message="is missing", code="missing-key"))
-        return Node(value=None, mark=holder.mark, key=key, stand_in=True)
+        return ConfigNode(value=None, mark=holder.mark, key=key, stand_in=True)
 
-    def _target(self, endpoint: Node) -> Node:
+    def _target(self, endpoint: ConfigNode) -> ConfigNode:
         members = dict(endpoint.members)
-        params = members.pop("params", Node(value={}, mark=endpoint.mark, key=below(endpoint.key, "params")))
+        params = members.pop("params", ConfigNode(value={}, mark=endpoint.mark, key=below(endpoint.key, "params")))
         if not isinstance(params.value, dict) and not params.blank:
             self.problems.append(wrong_kind(params, "model"))
-        members["provider"] = Node(value=self._provider(params), mark=params.mark, key=params.key, literal=True)
-        return Node(value=members, mark=endpoint.mark, key=endpoint.key)
+        members["provider"] = ConfigNode(value=self._provider(params), mark=params.mark, key=params.key, literal=True)
+        return ConfigNode(value=members, mark=endpoint.mark, key=endpoint.key)
 
-    def _provider(self, params: Node) -> str:
+    def _provider(self, params: ConfigNode) -> str:
         params_key = repr(params.plain())
         if params_key not in self._providers_by_params:
             self._providers_by_params[params_key] = name = self._name(params)
@@ -187,14 +187,14 @@ class _Groups:
                 unknown_key(each, list(_PARAMS), {}) for key, each in params.members.items() if key not in entry
             ]
             entry |= {
-                "name": Node(value=name, mark=params.mark, key=params.key, literal=True),
-                "type": Node(value="openai", mark=params.mark, key=params.key, literal=True),
-                "models": Node(value=[], mark=params.mark, key=params.key),
+                "name": ConfigNode(value=name, mark=params.mark, key=params.key, literal=True),
+                "type": ConfigNode(value="openai", mark=params.mark, key=params.key, literal=True),
+                "models": ConfigNode(value=[], mark=params.mark, key=params.key),
             }
-            self._providers.items.append(Node(value=entry, mark=params.mark, key=params.key))
+            self._providers.items.append(ConfigNode(value=entry, mark=params.mark, key=params.key))
         return self._providers_by_params[params_key]
 
-    def _name(self, params: Node) -> str:
+    def _name(self, params: ConfigNode) -> str:
         """Name it after the host of its URL, or `openai`; with a number when the name is in use."""
         base = params.members.get("base_url")
         host = urlsplit(base.word or "").hostname if base else None
@@ -207,7 +207,7 @@ class _Groups:
         return unique
 
 
-def overlay_environment(top: Node, environment: Environment) -> list[Problem]:
+def overlay_environment(top: ConfigNode, environment: Environment) -> list[Problem]:
     """Put the values of older variables over those of the file."""
     problems: list[Problem] = []
     for name, path in VARIABLES.items():
@@ -226,8 +226,8 @@ def overlay_environment(top: Node, environment: Environment) -> list[Problem]:
     return problems
 
 
-def _literal(value: str, variable: Variable) -> Node:
-    return Node(value=value, mark=Mark(source=variable.place), literal=True, variables=(variable.place,))
+def _literal(value: str, variable: Variable) -> ConfigNode:
+    return ConfigNode(value=value, mark=Mark(source=variable.place), literal=True, variables=(variable.place,))
 
 
 def _no_limit(value: str) -> str:
@@ -256,7 +256,7 @@ def parse_model_map(text: str) -> dict[str, str]:
     return pairs
 
 
-def _overlay_models(top: Node, variable: Variable) -> list[Problem]:
+def _overlay_models(top: ConfigNode, variable: Variable) -> list[Problem]:
     mark = Mark(source=variable.place)
     try:
         pairs = parse_model_map(variable.value)
@@ -266,13 +266,13 @@ def _overlay_models(top: Node, variable: Variable) -> list[Problem]:
     if models is None or not isinstance(models.value, list):
         if models is not None and not models.blank:
             return []  # reported when the section is read
-        models = top.members["models"] = Node(value=[], mark=mark)
+        models = top.members["models"] = ConfigNode(value=[], mark=mark)
     kept = [each for each in models.items if not ((name := each.members.get("name")) and name.word in pairs)]
     models.value = [*kept, *(_model_entry(model, provider, variable) for model, provider in pairs.items())]
     return []
 
 
-def _model_entry(model: str, provider: str, variable: Variable) -> Node:
+def _model_entry(model: str, provider: str, variable: Variable) -> ConfigNode:
     mark = Mark(source=variable.place)
-    targets = Node(value=[Node(value={"provider": _literal(provider, variable)}, mark=mark)], mark=mark)
-    return Node(value={"name": _literal(model, variable), "targets": targets}, mark=mark)
+    targets = ConfigNode(value=[ConfigNode(value={"provider": _literal(provider, variable)}, mark=mark)], mark=mark)
+    return ConfigNode(value={"name": _literal(model, variable), "targets": targets}, mark=mark)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from llmproxy.config import cross_checks, implicit_providers, legacy_keys
 from llmproxy.config.components import read_llm, read_middlewares, read_providers
-from llmproxy.config.document import Node, from_python, read
+from llmproxy.config.document import ConfigNode, from_python, read
 from llmproxy.config.environment import Environment, Variable, expand, read_dotenv
 from llmproxy.config.problems import ConfigError, Mark, Problem, sort_problems
-from llmproxy.config.schema import SECTIONS, Config, Server
-from llmproxy.config.stores import read_stores, unfold
+from llmproxy.config.schema import SECTIONS, Config, ServerConfig
+from llmproxy.config.stores import read_stores, unfold_stores
 from llmproxy.config.validate import read_model, unknown_key
 from llmproxy.registry import nearest
 
@@ -86,7 +86,7 @@ def load(
     if path is None:
         path = next((name for name in FILES if (directory / name).exists()), None)
     if path is None:
-        return _Loading(Node(value={}, mark=Mark(source="config")), directory, environ, no_env).run(overrides)
+        return _Loading(ConfigNode(value={}, mark=Mark(source="config")), directory, environ, no_env).run(overrides)
     file = directory / Path(path).expanduser()
     top, problems = read(file, path)
     if top is None:
@@ -119,9 +119,9 @@ def _overrides(name: str, value: object) -> list[Override]:
         if isinstance(value, Mapping):
             return [Override(path=f"{name}.{key}", value=each, source=f"{name}=") for key, each in value.items()]
         return [Override(path=name, value=value, source=f"{name}=")]
-    if name in Server.model_fields:
+    if name in ServerConfig.model_fields:
         return [Override(path=f"server.{name}", value=value, source=f"{name}=")]
-    close = nearest(name, [*Server.model_fields, *SECTIONS])
+    close = nearest(name, [*ServerConfig.model_fields, *SECTIONS])
     raise TypeError(f"unknown setting: {name!r}" + (f"; did you mean {close!r}?" if close else ""))
 
 
@@ -130,7 +130,7 @@ class _Loading:
 
     def __init__(
         self,
-        top: Node,
+        top: ConfigNode,
         directory: Path,
         environ: Mapping[str, str],
         no_env: bool,
@@ -155,7 +155,7 @@ class _Loading:
             self._override(each)
         self._problems += _drop_lone_key(top)
         self._fill(top)
-        self._problems += unfold(top, self._directory)
+        self._problems += unfold_stores(top, self._directory)
         implicit, problems = implicit_providers.add_implicit_providers(top, self._environment)
         self._problems += problems
         config = self._read()
@@ -180,7 +180,7 @@ class _Loading:
         node.literal = isinstance(node.value, str)
         legacy_keys.put(self._top, override.path, node, replace=True)
 
-    def _enable(self, type_: str, settings: Node, source: str) -> None:
+    def _enable(self, type_: str, settings: ConfigNode, source: str) -> None:
         """Enable the middleware `type_`; these settings win over those of the file."""
         section = self._top.members.get("middlewares")
         if section is None or section.blank:
@@ -197,7 +197,7 @@ class _Loading:
             member.literal = isinstance(member.value, str)
             legacy_keys.put(entry, f"config.{name}", member, replace=True)
 
-    def _fill(self, node: Node, *, lenient: bool = False) -> None:
+    def _fill(self, node: ConfigNode, *, lenient: bool = False) -> None:
         """Expand the variables below `node`."""
         if isinstance(node.value, str):
             self._expand(node, lenient)
@@ -212,7 +212,7 @@ class _Loading:
                 if name != "enabled":
                     self._fill(member, lenient=lenient)
 
-    def _expand(self, node: Node, lenient: bool) -> None:
+    def _expand(self, node: ConfigNode, lenient: bool) -> None:
         assert isinstance(node.value, str)
         if node.literal:
             return
@@ -237,7 +237,7 @@ class _Loading:
             if name not in SECTIONS:
                 self._problems.append(unknown_key(node, list(SECTIONS), _homes()))
         sections = {name: node for name, node in top.members.items() if name in SECTIONS}
-        plain = Node(value={k: v for k, v in sections.items() if k not in _COMPONENTS}, mark=top.mark)
+        plain = ConfigNode(value={k: v for k, v in sections.items() if k not in _COMPONENTS}, mark=top.mark)
         config, problems = read_model(plain, Config, self._directory, _homes())
         self._problems += problems
         parts: dict[str, object] = {"directory": self._directory.absolute()}
@@ -273,7 +273,7 @@ def _homes() -> dict[str, str]:
     return homes
 
 
-def _drop_lone_key(top: Node) -> list[Problem]:
+def _drop_lone_key(top: ConfigNode) -> list[Problem]:
     """Drop LLM_API_KEY without an upstream: other programs use the variable too."""
     llm = top.members.get("llm")
     if llm is None or set(llm.members) != {"api_key"}:
@@ -286,7 +286,7 @@ def _drop_lone_key(top: Node) -> list[Problem]:
     return [Problem(mark=key.mark, message=message, code="unused-variable", severity="warning")]
 
 
-def _key_sources(top: Node) -> dict[str, str]:
+def _key_sources(top: ConfigNode) -> dict[str, str]:
     """Describe for each provider where its key comes from."""
     sources = {cross_checks.word(entry, "name"): _key_source(entry) for entry in cross_checks.entries(top)}
     if cross_checks.LLM in top.members:
@@ -294,7 +294,7 @@ def _key_sources(top: Node) -> dict[str, str]:
     return sources
 
 
-def _key_source(entry: Node) -> str:
+def _key_source(entry: ConfigNode) -> str:
     key = entry.members.get("api_key")
     if key is None or key.blank or not key.word:
         return "none (the client's own)"

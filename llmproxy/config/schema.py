@@ -28,7 +28,7 @@ def _level(value: object) -> object:
 Level = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_level)]
 
 
-class Server(Strict):
+class ServerConfig(Strict):
     """The address of the proxy, its limits and timeouts."""
 
     host: str = Field(
@@ -85,7 +85,7 @@ class Server(Strict):
         return host
 
 
-class Target(Strict):
+class TargetConfig(Strict):
     """One provider, and perhaps its name for the model, that requests can be sent to."""
 
     provider: str = Field(min_length=1, description="The name of a provider.", examples=["openai"])
@@ -108,7 +108,7 @@ def split_target(text: str) -> dict[str, str]:
     return {"provider": provider, "model": model} if slash else {"provider": provider}
 
 
-class Model(Strict):
+class ModelConfig(Strict):
     """A model name for clients, and the targets that answer it."""
 
     name: str = Field(
@@ -116,13 +116,13 @@ class Model(Strict):
         description="The model name that clients send. * matches anything, as in gpt-*.",
         examples=["fast"],
     )
-    targets: list[Target] = Field(
+    targets: list[TargetConfig] = Field(
         min_length=1,
         description="The targets, tried in order until one answers. Short form: openai/gpt-4o-mini.",
     )
 
 
-class Translation(Strict):
+class TranslationConfig(Strict):
     """How requests are translated between dialects. Short form: `translation: strict`."""
 
     strict: bool = Field(
@@ -158,7 +158,7 @@ class MiddlewareEntry(Strict):
     config: SerializeAsAny[Strict] = Field(default=Strict(), description="Its settings; they depend on the type.")
 
 
-class Logging(Strict):
+class LoggingConfig(Strict):
     """Messages on the console."""
 
     level: Level = Field(default="info", description="Lowest level of messages on the console.")
@@ -167,7 +167,7 @@ class Logging(Strict):
 class Config(Strict):
     """The whole configuration."""
 
-    server: Server = Field(default=Server(), description="The address of the proxy, and its limits.")
+    server: ServerConfig = Field(default=ServerConfig(), description="The address of the proxy, and its limits.")
     llm: SerializeAsAny[ProviderConfig] | None = Field(
         default=None, description="One upstream that takes every request that nothing else answers."
     )
@@ -178,17 +178,19 @@ class Config(Strict):
     default_provider: str | None = Field(
         default=None, description="Name of the provider for models that nothing else answers."
     )
-    models: list[Model] = Field(default=[], description="Model names of your own, and their targets.")
+    models: list[ModelConfig] = Field(default=[], description="Model names of your own, and their targets.")
     stores: dict[str, SerializeAsAny[StoreConfig]] = Field(
         default={},
         description="Stores by name. `default` is for middlewares that name no store, and for what the Responses API "
         "stores; it is in memory unless it is set here.",
     )
-    translation: Translation = Field(default=Translation(), description="How requests are translated between dialects.")
+    translation: TranslationConfig = Field(
+        default=TranslationConfig(), description="How requests are translated between dialects."
+    )
     middlewares: list[MiddlewareEntry] = Field(
         default=[], description="Components that watch, change or answer requests, in this order."
     )
-    logging: Logging = Field(default=Logging(), description="Messages on the console.")
+    logging: LoggingConfig = Field(default=LoggingConfig(), description="Messages on the console.")
     directory: SkipJsonSchema[Path] = Field(default=Path(), exclude=True)
 
 

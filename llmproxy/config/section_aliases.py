@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmproxy.config.document import Node
+from llmproxy.config.document import ConfigNode
 from llmproxy.config.problems import Problem
 from llmproxy.config.validate import unknown_key, wrong_kind
 
@@ -29,7 +29,7 @@ _ADDRESS = ("host", "port")
 _STORES = {"redis": "redis", "disk": "disk", "local": "memory", "memory": "memory", "in-memory": "memory"}
 
 
-def unfold(top: Node) -> list[Problem]:
+def unfold_sections(top: ConfigNode) -> list[Problem]:
     """Append an entry to `middlewares` for each section. Report a section beside an entry of the same type."""
     problems = _unfold_settings(top)
     for name, type_ in SECTIONS.items():
@@ -48,27 +48,27 @@ def unfold(top: Node) -> list[Problem]:
     return problems
 
 
-def _has(top: Node, type_: str) -> bool:
+def _has(top: ConfigNode, type_: str) -> bool:
     middlewares = top.members.get("middlewares")
     return middlewares is not None and any(
         (node := entry.members.get("type")) and node.word == type_ for entry in middlewares.items
     )
 
 
-def _add(top: Node, type_: str, section: Node, config: dict[str, Node]) -> None:
+def _add(top: ConfigNode, type_: str, section: ConfigNode, config: dict[str, ConfigNode]) -> None:
     middlewares = top.members.get("middlewares")
     if middlewares is None or middlewares.blank:
-        middlewares = top.members["middlewares"] = Node(value=[], mark=section.mark, key="middlewares")
+        middlewares = top.members["middlewares"] = ConfigNode(value=[], mark=section.mark, key="middlewares")
     if not isinstance(middlewares.value, list):
         return  # reported when the section is read
-    entry = {"type": Node(value=type_, mark=section.mark, key=section.key, literal=True)}
+    entry = {"type": ConfigNode(value=type_, mark=section.mark, key=section.key, literal=True)}
     if "enabled" in config:
         entry["enabled"] = config.pop("enabled")
-    entry["config"] = Node(value=config, mark=section.mark, key=section.key, key_mark=section.key_mark)
-    middlewares.value.append(Node(value=entry, mark=section.mark, key=section.key, key_mark=section.key_mark))
+    entry["config"] = ConfigNode(value=config, mark=section.mark, key=section.key, key_mark=section.key_mark)
+    middlewares.value.append(ConfigNode(value=entry, mark=section.mark, key=section.key, key_mark=section.key_mark))
 
 
-def _unfold_settings(top: Node) -> list[Problem]:
+def _unfold_settings(top: ConfigNode) -> list[Problem]:
     """Turn `general_settings.cache`, `cache_params` and `redis_*` into the section `cache`, unless there is one."""
     settings = top.members.get("general_settings")
     members = settings.members if settings is not None else {}
@@ -94,16 +94,18 @@ def _unfold_settings(top: Node) -> list[Problem]:
     _add_address(config, settings_set, dict(params.members) if params else {})
     if "cache" in settings_set:
         config["enabled"] = settings_set["cache"]
-    top.members["cache"] = Node(value=config, mark=first.mark, key=first.key, key_mark=first.key_mark)
+    top.members["cache"] = ConfigNode(value=config, mark=first.mark, key=first.key, key_mark=first.key_mark)
     return problems
 
 
-def _store(node: Node) -> Node:
+def _store(node: ConfigNode) -> ConfigNode:
     word = _STORES.get((node.word or "").lower())
     return node if word is None else _same(node, word)
 
 
-def _add_address(config: dict[str, Node], settings_set: Mapping[str, Node], params: Mapping[str, Node]) -> None:
+def _add_address(
+    config: dict[str, ConfigNode], settings_set: Mapping[str, ConfigNode], params: Mapping[str, ConfigNode]
+) -> None:
     """Add the address of Redis, unless another store is set."""
     host = params.get("host") or settings_set.get("redis_host")
     port = params.get("port") or settings_set.get("redis_port")
@@ -120,6 +122,8 @@ def _add_address(config: dict[str, Node], settings_set: Mapping[str, Node], para
         config.setdefault("password", password)
 
 
-def _same(node: Node, value: str) -> Node:
+def _same(node: ConfigNode, value: str) -> ConfigNode:
     """Return `value` at the place of `node`."""
-    return Node(value=value, mark=node.mark, key=node.key, key_mark=node.key_mark, text=None, variables=node.variables)
+    return ConfigNode(
+        value=value, mark=node.mark, key=node.key, key_mark=node.key_mark, text=None, variables=node.variables
+    )

@@ -1,7 +1,7 @@
 """Reads `stores:`, and what a middleware says of its store: a name, a store in short, or a store's own keys.
 
 A store that stands in the settings of a middleware becomes an entry of `stores` that nobody else can name. So there is
-one list of stores after this. Begin reading at `unfold`.
+one list of stores after this. Begin reading at `unfold_stores`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmproxy.config.components import read_component
-from llmproxy.config.document import Node
+from llmproxy.config.document import ConfigNode
 from llmproxy.config.problems import Problem
 from llmproxy.config.validate import read_model, wrong_kind
 from llmproxy.registry import RegistryError, config_of, find_component, names, nearest
@@ -26,7 +26,7 @@ _SHORT = (
 _FORMS = "memory, disk, disk:PATH, the URL of a Redis such as redis://127.0.0.1:6379/0, or a block with a `type`"
 
 
-def unfold(top: Node, directory: Path) -> list[Problem]:
+def unfold_stores(top: ConfigNode, directory: Path) -> list[Problem]:
     """Make entries of `stores` of the stores that middlewares bring along, and check the names of the others."""
     section = top.members.get("stores")
     known = dict(section.members) if section is not None else {}
@@ -35,20 +35,20 @@ def unfold(top: Node, directory: Path) -> list[Problem]:
         for name, each in known.items()
         if name in names("stores")
     ]
-    added: dict[str, Node] = {}
+    added: dict[str, ConfigNode] = {}
     for entry in top.members["middlewares"].items if "middlewares" in top.members else []:
         settings = entry.members.get("config")
         if settings is not None and isinstance(settings.value, dict) and (model := _model(entry, directory)):
             problems += _unfold_entry(settings, model, [DEFAULT, *known], added)
     if added:
         if section is None or section.blank:
-            section = top.members["stores"] = Node(value={}, mark=top.mark, key="stores")
+            section = top.members["stores"] = ConfigNode(value={}, mark=top.mark, key="stores")
         if isinstance(section.value, dict):
             section.value |= added
     return problems
 
 
-def _model(entry: Node, directory: Path) -> type[Strict] | None:
+def _model(entry: ConfigNode, directory: Path) -> type[Strict] | None:
     """The settings of a middleware that keeps something in a store; None for all others, mistakes too."""
     type_ = entry.members.get("type")
     try:
@@ -58,7 +58,9 @@ def _model(entry: Node, directory: Path) -> type[Strict] | None:
     return model if issubclass(model, StoreReference) else None
 
 
-def _unfold_entry(settings: Node, model: type[Strict], known: list[str], added: dict[str, Node]) -> Iterator[Problem]:
+def _unfold_entry(
+    settings: ConfigNode, model: type[Strict], known: list[str], added: dict[str, ConfigNode]
+) -> Iterator[Problem]:
     members = settings.members
     more = [name for name in members if name not in model.model_fields]
     owners = _owners() if more else {}
@@ -69,8 +71,8 @@ def _unfold_entry(settings: Node, model: type[Strict], known: list[str], added: 
     expanded = None if store is None else _expanded(store)
     if store is not None and expanded is not None:
         name = str(store.value) if expanded.keys() == {"type"} and not given else f"({settings.key})"
-        added[name] = Node(value={**expanded, **given}, mark=store.mark, key=settings.key)
-        members["store"] = Node(value=name, mark=store.mark, key=store.key, literal=True)
+        added[name] = ConfigNode(value={**expanded, **given}, mark=store.mark, key=settings.key)
+        members["store"] = ConfigNode(value=name, mark=store.mark, key=store.key, literal=True)
         type_ = expanded["type"].word if "type" in expanded else None
         yield from _misplaced(given, owners, f"and this one is of type {type_!r}", added[name], type_)
         return
@@ -90,7 +92,7 @@ def _unknown(word: str, known: list[str]) -> str:
 
 
 def _misplaced(
-    given: dict[str, Node], owners: dict[str, str], told: str, store: Node, type_: str | None
+    given: dict[str, ConfigNode], owners: dict[str, str], told: str, store: ConfigNode, type_: str | None
 ) -> Iterator[Problem]:
     """Keys of another type of store. They are taken out, so that nobody complains of them again."""
     for name, node in given.items():
@@ -110,7 +112,7 @@ def _owners() -> dict[str, str]:
     }
 
 
-def _expanded(node: Node) -> dict[str, Node] | None:
+def _expanded(node: ConfigNode) -> dict[str, ConfigNode] | None:
     """The keys of the store that `node` describes in short or in full; None when it can only be a name."""
     if isinstance(node.value, dict):
         return node.value
@@ -125,12 +127,12 @@ def _expanded(node: Node) -> dict[str, Node] | None:
     return None
 
 
-def _same(node: Node, value: str) -> Node:
+def _same(node: ConfigNode, value: str) -> ConfigNode:
     """`value` at the place of `node`."""
-    return Node(value=value, mark=node.mark, key=node.key, literal=True)
+    return ConfigNode(value=value, mark=node.mark, key=node.key, literal=True)
 
 
-def read_stores(section: Node, directory: Path) -> tuple[dict[str, StoreConfig] | None, list[Problem]]:
+def read_stores(section: ConfigNode, directory: Path) -> tuple[dict[str, StoreConfig] | None, list[Problem]]:
     """The entries of `stores:`, by name."""
     if not isinstance(section.value, dict):
         return None, [wrong_kind(section, "model")]
@@ -144,11 +146,11 @@ def read_stores(section: Node, directory: Path) -> tuple[dict[str, StoreConfig] 
     return stores, problems
 
 
-def _store(entry: Node, directory: Path) -> tuple[StoreConfig | None, list[Problem]]:
+def _store(entry: ConfigNode, directory: Path) -> tuple[StoreConfig | None, list[Problem]]:
     keys = _expanded(entry)
     if keys is None:
         return None, [] if entry.stand_in else [entry.problem(f"must be {_FORMS}", "invalid-value")]
-    whole = entry if isinstance(entry.value, dict) else Node(value=dict(keys), mark=entry.mark, key=entry.key)
+    whole = entry if isinstance(entry.value, dict) else ConfigNode(value=dict(keys), mark=entry.mark, key=entry.key)
     component, problems = read_component("stores", whole, directory)
     if component is None:
         return None, problems

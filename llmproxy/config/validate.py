@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from llmproxy.config.document import Node, below
+from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.problems import Problem
 from llmproxy.registry import nearest
 
@@ -27,7 +27,7 @@ STAND_INS = ("placeholder", "1", "true", "1s", "http://placeholder.invalid")
 
 
 def read_model(
-    node: Node, model: type[M], directory: Path, homes: Mapping[str, str] | None = None
+    node: ConfigNode, model: type[M], directory: Path, homes: Mapping[str, str] | None = None
 ) -> tuple[M | None, list[Problem]]:
     """Read `node` into `model`, or return its problems.
 
@@ -43,7 +43,7 @@ def read_model(
             return None, [_problem(node, model, error, homes or {}) for error in errors if not _excused(node, error)]
 
 
-def _repair(node: Node, error: ErrorDetails) -> bool:
+def _repair(node: ConfigNode, error: ErrorDetails) -> bool:
     """Replace the value by another one that may be valid. Return whether there was one."""
     target, rest = _find(node, error["loc"])
     if rest or isinstance(target.value, (list, dict)):
@@ -63,12 +63,12 @@ def _repair(node: Node, error: ErrorDetails) -> bool:
     return False
 
 
-def _excused(node: Node, error: ErrorDetails) -> bool:
+def _excused(node: ConfigNode, error: ErrorDetails) -> bool:
     target, rest = _find(node, error["loc"])
     return target.stand_in and not rest and error["type"] != "extra_forbidden"
 
 
-def _find(node: Node, place: tuple[int | str, ...]) -> tuple[Node, tuple[int | str, ...]]:
+def _find(node: ConfigNode, place: tuple[int | str, ...]) -> tuple[ConfigNode, tuple[int | str, ...]]:
     """Return the deepest value on the path `place`, and the rest of the path. Names of union members are skipped."""
     for index, step in enumerate(place):
         if isinstance(node.value, dict) and step in node.value:
@@ -80,7 +80,7 @@ def _find(node: Node, place: tuple[int | str, ...]) -> tuple[Node, tuple[int | s
     return node, ()
 
 
-def _problem(node: Node, model: type[BaseModel], error: ErrorDetails, homes: Mapping[str, str]) -> Problem:
+def _problem(node: ConfigNode, model: type[BaseModel], error: ErrorDetails, homes: Mapping[str, str]) -> Problem:
     target, rest = _find(node, error["loc"])
     sort = error["type"]
     if sort == "extra_forbidden":
@@ -93,7 +93,7 @@ def _problem(node: Node, model: type[BaseModel], error: ErrorDetails, homes: Map
     return replace(problem, key=below(target.key, rest[0])) if left_out else problem
 
 
-def unknown_key(node: Node, allowed: list[str], homes: Mapping[str, str]) -> Problem:
+def unknown_key(node: ConfigNode, allowed: list[str], homes: Mapping[str, str]) -> Problem:
     """Report a key that is not one of `allowed`."""
     name = node.key.rpartition(".")[2]
     close = nearest(name, allowed)
@@ -132,7 +132,7 @@ _BOUNDS = {
 }
 
 
-def _words(node: Node, error: ErrorDetails) -> tuple[str, str]:
+def _words(node: ConfigNode, error: ErrorDetails) -> tuple[str, str]:
     """Describe the error in plain words. Return the message and its code."""
     sort, context = error["type"], error.get("ctx", {})
     if sort in ("value_error", "assertion_error"):
@@ -153,14 +153,14 @@ def _words(node: Node, error: ErrorDetails) -> tuple[str, str]:
     return error["msg"][:1].lower() + error["msg"][1:], "invalid-value"
 
 
-def wrong_kind(node: Node, kind: str) -> Problem:
+def wrong_kind(node: ConfigNode, kind: str) -> Problem:
     """Report a value of the wrong kind; `kind` is a word of pydantic."""
     text = node.value if isinstance(node.value, str) else ""
     hint = "; add a space after the colon" if re.fullmatch(r"\w+:\S+", text) and kind == "model" else ""
     return node.problem(f"must be {_KINDS[kind]}{_instead(node)}{hint}", "wrong-type")
 
 
-def _instead(node: Node) -> str:
+def _instead(node: ConfigNode) -> str:
     """Quote the value, but never that of a variable, which may be a secret."""
     if node.mark.source in node.variables:
         return ""

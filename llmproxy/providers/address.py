@@ -26,7 +26,7 @@ class BaseUrl:
     query: str
 
 
-def parse_base_url(url: str) -> BaseUrl:
+def split_base_url(url: str) -> BaseUrl:
     """Parse a `base_url`. Raises ValueError with a remedy for anything but the address of an API."""
     url = url.strip()
     if "://" not in url:

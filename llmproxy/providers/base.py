@@ -20,7 +20,7 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.codec import Options
-from llmproxy.providers.address import join, parse_base_url, root_below
+from llmproxy.providers.address import join, root_below, split_base_url
 from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
 from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole
 from llmproxy.target import Origin, Provider, Target, Timeouts, UpstreamRequest, is_pattern
@@ -180,7 +180,7 @@ class HttpProvider(ConfiguredProvider):
         @classmethod
         def _base_url_is_an_address(cls, url: str | None, info: ValidationInfo) -> str | None:
             if url is not None:
-                parse_base_url(url)
+                split_base_url(url)
             elif "type" in info.data and cls.service(info.data["type"]).origin is None:
                 raise ValueError(f"is missing; the type {info.data['type']!r} has no default address")
             return url
@@ -215,7 +215,7 @@ class HttpProvider(ConfiguredProvider):
         super().__init__(config, service.speaks, service.patterns, alone=not service.patterns)
         url = config.base_url or service.origin
         assert url is not None, "checked by the configuration"
-        address = parse_base_url(url)
+        address = split_base_url(url)
         self.origin = Origin(
             scheme=address.scheme,
             host=address.host,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.config.document import MAX_BYTES, from_python, parse, read
+from llmproxy.config.document import MAX_BYTES, from_python, parse_yaml, read
 from llmproxy.config.problems import Mark
 
 PLAIN = "server:\n  port: 3000\n"
@@ -97,13 +97,13 @@ def test_a_fault_while_reading_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_nesting_without_end_is_refused() -> None:
-    node, problems = parse("[" * 20000, "x.yaml")
+    node, problems = parse_yaml("[" * 20000, "x.yaml")
     assert node is None
     assert str(problems[0]) == "x.yaml: is nested too deeply"
 
 
 def test_aliases_stand_for_their_anchors() -> None:
-    node, problems = parse("a: &x {k: 1}\nb: *x\nc: [*x, *x]\n", "x.yaml")
+    node, problems = parse_yaml("a: &x {k: 1}\nb: *x\nc: [*x, *x]\n", "x.yaml")
     assert node and not problems
     assert node.plain() == {"a": {"k": 1}, "b": {"k": 1}, "c": [{"k": 1}, {"k": 1}]}
     assert node.members["c"].items[1].members["k"].key == "c[1].k"
@@ -111,7 +111,7 @@ def test_aliases_stand_for_their_anchors() -> None:
 
 def test_merge_keys_add_what_is_missing_and_the_first_wins() -> None:
     text = "a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], x: 3}\nd: {y: 4, <<: *a}\n"
-    node, problems = parse(text, "x.yaml")
+    node, problems = parse_yaml(text, "x.yaml")
     assert node and not problems
     assert node.plain()["c"] == {"x": 3, "y": 1, "z": 2}
     assert node.plain()["d"] == {"y": 4, "x": 1}
@@ -144,6 +144,6 @@ def test_python_values_become_a_tree_with_paths() -> None:
     ],
 )
 def test_plain_words_mean_what_yaml_1_2_says(written: str, value: object) -> None:
-    node, problems = parse(f"key: {written}", "x.yaml")
+    node, problems = parse_yaml(f"key: {written}", "x.yaml")
     assert node and not problems
     assert node.plain() == {"key": value}

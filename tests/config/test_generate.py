@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from llmproxy.config.generate import generate
 from llmproxy.config.json_schema import FILE_NAME, config_schema
 from llmproxy.config.load import load
-from llmproxy.config.schema import Logging, MiddlewareEntry, Model, Server, Target
+from llmproxy.config.schema import LoggingConfig, MiddlewareEntry, ModelConfig, ServerConfig, TargetConfig
 from llmproxy.registry import config_of, find_component, names
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
@@ -57,7 +57,7 @@ def nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def test_full_shows_and_explains_every_key() -> None:
     text = generate("full")
-    models: list[type[BaseModel]] = [Server, Logging, Model, Target, MiddlewareEntry]
+    models: list[type[BaseModel]] = [ServerConfig, LoggingConfig, ModelConfig, TargetConfig, MiddlewareEntry]
     models += [
         inner for type_ in names("providers") for inner in nested(config_of(find_component("providers", type_, Path())))
     ]
@@ -94,8 +94,8 @@ def test_everything_that_full_leaves_out_may_be_put_in(tmp_path: Path) -> None:
 def test_full_shows_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(generate("full"))
     config = load("x.yaml", directory=tmp_path, environ={}).checked()
-    assert config.server == Server()
-    assert config.logging == Logging()
+    assert config.server == ServerConfig()
+    assert config.logging == LoggingConfig()
     assert [(entry.type, entry.enabled) for entry in config.middlewares] == [(n, False) for n in names("middlewares")]
     for entry in config.middlewares:
         assert entry.config == config_of(find_component("middlewares", entry.type, Path()))()

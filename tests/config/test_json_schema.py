@@ -91,7 +91,7 @@ def test_what_is_wrong_does_not_fit(value: object) -> None:
 
 
 def test_defaults_are_shown_as_people_write_them() -> None:
-    properties = config_schema()["$defs"]["Server"]["properties"]
+    properties = config_schema()["$defs"]["ServerConfig"]["properties"]
     assert properties["max_body_size"]["default"] == "64MB"
     assert properties["shutdown_timeout"]["default"] == "30s"
     assert properties["max_upload_size"]["default"] == "none"

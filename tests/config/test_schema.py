@@ -5,11 +5,19 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from llmproxy.config.schema import SECTIONS, Config, Logging, MiddlewareEntry, Model, Server, Target
+from llmproxy.config.schema import (
+    SECTIONS,
+    Config,
+    LoggingConfig,
+    MiddlewareEntry,
+    ModelConfig,
+    ServerConfig,
+    TargetConfig,
+)
 from llmproxy.registry import config_of, find_component, names
 
 MODELS: list[type[BaseModel]] = [
-    *(Config, Server, Logging, Model, Target, MiddlewareEntry),
+    *(Config, ServerConfig, LoggingConfig, ModelConfig, TargetConfig, MiddlewareEntry),
     *(config_of(find_component("providers", type_, Path())) for type_ in names("providers")),
 ]
 
@@ -26,7 +34,7 @@ def test_the_directory_is_no_section() -> None:
 
 
 def test_defaults_are_those_of_the_readme() -> None:
-    assert Server().model_dump(mode="json") == {
+    assert ServerConfig().model_dump(mode="json") == {
         "host": "127.0.0.1",
         "port": 3000,
         "max_body_size": "64MB",
@@ -42,25 +50,25 @@ def test_defaults_are_those_of_the_readme() -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::", "::1", "my-host.example", "bücher.example"])
 def test_hosts_are_addresses_and_names(host: str) -> None:
-    assert Server(host=host).host == host
-    assert Server(host=f" {host} ").host == host
+    assert ServerConfig(host=host).host == host
+    assert ServerConfig(host=f" {host} ").host == host
 
 
 def test_an_address_may_stand_in_brackets() -> None:
-    assert Server(host="[::1]").host == "::1"
+    assert ServerConfig(host="[::1]").host == "::1"
 
 
 @pytest.mark.parametrize("host", ["http://localhost", "localhost:3000", "a b", " ", "a..b", "x" * 300])
 def test_what_is_no_host_is_refused(host: str) -> None:
     with pytest.raises(ValidationError, match="invalid address or host name"):
-        Server(host=host)
+        ServerConfig(host=host)
 
 
 @pytest.mark.parametrize("word", ["DEBUG", " debug ", "Debug"])
 def test_levels_may_be_written_in_any_case(word: str) -> None:
-    assert Logging.model_validate({"level": word}).level == "debug"
+    assert LoggingConfig.model_validate({"level": word}).level == "debug"
 
 
 def test_a_target_may_be_written_in_short() -> None:
-    assert Target.model_validate("a/org/model") == Target(provider="a", model="org/model")
-    assert Target.model_validate("a") == Target(provider="a")
+    assert TargetConfig.model_validate("a/org/model") == TargetConfig(provider="a", model="org/model")
+    assert TargetConfig.model_validate("a") == TargetConfig(provider="a")

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from pydantic import SecretStr, ValidationInfo, field_validator
 
-from llmproxy.config.document import parse
+from llmproxy.config.document import parse_yaml
 from llmproxy.config.validate import read_model
 from llmproxy.settings import Strict
 
@@ -35,7 +35,7 @@ class Outer(Strict):
 
 
 def fitted(text: str) -> Outer:
-    node, problems = parse(text, "x.yaml")
+    node, problems = parse_yaml(text, "x.yaml")
     assert node and not problems
     model, problems = read_model(node, Outer, Path("base"))
     assert model is not None, problems
@@ -43,7 +43,7 @@ def fitted(text: str) -> Outer:
 
 
 def told(text: str, homes: dict[str, str] | None = None) -> list[str]:
-    node, _ = parse(text, "x.yaml")
+    node, _ = parse_yaml(text, "x.yaml")
     assert node
     model, problems = read_model(node, Outer, Path("base"), homes)
     assert model is None

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.providers.address import BaseUrl, join, parse_base_url, root_below
+from llmproxy.providers.address import BaseUrl, join, root_below, split_base_url
 
 
 def sent(base_url: str, path: str, root: str = "/v1", *, always: bool = False, caught: bool = False) -> str:
     """Where a client's `path` goes at a provider whose type has its API at `root`."""
-    address = parse_base_url(base_url)
+    address = split_base_url(base_url)
     below = root_below(address.path, root, always=always)
     return f"{address.host}{join(address.path, below, path, beside=frozenset({'api'}), caught=caught)}"
 
@@ -149,7 +149,7 @@ def test_a_path_reaches_the_same_place_with_and_without_its_version(base: str, r
     ],
 )
 def test_a_base_url_is_taken_apart(url: str, address: BaseUrl) -> None:
-    assert parse_base_url(url) == address
+    assert split_base_url(url) == address
 
 
 @pytest.mark.parametrize(
@@ -179,6 +179,6 @@ def test_a_base_url_is_taken_apart(url: str, address: BaseUrl) -> None:
 )
 def test_what_is_no_address_is_refused_with_a_remedy(url: str, remedy: str) -> None:
     with pytest.raises(ValueError) as refused:
-        parse_base_url(url)
+        split_base_url(url)
     assert remedy in str(refused.value)
     assert "hush" not in str(refused.value)

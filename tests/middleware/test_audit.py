@@ -17,6 +17,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.middleware.audit import Audit, audit_line
 from llmproxy.records.audit_file import AuditLine
 from tests.support.exchanges import BEGAN, ended, new_call
+from tests.support.hooks import run_hooks
 from tests.support.waiting import until_async
 
 SCHEMA: dict[str, Any] = msgspec.json.schema(AuditLine)
@@ -28,10 +29,7 @@ def audit_to(path: Path, **settings: Any) -> Audit:
 
 
 async def written(audit: Audit, *exchanges: Exchange) -> list[dict[str, Any]]:
-    await audit.start()
-    for exchange in exchanges:
-        audit.on_end(exchange)
-    await audit.close()
+    await run_hooks(audit, *exchanges)
     return [json.loads(line) for line in Path(str(audit.describe()["path"])).read_text().splitlines()]  # noqa: ASYNC240
 
 

@@ -19,6 +19,7 @@ from llmproxy.middleware.printer import Printer
 from llmproxy.wire.sse import SSE
 from tests.support import vendors
 from tests.support.exchanges import ended
+from tests.support.hooks import run_hooks
 from tests.support.waiting import until_async
 
 QUESTION = json.dumps({"model": "m", "messages": [{"role": "user", "content": "What is it?"}]}).encode()
@@ -47,14 +48,8 @@ def talked(**changes: Any) -> Exchange:
 
 
 async def run(printer: Printer, *exchanges: Exchange, reply: bytes = REPLY) -> None:
-    """All that happens to these exchanges, one after the other."""
-    await printer.start()
-    for exchange in exchanges:
-        await printer.on_request(exchange)
-        printer.on_chunk(exchange, reply[:50])
-        printer.on_chunk(exchange, reply[50:])
-        printer.on_end(exchange)
-    await printer.close()
+    """Run the hooks for these exchanges; the reply arrives in two parts."""
+    await run_hooks(printer, *exchanges, chunks=[reply[:50], reply[50:]])
 
 
 async def test_by_default_an_exchange_is_one_line(out: io.StringIO) -> None:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,80 +13,53 @@ import pytest
 from pydantic import ValidationError
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.body import Body
-from llmproxy.client_request import Client
-from llmproxy.errors import BadRequest
+from llmproxy.body import Body, StreamedBody, iterate
+from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Exchange
-from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.trace import CaptureBudget, Trace
 from llmproxy.redaction.names import MASK
 from llmproxy.wire.compression import compress
+from llmproxy.wire.sse import SSE
 from tests.support import vendors
-from tests.support.provider import Gate, Reply, Upstream
-from tests.support.proxy import ASK, CHAT, Listening, provider
-from tests.support.waiting import until
+from tests.support.exchanges import ended
+from tests.support.hooks import run_hooks
+from tests.support.pieces import Pieces
+from tests.support.waiting import until_async
 
 Json = dict[str, Any]
 
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream(vendors.answer) as upstream:
-        yield upstream
+ASK = {"model": "gpt-x", "messages": [{"role": "user", "content": "Hi"}]}
+REPLY = json.dumps(vendors.chat("gpt-x")).encode()
+FRAMES = vendors.chat_frames("gpt-x")
 
 
-class Tracing:
-    """A server that traces into `directory`; `records` are those of all exchanges that are over by then."""
+def exchange(request: object = ASK, *, stream: bool = False, **changes: Any) -> Exchange:
+    """A finished chat completion; `id` makes it different from others."""
+    answer = Answer(status=200, headers=Headers({"Content-Type": "x/y"}), framing=SSE if stream else None)
+    return ended(**{"body": Body(json.dumps(request).encode()), "answer": answer, **changes})
 
-    def __init__(self, directory: Path, upstream: Upstream, *others: Middleware, **settings: Any) -> None:
-        self.directory = directory / "traces"
-        config = Trace.Config.model_validate({"directory": str(self.directory), **settings})
-        self.trace = Trace(config)
-        self.server = Listening(provider(upstream), middlewares=[self.trace, *others])
 
-    def __enter__(self) -> Listening:
-        self.server.__enter__()
-        self.server.begin(self.trace.start()).result(10)
-        return self.server
+def trace_into(directory: Path, **settings: Any) -> Trace:
+    return Trace(Trace.Config.model_validate({"directory": str(directory), **settings}))
 
-    def __exit__(self, *fault: Any) -> None:
-        self.server.begin(self.trace.close()).result(15)
-        self.server.__exit__(*fault)
 
-    def records(self) -> list[Json]:
-        files = sorted(path for path in self.directory.rglob("*") if path.is_file())
-        found = [json.loads(line) for file in files for line in self._texts(file)]
-        return sorted(found, key=lambda record: str(record["started"]))
-
-    def _texts(self, file: Path) -> list[str]:
-        text = file.read_text(encoding="utf-8")
-        return text.split("\n")[:-1] if file.suffix == ".jsonl" else [text]
+async def recorded(directory: Path, *exchanges: Exchange, chunks: Sequence[bytes] = (REPLY,), **settings: Any) -> Json:
+    """Return the last record after tracing `exchanges` into `directory`."""
+    await run_hooks(trace_into(directory, **settings), *exchanges, chunks=chunks)
+    return written(directory)[-1]
 
 
 def written(directory: Path) -> list[Json]:
-    """The records below `directory`."""
-    return [json.loads(path.read_bytes()) for path in sorted(directory.rglob("*.json"))]
+    """Return the records below `directory`."""
+    return [json.loads(path.read_bytes()) for path in sorted(directory.rglob("*.json*"))]
 
 
-def one(tracing: Tracing, value: object = ASK, *headers: str) -> Json:
-    """The record of one exchange."""
-    with tracing as server:
-        server.post(value, *headers)
-        server.wait_ended()
-    [record] = tracing.records()
-    return record
-
-
-def test_a_record_tells_what_was_asked_and_answered(tmp_path: Path, upstream: Upstream) -> None:
-    tracing = Tracing(tmp_path, upstream)
-    with tracing as server:
-        answer = server.post({"model": "gpt-x", "messages": [], "n": 1.50})
-    [record] = tracing.records()
+async def test_a_record_holds_request_and_answer(tmp_path: Path) -> None:
+    record = await recorded(tmp_path, exchange({"model": "gpt-x", "messages": [], "n": 1.50}))
     assert record["request"]["body"] == {"model": "gpt-x", "messages": [], "n": 1.5}
-    assert record["request"]["headers"]["host"] == "test.local"
-    assert record["response"]["body"]["object"] == "chat.completion"
-    assert record["response"]["headers"]["openai-processing-ms"] == "7"
-    assert (record["response"]["body"], record["response"]["size"]) == (answer.json, len(answer.body))
+    assert record["request"]["headers"] == {"content-length": "42"}
+    assert record["response"]["headers"] == {"content-type": "x/y"}
+    assert (record["response"]["body"], record["response"]["size"]) == (json.loads(REPLY), len(REPLY))
 
 
 def test_the_directory_is_one_below_that_of_the_process_by_default(
@@ -99,75 +73,65 @@ def test_the_directory_is_one_below_that_of_the_process_by_default(
     assert list(tmp_path.iterdir()) == [], "the constructor has no side effects"
 
 
-def test_a_format_of_one_file_per_day(tmp_path: Path, upstream: Upstream) -> None:
-    tracing = Tracing(tmp_path, upstream, format="jsonl")
-    assert one(tracing)["request"]["body"] == ASK
-    assert [path.suffix for path in tracing.directory.iterdir()] == [".jsonl"]
+async def test_a_format_of_one_file_per_day(tmp_path: Path) -> None:
+    record = await recorded(tmp_path, exchange(), format="jsonl")
+    assert record["request"]["body"] == ASK
+    assert [name[10:] for name in os.listdir(tmp_path)] == [".jsonl"]
 
 
-def test_headers_may_be_left_out(tmp_path: Path, upstream: Upstream) -> None:
-    record = one(Tracing(tmp_path, upstream, include_headers=False))
+async def test_headers_may_be_left_out(tmp_path: Path) -> None:
+    record = await recorded(tmp_path, exchange(), include_headers=False)
     assert (record["request"]["headers"], record["response"]["headers"]) == (None, None)
     assert record["request"]["body"] == ASK
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_bodies_may_be_left_out(tmp_path: Path, upstream: Upstream, stream: bool) -> None:
-    record = one(Tracing(tmp_path, upstream, include_body=False), {**ASK, "stream": stream})
+async def test_bodies_may_be_left_out(tmp_path: Path, stream: bool) -> None:
+    record = await recorded(tmp_path, exchange(stream=stream), include_body=False)
     for part in (record["request"], record["response"]):
         assert (part["body"], part["format"], part["truncated"]) == (None, None, False)
         assert part["size"] > 0
     assert record["response"]["chunks"] is None
 
 
-def test_long_bodies_are_cut_and_marked(tmp_path: Path, upstream: Upstream) -> None:
-    record = one(Tracing(tmp_path, upstream, max_body_size="100B"), {**ASK, "user": "x" * 1000})
+async def test_long_bodies_are_cut_and_marked(tmp_path: Path) -> None:
+    record = await recorded(tmp_path, exchange({**ASK, "user": "x" * 1000}), max_body_size="100B")
     assert record["request"]["truncated"] and record["response"]["truncated"]
     assert len(record["request"]["body"]) == len(record["response"]["body"].encode()) == 100
     assert record["request"]["size"] > 1000
 
 
-def test_long_streams_are_cut_and_marked(tmp_path: Path, upstream: Upstream) -> None:
-    record = one(Tracing(tmp_path, upstream, max_body_size="300B"), {**ASK, "stream": True})
+async def test_long_streams_are_cut_and_marked(tmp_path: Path) -> None:
+    record = await recorded(tmp_path, exchange(stream=True), chunks=FRAMES, max_body_size="300B")
     assert record["response"]["truncated"]
     assert sum(len(chunk["text"].encode()) for chunk in record["response"]["chunks"]) == 300
 
 
-def test_a_body_of_exactly_the_limit_is_whole(tmp_path: Path, upstream: Upstream) -> None:
-    size = len(json.dumps(ASK))
-    assert one(Tracing(tmp_path, upstream, max_body_size=size))["request"]["truncated"] is False
+async def test_a_body_of_exactly_the_limit_is_whole(tmp_path: Path) -> None:
+    record = await recorded(tmp_path, exchange(), max_body_size=len(json.dumps(ASK)))
+    assert record["request"]["truncated"] is False
 
 
 @pytest.mark.parametrize(("part", "expected"), [(0.0, 0), (1.0, 200), (0.25, 50)])
-def test_a_part_of_the_exchanges_is_enough(
-    tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, part: float, expected: int
+async def test_a_part_of_the_exchanges_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: float, expected: int
 ) -> None:
-    dice = random.Random(5)
-    monkeypatch.setattr(random, "random", dice.random)
-    tracing = Tracing(tmp_path, upstream, sample=part)
-    with tracing as server, server.client() as client:
-        for _ in range(200):
-            client.post(CHAT, ASK)
-            client.read_answer()
-    assert abs(len(tracing.records()) - expected) <= (20 if 0 < part < 1 else 0)
+    monkeypatch.setattr(random, "random", random.Random(5).random)
+    await run_hooks(trace_into(tmp_path, sample=part), *(exchange(id=f"{number:024x}") for number in range(200)))
+    assert abs(len(written(tmp_path)) - expected) <= (20 if 0 < part < 1 else 0)
 
 
-def test_only_failures_may_be_recorded(tmp_path: Path, upstream: Upstream) -> None:
-    tracing = Tracing(tmp_path, upstream, only_errors=True)
-    with tracing as server:
-        server.post()
-        server.post({"model": "unknown"})
-        upstream.next(vendors.failure(500, "Oh"))
-        server.post()
-        server.wait_ended(3)
-        assert tracing.trace._buffer.used_bytes >= 0
-    assert [record["status"] for record in tracing.records()] == [404, 500]
+async def test_only_failures_may_be_recorded(tmp_path: Path) -> None:
+    cases = [exchange(id="a"), exchange(id="b", status=404), exchange(id="c", error=UpstreamError("Oh"), status=502)]
+    trace = trace_into(tmp_path, only_errors=True)
+    await run_hooks(trace, *cases, chunks=[REPLY])
+    assert [record["status"] for record in written(tmp_path)] == [404, 502]
+    assert trace._buffer.used_bytes == 0
 
 
-def test_paths_are_masked_on_both_sides_and_in_streams(tmp_path: Path, upstream: Upstream) -> None:
+async def test_paths_are_masked_on_both_sides_and_in_streams(tmp_path: Path) -> None:
     paths = ["messages[*].content", "choices[*].delta.content"]
-    asked = {"model": "gpt-x", "messages": [{"role": "user", "content": "private"}], "stream": True}
-    record = one(Tracing(tmp_path, upstream, redact=paths), asked)
+    record = await recorded(tmp_path, exchange(stream=True), chunks=FRAMES, redact=paths)
     assert record["request"]["body"]["messages"] == [{"role": "user", "content": MASK}]
     text = "".join(chunk["text"] for chunk in record["response"]["chunks"])
     assert "Süden" not in text and MASK in text
@@ -198,119 +162,78 @@ def test_other_mistakes_are_too(settings: Json) -> None:
         Trace.Config.model_validate(settings)
 
 
-def test_files_beyond_an_age_or_a_size_are_removed(tmp_path: Path, upstream: Upstream) -> None:
-    for day, age in (("2020-01-01", "max_age"), ("2020-01-02", "max_total_size")):
-        old = tmp_path / age / "traces" / day / "120000.000-a1.json"
-        old.parent.mkdir(parents=True)
-        old.write_bytes(b"{}" * 50_000)
-        tracing = Tracing(tmp_path / age, upstream, **{age: "30d" if age == "max_age" else "50KB"})
-        record = one(tracing)
-        assert record["request"]["body"] == ASK
-        assert not old.parent.exists()
+@pytest.mark.parametrize("settings", [{"max_age": "30d"}, {"max_total_size": "50KB"}])
+async def test_files_beyond_an_age_or_a_size_are_removed(tmp_path: Path, settings: Json) -> None:
+    old = tmp_path / "2020-01-01" / "120000.000-a1.json"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"{}" * 50_000)
+    await run_hooks(trace_into(tmp_path, **settings), exchange(began_s=time.time()))
+    assert not old.parent.exists()
+    assert [record["request"]["body"] for record in written(tmp_path)] == [ASK]
 
 
-class Changing(Middleware):
-    """Changes what goes upstream."""
-
-    def __init__(self) -> None:
-        super().__init__(self.Config())
-
-    async def on_request(self, exchange: Exchange) -> Answer | None:
-        exchange.headers["x-added"] = "yes"
-        exchange.held.replace("user", b'"changed"')
-        if "x-refuse" in exchange.headers:
-            raise BadRequest("no")
-        return None
-
-
-@pytest.mark.parametrize("headers", [(), ("x-refuse: 1",)])
-def test_the_request_is_what_the_client_sent(tmp_path: Path, upstream: Upstream, headers: tuple[str, ...]) -> None:
-    record = one(Tracing(tmp_path, upstream, Changing()), {**ASK, "user": "me"}, *headers)
+async def test_the_request_is_what_the_client_sent(tmp_path: Path) -> None:
+    trace, request = trace_into(tmp_path), exchange({**ASK, "user": "me"})
+    await trace.on_request(request)
+    request.headers["x-added"] = "yes"
+    request.held.replace("user", b'"changed"')
+    trace.on_end(request)
+    await trace.start()
+    await trace.close()
+    [record] = written(tmp_path)
     assert record["request"]["body"] == {**ASK, "user": "me"}
     assert "x-added" not in record["request"]["headers"]
-    assert record["status"] == (400 if headers else 200)
 
 
-def test_uploads_that_pass_through_are_recorded_too(tmp_path: Path, upstream: Upstream) -> None:
-    tracing = Tracing(tmp_path, upstream, max_body_size="1KB")
-    data = b"--b\r\n\r\n" + b"\xff\x00" * 100_000
-    with tracing as server, server.client() as client:
-        client.request("POST", "/main/v1/files", "Content-Type: multipart/form-data; boundary=b", body=data)
-        client.read_answer()
-    [record] = tracing.records()
+async def test_uploads_that_pass_through_are_recorded_too(tmp_path: Path) -> None:
+    trace, data = trace_into(tmp_path, max_body_size="1KB"), b"--b\r\n\r\n" + b"\xff\x00" * 100_000
+    upload = StreamedBody(stream=Pieces(data[:50_000], data[50_000:]), length=len(data))
+    request = exchange(body=upload)
+    await trace.on_request(request)
+    assert b"".join([piece async for piece in iterate(upload.stream)]) == data
+    trace.on_end(request)
+    await trace.start()
+    await trace.close()
+    [record] = written(tmp_path)
     assert (record["request"]["size"], record["request"]["format"]) == (len(data), "base64")
     assert record["request"]["truncated"]
-    assert upstream.only.body == data
 
 
-def test_compressed_bodies_are_shown_decoded(tmp_path: Path, upstream: Upstream) -> None:
-    wire = compress(b'{"answer":1}', "gzip")
-    upstream.next(Reply(headers=(*vendors.JSON, ("Content-Encoding", "gzip")), pieces=[wire]))
-    tracing = Tracing(tmp_path, upstream)
-    with tracing as server, server.client() as client:
-        asked = compress(json.dumps(ASK).encode(), "zstd")
-        lines = ("Content-Type: application/json", "Content-Encoding: zstd", "Accept-Encoding: gzip")
-        client.request("POST", CHAT, *lines, body=asked)
-        client.read_answer()
-    [record] = tracing.records()
-    assert (record["request"]["body"], record["request"]["size"]) == (ASK, len(asked))
-    assert (record["response"]["body"], record["response"]["size"]) == ({"answer": 1}, len(wire))
+async def test_compressed_bodies_are_shown_decoded(tmp_path: Path) -> None:
+    sent, received = compress(json.dumps(ASK).encode(), "zstd"), compress(b'{"answer":1}', "gzip")
+    answer = Answer(status=200, headers=Headers({"Content-Encoding": "gzip"}))
+    record = await recorded(tmp_path, ended(body=Body(sent, "zstd"), answer=answer), chunks=[received])
+    assert (record["request"]["body"], record["request"]["size"]) == (ASK, len(sent))
+    assert (record["response"]["body"], record["response"]["size"]) == ({"answer": 1}, len(received))
 
 
-def test_a_client_that_leaves_is_recorded_with_what_it_got(tmp_path: Path, upstream: Upstream) -> None:
-    gate = Gate()
-    begin = b'data: {"choices":[]}\n\n'
-    upstream.next(Reply(headers=vendors.SSE, pieces=[begin, gate], framing="chunked"))
-    tracing = Tracing(tmp_path, upstream)
-    with tracing as server:
-        with server.client() as client:
-            client.post(CHAT, {**ASK, "stream": True})
-            client.read_head()
-            client.read_chunk()
-        server.wait_ended()
-        gate.open()
-    [record] = tracing.records()
+async def test_a_client_that_leaves_is_recorded_with_what_it_got(tmp_path: Path) -> None:
+    record = await recorded(tmp_path, exchange(stream=True, outcome="cancelled"), chunks=FRAMES[:1])
     assert (record["outcome"], record["complete"]) == ("cancelled", False)
-    assert [chunk["text"].encode() for chunk in record["response"]["chunks"]] == [begin]
+    assert [chunk["text"].encode() for chunk in record["response"]["chunks"]] == FRAMES[:1]
 
 
-def test_the_state_tells_where_records_go_and_what_was_lost(tmp_path: Path, upstream: Upstream) -> None:
-    tracing = Tracing(tmp_path, upstream)
-    tracing.directory.write_text("in the way")
-    with tracing as server:
-        server.post()
-        until(lambda: tracing.trace.describe()["lost"] == 1, "the loss")
-        state = tracing.trace.describe()
-    assert state["directory"] == str(tracing.directory)
+async def test_the_state_tells_where_records_go_and_what_was_lost(tmp_path: Path) -> None:
+    (tmp_path / "traces").write_text("in the way")
+    trace = trace_into(tmp_path / "traces")
+    await trace.start()
+    trace.on_end(exchange())
+    await until_async(lambda: trace.describe()["lost"] == 1, "the loss")
+    state = trace.describe()
+    await trace.close()
+    assert state["directory"] == str(tmp_path / "traces")
     assert "traces" in str(state["fault"])
-
-
-def made(body: bytes) -> Exchange:
-    exchange = Exchange(
-        id=f"{random.getrandbits(96):024x}",
-        method="POST",
-        full_path=CHAT,
-        path=CHAT,
-        query=None,
-        headers=Headers(),
-        client=Client(address="127.0.0.1"),
-        started_s=time.monotonic(),
-        began_s=time.time(),
-        body=Body(body),
-    )
-    exchange.ended_s, exchange.outcome, exchange.status = exchange.started_s, "complete", 200
-    return exchange
 
 
 async def test_all_bodies_together_have_one_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmproxy.middleware.trace.BUFFER_BYTES", 25_000)
-    trace = Trace(Trace.Config(directory=str(tmp_path)))
-    running = [made(b"x" * 10_000) for _ in range(4)]
-    for exchange in running:
-        await trace.on_request(exchange)
-    for exchange in running:
-        trace.on_chunk(exchange, b"y" * 1000)
-        trace.on_end(exchange)
+    trace = trace_into(tmp_path)
+    running = [exchange(id=f"{number}", body=Body(b"x" * 10_000)) for number in range(4)]
+    for each in running:
+        await trace.on_request(each)
+    for each in running:
+        trace.on_chunk(each, b"y" * 1000)
+        trace.on_end(each)
     await trace.start()
     await trace.close()
     records = written(tmp_path)
@@ -324,27 +247,26 @@ async def test_nothing_is_kept_of_what_is_over(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("llmproxy.middleware.trace.BUFFER_BYTES", 100_000)
     settings: list[Json] = [{}, {"only_errors": True}, {"sample": 0.5}, {"include_body": False}]
     for each in settings:
-        trace = Trace(Trace.Config.model_validate({"directory": str(tmp_path), **each}))
+        trace = trace_into(tmp_path, **each)
         for _ in range(10):
-            exchange = made(b"x" * 10_000)
-            await trace.on_request(exchange)
-            trace.on_chunk(exchange, b"y")
-            trace.on_end(exchange)
-            assert not any(key.startswith("llmproxy.trace") for key in exchange.notes)
+            running = exchange(body=Body(b"x" * 10_000))
+            await trace.on_request(running)
+            trace.on_chunk(running, b"y")
+            trace.on_end(running)
+            assert not any(key.startswith("llmproxy.trace") for key in running.notes)
         await trace.start()
         await trace.close()
         assert trace._buffer.used_bytes == 0
 
 
 async def test_a_crowded_queue_slows_requests_down_and_then_loses(tmp_path: Path) -> None:
-    trace = Trace(Trace.Config(directory=str(tmp_path)))
+    trace = trace_into(tmp_path)
     calm = asyncio.get_running_loop().time
     for _ in range(10_001):
-        exchange = made(b"")
-        trace.on_end(exchange)
+        trace.on_end(exchange(body=None))
     assert trace.describe()["lost"] == 1
     before = calm()
-    await trace.on_request(made(b""))
+    await trace.on_request(exchange(body=None))
     assert calm() - before >= 0.04
     await trace.start()
     await trace.close()

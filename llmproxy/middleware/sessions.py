@@ -1,8 +1,8 @@
-"""Recognises conversations, without help from the client where there is none, and counts what each of them used.
+"""Recognises conversations, with or without help from the client, and counts what each of them used.
 
-A request is the session that it names; else the one that knows the longest beginning of what was said; else one of the
-same client's that is alike enough; else a new one. What sessions are known by is in a store, which replicas may share;
-while that cannot be asked, this process remembers alone. Begin reading at `Sessions.on_request`.
+A request belongs to the session that it names; else to the one that knows the longest beginning of its messages; else
+to one of the same client that is similar enough; else to a new one. The keys of sessions are in a store, which replicas
+may share; while the store does not answer, this process remembers alone. Begin reading at `Sessions.on_request`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from llmproxy.stores.open_stores import Stores
 from llmproxy.stores.sessions import Session, SessionOutcome, SessionStore, Visit
 from llmproxy.wire.timestamp import format_timestamp
 
-LARGE_BYTES = 1024 * 1024  # what takes longer than a millisecond to read is read in a thread
+LARGE_BYTES = 1024 * 1024  # bodies that take longer than a millisecond to read are read in a thread
 HEADER = "x-llmproxy-session"
 _USUAL, _MOST = 100, 10_000
 _MOST_ANSWERS = 1000
@@ -61,16 +61,17 @@ T = TypeVar("T")
 
 
 class _Known(msgspec.Struct, kw_only=True):
-    """What is remembered of an exchange until its end: its session in that state, and the sketch of what is new."""
+    """What is remembered of an exchange until its end: its session, the store that has it, and the sketch of its new
+    messages."""
 
     session: str
     tenant: str
-    state: SessionStore
+    store: SessionStore
     sketch: bytes
 
 
 class _Request(msgspec.Struct, kw_only=True):
-    """One request, and by what its session is looked for: a name, or the hashes of what was said."""
+    """One request, and how its session is looked up: by a name, or by the hashes of its messages."""
 
     tenant: str
     client: str
@@ -82,12 +83,13 @@ class _Request(msgspec.Struct, kw_only=True):
     large: bool
 
     def visit(self, session: str | None, further: Sequence[str] = ()) -> Visit:
-        """Looks for the session, by other keys where `further` are given, and takes `session` where none is known."""
+        """Return the visit that looks up the session, by the keys `further` if there are any, and begins `session`
+        where none is known."""
         if self.hashes is None:
             assert self.name is not None
             keys = learn = [self.name.key]
         elif self.resets:
-            # A first message is the same in every conversation that is begun so.
+            # The first message is the same in every conversation that begins with a reset phrase.
             keys, learn = [self.hashes.whole] if len(self.history.pieces) > 1 else [], [self.hashes.whole]
         else:
             keys, learn = self.hashes.near, self.hashes.learned
@@ -101,43 +103,43 @@ class _Request(msgspec.Struct, kw_only=True):
         )
 
     def further(self) -> list[str]:
-        """The keys of shorter beginnings than the first look was for."""
+        """Return the keys of shorter beginnings than those of the first visit."""
         return [] if self.hashes is None or self.resets else self.hashes.further()
 
 
 class Sessions(Middleware):
-    """Gives each exchange its session: in the header `x-llmproxy-session`, in traces, lines and figures."""
+    """Gives each exchange its session: in the header `x-llmproxy-session`, in traces, lines and statistics."""
 
     page_path = "/sessions"
 
     class Config(StoreReference):
-        """What a session is, how many there are, where they are kept."""
+        """What a session is, how many are kept, and where."""
 
         headers: tuple[str, ...] = Field(
             default=SESSION_HEADERS,
             description="The request headers that name a session; the first that is there counts.",
         )
         max_sessions: Whole = Field(
-            default=10_000, ge=1, description="How many sessions are kept; the longest unused goes."
+            default=10_000, ge=1, description="How many sessions are kept; the longest unused are removed."
         )
         session_ttl_seconds: Duration = Field(
-            default=3600.0, gt=0, description="A session that is not used for so long is over."
+            default=3600.0, gt=0, description="A session that is unused for so long is over."
         )
         similarity_threshold: float = Field(
             default=0.85,
             ge=0,
             le=1,
-            description="How alike a request must be to a session of its client, where no beginning of it is known: "
-            "the share of word triples in common, 0 to 1. 1 wants all of them.",
+            description="How similar a request must be to a session of its client where no beginning of it is known: "
+            "the share of word triples in common, 0 to 1. 1 means all of them.",
         )
         max_messages_for_new_session: Whole = Field(
             default=2,
             ge=0,
-            description="A request of fewer messages that repeats none of a session is a new one, however alike.",
+            description="A request of fewer messages that repeats none of a session begins a new one, however similar.",
         )
         reset_phrases: tuple[str, ...] = Field(
             default=("/new", "/reset", "/clear", "new conversation", "new chat", "start over", "reset conversation"),
-            description="A message that says just this begins a new session; case and punctuation do not count.",
+            description="A message that is one of these begins a new session; case and punctuation do not matter.",
         )
 
     def __init__(self, config: Config) -> None:
@@ -147,37 +149,37 @@ class Sessions(Middleware):
         self._fewest = config.max_messages_for_new_session
         self._resets = frozenset(filter(None, map(_plain, config.reset_phrases)))
         self._bounds = config.max_sessions, config.session_ttl_seconds
-        self._state: SessionStore
-        self._alone: SessionStore = MemorySessions(*self._bounds)
+        self._sessions: SessionStore
+        self._own: SessionStore = MemorySessions(*self._bounds)
         self._store_name, self._store = config.store, ""
         self._started_s = time.monotonic()
         self._note = f"llmproxy.sessions.{id(self)}"
         self._created = self._hits = self._fuzzy = self._reset = 0
-        # Answers of this process whose sessions the store is just about to learn.
+        # Answers of this process whose sessions the store may not know yet.
         self._answers: OrderedDict[str, str] = OrderedDict()
         self._open: dict[str, Exchange] = {}
 
     def use_stores(self, stores: Stores) -> None:
         store = stores.open(self._store_name)
-        self._store, self._state = store.type, store.sessions(*self._bounds)
+        self._store, self._sessions = store.type, store.sessions(*self._bounds)
 
     async def on_request(self, exchange: Exchange) -> Answer | None:
         request = await self._read(exchange)
         if request is None:
             return None
         try:
-            state, (session, known) = self._state, await self._find(self._state, request)
+            store, (session, known) = self._sessions, await self._find(self._sessions, request)
         except StoreFault:
-            state, (session, known) = self._alone, await self._find(self._alone, request)
+            store, (session, known) = self._own, await self._find(self._own, request)
         exchange.session = session
         new = request.history.pieces[known:]
-        made = await _work(request.large or len(new) > _MANY_PIECES, partial(sketch, new))
-        exchange.notes[self._note] = _Known(session=session, tenant=request.tenant, state=state, sketch=made)
+        added = await _work(request.large or len(new) > _MANY_PIECES, partial(sketch, new))
+        exchange.notes[self._note] = _Known(session=session, tenant=request.tenant, store=store, sketch=added)
         self._open[exchange.id] = exchange
         return None
 
     async def _read(self, exchange: Exchange) -> _Request | None:
-        """What the request says of its conversation; None when it is none."""
+        """Read how the session of a request is looked up; None when it is no conversation."""
         body = exchange.body if isinstance(exchange.body, Body) and exchange.endpoint is not None else None
         tenant = identity_of(exchange)
         name = session_name_of(exchange.headers, self._headers, {}, tenant)
@@ -204,32 +206,32 @@ class Sessions(Middleware):
             large=large,
         )
 
-    async def _find(self, state: SessionStore, request: _Request) -> tuple[str, int]:
-        """The session of a request in `state`, begun where there is none, and how many of its pieces it is known by.
+    async def _find(self, store: SessionStore, request: _Request) -> tuple[str, int]:
+        """Find or begin the session of a request. Return it, and how many pieces of the request it knows already.
         Raises StoreFault."""
-        before, wanted = 0, None
+        before, name = 0, None
         if request.name is not None:
-            wanted = request.name.id or self._answered_in(request.name.key, request.tenant) or _fresh()
-        touched = await state.touch(request.visit(wanted))
-        if touched is None and request.hashes is not None and (further := request.further()):
+            name = request.name.id or self._session_of_answer(request.name.key, request.tenant) or _new_id()
+        result = await store.touch(request.visit(name))
+        if result is None and request.hashes is not None and (further := request.further()):
             before = len(request.hashes.near)
-            touched = await state.touch(request.visit(None, further))
-        if touched is None:
+            result = await store.touch(request.visit(None, further))
+        if result is None:
             before = 0
-            like = None if request.resets else await self._alike(state, request)
-            touched = await state.touch(request.visit(like or _fresh()))
-            self._fuzzy += like is not None
+            similar = None if request.resets else await self._most_similar(store, request)
+            result = await store.touch(request.visit(similar or _new_id()))
+            self._fuzzy += similar is not None
             self._reset += request.resets
-        assert touched is not None
-        self._created += touched.created
-        self._hits += not touched.created
-        if touched.place is None or request.hashes is None:
-            return touched.session, 0
-        return touched.session, request.hashes.length_at(before + touched.place)
+        assert result is not None
+        self._created += result.created
+        self._hits += not result.created
+        if result.place is None or request.hashes is None:
+            return result.session, 0
+        return result.session, request.hashes.length_at(before + result.place)
 
-    def _answered_in(self, key: str, tenant: str) -> str | None:
-        """The session of an answer that this process gave lately, or gives just now: a client may go on at the last
-        event of a stream, before its end."""
+    def _session_of_answer(self, key: str, tenant: str) -> str | None:
+        """Return the session of an answer that this process gave lately, or is just giving: a client may go on at the
+        last event of a stream, before its end."""
         if key in self._answers:
             return self._answers[key]
         for exchange in self._open.values():
@@ -239,15 +241,15 @@ class Sessions(Middleware):
         return None
 
     def _resets_session(self, history: History) -> bool:
-        """Whether the last message is nothing but a reset phrase."""
+        """Return whether the last message is nothing but a reset phrase."""
         if len(history.pieces) != history.last + 1:
             return False
         role, text = history.pieces[-1]
         return role == USER and len(text) < _LONGEST and "?" not in text and _plain(text) in self._resets
 
-    async def _alike(self, state: SessionStore, request: _Request) -> str | None:
-        """The one of the client's last sessions that is most like the request, when it is like enough."""
-        recent = await state.recent(request.tenant)
+    async def _most_similar(self, store: SessionStore, request: _Request) -> str | None:
+        """Return the one of the client's last sessions that is most similar to the request, if it is similar enough."""
+        recent = await store.recent(request.tenant)
         if not recent:
             return None
         pieces = request.history.pieces
@@ -279,7 +281,7 @@ class Sessions(Middleware):
             self._answers[answer] = known.session
             if len(self._answers) > _MOST_ANSWERS:
                 self._answers.popitem(last=False)
-        known.state.settle(
+        known.store.settle(
             SessionOutcome(
                 session=known.session,
                 tenant=known.tenant,
@@ -298,84 +300,84 @@ class Sessions(Middleware):
                 "Sessions can only be read: use GET", status=405, code="method_not_allowed", headers=(("Allow", "GET"),)
             )
         if request.name is not None:
-            session = await self._alone.session(request.name)
+            session = await self._own.session(request.name)
             with contextlib.suppress(StoreFault):
-                session = await self._state.session(request.name) or session
-            return None if session is None else _shown(session)
+                session = await self._sessions.session(request.name) or session
+            return None if session is None else _as_json(session)
         limit = request.query.get("limit", str(_USUAL))
         if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= _MOST:
             raise BadRequest(f"limit must be a number from 1 to {_MOST}", param="limit")
-        figures = await self.stats()
-        sessions = await self._alone.sessions(int(limit))
+        stats = await self.stats()
+        sessions = await self._own.sessions(int(limit))
         with contextlib.suppress(StoreFault):
-            sessions = [*await self._state.sessions(int(limit)), *sessions][: int(limit)]
+            sessions = [*await self._sessions.sessions(int(limit)), *sessions][: int(limit)]
         return {
-            "figures": figures,
+            "figures": stats,
             "store": self._store,
-            "available": self._state.available,
-            "sessions": [_shown(session) for session in sessions],
+            "available": self._sessions.available,
+            "sessions": [_as_json(session) for session in sessions],
         }
 
     async def stats(self) -> Mapping[str, object]:
-        """Sessions as the store has them now, and what this process did."""
-        figures = await self._alone.counts()
+        """Return how many sessions the store has now, and what this process did."""
+        counts = await self._own.counts()
         with contextlib.suppress(StoreFault):
-            figures = await self._state.counts()
+            counts = await self._sessions.counts()
         minutes = max((time.monotonic() - self._started_s) / 60, 1 / 60)
-        asked = self._created + self._hits
+        requests = self._created + self._hits
         return {
-            "active": figures.active,
+            "active": counts.active,
             "created": self._created,
             "creation_rate_per_minute": round(self._created / minutes, 3),
             "hits": self._hits,
             "misses": self._created,
-            "hit_rate": round(self._hits / asked, 6) if asked else None,
+            "hit_rate": round(self._hits / requests, 6) if requests else None,
             "fuzzy_matches": self._fuzzy,
             "resets": self._reset,
-            "expired": figures.expired,
-            "evicted": figures.evicted,
+            "expired": counts.expired,
+            "evicted": counts.evicted,
         }
 
     async def metrics(self) -> Sequence[Sample]:
-        figures = await self.stats()
+        stats = await self.stats()
         return [
-            Sample(name=f"llmproxy_sessions_{name}", help=text, counter=counts, value=value)
-            for name, text, counts in _METRICS
-            if isinstance(value := figures[name], (int, float))
+            Sample(name=f"llmproxy_sessions_{name}", help=text, counter=counter, value=value)
+            for name, text, counter in _METRICS
+            if isinstance(value := stats[name], (int, float))
         ]
 
     def describe(self) -> Mapping[str, object]:
-        return {"store": self._store, "available": self._state.available}
+        return {"store": self._store, "available": self._sessions.available}
 
 
 async def _work(large: bool, work: Callable[[], T]) -> T:
-    """What `work` gives back, in a thread where it takes long."""
+    """Return what `work` returns; run it in a thread when it takes long."""
     return await asyncio.to_thread(work) if large else work()
 
 
 def _content(body: Body) -> Mapping[str, Any]:
-    """The body's JSON object; empty where it cannot be decoded, which is for the provider to judge."""
+    """Return the body's JSON object; empty where it cannot be decoded, which is for the provider to judge."""
     try:
         return body.content
     except BadRequest:
         return {}
 
 
-def _fresh() -> str:
+def _new_id() -> str:
     return f"s_{random.getrandbits(80):020x}"
 
 
 def _plain(text: str) -> str:
-    """`text` without case, punctuation and white space at its ends."""
+    """Return `text` without case, punctuation and white space at its ends."""
     return _MARKS.sub(" ", text.casefold()).strip()
 
 
 def _shortened(text: str) -> str:
-    """`text` as every store and page can hold it, whatever a header or a body says."""
+    """Return `text` as every store and page can hold it, whatever a header or a body contains."""
     return text[:_LONGEST].encode("utf-8", "replace").decode()
 
 
-def _shown(session: Session) -> dict[str, object]:
+def _as_json(session: Session) -> dict[str, object]:
     return {
         "id": session.id,
         "client": session.client,

@@ -93,7 +93,7 @@ class DiskSessions(SessionStore):
         return None, None, ""
 
     def _take(self, connection: sqlite3.Connection, visit: Visit, name: str) -> tuple[int, str, bool]:
-        """The session of that name, begun when there is none; its row and name, and whether it was begun."""
+        """Find or begin the session of that name. Return its row, its name, and whether it was begun."""
         over_s = visit.now_s - self._ttl_s
         while found := connection.execute("SELECT id, tenant, seen FROM sessions WHERE name = ?", (name,)).fetchone():
             row, tenant, seen_s = found
@@ -198,7 +198,7 @@ def _learn(connection: sqlite3.Connection, row: int, tenant: str, keys: Sequence
 
 
 def _with_model(models: str, model: str | None) -> str:
-    """The JSON list `models` with `model` behind it, if that is new and there is room."""
+    """Return the JSON list `models` with `model` at its end, if that is new and there is room."""
     known: list[str] = json.loads(models)
     if not model or model in known or len(known) >= MAX_MODELS:
         return models

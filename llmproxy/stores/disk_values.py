@@ -123,7 +123,7 @@ class DiskBlobs(BlobStore):
         return count
 
     def _clear(self, prefix: str, last: int, connection: sqlite3.Connection) -> list[bool]:
-        """Forget some of what begins with `prefix` and is not newer than the row `last`; which were not over yet."""
+        """Remove some values whose keys begin with `prefix`, up to the row `last`. Return which were not over yet."""
         now_s = self._clock()
         with writing(connection):
             rows = connection.execute(

@@ -1,8 +1,8 @@
-"""Makes a slow or dead store cheap: whoever asks has an answer or a StoreFault within 50 ms, whatever the store does.
+"""Makes a slow or dead store cheap: every operation ends within 50 ms, with a result or a StoreFault.
 
-A store that failed is left alone; a task of the guard's own tries it again, first after a second, then after twice
-that, at last every half minute. So nobody's request is the one that finds out, and connecting, which takes longer
-than any answer, has the time it needs. Begin reading at `Guard.run`.
+A store that failed is not used; a task of the guard tries it again, first after a second, then after twice that, at
+last every half minute. So no request has to find out whether it works again, and connecting, which takes longer than
+any operation, has the time that it needs. Begin reading at `Guard.run`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TIMEOUT_S = 0.05
-LONG_TIMEOUT_S = 5.0  # what walks over everything, and a connection's first moments
-_START_S = 1.0  # what a start waits for a store at most
+LONG_TIMEOUT_S = 5.0  # for operations that walk over everything, and for connecting
+_START_S = 1.0  # how long a start waits for a store at most
 _FIRST_REST_S = 1.0
 _LONGEST_REST_S = 30.0
-_BYTES_PER_SECOND = 16 << 20  # what writing a large value may take longer
+_BYTES_PER_SECOND = 16 << 20  # of large values: writing them may take longer
 _PROBE = "probe"  # a key that nobody sets
 
 
 class Guard:
-    """Whether a store is asked at all. `probe` asks it for something small; `name` is what logs call the store."""
+    """Decides whether a store is used. `probe` is a small operation on it; `name` is its name in log lines."""
 
     def __init__(self, name: str, probe: Callable[[], Awaitable[object]], timeout_s: float, rest_s: float) -> None:
         self.available = True
@@ -53,7 +53,7 @@ class Guard:
         self._healer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Ask the store for the first time; without an answer it is tried again later."""
+        """Try the store for the first time; when it does not answer it is tried again later."""
         try:
             async with asyncio.timeout(_START_S):
                 await self._probe()
@@ -67,13 +67,13 @@ class Guard:
         self._healer.cancel()
         await asyncio.wait([self._healer])
 
-    async def run(self, asked: Callable[[], Awaitable[T]], limit_s: float) -> T:
-        """What `asked` gives within `limit_s`. Raises StoreFault."""
+    async def run(self, operation: Callable[[], Awaitable[T]], limit_s: float) -> T:
+        """Return the result of `operation`, which has `limit_s` seconds. Raises StoreFault."""
         if not self.available:
-            raise StoreFault(f"{self._name} is left alone since its last fault")
+            raise StoreFault(f"{self._name} failed and is not used until it answers again")
         try:
-            async with _Patience(limit_s):
-                given = await asked()
+            async with _Timeout(limit_s):
+                result = await operation()
         except StoreRefusal as refusal:
             self._refuse(refusal)
             raise
@@ -84,25 +84,25 @@ class Guard:
             late = StoreFault(f"no answer within {limit_s * 1000:.0f} ms")
             self._break(late)
             raise late from error
-        return given
+        return result
 
     def _refuse(self, refusal: StoreRefusal) -> None:
         self.faults += 1
         if not self._refusing:
             self._refusing = True
-            log.warning("%s refuses what it is told: %s", self._name, refusal)
+            log.warning("%s refuses to store: %s", self._name, refusal)
 
     def accepted(self) -> None:
-        """It took something new."""
+        """Note that the store took a value."""
         if self._refusing:
             self._refusing = False
-            log.info("%s takes what it is told again", self._name)
+            log.info("%s stores again", self._name)
 
     def _break(self, fault: BaseException) -> None:
         self.faults += 1
         if self.available:
             self.available = False
-            log.warning("%s is left alone for now: %s", self._name, fault or "no answer")
+            log.warning("%s fails and is not used until it answers again: %s", self._name, fault or "no answer")
             self._broken.set()
 
     async def _heal(self) -> None:
@@ -113,7 +113,7 @@ class Guard:
                 await asyncio.sleep(rest_s)
                 self.available = await self._answers()
                 rest_s = min(rest_s * 2, _LONGEST_REST_S)
-            log.info("%s is back", self._name)
+            log.info("%s answers again", self._name)
 
     async def _answers(self) -> bool:
         try:
@@ -127,8 +127,8 @@ class Guard:
         return True
 
 
-class _Patience:
-    """`asyncio.timeout` that does not blame the store for a loop that was busy: then it waits once more."""
+class _Timeout:
+    """`asyncio.timeout` that waits once more when the loop was busy, which is not the store's fault."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
@@ -166,7 +166,7 @@ class GuardedBlobs(BlobStore):
 
     @property
     def faults(self) -> int:
-        """How often it did not do what it was asked; what was not even asked is not counted."""
+        """How many operations failed; those that were not even tried do not count."""
         return self._guard.faults
 
     async def start(self) -> None:
@@ -227,7 +227,7 @@ class GuardedSessions(SessionStore):
 
     @property
     def faults(self) -> int:
-        """How often it did not do what it was asked; what was not even asked is not counted."""
+        """How many operations failed; those that were not even tried do not count."""
         return self._guard.faults
 
     async def start(self) -> None:

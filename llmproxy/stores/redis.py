@@ -55,7 +55,7 @@ class RedisStore(Store):
 
         @property
         def address(self) -> RedisAddress:
-            """The server, user and password; those in the URL win."""
+            """Return the server, user and password; those in the URL win."""
             parsed = parse(self.url)
             password = parsed.password or (self.password.get_secret_value() if self.password else None)
             return dataclasses.replace(parsed, username=parsed.username or self.username, password=password)

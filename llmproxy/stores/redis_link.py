@@ -1,4 +1,4 @@
-"""The connection to a Redis: one server, a cluster or what sentinels say, over TCP, TLS or a Unix socket.
+"""The connection to a Redis: one server, a cluster or a server that sentinels name, over TCP, TLS or a Unix socket.
 
 Whatever goes wrong, the server's mistakes included, is a StoreFault. Begin reading at `RedisLink.execute`.
 """
@@ -33,13 +33,13 @@ from llmproxy.stores.redis_url import RedisAddress
 
 Argument: TypeAlias = str | bytes | int | float
 
-# What the library lets through where a server answers what is no Redis protocol.
+# What the library raises when a server does not speak the Redis protocol.
 _RUBBISH = (OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, RecursionError, MemoryError)
-# Error codes, the first word of an error, and their classes, of a server that goes on serving.
+# Errors of a server that goes on serving: their classes, and their codes, which are the first word of the text.
 _REFUSALS = (OutOfMemoryError, ReadOnlyError, NoPermissionError)
 _REFUSAL_CODES = ("WRONGTYPE", "MISCONF", "NOREPLICAS")
 
-_AT_ONCE = 32  # operations, and so connections; more only make each other wait
+_AT_ONCE = 32  # operations at the same time, and so connections; more only make each other wait
 _CONNECT_S = 5.0
 _ANSWER_S = 5.0
 _SCAN_COUNT = 500
@@ -47,7 +47,7 @@ LONGEST_S = 10 * 365 * 86400.0  # the longest time to live
 
 
 class WrongType(StoreRefusal):
-    """What is kept under a key is nothing of ours."""
+    """The value of a key is not one of ours."""
 
 
 class Script:
@@ -59,7 +59,7 @@ class Script:
 
 
 class _TlsConnection(SSLConnection):
-    """All connections share one context: making it reads the system's certificates."""
+    """A connection with a shared TLS context: making one reads the system's certificates."""
 
     def __init__(self, shared: RedisSSLContext, **options: Any) -> None:
         super().__init__(**options)
@@ -73,7 +73,7 @@ class _SentinelTlsConnection(SentinelManagedSSLConnection):
 
 
 class RedisLink:
-    """What is asked of the Redis at `address`; connects when it is first asked. `ca_file` (PEM) is trusted as well."""
+    """Sends commands to the Redis at `address`; connects with the first. `ca_file` (PEM) is trusted as well."""
 
     def __init__(self, address: RedisAddress, ca_file: str | None = None) -> None:
         self.address = address
@@ -95,21 +95,21 @@ class RedisLink:
                 await each.aclose()
 
     async def execute(self, *command: Argument, **options: Any) -> Any:
-        """The answer to `command`, of whatever type the server made it. Raises StoreFault."""
+        """Return the answer to `command`, of whatever type the server sends. Raises StoreFault."""
         async with self._room:
             try:
                 if isinstance(self._client, RedisCluster):
-                    await self._client.initialize()  # before it knows the servers it sends commands to any of them
+                    await self._client.initialize()  # before that it sends commands to any of the servers
                 return await self._client.execute_command(*command, **options)
             except NoScriptError:
                 raise
             except (RedisError, RedisClusterException) as error:
                 raise _fault(error) from error
             except _RUBBISH as error:
-                raise StoreFault(f"it answers what is no Redis protocol, or not at all: {error!r}") from error
+                raise StoreFault(f"it does not speak the Redis protocol, or does not answer: {error!r}") from error
 
     async def run(self, script: Script, key: str, *arguments: Argument) -> Any:
-        """What `script` gives, where `key` is kept."""
+        """Return the result of `script` on the server that has `key`."""
         try:
             return await self.execute("EVALSHA", script.digest, 1, key, *arguments)
         except NoScriptError:
@@ -117,10 +117,10 @@ class RedisLink:
         try:
             return await self.execute("EVAL", script.text, 1, key, *arguments)
         except NoScriptError as error:
-            raise StoreFault("it knows no script, not even the one that it was given") from error
+            raise StoreFault("it does not know a script that it was just sent") from error
 
     async def scan(self, pattern: str) -> AsyncIterator[list[bytes]]:
-        """The keys that match, some at a time, perhaps twice; of every server of a cluster."""
+        """Yield the keys that match, some at a time, perhaps twice; of every server of a cluster."""
         for options in await self._nodes():
             cursor = 0
             while True:
@@ -132,7 +132,7 @@ class RedisLink:
                     break
 
     async def unlink(self, keys: list[bytes]) -> int:
-        """Forget these; how many there were. Keys of a cluster stand in different places: a command each."""
+        """Remove these keys. Return how many there were. In a cluster they are on different servers: a command each."""
         if not isinstance(self._client, RedisCluster):
             return _number(await self.execute("UNLINK", *keys))
         answers = await asyncio.gather(*(self.execute("UNLINK", key) for key in keys), return_exceptions=True)
@@ -142,14 +142,14 @@ class RedisLink:
         return sum(map(_number, answers))
 
     async def get_many(self, keys: list[str]) -> list[object]:
-        """Return the value of each key. Keys of a cluster stand in different places: a command each."""
+        """Return the value of each key. In a cluster they are on different servers: a command each."""
         if isinstance(self._client, RedisCluster):
             return list(await asyncio.gather(*(self.execute("GET", key) for key in keys)))
         match await self.execute("MGET", *keys):
             case list() as values if len(values) == len(keys):
                 return values
             case _:
-                raise StoreFault("it answers MGET with something that is no list of values")
+                raise StoreFault("its answer to MGET is no list of values")
 
     async def _nodes(self) -> list[dict[str, Any]]:
         if not isinstance(self._client, RedisCluster):
@@ -165,7 +165,7 @@ class RedisLink:
             "socket_timeout": _ANSWER_S,
             "socket_connect_timeout": _CONNECT_S,
             "protocol": 2,
-            "driver_info": None,  # one question less for each connection
+            "driver_info": None,  # one command less for each connection
             "retry": Retry(NoBackoff(), 1),  # a connection that a restarted server closed
         }
         if address.kind == "cluster":
@@ -196,7 +196,7 @@ class RedisLink:
         )
 
     def _sentinel(self, common: Mapping[str, Any]) -> Redis:
-        """Sentinels are asked without a password; it is the server's."""
+        """Connect to the server that sentinels name. Password and user are the server's, sentinels get none."""
         plain = {key: value for key, value in common.items() if key not in ("username", "password")}
         sentinel = Sentinel([])  # type: ignore[no-untyped-call]  # it has no types
         for host, port in self.address.hosts:
@@ -219,19 +219,19 @@ def _fault(error: RedisError | RedisClusterException) -> StoreFault:
 
 def _number(answer: object) -> int:
     if not isinstance(answer, int):
-        raise StoreFault("it answers what is no number")
+        raise StoreFault("its answer is no number")
     return answer
 
 
 def _scanned(answer: object) -> tuple[int, list[bytes]]:
-    """Where to go on, and keys. The library names the server of a cluster: `{name: cursor}`."""
+    """Return where to go on, and keys. For a cluster the library names the server: `{name: cursor}`."""
     match answer:
         case ({**one}, list() as keys) if len(one) == 1:
             cursor = next(iter(one.values()))
         case (cursor, list() as keys):
             pass
         case _:
-            raise StoreFault("it answers SCAN with what is no list of keys")
+            raise StoreFault("its answer to SCAN is no list of keys")
     if not isinstance(cursor, int) or not all(isinstance(key, bytes) for key in keys):
-        raise StoreFault("it answers SCAN with what are no keys")
+        raise StoreFault("its answer to SCAN has something other than keys")
     return cursor, keys

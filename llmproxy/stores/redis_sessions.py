@@ -61,13 +61,13 @@ class RedisSessions(SessionStore):
                 self._outcomes.put_nowait(None)
             done, _ = await asyncio.wait([self._sender], timeout=_CLOSE_S)
             if not done:
-                log.warning("%d outcomes of sessions were not told to %s", self._outcomes.qsize(), self._link.address)
+                log.warning("%d outcomes of sessions were not sent to %s", self._outcomes.qsize(), self._link.address)
                 self._sender.cancel()
                 await asyncio.wait([self._sender])
 
     async def touch(self, visit: Visit) -> VisitResult | None:
-        wanted = "" if visit.session is None else f"={visit.session}"
-        about = (self._max_sessions, visit.tenant, visit.client, wanted, len(visit.keys))
+        session = "" if visit.session is None else f"={visit.session}"
+        about = (self._max_sessions, visit.tenant, visit.client, session, len(visit.keys))
         match await self._run(scripts.TOUCH, visit.now_s, *about, *visit.keys, *visit.learn):
             case [(bytes() | None) as name, int(place), int(created), int(expired), int(evicted)]:
                 self._expired += expired
@@ -80,8 +80,8 @@ class RedisSessions(SessionStore):
 
     async def recent(self, tenant: str) -> Sequence[RecentSession]:
         match await self._run(scripts.RECENT_OF, self._clock(), tenant):
-            case list() as told if len(told) % 2 == 0 and all(isinstance(each, bytes) for each in told):
-                pairs = zip(told[::2], told[1::2], strict=True)
+            case list() as answer if len(answer) % 2 == 0 and all(isinstance(each, bytes) for each in answer):
+                pairs = zip(answer[::2], answer[1::2], strict=True)
                 return [RecentSession(session=_text(name), sketch=sketch) for name, sketch in pairs]
             case _:
                 raise _unexpected()
@@ -99,7 +99,7 @@ class RedisSessions(SessionStore):
                 batch += [following] if following is not None else []
             with contextlib.suppress(StoreFault, TimeoutError):
                 async with asyncio.timeout(_SETTLE_S):
-                    await self._run(scripts.SETTLE, self._clock(), *(each for one in batch for each in _told(one)))
+                    await self._run(scripts.SETTLE, self._clock(), *(each for one in batch for each in _arguments(one)))
             if last:
                 return
 
@@ -118,11 +118,11 @@ class RedisSessions(SessionStore):
                 raise _unexpected()
 
     async def _run(self, script: Script, now_s: float, *arguments: Argument) -> object:
-        given: object = await self._link.run(script, self._base, repr(now_s), repr(self._ttl_s), *arguments)
-        return given
+        answer: object = await self._link.run(script, self._base, repr(now_s), repr(self._ttl_s), *arguments)
+        return answer
 
 
-def _told(outcome: SessionOutcome) -> tuple[Argument, ...]:
+def _arguments(outcome: SessionOutcome) -> tuple[Argument, ...]:
     return (
         outcome.session,
         outcome.tenant,
@@ -136,15 +136,15 @@ def _told(outcome: SessionOutcome) -> tuple[Argument, ...]:
     )
 
 
-def _sessions(told: object) -> list[Session]:
-    if not isinstance(told, list):
+def _sessions(answer: object) -> list[Session]:
+    if not isinstance(answer, list):
         raise _unexpected()
-    return [_session(each) for each in told]
+    return [_session(each) for each in answer]
 
 
-def _session(told: Any) -> Session:
+def _session(row: Any) -> Session:
     try:
-        name, seen, client, started, requests, errors, came_in, went_out, models = told
+        name, seen, client, started, requests, errors, came_in, went_out, models = row
         return Session(
             id=_text(name),
             client=_text(client),
@@ -160,9 +160,9 @@ def _session(told: Any) -> Session:
         raise _unexpected() from error
 
 
-def _text(told: bytes) -> str:
-    return told.decode(errors="replace")
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
 
 
 def _unexpected() -> StoreFault:
-    return StoreFault("it answers a script with what that never gives")
+    return StoreFault("its answer to a script makes no sense")

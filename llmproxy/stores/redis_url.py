@@ -1,5 +1,5 @@
-"""Reads the URL of a Redis: which servers, how to speak to them, as whom. Knows no client library, so that checking a
-configuration needs none.
+"""Reads the URL of a Redis: servers, TLS, user, database. Needs no client library, so that checking a configuration
+needs none either.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 _PORTS = {"single": 6379, "cluster": 6379, "sentinel": 26379}
 _EXAMPLE = "write one such as redis://127.0.0.1:6379/0"
-# What stands after such a character in a password looks like another part of the URL: nothing is quoted in errors.
+# After such a character the rest of a password looks like another part of the URL: errors never quote the URL.
 _QUOTING = "in a password write %2F for '/', %23 for '#' and %3F for '?'"
 
 Kind = Literal["single", "cluster", "sentinel", "unix"]
@@ -19,8 +19,8 @@ _KINDS: dict[str, Kind] = {"": "single", "+cluster": "cluster", "+sentinel": "se
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAddress:
-    """What a URL says. `hosts` are the servers to begin with; `path` is a Unix socket, `service` a sentinel's name for
-    the server. User and password are as they are sent. Its text has no secret in it."""
+    """A URL in parts. `hosts` are the servers to connect to first; `path` is a Unix socket, `service` the name that
+    sentinels have for the server. User and password are decoded. `str(address)` has no secret in it."""
 
     kind: Kind
     tls: bool = False
@@ -39,13 +39,13 @@ class RedisAddress:
 
 
 def parse(url: str) -> RedisAddress:
-    """What `url` says. Raises ValueError, whose text has no secret in it."""
+    """Read `url`. Raises ValueError, whose text has no secret in it."""
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ValueError(f"is no URL; {_EXAMPLE}") from error
+        raise ValueError(f"is not a URL; {_EXAMPLE}") from error
     if parts.fragment:
-        raise ValueError(f"has a '#' in it; {_QUOTING}")
+        raise ValueError(f"contains '#'; {_QUOTING}")
     _, _, hosts = parts.netloc.rpartition("@")
     kind, tls = _kind(parts.scheme)
     if kind == "unix":
@@ -57,24 +57,24 @@ def parse(url: str) -> RedisAddress:
         db = db or _queried_db(parts.query)
         found = RedisAddress(kind=kind, tls=tls, hosts=_hosts(hosts, kind), service=service, db=db)
     if found.db and kind == "cluster":
-        raise ValueError("names a database, and a cluster has only one; leave it out")
+        raise ValueError("names a database, but a cluster has only one; leave it out")
     username, password = (unquote(each or "") or None for each in (parts.username, parts.password))
     return replace(found, username=username, password=password)
 
 
 def _kind(scheme: str) -> tuple[Kind, bool]:
-    """What a scheme names, and whether with TLS."""
+    """Return the kind of address that a scheme means, and whether it uses TLS."""
     if scheme == "unix":
         return "unix", False
     tls = scheme.startswith("rediss")
     kind = _KINDS.get(scheme.removeprefix("rediss" if tls else "redis"))
     if kind is None or not scheme.startswith("redis"):
-        raise ValueError(f"is no URL of a Redis server; {_EXAMPLE}")
+        raise ValueError(f"is not the URL of a Redis server; {_EXAMPLE}")
     return kind, tls
 
 
 def _place(kind: Kind, path: str) -> tuple[str, int]:
-    """The service and the database that a path names."""
+    """Return the service and the database that a path names."""
     if kind != "sentinel":
         return "", _db(path)
     service, _, db = path.partition("/")
@@ -90,7 +90,7 @@ def _hosts(text: str, kind: Kind) -> tuple[tuple[str, int], ...]:
             parts = urlsplit(f"//{each}")
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise ValueError(f"names a server that is no host:port; {_QUOTING}") from error
+            raise ValueError(f"names a server that is not host:port; {_QUOTING}") from error
         if not host:
             raise ValueError(f"names no server; {_EXAMPLE}")
         found.append((host, port or _PORTS[kind]))
@@ -101,7 +101,7 @@ def _hosts(text: str, kind: Kind) -> tuple[tuple[str, int], ...]:
 
 def _db(text: str) -> int:
     if text and not (text.isascii() and text.isdecimal()):
-        raise ValueError(f"has no number where that of a database belongs; {_EXAMPLE}; {_QUOTING}")
+        raise ValueError(f"has a database that is not a number; {_EXAMPLE}; {_QUOTING}")
     return int(text or 0)
 
 
@@ -109,5 +109,5 @@ def _queried_db(query: str) -> int:
     options = dict(parse_qsl(query, keep_blank_values=True))
     db = _db(options.pop("db", ""))
     if options:
-        raise ValueError(f"has a parameter other than 'db', the only one that is understood; {_QUOTING}")
+        raise ValueError(f"has a parameter other than 'db', the only one that is allowed; {_QUOTING}")
     return db

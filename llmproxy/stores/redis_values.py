@@ -30,7 +30,7 @@ return 1
 
 
 class RedisBlobs(BlobStore):
-    """Values below `namespace`; one larger than `max_bytes` is not kept, all else is the server's to bound."""
+    """Values below `namespace`; one larger than `max_bytes` is not kept, otherwise the server bounds them."""
 
     def __init__(self, link: RedisLink, namespace: str, max_bytes: int, kind: str = "blob") -> None:
         self._link = link
@@ -48,7 +48,7 @@ class RedisBlobs(BlobStore):
         if stored is None:
             return None
         if not isinstance(stored, bytes):
-            raise StoreFault("it answers GET with something that is no value")
+            raise StoreFault("its answer to GET is no value")
         if len(stored) > _THREAD_FROM:
             return await asyncio.to_thread(_unpack, stored, self._max_bytes)
         return _unpack(stored, self._max_bytes)
@@ -71,7 +71,7 @@ class RedisBlobs(BlobStore):
         return count
 
     async def size(self) -> StoreSize:
-        """Not known: the server counts what all its users keep, and walking over ours takes too long."""
+        """Return that it is unknown: the server counts the data of all its users, and counting ours takes too long."""
         return StoreSize(entries=None, bytes=None)
 
 
@@ -85,7 +85,7 @@ class RedisResponses(RedisBlobs, ResponseStore):
         return [await self._read(stored) for stored in await self._link.get_many([self._base + key for key in keys])]
 
     async def replace(self, key: str, before: bytes, value: bytes, ttl_s: float) -> bool:
-        """Compare what the server has with `before` here, then replace exactly that: packed forms may differ."""
+        """Compare here what the server has with `before`, then replace exactly that: packed forms may differ."""
         stored = await self._link.execute("GET", self._base + key)
         if await self._read(stored) != before:
             return False

@@ -1,7 +1,7 @@
 """One SQLite file, used from a thread of its own: opened, checked, set aside when it cannot be read, kept small.
 
-Several processes may use the file at once. What is done with it comes as jobs, functions of the connection; the tables
-are the caller's, and all callers give the same `schema`. Begin reading at `SqliteFile.run`.
+Several processes may use the file at once. Work on it comes as jobs, which are functions of the connection; the
+tables belong to the caller. Begin reading at `SqliteFile.run`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Foreign(Exception):
 
 @contextlib.contextmanager
 def writing(connection: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that may write. Other processes' wait until it ends."""
+    """Begin a transaction that may write. Those of other processes wait until it ends."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -72,15 +72,15 @@ class SqliteFile:
         self._version = version
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
-        self._told = False
+        self._warned = False
         self._room = threading.Semaphore(_MAX_WAITING)
         self._tidying = False
         self._untidy_bytes = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {path.name}")
 
     async def close(self) -> None:
-        """Do what is waiting, within some seconds."""
-        with contextlib.suppress(RuntimeError):  # the executor's word for being closed already
+        """Run the jobs that wait, within some seconds, and close the file."""
+        with contextlib.suppress(RuntimeError):  # what a closed executor raises
             try:
                 async with asyncio.timeout(_CLOSE_S):
                     await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
@@ -89,14 +89,14 @@ class SqliteFile:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, job: Job[T]) -> T:
-        """What `job` gives. Raises StoreFault. Who is cancelled leaves the job undone, unless it had begun."""
+        """Return the result of `job`. Raises StoreFault. Cancelled, the job is not run, unless it had begun."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, job)
-        except RuntimeError as error:  # the executor's word for being closed
+        except RuntimeError as error:  # what a closed executor raises
             raise StoreFault(f"{self._path} is closed") from error
 
     def later(self, job: Job[object]) -> bool:
-        """Do `job` when it is its turn, without telling anybody what came of it; whether there was room for it."""
+        """Run `job` when it is its turn and drop its result. Return whether there was room for it."""
         if not self._room.acquire(blocking=False):
             return False
         try:
@@ -127,7 +127,7 @@ class SqliteFile:
             raise StoreFault(str(error)) from error
 
     def _opened(self) -> sqlite3.Connection:
-        """The connection; a new one when the file is another one meanwhile, or none."""
+        """Return the connection, a new one when the file was replaced or removed meanwhile."""
         if self._connection is not None and self._inode == _inode(self._path):
             return self._connection
         self._disconnect()
@@ -151,7 +151,7 @@ class SqliteFile:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("BEGIN")  # one view of all that tells whose file it is, while another process makes it ours
+        connection.execute("BEGIN")  # one view of the marks, while another process may set them
         new = self._is_new(connection)
         connection.execute("COMMIT")
         if new:
@@ -165,19 +165,19 @@ class SqliteFile:
                     connection.execute(f"PRAGMA application_id = {APPLICATION}")
                     connection.execute(f"PRAGMA user_version = {self._version}")
         connection.execute(f"PRAGMA journal_size_limit = {_MAX_WAL_BYTES}").fetchall()
-        connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()  # `_tidy` does it while nobody waits
+        connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()  # `_tidy` does it when nobody waits
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
-        """Whether the file has nothing in it. Raises _Foreign when it is not ours."""
+        """Return whether the file is empty. Raises _Foreign when it is not ours."""
         found = (pragma(connection, "application_id"), pragma(connection, "user_version"))
         if found == (APPLICATION, self._version):
             return False
         if found != (0, 0) or connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            raise _Foreign("it is of another program" if found[0] != APPLICATION else f"it has version {found[1]}")
+            raise _Foreign("another program made it" if found[0] != APPLICATION else f"its version is {found[1]}")
         return True
 
     def _set_aside(self, why: str) -> None:
-        """Rename the file, unless another process was quicker: then ours is no longer the one at that path."""
+        """Rename the file, unless another process did so first: then another file is at that path."""
         ours = self._inode
         self._disconnect()
         if ours != _inode(self._path):
@@ -187,9 +187,11 @@ class SqliteFile:
         Path(f"{self._path}-shm").unlink(missing_ok=True)
         if os.path.exists(f"{self._path}-wal"):
             os.replace(f"{self._path}-wal", f"{aside}-wal")
-        if not self._told:
-            self._told = True
-            log.warning("%s cannot be read (%s); it is %s now and a new one was begun", self._path, why, aside.name)
+        if not self._warned:
+            self._warned = True
+            log.warning(
+                "%s cannot be read (%s); it was renamed to %s, and a new file was begun", self._path, why, aside.name
+            )
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -200,7 +202,7 @@ class SqliteFile:
                 log.warning("%s was closed with an error: %s", self._path, error)
 
     def tidy_soon(self, size_bytes: int) -> None:
-        """To be called by jobs that wrote, with how much: what they left is checkpointed when there is enough of it."""
+        """Note that a job wrote about `size_bytes`; checkpoint when there is enough of it. To be called by jobs."""
         self._untidy_bytes += size_bytes + _COMMIT_BYTES
         if self._untidy_bytes >= _MAX_WAL_BYTES and not self._tidying:
             self._tidying = self.later(self._tidy)
@@ -215,17 +217,17 @@ class SqliteFile:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def tidy(self) -> None:
-        """Give back what is free, soon."""
+        """Give free pages back to the system soon."""
         self.later(self._tidy)
 
 
 def pragma(connection: sqlite3.Connection, name: str) -> int:
-    """The number that `PRAGMA name` gives."""
+    """Return the number that `PRAGMA name` gives."""
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 for errors of the module's own."""
+    """Return SQLite's primary result code; 0 for errors of the module itself."""
     try:
         return error.sqlite_errorcode & 0xFF
     except AttributeError:
@@ -233,7 +235,7 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def _inode(path: Path) -> int:
-    """What tells files of one path apart; 0 when there is none."""
+    """Return what tells files of one path apart; 0 when there is none."""
     try:
         return os.stat(path).st_ino
     except FileNotFoundError:

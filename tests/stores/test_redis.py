@@ -33,7 +33,7 @@ async def test_all_facets_share_the_connection_to_the_server(redis_server: Redis
         ({"url": "http://h"}, "write one such as redis://127.0.0.1:6379/0"),
         ({"namespace": "a b"}, "pattern"),
         ({"namespace": "a{b}"}, "pattern"),
-        ({"ca_file": "nowhere.pem"}, "there is no file"),
+        ({"ca_file": "nowhere.pem"}, "file not found"),
     ],
 )
 def test_a_mistake_is_refused(keys: dict[str, object], told: str) -> None:

@@ -106,7 +106,7 @@ async def test_a_server_that_hangs_is_left_alone_until_it_goes_on(tmp_path: Path
         with pytest.raises(StoreFault, match="no answer"):
             await blobs.get("k")
         for _ in range(100):
-            with pytest.raises(StoreFault, match="left alone"):
+            with pytest.raises(StoreFault, match="is not used until"):
                 await blobs.get("k")
         server.go_on()
         await until_async(lambda: blobs.available, "the server to be asked again")

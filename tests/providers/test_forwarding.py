@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.answer import Headers
-from llmproxy.providers.forwarding import forward, offers_credential
+from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
 
 
 def test_unknown_and_repeated_headers_go_on_in_order_and_byte_for_byte() -> None:
@@ -109,3 +109,13 @@ def test_more_names_than_are_remembered_are_still_judged() -> None:
 )
 def test_an_empty_credential_is_none(headers: list[tuple[str, str]], offered: bool) -> None:
     assert offers_credential(Headers(headers)) is offered
+
+
+def test_credentials_that_go_on_are_those_that_a_provider_gets() -> None:
+    sent = Headers(
+        {"Authorization": "Bearer a", "Cookie": "b=c", "Proxy-Authorization": "Basic d", "x-portkey-api-key": "e"}
+    )
+    for credentials in (True, False):
+        got = forward(sent, credentials=credentials)
+        expected = {name.lower(): value for name, value in got.items() if name != "Accept-Encoding"}
+        assert dict(forwarded_credentials(sent, credentials=credentials)) == expected

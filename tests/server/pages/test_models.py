@@ -10,6 +10,7 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.client_request import Client, ClientRequest
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
+from llmproxy.providers.openai import OpenAI
 from llmproxy.route import Route
 from llmproxy.routing.router import Router
 from llmproxy.server.pages.models import ModelList
@@ -252,6 +253,18 @@ async def test_a_list_that_one_clients_key_got_is_for_that_client_alone() -> Non
     await names(models, asking("Bearer two"))
     await names(models)
     assert upstreams.asked == [("vendor", "Bearer one"), ("vendor", "Bearer two"), ("vendor", None)]
+
+
+@pytest.mark.parametrize("name", ["x-api-key", "Cookie", "x-portkey-api-key", "cf-aig-authorization"])
+async def test_so_is_one_that_any_other_credential_got(name: str) -> None:
+    upstreams = Upstreams(gateway=["a"])
+    keys = {"name": "gateway", "type": "openai", "base_url": "http://gateway/v1", "proxy": None}
+    models = models_of(upstreams, OpenAI(OpenAI.Config.model_validate(keys)))
+    for value in ("first-key", "second-key"):
+        exchange = asking()
+        exchange.headers[name] = value
+        await names(models, exchange)
+    assert [request.headers.get(name) for request in upstreams.requests] == ["first-key", "second-key"]
 
 
 async def test_a_clients_key_is_shown_to_one_provider_that_speaks_its_dialect_and_to_nobody_else() -> None:

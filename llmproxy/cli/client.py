@@ -31,7 +31,7 @@ _MAX_MESSAGE = 500
 
 
 class PageError(Exception):
-    """A page could not be fetched; the text says why and what to do.
+    """Raised when a page could not be fetched; the text says why and what to do.
 
     `status` is the status of the server's answer, `code` its error code, where there is one.
     """
@@ -51,7 +51,7 @@ def find_server(url: str | None, config: str | None = None) -> str:
     from llmproxy.discovery import running_servers
 
     if url is not None:
-        return parse_base_url(url)
+        return server_base_url(url)
     servers = running_servers()
     if config is not None:
         servers = [each for each in servers if each.config and _real(each.config) == _real(config)]
@@ -78,7 +78,7 @@ def _line(server: RunningServer) -> str:
     return sanitize(f"{server.url}  pid {server.pid}, since {server.started[:19]}Z, {server.config or 'no file'}")
 
 
-def parse_base_url(text: str) -> str:
+def server_base_url(text: str) -> str:
     """Return the base address that the user means: `localhost:3000` and `http://host/v1` work. Raises PageError."""
     url = text.strip() if "://" in text else f"http://{text.strip()}"
     try:

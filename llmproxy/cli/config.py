@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Preset(StrEnum):
-    """The files that `generate-config` can write."""
+    """Files that `generate-config` can write."""
 
     minimal = "minimal"
     full = "full"
@@ -22,7 +22,7 @@ class Preset(StrEnum):
 
 
 class OutputFormat(StrEnum):
-    """The output formats of `validate-config`."""
+    """Output formats of `validate-config`."""
 
     text = "text"
     json = "json"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Level(StrEnum):
-    """The levels of log messages."""
+    """Levels of log messages."""
 
     debug = "debug"
     info = "info"

@@ -19,7 +19,7 @@ ACTIVE_S = 3600
 
 
 class Rate:
-    """The number of events per second in the last minute."""
+    """Number of events per second in the last minute."""
 
     __slots__ = ("_counts", "_seconds")
 
@@ -45,7 +45,7 @@ class Rate:
 
 @dataclass(slots=True, kw_only=True)
 class ActivityCounters(TokenCounters):
-    """The counters of one client or session. Times are `time.monotonic()`."""
+    """Counters of one client or session. Times are `time.monotonic()`."""
 
     client: str
     first_s: float

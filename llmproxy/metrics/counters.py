@@ -53,7 +53,7 @@ class Histogram:
 
 
 class RequestLabels(NamedTuple):
-    """The labels of client requests. `path` is the route's template; `status` is 499 when the client left without an
+    """Labels of client requests. `path` is the route's template; `status` is 499 when the client left without an
     answer.
     """
 
@@ -74,7 +74,7 @@ class RequestCounters:
 
 
 class LatencyLabels(NamedTuple):
-    """The labels of call durations: coarser than CallLabels, since each combination costs three histograms."""
+    """Labels of call durations: coarser than CallLabels, since each combination costs three histograms."""
 
     provider: str
     endpoint: str
@@ -92,7 +92,7 @@ class Latency:
 
 
 class SpeedLabels(NamedTuple):
-    """The labels of speeds."""
+    """Labels of speeds."""
 
     provider: str
     model: str
@@ -100,7 +100,7 @@ class SpeedLabels(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Speed:
-    """The speed of calls to one model, without the calls that a client cancelled.
+    """Speed of calls to one model, without the calls that a client cancelled.
 
     `streamed_tokens` counts the output tokens of streams that reported usage, `streamed_s` the time of these streams
     from their first token to their end.
@@ -113,7 +113,7 @@ class Speed:
 
 
 class CallLabels(NamedTuple):
-    """The labels of calls to providers.
+    """Labels of calls to providers.
 
     `endpoint` is the route's template. `outcome` is `success`, `error`, `broken`, `incomplete` (a stream without its
     last event) or `cancelled`. `kind` names the error (`http_429`, `timeout`, an error code of ours) and is empty

@@ -20,7 +20,7 @@ _MIDDLE = 2 * _GROWTH / (_GROWTH + 1)
 
 
 class Quantiles:
-    """The distribution of durations, in seconds."""
+    """Distribution of durations, in seconds."""
 
     __slots__ = ("_counts",)
 

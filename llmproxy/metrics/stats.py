@@ -40,7 +40,7 @@ _LATENCY = (*_FIRST_TOKEN, ("p99", 0.99))
 
 @dataclass(slots=True, kw_only=True)
 class _Row:
-    """The counters of one model, one provider, or everything."""
+    """Counters of one model, one provider, or everything."""
 
     calls: list[tuple[CallLabels, CallCounters]] = field(default_factory=list)
     speeds: list[Speed] = field(default_factory=list)
@@ -82,7 +82,7 @@ class _Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The data of the page at one moment. `listed` holds the longest-running exchanges in their JSON form."""
+    """Data of the page at one moment. `listed` holds the longest-running exchanges in their JSON form."""
 
     providers: Sequence[str]
     running: Sequence[Exchange]

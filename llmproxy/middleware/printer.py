@@ -20,6 +20,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
 from llmproxy.records.background_writer import BackgroundWriter
 from llmproxy.records.entry import entry_of
+from llmproxy.records.record import PART_OVERHEAD_BYTES
 from llmproxy.redaction.masking import all_secrets_of
 from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import Strict
@@ -27,8 +28,6 @@ from llmproxy.transcripts.preview import READ_BYTES, ExchangeBodies
 
 # The limit for bodies that wait to be printed, over all exchanges. Beyond it conversations are left out.
 HELD_BYTES = 32 * 1024 * 1024
-# The memory of a part of a body besides its bytes.
-_PART_BYTES = 100
 
 
 @dataclass(slots=True)
@@ -100,7 +99,7 @@ class Printer(Middleware):
         sent = exchange.notes.get(self._note)
         if not isinstance(sent, _Sent):
             sent = exchange.notes[self._note] = _Sent()
-        cost = len(data) + _PART_BYTES
+        cost = len(data) + PART_OVERHEAD_BYTES
         if sent.short or sent.held_bytes + cost > READ_BYTES or not self._take(cost):
             sent.short = True
             return

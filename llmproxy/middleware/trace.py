@@ -20,7 +20,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
 from llmproxy.records.background_writer import BackgroundWriter
 from llmproxy.records.entry import Entry, entry_of
-from llmproxy.records.record import CapturedMessage, write_record
+from llmproxy.records.record import PART_OVERHEAD_BYTES, CapturedMessage, write_record
 from llmproxy.records.retention import Retention
 from llmproxy.records.trace_store import DayFiles, RecordFiles
 from llmproxy.redaction.json_path import parse_path
@@ -28,8 +28,6 @@ from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import Limit, Size, SizeLimit, Strict, parse_size
 
 BUFFER_BYTES = 64 * 1024 * 1024
-# The memory of a part of a body besides its bytes.
-_PART_BYTES = 100
 
 
 class CaptureBudget:
@@ -95,7 +93,7 @@ class Capture:
         if len(data) > left:
             captured.short = True
             data = data[:left]
-        cost = len(data) + _PART_BYTES
+        cost = len(data) + PART_OVERHEAD_BYTES
         if not data or not self._buffer.take(cost):
             captured.short = True
             return False

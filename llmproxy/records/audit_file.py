@@ -21,7 +21,7 @@ from typing import Literal
 
 import msgspec
 
-from llmproxy.records.file_lock import has_name, lock_file, unlock_file
+from llmproxy.records.file_lock import end_last_line, has_name, lock_file, unlock_file
 from llmproxy.redaction.secrets import mask_bytes
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class AuditFile:
             plain = stat.S_ISREG(state.st_mode)
             begun_bytes = self._begun_bytes if _end(state) == self._torn else 0
             if plain and not begun_bytes:
-                _end_line(file, state.st_size)
+                end_last_line(file)
             room_bytes = self._max_size_bytes - state.st_size if plain else _WRITE_BYTES
             full = state.st_size > 0 and room_bytes < len(self._lines[0]) and not begun_bytes
             if plain and full and self._put_aside():
@@ -259,14 +259,6 @@ def _replace(path: Path, name: Path) -> None:
     except OSError:
         os.unlink(name)  # it is empty: only the name was reserved
         raise
-
-
-def _end_line(file: int, size_bytes: int) -> None:
-    """End an unfinished line, left by a writer that was killed or had no room."""
-    if size_bytes:
-        os.lseek(file, size_bytes - 1, os.SEEK_SET)
-        if os.read(file, 1) != b"\n":
-            os.write(file, b"\n")
 
 
 def _end(state: os.stat_result) -> tuple[int, int, int]:

@@ -30,7 +30,7 @@ CLOSE_S = 10.0
 
 
 class Sink(Protocol[T]):
-    """The destination of items. All methods are called by the writer's thread, never concurrently."""
+    """Destination of items. All methods are called by the writer's thread, never concurrently."""
 
     def write(self, item: T) -> None:
         """Take one item. OSError loses that item."""

@@ -30,7 +30,7 @@ Milliseconds = Annotated[float, Meta(ge=0)]
 
 
 class ClientEntry(msgspec.Struct, kw_only=True, gc=False):
-    """The client: its address, its user agent, and the name of its key."""
+    """Address, user agent and key name of the client."""
 
     address: str
     agent: str = ""

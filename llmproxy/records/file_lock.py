@@ -47,3 +47,12 @@ def has_name(file: int, path: str) -> bool:
         return os.path.samestat(os.fstat(file), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+def end_last_line(file: int) -> None:
+    """Add a newline after an unfinished last line, left by a writer that was killed or had no room."""
+    end = os.lseek(file, 0, os.SEEK_END)
+    if end:
+        os.lseek(file, end - 1, os.SEEK_SET)
+        if os.read(file, 1) != b"\n":
+            os.write(file, b"\n")

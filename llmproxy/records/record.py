@@ -22,12 +22,15 @@ from llmproxy.redaction.names import MASK, redact_url
 from llmproxy.redaction.secrets import forms_of, mask_bytes, mask_text, secret_header, secret_value, with_credentials
 from llmproxy.wire.text import replace_surrogates
 
+# The memory of a part of a body besides its bytes.
+PART_OVERHEAD_BYTES = 100
+
 Headers = dict[str, str | list[str]]
 
 
 class RequestPart(msgspec.Struct, kw_only=True):
-    """The request. `size` is the length of the body on the wire, in bytes; `body` is the JSON itself, text, or base64,
-    as `format` says, without its content coding. Names of headers are in lower case; a repeated header is a list.
+    """A request. `size` is the length of the body on the wire, in bytes; `body` is the JSON itself, text, or base64, as
+    `format` says, without its content coding. Names of headers are in lower case; a repeated header is a list.
     `truncated` says that the body is not complete: it exceeds the limit, or it was left out because fields to mask
     could not be located in it.
     """
@@ -48,8 +51,8 @@ class Chunk(msgspec.Struct, kw_only=True):
 
 
 class ResponsePart(msgspec.Struct, kw_only=True):
-    """The response. A stream has `chunks`, any other answer has `body`. The rest is as in the request. `headers` is
-    also null when nothing was sent.
+    """A response. A stream has `chunks`, any other answer has `body`. The rest is as in the request. `headers` is also
+    null when nothing was sent.
     """
 
     headers: Headers | None

@@ -41,7 +41,7 @@ _FIRST = msgspec.json.Decoder(_First)
 
 
 class RecordLocation(NamedTuple):
-    """The place of a record: a file, and in files of many lines the offset of its line, else -1."""
+    """Place of a record: a file, and in files of many lines the offset of its line, else -1."""
 
     path: str
     offset: int = -1
@@ -71,7 +71,7 @@ class FoundEntry(NamedTuple):
 
 @dataclass(slots=True)
 class _Day:
-    """The state of one day: names in its directory, and how far its file of lines was read: which file, up to which
+    """State of one day: names in its directory, and how far its file of lines was read: which file, up to which
     offset, and the prefix of the line that ends there.
     """
 
@@ -87,7 +87,7 @@ class _Day:
 
 
 class TraceReader:
-    """The records below one directory. `faults` collects those that could not be read."""
+    """Records below one directory. `faults` collects those that could not be read."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory

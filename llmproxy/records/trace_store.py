@@ -11,7 +11,7 @@ import errno
 import os
 from typing import Protocol
 
-from llmproxy.records.file_lock import has_name, lock_file
+from llmproxy.records.file_lock import end_last_line, has_name, lock_file
 from llmproxy.records.retention import FILE_MODE, Retention
 
 _DIRECTORY_MODE = 0o700
@@ -107,20 +107,12 @@ def _open_lines(path: str, directory: str) -> int:
         try:
             lock_file(file)
             if has_name(file, path):
-                _end_line(file)
+                end_last_line(file)
                 return file
         except OSError:
             os.close(file)
             raise
         os.close(file)
-
-
-def _end_line(file: int) -> None:
-    end = os.lseek(file, 0, os.SEEK_END)
-    if end:
-        os.lseek(file, end - 1, os.SEEK_SET)
-        if os.read(file, 1) != b"\n":
-            os.write(file, b"\n")
 
 
 def _append(file: int, lines: bytes) -> None:

@@ -33,7 +33,7 @@ _MAX_DEPTH = 12
 
 @dataclass(slots=True, kw_only=True)
 class ExchangeBodies:
-    """The bodies of one exchange as they went over the wire. `short` says that parts of the answer are missing."""
+    """Bodies of one exchange as they went over the wire. `short` says that parts of the answer are missing."""
 
     dialect: Dialect
     secrets: tuple[str, ...]
@@ -47,7 +47,7 @@ class ExchangeBodies:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The last text sent to the model, the text of its answer, and the names of the tools it called."""
+    """Last text sent to the model, the text of its answer, and the names of the tools it called."""
 
     question: str | None
     answer: str | None

@@ -24,7 +24,7 @@ _BY_MODEL = ("assistant", "tool call")
 
 
 class TranscriptDiff(NamedTuple):
-    """The new parts of a request, in order; how many of its parts are not new (`repeated`), and how many earlier parts
+    """New parts of a request, in order; how many of its parts are not new (`repeated`), and how many earlier parts
     it leaves out (`dropped`).
     """
 
@@ -35,7 +35,7 @@ class TranscriptDiff(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Conversation:
-    """The conversation up to the end of one exchange."""
+    """Conversation up to the end of one exchange."""
 
     parts: Sequence[TranscriptPart]
     different: frozenset[TranscriptPart]
@@ -43,7 +43,7 @@ class _Conversation:
 
 @dataclass(slots=True)
 class SessionTranscript:
-    """The conversations of one session. Add its exchanges in order."""
+    """Conversations of one session. Add its exchanges in order."""
 
     _conversations: deque[_Conversation] = field(default_factory=lambda: deque(maxlen=_RECENT))
     _rules: set[str] = field(default_factory=set)

@@ -177,7 +177,7 @@ def test_a_directory_that_goes_away_costs_no_line_and_no_answer(upstream: Upstre
         assert state()["type"] == "audit" and state()["fault"] and state()["lost"] == 0
         place.unlink()
         until(lambda: state()["waiting"] == 0, "the line to be written")
-        assert program.err.count("lines are kept until") == 1
+        assert program.err.count("lines are kept and tried again") == 1
     [line] = (place / "audit.jsonl").read_text().splitlines()
     assert json.loads(line)["request_id"] == "kept"
 

@@ -62,7 +62,7 @@ def test_sessions_are_listed_and_shown(program: Program) -> None:
     assert name in show(program, "sessions") and " active, " in show(program, "sessions")
     assert "requests   3\n" in show(program, "sessions", name)
     done = run("sessions", "s_none", cwd=program.directory)
-    assert done.returncode == 1 and "knows no session 's_none'" in done.stderr
+    assert done.returncode == 1 and "no session 's_none'" in done.stderr
 
 
 def test_a_session_is_read_as_one_conversation(program: Program) -> None:

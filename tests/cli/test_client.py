@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from llmproxy.cli import client as asking
-from llmproxy.cli.client import PageError, as_number, as_text, fetch_page, object_at, objects_in, parse_base_url
+from llmproxy.cli.client import PageError, as_number, as_text, fetch_page, object_at, objects_in, server_base_url
 from tests.support.provider import CERTIFICATES, Reply, Script, Upstream, drop, reset, silence
 
 
@@ -45,7 +45,7 @@ def refused(url: str, page: str = "/stats") -> str:
     ],
 )
 def test_what_people_copy_is_understood(given: str, meant: str) -> None:
-    assert parse_base_url(given) == meant
+    assert server_base_url(given) == meant
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_people_copy_is_understood(given: str, meant: str) -> None:
 )
 def test_what_is_no_url_is_told(given: str) -> None:
     with pytest.raises(PageError, match="is not"):
-        parse_base_url(given)
+        server_base_url(given)
 
 
 def test_the_page_is_asked_for_as_json(server: Upstream) -> None:

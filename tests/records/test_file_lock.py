@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.records.file_lock import has_name, lock_file, unlock_file
+from llmproxy.records.file_lock import end_last_line, has_name, lock_file, unlock_file
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
 
@@ -38,3 +38,12 @@ def test_a_file_bears_its_name_until_another_has_it(tmp_path: Path) -> None:
         assert not has_name(file.fileno(), str(path))
         path.unlink()
         assert not has_name(file.fileno(), str(path))
+
+
+@pytest.mark.parametrize(("content", "expected"), [("", ""), ("a\n", "a\n"), ("a\nb", "a\nb\n")])
+def test_an_unfinished_last_line_is_ended(tmp_path: Path, content: str, expected: str) -> None:
+    path = tmp_path / "lines"
+    path.write_text(content)
+    with path.open("r+b") as file:
+        end_last_line(file.fileno())
+    assert path.read_text() == expected

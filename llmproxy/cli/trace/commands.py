@@ -27,7 +27,7 @@ app = typer.Typer(help="Show the records of the trace middleware: tail, ls, show
 
 
 class Key(StrEnum):
-    """The keys to sort a list by."""
+    """Keys to sort a list by."""
 
     time = "time"
     duration = "duration"

@@ -24,7 +24,7 @@ _VARIABLES = {"chat": "OPENAI_API_KEY", "responses": "OPENAI_API_KEY", "messages
 
 
 class IncompleteRecord(Exception):
-    """The record does not hold the whole request; the text says why."""
+    """Raised when the record does not hold the whole request; the text says why."""
 
 
 def curl_command(record: Record) -> str:

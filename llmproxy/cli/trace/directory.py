@@ -13,7 +13,7 @@ _DEFAULT = "traces"
 
 
 class TracesNotFound(Exception):
-    """There is nothing to read; the text says why and what to do."""
+    """Raised when there is nothing to read; the text says why and what to do."""
 
 
 def find_directory(name: str | None, *, waits: bool = False) -> str:

@@ -35,7 +35,7 @@ _MOST_RUNNING = 8
 
 
 class RunningExchanges:
-    """The running exchanges of the server that writes into `directory`, once there is one.
+    """Running exchanges of the server that writes into `directory`, once there is one.
 
     A thread of its own asks the server: one that hangs holds up nothing. The thread ends with the process.
     """

@@ -11,22 +11,21 @@ from rich.text import Text
 
 from llmproxy.cli.trace.rows import RED
 from llmproxy.console.formatting import format_count, format_duration, sanitize
+from llmproxy.metrics.tokens import TokenCounters
 from llmproxy.records.entry import Entry
 
 # The width of the numbers in a line: four durations, requests and failures; more for each kind of token.
 _NUMBERS, _NUMBER, _LEAST_NAME, _PROVIDER, _WIDE = 44, 8, 18, 20, 100
 _COUNTED = (("in", "input"), ("out", "output"), ("cached", "cache_read"), ("reasoning", "reasoning"))
-_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
-@dataclass(slots=True)
-class _Group:
+@dataclass(slots=True, kw_only=True)
+class _Group(TokenCounters):
     """Totals of a group of exchanges. Tokens are None until an entry has a number."""
 
     requests: int = 0
     failed: int = 0
     cancelled: int = 0
-    tokens: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(_KINDS))
     durations_ms: list[float] = field(default_factory=list)
     first_tokens_ms: list[float] = field(default_factory=list)
 
@@ -37,10 +36,7 @@ class _Group:
         self.durations_ms.append(entry.duration_ms)
         if entry.first_token_ms is not None:
             self.first_tokens_ms.append(entry.first_token_ms)
-        for kind in _KINDS if entry.usage is not None else ():
-            number = getattr(entry.usage, kind)
-            if number is not None:
-                self.tokens[kind] = (self.tokens[kind] or 0) + number
+        self.add_usage(entry.usage)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -48,7 +44,7 @@ class _Group:
             "failed": self.failed,
             "cancelled": self.cancelled,
             "error_rate": round(self.failed / self.requests, 6) if self.requests else None,
-            "tokens": self.tokens,
+            "tokens": dict(self.tokens),
             "duration_ms": _percentiles(self.durations_ms),
             "first_token_ms": _percentiles(self.first_tokens_ms),
         }

@@ -15,7 +15,7 @@ from typing import ClassVar
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.client_request import ClientRequest
-from llmproxy.dialects.codec import Options
+from llmproxy.dialects.encode_context import Options
 
 
 def is_pattern(name: str) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmproxy.dialects.catalog import codecs
-from llmproxy.dialects.codec import Options
+from llmproxy.dialects.encode_context import Options
 from llmproxy.errors import BadRequest
 from llmproxy.translation.translation import Translation, read_request
 
@@ -216,7 +216,7 @@ def _cell(feature: Feature, client: str, provider: str) -> str:
         strict=False,
     )
     try:
-        if any(translation.linked()):
+        if any(translation.linked_media()):
             return REFUSED
         translation.request(feature.model)
     except BadRequest:

@@ -11,8 +11,9 @@ import typer
 from llmproxy.cli.output import fail
 
 if TYPE_CHECKING:
-    from llmproxy.dialects.codec import Codec, Losses, Options
+    from llmproxy.dialects.codec import Codec
     from llmproxy.dialects.dialect import Endpoint
+    from llmproxy.dialects.encode_context import Losses, Options
     from llmproxy.dialects.model import Request
     from llmproxy.exchange import Exchange
     from llmproxy.routing.router import Router
@@ -47,7 +48,7 @@ def translate(
     import msgspec
 
     from llmproxy.dialects.catalog import codecs
-    from llmproxy.dialects.codec import Losses, Options
+    from llmproxy.dialects.encode_context import Losses, Options
     from llmproxy.errors import ProxyError
 
     try:
@@ -188,7 +189,7 @@ def _exchange(endpoint: Endpoint, path: str, model: str, file: str | None) -> Ex
 
 
 def _smallest(endpoint: Endpoint, model: str) -> bytes:
-    from llmproxy.dialects.codec import Losses, Options
+    from llmproxy.dialects.encode_context import Losses
     from llmproxy.dialects.model import Message, Request, Text
     from llmproxy.wire.json import write_value
 
@@ -196,7 +197,9 @@ def _smallest(endpoint: Endpoint, model: str) -> bytes:
     assert codec is not None, "only dialects that can be translated are explained"
     message = Message(role="user", content=[Text(text="Hi")])
     return write_value(
-        codec.encode_request(Request(dialect=codec.name, model=model, messages=[message]), Options(), Losses())
+        codec.encode_request(
+            Request(dialect=codec.name, model=model, messages=[message]), codec.context(codec.name, Losses())
+        )
     )
 
 
@@ -213,7 +216,7 @@ def _translated(
 
     if model is not None:
         request = msgspec.structs.replace(request, model=model)
-    return target.encode_request(request, options, losses)
+    return target.encode_request(request, target.context(request.dialect, losses, options))
 
 
 def _bytes(file: str) -> bytes:

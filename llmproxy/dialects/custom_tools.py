@@ -1,7 +1,7 @@
-"""Free-form tools where a dialect has none: the model gives their text as the one argument of a function.
+"""Custom tools where a dialect has none: the model writes their text as the one argument of a function.
 
-Encoders describe such a tool by `SCHEMA`; what comes back is turned into a free-form call again, in a stream once the
-call is whole, as its text stands in JSON until then.
+Encoders describe such a tool by `SCHEMA`; its calls are turned back into custom calls, in a stream once the call is
+whole, as its text stands in JSON until then.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ INPUT = "input"
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {INPUT: {"type": "string"}}, "required": [INPUT]}
 
 
-class Unwrapping:
-    """Turns the calls of the free-form tools of `request` back, for one reply or stream."""
+class CustomCalls:
+    """Restores the calls of the custom tools of `request`, in one reply or stream."""
 
     def __init__(self, request: Request) -> None:
         self._names = {tool.name for tool in request.tools if isinstance(tool, Tool) and tool.custom}
         self._open: dict[int, list[str]] = {}
 
     def needed(self) -> bool:
-        """Whether there are such tools."""
+        """Say whether there are such tools."""
         return bool(self._names)
 
-    def blocks(self, content: list[Block]) -> list[Block]:
-        """The blocks of a whole reply."""
+    def restore(self, content: list[Block]) -> list[Block]:
+        """Return the blocks of a whole reply, with custom calls."""
         return [
             msgspec.structs.replace(block, custom=True, arguments=_text(block.arguments))
-            if isinstance(block, ToolCall) and self._wrapped(block)
+            if isinstance(block, ToolCall) and self._is_wrapped(block)
             else block
             for block in content
         ]
 
-    def events(self, event: Event) -> list[Event]:
-        """What is told instead of one event of a stream."""
-        if isinstance(event, Open) and isinstance(event.block, ToolCall) and self._wrapped(event.block):
+    def restore_event(self, event: Event) -> list[Event]:
+        """Return the events that stand for one event of a stream."""
+        if isinstance(event, Open) and isinstance(event.block, ToolCall) and self._is_wrapped(event.block):
             self._open[event.index] = [event.block.arguments]
             return [Open(index=event.index, block=msgspec.structs.replace(event.block, custom=True, arguments=""))]
         if isinstance(event, Delta) and event.index in self._open:
@@ -49,12 +49,12 @@ class Unwrapping:
             return [Delta(index=event.index, text=_text("".join(self._open.pop(event.index)))), event]
         return [event]
 
-    def _wrapped(self, call: ToolCall) -> bool:
+    def _is_wrapped(self, call: ToolCall) -> bool:
         return call.name in self._names and not call.custom
 
 
 def _text(arguments: str) -> str:
-    """The text in a call's arguments; all of them where a model did not do as it was told."""
+    """Return the text in a call's arguments; all of them if the model did not keep to the schema."""
     value = read_value(arguments.encode("utf-8", "surrogatepass"))
     text = value.get(INPUT) if isinstance(value, dict) else None
     return text if isinstance(text, str) else arguments

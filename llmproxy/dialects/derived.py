@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from llmproxy.dialects.codec import BadReply, Codec, Losses
+from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Readers
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.history import ASSISTANT, NO_HISTORY, TOOL, USER, History, Piece, add, call_of, substance
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import (
@@ -36,6 +37,7 @@ from llmproxy.dialects.model import (
     ToolResult,
     UsageUpdate,
 )
+from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.reply_events import collect, events_of
 from llmproxy.dialects.reshape import Reshape
 from llmproxy.dialects.stream_watch import MAX_TEXT
@@ -236,7 +238,8 @@ class DerivedReshape(Reshape):
         if not isinstance(reply, Reply) or reply.usage is None or not any(isinstance(each, Done) for each in events):
             return None
         reply.dialect = self._codec.name
-        return write_value(self._codec.encode_response(reply, self._asked(reply, stream=False), Losses()))
+        context = self._codec.context(reply.dialect, Losses())
+        return write_value(self._codec.encode_response(reply, self._asked(reply, stream=False), context))
 
     def _asked(self, reply: Reply, *, stream: bool, include_usage: bool = True) -> Request:
         """Return a request that such an answer may be written for."""

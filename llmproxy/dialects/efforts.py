@@ -1,9 +1,13 @@
-"""Two ways of saying how much thinking is wanted, a budget of tokens and an effort, each told in the other."""
+"""The two ways of limiting how much a model thinks, a budget of tokens and an effort, and one in terms of the other."""
 
 from __future__ import annotations
 
-from llmproxy.dialects.model import Effort
+from typing import get_args
 
+from llmproxy.dialects.encode_context import EncodeContext
+from llmproxy.dialects.model import Effort, Request
+
+EFFORTS: tuple[Effort, ...] = get_args(Effort)
 # Thinking budgets (tokens) beside the efforts that other dialects name.
 _BUDGETS: tuple[tuple[Effort, int], ...] = (
     ("minimal", 1024),
@@ -16,10 +20,23 @@ _BUDGETS: tuple[tuple[Effort, int], ...] = (
 
 
 def budget_of(effort: Effort) -> int:
-    """The thinking budget, in tokens, that stands for `effort`; 0 for `none`."""
+    """Return the thinking budget, in tokens, that stands for `effort`; 0 for `none`."""
     return dict(_BUDGETS).get(effort, 0)
 
 
 def effort_of(budget_tokens: int) -> Effort:
-    """The effort that stands for a thinking budget: the smallest whose budget is enough; `max` beyond all."""
+    """Return the effort that stands for a thinking budget: the smallest whose budget is enough; `max` beyond all."""
     return next((effort for effort, tokens in _BUDGETS if budget_tokens <= tokens), "max")
+
+
+def encode_effort(request: Request, context: EncodeContext) -> Effort | None:
+    """Return the effort that a request asks for, where its target has efforts and no budgets; None when it does not
+    say."""
+    reasoning = request.reasoning
+    if reasoning.mode == "off":
+        return "none"
+    if reasoning.effort is not None:
+        if reasoning.budget_tokens is not None:
+            context.drop(request.where("budget_tokens"))
+        return reasoning.effort
+    return effort_of(reasoning.budget_tokens) if reasoning.budget_tokens is not None else None

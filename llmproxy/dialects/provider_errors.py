@@ -99,3 +99,14 @@ def _plain(body: bytes) -> str | None:
     if not text.isprintable() or len(text) > _LONGEST_TEXT or text[:1] in "<{[":
         return None
     return text
+
+
+class BadReply(ProxyError):
+    """An answer of a provider that is not of its dialect: 502; or, with the `error` that it holds, what that says.
+
+    `reported` is the provider's own message when it reports an error.
+    """
+
+    def __init__(self, message: str, error: object = None) -> None:
+        super().__init__(message, status=status_of(error), code=code_of(error) or "upstream_bad_reply", retryable=True)
+        self.reported = error_message(error)

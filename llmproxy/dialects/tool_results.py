@@ -1,7 +1,7 @@
 """Puts the results of tools right behind the calls that they answer.
 
 Some dialects let other messages stand between a call and its result; others refuse the whole request over that, as they
-do over a result that comes a turn too late. Begin reading at `put_behind_calls`.
+do over a result that comes a turn too late. Begin reading at `move_results`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from llmproxy.dialects.model import Message, ToolCall, ToolResult
 
 
-def put_behind_calls(messages: list[Message]) -> list[Message]:
+def move_results(messages: list[Message]) -> list[Message]:
     """`messages`, or the same ones in which each result stands in the message that follows its call."""
     late = _late(messages)
     if not late:

@@ -19,7 +19,7 @@ from llmproxy.access.credentials import Credentials
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
-from llmproxy.dialects.codec import Options
+from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.address import join, root_below, split_base_url
 from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
 from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from llmproxy.dialects.codec import Options
+from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.base import HttpProvider, Service
 
 

@@ -16,9 +16,10 @@ from llmproxy.answer import Answer
 from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
-from llmproxy.dialects.codec import Codec, Losses
+from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Dialect, Endpoint
 from llmproxy.dialects.embeddings import read_inputs
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import Close, Delta, Done, Event, Open, Reply, Start, Stop, Text, Usage, UsageUpdate
 from llmproxy.errors import BadRequest
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
@@ -77,7 +78,7 @@ def _not_found(request: ClientRequest) -> str:
 def _converse(endpoint: Endpoint, codec: Codec, body: Body, reply: Reply) -> Answer:
     request = codec.decode_request({"model": reply.model, **body.content})
     if not (request.stream if endpoint.streams is None else endpoint.streams):
-        return json_answer(write_value(codec.encode_response(reply, request, Losses())))
+        return json_answer(write_value(codec.encode_response(reply, request, codec.context(reply.dialect, Losses()))))
     encoder, losses = codec.stream_encoder(request), Losses()
     frames = [encoder.encode([event], losses) for event in _events(reply)]
     return stream_answer([frame for frame in frames if frame], endpoint.dialect.framing)

@@ -123,7 +123,7 @@ class Translator:
             reasoning=await self._reasoning.fetch(identity_of(exchange), provider.name, request),
             reply_id=None if turn is None else turn.response_id,
         )
-        for media in translation.linked():
+        for media in translation.linked_media():
             await self._put_inside(media)
         asked = exchange.view()
         model = target.model or exchange.model or ""

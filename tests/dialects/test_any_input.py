@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmproxy.dialects.catalog import codecs
-from llmproxy.dialects.codec import BadReply, Losses, Options
+from llmproxy.dialects.encode_context import Losses, Options
 from llmproxy.dialects.model import Delta, Done, Event, Fail, Open, Reply, Request, Start, Stop, ToolCall
+from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.reply_events import collect
 from llmproxy.errors import BadRequest
 from llmproxy.translation.translation import Translation, read_request
@@ -89,12 +90,17 @@ def read(dialect: str, body: dict[str, Any]) -> Request | None:
     return request
 
 
+def _encoded(target: str, request: Request) -> dict[str, Any]:
+    codec = codecs()[target]
+    return codec.encode_request(request, codec.context(request.dialect, Losses()))
+
+
 def write_everywhere(request: Request) -> None:
     """Each dialect writes it, or says in a clean 400 what it cannot carry."""
     for codec in codecs().values():
         losses = Losses()
         try:
-            body = codec.encode_request(request, Options(), losses)
+            body = codec.encode_request(request, codec.context(request.dialect, losses))
         except BadRequest as error:
             assert error.status == 400 and error.message
             continue
@@ -149,7 +155,14 @@ def test_a_large_image_passes(source: str) -> None:
     body = text.replace(image[0], "iVBORw0KGgo" + "A" * 30_000_000).encode()
     for target in set(NAMES) - {source}:
         request = read_request(codecs()[source], body)
-        assert len(write_value(codecs()[target].encode_request(request, Options(), Losses()))) > 30_000_000
+        assert (
+            len(
+                write_value(
+                    codecs()[target].encode_request(request, codecs()[target].context(request.dialect, Losses()))
+                )
+            )
+            > 30_000_000
+        )
 
 
 @pytest.mark.parametrize("source", NAMES)
@@ -166,7 +179,7 @@ def test_what_can_be_sent_is_written_as_the_vendors_types_have_it(dialect: str) 
     for body in ALL[dialect]:
         for target in set(NAMES) - {dialect}:
             try:
-                written = codecs()[target].encode_request(codecs()[dialect].decode_request(body), Options(), Losses())
+                written = _encoded(target, codecs()[dialect].decode_request(body))
             except BadRequest:
                 continue
             found = misfits(target, written)
@@ -278,6 +291,6 @@ def test_any_reply_is_one_for_every_client_or_a_clean_error(dialect: str, data: 
         return
     for name, codec in codecs().items():
         request = codec.decode_request(PLAIN[name])
-        written = codec.encode_response(reply, request, Losses())
+        written = codec.encode_response(reply, request, codec.context(reply.dialect, Losses()))
         if name != dialect:
             check_reply(name, json.loads(write_value(written)))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.catalog import codecs
-from llmproxy.dialects.codec import Options
-from llmproxy.dialects.custom_tools import Unwrapping
+from llmproxy.dialects.custom_tools import CustomCalls
+from llmproxy.dialects.encode_context import Options
 from llmproxy.dialects.model import Close, Delta, Event, Open, Request, Text, Tool, ToolCall
 from llmproxy.translation.translation import Translation, read_request
 from llmproxy.wire.sse import Splitter
@@ -31,16 +31,16 @@ LOOK = ToolCall(id="b", name="look", arguments='{"input":"x"}')
 def test_a_call_is_turned_back_into_its_text(arguments: str, text: str) -> None:
     call = ToolCall(id="a", name="patch", arguments=arguments)
     told = ToolCall(id="a", name="patch", arguments=text, custom=True)
-    assert Unwrapping(REQUEST).blocks([call, LOOK, Text(text="a")]) == [told, LOOK, Text(text="a")]
+    assert CustomCalls(REQUEST).restore([call, LOOK, Text(text="a")]) == [told, LOOK, Text(text="a")]
 
 
 def test_a_call_that_is_free_form_already_stays() -> None:
     call = ToolCall(id="a", name="patch", arguments='{"input":"x"}', custom=True)
-    assert Unwrapping(REQUEST).blocks([call]) == [call]
+    assert CustomCalls(REQUEST).restore([call]) == [call]
 
 
 def test_in_a_stream_its_text_is_told_when_it_is_whole() -> None:
-    unwrapping = Unwrapping(REQUEST)
+    unwrapping = CustomCalls(REQUEST)
     other: list[Event] = [Open(index=1, block=LOOK), Delta(index=1, text="x"), Close(index=1)]
     events = [
         Open(index=0, block=ToolCall(id="a", name="patch", arguments='{"inp')),
@@ -49,7 +49,7 @@ def test_in_a_stream_its_text_is_told_when_it_is_whole() -> None:
         Delta(index=0, text='gin"}'),
         Close(index=0),
     ]
-    assert [told for event in events for told in unwrapping.events(event)] == [
+    assert [told for event in events for told in unwrapping.restore_event(event)] == [
         Open(index=0, block=ToolCall(id="a", name="patch", arguments="", custom=True)),
         *other,
         Delta(index=0, text="*** Begin"),

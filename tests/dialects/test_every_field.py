@@ -14,7 +14,7 @@ import pytest
 from anthropic.types.beta import message_create_params as beta_create_params
 
 from llmproxy.dialects.catalog import codecs
-from llmproxy.dialects.codec import Losses, Options
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.errors import Untranslatable
 from tests.support.sdk_types import PARAMS, Variant, is_absent, variants
 from tests.support.translation_cases import NAMES, PAIRS, find, steps
@@ -87,7 +87,11 @@ def translated(source: str, target: str, body: dict[str, Any]) -> Outcome:
     request = codecs()[source].decode_request(plausible(BASE[source] | body))
     request.model = "model-1"
     try:
-        return Outcome(codecs()[target].encode_request(request, Options(), losses), None, losses.dropped)
+        return Outcome(
+            codecs()[target].encode_request(request, codecs()[target].context(request.dialect, losses)),
+            None,
+            losses.dropped,
+        )
     except Untranslatable as error:
         return Outcome(None, error.param, losses.dropped)
 

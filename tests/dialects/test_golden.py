@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from llmproxy.dialects.catalog import codecs
-from llmproxy.dialects.codec import Options
+from llmproxy.dialects.encode_context import Options
 from llmproxy.dialects.model import Fail, Reply, Request, Thinking
 from llmproxy.dialects.reply_events import collect
 from llmproxy.errors import Untranslatable

@@ -34,7 +34,7 @@ def test_a_request_keeps_its_own_names_and_the_provider_gets_others() -> None:
         id="c", name=long, arguments=""
     )
     opened = Open(index=0, block=ToolCall(id="c", name="g", arguments=""))
-    assert names.event(opened) == opened
+    assert names.restore_event(opened) == opened
 
 
 def test_nothing_is_done_where_all_names_fit() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from llmproxy.dialects.messages import DIALECT
-from llmproxy.dialects.provider_errors import code_of, decode_error, status_of
+from llmproxy.dialects.provider_errors import BadReply, code_of, decode_error, status_of
 from llmproxy.errors import ProxyError
 
 UNSAID = "The provider answered with status 400"
@@ -65,3 +65,8 @@ def test_a_code_may_be_a_status(error: dict[str, object], status: int) -> None:
 def test_what_is_no_error_object_is_a_bad_gateway_without_a_name() -> None:
     assert status_of(None) == status_of({"type": []}) == 502
     assert code_of("x") is None and code_of({"details": []}) is None
+
+
+def test_a_bad_reply_lets_another_target_be_tried() -> None:
+    error = BadReply("No")
+    assert (error.status, error.retryable) == (502, True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.dialects.model import Block, Message, Text, ToolCall, ToolResult
-from llmproxy.dialects.tool_results import put_behind_calls
+from llmproxy.dialects.tool_results import move_results
 
 _TOLD = Text | ToolCall | ToolResult
 
@@ -22,13 +22,13 @@ def told(messages: list[Message]) -> list[list[str]]:
     """What each message holds."""
     return [
         [each.text if isinstance(each, Text) else each.id for each in message.content if isinstance(each, _TOLD)]
-        for message in put_behind_calls(messages)
+        for message in move_results(messages)
     ]
 
 
 def test_results_in_their_place_stay() -> None:
     messages = [user("go"), calls("a", "b"), user("b", "a", "and now"), calls("c"), user("c"), user("well")]
-    assert put_behind_calls(messages) is messages
+    assert move_results(messages) is messages
 
 
 def test_a_result_that_comes_after_other_words_goes_to_the_others() -> None:
@@ -50,4 +50,4 @@ def test_a_result_that_comes_a_turn_too_late_goes_back_to_its_turn() -> None:
 
 def test_results_of_no_call_and_second_ones_stay() -> None:
     messages = [calls("a"), user("a"), user("x"), user("a")]
-    assert put_behind_calls(messages) is messages
+    assert move_results(messages) is messages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.codec import Losses, Options
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import Request
 from llmproxy.dialects.responses import CODEC
 
@@ -111,4 +111,4 @@ def read(**changes: Any) -> Request:
 def write(request: Request) -> tuple[dict[str, Any], list[str]]:
     """A request as it is sent, and what was dropped."""
     losses = Losses()
-    return CODEC.encode_request(request, Options(), losses), losses.dropped
+    return CODEC.encode_request(request, CODEC.context(request.dialect, losses)), losses.dropped

@@ -8,7 +8,8 @@ import anthropic
 import httpx2
 import openai
 
-from llmproxy.dialects.codec import Codec, Losses
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import (
     Close,
     Delta,
@@ -34,7 +35,8 @@ def plain_answer(codec: Codec, usage: Usage | None = USAGE) -> bytes:
     reply = Reply(
         id="7", model="stub-1", content=[Text(text="stub response")], stop="end", usage=usage, created_s=1_700_000_000
     )
-    return write_value(codec.encode_response(reply, Request(dialect=codec.name, model="stub-1"), Losses()))
+    request = Request(dialect=codec.name, model="stub-1")
+    return write_value(codec.encode_response(reply, request, codec.context(reply.dialect, Losses())))
 
 
 def stream_frames(codec: Codec, usage: Usage | None = USAGE, *, include_usage: bool = True) -> list[bytes]:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.catalog import codecs
-from llmproxy.dialects.codec import Codec, Options
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.encode_context import Options
 from llmproxy.errors import BadRequest, Untranslatable
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.translation.reasoning_store import KeptReasoning, ReasoningStore

@@ -10,8 +10,8 @@ from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.request_encode import encode_request
 from llmproxy.dialects.chat.response_decode import decode_response
 from llmproxy.dialects.chat.response_encode import encode_response
-from llmproxy.dialects.chat.stream_decode import Decoder
-from llmproxy.dialects.chat.stream_encode import Encoder
+from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
+from llmproxy.dialects.chat.stream_encode import ChatStreamEncoder
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, no_history
@@ -24,8 +24,8 @@ CODEC = Codec(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
-    stream_decoder=Decoder,
-    stream_encoder=Encoder,
+    stream_decoder=ChatStreamDecoder,
+    stream_encoder=ChatStreamEncoder,
     takes_url=frozenset({"image", "video"}),
 )
 

@@ -1,124 +1,166 @@
-"""Reading the parts of a chat message's content: text, images, sounds, files, refusals.
+"""The parts of a message's content, decoded and encoded: text, images, sounds, files, refusals.
 
 Source: the SDK's `chat_completion_content_part_*` types; `cache_control` and `video_url` are extensions that gateways
-and local servers share. Begin reading at `read_content`.
+and local servers share. Begin reading at `decode_content` and `encode_content`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from mimetypes import guess_type
+import base64
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from llmproxy.dialects.chat.extras import nested_extra
-from llmproxy.dialects.data_url import read_data_url
-from llmproxy.dialects.members import Members, name_of, wrong
+from llmproxy.dialects.content import decode_parts
+from llmproxy.dialects.encode_context import EncodeContext
+from llmproxy.dialects.extra import nested_extra
+from llmproxy.dialects.media_data import decode_sound, encode_data_url, encode_sound, file_name, set_file_data, set_url
+from llmproxy.dialects.members import Members, wrong
 from llmproxy.dialects.model import Block, Media, Opaque, Refusal, Text
 
-SOUNDS = {"wav": "audio/wav", "mp3": "audio/mpeg"}
-"""The formats of `input_audio` whose media type is not `audio/` and their name."""
-
-
+_BETWEEN = "\n\n"
+_PLAIN = {"type", "text"}
 _IMAGE_NAMES = {"detail": "image_url.detail"}
 
 
-def read_content(content: object, path: str) -> list[Block]:
-    """The blocks of a content, which is a string or an array of parts."""
-    if isinstance(content, str):
-        return [Text(path=path, text=content)]
-    if not isinstance(content, list):
-        wrong(path, "is missing" if content is None else f"must be a string or an array, not {name_of(content)}")
-    return [read_part(Members(part, f"{path}[{index}]")) for index, part in enumerate(content)]
+def decode_content(content: object, path: str) -> list[Block]:
+    """Return the blocks of a content, which is a string or an array of parts."""
+    return decode_parts(content, path, decode_part)
 
 
-def read_texts(content: object, path: str) -> list[Text]:
-    """The same where only text may stand, as in system messages."""
-    texts = []
-    for block in read_content(content, path):
-        if not isinstance(block, Text):
-            wrong(block.path, "must be a text part")
-        texts.append(block)
-    return texts
-
-
-def read_part(part: Members) -> Block:
-    """One part."""
+def decode_part(part: Members) -> Block:
+    """Return one part."""
     kind = part.needed_text("type")
-    reader = _READERS.get(kind)
-    if reader is None:
+    decode = _DECODERS.get(kind)
+    if decode is None:
         return Opaque(path=part.path, dialect="chat", kind=kind, value={"type": kind, **part.rest})
-    return reader(part)
+    return decode(part)
 
 
-def _read_text(part: Members) -> Block:
+def _decode_text(part: Members) -> Block:
     return Text(path=part.path, text=part.needed_text("text"), cache=part.any("cache_control"), extra=part.left())
 
 
-def _read_refusal(part: Members) -> Block:
+def _decode_refusal(part: Members) -> Block:
     return Refusal(path=part.path, text=part.needed_text("refusal"), extra=part.left())
 
 
-def _read_image(part: Members) -> Block:
+def _decode_image(part: Members) -> Block:
     image = _link(part, "image_url")
     media = Media(path=part.path, kind="image", detail=image.text("detail"), cache=part.any("cache_control"))
     if media.detail is not None:
         media.names = _IMAGE_NAMES
-    return _linked(media, part, image)
+    return _set_link(media, part, image)
 
 
-def _read_video(part: Members) -> Block:
+def _decode_video(part: Members) -> Block:
     video = _link(part, "video_url")
-    media = Media(path=part.path, kind="video", cache=part.any("cache_control"))
-    return _linked(media, part, video)
+    return _set_link(Media(path=part.path, kind="video", cache=part.any("cache_control")), part, video)
 
 
 def _link(part: Members, name: str) -> Members:
-    """The object that holds a URL; some clients send the URL alone."""
+    """Return the object that holds a URL; some clients send the URL alone."""
     value = part.any(name)
     return Members({"url": value} if isinstance(value, str) else value, part.at(name))
 
 
-def _linked(media: Media, part: Members, link: Members) -> Media:
-    url = link.needed_text("url")
-    if url[:5].lower() == "data:":
-        media.media_type, media.data = read_data_url(url, link.at("url"))
-    else:
-        media.url = url
+def _set_link(media: Media, part: Members, link: Members) -> Media:
+    set_url(media, link.needed_text("url"), link.at("url"))
     media.extra = nested_extra(part, link)
     return media
 
 
-def _read_audio(part: Members) -> Block:
-    sound = Members(part.any("input_audio"), part.at("input_audio"))
-    kind = sound.needed_text("format")
-    return Media(
-        path=part.path,
-        kind="audio",
-        data=sound.needed_text("data"),
-        media_type=SOUNDS.get(kind, f"audio/{kind}"),
-        cache=part.any("cache_control"),
-        extra=nested_extra(part, sound),
-    )
-
-
-def _read_file(part: Members) -> Block:
+def _decode_file(part: Members) -> Block:
     file = Members(part.any("file"), part.at("file"))
     data, name, file_id = file.text("file_data"), file.text("filename"), file.text("file_id")
     media = Media(path=part.path, kind="document", name=name, file_id=file_id, cache=part.any("cache_control"))
-    if data is not None and data[:5].lower() == "data:":
-        media.media_type, media.data = read_data_url(data, file.at("file_data"))
-    elif data is not None:
-        media.media_type, media.data = guess_type(name or "")[0], data
+    if data is not None:
+        set_file_data(media, data, file.at("file_data"))
     elif file_id is None:
         wrong(file.path, "must have file_data or file_id")
     media.extra = nested_extra(part, file)
     return media
 
 
-_READERS: dict[str, Callable[[Members], Block]] = {
-    "text": _read_text,
-    "image_url": _read_image,
-    "video_url": _read_video,
-    "input_audio": _read_audio,
-    "file": _read_file,
-    "refusal": _read_refusal,
+_DECODERS: dict[str, Callable[[Members], Block]] = {
+    "text": _decode_text,
+    "image_url": _decode_image,
+    "video_url": _decode_video,
+    "input_audio": decode_sound,
+    "file": _decode_file,
+    "refusal": _decode_refusal,
 }
+
+
+def encode_content(
+    blocks: Sequence[Block], context: EncodeContext, *, joined: bool = False
+) -> str | list[dict[str, Any]]:
+    """Return a string where one text is all, otherwise parts. With `joined` the texts of another dialect become one,
+    as many services accept parts in user messages alone."""
+    parts = [_encode_part(block, context) for block in blocks]
+    plain = all([part.keys() == _PLAIN and part["type"] == "text" for part in parts])
+    if plain and (len(parts) < 2 or (joined and not context.own)):
+        return _BETWEEN.join([part["text"] for part in parts])
+    return parts
+
+
+def _encode_part(block: Block, context: EncodeContext) -> dict[str, Any]:
+    match block:
+        case Text():
+            part: dict[str, Any] = {"type": "text", "text": block.text}
+            context.drop_annotations(block)  # clients of chat send text alone
+            if block.logprobs is not None:
+                context.drop(f"{block.path}.logprobs")
+            context.put_cache(part, block)
+        case Media():
+            part = _encode_media(block, context)
+            context.put_cache(part, block)
+        case Refusal():
+            part = {"type": "refusal", "refusal": block.text}
+        case Opaque(dialect="chat"):
+            return block.value
+        case _:
+            kind = block.kind if isinstance(block, Opaque) else type(block).__name__
+            context.refuse(block.path, f"A block of kind {kind!r} cannot be sent in this message of chat")
+    context.put_extra(part, block)
+    return part
+
+
+def _encode_media(media: Media, context: EncodeContext) -> dict[str, Any]:
+    if media.kind == "document":
+        return {"type": "file", "file": _encode_file(media, context)}
+    if media.name is not None:
+        context.drop(f"{media.path}.name")
+    if media.kind == "audio":
+        if media.data is None:
+            context.refuse(media.path, "Audio must be sent as base64 in chat")
+        return encode_sound(media)
+    name = "image_url" if media.kind == "image" else "video_url"
+    if media.file_id is not None:
+        context.refuse(
+            media.path, f"A block of kind {media.kind} cannot be sent as a file id in chat. Send a URL or base64"
+        )
+    url = media.url if media.url is not None else encode_data_url(media.media_type, media.data or "")
+    link: dict[str, Any] = {"url": url}
+    if media.detail is not None:
+        link["detail"] = media.detail
+    return {"type": name, name: link}
+
+
+def _encode_file(media: Media, context: EncodeContext) -> dict[str, Any]:
+    if media.url is not None:
+        context.refuse(media.path, "A document cannot be sent as a URL in chat. Send base64 or a file id")
+    name = media.name
+    file: dict[str, Any] = {}
+    if media.file_id is not None:
+        file["file_id"] = media.file_id
+    if media.text is not None:
+        data = base64.b64encode(media.text.encode("utf-8", "surrogatepass")).decode()
+        file["file_data"] = encode_data_url(media.media_type or "text/plain", data)
+    elif media.data is not None:
+        as_url = media.media_type or not context.own
+        file["file_data"] = encode_data_url(media.media_type, media.data) if as_url else media.data
+    if name is None and "file_data" in file and not context.own:
+        name = file_name(media.media_type or "text/plain")
+    if name is not None:
+        file["filename"] = name
+    return file

@@ -1,4 +1,4 @@
-"""Reading a chat request into the neutral vocabulary.
+"""A chat request, decoded into the neutral vocabulary.
 
 Source: the SDK's `completion_create_params`. Each member is carried by name, by meaning, or kept in `extra`. Begin
 reading at `decode_request`.
@@ -8,72 +8,61 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.chat.extras import nested_extra
-from llmproxy.dialects.chat.request_messages import Turns
-from llmproxy.dialects.chat.tools import read_choice, read_tools
+from llmproxy.dialects.chat.request_messages import MessageDecoder
+from llmproxy.dialects.chat.tables import LEGACY, OBJECT_KNOBS, TEXT_KNOBS
+from llmproxy.dialects.chat.tools import decode_choice, decode_tools
+from llmproxy.dialects.efforts import EFFORTS
+from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.members import Members, name_of, wrong
-from llmproxy.dialects.model import Effort, Format, Reasoning, Request, Sampling
+from llmproxy.dialects.model import Reasoning, Request, Sampling
+from llmproxy.dialects.request_fields import decode_format, decode_knobs, decode_strings
 
-LEGACY = "functions"
-"""The name in `Request.echo` that says that the client knows `function_call` and no `tool_calls`."""
-
-TEXT_KNOBS = (
-    "user",
-    "safety_identifier",
-    "service_tier",
-    "verbosity",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-)
-OBJECT_KNOBS = ("metadata", "prompt_cache_options", "moderation")
-
-_EFFORTS: tuple[Effort, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 def decode_request(body: dict[str, Any]) -> Request:
-    """A request, from the decoded JSON object. Raises BadRequest with the JSON path of what is wrong."""
+    """Return a request, from the decoded JSON object. Raises BadRequest with the JSON path of what is wrong."""
     members = Members(body)
     paths: dict[str, str] = {"parallel_tools": "parallel_tool_calls", "format": "response_format"}
     model = members.needed_text("model")
-    turns = Turns()
+    decoder = MessageDecoder()
     messages = members.items("messages")
     if messages is None:
         members.missing("messages")
     for index, message in enumerate(messages):
-        if not turns.read_plain(message, index):
-            turns.read(Members(message, f"messages[{index}]"))
+        if not decoder.decode_plain(message, index):
+            decoder.decode(Members(message, f"messages[{index}]"))
     legacy = members.rest.get("functions") is not None
-    options = members.inner("stream_options")
+    options, form = members.inner("stream_options"), members.inner("response_format")
     request = Request(
         dialect="chat",
         model=model,
-        system=turns.system,
-        messages=turns.messages,
-        tools=read_tools(members),
-        tool_choice=read_choice(members, paths),
+        system=decoder.system,
+        messages=decoder.messages,
+        tools=decode_tools(members),
+        tool_choice=decode_choice(members, paths),
         parallel_tools=members.flag("parallel_tool_calls"),
-        sampling=_sampling(members, paths),
-        reasoning=_reasoning(members, paths),
-        format=_format(members),
-        knobs=_knobs(members),
+        sampling=_decode_sampling(members, paths),
+        reasoning=_decode_reasoning(members, paths),
+        format=None if form is None else decode_format(form, "json_schema"),
+        knobs=decode_knobs(members, TEXT_KNOBS, OBJECT_KNOBS),
         cache=members.any("cache_control"),
         stream=members.flag("stream") or False,
         include_usage=options is not None and options.flag("include_usage") is True,
         paths=paths,
     )
     if legacy:
-        # Such a client knows one call a turn, and finds it elsewhere in the answer.
+        # Such a client expects one call a turn, elsewhere in the answer.
         request.echo[LEGACY] = True
         if request.parallel_tools is None:
             request.parallel_tools, paths["parallel_tools"] = False, "functions"
     if members.whole("n") not in (None, 1):
         members.rest["n"] = body["n"]
-    request.extra = nested_extra(members, *([options] if options else []))
+    request.extra = nested_extra(members, options)
     return request
 
 
-def _sampling(members: Members, paths: dict[str, str]) -> Sampling:
+def _decode_sampling(members: Members, paths: dict[str, str]) -> Sampling:
     limits = {name: limit for name in _LIMITS if (limit := members.whole(name)) is not None}
     extra: dict[str, Any] = {}
     if limits:
@@ -84,7 +73,7 @@ def _sampling(members: Members, paths: dict[str, str]) -> Sampling:
         temperature=members.number("temperature"),
         top_p=members.number("top_p"),
         top_k=members.whole("top_k"),
-        stop=_stop(members),
+        stop=_decode_stop(members.any("stop")),
         seed=members.whole("seed"),
         presence_penalty=members.number("presence_penalty"),
         frequency_penalty=members.number("frequency_penalty"),
@@ -96,51 +85,19 @@ def _sampling(members: Members, paths: dict[str, str]) -> Sampling:
     return sampling
 
 
-def _stop(members: Members) -> list[str]:
-    value = members.any("stop")
+def _decode_stop(value: object) -> list[str]:
     if value is None:
         return []
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list):
         wrong("stop", f"must be a string or an array, not {name_of(value)}")
-    for index, each in enumerate(value):
-        if not isinstance(each, str):
-            wrong(f"stop[{index}]", f"must be a string, not {name_of(each)}")
-    return value
+    return decode_strings(value, "stop")
 
 
-def _reasoning(members: Members, paths: dict[str, str]) -> Reasoning:
-    effort = members.word("reasoning_effort", _EFFORTS)
+def _decode_reasoning(members: Members, paths: dict[str, str]) -> Reasoning:
+    effort = members.word("reasoning_effort", EFFORTS)
     if effort is None:
         return Reasoning()
     paths["effort"] = paths["mode"] = "reasoning_effort"
     return Reasoning(path="reasoning_effort", effort=effort, mode="off" if effort == "none" else None)
-
-
-def _format(members: Members) -> Format | None:
-    form = members.inner("response_format")
-    if form is None:
-        return None
-    kind = form.word("type", ("text", "json_object", "json_schema")) or form.missing("type")
-    if kind == "text":
-        return None
-    if kind == "json_object":
-        return Format(path=form.path, kind="json", extra=form.left())
-    schema = Members(form.any("json_schema"), form.at("json_schema"))
-    return Format(
-        path=form.path,
-        kind="schema",
-        name=schema.text("name"),
-        description=schema.text("description"),
-        schema=schema.object("schema"),
-        strict=schema.flag("strict"),
-        extra=nested_extra(form, schema),
-    )
-
-
-def _knobs(members: Members) -> dict[str, Any]:
-    knobs: dict[str, Any] = {name: members.text(name) for name in TEXT_KNOBS}
-    knobs |= {name: members.object(name) for name in OBJECT_KNOBS}
-    knobs["store"] = members.flag("store")
-    return {name: value for name, value in knobs.items() if value is not None}

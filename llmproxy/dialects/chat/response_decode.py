@@ -1,8 +1,8 @@
-"""Whole chat completions, read into the neutral vocabulary.
+"""Whole chat completions, decoded into the neutral vocabulary.
 
 Source: the SDK's `chat_completion` types, and what compatible services add: thinking (`reasoning_content`, `reasoning`,
-parts of kind `thinking`), content as parts. The provider's bookkeeping (`system_fingerprint` and such) is passed over.
-`read_message` reads what services wrote, so that a wrong type costs that member alone. Begin at `decode_response`.
+parts of type `thinking`), content as parts. The provider's bookkeeping (`system_fingerprint` and such) is left out. A
+member of a wrong type costs that member alone. Begin reading at `decode_response`.
 """
 
 from __future__ import annotations
@@ -10,61 +10,32 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from llmproxy.dialects.chat.request_messages import SIGNATURE, THINKING, read_arguments
+from llmproxy.dialects.chat.request_messages import decode_arguments
+from llmproxy.dialects.chat.tables import FAILED, NO_ARGUMENTS, SIGNATURE, STOP_REASONS, THINKING
 from llmproxy.dialects.chat.usage import decode_usage
-from llmproxy.dialects.codec import BadReply
 from llmproxy.dialects.lenient_json import content_text, count, error_message, string
-from llmproxy.dialects.model import (
-    Block,
-    Citation,
-    Opaque,
-    Refusal,
-    Reply,
-    StopReason,
-    Text,
-    Thinking,
-    ToolCall,
-)
-from llmproxy.wire.json import read_value
-
-STOPS: dict[str, StopReason] = {
-    "stop": "end",
-    "length": "length",
-    "model_length": "context_window",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-}
-FAILED = "error"
-"""The finish reason with which routers of other services say that the answer broke off."""
-
-NO_ARGUMENTS = "{}"
-"""The arguments of a call that has none."""
+from llmproxy.dialects.model import Block, Citation, Opaque, Refusal, Reply, StopReason, Text, Thinking, ToolCall
+from llmproxy.dialects.response_fields import answered_with_error, decode_object, not_a
 
 _BOOKKEEPING = {"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "error"}
-_TOLD = {"role", "content", "refusal", "annotations", "audio", "tool_calls", "function_call", *THINKING}
+_DECODED = {"role", "content", "refusal", "annotations", "audio", "tool_calls", "function_call", *THINKING}
 
 
 def decode_response(body: bytes) -> Reply:
-    """A provider's whole answer. Raises BadReply when it is no chat completion."""
-    value = read_value(body)
-    if not isinstance(value, dict):
-        raise BadReply("The provider's answer is no chat completion: it is not a JSON object")
-    error = error_message(value.get("error"))
-    if error is not None:
-        raise BadReply(f"The provider answered with an error: {error}", value["error"])
+    """Return a provider's whole answer. Raises BadReply when it is not a chat completion."""
+    value = decode_object(body, "chat completion")
     choices = value.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise BadReply("The provider's answer is no chat completion: it has no choices[0].message")
+        raise not_a("chat completion", "it has no choices[0].message")
     if choice.get("finish_reason") == FAILED:
-        error = error_message(choice.get("error")) or "no reason given"
-        raise BadReply(f"The provider answered with an error: {error}", choice.get("error"))
-    content = read_message(message, choice.get("logprobs"))
+        error = choice.get("error")
+        raise answered_with_error(error_message(error) or "no reason given", error)
+    content = _decode_message(message, choice.get("logprobs"))
     extra = {name: each for name, each in value.items() if name not in _BOOKKEEPING and each is not None}
     extra |= {f"choices[{index}]": each for index, each in enumerate(choices or ()) if index}
-    extra |= {f"message.{name}": each for name, each in message.items() if name not in _TOLD and each is not None}
+    extra |= {f"message.{name}": each for name, each in message.items() if name not in _DECODED and each is not None}
     return Reply(
         path="reply",
         extra=extra,
@@ -72,48 +43,43 @@ def decode_response(body: bytes) -> Reply:
         dialect="chat",
         model=string(value.get("model")) or "",
         content=content,
-        stop=stop_of(choice.get("finish_reason"), content),
+        stop=_decode_stop(choice.get("finish_reason"), content),
         usage=decode_usage(value.get("usage")),
         created_s=count(value.get("created")),
         service_tier=string(value.get("service_tier")),
     )
 
 
-def read_message(message: dict[str, Any], logprobs: object = None) -> list[Block]:
-    """The blocks of a reply's message."""
-    probable = logprobs if isinstance(logprobs, dict) else {}
+def _decode_message(message: dict[str, Any], logprobs: object) -> list[Block]:
+    """Return the blocks of a reply's message."""
+    likely = logprobs if isinstance(logprobs, dict) else {}
     blocks: list[Block] = []
     for name in THINKING:
-        thought = string(message.get(name))
-        if thought is not None:
-            blocks.append(Thinking(path=f"reply.{name}", text=thought, dialect="chat", field=name))
+        thinking = string(message.get(name))
+        if thinking is not None:
+            blocks.append(Thinking(path=f"reply.{name}", text=thinking, dialect="chat", field=name))
             break
-    blocks += _content(message.get("content"))
-    _adorn(blocks, message.get("annotations"), probable.get("content"))
+    blocks += _decode_content(message.get("content"))
+    _add_to_text(blocks, message.get("annotations"), likely.get("content"))
     refusal = string(message.get("refusal"))
     if refusal is not None:
-        blocks.append(Refusal(path="reply.refusal", text=refusal, extra=_refused(probable.get("refusal"))))
+        logprobs = likely.get("refusal")
+        extra = {"logprobs": logprobs} if isinstance(logprobs, list) and logprobs else {}
+        blocks.append(Refusal(path="reply.refusal", text=refusal, extra=extra))
     audio = message.get("audio")
     if isinstance(audio, dict):
         blocks.append(Opaque(path="reply.audio", dialect="chat", kind="audio", value=audio))
-    return [*blocks, *_calls(message)]
+    return [*blocks, *_decode_calls(message)]
 
 
-def _refused(logprobs: object) -> dict[str, Any]:
-    return {"logprobs": logprobs} if isinstance(logprobs, list) and logprobs else {}
-
-
-def _content(content: object) -> list[Block]:
+def _decode_content(content: object) -> list[Block]:
     if isinstance(content, str):
         return [Text(text=content)] if content else []
-    blocks: list[Block] = []
-    for part in content if isinstance(content, list) else ():
-        if isinstance(part, dict):
-            blocks.append(_part(part))
-    return blocks
+    parts = content if isinstance(content, list) else []
+    return [_decode_part(part) for part in parts if isinstance(part, dict)]
 
 
-def _part(part: dict[str, Any]) -> Block:
+def _decode_part(part: dict[str, Any]) -> Block:
     kind = string(part.get("type")) or "unknown"
     if kind == "text":
         return Text(text=string(part.get("text")) or "")
@@ -125,26 +91,23 @@ def _part(part: dict[str, Any]) -> Block:
 
 
 def thinking_text(part: dict[str, Any]) -> str:
-    """The text of a part of kind `thinking`, which holds text parts of its own."""
+    """Return the text of a part of type `thinking`, which holds text parts of its own."""
     return content_text(part.get("thinking"))
 
 
-def _adorn(blocks: list[Block], annotations: object, logprobs: object) -> None:
-    """Give the text its citations and probabilities."""
+def _add_to_text(blocks: list[Block], annotations: object, logprobs: object) -> None:
+    """Add citations and log probabilities to the first text."""
     text = next((block for block in blocks if isinstance(block, Text)), None)
     if text is None:
         return
-    text.annotations = (
-        [citation(each) for each in annotations or () if isinstance(each, dict)]
-        if (isinstance(annotations, list))
-        else []
-    )
+    if isinstance(annotations, list):
+        text.annotations = [decode_citation(each) for each in annotations if isinstance(each, dict)]
     if isinstance(logprobs, list):
         text.logprobs = logprobs
 
 
-def citation(annotation: dict[str, Any]) -> Citation:
-    """One of `annotations`."""
+def decode_citation(annotation: dict[str, Any]) -> Citation:
+    """Return one of `annotations`."""
     inner = annotation.get("url_citation")
     if not isinstance(inner, dict):
         kind = string(annotation.get("type")) or "unknown"
@@ -159,55 +122,57 @@ def citation(annotation: dict[str, Any]) -> Citation:
     )
 
 
-def _calls(message: dict[str, Any]) -> list[Block]:
-    calls: list[Block] = []
-    taken: set[str] = set()
+def _decode_calls(message: dict[str, Any]) -> list[Block]:
+    seen: set[str] = set()
     entries = message.get("tool_calls")
-    for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, dict):
-            calls.append(_call(entry, taken))
+    calls = [
+        _decode_call(entry, seen) for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, dict)
+    ]
     function = message.get("function_call")
     if isinstance(function, dict) and string(function.get("name")):
-        calls.append(_call({"function": function}, taken))
+        calls.append(_decode_call({"function": function}, seen))
     return calls
 
 
-def _call(entry: dict[str, Any], taken: set[str]) -> Block:
+def _decode_call(entry: dict[str, Any], seen: set[str]) -> Block:
     custom = isinstance(entry.get("custom"), dict)
     inner = entry.get("custom" if custom else "function")
     if not isinstance(inner, dict):
         kind = string(entry.get("type")) or "unknown"
         return Opaque(path="reply.tool_calls", dialect="chat", kind=kind, value=entry)
-    arguments = read_arguments(inner.get("input" if custom else "arguments"))
+    arguments = decode_arguments(inner.get("input" if custom else "arguments"))
     return ToolCall(
         path="reply.tool_call",
-        id=call_id(entry.get("id"), taken),
+        id=distinct_call_id(entry.get("id"), seen),
         name=string(inner.get("name")) or "",
         arguments=arguments if arguments or custom else NO_ARGUMENTS,
-        signature=signature_of(entry.get(SIGNATURE)),
+        signature=decode_signature(entry.get(SIGNATURE)),
         custom=custom,
     )
 
 
-def signature_of(sealed: object) -> dict[str, Any] | None:
-    """What Gemini's endpoint signs its calls with, when it is one."""
-    return sealed if isinstance(sealed, dict) else None
+def decode_signature(signature: object) -> dict[str, Any] | None:
+    """Return the object with which Gemini's endpoint signs its calls."""
+    return signature if isinstance(signature, dict) else None
 
 
-def call_id(given: object, taken: set[str]) -> str:
-    """The id of a call: the service's own, or a new one where it has none or gives the same to several."""
-    chosen = string(given)
-    if chosen is None or chosen in taken:
+def distinct_call_id(call_id: object, seen: set[str]) -> str:
+    """Return the id of a call: the service's own, or a new one where it has none or an earlier call has the same."""
+    chosen = string(call_id)
+    if chosen is None or chosen in seen:
         chosen = f"call_{uuid.uuid4().hex[:24]}"
-    taken.add(chosen)
+    seen.add(chosen)
     return chosen
 
 
-def stop_of(reason: object, content: list[Block]) -> StopReason:
-    """Why the model stopped. Services say `stop` with tool calls too, OpenAI for a call that was forced."""
-    stop = STOPS.get(reason, "end") if isinstance(reason, str) else "end"
+def _decode_stop(reason: object, content: list[Block]) -> StopReason:
+    called = any(isinstance(block, ToolCall) for block in content)
+    return decode_stop(reason, called=called, refused=any(isinstance(block, Refusal) for block in content))
+
+
+def decode_stop(reason: object, *, called: bool, refused: bool) -> StopReason:
+    """Return why the model stopped. Services say `stop` with tool calls too, OpenAI for a call that was forced."""
+    stop = STOP_REASONS.get(reason, "end") if isinstance(reason, str) else "end"
     if stop != "end":
         return stop
-    if any(isinstance(block, ToolCall) for block in content):
-        return "tool_calls"
-    return "refusal" if any(isinstance(block, Refusal) for block in content) else "end"
+    return "tool_calls" if called else "refusal" if refused else "end"

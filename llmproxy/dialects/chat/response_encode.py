@@ -1,4 +1,4 @@
-"""Writing whole chat completions from the neutral vocabulary, and what the writer of streams shares with that.
+"""Whole chat completions, encoded from the neutral vocabulary, and what the encoder of streams shares with that.
 
 Source: the SDK's `chat_completion` types; `reasoning_content` is the extension in which many services show thinking.
 Begin reading at `encode_response`.
@@ -9,14 +9,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from llmproxy.dialects.chat.request_decode import LEGACY
-from llmproxy.dialects.chat.request_encode import TIERS
+from llmproxy.dialects.chat.request_messages import call_object
+from llmproxy.dialects.chat.tables import FINISH_REASONS, LEGACY
 from llmproxy.dialects.chat.usage import encode_usage
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.model import (
     Block,
     Citation,
-    Media,
     Opaque,
     Refusal,
     Reply,
@@ -26,80 +25,55 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
 )
-
-FINISHES: dict[StopReason, str] = {
-    "end": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "stop_sequence": "stop",
-    "refusal": "content_filter",
-    "content_filter": "content_filter",
-    "pause": "stop",
-    "context_window": "length",
-}
-
-_TIERS = {"standard": "default"}
+from llmproxy.dialects.request_fields import encode_tier
+from llmproxy.dialects.response_fields import bare_id, drop_stop_details, kind_of
 
 
-def encode_response(reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
-    """The whole answer for a client that sent `request`."""
+def encode_response(reply: Reply, request: Request, context: EncodeContext) -> dict[str, Any]:
+    """Return the whole answer for a client that sent `request`."""
     legacy = LEGACY in request.echo
-    message = _Message(legacy=legacy, losses=losses)
+    message = _Message(legacy=legacy, losses=context.losses)
     for block in reply.content:
         message.add(block)
     choice: dict[str, Any] = {
         "index": 0,
-        "message": message.written(),
+        "message": message.encode(),
         "logprobs": message.logprobs(),
-        "finish_reason": finish_of(reply.stop, refused=message.refused, legacy=legacy),
+        "finish_reason": encode_stop(reply.stop, refused=message.refused, legacy=legacy),
     }
-    note_stop(reply.stop, reply.stop_sequence, losses)
-    written: dict[str, Any] = {
-        "id": write_reply_id(reply.id),
-        "object": "chat.completion",
-        "created": int(time.time()) if reply.created_s is None else reply.created_s,
-        "model": reply.model or request.model,
-        "choices": [choice],
-    }
+    drop_stop_details(context.losses, reply.stop, reply.stop_sequence)
+    body: dict[str, Any] = {**encode_head(reply.id, "chat.completion", reply.created_s, reply.model or request.model)}
+    body["choices"] = [choice]
     usage = encode_usage(reply.usage)
     if usage is not None:
-        written["usage"] = usage
-    _put_tier(written, reply, losses)
-    _put_extra(written, reply, losses)
-    return written
+        body["usage"] = usage
+    if reply.service_tier is not None:
+        tier = encode_tier(reply.service_tier)
+        if tier is None:
+            context.drop("reply.service_tier")
+        else:
+            body["service_tier"] = tier
+    _put_extra(body, reply, context)
+    return body
 
 
-def write_reply_id(given: str) -> str:
-    """A reply's id as chat has it."""
-    bare = given.removeprefix("chatcmpl-").removeprefix("msg_").removeprefix("resp_")
-    return f"chatcmpl-{bare}"
+def encode_head(reply_id: str, kind: str, created_s: int | None, model: str) -> dict[str, Any]:
+    """Return the members with which an answer and each of its chunks begin."""
+    created = int(time.time()) if created_s is None else created_s
+    return {"id": f"chatcmpl-{bare_id(reply_id)}", "object": kind, "created": created, "model": model}
 
 
-def finish_of(stop: StopReason, *, refused: bool, legacy: bool) -> str:
-    """The `finish_reason`. A refusal in words is an end like others; without words it is a filter's doing."""
+def encode_stop(stop: StopReason, *, refused: bool, legacy: bool) -> str:
+    """Return the `finish_reason`. A refusal in words is an end like others; one without words comes from a
+    filter."""
     if stop == "refusal" and refused:
         return "stop"
-    return "function_call" if legacy and stop == "tool_calls" else FINISHES[stop]
+    return "function_call" if legacy and stop == "tool_calls" else FINISH_REASONS[stop]
 
 
-def note_stop(stop: StopReason, sequence: str | None, losses: Losses) -> None:
-    """List what `finish_reason` cannot say."""
-    if sequence is not None:
-        losses.drop("reply.stop_sequence")
-    if stop == "pause":
-        losses.drop("reply.stop.pause")
-
-
-def write_call(call: ToolCall, arguments: str) -> dict[str, Any]:
-    """One of `tool_calls`."""
-    if call.custom:
-        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": arguments}}
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
-
-
-def write_citation(citation: Citation, offset: int, length: int, losses: Losses) -> dict[str, Any] | None:
-    """One of `annotations`, which are links alone. What cites without saying where cites with its whole text, which
-    begins at `offset` of the message and has `length` characters."""
+def encode_citation(citation: Citation, offset: int, length: int, losses: Losses) -> dict[str, Any] | None:
+    """Return one of `annotations`, which are links alone. A citation without a position cites with its whole text,
+    which begins at `offset` of the message and has `length` characters."""
     if citation.url is None:
         losses.drop("reply.citation")
         return None
@@ -111,17 +85,8 @@ def write_citation(citation: Citation, offset: int, length: int, losses: Losses)
     return {"type": "url_citation", "url_citation": link}
 
 
-def kind_of(block: Block) -> str:
-    """What a block that chat has no place for is called in the list of losses."""
-    match block:
-        case Opaque() | Media():
-            return block.kind
-        case _:
-            return type(block).__name__.lower()
-
-
 class _Message:
-    """The message as its blocks come."""
+    """The message of an answer, built block by block."""
 
     def __init__(self, *, legacy: bool, losses: Losses) -> None:
         self.refused = False
@@ -130,101 +95,86 @@ class _Message:
         self._texts: list[str] = []
         self._length = 0
         self._refusals: list[str] = []
-        self._thoughts: list[str] = []
-        self._calls: list[dict[str, Any]] = []
+        self._thinking: list[str] = []
+        self._calls: list[ToolCall] = []
         self._annotations: list[dict[str, Any]] = []
-        self._likely: list[Any] = []
-        self._refused_likely: list[Any] = []
+        self._text_logprobs: list[Any] = []
+        self._refusal_logprobs: list[Any] = []
         self._audio: dict[str, Any] | None = None
 
     def add(self, block: Block) -> None:
-        """The next block."""
-        if isinstance(block, Text):
-            self._add_text(block)
-            return
+        """Add the next block, or list it as dropped."""
         match block:
+            case Text():
+                self._add_text(block)
             case Thinking(text=""):
                 self._losses.drop("reply.thinking")
             case Thinking():
-                self._thoughts.append(block.text)
+                self._thinking.append(block.text)
             case Refusal():
                 self.refused = True
                 self._refusals.append(block.text)
-                self._refused_likely += block.extra.get("logprobs", [])
-            case ToolCall() if self._legacy and self._calls:
-                self._losses.drop("reply.tool_call")
+                self._refusal_logprobs += block.extra.get("logprobs", [])
             case ToolCall():
-                self._losses.drop_extra(block)
-                self._calls.append(write_call(block, block.arguments))
+                self._add_call(block)
+            case Opaque(dialect="chat", kind="audio"):
+                self._audio = block.value
             case _:
-                self._add_other(block)
+                self._losses.drop(f"reply.{kind_of(block)}")
 
-    def _add_other(self, block: Block) -> None:
-        if isinstance(block, Opaque) and block.dialect == "chat" and block.kind == "audio":
-            self._audio = block.value
-        else:
-            self._losses.drop(f"reply.{kind_of(block)}")
+    def _add_call(self, call: ToolCall) -> None:
+        if self._legacy and self._calls:
+            self._losses.drop("reply.tool_call")
+            return
+        self._losses.drop_extra(call)
+        self._calls.append(call)
 
     def _add_text(self, block: Text) -> None:
         for each in block.annotations:
-            annotation = write_citation(each, self._length, len(block.text), self._losses)
+            annotation = encode_citation(each, self._length, len(block.text), self._losses)
             if annotation is not None:
                 self._annotations.append(annotation)
         self._losses.drop_extra(block)
         self._texts.append(block.text)
         self._length += len(block.text)
-        self._likely += block.logprobs or []
+        self._text_logprobs += block.logprobs or []
 
     def logprobs(self) -> dict[str, Any] | None:
-        """The choice's `logprobs`."""
-        if not self._likely and not self._refused_likely:
+        """Return the choice's `logprobs`."""
+        if not self._text_logprobs and not self._refusal_logprobs:
             return None
-        return {"content": self._likely or None, "refusal": self._refused_likely or None}
+        return {"content": self._text_logprobs or None, "refusal": self._refusal_logprobs or None}
 
-    def written(self) -> dict[str, Any]:
-        """The message."""
+    def encode(self) -> dict[str, Any]:
+        """Return the message."""
         silent = not self._texts and (self._calls or self._refusals or self._audio)
         message: dict[str, Any] = {
             "role": "assistant",
             "content": None if silent else "".join(self._texts),
             "refusal": "".join(self._refusals) if self.refused else None,
         }
-        if self._thoughts:
-            message["reasoning_content"] = "\n\n".join(self._thoughts)
+        if self._thinking:
+            message["reasoning_content"] = "\n\n".join(self._thinking)
         if self._annotations:
             message["annotations"] = self._annotations
         if self._audio is not None:
             message["audio"] = self._audio
         if self._calls and self._legacy:
-            call = self._calls[0]
-            message["function_call"] = call.get("function") or {
-                "name": call["custom"]["name"],
-                "arguments": call["custom"]["input"],
-            }
+            message["function_call"] = {"name": self._calls[0].name, "arguments": self._calls[0].arguments}
         elif self._calls:
-            message["tool_calls"] = self._calls
+            message["tool_calls"] = [call_object(call, call.arguments) for call in self._calls]
         return message
 
 
-def _put_tier(written: dict[str, Any], reply: Reply, losses: Losses) -> None:
-    if reply.service_tier is None:
-        return
-    tier = _TIERS.get(reply.service_tier, reply.service_tier)
-    if tier in TIERS:
-        written["service_tier"] = tier
-    else:
-        losses.drop("reply.service_tier")
-
-
-def _put_extra(written: dict[str, Any], reply: Reply, losses: Losses) -> None:
+def _put_extra(body: dict[str, Any], reply: Reply, context: EncodeContext) -> None:
     """Put back what only chat understands: members of the reply and of its message, and further choices."""
-    if reply.dialect != "chat":
-        losses.drop_extra(reply)
+    if not context.own:
+        context.drop_extra(reply)
         return
     for name, value in reply.extra.items():
         if name.startswith("message."):
-            written["choices"][0]["message"][name.removeprefix("message.")] = value
+            body["choices"][0]["message"][name.removeprefix("message.")] = value
         elif name.startswith("choices["):
-            written["choices"].append(value)
+            body["choices"].append(value)
         else:
-            written[name] = value
+            body[name] = value

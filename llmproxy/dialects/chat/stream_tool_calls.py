@@ -1,6 +1,6 @@
 """Which tool call a streamed piece belongs to: services number and name their calls in many ways.
 
-OpenAI gives an index in each piece, and id and name in the first one alone. Others leave the index out, begin it anew
+OpenAI sends an index in each piece, and id and name in the first one alone. Others leave the index out, begin it anew
 at 0 for each call, send no ids or empty ones, or repeat ids and names in each piece. Begin reading at `Calls.find`.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmproxy.dialects.chat.request_messages import read_arguments
+from llmproxy.dialects.chat.request_messages import decode_arguments
 from llmproxy.dialects.lenient_json import Fields, Other, string
 from llmproxy.wire.json import read_value
 
 
 class Function(Fields):
-    """What a piece says of a function or of a free-form tool."""
+    """The member `function` or `custom` of a piece."""
 
     name: Any = None
     arguments: Any = None
@@ -34,20 +34,21 @@ class Piece(Fields):
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A call as far as it came. `block` is its index in the neutral stream, None until its name is known."""
+    """A call as far as it came. `id` is the service's own; `block` is its index in the neutral stream, None until its
+    name is known."""
 
-    given_id: str | None
+    id: str | None
     custom: bool
     name: str | None = None
     block: int | None = None
     pieces: list[str] = field(default_factory=list)
 
     def is_whole(self) -> bool:
-        """Whether the arguments so far are a JSON object."""
+        """Say whether the arguments so far are a JSON object."""
         return not self.custom and isinstance(read_value("".join(self.pieces).encode("utf-8", "replace")), dict)
 
     def begins_again(self, name: str | None) -> bool:
-        """Whether a piece with `name` is the first one of another call."""
+        """Say whether a piece with `name` is the first one of another call."""
         return name is not None and self.name is not None and (name != self.name or self.is_whole())
 
 
@@ -62,20 +63,20 @@ class Calls:
         self._by_id: dict[str, Call] = {}
 
     def find(self, piece: Piece) -> tuple[Call, str]:
-        """The call that `piece` belongs to, its name noted, and the arguments that `piece` adds."""
+        """Return the call that `piece` belongs to, with its name set, and the arguments that `piece` adds."""
         custom = isinstance(piece.custom, Function)
-        said = piece.custom if custom else piece.function
-        given_id, name, arguments = string(piece.id), None, ""
-        if isinstance(said, Function):
-            name = string(said.name)
-            arguments = read_arguments(said.input if custom else said.arguments)
+        inner = piece.custom if custom else piece.function
+        call_id, name, arguments = string(piece.id), None, ""
+        if isinstance(inner, Function):
+            name = string(inner.name)
+            arguments = decode_arguments(inner.input if custom else inner.arguments)
         index = piece.index if type(piece.index) is int else None
-        call = self._known(index, given_id, name)
+        call = self._find(index, call_id, name)
         if call is None:
-            call = Call(given_id, custom)
+            call = Call(call_id, custom)
             self.all.append(call)
-            if given_id is not None:
-                self._by_id[given_id] = call
+            if call_id is not None:
+                self._by_id[call_id] = call
         if index is not None:
             self._by_index[index] = call
         call.name = call.name or name
@@ -83,20 +84,20 @@ class Calls:
             call.pieces.append(arguments)
         return call, arguments
 
-    def _known(self, index: int | None, given_id: str | None, name: str | None) -> Call | None:
-        by_id = self._by_id.get(given_id) if given_id is not None else None
+    def _find(self, index: int | None, call_id: str | None, name: str | None) -> Call | None:
+        by_id = self._by_id.get(call_id) if call_id is not None else None
         if index is None:
-            if given_id is not None:
+            if call_id is not None:
                 return by_id if by_id or name else self._last()
             last = self._last()
             return None if last is None or last.begins_again(name) else last
         by_index = self._by_index.get(index)
         if by_index is None:
-            # An id that another index has already and that comes with a name is one that was given twice.
+            # An id that another index has already and that comes with a name is used twice by the service.
             return by_id if name is None else None
-        if given_id is None or by_index.given_id is None:
+        if call_id is None or by_index.id is None:
             return None if by_index.begins_again(name) else by_index
-        if given_id == by_index.given_id:
+        if call_id == by_index.id:
             return by_index
         if by_id is not None or name is not None:
             return by_id

@@ -13,8 +13,8 @@ from llmproxy.dialects.messages.request_decode import decode_request
 from llmproxy.dialects.messages.request_encode import encode_request
 from llmproxy.dialects.messages.response_decode import decode_response
 from llmproxy.dialects.messages.response_encode import encode_response
-from llmproxy.dialects.messages.stream_decode import Decoder
-from llmproxy.dialects.messages.stream_encode import Encoder
+from llmproxy.dialects.messages.stream_decode import MessagesStreamDecoder
+from llmproxy.dialects.messages.stream_encode import MessagesStreamEncoder
 from llmproxy.dialects.model_list import ModelPages
 
 CODEC = Codec(
@@ -23,8 +23,8 @@ CODEC = Codec(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
-    stream_decoder=Decoder,
-    stream_encoder=Encoder,
+    stream_decoder=MessagesStreamDecoder,
+    stream_encoder=MessagesStreamEncoder,
     key_header="x-api-key",
     key_scheme="",
     takes_url=frozenset({"image", "document"}),

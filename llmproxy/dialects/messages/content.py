@@ -1,68 +1,63 @@
-"""Reading the blocks of a message's content, in requests and in replies: text, media, tool calls and results, thinking.
+"""The blocks of a message's content, decoded and encoded: text, media, tool calls and results, thinking.
 
 Source: the SDK's `content_block_param` and `content_block` types. Blocks that no second dialect has (built-in tools and
-their results, search results, uploads to a container) are kept as they stand. Begin reading at `read_content`.
+their results, search results, uploads to a container) are kept as they stand. Begin reading at `decode_content`,
+`encode_blocks`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, assert_never
 
-from llmproxy.dialects.members import Members, name_of, wrong
-from llmproxy.dialects.messages.extras import nested_extra
-from llmproxy.dialects.model import Block, Citation, Media, Opaque, Text, Thinking, ToolCall, ToolResult
-from llmproxy.wire.json import write_value
+from llmproxy.dialects.content import decode_parts
+from llmproxy.dialects.custom_tools import INPUT
+from llmproxy.dialects.encode_context import EncodeContext
+from llmproxy.dialects.extra import nested_extra
+from llmproxy.dialects.media_data import set_url
+from llmproxy.dialects.members import Members, wrong
+from llmproxy.dialects.messages.media import encode_media
+from llmproxy.dialects.model import Block, Citation, Media, Opaque, Refusal, Text, Thinking, ToolCall, ToolResult
+from llmproxy.wire.json import read_value, write_value
 
-_DATA_URL = re.compile(r"data:([^;,]*)[^,]*;base64,", re.IGNORECASE)
+Content: TypeAlias = list[dict[str, Any]]
 
-
-def read_content(content: object, path: str) -> list[Block]:
-    """The blocks of a content, which is a string or an array of blocks."""
-    if isinstance(content, str):
-        return [Text(path=path, text=content)]
-    if not isinstance(content, list):
-        wrong(path, "is missing" if content is None else f"must be a string or an array, not {name_of(content)}")
-    return [read_block(Members(block, f"{path}[{index}]")) for index, block in enumerate(content)]
-
-
-def read_texts(content: object, path: str) -> list[Text]:
-    """The same where only text may stand, as in the system prompt."""
-    texts = []
-    for block in read_content(content, path):
-        if not isinstance(block, Text):
-            wrong(block.path, "must be a text block")
-        texts.append(block)
-    return texts
+_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_PLAIN = {"type", "text"}
 
 
-def read_block(block: Members) -> Block:
-    """One block."""
+def decode_content(content: object, path: str) -> list[Block]:
+    """Return the blocks of a content, which is a string or an array of blocks."""
+    return decode_parts(content, path, decode_block)
+
+
+def decode_block(block: Members) -> Block:
+    """Return one block."""
     kind = block.needed_text("type")
-    reader = _READERS.get(kind)
-    if reader is None:
-        return foreign(block, kind)
-    return reader(block)
+    decode = _DECODERS.get(kind)
+    return _opaque(block, kind) if decode is None else decode(block)
 
 
-def foreign(block: Members, kind: str) -> Opaque:
-    """A block that only this dialect has; `type` was taken out of it already."""
+def _opaque(block: Members, kind: str) -> Opaque:
+    """Return a block that only this dialect has; `type` was taken out of it already."""
     return Opaque(path=block.path, dialect="messages", kind=kind, value={"type": kind, **block.rest})
 
 
-def _read_text(block: Members) -> Block:
+def _decode_text(block: Members) -> Block:
     return Text(
         path=block.path,
         text=block.needed_text("text"),
-        annotations=[read_citation(each) for each in block.objects("citations")],
+        annotations=[decode_citation(each) for each in block.objects("citations")],
         cache=block.any("cache_control"),
         extra=block.left(),
     )
 
 
-def read_citation(citation: Members) -> Citation:
-    """One of `citations`. Its offsets are places in a document, not in the text that cites, so they stay in `extra`."""
+def decode_citation(citation: Members) -> Citation:
+    """Return one of `citations`. Its offsets are positions in a document, not in the text that cites, so they stay in
+    `extra`."""
     title = citation.text("title")
     return Citation(
         path=citation.path,
@@ -74,25 +69,20 @@ def read_citation(citation: Members) -> Citation:
     )
 
 
-def _read_image(block: Members) -> Block:
+def _decode_image(block: Members) -> Block:
     source = Members(block.any("source"), block.at("source"))
-    media = Media(path=block.path, kind="image", cache=block.any("cache_control"))
-    _read_source(media, source)
-    media.extra = nested_extra(block, source)
-    return media
+    return _set_source(Media(path=block.path, kind="image", cache=block.any("cache_control")), block, source)
 
 
-def _read_document(block: Members) -> Block:
+def _decode_document(block: Members) -> Block:
     source = Members(block.any("source"), block.at("source"))
     if source.rest.get("type") == "content":
-        return _read_chunks(block, source)
+        return _decode_chunks(block, source)
     media = Media(path=block.path, kind="document", name=block.text("title"), cache=block.any("cache_control"))
-    _read_source(media, source)
-    media.extra = nested_extra(block, source)
-    return media
+    return _set_source(media, block, source)
 
 
-def _read_source(media: Media, source: Members) -> None:
+def _set_source(media: Media, block: Members, source: Members) -> Media:
     kind = source.word("type", ("base64", "url", "file", "text")) or source.missing("type")
     if kind == "base64":
         media.media_type, media.data = source.needed_text("media_type"), source.needed_text("data")
@@ -101,26 +91,17 @@ def _read_source(media: Media, source: Members) -> None:
     elif kind == "text":
         media.media_type, media.text = source.text("media_type"), source.needed_text("data")
     else:
-        _read_url(media, source)
+        set_url(media, source.needed_text("url"), source.at("url"))
+    media.extra = nested_extra(block, source)
+    return media
 
 
-def _read_url(media: Media, source: Members) -> None:
-    url = source.needed_text("url")
-    if url[:5].lower() != "data:":
-        media.url = url
-        return
-    head = _DATA_URL.match(url)
-    if head is None:
-        wrong(source.at("url"), "must be an http(s) URL, or a data URL in base64")
-    media.media_type, media.data = head[1].lower() or None, url[head.end() :]
-
-
-def _read_chunks(block: Members, source: Members) -> Block:
-    """A document in the form of a content. Its borders, which citations count, are known to this dialect alone."""
+def _decode_chunks(block: Members, source: Members) -> Block:
+    """Return a document in the form of a content. Its chunks, which citations count, exist in this dialect alone."""
     content = source.rest.get("content")
-    blocks = read_content(content, source.at("content"))
+    blocks = decode_content(content, source.at("content"))
     if not all(isinstance(each, Text) for each in blocks):
-        return foreign(Members({**block.rest, "source": source.rest}, block.path), "document")
+        return _opaque(Members({**block.rest, "source": source.rest}, block.path), "document")
     return Media(
         path=block.path,
         kind="document",
@@ -132,29 +113,28 @@ def _read_chunks(block: Members, source: Members) -> Block:
     )
 
 
-def _read_call(block: Members) -> Block:
+def _decode_call(block: Members) -> Block:
     arguments = block.object("input")
     return ToolCall(
         path=block.path,
         id=block.needed_text("id"),
         name=block.needed_text("name"),
-        arguments=_write_arguments(block.missing("input") if arguments is None else arguments, block.at("input")),
+        arguments=_arguments_text(block.missing("input") if arguments is None else arguments, block.at("input")),
         cache=block.any("cache_control"),
         extra=block.left(),
     )
 
 
-def _write_arguments(arguments: dict[str, Any], path: str) -> str:
-    """The JSON text of a call's arguments."""
+def _arguments_text(arguments: dict[str, Any], path: str) -> str:
     try:
         return write_value(arguments).decode()
     except RecursionError:
         wrong(path, "is nested too deeply")
 
 
-def _read_result(block: Members) -> Block:
+def _decode_result(block: Members) -> Block:
     content = block.any("content")
-    blocks = [] if content is None else read_content(content, block.at("content"))
+    blocks = [] if content is None else decode_content(content, block.at("content"))
     for each in blocks:
         if isinstance(each, ToolCall | ToolResult | Thinking):
             wrong(each.path, "cannot stand in the result of a tool")
@@ -168,33 +148,151 @@ def _read_result(block: Members) -> Block:
     )
 
 
-def _read_thinking(block: Members) -> Block:
-    return Thinking(
-        path=block.path,
-        dialect="messages",
-        text=block.needed_text("thinking"),
-        signature=block.text("signature"),
-        extra=block.left(),
-    )
+def _decode_thinking(block: Members) -> Block:
+    text, signature = block.needed_text("thinking"), block.text("signature")
+    return Thinking(path=block.path, dialect="messages", text=text, signature=signature, extra=block.left())
 
 
-def _read_redacted(block: Members) -> Block:
-    return Thinking(
-        path=block.path,
-        dialect="messages",
-        text="",
-        encrypted=block.needed_text("data"),
-        redacted=True,
-        extra=block.left(),
-    )
+def _decode_redacted(block: Members) -> Block:
+    data = block.needed_text("data")
+    return Thinking(path=block.path, dialect="messages", text="", encrypted=data, redacted=True, extra=block.left())
 
 
-_READERS: dict[str, Callable[[Members], Block]] = {
-    "text": _read_text,
-    "image": _read_image,
-    "document": _read_document,
-    "tool_use": _read_call,
-    "tool_result": _read_result,
-    "thinking": _read_thinking,
-    "redacted_thinking": _read_redacted,
+_DECODERS: dict[str, Callable[[Members], Block]] = {
+    "text": _decode_text,
+    "image": _decode_image,
+    "document": _decode_document,
+    "tool_use": _decode_call,
+    "tool_result": _decode_result,
+    "thinking": _decode_thinking,
+    "redacted_thinking": _decode_redacted,
 }
+
+
+def encode_id(call_id: str) -> str:
+    """Return the id of a call or of its result; one that the vendor refuses is replaced, always by the same."""
+    if _ID.fullmatch(call_id):
+        return call_id
+    return f"toolu_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
+
+
+def shortest(content: Content) -> str | Content:
+    """Return a string where one text is all."""
+    if len(content) == 1 and content[0].keys() == _PLAIN and content[0]["type"] == "text":
+        text: str = content[0]["text"]
+        return text
+    return content
+
+
+def decode_arguments(arguments: str) -> dict[str, Any] | None:
+    """Return the JSON object in a call's arguments, None for other text. No arguments are an empty object."""
+    value = read_value(arguments.encode("utf-8", "surrogatepass")) if arguments.strip() else {}
+    return value if isinstance(value, dict) else None
+
+
+def encode_citation(citation: Citation) -> dict[str, Any]:
+    """Return one of `citations`, of this dialect's own."""
+    members = {**citation.extra, "cited_text": citation.quote or ""}
+    in_document = members.get("type") in ("char_location", "page_location", "content_block_location")
+    members["document_title" if in_document else "title"] = citation.title
+    for name, value in (("url", citation.url), ("file_id", citation.file_id)):
+        if value is not None:
+            members[name] = value
+    return members
+
+
+def encode_blocks(blocks: Sequence[Block], context: EncodeContext) -> Content:
+    """Return the blocks for a provider, without those that are dropped."""
+    return [encoded for block in blocks if (encoded := _encode_block(block, context)) is not None]
+
+
+def _encode_block(block: Block, context: EncodeContext) -> dict[str, Any] | None:
+    if isinstance(block, Opaque):
+        if block.dialect != "messages":
+            context.refuse(
+                block.path, f"A block of kind {block.kind!r} exists in its own API only, not in a Messages API"
+            )
+        return block.value
+    encoded = _encode_bare(block, context)
+    if isinstance(block, Text | Media | ToolCall | ToolResult) and block.cache is not None:
+        if encoded is None:
+            context.drop_cache(block)
+        else:
+            encoded["cache_control"] = block.cache
+    context.put_extra({} if encoded is None else encoded, block)
+    return encoded
+
+
+def _encode_bare(
+    block: Text | Media | ToolCall | ToolResult | Thinking | Refusal, context: EncodeContext
+) -> dict[str, Any] | None:
+    """Return a block without what all blocks may have."""
+    match block:
+        case Text():
+            return _encode_text(block, context)
+        case Media():
+            return encode_media(block, context)
+        case ToolCall():
+            return _encode_call(block, context)
+        case ToolResult():
+            return _encode_result(block, context)
+        case Thinking():
+            return _encode_thinking(block, context)
+        case Refusal():
+            return {"type": "text", "text": block.text} if block.text.strip() else None
+        case _:
+            assert_never(block)
+
+
+def _encode_text(text: Text, context: EncodeContext) -> dict[str, Any] | None:
+    """Return a text. The vendor refuses empty ones, and those of nothing but white space."""
+    if text.logprobs is not None:
+        context.drop(f"{text.path}.logprobs")
+    block: dict[str, Any] = {"type": "text", "text": text.text}
+    citations = [encoded for each in text.annotations if (encoded := _own_citation(each, context)) is not None]
+    if citations:
+        block["citations"] = citations
+    return block if context.own or text.text.strip() else None
+
+
+def _own_citation(citation: Citation, context: EncodeContext) -> dict[str, Any] | None:
+    """Return a citation of this dialect's own, but not one that we made for an answer: it lacks what the vendor
+    checks."""
+    if context.own and citation.extra.get("encrypted_index") != "":
+        return encode_citation(citation)
+    context.drop(citation.path or "annotations")
+    return None
+
+
+def _encode_call(call: ToolCall, context: EncodeContext) -> dict[str, Any]:
+    arguments = {INPUT: call.arguments} if call.custom else decode_arguments(call.arguments)
+    if arguments is None:
+        wrong(call.path, "has arguments that are not a JSON object, which a Messages API needs")
+    return {"type": "tool_use", "id": _encode_id(call.id, context), "name": call.name, "input": arguments}
+
+
+def _encode_result(result: ToolResult, context: EncodeContext) -> dict[str, Any]:
+    for each in result.content:
+        if isinstance(each, ToolCall | ToolResult | Thinking):
+            context.refuse(each.path, "A block of this kind cannot stand in the result of a tool")
+    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": _encode_id(result.id, context)}
+    content = encode_blocks(result.content, context)
+    if content:
+        block["content"] = shortest(content)
+    if result.error:
+        block["is_error"] = True
+    return block
+
+
+def _encode_id(call_id: str, context: EncodeContext) -> str:
+    return call_id if context.own else encode_id(call_id)
+
+
+def _encode_thinking(thinking: Thinking, context: EncodeContext) -> dict[str, Any] | None:
+    """Return thinking that the vendor signed. It refuses any other."""
+    if thinking.dialect == "messages" and thinking.redacted and thinking.encrypted:
+        return {"type": "redacted_thinking", "data": thinking.encrypted}
+    if thinking.dialect == "messages" and thinking.signature:
+        return {"type": "thinking", "thinking": thinking.text, "signature": thinking.signature}
+    context.drop(thinking.path)
+    return None

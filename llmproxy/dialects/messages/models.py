@@ -1,7 +1,7 @@
-"""How a model is asked to think: by a budget, by an effort, or not at all; and what that means for other knobs.
+"""What models refuse: ways of thinking (a budget, an effort, none at all), and the sampling that goes with them.
 
-Models differ in what they take, which is known by their names alone. Source:
-platform.claude.com/docs/en/build-with-claude/thinking and /effort. Begin reading at `plan`.
+Models differ, and only their names tell how. Source: platform.claude.com/docs/en/build-with-claude/thinking and
+/effort. Begin reading at `plan_thinking`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.efforts import budget_of, effort_of
+from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Effort, Reasoning, Request
 
-SMALLEST_BUDGET = 1024
-# What is left for the answer where we choose the limit ourselves.
-_ROOM = 4096
+MIN_BUDGET = 1024
+# How many tokens are left for the answer where we choose the limit ourselves.
+_ANSWER_TOKENS = 4096
 
 
 class Model(NamedTuple):
-    """`thinks`: whether by a budget, adaptively, or never. `samples`: which of temperature, top_p and top_k are taken:
-    `all`, `one` of the first two and the third, or `none`. `most_tokens`: how long an answer may be asked for.
-    `strict`: whether it knows structured output."""
+    """`thinks`: by a budget, adaptively, or never. `samples`: which of temperature, top_p and top_k are taken, `all`,
+    `one` of the first two and the third, or `none`. `max_tokens` is the largest limit of an answer. `strict` says that
+    there is structured output."""
 
     thinks: Literal["budget", "adaptive", "never"]
     samples: Literal["all", "one", "none"]
-    most_tokens: int = 64000
+    max_tokens: int = 64000
     strict: bool = True
 
 
@@ -41,7 +41,7 @@ _MODELS: tuple[tuple[str, Model], ...] = (
     (rf"claude-(?:sonnet|haiku)-4(?:[-.]0)?{_END}", Model("budget", "all", strict=False)),
     (rf"claude-[a-z]+-4[-.][15]{_END}", Model("budget", "one")),
     (r"claude-[a-z]+-4[-.]6", Model("adaptive", "one")),
-    # From 4.7 on the three knobs are refused; the SDK 2.x has left them out.
+    # From 4.7 on the three knobs are refused; SDK 2.x removed them.
     (r"claude-(?:[a-z]+-(?:4[-.][7-9]|[5-9])|fable|mythos)", Model("adaptive", "none")),
 )
 _OTHER = Model("adaptive", "all")
@@ -49,12 +49,12 @@ _OTHER = Model("adaptive", "all")
 
 @lru_cache(maxsize=1024)
 def model_of(name: str) -> Model:
-    """What is known of a model by its name, which may stand in a longer one (`anthropic.claude-...-v1:0`)."""
+    """Return the facts of a model by its name, which may be part of a longer one (`anthropic.claude-...-v1:0`)."""
     return next((model for pattern, model in _MODELS if re.search(pattern, name.lower())), _OTHER)
 
 
 @dataclass(slots=True)
-class Plan:
+class ThinkingPlan:
     """The members `thinking` and `max_tokens`, and `output_config.effort`."""
 
     max_tokens: int
@@ -63,83 +63,84 @@ class Plan:
 
     @property
     def thinks(self) -> bool:
-        """Whether the model is asked to think."""
+        """Say whether the model is asked to think."""
         return self.thinking is not None and self.thinking["type"] != "disabled"
 
 
-def plan(request: Request, default_max_tokens: int, losses: Losses) -> Plan:
-    """What to ask for, for a request of another dialect. What cannot be asked for is listed as dropped."""
-    wanted, model = request.reasoning, model_of(request.model)
+def plan_thinking(request: Request, context: EncodeContext) -> ThinkingPlan:
+    """Return what to ask for, for a request of another dialect. What cannot be asked for is listed as dropped."""
+    reasoning, model = request.reasoning, model_of(request.model)
     limit = request.sampling.max_tokens
-    planned = Plan(limit if limit is not None else min(default_max_tokens, model.most_tokens))
-    if wanted.mode == "off" or wanted.effort == "none":
-        planned.thinking = None if model.thinks == "never" else {"type": "disabled"}
-    elif wanted.mode is None and wanted.effort is None and wanted.budget_tokens is None:
+    plan = ThinkingPlan(limit if limit is not None else min(context.options.default_max_tokens, model.max_tokens))
+    if reasoning.mode == "off" or reasoning.effort == "none":
+        plan.thinking = None if model.thinks == "never" else {"type": "disabled"}
+    elif reasoning.mode is None and reasoning.effort is None and reasoning.budget_tokens is None:
         pass
     elif model.thinks == "never":
-        _drop(request, losses)
+        _drop(request, context)
     elif request.tool_choice is not None and request.tool_choice.mode in ("required", "tool"):
         # The vendor refuses to think where a tool must be called.
-        _drop(request, losses)
-        planned.thinking = {"type": "disabled"}
+        _drop(request, context)
+        plan.thinking = {"type": "disabled"}
     elif model.thinks == "adaptive":
-        planned.thinking, planned.effort = {"type": "adaptive"}, _effort(wanted)
+        plan.thinking, plan.effort = {"type": "adaptive"}, _adaptive_effort(reasoning)
     else:
-        _plan_budget(planned, request, model, losses)
-    if wanted.summary is not None:
-        if planned.thinking is not None and planned.thinks:
-            planned.thinking["display"] = "omitted" if wanted.summary == "omitted" else "summarized"
+        _plan_budget(plan, request, model, context)
+    if reasoning.summary is not None:
+        if plan.thinking is not None and plan.thinks:
+            plan.thinking["display"] = "omitted" if reasoning.summary == "omitted" else "summarized"
         else:
-            losses.drop(request.where("summary"))
-    return planned
+            context.drop(request.where("summary"))
+    return plan
 
 
-def _effort(wanted: Reasoning) -> Effort | None:
-    effort = wanted.effort
-    if effort is None and wanted.budget_tokens is not None:
-        effort = effort_of(wanted.budget_tokens)
+def _adaptive_effort(reasoning: Reasoning) -> Effort | None:
+    effort = reasoning.effort
+    if effort is None and reasoning.budget_tokens is not None:
+        effort = effort_of(reasoning.budget_tokens)
     return "low" if effort == "minimal" else effort
 
 
-def _plan_budget(plan: Plan, request: Request, model: Model, losses: Losses) -> None:
-    """A budget that leaves room for the answer: the client's limit is kept, a limit of ours grows."""
-    wanted = request.reasoning
-    budget = wanted.budget_tokens or budget_of(wanted.effort or "medium")
+def _plan_budget(plan: ThinkingPlan, request: Request, model: Model, context: EncodeContext) -> None:
+    """Set a budget that leaves tokens for the answer: the client's limit is kept, a limit of ours grows."""
+    reasoning = request.reasoning
+    budget = reasoning.budget_tokens or budget_of(reasoning.effort or "medium")
     if request.sampling.max_tokens is None:
-        budget = min(budget, model.most_tokens - _ROOM)
-        plan.max_tokens = min(max(plan.max_tokens, budget + _ROOM), model.most_tokens)
-    elif plan.max_tokens <= SMALLEST_BUDGET:
-        _drop(request, losses)
+        budget = min(budget, model.max_tokens - _ANSWER_TOKENS)
+        plan.max_tokens = min(max(plan.max_tokens, budget + _ANSWER_TOKENS), model.max_tokens)
+    elif plan.max_tokens <= MIN_BUDGET:
+        _drop(request, context)
         plan.thinking = {"type": "disabled"}
         return
     elif budget >= plan.max_tokens:
         budget = plan.max_tokens // 2
-    plan.thinking = {"type": "enabled", "budget_tokens": max(budget, SMALLEST_BUDGET)}
+    plan.thinking = {"type": "enabled", "budget_tokens": max(budget, MIN_BUDGET)}
 
 
-def _drop(request: Request, losses: Losses) -> None:
+def _drop(request: Request, context: EncodeContext) -> None:
     for name in ("mode", "effort", "budget_tokens"):
         if getattr(request.reasoning, name) is not None:
-            losses.drop(request.where(name) if name in request.paths else request.reasoning.path or "reasoning")
+            context.drop(request.where(name) if name in request.paths else request.reasoning.path or "reasoning")
 
 
-def sampled(request: Request, *, thinks: bool, losses: Losses) -> dict[str, Any]:
-    """The members `temperature`, `top_p` and `top_k` as far as the model takes them; others are listed as dropped."""
-    sampling, takes = request.sampling, model_of(request.model).samples
-    written: dict[str, Any] = {}
+def encode_sampling(request: Request, context: EncodeContext, *, thinks: bool) -> dict[str, Any]:
+    """Return `temperature`, `top_p` and `top_k` as far as the model accepts them; others are listed as dropped."""
+    sampling, accepted = request.sampling, model_of(request.model).samples
+    members: dict[str, Any] = {}
     for name in ("temperature", "top_p", "top_k"):
         value = getattr(sampling, name)
         if value is None:
             continue
-        if takes == "none" or not _takes(name, value, thinks) or (name == "top_p" and takes == "one" and written):
-            losses.drop(request.where(name))
+        refused = accepted == "none" or not _accepts(name, value, thinks)
+        if (refused or (name == "top_p" and accepted == "one" and members)) and not context.own:
+            context.drop(request.where(name))
         else:
-            written[name] = value
-    return written
+            members[name] = value
+    return members
 
 
-def _takes(name: str, value: float, thinks: bool) -> bool:
-    """Whether the vendor takes this value. A temperature ends at 1, which is also what counts without one."""
+def _accepts(name: str, value: float, thinks: bool) -> bool:
+    """Say whether the vendor accepts this value. A temperature ends at 1, which is also the default."""
     if name == "temperature":
         return value == 1 if thinks else value <= 1
     return not thinks or (name == "top_p" and value >= 0.95)

@@ -1,6 +1,6 @@
-"""Writing a messages request from the neutral vocabulary.
+"""A messages request, encoded from the neutral vocabulary.
 
-Source: the SDK's `message_create_params`, and docs.anthropic.com/en/api/messages for what the types do not say. Begin
+Source: the SDK's `message_create_params`, and docs.anthropic.com/en/api/messages for what the types leave out. Begin
 reading at `encode_request`.
 """
 
@@ -8,124 +8,112 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.codec import Losses, Options, refuse_unshared
-from llmproxy.dialects.messages.extras import put_extra
-from llmproxy.dialects.messages.models import Plan, plan, sampled
-from llmproxy.dialects.messages.request_decode import DISPLAYS
-from llmproxy.dialects.messages.request_messages import Turns
+from llmproxy.dialects.encode_context import EncodeContext
+from llmproxy.dialects.messages.models import ThinkingPlan, encode_sampling, plan_thinking
+from llmproxy.dialects.messages.request_messages import encode_messages, encode_system
 from llmproxy.dialects.messages.schemas import closed_at
+from llmproxy.dialects.messages.tables import DISPLAYS, LACKING, REQUEST_TIERS, THINKING_TYPES, USERS
 from llmproxy.dialects.messages.tools import put_tools
 from llmproxy.dialects.model import Format, Request
 
-_TYPES = {"on": "enabled", "adaptive": "adaptive", "off": "disabled"}
-_SUMMARIES = {summary: display for display, summary in DISPLAYS.items()}
-_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
-_LACKING = ("seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs")
-# Each names the end user; of several the first counts.
-_USERS = ("user", "safety_identifier")
 
-
-def encode_request(request: Request, options: Options, losses: Losses) -> dict[str, Any]:
-    """The body for a provider. Raises BadRequest for what cannot be carried."""
-    own = request.dialect == "messages"
-    if not own:
-        refuse_unshared(request, losses)
-    planned = _own_plan(request, options) if own else plan(request, options.default_max_tokens, losses)
-    turns = Turns(own=own, losses=losses)
-    body: dict[str, Any] = {"model": request.model, "max_tokens": planned.max_tokens}
-    system = turns.system(request.system)
+def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
+    """Return the body for a provider. Raises BadRequest for what cannot be carried."""
+    context.refuse_unshared(request)
+    plan = _own_plan(request, context) if context.own else plan_thinking(request, context)
+    body: dict[str, Any] = {"model": request.model, "max_tokens": plan.max_tokens}
+    system = encode_system(request.system, context)
     if system is not None:
         body["system"] = system
-    body["messages"] = turns.messages(request.messages)
-    put_tools(body, request, own=own, losses=losses)
-    _put_sampling(body, request, planned, own=own, losses=losses)
-    _put_format(body, request.format, own=own, losses=losses)
-    _put_knobs(body, request, own=own, losses=losses)
+    body["messages"] = encode_messages(request.messages, context)
+    put_tools(body, request, context)
+    _put_thinking(body, request, plan, context)
+    _put_sampling(body, request, plan, context)
+    if request.format is not None:
+        _put_format(body, request.format, context)
+    _put_knobs(body, request, context)
     if request.cache is not None:
         body["cache_control"] = request.cache
     if request.stream:
         body["stream"] = True
-    put_extra(body, request, own=own, losses=losses)
+    context.put_extra(body, request)
     return body
 
 
-def _own_plan(request: Request, options: Options) -> Plan:
-    """What a client of this dialect asked for, as it did."""
-    wanted, limit = request.reasoning, request.sampling.max_tokens
-    own = Plan(options.default_max_tokens if limit is None else limit, effort=wanted.effort)
-    if wanted.mode is not None:
-        own.thinking = {"type": _TYPES[wanted.mode]}
-        if wanted.budget_tokens is not None:
-            own.thinking["budget_tokens"] = wanted.budget_tokens
-        if wanted.summary is not None:
-            own.thinking["display"] = _SUMMARIES.get(wanted.summary, "summarized")
-    return own
+def _own_plan(request: Request, context: EncodeContext) -> ThinkingPlan:
+    """Return what a client of this dialect asks for, unchanged."""
+    reasoning, limit = request.reasoning, request.sampling.max_tokens
+    plan = ThinkingPlan(context.options.default_max_tokens if limit is None else limit, effort=reasoning.effort)
+    if reasoning.mode is not None:
+        plan.thinking = {"type": THINKING_TYPES[reasoning.mode]}
+        if reasoning.budget_tokens is not None:
+            plan.thinking["budget_tokens"] = reasoning.budget_tokens
+        if reasoning.summary is not None:
+            plan.thinking["display"] = DISPLAYS.get(reasoning.summary, "summarized")
+    return plan
 
 
-def _put_sampling(body: dict[str, Any], request: Request, planned: Plan, *, own: bool, losses: Losses) -> None:
+def _put_thinking(body: dict[str, Any], request: Request, plan: ThinkingPlan, context: EncodeContext) -> None:
+    if plan.thinking is not None:
+        body["thinking"] = plan.thinking
+    context.put_extra(body.get("thinking", {}), request.reasoning)
+    if plan.effort is not None:
+        body["output_config"] = {"effort": plan.effort}
+
+
+def _put_sampling(body: dict[str, Any], request: Request, plan: ThinkingPlan, context: EncodeContext) -> None:
     sampling = request.sampling
-    if planned.thinking is not None:
-        body["thinking"] = planned.thinking
-    put_extra(body.get("thinking", {}), request.reasoning, own=own, losses=losses)
-    if planned.effort is not None:
-        body["output_config"] = {"effort": planned.effort}
-    if own:
-        known = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
-        body |= {name: value for name, value in known.items() if value is not None}
-    else:
-        body |= sampled(request, thinks=planned.thinks, losses=losses)
-    stop = [each for each in sampling.stop if own or each.strip()]  # the vendor refuses white space alone
+    body |= encode_sampling(request, context, thinks=plan.thinks)
+    stop = [each for each in sampling.stop if context.own or each.strip()]  # the vendor refuses white space alone
     if len(stop) < len(sampling.stop):
-        losses.drop(request.where("stop"))
+        context.drop(request.where("stop"))
     if stop:
         body["stop_sequences"] = stop
-    for name in _LACKING:
+    for name in LACKING:
         if getattr(sampling, name) is not None:
-            losses.drop(request.where(name))
-    put_extra(body, sampling, own=own, losses=losses)
+            context.drop(request.where(name))
+    context.put_extra(body, sampling)
 
 
-def _put_format(body: dict[str, Any], form: Format | None, *, own: bool, losses: Losses) -> None:
-    """`output_config.format`. Its answers always keep to the schema, and it has no name; its description stands in the
-    schema."""
-    if form is None:
-        return
+def _put_format(body: dict[str, Any], form: Format, context: EncodeContext) -> None:
+    """Add `output_config.format`. Its answers always keep to the schema, and it has no name; its description stands in
+    the schema."""
     if form.kind == "json" or form.schema is None:
-        losses.drop(form.path)
-        put_extra({}, form, own=own, losses=losses)
+        context.drop(form.path)
+        context.drop_extra(form)
         return
-    schema = form.schema if own else closed_at(form.schema, form.path)
+    schema = form.schema if context.own else closed_at(form.schema, form.path)
     if form.description is not None:
         schema = {"description": form.description, **schema}
-    written: dict[str, Any] = {"type": "json_schema", "schema": schema}
-    put_extra(written, form, own=own, losses=losses)
-    if own and form.path == "output_format":
-        body["output_format"] = written
+    members: dict[str, Any] = {"type": "json_schema", "schema": schema}
+    context.put_extra(members, form)
+    if context.own and form.path == "output_format":
+        body["output_format"] = members
     else:
-        body.setdefault("output_config", {})["format"] = written
+        body.setdefault("output_config", {})["format"] = members
 
 
-def _put_knobs(body: dict[str, Any], request: Request, *, own: bool, losses: Losses) -> None:
-    _put_user(body, request, losses)
+def _put_knobs(body: dict[str, Any], request: Request, context: EncodeContext) -> None:
+    _put_user(body, request, context)
     for name, value in request.knobs.items():
         if name == "service_tier":
-            tier = value if own else _TIERS.get(value)
+            tier = value if context.own else REQUEST_TIERS.get(value)
             if tier is None:
-                losses.drop(request.where(name))
+                context.drop(request.where(name))
             else:
                 body[name] = tier
-        elif name not in (*_USERS, "metadata") and (name != "store" or value):  # what is not to be stored is not
-            losses.drop(request.where(name))
+        elif name not in (*USERS, "metadata") and (name != "store" or value):  # nothing is stored here anyway
+            context.drop(request.where(name))
 
 
-def _put_user(body: dict[str, Any], request: Request, losses: Losses) -> None:
-    """`metadata.user_id`, which is all that metadata can be."""
+def _put_user(body: dict[str, Any], request: Request, context: EncodeContext) -> None:
+    """Add `metadata.user_id`, the only metadata there is."""
     metadata = dict(request.knobs.get("metadata") or {})
-    users = {name: request.knobs[name] for name in _USERS if name in request.knobs}
+    users = {name: request.knobs[name] for name in USERS if name in request.knobs}
     if "user_id" in metadata:
         users["metadata"] = metadata.pop("user_id")
     for name, value in users.items():
         if body.setdefault("metadata", {"user_id": value})["user_id"] != value:
-            losses.drop(request.where(name))
+            context.drop(request.where(name))
     if metadata:
-        losses.drop(request.where("metadata"))
+        context.drop(request.where("metadata"))

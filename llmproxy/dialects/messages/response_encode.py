@@ -1,19 +1,18 @@
-"""Writing whole messages for clients, and what the writer of streams shares with that.
+"""Whole messages, encoded for clients, and what the encoder of streams shares with that.
 
-Source: the SDK's `message` type. It demands numbers where a provider may have told none, which are then 0.
-Begin reading at `encode_response`.
+Source: the SDK's `message` type. Begin reading at `encode_response`.
 """
 
 from __future__ import annotations
 
-import re
 import uuid
 from typing import Any
 
-from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.custom_tools import INPUT
-from llmproxy.dialects.messages.extras import put_extra
-from llmproxy.dialects.messages.request_messages import RAW, read_object, write_citation, write_id
+from llmproxy.dialects.encode_context import EncodeContext, Losses
+from llmproxy.dialects.extra import put_back
+from llmproxy.dialects.messages.content import decode_arguments, encode_citation, encode_id
+from llmproxy.dialects.messages.tables import RAW, REPLY_TIERS, STOP_WORDS
 from llmproxy.dialects.messages.usage import encode_usage
 from llmproxy.dialects.model import (
     Block,
@@ -28,97 +27,84 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
     ToolResult,
+    Usage,
 )
-
-REASONS: dict[StopReason, str] = {
-    "end": "end_turn",
-    "length": "max_tokens",
-    "tool_calls": "tool_use",
-    "stop_sequence": "stop_sequence",
-    "refusal": "refusal",
-    "content_filter": "refusal",
-    "pause": "pause_turn",
-    "context_window": "model_context_window_exceeded",
-}
-
-_PREFIX = re.compile(r"(?:msg|resp|chatcmpl)[-_]")
-_TIERS = {"default": "standard", "standard": "standard", "priority": "priority", "batch": "batch"}
+from llmproxy.dialects.response_fields import bare_id, kind_of
 
 
-def encode_response(reply: Reply, request: Request, losses: Losses) -> dict[str, Any]:
-    """The whole answer for a client that sent `request`."""
-    content = [told for block in reply.content if (told := write_block(block, losses)) is not None]
+def encode_response(reply: Reply, request: Request, context: EncodeContext) -> dict[str, Any]:
+    """Return the whole answer for a client that sent `request`."""
+    losses = context.losses
+    content = [encoded for block in reply.content if (encoded := encode_answer_block(block, losses)) is not None]
     called = any(isinstance(block, ToolCall) for block in reply.content)
-    written: dict[str, Any] = {
-        **begun(reply.id, reply.model or request.model, encode_usage(reply.usage)),
-        "content": content,
-        "stop_reason": reason_of(reply.stop, called=called),
-        "stop_sequence": reply.stop_sequence,
-    }
+    body = empty_message(reply.id, reply.model or request.model, reply.usage)
+    body["content"] = content
+    body["stop_reason"] = encode_stop(reply.stop, called=called)
+    body["stop_sequence"] = reply.stop_sequence
     if reply.service_tier is not None:
-        tier = reply.service_tier if reply.dialect == "messages" else _TIERS.get(reply.service_tier)
+        tier = reply.service_tier if context.own else REPLY_TIERS.get(reply.service_tier)
         if tier is None:
-            losses.drop("reply.service_tier")
+            context.drop("reply.service_tier")
         else:
-            written["usage"]["service_tier"] = tier
-    put_extra(written, reply, own=reply.dialect == "messages", losses=losses)
-    return written
+            body["usage"]["service_tier"] = tier
+    context.put_extra(body, reply)
+    return body
 
 
-def begun(reply_id: str, model: str, usage: dict[str, Any]) -> dict[str, Any]:
-    """A message that has only begun."""
+def empty_message(reply_id: str, model: str, usage: Usage | None) -> dict[str, Any]:
+    """Return a message that has only begun."""
     return {
-        "id": f"msg_{_PREFIX.sub('', reply_id, count=1) or uuid.uuid4().hex}",
+        "id": f"msg_{bare_id(reply_id) or uuid.uuid4().hex}",
         "type": "message",
         "role": "assistant",
         "model": model,
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
-        "usage": usage,
+        "usage": encode_usage(usage),
     }
 
 
-def reason_of(stop: StopReason, *, called: bool) -> str:
-    """The `stop_reason`. Clients look here for whether to call tools."""
-    return "tool_use" if stop == "end" and called else REASONS[stop]
+def encode_stop(stop: StopReason, *, called: bool) -> str:
+    """Return the `stop_reason`. Clients look here for whether to call tools."""
+    return "tool_use" if stop == "end" and called else STOP_WORDS[stop]
 
 
-def write_block(block: Block, losses: Losses) -> dict[str, Any] | None:
-    """One block of a reply; None for one that is empty or has no place here, which is listed."""
+def encode_answer_block(block: Block, losses: Losses) -> dict[str, Any] | None:
+    """Return one block of a reply; None for an empty one, and for one that is listed as dropped."""
     match block:
         case Text():
-            return _text(block, losses)
+            return _encode_text(block, losses)
         case Thinking():
-            return _thinking(block, losses)
+            return _encode_thinking(block, losses)
         case Refusal():
             losses.drop_extra(block)
             return {"type": "text", "text": block.text} if block.text else None
         case ToolCall():
-            return {**opened_call(block, losses), "input": write_input(block.arguments, block.custom, losses)}
+            return {**call_without_input(block, losses), "input": encode_input(block, block.arguments, losses)}
         case Opaque(dialect="messages"):
             return block.value
-        case Opaque() | Media():
-            losses.drop(f"reply.{block.kind}")
         case ToolResult():
             losses.drop("reply.tool_result")
+        case Opaque() | Media():
+            losses.drop(f"reply.{kind_of(block)}")
     return None
 
 
-def _text(text: Text, losses: Losses) -> dict[str, Any] | None:
+def _encode_text(text: Text, losses: Losses) -> dict[str, Any] | None:
     if text.logprobs is not None:
         losses.drop("reply.logprobs")
     losses.drop_extra(text)
-    cited = [written for each in text.annotations if (written := write_source(each, losses)) is not None]
-    if not text.text and not cited:
+    citations = [encoded for each in text.annotations if (encoded := encode_link(each, losses)) is not None]
+    if not text.text and not citations:
         return None  # a client that sent it back would be refused
-    return {"type": "text", "text": text.text, **({"citations": cited} if cited else {})}
+    return {"type": "text", "text": text.text, **({"citations": citations} if citations else {})}
 
 
-def write_source(citation: Citation, losses: Losses) -> dict[str, Any] | None:
-    """One of `citations`: from elsewhere, a link that the text has. Where in the text it stands has no place here."""
+def encode_link(citation: Citation, losses: Losses) -> dict[str, Any] | None:
+    """Return one of `citations`; one of another dialect as a link. Its position in the text is dropped."""
     if isinstance(citation.extra.get("type"), str) and citation.extra["type"].endswith("_location"):
-        return write_citation(citation)
+        return encode_citation(citation)
     losses.drop_extra(citation)
     if citation.url is None:
         losses.drop("reply.citation")
@@ -134,8 +120,8 @@ def write_source(citation: Citation, losses: Losses) -> dict[str, Any] | None:
     }
 
 
-def _thinking(thinking: Thinking, losses: Losses) -> dict[str, Any] | None:
-    """Thinking. That of other dialects is shown without a seal, or with the place where it belongs for one."""
+def _encode_thinking(thinking: Thinking, losses: Losses) -> dict[str, Any] | None:
+    """Return thinking. That of other dialects is shown without a signature, or with the name of its field as one."""
     own = thinking.dialect == "messages"
     if own and thinking.redacted:
         return {"type": "redacted_thinking", "data": thinking.encrypted or ""}
@@ -146,20 +132,22 @@ def _thinking(thinking: Thinking, losses: Losses) -> dict[str, Any] | None:
     return None
 
 
-def opened_call(call: ToolCall, losses: Losses) -> dict[str, Any]:
-    """A call whose input is not told yet."""
-    written: dict[str, Any] = {"type": "tool_use", "id": write_id(call.id), "name": call.name, "input": {}}
-    own = "caller" in call.extra or "toolset_name" in call.extra
-    put_extra(written, call, own=own, losses=losses)
-    return written
+def call_without_input(call: ToolCall, losses: Losses) -> dict[str, Any]:
+    """Return a call whose input is not known yet."""
+    block: dict[str, Any] = {"type": "tool_use", "id": encode_id(call.id), "name": call.name, "input": {}}
+    if "caller" in call.extra or "toolset_name" in call.extra:
+        put_back(block, call.extra)
+    else:
+        losses.drop_extra(call)
+    return block
 
 
-def write_input(arguments: str, custom: bool, losses: Losses) -> dict[str, Any]:
-    """The input of a call. Arguments that are no JSON object are kept as text."""
-    if custom:
+def encode_input(call: ToolCall, arguments: str, losses: Losses) -> dict[str, Any]:
+    """Return the input of a call with `arguments`. Arguments that are no JSON object are kept as text."""
+    if call.custom:
         return {INPUT: arguments}
-    given = read_object(arguments)
-    if given is None:
+    decoded = decode_arguments(arguments)
+    if decoded is None:
         losses.drop("reply.tool_call.arguments")
         return {RAW: arguments}
-    return given
+    return decoded

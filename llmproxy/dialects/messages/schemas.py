@@ -1,8 +1,8 @@
-"""JSON Schemas as structured output and strict tools want them.
+"""JSON Schemas as structured output and strict tools need them.
 
-Source: the limits on platform.claude.com/docs/en/build-with-claude/structured-outputs. Objects say that they have no
-further members; limits on numbers, lengths and patterns are told in words, as the vendor's own SDKs do; `oneOf` becomes
-`anyOf`.
+Source: the limits on platform.claude.com/docs/en/build-with-claude/structured-outputs. Objects get no additional
+properties; limits on numbers, lengths and patterns move to the description, as in the vendor's own SDKs; `oneOf`
+becomes `anyOf`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from llmproxy.dialects.members import wrong
 from llmproxy.wire.json import write_value
 
-_TOLD = (
+_TO_DESCRIPTION = (
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     *("minLength", "maxLength", "pattern"),
     *("maxItems", "uniqueItems", "contains", "minContains", "maxContains", "minProperties", "maxProperties"),
@@ -23,7 +23,7 @@ _LISTS = ("anyOf", "allOf")
 
 
 def closed_at(schema: dict[str, Any], path: str) -> dict[str, Any]:
-    """`closed` for the schema of what stands at `path`. Raises BadRequest for one that is nested too deeply."""
+    """Return `closed` of the schema at the JSON path `path`. Raises BadRequest for one that is nested too deeply."""
     try:
         return closed(schema)
     except RecursionError:
@@ -31,23 +31,23 @@ def closed_at(schema: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """`schema` within the limits. What it says stays: in its place where that is known, in words elsewhere."""
-    written = {name: value for name, value in schema.items() if name != "$schema"}
-    if "oneOf" in written and "anyOf" not in written:
-        written["anyOf"] = written.pop("oneOf")
-    told = {name: written.pop(name) for name in _TOLD if name in written}
-    if written.get("minItems", 0) not in (0, 1):
-        told["minItems"] = written.pop("minItems")
-    if isinstance(written.get("format"), str) and written["format"] not in _FORMATS:
-        told["format"] = written.pop("format")
-    if told:
-        words = write_value(told).decode()
-        said = written.get("description")
-        written["description"] = f"{said}\n\n{words}" if isinstance(said, str) and said else words
-    if _is_object(written):
-        written.setdefault("additionalProperties", False)
-    _close_inner(written)
-    return written
+    """Return `schema` within the limits. What is not supported moves to the description."""
+    result = {name: value for name, value in schema.items() if name != "$schema"}
+    if "oneOf" in result and "anyOf" not in result:
+        result["anyOf"] = result.pop("oneOf")
+    moved = {name: result.pop(name) for name in _TO_DESCRIPTION if name in result}
+    if result.get("minItems", 0) not in (0, 1):
+        moved["minItems"] = result.pop("minItems")
+    if isinstance(result.get("format"), str) and result["format"] not in _FORMATS:
+        moved["format"] = result.pop("format")
+    if moved:
+        words = write_value(moved).decode()
+        description = result.get("description")
+        result["description"] = f"{description}\n\n{words}" if isinstance(description, str) and description else words
+    if _is_object(result):
+        result.setdefault("additionalProperties", False)
+    _close_inner(result)
+    return result
 
 
 def _is_object(schema: dict[str, Any]) -> bool:

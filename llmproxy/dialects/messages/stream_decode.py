@@ -1,21 +1,20 @@
-"""Reading a stream of message events as events of the neutral vocabulary.
+"""A stream of message events, decoded into events of the neutral vocabulary.
 
 Source: docs.anthropic.com/en/api/messages-streaming and the SDK's `raw_message_stream_event`. Blocks of built-in tools
-are told once they are whole. `Decoder.feed` is on the hot path of translation.
+are passed on once they are whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.codec import BadReply, StreamDecoder
 from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.messages.content import read_citation
-from llmproxy.dialects.messages.response_decode import SERVER_TOOLS, read_answer_block, stop_of, used_tools
+from llmproxy.dialects.messages.content import decode_citation
+from llmproxy.dialects.messages.response_decode import decode_answer_block, decode_stop, used_tools
+from llmproxy.dialects.messages.tables import SERVER_TOOLS
 from llmproxy.dialects.messages.usage import decode_usage
 from llmproxy.dialects.model import (
     Block,
@@ -23,9 +22,6 @@ from llmproxy.dialects.model import (
     Close,
     Delta,
     Done,
-    Event,
-    Fail,
-    Lost,
     Opaque,
     Open,
     Start,
@@ -36,11 +32,11 @@ from llmproxy.dialects.model import (
     Usage,
     UsageUpdate,
 )
-from llmproxy.dialects.provider_errors import code_of, status_of
-from llmproxy.errors import BadRequest, BrokenStream
+from llmproxy.dialects.provider_errors import BadReply
+from llmproxy.dialects.stream_decode import StreamDecoder
+from llmproxy.errors import BadRequest
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as, read_value
-from llmproxy.wire.sse import Splitter
 
 
 class _Delta(Fields):
@@ -69,22 +65,7 @@ class _Event(Fields):
 
 _EVENT: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
 
-
-class _Open:
-    """A block of the provider's that is not closed. `held` is one that is told when it is whole."""
-
-    __slots__ = ("grows_by", "held", "index", "input", "pieces", "signature")
-
-    def __init__(self, index: int, block: Block) -> None:
-        self.index = index
-        self.grows_by = _GROWS_BY.get(type(block), "")
-        self.held = block if isinstance(block, Opaque) else None
-        self.input: str | None = None
-        self.pieces: list[str] = []
-        self.signature: str | None = None
-
-
-_GROWS_BY: dict[type[Block], str] = {
+_DELTA_TYPES: dict[type[Block], str] = {
     Text: "text_delta",
     Thinking: "thinking_delta",
     ToolCall: "input_json_delta",
@@ -92,104 +73,84 @@ _GROWS_BY: dict[type[Block], str] = {
 }
 
 
-class Decoder(StreamDecoder):
+class _OpenBlock:
+    """A block of the provider's that is not closed. `opaque` is one that is passed on when it is whole."""
+
+    __slots__ = ("delta_type", "index", "input", "opaque", "pieces", "signature")
+
+    def __init__(self, index: int, block: Block) -> None:
+        self.index = index
+        self.delta_type = _DELTA_TYPES.get(type(block), "")
+        self.opaque = block if isinstance(block, Opaque) else None
+        self.input: str | None = None
+        self.pieces: list[str] = []
+        self.signature: str | None = None
+
+
+class MessagesStreamDecoder(StreamDecoder):
     """One stream."""
 
     def __init__(self) -> None:
-        self._splitter = Splitter()
-        self._events: list[Event] = []
-        self._blocks: dict[int, _Open] = {}
-        self._next = 0
-        self._started = False
-        self._over = False
+        super().__init__()
+        self._blocks: dict[int, _OpenBlock] = {}
         self._called = False
         self._reason: str | None = None
         self._sequence: str | None = None
         self._usage: Usage | None = None
-        self._lost: set[str] = set()
 
-    def feed(self, data: bytes) -> Sequence[Event]:
-        if self._over:
-            return ()
-        try:
-            frames = self._splitter.feed(data)
-        except BrokenStream as error:
-            self._fail(error.message)
-            frames = []
-        self._read_all(frames)
-        return self._taken()
-
-    def close(self) -> Sequence[Event]:
-        if self._over:
-            return ()
-        self._read_all(self._splitter.flush())
-        if not self._over:
-            self._fail("The provider's stream ended before its last event")
-        return self._taken()
-
-    def _taken(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
-
-    def _read_all(self, frames: list[Frame]) -> None:
-        for frame in frames:
-            if self._over:
-                break
-            self._read(frame)
-
-    def _read(self, frame: Frame) -> None:
+    def _decode_frame(self, frame: Frame) -> None:
         event = read_as(_EVENT, frame.data)
         if event is None:
-            said = frame.data.decode("utf-8", "replace") if frame.event == "error" else None
-            self._fail(said or "The provider sent an event that is none of a message")
+            message = frame.data.decode("utf-8", "replace") if frame.event == "error" else None
+            self._fail(message or "The provider sent an event that does not belong to a message")
             return
         kind = event.type or frame.event
         if kind == "content_block_delta" and type(event.delta) is _Delta:
             self._grow(event.index, event.delta)
         else:
             try:
-                self._turn(kind, event, frame)
+                self._decode_event(kind, event, frame)
             except BadReply as error:
                 self._fail(error.message)
 
     def _grow(self, index: object, delta: _Delta) -> None:
         block = self._blocks.get(index) if type(index) is int else None
         kind = delta.type
-        if block is None or kind != block.grows_by:
-            self._grow_otherwise(block, delta)
+        if block is None or kind != block.delta_type:
+            self._decode_other_delta(block, delta)
             return
         if kind == "text_delta":
-            more = delta.text
+            text = delta.text
         else:
-            more = delta.thinking if kind == "thinking_delta" else delta.partial_json
-        if not more or type(more) is not str:
+            text = delta.thinking if kind == "thinking_delta" else delta.partial_json
+        if not text or type(text) is not str:
             return
-        if block.held is not None:
-            block.pieces.append(more)
+        if block.opaque is not None:
+            block.pieces.append(text)
         else:
             block.input = None
-            self._events.append(Delta(index=block.index, text=more))
+            self._events.append(Delta(index=block.index, text=text))
 
-    def _grow_otherwise(self, block: _Open | None, delta: _Delta) -> None:
+    def _decode_other_delta(self, block: _OpenBlock | None, delta: _Delta) -> None:
         kind = string(delta.type) or "delta"
         if block is None:
             self._lose(kind)
-        elif kind == "signature_delta" and block.grows_by == "thinking_delta":
+        elif kind == "signature_delta" and block.delta_type == "thinking_delta":
             block.signature = string(delta.signature) or block.signature
-        elif kind == "citations_delta" and block.grows_by == "text_delta":
+        elif kind == "citations_delta" and block.delta_type == "text_delta":
             self._cite(block, delta.citation)
         else:
             self._lose(kind)
 
-    def _cite(self, block: _Open, citation: object) -> None:
+    def _cite(self, block: _OpenBlock, value: object) -> None:
         try:
-            self._events.append(
-                Cite(index=block.index, citation=read_citation(Members(citation, "reply.content.citations")))
-            )
+            citation = decode_citation(Members(value, "reply.content.citations"))
         except BadRequest:
             self._lose("citation")
+            return
+        self._events.append(Cite(index=block.index, citation=citation))
 
-    def _turn(self, kind: object, event: _Event, frame: Frame) -> None:
+    def _decode_event(self, kind: object, event: _Event, frame: Frame) -> None:
         match kind:
             case "content_block_start":
                 self._open(event.index, event.content_block)
@@ -198,34 +159,26 @@ class Decoder(StreamDecoder):
             case "message_start":
                 self._start(event.message)
             case "message_delta":
-                self._count(event)
+                self._decode_message_delta(event)
             case "message_stop":
                 self._end()
             case "error":
-                self._read_error(event.error if event.error is not None else read_value(frame.data))
+                error = event.error if event.error is not None else read_value(frame.data)
+                self._fail(error_message(error) or "error", error)
             case other if other != "ping":
                 self._lose(string(other) or "event")
 
-    def _read_error(self, error: object) -> None:
-        self._over = True
-        code = code_of(error) or "upstream_stream_error"
-        self._events.append(Fail(message=error_message(error) or "error", code=code, status=status_of(error)))
-
-    def _start(self, message: object) -> None:
+    def _start(self, value: object) -> None:
         if self._started:
             return
         self._started = True
-        said = message if isinstance(message, dict) else {}
-        self._note_usage(said.get("usage"))
-        self._events.append(
-            Start(id=string(said.get("id")) or "", model=string(said.get("model")) or "", usage=self._usage)
-        )
+        message = value if isinstance(value, dict) else {}
+        self._update_usage(message.get("usage"))
+        name, model = string(message.get("id")) or "", string(message.get("model")) or ""
+        self._events.append(Start(id=name, model=model, usage=self._usage))
 
-    def _note_usage(self, usage: object) -> None:
-        """Counts grow; what an event leaves out stays as it was."""
-        if not isinstance(usage, dict):
-            return
-        if used_tools(usage):
+    def _update_usage(self, usage: object) -> None:
+        if isinstance(usage, dict) and used_tools(usage):
             self._lose(f"usage.{SERVER_TOOLS}")
         self._usage = decode_usage(usage, self._usage)
 
@@ -235,32 +188,32 @@ class Decoder(StreamDecoder):
             return
         if index in self._blocks:
             self._close(index)
-        block = read_answer_block(content, f"reply.content[{index}]")
+        block = decode_answer_block(content, f"reply.content[{index}]")
         self._start(None)
-        opened = _Open(self._next, block)
-        self._next += 1
-        self._blocks[index] = opened
+        opened = self._blocks[index] = _OpenBlock(self._next_index, block)
         if isinstance(block, ToolCall):
-            # Its input comes in deltas; compatible services give it here instead, and empty input comes in none at all.
+            # Its input comes in deltas; compatible services send it here instead, and empty input comes in none at all.
             self._called = True
             opened.input, block.arguments = block.arguments, ""
         elif isinstance(block, Thinking):
             opened.signature, block.signature = block.signature or None, None
-        if opened.held is None:
-            self._events.append(Open(index=opened.index, block=block))
+        if opened.opaque is None:
+            self._open_block(block)
+        else:
+            self._next_index += 1
 
     def _close(self, index: object) -> None:
         block = self._blocks.pop(index, None) if type(index) is int else None
         if block is None:
             return
-        if block.held is not None:
-            _fill(block.held, "".join(block.pieces))
-            self._events.append(Open(index=block.index, block=block.held))
+        if block.opaque is not None:
+            _set_input(block.opaque, "".join(block.pieces))
+            self._events.append(Open(index=block.index, block=block.opaque))
         elif block.input is not None:
             self._events.append(Delta(index=block.index, text=block.input))
         self._events.append(Close(index=block.index, signature=block.signature))
 
-    def _count(self, event: _Event) -> None:
+    def _decode_message_delta(self, event: _Event) -> None:
         delta = event.delta
         if type(delta) is _Delta:
             self._reason = string(delta.stop_reason) or self._reason
@@ -273,7 +226,7 @@ class Decoder(StreamDecoder):
             self._lose("context_management")
         if event.usage is not None:
             self._start(None)
-            self._note_usage(event.usage)
+            self._update_usage(event.usage)
             if self._usage is not None:
                 self._events.append(UsageUpdate(usage=self._usage))
 
@@ -284,20 +237,12 @@ class Decoder(StreamDecoder):
         for index in list(self._blocks):
             self._close(index)
         self._over = True
-        self._events += [Stop(reason=stop_of(self._reason, called=self._called), sequence=self._sequence), Done()]
-
-    def _lose(self, what: str) -> None:
-        if what not in self._lost:
-            self._lost.add(what)
-            self._events.append(Lost(what=what))
-
-    def _fail(self, message: str) -> None:
-        self._over = True
-        self._events.append(Fail(message=message))
+        reason = decode_stop(self._reason, called=self._called)
+        self._events += [Stop(reason=reason, sequence=self._sequence), Done()]
 
 
-def _fill(block: Opaque, text: str) -> None:
-    """Give a block of a built-in tool the input that its deltas told."""
-    given = read_value(text.encode("utf-8", "surrogatepass")) if text else None
-    if given is not None:
-        block.value["input"] = given
+def _set_input(block: Opaque, text: str) -> None:
+    """Set the input of a block of a built-in tool, from its deltas."""
+    value = read_value(text.encode("utf-8", "surrogatepass")) if text else None
+    if value is not None:
+        block.value["input"] = value

@@ -1,25 +1,24 @@
-"""Writing a stream of message events from events of the neutral vocabulary.
+"""A stream of message events, encoded from events of the neutral vocabulary.
 
-Blocks come strictly one after the other here, so those that begin while another is open are held back until it closes.
-A block begins with its first word, so that none is empty; usage and stop reason come last, when both are known. Source:
-docs.anthropic.com/en/api/messages-streaming. `write` is on the hot path of translation.
+Blocks come strictly one after the other here, so those that begin while another is open wait until it closes. A block
+begins with its first word, so that none is empty; usage and stop reason come last, when both are known. Source:
+docs.anthropic.com/en/api/messages-streaming. `_grow` is on the hot path of translation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any, assert_never
 
 import msgspec
 
-from llmproxy.dialects.codec import Losses, StreamEncoder
 from llmproxy.dialects.messages.error_body import error_type
 from llmproxy.dialects.messages.response_encode import (
-    begun,
-    opened_call,
-    reason_of,
-    write_block,
-    write_input,
-    write_source,
+    call_without_input,
+    empty_message,
+    encode_answer_block,
+    encode_input,
+    encode_link,
+    encode_stop,
 )
 from llmproxy.dialects.messages.usage import encode_usage
 from llmproxy.dialects.model import (
@@ -27,10 +26,7 @@ from llmproxy.dialects.model import (
     Cite,
     Close,
     Delta,
-    Done,
-    Event,
     Fail,
-    Lost,
     Media,
     Opaque,
     Open,
@@ -42,20 +38,19 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
     ToolResult,
-    Usage,
-    UsageUpdate,
 )
+from llmproxy.dialects.stream_encode import StreamEncoder, encode_string
 from llmproxy.wire.json import write_value
 from llmproxy.wire.sse import write_frame
 
 _AFTER = b"}}\n\n"
 
 
-class _Block:
-    """A block that was opened. `before` is what stands before the text of a delta, once it has begun; `whole` is one
-    whose deltas are told together at its end."""
+class _OpenBlock:
+    """A block that was opened. `before` is what stands before the text of a delta, once it has begun; the deltas of one
+    that is `whole` are written together at its end; `waiting` are its events while another block is written."""
 
-    __slots__ = ("before", "block", "held", "number", "texts", "whole")
+    __slots__ = ("before", "block", "number", "texts", "waiting", "whole")
 
     def __init__(self, block: Block) -> None:
         self.block = block
@@ -63,233 +58,205 @@ class _Block:
         self.number = -1
         self.whole = isinstance(block, ToolCall) and block.custom
         self.texts: list[str] = []
-        self.held: list[Delta | Cite | Close] = []
+        self.waiting: list[Delta | Cite | Close] = []
 
 
-class Encoder(StreamEncoder):
+class MessagesStreamEncoder(StreamEncoder):
     """One stream for a client that sent `request`."""
 
     def __init__(self, request: Request) -> None:
-        self._model = request.model
-        self._blocks: dict[int, _Block] = {}
+        super().__init__(request)
+        self._blocks: dict[int, _OpenBlock] = {}
         self._queue: list[int] = []
-        self._number = 0
+        self._next_number = 0
         self._started = False
         self._called = False
-        self._stop = Stop(reason="end")
-        self._usage: Usage | None = None
-        self._frames: list[bytes] = []
+        self._last_stop = Stop(reason="end")
 
-    def encode(self, events: Sequence[Event], losses: Losses) -> bytes:
-        for event in events:
-            if type(event) is Delta:
-                self._grow(event, losses)
-            else:
-                self._turn(event, losses)
-        frames, self._frames = self._frames, []
-        return b"".join(frames)
+    def _put(self, kind: str, members: dict[str, Any]) -> None:
+        self._frames.append(write_frame(write_value({"type": kind, **members}), kind))
 
-    def _turn(self, event: Event, losses: Losses) -> None:
-        match event:
-            case Start():
-                self._start(event)
-            case Open():
-                self._blocks[event.index] = _Block(event.block)
-                self._queue.append(event.index)
-                if len(self._queue) == 1:
-                    self._begin(event.index, losses)
-            case Cite() | Close():
-                self._follow(event, losses)
-            case UsageUpdate():
-                self._usage = event.usage
-            case Stop():
-                self._stop = event
-            case _:
-                self._finish(event, losses)
-
-    def _finish(self, event: Event, losses: Losses) -> None:
-        match event:
-            case Done():
-                self._end(losses)
-            case Fail():
-                told = {"type": error_type(event.status), "message": event.message}
-                self._put("error", {"type": "error", "error": told})
-            case Lost():
-                losses.drop(f"reply.{event.what}")
-            case _:
-                pass
-
-    def _put(self, kind: str, event: dict[str, object]) -> None:
-        self._frames.append(write_frame(write_value(event), kind))
-
-    def _start(self, start: Start) -> None:
+    def _start(self, event: Start) -> None:
         self._started = True
-        self._usage = start.usage
-        message = begun(start.id, start.model or self._model, encode_usage(start.usage))
-        self._put("message_start", {"type": "message_start", "message": message})
+        message = empty_message(event.id, event.model or self._request.model, event.usage)
+        self._put("message_start", {"message": message})
 
-    def _grow(self, delta: Delta, losses: Losses) -> None:
-        index = delta.index
+    def _open(self, event: Open) -> None:
+        self._blocks[event.index] = _OpenBlock(event.block)
+        self._queue.append(event.index)
+        if len(self._queue) == 1:
+            self._begin(event.index)
+
+    def _grow(self, event: Delta) -> None:
+        index = event.index
         block = self._blocks.get(index)
         if block is None:
             return
         if self._queue[0] != index:
-            block.held.append(delta)
+            block.waiting.append(event)
             return
-        if delta.logprobs is not None:
-            losses.drop("reply.logprobs")
-        if not delta.text:
+        if event.logprobs is not None:
+            self._drop("logprobs")
+        if not event.text:
             return
         before = block.before
         if before is None:
-            before = self._first(block, delta.text, losses)
+            before = self._begin_text(block, event.text)
             if before is None:
                 return
-        self._frames += (before, _encode(delta.text), _AFTER)
+        self._frames += (before, encode_string(event.text), _AFTER)
 
-    def _first(self, block: _Block, text: str, losses: Losses) -> bytes | None:
-        """What stands before the deltas of a block, whose first text is `text`; None while nothing is to be told."""
-        opened = block.block
+    def _begin_text(self, block: _OpenBlock, text: str) -> bytes | None:
+        """Return what stands before the deltas of a block, whose first text is `text`; None while nothing is to be
+        written."""
         if block.whole:
             block.texts.append(text)
             return None
-        match opened:
+        match block.block:
             case ToolCall():
                 start = text.lstrip()[:1]
                 if start != "{":
-                    # White space says nothing, and on what is no JSON object clients would fail.
+                    # White space adds nothing, and clients would fail on text that is no JSON object.
                     block.whole = bool(start)
                     block.texts += [text] if start else []
                     return None
                 kind = (b"input_json_delta", b"partial_json")
             case Text() | Refusal():
-                self._open(block, {"type": "text", "text": ""})
+                self._put_start(block, {"type": "text", "text": ""})
                 kind = (b"text_delta", b"text")
             case Thinking():
-                self._open(block, {"type": "thinking", "thinking": "", "signature": ""})
+                self._put_start(block, {"type": "thinking", "thinking": "", "signature": ""})
                 kind = (b"thinking_delta", b"thinking")
             case Opaque() | Media() | ToolResult():
                 return None
+            case _:
+                assert_never(block.block)
         block.before = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":'
             % (block.number, *kind)
         )
         return block.before
 
-    def _open(self, block: _Block, content: dict[str, object]) -> None:
-        block.number = self._number
-        self._number += 1
-        started = {"type": "content_block_start", "index": block.number, "content_block": content}
-        self._put("content_block_start", started)
+    def _put_start(self, block: _OpenBlock, content: dict[str, Any]) -> None:
+        block.number = self._next_number
+        self._next_number += 1
+        self._put("content_block_start", {"index": block.number, "content_block": content})
 
-    def _delta(self, block: _Block, delta: dict[str, object]) -> None:
-        self._put("content_block_delta", {"type": "content_block_delta", "index": block.number, "delta": delta})
+    def _put_delta(self, block: _OpenBlock, delta: dict[str, Any]) -> None:
+        self._put("content_block_delta", {"index": block.number, "delta": delta})
 
-    def _begin(self, index: int, losses: Losses) -> None:
-        """It is the turn of the block `index`."""
+    def _begin(self, index: int) -> None:
+        """Begin the block `index`, whose turn it is."""
         block = self._blocks[index]
         opened = block.block
         match opened:
             case ToolCall():
                 self._called = True
-                self._open(block, opened_call(opened, losses))
-                self._grow(Delta(index=index, text=opened.arguments), losses)
+                self._put_start(block, call_without_input(opened, self._context.losses))
+                self._grow(Delta(index=index, text=opened.arguments))
             case Thinking() if opened.redacted:
                 pass
             case Text() | Thinking() | Refusal():
-                self._grow(Delta(index=index, text=opened.text), losses)
-                if isinstance(opened, Text):
-                    for citation in opened.annotations:
-                        self._cite(block, Cite(index=index, citation=citation), losses)
+                self._grow(Delta(index=index, text=opened.text))
+                for citation in opened.annotations if isinstance(opened, Text) else ():
+                    self._write_citation(block, Cite(index=index, citation=citation))
             case Opaque() | Media() | ToolResult():
-                content = write_block(opened, losses)
+                content = encode_answer_block(opened, self._context.losses)
                 if content is not None:
-                    self._open(block, content)
+                    self._put_start(block, content)
+            case _:
+                assert_never(opened)
 
-    def _follow(self, event: Cite | Close, losses: Losses) -> None:
+    def _cite(self, event: Cite) -> None:
         block = self._blocks.get(event.index)
         if block is None:
             return
         if self._queue[0] != event.index:
-            block.held.append(event)
-        elif isinstance(event, Cite):
-            self._cite(block, event, losses)
+            block.waiting.append(event)
         else:
-            self._close(block, event, losses)
-            self._next(losses)
+            self._write_citation(block, event)
 
-    def _cite(self, block: _Block, event: Cite, losses: Losses) -> None:
-        citation = write_source(event.citation, losses)
+    def _close(self, event: Close) -> None:
+        block = self._blocks.get(event.index)
+        if block is None:
+            return
+        if self._queue[0] != event.index:
+            block.waiting.append(event)
+        else:
+            self._finish_block(block, event)
+            self._next_block()
+
+    def _write_citation(self, block: _OpenBlock, event: Cite) -> None:
+        citation = encode_link(event.citation, self._context.losses)
         if citation is None or not isinstance(block.block, Text):
             return
         if block.number < 0:
-            self._first(block, "", losses)
-        self._delta(block, {"type": "citations_delta", "citation": citation})
+            self._begin_text(block, "")
+        self._put_delta(block, {"type": "citations_delta", "citation": citation})
 
-    def _close(self, block: _Block, close: Close, losses: Losses) -> None:
+    def _finish_block(self, block: _OpenBlock, event: Close) -> None:
         opened = block.block
         if isinstance(opened, Thinking):
-            self._seal(block, opened, close, losses)
+            self._finish_thinking(block, opened, event)
         elif isinstance(opened, ToolCall) and (block.whole or (opened.custom and not block.texts)):
-            given = write_input("".join(block.texts), opened.custom, losses)
-            self._delta(block, {"type": "input_json_delta", "partial_json": write_value(given).decode()})
+            value = encode_input(opened, "".join(block.texts), self._context.losses)
+            self._put_delta(block, {"type": "input_json_delta", "partial_json": write_value(value).decode()})
         if block.number >= 0:
-            self._put("content_block_stop", {"type": "content_block_stop", "index": block.number})
+            self._put("content_block_stop", {"index": block.number})
 
-    def _seal(self, block: _Block, thought: Thinking, close: Close, losses: Losses) -> None:
-        """The end of thinking: its signature, which may be all that there is of it."""
-        own = thought.dialect == "messages"
-        signature = ((close.signature or thought.signature) if own else thought.field) or ""
+    def _finish_thinking(self, block: _OpenBlock, thinking: Thinking, event: Close) -> None:
+        """Write the signature, which may be all that there is of thinking."""
+        own = thinking.dialect == "messages"
+        signature = ((event.signature or thinking.signature) if own else thinking.field) or ""
         if block.number < 0:
-            sealed = msgspec.structs.replace(
-                thought, signature=signature, encrypted=close.encrypted or thought.encrypted
-            )
-            content = write_block(sealed, losses)
+            encrypted = event.encrypted or thinking.encrypted
+            whole = msgspec.structs.replace(thinking, signature=signature, encrypted=encrypted)
+            content = encode_answer_block(whole, self._context.losses)
             if content is None:
                 return
-            self._open(block, {**content, "signature": ""} if signature else content)
+            self._put_start(block, {**content, "signature": ""} if signature else content)
         if signature:
-            self._delta(block, {"type": "signature_delta", "signature": signature})
+            self._put_delta(block, {"type": "signature_delta", "signature": signature})
 
-    def _next(self, losses: Losses) -> None:
-        """The first block closed: those that were held back, as far as they came."""
+    def _next_block(self) -> None:
+        """Write the blocks that wait behind the first one, which closed, as far as they came."""
         while True:
             del self._blocks[self._queue.pop(0)]
             if not self._queue:
                 return
             index = self._queue[0]
-            block = self._blocks[index]
-            self._begin(index, losses)
-            if not self._replay(block, losses):
+            self._begin(index)
+            if not self._write_waiting(self._blocks[index]):
                 return
 
-    def _replay(self, block: _Block, losses: Losses) -> bool:
-        """Write what was held back of a block; whether it is closed by that."""
-        held, block.held = block.held, []
-        for event in held:
+    def _write_waiting(self, block: _OpenBlock) -> bool:
+        """Write the events that wait for a block; return whether they close it."""
+        waiting, block.waiting = block.waiting, []
+        for event in waiting:
             match event:
                 case Delta():
-                    self._grow(event, losses)
+                    self._grow(event)
                 case Cite():
-                    self._cite(block, event, losses)
+                    self._write_citation(block, event)
                 case Close():
-                    self._close(block, event, losses)
+                    self._finish_block(block, event)
                     return True
+                case _:
+                    assert_never(event)
         return False
 
-    def _end(self, losses: Losses) -> None:
+    def _stop(self, event: Stop) -> None:
+        self._last_stop = event
+
+    def _end(self) -> None:
         if not self._started:
             self._start(Start(id="", model=""))
         while self._queue:
-            self._follow(Close(index=self._queue[0]), losses)
-        reason = reason_of(self._stop.reason, called=self._called)
-        delta = {"stop_reason": reason, "stop_sequence": self._stop.sequence}
-        self._put("message_delta", {"type": "message_delta", "delta": delta, "usage": encode_usage(self._usage)})
-        self._put("message_stop", {"type": "message_stop"})
+            self._close(Close(index=self._queue[0]))
+        stop = self._last_stop
+        delta = {"stop_reason": encode_stop(stop.reason, called=self._called), "stop_sequence": stop.sequence}
+        self._put("message_delta", {"delta": delta, "usage": encode_usage(self._usage)})
+        self._put("message_stop", {})
 
-
-def _encode(text: str) -> bytes:
-    try:
-        return msgspec.json.encode(text)
-    except UnicodeEncodeError:
-        return write_value(text)
+    def _fail(self, event: Fail) -> None:
+        self._put("error", {"error": {"type": error_type(event.status), "message": event.message}})

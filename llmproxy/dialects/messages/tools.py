@@ -1,48 +1,88 @@
-"""Writing the tools of a request and the choice among them.
+"""Tools and the choice among them, decoded and encoded.
 
-Source: the SDK's `tool_union_param` and `tool_choice_param`. A free-form tool of another dialect becomes one whose only
-argument is its text. Begin reading at `put_tools`.
+Source: the SDK's `tool_union_param` and `tool_choice_param`. A custom tool of another dialect becomes a tool whose only
+argument is its text. Begin reading at `decode_tools` and `put_tools`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.custom_tools import INPUT, SCHEMA
-from llmproxy.dialects.messages.extras import put_extra
+from llmproxy.dialects.encode_context import EncodeContext
+from llmproxy.dialects.members import Members
 from llmproxy.dialects.messages.models import model_of
-from llmproxy.dialects.messages.request_decode import SERVERS, THREAD
 from llmproxy.dialects.messages.schemas import closed_at
+from llmproxy.dialects.messages.tables import CHOICE_MODES, CHOICE_TYPES, SERVERS, THREAD
 from llmproxy.dialects.model import Opaque, Request, Tool, ToolChoice
 from llmproxy.wire.json import write_value
 
-_CHOICES = {"auto": "auto", "required": "any", "tool": "tool", "none": "none"}
+
+def decode_tools(members: Members) -> list[Tool | Opaque]:
+    """Return the tools, and what else brings content into the request from elsewhere."""
+    tools = [_decode_tool(tool) for tool in members.objects("tools")]
+    for server in members.objects(SERVERS):
+        tools.append(Opaque(path=server.path, dialect="messages", kind=SERVERS, value=server.rest))
+    thread = members.object(THREAD)
+    if thread is not None:
+        tools.append(Opaque(path=THREAD, dialect="messages", kind=THREAD, value=thread))
+    return tools
 
 
-def put_tools(body: dict[str, Any], request: Request, *, own: bool, losses: Losses) -> None:
+def _decode_tool(tool: Members) -> Tool | Opaque:
+    kind = tool.text("type")
+    if kind not in (None, "custom"):
+        return Opaque(path=tool.path, dialect="messages", kind=kind, value={"type": kind, **tool.rest})
+    schema = tool.object("input_schema")
+    return Tool(
+        path=tool.path,
+        name=tool.needed_text("name"),
+        description=tool.text("description"),
+        schema=tool.missing("input_schema") if schema is None else schema,
+        strict=tool.flag("strict"),
+        cache=tool.any("cache_control"),
+        extra=tool.left(),
+    )
+
+
+def decode_choice(members: Members, paths: dict[str, str]) -> tuple[ToolChoice | None, bool | None]:
+    """Return the choice, and whether several tools may be called at once."""
+    choice = members.inner("tool_choice")
+    if choice is None:
+        return None, None
+    kind = choice.word("type", tuple(CHOICE_MODES)) or choice.missing("type")
+    alone = choice.flag("disable_parallel_tool_use")
+    if alone is not None:
+        paths["parallel_tools"] = choice.at("disable_parallel_tool_use")
+    name = choice.needed_text("name") if kind == "tool" else None
+    decoded = ToolChoice(path=choice.path, mode=CHOICE_MODES[kind], name=name, extra=choice.left())
+    return decoded, None if alone is None else not alone
+
+
+def put_tools(body: dict[str, Any], request: Request, context: EncodeContext) -> None:
     """Add the tools, the choice among them, and what else brings content from elsewhere. Raises BadRequest for another
     dialect's built-in tools."""
     choice, tools = request.tool_choice, list[dict[str, Any]]()
     strict = model_of(request.model).strict
     for tool in request.tools:
         if isinstance(tool, Opaque):
-            _put_foreign(body, tools, tool, losses)
+            _put_opaque(body, tools, tool, context)
         elif choice is None or choice.allowed is None or tool.name in choice.allowed:
-            # The vendor knows no choice among some: the others are not shown.
-            tools.append(_tool(tool, own=own, strict=strict, losses=losses))
+            # The vendor has no choice among some tools: the others are left out.
+            tools.append(_encode_tool(tool, context, strict=strict))
     if tools:
         body["tools"] = tools
     offered = bool(tools or SERVERS in body)
     if choice is not None:
-        _put_choice(body, request, choice, offered=offered or own, losses=losses)
+        _put_choice(body, request, choice, context, offered=offered or context.own)
     if request.parallel_tools is not None:
-        _put_parallel(body, request, request.parallel_tools, offered=offered, own=own, losses=losses)
+        _put_parallel(body, request, request.parallel_tools, context, offered=offered)
 
 
-def _put_foreign(body: dict[str, Any], tools: list[dict[str, Any]], tool: Opaque, losses: Losses) -> None:
+def _put_opaque(body: dict[str, Any], tools: list[dict[str, Any]], tool: Opaque, context: EncodeContext) -> None:
     if tool.dialect != "messages":
-        losses.refuse(tool.path, f"The tool {tool.kind!r} is built into another API and unknown to a Messages API")
+        reason = f"The tool {tool.kind!r} is built into another API and does not exist in a Messages API"
+        context.refuse(tool.path, reason)
     if tool.kind == SERVERS:
         body.setdefault(SERVERS, []).append(tool.value)
     elif tool.kind == THREAD:
@@ -51,68 +91,70 @@ def _put_foreign(body: dict[str, Any], tools: list[dict[str, Any]], tool: Opaque
         tools.append(tool.value)
 
 
-def _tool(tool: Tool, *, own: bool, strict: bool, losses: Losses) -> dict[str, Any]:
-    written: dict[str, Any] = {"name": tool.name, "description": _description(tool, losses)}
-    if written["description"] is None:
-        del written["description"]
-    written["input_schema"] = _schema(tool, own=own)
-    if own and tool.strict is not None:
-        written["strict"] = tool.strict
+def _encode_tool(tool: Tool, context: EncodeContext, *, strict: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {"name": tool.name}
+    description = _encode_description(tool, context)
+    if description is not None:
+        body["description"] = description
+    body["input_schema"] = _encode_schema(tool, context)
+    if context.own and tool.strict is not None:
+        body["strict"] = tool.strict
     elif tool.strict and strict:
-        written["strict"] = True
+        body["strict"] = True
     elif tool.strict:
-        losses.drop(tool.where("strict"))
+        context.drop(tool.where("strict"))
     if tool.cache is not None:
-        written["cache_control"] = tool.cache
-    put_extra(written, tool, own=own, losses=losses)
-    return written
+        body["cache_control"] = tool.cache
+    context.put_extra(body, tool)
+    return body
 
 
-def _schema(tool: Tool, *, own: bool) -> dict[str, Any]:
-    """The schema of a tool's input, which must say that it is an object. A free-form tool gets its text as a member."""
+def _encode_schema(tool: Tool, context: EncodeContext) -> dict[str, Any]:
+    """Return the schema of a tool's input, which must be an object. A custom tool gets its text as a member."""
     if tool.custom:
         return SCHEMA
     schema = {"properties": {}} if tool.schema is None else tool.schema
     if schema.get("type") is None:
         schema = {**schema, "type": "object"}
-    return closed_at(schema, tool.path) if tool.strict and not own else schema
+    return closed_at(schema, tool.path) if tool.strict and not context.own else schema
 
 
-def _description(tool: Tool, losses: Losses) -> str | None:
-    """What the model is told of a tool; of a grammar too, which nobody holds it to."""
+def _encode_description(tool: Tool, context: EncodeContext) -> str | None:
+    """Return the description of a tool, with its grammar, which the vendor does not enforce."""
     if tool.grammar is None:
         return tool.description
-    losses.drop(tool.where("grammar"))
+    context.drop(tool.where("grammar"))
     definition = tool.grammar.get("definition")
     grammar = definition if isinstance(definition, str) else write_value(tool.grammar).decode()
-    told = f"The {INPUT} must follow this grammar:\n{grammar}"
-    return f"{tool.description}\n\n{told}" if tool.description else told
+    rule = f"The {INPUT} must follow this grammar:\n{grammar}"
+    return f"{tool.description}\n\n{rule}" if tool.description else rule
 
 
-def _put_choice(body: dict[str, Any], request: Request, choice: ToolChoice, *, offered: bool, losses: Losses) -> None:
-    """`tool_choice`, which the vendor refuses without tools. Nothing is lost then where nothing was forced."""
-    own = request.dialect == "messages"
+def _put_choice(
+    body: dict[str, Any], request: Request, choice: ToolChoice, context: EncodeContext, *, offered: bool
+) -> None:
+    """Add `tool_choice`, which the vendor refuses without tools. Nothing is lost then unless a tool was forced."""
     if not offered:
         if choice.mode in ("required", "tool"):
-            losses.drop(request.where("tool_choice"))
-        put_extra({}, choice, own=own, losses=losses)
+            context.drop(request.where("tool_choice"))
+        context.drop_extra(choice)
         return
-    written: dict[str, Any] = {"type": _CHOICES[choice.mode]}
+    members: dict[str, Any] = {"type": CHOICE_TYPES[choice.mode]}
     if choice.mode == "tool":
         if choice.name is None:
-            written["type"] = "any"
+            members["type"] = CHOICE_TYPES["required"]
         else:
-            written["name"] = choice.name
-    put_extra(written, choice, own=own, losses=losses)
-    body["tool_choice"] = written
+            members["name"] = choice.name
+    context.put_extra(members, choice)
+    body["tool_choice"] = members
 
 
 def _put_parallel(
-    body: dict[str, Any], request: Request, parallel: bool, *, offered: bool, own: bool, losses: Losses
+    body: dict[str, Any], request: Request, parallel: bool, context: EncodeContext, *, offered: bool
 ) -> None:
-    if not offered and not own:
-        losses.drop(request.where("parallel_tools"))
-    elif not parallel or own:
+    if not offered and not context.own:
+        context.drop(request.where("parallel_tools"))
+    elif not parallel or context.own:
         choice = body.setdefault("tool_choice", {"type": "auto"})
         if choice["type"] != "none":
             choice["disable_parallel_tool_use"] = not parallel

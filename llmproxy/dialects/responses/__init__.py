@@ -14,17 +14,17 @@ from llmproxy.dialects.responses.request_decode import decode_request
 from llmproxy.dialects.responses.request_encode import encode_request
 from llmproxy.dialects.responses.response_decode import decode_response
 from llmproxy.dialects.responses.response_encode import encode_response
-from llmproxy.dialects.responses.stream_decode import Decoder
-from llmproxy.dialects.responses.stream_encode import Encoder
+from llmproxy.dialects.responses.stream_decode import ResponsesStreamDecoder
+from llmproxy.dialects.responses.stream_encode import ResponsesStreamEncoder
 
 CODEC = Codec(
     name="responses",
     decode_request=decode_request,
-    encode_request=lambda request, options, losses: encode_request(request, losses),
+    encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
-    stream_decoder=Decoder,
-    stream_encoder=Encoder,
+    stream_decoder=ResponsesStreamDecoder,
+    stream_encoder=ResponsesStreamEncoder,
     takes_url=frozenset({"image", "document"}),
 )
 

@@ -1,7 +1,7 @@
-"""The items of a conversation, read into turns and written from them.
+"""The items of a conversation, decoded into turns and encoded from them.
 
 Consecutive items of the model (reasoning, messages, calls) are one turn of the assistant, consecutive results one of
-the user. Source: the SDK's `response_input_item_param`. Begin reading at `Turns.read`, `write_message`.
+the user. Source: the SDK's `response_input_item_param`. Begin reading at `ItemDecoder.decode`, `encode_message`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.encode_context import EncodeContext
+from llmproxy.dialects.extra import ITEM
 from llmproxy.dialects.members import Members, wrong
 from llmproxy.dialects.model import (
     Block,
@@ -24,8 +25,8 @@ from llmproxy.dialects.model import (
     ToolResult,
 )
 from llmproxy.dialects.name_limits import shortened
-from llmproxy.dialects.responses.content import read_content, write_content, write_said
-from llmproxy.dialects.responses.extras import ITEM, drop_cache, item_extra, put_extra
+from llmproxy.dialects.responses.content import decode_content, encode_content, encode_output_part
+from llmproxy.dialects.responses.tables import CALL_TYPES
 
 Role: TypeAlias = Literal["user", "assistant", "system", "developer"]
 
@@ -34,10 +35,11 @@ MAX_ID = 64
 
 _ROLES: tuple[Role, ...] = ("user", "assistant", "system", "developer")
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
+_BOOKKEEPING = ("id", "status")
 
 
-class Turns:
-    """The conversation as far as it was read."""
+class ItemDecoder:
+    """Decodes the items of one request, first to last, into `system` and `messages`."""
 
     def __init__(self) -> None:
         self.system: list[Instruction] = []
@@ -45,41 +47,36 @@ class Turns:
         self._of_model: Message | None = None
         self._results: Message | None = None
 
-    def read(self, item: Members) -> None:
-        """The next item."""
+    def decode(self, item: Members) -> None:
+        """Decode the next item. Raises BadRequest."""
         kind = item.text("type") or ("message" if "role" in item.rest else "item_reference")
         if kind == "message":
-            self._read_message(item)
+            self._decode_message(item)
         elif kind in _OUTPUTS and item.rest.get("call_id") is not None:
-            self._add_result(_read_result(item, custom=kind.startswith("custom")))
+            self._add_result(_decode_result(item, custom=kind.startswith("custom")))
         else:
-            reader = _OF_MODEL.get(kind)
-            self._add_of_model(item.path, [_foreign(item, kind) if reader is None else reader(item)])
+            decode = OUTPUT_DECODERS.get(kind)
+            self._add_of_model(item.path, [_opaque(item, kind) if decode is None else decode(item)])
 
-    def _read_message(self, item: Members) -> None:
+    def _decode_message(self, item: Members) -> None:
         role = item.word("role", _ROLES) or item.missing("role")
-        content = read_content(item.any("content"), item.at("content"))
+        content = decode_content(item.any("content"), item.at("content"))
         if role == "assistant":
-            kept = item.left()
-            if content and (kept or self._speaks()):
-                content[0].extra = content[0].extra | {ITEM: kept}
+            rest = item.left()
+            if content and (rest or self._ends_with_message()):
+                content[0].extra = content[0].extra | {ITEM: rest}
             self._add_of_model(item.path, content)
-            known = {name: value for name, value in kept.items() if name not in ("id", "status")}
-            self.messages[-1].extra |= known
+            self.messages[-1].extra |= {name: value for name, value in rest.items() if name not in _BOOKKEEPING}
             return
         self._of_model = self._results = None
-        if (
-            (role == "system" or role == "developer")
-            and not self.messages
-            and all(isinstance(block, Text) for block in content)
-        ):
-            texts = [block for block in content if isinstance(block, Text)]
-            self.system.append(Instruction(path=item.path, role=role, content=texts, extra=item_extra(item)))
+        texts = [block for block in content if isinstance(block, Text)]
+        if (role == "system" or role == "developer") and not self.messages and len(texts) == len(content):
+            self.system.append(Instruction(path=item.path, role=role, content=texts, extra=_item_extra(item)))
             return
-        self.messages.append(Message(path=item.path, role=role, content=content, extra=item_extra(item)))
+        self.messages.append(Message(path=item.path, role=role, content=content, extra=_item_extra(item)))
 
-    def _speaks(self) -> bool:
-        """Whether the last item was a message of the model's, which the next one must be told apart from."""
+    def _ends_with_message(self) -> bool:
+        """Say whether the last item was a message of the model, from which the next one must be kept apart."""
         of_model = self._of_model
         return of_model is not None and bool(of_model.content) and isinstance(of_model.content[-1], Text | Refusal)
 
@@ -98,48 +95,42 @@ class Turns:
         self._results.content.append(result)
 
 
-def _foreign(item: Members, kind: str) -> Opaque:
-    called = f"{kind} without call_id" if kind in _OUTPUTS else kind
-    return Opaque(path=item.path, dialect="responses", kind=called, value={"type": kind, **item.rest})
+def _item_extra(item: Members) -> dict[str, Any]:
+    """Return what is left of an item, with its bookkeeping."""
+    bookkeeping = {f"~{name}": value for name in _BOOKKEEPING if (value := item.any(name)) is not None}
+    return item.left() | bookkeeping
 
 
-def _read_result(item: Members, *, custom: bool) -> ToolResult:
+def _opaque(item: Members, kind: str) -> Opaque:
+    name = f"{kind} without call_id" if kind in _OUTPUTS else kind
+    return Opaque(path=item.path, dialect="responses", kind=name, value={"type": kind, **item.rest})
+
+
+def _decode_result(item: Members, *, custom: bool) -> ToolResult:
     return ToolResult(
         path=item.path,
         id=item.needed_text("call_id"),
-        content=read_content(item.any("output"), item.at("output")),
+        content=decode_content(item.any("output"), item.at("output")),
         custom=custom,
-        extra=item_extra(item),
+        extra=_item_extra(item),
     )
 
 
-def read_function_call(item: Members) -> ToolCall:
-    """An item `function_call`."""
+def _decode_call(item: Members, *, custom: bool) -> ToolCall:
     return ToolCall(
         path=item.path,
         id=item.needed_text("call_id"),
         name=item.needed_text("name"),
-        arguments=item.needed_text("arguments"),
-        extra=item_extra(item),
+        arguments=item.needed_text("input" if custom else "arguments"),
+        custom=custom,
+        extra=_item_extra(item),
     )
 
 
-def read_custom_call(item: Members) -> ToolCall:
-    """An item `custom_tool_call`."""
-    return ToolCall(
-        path=item.path,
-        id=item.needed_text("call_id"),
-        name=item.needed_text("name"),
-        arguments=item.needed_text("input"),
-        custom=True,
-        extra=item_extra(item),
-    )
-
-
-def read_reasoning(item: Members) -> Thinking:
-    """An item `reasoning`: its own text, else the summary."""
-    summary = [_reasoned(part) for part in item.objects("summary")]
-    content = [_reasoned(part) for part in item.objects("content")]
+def _decode_reasoning(item: Members) -> Thinking:
+    """Return an item `reasoning`: its own text, else the summary."""
+    summary = [part.needed_text("text") for part in item.objects("summary")]
+    content = [part.needed_text("text") for part in item.objects("content")]
     encrypted = item.text("encrypted_content")
     name = item.text("id")
     thinking = Thinking(
@@ -150,7 +141,7 @@ def read_reasoning(item: Members) -> Thinking:
         encrypted=encrypted,
         redacted=encrypted is not None and not content and not summary,
         summary=not content,
-        extra=item_extra(item),
+        extra=_item_extra(item),
     )
     # What the text alone does not give back: where parts end, and a summary beside the text.
     if len(summary) > 1 or len(content) > 1 or (summary and content):
@@ -158,95 +149,90 @@ def read_reasoning(item: Members) -> Thinking:
     return thinking
 
 
-def _reasoned(part: Members) -> str:
-    return part.needed_text("text")
-
-
 def _parts(kind: str, texts: list[str]) -> list[dict[str, str]]:
     return [{"type": kind, "text": text} for text in texts]
 
 
-_OF_MODEL: dict[str, Callable[[Members], Block]] = {
-    "function_call": read_function_call,
-    "custom_tool_call": read_custom_call,
-    "reasoning": read_reasoning,
+OUTPUT_DECODERS: dict[str, Callable[[Members], Block]] = {
+    "function_call": lambda item: _decode_call(item, custom=False),
+    "custom_tool_call": lambda item: _decode_call(item, custom=True),
+    "reasoning": _decode_reasoning,
 }
+"""The items of the model but messages, by their type."""
 
 
-def read_input(given: object) -> Turns:
-    """`input`: a string, which the user says, or items."""
-    turns = Turns()
-    if isinstance(given, str):
-        turns.messages.append(Message(path="input", role="user", content=[Text(path="input", text=given)]))
-        return turns
-    if not isinstance(given, list):
+def decode_input(value: object) -> ItemDecoder:
+    """Decode `input`: items, or a string, which is the user's."""
+    decoder = ItemDecoder()
+    if isinstance(value, str):
+        decoder.messages.append(Message(path="input", role="user", content=[Text(path="input", text=value)]))
+        return decoder
+    if not isinstance(value, list):
         wrong("input", "must be a string or an array")
-    for index, item in enumerate(given):
-        turns.read(Members(item, f"input[{index}]"))
-    return turns
+    for index, item in enumerate(value):
+        decoder.decode(Members(item, f"input[{index}]"))
+    return decoder
 
 
-def write_id(call_id: str, *, own: bool) -> str:
-    """The id of a call or of its result, shortened where it is too long, always in the same way."""
-    return call_id if own else shortened(call_id, MAX_ID, "call_")
+def _encode_id(call_id: str, context: EncodeContext) -> str:
+    """Return the id of a call or of its result, shortened where it is too long, always in the same way."""
+    return call_id if context.own else shortened(call_id, MAX_ID, "call_")
 
 
-def write_message(message: Message, *, own: bool, losses: Losses) -> list[dict[str, Any]]:
-    """The items that say what `message` says."""
+def encode_message(message: Message, context: EncodeContext) -> list[dict[str, Any]]:
+    """Return the items that stand for `message`."""
     if message.name is not None:
-        losses.drop(f"{message.path}.name")
+        context.drop(f"{message.path}.name")
     if message.role == "assistant":
-        items = _write_turn(message, own=own, losses=losses)
-        if not own:
-            losses.drop_extra(message)
+        items = _encode_assistant(message, context)
+        context.drop_extra(message)
         return items
     items, rest = [], []
     for block in message.content:
         if isinstance(block, ToolResult):
-            items.append(_write_result(block, own=own, losses=losses))
+            items.append(_encode_result(block, context))
         else:
             rest.append(block)
     if rest or not items:
-        item: dict[str, Any] = {"role": message.role, "content": write_content(rest, own=own, losses=losses)}
-        put_extra(item, message, own=own, losses=losses)
+        item: dict[str, Any] = {"role": message.role, "content": encode_content(rest, context)}
+        context.put_extra(item, message)
         items.append(item)
-    elif not own:
-        losses.drop_extra(message)
+    else:
+        context.drop_extra(message)
     return items
 
 
-def _write_result(result: ToolResult, *, own: bool, losses: Losses) -> dict[str, Any]:
-    kind = "custom_tool_call_output" if result.custom else "function_call_output"
+def _encode_result(result: ToolResult, context: EncodeContext) -> dict[str, Any]:
     if result.error:
-        losses.drop(f"{result.path}.is_error")
-    drop_cache(result, losses)
-    output = write_content(result.content, own=own, losses=losses)
-    written = {"type": kind, "call_id": write_id(result.id, own=own), "output": output}
-    put_extra(written, result, own=own, losses=losses)
-    return written
+        context.drop(f"{result.path}.is_error")
+    context.drop_cache(result)
+    output = encode_content(result.content, context)
+    item = {"type": _OUTPUTS[result.custom], "call_id": _encode_id(result.id, context), "output": output}
+    context.put_extra(item, result)
+    return item
 
 
-def _write_turn(message: Message, *, own: bool, losses: Losses) -> list[dict[str, Any]]:
-    """The items of one turn of the model. Texts that follow each other are parts of one message."""
+def _encode_assistant(message: Message, context: EncodeContext) -> list[dict[str, Any]]:
+    """Return the items of one turn of the model. Texts that follow each other are parts of one message."""
     items: list[dict[str, Any]] = []
-    said: list[dict[str, Any]] | None = None
+    parts: list[dict[str, Any]] | None = None
     for block in message.content:
         if isinstance(block, Text | Refusal):
-            if said is None or ITEM in block.extra:
-                said = []
-                kept = block.extra.get(ITEM, {}) if own else {}
-                items.append({**kept, "type": "message", "role": "assistant", "content": said})
-            said.append(write_said(block, own=own, losses=losses))
+            if parts is None or ITEM in block.extra:
+                parts = []
+                rest = block.extra.get(ITEM, {}) if context.own else {}
+                items.append({**rest, "type": "message", "role": "assistant", "content": parts})
+            parts.append(encode_output_part(block, context))
             continue
-        said = None
-        item = _write_item(block, own=own, losses=losses)
+        parts = None
+        item = _encode_item(block, context)
         if item is not None:
             items.append(item)
     return [_shortest(item) for item in items]
 
 
 def _shortest(item: dict[str, Any]) -> dict[str, Any]:
-    """A message of one plain text, of which nothing more is known, as role and text alone."""
+    """Return a message of one plain text and nothing else as role and text alone."""
     content = item.get("content")
     if item["type"] != "message" or "id" in item or not isinstance(content, list) or len(content) != 1:
         return item
@@ -256,45 +242,44 @@ def _shortest(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _write_item(block: Block, *, own: bool, losses: Losses) -> dict[str, Any] | None:
+def _encode_item(block: Block, context: EncodeContext) -> dict[str, Any] | None:
     match block:
         case ToolCall():
-            drop_cache(block, losses)
-            written = write_call(block, own=own)
-            put_extra(written, block, own=own, losses=losses)
-            return written
+            context.drop_cache(block)
+            item = {**call_object(block), "call_id": _encode_id(block.id, context)}
+            context.put_extra(item, block)
+            return item
         case Thinking(dialect="responses"):
-            return write_reasoning(block)
+            return encode_reasoning(block)
         case Thinking():
-            losses.drop(block.path)
+            context.drop(block.path)
             return None
         case Opaque(dialect="responses"):
             return block.value
         case Media() | Opaque():
-            losses.refuse(block.path, f"A block of kind {block.kind!r} cannot stand in a turn of the model here")
+            context.refuse(block.path, f"A block of kind {block.kind!r} cannot stand in a turn of the model here")
         case _:
-            losses.refuse(block.path, "A tool result cannot stand in a turn of the model")
+            context.refuse(block.path, "A tool result cannot stand in a turn of the model")
 
 
-def write_call(call: ToolCall, *, own: bool) -> dict[str, Any]:
-    """The item of a call, without what only its own dialect knows."""
-    kind, member = ("custom_tool_call", "input") if call.custom else ("function_call", "arguments")
-    return {"type": kind, "call_id": write_id(call.id, own=own), "name": call.name, member: call.arguments}
+def call_object(call: ToolCall) -> dict[str, Any]:
+    """Return the item of a call, of a request or of an answer, without what only its own dialect understands."""
+    kind, member = CALL_TYPES[call.custom], "input" if call.custom else "arguments"
+    return {"type": kind, "call_id": call.id, "name": call.name, member: call.arguments}
 
 
-def write_reasoning(thinking: Thinking) -> dict[str, Any]:
-    """The item of one's own thinking, sealed as it was."""
+def encode_reasoning(thinking: Thinking) -> dict[str, Any]:
+    """Return the item of thinking of this dialect, encrypted as it was."""
     parts = _parts("summary_text" if thinking.summary else "reasoning_text", [thinking.text] if thinking.text else [])
-    extra = {name: value for name, value in thinking.extra.items() if not name.startswith("~")}
-    written: dict[str, Any] = {"type": "reasoning"}
+    item: dict[str, Any] = {"type": "reasoning"}
     if thinking.id is not None:
-        written["id"] = thinking.id
-    written["summary"] = thinking.extra.get("~summary", parts if thinking.summary else [])
+        item["id"] = thinking.id
+    item["summary"] = thinking.extra.get("~summary", parts if thinking.summary else [])
     content = thinking.extra.get("~content", [] if thinking.summary else parts)
     if content:
-        written["content"] = content
+        item["content"] = content
     if thinking.encrypted is not None:
-        written["encrypted_content"] = thinking.encrypted
+        item["encrypted_content"] = thinking.encrypted
     if "~status" in thinking.extra:
-        written["status"] = thinking.extra["~status"]
-    return written | extra
+        item["status"] = thinking.extra["~status"]
+    return item | {name: value for name, value in thinking.extra.items() if not name.startswith("~")}

@@ -1,27 +1,22 @@
-"""Writing a stream of response events.
+"""A stream of response events, encoded from events of the neutral vocabulary.
 
 Every item is announced, grows and is finished by events of its own; texts that follow each other are parts of one
 message item, which stays open until something else begins. The last event repeats the whole response. Begin reading at
-`Encoder.encode`, which is on the hot path of translation.
+`ResponsesStreamEncoder`; `_grow` is on the hot path of translation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
-from llmproxy.dialects.codec import Losses, StreamEncoder
 from llmproxy.dialects.model import (
     Block,
     Cite,
     Close,
     Delta,
-    Done,
-    Event,
     Fail,
-    Lost,
     Opaque,
     Open,
     Refusal,
@@ -32,27 +27,24 @@ from llmproxy.dialects.model import (
     Text,
     Thinking,
     ToolCall,
-    Usage,
-    UsageUpdate,
 )
-from llmproxy.dialects.responses.content import write_citation
+from llmproxy.dialects.response_fields import bare_id, drop_stop_details, kind_of
+from llmproxy.dialects.responses.content import encode_citation
 from llmproxy.dialects.responses.error_event import write_error_event
-from llmproxy.dialects.responses.logprobs import unspelled
+from llmproxy.dialects.responses.logprobs import without_bytes
 from llmproxy.dialects.responses.response_encode import (
-    CALL_ID,
-    bare_id,
     call_item,
-    distinct_id,
-    error_code,
-    kind_of,
+    call_item_name,
+    distinct_call_id,
+    encode_error_code,
+    encode_status,
+    encode_stop,
     message_item,
-    note_stop,
+    output_part,
     reasoning_item,
-    said_part,
-    state_of,
-    told_stop,
-    write_response,
+    response_object,
 )
+from llmproxy.dialects.stream_encode import StreamEncoder, encode_string
 from llmproxy.errors import ProxyError
 from llmproxy.wire.json import write_value
 
@@ -64,7 +56,7 @@ _DELTAS: dict[type[Block], str] = {
 
 
 class _Item:
-    """An output item that has begun: where it stands, and its parts as far as they are whole."""
+    """An output item that has begun: its index, and its parts as far as they are whole."""
 
     __slots__ = ("index", "name", "parts", "unfinished")
 
@@ -74,108 +66,98 @@ class _Item:
         self.parts: list[dict[str, Any]] = []
         self.unfinished = 0
 
+    def position(self) -> dict[str, Any]:
+        """Return the members by which events name the item."""
+        return {"item_id": self.name, "output_index": self.index}
 
-class _Grown:
+
+class _OpenBlock:
     """A block that grows. `before` is what its deltas have in front of the text, but for their number."""
 
     __slots__ = ("before", "block", "content_index", "item", "texts")
 
-    def __init__(self, block: Block, item: _Item, content_index: int) -> None:
+    def __init__(self, block: Text | Refusal | Thinking | ToolCall, item: _Item, content_index: int = 0) -> None:
         self.block = block
         self.item = item
         self.content_index = content_index
         self.before = b""
         self.texts: list[str] = []
 
+    def position(self) -> dict[str, Any]:
+        """Return the members by which events name the block."""
+        match self.block:
+            case Text() | Refusal():
+                return {**self.item.position(), "content_index": self.content_index}
+            case Thinking():
+                return {**self.item.position(), "summary_index": 0}
+            case ToolCall():
+                return self.item.position()
+            case _:
+                assert_never(self.block)
 
-class Encoder(StreamEncoder):
+    def prepare(self, kind: str) -> None:
+        """Write the frame of deltas of this kind, up to their number."""
+        head = write_value({"type": kind, **self.position()})[:-1]
+        self.before = b'event: %b\ndata: %b,"sequence_number":' % (kind.encode(), head)
+
+
+class ResponsesStreamEncoder(StreamEncoder):
     """One stream for a client that sent `request`."""
 
     def __init__(self, request: Request) -> None:
-        self._request = request
+        super().__init__(request)
         self._number = 0
         self._name = ""
         self._model = ""
         self._created_s: int | None = None
         self._output: list[dict[str, Any]] = []
-        self._grown: dict[int, _Grown] = {}
+        self._blocks: dict[int, _OpenBlock] = {}
         self._call_ids: set[str] = set()
         self._message: _Item | None = None
         self._call: tuple[_Item, dict[str, Any]] | None = None
         self._refused = False
-        self._stop: StopReason = "end"
-        self._usage: Usage | None = None
+        self._reason: StopReason = "end"
 
-    def encode(self, events: Sequence[Event], losses: Losses) -> bytes:
-        frames: list[bytes] = []
-        for event in events:
-            if type(event) is Delta:
-                self._grow(frames, event)
-            else:
-                self._turn(frames, event, losses)
-        return b"".join(frames)
-
-    def _grow(self, frames: list[bytes], delta: Delta) -> None:
-        grown = self._grown.get(delta.index)
-        if grown is None:
-            return  # of a block that was listed as lost
-        if not grown.before:
-            if not delta.text:
+    def _grow(self, event: Delta) -> None:
+        open_block = self._blocks.get(event.index)
+        if open_block is None:
+            return  # a block that was dropped
+        if not open_block.before:
+            if not event.text:
                 return
-            self._open_summary(frames, grown)
-        grown.texts.append(delta.text)
-        if isinstance(grown.block, Text) and delta.logprobs:
-            grown.block.logprobs = [*(grown.block.logprobs or []), *delta.logprobs]
+            self._open_summary(open_block)
+        block = open_block.block
+        open_block.texts.append(event.text)
         number = b'%d,"delta":' % self._number
         self._number += 1
-        if isinstance(grown.block, Text):
-            tail = b',"logprobs":%b}\n\n' % (write_value(unspelled(delta.logprobs)) if delta.logprobs else b"[]")
-        else:
-            tail = b"}\n\n"
-        frames += (grown.before, number, _encode(delta.text), tail)
+        tail = b"}\n\n"
+        if isinstance(block, Text):
+            tail = b',"logprobs":[]}\n\n'
+            if event.logprobs:
+                block.logprobs = [*(block.logprobs or []), *event.logprobs]
+                tail = b',"logprobs":%b}\n\n' % write_value(without_bytes(event.logprobs))
+        self._frames += (open_block.before, number, encode_string(event.text), tail)
 
-    def _turn(self, frames: list[bytes], event: Event, losses: Losses) -> None:
-        match event:
-            case Start():
-                self._start(frames, event)
-            case Open():
-                self._open(frames, event, losses)
-            case Cite():
-                self._cite(frames, event, losses)
-            case Close():
-                self._close(frames, event, losses)
-            case UsageUpdate():
-                self._usage = event.usage
-            case _:
-                self._finish(frames, event, losses)
+    def _stop(self, event: Stop) -> None:
+        self._reason = encode_stop(event.reason, refused=self._refused)
+        self._end_call(encode_status(self._reason))
+        drop_stop_details(self._context.losses, event.reason, event.sequence)
+        self._end_message(encode_status(self._reason))
 
-    def _finish(self, frames: list[bytes], event: Event, losses: Losses) -> None:
-        match event:
-            case Stop():
-                self._stop = told_stop(event.reason, refused=self._refused)
-                self._end_call(frames, state_of(self._stop))
-                note_stop(event.reason, event.sequence, losses)
-                self._end_message(frames, state_of(self._stop))
-            case Done():
-                response = self._response(self._stop)
-                self._put(frames, f"response.{response['status']}", {"response": response})
-            case Fail():
-                self._fail(frames, event)
-            case Lost():
-                losses.drop(f"reply.{event.what}")
-            case _:
-                pass
+    def _end(self) -> None:
+        response = self._response(self._reason)
+        self._put(f"response.{response['status']}", {"response": response})
 
-    def _fail(self, frames: list[bytes], failure: Fail) -> None:
-        """Twice: agents look for the response that failed, the official clients raise for the event `error`."""
+    def _fail(self, event: Fail) -> None:
+        """End with two events: agents look for the response that failed, the official clients raise for `error`."""
         if self._name:
-            error = {"code": error_code(failure.code, failure.status), "message": failure.message}
-            self._put(frames, "response.failed", {"response": self._response(None, error)})
-        error_ = ProxyError(failure.message, status=failure.status, code=failure.code)
-        frames.append(write_error_event(error_, number=self._number))
+            error = {"code": encode_error_code(event.code, event.status), "message": event.message}
+            self._put("response.failed", {"response": self._response(None, error)})
+        failure = ProxyError(event.message, status=event.status, code=event.code)
+        self._frames.append(write_error_event(failure, number=self._number))
 
     def _response(self, stop: StopReason | None, error: dict[str, Any] | None = None) -> dict[str, Any]:
-        return write_response(
+        return response_object(
             self._request,
             name=self._name,
             model=self._model,
@@ -186,183 +168,163 @@ class Encoder(StreamEncoder):
             error=error,
         )
 
-    def _start(self, frames: list[bytes], start: Start) -> None:
-        self._name, self._model, self._created_s = bare_id(start.id), start.model, start.created_s
-        self._usage = start.usage
-        begun = self._response(None)
-        self._created_s = begun["created_at"]
+    def _start(self, event: Start) -> None:
+        self._name, self._model, self._created_s = bare_id(event.id), event.model, event.created_s
+        response = self._response(None)
+        self._created_s = response["created_at"]
         for kind in ("response.created", "response.in_progress"):
-            self._put(frames, kind, {"response": begun})
+            self._put(kind, {"response": response})
 
-    def _put(self, frames: list[bytes], kind: str, members: dict[str, Any]) -> None:
+    def _put(self, kind: str, members: dict[str, Any]) -> None:
         data = write_value({"type": kind, "sequence_number": self._number, **members})
         self._number += 1
-        frames += (b"event: ", kind.encode(), b"\ndata: ", data, b"\n\n")
+        self._frames += (b"event: ", kind.encode(), b"\ndata: ", data, b"\n\n")
 
-    def _add(self, frames: list[bytes], item: dict[str, Any]) -> _Item:
-        """Announce an item; its place in the output is kept."""
+    def _add_item(self, item: dict[str, Any]) -> _Item:
+        """Announce an item of the output."""
         index = len(self._output)
         self._output.append(item)
-        self._put(frames, "response.output_item.added", {"output_index": index, "item": item})
+        self._put("response.output_item.added", {"output_index": index, "item": item})
         return _Item(index, item["id"])
 
-    def _open(self, frames: list[bytes], event: Open, losses: Losses) -> None:
-        block, number = event.block, len(self._output)
-        self._end_call(frames)
+    def _open(self, event: Open) -> None:
+        block, name = event.block, f"{self._name}_{len(self._output)}"
+        self._end_call()
         match block:
             case Text() | Refusal():
-                grown = self._open_part(frames, block, losses)
+                self._open_part(event.index, block)
             case ToolCall():
-                self._end_message(frames)
-                block = msgspec.structs.replace(block, id=distinct_id(block.id, self._call_ids))
-                name = f"{CALL_ID[block.custom]}_{self._name}_{number}"
-                item = self._add(
-                    frames, call_item(name, msgspec.structs.replace(block, arguments=""), losses, done=False)
-                )
-                grown = _Grown(block, item, 0)
-                kind = "custom_tool_call_input" if block.custom else "function_call_arguments"
-                grown.before = self._before(f"response.{kind}.delta", grown)
+                self._open_call(event.index, block, name)
             case Thinking():
-                self._end_message(frames)
-                name = block.id or f"rs_{self._name}_{number}"
-                item = self._add(frames, {"id": name, "type": "reasoning", "summary": []})
-                grown = _Grown(block, item, 0)
+                self._end_message()
+                item = self._add_item({"id": block.id or f"rs_{name}", "type": "reasoning", "summary": []})
+                self._blocks[event.index] = _OpenBlock(block, item)
+                if block.text:
+                    self._grow(Delta(index=event.index, text=block.text))
             case Opaque(dialect="responses"):
-                self._end_message(frames)
-                whole = block.value | {"id": block.value.get("id") or f"it_{self._name}_{number}"}
-                self._end_item(frames, self._add(frames, whole), whole)
-                return
+                self._end_message()
+                whole = block.value | {"id": block.value.get("id") or f"it_{name}"}
+                self._end_item(self._add_item(whole), whole)
             case _:
-                losses.drop(f"reply.{kind_of(block)}")
-                return
-        self._grown[event.index] = grown
-        text = block.arguments if isinstance(block, ToolCall) else block.text
-        if text:
-            likely = block.logprobs if isinstance(block, Text) else None
-            self._grow(frames, Delta(index=event.index, text=text, logprobs=likely))
-        for citation in block.annotations if isinstance(block, Text) else ():
-            self._cite(frames, Cite(index=event.index, citation=citation), losses)
+                self._drop(kind_of(block))
 
-    def _open_part(self, frames: list[bytes], block: Text | Refusal, losses: Losses) -> _Grown:
+    def _open_call(self, index: int, call: ToolCall, name: str) -> None:
+        self._end_message()
+        call = msgspec.structs.replace(call, id=distinct_call_id(call.id, self._call_ids))
+        empty = msgspec.structs.replace(call, arguments="")
+        item = self._add_item(call_item(call_item_name(call, name), empty, self._context, done=False))
+        open_block = self._blocks[index] = _OpenBlock(call, item)
+        kind = "custom_tool_call_input" if call.custom else "function_call_arguments"
+        open_block.prepare(f"response.{kind}.delta")
+        if call.arguments:
+            self._grow(Delta(index=index, text=call.arguments))
+
+    def _open_part(self, index: int, block: Text | Refusal) -> None:
         item = self._message
         if item is None:
             name = f"msg_{self._name}_{len(self._output)}"
-            item = self._message = self._add(frames, message_item(name, [], "in_progress"))
+            item = self._message = self._add_item(message_item(name, [], "in_progress"))
         empty = Text(text="", extra=block.extra) if isinstance(block, Text) else Refusal(text="", extra=block.extra)
         self._refused = self._refused or isinstance(block, Refusal)
-        grown = _Grown(empty, item, len(item.parts))
-        part = said_part(empty, losses)
+        open_block = self._blocks[index] = _OpenBlock(empty, item, len(item.parts))
+        part = output_part(empty, self._context)
         item.parts.append(part)
         item.unfinished += 1
-        self._put(frames, "response.content_part.added", {**self._place(grown), "part": part})
-        grown.before = self._before(_DELTAS[type(empty)], grown)
-        return grown
+        self._put("response.content_part.added", {**open_block.position(), "part": part})
+        open_block.prepare(_DELTAS[type(empty)])
+        if block.text:
+            logprobs = block.logprobs if isinstance(block, Text) else None
+            self._grow(Delta(index=index, text=block.text, logprobs=logprobs))
+        if isinstance(block, Text):
+            for citation in block.annotations:
+                self._cite(Cite(index=index, citation=citation))
 
-    def _open_summary(self, frames: list[bytes], grown: _Grown) -> None:
-        """Thinking shows itself as the one part of a summary, once it has words."""
+    def _open_summary(self, open_block: _OpenBlock) -> None:
+        """Announce the one part of a summary, which shows thinking once it has words."""
         part = {"type": "summary_text", "text": ""}
-        place = {"item_id": grown.item.name, "output_index": grown.item.index, "summary_index": 0}
-        self._put(frames, "response.reasoning_summary_part.added", {**place, "part": part})
-        grown.before = self._before(_DELTAS[Thinking], grown)
+        self._put("response.reasoning_summary_part.added", {**open_block.position(), "part": part})
+        open_block.prepare(_DELTAS[Thinking])
 
-    def _place(self, grown: _Grown) -> dict[str, Any]:
-        item = grown.item
-        return {"item_id": item.name, "output_index": item.index, "content_index": grown.content_index}
-
-    def _before(self, kind: str, grown: _Grown) -> bytes:
-        """A delta's frame up to its number."""
-        item = grown.item
-        place: dict[str, Any] = {"type": kind, "item_id": item.name, "output_index": item.index}
-        if isinstance(grown.block, Thinking):
-            place["summary_index"] = 0
-        elif not isinstance(grown.block, ToolCall):
-            place["content_index"] = grown.content_index
-        return b'event: %b\ndata: %b,"sequence_number":' % (kind.encode(), write_value(place)[:-1])
-
-    def _cite(self, frames: list[bytes], event: Cite, losses: Losses) -> None:
-        grown = self._grown.get(event.index)
-        if grown is None or not isinstance(grown.block, Text):
+    def _cite(self, event: Cite) -> None:
+        open_block = self._blocks.get(event.index)
+        if open_block is None or not isinstance(open_block.block, Text):
             return
-        annotation = write_citation(event.citation, "".join(grown.texts), losses)
+        annotation = encode_citation(event.citation, "".join(open_block.texts), self._context.losses)
         if annotation is not None:
-            number = len(grown.block.annotations)
-            grown.block.annotations.append(event.citation)
-            place = {**self._place(grown), "annotation_index": number, "annotation": annotation}
-            self._put(frames, "response.output_text.annotation.added", place)
+            number = len(open_block.block.annotations)
+            open_block.block.annotations.append(event.citation)
+            members = {**open_block.position(), "annotation_index": number, "annotation": annotation}
+            self._put("response.output_text.annotation.added", members)
 
-    def _close(self, frames: list[bytes], event: Close, losses: Losses) -> None:
-        grown = self._grown.pop(event.index, None)
-        if grown is None:
+    def _close(self, event: Close) -> None:
+        open_block = self._blocks.pop(event.index, None)
+        if open_block is None:
             return
-        text, block = "".join(grown.texts), grown.block
-        self._end_call(frames)
+        text, block = "".join(open_block.texts), open_block.block
+        self._end_call()
         match block:
             case Text() | Refusal():
-                self._close_part(frames, grown, block, text, losses)
+                self._close_part(open_block, block, text)
             case ToolCall():
-                self._close_call(frames, grown, block, text, losses)
+                self._close_call(open_block, block, text)
             case Thinking():
-                self._close_thinking(frames, grown, msgspec.structs.replace(block, text=text), event, losses)
+                self._close_thinking(open_block, block, text, event)
             case _:
-                pass
+                assert_never(block)
 
-    def _close_part(self, frames: list[bytes], grown: _Grown, block: Text | Refusal, text: str, losses: Losses) -> None:
-        part = said_part(msgspec.structs.replace(block, text=text), losses)
-        grown.item.parts[grown.content_index] = part
-        grown.item.unfinished -= 1
-        place = self._place(grown)
+    def _close_part(self, open_block: _OpenBlock, block: Text | Refusal, text: str) -> None:
+        item = open_block.item
+        part = output_part(msgspec.structs.replace(block, text=text), self._context)
+        item.parts[open_block.content_index] = part
+        item.unfinished -= 1
+        position = open_block.position()
         if isinstance(block, Text):
-            likely = unspelled(block.logprobs or [])
-            self._put(frames, "response.output_text.done", {**place, "text": text, "logprobs": likely})
+            logprobs = without_bytes(block.logprobs or [])
+            self._put("response.output_text.done", {**position, "text": text, "logprobs": logprobs})
         else:
-            self._put(frames, "response.refusal.done", {**place, "refusal": text})
-        self._put(frames, "response.content_part.done", {**place, "part": part})
-        if grown.item is not self._message and not grown.item.unfinished:
-            self._end_item(frames, grown.item, message_item(grown.item.name, grown.item.parts))
+            self._put("response.refusal.done", {**position, "refusal": text})
+        self._put("response.content_part.done", {**position, "part": part})
+        if item is not self._message and not item.unfinished:
+            self._end_item(item, message_item(item.name, item.parts))
 
-    def _close_call(self, frames: list[bytes], grown: _Grown, block: ToolCall, text: str, losses: Losses) -> None:
-        item = grown.item
-        place = {"item_id": item.name, "output_index": item.index}
-        if block.custom:
-            self._put(frames, "response.custom_tool_call_input.done", {**place, "input": text})
+    def _close_call(self, open_block: _OpenBlock, call: ToolCall, text: str) -> None:
+        item = open_block.item
+        if call.custom:
+            self._put("response.custom_tool_call_input.done", {**item.position(), "input": text})
         else:
-            self._put(frames, "response.function_call_arguments.done", {**place, "name": block.name, "arguments": text})
-        self._call = item, call_item(item.name, msgspec.structs.replace(block, arguments=text), losses)
+            members = {**item.position(), "name": call.name, "arguments": text}
+            self._put("response.function_call_arguments.done", members)
+        self._call = item, call_item(item.name, msgspec.structs.replace(call, arguments=text), self._context)
 
-    def _end_call(self, frames: list[bytes], status: str = "completed") -> None:
-        """The last call is whole. It waits for what follows, which says whether the model was cut short in it."""
+    def _end_call(self, status: str = "completed") -> None:
+        """End the last call. It waits for what follows, which says whether the model was cut short in it."""
         if self._call is not None:
             (item, whole), self._call = self._call, None
-            self._end_item(frames, item, whole | {"status": status} if "status" in whole else whole)
+            self._end_item(item, whole | {"status": status} if "status" in whole else whole)
 
-    def _close_thinking(
-        self, frames: list[bytes], grown: _Grown, block: Thinking, event: Close, losses: Losses
-    ) -> None:
-        item = grown.item
+    def _close_thinking(self, open_block: _OpenBlock, block: Thinking, text: str, event: Close) -> None:
+        self._context.losses.drop_extra(block)
         # As it was shown: one part of a summary.
-        sealed = event.encrypted or block.encrypted
-        whole = Thinking(text=block.text, dialect=block.dialect, encrypted=sealed, summary=True, field=block.field)
-        losses.drop_extra(block)
-        if block.text:
-            place = {"item_id": item.name, "output_index": item.index, "summary_index": 0}
-            part = {"type": "summary_text", "text": block.text}
-            self._put(frames, "response.reasoning_summary_text.done", {**place, "text": block.text})
-            self._put(frames, "response.reasoning_summary_part.done", {**place, "part": part})
-        self._end_item(frames, item, reasoning_item(item.name, whole, losses))
+        whole = Thinking(
+            text=text,
+            dialect=block.dialect,
+            encrypted=event.encrypted or block.encrypted,
+            summary=True,
+            field=block.field,
+        )
+        if text:
+            position, part = open_block.position(), {"type": "summary_text", "text": text}
+            self._put("response.reasoning_summary_text.done", {**position, "text": text})
+            self._put("response.reasoning_summary_part.done", {**position, "part": part})
+        item = open_block.item
+        self._end_item(item, reasoning_item(item.name, whole, self._context))
 
-    def _end_message(self, frames: list[bytes], status: str = "completed") -> None:
-        """The message item is whole, unless a part of it still grows; what follows begins another one."""
+    def _end_message(self, status: str = "completed") -> None:
+        """End the message item, unless a part of it still grows; what follows begins another one."""
         item, self._message = self._message, None
         if item is not None and not item.unfinished:
-            self._end_item(frames, item, message_item(item.name, item.parts, status))
+            self._end_item(item, message_item(item.name, item.parts, status))
 
-    def _end_item(self, frames: list[bytes], item: _Item, whole: dict[str, Any]) -> None:
+    def _end_item(self, item: _Item, whole: dict[str, Any]) -> None:
         self._output[item.index] = whole
-        self._put(frames, "response.output_item.done", {"output_index": item.index, "item": whole})
-
-
-def _encode(text: str) -> bytes:
-    try:
-        return msgspec.json.encode(text)
-    except UnicodeEncodeError:
-        return write_value(text)
+        self._put("response.output_item.done", {"output_index": item.index, "item": whole})

@@ -1,4 +1,4 @@
-"""Tools and the choice among them, read and written.
+"""Tools and the choice among them, decoded and encoded.
 
 Source: the SDK's `function_tool_param`, `custom_tool_param`, `tool_choice_*_param`. Every tool that runs at the
 provider is `Opaque`.
@@ -7,133 +7,86 @@ provider is `Opaque`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects import function_tools
+from llmproxy.dialects.encode_context import EncodeContext
+from llmproxy.dialects.function_tools import KINDS, Mode, decode_custom, decode_function, decode_mode
 from llmproxy.dialects.members import Members, name_of, wrong
 from llmproxy.dialects.model import Opaque, Tool, ToolChoice
-from llmproxy.dialects.responses.extras import drop_cache, nested_extra, put_extra
-
-# The kinds of tools that are the client's.
-_OWN = ("function", "custom")
-_MODES: tuple[Literal["none", "auto", "required"], ...] = ("none", "auto", "required")
 
 
-def read_tools(body: Members) -> list[Tool | Opaque]:
-    """`tools`."""
-    return [_read_tool(tool) for tool in body.objects("tools")]
+def decode_tools(body: Members) -> list[Tool | Opaque]:
+    """Return `tools`."""
+    return [_decode_tool(tool) for tool in body.objects("tools")]
 
 
-def _read_tool(tool: Members) -> Tool | Opaque:
+def _decode_tool(tool: Members) -> Tool | Opaque:
     kind = tool.needed_text("type")
     if kind == "function":
-        return Tool(
-            path=tool.path,
-            name=tool.needed_text("name"),
-            description=tool.text("description"),
-            schema=tool.object("parameters"),
-            strict=tool.flag("strict"),
-            cache=tool.any("cache_control"),
-            extra=tool.left(),
-        )
+        return decode_function(tool, tool)
     if kind == "custom":
-        return _read_custom(tool)
+        return decode_custom(tool, tool, _decode_grammar, "format")
     return Opaque(path=tool.path, dialect="responses", kind=kind, value={"type": kind, **tool.rest})
 
 
-def _read_custom(tool: Members) -> Tool:
-    name, description, form = tool.needed_text("name"), tool.text("description"), tool.inner("format")
-    grammar = None
-    extra: dict[str, Any] = {}
-    if form is not None:
-        kind = form.word("type", ("text", "grammar")) or form.missing("type")
-        if kind == "grammar":
-            grammar = {"syntax": form.needed_text("syntax"), "definition": form.needed_text("definition")}
-        else:
-            extra["~format.type"] = kind  # the same as none
-    extra |= nested_extra(tool, *([form] if form is not None else []))
-    return Tool(
-        path=tool.path,
-        name=name,
-        description=description,
-        custom=True,
-        grammar=grammar,
-        names={"grammar": "format"},
-        extra=extra,
-    )
+def _decode_grammar(form: Members) -> dict[str, Any]:
+    return {"syntax": form.needed_text("syntax"), "definition": form.needed_text("definition")}
 
 
-def read_choice(body: Members) -> ToolChoice | None:
-    """`tool_choice`."""
+def decode_choice(body: Members) -> ToolChoice | None:
+    """Return `tool_choice`."""
     choice, path = body.any("tool_choice"), "tool_choice"
     if choice is None:
         return None
     if isinstance(choice, str):
-        return ToolChoice(path=path, mode=_mode(choice))
+        return ToolChoice(path=path, mode=decode_mode(choice, path))
     if not isinstance(choice, dict):
         wrong(path, f"must be a string or an object, not {name_of(choice)}")
     members = Members(choice, path)
     kind = members.needed_text("type")
-    if kind in _OWN:
+    if kind in KINDS:
         name = members.needed_text("name")
         return ToolChoice(path=path, mode="tool", name=name, custom=kind == "custom", extra=members.left())
     if kind == "allowed_tools":
-        mode = _mode(members.needed_text("mode"))
+        mode = decode_mode(members.needed_text("mode"), path)
         tools = list(members.objects("tools"))
-        names = [each for tool in tools if tool.any("type") in _OWN and (each := tool.text("name")) is not None]
+        names = [each for tool in tools if tool.any("type") in KINDS and (each := tool.text("name")) is not None]
         if len(names) == len(tools):
             return ToolChoice(path=path, mode=mode, allowed=names, extra=members.left())
     return ToolChoice(path=path, mode="required", opaque=choice)
 
 
-def _mode(word: str) -> Literal["none", "auto", "required"]:
-    for mode in _MODES:
-        if mode == word:
-            return mode
-    wrong("tool_choice", f"must be one of {', '.join(_MODES)}, not {word[:50]!r}")
-
-
-def write_tool(tool: Tool | Opaque, *, own: bool, losses: Losses) -> dict[str, Any]:
-    """One of `tools`. Raises BadRequest for another dialect's built-in tool."""
+def encode_tool(tool: Tool | Opaque, context: EncodeContext) -> dict[str, Any]:
+    """Return one of `tools`. Raises BadRequest for another dialect's built-in tool."""
     if isinstance(tool, Opaque):
         if tool.dialect != "responses":
-            told = f"The tool {tool.kind!r} is built into another API and unknown to the Responses API"
-            losses.refuse(tool.path, told)
+            reason = f"The tool {tool.kind!r} is built into another API and does not exist in the Responses API"
+            context.refuse(tool.path, reason)
         return tool.value
-    drop_cache(tool, losses)
-    written: dict[str, Any] = {"type": "custom" if tool.custom else "function", "name": tool.name}
+    context.drop_cache(tool)
+    body: dict[str, Any] = {"type": KINDS[tool.custom], "name": tool.name}
     if tool.description is not None:
-        written["description"] = tool.description
+        body["description"] = tool.description
     if tool.custom:
         if tool.grammar is not None:
-            written["format"] = {"type": "grammar", **tool.grammar}
+            body["format"] = {"type": "grammar", **tool.grammar}
     else:
-        # All must be there. Elsewhere, who says nothing of strictness has none; here it would be on.
-        written["parameters"] = tool.schema if own else {"type": "object", "properties": {}, **(tool.schema or {})}
-        written["strict"] = tool.strict if tool.strict is not None or own else False
-    put_extra(written, tool, own=own, losses=losses)
-    return written
+        # Both must be there. In other dialects strictness is off unless asked for; here it would be on.
+        body["parameters"] = function_tools.encode_schema(tool, context)
+        body["strict"] = tool.strict if tool.strict is not None or context.own else False
+    context.put_extra(body, tool)
+    return body
 
 
-def write_choice(
-    choice: ToolChoice, tools: Sequence[Tool | Opaque], *, own: bool, losses: Losses
-) -> str | dict[str, Any]:
-    """`tool_choice`."""
-    if choice.opaque is not None:
-        return choice.opaque
-    custom = {tool.name for tool in tools if isinstance(tool, Tool) and tool.custom}
-    if choice.mode == "tool" and choice.name is not None:
-        written = _named(choice.name, choice.custom or choice.name in custom)
-    elif choice.allowed is not None and choice.mode in ("auto", "required"):
-        allowed = [_named(name, name in custom) for name in choice.allowed]
-        written = {"type": "allowed_tools", "mode": choice.mode, "tools": allowed}
-    else:
-        if not own:
-            losses.drop_extra(choice)
-        return "required" if choice.mode == "tool" else choice.mode
-    put_extra(written, choice, own=own, losses=losses)
-    return written
+def encode_choice(choice: ToolChoice, tools: Sequence[Tool | Opaque], context: EncodeContext) -> str | dict[str, Any]:
+    """Return `tool_choice`."""
+    return function_tools.encode_choice(choice, tools, context, name_tool=_name_tool, allow_tools=_allow_tools)
 
 
-def _named(name: str, custom: bool) -> dict[str, Any]:
-    return {"type": "custom" if custom else "function", "name": name}
+def _name_tool(kind: str, name: str) -> dict[str, Any]:
+    return {"type": kind, "name": name}
+
+
+def _allow_tools(mode: Mode, tools: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "allowed_tools", "mode": mode, "tools": tools}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.dialects.chat import CODEC, DIALECT
-from llmproxy.dialects.codec import Losses, Options
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import Reply
 from llmproxy.dialects.reply_events import collect, events_of
 
@@ -16,7 +16,7 @@ def test_it_bears_the_name_of_its_dialect() -> None:
 def test_each_half_reads_what_the_other_writes() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     request = CODEC.decode_request(body)
-    assert CODEC.encode_request(request, Options(), Losses()) == body
+    assert CODEC.encode_request(request, CODEC.context(request.dialect, Losses())) == body
     reply = CODEC.decode_response(
         b'{"id":"chatcmpl-1","model":"m","created":7,"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}'
     )
@@ -25,7 +25,8 @@ def test_each_half_reads_what_the_other_writes() -> None:
     again = collect([*reader.feed(data), *reader.close()])
     assert isinstance(again, Reply)
     losses = Losses()
-    assert CODEC.encode_response(again, request, losses) == CODEC.encode_response(reply, request, losses)
+    context = CODEC.context(reply.dialect, losses)
+    assert CODEC.encode_response(again, request, context) == CODEC.encode_response(reply, request, context)
     assert losses.dropped == []
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.chat.content import read_content, read_texts
+from llmproxy.dialects.chat.content import decode_content
+from llmproxy.dialects.content import only_texts
 from llmproxy.dialects.model import Media, Opaque, Refusal, Text
 from llmproxy.errors import BadRequest
 
@@ -15,11 +16,11 @@ PDF = "data:application/pdf;base64,JVBERg=="
 
 
 def part(**members: Any) -> Any:
-    return read_content([members], "content")[0]
+    return decode_content([members], "content")[0]
 
 
 def test_a_string_is_one_text() -> None:
-    assert read_content("Hi", "content") == [Text(path="content", text="Hi")]
+    assert decode_content("Hi", "content") == [Text(path="content", text="Hi")]
 
 
 def test_a_text_keeps_its_cache_mark_and_its_other_members() -> None:
@@ -34,7 +35,7 @@ def test_an_image_is_data_or_a_link() -> None:
     inline = part(type="image_url", image_url={"url": PNG, "detail": "low"})
     assert (inline.kind, inline.media_type, inline.data, inline.detail) == ("image", "image/png", "iVBORw0KGgo=", "low")
     linked = part(type="image_url", image_url={"url": "https://x/y.png", "size": 1})
-    assert linked == Media(path="content[0]", kind="image", url="https://x/y.png", extra={"image_url.size": 1})
+    assert linked == Media(path="content[0]", kind="image", url="https://x/y.png", extra={"image_url": {"size": 1}})
     assert part(type="image_url", image_url="https://x/y.png").url == "https://x/y.png"
 
 
@@ -87,12 +88,12 @@ def test_an_unknown_part_is_kept_whole() -> None:
 )
 def test_what_is_wrong_is_named(content: Any, path: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        read_content(content, "content")
+        decode_content(content, "content")
     assert caught.value.param == path
 
 
 def test_only_text_stands_where_only_text_may() -> None:
-    assert read_texts("a", "content") == [Text(path="content", text="a")]
+    assert only_texts(decode_content("a", "content")) == [Text(path="content", text="a")]
     with pytest.raises(BadRequest) as caught:
-        read_texts([{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "a"}], "content")
+        only_texts(decode_content([{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "a"}], "content"))
     assert caught.value.param == "content[1]"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from llmproxy.dialects.chat.request_decode import LEGACY, decode_request
+from llmproxy.dialects.chat.request_decode import decode_request
+from llmproxy.dialects.chat.tables import LEGACY
 from llmproxy.dialects.model import Format, Reasoning, Request, Tool, ToolCall, ToolResult
 from llmproxy.errors import BadRequest
 from tests.support.arbitrary_chat import MEMBERS, MESSAGES
@@ -90,7 +91,7 @@ def test_usage_is_shown_only_to_who_asked() -> None:
     assert decoded(stream=True).include_usage is False
     request = decoded(stream=True, stream_options={"include_usage": True, "include_obfuscation": False})
     assert (request.stream, request.include_usage) == (True, True)
-    assert request.extra == {"stream_options.include_obfuscation": False}
+    assert request.extra == {"stream_options": {"include_obfuscation": False}}
 
 
 @pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high", "xhigh", "max"])
@@ -115,7 +116,7 @@ def test_formats() -> None:
         description="d",
         schema={"type": "object"},
         strict=True,
-        extra={"json_schema.x": 1},
+        extra={"json_schema": {"x": 1}},
     )
 
 

@@ -11,7 +11,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsBas
 
 from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.request_encode import encode_request
-from llmproxy.dialects.codec import Losses, Options
+from llmproxy.dialects.encode_context import EncodeContext, Losses, Options
 from llmproxy.dialects.model import Format, Opaque, Reasoning, Request, Sampling, ToolChoice
 from llmproxy.errors import BadRequest
 from tests.support.arbitrary_chat import MEMBERS, MESSAGES
@@ -21,7 +21,9 @@ ASKED = {"include_usage": True}
 
 def encoded(request: Request, **options: Any) -> tuple[dict[str, Any], list[str]]:
     losses = Losses()
-    return encode_request(request, Options(**options), losses), losses.dropped
+    return encode_request(
+        request, EncodeContext(losses=losses, options=Options(**options), own=request.dialect == "chat")
+    ), losses.dropped
 
 
 def other(**members: Any) -> tuple[dict[str, Any], list[str]]:
@@ -237,7 +239,7 @@ def test_what_cannot_be_had_is_refused(members: dict[str, Any], path: str) -> No
 def test_strict_refuses_the_first_loss() -> None:
     request = Request(dialect="x", model="m", sampling=Sampling(top_k=4), tool_choice=ToolChoice(mode="auto"))
     with pytest.raises(BadRequest) as caught:
-        encode_request(request, Options(), Losses(strict=True))
+        encode_request(request, EncodeContext(losses=Losses(strict=True)))
     assert caught.value.param == "top_k"
 
 

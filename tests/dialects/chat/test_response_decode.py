@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.chat.response_decode import decode_response
-from llmproxy.dialects.codec import BadReply
 from llmproxy.dialects.model import Citation, Opaque, Refusal, Reply, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.provider_errors import BadReply
 
 
 def answered(finish_reason: Any = "stop", logprobs: Any = None, **message: Any) -> Reply:
@@ -149,7 +149,7 @@ def test_stop_with_calls_is_a_stop_for_calls() -> None:
     "body", [b"", b"[]", b"<html>", b"{}", b'{"choices":[]}', b'{"choices":[5]}', b'{"choices":[{"text":"a"}]}']
 )
 def test_what_is_no_chat_completion_is_a_bad_reply(body: bytes) -> None:
-    with pytest.raises(BadReply, match="no chat completion"):
+    with pytest.raises(BadReply, match="not a chat completion"):
         decode_response(body)
 
 

@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletion
 from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.response_decode import decode_response
 from llmproxy.dialects.chat.response_encode import encode_response
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.model import (
     Block,
     Citation,
@@ -34,7 +34,9 @@ def written(*content: Block, stop: StopReason = "end", request: Any = REQUEST, *
     """The completion as the SDK parses it, strictly, and the losses."""
     losses = Losses()
     reply = Reply(**{"id": "msg_1", "model": "m", "created_s": 7, **members}, content=list(content), stop=stop)
-    return ChatCompletion.model_validate(encode_response(reply, request, losses)), losses.dropped
+    return ChatCompletion.model_validate(
+        encode_response(reply, request, EncodeContext(losses=losses, own=reply.dialect == "chat"))
+    ), losses.dropped
 
 
 def message(*content: Block, **members: Any) -> Any:
@@ -201,5 +203,5 @@ def test_what_chat_said_is_written_as_it_stood() -> None:
         "moderation": {"input": {}},
     }
     losses = Losses()
-    assert encode_response(decode_response(write_value(said)), REQUEST, losses) == said
+    assert encode_response(decode_response(write_value(said)), REQUEST, EncodeContext(losses=losses, own=True)) == said
     assert losses.dropped == []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmproxy.dialects.chat.stream_decode import Decoder
+from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
 from llmproxy.dialects.model import (
     Citation,
     Close,
@@ -46,7 +46,7 @@ def chunk(finish_reason: str | None = None, logprobs: object = None, index: Any 
 
 
 def read(*frames: bytes) -> list[Event]:
-    reader = Decoder()
+    reader = ChatStreamDecoder()
     events = [event for each in frames for event in reader.feed(each)]
     return [*events, *reader.close()]
 
@@ -284,11 +284,11 @@ def test_an_error_event_and_a_broken_choice_are_errors() -> None:
 
 @pytest.mark.parametrize("data", [b"data: {\n\n", b"data: []\n\n", b"data: 5\n\n", b"data: \xff\n\n"])
 def test_what_is_no_chunk_fails_once(data: bytes) -> None:
-    assert "no chunk" in failure(chunk(content="a"), data, data, DONE).message
+    assert "not a chat completion chunk" in failure(chunk(content="a"), data, data, DONE).message
 
 
 def test_nothing_comes_after_the_end() -> None:
-    reader = Decoder()
+    reader = ChatStreamDecoder()
     reader.feed(chunk(content="a") + DONE)
     assert list(reader.feed(chunk(content="b"))) == list(reader.close()) == []
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionChunk
 
 from llmproxy.dialects.chat.request_decode import decode_request
-from llmproxy.dialects.chat.stream_decode import Decoder
-from llmproxy.dialects.chat.stream_encode import Encoder
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
+from llmproxy.dialects.chat.stream_encode import ChatStreamEncoder
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import (
     Block,
     Citation,
@@ -47,7 +47,9 @@ START = Start(id="msg_1", model="m", created_s=7)
 
 def written(events: Sequence[Event], *, usage: bool = False, **members: Any) -> tuple[bytes, list[str]]:
     options = {"stream_options": {"include_usage": True}} if usage else {}
-    writer = Encoder(decode_request({"model": "asked", "messages": MESSAGES, "stream": True, **options, **members}))
+    writer = ChatStreamEncoder(
+        decode_request({"model": "asked", "messages": MESSAGES, "stream": True, **options, **members})
+    )
     losses = Losses()
     return b"".join(writer.encode([event], losses) for event in events), losses.dropped
 
@@ -236,7 +238,7 @@ _BLOCKS: Any = st.one_of(
 @given(st.lists(_BLOCKS, max_size=5))
 def test_what_is_written_is_read_again(content: list[Block]) -> None:
     data, _ = written(told(*content))
-    reader = Decoder()
+    reader = ChatStreamDecoder()
     reply = collect([*reader.feed(data), *reader.close()])
     assert isinstance(reply, Reply)
     for kind in (Text, Refusal):

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmproxy.dialects.chat.tools import read_choice, read_tools, write_choice, write_tool
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.chat.tools import decode_choice, decode_tools, encode_choice, encode_tool
+from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Opaque, Tool, ToolChoice
 from llmproxy.errors import BadRequest
@@ -17,7 +17,7 @@ EMPTY: dict[str, Any] = {"type": "object", "properties": {}}
 
 
 def choice(**members: Any) -> ToolChoice | None:
-    return read_choice(Members(members), {})
+    return decode_choice(Members(members), {})
 
 
 def test_functions_and_free_form_tools() -> None:
@@ -31,11 +31,11 @@ def test_functions_and_free_form_tools() -> None:
             {"function": {"name": "i"}, "cache_control": {"type": "ephemeral"}},
         ]
     }
-    read = read_tools(Members(body))
+    read = decode_tools(Members(body))
     assert [msgspec.structs.replace(tool, names={}) if isinstance(tool, Tool) else tool for tool in read] == [
         Tool(path="tools[0]", name="f", description="d", schema=schema, strict=False),
         Tool(path="tools[1]", name="g", custom=True, grammar=grammar),
-        Tool(path="tools[2]", name="h", custom=True),
+        Tool(path="tools[2]", name="h", custom=True, extra={"custom": {"~format": {"type": "text"}}}),
         Tool(path="tools[3]", name="i", cache={"type": "ephemeral"}),
     ]
     places = [
@@ -46,7 +46,7 @@ def test_functions_and_free_form_tools() -> None:
 
 def test_what_is_built_in_belongs_to_chat() -> None:
     body = {"tools": [{"type": "robot", "x": 1}], "web_search_options": {"search_context_size": "low"}}
-    assert read_tools(Members(body)) == [
+    assert decode_tools(Members(body)) == [
         Opaque(path="tools[0]", dialect="chat", kind="robot", value={"type": "robot", "x": 1}),
         Opaque(
             path="web_search_options",
@@ -61,7 +61,7 @@ def test_what_is_built_in_belongs_to_chat() -> None:
 def test_the_choice_in_one_word(mode: Any) -> None:
     read = choice(tool_choice=mode)
     assert read == ToolChoice(path="tool_choice", mode=mode)
-    assert write_choice(read, [], own=False, losses=Losses()) == mode
+    assert encode_choice(read, [], EncodeContext(own=False, losses=Losses())) == mode
 
 
 @pytest.mark.parametrize("kind", ["function", "custom"])
@@ -69,12 +69,12 @@ def test_the_choice_of_one_tool(kind: str) -> None:
     said = {"type": kind, kind: {"name": "f"}}
     read = choice(tool_choice=said)
     assert read == ToolChoice(path="tool_choice", mode="tool", name="f", custom=kind == "custom")
-    assert write_choice(read, [], own=False, losses=Losses()) == said
+    assert encode_choice(read, [], EncodeContext(own=False, losses=Losses())) == said
 
 
 def test_a_choice_of_a_free_form_tool_is_known_by_the_tool() -> None:
     tools = [Tool(name="g", custom=True)]
-    written = write_choice(ToolChoice(mode="tool", name="g"), tools, own=False, losses=Losses())
+    written = encode_choice(ToolChoice(mode="tool", name="g"), tools, EncodeContext(own=False, losses=Losses()))
     assert written == {"type": "custom", "custom": {"name": "g"}}
 
 
@@ -83,12 +83,12 @@ def test_the_choice_among_some_tools() -> None:
     said = {"type": "allowed_tools", "allowed_tools": allowed}
     read = choice(tool_choice=said)
     assert read == ToolChoice(path="tool_choice", mode="auto", allowed=["f"])
-    assert write_choice(read, [], own=False, losses=Losses()) == said
+    assert encode_choice(read, [], EncodeContext(own=False, losses=Losses())) == said
 
 
 def test_the_legacy_choice() -> None:
     paths: dict[str, str] = {}
-    assert read_choice(Members({"function_call": "auto"}), paths) == ToolChoice(path="function_call", mode="auto")
+    assert decode_choice(Members({"function_call": "auto"}), paths) == ToolChoice(path="function_call", mode="auto")
     assert paths == {"tool_choice": "function_call"}
     named = choice(function_call={"name": "f"})
     assert named == ToolChoice(path="function_call", mode="tool", name="f")
@@ -134,27 +134,26 @@ def test_a_wrong_choice_is_named(members: dict[str, Any], path: str) -> None:
 )
 def test_a_wrong_tool_is_named(tool: dict[str, Any], path: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        read_tools(Members({"tools": [tool]}))
+        decode_tools(Members({"tools": [tool]}))
     assert caught.value.param == path
 
 
 def test_what_other_dialects_add_to_a_tool_is_listed() -> None:
     losses = Losses()
     tool = Tool(path="tools[0]", name="f", schema={}, cache={"type": "ephemeral"}, extra={"defer_loading": True})
-    written = write_tool(tool, own=False, losses=losses)
+    written = encode_tool(tool, EncodeContext(own=False, losses=losses))
     assert written == {"type": "function", "function": {"name": "f", "parameters": EMPTY}}
     assert losses.dropped == ["tools[0].cache_control", "tools[0].defer_loading"]
 
 
 def test_a_tool_without_arguments_says_that_there_are_none() -> None:
     tool = Tool(name="f", schema={"type": "object"})
-    assert write_tool(tool, own=False, losses=Losses())["function"]["parameters"] == EMPTY
-    assert write_tool(tool, own=True, losses=Losses())["function"]["parameters"] == {"type": "object"}
+    assert encode_tool(tool, EncodeContext(own=False, losses=Losses()))["function"]["parameters"] == EMPTY
+    assert encode_tool(tool, EncodeContext(own=True, losses=Losses()))["function"]["parameters"] == {"type": "object"}
 
 
 def test_a_tool_that_is_built_into_another_api_is_refused() -> None:
     with pytest.raises(BadRequest, match="web_search_20250305") as caught:
-        write_tool(
-            Opaque(path="tools[1]", dialect="x", kind="web_search_20250305", value={}), own=False, losses=Losses()
-        )
+        tool = Opaque(path="tools[1]", dialect="x", kind="web_search_20250305", value={})
+        encode_tool(tool, EncodeContext(losses=Losses()))
     assert caught.value.param == "tools[1]"

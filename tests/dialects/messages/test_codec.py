@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.messages import CODEC
 from llmproxy.dialects.model import Delta, Done, Open, Reply, Request, Start, Stop, Text
 from llmproxy.dialects.reply_events import events_of

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from llmproxy.dialects.content import only_texts
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.messages.content import read_block, read_content, read_texts
+from llmproxy.dialects.messages.content import decode_block, decode_content
 from llmproxy.dialects.model import Block, Citation, Media, Opaque, Text, Thinking, ToolCall, ToolResult
 from llmproxy.errors import BadRequest
 
@@ -15,7 +16,7 @@ MARK = {"type": "ephemeral", "ttl": "1h"}
 
 
 def read(**block: Any) -> Block:
-    return read_block(Members(block, "here"))
+    return decode_block(Members(block, "here"))
 
 
 def complaint(**block: Any) -> tuple[str, str | None]:
@@ -25,7 +26,7 @@ def complaint(**block: Any) -> tuple[str, str | None]:
 
 
 def test_a_string_is_one_text() -> None:
-    assert read_content("Hi", "here") == [Text(path="here", text="Hi")]
+    assert decode_content("Hi", "here") == [Text(path="here", text="Hi")]
 
 
 def test_a_text_keeps_its_cache_mark_and_what_else_it_has() -> None:
@@ -82,7 +83,7 @@ def test_media_are_read_from_each_source(kind: Any, source: dict[str, Any], said
 def test_a_document_has_a_title_and_more_that_only_messages_knows() -> None:
     source = {"type": "text", "media_type": "text/plain", "data": "words", "new": 1}
     block = read(type="document", source=source, title="T", context="C", citations={"enabled": True})
-    extra = {"context": "C", "citations": {"enabled": True}, "source.new": 1}
+    extra = {"context": "C", "citations": {"enabled": True}, "source": {"new": 1}}
     assert block == Media(path="here", kind="document", media_type="text/plain", text="words", name="T", extra=extra)
 
 
@@ -154,7 +155,7 @@ def test_blocks_that_only_messages_has_stand_for_themselves(kind: str) -> None:
         ({"type": "image"}, "here.source"),
         ({"type": "image", "source": {"type": "tape"}}, "here.source.type"),
         ({"type": "image", "source": {"type": "base64", "media_type": "image/png"}}, "here.source.data"),
-        ({"type": "image", "source": {"type": "url", "url": "data:image/png,x"}}, "here.source.url"),
+        ({"type": "image", "source": {"type": "url", "url": "data:image/png"}}, "here.source.url"),
         ({"type": "document", "source": {"type": "content"}}, "here.source.content"),
         ({"type": "tool_use", "id": "a", "name": "b", "input": "{}"}, "here.input"),
         ({"type": "tool_use", "id": "a", "name": "b"}, "here.input"),
@@ -174,5 +175,5 @@ def test_what_is_wrong_is_named_by_its_path(block: dict[str, Any], path: str) ->
 
 
 def test_nothing_but_text_stands_in_a_system_prompt() -> None:
-    with pytest.raises(BadRequest, match=r"here\[0\] must be a text block"):
-        read_texts([{"type": "container_upload"}], "here")
+    with pytest.raises(BadRequest, match=r"here\[0\] must be text"):
+        only_texts(decode_content([{"type": "container_upload"}], "here"))

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.codec import Losses
-from llmproxy.dialects.messages.media import write_media
+from llmproxy.dialects.encode_context import EncodeContext, Losses
+from llmproxy.dialects.messages.media import encode_media
 from llmproxy.dialects.model import Media
 from llmproxy.errors import Untranslatable
 
 
 def write(*, own: bool = False, **members: Any) -> dict[str, Any]:
-    return write_media(Media(path="here", **members), own=own, losses=Losses(strict=True))
+    return encode_media(Media(path="here", **members), EncodeContext(own=own, losses=Losses(strict=True)))
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ def test_a_document_from_each_source_with_its_title(members: dict[str, Any], sou
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ({"kind": "audio", "data": "AA=="}, "A sound"),
-        ({"kind": "video", "url": "https://a"}, "A video"),
+        ({"kind": "audio", "data": "AA=="}, "Audio"),
+        ({"kind": "video", "url": "https://a"}, "Video"),
         ({"kind": "image", "media_type": "image/svg+xml", "data": "AA=="}, "type image/svg[+]xml"),
-        ({"kind": "image", "data": "AAAA"}, "unnamed type"),
+        ({"kind": "image", "data": "AAAA"}, "without a media type"),
         ({"kind": "image", "url": "gs://bucket/a.png"}, "http"),
         ({"kind": "document", "media_type": "application/msword", "data": "AA=="}, "type application/msword"),
         ({"kind": "document", "media_type": "text/plain", "data": "/w=="}, "UTF-8"),
@@ -85,7 +85,7 @@ def test_what_has_no_place_is_refused_by_name(members: dict[str, Any], said: str
 def test_how_an_image_is_to_be_seen_and_its_name_are_dropped() -> None:
     losses = Losses()
     media = Media(path="here", kind="image", url="https://a", detail="high", name="n")
-    write_media(media, own=False, losses=losses)
+    encode_media(media, EncodeContext(own=False, losses=losses))
     assert losses.dropped == ["here.detail", "here.name"]
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.codec import Losses
 from llmproxy.dialects.efforts import budget_of
-from llmproxy.dialects.messages.models import Model, model_of, plan, sampled
+from llmproxy.dialects.encode_context import EncodeContext, Losses
+from llmproxy.dialects.messages.models import Model, encode_sampling, model_of, plan_thinking
 from llmproxy.dialects.model import Reasoning, Request, Sampling, ToolChoice
 
 OLD, NEW, NEVER = "claude-sonnet-4-5", "claude-opus-5", "claude-3-5-haiku-latest"
@@ -21,7 +21,7 @@ def ask(model: str, reasoning: Reasoning, **members: Any) -> Request:
 
 def planned(request: Request) -> tuple[dict[str, Any] | None, str | None, int, list[str]]:
     losses = Losses()
-    found = plan(request, 8192, losses)
+    found = plan_thinking(request, EncodeContext(losses=losses))
     return found.thinking, found.effort, found.max_tokens, losses.dropped
 
 
@@ -52,7 +52,7 @@ def test_models_are_known_by_their_names(name: str, thinks: str, samples: str) -
 
 
 def test_older_models_are_short_of_breath() -> None:
-    assert [model_of(name).most_tokens for name in ("claude-3-opus", NEVER, "claude-opus-4-1")] == [4096, 8192, 32000]
+    assert [model_of(name).max_tokens for name in ("claude-3-opus", NEVER, "claude-opus-4-1")] == [4096, 8192, 32000]
     assert planned(ask("claude-3-opus", Reasoning()))[2] == 4096
     assert model_of("claude-opus-4") == Model("budget", "all", 32000, strict=False)
 
@@ -130,13 +130,13 @@ def test_how_thinking_is_shown(summary: str, display: str) -> None:
 def test_knobs_that_a_model_does_not_take_are_listed(model: str, thinks: bool, taken: dict[str, float]) -> None:
     losses = Losses()
     request = ask(model, Reasoning(), sampling=Sampling(temperature=0.5, top_p=0.9, top_k=5))
-    assert sampled(request, thinks=thinks, losses=losses) == taken
+    assert encode_sampling(request, EncodeContext(losses=losses), thinks=thinks) == taken
     assert {*losses.dropped} == {"temperature", "top_p", "top_k"} - taken.keys()
 
 
 def test_values_that_go_with_thinking_are_kept() -> None:
     losses = Losses(strict=True)
     request = ask("claude-3-7-sonnet", Reasoning(), sampling=Sampling(temperature=1, top_p=0.95))
-    assert sampled(request, thinks=True, losses=losses) == {"temperature": 1, "top_p": 0.95}
+    assert encode_sampling(request, EncodeContext(losses=losses), thinks=True) == {"temperature": 1, "top_p": 0.95}
     hot = ask("claude-3-7-sonnet", Reasoning(), sampling=Sampling(temperature=1.5))
-    assert sampled(hot, thinks=False, losses=Losses()) == {}
+    assert encode_sampling(hot, EncodeContext(losses=Losses()), thinks=False) == {}

@@ -186,7 +186,7 @@ def test_knobs_and_what_only_messages_knows() -> None:
         "speed": "fast",
         "inference_geo": "eu",
         "context_management": {"edits": []},
-        "metadata.team": "t",
+        "metadata": {"team": "t"},
     }
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.codec import Losses, Options
+from llmproxy.dialects.encode_context import EncodeContext, Losses, Options
 from llmproxy.dialects.messages import CODEC
 from llmproxy.dialects.messages.request_decode import decode_request
 from llmproxy.dialects.messages.request_encode import encode_request
@@ -27,7 +27,9 @@ MODEL = "claude-sonnet-4-5"
 def write(dropped: list[str] | None = None, **members: Any) -> dict[str, Any]:
     losses = Losses()
     members = {"messages": HI, "model": MODEL, **members}
-    body = encode_request(Request(dialect="chat", **members), Options(default_max_tokens=77), losses)
+    body = encode_request(
+        Request(dialect="chat", **members), EncodeContext(losses=losses, options=Options(default_max_tokens=77))
+    )
     assert losses.dropped == (dropped or [])
     TypeAdapter(MessageCreateParamsNonStreaming).validate_python({**body, "stream": False})
     return body
@@ -41,7 +43,7 @@ def test_a_limit_is_always_sent() -> None:
 def test_a_messages_request_is_written_as_it_was_read() -> None:
     before = copy.deepcopy(EVERYTHING)
     losses = Losses(strict=True)
-    assert encode_request(decode_request(EVERYTHING), Options(), losses) == EVERYTHING == before
+    assert encode_request(decode_request(EVERYTHING), EncodeContext(losses=losses, own=True)) == EVERYTHING == before
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,9 @@ def test_a_messages_request_is_written_as_it_was_read() -> None:
 )
 def test_other_forms_are_written_as_they_were_read(members: dict[str, Any]) -> None:
     body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": ""}], **members}
-    assert encode_request(decode_request(copy.deepcopy(body)), Options(), Losses(strict=True)) == body
+    assert (
+        encode_request(decode_request(copy.deepcopy(body)), EncodeContext(losses=Losses(strict=True), own=True)) == body
+    )
 
 
 def test_system_stream_cache_and_the_user() -> None:
@@ -146,7 +150,7 @@ def test_what_only_the_clients_dialect_understands_is_listed() -> None:
         reasoning=Reasoning(path="reasoning", extra=extra),
         tool_choice=ToolChoice(path="tool_choice", mode="auto", extra=extra),
     )
-    encode_request(request, Options(), losses)
+    encode_request(request, EncodeContext(losses=losses))
     assert {*losses.dropped} == {*lost}
 
 
@@ -159,9 +163,9 @@ def test_whatever_can_be_read_can_be_written_or_is_refused(data: st.DataObject) 
         request = CODEC.decode_request(body)
     except BadRequest:
         return
-    CODEC.encode_request(request, Options(), Losses())
+    CODEC.encode_request(request, CODEC.context(request.dialect, Losses()))
     request.dialect = "chat"
     try:
-        CODEC.encode_request(request, Options(), Losses())
+        CODEC.encode_request(request, CODEC.context(request.dialect, Losses()))
     except BadRequest as error:
         assert error.param

@@ -8,8 +8,9 @@ import pytest
 from anthropic.types import MessageParam
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.codec import Losses
-from llmproxy.dialects.messages.request_messages import Turns, read_object, write_id
+from llmproxy.dialects.encode_context import EncodeContext, Losses
+from llmproxy.dialects.messages.content import decode_arguments, encode_id
+from llmproxy.dialects.messages.request_messages import encode_messages, encode_system
 from llmproxy.dialects.model import (
     Block,
     Citation,
@@ -30,7 +31,7 @@ MARK = {"type": "ephemeral"}
 
 def write(*messages: Message, own: bool = False, dropped: list[str] | None = None) -> list[dict[str, Any]]:
     losses = Losses()
-    written = Turns(own=own, losses=losses).messages(messages)
+    written = encode_messages(messages, EncodeContext(own=own, losses=losses))
     assert losses.dropped == (dropped or [])
     TypeAdapter(list[MessageParam]).validate_python(written)
     return written
@@ -110,7 +111,7 @@ def test_a_call_carries_its_arguments_as_an_object() -> None:
 
 @pytest.mark.parametrize("arguments", ["x", "[]", "5", '{"a":', "null", "NaN", "[" * 5000])
 def test_arguments_that_are_no_object_are_refused_by_their_place(arguments: str) -> None:
-    assert read_object(arguments) is None
+    assert decode_arguments(arguments) is None
     with pytest.raises(BadRequest) as raised:
         write(assistant(ToolCall(path="messages[1].tool_calls[0]", id="t", name="f", arguments=arguments)))
     assert raised.value.param == "messages[1].tool_calls[0]"
@@ -121,15 +122,15 @@ def test_ids_that_the_vendor_refuses_are_replaced_alike_in_call_and_result() -> 
         assistant(ToolCall(id="call:1|x", name="f", arguments="{}")), user(ToolResult(id="call:1|x", content=[]))
     )
     given = written[0]["content"][0]["id"]
-    assert given == written[1]["content"][0]["tool_use_id"] == write_id("call:1|x") != write_id("call:1|y")
-    assert write_id(given) == given and write_id("") != ""
+    assert given == written[1]["content"][0]["tool_use_id"] == encode_id("call:1|x") != encode_id("call:1|y")
+    assert encode_id(given) == given and encode_id("") != ""
 
 
 def test_a_result_carries_pictures_and_refuses_sounds() -> None:
     picture = Media(path="p", kind="image", url="https://a")
     written = write(user(ToolResult(id="t", content=[Text(text="See."), picture], cache=MARK)))[0]["content"][0]
     assert [block["type"] for block in written["content"]] == ["text", "image"] and written["cache_control"] == MARK
-    with pytest.raises(Untranslatable, match="p: A sound"):
+    with pytest.raises(Untranslatable, match="p: Audio"):
         write(user(ToolResult(id="t", content=[Media(path="p", kind="audio", data="AA==")])))
 
 
@@ -172,7 +173,7 @@ def test_what_only_another_api_knows_is_refused_and_what_is_own_stands() -> None
 
 def test_the_system_prompt_is_a_string_or_blocks() -> None:
     def system(*texts: Text) -> Any:
-        return Turns(own=False, losses=Losses(strict=True)).system([Instruction(content=[text]) for text in texts])
+        return encode_system([Instruction(content=[text]) for text in texts], EncodeContext(losses=Losses(strict=True)))
 
     assert system(Text(text="a")) == "a"
     assert system(Text(text="a"), Text(text="b", cache=MARK)) == [

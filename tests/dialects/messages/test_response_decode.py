@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.codec import BadReply
 from llmproxy.dialects.messages.response_decode import decode_response
 from llmproxy.dialects.model import Citation, Opaque, Reply, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.provider_errors import BadReply
 from tests.support import vendors
 
 MESSAGE: dict[str, Any] = {
@@ -123,7 +123,7 @@ def test_what_only_messages_says_of_a_reply_is_kept() -> None:
     used = {"web_search_requests": 2, "web_fetch_requests": 0}
     details = {"type": "refusal", "category": "bio", "explanation": "no"}
     reply = read(stop_details=details, container=None, usage={"server_tool_use": used})
-    assert reply.extra == {"stop_details": details, "usage.server_tool_use": used} and reply.usage == Usage()
+    assert reply.extra == {"stop_details": details, "usage": {"server_tool_use": used}} and reply.usage == Usage()
 
 
 @pytest.mark.parametrize(

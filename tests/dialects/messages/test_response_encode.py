@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from anthropic.types import Message
 
-from llmproxy.dialects.codec import Losses
-from llmproxy.dialects.messages.response_decode import STOPS, decode_response
-from llmproxy.dialects.messages.response_encode import REASONS, encode_response
+from llmproxy.dialects.encode_context import EncodeContext, Losses
+from llmproxy.dialects.messages.response_decode import decode_response
+from llmproxy.dialects.messages.response_encode import encode_response
+from llmproxy.dialects.messages.tables import STOP_REASONS, STOP_WORDS
 from llmproxy.dialects.model import (
     Block,
     Citation,
@@ -35,7 +36,7 @@ def write(
 ) -> dict[str, Any]:
     losses = Losses()
     members = {"id": "chatcmpl-1", "model": "m", "dialect": "chat", **members}
-    written = encode_response(Reply(content=list(content), stop=stop, **members), REQUEST, losses)
+    written = encode_response(Reply(content=list(content), stop=stop, **members), REQUEST, EncodeContext(losses=losses))
     Message.model_validate(written)
     assert losses.dropped == (dropped or [])
     return written
@@ -83,10 +84,10 @@ def test_a_service_tier_is_told_where_messages_has_a_word_for_it() -> None:
     assert "service_tier" not in write(service_tier="flex", dropped=["reply.service_tier"])["usage"]
 
 
-@pytest.mark.parametrize("stop", REASONS)
+@pytest.mark.parametrize("stop", STOP_WORDS)
 def test_every_reason_to_stop_has_a_word(stop: StopReason) -> None:
     reason = write(Text(text="a"), stop=stop)["stop_reason"]
-    assert STOPS[reason] == ("refusal" if stop == "content_filter" else stop)
+    assert STOP_REASONS[reason] == ("refusal" if stop == "content_filter" else stop)
     assert write(stop="stop_sequence", stop_sequence="END")["stop_sequence"] == "END"
 
 
@@ -207,4 +208,9 @@ def test_a_message_is_written_as_it_was_read() -> None:
             "server_tool_use": {"web_search_requests": 1, "web_fetch_requests": 0},
         },
     }
-    assert encode_response(decode_response(write_value(message)), REQUEST, Losses(strict=True)) == message
+    assert (
+        encode_response(
+            decode_response(write_value(message)), REQUEST, EncodeContext(losses=Losses(strict=True), own=True)
+        )
+        == message
+    )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.messages.stream_decode import Decoder
+from llmproxy.dialects.messages.stream_decode import MessagesStreamDecoder
 from llmproxy.dialects.model import (
     Citation,
     Cite,
@@ -65,7 +65,7 @@ TOLD: list[Event] = [
 
 
 def read(*frames: bytes) -> list[Event]:
-    reader = Decoder()
+    reader = MessagesStreamDecoder()
     return [*(event for frame in frames for event in reader.feed(frame)), *reader.close()]
 
 

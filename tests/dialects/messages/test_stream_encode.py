@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.messages.response_encode import encode_response
-from llmproxy.dialects.messages.stream_decode import Decoder
-from llmproxy.dialects.messages.stream_encode import Encoder
+from llmproxy.dialects.messages.stream_decode import MessagesStreamDecoder
+from llmproxy.dialects.messages.stream_encode import MessagesStreamEncoder
 from llmproxy.dialects.model import (
     Citation,
     Cite,
@@ -53,7 +53,7 @@ ANY: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 
 def write(*events: Event, dropped: list[str] | None = None) -> list[dict[str, Any]]:
     """The events that a client gets, each valid for the SDK."""
-    losses, writer = Losses(), Encoder(REQUEST)
+    losses, writer = Losses(), MessagesStreamEncoder(REQUEST)
     data = b"".join(writer.encode([event], losses) for event in events)
     assert losses.dropped == (dropped or [])
     frames = [json.loads(frame.data) for frame in Splitter().feed(data)]
@@ -72,7 +72,7 @@ def told(*events: Event, dropped: list[str] | None = None) -> list[dict[str, Any
 
 def accumulated(events: Sequence[Event], cut: int = 1) -> Message:
     """What the SDK makes of the stream."""
-    writer, losses = Encoder(REQUEST), Losses()
+    writer, losses = MessagesStreamEncoder(REQUEST), Losses()
     frames = [writer.encode(events[at : at + cut], losses) for at in range(0, len(events), cut)]
     client = anthropic_client(frames)
     with client.messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "Hi"}]) as stream:
@@ -122,7 +122,9 @@ def test_a_stream_of_text() -> None:
 
 
 def test_each_frame_is_named_after_its_event() -> None:
-    data = Encoder(REQUEST).encode(events_of(Reply(id="", model="m", content=[Text(text="a")], stop="end")), Losses())
+    data = MessagesStreamEncoder(REQUEST).encode(
+        events_of(Reply(id="", model="m", content=[Text(text="a")], stop="end")), Losses()
+    )
     for frame in Splitter().feed(data):
         assert json.loads(frame.data)["type"] == frame.event
     assert json.loads(Splitter().feed(data)[0].data)["message"]["id"] > "msg_"
@@ -370,7 +372,7 @@ def streams(draw: st.DrawFn) -> list[Event]:
 def test_whatever_order_blocks_come_in_the_sdk_reads_the_reply(events: list[Event], cut: int) -> None:
     reply = collect(copy.deepcopy(events))
     assert isinstance(reply, Reply)
-    wanted = encode_response(reply, REQUEST, Losses())
+    wanted = encode_response(reply, REQUEST, EncodeContext(losses=Losses()))
     message = accumulated(events, cut)
     assert [block.to_dict() for block in message.content] == wanted["content"]
     assert message.stop_reason == wanted["stop_reason"]
@@ -378,7 +380,7 @@ def test_whatever_order_blocks_come_in_the_sdk_reads_the_reply(events: list[Even
 
 @given(streams())
 def test_what_is_written_is_read_again(events: list[Event]) -> None:
-    data = Encoder(REQUEST).encode(events, Losses())
-    read = Decoder().feed(data)
+    data = MessagesStreamEncoder(REQUEST).encode(events, Losses())
+    read = MessagesStreamDecoder().feed(data)
     assert isinstance(read[-1], Done)
-    assert Decoder().feed(Encoder(REQUEST).encode(read, Losses())) == read
+    assert MessagesStreamDecoder().feed(MessagesStreamEncoder(REQUEST).encode(read, Losses())) == read

@@ -8,7 +8,7 @@ import pytest
 from anthropic.types import ToolChoiceParam, ToolUnionParam
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.messages.tools import put_tools
 from llmproxy.dialects.model import Opaque, Request, Tool, ToolChoice
 from llmproxy.errors import Untranslatable
@@ -22,7 +22,7 @@ def put(dropped: list[str] | None = None, *, dialect: str = "chat", **members: A
     losses, body = Losses(), dict[str, Any]()
     members = {"tools": [F], **members}
     request = Request(dialect=dialect, model="m", paths={"parallel_tools": "parallel_tool_calls"}, **members)
-    put_tools(body, request, own=dialect == "messages", losses=losses)
+    put_tools(body, request, EncodeContext(own=dialect == "messages", losses=losses))
     assert losses.dropped == (dropped or [])
     TypeAdapter(list[ToolUnionParam]).validate_python(body.get("tools", []))
     if "tool_choice" in body:
@@ -58,7 +58,7 @@ def test_older_models_know_no_strict_tools() -> None:
     strict = Tool(path="tools[0]", name="f", schema={"type": "object"}, strict=True)
     losses, body = Losses(), dict[str, Any]()
     request = Request(dialect="chat", model="claude-3-5-haiku-latest", tools=[strict])
-    put_tools(body, request, own=False, losses=losses)
+    put_tools(body, request, EncodeContext(own=False, losses=losses))
     assert "strict" not in body["tools"][0] and losses.dropped == ["tools[0].strict"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.catalog import codecs
-from llmproxy.dialects.codec import Losses, Options
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.responses import CODEC, DIALECT
 from llmproxy.errors import Untranslatable
 from tests.support.full_responses_request import read, write
@@ -36,5 +36,5 @@ def test_a_choice_among_hosted_tools_stays_here(choice: dict[str, Any], target: 
     request = read(tool_choice=choice)
     assert write(request)[0]["tool_choice"] == choice
     with pytest.raises(Untranslatable, match=choice["type"]) as refused:
-        codecs()[target].encode_request(request, Options(), Losses())
+        codecs()[target].encode_request(request, codecs()[target].context(request.dialect, Losses()))
     assert refused.value.param == "tool_choice"

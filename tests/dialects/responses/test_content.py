@@ -4,20 +4,26 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Block, Citation, Media, Opaque, Refusal, Text, Thinking
-from llmproxy.dialects.responses.content import read_content, read_part, write_content, write_part, write_said
+from llmproxy.dialects.responses.content import (
+    _encode_part,
+    decode_content,
+    decode_part,
+    encode_content,
+    encode_output_part,
+)
 from llmproxy.errors import BadRequest, Untranslatable
 
 
 def read(**part: Any) -> Block:
-    return read_part(Members(part, "input[0].content[0]"))
+    return decode_part(Members(part, "input[0].content[0]"))
 
 
 def sent(block: Block, *, own: bool = False) -> tuple[dict[str, Any], list[str]]:
     losses = Losses()
-    return write_part(block, own=own, losses=losses), losses.dropped
+    return _encode_part(block, EncodeContext(own=own, losses=losses)), losses.dropped
 
 
 @pytest.mark.parametrize(
@@ -61,7 +67,7 @@ def test_what_is_wrong_is_refused_with_its_path(part: dict[str, Any], param: str
 @pytest.mark.parametrize("content", [None, 5, {"a": 1}])
 def test_content_is_a_string_or_parts(content: object) -> None:
     with pytest.raises(BadRequest):
-        read_content(content, "input[0].content")
+        decode_content(content, "input[0].content")
 
 
 def test_a_file_without_a_type_takes_that_of_its_name() -> None:
@@ -92,9 +98,9 @@ def test_what_the_user_cannot_send_here_is_refused(block: Block) -> None:
 
 
 def test_one_plain_text_is_a_string() -> None:
-    assert write_content([Text(text="x")], own=False, losses=Losses()) == "x"
-    assert write_content([], own=False, losses=Losses()) == ""
-    several = write_content([Text(text="x"), Text(text="y")], own=False, losses=Losses())
+    assert encode_content([Text(text="x")], EncodeContext(own=False, losses=Losses())) == "x"
+    assert encode_content([], EncodeContext(own=False, losses=Losses())) == ""
+    several = encode_content([Text(text="x"), Text(text="y")], EncodeContext(own=False, losses=Losses()))
     assert several == [{"type": "input_text", "text": "x"}, {"type": "input_text", "text": "y"}]
 
 
@@ -108,7 +114,7 @@ def test_what_the_model_said_keeps_its_citations() -> None:
     text = Text(
         text="abc", annotations=[Citation(url="https://h", title="t", quote="q"), Citation(file_id="f"), Citation()]
     )
-    part = write_said(text, own=False, losses=losses)
+    part = encode_output_part(text, EncodeContext(own=False, losses=losses))
     assert part["annotations"][0] == {
         "type": "url_citation",
         "url": "https://h",
@@ -118,7 +124,10 @@ def test_what_the_model_said_keeps_its_citations() -> None:
     }
     assert part["annotations"][1]["type"] == "file_citation" and len(part["annotations"]) == 2
     assert losses.dropped == ["reply.citation.quote", "reply.citation"]
-    assert write_said(Refusal(text="no"), own=False, losses=losses) == {"type": "refusal", "refusal": "no"}
+    assert encode_output_part(Refusal(text="no"), EncodeContext(own=False, losses=losses)) == {
+        "type": "refusal",
+        "refusal": "no",
+    }
 
 
 @pytest.mark.parametrize(
@@ -141,12 +150,12 @@ def test_what_the_model_said_keeps_its_citations() -> None:
 def test_a_citation_of_any_type_comes_back_as_it_was(note: dict[str, Any]) -> None:
     part = {"type": "output_text", "text": "abc", "annotations": [note]}
     said, losses = read(**part), Losses()
-    assert isinstance(said, Text) and write_said(said, own=True, losses=losses) == part
+    assert isinstance(said, Text) and encode_output_part(said, EncodeContext(own=True, losses=losses)) == part
     assert losses.dropped == []
 
 
 def test_what_a_citation_of_others_says_beside_its_place_is_listed() -> None:
     quoted = Citation(path="messages[0].citations[0]", url="https://h", quote="q", extra={"index": 1})
     losses = Losses()
-    write_said(Text(text="a", annotations=[quoted]), own=False, losses=losses)
+    encode_output_part(Text(text="a", annotations=[quoted]), EncodeContext(own=False, losses=losses))
     assert losses.dropped == ["messages[0].citations[0].index", "messages[0].citations[0]"]

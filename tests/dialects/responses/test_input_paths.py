@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.dialects.catalog import codecs
-from llmproxy.dialects.codec import Losses, Options
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.responses.input_paths import Places
 from llmproxy.errors import BadRequest
 from tests.support.full_responses_request import read
@@ -48,7 +48,7 @@ def test_every_node_of_a_request_gets_its_place() -> None:
     )
     PLACES.correct(request)
     losses = Losses()
-    codecs()["messages"].encode_request(request, Options(), losses)
+    codecs()["messages"].encode_request(request, codecs()["messages"].context(request.dialect, losses))
     assert request.system[0].path == request.messages[0].path == "previous_response_id"
     assert [message.path for message in request.messages[1:]] == ["input[0]", "input[1]", "input[3]"]
     assert sorted(losses.dropped) == [

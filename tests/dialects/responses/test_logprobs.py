@@ -8,7 +8,7 @@ import pytest
 from openai.types.responses.response_output_text import Logprob
 from openai.types.responses.response_text_delta_event import Logprob as Told
 
-from llmproxy.dialects.responses.logprobs import spelled, unspelled
+from llmproxy.dialects.responses.logprobs import with_bytes, without_bytes
 
 SPELLED: dict[str, Any] = {
     "token": "é",
@@ -20,18 +20,18 @@ BARE: dict[str, Any] = {"token": "é", "logprob": -0.5, "top_logprobs": [{"token
 
 
 def test_tokens_are_spelled_by_their_text_where_nobody_did() -> None:
-    assert spelled([BARE]) == [SPELLED]
-    Logprob.model_validate(spelled([BARE])[0])
+    assert with_bytes([BARE]) == [SPELLED]
+    Logprob.model_validate(with_bytes([BARE])[0])
 
 
 def test_what_a_service_spelled_stays() -> None:
     half = {"token": "�", "logprob": -0.5, "bytes": [195], "top_logprobs": []}
-    assert spelled([half]) == [half]
+    assert with_bytes([half]) == [half]
 
 
 def test_events_do_not_spell() -> None:
-    assert unspelled([SPELLED]) == [BARE]
-    assert Told.model_validate(unspelled([SPELLED])[0]).model_extra == {}
+    assert without_bytes([SPELLED]) == [BARE]
+    assert Told.model_validate(without_bytes([SPELLED])[0]).model_extra == {}
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def test_events_do_not_spell() -> None:
 )
 def test_what_is_no_likelihood_is_left_out(value: Any) -> None:
     good = {"token": "a", "logprob": 0, "bytes": [97], "top_logprobs": [value]}
-    assert spelled([value, good]) == [good | {"top_logprobs": []}]
+    assert with_bytes([value, good]) == [good | {"top_logprobs": []}]
 
 
 @pytest.mark.parametrize("missing", [None, 5, {}], ids=str)
 def test_others_that_are_not_told_are_none(missing: Any) -> None:
-    assert spelled([{"token": "a", "logprob": 0, "top_logprobs": missing}])[0]["top_logprobs"] == []
+    assert with_bytes([{"token": "a", "logprob": 0, "top_logprobs": missing}])[0]["top_logprobs"] == []
 
 
 def test_a_token_that_is_no_unicode_is_spelled_too() -> None:
-    assert spelled([{"token": "\ud800", "logprob": 0}])[0]["bytes"] == [237, 160, 128]
+    assert with_bytes([{"token": "\ud800", "logprob": 0}])[0]["bytes"] == [237, 160, 128]

@@ -7,7 +7,7 @@ import pytest
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.codec import Losses, Options
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import Format, Instruction, Message, Reasoning, Request, Sampling, Text, Thinking, Tool
 from llmproxy.dialects.responses import CODEC
 from llmproxy.errors import Untranslatable
@@ -105,5 +105,5 @@ def test_several_choices_are_refused() -> None:
 def test_strictness_refuses_a_loss() -> None:
     request = msgspec.structs.replace(foreign(), sampling=Sampling(seed=5))
     with pytest.raises(Untranslatable) as refused:
-        CODEC.encode_request(request, Options(), Losses(strict=True))
+        CODEC.encode_request(request, CODEC.context(request.dialect, Losses(strict=True)))
     assert refused.value.param == "seed"

@@ -5,24 +5,24 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.catalog import codecs
-from llmproxy.dialects.codec import Losses, Options
+from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.model import Media, Message, Opaque, Refusal, Request, Text, Thinking, ToolCall, ToolResult
-from llmproxy.dialects.responses.request_messages import MAX_ID, Turns, read_input, write_id, write_message
+from llmproxy.dialects.responses.request_messages import MAX_ID, ItemDecoder, decode_input, encode_message
 from llmproxy.errors import BadRequest, Untranslatable
 from tests.support.full_responses_request import FULL
 
 
-def turns(*items: dict[str, Any]) -> Turns:
-    return read_input(list(items))
+def turns(*items: dict[str, Any]) -> ItemDecoder:
+    return decode_input(list(items))
 
 
 def written(message: Message, *, own: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
     losses = Losses()
-    return write_message(message, own=own, losses=losses), losses.dropped
+    return encode_message(message, EncodeContext(own=own, losses=losses)), losses.dropped
 
 
 def test_what_the_model_did_is_one_turn_and_results_are_another() -> None:
-    read = read_input(FULL["input"])
+    read = decode_input(FULL["input"])
     kinds = [[type(block) for block in message.content] for message in read.messages]
     assert kinds[1] == [Thinking, Text, Refusal, ToolCall, ToolCall]
     assert kinds[2] == [ToolResult, ToolResult]
@@ -100,10 +100,15 @@ def test_thinking_of_others_is_left_out_and_listed() -> None:
 
 
 def test_ids_that_are_too_long_are_shortened_alike() -> None:
+    def call_id(name: str, *, own: bool = False) -> str:
+        call = ToolCall(id=name, name="f", arguments="{}")
+        [item] = written(Message(role="assistant", content=[call]), own=own)[0]
+        return str(item["call_id"])
+
     long = "t" * (MAX_ID + 1)
-    assert write_id("short", own=False) == "short" and write_id(long, own=True) == long
-    short = write_id(long, own=False)
-    assert len(short) <= MAX_ID and short == write_id(long, own=False) != write_id(long + "u", own=False)
+    assert call_id("short") == "short" and call_id(long, own=True) == long
+    short = call_id(long)
+    assert len(short) <= MAX_ID and short == call_id(long) != call_id(long + "u")
 
 
 def test_an_item_without_a_type_or_role_is_a_reference() -> None:
@@ -114,7 +119,7 @@ def test_an_item_without_a_type_or_role_is_a_reference() -> None:
 @pytest.mark.parametrize("given", [5, {"a": 1}, None])
 def test_input_is_a_string_or_items(given: object) -> None:
     with pytest.raises(BadRequest) as refused:
-        read_input(given)
+        decode_input(given)
     assert refused.value.param == "input"
 
 
@@ -146,5 +151,5 @@ def test_a_result_that_names_no_call_goes_back_as_it_was_and_nowhere_else(kind: 
     assert written(message, own=True) == ([item], [])
     request = Request(dialect="responses", model="m", messages=[message])
     with pytest.raises(Untranslatable, match="without call_id") as refused:
-        codecs()["chat"].encode_request(request, Options(), Losses())
+        codecs()["chat"].encode_request(request, codecs()["chat"].context(request.dialect, Losses()))
     assert refused.value.param == "input[0]"

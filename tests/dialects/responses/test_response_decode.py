@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.dialects.codec import BadReply
 from llmproxy.dialects.model import Opaque, Refusal, Reply, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.responses.response_decode import decode_response
 from tests.support import vendors
 

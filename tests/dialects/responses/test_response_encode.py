@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openai.types.responses import Response
 
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import (
     Block,
     Citation,
@@ -21,7 +21,7 @@ from llmproxy.dialects.model import (
     Usage,
 )
 from llmproxy.dialects.responses import CODEC
-from llmproxy.dialects.responses.response_encode import error_code
+from llmproxy.dialects.responses.response_encode import encode_error_code
 from tests.support.full_responses_request import FULL, read
 
 USAGE = Usage(input=10, output=5, cache_read=3)
@@ -38,7 +38,7 @@ CONTENT: list[Block] = [
 def write(content: list[Block], stop: StopReason = "end", **changes: Any) -> tuple[dict[str, Any], list[str]]:
     losses = Losses()
     reply = Reply(id="chatcmpl-7", model="m-1", content=content, stop=stop, created_s=1, usage=USAGE, **changes)
-    return CODEC.encode_response(reply, read(), losses), losses.dropped
+    return CODEC.encode_response(reply, read(), CODEC.context(reply.dialect, losses)), losses.dropped
 
 
 def test_what_is_written_is_a_response_of_the_sdk() -> None:
@@ -55,7 +55,8 @@ def test_what_is_written_is_a_response_of_the_sdk() -> None:
 
 
 def test_what_was_asked_is_repeated() -> None:
-    body = CODEC.encode_response(Reply(id="1", model="m", content=[], stop="end"), CODEC.decode_request(FULL), Losses())
+    reply = Reply(id="1", model="m", content=[], stop="end")
+    body = CODEC.encode_response(reply, CODEC.decode_request(FULL), CODEC.context(reply.dialect, Losses()))
     assert body["instructions"] == "Be brief" and body["tools"] == FULL["tools"] and body["text"] == FULL["text"]
     assert body["previous_response_id"] == "resp_9" and body["usage"] is None
 
@@ -145,7 +146,7 @@ def test_a_reply_of_this_api_comes_back_with_all_that_it_was() -> None:
         "tool_usage": used,
     }
     reply, losses = CODEC.decode_response(json.dumps(given).encode()), Losses()
-    body = CODEC.encode_response(reply, read(), losses)
+    body = CODEC.encode_response(reply, read(), CODEC.context(reply.dialect, losses))
     assert (body["output"], body["tool_usage"], losses.dropped) == ([message, message, call], used, [])
 
 
@@ -172,7 +173,7 @@ def test_what_was_cut_short_says_so(stop: StopReason) -> None:
     ],
 )
 def test_a_failed_response_bears_a_code_that_clients_know(code: str, status: int, told: str) -> None:
-    assert error_code(code, status) == told
+    assert encode_error_code(code, status) == told
 
 
 def test_calls_of_one_id_are_told_apart() -> None:

@@ -25,7 +25,7 @@ from llmproxy.dialects.model import (
 )
 from llmproxy.dialects.reply_events import collect
 from llmproxy.dialects.responses import CODEC
-from llmproxy.dialects.responses.request_messages import write_reasoning
+from llmproxy.dialects.responses.request_messages import encode_reasoning
 from tests.support import vendors
 
 
@@ -244,7 +244,7 @@ def test_streamed_thinking_goes_back_as_the_service_had_it() -> None:
     ]
     done = {"type": "response.output_item.done", "output_index": 0, "item": item}
     [thought] = reply(frames(BEGUN, added(THOUGHT), *deltas, done, DONE | {"response": vendors.response("m")})).content
-    assert isinstance(thought, Thinking) and write_reasoning(thought) == item
+    assert isinstance(thought, Thinking) and encode_reasoning(thought) == item
 
 
 def test_citations_are_told_once_whether_announced_or_not() -> None:

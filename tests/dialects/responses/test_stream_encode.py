@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import (
     Block,
     Citation,
@@ -249,8 +249,8 @@ def test_likelihoods_are_told_as_events_and_parts_have_them() -> None:
     data, _ = write(START, Open(index=0, block=Text(text="")), delta, Close(index=0), *END)
     events = {event["type"].removeprefix("response."): event for event in told(data)}
     assert events["output_text.delta"]["logprobs"] == events["output_text.done"]["logprobs"] == [bare]
-    spelled = {"token": "b", "logprob": -1.0, "bytes": [98]}
-    assert events["content_part.done"]["part"]["logprobs"] == [bare | {"bytes": [97], "top_logprobs": [spelled]}]
+    with_bytes = {"token": "b", "logprob": -1.0, "bytes": [98]}
+    assert events["content_part.done"]["part"]["logprobs"] == [bare | {"bytes": [97], "top_logprobs": [with_bytes]}]
 
 
 def test_seals_of_thinking_that_was_shown_in_parts_are_told_at_its_end() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import (
     Block,
     Citation,

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.codec import Losses
+from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Opaque, Tool, ToolChoice
-from llmproxy.dialects.responses.tools import read_choice, read_tools, write_choice, write_tool
+from llmproxy.dialects.responses.tools import decode_choice, decode_tools, encode_choice, encode_tool
 from llmproxy.errors import Untranslatable
 
 FUNCTION = {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
@@ -25,8 +25,8 @@ FUNCTION = {"type": "function", "name": "f", "description": "d", "parameters": {
     ],
 )
 def test_a_tool_comes_back_as_it_was(tool: dict[str, Any]) -> None:
-    [read] = read_tools(Members({"tools": [tool]}))
-    assert write_tool(read, own=True, losses=Losses()) == tool
+    [read] = decode_tools(Members({"tools": [tool]}))
+    assert encode_tool(read, EncodeContext(own=True, losses=Losses())) == tool
 
 
 @pytest.mark.parametrize(
@@ -45,33 +45,33 @@ def test_a_tool_comes_back_as_it_was(tool: dict[str, Any]) -> None:
     ],
 )
 def test_a_choice_comes_back_as_it_was(choice: Any) -> None:
-    tools = read_tools(Members({"tools": [FUNCTION, {"type": "custom", "name": "free"}]}))
-    read = read_choice(Members({"tool_choice": choice}))
-    assert read is not None and write_choice(read, tools, own=True, losses=Losses()) == choice
+    tools = decode_tools(Members({"tools": [FUNCTION, {"type": "custom", "name": "free"}]}))
+    read = decode_choice(Members({"tool_choice": choice}))
+    assert read is not None and encode_choice(read, tools, EncodeContext(own=True, losses=Losses())) == choice
 
 
 def test_a_tool_of_another_provider_is_refused_by_name() -> None:
     tool = Opaque(path="tools[1]", dialect="messages", kind="web_search_20250305", value={})
     with pytest.raises(Untranslatable, match="web_search_20250305") as refused:
-        write_tool(tool, own=False, losses=Losses())
+        encode_tool(tool, EncodeContext(own=False, losses=Losses()))
     assert refused.value.param == "tools[1]"
 
 
 def test_of_others_what_they_do_not_say_is_not_strict() -> None:
     losses = Losses()
     tool = Tool(path="tools[0]", name="f", cache={"type": "ephemeral"}, extra={"eager": True})
-    written = write_tool(tool, own=False, losses=losses)
+    written = encode_tool(tool, EncodeContext(own=False, losses=losses))
     assert written["strict"] is False and written["parameters"]["type"] == "object"
     assert losses.dropped == ["tools[0].cache_control", "tools[0].eager"]
 
 
 def test_a_free_form_tool_is_chosen_as_such() -> None:
     tools = [Tool(name="free", custom=True)]
-    written = write_choice(ToolChoice(mode="tool", name="free"), tools, own=False, losses=Losses())
+    written = encode_choice(ToolChoice(mode="tool", name="free"), tools, EncodeContext(own=False, losses=Losses()))
     assert written == {"type": "custom", "name": "free"}
 
 
 @pytest.mark.parametrize("schema", [None, {}, {"type": "object"}])
 def test_a_tool_without_arguments_says_that_there_are_none(schema: dict[str, Any] | None) -> None:
-    written = write_tool(Tool(name="f", schema=schema), own=False, losses=Losses())
+    written = encode_tool(Tool(name="f", schema=schema), EncodeContext(own=False, losses=Losses()))
     assert written["parameters"] == {"type": "object", "properties": {}}

@@ -1,0 +1,140 @@
+"""What the functions share that encode one request or answer: the losses so far, options of the target, and whether
+the values come from the dialect that is written. Begin reading at `EncodeContext`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn
+
+from llmproxy.dialects.extra import paths_of, put_back
+from llmproxy.dialects.model import Media, Node, Request, Text, Tool, ToolCall, ToolResult
+from llmproxy.errors import Untranslatable
+
+MAX_LOSSES = 1000
+"""How many losses are listed: a large body may lose something in each of a million messages."""
+
+
+@dataclass(slots=True)
+class Losses:
+    """The losses of a translation.
+
+    `dropped` are JSON paths in the client's request (`temperature`, `messages[2].name`), or, for replies, what the
+    client's dialect has no place for (`reply.thinking`). After MAX_LOSSES of them stands "...". With `strict` the first
+    loss is refused.
+    """
+
+    strict: bool = False
+    dropped: list[str] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+
+    def drop(self, path: str) -> None:
+        """List a value that the target lacks. Raises Untranslatable when `strict`."""
+        if self.strict:
+            raise Untranslatable(
+                f"{path} cannot be carried to this model's provider, and translation is strict here", param=path
+            )
+        if path not in self._seen and len(self._seen) <= MAX_LOSSES:
+            self._seen.add(path)
+            self.dropped.append(path if len(self._seen) <= MAX_LOSSES else "...")
+
+    def drop_extra(self, node: Node) -> None:
+        """List what only the dialect of `node` understands."""
+        if node.extra:
+            for path in paths_of(node.extra, node.path):
+                self.drop(path)
+
+    def refuse(self, path: str, why: str) -> NoReturn:
+        """Raise a 400 for content that the target cannot carry. `why` is a sentence that begins with what stands at
+        `path`, such as "Audio cannot be sent to a Messages API"."""
+        raise Untranslatable(f"{path}: {why}", param=path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What is known of a target beyond its dialect.
+
+    `default_max_tokens` is sent where the dialect demands a limit and the client has none. `structured_output` is
+    `tool` where a service has none of its own: the answer is then requested as the arguments of a tool. `media_urls`
+    says that the service fetches images and documents by URL, where its dialect can name them so. `max_tokens_name` is
+    the name of the limit at a chat service: `max_completion_tokens` is OpenAI's name and `max_tokens` its older one,
+    the only one that many compatible services accept. `developer` says whether a chat service accepts messages of
+    that role; otherwise they are written as `system`.
+    """
+
+    default_max_tokens: int = 8192
+    structured_output: Literal["native", "tool"] = "native"
+    media_urls: bool = True
+    max_tokens_name: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    developer: bool = True
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeContext:
+    """One encoding. With `own` the values come from the dialect that is written, and go back as they stood."""
+
+    losses: Losses
+    options: Options = DEFAULTS
+    own: bool = False
+
+    def drop(self, path: str) -> None:
+        """See `Losses.drop`."""
+        self.losses.drop(path)
+
+    def refuse(self, path: str, why: str) -> NoReturn:
+        """See `Losses.refuse`."""
+        self.losses.refuse(path, why)
+
+    def put_extra(self, body: dict[str, Any], node: Node) -> None:
+        """Put what only the dialect of `node` understands back into `body`, or list it as dropped."""
+        if not node.extra:
+            return
+        if self.own:
+            put_back(body, node.extra)
+        else:
+            self.losses.drop_extra(node)
+
+    def drop_extra(self, node: Node) -> None:
+        """List what only another dialect understands of a value that is not written."""
+        if not self.own:
+            self.losses.drop_extra(node)
+
+    def drop_cache(self, node: Text | Media | ToolCall | ToolResult | Tool | Request) -> None:
+        """List a prompt-cache mark."""
+        if node.cache is not None:
+            self.losses.drop(f"{node.path}.cache_control" if node.path else "cache_control")
+
+    def put_cache(self, body: dict[str, Any], node: Text | Media | ToolCall | ToolResult | Tool | Request) -> None:
+        """Put a prompt-cache mark, an extension of gateways, back into `body`, or list it as dropped."""
+        if self.own and node.cache is not None:
+            body["cache_control"] = node.cache
+        else:
+            self.drop_cache(node)
+
+    def drop_annotations(self, text: Text) -> None:
+        """List the citations of a text that is sent without them."""
+        for citation in text.annotations:
+            self.losses.drop(citation.path or f"{text.path}.annotations")
+
+    def refuse_unshared(self, request: Request) -> None:
+        """Refuse what no second dialect has: several choices (`n`), spoken answers, a choice of built-in tools.
+
+        For requests of another dialect than the one that is written.
+        """
+        if self.own:
+            return
+        if request.extra.get("n", 1) != 1:
+            self.refuse("n", "Only a provider of the client's own dialect can answer with several choices. Send 1")
+        modalities = request.extra.get("modalities")
+        spoken = "A spoken answer can only come from a provider of the client's own dialect"
+        if isinstance(modalities, list) and "audio" in modalities:
+            self.refuse("modalities", spoken)
+        if "audio" in request.extra:
+            self.refuse("audio", spoken)
+        choice = request.tool_choice
+        if choice is not None and choice.opaque is not None:
+            kind = str(choice.opaque.get("type"))[:50]
+            self.refuse(choice.path, f"A choice of type {kind!r} names tools that only the client's own dialect has")

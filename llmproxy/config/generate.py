@@ -152,7 +152,7 @@ def _models() -> Iterator[str]:
 
 
 def _stores() -> Iterator[str]:
-    """The default, then one of each type that has keys."""
+    """Yield the default, then one of each type that has keys."""
     yield "stores:"
     yield from _about(StoreConfig, "type", "  ")
     yield from _comment("In short: memory, disk, disk:PATH, or the URL of a Redis.", "  ")

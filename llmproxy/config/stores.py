@@ -1,7 +1,7 @@
-"""Reads `stores:`, and what a middleware says of its store: a name, a store in short, or a store's own keys.
+"""Read `stores:`, and the store in the settings of a middleware: a name, a short form, or the keys of a store.
 
-A store that stands in the settings of a middleware becomes an entry of `stores` that nobody else can name. So there is
-one list of stores after this. Begin reading at `unfold_stores`.
+A store in the settings of a middleware becomes an entry of `stores` under a name that no other setting can use, so that
+there is one list of stores. Begin reading at `unfold_stores`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from llmproxy.registry import RegistryError, config_of, find_component, names, n
 from llmproxy.settings import Strict
 from llmproxy.stores.base import DEFAULT, StoreConfig, StoreReference
 
-# Short forms: how they begin, the type that they mean, and the key that gets the text behind the first group.
+# Short forms: pattern, type, and the key that gets the text after the first group.
 _SHORT = (
     (re.compile(r"()(?:rediss?(?:\+\w+)?|unix)://.*", re.DOTALL), "redis", "url"),
     (re.compile(r"(disk:).+", re.DOTALL), "disk", "path"),
@@ -27,19 +27,19 @@ _FORMS = "memory, disk, disk:PATH, the URL of a Redis such as redis://127.0.0.1:
 
 
 def unfold_stores(top: ConfigNode, directory: Path) -> list[Problem]:
-    """Make entries of `stores` of the stores that middlewares bring along, and check the names of the others."""
+    """Turn stores in the settings of middlewares into entries of `stores`, and check the names of the others."""
     section = top.members.get("stores")
-    known = dict(section.members) if section is not None else {}
+    entries = dict(section.members) if section is not None else {}
     problems = [
-        each.problem(f"{name!r} is a type of store; choose another name", "name-taken")
-        for name, each in known.items()
+        each.problem(f"the name {name!r} is a type of store; choose another name", "name-taken")
+        for name, each in entries.items()
         if name in names("stores")
     ]
     added: dict[str, ConfigNode] = {}
     for entry in top.members["middlewares"].items if "middlewares" in top.members else []:
         settings = entry.members.get("config")
         if settings is not None and isinstance(settings.value, dict) and (model := _model(entry, directory)):
-            problems += _unfold_entry(settings, model, [DEFAULT, *known], added)
+            problems += _unfold_entry(settings, model, [DEFAULT, *entries], added)
     if added:
         if section is None or section.blank:
             section = top.members["stores"] = ConfigNode(value={}, mark=top.mark, key="stores")
@@ -49,7 +49,7 @@ def unfold_stores(top: ConfigNode, directory: Path) -> list[Problem]:
 
 
 def _model(entry: ConfigNode, directory: Path) -> type[Strict] | None:
-    """The settings of a middleware that keeps something in a store; None for all others, mistakes too."""
+    """Return the settings class of a middleware with a store; None for others and for unknown ones."""
     type_ = entry.members.get("type")
     try:
         model = config_of(find_component("middlewares", (type_.word if type_ else None) or "", directory))
@@ -59,51 +59,51 @@ def _model(entry: ConfigNode, directory: Path) -> type[Strict] | None:
 
 
 def _unfold_entry(
-    settings: ConfigNode, model: type[Strict], known: list[str], added: dict[str, ConfigNode]
+    settings: ConfigNode, model: type[Strict], names_of_stores: list[str], added: dict[str, ConfigNode]
 ) -> Iterator[Problem]:
     members = settings.members
     more = [name for name in members if name not in model.model_fields]
     owners = _owners() if more else {}
-    given = {name: members.pop(name) for name in more if name in owners}
+    inline = {name: members.pop(name) for name in more if name in owners}
     store = members.get("store")
     if store is not None and store.blank:
         store = None
     expanded = None if store is None else _expanded(store)
     if store is not None and expanded is not None:
-        name = str(store.value) if expanded.keys() == {"type"} and not given else f"({settings.key})"
-        added[name] = ConfigNode(value={**expanded, **given}, mark=store.mark, key=settings.key)
+        name = str(store.value) if expanded.keys() == {"type"} and not inline else f"({settings.key})"
+        added[name] = ConfigNode(value={**expanded, **inline}, mark=store.mark, key=settings.key)
         members["store"] = ConfigNode(value=name, mark=store.mark, key=store.key, literal=True)
         type_ = expanded["type"].word if "type" in expanded else None
-        yield from _misplaced(given, owners, f"and this one is of type {type_!r}", added[name], type_)
+        yield from _misplaced(inline, owners, f"and this one is of type {type_!r}", added[name], type_)
         return
-    if store is not None and store.word is not None and store.word not in known and not store.stand_in:
-        yield store.problem(_unknown(store.word, known), "unknown-store")
-    elif given:
-        yield from _misplaced(given, owners, "and the type is missing here: write `store: {type}` too", settings, None)
+    if store is not None and store.word is not None and store.word not in names_of_stores and not store.stand_in:
+        yield store.problem(_unknown(store.word, names_of_stores), "unknown-store")
+    elif inline:
+        yield from _misplaced(inline, owners, "and the type is missing here: write `store: {type}` too", settings, None)
 
 
-def _unknown(word: str, known: list[str]) -> str:
-    """What to say of a name that no store has. What may be a URL is not repeated: it may hold a password."""
+def _unknown(word: str, names_of_stores: list[str]) -> str:
+    """Return the message for an unknown name. Text that may be a URL is not repeated: it may contain a password."""
     if "/" in word or "@" in word:
-        return f"is no store; write the name of one ({', '.join(known)}), or {_FORMS}"
-    close = nearest(word, [*known, *names("stores")])
-    hint = f"did you mean {close!r}?" if close else f"there are {', '.join(known)}; or write {_FORMS}"
-    return f"there is no store {word!r}; {hint}"
+        return f"is not a store; write a name ({', '.join(names_of_stores)}), or {_FORMS}"
+    close = nearest(word, [*names_of_stores, *names("stores")])
+    hint = f"did you mean {close!r}?" if close else f"available: {', '.join(names_of_stores)}; or write {_FORMS}"
+    return f"unknown store: {word!r}; {hint}"
 
 
 def _misplaced(
-    given: dict[str, ConfigNode], owners: dict[str, str], told: str, store: ConfigNode, type_: str | None
+    inline: dict[str, ConfigNode], owners: dict[str, str], reason: str, store: ConfigNode, type_: str | None
 ) -> Iterator[Problem]:
-    """Keys of another type of store. They are taken out, so that nobody complains of them again."""
-    for name, node in given.items():
+    """Report keys of another type of store. They are removed, so that they are reported once."""
+    for name, node in inline.items():
         if owners[name] != type_ and (type_ is None or type_ in names("stores")):
             store.members.pop(name, None)
-            message = f"belongs to a store of type {owners[name]!r}, {told.replace('{type}', owners[name])}"
+            message = f"is a key of stores of type {owners[name]!r}, {reason.replace('{type}', owners[name])}"
             yield Problem(mark=node.key_mark or node.mark, key=node.key, message=message, code="unknown-key")
 
 
 def _owners() -> dict[str, str]:
-    """The keys of our stores, and the type that each belongs to."""
+    """Map the keys of built-in stores to their types."""
     return {
         key: type_
         for type_ in names("stores")
@@ -113,27 +113,27 @@ def _owners() -> dict[str, str]:
 
 
 def _expanded(node: ConfigNode) -> dict[str, ConfigNode] | None:
-    """The keys of the store that `node` describes in short or in full; None when it can only be a name."""
+    """Return the keys of the store in `node`, in short or full form; None when it is a name."""
     if isinstance(node.value, dict):
         return node.value
     word = node.word or ""
     if word in names("stores"):
         return {"type": _same(node, word)}
     for pattern, type_, key in _SHORT:
-        if found := pattern.fullmatch(word):
-            value = _same(node, word[len(found[1]) :])
+        if match := pattern.fullmatch(word):
+            value = _same(node, word[len(match[1]) :])
             value.variables = node.variables
             return {"type": _same(node, type_), key: value}
     return None
 
 
 def _same(node: ConfigNode, value: str) -> ConfigNode:
-    """`value` at the place of `node`."""
+    """Return `value` at the place of `node`."""
     return ConfigNode(value=value, mark=node.mark, key=node.key, literal=True)
 
 
 def read_stores(section: ConfigNode, directory: Path) -> tuple[dict[str, StoreConfig] | None, list[Problem]]:
-    """The entries of `stores:`, by name."""
+    """Read the entries of `stores:`, by name."""
     if not isinstance(section.value, dict):
         return None, [wrong_kind(section, "model")]
     stores: dict[str, StoreConfig] = {}

@@ -87,7 +87,7 @@ class CompletionProvider(ConfiguredProvider):
         return outcome
 
     def _completed(self, given: Json, request: ClientRequest, model: str | None) -> Json:
-        """The completion with what the SDKs cannot do without; what was given goes before."""
+        """Return the completion with what the SDKs cannot do without; what was given goes before."""
         choices = given.get("choices")
         if not isinstance(choices, list) or not all(map(_has_message, choices)):
             raise self._failure("gave no list of choices with a message each")
@@ -121,7 +121,7 @@ def _choice(index: int, given: Json) -> Json:
 
 
 def _frames(completion: Json, include_usage: bool) -> Iterator[bytes]:
-    """The completion as a stream: of each choice its role, content, other members and end, then the usage."""
+    """Yield the completion as a stream: of each choice its role, content, other members and end, then the usage."""
     usage = completion.pop("usage", None)
     choices = completion.pop("choices")
     head = completion | {"object": "chat.completion.chunk"}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import vendors
 from tests.support.program import Program
-from tests.support.provider import MemoryBudget, Reply, Upstream
+from tests.support.provider import HeldCall, Reply, Upstream
 from tests.support.raw_http import RawClient
 from tests.support.waiting import until
 
@@ -29,7 +29,7 @@ llm: {{base_url: "{upstream.url}/v1", type: openai, api_key: k}}
     return Program(directory, "serve", config=config)
 
 
-def _begin(client: RawClient, upstream: Upstream) -> MemoryBudget:
+def _begin(client: RawClient, upstream: Upstream) -> HeldCall:
     """A stream that has begun."""
     upstream.hold()
     client.post(CHAT, {"model": "gpt-x", "stream": True})

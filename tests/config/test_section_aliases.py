@@ -102,7 +102,7 @@ def test_a_cache_that_is_switched_off_stays_off(tmp_path: Path) -> None:
         ("session: [1]\n", "session: must be"),
         ("session: {max_session: 3}\n", "session.max_session: unknown key; did you mean 'max_sessions'?"),
         ("cache: {mode: sometimes}\n", "cache.mode: must be one of on, off, read_only, write_only"),
-        ("cache: {url: 'redis://h'}\n", "cache.url: belongs to a store of type 'redis', and the type is missing here"),
+        ("cache: {url: 'redis://h'}\n", "cache.url: is a key of stores of type 'redis', and the type is missing here"),
         ("cache: {store: redis, url: 'http://h'}\n", "is not the URL of a Redis server"),
         (
             "general_settings: {cache_params: {hots: h}}\n",

@@ -1,4 +1,4 @@
-"""Requests that are nearly right, for property tests."""
+"""Nearly valid chat requests, for property tests."""
 
 from __future__ import annotations
 

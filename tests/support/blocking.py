@@ -1,4 +1,4 @@
-"""Tells on code of llmproxy that blocks a running event loop: files, names looked up, processes started, sleeps.
+"""Report code of llmproxy that blocks a running event loop: files, name lookups, new processes, sleeps.
 
 The interpreter's audit events name such calls, and one hook for the whole session listens to them. Only what llmproxy
 itself calls counts: a test may open a file, and so may the import system or a traceback on its way to the log.
@@ -43,7 +43,7 @@ _real_sleep = time.sleep
 
 
 def _culprit(frame: FrameType | None) -> str | None:
-    """The nearest line of llmproxy that stands behind `frame`; None when a test or Python's own machinery is nearer."""
+    """Return the line of llmproxy that called `frame`; None when a test or Python itself is nearer."""
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(_TESTS) or name.startswith(_IMPORTS) or name.endswith(_TRACEBACKS):
@@ -71,7 +71,7 @@ def _sleep(seconds: float) -> None:
 
 
 def listen() -> None:
-    """Begin to listen, once a process: an audit hook cannot be taken away again."""
+    """Install the hook, once for each process: an audit hook cannot be removed."""
     global _listening
     if not _listening:
         _listening = True

@@ -1,4 +1,4 @@
-"""A server with a cache before a fake upstream, and clients that ask it the same at the same time."""
+"""A server with a cache and a fake upstream, and clients that send the same request at the same time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STREAM: dict[str, Any] = ASK | {"stream": True, "stream_options": {"include_usag
 
 
 class Turnstile(Middleware):
-    """Counts who comes by on the way to the cache."""
+    """A middleware that counts the requests before the cache."""
 
     def __init__(self) -> None:
         super().__init__(self.Config())
@@ -35,7 +35,7 @@ class Turnstile(Middleware):
 
 
 class Cached:
-    """What a test of the cache works with. Begin with `cached`."""
+    """The server and upstream of a cache test. Begin reading at `cached`."""
 
     def __init__(self, server: Listening, cache: Cache, turnstile: Turnstile) -> None:
         self.server = server
@@ -43,18 +43,18 @@ class Cached:
         self._turnstile = turnstile
 
     def ask(self, value: object = ASK, *headers: str, path: str = CHAT) -> RawAnswer:
-        """The answer to one client, once its exchange is recorded, and so stored if it is to be."""
+        """Return the answer to one client after its exchange is recorded, and so stored, if it is storable."""
         ended = len(self.server.ended)
         answer = self.server.post(value, "Connection: close", *headers, path=path)
         self.server.wait_ended(ended + 1)
         return answer
 
     def missed(self, value: object = ASK, *headers: str, path: str = CHAT) -> bool:
-        """Whether asking makes a call."""
+        """Tell whether the request calls the upstream."""
         return self.ask(value, *headers, path=path).value("x-cache") != "hit"
 
     def raw(self, data: bytes, *headers: str) -> RawAnswer:
-        """The same for these bytes as a chat request."""
+        """Return the same for these bytes as a chat request."""
         ended = len(self.server.ended)
         with self.server.client() as client:
             client.request("POST", CHAT, "Content-Type: application/json", "Connection: close", *headers, body=data)
@@ -64,7 +64,7 @@ class Cached:
 
     @contextlib.contextmanager
     def together(self, *values: object, headers: tuple[str, ...] = (), path: str = CHAT) -> Iterator[list[RawClient]]:
-        """Clients that have asked, one after the other, and wait; each has come as far as it can."""
+        """Start clients one after the other; each waits for its answer."""
         with contextlib.ExitStack() as stack:
             clients: list[RawClient] = []
             for value in values:
@@ -77,7 +77,7 @@ class Cached:
             yield clients
 
     def settle(self) -> None:
-        """Wait until the server has done what it can do without anybody."""
+        """Wait until the server is idle."""
 
         async def turns() -> None:
             for _ in range(20):
@@ -86,7 +86,7 @@ class Cached:
         self.server.begin(turns()).result(PATIENCE_S)
 
     def figures(self) -> dict[str, Any]:
-        """What the cache says of itself."""
+        """Return the page of the cache."""
         return dict(self.server.begin(self._figures()).result(PATIENCE_S))
 
     async def _figures(self) -> Any:
@@ -101,7 +101,7 @@ class Cached:
 def cached(
     *providers: Provider, inner: Middleware | None = None, stores: Stores | None = None, **config: Any
 ) -> Iterator[Cached]:
-    """The server; `config` is the cache's. That nothing is held or running is checked at the end."""
+    """Yield the server; `config` is the cache's. That nothing is held or running is checked at the end."""
     cache, turnstile = Cache(Cache.Config.model_validate(config)), Turnstile()
     stores = stores or Stores()
     cache.use_stores(stores)

@@ -37,19 +37,19 @@ class Received:
     trailers: Fields = field(default_factory=list)
 
     def values(self, name: str) -> list[str]:
-        """Every value of the header `name`, in order."""
+        """Return every value of the header `name`, in order."""
         wanted = name.lower().encode()
         return [value.decode("latin-1") for key, value in self.headers if key.lower() == wanted]
 
     def value(self, name: str) -> str | None:
-        """The only value of the header `name`; None when there is none."""
+        """Return the only value of the header `name`; None when there is none."""
         values = self.values(name)
         assert len(values) <= 1, f"{name} came {len(values)} times: {values}"
         return values[0] if values else None
 
     @property
     def path(self) -> str:
-        """The target's path: without query, and without the origin of an absolute form."""
+        """Return the target's path: without query, and without the origin of an absolute form."""
         target = self.target.decode("latin-1")
         if not target.startswith("/"):
             target = "/" + target.partition("://")[2].partition("/")[2]
@@ -137,7 +137,7 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
     async def until(self, mark: bytes) -> bytes:
-        """The bytes up to and with `mark`. Raises Gone when the peer leaves before it."""
+        """Return the bytes up to and with `mark`. Raises Gone when the peer leaves before it."""
         while (at := self._buffer.find(mark)) < 0:
             await self._more()
         return self._take(at + len(mark))
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
 
 
 async def read_head(connection: Connection) -> Received:
-    """The next request up to its empty line. Raises Gone."""
+    """Return the next request up to its empty line. Raises Gone."""
     head = await connection.until(b"\r\n\r\n")
     connection.busy = True
     first, *lines = head[:-4].split(b"\r\n")

@@ -31,7 +31,7 @@ def new_exchange(
     encoding: str = "",
     client: str | None = None,
 ) -> Exchange:
-    """A client's request for `path`, below `prefix`. A `body` that is no bytes is sent as JSON."""
+    """Return a client's request for `path`, below `prefix`. A `body` that is no bytes is sent as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     held: Body | StreamedBody | None = None if body is None else Body(raw, encoding)
     model = held.text("model") if isinstance(held, Body) else None
@@ -62,12 +62,12 @@ class NamedProvider(Provider):
 
 
 def new_call(provider: str = "openai", model: str | None = "gpt-4o", **values: Any) -> Call:
-    """A call to a provider of that name."""
+    """Return a call to a provider of that name."""
     return Call(target=Target(provider=NamedProvider(provider), model=model), model=model, **values)
 
 
 def ended(**changes: Any) -> Exchange:
-    """A chat completion by `gpt-4o` that took a quarter of a second and went well, but for `changes`."""
+    """Return a chat completion by `gpt-4o` that took a quarter of a second and went well, but for `changes`."""
     exchange = Exchange(
         id="5f" * 12,
         request_id="asked-1",

@@ -104,11 +104,11 @@ FULL: dict[str, Any] = {
 
 
 def read(**changes: Any) -> Request:
-    """The request `{model, input: "Hi"}` with `changes`, read."""
+    """Return the request `{model, input: "Hi"}` with `changes`, read."""
     return CODEC.decode_request({"model": "m", "input": "Hi", **changes})
 
 
 def write(request: Request) -> tuple[dict[str, Any], list[str]]:
-    """A request as it is sent, and what was dropped."""
+    """Return a request as it is sent, and what was dropped."""
     losses = Losses()
     return CODEC.encode_request(request, CODEC.context(request.dialect, losses)), losses.dropped

@@ -17,7 +17,7 @@ from llmproxy.errors import ProxyError
 from llmproxy.target import Origin, Timeouts, UpstreamRequest
 from llmproxy.upstream.pool import Upstream as Pool
 from tests.support.connection import Connection
-from tests.support.provider import Call, MemoryBudget, Upstream
+from tests.support.provider import Call, HeldCall, Upstream
 from tests.support.waiting import until_async
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -31,7 +31,7 @@ async def ok(call: Call) -> None:
 
 @contextlib.asynccontextmanager
 async def pool() -> AsyncIterator[Pool]:
-    """A pool of connections in the running loop."""
+    """Yield a pool of connections in the running loop."""
     made = Pool()
     try:
         yield made
@@ -42,7 +42,7 @@ async def pool() -> AsyncIterator[Pool]:
 def origin_of(
     upstream: Upstream, *, first_byte_s: float | None = 10.0, idle_s: float | None = 10.0, total_s: float | None = None
 ) -> Origin:
-    """Where `upstream` listens, to be reached directly."""
+    """Return where `upstream` listens, to be reached directly."""
     timeouts = Timeouts(connect_s=10.0, first_byte_s=first_byte_s, idle_s=idle_s, total_s=total_s)
     return Origin(scheme="http", host="127.0.0.1", port=upstream.port, timeouts=timeouts, proxy=None)
 
@@ -54,12 +54,12 @@ def ask(
     headers: Iterable[tuple[str, str]] = (),
     body: Body | StreamedBody | None = None,
 ) -> UpstreamRequest:
-    """A request to `origin`."""
+    """Return a request to `origin`."""
     return UpstreamRequest(origin=origin, method=method, target=target, headers=Headers(headers), body=body)
 
 
 async def rest(answer: Answer) -> bytes:
-    """The whole body of `answer`. Raises BrokenStream when it is cut."""
+    """Return the whole body of `answer`. Raises BrokenStream when it is cut."""
     parts = [answer.body]
     while answer.stream is not None and (data := await answer.stream.read()):
         parts.append(data)
@@ -67,19 +67,19 @@ async def rest(answer: Answer) -> bytes:
 
 
 async def fetch(made: Pool, request: UpstreamRequest) -> bytes:
-    """The whole body of the answer to `request`."""
+    """Return the whole body of the answer to `request`."""
     return await rest(await made.open(request))
 
 
 async def failure(made: Pool, request: UpstreamRequest) -> ProxyError:
-    """Why `request` gets no answer."""
+    """Return why `request` gets no answer."""
     with pytest.raises(ProxyError) as caught:
         await made.open(request)
     return caught.value
 
 
-async def take(upstream: Upstream) -> MemoryBudget:
-    """The request that `upstream` holds, once it is there."""
+async def take(upstream: Upstream) -> HeldCall:
+    """Return the request that `upstream` holds, once it is there."""
     return await asyncio.to_thread(upstream.take)
 
 
@@ -88,8 +88,8 @@ async def left(connection: Connection) -> None:
     await until_async(lambda: connection.peer_left_s is not None, f"connection {connection.number} to be closed")
 
 
-async def begun(made: Pool, upstream: Upstream, origin: Origin, begin: bytes) -> tuple[Answer, MemoryBudget]:
-    """An answer whose beginning is here, and the call, which the test goes on to answer."""
+async def begun(made: Pool, upstream: Upstream, origin: Origin, begin: bytes) -> tuple[Answer, HeldCall]:
+    """Return an answer whose beginning is here, and the call, which the test goes on to answer."""
     async with asyncio.TaskGroup() as group:
         opening = group.create_task(made.open(ask(origin)))
         held = await take(upstream)

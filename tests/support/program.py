@@ -27,7 +27,7 @@ _START_S = 30.0
 
 
 def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """An environment with no key, no proxy and nothing of this machine's settings; `home` is HOME."""
+    """Return an environment with no key, no proxy and nothing of this machine's settings; `home` is HOME."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP") if name in os.environ}
     made = {"HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
     state = {"WIN_PD_OVERRIDE_LOCAL_APPDATA": str(home)}  # Windows asks the system, not HOME
@@ -74,7 +74,7 @@ class Program:
 
     @classmethod
     def of(cls, command: list[str], directory: Path) -> Self:
-        """The same for another command that serves and prints its address."""
+        """Return the same for another command that serves and prints its address."""
         program = cls(directory)
         program._command = command
         return program
@@ -129,7 +129,7 @@ class Program:
         return self._process.poll() is not None
 
     def wait(self, timeout_s: float = 40.0) -> int:
-        """The exit code, once it has ended by itself; killed when it does not."""
+        """Return the exit code, once it has ended by itself; killed when it does not."""
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -144,30 +144,30 @@ class Program:
                     stream.close()
 
     def client(self, timeout_s: float = 15.0, receive_buffer: int | None = None) -> RawClient:
-        """A raw connection to it."""
+        """Return a raw connection to it."""
         return RawClient(self.address, timeout_s, receive_buffer)
 
     def get(self, target: str, *headers: str) -> RawAnswer:
-        """The answer to one GET on a fresh connection."""
+        """Return the answer to one GET on a fresh connection."""
         with self.client() as client:
             client.request("GET", target, "Connection: close", *headers)
             return client.read_answer("GET")
 
     def post(self, target: str, value: object, *headers: str) -> RawAnswer:
-        """The answer to one POST of JSON on a fresh connection."""
+        """Return the answer to one POST of JSON on a fresh connection."""
         with self.client() as client:
             client.post(target, value, "Connection: close", *headers)
             return client.read_answer()
 
     def metrics(self) -> dict[str, float]:
-        """Every sample of /metrics, by `name{label="value",...}` as it stands there."""
+        """Return every sample of /metrics, by `name{label="value",...}` as it stands there."""
         answer = self.get("/metrics")
         assert answer.status == 200, answer
         lines = [line for line in answer.body.decode().splitlines() if line and not line.startswith("#")]
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of the samples of `name` that carry these labels."""
+        """Return the sum of the samples of `name` that carry these labels."""
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         samples = self.metrics().items()
         mine = [
@@ -179,7 +179,7 @@ class Program:
         return self.get("/metrics/json").json
 
     def memory_bytes(self) -> int:
-        """The resident set of the process (Linux)."""
+        """Return the resident set of the process (Linux)."""
         found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
         assert found
         return int(found[1]) * 1024
@@ -201,7 +201,7 @@ class Program:
 
 @contextlib.contextmanager
 def counted(program: Program, name: str, expected: float, **labels: str) -> Iterator[None]:
-    """Waits after the block until the metric `name` has grown by `expected`, and no more than that."""
+    """Wait after the block until the metric `name` has grown by `expected`, and by no more."""
     before = program.metric(name, **labels)
     yield
     until(lambda: program.metric(name, **labels) >= before + expected, f"{name} to grow by {expected}")

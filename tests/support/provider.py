@@ -1,4 +1,4 @@
-"""A provider on a real socket that records what it gets and answers by script, as badly as the script likes.
+"""A fake provider on a real socket that records requests and answers by script, as badly as the script likes.
 
 `Upstream` runs in a thread of its own, so that sync and async tests use it alike. Each request takes the next script
 that the test queued with `next`; without one it is answered as a well-behaved vendor would (`vendors.py`). A
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Gate:
-    """A place in a reply where the upstream waits until the test opens it."""
+    """A point in a reply where the upstream waits until the test opens it."""
 
     def __init__(self) -> None:
         self._open = threading.Event()
@@ -55,7 +55,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer and how it is put on the wire.
+    """An answer and its form on the wire.
 
     `pieces` are written one by one; a Gate among them holds the rest back. `framing` `eof` delimits by closing, `none`
     sends no framing header at all. `length` overrides the declared Content-Length. `end`: `keep` the connection,
@@ -74,12 +74,12 @@ class Reply:
     end: Literal["keep", "close", "cut", "reset"] = "keep"
 
     def but(self, *headers: tuple[str, str], end: Literal["keep", "close", "cut", "reset"] | None = None) -> Reply:
-        """The same with more headers, or another end."""
+        """Return the same with more headers, or another end."""
         return replace(self, headers=self.headers + headers, end=end or self.end)
 
 
 class Call:
-    """One request being answered: all that a script may do, inside the upstream's loop."""
+    """A request and its open answer: all that a script may use, inside the upstream's loop."""
 
     def __init__(self, request: Received) -> None:
         self.request = request
@@ -123,7 +123,7 @@ def _head(reply: Reply, pieces: Iterable[bytes | Gate]) -> bytes:
     return f"HTTP/1.1 {reply.status} {reply.reason}\r\n".encode() + _lines(headers) + b"\r\n"
 
 
-class MemoryBudget:
+class HeldCall:
     """A call that the test answers itself, from its own thread."""
 
     def __init__(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
@@ -140,7 +140,7 @@ class MemoryBudget:
         self._do(self._call.give(reply))
 
     def done(self) -> None:
-        """The answer is whole; the connection serves the next request."""
+        """End the answer; the connection serves the next request."""
         self._loop.call_soon_threadsafe(self.finished.set)
 
     def fin(self) -> None:
@@ -232,7 +232,7 @@ class Upstream:
         self._tls = tls
         self._early = False
         self._scripts: deque[Script | Reply] = deque()
-        self._held: queue.Queue[MemoryBudget] = queue.Queue()
+        self._held: queue.Queue[HeldCall] = queue.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop
         self._stopping: asyncio.Event
@@ -262,8 +262,8 @@ class Upstream:
         """Hold the coming request before its body is read."""
         self.next_early(self._hold)
 
-    def take(self, timeout_s: float = PATIENCE_S) -> MemoryBudget:
-        """The request that was held, as soon as it is here."""
+    def take(self, timeout_s: float = PATIENCE_S) -> HeldCall:
+        """Return the request that was held, as soon as it is here."""
         return self._held.get(timeout=timeout_s)
 
     @property
@@ -272,12 +272,12 @@ class Upstream:
 
     @property
     def only(self) -> Received:
-        """The one request that came."""
+        """Return the one request that came."""
         assert len(self.requests) == 1, [request.head for request in self.requests]
         return self.requests[0]
 
     def forget(self) -> None:
-        """Begin anew for the next test: no records, no scripts."""
+        """Reset for the next test: no records, no scripts."""
         self._scripts.clear()
         self.requests.clear()
         self.greeting = "read"
@@ -285,7 +285,7 @@ class Upstream:
         self._held = queue.Queue()
 
     def check(self) -> None:
-        """Raise what went wrong in a script."""
+        """Raise the error of a script."""
         if fault := self._fault:
             self._fault = None
             raise fault
@@ -372,6 +372,6 @@ class Upstream:
             await script(call)
 
     async def _hold(self, call: Call) -> None:
-        held = MemoryBudget(call, self._loop)
+        held = HeldCall(call, self._loop)
         self._held.put(held)
         await held.finished.wait()

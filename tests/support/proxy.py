@@ -1,4 +1,4 @@
-"""The server without the program around it: an Edge on a real socket, before the providers and middlewares of a test.
+"""Run the server in the test process: an Edge on a real socket, with the providers and middlewares of a test.
 
 It runs in a thread of its own, so that a test drives it with a `RawClient`. On leaving it is stopped; an exchange that
 was not ended exactly once, or bytes that are still counted as held, fail the test.
@@ -52,7 +52,7 @@ def limited(
     keepalive_timeout_s: float = 10.0,
     body_timeout_s: float = 10.0,
 ) -> Limits:
-    """What clients may send; generous where a test says nothing."""
+    """Return the limits for requests; generous by default."""
     return Limits(
         max_body_size=max_body_size,
         max_upload_size=max_upload_size,
@@ -63,7 +63,7 @@ def limited(
 
 
 class Recorder(Middleware):
-    """Keeps every exchange that ended, and the bytes that its client was sent."""
+    """A middleware that keeps every finished exchange, and the bytes sent to its client."""
 
     def __init__(self) -> None:
         super().__init__(self.Config())
@@ -78,7 +78,7 @@ class Recorder(Middleware):
 
 
 class Scripted(Provider):
-    """A provider that answers by itself: with what `says`, by calling it, or by raising it."""
+    """A provider that answers by itself: with the value `says`, by calling it, or by raising it."""
 
     type, models, priority, sole_catch_all = "scripted", (), 1, False
     speaks = frozenset({"chat", "responses", "messages"})
@@ -100,13 +100,13 @@ class Scripted(Provider):
 
 
 def provider(upstream: Upstream, name: str = "main", **keys: Any) -> OpenAI:
-    """A provider of the type `openai` that is `upstream`."""
+    """Return a provider of the type `openai` that is `upstream`."""
     keys = {"name": name, "type": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k", "proxy": None, **keys}
     return OpenAI(OpenAI.Config.model_validate(keys))
 
 
 class Made:
-    """A Runtime of the parts that a test gave. `running` counts its exchanges."""
+    """A Runtime from the parts of a test. `running` counts its exchanges."""
 
     def __init__(self, pipeline: Pipeline, admin: Admin, limits: Limits, admission: Admission) -> None:
         self.pipeline = pipeline
@@ -153,7 +153,7 @@ class Listening:
 
     @property
     def ended(self) -> list[Exchange]:
-        """The exchanges that are over, in the order in which they ended."""
+        """Return the exchanges that are over, in the order in which they ended."""
         return self.recorder.ended
 
     def wait_ended(self, count: int = 1) -> Exchange:
@@ -163,14 +163,14 @@ class Listening:
         return self.ended[-1]
 
     def sent(self, exchange: Exchange) -> bytes:
-        """What the client was sent of a body, as on_chunk saw it."""
+        """Return the body that the client was sent, as on_chunk saw it."""
         return self.recorder.sent.get(exchange.id, b"")
 
     def client(self, receive_buffer: int | None = None) -> RawClient:
         return RawClient(("127.0.0.1", self.port), receive_buffer=receive_buffer)
 
     def post(self, value: object = ASK, *headers: str, path: str = CHAT) -> RawAnswer:
-        """The answer to one POST of JSON on a connection of its own."""
+        """Return the answer to one POST of JSON on a connection of its own."""
         with self.client() as client:
             client.post(path, value, *headers)
             return client.read_answer()
@@ -189,7 +189,7 @@ class Listening:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def stop(self, timeout_s: float) -> Future[None]:
-        """Begin to stop, as a signal would."""
+        """Begin to stop, as after a signal."""
         return self.begin(self.edge.stop(timeout_s))
 
     def __enter__(self) -> Self:
@@ -258,7 +258,7 @@ class Listening:
 
 
 def loops() -> list[Callable[[], asyncio.AbstractEventLoop]]:
-    """What makes the event loops that the program runs on, here and on other systems."""
+    """Return the factories of the event loops of the program, on this and other systems."""
     if sys.platform == "win32":
         return [asyncio.new_event_loop]
     import uvloop

@@ -1,4 +1,4 @@
-"""A client that speaks HTTP by hand: sends any bytes and reads answers strictly, so that a wrong frame is a failure.
+"""A low-level HTTP client: it sends any bytes and reads answers strictly, so that wrong framing is a failure.
 
 `RawClient.read_answer` is what a careful client does; `Cut` says that the connection ended where an answer was not
 whole.
@@ -18,7 +18,7 @@ from tests.support.waiting import PATIENCE_S
 
 
 class Cut(ConnectionError):
-    """The connection ended within an answer; `got` is what had come of its body."""
+    """The connection ended within an answer; `got` is the body so far."""
 
     def __init__(self, got: bytes, how: str) -> None:
         super().__init__(f"cut by {how} after {len(got)} bytes of the body: {got[-200:]!r}")
@@ -129,12 +129,12 @@ class RawClient:
         self._socket.close()
 
     def pause(self, timeout_s: float) -> None:
-        """Wait, and fail when the peer says anything or leaves in that time."""
+        """Wait, and fail when the peer sends anything or leaves in that time."""
         readable, _, _ = select.select([self._socket], [], [], timeout_s)
         assert not readable, "the peer answered or left"
 
     def closed_by_peer(self) -> bool:
-        """Wait for the peer to close in good order. False when bytes come instead; ConnectionResetError on a reset."""
+        """Wait for the peer to close with FIN. False when bytes come instead; ConnectionResetError on a reset."""
         return not self._buffer and not self._socket.recv(1)
 
     def ended(self) -> bool:
@@ -145,13 +145,13 @@ class RawClient:
             return True
 
     def read_interim(self) -> int:
-        """The status of the next 1xx answer; whatever comes first must be one."""
+        """Return the status of the next 1xx answer; whatever comes first must be one."""
         status = int(self._until(b"\r\n\r\n").split(b" ")[1])
         assert 100 <= status < 200, status
         return status
 
     def read_head(self) -> Head:
-        """The head of the next final answer."""
+        """Return the head of the next final answer."""
         interim: list[int] = []
         while True:
             first, *lines = self._until(b"\r\n\r\n")[:-4].decode("utf-8", "surrogateescape").split("\r\n")
@@ -165,7 +165,7 @@ class RawClient:
             interim.append(int(status))
 
     def read_answer(self, method: str = "POST") -> RawAnswer:
-        """The next answer, whole. Raises Cut when the connection ends within it."""
+        """Return the next answer, whole. Raises Cut when the connection ends within it."""
         head = self.read_head()
         answer = RawAnswer(
             version=head.version, status=head.status, reason=head.reason, headers=head.headers, interim=head.interim
@@ -184,28 +184,28 @@ class RawClient:
         return answer
 
     def read_chunks(self) -> list[bytes]:
-        """Every chunk of a chunked body to its end."""
+        """Return every chunk of a chunked body to its end."""
         chunks: list[bytes] = []
         while chunk := self.read_chunk(b"".join(chunks) if not chunks else b""):
             chunks.append(chunk)
         return chunks
 
     def read_chunk(self, before: bytes = b"") -> bytes:
-        """The next chunk; b"" for the last."""
+        """Return the next chunk; b"" for the last."""
         size = int(self._until(b"\r\n", before)[:-2].partition(b";")[0], 16)
         chunk = self._exactly(size)
         assert self._exactly(2, chunk) == b"\r\n", "a chunk without its end"
         return chunk
 
     def read_body_until(self, mark: bytes) -> bytes:
-        """Chunks up to the one that completes `mark`."""
+        """Return the chunks up to the one that completes `mark`."""
         got = b""
         while mark not in got:
             got += self.read_chunk()
         return got
 
     def read_exactly(self, size: int) -> bytes:
-        """Raises Cut when the connection ends before."""
+        """Read that many bytes. Raise Cut when the connection ends before."""
         return self._exactly(size)
 
     def _until(self, mark: bytes, before: bytes = b"") -> bytes:

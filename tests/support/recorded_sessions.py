@@ -1,4 +1,4 @@
-"""The recorded conversations below `tests/golden/sessions`, and how they are spoken again.
+"""Replay the recorded conversations below `tests/golden/sessions`.
 
 A file holds one situation: a `title`, its public `sources`, the `clients` with their headers and addresses, `names` for
 sessions that must be called so, and `recordings`, each a list of requests in order. A request has the label of the
@@ -25,7 +25,7 @@ _CREDENTIALS = ("authorization", "x-api-key")
 
 
 class ScriptedAnswer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What the provider answers: a `text`, or the vendor's own `message` (chat), `content` (messages) or `output`
+    """The answer of the provider: a `text`, or the vendor's own `message` (chat), `content` (messages) or `output`
     (responses); an error by its `status`; or a whole `body`."""
 
     id: str | None = None
@@ -38,7 +38,7 @@ class ScriptedAnswer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One request; `headers` come on top of its client's."""
+    """One request; `headers` are added to those of its client."""
 
     session: str
     client: str
@@ -49,7 +49,7 @@ class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Client(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One client, as the proxy can tell it from others."""
+    """One client, with the headers and address that identify it."""
 
     headers: dict[str, str] = {}
     address: str = "127.0.0.1"
@@ -93,7 +93,7 @@ class Recording(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             connection.close()
 
     def script(self, number: int) -> Script:
-        """What the provider does with the request `number`, in the dialect and the form in which it is asked."""
+        """Return the provider's script for the request `number`, in its dialect and form."""
         given = self.requests[number].answer
         answer = ScriptedAnswer(text=given) if isinstance(given, str) else given
 
@@ -103,7 +103,7 @@ class Recording(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return reply
 
     def _own(self, name: str, value: str) -> str:
-        """A header's value that no client of another recording sends: all speak to one program."""
+        """Return a header's value that no client of another recording sends: all speak to one program."""
         if name.lower() == "user-agent":
             return f"{value} ({self.name})"
         return f"{value}-{self.name}" if name.lower() in _CREDENTIALS else value
@@ -174,7 +174,7 @@ def _messages(answer: ScriptedAnswer, identity: str, model: str) -> tuple[dict[s
 
 
 def _block(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A block as a stream opens it, and what it then adds."""
+    """Return a block as a stream opens it, and what it then adds."""
     match block["type"]:
         case "text":
             return block | {"text": ""}, [{"type": "text_delta", "text": block["text"]}]

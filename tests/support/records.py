@@ -23,7 +23,7 @@ ANSWERED = {
 
 
 def head(number: int = 0, /, **changes: Any) -> dict[str, Any]:
-    """The members of an entry; `number` makes id and time its own."""
+    """Return the members of an entry; `number` makes id and time its own."""
     return {
         "version": 1,
         "id": f"{number:06x}aaaa",
@@ -71,14 +71,14 @@ def response(body: object = ANSWERED, **changes: Any) -> dict[str, Any]:
 
 
 def text(number: int = 0, /, **changes: Any) -> str:
-    """A record in the layout of its file; `request` and `response` replace those parts."""
+    """Return a record in the layout of its file; `request` and `response` replace those parts."""
     asked, answered = changes.pop("request", request()), changes.pop("response", response())
     lines = json.dumps(head(number, **changes))[:-1], json.dumps(asked), json.dumps(answered)
     return f'{lines[0]},\n"request":{lines[1]},\n"response":{lines[2]}}}\n'
 
 
 def write(directory: Path, number: int = 0, /, **changes: Any) -> Path:
-    """A record in a file of its own below `directory`."""
+    """Return a record in a file of its own below `directory`."""
     made = head(number, **changes)
     day, clock = made["started"].split("T")
     path: Path = directory / day / f"{clock[:12].replace(':', '')}-{made['id']}.json"
@@ -88,7 +88,7 @@ def write(directory: Path, number: int = 0, /, **changes: Any) -> Path:
 
 
 def append(directory: Path, number: int = 0, /, **changes: Any) -> Path:
-    """A record as a line in the file of its day."""
+    """Return a record as a line in the file of its day."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{head(number, **changes)['started'][:10]}.jsonl"
     with path.open("a", encoding="utf-8") as file:

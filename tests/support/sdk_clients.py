@@ -31,7 +31,7 @@ STATUSES = [400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529
 
 
 def plain_answer(codec: Codec, usage: Usage | None = USAGE) -> bytes:
-    """The whole answer `stub response` as `codec` writes it."""
+    """Return the whole answer `stub response` as `codec` writes it."""
     reply = Reply(
         id="7", model="stub-1", content=[Text(text="stub response")], stop="end", usage=usage, created_s=1_700_000_000
     )
@@ -40,7 +40,7 @@ def plain_answer(codec: Codec, usage: Usage | None = USAGE) -> bytes:
 
 
 def stream_frames(codec: Codec, usage: Usage | None = USAGE, *, include_usage: bool = True) -> list[bytes]:
-    """The frames of the same as a stream in two deltas."""
+    """Return the frames of the same as a stream in two deltas."""
     encoder = codec.stream_encoder(
         Request(dialect=codec.name, model="stub-1", stream=True, include_usage=include_usage)
     )
@@ -59,7 +59,7 @@ def stream_frames(codec: Codec, usage: Usage | None = USAGE, *, include_usage: b
 
 
 def openai_client(body: bytes | Sequence[bytes], status: int = 200) -> openai.OpenAI:
-    """A client whose every call is answered with `body`: a list is an event stream."""
+    """Return a client whose every call is answered with `body`: a list is an event stream."""
     return openai.OpenAI(
         api_key="key",
         max_retries=0,
@@ -69,7 +69,7 @@ def openai_client(body: bytes | Sequence[bytes], status: int = 200) -> openai.Op
 
 
 def anthropic_client(body: bytes | Sequence[bytes], status: int = 200) -> anthropic.Anthropic:
-    """A client whose every call is answered with `body`: a list is an event stream."""
+    """Return a client whose every call is answered with `body`: a list is an event stream."""
     return anthropic.Anthropic(
         api_key="key",
         max_retries=0,

@@ -1,4 +1,4 @@
-"""Streams as the vendors' own SDKs read them: each event held against its type, and put together to a whole reply."""
+"""Read streams with the vendors' SDKs: check each event against its type, and accumulate the whole reply."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_reply(dialect: str, reply: dict[str, Any]) -> None:
 
 
 def unnamed(value: object) -> list[str]:
-    """The members of a parsed value that its types do not name."""
+    """Return the members of a parsed value that its types do not name."""
     if isinstance(value, list | tuple):
         return [each for item in value for each in unnamed(item)]
     if not isinstance(value, BaseModel):
@@ -129,7 +129,7 @@ def _named(item: Any) -> dict[str, Any]:
 
 
 def _check_growth(grown: list[dict[str, Any]], output: list[dict[str, Any]]) -> None:
-    """What the deltas added up to is what the last event says."""
+    """Check that the sum of the deltas equals the last event."""
     assert [item["type"] for item in grown] == [item["type"] for item in output]
     for made, said in zip(grown, output, strict=True):
         assert made.get("id") == said.get("id")

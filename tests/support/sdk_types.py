@@ -1,4 +1,4 @@
-"""The SDKs' types of what clients send, taken apart: what is wrong with a value, and which values there can be.
+"""Inspect the SDKs' types of requests: find the errors of a value, and generate values of a type.
 
 The params types are TypedDicts, whose members may be unions, lists and literals of more of them. pydantic reads their
 `Iterable` members lazily and lets unknown members pass, so they are walked here. Begin at `misfits`, `variants`.
@@ -33,7 +33,7 @@ _OLDER = {"temperature", "top_p", "top_k"}
 
 
 def misfits(dialect: str, body: dict[str, Any]) -> list[str]:
-    """The members of a request that the vendor's types do not know, and those that are missing or of a wrong type."""
+    """Return the fields of a request that are unknown to the vendor's types, missing, or of a wrong type."""
     known = {name: value for name, value in body.items() if name != "stream"}
     if dialect == "messages":
         known = {name: value for name, value in known.items() if name not in _OLDER}
@@ -43,8 +43,8 @@ def misfits(dialect: str, body: dict[str, Any]) -> list[str]:
 
 
 def _as_typed(item: dict[str, Any]) -> dict[str, Any]:
-    """An item of responses, where the API takes more than its types say: sounds, which are a type that stands in no
-    union, and earlier words of the model without id and status."""
+    """Adapt an item of responses where the API accepts more than its types: sounds, whose type is in no union, and
+    earlier messages of the model without id and status."""
     parts = item.get("content")
     if item.get("role") == "assistant" and isinstance(parts, list):
         return {"type": "message", "id": "msg_1", "status": "completed", **item}
@@ -61,7 +61,7 @@ class Member(NamedTuple):
 
 
 def members(kind: Any) -> dict[str, Member]:
-    """The members of a TypedDict."""
+    """Return the members of a TypedDict."""
     hints = _HINTS.get(kind)
     if hints is None:
         needed = kind.__required_keys__
@@ -79,7 +79,7 @@ def _says(kind: Any, word: Any) -> bool:
 
 
 def _bare(kind: Any) -> Any:
-    """A type without what stands around it."""
+    """Return a type without its wrappers."""
     while True:
         if isinstance(kind, typing_extensions.TypeAliasType):
             kind = kind.__value__
@@ -92,7 +92,7 @@ def _bare(kind: Any) -> Any:
 
 
 def arms(kind: Any) -> list[Any]:
-    """What a union is one of; None left out. Anything else is the one that it is."""
+    """Return the members of a union, without None; for another type, the type itself."""
     kind = _bare(kind)
     if get_origin(kind) not in (Union, types.UnionType):
         return [kind]
@@ -100,7 +100,7 @@ def arms(kind: Any) -> list[Any]:
 
 
 def _of_json(kind: Any) -> bool:
-    """Whether a type is one of JSON: files may also be given as bytes and paths, which the SDK reads."""
+    """Tell whether a type is one of JSON: files may also be given as bytes and paths, which the SDK reads."""
     origin = get_origin(kind)
     if origin is not None:
         return origin not in (typing.IO, os.PathLike)
@@ -108,7 +108,7 @@ def _of_json(kind: Any) -> bool:
 
 
 def complaints(value: object, kind: Any, path: str = "") -> list[str]:
-    """What is wrong with `value`, which should be a `kind`: unknown members, missing ones, wrong types."""
+    """List the errors of `value`, which should be a `kind`: unknown fields, missing ones, wrong types."""
     choices = arms(kind)
     if value is None and type(None) in get_args(_bare(kind)):
         return []
@@ -152,7 +152,7 @@ def _object_complaints(value: object, kind: Any, path: str) -> list[str]:
 
 
 class Variant(NamedTuple):
-    """A value, and the path of the member in it that is the point of it; `other` has another value or none there."""
+    """A value and the path of the field that it varies; `other` has another value or none there."""
 
     path: str
     value: Any
@@ -164,7 +164,7 @@ _NUMBERS = itertools.count(2000)
 
 
 def sample(kind: Any) -> Any:
-    """The shortest value of a type."""
+    """Return the shortest value of a type."""
     kind = arms(kind)[0]
     if is_typeddict(kind):
         return {name: sample(member.kind) for name, member in members(kind).items() if member.required}
@@ -183,7 +183,7 @@ def _leaf(kind: Any) -> Any:
 
 
 def variants(kind: Any, seen: tuple[Any, ...] = ()) -> Iterator[Variant]:
-    """Values of a type, each with a point: every member of every object in it, every arm of every union."""
+    """Yield values of a type, one for every field of every object in it and every member of every union."""
     for arm in arms(kind):
         if is_typeddict(arm):
             if arm not in seen and len(seen) < _DEEPEST:
@@ -196,7 +196,7 @@ def variants(kind: Any, seen: tuple[Any, ...] = ()) -> Iterator[Variant]:
 
 
 def is_array(kind: Any) -> bool:
-    """Whether a type is one of lists."""
+    """Tell whether a type is one of lists."""
     origin = get_origin(kind)
     return origin is not None and origin is not Literal and not _is_map(kind)
 
@@ -238,5 +238,5 @@ def _dotted(path: str) -> str:
 
 
 def is_absent(value: object) -> bool:
-    """Whether a variant has no other value to be compared with."""
+    """Tell whether a variant has no other value to be compared with."""
     return value is _ABSENT

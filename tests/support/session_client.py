@@ -1,4 +1,4 @@
-"""Requests of conversations, asked of the sessions middleware alone, without a server: for tests of what it recognises.
+"""Send requests of conversations to the sessions middleware without a server, for tests of recognition.
 
 Begin reading at `SessionClient`.
 """
@@ -31,13 +31,13 @@ LAST = "Then tell me what I would pay for it with a camper of seven metres and t
 
 
 def turns(*texts: str, role: str = "user") -> list[dict[str, Any]]:
-    """User and assistant in turn."""
+    """Return messages of user and assistant in turn."""
     first = ("user", "assistant").index(role)
     return [{"role": ("user", "assistant")[(first + number) % 2], "content": text} for number, text in enumerate(texts)]
 
 
 class SessionClient:
-    """A client of the middleware. Each request is over when it has been asked; `now_s` is when, by the wall clock."""
+    """A client of the middleware. Each request ends at once; `now_s` is its wall-clock time."""
 
     def __init__(self, **config: Any) -> None:
         self.sessions = Sessions(Sessions.Config.model_validate(config))
@@ -54,7 +54,7 @@ class SessionClient:
         method: str = "POST",
         **headers: str,
     ) -> Exchange:
-        """A request that is not over yet."""
+        """Return a request that is not over yet."""
         sent = Headers({name.replace("_", "-"): value for name, value in headers.items()})
         raw = json.dumps(body).encode() if isinstance(body, dict) else body
         exchange = ended(
@@ -70,26 +70,26 @@ class SessionClient:
         return exchange
 
     async def ask(self, body: dict[str, Any] | bytes | None, *, answer: str | None = None, **how: Any) -> str | None:
-        """The session of a request, over with an answer of that id."""
+        """Return the session of a request, over with an answer of that id."""
         exchange = await self.begin(body, **how)
         exchange.summary.id = answer
         self.sessions.on_end(exchange)
         return exchange.session
 
     async def say(self, *texts: str, role: str = "user", **how: Any) -> str | None:
-        """The session of a chat request with these texts in turn."""
+        """Return the session of a chat request with these texts in turn."""
         return await self.ask({"messages": turns(*texts, role=role)}, **how)
 
     async def figure(self, name: str) -> Any:
         return (await self.sessions.stats())[name]
 
     async def page(self, name: str | None = None, **query: str) -> Any:
-        """What `/sessions` shows, or what stands below it."""
+        """Return the page `/sessions`, or one below it."""
         return await self.sessions.page(PageRequest(name=name, query=query, changing=False))
 
 
 async def header_of(sessions: Sessions, exchange: Exchange) -> str | None:
-    """What the answer to `exchange` says of its session."""
+    """Return the session header of the answer to `exchange`."""
     answer = Answer(status=200, headers=Headers())
     await sessions.on_response(exchange, answer)
     return answer.headers.get("x-llmproxy-session")

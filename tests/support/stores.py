@@ -1,4 +1,4 @@
-"""Stores for tests: a facet that owns its connection, and stores that are whatever a test says."""
+"""Stores for tests: a facet with its own connection, and stores from the facets of a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command in a pseudo-terminal, as a person sees it: what it wrote, keys to press, a window to resize. POSIX only."""
+"""Run a command in a pseudo-terminal: its output, keys to press, a window to resize. POSIX only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All that was written so far, without colours and movements."""
+        """Return all that was written so far, without colours and movements."""
         return _CONTROL.sub("", self.raw)
 
     def __enter__(self) -> Self:
@@ -75,7 +75,7 @@ class Terminal:
             assert "Traceback" not in self.raw, self.raw
 
     def resize(self, columns: int, lines: int) -> None:
-        """Give the window another size; who runs in it is told."""
+        """Resize the window and signal its process."""
         import fcntl
         import termios
 
@@ -92,7 +92,7 @@ class Terminal:
         until(lambda: text in self.text[since:], f"{text!r} in\n{self.text[-3000:]}")
 
     def wait(self) -> int:
-        """The exit code, once it ended by itself."""
+        """Return the exit code, once it ended by itself."""
         return self._process.wait(15)
 
     def _read(self) -> None:
@@ -102,7 +102,7 @@ class Terminal:
 
 
 def _take_terminal() -> None:
-    """Runs in the child: Ctrl-C in the window reaches it."""
+    """Make the child the foreground process, so that Ctrl-C in the window reaches it."""
     import fcntl
     import termios
 

@@ -12,7 +12,7 @@ from tests.support import blocking
 
 
 def _as_llmproxy(source: str) -> Callable[[], None]:
-    """A function `call` made of `source`, which looks as if it stood in the package."""
+    """Return a function `call` made of `source`, which looks as if it stood in the package."""
     names: dict[str, Callable[[], None]] = {}
     path = Path(llmproxy.__file__).with_name("sample.py")
     exec(compile(f"import time, pathlib\ndef call():\n    {source}\n", str(path), "exec"), names)

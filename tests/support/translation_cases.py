@@ -1,4 +1,4 @@
-"""The golden conversations below `tests/golden/translation`, and what counts as the same.
+"""Read the golden conversations below `tests/golden/translation`, and normalise them for comparison.
 
 Each folder holds one conversation in every dialect that can express it: `<dialect>.request.json`, the vendor's answer
 as `<dialect>.reply.json` and as `<dialect>.stream.txt`. `case.json` names what it shows, its public sources, and, for
@@ -38,7 +38,7 @@ _WITH_IDS = ("tool_use", "function", "custom")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Differences:
-    """What a pair of dialects is expected to differ in."""
+    """The expected differences of a pair of dialects."""
 
     dropped: list[str] = field(default_factory=list)
     refused: str | None = None
@@ -47,7 +47,7 @@ class Differences:
     why: str = ""
 
     def applied(self, value: dict[str, Any]) -> dict[str, Any]:
-        """`value` with the differences."""
+        """Return `value` with the differences."""
         changed = copy.deepcopy(value)
         for path, new in self.differs.items():
             put(changed, path, new)
@@ -70,7 +70,7 @@ class Case:
     expected: dict[str, dict[str, Differences]]
 
     def expect(self, what: str, source: str, target: str) -> Differences:
-        """What `source` as `target` is expected to differ in."""
+        """Return the expected differences of `source` as `target`."""
         pair = f"{source}>{target}"
         given = self.expected[what].get(pair)
         if given is None and what == "streams":
@@ -103,12 +103,12 @@ def _files(folder: Path, ending: str) -> dict[str, dict[str, Any]]:
 
 
 def steps(path: str) -> list[Any]:
-    """The steps of a JSON path: `messages[0].name` is messages, 0, name."""
+    """Return the steps of a JSON path: `messages[0].name` is messages, 0, name."""
     return [int(step) if step.isdigit() else step for step in _STEP.findall(path)]
 
 
 def find(value: Any, path: str) -> Any:
-    """What stands at `path`. Raises LookupError when nothing does."""
+    """Return the value at `path`. Raise LookupError when there is none."""
     for step in steps(path):
         if not isinstance(value, list if isinstance(step, int) else dict):
             raise LookupError(path)
@@ -117,7 +117,7 @@ def find(value: Any, path: str) -> Any:
 
 
 def put(value: Any, path: str, new: Any) -> None:
-    """Set what stands at `path`, growing objects that are not there, and arrays by one."""
+    """Set the value at `path`; add missing objects, and append to arrays."""
     *way, last = steps(path)
     for step in way:
         value = value.setdefault(step, {}) if isinstance(value, dict) else value[step]
@@ -128,7 +128,7 @@ def put(value: Any, path: str, new: Any) -> None:
 
 
 def remove(value: Any, path: str) -> None:
-    """Take away what stands at `path`. Raises LookupError when nothing does, so that no case lists what is not so."""
+    """Remove the value at `path`. Raise LookupError when there is none, so that no case has a stale entry."""
     *way, last = steps(path)
     for step in way:
         value = value[step]
@@ -136,13 +136,13 @@ def remove(value: Any, path: str) -> None:
 
 
 def same_request(body: Any) -> Any:
-    """A request in which the arguments of calls are compared as the JSON that they are."""
+    """Return a request in which the arguments of calls are compared as the JSON that they are."""
     return _parsed_arguments(body)
 
 
 def same_stream(dialect: str, reply: dict[str, Any]) -> dict[str, Any]:
-    """The same for a reply that was streamed. A chat stream begins before it is known whether there will be text, and
-    its pieces name another kind of object."""
+    """Normalise a streamed reply in the same way. A chat stream begins before its text, and its chunks have another
+    `object`."""
     made = same_reply(dialect, reply)
     made.pop("object", None)
     for choice in made.get("choices", ()):
@@ -151,8 +151,8 @@ def same_stream(dialect: str, reply: dict[str, Any]) -> dict[str, Any]:
 
 
 def same_reply(dialect: str, reply: dict[str, Any]) -> dict[str, Any]:
-    """A reply without what its service decides, what is null, empty or 0 counts, and, of a response, what it repeats
-    of its request."""
+    """Normalise a reply: drop fields that the service decides, empty values and zero counts, and, in responses, fields
+    that repeat the request."""
     if dialect == "responses":
         reply = {name: reply[name] for name in _OF_RESPONSE if name in reply}
     if dialect == "messages":

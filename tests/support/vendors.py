@@ -1,4 +1,4 @@
-"""What well-behaved vendors answer: replies and streams that the official SDKs accept, with usage and tool calls.
+"""Answers of well-behaved vendors: replies and streams that the official SDKs accept, with usage and tool calls.
 
 `answer` is the default script of a fake upstream: it looks at path and body only. A request that names `tools` gets two
 parallel tool calls. The figures of usage are constants here, so that tests can look for them in metrics.
@@ -26,17 +26,17 @@ SSE: Pairs = (
 
 
 def plain(value: object, *headers: tuple[str, str]) -> Reply:
-    """A JSON reply."""
+    """Return a JSON reply."""
     return Reply(headers=JSON + headers, pieces=[_encode(value)])
 
 
 def streamed(frames: list[bytes], *headers: tuple[str, str]) -> Reply:
-    """An event stream, one write per frame."""
+    """Return an event stream, one write per frame."""
     return Reply(headers=SSE + headers, pieces=frames, framing="chunked")
 
 
 def failure(status: int, reason: str, *headers: tuple[str, str]) -> Reply:
-    """An error as OpenAI and Anthropic both word it closely enough for their SDKs."""
+    """Return an error as OpenAI and Anthropic both word it closely enough for their SDKs."""
     fault = {
         "type": "error",
         "error": {"type": "vendor_error", "message": f"vendor says {status}", "code": None, "param": None},
@@ -45,7 +45,7 @@ def failure(status: int, reason: str, *headers: tuple[str, str]) -> Reply:
 
 
 async def answer(call: Call) -> None:
-    """Script: what the vendor of this path would say; 404 for paths that no vendor has."""
+    """Script: answer as the vendor of this path; 404 for unknown paths."""
     await call.give(reply_to(call.request))
 
 
@@ -130,7 +130,7 @@ def _chat_call(identity: str, name: str, arguments: str) -> dict[str, object]:
 
 
 def chat_frames(model: str, tools: bool = False, usage: bool = False) -> list[bytes]:
-    """Deltas of parallel tool calls are interleaved, as vendors send them."""
+    """Interleave the deltas of parallel tool calls, as vendors do."""
     deltas: list[dict[str, object]] = [{"role": "assistant", "content": None if tools else "", "refusal": None}]
     if tools:
         for index, (identity, name, _) in enumerate(TOOL_CALLS):

@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of for a time: the one place where tests poll.
+"""Wait for a condition instead of a fixed time: the one place where tests poll.
 
 `until` blocks the thread that calls it, so async tests use `until_async`.
 """
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def until(condition: Callable[[], T], what: str, timeout_s: float = PATIENCE_S) -> T:
-    """The first true value of `condition`; fails, naming `what`, when none comes in time."""
+    """Return the first true value of `condition`; fails, naming `what`, when none comes in time."""
     deadline = time.monotonic() + timeout_s
     pause = threading.Event()
     while not (value := condition()):
@@ -28,5 +28,5 @@ def until(condition: Callable[[], T], what: str, timeout_s: float = PATIENCE_S) 
 
 
 async def until_async(condition: Callable[[], T], what: str, timeout_s: float = PATIENCE_S) -> T:
-    """`until` for a coroutine; polls the condition in a thread, so that the loop goes on."""
+    """Return `until` for a coroutine; polls the condition in a thread, so that the loop goes on."""
     return await asyncio.to_thread(until, condition, what, timeout_s)

@@ -54,13 +54,18 @@ def session_name_of(headers: Headers, names: Sequence[str], body: Mapping[str, A
 
 def answer_key(identifier: str, tenant: str) -> str:
     """Return the key by which a session is found from the id of one of its answers."""
-    return f"a:{digest(tenant, identifier)}"
+    return f"a:{_digest(tenant, identifier)}"
 
 
 def _session_name(name: str, tenant: str) -> SessionName:
     """Return the name of a client's own. One that cannot stand in a header gets its digest as id."""
     fits = len(name) <= _MAX_LENGTH and _PRINTABLE.fullmatch(name)
-    return SessionName(f"n:{digest(tenant, name)}", name if fits else digest("name", name))
+    return SessionName(f"n:{_digest(tenant, name)}", name if fits else _digest("name", name))
+
+
+def _digest(owner: str, name: str) -> str:
+    """Return the digest of a name. That of a long one is not cached: a body may name megabytes."""
+    return digest(owner, name) if len(name) <= _MAX_LENGTH else digest.__wrapped__(owner, name)
 
 
 def _session_in(user: object) -> str | None:

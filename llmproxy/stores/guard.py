@@ -1,4 +1,4 @@
-"""Makes a slow or dead store cheap: every operation ends within 50 ms, with a result or a StoreFault.
+"""Makes a slow or dead store cheap: every operation ends in time (50 ms), with a result or a StoreFault.
 
 A store that failed is not used; a task of the guard tries it again, first after a second, then after twice that, at
 last every half minute. So no request has to find out whether it works again, and connecting, which takes longer than
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TIMEOUT_S = 0.05
+RESPONSE_TIMEOUT_S = 1.0
 LONG_TIMEOUT_S = 5.0  # for operations that walk over everything, and for connecting
 _START_S = 1.0  # how long a start waits for a store at most
 _FIRST_REST_S = 1.0
@@ -196,10 +197,14 @@ class GuardedBlobs(BlobStore):
 
 
 class GuardedResponses(GuardedBlobs, ResponseStore):
-    """The same for what the Responses API stores."""
+    """The same for what the Responses API stores. Some requests cannot be answered without it, so it has more time."""
 
     def __init__(
-        self, inner: ResponseStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
+        self,
+        inner: ResponseStore,
+        name: str,
+        timeout_s: float = RESPONSE_TIMEOUT_S,
+        first_rest_s: float = _FIRST_REST_S,
     ) -> None:
         super().__init__(inner, name, timeout_s, first_rest_s)
         self._responses = inner

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmproxy.access.identity import digest
 from llmproxy.answer import Headers
 from llmproxy.exchange import SESSION_HEADERS
 from llmproxy.recognition.session_names import SessionName, answer_key, session_name_of
@@ -124,3 +125,10 @@ def test_the_same_name_of_two_tenants_is_looked_for_by_two_keys() -> None:
     one, other = (session_name_of(headers, SESSION_HEADERS, {}, tenant) for tenant in ("one", "other"))
     assert one and other and one.key != other.key
     assert answer_key("resp_1", "one") != answer_key("resp_1", "other")
+
+
+def test_long_names_are_told_apart_and_not_held_in_memory() -> None:
+    names = ["x" * 100_000 + end for end in "ab"]
+    before = digest.cache_info().currsize
+    keys = {answer_key(name, "t") for name in names} | {answer_key(names[0], "u")}
+    assert len(keys) == 3 and digest.cache_info().currsize == before

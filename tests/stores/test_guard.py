@@ -12,8 +12,8 @@ import pytest
 
 from llmproxy.stores.blobs import BlobStore, StoreSize
 from llmproxy.stores.facet import StoreFault, StoreRefusal
-from llmproxy.stores.guard import GuardedBlobs, GuardedSessions
-from llmproxy.stores.memory import MemoryBlobs
+from llmproxy.stores.guard import GuardedBlobs, GuardedResponses, GuardedSessions
+from llmproxy.stores.memory import MemoryBlobs, MemoryResponses
 from llmproxy.stores.sessions import (
     RecentSession,
     Session,
@@ -233,6 +233,28 @@ async def test_who_no_longer_waits_is_no_fault() -> None:
             async with asyncio.timeout(0.01):
                 await blobs.get("k")
         assert (blobs.available, blobs.faults) == (True, 0)
+
+
+class Hanging(MemoryResponses):
+    """The state of the Responses API that never comes."""
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        await asyncio.Event().wait()
+        return []
+
+    async def replace(self, key: str, before: bytes, value: bytes, ttl_s: float) -> bool:
+        raise StoreFault("gone")
+
+
+async def test_responses_are_guarded_in_the_same_way() -> None:
+    for many in (True, False):
+        store = GuardedResponses(Hanging(1000), "the test's store", 0.01, 3600.0)
+        await store.start()
+        await store.set("k", b"x", 60.0)
+        with pytest.raises(StoreFault):
+            await (store.get_many(["k"]) if many else store.replace("k", b"x", b"y", 60.0))
+        assert (store.available, store.faults) == (False, 1)
+        await store.close()
 
 
 async def test_sessions_are_guarded_in_the_same_way() -> None:

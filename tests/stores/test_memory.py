@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import time
 import tracemalloc
 
-from llmproxy.stores.memory import MemoryBlobs, MemorySessions
+from llmproxy.stores.base import StoreConfig
+from llmproxy.stores.memory import MemoryBlobs, MemorySessions, MemoryStore
 from llmproxy.stores.sessions import Visit
 
 _ENTRIES = 100_000
@@ -71,3 +73,21 @@ async def test_sessions_that_are_over_all_at_once_end_a_few_at_a_time_and_are_se
     for number in range(20):
         await state.touch(visit(f"n{number}"))
     assert len(state._live) == 21
+
+
+async def test_users_with_other_bounds_see_the_same_data() -> None:
+    store = MemoryStore(StoreConfig(type="memory"))
+    large, small = store.sessions(1000, 3600.0), store.sessions(100, 3600.0)
+    for number in range(200):
+        await large.touch(
+            Visit(tenant="t", client="c", keys=(), learn=(f"k{number}",), session=f"s{number}", now_s=time.time())
+        )
+    assert (await small.counts()).active == 200
+    for number in range(5):
+        await small.touch(Visit(tenant="t", client="c", keys=(), learn=(), session=f"new{number}", now_s=time.time()))
+    assert (await large.counts()).active == 100, "each visit removes some of those beyond its bound"
+    assert (await large.counts()).evicted == 105
+
+    await store.blobs(1 << 20).set("k", b"x" * 1000, 60.0)
+    await store.blobs(1000).set("l", b"x", 60.0)
+    assert await store.blobs(1 << 20).get("k") is None and await store.blobs(1 << 20).get("l") == b"x"

@@ -64,7 +64,7 @@ def written(state: Path) -> list[str]:
     return sorted(path.name for path in state.iterdir())
 
 
-def test_an_announced_server_is_found_as_it_was_told_and_gone_once_withdrawn(state: Path, health: Upstream) -> None:
+def test_an_announced_server_is_found_as_it_was_reported_and_gone_once_withdrawn(state: Path, health: Upstream) -> None:
     here = server(health.url)
 
     path = servers.register(here)
@@ -212,9 +212,9 @@ def files_of(program: Program) -> list[Path]:
 def test_a_program_announces_itself_while_it_runs(tmp_path: Path) -> None:
     with Program(tmp_path, config="providers: [{name: stub, type: stub}]\n") as program:
         (path,) = files_of(program)
-        said = json.loads(path.read_text())
-        assert (said["pid"], said["url"], said["port"]) == (program.pid, program.url, program.port)
-        assert said["config"] == str(tmp_path / "llmproxy.yaml")
+        message = json.loads(path.read_text())
+        assert (message["pid"], message["url"], message["port"]) == (program.pid, program.url, program.port)
+        assert message["config"] == str(tmp_path / "llmproxy.yaml")
         assert program.get("/health").json["pid"] == program.pid
     assert not files_of(program)
 

@@ -34,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(serve.serve)
+app.command("serve")(serve.serve_command)
 app.command()(config.generate_config)
 app.command()(config.validate_config)
 app.command()(config.schema)

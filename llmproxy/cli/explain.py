@@ -78,7 +78,7 @@ def explain(
     dialect: Annotated[
         str | None,
         typer.Option(
-            metavar="DIALECT", callback=_translatable, help="Only for clients of this dialect, which is that of FILE."
+            metavar="DIALECT", callback=_translatable, help="Only for clients of this dialect: the dialect of FILE."
         ),
     ] = None,
 ) -> None:

@@ -43,7 +43,7 @@ _FLAGS = {
 }
 
 
-def serve(
+def serve_command(
     config: Annotated[
         str | None,
         typer.Option("--config", "-c", metavar="FILE", help="Configuration; default: ./llmproxy.yaml, ./config.yaml."),

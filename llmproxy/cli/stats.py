@@ -35,7 +35,7 @@ def stats(
         bool, typer.Option("--once", help="Print it once; the default when output is not a terminal.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, once.")] = False,
-    by: Annotated[list[GroupBy] | None, typer.Option(help="Show these too; repeatable.")] = None,
+    by: Annotated[list[GroupBy] | None, typer.Option(help="Also list clients or sessions; repeatable.")] = None,
     interval: Annotated[str, typer.Option(metavar="TIME", help="Refresh interval.")] = "1s",
 ) -> None:
     """Show the state of a running server: requests, latencies, tokens, errors by provider and model."""

@@ -45,7 +45,7 @@ default_provider: local
     ]
 
 
-def test_without_a_file_the_reason_is_told_and_a_call_that_works(tmp_path: Path) -> None:
+def test_without_a_file_the_reason_is_reported_and_a_call_that_works(tmp_path: Path) -> None:
     assert lines(tmp_path, None, {}) == [
         f"llmproxy {__version__} listens on http://127.0.0.1:3000",
         "",

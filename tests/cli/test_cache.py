@@ -63,7 +63,7 @@ FORBIDDEN = page({"error": {"code": "forbidden", "message": "?"}}, 403)
 
 
 @pytest.mark.parametrize(
-    ("reply", "flags", "said"),
+    ("reply", "flags", "message"),
     [
         (FORBIDDEN, (), "pass its server.admin_key with --admin-key or $LLMPROXY_ADMIN_KEY"),
         (FORBIDDEN, ("--admin-key", "x"), "refused the admin key"),
@@ -75,12 +75,12 @@ FORBIDDEN = page({"error": {"code": "forbidden", "message": "?"}}, 403)
     ],
 )
 def test_what_cannot_be_cleared_ends_with_1_and_one_line(
-    server: Upstream, tmp_path: Path, reply: Reply, flags: tuple[str, ...], said: str
+    server: Upstream, tmp_path: Path, reply: Reply, flags: tuple[str, ...], message: str
 ) -> None:
     server.next(reply)
     done = run("cache", "clear", "--url", server.url, *flags, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert said in done.stderr and done.stderr.count("\n") == 1
+    assert message in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["stats", "clear"])
@@ -89,7 +89,7 @@ def test_without_a_server_it_says_so(tmp_path: Path, command: str) -> None:
     assert (done.returncode, done.stdout) == (1, "") and "no running server found" in done.stderr
 
 
-def test_another_program_is_told_apart(tmp_path: Path) -> None:
+def test_another_program_is_reported_apart(tmp_path: Path) -> None:
     with Upstream(page({"hello": 1})) as upstream:
         done = run("cache", "stats", "--url", upstream.url, cwd=tmp_path)
     assert done.returncode == 1 and "is not an llmproxy server: unexpected content at /cache" in done.stderr

@@ -64,8 +64,8 @@ def test_what_a_server_says_otherwise_is_harmless(page: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "said"),
+    ("page", "message"),
     [({"entries": 1, "bytes": 10}, "1 answer of 10B"), ({"entries": 3}, "3 answers"), ({}, "answers")],
 )
-def test_what_is_held_is_told_in_words(page: dict[str, Any], said: str) -> None:
-    assert describe_contents(page) == said
+def test_what_is_held_is_reported_in_words(page: dict[str, Any], message: str) -> None:
+    assert describe_contents(page) == message

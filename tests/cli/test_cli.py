@@ -80,9 +80,9 @@ def test_the_version_is_shown(tmp_path: Path) -> None:
 
 
 def test_the_commands_are_listed(tmp_path: Path) -> None:
-    told = run("--help", cwd=tmp_path).stdout
+    output = run("--help", cwd=tmp_path).stdout
     for command in ("serve", "generate-config", "validate-config", "schema", "stats"):
-        assert command in told
+        assert command in output
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_wrong_usage_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="nothing is ever full here")
-def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "llmproxy", "schema"],

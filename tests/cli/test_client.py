@@ -25,9 +25,9 @@ def error(status: int, code: str, message: str) -> Reply:
 def refused(url: str, page: str = "/stats") -> str:
     with pytest.raises(PageError) as caught:
         fetch_page(url, page)
-    said = str(caught.value)
-    assert "\n" not in said and len(said) < 200
-    return said
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 200
+    return message
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_what_people_copy_is_understood(given: str, meant: str) -> None:
 @pytest.mark.parametrize(
     "given", ["", "http://", "ftp://h", "http://h:x", "http://h:99999", "file:///etc/passwd", "http://[:1"]
 )
-def test_what_is_no_url_is_told(given: str) -> None:
+def test_what_is_no_url_is_reported(given: str) -> None:
     with pytest.raises(PageError, match="is not"):
         server_base_url(given)
 
@@ -74,7 +74,7 @@ def test_a_key_is_not_shown_to_whom_a_server_sends_us(server: Upstream) -> None:
     assert [request.values("authorization") for request in server.requests] == [["Bearer k"], []]
 
 
-def test_an_error_is_told_by_status_and_code(server: Upstream) -> None:
+def test_an_error_is_reported_by_status_and_code(server: Upstream) -> None:
     server.next(error(403, "forbidden", "No"))
     with pytest.raises(PageError) as caught:
         fetch_page(server.url, "/cache", method="DELETE")
@@ -101,7 +101,7 @@ def test_a_port_where_nobody_listens_says_so_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (Reply(status=404, reason="Not Found", pieces=[b"{}"]), "/stats; not an llmproxy server, or an older version"),
         (Reply(status=401, reason="Unauthorized"), "denied (status 401)"),
@@ -119,10 +119,12 @@ def test_a_port_where_nobody_listens_says_so_and_what_to_do() -> None:
         (reset, "does not speak HTTP"),
     ],
 )
-def test_what_is_no_page_of_ours_is_told_in_one_line(server: Upstream, answer: Reply | Script, said: str) -> None:
+def test_what_is_no_page_of_ours_is_reported_in_one_line(
+    server: Upstream, answer: Reply | Script, message: str
+) -> None:
     server.next(answer)
 
-    assert said in refused(server.url, "/stats?by=client")
+    assert message in refused(server.url, "/stats?by=client")
 
 
 def test_a_server_that_does_not_answer_is_given_up(server: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +142,7 @@ def test_a_certificate_that_nobody_trusts_is_named(monkeypatch: pytest.MonkeyPat
         assert fetch_page(upstream.url, "/stats") == {}
 
 
-def test_a_host_that_is_not_known_is_told() -> None:
+def test_a_host_that_is_not_known_is_reported() -> None:
     assert "unknown host" in refused("http://no-such-host.invalid")
 
 

@@ -41,7 +41,7 @@ def test_a_file_is_written_over_only_when_that_is_forced(tmp_path: Path) -> None
     assert (tmp_path / "x.yaml").read_text() == generate("minimal")
 
 
-def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -> None:
     for file, why in (("no/where.yaml", "no such file or directory"), (".", "is a directory")):
         done = run("generate-config", file, "--force", cwd=tmp_path)
         assert done.returncode == 1
@@ -78,8 +78,8 @@ def test_variables_count_as_present_when_asked(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("server: {port: '${PORT}'}\nllm: {type: openai, api_key: '${KEY}'}\n")
     assert run("validate-config", "x.yaml", cwd=tmp_path).stderr.count("is not set") == 2
     assert run("validate-config", "x.yaml", "--no-env", cwd=tmp_path).returncode == 0
-    told = run("validate-config", "x.yaml", cwd=tmp_path, extra={"PORT": "x", "KEY": "k"})
-    assert told.stderr == "x.yaml:1:16: server.port: must be a whole number; it is set by environment variable PORT\n"
+    output = run("validate-config", "x.yaml", cwd=tmp_path, extra={"PORT": "x", "KEY": "k"})
+    assert output.stderr == "x.yaml:1:16: server.port: must be a whole number; it is set by environment variable PORT\n"
     assert run("validate-config", "x.yaml", "--no-env", cwd=tmp_path, extra={"PORT": "x"}).returncode == 0
 
 
@@ -87,14 +87,14 @@ def test_the_verdict_has_forms_for_machines(tmp_path: Path) -> None:
     (tmp_path / "fine.yaml").write_text(FINE)
     (tmp_path / "wrong.yaml").write_text(WRONG)
 
-    def told(form: str) -> str:
+    def report(form: str) -> str:
         done = run("validate-config", "--format", form, "fine.yaml", "wrong.yaml", cwd=tmp_path)
         assert (done.returncode, done.stderr) == (1, "")
         return done.stdout
 
-    assert [file["ok"] for file in json.loads(told("json"))["files"]] == [True, False]
-    assert told("github").startswith("::error file=wrong.yaml,line=1,col=10,")
-    (result,) = json.loads(told("sarif"))["runs"][0]["results"]
+    assert [file["ok"] for file in json.loads(report("json"))["files"]] == [True, False]
+    assert report("github").startswith("::error file=wrong.yaml,line=1,col=10,")
+    (result,) = json.loads(report("sarif"))["runs"][0]["results"]
     assert result["ruleId"] == "unknown-key"
 
 
@@ -107,7 +107,7 @@ def test_forms_for_machines_are_there_without_problems(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everybody may write everywhere here")
-def test_a_forbidden_place_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_forbidden_place_is_reported_in_one_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     assert run("generate-config", "x.yaml", cwd=tmp_path).stderr == (
         "llmproxy: cannot write x.yaml: permission denied\n"

@@ -57,7 +57,7 @@ def test_the_translated_request_and_its_losses_are_one_object_in_json(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("content", "arguments", "said"),
+    ("content", "arguments", "message"),
     [
         (REQUEST, ["--strict"], "seed"),
         (REQUEST | {"messages": "Hi"}, [], "messages must be an array"),
@@ -67,14 +67,14 @@ def test_the_translated_request_and_its_losses_are_one_object_in_json(tmp_path: 
     ],
 )
 def test_what_cannot_be_translated_ends_with_a_reason(
-    tmp_path: Path, content: object, arguments: list[str], said: str
+    tmp_path: Path, content: object, arguments: list[str], message: str
 ) -> None:
     file = tmp_path / "x.json"
     if content is not None:
         file.write_text(content if isinstance(content, str) else json.dumps(content))
     done = run("translate", "--from", "chat", "--to", "messages", str(file), *arguments, cwd=tmp_path)
     assert done.returncode in (1, 2) and done.stdout == ""
-    assert said in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
 
 
 def test_who_answers_a_model_is_explained_for_each_dialect(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_what_would_be_dropped_of_a_request_is_shown_for_each_target(tmp_path: P
     assert "refused with 400" in done.stdout and "n: " in done.stdout
 
 
-def test_a_model_that_nobody_answers_is_told(tmp_path: Path) -> None:
+def test_a_model_that_nobody_answers_is_reported(tmp_path: Path) -> None:
     (tmp_path / "llmproxy.yaml").write_text(CONFIG)
     done = run("explain", "gpt-9", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.count("404: Unknown model 'gpt-9'") == 3
@@ -115,7 +115,7 @@ def test_wrong_usage_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
     assert done.returncode == 2 and "Traceback" not in done.stderr
 
 
-def test_a_mistake_in_the_configuration_is_told(tmp_path: Path) -> None:
+def test_a_mistake_in_the_configuration_is_reported(tmp_path: Path) -> None:
     (tmp_path / "llmproxy.yaml").write_text("providers: 5\n")
     done = run("explain", "smart", cwd=tmp_path)
     assert done.returncode == 1 and "providers" in done.stderr

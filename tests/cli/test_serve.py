@@ -17,7 +17,7 @@ from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (OSError(errno.EADDRINUSE, "x"), "port 80 of my-host is in use; choose another one with --port"),
         (OSError(10048, "x"), "port 80 of my-host is in use; choose another one with --port"),
@@ -37,8 +37,8 @@ from tests.support.waiting import until
         (ValueError("something else"), "something else"),
     ],
 )
-def test_why_it_cannot_listen_is_told_in_one_line(error: Exception, said: str) -> None:
-    assert describe_start_error(error, "my-host", 80) == said
+def test_why_it_cannot_listen_is_reported_in_one_line(error: Exception, message: str) -> None:
+    assert describe_start_error(error, "my-host", 80) == message
 
 
 def test_a_port_in_use_ends_with_1(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ class Greet(Middleware):
 
 
 @pytest.mark.ledger("C12")
-def test_a_key_that_everybody_may_use_is_told_at_the_start(tmp_path: Path) -> None:
+def test_a_key_that_everybody_may_use_is_reported_at_the_start(tmp_path: Path) -> None:
     arguments = ("--host", "0.0.0.0", "--type", "openai", "--api-key", "sk-1")
     with Program(tmp_path, *arguments) as program:
         pass

@@ -43,7 +43,7 @@ def test_one_is_shown_by_its_id_whatever_that_is(server: Upstream, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "message"),
     [
         (refusing(404, {"error": {"code": "not_found", "message": "?"}}), "no session 'abc' at"),
         (refusing(404, {"error": {"code": "not_configured", "message": "Switch it on"}}), ": Switch it on"),
@@ -53,15 +53,15 @@ def test_one_is_shown_by_its_id_whatever_that_is(server: Upstream, tmp_path: Pat
     ],
 )
 def test_what_cannot_be_shown_ends_with_1_and_one_line(
-    server: Upstream, tmp_path: Path, reply: Reply, said: str
+    server: Upstream, tmp_path: Path, reply: Reply, message: str
 ) -> None:
     server.next(reply)
     done = run("sessions", "abc", "--url", server.url, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert said in done.stderr and done.stderr.count("\n") == 1
+    assert message in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_server_without_sessions_and_no_server_are_told(tmp_path: Path) -> None:
+def test_a_server_without_sessions_and_no_server_are_reported(tmp_path: Path) -> None:
     with Upstream(refusing(404, {"error": {"code": "not_found", "message": "?"}})) as upstream:
         done = run("sessions", "--url", upstream.url, cwd=tmp_path)
     assert done.returncode == 1 and "not an llmproxy server, or an older version" in done.stderr

@@ -64,30 +64,30 @@ def test_a_session_is_a_line_and_all_figures_are_one() -> None:
 
 
 @pytest.mark.parametrize("width", [50, 60, 79, 80])
-def test_narrow_windows_keep_what_tells_sessions_apart(width: int) -> None:
+def test_narrow_windows_keep_what_reports_sessions_apart(width: int) -> None:
     row = listed(width)[1].split()
     assert row[0].startswith("s_3f2a9c") and "4" in row and "30.00s" in row
 
 
-def test_an_empty_list_is_told_in_words() -> None:
+def test_an_empty_list_is_reported_in_words() -> None:
     lines = listed(80, sessions=[], figures={**FIGURES, "active": 0})
     assert lines[0] == "no sessions yet" and lines[2].startswith("0 active")
 
 
-def test_a_store_that_is_gone_is_told() -> None:
+def test_a_store_that_is_gone_is_reported() -> None:
     assert listed(140, available=False, store="redis")[-1].startswith("redis is not reachable")
 
 
-def test_one_session_is_told_in_lines() -> None:
+def test_one_session_is_reported_in_lines() -> None:
     assert NOW_S is not None
-    told = "\n".join(drawn(render_session(SESSION, NOW_S), 80))
+    output = "\n".join(drawn(render_session(SESSION, NOW_S), 80))
     for part in (
         "session    s_3f2a9c01d4e85b76",
         "30.00s ago",
         "models     gpt-4o, claude",
         "tokens     12.0k in, 200 out",
     ):
-        assert part in told
+        assert part in output
 
 
 @pytest.mark.parametrize(

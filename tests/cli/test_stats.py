@@ -95,7 +95,7 @@ def test_what_cannot_be_asked_ends_with_1_and_one_line(tmp_path: Path, flags: tu
     assert done.stderr.startswith("llmproxy: ") and done.stderr.count("\n") == 1
 
 
-def test_https_to_a_server_without_tls_is_told(server: Program, tmp_path: Path) -> None:
+def test_https_to_a_server_without_tls_is_reported(server: Program, tmp_path: Path) -> None:
     done = run("stats", "--url", f"https://127.0.0.1:{server.port}", cwd=tmp_path)
 
     assert done.returncode == 1 and "does not speak TLS; try http:// instead" in done.stderr
@@ -103,7 +103,7 @@ def test_https_to_a_server_without_tls_is_told(server: Program, tmp_path: Path) 
 
 @pytest.mark.parametrize("page", [b'{"hello": 1}', b"[]", b"<html>"])
 @pytest.mark.parametrize("flags", [(), ("--json",)])
-def test_another_program_is_told_apart(tmp_path: Path, page: bytes, flags: tuple[str, ...]) -> None:
+def test_another_program_is_reported_apart(tmp_path: Path, page: bytes, flags: tuple[str, ...]) -> None:
     with Upstream(Reply(pieces=[page])) as upstream:
         done = run("stats", "--url", upstream.url, *flags, cwd=tmp_path)
 

@@ -65,17 +65,17 @@ def test_a_cache_has_a_line_of_its_own() -> None:
 
 
 def test_a_line_says_which_server_it_is_and_what_it_did() -> None:
-    said = Summary(usage=Usage(input=1200, output=85))
+    message = Summary(usage=Usage(input=1200, output=85))
 
-    lines = drawn(page(recorded(ended(summary=said), ended(status=None, outcome="cancelled"))))
+    lines = drawn(page(recorded(ended(summary=message), ended(status=None, outcome="cancelled"))))
 
     assert lines[0] == f"llmproxy 1.2.3  {URL}  up 1m05s"
     assert lines[1].startswith("2 requests") and "0 in flight  1 cancelled  tokens 1200 in, 85 out" in lines[1]
 
 
 def test_each_provider_and_model_has_its_figures_in_eighty_columns() -> None:
-    said = Summary(usage=Usage(input=10, output=50), complete=True)
-    stream = ended(stream=True, first_token_s=101.0, ended_s=102.0, summary=said)
+    message = Summary(usage=Usage(input=10, output=50), complete=True)
+    stream = ended(stream=True, first_token_s=101.0, ended_s=102.0, summary=message)
 
     lines = drawn(page(recorded(stream, stream, ended(model="o3", status=429)), under_way(model="o3")))
 
@@ -94,7 +94,7 @@ def test_each_provider_and_model_has_its_figures_in_eighty_columns() -> None:
     assert "openai o3: http_429 1" in lines
 
 
-def test_errors_that_another_provider_made_good_are_told() -> None:
+def test_errors_that_another_provider_made_good_are_reported() -> None:
     attempts = [
         new_call(provider="first", model="m", status=503, ended_s=0.1),
         new_call(provider="openai", model="gpt-4o", status=200, started_s=0.1),
@@ -103,8 +103,8 @@ def test_errors_that_another_provider_made_good_are_told() -> None:
 
 
 def test_a_wide_console_shows_more() -> None:
-    said = Summary(usage=Usage(input=10, output=50, cache_read=4))
-    lines = drawn(page(recorded(ended(summary=said))), width=140)
+    message = Summary(usage=Usage(input=10, output=50, cache_read=4))
+    lines = drawn(page(recorded(ended(summary=message))), width=140)
 
     shown = row(lines, "  gpt-4o")
     assert (shown["in"], shown["out"], shown["cached"], shown["reason"], shown["over"]) == ("10", "50", "4", "-", "0")
@@ -160,7 +160,7 @@ def test_clients_and_sessions_are_listed_when_the_page_has_them() -> None:
     assert lines[lines.index("sessions: 1") + 2].split()[:3] == ["s-1", "1", "100%"]
 
 
-def test_a_fault_is_told_above_what_was_last_seen() -> None:
+def test_a_fault_is_reported_above_what_was_last_seen() -> None:
     lines = drawn(page(), fault="no server at")
 
     assert lines[2] == "no server at; trying again" and any("openai" in line for line in lines)

@@ -66,7 +66,7 @@ def test_errors_stand_out_unless_there_are_none() -> None:
     assert errors_cell(0) == Text("0") and errors_cell(3).style == "bold red"
 
 
-def test_times_are_told_by_how_long_ago_they_were() -> None:
+def test_times_are_reported_by_how_long_ago_they_were() -> None:
     assert parse_timestamp("1970-01-01T00:01:00.5Z") == 60.5
     assert age_ms(61.0, "1970-01-01T00:01:00Z") == 1000
     assert age_ms(59.0, "1970-01-01T00:01:00Z") == 0, "clocks of two machines differ"

@@ -135,7 +135,7 @@ def test_a_client_that_left_within_an_answer_keeps_its_status_and_counts_as_canc
     assert metrics.requests[RequestLabels("POST", "/v1/chat/completions", "200")].cancelled == 1
 
 
-def test_tokens_are_added_up_where_they_were_said() -> None:
+def test_tokens_are_added_up_where_they_were_reported() -> None:
     usage = Usage(input=120, output=42, cache_read=0)
     metrics = recorded(*(ended(summary=Summary(usage=usage)) for _ in range(3)))
 
@@ -168,7 +168,7 @@ def test_a_good_answer_without_usage_is_counted_as_unknown_and_adds_no_tokens() 
     ],
     ids=["refused", "failed", "no model", "no dialect", "only counted", "relayed blindly"],
 )
-def test_where_no_usage_can_be_said_none_is_missed(changes: dict[str, Any]) -> None:
+def test_where_no_usage_can_be_reported_none_is_missed(changes: dict[str, Any]) -> None:
     assert figures(recorded(ended(**changes)))["usage_unknown"] == 0
 
 
@@ -188,7 +188,7 @@ def test_where_no_usage_can_be_said_none_is_missed(changes: dict[str, Any]) -> N
         ({"outcome": "cancelled", "status": None}, "cancelled", ""),
     ],
 )
-def test_the_outcome_and_the_kind_of_error_are_told_apart(changes: dict[str, Any], outcome: str, kind: str) -> None:
+def test_the_outcome_and_the_kind_of_error_are_reported_apart(changes: dict[str, Any], outcome: str, kind: str) -> None:
     labels = only_call(recorded(ended(**changes)))
 
     assert (labels.outcome, labels.kind) == (outcome, kind)
@@ -351,7 +351,7 @@ def test_a_name_that_the_configuration_gives_has_its_label_though_nobody_answere
     assert {labels.model for labels in metrics.calls} == {"configured-1", "configured-2"}
 
 
-def test_an_attempt_that_another_replaced_is_told_from_one_whose_failure_the_client_saw() -> None:
+def test_an_attempt_that_another_replaced_is_reported_from_one_whose_failure_the_client_saw() -> None:
     attempts = [
         new_call(provider="openai", model="gpt-4o", status=503, ended_s=0.1),
         new_call(provider="openai", model="gpt-4o", status=503, started_s=0.1),

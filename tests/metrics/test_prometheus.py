@@ -75,7 +75,7 @@ def test_calls_that_never_stream_have_no_first_token_series() -> None:
     assert not any("first_token" in name for name in scraped(recorded(ended())))
 
 
-def test_tokens_are_counted_by_type_and_only_where_they_were_said() -> None:
+def test_tokens_are_counted_by_type_and_only_where_they_were_reported() -> None:
     usage = Usage(input=120, output=42, cache_read=0)
     samples = scraped(recorded(ended(summary=Summary(usage=usage)), ended(summary=Summary(usage=usage)), ended()))
 
@@ -109,7 +109,7 @@ def test_gauges_and_the_build_are_shown() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prometheus-client reads /proc")
-def test_the_process_is_shown_where_the_system_tells_about_it() -> None:
+def test_the_process_is_shown_where_the_system_reports_about_it() -> None:
     assert scraped(Metrics())["process_resident_memory_bytes{}"] > 0
 
 
@@ -122,9 +122,9 @@ def test_the_process_is_shown_where_the_system_tells_about_it() -> None:
     ],
 )
 def test_the_format_is_the_one_that_is_asked_for(accept: str, content_type: str) -> None:
-    text, told = render(recorded(ended(stream=True)), "1.2.3", accept, {})
+    text, output = render(recorded(ended(stream=True)), "1.2.3", accept, {})
 
-    assert told.startswith(content_type)
+    assert output.startswith(content_type)
     assert text.endswith(b"# EOF\n") == ("openmetrics" in accept)
 
 

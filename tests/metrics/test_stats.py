@@ -90,12 +90,12 @@ def test_the_percentiles_of_a_provider_are_those_of_all_its_models() -> None:
 
 
 def test_tokens_per_second_are_the_output_of_streams_over_the_time_from_first_token_to_end() -> None:
-    said = Summary(usage=Usage(input=1, output=60), complete=True)
+    message = Summary(usage=Usage(input=1, output=60), complete=True)
     metrics = recorded(
-        took(4, stream=True, first_token_s=101.0, summary=said),
-        took(3, stream=True, first_token_s=102.0, summary=said),
+        took(4, stream=True, first_token_s=101.0, summary=message),
+        took(3, stream=True, first_token_s=102.0, summary=message),
         took(9, stream=True, first_token_s=101.0),
-        took(9, summary=said),
+        took(9, summary=message),
     )
 
     row = model(metrics)
@@ -133,7 +133,7 @@ def test_own_pages_are_not_among_the_requests() -> None:
     assert page["requests"]["per_second"] == 0 and page["clients"] == []
 
 
-def test_requests_are_told_by_status_also_those_that_reached_no_provider() -> None:
+def test_requests_are_reported_by_status_also_those_that_reached_no_provider() -> None:
     refused = ended(status=404, target=None, outcome="error")
     page = shown(recorded(ended(), refused, ended(status=None, outcome="cancelled")))
 
@@ -167,7 +167,7 @@ def test_what_runs_is_shown_with_the_oldest_first() -> None:
     }
 
 
-def test_the_first_token_of_what_runs_is_told_once_it_was_seen() -> None:
+def test_the_first_token_of_what_runs_is_reported_once_it_was_seen() -> None:
     exchange = under_way()
     exchange.first_token_s = exchange.started_s + 0.25
 

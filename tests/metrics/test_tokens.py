@@ -6,7 +6,7 @@ from llmproxy.dialects.model import Usage
 from llmproxy.metrics.tokens import KINDS, TokenCounters, sum_tokens
 
 
-def test_what_nobody_said_stays_unknown() -> None:
+def test_what_nobody_reported_stays_unknown() -> None:
     tokens = TokenCounters()
 
     assert tokens.add_usage(Usage(input=5, cache_read=0))

@@ -170,7 +170,7 @@ async def test_a_reader_that_stands_still_holds_up_nobody(monkeypatch: pytest.Mo
     assert len(received) == 3_000
 
 
-async def test_a_closed_output_is_counted_and_told_once(
+async def test_a_closed_output_is_counted_and_reported_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     print_to(monkeypatch, None)

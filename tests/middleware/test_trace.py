@@ -213,7 +213,7 @@ async def test_a_client_that_leaves_is_recorded_with_what_it_got(tmp_path: Path)
     assert [chunk["text"].encode() for chunk in record["response"]["chunks"]] == FRAMES[:1]
 
 
-async def test_the_state_tells_where_records_go_and_what_was_lost(tmp_path: Path) -> None:
+async def test_the_state_reports_where_records_go_and_what_was_lost(tmp_path: Path) -> None:
     (tmp_path / "traces").write_text("in the way")
     trace = trace_into(tmp_path / "traces")
     await trace.start()

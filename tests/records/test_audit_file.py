@@ -131,7 +131,7 @@ def test_what_is_kept_has_a_bound(tmp_path: Path) -> None:
     assert ids(tmp_path / "place" / "audit.jsonl") == [1, 2, 4]
 
 
-def test_lines_left_at_the_end_are_told(tmp_path: Path) -> None:
+def test_lines_left_at_the_end_are_reported(tmp_path: Path) -> None:
     (tmp_path / "place").write_text("")
     file = file_of(tmp_path / "place" / "audit.jsonl")
     append(file, 1, 2)
@@ -195,7 +195,7 @@ file.close()
 
 
 @pytest.mark.parametrize(("fsync", "expected"), [("always", 3), ("interval", 1), ("never", 0)])
-def test_the_disk_is_told_as_often_as_is_wanted(
+def test_the_disk_is_reported_as_often_as_is_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: FSync, expected: int
 ) -> None:
     synced: list[bool] = []

@@ -66,7 +66,7 @@ def test_an_exchange_that_reached_no_provider() -> None:
     assert (entry.dialect, entry.provider, entry.served_model, entry.route) == (None, None, None, None)
 
 
-def test_errors_are_ours_or_what_the_provider_said() -> None:
+def test_errors_are_ours_or_what_the_provider_reported() -> None:
     ours = entry_of(ended(error=UpstreamError("no answer", code="upstream_timeout"))).error
     theirs = entry_of(ended(summary=Summary(error="quota"))).error
     assert ours is not None and (ours.code, ours.message) == ("upstream_timeout", "no answer")
@@ -75,8 +75,8 @@ def test_errors_are_ours_or_what_the_provider_said() -> None:
 
 def test_secrets_in_queries_and_errors_are_masked() -> None:
     headers = Headers({"Authorization": "Bearer sk-very-secret"})
-    said = Summary(error="Incorrect API key provided: sk-very-secret")
-    entry = entry_of(ended(headers=headers, query="key=sk-other&max_tokens=5", summary=said))
+    message = Summary(error="Incorrect API key provided: sk-very-secret")
+    entry = entry_of(ended(headers=headers, query="key=sk-other&max_tokens=5", summary=message))
     assert entry.error is not None and entry.error.message == "Incorrect API key provided: **********"
     assert entry.query == "key=**********&max_tokens=5"
 

@@ -58,7 +58,7 @@ def test_several_filters_must_all_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "output"),
     [
         ("colour=red", "unknown filter 'colour'"),
         ("model", "model needs a value"),
@@ -69,8 +69,8 @@ def test_several_filters_must_all_fit() -> None:
         ("stream=maybe", "neither true nor false"),
     ],
 )
-def test_mistakes_are_named(given: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_mistakes_are_named(given: str, output: str) -> None:
+    with pytest.raises(ValueError, match=output):
         parse_filters([given])
 
 

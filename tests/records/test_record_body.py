@@ -156,9 +156,9 @@ def test_paths_are_masked_in_the_data_of_events_wherever_they_are_cut() -> None:
 def test_paths_are_masked_in_data_of_several_lines(end: str) -> None:
     lines = ["event: a", 'data: {"n": 1,', "id: 7", 'data: "user": "x"}', "", 'data: {"user": "y"}', "", ""]
     [whole] = streamed(end.join(lines).encode(), paths=("user",))
-    told = [line.partition(": ")[2] for line in str(whole).split(end) if line.startswith("data")]
-    assert json.loads("\n".join(told[:2])) == {"n": 1, "user": MASK}
-    assert json.loads(told[2]) == {"user": MASK}
+    output = [line.partition(": ")[2] for line in str(whole).split(end) if line.startswith("data")]
+    assert json.loads("\n".join(output[:2])) == {"n": 1, "user": MASK}
+    assert json.loads(output[2]) == {"user": MASK}
     cut = end.join(['data: {"n": 1,', 'data: "user": "x",', ""]).encode()
     assert streamed(cut, paths=("user",), short=True) == [end.join([f"data: {MASK}", f"data: {MASK}", ""])]
 

@@ -73,7 +73,7 @@ def test_a_head_longer_than_usual_and_another_layout_are_read_too(tmp_path: Path
         ("[" * 100_000, "not JSON"),
     ],
 )
-def test_what_is_no_record_is_told_and_passed_over(tmp_path: Path, content: str, why: str | None) -> None:
+def test_what_is_no_record_is_reported_and_passed_over(tmp_path: Path, content: str, why: str | None) -> None:
     write(tmp_path, 5)
     write(tmp_path, 6).write_text(content, encoding="latin-1")
     traces = TraceReader(str(tmp_path))

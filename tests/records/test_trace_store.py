@@ -21,7 +21,7 @@ def stored(kind: type[RecordFiles] | type[DayFiles], directory: Path) -> TraceSt
     return kind(str(directory), Retention(str(directory), None, None))
 
 
-def test_a_record_has_a_file_whose_name_tells_its_time(tmp_path: Path) -> None:
+def test_a_record_has_a_file_whose_name_reports_its_time(tmp_path: Path) -> None:
     stored(RecordFiles, tmp_path / "new" / "traces").write(STARTED, "a1", TEXT)
     [file] = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert file.relative_to(tmp_path).as_posix() == "new/traces/2026-11-21/235958.123-a1.json"

@@ -98,6 +98,6 @@ def test_what_is_not_there_changes_nothing(path: str) -> None:
         "..*",
     ],
 )
-def test_a_mistake_is_told_with_a_remedy(path: str) -> None:
+def test_a_mistake_is_reported_with_a_remedy(path: str) -> None:
     with pytest.raises(ValueError, match=r"is not a path.*(messages\[\*\]\.content|`request\.body\.`)|names no field"):
         parse_path(path)

@@ -33,7 +33,7 @@ def stream(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     return response(None, format=None, chunks=chunks)
 
 
-def test_a_chat_is_told_turn_by_turn(tmp_path: Path) -> None:
+def test_a_chat_is_reported_turn_by_turn(tmp_path: Path) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Ulm"}'}}
     parts = [{"type": "text", "text": "See"}, {"type": "image_url", "image_url": {"url": PICTURE}}]
     body = {
@@ -45,15 +45,15 @@ def test_a_chat_is_told_turn_by_turn(tmp_path: Path) -> None:
             {"role": "tool", "tool_call_id": "c1", "content": "rain"},
         ],
     }
-    told = record(tmp_path, request=request(body))
-    assert request_transcript(told) == [
+    output = record(tmp_path, request=request(body))
+    assert request_transcript(output) == [
         TranscriptPart("system", "Be nice"),
         TranscriptPart("user", "See"),
         TranscriptPart("user", "[image image/png, 768B]"),
         TranscriptPart("tool call", 'weather [c1]\n{\n  "city": "Ulm"\n}'),
         TranscriptPart("tool result", "[c1]\nrain"),
     ]
-    assert answer_transcript(told) == [TranscriptPart("assistant", "Hello")]
+    assert answer_transcript(output) == [TranscriptPart("assistant", "Hello")]
 
 
 def test_a_stream_is_put_together(tmp_path: Path) -> None:
@@ -61,14 +61,14 @@ def test_a_stream_is_put_together(tmp_path: Path) -> None:
     assert answer_transcript(record(tmp_path, response=stream(chunks))) == [TranscriptPart("assistant", "Hello")]
 
 
-def test_of_a_broken_stream_what_came_is_told(tmp_path: Path) -> None:
+def test_of_a_broken_stream_what_came_is_reported(tmp_path: Path) -> None:
     chunks = chat_chunks({"delta": {"content": "Hel"}}, end=False)
     assert answer_transcript(record(tmp_path, response=stream(chunks), outcome="broken")) == [
         TranscriptPart("assistant", "Hel")
     ]
 
 
-def test_messages_are_told_with_their_thinking(tmp_path: Path) -> None:
+def test_messages_are_reported_with_their_thinking(tmp_path: Path) -> None:
     body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
     reply = {
         "id": "m",
@@ -84,21 +84,21 @@ def test_messages_are_told_with_their_thinking(tmp_path: Path) -> None:
         "stop_sequence": None,
         "usage": {"input_tokens": 1, "output_tokens": 1},
     }
-    told = record(tmp_path, dialect="messages", request=request(body), response=response(reply))
-    assert request_transcript(told) == [TranscriptPart("user", "Hi")]
-    assert answer_transcript(told) == [
+    output = record(tmp_path, dialect="messages", request=request(body), response=response(reply))
+    assert request_transcript(output) == [TranscriptPart("user", "Hi")]
+    assert answer_transcript(output) == [
         TranscriptPart("thinking", "Hmm"),
         TranscriptPart("assistant", "Yes"),
         TranscriptPart("tool call", "f [t]\n{}"),
     ]
 
 
-def test_a_completion_is_told_as_text(tmp_path: Path) -> None:
+def test_a_completion_is_reported_as_text(tmp_path: Path) -> None:
     reply = {"id": "c", "object": "text_completion", "choices": [{"index": 0, "text": "there was", "logprobs": None}]}
     body = {"model": "m", "prompt": "Once"}
-    told = record(tmp_path, dialect="completions", request=request(body), response=response(reply))
-    assert [said.text for said in request_transcript(told)] == ["Once"]
-    assert answer_transcript(told) == [TranscriptPart("assistant", "there was")]
+    output = record(tmp_path, dialect="completions", request=request(body), response=response(reply))
+    assert [message.text for message in request_transcript(output)] == ["Once"]
+    assert answer_transcript(output) == [TranscriptPart("assistant", "there was")]
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ def test_a_completion_is_told_as_text(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_conversation_gives_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
-    told = record(tmp_path, **changes)
-    assert request_transcript(told) == []
-    assert answer_transcript(told) == []
+    output = record(tmp_path, **changes)
+    assert request_transcript(output) == []
+    assert answer_transcript(output) == []
 
 
 def test_an_error_is_no_answer(tmp_path: Path) -> None:
@@ -123,14 +123,14 @@ def test_an_error_is_no_answer(tmp_path: Path) -> None:
 
 
 def test_bodies_are_given_back_byte_for_byte(tmp_path: Path) -> None:
-    told = record(tmp_path, request=request("é\r\n", format="text"), response=response("/wA=", format="base64"))
-    assert request_bytes(told.request) == "é\r\n".encode()
-    assert response_bytes(told.response) == b"\xff\x00"
+    output = record(tmp_path, request=request("é\r\n", format="text"), response=response("/wA=", format="base64"))
+    assert request_bytes(output.request) == "é\r\n".encode()
+    assert response_bytes(output.response) == b"\xff\x00"
     streamed = record(tmp_path, response=stream([{"at_ms": 1, "text": "ä"}, {"at_ms": 2, "base64": "/w=="}]))
     assert response_bytes(streamed.response) == "ä".encode() + b"\xff"
 
 
-def test_vectors_and_what_is_encoded_are_told_in_a_word() -> None:
+def test_vectors_and_what_is_encoded_are_reported_in_a_word() -> None:
     shown = json.loads(pretty_json({"data": [{"embedding": [0.5] * 1536, "b64": "A" * 4000, "few": [1, 2]}]}))
     assert shown == {"data": [{"embedding": "[1536 numbers]", "b64": "[2.9KB in base64]", "few": [1, 2]}]}
 
@@ -144,7 +144,7 @@ def test_vectors_and_what_is_encoded_are_told_in_a_word() -> None:
         ({}, False),
     ],
 )
-def test_it_is_told_whether_a_request_repeats_what_was_said(
+def test_it_is_reported_whether_a_request_repeats_what_was_reported(
     tmp_path: Path, members: dict[str, Any], refers_back: bool
 ) -> None:
     assert (

@@ -4,10 +4,10 @@ from llmproxy.transcripts.transcript import TranscriptPart
 from llmproxy.transcripts.transcript_diff import SessionTranscript, TranscriptDiff
 
 
-def parts(*told: str) -> list[TranscriptPart]:
+def parts(*output: str) -> list[TranscriptPart]:
     """`u:text` is the user's, `a:` the answer, `s:` a system prompt, `t:` thinking."""
     roles = {"u": "user", "a": "assistant", "s": "system", "t": "thinking"}
-    return [TranscriptPart(roles[each[0]], each[2:]) for each in told]
+    return [TranscriptPart(roles[each[0]], each[2:]) for each in output]
 
 
 def test_of_a_growing_conversation_only_the_end_is_new() -> None:
@@ -76,7 +76,7 @@ def test_old_thinking_comes_and_goes_without_a_word() -> None:
     assert heard.add(parts("u:1", "a:2", "u:3", "a:4", "u:5"), []) == TranscriptDiff(parts("u:5"), 4, 0)
 
 
-def test_of_a_system_prompt_that_changes_the_new_lines_are_told() -> None:
+def test_of_a_system_prompt_that_changes_the_new_lines_are_reported() -> None:
     heard = SessionTranscript()
     heard.add(parts("s:Be nice\n\nIt is Monday", "u:1"), parts("a:2"))
     asked = parts("u:1", "a:2", "u:3")
@@ -86,7 +86,7 @@ def test_of_a_system_prompt_that_changes_the_new_lines_are_told() -> None:
     assert heard.add([*parts("s:Quite\nanother"), *asked], []).new == parts("s:Quite\nanother")
 
 
-def test_a_request_that_refers_to_what_was_said_repeats_nothing() -> None:
+def test_a_request_that_refers_to_what_was_reported_repeats_nothing() -> None:
     heard = SessionTranscript()
     heard.add(parts("s:S", "u:yes"), parts("a:ok"))
     assert heard.add(parts("s:S", "u:yes"), parts("a:ok"), refers=True) == TranscriptDiff(parts("u:yes"), 1, 0)

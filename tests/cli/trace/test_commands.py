@@ -69,8 +69,8 @@ def test_without_a_standard_output_nothing_is_shown_and_nothing_breaks(traces: P
 
 
 def test_one_record_is_shown_by_the_beginning_of_its_id_and_by_its_file(traces: Path) -> None:
-    told = run("trace", "show", "000002", "t", cwd=traces)
-    assert told.returncode == 0 and "429" in told.stdout
+    output = run("trace", "show", "000002", "t", cwd=traces)
+    assert output.returncode == 0 and "429" in output.stdout
     whole = json.loads(run("trace", "show", "000003", "t", "--json", cwd=traces).stdout)
     assert whole["request"]["body"]["messages"]
     (path, *_) = sorted((traces / "t").glob("*/*.json"))
@@ -80,12 +80,12 @@ def test_one_record_is_shown_by_the_beginning_of_its_id_and_by_its_file(traces: 
 
 
 def test_a_beginning_of_several_ids_names_them(traces: Path) -> None:
-    told = run("trace", "show", "00", "t", cwd=traces)
-    assert told.returncode == 1
-    assert "000001aaaa" in told.stderr and "000003aaaa" in told.stderr
+    output = run("trace", "show", "00", "t", cwd=traces)
+    assert output.returncode == 1
+    assert "000001aaaa" in output.stderr and "000003aaaa" in output.stderr
 
 
-def test_sums_are_told_as_a_table_and_as_json(traces: Path) -> None:
+def test_sums_are_reported_as_a_table_and_as_json(traces: Path) -> None:
     assert "claude" in run("trace", "stats", "t", cwd=traces).stdout
     total = json.loads(run("trace", "stats", "t", "--json", "--filter", "status=2xx", cwd=traces).stdout)["total"]
     assert total["requests"] == 2
@@ -122,7 +122,7 @@ def test_without_traces_it_says_how_to_turn_them_on(tmp_path: Path, arguments: l
     assert "llmproxy serve --trace" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_nothing_that_fits_is_said(traces: Path) -> None:
+def test_nothing_that_fits_is_reported(traces: Path) -> None:
     done = run("trace", "ls", "t", "--filter", "model=zzz", cwd=traces)
     assert (done.returncode, done.stderr) == (1, "llmproxy: no exchange matches\n")
 
@@ -164,7 +164,7 @@ def test_a_session_is_one_conversation(traces: Path) -> None:
     assert all("request" in json.loads(line) for line in lines)
 
 
-def test_a_session_is_told_in_the_order_of_its_exchanges(traces: Path) -> None:
+def test_a_session_is_reported_in_the_order_of_its_exchanges(traces: Path) -> None:
     append(traces / "t", 9, session="s2")
     append(traces / "t", 8, session="s2", started="2026-01-01T23:59:59.000000Z")
     append(traces / "t", 7, session="s2")
@@ -190,7 +190,7 @@ def test_lists_are_limited_to_a_session_of_any_name(traces: Path) -> None:
     assert [json.loads(line)["session"] for line in done.stdout.splitlines()] == ["s1", "s1"]
 
 
-def test_a_session_that_is_not_there_is_told(traces: Path) -> None:
+def test_a_session_that_is_not_there_is_reported(traces: Path) -> None:
     done = run("trace", "show", "--session", "s9", "t", cwd=traces)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("llmproxy: no exchange of session 's9' in ") and "Traceback" not in done.stderr
@@ -198,7 +198,7 @@ def test_a_session_that_is_not_there_is_told(traces: Path) -> None:
     assert "serve --trace" in run("trace", "show", "--session", "s9", "empty", cwd=traces).stderr
 
 
-def test_what_of_a_session_cannot_be_read_is_told_after_the_rest(traces: Path) -> None:
+def test_what_of_a_session_cannot_be_read_is_reported_after_the_rest(traces: Path) -> None:
     path = write(traces / "t", 4, session="s1")
     path.write_text(path.read_text().splitlines()[0] + "\n")
     done = run("trace", "show", "--session", "s1", "t", cwd=traces)

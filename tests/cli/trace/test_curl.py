@@ -39,15 +39,15 @@ def test_the_command_repeats_the_request_byte_for_byte(tmp_path: Path, body: obj
             "content-length": "5",
             "content-encoding": "gzip",
         }
-        told = record(tmp_path, request=request(body, format=form, headers=headers), query=f"key={MASK}&a='b'")
-        command = curl_command(told)
+        output = record(tmp_path, request=request(body, format=form, headers=headers), query=f"key={MASK}&a='b'")
+        command = curl_command(output)
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "OPENAI_API_KEY": "sk-mine"}
         done = subprocess.run(
             ["bash"], input=command.encode(), env=environment, capture_output=True, check=False, timeout=30
         )
         assert (done.returncode, done.stderr) == (0, b"")
         came = upstream.only
-    sent = request_bytes(told.request)
+    sent = request_bytes(output.request)
     assert came.body.removesuffix(b"\n") == sent.removesuffix(b"\n")
     assert came.target == b"/v1/chat/completions?key=sk-mine&a='b'"
     assert came.value("authorization") == "Bearer sk-mine"
@@ -64,14 +64,16 @@ def test_the_command_repeats_the_request_byte_for_byte(tmp_path: Path, body: obj
 def test_paths_and_queries_are_repeated_as_they_are(tmp_path: Path, method: str) -> None:
     with Upstream(Reply(length=5 if method == "HEAD" else None)) as upstream:
         host = {"host": upstream.url.removeprefix("http://")}
-        told = record(
+        output = record(
             tmp_path,
             method=method,
             path="/v1/a/../b/./c",
             query="filter[a]=1&x={1,2}&y=[1-3]",
             request=request(None, format=None, size=0, headers=host),
         )
-        done = subprocess.run(["bash"], input=curl_command(told).encode(), capture_output=True, check=False, timeout=30)
+        done = subprocess.run(
+            ["bash"], input=curl_command(output).encode(), capture_output=True, check=False, timeout=30
+        )
         assert (done.returncode, done.stderr) == (0, b"")
         came = upstream.only
     assert (came.method, came.target) == (method, b"/v1/a/../b/./c?filter[a]=1&x={1,2}&y=[1-3]")
@@ -88,12 +90,12 @@ def test_a_request_that_is_not_whole_cannot_be_repeated(tmp_path: Path, changes:
         curl_command(record(tmp_path, request=request(**changes)))
 
 
-def test_a_secret_in_the_body_and_missing_headers_are_told(tmp_path: Path) -> None:
-    told = curl_command(record(tmp_path, request=request({"password": MASK}, headers=None)))
-    assert "# a secret in the body is masked" in told and "# the trace holds no headers" in told
-    assert "-H 'content-type: application/json'" in told
+def test_a_secret_in_the_body_and_missing_headers_are_reported(tmp_path: Path) -> None:
+    output = curl_command(record(tmp_path, request=request({"password": MASK}, headers=None)))
+    assert "# a secret in the body is masked" in output and "# the trace holds no headers" in output
+    assert "-H 'content-type: application/json'" in output
 
 
 def test_a_request_without_a_body_has_none(tmp_path: Path) -> None:
-    told = curl_command(record(tmp_path, method="GET", request=request(None, format=None, size=0)))
-    assert "--data" not in told and "-X GET" in told
+    output = curl_command(record(tmp_path, method="GET", request=request(None, format=None, size=0)))
+    assert "--data" not in output and "-X GET" in output

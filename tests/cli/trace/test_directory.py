@@ -65,7 +65,7 @@ def test_a_running_server_comes_before_a_configuration_and_that_before_the_usual
     assert server_writing_to("configured") is None
 
 
-def test_several_directories_of_servers_are_told(
+def test_several_directories_of_servers_are_reported(
     empty: Path, server: Upstream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     announce(server, empty / "one", empty / "two")
@@ -80,7 +80,7 @@ def test_a_configuration_that_could_not_start_names_the_directory_too(empty: Pat
     assert find_directory(None) == str(empty / "configured")
 
 
-def test_nothing_is_told_with_how_to_turn_it_on(empty: Path, server: Upstream) -> None:
+def test_nothing_is_reported_with_how_to_turn_it_on(empty: Path, server: Upstream) -> None:
     with pytest.raises(TracesNotFound, match=r"no traces found.*serve --trace.*type: trace"):
         find_directory(None)
     with pytest.raises(TracesNotFound, match=r"directory not found: x; .*serve --trace"):

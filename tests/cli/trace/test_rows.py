@@ -57,6 +57,6 @@ def test_failures_stand_out(changes: dict[str, Any], style: str) -> None:
     assert EntryTable(80).row(entry(**changes)).style == style
 
 
-def test_an_error_is_told_where_there_is_room() -> None:
+def test_an_error_is_reported_where_there_is_room() -> None:
     row = EntryTable(160).row(entry(error={"code": "upstream_timeout", "message": "gone"}, status=504)).plain
     assert "upstream_timeout: gone" in row

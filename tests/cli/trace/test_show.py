@@ -17,7 +17,7 @@ def shown(directory: Path, capsys: pytest.CaptureFixture[str], /, **changes: Any
     return capsys.readouterr().out
 
 
-def test_a_record_is_told_from_head_to_timeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_is_reported_from_head_to_timeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     attempts = [
         {
             "provider": "one",
@@ -38,7 +38,7 @@ def test_a_record_is_told_from_head_to_timeline(tmp_path: Path, capsys: pytest.C
             "ended_ms": 90,
         },
     ]
-    told = shown(
+    output = shown(
         tmp_path, capsys, attempts=attempts, query="a=b", served_model="gpt-4o-mini", dropped=["seed"], session="s1"
     )
     for part in (
@@ -53,14 +53,14 @@ def test_a_record_is_told_from_head_to_timeline(tmp_path: Path, capsys: pytest.C
         "  user\n    Hi\n",
         "  assistant\n    Hello\n",
     ):
-        assert part in told, f"{part!r} in\n{told}"
+        assert part in output, f"{part!r} in\n{output}"
 
 
 def test_nothing_that_a_terminal_obeys_comes_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = "\x1b[2J\x9b31m\u202e\x07"
     body = {"model": bad, "messages": [{"role": "user", "content": bad, "name": bad}]}
     changes = {name: bad for name in ("model", "session", "path", "query", "provider", "route", "finish_reason")}
-    told = shown(
+    output = shown(
         tmp_path,
         capsys,
         **changes,
@@ -69,7 +69,7 @@ def test_nothing_that_a_terminal_obeys_comes_through(tmp_path: Path, capsys: pyt
         error={"code": bad, "message": bad},
         client={"address": bad, "agent": bad, "name": bad},
     )
-    assert not set("\x1b\x9b\u202e\x07") & set(told)
+    assert not set("\x1b\x9b\u202e\x07") & set(output)
 
 
 def test_null_fields_are_no_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,29 +77,29 @@ def test_null_fields_are_no_mistake(tmp_path: Path, capsys: pytest.CaptureFixtur
     kept = ("id", "request_id", "started", "duration_ms", "method", "path", "outcome", "complete", "stream")
     changes: dict[str, Any] = {name: None for name in nothing if name not in kept}
     empty = {"headers": None, "size": 0, "format": None, "body": None}
-    told = shown(tmp_path, capsys, **changes, request=request(**empty), response=response(**empty))
-    assert "unknown" in told
+    output = shown(tmp_path, capsys, **changes, request=request(**empty), response=response(**empty))
+    assert "unknown" in output
 
 
 def test_what_is_no_conversation_is_laid_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = response({"error": {"message": "slow down"}}, truncated=True, size=5000)
-    told = shown(tmp_path, capsys, status=429, request=request("/wA=", format="base64"), response=error)
-    assert "[2B of binary data]" in told
-    assert '"message": "slow down"' in told
-    assert "holds only a part of the answer of 4.9KB" in told
+    output = shown(tmp_path, capsys, status=429, request=request("/wA=", format="base64"), response=error)
+    assert "[2B of binary data]" in output
+    assert '"message": "slow down"' in output
+    assert "holds only a part of the answer of 4.9KB" in output
 
 
-def test_long_streams_are_told_in_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_streams_are_reported_in_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chunks = [{"at_ms": float(number), "text": f"data: {number}\n\n"} for number in range(500)]
-    told = shown(tmp_path, capsys, dialect=None, response=response(None, format=None, chunks=chunks))
-    assert "... 492 more chunks" in told
-    assert told.split("timeline")[1].count("data:") == 8
+    output = shown(tmp_path, capsys, dialect=None, response=response(None, format=None, chunks=chunks))
+    assert "... 492 more chunks" in output
+    assert output.split("timeline")[1].count("data:") == 8
 
 
 def test_raw_is_byte_for_byte(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     chunks = [{"at_ms": 1.0, "text": "data: ä\n\n"}, {"at_ms": 2.0, "base64": "/wA="}]
-    told = record(tmp_path, request=request({"a": 1}), response=response(None, format=None, chunks=chunks))
-    traceshow.print_raw(told)
+    output = record(tmp_path, request=request({"a": 1}), response=response(None, format=None, chunks=chunks))
+    traceshow.print_raw(output)
     assert capsysbinary.readouterr().out == '{"a": 1}\ndata: ä\n\n'.encode() + b"\xff\x00\n"
 
 

@@ -65,7 +65,7 @@ def test_in_a_pipe_each_new_line_comes_at_once_and_plain(tmp_path: Path, flag: s
 
 
 @posix
-def test_interrupted_in_a_pipe_it_tells_what_it_could_not_read(tmp_path: Path) -> None:
+def test_interrupted_in_a_pipe_it_reports_what_it_could_not_read(tmp_path: Path) -> None:
     write(tmp_path / "t", 1)
     write(tmp_path / "t", 2).write_text("no record")
     with piped(tmp_path, "t", "--follow") as process:
@@ -73,9 +73,9 @@ def test_interrupted_in_a_pipe_it_tells_what_it_could_not_read(tmp_path: Path) -
         process.stdout.readline()
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        told = process.stderr.read()
+        output = process.stderr.read()
         assert process.wait(15) == 0
-    assert "cannot read 1 record" in told and "Traceback" not in told
+    assert "cannot read 1 record" in output and "Traceback" not in output
 
 
 @posix

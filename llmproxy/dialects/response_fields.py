@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from llmproxy.dialects.encode_context import Losses
@@ -11,7 +10,7 @@ from llmproxy.dialects.model import Block, Media, Opaque, StopReason
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.wire.json import read_value
 
-_PREFIX = re.compile(r"(?:(?:msg|resp|chatcmpl)[-_])*")
+_PREFIXES = ("chatcmpl-", "msg_", "resp_")
 
 
 def decode_object(body: bytes, name: str) -> dict[str, Any]:
@@ -37,8 +36,9 @@ def answered_with_error(message: str, error: object) -> BadReply:
 
 def bare_id(reply_id: str) -> str:
     """Return a reply's id without the beginning that its dialect adds."""
-    prefix = _PREFIX.match(reply_id)
-    return reply_id[prefix.end() :] if prefix else reply_id
+    for prefix in _PREFIXES:
+        reply_id = reply_id.removeprefix(prefix)
+    return reply_id
 
 
 def kind_of(block: Block) -> str:

@@ -42,7 +42,7 @@ def encode_response(reply: Reply, request: Request, context: EncodeContext) -> d
         "finish_reason": encode_stop(reply.stop, refused=message.refused, legacy=legacy),
     }
     drop_stop_details(context.losses, reply.stop, reply.stop_sequence)
-    body: dict[str, Any] = {**encode_head(reply.id, "chat.completion", reply.created_s, reply.model or request.model)}
+    body = encode_head(reply.id, "chat.completion", reply.created_s, reply.model or request.model)
     body["choices"] = [choice]
     usage = encode_usage(reply.usage)
     if usage is not None:

@@ -1,4 +1,4 @@
-"""Check the tree: mirrored tests, short files, names with a meaning, no import cycles. Part of scripts/check.
+"""Check the tree: mirrored tests, short files, names with one meaning, no import cycles. Part of scripts/check.
 
 Run from the project's folder: `python -m scripts.tree`. Begin reading at `problems`.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.import_cycles import import_cycle
+from scripts.public_names import duplicate_names
 
 MAX_LINES = 450
 NAMELESS = frozenset({"util", "helper", "common", "misc", "type", "constant", "manager", "handler"})
@@ -28,6 +29,7 @@ def problems(root: Path) -> list[str]:
         if path.exists()
         for complaint in _complaints(path, root)
     ]
+    messages += duplicate_names(root, "llmproxy")
     circle = import_cycle(root, "llmproxy")
     return [*messages, f"files import each other in a circle: {' -> '.join(circle)}"] if circle else messages
 

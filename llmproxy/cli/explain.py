@@ -132,7 +132,7 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
     from llmproxy.errors import ProxyError
     from llmproxy.exchange import MemoryBudget
     from llmproxy.stores.memory import MemoryResponses
-    from llmproxy.translation.translator import Translator, translate_to
+    from llmproxy.translation.translator import Translator, translation_endpoint
 
     translator = Translator(MemoryResponses(1 << 20), MemoryBudget(1 << 30), strict=strict)
     name = target.model or exchange.model or ""
@@ -141,7 +141,7 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
     sent, how = exchange, "relayed unchanged"
     try:
         if translator.needed(exchange, target):
-            endpoint = translate_to(target.provider)
+            endpoint = translation_endpoint(target.provider)
             how = f"translated into {endpoint.dialect.name}" if endpoint else how
             sent = asyncio.run(translator.prepare(exchange, call)).exchange
         prepared = target.provider.prepare(sent, target)

@@ -98,7 +98,7 @@ def translated_call(dialect: Dialect, *, stream: bool = False) -> Endpoint:
     return _calls(DIALECTS).translated[dialect.name, stream]
 
 
-def translate_to(speaks: Container[str], preferred: Iterable[str] = ()) -> Dialect | None:
+def translation_dialect(speaks: Container[str], preferred: Iterable[str] = ()) -> Dialect | None:
     """Return the dialect in which a provider that speaks `speaks` is asked by clients of other dialects: the first of
     `preferred`, or of all. None when it speaks none that can be translated."""
     wanted = list(preferred) or list(capabilities())

@@ -70,7 +70,7 @@ def encode_schema(tool: Tool, context: EncodeContext) -> dict[str, Any] | None:
     return tool.schema if context.own else {"type": "object", "properties": {}, **(tool.schema or {})}
 
 
-def encode_choice(
+def encode_tool_choice(
     choice: ToolChoice,
     tools: Sequence[Tool | Opaque],
     context: EncodeContext,

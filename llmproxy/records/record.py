@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from llmproxy.records.entry import VERSION, Entry, Milliseconds
-from llmproxy.records.record_body import NULL, BodyFormat, Masks, decode_parts, render_body, render_stream
+from llmproxy.records.record_body import NULL, BodyFormat, Masks, decompress_parts, render_body, render_stream
 from llmproxy.redaction.json_path import Path, Side
 from llmproxy.redaction.masking import find_credentials
 from llmproxy.redaction.names import MASK, redact_url
@@ -121,7 +121,7 @@ def _fill_request(
     part: RequestPart, captured: CapturedMessage, secrets: tuple[str, ...], paths: Sequence[Path], limit_bytes: int
 ) -> tuple[str, ...]:
     """Fill `part`; return `secrets` and the credentials in the body itself, which an answer may repeat."""
-    parts, cut = decode_parts(captured.parts, captured.encoding, limit_bytes)
+    parts, cut = decompress_parts(captured.parts, captured.encoding, limit_bytes)
     short = captured.short or cut
     rendered = render_body(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
     if rendered.masked:
@@ -135,7 +135,7 @@ def _fill_response(
     part: ResponsePart, captured: CapturedMessage, masks: Masks, limit_bytes: int, *, broken: bool
 ) -> None:
     """Fill `part`. `broken` says that the client did not get everything, so that a secret may be cut off at the end."""
-    parts, cut = decode_parts(captured.parts, captured.encoding, limit_bytes)
+    parts, cut = decompress_parts(captured.parts, captured.encoding, limit_bytes)
     part.truncated = captured.short or cut
     if captured.times_ms is None:
         rendered = render_body(parts, masks, short=part.truncated, broken=broken)

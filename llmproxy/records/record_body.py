@@ -85,7 +85,7 @@ def render_stream(parts: list[bytes], masks: Masks, *, short: bool) -> list[str 
         return _texts(parts)
 
 
-def decode_parts(parts: list[bytes], encoding: str, limit_bytes: int) -> tuple[list[bytes], bool]:
+def decompress_parts(parts: list[bytes], encoding: str, limit_bytes: int) -> tuple[list[bytes], bool]:
     """Return `parts` without their content coding, `limit_bytes` at most, and whether some is missing. An unknown
     coding stays as it is.
     """

@@ -196,7 +196,10 @@ def _serves(provider: Provider, endpoint: Endpoint) -> bool:
     """Tell whether `provider` can answer the endpoint, directly or through translation."""
     if endpoint.capability in provider.speaks:
         return True
-    return catalog.translatable(endpoint) and catalog.translate_to(provider.speaks, provider.translate_to) is not None
+    return (
+        catalog.translatable(endpoint)
+        and catalog.translation_dialect(provider.speaks, provider.translate_to) is not None
+    )
 
 
 def _serving(route: Route, endpoint: Endpoint, what: str, everybody: Iterable[Provider]) -> Route:

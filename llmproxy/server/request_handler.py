@@ -77,7 +77,7 @@ class Shared:
         self.stopping = False
 
 
-class Client(Protocol):
+class ClientConnection(Protocol):
     """The part of a connection that a handler writes to."""
 
     @property
@@ -108,7 +108,13 @@ class RequestHandler:
     )
 
     def __init__(
-        self, shared: Shared, exchange: Exchange, client: Client, transport: asyncio.Transport, *, http10: bool
+        self,
+        shared: Shared,
+        exchange: Exchange,
+        client: ClientConnection,
+        transport: asyncio.Transport,
+        *,
+        http10: bool,
     ) -> None:
         self._shared = shared
         self._runtime = shared.runtime

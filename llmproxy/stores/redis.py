@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from llmproxy.settings import ExistingFile, Secret
 from llmproxy.stores.base import Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
-from llmproxy.stores.redis_url import RedisAddress, parse
+from llmproxy.stores.redis_url import RedisAddress, parse_redis_url
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
 
@@ -50,13 +50,13 @@ class RedisStore(Store):
         @field_validator("url")
         @classmethod
         def _is_redis(cls, value: str) -> str:
-            parse(value)
+            parse_redis_url(value)
             return value
 
         @property
         def address(self) -> RedisAddress:
             """Return the server, user and password; those in the URL win."""
-            parsed = parse(self.url)
+            parsed = parse_redis_url(self.url)
             password = parsed.password or (self.password.get_secret_value() if self.password else None)
             return dataclasses.replace(parsed, username=parsed.username or self.username, password=password)
 

@@ -38,7 +38,7 @@ class RedisAddress:
         return f"{'rediss' if self.tls else 'redis'}://{hosts}" + (f"/{self.service}" if self.service else "")
 
 
-def parse(url: str) -> RedisAddress:
+def parse_redis_url(url: str) -> RedisAddress:
     """Read `url`. Raises ValueError, whose text has no secret in it."""
     try:
         parts = urlsplit(url)

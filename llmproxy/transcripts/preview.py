@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmproxy.dialects.dialect import Dialect
-from llmproxy.records.record_body import decode_parts
+from llmproxy.records.record_body import decompress_parts
 from llmproxy.redaction.masking import mask_parts
 from llmproxy.redaction.secrets import forms_of
 from llmproxy.wire.framing import Framing
@@ -79,7 +79,7 @@ def preview(bodies: ExchangeBodies) -> Preview:
 
 def _clean(parts: list[bytes], encoding: str, secrets: tuple[str, ...], *, short: bool) -> bytes | None:
     """Return the body without its coding and secrets; None when it is too long to be read."""
-    decoded, cut = decode_parts(parts, encoding, READ_BYTES)
+    decoded, cut = decompress_parts(parts, encoding, READ_BYTES)
     data = b"".join(decoded)
     if cut or len(data) > READ_BYTES:
         return None

@@ -54,9 +54,9 @@ _OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5",
 _MOST_TOLD = 50
 
 
-def translate_to(provider: Provider, *, stream: bool = False) -> Endpoint | None:
+def translation_endpoint(provider: Provider, *, stream: bool = False) -> Endpoint | None:
     """Return the call by which `provider` is asked for clients of dialects that it does not speak; None without one."""
-    dialect = catalog.translate_to(provider.speaks, provider.translate_to)
+    dialect = catalog.translation_dialect(provider.speaks, provider.translate_to)
     return None if dialect is None else catalog.translated_call(dialect, stream=stream)
 
 
@@ -110,7 +110,7 @@ class Translator:
         What the translation could not carry is listed in `call`, and so is what it learns of the answer.
         """
         target = call.target
-        endpoint = translate_to(target.provider, stream=exchange.stream)
+        endpoint = translation_endpoint(target.provider, stream=exchange.stream)
         assert endpoint is not None, "the router chooses targets that can be translated to"
         provider = _codec(endpoint)
         request, turn = await self.request(exchange)

@@ -12,8 +12,8 @@ from llmproxy.dialects.function_tools import (
     decode_custom,
     decode_function,
     decode_mode,
-    encode_choice,
     encode_schema,
+    encode_tool_choice,
 )
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Tool, ToolChoice
@@ -64,5 +64,7 @@ def test_a_choice_names_tools_by_their_type(choice: ToolChoice, encoded: object)
 
     tools = [Tool(name="f"), Tool(name="g", custom=True)]
     context = EncodeContext(losses=Losses())
-    body = encode_choice(choice, tools, context, name_tool=lambda kind, name: {kind: name}, allow_tools=allow_tools)
+    body = encode_tool_choice(
+        choice, tools, context, name_tool=lambda kind, name: {kind: name}, allow_tools=allow_tools
+    )
     assert body == encoded

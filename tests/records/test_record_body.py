@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from llmproxy.records.record_body import Masks, RenderedBody, decode_parts, render_body, render_stream
+from llmproxy.records.record_body import Masks, RenderedBody, decompress_parts, render_body, render_stream
 from llmproxy.redaction.json_path import parse_path
 from llmproxy.redaction.names import MASK
 from llmproxy.wire.compression import compress
@@ -102,30 +102,30 @@ def test_what_is_no_json_has_no_paths() -> None:
 def test_bodies_are_shown_without_their_content_coding(encoding: str) -> None:
     data = b'{"a":"' + b"x" * 1000 + b'"}'
     wire = compress(data, encoding)
-    parts, cut = decode_parts([wire[:10], wire[10:]], encoding, LIMIT)
+    parts, cut = decompress_parts([wire[:10], wire[10:]], encoding, LIMIT)
     assert (b"".join(parts), cut, len(parts)) == (data, False, 2)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_what_decodes_to_too_much_is_cut(encoding: str) -> None:
-    parts, cut = decode_parts([compress(b"x" * (20 << 20), encoding)], encoding, 5000)
+    parts, cut = decompress_parts([compress(b"x" * (20 << 20), encoding)], encoding, 5000)
     assert (b"".join(parts), cut) == (b"x" * 5000, True)
 
 
 def test_what_expands_without_measure_is_given_up() -> None:
-    parts, _ = decode_parts([compress(b"x" * (200 << 20), "zstd")], "zstd", 5000)
+    parts, _ = decompress_parts([compress(b"x" * (200 << 20), "zstd")], "zstd", 5000)
     assert sum(map(len, parts)) <= 20_000
 
 
 def test_what_cannot_be_decoded_stays_as_it_is() -> None:
-    assert decode_parts([b"hello"], "gzip", LIMIT) == ([b"hello"], False)
-    assert decode_parts([b"hello"], "br", LIMIT) == ([b"hello"], False)
+    assert decompress_parts([b"hello"], "gzip", LIMIT) == ([b"hello"], False)
+    assert decompress_parts([b"hello"], "br", LIMIT) == ([b"hello"], False)
 
 
 def test_what_breaks_off_within_its_coding_is_shown_up_to_there() -> None:
     packer = zlib.compressobj(wbits=31)
     begin = packer.compress(b"first") + packer.flush(zlib.Z_SYNC_FLUSH)
-    assert decode_parts([begin, b"\0garbage" * 3], "gzip", LIMIT) == ([b"first", b""], True)
+    assert decompress_parts([begin, b"\0garbage" * 3], "gzip", LIMIT) == ([b"first", b""], True)
 
 
 def streamed(*parts: bytes, paths: tuple[str, ...] = (), short: bool = False) -> list[str | bytes]:

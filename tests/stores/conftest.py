@@ -12,7 +12,7 @@ import pytest
 from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.memory import MemoryBlobs, MemoryResponses, MemorySessions
 from llmproxy.stores.redis_link import RedisLink
-from llmproxy.stores.redis_url import parse
+from llmproxy.stores.redis_url import parse_redis_url
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
 from tests.support.redis_server import RedisServer, cluster
@@ -86,7 +86,7 @@ async def make_blobs(request: pytest.FixtureRequest, tmp_path: Path, namespace: 
             case "disk":
                 blobs = LoneDiskBlobs(tmp_path / "store.sqlite", max_bytes)
             case _:
-                blobs = LoneRedisBlobs(RedisLink(parse(url)), namespace, max_bytes)
+                blobs = LoneRedisBlobs(RedisLink(parse_redis_url(url)), namespace, max_bytes)
         made.append(blobs)
         await blobs.start()
         return blobs
@@ -111,7 +111,7 @@ async def make_sessions(
             case "disk":
                 state = LoneDiskSessions(tmp_path / "store.sqlite", max_sessions, ttl_s, clock)
             case _:
-                state = LoneRedisSessions(RedisLink(parse(url)), namespace, max_sessions, ttl_s, clock)
+                state = LoneRedisSessions(RedisLink(parse_redis_url(url)), namespace, max_sessions, ttl_s, clock)
         made.append(state)
         await state.start()
         return state
@@ -136,7 +136,7 @@ async def make_responses(
             case "disk":
                 responses = LoneDiskResponses(tmp_path / "store.sqlite", max_bytes)
             case _:
-                responses = LoneRedisResponses(RedisLink(parse(url)), namespace, max_bytes)
+                responses = LoneRedisResponses(RedisLink(parse_redis_url(url)), namespace, max_bytes)
         made.append(responses)
         await responses.start()
         return responses

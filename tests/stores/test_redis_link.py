@@ -12,7 +12,7 @@ import pytest
 
 from llmproxy.stores.facet import StoreFault, StoreRefusal
 from llmproxy.stores.redis_link import RedisLink, Script, WrongType
-from llmproxy.stores.redis_url import parse
+from llmproxy.stores.redis_url import parse_redis_url
 from tests.stores.test_sessions import visit
 from tests.support.redis_server import CERTIFICATES, RedisServer, free_port, sentinel, tls_front
 from tests.support.stores import LoneRedisBlobs, LoneRedisSessions
@@ -23,7 +23,7 @@ CA = str(CERTIFICATES / "ca.pem")
 
 @asynccontextmanager
 async def link(url: str, ca_file: str | None = None) -> AsyncIterator[RedisLink]:
-    made = RedisLink(parse(url), ca_file)
+    made = RedisLink(parse_redis_url(url), ca_file)
     await made.start()
     try:
         yield made
@@ -43,8 +43,8 @@ async def answered(asked: Callable[[], Any]) -> Any:
 
 async def works(url: str, ca_file: str | None = None) -> None:
     """Values and sessions can be kept there."""
-    blobs = LoneRedisBlobs(RedisLink(parse(url), ca_file), "works", 1 << 20)
-    state = LoneRedisSessions(RedisLink(parse(url), ca_file), "works", 10, 60.0)
+    blobs = LoneRedisBlobs(RedisLink(parse_redis_url(url), ca_file), "works", 1 << 20)
+    state = LoneRedisSessions(RedisLink(parse_redis_url(url), ca_file), "works", 10, 60.0)
     await blobs.start()
     await state.start()
     await blobs.set("k", b"x" * 2000, 60.0)
@@ -144,8 +144,8 @@ async def test_a_port_that_speaks_something_else_is_a_fault_and_nothing_worse(sc
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     async with server:
         url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        blobs = LoneRedisBlobs(RedisLink(parse(url)), "n", 1 << 20)
-        state = LoneRedisSessions(RedisLink(parse(url)), "n", 10, 60.0)
+        blobs = LoneRedisBlobs(RedisLink(parse_redis_url(url)), "n", 1 << 20)
+        state = LoneRedisSessions(RedisLink(parse_redis_url(url)), "n", 10, 60.0)
         await blobs.start()
         await state.start()
         asks: list[Callable[[], Any]] = [
@@ -176,8 +176,8 @@ async def test_answers_of_the_wrong_kind_are_faults(says: bytes) -> None:
     server = await asyncio.start_server(mistake, "127.0.0.1", 0)
     async with server:
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        blobs = LoneRedisBlobs(RedisLink(parse(url)), "n", 1 << 20)
-        state = LoneRedisSessions(RedisLink(parse(url)), "n", 10, 60.0)
+        blobs = LoneRedisBlobs(RedisLink(parse_redis_url(url)), "n", 1 << 20)
+        state = LoneRedisSessions(RedisLink(parse_redis_url(url)), "n", 10, 60.0)
         await state.start()
         if says != b"+OK\r\n":
             with pytest.raises(StoreFault):

@@ -12,7 +12,7 @@ import pytest
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.guard import GuardedSessions
 from llmproxy.stores.redis_link import RedisLink
-from llmproxy.stores.redis_url import parse
+from llmproxy.stores.redis_url import parse_redis_url
 from llmproxy.stores.sessions import SessionOutcome
 from tests.stores.conftest import Clock
 from tests.stores.test_redis_values import values
@@ -24,7 +24,7 @@ from tests.support.waiting import until_async
 
 @asynccontextmanager
 async def sessions(server: RedisServer, namespace: str, ttl_s: float = 100.0) -> AsyncIterator[LoneRedisSessions]:
-    state = LoneRedisSessions(RedisLink(parse(server.url)), namespace, 3, ttl_s, Clock())
+    state = LoneRedisSessions(RedisLink(parse_redis_url(server.url)), namespace, 3, ttl_s, Clock())
     await state.start()
     try:
         yield state
@@ -97,7 +97,7 @@ async def test_a_session_with_missing_fields_is_a_fault(redis_server: RedisServe
 async def test_a_server_that_dies_and_returns_is_used_again(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         state = GuardedSessions(
-            LoneRedisSessions(RedisLink(parse(server.url)), "n", 10, 60.0, Clock()), "it", 5.0, 0.05
+            LoneRedisSessions(RedisLink(parse_redis_url(server.url)), "n", 10, 60.0, Clock()), "it", 5.0, 0.05
         )
         await state.start()
         await state.touch(visit("s"))
@@ -116,7 +116,7 @@ async def test_a_server_that_dies_and_returns_is_used_again(tmp_path: Path) -> N
 
 async def test_outcomes_for_a_server_that_hangs_hold_nobody_up(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
-        state = LoneRedisSessions(RedisLink(parse(server.url)), "n", 10, 60.0, Clock())
+        state = LoneRedisSessions(RedisLink(parse_redis_url(server.url)), "n", 10, 60.0, Clock())
         await state.start()
         await state.touch(visit("s"))
         server.hang()
@@ -126,8 +126,8 @@ async def test_outcomes_for_a_server_that_hangs_hold_nobody_up(tmp_path: Path) -
 
 
 async def test_a_store_that_never_reached_its_server_ends(tmp_path: Path) -> None:
-    state = LoneRedisSessions(RedisLink(parse("redis://127.0.0.1:1")), "n", 10, 60.0)
+    state = LoneRedisSessions(RedisLink(parse_redis_url("redis://127.0.0.1:1")), "n", 10, 60.0)
     await state.start()
     state.settle(settled("s"))
     await state.close()
-    await LoneRedisSessions(RedisLink(parse("redis://127.0.0.1:1")), "n", 10, 60.0).close()
+    await LoneRedisSessions(RedisLink(parse_redis_url("redis://127.0.0.1:1")), "n", 10, 60.0).close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.stores.redis_url import RedisAddress, parse
+from llmproxy.stores.redis_url import RedisAddress, parse_redis_url
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from llmproxy.stores.redis_url import RedisAddress, parse
     ],
 )
 def test_a_url_says_where_and_how_and_as_whom(url: str, expected: RedisAddress) -> None:
-    assert parse(url) == expected
+    assert parse_redis_url(url) == expected
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_url_says_where_and_how_and_as_whom(url: str, expected: RedisAddress) 
 )
 def test_a_mistake_is_told_with_its_remedy_and_without_the_password(url: str, told: str) -> None:
     with pytest.raises(ValueError) as raised:
-        parse(url)
+        parse_redis_url(url)
     assert told in str(raised.value)
     assert "sec" not in str(raised.value)
 
@@ -74,5 +74,5 @@ def test_a_mistake_is_told_with_its_remedy_and_without_the_password(url: str, to
     ],
 )
 def test_its_text_has_no_secret(url: str, shown: str) -> None:
-    assert str(parse(url)) == shown
-    assert "secret" not in repr(parse(url))
+    assert str(parse_redis_url(url)) == shown
+    assert "secret" not in repr(parse_redis_url(url))

@@ -13,7 +13,7 @@ import pytest
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.guard import GuardedBlobs
 from llmproxy.stores.redis_link import RedisLink
-from llmproxy.stores.redis_url import parse
+from llmproxy.stores.redis_url import parse_redis_url
 from tests.support.redis_server import RedisServer
 from tests.support.stores import LoneRedisBlobs
 from tests.support.waiting import until_async
@@ -21,7 +21,7 @@ from tests.support.waiting import until_async
 
 @asynccontextmanager
 async def values(server: RedisServer, namespace: str, max_bytes: int = 1 << 20) -> AsyncIterator[LoneRedisBlobs]:
-    blobs = LoneRedisBlobs(RedisLink(parse(server.url)), namespace, max_bytes)
+    blobs = LoneRedisBlobs(RedisLink(parse_redis_url(server.url)), namespace, max_bytes)
     await blobs.start()
     try:
         yield blobs
@@ -98,7 +98,7 @@ async def test_namespaces_never_meet(redis_server: RedisServer, namespace: str) 
 
 async def test_a_server_that_hangs_is_left_alone_until_it_goes_on(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
-        link = RedisLink(parse(server.url))
+        link = RedisLink(parse_redis_url(server.url))
         blobs = GuardedBlobs(LoneRedisBlobs(link, "n", 1 << 20), "it", 1.0, 0.05)
         await blobs.start()
         await blobs.set("k", b"x", 60.0)

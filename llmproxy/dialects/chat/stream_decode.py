@@ -17,7 +17,7 @@ from llmproxy.dialects.chat.response_decode import (
     distinct_call_id,
     thinking_text,
 )
-from llmproxy.dialects.chat.stream_tool_calls import Call, Calls, Function, Piece
+from llmproxy.dialects.chat.stream_tool_calls import Calls, Function, PartialCall, Piece
 from llmproxy.dialects.chat.stream_watch import DONE
 from llmproxy.dialects.chat.tables import FAILED, NO_ARGUMENTS
 from llmproxy.dialects.chat.usage import UsageFields, decode_usage
@@ -263,7 +263,7 @@ class ChatStreamDecoder(StreamDecoder):
         called = any(call.block is not None for call in self._calls.all)
         self._events += [Stop(reason=decode_stop(self._reason, called=called, refused=self._refused)), Done()]
 
-    def _close_call(self, call: Call) -> None:
+    def _close_call(self, call: PartialCall) -> None:
         if call.block is None:
             self._lose("tool_call")
             return

@@ -33,7 +33,7 @@ class Piece(Fields):
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class PartialCall:
     """A call as far as it came. `id` is the service's own; `block` is its index in the neutral stream, None until its
     name is known."""
 
@@ -58,11 +58,11 @@ class Calls:
     __slots__ = ("_by_id", "_by_index", "all")
 
     def __init__(self) -> None:
-        self.all: list[Call] = []
-        self._by_index: dict[int, Call] = {}
-        self._by_id: dict[str, Call] = {}
+        self.all: list[PartialCall] = []
+        self._by_index: dict[int, PartialCall] = {}
+        self._by_id: dict[str, PartialCall] = {}
 
-    def find(self, piece: Piece) -> tuple[Call, str]:
+    def find(self, piece: Piece) -> tuple[PartialCall, str]:
         """Return the call that `piece` belongs to, with its name set, and the arguments that `piece` adds."""
         custom = isinstance(piece.custom, Function)
         inner = piece.custom if custom else piece.function
@@ -73,7 +73,7 @@ class Calls:
         index = piece.index if type(piece.index) is int else None
         call = self._find(index, call_id, name)
         if call is None:
-            call = Call(call_id, custom)
+            call = PartialCall(call_id, custom)
             self.all.append(call)
             if call_id is not None:
                 self._by_id[call_id] = call
@@ -84,7 +84,7 @@ class Calls:
             call.pieces.append(arguments)
         return call, arguments
 
-    def _find(self, index: int | None, call_id: str | None, name: str | None) -> Call | None:
+    def _find(self, index: int | None, call_id: str | None, name: str | None) -> PartialCall | None:
         by_id = self._by_id.get(call_id) if call_id is not None else None
         if index is None:
             if call_id is not None:
@@ -103,5 +103,5 @@ class Calls:
             return by_id
         return by_index
 
-    def _last(self) -> Call | None:
+    def _last(self) -> PartialCall | None:
         return self.all[-1] if self.all else None

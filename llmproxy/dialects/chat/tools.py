@@ -97,7 +97,7 @@ def encode_tool(tool: Tool | Opaque, context: EncodeContext) -> dict[str, Any]:
 
 def encode_choice(choice: ToolChoice, tools: Sequence[Tool | Opaque], context: EncodeContext) -> str | dict[str, Any]:
     """Return `tool_choice`."""
-    return function_tools.encode_choice(choice, tools, context, name_tool=_name_tool, allow_tools=_allow_tools)
+    return function_tools.encode_tool_choice(choice, tools, context, name_tool=_name_tool, allow_tools=_allow_tools)
 
 
 def _name_tool(kind: str, name: str) -> dict[str, Any]:

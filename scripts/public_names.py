@@ -1,0 +1,51 @@
+"""Find public classes and functions of one name in two modules. Part of scripts/tree.py.
+
+A search for a name must find one thing. Dialects are the exception: each has the same names for the same task, so only
+a name twice within one dialect counts, or one in a dialect and outside. Begin reading at `duplicate_names`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+# A name with its reason: both definitions are the same task at two levels.
+DELIBERATE = frozenset(
+    {
+        "serve",  # the command, and the function of app that it calls
+        "summarize",  # derived from a codec, and the overrides of dialects
+        "write_error",  # the usual form, and the overrides of dialects
+        "write_error_event",  # the same for streams
+    }
+)
+
+
+def duplicate_names(root: Path, package: str) -> list[str]:
+    """List the names that two modules of `package` define, a line each."""
+    modules: dict[str, list[str]] = {}
+    for path in sorted((root / package).rglob("*.py")):
+        inside = path.relative_to(root / package)
+        for name in _public_names(ast.parse(path.read_text(encoding="utf-8"))):
+            modules.setdefault(name, []).append(inside.as_posix())
+    return [
+        f"{name!r} is defined in {' and '.join(paths)}; give each a name of its own"
+        for name, paths in sorted(modules.items())
+        if name not in DELIBERATE and _clash(paths)
+    ]
+
+
+def _public_names(module: ast.Module) -> Iterator[str]:
+    for node in module.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            yield node.name
+
+
+def _clash(paths: list[str]) -> bool:
+    """Tell whether two of the paths are in one dialect, or one of two is outside the dialects."""
+    dialects = [parts[1] if parts[0] == "dialects" and len(parts) == 3 else "" for parts in map(_parts, paths)]
+    return len(dialects) > 1 and ("" in dialects or len(set(dialects)) < len(dialects))
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return Path(path).parts

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.dialects.dialect import Endpoint
@@ -61,6 +63,23 @@ class ClientRequest:
     body: Body | StreamedBody | None = None
     model: str | None = None
     stream: bool = False
+
+    def read_model(self) -> None:
+        """Take model and stream flag from where the dialect has them: the path or the body. Raises BadRequest when the
+        body cannot be decoded."""
+        endpoint, body = self.endpoint, self.body
+        if endpoint is None or not isinstance(body, Body):
+            return
+        self.model = body.model if endpoint.model_in is None else endpoint.model_of(self.path)
+        self.stream = body.flag("stream") if endpoint.streams is None else endpoint.streams
+
+    def write_model(self, model: str) -> None:
+        """Put another name of the model where the dialect has it."""
+        endpoint, body = self.endpoint, self.body
+        if endpoint is not None and endpoint.model_in is not None:
+            self.path = endpoint.renamed(self.path, model)
+        elif isinstance(body, Body) and body.model != model and "model" in body.members:
+            body.replace("model", msgspec.json.encode(model))
 
     @property
     def held(self) -> Body:

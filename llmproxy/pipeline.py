@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import time
 
-import msgspec
-
 from llmproxy.answer import Answer, framing_of
 from llmproxy.body import Body, ByteStream, StreamedBody
 from llmproxy.call import Call
@@ -76,9 +74,10 @@ class Pipeline:
         model, raw = exchange.model, _raw(exchange)
         answer = await self.hooks.request(exchange)
         if isinstance(exchange.body, Body) and exchange.body.raw is not raw:
-            exchange.stream = exchange.body.flag("stream")
-            if exchange.model == model:
-                exchange.model = exchange.body.model
+            chosen = exchange.model
+            exchange.read_model()
+            if chosen != model:
+                exchange.model = chosen
         if exchange.model != model:
             exchange.route = None
         return answer
@@ -112,8 +111,8 @@ class Pipeline:
             if self.translator.needed(exchange, target):
                 answer = await self._translate(exchange, call)
             else:  # bodies travel as they are
-                if model is not None and isinstance(exchange.body, Body):
-                    _name_model(exchange.body, model)
+                if model is not None:
+                    exchange.write_model(model)
                 answer = await self._open_call(exchange, call)
                 if answer.stream is not None:
                     await self._commit(exchange, answer, answer.stream)
@@ -180,9 +179,3 @@ class Pipeline:
 
 def _raw(exchange: Exchange) -> bytes | None:
     return exchange.body.raw if isinstance(exchange.body, Body) else None
-
-
-def _name_model(body: Body, name: str) -> None:
-    """Put the target's model name into the body, when that has another one."""
-    if body.model != name and "model" in body.members:
-        body.replace("model", msgspec.json.encode(name))

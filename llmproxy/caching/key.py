@@ -33,7 +33,7 @@ def cache_key(exchange: Exchange, content: Mapping[str, Any], left_out: Iterable
     assert endpoint is not None
     digest = _digest_of(
         endpoint.dialect.name,
-        endpoint.path,
+        endpoint.path if endpoint.model_in is None else endpoint.path.replace("{model}", exchange.model or ""),
         None if route is None else (route.name, route.relay),
         exchange.query,
         headers.get("x-llmproxy-provider"),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmproxy import __version__
+from llmproxy.dialects import catalog
+from llmproxy.dialects.derived import example_request
 
 if TYPE_CHECKING:
     from llmproxy.config.load import Loaded
@@ -64,6 +66,8 @@ def _try(config: Config, address: str) -> str:
     if stub is None:
         return f"curl {address}/v1/models"
     model = "stub" if stub.models == ["*"] else f"{stub.name}/stub"
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
+    dialect = catalog.default()
+    assert dialect.codec is not None, "the default dialect can be translated"
+    body = json.dumps(json.loads(example_request(dialect.codec, model, "Hello")))
     quoted = '"' + body.replace('"', '\\"') + '"' if os.name == "nt" else f"'{body}'"
-    return f'curl {address}/v1/chat/completions -H "content-type: application/json" -d {quoted}'
+    return f'curl {address}/v1{dialect.paths[0]} -H "content-type: application/json" -d {quoted}'

@@ -169,9 +169,12 @@ def _exchange(endpoint: Endpoint, path: str, model: str, file: str | None) -> Ex
 
     from llmproxy.body import Body
     from llmproxy.client_request import Client
+    from llmproxy.dialects.derived import example_request
     from llmproxy.exchange import Exchange
 
-    raw = _bytes(file) if file is not None else _smallest(endpoint, model)
+    codec = endpoint.dialect.codec
+    assert codec is not None, "only dialects that can be translated are explained"
+    raw = _bytes(file) if file is not None else example_request(codec, model, "Hi")
     return Exchange(
         id="explained",
         method="POST",
@@ -185,21 +188,6 @@ def _exchange(endpoint: Endpoint, path: str, model: str, file: str | None) -> Ex
         endpoint=endpoint,
         body=Body(raw),
         model=model,
-    )
-
-
-def _smallest(endpoint: Endpoint, model: str) -> bytes:
-    from llmproxy.dialects.encode_context import Losses
-    from llmproxy.dialects.model import Message, Request, Text
-    from llmproxy.wire.json import write_value
-
-    codec = endpoint.dialect.codec
-    assert codec is not None, "only dialects that can be translated are explained"
-    message = Message(role="user", content=[Text(text="Hi")])
-    return write_value(
-        codec.encode_request(
-            Request(dialect=codec.name, model=model, messages=[message]), codec.context(codec.name, Losses())
-        )
     )
 
 

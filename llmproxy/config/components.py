@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from llmproxy.config.cross_checks import LLM
 from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.problems import Problem
 from llmproxy.config.schema import MiddlewareEntry
 from llmproxy.config.validate import read_model, wrong_kind
-from llmproxy.providers.base import ProviderConfig, Spoken
+from llmproxy.dialects import catalog
+from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import RegistryError, config_of, find_component
 from llmproxy.settings import Strict
 
@@ -60,7 +61,7 @@ def read_llm(section: ConfigNode, directory: Path) -> Read[ProviderConfig]:
 
 def _untyped(section: ConfigNode) -> dict[str, ConfigNode]:
     """Return the keys of an upstream without a type: requests of every dialect are relayed there."""
-    spoken = [ConfigNode(value=word, mark=section.mark, literal=True) for word in get_args(Spoken)]
+    spoken = [ConfigNode(value=word, mark=section.mark, literal=True) for word in catalog.capabilities()]
     return {
         "type": ConfigNode(value=LLM_TYPE, mark=section.mark, key=below(section.key, "type"), literal=True),
         "dialects": ConfigNode(value=spoken, mark=section.mark, key=below(section.key, "dialects")),

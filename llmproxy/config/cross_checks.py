@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.problems import Problem
 from llmproxy.config.schema import ServerConfig, split_target
+from llmproxy.dialects import catalog
 from llmproxy.registry import names, nearest
 
 LLM = "llm"
@@ -41,11 +42,10 @@ RESERVED = frozenset(
             "openai-proxy",
             "model",
             "models",
-            "chat",
-            "completions",
+            "interactions",
+            "projects",
         ),
-        *("responses", "messages", "embeddings", "images", "audio", "files", "batches", "moderations", "fine_tuning"),
-        *("realtime", "interactions", "projects"),
+        *catalog.first_segments(),
     )
 )
 _VERSION = re.compile(r"v\d+(\.\d+)?((alpha|beta)\d*)?")

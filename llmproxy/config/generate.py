@@ -27,6 +27,7 @@ from llmproxy.config.schema import (
     TargetConfig,
     TranslationConfig,
 )
+from llmproxy.dialects import catalog
 from llmproxy.registry import config_of, find_component, names
 from llmproxy.settings import Strict
 from llmproxy.stores.base import StoreConfig
@@ -71,7 +72,7 @@ _EXAMPLES: Mapping[str, object] = {
     "base_url": "https://api.openai.com/v1",
     "api_key_env": "OPENAI_API_KEY",
     "ca_file": "./company-ca.pem",
-    "dialects": ["chat", "embeddings"],
+    "dialects": [catalog.DIALECTS[0].name, catalog.DIALECTS[-1].name],
     "admin_key": "${LLMPROXY_ADMIN_KEY}",
     "path": "./llmproxy.sqlite",
     "username": "llmproxy",

@@ -133,6 +133,13 @@ def relayed(dialect: Dialect, path: str, template: str) -> Endpoint:
     return Endpoint(dialect=dialect, capability=dialect.name, path=path, own_path=path, template=template, model=False)
 
 
+def path_patterns() -> list[str]:
+    """Return regular expressions for the ends of URLs that name the main call of a dialect: a path of one segment only
+    below a version, since it may be an address of its own."""
+    paths = [path for dialect in DIALECTS for path in dialect.paths[:1] if "{" not in path]
+    return [re.escape(path) if path.count("/") > 1 else f"(?<={_VERSION}){re.escape(path)}" for path in paths]
+
+
 def first_segments() -> frozenset[str]:
     """Return the first segments of all paths that clients may call."""
     paths = [path for dialect in DIALECTS for path in (*dialect.paths, *dialect.stream_paths)]

@@ -134,6 +134,13 @@ class DerivedWatch(Watch):
             self._texts.append(text)
 
 
+def example_request(codec: Codec, model: str, text: str) -> bytes:
+    """Write a request that says only `text`."""
+    message = Message(role="user", content=[Text(text=text)])
+    request = Request(dialect=codec.name, model=model, messages=[message])
+    return write_value(codec.encode_request(request, codec.context(codec.name, Losses())))
+
+
 def request_text(codec: Codec, body: bytes) -> str | None:
     """Return the conversation of a request, a line for each instruction, message and result of a tool (`role: text`);
     None when it cannot be read."""

@@ -9,9 +9,11 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from llmproxy.dialects import catalog
+
 _VERSION = re.compile(r"v\d+(?:\.\d+)?(?:(?:alpha|beta)\d*)?")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?")
-_CALL = re.compile(r"(/chat/completions|(?<=/v1)/(?:completions|embeddings|messages|responses))/*$")
+_CALL = re.compile(f"({'|'.join(catalog.path_patterns())})/*$")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 

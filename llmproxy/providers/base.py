@@ -10,15 +10,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import parse_qsl
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, WithJsonSchema, field_validator
 
 from llmproxy.access.credentials import Credentials
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
+from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.address import join, root_below, split_base_url
 from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
@@ -31,7 +32,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY = re.compile(r"[\x21-\x7e]+")
 
-Spoken = Literal["chat", "responses", "messages", "completions", "embeddings", "openai"]
+
+def _known_capability(name: str) -> str:
+    known = catalog.capabilities()
+    if name not in known:
+        raise ValueError(f"{name!r} is not a dialect; use {', '.join(known)}")
+    return name
+
+
+Capability = Annotated[
+    str, AfterValidator(_known_capability), WithJsonSchema({"type": "string", "enum": list(catalog.capabilities())})
+]
 
 
 # OpenAI-compatible services use its older names.
@@ -149,7 +160,7 @@ class HttpProvider(ConfiguredProvider):
             default="inject",
             description="`inject`: the key replaces the client's; `passthrough`: the client's key, else this one.",
         )
-        dialects: list[Spoken] | None = Field(
+        dialects: list[Capability] | None = Field(
             default=None,
             min_length=1,
             description="Its dialects, if not the usual ones of its type (`openai`: the rest of that API). "

@@ -114,11 +114,9 @@ async def read_body(
         stream = RequestStream(payload, limits.max_body_size, limits.body_timeout_s, go_ahead)
         raw = await _hold(exchange, stream, held, length)
     encoding = exchange.headers.get("Content-Encoding", "").strip().lower()
-    body = Body(raw, "" if encoding == "identity" else encoding, limits.max_body_size or held.limit_bytes)
-    exchange.body = body
+    exchange.body = Body(raw, "" if encoding == "identity" else encoding, limits.max_body_size or held.limit_bytes)
     try:
-        exchange.model = body.model
-        exchange.stream = body.flag("stream")
+        exchange.read_model()
     except BadRequest:
         if routed:
             raise

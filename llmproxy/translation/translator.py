@@ -160,8 +160,7 @@ class Translator:
             request = await _apart(held.raw, codec.decode_request, body)
         except BadRequest as error:
             raise error if turn is None else turn.places.correct_error(error) from None
-        if endpoint is not None and endpoint.model_in is not None:
-            request.model, request.stream = exchange.model or "", exchange.stream
+        _add_from_path(request, exchange)
         if turn is not None:
             turn.places.correct(request)
             for name in _STATE:
@@ -357,6 +356,15 @@ async def _apart(body: bytes, work: Callable[[Given], Made], given: Given) -> Ma
     if len(body) <= LARGE_BYTES:
         return work(given)
     return await asyncio.to_thread(work, given)
+
+
+def _add_from_path(request: Request, exchange: Exchange) -> None:
+    """Put what the client's dialect has in the path into the neutral request."""
+    endpoint = exchange.endpoint
+    if endpoint is not None and endpoint.model_in is not None:
+        request.model = exchange.model or ""
+    if endpoint is not None and endpoint.streams is not None:
+        request.stream = endpoint.streams
 
 
 def _codec(endpoint: Endpoint | None) -> Codec:

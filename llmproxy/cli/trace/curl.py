@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
+from llmproxy.dialects import catalog
 from llmproxy.records.record import Headers, Record
 from llmproxy.redaction.names import MASK
 from llmproxy.settings import format_size
@@ -20,7 +21,6 @@ _UNSEEN = re.compile(
 )
 _END = "END_OF_BODY"
 _NOT_SENT = frozenset((*HOP_BY_HOP, "host", "content-length", "content-encoding", "accept-encoding", "expect"))
-_VARIABLES = {"chat": "OPENAI_API_KEY", "responses": "OPENAI_API_KEY", "messages": "ANTHROPIC_API_KEY"}
 
 
 class IncompleteRecord(Exception):
@@ -38,7 +38,8 @@ def curl_command(record: Record) -> str:
     headers = record.request.headers or {}
     host = headers.get("host", "127.0.0.1:3000")
     query = f"?{record.query}" if record.query else ""
-    variable = _VARIABLES.get(record.dialect or "", "API_KEY")
+    dialect = catalog.by_name(record.dialect)
+    variable = "API_KEY" if dialect is None else dialect.key_variable
     url = f"http://{host if isinstance(host, str) else host[0]}{record.path}{query}"
     lines = [f"curl {_options(record.method, url)} {_quoted(url, variable)}"]
     lines += [f"-H {_quoted(header, variable)}" for header in _headers(record.request.headers, of_body=bool(body))]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ class Recording(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     clients: dict[str, Client]
     names: dict[str, str]
     requests: list[Request]
+    _given_ids: dict[str, str] = {}
 
     def speak(self, program: Program, number: int) -> tuple[int, str | None]:
         """Send the request `number`; the status of its answer and the session that it names."""
@@ -85,12 +87,22 @@ class Recording(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             *program.address, timeout=PATIENCE_S, source_address=(client.address, 0)
         )
         try:
-            connection.request("POST", request.path, json.dumps(request.body), headers)
+            connection.request("POST", request.path, json.dumps(self._with_given_ids(request.body)), headers)
             answer = connection.getresponse()
-            answer.read()
+            self._note_id(request.answer, answer.read())
             return answer.status, answer.getheader("x-llmproxy-session")
         finally:
             connection.close()
+
+    def _note_id(self, answer: str | ScriptedAnswer, body: bytes) -> None:
+        """Remember the id that the proxy gave to a translated answer: a recording can only name the provider's."""
+        found = re.search(rb'"id":"(resp_[0-9a-f]{48})"', body)
+        if found and not isinstance(answer, str) and answer.id:
+            self._given_ids[f"resp_{answer.id.removeprefix('msg_')}"] = found[1].decode()
+
+    def _with_given_ids(self, body: dict[str, Any]) -> dict[str, Any]:
+        previous = body.get("previous_response_id")
+        return body | {"previous_response_id": self._given_ids[previous]} if previous in self._given_ids else body
 
     def script(self, number: int) -> Script:
         """Return the provider's script for the request `number`, in its dialect and form."""

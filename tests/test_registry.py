@@ -83,7 +83,7 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "said"),
+    ("kind", "name", "text"),
     [
         ("middlewares", "./nowhere.py:Tag", "file not found"),
         ("middlewares", "./tag.py", "has no class name; write path/file.py:ClassName"),
@@ -100,11 +100,11 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
         ("middlewares", "tracer", "unknown middleware: 'tracer'; did you mean 'trace'?"),
     ],
 )
-def test_what_is_not_there_is_told_with_what_to_do(tmp_path: Path, kind: str, name: str, said: str) -> None:
+def test_what_is_not_there_is_reported_with_what_to_do(tmp_path: Path, kind: str, name: str, text: str) -> None:
     (tmp_path / "tag.py").write_text(TAG)
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "folder.py").mkdir()
-    with pytest.raises(RegistryError, match=said):
+    with pytest.raises(RegistryError, match=text):
         find_component(kind, name, tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_an_own_provider_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "text"),
     [
         ("import os\n\nimport no_such_package\n", "line 3: ModuleNotFoundError: No module named 'no_such_package'"),
         ("def broken(:\n", "line 1: SyntaxError: "),
@@ -122,10 +122,10 @@ def test_an_own_provider_is_found(tmp_path: Path) -> None:
         ("import sys\nsys.exit(3)\n", "line 2: SystemExit: 3"),
     ],
 )
-def test_a_fault_in_the_file_is_told_with_its_line(tmp_path: Path, source: str, said: str) -> None:
+def test_a_fault_in_the_file_is_reported_with_its_line(tmp_path: Path, source: str, text: str) -> None:
     (tmp_path / "tag.py").write_text(source)
     modules = set(sys.modules)
-    with pytest.raises(RegistryError, match=said):
+    with pytest.raises(RegistryError, match=text):
         find_component("middlewares", "./tag.py:Tag", tmp_path)
     assert not {name for name in set(sys.modules) - modules if name.startswith("llmproxy_file_")}
 
@@ -155,7 +155,7 @@ def test_a_package_offers_a_component_as_an_entry_point(tmp_path: Path, monkeypa
         find_component("providers", "tagger", Path())
 
 
-def test_an_entry_point_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_point_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_parts_two.py").write_text("raise ValueError('out of order')\n")
     install(tmp_path, "llmproxy.middlewares", "tagger", "own_parts_two:Tag")
     monkeypatch.syspath_prepend(str(tmp_path))

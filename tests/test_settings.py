@@ -91,8 +91,8 @@ def test_durations_are_shown_as_people_write_them(seconds: float | None, written
 
 
 def test_json_has_the_human_forms() -> None:
-    shown = Block(size=1024, size_limit=None, duration=60, limit=None).model_dump(mode="json")
-    assert (shown["size"], shown["size_limit"], shown["duration"], shown["limit"]) == ("1KB", "none", "60s", "none")
+    output = Block(size=1024, size_limit=None, duration=60, limit=None).model_dump(mode="json")
+    assert (output["size"], output["size_limit"], output["duration"], output["limit"]) == ("1KB", "none", "60s", "none")
 
 
 def test_true_is_no_whole_number() -> None:

@@ -19,13 +19,13 @@ def of_header(*lines: str) -> CacheControl:
     return read_cache_control(None, False, Headers([("Cache-Control", line) for line in lines]))
 
 
-def test_nothing_said_is_the_usual() -> None:
+def test_no_settings_are_the_default() -> None:
     assert read_cache_control(None, False, Headers()) is DEFAULT
     assert of_body({}) == of_header("") == DEFAULT
 
 
 @pytest.mark.parametrize(
-    ("member", "wanted"),
+    ("member", "expected"),
     [
         ({"no-cache": True}, CacheControl(read=False)),
         ({"no-store": True}, CacheControl(store=False)),
@@ -35,12 +35,12 @@ def test_nothing_said_is_the_usual() -> None:
         ({"no-cache": True, "no-store": True, "ttl": 60}, CacheControl(read=False, store=False, ttl_s=60)),
     ],
 )
-def test_each_directive_of_a_body(member: dict[str, Any], wanted: CacheControl) -> None:
-    assert of_body(member) == wanted
+def test_each_directive_of_a_body(member: dict[str, Any], expected: CacheControl) -> None:
+    assert of_body(member) == expected
 
 
 @pytest.mark.parametrize(
-    ("lines", "wanted"),
+    ("lines", "expected"),
     [
         (["no-cache"], CacheControl(read=False)),
         (["no-store"], CacheControl(store=False)),
@@ -54,13 +54,13 @@ def test_each_directive_of_a_body(member: dict[str, Any], wanted: CacheControl) 
         (["max-age=" + "9" * 400], CacheControl(max_age_s=float("inf"))),
     ],
 )
-def test_each_directive_of_a_header_and_what_is_passed_over(lines: list[str], wanted: CacheControl) -> None:
-    assert of_header(*lines) == wanted
+def test_each_directive_of_a_header_and_what_is_passed_over(lines: list[str], expected: CacheControl) -> None:
+    assert of_header(*lines) == expected
 
 
 def test_body_and_header_are_added_up() -> None:
-    said = read_cache_control({"no-store": True, "ttl": 5}, True, Headers({"Cache-Control": "no-cache, max-age=9"}))
-    assert said == CacheControl(read=False, store=False, ttl_s=5, max_age_s=9)
+    text = read_cache_control({"no-store": True, "ttl": 5}, True, Headers({"Cache-Control": "no-cache, max-age=9"}))
+    assert text == CacheControl(read=False, store=False, ttl_s=5, max_age_s=9)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ def test_hits_save_what_the_answers_cost() -> None:
     counters.misses += 1
     counters.hit(entry(input_tokens=10, output_tokens=4, spent_s=2.0))
     counters.hit(entry(input_tokens=None, output_tokens=None, spent_s=0.5))
-    shown = counters.stats()
-    assert (shown["hits"], shown["misses"], shown["shared"]) == (2, 1, 0)
-    assert shown["hit_rate"] == 0.666667
-    assert shown["saved"] == {"input_tokens": 10, "output_tokens": 4, "seconds": 2.5}
+    output = counters.stats()
+    assert (output["hits"], output["misses"], output["shared"]) == (2, 1, 0)
+    assert output["hit_rate"] == 0.666667
+    assert output["saved"] == {"input_tokens": 10, "output_tokens": 4, "seconds": 2.5}
 
 
 def test_one_call_for_two_is_a_hit_that_is_shared() -> None:
@@ -31,8 +31,8 @@ def test_each_count_is_a_counter_that_only_grows() -> None:
     counters = CacheCounters()
     counters.hit(entry(input_tokens=7, output_tokens=8, spent_s=0.5))
     counters.stored, counters.bypasses = 2, 3
-    shown = {figure.name: figure.value for figure in counters.metrics() if figure.counter and figure.help}
-    assert shown == {
+    output = {figure.name: figure.value for figure in counters.metrics() if figure.counter and figure.help}
+    assert output == {
         "llmproxy_cache_hits": 1,
         "llmproxy_cache_misses": 0,
         "llmproxy_cache_bypasses": 3,

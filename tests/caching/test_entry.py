@@ -1,4 +1,4 @@
-"""Entries come back as they went, and whatever is none is told from them."""
+"""Entries are read back as they were stored; anything else is not an entry."""
 
 from __future__ import annotations
 

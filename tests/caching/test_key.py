@@ -45,8 +45,8 @@ def key(content: object, dialect: str = "chat", tenant: str = "", left_out: Any 
 
 
 def key_of(raw: bytes, dialect: str = "chat", tenant: str = "", left_out: Any = OF_STREAM, **changes: Any) -> str:
-    asked: Exchange = ended(endpoint=find("POST", PATHS[dialect]), **changes)
-    return cache_key(asked, Body(raw).content, left_out, tenant)
+    request: Exchange = ended(endpoint=find("POST", PATHS[dialect]), **changes)
+    return cache_key(request, Body(raw).content, left_out, tenant)
 
 
 def test_there_are_requests_of_every_dialect() -> None:
@@ -168,7 +168,7 @@ def test_everything_around_the_body_counts() -> None:
         target = Target(provider=provider(upstream))
     names = (("a", False), ("b", False), ("a", True))
     routes = [Route(name=name, targets=(target,), relay=relay) for name, relay in names]
-    asked = [
+    request = [
         ended(endpoint=chat),
         ended(endpoint=legacy),
         ended(query="a=1"),
@@ -180,8 +180,8 @@ def test_everything_around_the_body_counts() -> None:
         ended(headers=Headers({"openai-project": "one"})),
         *(ended(route=route) for route in routes),
     ]
-    keys = [cache_key(each, {"n": 1}, (), "") for each in asked]
-    keys += [cache_key(asked[0], {"n": 1}, (), tenant) for tenant in ("tenant a", "tenant b")]
+    keys = [cache_key(each, {"n": 1}, (), "") for each in request]
+    keys += [cache_key(request[0], {"n": 1}, (), tenant) for tenant in ("tenant a", "tenant b")]
     assert [one for one, other in itertools.combinations(keys, 2) if one == other] == []
     assert cache_key(ended(headers=Headers({"x-other": "1"})), {"n": 1}, (), "") == keys[0]
 
@@ -195,9 +195,9 @@ def test_the_dialects_of_one_request_are_apart() -> None:
 
 def test_a_key_is_short_ascii_and_begins_with_that_of_its_model() -> None:
     for model in ("gpt-4o", "", "ü" * 5000, "\ud800", "*"):
-        made = key({"n": 1}, model=model)
-        assert len(made) == 64 and set(made) <= set("0123456789abcdef")
-        assert made.startswith(model_prefix(model)) and len(model_prefix(model)) == 12
+        result = key({"n": 1}, model=model)
+        assert len(result) == 64 and set(result) <= set("0123456789abcdef")
+        assert result.startswith(model_prefix(model)) and len(model_prefix(model)) == 12
     assert key({"n": 1}, model=None).startswith(model_prefix(""))
 
 

@@ -229,7 +229,7 @@ async def test_an_answer_that_comes_when_its_only_client_leaves_is_closed() -> N
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-async def test_a_failure_is_for_one_and_the_others_are_told_to_ask_again(count: int) -> None:
+async def test_a_failure_is_for_one_and_the_others_are_reported_to_ask_again(count: int) -> None:
     calling = Calling(ProxyError("no", status=502))
     asking = await started(*(calling.ask() for _ in range(count)))
     calling.gate.set()
@@ -238,7 +238,7 @@ async def test_a_failure_is_for_one_and_the_others_are_told_to_ask_again(count: 
     calling.check_empty()
 
 
-async def test_that_the_provider_took_too_long_is_told_to_all_who_waited() -> None:
+async def test_that_the_provider_took_too_long_is_reported_to_all_who_waited() -> None:
     calling = Calling(UpstreamError("it did not answer", status=504, code="timeout"))
     asking = await started(*(calling.ask() for _ in range(3)))
     calling.gate.set()
@@ -285,7 +285,7 @@ async def test_an_error_answer_for_which_there_is_no_room_is_closed() -> None:
     calling.check_empty()
 
 
-async def test_a_break_in_the_middle_is_told_to_every_reader_and_nothing_is_whole() -> None:
+async def test_a_break_in_the_middle_is_reported_to_every_reader_and_nothing_is_whole() -> None:
     calling = Calling(streamed(Source(b"1", BrokenStream("cut"))))
     calling.gate.set()
     asking = await started(read_all(calling), read_all(calling))
@@ -321,8 +321,8 @@ async def test_who_still_asks_loses_nothing_of_too_long_an_answer() -> None:
     calling = Calling(streamed(Source(*[b"%d" % number * 300 for number in range(10)], b"")))
     asking = await started(*(read_all(calling) for _ in range(3)))
     calling.gate.set()
-    wanted = b"".join(b"%d" % number * 300 for number in range(10))
-    assert await asyncio.gather(*asking) == [wanted] * 3
+    expected = b"".join(b"%d" % number * 300 for number in range(10))
+    assert await asyncio.gather(*asking) == [expected] * 3
     calling.check_empty()
 
 
@@ -379,11 +379,11 @@ async def test_whoever_leaves_whenever_the_others_get_all_and_nothing_is_left(se
     fault = dice.random() < 0.2
     source = Source()
     calling = Calling(streamed(source, b"0"), max_bytes=dice.choice([0, 500, 5000]))
-    wanted = b"0" + b"".join(parts)
+    expected = b"0" + b"".join(parts)
 
     async def client() -> None:
-        if (got := await rest(await slowly(calling, dice))) != wanted:
-            raise AssertionError(f"{len(got)} bytes instead of {len(wanted)}")
+        if (got := await rest(await slowly(calling, dice))) != expected:
+            raise AssertionError(f"{len(got)} bytes instead of {len(expected)}")
 
     loop = asyncio.get_running_loop()
     clients = [loop.create_task(client()) for _ in range(dice.randrange(1, 6))]

@@ -47,22 +47,22 @@ def kept(shared: SharedCall, replay: Reshape = CHAT.reshape, *, token: bool = Tr
 
 def test_an_answer_is_kept_with_what_must_be_known_of_it() -> None:
     headers = {"Cache-Control": "no-cache", "x-request-id": "r", "Set-Cookie": "s"}
-    made = kept(flown(PLAIN[:50], PLAIN[50:], headers=headers))
-    assert made.body == PLAIN and made.status == 200 and not made.stream
-    assert made.headers == [("Content-Type", "application/json"), ("Cache-Control", "no-cache")]
-    assert (made.input_tokens, made.output_tokens, made.paces) == (1200, 85, [])
-    assert made.spent_s == pytest.approx(100.1) and made.created_s == ended().began_s
+    result = kept(flown(PLAIN[:50], PLAIN[50:], headers=headers))
+    assert result.body == PLAIN and result.status == 200 and not result.stream
+    assert result.headers == [("Content-Type", "application/json"), ("Cache-Control", "no-cache")]
+    assert (result.input_tokens, result.output_tokens, result.paces) == (1200, 85, [])
+    assert result.spent_s == pytest.approx(100.1) and result.created_s == ended().began_s
 
 
 def test_a_stream_is_kept_with_its_paces() -> None:
-    made = kept(flown(b"data: 1\n\n", b"data: [DONE]\n\n", stream=True))
-    assert made.stream and made.paces == [(0, 9), (100, 14)]
+    result = kept(flown(b"data: 1\n\n", b"data: [DONE]\n\n", stream=True))
+    assert result.stream and result.paces == [(0, 9), (100, 14)]
 
 
-def test_tokens_that_nobody_told_are_none() -> None:
+def test_tokens_that_nobody_reported_are_none() -> None:
     exchange = ended(summary=Summary(usage=Usage(input=3)))
-    made = entry_from_call(flown(PLAIN), exchange, CHAT.reshape, counted=True, limit_bytes=1 << 20)
-    assert made and (made.input_tokens, made.output_tokens) == (3, None)
+    result = entry_from_call(flown(PLAIN), exchange, CHAT.reshape, counted=True, limit_bytes=1 << 20)
+    assert result and (result.input_tokens, result.output_tokens) == (3, None)
     bare = entry_from_call(flown(PLAIN), ended(summary=Summary()), CHAT.reshape, counted=True, limit_bytes=1 << 20)
     assert bare and bare.input_tokens is None
 
@@ -88,9 +88,9 @@ def test_a_reply_of_chat_that_says_nothing_is_not_kept(body: bytes) -> None:
     assert kept(flown(body)) is None
 
 
-@pytest.mark.parametrize("said", SAID)
-def test_a_reply_of_chat_that_says_something_is_kept(said: dict[str, Any]) -> None:
-    assert kept(flown(empty(**said)))
+@pytest.mark.parametrize("text", SAID)
+def test_a_reply_of_chat_that_says_something_is_kept(text: dict[str, Any]) -> None:
+    assert kept(flown(empty(**text)))
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_a_stream_without_a_token_is_not_kept() -> None:
 
 def test_a_compressed_answer_is_kept_as_it_is_read() -> None:
     packed = gzip.compress(COUNTED)
-    made = kept(flown(packed[:40], packed[40:], headers={"Content-Encoding": "gzip"}, stream=True))
-    assert made.body == COUNTED and made.paces == []
-    assert not any(name.lower() == "content-encoding" for name, _ in made.headers)
+    result = kept(flown(packed[:40], packed[40:], headers={"Content-Encoding": "gzip"}, stream=True))
+    assert result.body == COUNTED and result.paces == []
+    assert not any(name.lower() == "content-encoding" for name, _ in result.headers)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "x-unknown", "gzip, gzip"])
@@ -162,18 +162,18 @@ def test_a_reply_serves_streams_and_a_counted_stream_serves_all() -> None:
     for counted in (True, False):
         answer = answer_from_entry(whole, CHAT, True, counted)
         assert answer and answer.framing and (b'"usage":{' in answer.body) == counted
-    told = entry(stream=True, counted=True, body=COUNTED)
-    plain = answer_from_entry(told, CHAT, False, False)
+    message = entry(stream=True, counted=True, body=COUNTED)
+    plain = answer_from_entry(message, CHAT, False, False)
     assert plain and json.loads(plain.body)["choices"][0]["message"]["content"] == vendors.TEXT
     assert plain.headers["Content-Type"] == "application/json"
-    without = answer_from_entry(told, CHAT, True, False)
+    without = answer_from_entry(message, CHAT, True, False)
     assert without and without.framing and b'"usage":{' not in without.body.replace(b" ", b"")
 
 
 def test_a_stream_that_does_not_tell_its_usage_serves_no_others() -> None:
-    told = entry(stream=True, counted=False, body=UNCOUNTED)
-    assert answer_from_entry(told, CHAT, False, False) is None
-    assert answer_from_entry(told, CHAT, True, True) is None
+    message = entry(stream=True, counted=False, body=UNCOUNTED)
+    assert answer_from_entry(message, CHAT, False, False) is None
+    assert answer_from_entry(message, CHAT, True, True) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"data: {\n\n", b"data: {}\n\n", COUNTED[:400], b"data: " + b"[" * 9000])

@@ -13,12 +13,12 @@ from llmproxy.stores.facet import StoreFault
 
 
 class Slow(BlobStore):
-    """Sets what it is told once `gate` is open; while `fault` is set it refuses."""
+    """Stores values once `gate` is open; fails while `fault` is set."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.fault = False
-        self.told: list[tuple[str, bytes, float]] = []
+        self.stored_values: list[tuple[str, bytes, float]] = []
 
     async def get(self, key: str) -> bytes | None:
         return None
@@ -27,7 +27,7 @@ class Slow(BlobStore):
         await self.gate.wait()
         if self.fault:
             raise StoreFault("full")
-        self.told.append((key, value, ttl_s))
+        self.stored_values.append((key, value, ttl_s))
 
     async def delete(self, key: str) -> bool:
         return False
@@ -53,7 +53,7 @@ async def test_what_waits_is_found_until_it_is_stored() -> None:
     assert (write_behind.pending("a"), write_behind.pending("b"), write_behind.pending("c")) == (b"1", b"2", None)
     blobs.gate.set()
     await write_behind.settle()
-    assert blobs.told == [("a", b"1", 5.0), ("b", b"2", 6.0)]
+    assert blobs.stored_values == [("a", b"1", 5.0), ("b", b"2", 6.0)]
     assert write_behind.pending("a") is write_behind.pending("b") is None
     await write_behind.close()
 
@@ -62,12 +62,12 @@ async def test_the_last_value_of_a_key_is_the_one_that_stays() -> None:
     blobs = Slow()
     write_behind = await write_behind_to(blobs)
     write_behind.save("a", b"old", 1.0)
-    await asyncio.sleep(0)  # the store is being told of it
+    await asyncio.sleep(0)  # the store has begun
     write_behind.save("a", b"new", 2.0)
     assert write_behind.pending("a") == b"new"
     blobs.gate.set()
     await write_behind.settle()
-    assert blobs.told[-1] == ("a", b"new", 2.0) and write_behind.pending("a") is None
+    assert blobs.stored_values[-1] == ("a", b"new", 2.0) and write_behind.pending("a") is None
     await write_behind.close()
 
 
@@ -82,7 +82,7 @@ async def test_what_the_store_refuses_is_lost_and_the_next_is_tried() -> None:
     blobs.fault = False
     write_behind.save("b", b"2", 1.0)
     await write_behind.settle()
-    assert [key for key, *_ in blobs.told] == ["b"]
+    assert [key for key, *_ in blobs.stored_values] == ["b"]
     await write_behind.close()
 
 
@@ -97,7 +97,7 @@ async def test_what_waits_is_bounded_and_there_is_room_again() -> None:
     await write_behind.settle()
     write_behind.save("c", big, 1.0)
     await write_behind.settle()
-    assert [key for key, *_ in blobs.told] == ["a", "b", "c"] and write_behind.lost == 1
+    assert [key for key, *_ in blobs.stored_values] == ["a", "b", "c"] and write_behind.lost == 1
     await write_behind.close()
 
 
@@ -107,7 +107,7 @@ async def test_on_closing_what_waits_is_stored() -> None:
     write_behind = await write_behind_to(blobs)
     write_behind.save("a", b"1", 1.0)
     await write_behind.close()
-    assert [key for key, *_ in blobs.told] == ["a"]
+    assert [key for key, *_ in blobs.stored_values] == ["a"]
 
 
 async def test_closing_does_not_wait_for_a_store_that_hangs() -> None:
@@ -116,7 +116,7 @@ async def test_closing_does_not_wait_for_a_store_that_hangs() -> None:
     write_behind.save("a", b"1", 1.0)
     async with asyncio.timeout(20):
         await write_behind.close()
-    assert blobs.told == []
+    assert blobs.stored_values == []
 
 
 async def test_who_settles_does_not_wait_for_what_comes_later() -> None:
@@ -128,7 +128,7 @@ async def test_who_settles_does_not_wait_for_what_comes_later() -> None:
     await write_behind.settle()
     write_behind.save("b", b"2", 1.0)
     await write_behind.close()
-    assert len(blobs.told) == 2
+    assert len(blobs.stored_values) == 2
 
 
 async def test_what_takes_long_to_make_is_made_in_a_thread_and_may_be_nothing() -> None:
@@ -147,6 +147,6 @@ async def test_what_takes_long_to_make_is_made_in_a_thread_and_may_be_nothing() 
     write_behind.save("c", b"3", 2.0)
     assert write_behind.pending("a") is None and write_behind.pending("c") == b"3"
     await write_behind.settle()
-    assert blobs.told == [("a", b"made", 1.0), ("c", b"3", 2.0)]
+    assert blobs.stored_values == [("a", b"made", 1.0), ("c", b"3", 2.0)]
     assert counters.stored == 2 and threads != [threading.get_ident()]
     await write_behind.close()

@@ -42,10 +42,10 @@ def test_settings_of_a_middleware_are_read_into_its_own_config(tmp_path: Path) -
     assert entry.config.model_dump() == {"team": "12", "every": 60.0, "threshold": 0.5, "anything": 7}
 
 
-def test_mistakes_in_the_settings_of_a_middleware_are_told_where_they_stand(tmp_path: Path) -> None:
+def test_mistakes_in_the_settings_of_a_middleware_are_reported_where_they_stand(tmp_path: Path) -> None:
     text = "middlewares:\n  - type: ./tag.py:Tag\n    config:\n      taem: x\n      every: soon\n"
-    told = [str(problem) for problem in loaded(tmp_path, text).problems]
-    assert told == [
+    message = [str(problem) for problem in loaded(tmp_path, text).problems]
+    assert message == [
         "llmproxy.yaml:5:7: middlewares[0].config.team: is missing",
         "llmproxy.yaml:5:7: middlewares[0].config.taem: unknown key; did you mean 'team'?",
         "llmproxy.yaml:6:14: middlewares[0].config.every: invalid duration: 'soon'; write a number of seconds, "
@@ -75,7 +75,7 @@ def test_an_own_provider_may_be_the_upstream(tmp_path: Path) -> None:
     assert (llm.name, llm.model_dump()["greeting"]) == ("llm", "5")
 
 
-def test_the_error_in_a_users_file_is_told_in_one_line(tmp_path: Path) -> None:
+def test_the_error_in_a_users_file_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("\n\nimport no_such_package\n")
     (problem,) = loaded(tmp_path, "middlewares: [{type: './broken.py:Tag'}]\n").problems
     assert str(problem).startswith("llmproxy.yaml:2:22: middlewares[0].type: ")

@@ -13,7 +13,7 @@ from llmproxy.config.problems import Mark
 PLAIN = "server:\n  port: 3000\n"
 
 
-def told(path: Path) -> str:
+def report(path: Path) -> str:
     node, problems = read(path, "x.yaml")
     assert (node is None) == bool(problems)
     return "\n".join(map(str, problems)) or repr(node and node.plain())
@@ -33,7 +33,7 @@ def told(path: Path) -> str:
 )
 def test_byte_order_marks_and_line_ends_do_not_matter(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.yaml").write_bytes(data)
-    assert told(tmp_path / "x.yaml") == "{'server': {'port': 3000}}"
+    assert report(tmp_path / "x.yaml") == "{'server': {'port': 3000}}"
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -48,11 +48,11 @@ def test_places_are_right_whatever_the_line_ends(tmp_path: Path, end: str, mark:
 
 def test_a_mark_at_the_very_first_byte_does_not_move_the_column(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"\xef\xbb\xbfa: {b: [}")
-    assert told(tmp_path / "x.yaml").startswith("x.yaml:1:9: is not valid YAML")
+    assert report(tmp_path / "x.yaml").startswith("x.yaml:1:9: is not valid YAML")
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "text"),
     [
         (b"a: 1\nb: caf\xe9\n", "x.yaml:2:7: is not UTF-8 (byte 0xE9); save the file as UTF-8"),
         (b"\x80", "x.yaml:1:1: is not UTF-8 (byte 0x80); save the file as UTF-8"),
@@ -61,39 +61,39 @@ def test_a_mark_at_the_very_first_byte_does_not_move_the_column(tmp_path: Path) 
         (b"\xff\xfe\x00", "x.yaml:1:1: is not UTF-8 (byte 0x00); save the file as UTF-8"),
     ],
 )
-def test_what_is_no_text_is_told_with_its_place(tmp_path: Path, data: bytes, said: str) -> None:
+def test_what_is_no_text_is_reported_with_its_place(tmp_path: Path, data: bytes, text: str) -> None:
     (tmp_path / "x.yaml").write_bytes(data)
-    assert told(tmp_path / "x.yaml") == said
+    assert report(tmp_path / "x.yaml") == text
 
 
 def test_a_file_of_ten_megabytes_is_refused_unread(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"# " + b"x" * 10 * 1024 * 1024)
-    assert told(tmp_path / "x.yaml") == "x.yaml: is longer than 1024 KB; a configuration must be shorter"
+    assert report(tmp_path / "x.yaml") == "x.yaml: is longer than 1024 KB; a configuration must be shorter"
 
 
 def test_a_file_of_just_the_longest_length_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"a: 1 #".ljust(MAX_BYTES, b"x"))
-    assert told(tmp_path / "x.yaml") == "{'a': 1}"
+    assert report(tmp_path / "x.yaml") == "{'a': 1}"
 
 
-def test_what_is_no_file_is_told(tmp_path: Path) -> None:
-    assert told(tmp_path / "nowhere.yaml") == "x.yaml: file not found"
-    assert told(tmp_path) == "x.yaml: is a directory, not a file"
-    assert told(tmp_path / "nowhere.yaml" / "x.yaml") == "x.yaml: file not found"
+def test_what_is_no_file_is_reported(tmp_path: Path) -> None:
+    assert report(tmp_path / "nowhere.yaml") == "x.yaml: file not found"
+    assert report(tmp_path) == "x.yaml: is a directory, not a file"
+    assert report(tmp_path / "nowhere.yaml" / "x.yaml") == "x.yaml: file not found"
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everybody may read everything here")
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_read_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").touch(mode=0)
-    assert told(tmp_path / "x.yaml") == "x.yaml: cannot be read: permission denied"
+    assert report(tmp_path / "x.yaml") == "x.yaml: cannot be read: permission denied"
 
 
-def test_a_fault_while_reading_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_while_reading_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
-    assert told(tmp_path / "x.yaml") == "x.yaml: cannot be read: permission denied"
+    assert report(tmp_path / "x.yaml") == "x.yaml: cannot be read: permission denied"
 
 
 def test_nesting_without_end_is_refused() -> None:

@@ -34,19 +34,19 @@ VARIABLES = Environment({"A": "1", "EMPTY": "", "SHARED": "process"}, {"B": "2",
     ],
 )
 def test_variables_are_filled_in(text: str, filled: str) -> None:
-    made = expand(text, VARIABLES)
-    assert (made.text, made.missing, made.fault) == (filled, (), "")
+    result = expand(text, VARIABLES)
+    assert (result.text, result.missing, result.fault) == (filled, (), "")
 
 
-def test_the_places_of_variables_are_told() -> None:
+def test_the_places_of_variables_are_reported() -> None:
     assert expand("${A}${B}${A}", VARIABLES).variables == ("environment variable A", "B in .env")
     assert expand("${A:-${B}}", VARIABLES).variables == ("environment variable A",)
     assert expand("${NONE:-${B}}", VARIABLES).variables == ("B in .env",)
 
 
 def test_missing_variables_are_all_named_once() -> None:
-    made = expand("${X}${Y}${X}${A}", VARIABLES)
-    assert made.missing == ("X", "Y")
+    result = expand("${X}${Y}${X}${A}", VARIABLES)
+    assert result.missing == ("X", "Y")
     assert expand("os.environ/X", VARIABLES).missing == ("X",)
     assert expand("${A:-${X}}", VARIABLES).missing == ()
     assert expand("${NONE:-${X}}", VARIABLES).missing == ("X",)
@@ -62,9 +62,9 @@ def test_only_a_default_makes_a_value_optional() -> None:
     "text", ["${", "${}", "${A", "${A:-", "${1}", "${my name}", "${A:=b}", "${A?b}", "os.environ/"]
 )
 def test_what_is_no_variable_is_a_fault_and_stays(text: str) -> None:
-    made = expand(text, VARIABLES)
-    assert made.fault
-    assert made == Expanded(text=text, fault=made.fault)
+    result = expand(text, VARIABLES)
+    assert result.fault
+    assert result == Expanded(text=text, fault=result.fault)
 
 
 def test_an_empty_variable_counts_as_not_set_where_that_is_asked() -> None:

@@ -1,6 +1,6 @@
-"""Mistakes in configuration files, one golden file each: the YAML, a line of dashes, what is said about it.
+"""Problems of configuration files, one golden file each: the YAML, a line of dashes, the problems of the file.
 
-A file that is fine ends in what it means: its settings as JSON, without defaults.
+A valid file ends with its settings as JSON, without defaults.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ DASHES = "-" * 40 + "\n"
 ENVIRONMENT = {"KEY": "sk-secret", "HOST": "example.com", "PORT": "4000", "EMPTY": ""}
 
 
-def told(directory: Path, environ: dict[str, str] = ENVIRONMENT) -> str:
-    """What is said about `llmproxy.yaml` in `directory`."""
+def report(directory: Path, environ: dict[str, str] = ENVIRONMENT) -> str:
+    """Return the problems of `llmproxy.yaml` in `directory`, or its settings."""
     loaded = load("llmproxy.yaml", directory=directory, environ=environ)
     lines = [str(problem) for problem in loaded.problems]
     if loaded.config is not None:
@@ -27,7 +27,7 @@ def told(directory: Path, environ: dict[str, str] = ENVIRONMENT) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_a_file_is_judged_as_its_golden_case_says(case: Path, tmp_path: Path) -> None:
+def test_a_file_has_the_problems_of_its_golden_case(case: Path, tmp_path: Path) -> None:
     text, _, expected = case.read_text(encoding="utf-8").partition(DASHES)
     (tmp_path / "llmproxy.yaml").write_text(text, encoding="utf-8", newline="")
-    assert told(tmp_path) == expected
+    assert report(tmp_path) == expected

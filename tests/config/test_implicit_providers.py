@@ -89,7 +89,7 @@ def test_a_file_that_names_none_has_those_of_the_environment(tmp_path: Path) -> 
     assert loaded.implicit == "the providers whose variables are set"
 
 
-def test_a_mistake_in_a_variable_is_told_under_its_name(tmp_path: Path) -> None:
+def test_a_mistake_in_a_variable_is_reported_under_its_name(tmp_path: Path) -> None:
     loaded = load(directory=tmp_path, environ={"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "nowhere"})
     (problem,) = loaded.problems
     assert str(problem).startswith("environment variable OPENAI_BASE_URL: 'nowhere' has no scheme")

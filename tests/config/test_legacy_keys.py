@@ -25,7 +25,7 @@ def loaded(directory: Path, text: str, environ: Mapping[str, str]) -> Loaded:
     return load(directory=directory, environ=environ)
 
 
-def told(loaded: Loaded) -> list[str]:
+def report(loaded: Loaded) -> list[str]:
     return [str(problem) for problem in loaded.problems]
 
 
@@ -43,7 +43,7 @@ def test_interceptors_are_middlewares(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("old", sorted(KEYS))
-def test_a_mistake_behind_an_older_key_is_told_under_that_key(tmp_path: Path, old: str) -> None:
+def test_a_mistake_behind_an_older_key_is_reported_under_that_key(tmp_path: Path, old: str) -> None:
     section, _, name = old.rpartition(".")
     text = f"{section}:\n  {name}: {{}}\n" if section else f"{name}: {{}}\n"
     (problem, *_) = loaded(tmp_path, STUB + text, {}).problems
@@ -52,11 +52,11 @@ def test_a_mistake_behind_an_older_key_is_told_under_that_key(tmp_path: Path, ol
 
 
 def test_a_variable_for_the_key_is_the_key(tmp_path: Path) -> None:
-    made = loaded(tmp_path, "providers: [{name: a, type: openai, api_key_env: MY_KEY}]\n", {"MY_KEY": "sk-1"})
-    (provider,) = made.checked().providers
+    result = loaded(tmp_path, "providers: [{name: a, type: openai, api_key_env: MY_KEY}]\n", {"MY_KEY": "sk-1"})
+    (provider,) = result.checked().providers
     assert isinstance(provider, HttpProvider.Config)
     assert provider.api_key == SecretStr("sk-1")
-    assert made.key_sources == {"a": "environment variable MY_KEY"}
+    assert result.key_sources == {"a": "environment variable MY_KEY"}
 
 
 def test_model_groups_are_models_and_providers(tmp_path: Path) -> None:
@@ -83,12 +83,12 @@ model_groups:
 
 def test_the_upstream_may_come_from_the_environment(tmp_path: Path) -> None:
     environ = {"LLM_BASE_URL": "http://one.example/v1", "LLM_TYPE": "ollama", "LLM_API_KEY": "k"}
-    made = load(directory=tmp_path, environ=environ)
-    llm = made.checked().llm
+    result = load(directory=tmp_path, environ=environ)
+    llm = result.checked().llm
     assert isinstance(llm, HttpProvider.Config)
     assert (llm.base_url, llm.type, llm.api_key) == ("http://one.example/v1", "ollama", SecretStr("k"))
-    assert made.key_sources == {"llm": "environment variable LLM_API_KEY"}
-    assert made.checked().providers == []
+    assert result.key_sources == {"llm": "environment variable LLM_API_KEY"}
+    assert result.checked().providers == []
 
 
 def test_the_environment_wins_over_the_upstream_of_the_file(tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ def test_the_environment_wins_over_the_upstream_of_the_file(tmp_path: Path) -> N
 
 
 def test_a_key_without_an_upstream_is_ignored_with_a_warning(tmp_path: Path) -> None:
-    made = load(directory=tmp_path, environ={"LLM_API_KEY": "k"})
-    assert made.checked().llm is None
-    assert [problem.code for problem in made.warnings] == ["unused-variable"]
+    result = load(directory=tmp_path, environ={"LLM_API_KEY": "k"})
+    assert result.checked().llm is None
+    assert [problem.code for problem in result.warnings] == ["unused-variable"]
 
 
 @pytest.mark.parametrize(
@@ -142,12 +142,12 @@ def test_the_default_provider_may_come_from_the_environment(tmp_path: Path) -> N
 
 def test_the_compatible_service_has_variables_of_its_own(tmp_path: Path) -> None:
     environ = {"LLM_PROVIDER": "ollama", "OPENAI_COMPAT_BASE_URL": "http://x:1/v1", "OPENAI_COMPAT_API_KEY": "k"}
-    made = load(directory=tmp_path, environ=environ)
-    (provider,) = made.checked().providers
+    result = load(directory=tmp_path, environ=environ)
+    (provider,) = result.checked().providers
     assert isinstance(provider, HttpProvider.Config)
     assert (provider.name, provider.base_url, provider.auth) == ("ollama", "http://x:1/v1", "passthrough")
     assert provider.api_key == SecretStr("k")
-    assert made.key_sources == {"ollama": "the client's own, else environment variable OPENAI_COMPAT_API_KEY"}
+    assert result.key_sources == {"ollama": "the client's own, else environment variable OPENAI_COMPAT_API_KEY"}
 
 
 def test_models_may_be_mapped_by_the_environment(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_map_that_maps_nothing_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "said"),
+    ("environ", "text"),
     [
         ({"LOG_LEVEL": "loud"}, "environment variable LOG_LEVEL: must be one of debug, info, warning, error, critical"),
         ({"PROXY_API_DEBUG": "perhaps"}, "environment variable PROXY_API_DEBUG: must be true or false, not 'perhaps'"),
@@ -189,9 +189,9 @@ def test_a_map_that_maps_nothing_is_refused(text: str) -> None:
         ({"LLM_BASE_URL": "x"}, "environment variable LLM_BASE_URL: 'x' has no scheme"),
     ],
 )
-def test_a_mistake_in_a_variable_is_told_under_its_name(tmp_path: Path, environ: dict[str, str], said: str) -> None:
-    (problem,) = told(loaded(tmp_path, STUB, environ))
-    assert problem.startswith(said)
+def test_a_mistake_in_a_variable_is_reported_under_its_name(tmp_path: Path, environ: dict[str, str], text: str) -> None:
+    (problem,) = report(loaded(tmp_path, STUB, environ))
+    assert problem.startswith(text)
 
 
 def test_every_variable_of_the_table_is_tested_here() -> None:

@@ -91,7 +91,7 @@ def test_flags_run_an_upstream_without_a_file(tmp_path: Path) -> None:
     assert loaded.checked().providers == []
 
 
-def test_a_mistake_in_a_flag_is_told_under_its_name(tmp_path: Path) -> None:
+def test_a_mistake_in_a_flag_is_reported_under_its_name(tmp_path: Path) -> None:
     flags = [Override(path="llm.type", value="opnai", source="--type")]
     loaded = load(directory=tmp_path, environ={}, overrides=flags)
     (problem,) = loaded.problems
@@ -150,7 +150,7 @@ def test_without_environment_every_variable_counts_as_present_whatever_it_holds(
     assert load("x.yaml", directory=tmp_path, no_env=True).problems == []
 
 
-def test_without_environment_other_mistakes_are_still_told(tmp_path: Path) -> None:
+def test_without_environment_other_mistakes_are_still_reported(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("""
 server: {port: "${A}", hots: x, shutdown_timeout: "${A:-never}"}
 providers:
@@ -158,14 +158,14 @@ providers:
   - {name: a, type: openai, base_url: "${A"}
 models: [{name: x, targets: ["b/${A}"]}]
 """)
-    told = [str(problem) for problem in load("x.yaml", directory=tmp_path, no_env=True).problems]
-    assert [line.partition(": ")[0] for line in told] == [
+    message = [str(problem) for problem in load("x.yaml", directory=tmp_path, no_env=True).problems]
+    assert [line.partition(": ")[0] for line in message] == [
         "x.yaml:2:24",
         "x.yaml:2:51",
         "x.yaml:4:52",
         "x.yaml:5:12",
         "x.yaml:5:39",
-    ], told
+    ], message
 
 
 def test_without_environment_nothing_of_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,10 +193,10 @@ def test_a_mapping_is_a_configuration(tmp_path: Path) -> None:
     assert value["server"] == {"port": 1}
 
 
-def test_a_mistake_in_a_mapping_is_told_with_its_key(tmp_path: Path) -> None:
+def test_a_mistake_in_a_mapping_is_reported_with_its_key(tmp_path: Path) -> None:
     value = {"providers": [{"name": "a", "type": "opnai"}], "server": {"prot": 1}}
-    told = [str(problem) for problem in load_from_python(value, {}, environ={}, directory=tmp_path).problems]
-    assert told == [
+    message = [str(problem) for problem in load_from_python(value, {}, environ={}, directory=tmp_path).problems]
+    assert message == [
         "config: server.prot: unknown key; did you mean 'port'?",
         "config: providers[0].type: unknown provider type: 'opnai'; did you mean 'openai'?",
     ]
@@ -234,11 +234,11 @@ def test_a_middleware_is_switched_on_first_in_the_list_or_where_it_stands(
     (tmp_path / "llmproxy.yaml").write_text(text)
     override = Override(path="middlewares../own.py:Tag", value={"team": "blue"}, source="--own")
     config = load(overrides=[override], environ={}, directory=tmp_path).checked()
-    shown = [(each.type[2:-7], each.enabled, each.config.model_dump()) for each in config.middlewares]
-    assert shown == [(name, True, {"team": team, "size": size}) for name, team, size in expected]
+    output = [(each.type[2:-7], each.enabled, each.config.model_dump()) for each in config.middlewares]
+    assert output == [(name, True, {"team": team, "size": size}) for name, team, size in expected]
 
 
-def test_a_mistake_in_the_list_is_told_as_such_when_a_middleware_is_switched_on(tmp_path: Path) -> None:
+def test_a_mistake_in_the_list_is_reported_as_such_when_a_middleware_is_switched_on(tmp_path: Path) -> None:
     (tmp_path / "llmproxy.yaml").write_text("middlewares: 5\n")
     loaded = load(overrides=[Override(path="middlewares.x", value={}, source="--x")], environ={}, directory=tmp_path)
     assert [each.key for each in loaded.problems] == ["middlewares"]

@@ -30,7 +30,7 @@ def test_only_errors_spoil_a_file() -> None:
     assert Verdict(file="a").valid
 
 
-def test_problems_are_ordered_by_place_and_told_once() -> None:
+def test_problems_are_ordered_by_place_and_reported_once() -> None:
     late = Problem(mark=Mark(source="a.yaml", line=9, column=1), message="late")
     early = Problem(mark=Mark(source="a.yaml", line=2, column=7), message="early")
     earlier = Problem(mark=Mark(source="a.yaml", line=2, column=1), message="earlier")
@@ -38,14 +38,14 @@ def test_problems_are_ordered_by_place_and_told_once() -> None:
 
 
 def test_json_names_every_file_and_problem() -> None:
-    told = json.loads(as_json(VERDICTS))
-    assert told["ok"] is False
-    assert [(file["file"], file["ok"]) for file in told["files"]] == [
+    message = json.loads(as_json(VERDICTS))
+    assert message["ok"] is False
+    assert [(file["file"], file["ok"]) for file in message["files"]] == [
         ("conf dir/a.yaml", False),
         ("b.yaml", False),
         ("c.yaml", True),
     ]
-    assert told["files"][0]["problems"] == [
+    assert message["files"][0]["problems"] == [
         {
             "severity": "error",
             "code": "unknown-type",
@@ -84,9 +84,9 @@ def test_github_annotations_are_escaped_and_stand_at_the_line() -> None:
 
 
 def test_sarif_has_rules_and_places() -> None:
-    told = json.loads(as_sarif(VERDICTS, "1.2.3"))
-    assert told["version"] == "2.1.0"
-    (run,) = told["runs"]
+    message = json.loads(as_sarif(VERDICTS, "1.2.3"))
+    assert message["version"] == "2.1.0"
+    (run,) = message["runs"]
     driver = run["tool"]["driver"]
     assert (driver["name"], driver["version"]) == ("llmproxy", "1.2.3")
     rules = [rule["id"] for rule in driver["rules"]]
@@ -111,8 +111,8 @@ def test_sarif_has_rules_and_places() -> None:
 def test_sarif_names_absolute_paths_as_uris(tmp_path: Path) -> None:
     file = str(tmp_path / "a b.yaml")
     problem = Problem(mark=Mark(source=file, line=1, column=1), message="x")
-    told = json.loads(as_sarif([Verdict(file=file, problems=[problem])], "1"))
-    place = told["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    message = json.loads(as_sarif([Verdict(file=file, problems=[problem])], "1"))
+    place = message["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == (tmp_path / "a b.yaml").as_uri()
 
 

@@ -24,8 +24,8 @@ MODELS: list[type[BaseModel]] = [
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__qualname__)
 def test_every_key_says_what_it_is_for(model: type[BaseModel]) -> None:
-    shown = {name: field for name, field in model.model_fields.items() if not field.exclude}
-    assert [name for name, field in shown.items() if not (field.description or "").endswith(".")] == []
+    output = {name: field for name, field in model.model_fields.items() if not field.exclude}
+    assert [name for name, field in output.items() if not (field.description or "").endswith(".")] == []
 
 
 def test_the_directory_is_no_section() -> None:

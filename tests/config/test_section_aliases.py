@@ -53,7 +53,7 @@ def test_a_section_may_be_switched_off_or_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "store", "said"),
+    ("settings", "store", "message"),
     [
         ("{cache: true}", "memory", {}),
         ("{redis_host: cachehost}", "redis", {"url": "redis://cachehost:6379/0"}),
@@ -71,14 +71,14 @@ def test_a_section_may_be_switched_off_or_empty(tmp_path: Path) -> None:
     ],
 )
 def test_general_settings_name_the_cache_and_its_redis(
-    tmp_path: Path, settings: str, store: str, said: dict[str, Any]
+    tmp_path: Path, settings: str, store: str, message: dict[str, Any]
 ) -> None:
-    ttl = {"ttl": said["ttl"]} if "ttl" in said else {}
+    ttl = {"ttl": message["ttl"]} if "ttl" in message else {}
     text = f"general_settings: {settings}\n"
     [(_, _, config)] = entries(tmp_path, text)
     name = config.pop("store", "default")
     assert config == ttl
-    keys = {key: value for key, value in said.items() if key != "ttl"}
+    keys = {key: value for key, value in message.items() if key != "ttl"}
     assert stores(tmp_path, text).get(name, {"type": "memory"}) == {"type": store, **keys}
 
 
@@ -94,7 +94,7 @@ def test_a_cache_that_is_switched_off_stays_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("cache: {}\nmiddlewares: [{type: cache}]\n", "cache: is another spelling of the middleware 'cache'"),
         ("session: {}\nmiddlewares: [{type: sessions}]\n", "session: is another spelling of the middleware 'sessions'"),
@@ -112,8 +112,8 @@ def test_a_cache_that_is_switched_off_stays_off(tmp_path: Path) -> None:
         ("general_settings: {cache_params: {ttl: soon}}\n", "general_settings.cache_params.ttl: "),
     ],
 )
-def test_mistakes_are_told_where_they_stand(tmp_path: Path, text: str, said: str) -> None:
-    assert any(said in problem for problem in problems(tmp_path, text)), problems(tmp_path, text)
+def test_mistakes_are_reported_where_they_stand(tmp_path: Path, text: str, message: str) -> None:
+    assert any(message in problem for problem in problems(tmp_path, text)), problems(tmp_path, text)
 
 
 @pytest.mark.parametrize(

@@ -53,21 +53,21 @@ def test_a_store_of_ones_own_is_named_by_its_file(tmp_path: Path) -> None:
 
 def test_a_middleware_of_ones_own_brings_a_store_along_and_keeps_its_own_keys(tmp_path: Path) -> None:
     text = "middlewares: [{type: './own.py:Own', config: {store: redis, url: 'redis://h', path: x}}]\n"
-    made = loaded(tmp_path, text)
-    assert store_of(made) == {"type": "redis", "url": "redis://h"}
-    assert made.checked().middlewares[0].config.model_dump()["path"] == "x"
+    result = loaded(tmp_path, text)
+    assert store_of(result) == {"type": "redis", "url": "redis://h"}
+    assert result.checked().middlewares[0].config.model_dump()["path"] == "x"
 
 
 def test_a_path_stands_beside_the_configuration(tmp_path: Path) -> None:
     for text in ("store: disk:c.sqlite", "store: disk, path: c.sqlite", "store: {type: disk, path: c.sqlite}"):
-        made = loaded(tmp_path, f"middlewares: [{{type: cache, config: {{{text}}}}}]\n")
-        assert store_of(made)["path"] == str(tmp_path / "c.sqlite")
+        result = loaded(tmp_path, f"middlewares: [{{type: cache, config: {{{text}}}}}]\n")
+        assert store_of(result)["path"] == str(tmp_path / "c.sqlite")
 
 
 def test_stores_may_come_from_variables(tmp_path: Path) -> None:
     text = "stores: {x: '${URL}'}\nmiddlewares: [{type: cache, config: {store: '${NAME}'}}]\n"
-    made = loaded(tmp_path, text, URL="redis://:pass@h", NAME="x")
-    assert store_of(made) == {"type": "redis", "url": "redis://:pass@h"}
+    result = loaded(tmp_path, text, URL="redis://:pass@h", NAME="x")
+    assert store_of(result) == {"type": "redis", "url": "redis://:pass@h"}
     [problem] = loaded(tmp_path, text, URL="rediss://:pass@", NAME="x").problems
     assert "pass" not in str(problem)
     (tmp_path / "llmproxy.yaml").write_text("providers: [{name: a, type: stub}]\n" + text)

@@ -42,7 +42,7 @@ def fitted(text: str) -> Outer:
     return model
 
 
-def told(text: str, homes: dict[str, str] | None = None) -> list[str]:
+def report(text: str, homes: dict[str, str] | None = None) -> list[str]:
     node, _ = parse_yaml(text, "x.yaml")
     assert node
     model, problems = read_model(node, Outer, Path("base"), homes)
@@ -67,7 +67,7 @@ def test_validators_know_the_directory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("inner: {wrod: 1}", "x.yaml:1:9: inner.wrod: unknown key; did you mean 'word'?"),
         ("inner: {zzz: 1}", "x.yaml:1:9: inner.zzz: unknown key; allowed: word, secret, kind"),
@@ -81,21 +81,21 @@ def test_validators_know_the_directory() -> None:
         ("inner: {word: null}", "x.yaml:1:15: inner.word: must be text; the value is empty"),
     ],
 )
-def test_what_does_not_fit_is_told_in_plain_words(text: str, said: str) -> None:
-    assert told(text) == [said]
+def test_what_does_not_fit_is_reported_in_plain_words(text: str, message: str) -> None:
+    assert report(text) == [message]
 
 
-def test_a_key_in_the_wrong_place_is_told_where_it_belongs() -> None:
-    assert told("word: x", {"word": "inner.word"}) == ["x.yaml:1:1: word: unknown key; did you mean 'inner.word'?"]
+def test_a_key_in_the_wrong_place_is_reported_where_it_belongs() -> None:
+    assert report("word: x", {"word": "inner.word"}) == ["x.yaml:1:1: word: unknown key; did you mean 'inner.word'?"]
 
 
 def test_a_value_that_is_too_long_is_cut() -> None:
-    (said,) = told(f"flag: {'x' * 500}")
-    assert len(said) < 150
+    (text,) = report(f"flag: {'x' * 500}")
+    assert len(text) < 150
 
 
-def test_every_branch_of_a_choice_is_told() -> None:
-    assert told("either: {}") == [
+def test_every_branch_of_a_choice_is_reported() -> None:
+    assert report("either: {}") == [
         "x.yaml:1:9: either: must be a whole number, not a block of keys",
         "x.yaml:1:9: either: must be a list (lines that begin with `- `), not a block of keys",
     ]

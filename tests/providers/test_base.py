@@ -168,9 +168,9 @@ def test_a_provider_answers_the_patterns_of_its_type_or_the_models_it_is_given()
 
 
 def test_a_description_shows_the_address_and_never_a_key() -> None:
-    shown = vendor(api_key="sk-hush", base_url="https://h/x/?token=hush", priority=3).describe()
-    assert shown["base_url"] == "https://h/x" and shown["auth"] == "inject"
-    assert "hush" not in repr(shown)
+    output = vendor(api_key="sk-hush", base_url="https://h/x/?token=hush", priority=3).describe()
+    assert output["base_url"] == "https://h/x" and output["auth"] == "inject"
+    assert "hush" not in repr(output)
     assert vendor().describe()["auth"] == "client", "whose credential it is"
 
 

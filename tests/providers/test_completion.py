@@ -39,8 +39,8 @@ class Mine(CompletionProvider):
         self.asked = request
         if isinstance(self.given, BaseException):
             raise self.given
-        given: dict[str, Any] = self.given
-        return given
+        value: dict[str, Any] = self.given
+        return value
 
 
 def mine(given: object = None, **keys: Any) -> Mine:
@@ -77,7 +77,7 @@ async def test_one_method_makes_a_provider() -> None:
 
 
 async def test_what_is_given_is_kept() -> None:
-    given = {
+    value = {
         "id": "own",
         "created": 7,
         "model": "other",
@@ -87,11 +87,11 @@ async def test_what_is_given_is_kept() -> None:
         ],
         "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
     }
-    reply = await plain(mine(given))
-    assert {key: reply[key] for key in given if key != "choices"} == {
-        key: given[key] for key in given if key != "choices"
+    reply = await plain(mine(value))
+    assert {key: reply[key] for key in value if key != "choices"} == {
+        key: value[key] for key in value if key != "choices"
     }
-    assert reply["choices"] == [{"logprobs": None, **given["choices"][0]}]  # type: ignore[index]  # the list above
+    assert reply["choices"] == [{"logprobs": None, **value["choices"][0]}]  # type: ignore[index]  # the list above
 
 
 async def test_the_model_is_called_as_the_target_calls_it() -> None:
@@ -146,7 +146,7 @@ async def test_a_proxy_error_reaches_the_client_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("value", "words"),
     [
         (RuntimeError("sk-hush"), "RuntimeError"),
         (asyncio.CancelledError(), "CancelledError"),
@@ -160,9 +160,9 @@ async def test_a_proxy_error_reaches_the_client_as_it_is() -> None:
 )
 @pytest.mark.parametrize("stream", [False, True])
 async def test_any_other_failure_is_a_502_that_names_the_class_and_no_secret(
-    given: object, words: str, stream: bool, caplog: pytest.LogCaptureFixture
+    value: object, words: str, stream: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    provider = mine(given)
+    provider = mine(value)
     with caplog.at_level(logging.CRITICAL), pytest.raises(ProxyError) as failed:
         await provider.answer(new_exchange(body=HELLO | {"stream": stream}), Target(provider=provider))
     error = failed.value

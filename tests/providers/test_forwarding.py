@@ -61,7 +61,7 @@ def test_what_connection_names_stays_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "sent"),
+    ("accepted", "sent"),
     [
         ([], "identity"),
         (["gzip, br, zstd"], "gzip, zstd"),
@@ -69,8 +69,8 @@ def test_what_connection_names_stays_too() -> None:
         (["gzip", "deflate;q=0.5"], "gzip, deflate;q=0.5"),
     ],
 )
-def test_compression_is_asked_for_as_far_as_we_can_read_it(asked: list[str], sent: str) -> None:
-    got = forward(Headers([("Accept-Encoding", each) for each in asked]), credentials=True)
+def test_compression_is_asked_for_as_far_as_we_can_read_it(accepted: list[str], sent: str) -> None:
+    got = forward(Headers([("Accept-Encoding", each) for each in accepted]), credentials=True)
     assert got.getall("accept-encoding") == [sent]
 
 

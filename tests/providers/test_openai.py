@@ -10,7 +10,7 @@ from tests.support.exchanges import new_exchange
 
 
 @pytest.mark.parametrize(
-    ("model", "known"),
+    ("model", "names"),
     [
         ("gpt-4o", True),
         ("gpt-5.5-pro", True),
@@ -28,9 +28,9 @@ from tests.support.exchanges import new_exchange
         ("my-gpt-4o", False),
     ],
 )
-def test_openai_answers_its_models_without_being_named(model: str, known: bool) -> None:
+def test_openai_answers_its_models_without_being_named(model: str, names: bool) -> None:
     provider = OpenAI(OpenAI.Config(name="openai", type="openai"))
-    assert any(fnmatchcase(model, pattern) for pattern in provider.patterns) is known
+    assert any(fnmatchcase(model, pattern) for pattern in provider.patterns) is names
 
 
 def test_openai_gets_its_key_as_a_bearer() -> None:

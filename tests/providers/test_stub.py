@@ -92,11 +92,11 @@ async def test_streams_come_in_two_pieces(path: str, body: dict[str, object], pi
 
 
 @pytest.mark.parametrize(
-    ("options", "told"), [({"include_usage": True}, True), ({"include_usage": False}, False), ({}, False)]
+    ("options", "message"), [({"include_usage": True}, True), ({"include_usage": False}, False), ({}, False)]
 )
-async def test_a_chat_stream_tells_usage_when_it_is_asked_to(options: dict[str, bool], told: bool) -> None:
+async def test_a_chat_stream_tells_usage_when_it_is_asked_to(options: dict[str, bool], message: bool) -> None:
     frames = await streamed("/v1/chat/completions", {"messages": HELLO, "stream_options": options})
-    assert any(b'"total_tokens":6' in frame for frame in frames) is told
+    assert any(b'"total_tokens":6' in frame for frame in frames) is message
 
 
 async def test_tokens_can_be_counted() -> None:

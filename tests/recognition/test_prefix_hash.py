@@ -42,25 +42,25 @@ def test_no_more_than_one_key_a_piece_is_looked_for_and_the_longest_first() -> N
 
 
 def test_a_request_is_known_as_a_whole_and_without_its_last_turn() -> None:
-    asked = [*conversation(4), (USER, "one"), (USER, "two")]
+    request = [*conversation(4), (USER, "one"), (USER, "two")]
     edited = [*conversation(4), (USER, "another")]
-    assert PrefixHashes("tenant", asked).learned == [
+    assert PrefixHashes("tenant", request).learned == [
         PrefixHashes("tenant", conversation(4)).whole,
-        PrefixHashes("tenant", asked).whole,
+        PrefixHashes("tenant", request).whole,
     ]
-    assert set(PrefixHashes("tenant", asked).learned) & set(all_keys(PrefixHashes("tenant", edited)))
+    assert set(PrefixHashes("tenant", request).learned) & set(all_keys(PrefixHashes("tenant", edited)))
 
 
 def test_many_results_after_the_last_call_do_not_hide_where_it_stands() -> None:
     begun = [*conversation(3), *[(CALL, f"look {number}") for number in range(50)]]
-    asked = [*begun, *[(TOOL, f"result {number}") for number in range(50)]]
-    assert PrefixHashes("tenant", begun).whole in PrefixHashes("tenant", asked).learned
+    request = [*begun, *[(TOOL, f"result {number}") for number in range(50)]]
+    assert PrefixHashes("tenant", begun).whole in PrefixHashes("tenant", request).learned
 
 
 def test_an_answer_that_the_client_began_is_known_without_it_too() -> None:
-    asked, begun = PrefixHashes("tenant", conversation(1)), PrefixHashes("tenant", conversation(2))
-    assert len(asked.learned) == 1
-    assert set(begun.learned) == {asked.whole, begun.whole}
+    request, begun = PrefixHashes("tenant", conversation(1)), PrefixHashes("tenant", conversation(2))
+    assert len(request.learned) == 1
+    assert set(begun.learned) == {request.whole, begun.whole}
 
 
 def test_an_answer_alone_is_known_once() -> None:
@@ -79,7 +79,7 @@ def test_a_change_at_any_place_changes_all_keys_from_there_on(place: int) -> Non
     assert [a == b for a, b in zip(one, other, strict=True)] == [number <= place for number in range(40, 0, -1)]
 
 
-def test_who_said_it_counts() -> None:
+def test_the_role_counts() -> None:
     assert PrefixHashes("tenant", [(USER, "yes")]).whole != PrefixHashes("tenant", [(TOOL, "yes")]).whole
 
 

@@ -27,8 +27,8 @@ def test_names_count_in_this_order() -> None:
     body = {"conversation": "conv_1", "previous_response_id": "resp_1", "metadata": {"user_id": f"u_session_{ID}"}}
     headers = Headers({name: f"by {name}" for name in SESSION_HEADERS})
     for header in SESSION_HEADERS:
-        found = session_name_of(headers, SESSION_HEADERS, body, TENANT)
-        assert found is not None and found.id == f"by {header}"
+        match = session_name_of(headers, SESSION_HEADERS, body, TENANT)
+        assert match is not None and match.id == f"by {header}"
         del headers[header]
     assert named(body) == "conv_1"
     del body["conversation"]
@@ -102,22 +102,22 @@ def test_nothing_else_names_a_session(body: dict[str, Any]) -> None:
     assert named(body) is None
 
 
-@pytest.mark.parametrize("said", ["a" * 200, "a b", "~!{}/%", "..", "s_00"])
-def test_a_name_is_the_id_of_its_session_as_it_was_said(said: str) -> None:
-    assert named({"conversation": said}) == said
+@pytest.mark.parametrize("text", ["a" * 200, "a b", "~!{}/%", "..", "s_00"])
+def test_a_name_is_the_id_of_its_session_as_the_client_sent_it(text: str) -> None:
+    assert named({"conversation": text}) == text
 
 
-@pytest.mark.parametrize("said", ["a" * 201, "a\nb", "a\x00", "é", "日本", "\ud800", "a  b", "\udcff", "a\x7f", " a"])
-def test_what_cannot_stand_in_a_header_is_known_by_its_digest(said: str) -> None:
-    found = named({"conversation": said})
-    assert found is not None and found.isalnum() and len(found) == 32
-    assert found == named({"conversation": said}) != named({"conversation": said + "x"})
+@pytest.mark.parametrize("text", ["a" * 201, "a\nb", "a\x00", "é", "日本", "\ud800", "a  b", "\udcff", "a\x7f", " a"])
+def test_what_cannot_stand_in_a_header_is_known_by_its_digest(text: str) -> None:
+    match = named({"conversation": text})
+    assert match is not None and match.isalnum() and len(match) == 32
+    assert match == named({"conversation": text}) != named({"conversation": text + "x"})
 
 
 @given(st.text(min_size=1))
-def test_any_name_gives_an_id_that_can_stand_in_a_header(said: str) -> None:
-    found = named({"conversation": said})
-    assert found is not None and 0 < len(found) <= 200 and found.isascii() and found.isprintable()
+def test_any_name_gives_an_id_that_can_stand_in_a_header(name: str) -> None:
+    match = named({"conversation": name})
+    assert match is not None and 0 < len(match) <= 200 and match.isascii() and match.isprintable()
 
 
 def test_the_same_name_of_two_tenants_is_looked_for_by_two_keys() -> None:
@@ -127,7 +127,7 @@ def test_the_same_name_of_two_tenants_is_looked_for_by_two_keys() -> None:
     assert answer_key("resp_1", "one") != answer_key("resp_1", "other")
 
 
-def test_long_names_are_told_apart_and_not_held_in_memory() -> None:
+def test_long_names_are_reported_apart_and_not_held_in_memory() -> None:
     names = ["x" * 100_000 + end for end in "ab"]
     before = digest.cache_info().currsize
     keys = {answer_key(name, "t") for name in names} | {answer_key(names[0], "u")}

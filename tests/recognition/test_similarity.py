@@ -25,7 +25,7 @@ def known(*pieces: Piece) -> WordHashes:
     return read_sketch(sketch(pieces))
 
 
-def test_white_space_does_not_count_and_who_said_it_does() -> None:
+def test_white_space_does_not_count_but_the_role_does() -> None:
     assert word_hashes((USER, "one two  three\nfour")) == word_hashes((USER, "one two three four"))
     assert word_hashes((USER, "one two three four")) != word_hashes((TOOL, "one two three four"))
 

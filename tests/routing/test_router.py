@@ -47,8 +47,8 @@ def chosen(
     router: Router, model: str | None, path: str = CHAT, wanted: str | None = None
 ) -> list[tuple[str, str | None]]:
     """Provider and model of each target, in order."""
-    found = router.choose(router.locate("POST", path), model, wanted)
-    return [(target.provider.name, target.model) for target in found.targets]
+    match = router.choose(router.locate("POST", path), model, wanted)
+    return [(target.provider.name, target.model) for target in match.targets]
 
 
 OPENAI = Named("openai", ["gpt-*", "o[0-9]*"])
@@ -277,11 +277,11 @@ def test_names_win_over_types_and_better_ones_over_others() -> None:
     odd = Named("anthropic", type="openai", priority=0)
     router = Router([CLAUDE, OPENAI, odd])
     for path, name in (("/anthropic/x", "anthropic"), ("/openai/x", "openai")):
-        found = router.locate("GET", path).provider
-        assert found is not None and found.name == name
+        match = router.locate("GET", path).provider
+        assert match is not None and match.name == name
     two = Router([Named("a", type="t", priority=2), Named("b", type="t")])
-    found = two.locate("GET", "/t/x").provider
-    assert found is not None and found.name == "b"
+    match = two.locate("GET", "/t/x").provider
+    assert match is not None and match.name == "b"
 
 
 @given(st.text(st.sampled_from("abv1/%2F.-é?"), max_size=40))

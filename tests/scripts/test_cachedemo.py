@@ -32,13 +32,13 @@ def stub(tmp_path: Path) -> Iterator[Program]:
         yield program
 
 
-def test_a_proxy_without_a_cache_is_told(stub: Program) -> None:
+def test_a_proxy_without_a_cache_is_reported(stub: Program) -> None:
     done = demo("--url", stub.url, "--model", "any")
     assert done.returncode == 1
     assert "no cache" in done.stdout
 
 
-def test_a_proxy_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_proxy_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with Program(tmp_path) as program:
         url = program.url
     done = demo("--url", url)

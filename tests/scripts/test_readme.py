@@ -78,12 +78,12 @@ def test_what_other_programs_take_is_none_of_our_business(root: Path) -> None:
     assert _told("```sh\npip install --quiet x\ncurl --data y http://127.0.0.1/llmproxy\n```", root) == []
 
 
-def test_an_example_that_does_not_parse_is_told(root: Path) -> None:
-    (told,) = _told("```python\nclass:\n```", root)
-    assert told.startswith("an example does not parse")
+def test_an_example_that_does_not_parse_is_reported(root: Path) -> None:
+    (message,) = _told("```python\nclass:\n```", root)
+    assert message.startswith("an example does not parse")
 
 
-def test_an_example_that_overrides_an_unknown_hook_is_told(root: Path) -> None:
+def test_an_example_that_overrides_an_unknown_hook_is_reported(root: Path) -> None:
     example = """
 ```python
 from llmproxy.middleware.base import Middleware
@@ -94,8 +94,8 @@ class Tag(Middleware):
     def _own(self): ...
 ```
 """
-    (told,) = _told(example, root)
-    assert told.startswith("an example overrides on_finish")
+    (message,) = _told(example, root)
+    assert message.startswith("an example overrides on_finish")
 
 
 def test_keys_of_nested_sections_and_list_entries_are_dotted() -> None:

@@ -9,19 +9,19 @@ def cells() -> dict[str, list[str]]:
 
 
 def test_every_feature_has_an_outcome_for_each_pair_whose_client_has_it() -> None:
-    found = cells()
-    assert len(found) == len(FEATURES)
-    for outcomes in found.values():
+    match = cells()
+    assert len(match) == len(FEATURES)
+    for outcomes in match.values():
         assert len(outcomes) == len(PAIRS)
         assert set(outcomes) <= {KEPT, ABOUT, DROPPED, REFUSED, NONE} and set(outcomes) != {NONE}
 
 
 def test_what_everybody_has_is_carried_everywhere() -> None:
-    found = cells()
+    match = cells()
     for name in ("system instructions", "images in base64", "functions", "answers by a JSON schema", "limit of tokens"):
-        assert set(found[name]) == {KEPT}, name
+        assert set(match[name]) == {KEPT}, name
 
 
-def test_a_page_with_another_table_is_told() -> None:
+def test_a_page_with_another_table_is_reported() -> None:
     assert list(problems(table())) == []
     assert len(list(problems(table().replace("refused", "yes")))) > 1

@@ -23,7 +23,7 @@ def test_a_file_with_its_mirrored_test_is_fine(tmp_path: Path) -> None:
     assert tree.problems(tmp_path) == []
 
 
-def test_a_file_without_mirrored_test_is_told(tmp_path: Path) -> None:
+def test_a_file_without_mirrored_test_is_reported(tmp_path: Path) -> None:
     _write(tmp_path, llmproxy__wire__sse=CODE, tests__test_sse="")
     assert tree.problems(tmp_path) == ["llmproxy/wire/sse.py: has no mirrored test tests/wire/test_sse.py"]
 
@@ -55,7 +55,7 @@ def test_a_file_of_450_lines_is_the_longest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["llmproxy__utils", "llmproxy__helper", "tests__common__x", "llmproxy__types"])
-def test_a_name_that_says_nothing_is_told(tmp_path: Path, name: str) -> None:
+def test_a_name_that_says_nothing_is_reported(tmp_path: Path, name: str) -> None:
     _write(tmp_path, **{name: ""})
-    (told,) = tree.problems(tmp_path)
-    assert "says nothing" in told
+    (message,) = tree.problems(tmp_path)
+    assert "says nothing" in message

@@ -1,6 +1,6 @@
 """One accepted connection of a fake server, down to the byte.
 
-Reads requests without correcting them, writes exactly what it is told, knows when the peer left and when writing
+Reads requests without correcting them, writes exactly the bytes of the test, knows when the peer left and when writing
 stalls. It knows nothing of scripts; begin reading at `tests/support/provider.py`, which uses it.
 """
 
@@ -38,8 +38,8 @@ class Received:
 
     def values(self, name: str) -> list[str]:
         """Return every value of the header `name`, in order."""
-        wanted = name.lower().encode()
-        return [value.decode("latin-1") for key, value in self.headers if key.lower() == wanted]
+        expected = name.lower().encode()
+        return [value.decode("latin-1") for key, value in self.headers if key.lower() == expected]
 
     def value(self, name: str) -> str | None:
         """Return the only value of the header `name`; None when there is none."""

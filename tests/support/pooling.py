@@ -32,11 +32,11 @@ async def ok(call: Call) -> None:
 @contextlib.asynccontextmanager
 async def pool() -> AsyncIterator[Pool]:
     """Yield a pool of connections in the running loop."""
-    made = Pool()
+    result = Pool()
     try:
-        yield made
+        yield result
     finally:
-        await made.close()
+        await result.close()
 
 
 def origin_of(

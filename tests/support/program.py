@@ -29,9 +29,9 @@ _START_S = 30.0
 def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment with no key, no proxy and nothing of this machine's settings; `home` is HOME."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP") if name in os.environ}
-    made = {"HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
+    result = {"HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
     state = {"WIN_PD_OVERRIDE_LOCAL_APPDATA": str(home)}  # Windows asks the system, not HOME
-    return kept | made | state | dict(extra or {})
+    return kept | result | state | dict(extra or {})
 
 
 def run(*arguments: str, cwd: Path, extra: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -168,10 +168,10 @@ class Program:
 
     def metric(self, name: str, **labels: str) -> float:
         """Return the sum of the samples of `name` that carry these labels."""
-        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        expected = [f'{label}="{value}"' for label, value in labels.items()]
         samples = self.metrics().items()
         mine = [
-            value for key, value in samples if key.partition("{")[0] == name and all(part in key for part in wanted)
+            value for key, value in samples if key.partition("{")[0] == name and all(part in key for part in expected)
         ]
         return sum(mine)
 
@@ -180,13 +180,13 @@ class Program:
 
     def memory_bytes(self) -> int:
         """Return the resident set of the process (Linux)."""
-        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
-        assert found
-        return int(found[1]) * 1024
+        match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
+        assert match
+        return int(match[1]) * 1024
 
     def _listening(self) -> bool:
-        if (found := _ADDRESS.search(self.out)) and "\n" in self.out[found.end() :]:
-            self.port = int(found[1])
+        if (match := _ADDRESS.search(self.out)) and "\n" in self.out[match.end() :]:
+            self.port = int(match[1])
         return bool(self.port)
 
     def _read(self, stream: IO[str], name: str) -> None:

@@ -116,10 +116,10 @@ def _head(reply: Reply, pieces: Iterable[bytes | Gate]) -> bytes:
     if reply.framing == "chunked":
         headers += (("Transfer-Encoding", "chunked"),)
     elif reply.framing == "length":
-        known = (
+        names = (
             sum(len(piece) for piece in pieces if isinstance(piece, bytes)) if reply.length is None else reply.length
         )
-        headers += (("Content-Length", str(known)),)
+        headers += (("Content-Length", str(names)),)
     return f"HTTP/1.1 {reply.status} {reply.reason}\r\n".encode() + _lines(headers) + b"\r\n"
 
 

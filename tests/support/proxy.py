@@ -181,8 +181,8 @@ class Listening:
         assert self._counted(labels) == expected
 
     def _counted(self, labels: dict[str, str]) -> int:
-        found = dict(self.metrics.requests).items()
-        return sum(sum(requests.durations.counts) for key, requests in found if labels.items() <= key._asdict().items())
+        match = dict(self.metrics.requests).items()
+        return sum(sum(requests.durations.counts) for key, requests in match if labels.items() <= key._asdict().items())
 
     def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start `work` in the server's loop."""

@@ -106,8 +106,8 @@ class Recording(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def script(self, number: int) -> Script:
         """Return the provider's script for the request `number`, in its dialect and form."""
-        given = self.requests[number].answer
-        answer = ScriptedAnswer(text=given) if isinstance(given, str) else given
+        value = self.requests[number].answer
+        answer = ScriptedAnswer(text=value) if isinstance(value, str) else value
 
         async def reply(call: Call) -> None:
             await call.give(_reply(call, answer, f"{self.name}-{number}"))
@@ -144,10 +144,10 @@ def _reply(call: Call, answer: ScriptedAnswer, identity: str) -> Reply:
         return vendors.failure(answer.status, "Failed")
     if answer.body is not None:
         return vendors.plain(answer.body)
-    asked = json.loads(call.request.body)
+    request = json.loads(call.request.body)
     form = _FORMS[call.request.path.rpartition("/")[2]]
-    whole, frames = form(answer, answer.id or identity, asked["model"])
-    return vendors.streamed(frames) if asked.get("stream") is True else vendors.plain(whole)
+    whole, frames = form(answer, answer.id or identity, request["model"])
+    return vendors.streamed(frames) if request.get("stream") is True else vendors.plain(whole)
 
 
 def _chat(answer: ScriptedAnswer, identity: str, model: str) -> tuple[dict[str, Any], list[bytes]]:
@@ -200,8 +200,8 @@ def _block(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]
 
 def _responses(answer: ScriptedAnswer, identity: str, model: str) -> tuple[dict[str, Any], list[bytes]]:
     part = {"type": "output_text", "text": answer.text, "annotations": []}
-    said = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
-    output = answer.output or [said]
+    text = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
+    output = answer.output or [text]
     whole = vendors.response(model) | {"id": identity, "output": output}
     begun: dict[str, Any] = whole | {"status": "in_progress", "output": [], "usage": None}
     events: list[dict[str, Any]] = [{"type": "response.created", "response": begun}]

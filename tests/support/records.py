@@ -66,22 +66,22 @@ def request(body: object = ASKED, **changes: Any) -> dict[str, Any]:
 
 
 def response(body: object = ANSWERED, **changes: Any) -> dict[str, Any]:
-    made = {"headers": {"content-type": "application/json"}, "size": 60, "format": "json", "body": body}
-    return {**made, "chunks": None, "truncated": False, **changes}
+    result = {"headers": {"content-type": "application/json"}, "size": 60, "format": "json", "body": body}
+    return {**result, "chunks": None, "truncated": False, **changes}
 
 
 def text(number: int = 0, /, **changes: Any) -> str:
     """Return a record in the layout of its file; `request` and `response` replace those parts."""
-    asked, answered = changes.pop("request", request()), changes.pop("response", response())
-    lines = json.dumps(head(number, **changes))[:-1], json.dumps(asked), json.dumps(answered)
+    call, answered = changes.pop("request", request()), changes.pop("response", response())
+    lines = json.dumps(head(number, **changes))[:-1], json.dumps(call), json.dumps(answered)
     return f'{lines[0]},\n"request":{lines[1]},\n"response":{lines[2]}}}\n'
 
 
 def write(directory: Path, number: int = 0, /, **changes: Any) -> Path:
     """Return a record in a file of its own below `directory`."""
-    made = head(number, **changes)
-    day, clock = made["started"].split("T")
-    path: Path = directory / day / f"{clock[:12].replace(':', '')}-{made['id']}.json"
+    result = head(number, **changes)
+    day, clock = result["started"].split("T")
+    path: Path = directory / day / f"{clock[:12].replace(':', '')}-{result['id']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text(number, **changes), encoding="utf-8")
     return path

@@ -27,7 +27,7 @@ NAMES = ("weather", "clock")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One answer: its text, its tool calls (id, name, arguments), why it stopped, the tokens; None is "not said"."""
+    """One answer: its text, its tool calls (id, name, arguments), why it stopped, the tokens; None is unknown."""
 
     text: str
     calls: list[tuple[str, str, Any]]

@@ -52,8 +52,8 @@ def unnamed(value: object) -> list[str]:
         return []
     kind = type(value).__name__
     extra = value.model_extra or {}
-    found = [f"{kind}.{name}" for name in extra if not _UNNAMED & {name, f"{kind}.{name}"}]
-    return found + [each for name in type(value).model_fields for each in unnamed(getattr(value, name))]
+    match = [f"{kind}.{name}" for name in extra if not _UNNAMED & {name, f"{kind}.{name}"}]
+    return match + [each for name in type(value).model_fields for each in unnamed(getattr(value, name))]
 
 
 def accumulate(dialect: str, frames: bytes, *, named: bool = True) -> dict[str, Any]:
@@ -92,13 +92,13 @@ def _chat(answer: httpx2.Response) -> dict[str, Any]:
     state = ChatCompletionStreamState()
     for chunk in openai.Stream(cast_to=ChatCompletionChunk, response=answer, client=_OPENAI):
         state.handle_chunk(chunk)
-    made = state.current_completion_snapshot.to_dict(mode="json")
-    for choice in made["choices"]:  # type: ignore[attr-defined]  # to_dict says no more than object
+    result = state.current_completion_snapshot.to_dict(mode="json")
+    for choice in result["choices"]:  # type: ignore[attr-defined]  # to_dict says no more than object
         for call in choice["message"].get("tool_calls") or ():
             call.pop("index", None)
             (call.get("function") or {}).pop("parsed_arguments", None)
         choice["message"].pop("parsed", None)
-    return made
+    return result
 
 
 def _responses(answer: httpx2.Response) -> dict[str, Any]:
@@ -114,9 +114,9 @@ def _responses(answer: httpx2.Response) -> dict[str, Any]:
         last = event
     assert last is not None and last.type in ("response.completed", "response.incomplete"), last
     grown = [_named(item) for _, item in sorted(state._output_items.items())]
-    made: dict[str, Any] = last.response.to_dict(mode="json")
-    _check_growth(grown, made["output"])
-    return made
+    result: dict[str, Any] = last.response.to_dict(mode="json")
+    _check_growth(grown, result["output"])
+    return result
 
 
 def _any_event() -> Any:
@@ -124,20 +124,20 @@ def _any_event() -> Any:
 
 
 def _named(item: Any) -> dict[str, Any]:
-    made: dict[str, Any] = item.to_dict(mode="json")
-    return made
+    result: dict[str, Any] = item.to_dict(mode="json")
+    return result
 
 
 def _check_growth(grown: list[dict[str, Any]], output: list[dict[str, Any]]) -> None:
     """Check that the sum of the deltas equals the last event."""
     assert [item["type"] for item in grown] == [item["type"] for item in output]
-    for made, said in zip(grown, output, strict=True):
-        assert made.get("id") == said.get("id")
-        if said["type"] == "message":
-            texts = [[part.get("text") for part in item["content"]] for item in (made, said)]
+    for result, text in zip(grown, output, strict=True):
+        assert result.get("id") == text.get("id")
+        if text["type"] == "message":
+            texts = [[part.get("text") for part in item["content"]] for item in (result, text)]
             assert texts[0] == texts[1]
-        elif said["type"] == "function_call":
-            assert made["arguments"] == said["arguments"]
+        elif text["type"] == "function_call":
+            assert result["arguments"] == text["arguments"]
 
 
 def _messages(answer: httpx2.Response) -> dict[str, Any]:
@@ -150,8 +150,8 @@ def _messages(answer: httpx2.Response) -> dict[str, Any]:
         ended = event.type == "message_stop"
         snapshot = anthropic_streaming.accumulate_event(event=event, current_snapshot=snapshot, json_bufs=buffers)
     assert ended
-    made: dict[str, Any] = snapshot.to_dict(mode="json")
-    return made
+    result: dict[str, Any] = snapshot.to_dict(mode="json")
+    return result
 
 
 def _any_message_event() -> Any:

@@ -34,12 +34,12 @@ _OLDER = {"temperature", "top_p", "top_k"}
 
 def misfits(dialect: str, body: dict[str, Any]) -> list[str]:
     """Return the fields of a request that are unknown to the vendor's types, missing, or of a wrong type."""
-    known = {name: value for name, value in body.items() if name != "stream"}
+    names = {name: value for name, value in body.items() if name != "stream"}
     if dialect == "messages":
-        known = {name: value for name, value in known.items() if name not in _OLDER}
-    if isinstance(known.get("input"), list):
-        known["input"] = [_as_typed(item) for item in known["input"]]
-    return complaints(known, PARAMS[dialect])
+        names = {name: value for name, value in names.items() if name not in _OLDER}
+    if isinstance(names.get("input"), list):
+        names["input"] = [_as_typed(item) for item in names["input"]]
+    return complaints(names, PARAMS[dialect])
 
 
 def _as_typed(item: dict[str, Any]) -> dict[str, Any]:
@@ -65,8 +65,8 @@ def members(kind: Any) -> dict[str, Member]:
     hints = _HINTS.get(kind)
     if hints is None:
         needed = kind.__required_keys__
-        found = typing_extensions.get_type_hints(kind, include_extras=True)
-        hints = {name: Member(_bare(each), name in needed or _says(each, Required)) for name, each in found.items()}
+        match = typing_extensions.get_type_hints(kind, include_extras=True)
+        hints = {name: Member(_bare(each), name in needed or _says(each, Required)) for name, each in match.items()}
         _HINTS[kind] = hints
     return hints
 
@@ -112,9 +112,9 @@ def complaints(value: object, kind: Any, path: str = "") -> list[str]:
     choices = arms(kind)
     if value is None and type(None) in get_args(_bare(kind)):
         return []
-    found = [_complaints(value, choice, path) for choice in choices]
-    # Of a union, what is said by the arm that fits best.
-    return min(found, key=len, default=[])
+    match = [_complaints(value, choice, path) for choice in choices]
+    # For a union, the errors of the best matching member.
+    return min(match, key=len, default=[])
 
 
 def _complaints(value: object, kind: Any, path: str) -> list[str]:
@@ -131,24 +131,24 @@ def _complaints(value: object, kind: Any, path: str) -> list[str]:
         if not isinstance(value, list):
             return [f"{path}: is no array"]
         return [each for index, item in enumerate(value) for each in complaints(item, inner[0], f"{path}[{index}]")]
-    wanted: Any = (int, float) if kind is float else kind
-    fits = isinstance(value, wanted) and (kind is bool or not isinstance(value, bool))
+    expected: Any = (int, float) if kind is float else kind
+    fits = isinstance(value, expected) and (kind is bool or not isinstance(value, bool))
     return [] if fits else [f"{path}: {value!r} is no {kind}"]
 
 
 def _object_complaints(value: object, kind: Any, path: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{path}: is no object", f"{path}: of {kind.__name__}"]
-    known = members(kind)
-    found = [f"{path}.{name}: unknown to {kind.__name__}" for name in value if name not in known]
-    for name, member in known.items():
+    names = members(kind)
+    match = [f"{path}.{name}: unknown to {kind.__name__}" for name in value if name not in names]
+    for name, member in names.items():
         if name in value:
             inner = complaints(value[name], member.kind, f"{path}.{name}")
             # An arm of a union with another tag is never the one that was meant.
-            found += inner * 20 if name in ("type", "role") else inner
+            match += inner * 20 if name in ("type", "role") else inner
         elif member.required:
-            found.append(f"{path}.{name}: missing in {kind.__name__}")
-    return found
+            match.append(f"{path}.{name}: missing in {kind.__name__}")
+    return match
 
 
 class Variant(NamedTuple):

@@ -20,21 +20,21 @@ def _as_llmproxy(source: str) -> Callable[[], None]:
 
 
 def _told() -> list[str]:
-    told = blocking.found.copy()
+    message = blocking.found.copy()
     blocking.found.clear()
-    return told
+    return message
 
 
-async def test_a_sleep_of_the_package_on_the_loop_is_told_with_its_line() -> None:
+async def test_a_sleep_of_the_package_on_the_loop_is_reported_with_its_line() -> None:
     _as_llmproxy("time.sleep(0)")()
-    (told,) = _told()
-    assert "sample.py:3 in call: time.sleep" in told
+    (message,) = _told()
+    assert "sample.py:3 in call: time.sleep" in message
 
 
-async def test_a_file_opened_through_the_standard_library_is_told() -> None:
+async def test_a_file_opened_through_the_standard_library_is_reported() -> None:
     _as_llmproxy("pathlib.Path('.').joinpath('pyproject.toml').read_bytes()")()
-    (told,) = _told()
-    assert "sample.py:3 in call: open" in told
+    (message,) = _told()
+    assert "sample.py:3 in call: open" in message
 
 
 async def test_what_runs_in_a_thread_is_welcome() -> None:

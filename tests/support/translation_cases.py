@@ -72,10 +72,10 @@ class Case:
     def expect(self, what: str, source: str, target: str) -> Differences:
         """Return the expected differences of `source` as `target`."""
         pair = f"{source}>{target}"
-        given = self.expected[what].get(pair)
-        if given is None and what == "streams":
-            given = self.expected["replies"].get(pair)
-        return given or Differences()
+        value = self.expected[what].get(pair)
+        if value is None and what == "streams":
+            value = self.expected["replies"].get(pair)
+        return value or Differences()
 
 
 def _case(folder: Path) -> Case:
@@ -143,11 +143,11 @@ def same_request(body: Any) -> Any:
 def same_stream(dialect: str, reply: dict[str, Any]) -> dict[str, Any]:
     """Normalise a streamed reply in the same way. A chat stream begins before its text, and its chunks have another
     `object`."""
-    made = same_reply(dialect, reply)
-    made.pop("object", None)
-    for choice in made.get("choices", ()):
+    result = same_reply(dialect, reply)
+    result.pop("object", None)
+    for choice in result.get("choices", ()):
         choice["message"]["content"] = choice["message"].get("content") or None
-    return made
+    return result
 
 
 def same_reply(dialect: str, reply: dict[str, Any]) -> dict[str, Any]:
@@ -157,9 +157,9 @@ def same_reply(dialect: str, reply: dict[str, Any]) -> dict[str, Any]:
         reply = {name: reply[name] for name in _OF_RESPONSE if name in reply}
     if dialect == "messages":
         reply = {name: value for name, value in reply.items() if name not in ("stop_details", "container")}
-    made = _plain(_parsed_arguments(reply))
-    assert isinstance(made, dict)
-    return made
+    result = _plain(_parsed_arguments(reply))
+    assert isinstance(result, dict)
+    return result
 
 
 def _plain(value: Any) -> Any:
@@ -168,8 +168,8 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     decided = _DECIDED - ({"id"} if value.get("type") in _WITH_IDS else set())
-    made = {name: each if name in _ARGUMENTS else _plain(each) for name, each in value.items() if name not in decided}
-    return {name: each for name, each in made.items() if name in _TELLING or _says_something(name, each)}
+    result = {name: each if name in _ARGUMENTS else _plain(each) for name, each in value.items() if name not in decided}
+    return {name: each for name, each in result.items() if name in _TELLING or _says_something(name, each)}
 
 
 def _says_something(name: str, value: Any) -> bool:

@@ -1,8 +1,8 @@
-"""Reading JSON that others wrote: only the fields that are needed, and no trust in any of them.
+"""Reads JSON that others wrote: only the fields that are needed, and no trust in any of them.
 
 A dialect declares msgspec structs whose fields take every type that JSON has (`Any` for a plain value, a struct or
 `Other` for an object, a list or `NoList` for a list), so that a wrong type costs that field and not the rest. What is
-not declared is skipped without being decoded. The functions give a field's value when it is what it should be.
+not declared is skipped without being decoded. The functions return the value of a field when it has the right type.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ def fields_of(kind: type[_Fields], value: object) -> _Fields | None:
 
 
 def string(value: object) -> str | None:
-    """`value` when it is text that says something."""
+    """Return `value` when it is text that is not empty."""
     return value if isinstance(value, str) and value else None
 
 
 def count(value: object) -> int | None:
-    """`value` when it is a number of tokens."""
+    """Return `value` when it is a number of tokens."""
     return value if type(value) is int and value >= 0 else None
 
 
 def error_message(error: object) -> str | None:
-    """What the member `error` of a reply says: its `message`, or itself; None when there is no error."""
+    """Return the message in the member `error` of a reply, or itself; None when there is no error."""
     if isinstance(error, dict):
         return string(error.get("message")) or string(error.get("type")) or string(error.get("code")) or "error"
     return string(error)
 
 
 def content_text(content: object) -> str:
-    """The text of a message's content: a string, or the `text` of its parts."""
+    """Return the text of a message's content: a string, or the `text` of its parts."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []

@@ -1,7 +1,7 @@
-"""Taking a decoded JSON object apart, member by member, with an error that names the place for whatever is wrong.
+"""Takes a decoded JSON object apart, member by member; errors name the JSON path of what is wrong.
 
-What is not taken is left in `rest` and becomes the `extra` of a node, so that no member of a request disappears. Begin
-reading at `Members`.
+Members that are not taken stay in `rest` and become the `extra` of a node, so that no member of a request disappears.
+Begin reading at `Members`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAMES: dict[type, str] = {
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """The decoded JSON object of a request that will be translated. Raises BadRequest for anything else."""
+    """Decode the JSON object of a request that will be translated. Raises BadRequest for anything else."""
     try:
         value = msgspec.json.decode(body)
     except RecursionError:
@@ -40,17 +40,17 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def name_of(value: object) -> str:
-    """What JSON calls the type of `value`, with its article."""
+    """Return the JSON name of the type of `value`, with its article."""
     return _NAMES[type(value)]
 
 
-def wrong(path: str, said: str) -> NoReturn:
-    """Raise BadRequest for what stands at `path`; `said` follows the path: "must be a string"."""
-    raise BadRequest(f"{path} {said}", code="invalid_value", param=path)
+def wrong(path: str, problem: str) -> NoReturn:
+    """Raise BadRequest for the value at `path`. `problem` completes the sentence: "must be a string"."""
+    raise BadRequest(f"{path} {problem}", code="invalid_value", param=path)
 
 
 class Members:
-    """One JSON object. Each method takes one member out; null counts as absent, as the vendors have it."""
+    """One JSON object. Each method takes one member out; null counts as absent, as at the vendors."""
 
     __slots__ = ("path", "rest")
 
@@ -61,31 +61,31 @@ class Members:
         self.path = path
 
     def left(self) -> dict[str, Any]:
-        """What nobody took."""
+        """Return the members that were not taken."""
         return {name: value for name, value in self.rest.items() if value is not None}
 
     def at(self, name: str) -> str:
-        """The JSON path of the member `name`."""
+        """Return the JSON path of the member `name`."""
         return f"{self.path}.{name}" if self.path else name
 
     def any(self, name: str) -> Any:
-        """The member as it stands."""
+        """Take a member of any type."""
         return self.rest.pop(name, None)
 
     def text(self, name: str) -> str | None:
-        """A string."""
+        """Take a string."""
         value = self.rest.pop(name, None)
         if value is not None and type(value) is not str:
             wrong(self.at(name), f"must be a string, not {name_of(value)}")
         return value
 
     def needed_text(self, name: str) -> str:
-        """A string that must be there."""
+        """Take a string that must be there."""
         value = self.text(name)
         return self.missing(name) if value is None else value
 
     def word(self, name: str, choices: tuple[Choice, ...]) -> Choice | None:
-        """One of some strings."""
+        """Take one of some strings."""
         value = self.text(name)
         if value is None:
             return None
@@ -95,14 +95,14 @@ class Members:
         wrong(self.at(name), f"must be one of {', '.join(choices)}, not {value[:50]!r}")
 
     def flag(self, name: str) -> bool | None:
-        """true or false."""
+        """Take a boolean."""
         value = self.rest.pop(name, None)
         if value is not None and type(value) is not bool:
             wrong(self.at(name), f"must be true or false, not {name_of(value)}")
         return value
 
     def whole(self, name: str) -> int | None:
-        """A whole number; 5.0 is one."""
+        """Take a whole number; 5.0 is one."""
         value = self.number(name)
         if value is None or type(value) is int:
             return value
@@ -111,34 +111,34 @@ class Members:
         return int(value)
 
     def number(self, name: str) -> int | float | None:
-        """A number."""
+        """Take a number."""
         value: int | float | None = self.rest.pop(name, None)
         if value is not None and type(value) not in (int, float):
             wrong(self.at(name), f"must be a number, not {name_of(value)}")
         return value
 
     def items(self, name: str) -> list[Any] | None:
-        """An array."""
+        """Take an array."""
         value = self.rest.pop(name, None)
         if value is not None and type(value) is not list:
             wrong(self.at(name), f"must be an array, not {name_of(value)}")
         return value
 
     def objects(self, name: str) -> Iterator[Members]:
-        """The objects of an array; none when it is absent."""
+        """Take the objects of an array; none when it is absent."""
         path = self.at(name)
         for index, value in enumerate(self.items(name) or ()):
             yield Members(value, f"{path}[{index}]")
 
     def object(self, name: str) -> dict[str, Any] | None:
-        """An object as it stands."""
+        """Take an object."""
         value = self.rest.pop(name, None)
         if value is not None and type(value) is not dict:
             wrong(self.at(name), f"must be an object, not {name_of(value)}")
         return value
 
     def inner(self, name: str) -> Members | None:
-        """An object to be taken apart as well."""
+        """Take an object, to be taken apart as well."""
         value = self.object(name)
         return None if value is None else Members(value, self.at(name))
 

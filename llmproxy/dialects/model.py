@@ -1,9 +1,9 @@
 """The neutral vocabulary in which dialects meet: requests, replies and streams that belong to no vendor.
 
-Each dialect reads its wire form into these values and writes them back (`codec.py`); `translation/` puts two of them
-together, `reply_events.py` turns streams into replies and back. A value keeps `path`, the JSON path where it stood in
-the client's body, so that a refusal can name it, and `extra`, the members that only its own dialect understands.
-msgspec structs are made in a fifth of a dataclass's time. Begin reading at `Request`, `Reply`, `Event`.
+Each dialect decodes its wire form into these values and encodes them again (`codec.py`); `translation/` joins two of
+them, `reply_events.py` turns streams into replies and back. A value keeps `path`, its JSON path in the client's body,
+so that a refusal can name it, and `extra`, the members that only its own dialect understands (`extra.py`). Values are
+msgspec structs, which are made in a fifth of a dataclass's time. Begin reading at `Request`, `Reply`, `Event`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ StopReason: TypeAlias = Literal[
 
 # A Usage is made for every answer: as a msgspec struct in 0.14 µs, as a dataclass in 0.6 to 0.9 µs.
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Tokens as the provider counted them; None where it did not say, never a guess.
+    """Tokens as the provider counted them; None where it did not send them, never a guess.
 
     `input` includes `cache_read` and `cache_write`; `output` includes `reasoning`.
     """
@@ -33,24 +33,24 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Node(msgspec.Struct, kw_only=True):
-    """`extra` crosses only back to the dialect it came from; elsewhere it is listed as dropped, member by member."""
+    """Anything with a path. `extra` goes back only to the dialect it came from; others list it as dropped."""
 
     path: str = ""
     extra: dict[str, Any] = {}
 
 
 class Nested(Node, kw_only=True):
-    """`names` is where a member stands below `path` when its dialect does not call it as it is called here."""
+    """`names` are the paths below `path` of members that have another name in their dialect than here."""
 
     names: dict[str, str] = {}
 
     def where(self, name: str) -> str:
-        """The JSON path of a member."""
+        """Return the JSON path of a member."""
         return f"{self.path}.{self.names.get(name, name)}"
 
 
 class Text(Node):
-    """`annotations` are citations, see `Citation`. `cache` is a prompt-cache mark (`cache_control`) as it was given."""
+    """`annotations` are citations, see `Citation`. `cache` is a prompt-cache mark (`cache_control`), unchanged."""
 
     text: str
     annotations: list[Citation] = []
@@ -72,7 +72,8 @@ class Citation(Node):
 class Media(Nested, kw_only=True):
     """An image, a document or a sound: one of `data` (base64), `url`, `file_id` or, for plain documents, `text` is set.
 
-    `detail` is the wanted resolution of an image (`low`, `high`, `auto`, `original`); `name` a title or file name.
+    `detail` is the resolution at which a model reads an image (`low`, `high`, `auto`, `original`); `name` a title or
+    file name.
     """
 
     kind: Literal["image", "document", "audio", "video"]
@@ -87,8 +88,8 @@ class Media(Nested, kw_only=True):
 
 
 class ToolCall(Node):
-    """`arguments` is JSON text as the model wrote it (which may be no JSON), or any text when `custom`. `signature`
-    what the provider wants back with the call and no client of another dialect can carry."""
+    """`arguments` is JSON text as the model wrote it (which may be invalid), or any text when `custom`. `signature`
+    must go back to the provider with the call, and no client of another dialect can carry it."""
 
     id: str
     name: str
@@ -99,7 +100,7 @@ class ToolCall(Node):
 
 
 class ToolResult(Node):
-    """What a tool call gave back; stands in a message of role `user`."""
+    """The result of a tool call; stands in a message of role `user`."""
 
     id: str
     content: list[Block]
@@ -109,11 +110,12 @@ class ToolResult(Node):
 
 
 class Thinking(Node):
-    """What the model thought. `dialect` is where it was made: no other accepts it back.
+    """Thinking of the model. `dialect` is where it was made: no other accepts it back.
 
-    `signature` seals `text`; `encrypted` is sealed thinking that nobody can read, `redacted` says that there is nothing
-    else. `summary` says that `text` is a summary. `id` is the provider's name for it. `field` is where a service that
-    seals nothing wants it back: clients of other dialects get that instead of a seal, and so return it.
+    `signature` signs `text`; `encrypted` is thinking that only the provider can read, and with `redacted` there is
+    nothing else. With `summary`, `text` is a summary. `id` is the provider's name for it. `field` is the member in
+    which a service that signs nothing expects it back: clients of other dialects get its name as the signature, and so
+    return it.
     """
 
     text: str
@@ -127,7 +129,7 @@ class Thinking(Node):
 
 
 class Refusal(Node):
-    """The model's own words for not answering."""
+    """The words with which the model refuses to answer."""
 
     text: str
 
@@ -135,7 +137,7 @@ class Refusal(Node):
 class Opaque(Node):
     """A block, item or tool that only `dialect` has, such as a built-in tool or its result: `value` as it stood.
 
-    `kind` is what it calls itself, for messages to people.
+    `kind` is its own type, for messages to people.
     """
 
     dialect: str
@@ -149,8 +151,8 @@ Block: TypeAlias = Text | Media | ToolCall | ToolResult | Thinking | Refusal | O
 class Message(Node):
     """One turn. `system` and `developer` messages stand here only where they come after others.
 
-    Tool results stand in `user` messages; consecutive messages of one role stay apart, writers join them where their
-    dialect wants that.
+    Tool results stand in `user` messages; consecutive messages of one role stay apart, encoders join them where
+    their dialect demands that.
     """
 
     role: Literal["user", "assistant", "system", "developer"]
@@ -166,7 +168,7 @@ class Instruction(Node):
 
 
 class Tool(Nested, kw_only=True):
-    """A function of the client's. `schema` is JSON Schema; a free-form tool has none, its `grammar` (`syntax` and
+    """A function of the client. `schema` is JSON Schema; a custom tool has none, its `grammar` (`syntax` and
     `definition`) limits its text."""
 
     name: str
@@ -179,8 +181,8 @@ class Tool(Nested, kw_only=True):
 
 
 class ToolChoice(Node):
-    """`mode` `tool` means the one called `name`; `allowed` limits what may be called to some names. `opaque` is a
-    choice of the dialect's own built-in tools, as it stood, which no other dialect can make."""
+    """Which tools must or may be called. The mode `tool` means the one called `name`; `allowed` are the only names that
+    may be called. `opaque` is a choice of the dialect's own built-in tools, which no other dialect can make."""
 
     mode: Literal["auto", "none", "required", "tool"]
     name: str | None = None
@@ -190,10 +192,10 @@ class ToolChoice(Node):
 
 
 class Reasoning(Node):
-    """How much thinking is wanted. All None: the client said nothing.
+    """How much the model should think. All None: the request does not say.
 
-    `mode` is `on` with a `budget_tokens`, `adaptive`, `off`, or None when only an effort is given. `summary` is how the
-    thinking should be shown: `auto`, `concise`, `detailed`, `omitted`.
+    `mode` is `on` with `budget_tokens`, `adaptive`, `off`, or None beside an effort alone. `summary` is how thinking
+    should be shown: `auto`, `concise`, `detailed`, `omitted`.
     """
 
     mode: Literal["on", "adaptive", "off"] | None = None
@@ -213,7 +215,7 @@ class Format(Node):
 
 
 class Sampling(Node):
-    """The knobs. `max_tokens` bounds the answer, thinking included."""
+    """How tokens are chosen. `max_tokens` limits the answer, thinking included."""
 
     max_tokens: int | None = None
     temperature: float | None = None
@@ -229,14 +231,14 @@ class Sampling(Node):
 
 
 class Request(Node):
-    """One request. `dialect` is the one it was read from.
+    """One request. `dialect` is the one it was decoded from.
 
-    `knobs` are the top-level members that several dialects know under one meaning and that are plain values: `user`,
-    `metadata` (a dict of strings), `service_tier`, `verbosity`, `prompt_cache_key`, `prompt_cache_retention`,
-    `prompt_cache_options`, `moderation`, `safety_identifier`, `store`; writers drop those that their dialect lacks.
-    `paths` says where a value of `knobs`, `sampling`, `reasoning`, `tool_choice`,
-    `format` or `parallel_tools` stood where that is not the name it has here (`max_tokens`: `max_completion_tokens`;
-    `effort`: `reasoning.effort`). `echo` is what a reply of the dialect repeats of its request.
+    `knobs` are plain values at the top level that have one meaning in several dialects: `user`, `metadata` (a dict of
+    strings), `service_tier`, `verbosity`, `prompt_cache_key`, `prompt_cache_retention`, `prompt_cache_options`,
+    `moderation`, `safety_identifier`, `store`; encoders drop those that their dialect lacks. `paths` are the JSON paths
+    of values of `knobs`, `sampling`, `reasoning`, `tool_choice`, `format` or `parallel_tools` that have another name
+    here (`max_tokens`: `max_completion_tokens`; `effort`: `reasoning.effort`). `echo` is what a reply of the dialect
+    repeats of its request.
     """
 
     dialect: str
@@ -257,12 +259,12 @@ class Request(Node):
     echo: dict[str, Any] = {}
 
     def where(self, name: str) -> str:
-        """The JSON path of one of the values that `paths` speaks of."""
+        """Return the JSON path of a value, see `paths`."""
         return self.paths.get(name, name)
 
 
 class Reply(Node):
-    """A whole answer. `id` is the provider's; `stop_sequence` is the one that was met; `dialect` is that of `extra`."""
+    """A whole answer. `id` is the provider's; `stop_sequence` ended it; `dialect` is that of `extra`."""
 
     id: str
     model: str
@@ -310,7 +312,7 @@ class Cite(msgspec.Struct, kw_only=True):
 
 
 class Close(msgspec.Struct, kw_only=True):
-    """A block is whole. The rest is for Thinking: what it was sealed with, and more `extra` of it."""
+    """A block is whole. The rest belongs to Thinking: its signature or encrypted form, and more `extra`."""
 
     index: int
     signature: str | None = None
@@ -319,7 +321,7 @@ class Close(msgspec.Struct, kw_only=True):
 
 
 class UsageUpdate(msgspec.Struct, kw_only=True):
-    """Tokens so far; the last one counts."""
+    """Tokens so far; the last update counts."""
 
     usage: Usage
 
@@ -332,7 +334,7 @@ class Stop(msgspec.Struct, kw_only=True):
 
 
 class Done(msgspec.Struct, kw_only=True):
-    """The stream ended as its dialect says that streams end. Nothing follows."""
+    """The stream ended in the way of its dialect. Nothing follows."""
 
 
 class Fail(msgspec.Struct, kw_only=True):
@@ -344,7 +346,7 @@ class Fail(msgspec.Struct, kw_only=True):
 
 
 class Lost(msgspec.Struct, kw_only=True):
-    """Something of the stream has no place in the neutral vocabulary: what it was, for the list of losses."""
+    """Something of the stream does not exist in the neutral vocabulary; `what` goes to the list of losses."""
 
     what: str
 

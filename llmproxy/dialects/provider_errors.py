@@ -1,6 +1,6 @@
-"""What a provider's error says: in an answer of status 400 and more, in a reply of status 200, or in a stream.
+"""Errors of providers: in answers of status 400 and more, in replies of status 200, or in streams.
 
-Providers word their errors in each other's ways, so all are read alike: an object or a text `error`, alone or in an
+Providers copy each other's forms of errors, so all are decoded alike: an object or a text `error`, alone or in an
 array, `message` or `detail` alone, a list `errors`, plain text. Begin reading at `decode_error`.
 """
 
@@ -14,9 +14,9 @@ from llmproxy.wire.http import RETRYABLE_STATUSES
 from llmproxy.wire.json import read_value
 
 _OVERLOADED = 529
-"""What some services answer instead of 503."""
+"""The status that some services send instead of 503."""
 _LONGEST_TEXT = 500
-# What errors call themselves, and the status that an answer with them has.
+# Names of errors, and the status of an answer with them.
 _STATUSES = {
     "invalid_request_error": 400,
     "invalid_prompt": 400,
@@ -39,8 +39,8 @@ _STATUSES = {
 
 
 def decode_error(status: int, body: bytes) -> ProxyError:
-    """The neutral error of an answer. `param` is left out, as it names a member of what we sent, not of what the client
-    did."""
+    """Return the neutral error of an answer. `param` is left out, as it names a member of our request, not of the
+    client's."""
     message, error = _read(read_value(body))
     status = 503 if status == _OVERLOADED else status
     return ProxyError(
@@ -52,7 +52,7 @@ def decode_error(status: int, body: bytes) -> ProxyError:
 
 
 def code_of(error: object) -> str | None:
-    """The machine-readable name of an error object: that of its cause, its code, or its type."""
+    """Return the machine-readable name of an error object: that of its cause, its code, or its type."""
     if not isinstance(error, dict):
         return None
     details = error.get("details")
@@ -61,7 +61,7 @@ def code_of(error: object) -> str | None:
 
 
 def status_of(error: object) -> int:
-    """The status that an answer with this error object would have had; 502 for one of an unknown name."""
+    """Return the status that an answer with this error object would have; 502 for an unknown error."""
     named = [error.get("code"), error.get("type")] if isinstance(error, dict) else []
     for name in named:
         status = int(name) if isinstance(name, str) and len(name) == 3 and name.isdecimal() else name
@@ -73,7 +73,7 @@ def status_of(error: object) -> int:
 
 
 def _read(value: object) -> tuple[str | None, Any]:
-    """The message, and the object that has the code."""
+    """Return the message, and the object that has the code."""
     if isinstance(value, list) and value:
         return _read(value[0])
     if not isinstance(value, dict):
@@ -86,15 +86,15 @@ def _read(value: object) -> tuple[str | None, Any]:
 
 
 def _detail(detail: object) -> str | None:
-    """The member `detail` of services made with FastAPI: text, or a list of what is wrong with the request."""
+    """Return the member `detail` of services made with FastAPI: text, or a list of problems of the request."""
     if isinstance(detail, list):
-        told = [message for each in detail if isinstance(each, dict) and (message := string(each.get("msg")))]
-        return "; ".join(told) or None
+        messages = [message for each in detail if isinstance(each, dict) and (message := string(each.get("msg")))]
+        return "; ".join(messages) or None
     return string(detail)
 
 
 def _plain(body: bytes) -> str | None:
-    """A body that is a few words of text, as gateways answer."""
+    """Return a body that is a few words of text, as gateways answer."""
     text = body[: _LONGEST_TEXT + 1].decode("utf-8", "replace").strip()
     if not text.isprintable() or len(text) > _LONGEST_TEXT or text[:1] in "<{[":
         return None
@@ -102,7 +102,7 @@ def _plain(body: bytes) -> str | None:
 
 
 class BadReply(ProxyError):
-    """An answer of a provider that is not of its dialect: 502; or, with the `error` that it holds, what that says.
+    """An answer of a provider that is not of its dialect: 502; or one that holds `error`: the status of that.
 
     `reported` is the provider's own message when it reports an error.
     """

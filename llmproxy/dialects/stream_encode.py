@@ -78,7 +78,7 @@ class StreamEncoder(ABC):
 
     @abstractmethod
     def _end(self) -> None:
-        """End the stream as the dialect says that streams end."""
+        """End the stream in the way of the dialect."""
 
     @abstractmethod
     def _fail(self, event: Fail) -> None:

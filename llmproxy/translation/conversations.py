@@ -22,7 +22,7 @@ from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.dialects.members import wrong
-from llmproxy.dialects.responses.input_paths import Places
+from llmproxy.dialects.responses.input_paths import InputPaths
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.stores.facet import StoreFault
@@ -55,7 +55,7 @@ class Turn(msgspec.Struct, kw_only=True):
     store: bool = True
     previous: str | None = None
     conversation: str | None = None
-    places: Places
+    places: InputPaths
 
 
 class _States:
@@ -131,7 +131,7 @@ class Conversations:
             store=body.get("store") is not False,
             previous=previous,
             conversation=conversation,
-            places=Places(
+            places=InputPaths(
                 earlier=len(before),
                 source="conversation" if previous is None else "previous_response_id",
                 whole=isinstance(body.get("input"), str),

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.dialects.content import decode_parts, only_texts
+from llmproxy.dialects.content import PartDecoders, decode_parts, only_texts
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.model import Block, Refusal, Text
+from llmproxy.dialects.model import Block, Opaque, Refusal, Text
 from llmproxy.errors import BadRequest
 
 
-def decode(part: Members) -> Block:
-    return Text(path=part.path, text=part.needed_text("text"))
+def _decode_word(part: Members) -> Block:
+    return Text(path=part.path, text=part.needed_text("word"))
+
+
+DECODERS: PartDecoders = {"word": _decode_word}
+
+
+def decode(content: object) -> list[Block]:
+    return decode_parts(content, "p", DECODERS, "x")
 
 
 def test_a_string_is_one_text_and_parts_know_their_path() -> None:
-    assert decode_parts("a", "p", decode) == [Text(path="p", text="a")]
-    assert decode_parts([{"text": "a"}], "p", decode) == [Text(path="p[0]", text="a")]
+    assert decode("a") == [Text(path="p", text="a")]
+    assert decode([{"type": "word", "word": "a"}]) == [Text(path="p[0]", text="a")]
+
+
+def test_a_part_of_another_type_stays_as_it_is() -> None:
+    part = {"type": "y", "z": 1}
+    assert decode([part]) == [Opaque(path="p[0]", dialect="x", kind="y", value=part)]
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "p is missing"), (5, "p must be a string or an array")])
 def test_anything_else_is_refused(content: object, message: str) -> None:
     with pytest.raises(BadRequest, match=message):
-        decode_parts(content, "p", decode)
+        decode(content)
 
 
 def test_where_only_text_may_stand_other_blocks_are_refused() -> None:

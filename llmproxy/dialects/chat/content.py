@@ -7,10 +7,10 @@ and local servers share. Begin reading at `decode_content` and `encode_content`.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from llmproxy.dialects.content import decode_parts
+from llmproxy.dialects.content import PartDecoders, decode_parts
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.media_data import decode_sound, encode_data_url, encode_sound, file_name, set_file_data, set_url
@@ -24,16 +24,7 @@ _IMAGE_NAMES = {"detail": "image_url.detail"}
 
 def decode_content(content: object, path: str) -> list[Block]:
     """Return the blocks of a content, which is a string or an array of parts."""
-    return decode_parts(content, path, decode_part)
-
-
-def decode_part(part: Members) -> Block:
-    """Return one part."""
-    kind = part.needed_text("type")
-    decode = _DECODERS.get(kind)
-    if decode is None:
-        return Opaque(path=part.path, dialect="chat", kind=kind, value={"type": kind, **part.rest})
-    return decode(part)
+    return decode_parts(content, path, DECODERS, "chat")
 
 
 def _decode_text(part: Members) -> Block:
@@ -81,7 +72,7 @@ def _decode_file(part: Members) -> Block:
     return media
 
 
-_DECODERS: dict[str, Callable[[Members], Block]] = {
+DECODERS: PartDecoders = {
     "text": _decode_text,
     "image_url": _decode_image,
     "video_url": _decode_video,

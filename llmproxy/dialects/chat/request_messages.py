@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from llmproxy.dialects.chat.content import decode_content, encode_content
 from llmproxy.dialects.chat.tables import SIGNATURE, THINKING
-from llmproxy.dialects.content import only_texts
+from llmproxy.dialects.content import only_texts, opaque
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.function_tools import KINDS
@@ -154,7 +154,7 @@ def _decode_call(call: Members) -> Block:
     """Return one of `tool_calls`."""
     kind = call.text("type") or ("custom" if "custom" in call.rest else "function")
     if kind not in KINDS:
-        return Opaque(path=call.path, dialect="chat", kind=kind, value={"type": kind, **call.rest})
+        return opaque(call, kind, "chat")
     inner = Members(call.any(kind), call.at(kind))
     return ToolCall(
         path=call.path,

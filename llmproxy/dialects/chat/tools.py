@@ -10,6 +10,7 @@ from typing import Any
 
 from llmproxy.dialects import function_tools
 from llmproxy.dialects.chat.tables import WEB_SEARCH
+from llmproxy.dialects.content import opaque
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.function_tools import KINDS, Mode, decode_custom, decode_function, decode_mode
@@ -33,7 +34,7 @@ def _decode_tool(tool: Members) -> Tool | Opaque:
         return decode_function(tool, Members(tool.any("function"), tool.at("function")))
     if kind == "custom":
         return decode_custom(tool, Members(tool.any("custom"), tool.at("custom")), _grammar, "custom.format.grammar")
-    return Opaque(path=tool.path, dialect="chat", kind=kind, value={"type": kind, **tool.rest})
+    return opaque(tool, kind, "chat")
 
 
 def _grammar(form: Members) -> dict[str, Any]:

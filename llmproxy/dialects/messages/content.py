@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias, assert_never
 
-from llmproxy.dialects.content import decode_parts
+from llmproxy.dialects.content import PartDecoders, decode_parts, opaque
 from llmproxy.dialects.custom_tools import INPUT
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
@@ -30,19 +30,7 @@ _PLAIN = {"type", "text"}
 
 def decode_content(content: object, path: str) -> list[Block]:
     """Return the blocks of a content, which is a string or an array of blocks."""
-    return decode_parts(content, path, decode_block)
-
-
-def decode_block(block: Members) -> Block:
-    """Return one block."""
-    kind = block.needed_text("type")
-    decode = _DECODERS.get(kind)
-    return _opaque(block, kind) if decode is None else decode(block)
-
-
-def _opaque(block: Members, kind: str) -> Opaque:
-    """Return a block that only this dialect has; `type` was taken out of it already."""
-    return Opaque(path=block.path, dialect="messages", kind=kind, value={"type": kind, **block.rest})
+    return decode_parts(content, path, DECODERS, "messages")
 
 
 def _decode_text(block: Members) -> Block:
@@ -101,7 +89,7 @@ def _decode_chunks(block: Members, source: Members) -> Block:
     content = source.rest.get("content")
     blocks = decode_content(content, source.at("content"))
     if not all(isinstance(each, Text) for each in blocks):
-        return _opaque(Members({**block.rest, "source": source.rest}, block.path), "document")
+        return opaque(Members({**block.rest, "source": source.rest}, block.path), "document", "messages")
     return Media(
         path=block.path,
         kind="document",
@@ -158,7 +146,7 @@ def _decode_redacted(block: Members) -> Block:
     return Thinking(path=block.path, dialect="messages", text="", encrypted=data, redacted=True, extra=block.left())
 
 
-_DECODERS: dict[str, Callable[[Members], Block]] = {
+DECODERS: PartDecoders = {
     "text": _decode_text,
     "image": _decode_image,
     "document": _decode_document,

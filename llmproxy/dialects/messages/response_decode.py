@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmproxy.dialects.content import decode_part
 from llmproxy.dialects.extra import Inner
 from llmproxy.dialects.lenient_json import string
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.messages.content import decode_block
+from llmproxy.dialects.messages.content import DECODERS
 from llmproxy.dialects.messages.tables import SERVER_TOOLS, STOP_REASONS
 from llmproxy.dialects.messages.usage import decode_usage
 from llmproxy.dialects.model import Block, Reply, StopReason, ToolCall
@@ -60,7 +61,7 @@ def decode_answer_block(block: object, path: str) -> Block:
     if isinstance(block, dict) and isinstance(kind := block.get("type"), str):
         block = _DEFAULTS.get(kind, {}) | {name: value for name, value in block.items() if value is not None}
     try:
-        decoded = decode_block(Members(block, path))
+        decoded = decode_part(Members(block, path), DECODERS, "messages")
     except BadRequest as error:
         raise not_a("message", error.message) from error
     if isinstance(decoded, ToolCall) and decoded.extra.get("caller") == _DIRECT:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmproxy.dialects.content import opaque
 from llmproxy.dialects.custom_tools import INPUT, SCHEMA
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.members import Members
@@ -32,7 +33,7 @@ def decode_tools(members: Members) -> list[Tool | Opaque]:
 def _decode_tool(tool: Members) -> Tool | Opaque:
     kind = tool.text("type")
     if kind not in (None, "custom"):
-        return Opaque(path=tool.path, dialect="messages", kind=kind, value={"type": kind, **tool.rest})
+        return opaque(tool, kind, "messages")
     schema = tool.object("input_schema")
     return Tool(
         path=tool.path,

@@ -6,10 +6,10 @@ Source: the SDK's `response_input_text_param`, `response_input_image_param`, `re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from llmproxy.dialects.content import decode_parts
+from llmproxy.dialects.content import PartDecoders, decode_parts
 from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.media_data import decode_sound, encode_data_url, encode_sound, file_name, set_file_data, set_url
 from llmproxy.dialects.members import Members, wrong
@@ -24,16 +24,7 @@ _TYPE = "~type"
 
 def decode_content(content: object, path: str) -> list[Block]:
     """Return the blocks of a content, which is a string or an array of parts."""
-    return decode_parts(content, path, decode_part)
-
-
-def decode_part(part: Members) -> Block:
-    """Return one part."""
-    kind = part.needed_text("type")
-    decode = _DECODERS.get(kind)
-    if decode is None:
-        return Opaque(path=part.path, dialect="responses", kind=kind, value={"type": kind, **part.rest})
-    return decode(part)
+    return decode_parts(content, path, DECODERS, "responses")
 
 
 def _decode_text(part: Members) -> Block:
@@ -92,7 +83,7 @@ def _decode_file(part: Members) -> Block:
     return media
 
 
-_DECODERS: dict[str, Callable[[Members], Block]] = {
+DECODERS: PartDecoders = {
     "input_text": _decode_text,
     "output_text": _decode_text,
     "text": _decode_text,
@@ -105,7 +96,7 @@ _DECODERS: dict[str, Callable[[Members], Block]] = {
 
 def encode_content(blocks: Sequence[Block], context: EncodeContext) -> str | list[dict[str, Any]]:
     """Return the content of a message that is not the model's: a string where one text is all, otherwise parts."""
-    parts = [_encode_part(block, context) for block in blocks]
+    parts = [encode_part(block, context) for block in blocks]
     if not parts:
         return ""
     if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
@@ -114,7 +105,7 @@ def encode_content(blocks: Sequence[Block], context: EncodeContext) -> str | lis
     return parts
 
 
-def _encode_part(block: Block, context: EncodeContext) -> dict[str, Any]:
+def encode_part(block: Block, context: EncodeContext) -> dict[str, Any]:
     match block:
         case Text():
             part: dict[str, Any] = {"type": "input_text", "text": block.text}

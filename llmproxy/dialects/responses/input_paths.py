@@ -1,7 +1,7 @@
-"""Where things stand in the client's own `input`, when that was continued from what was said earlier.
+"""JSON paths in the client's own `input`, when that continues an earlier conversation.
 
-The model gets the earlier items and then the client's; paths in refusals and losses must speak of what the client sent.
-Begin reading at `Places.correct`.
+The model gets the earlier items and then the client's; paths in refusals and losses must be those of the client's body.
+Begin reading at `InputPaths.correct`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ _ITEM = re.compile(r"input\[([0-9]+)\](.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """`earlier` items stand in front of the client's, for which `source` is the member that it named them by. `whole`
-    says that its own input is a string."""
+class InputPaths:
+    """The first `earlier` items come from an earlier conversation, which the client named in its member `source`. With
+    `whole` its own input is a string."""
 
     earlier: int
     source: str
     whole: bool = False
 
     def of(self, path: str) -> str:
-        """The client's name for what stands at `path` of the input that was put together."""
-        found = _ITEM.fullmatch(path)
-        if found is None:
+        """Return the path in the client's body for a `path` of the joined input."""
+        match = _ITEM.fullmatch(path)
+        if match is None:
             return path
-        number = int(found[1]) - self.earlier
+        number = int(match[1]) - self.earlier
         if number < 0:
             return self.source
-        return "input" if self.whole else f"input[{number}]{found[2]}"
+        return "input" if self.whole else f"input[{number}]{match[2]}"
 
     def correct(self, request: Request) -> None:
         """Put the client's paths into every node of `request`."""
@@ -41,7 +41,7 @@ class Places:
             node.path = self.of(node.path)
 
     def correct_error(self, error: BadRequest) -> BadRequest:
-        """What is wrong with the input, at its place in the client's."""
+        """Return an error about the input with the client's path."""
         if error.param is None:
             return error
         param = self.of(error.param)

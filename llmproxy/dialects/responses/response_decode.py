@@ -5,12 +5,13 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
+from llmproxy.dialects.content import decode_part
 from llmproxy.dialects.extra import ITEM
 from llmproxy.dialects.lenient_json import count, string
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Block, Opaque, Refusal, Reply, StopReason, ToolCall
 from llmproxy.dialects.response_fields import answered_with_error, decode_object, not_a
-from llmproxy.dialects.responses.content import decode_part
+from llmproxy.dialects.responses.content import DECODERS
 from llmproxy.dialects.responses.request_messages import OUTPUT_DECODERS
 from llmproxy.dialects.responses.tables import ECHOED, STOP_REASONS
 from llmproxy.dialects.responses.usage import decode_usage
@@ -69,7 +70,10 @@ def decode_item(item: dict[str, Any]) -> list[Block]:
 
 def _decode_message(item: dict[str, Any]) -> list[Block]:
     parts = item.get("content")
-    blocks = [decode_part(Members(part, "reply")) for part in (parts if isinstance(parts, list) else ())]
+    blocks = [
+        decode_part(Members(part, "reply"), DECODERS, "responses")
+        for part in (parts if isinstance(parts, list) else ())
+    ]
     rest = {name: item[name] for name in _OF_ITEM if item.get(name) is not None}
     if blocks and rest:
         blocks[0].extra = blocks[0].extra | {ITEM: rest}

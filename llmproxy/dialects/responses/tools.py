@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmproxy.dialects import function_tools
+from llmproxy.dialects.content import opaque
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.function_tools import KINDS, Mode, decode_custom, decode_function, decode_mode
 from llmproxy.dialects.members import Members, name_of, wrong
@@ -27,7 +28,7 @@ def _decode_tool(tool: Members) -> Tool | Opaque:
         return decode_function(tool, tool)
     if kind == "custom":
         return decode_custom(tool, tool, _decode_grammar, "format")
-    return Opaque(path=tool.path, dialect="responses", kind=kind, value={"type": kind, **tool.rest})
+    return opaque(tool, kind, "responses")
 
 
 def _decode_grammar(form: Members) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.content import only_texts
+from llmproxy.dialects.content import decode_part, only_texts
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.messages.content import decode_block, decode_content
+from llmproxy.dialects.messages.content import DECODERS, decode_content
 from llmproxy.dialects.model import Block, Citation, Media, Opaque, Text, Thinking, ToolCall, ToolResult
 from llmproxy.errors import BadRequest
 
@@ -16,7 +16,7 @@ MARK = {"type": "ephemeral", "ttl": "1h"}
 
 
 def read(**block: Any) -> Block:
-    return decode_block(Members(block, "here"))
+    return decode_part(Members(block, "here"), DECODERS, "messages")
 
 
 def complaint(**block: Any) -> tuple[str, str | None]:

@@ -4,26 +4,27 @@ from typing import Any
 
 import pytest
 
+from llmproxy.dialects.content import decode_part
 from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Block, Citation, Media, Opaque, Refusal, Text, Thinking
 from llmproxy.dialects.responses.content import (
-    _encode_part,
+    DECODERS,
     decode_content,
-    decode_part,
     encode_content,
     encode_output_part,
+    encode_part,
 )
 from llmproxy.errors import BadRequest, Untranslatable
 
 
 def read(**part: Any) -> Block:
-    return decode_part(Members(part, "input[0].content[0]"))
+    return decode_part(Members(part, "input[0].content[0]"), DECODERS, "responses")
 
 
 def sent(block: Block, *, own: bool = False) -> tuple[dict[str, Any], list[str]]:
     losses = Losses()
-    return _encode_part(block, EncodeContext(own=own, losses=losses)), losses.dropped
+    return encode_part(block, EncodeContext(own=own, losses=losses)), losses.dropped
 
 
 @pytest.mark.parametrize(

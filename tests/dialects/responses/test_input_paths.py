@@ -6,16 +6,16 @@ import pytest
 
 from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.responses.input_paths import Places
+from llmproxy.dialects.responses.input_paths import InputPaths
 from llmproxy.errors import BadRequest
 from tests.support.full_responses_request import read
 
-PLACES = Places(earlier=2, source="previous_response_id")
+PATHS = InputPaths(earlier=2, source="previous_response_id")
 NOTE = {"type": "file_path", "file_id": "f", "index": 0}
 
 
 @pytest.mark.parametrize(
-    ("path", "place"),
+    ("path", "own"),
     [
         ("input[2]", "input[0]"),
         ("input[13].content[0].text", "input[11].content[0].text"),
@@ -24,19 +24,19 @@ NOTE = {"type": "file_path", "file_id": "f", "index": 0}
         ("input", "input"),
     ],
 )
-def test_a_path_is_the_clients(path: str, place: str) -> None:
-    assert PLACES.of(path) == place
+def test_a_path_is_the_clients(path: str, own: str) -> None:
+    assert PATHS.of(path) == own
 
 
 def test_an_input_that_is_a_string_is_one_place() -> None:
-    assert Places(earlier=1, source="conversation", whole=True).of("input[1].content[0]") == "input"
+    assert InputPaths(earlier=1, source="conversation", whole=True).of("input[1].content[0]") == "input"
 
 
 def test_an_error_names_the_clients_place() -> None:
-    error = PLACES.correct_error(BadRequest("input[2].role is missing", code="invalid_value", param="input[2].role"))
+    error = PATHS.correct_error(BadRequest("input[2].role is missing", code="invalid_value", param="input[2].role"))
     assert (error.message, error.param) == ("input[0].role is missing", "input[0].role")
     other = BadRequest("No", status=404)
-    assert PLACES.correct_error(other) is other
+    assert PATHS.correct_error(other) is other
 
 
 def test_every_node_of_a_request_gets_its_place() -> None:
@@ -46,7 +46,7 @@ def test_every_node_of_a_request_gets_its_place() -> None:
     request = read(
         input=[{"role": "system", "content": "s"}, said, {"role": "user", "content": "Hi"}, said, call, result]
     )
-    PLACES.correct(request)
+    PATHS.correct(request)
     losses = Losses()
     codecs()["messages"].encode_request(request, codecs()["messages"].context(request.dialect, losses))
     assert request.system[0].path == request.messages[0].path == "previous_response_id"

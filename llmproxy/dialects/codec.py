@@ -12,8 +12,10 @@ from typing import Any
 
 from llmproxy.dialects.encode_context import DEFAULTS, EncodeContext, Losses, Options
 from llmproxy.dialects.model import Reply, Request
+from llmproxy.dialects.provider_errors import decode_error
 from llmproxy.dialects.stream_decode import StreamDecoder
 from llmproxy.dialects.stream_encode import StreamEncoder
+from llmproxy.errors import ProxyError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,6 +28,7 @@ class Codec:
     * `encode_request` writes the body to send to a provider. Raises BadRequest for content that it cannot carry.
     * `decode_response` reads a provider's whole answer. Raises BadReply when it is not of this dialect, or an error.
     * `encode_response` writes the whole answer for a client that sent the request. Losses are never strict here.
+    * `decode_error` reads a provider's answer of status 400 and more, of which several shapes are known to the default.
     * `stream_decoder` makes a decoder for one stream of a provider, `stream_encoder` an encoder for one client.
 
     Clients send their key in the header `key_header` behind `key_scheme`. `takes_url` are the kinds of media that a
@@ -40,6 +43,7 @@ class Codec:
     encode_response: Callable[[Reply, Request, EncodeContext], dict[str, Any]]
     stream_decoder: Callable[[], StreamDecoder]
     stream_encoder: Callable[[Request], StreamEncoder]
+    decode_error: Callable[[int, bytes], ProxyError] = decode_error
     key_header: str = "Authorization"
     key_scheme: str = "Bearer "
     takes_url: frozenset[str] = frozenset({"image", "document", "audio", "video"})

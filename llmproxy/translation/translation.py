@@ -39,7 +39,6 @@ from llmproxy.dialects.model import (
     UsageUpdate,
 )
 from llmproxy.dialects.name_limits import ToolNames
-from llmproxy.dialects.provider_errors import decode_error
 from llmproxy.dialects.reply_events import collect, events_of
 from llmproxy.dialects.summary import Summary
 from llmproxy.dialects.tool_results import move_results
@@ -152,7 +151,7 @@ class Translation:
 
     def error(self, status: int, body: bytes) -> ProxyError:
         """Return the error in the provider's answer of status 400 and more."""
-        return decode_error(status, body)
+        return self._provider.decode_error(status, body)
 
     def stream(self) -> StreamTranslation:
         """Return the translation of the provider's stream into the client's."""

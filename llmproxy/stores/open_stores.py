@@ -79,19 +79,22 @@ class StorePool:
     """The open stores of the process, by their class and settings."""
 
     def __init__(self) -> None:
-        self._open: dict[Configured, OpenStore] = {}
+        self._open: list[tuple[Configured, OpenStore]] = []
 
     def open(self, store: type[Store], config: StoreConfig) -> OpenStore:
         """Return the store with these settings, not started unless another configuration uses it."""
-        if (store, config) not in self._open:
-            self._open[store, config] = OpenStore(store(config))
-        return self._open[store, config]
+        for configured, known in self._open:
+            if configured == (store, config):
+                return known
+        opened = OpenStore(store(config))
+        self._open.append(((store, config), opened))
+        return opened
 
     async def release(self, store: OpenStore) -> None:
         """Close the store once no configuration uses it."""
         store.users -= 1
         if store.users <= 0:
-            self._open = {key: each for key, each in self._open.items() if each is not store}
+            self._open = [each for each in self._open if each[1] is not store]
             await store.close()
 
 

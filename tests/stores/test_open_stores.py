@@ -86,3 +86,16 @@ Stores().open().blobs(1000)
 assert not {"redis", "sqlite3", "llmproxy.stores.disk", "llmproxy.stores.redis"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+class Listing(StoreConfig):
+    """Settings that cannot be hashed."""
+
+    names: list[str]
+
+
+def test_stores_are_told_apart_by_settings_of_any_kind() -> None:
+    pool = StorePool()
+    first = pool.open(MemoryStore, Listing(type="x", names=["a"]))
+    assert pool.open(MemoryStore, Listing(type="x", names=["a"])) is first
+    assert pool.open(MemoryStore, Listing(type="x", names=["b"])) is not first

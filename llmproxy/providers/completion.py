@@ -1,11 +1,11 @@
-"""The base of providers of your own that make chat completions: one class, one method, a dict in and a dict out.
+"""The base class of custom providers with chat completions: one class, one method, a dict in and a dict out.
 
     class Mine(CompletionProvider):
         async def create_completion(self, request):
             return {"choices": [{"message": {"content": "Hello"}}]}
 
-What the official SDKs need and the dict leaves out is filled in, and a client that asked for a stream gets one. For
-more than chat, or for HTTP, write a `Provider` or an `HttpProvider`.
+Fields that the official SDKs require are added when the dict lacks them, and a client that requests a stream gets one.
+For more than chat, or for HTTP, write a `Provider` or an `HttpProvider`.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class CompletionProvider(ConfiguredProvider):
     async def create_completion(self, request: Json) -> Json:
         """Answer one chat completion request.
 
-        `request` is the client's, with the model's name as it is called here. Give at least `choices`, each with a
-        `message`; `usage` only when it is known. Raise ProxyError to choose what the client sees; anything else
-        becomes a 502. Is cancelled when the client leaves.
+        `request` is the client's, with the target's name of the model. Return at least `choices`, each with a
+        `message`; add `usage` only when the provider reports it. Raise ProxyError to choose the error for the client;
+        any other exception becomes a 502. The call is cancelled when the client leaves.
         """
 
     def prepare(self, request: ClientRequest, target: Target) -> None:
@@ -58,24 +58,24 @@ class CompletionProvider(ConfiguredProvider):
 
     async def answer(self, request: ClientRequest, target: Target) -> Answer:
         if request.endpoint is None or request.endpoint.path != DIALECT.paths[0] or request.method != "POST":
-            told = f"{self.name} has no {request.method} {request.path or '/'}; it answers POST {DIALECT.paths[0]}"
-            raise BadRequest(told, status=404, code="not_found")
+            message = f"Not found: {request.method} {request.path or '/'}. {self.name} answers POST {DIALECT.paths[0]}"
+            raise BadRequest(message, status=404, code="not_found")
         body = read_value(request.held.decoded)
         if not isinstance(body, dict):
             raise BadRequest("The body must be a JSON object")
         model = target.model or request.model
         if model is not None:
             body["model"] = model
-        completion = self._completed(await self._create(body), request, model)
+        completion = self._fill_in(await self._create(body), request, model)
         try:
             if body.get("stream") is True:
                 return stream_answer(list(_frames(completion, DIALECT.reshape.counts_usage(body))))
             return json_answer(write_value(completion))
         except (TypeError, ValueError) as error:
-            raise self._failure(f"gave what JSON cannot hold: {error}") from error
+            raise self._failure(f"returned a value that JSON cannot represent: {error}") from error
 
     async def _create(self, request: Json) -> Json:
-        """What `create_completion` gives. It is anybody's code: whatever it raises, `gather` hands over as it is."""
+        """Call `create_completion`. It is custom code, so `gather` catches every exception."""
         [outcome] = await asyncio.gather(self.create_completion(request), return_exceptions=True)
         if isinstance(outcome, ProxyError):
             raise outcome
@@ -83,20 +83,20 @@ class CompletionProvider(ConfiguredProvider):
             log.error("provider %r: create_completion failed", self.name, exc_info=outcome)
             raise self._failure(f"failed with {type(outcome).__name__}")
         if not isinstance(outcome, dict):
-            raise self._failure(f"gave {type(outcome).__name__}, not a dict")
+            raise self._failure(f"returned {type(outcome).__name__}, not a dict")
         return outcome
 
-    def _completed(self, given: Json, request: ClientRequest, model: str | None) -> Json:
-        """Return the completion with what the SDKs cannot do without; what was given goes before."""
-        choices = given.get("choices")
+    def _fill_in(self, completion: Json, request: ClientRequest, model: str | None) -> Json:
+        """Add the fields that SDKs require and the completion lacks."""
+        choices = completion.get("choices")
         if not isinstance(choices, list) or not all(map(_has_message, choices)):
-            raise self._failure("gave no list of choices with a message each")
+            raise self._failure("returned no list of choices with a message each")
         return {
             "id": f"chatcmpl-{request.id}",
             "object": "chat.completion",
             "created": int(request.began_s),
             "model": model or self.name,
-            **{key: value for key, value in given.items() if value is not None},
+            **{key: value for key, value in completion.items() if value is not None},
             "choices": [_choice(index, each) for index, each in enumerate(choices)],
         }
 
@@ -108,15 +108,15 @@ def _has_message(choice: object) -> bool:
     return isinstance(choice, dict) and isinstance(choice.get("message"), dict)
 
 
-def _choice(index: int, given: Json) -> Json:
-    message = given["message"]
+def _choice(index: int, choice: Json) -> Json:
+    message = choice["message"]
     reason = "tool_calls" if message.get("tool_calls") else "stop"
     return {
         "index": index,
         "logprobs": None,
-        **given,
+        **choice,
         "message": {"role": "assistant", "content": None, **message},
-        "finish_reason": given.get("finish_reason") or reason,
+        "finish_reason": choice.get("finish_reason") or reason,
     }
 
 

@@ -44,8 +44,8 @@ class Stub(ConfiguredProvider):
 
     async def answer(self, request: ClientRequest, target: Target) -> Answer:
         endpoint = request.endpoint
-        known = endpoint is not None and (endpoint.path in _OTHER_CALLS or catalog.translatable(endpoint))
-        if endpoint is None or not known or request.method != "POST":
+        supported = endpoint is not None and (endpoint.path in _OTHER_CALLS or catalog.translatable(endpoint))
+        if endpoint is None or not supported or request.method != "POST":
             raise BadRequest(_not_found(request), status=404, code="not_found")
         body = request.held
         if not body.members:
@@ -137,8 +137,8 @@ def _embed(dialect: Dialect, body: Body, reply: Reply) -> Answer:
     """
     if body.value("input") is None:
         raise BadRequest("input is missing", code="missing_parameter", param="input")
-    wanted = body.value("dimensions")
-    length = min(wanted, _MAX_VECTOR_LENGTH) if isinstance(wanted, int) and wanted > 0 else VECTOR_LENGTH
+    dimensions = body.value("dimensions")
+    length = min(dimensions, _MAX_VECTOR_LENGTH) if isinstance(dimensions, int) and dimensions > 0 else VECTOR_LENGTH
     packed = body.value("encoding_format") == "base64"
     vectors = [_vector(each, length) for each in read_inputs(body.decoded)]
     data = [

@@ -22,7 +22,7 @@ _SUFFIX = re.compile(r"(?:^|.*_)session_([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0
 
 
 class SessionName(msgspec.Struct, frozen=True):
-    """What a request calls its conversation: the `key` under which the session is found, and the `id` that a new
+    """The name of a conversation in a request: the `key` for finding its session, and the `id` that a new
     session gets. `id` is None where the name is that of an earlier answer, which only finds a session.
     """
 

@@ -82,8 +82,8 @@ def frame_end(data: bytes | bytearray, start: int = 0) -> int:
     end = data.find(b"\n\n", start)
     if data.find(b"\r", start, end if end >= 0 else len(data)) < 0:
         return end + 2 if end >= 0 else -1
-    found = _BLANK_LINE.search(data, start)
-    return found.end() if found else -1
+    match = _BLANK_LINE.search(data, start)
+    return match.end() if match else -1
 
 
 def event_end(data: bytes | bytearray, start: int = 0) -> int:
@@ -101,7 +101,7 @@ def event_end(data: bytes | bytearray, start: int = 0) -> int:
 def last_frame_end(data: bytes | bytearray, start: int = 0) -> int:
     """Return the offset after the last blank line at or after `start`; -1 when there is none."""
     ends = _BLANK_LINE_ENDS if data.find(b"\r", start) >= 0 else _BLANK_LINE_ENDS[:1]
-    return max(found + len(end) if (found := data.rfind(end, start)) >= 0 else -1 for end in ends)
+    return max(at + len(end) if (at := data.rfind(end, start)) >= 0 else -1 for end in ends)
 
 
 def ends_frame(tail: bytes) -> bool:

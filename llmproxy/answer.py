@@ -8,6 +8,7 @@ from multidict import CIMultiDict
 
 from llmproxy.body import ByteStream
 from llmproxy.dialects.dialect import Endpoint
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import ProxyError
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.sse import SSE
@@ -23,7 +24,8 @@ class Answer:
     headers without framing; on_response hooks may change them. `length` is the declared size of the whole body, None
     when unknown. `error` is set when the answer is ours because something failed. `bodiless` marks answers that carry
     no body whatever their headers say (HEAD, 204, 304); `length` is then what they declare. `framing` is how a stream
-    of events is cut into frames, None for any other body; `framing_of` finds it.
+    of events is cut into frames, None for any other body; `framing_of` finds it. `summary` is what translation
+    knows of the answer; it grows while that streams, ahead of what the client has got. None when nobody knows.
     """
 
     status: int
@@ -35,6 +37,7 @@ class Answer:
     bodiless: bool = False
     error: ProxyError | None = None
     framing: Framing | None = None
+    summary: Summary | None = None
 
     def close(self) -> None:
         """Give up the rest of the body."""

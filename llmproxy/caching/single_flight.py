@@ -111,6 +111,7 @@ class SharedCall:
             reason=answer.reason,
             bodiless=answer.bodiless,
             framing=answer.framing,
+            summary=answer.summary,
         )
         if not self.whole:
             reader = SharedReader(self, len(self.parts))

@@ -6,7 +6,7 @@ A `Codec` is stateless, but for the decoders and encoders of streams that it mak
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,10 @@ from llmproxy.dialects.provider_errors import decode_error
 from llmproxy.dialects.stream_decode import StreamDecoder
 from llmproxy.dialects.stream_encode import StreamEncoder
 from llmproxy.errors import ProxyError
+
+
+def _no_finish_reason(response: Mapping[str, Any]) -> str | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,6 +34,7 @@ class Codec:
     * `encode_response` writes the whole answer for a client that sent the request. Losses are never strict here.
     * `decode_error` reads a provider's answer of status 400 and more, of which several shapes are known to the default.
     * `stream_decoder` makes a decoder for one stream of a provider, `stream_encoder` an encoder for one client.
+    * `finish_reason_of` returns the finish reason in an answer that `encode_response` wrote.
 
     Clients send their key in the header `key_header` behind `key_scheme`. `takes_url` are the kinds of media that a
     request can name by URL. `needs_thinking` says that its provider refuses to think in a tool turn whose earlier
@@ -44,6 +49,7 @@ class Codec:
     stream_decoder: Callable[[], StreamDecoder]
     stream_encoder: Callable[[Request], StreamEncoder]
     decode_error: Callable[[int, bytes], ProxyError] = decode_error
+    finish_reason_of: Callable[[Mapping[str, Any]], str | None] = _no_finish_reason
     key_header: str = "Authorization"
     key_scheme: str = "Bearer "
     takes_url: frozenset[str] = frozenset({"image", "document", "audio", "video"})

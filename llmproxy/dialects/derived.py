@@ -36,6 +36,7 @@ from llmproxy.dialects.model import (
     ToolCall,
     ToolResult,
     UsageUpdate,
+    has_content,
 )
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.reply_events import collect, events_of
@@ -57,7 +58,7 @@ def readers(codec: Codec) -> Readers:
 
 
 def summarize(codec: Codec, body: bytes, *, text: bool = False) -> Summary:
-    """Read a whole plain answer. Its finish reason is the neutral word."""
+    """Read a whole plain answer. Its finish reason is the provider's word."""
     try:
         reply = codec.decode_response(body)
     except BadReply as error:
@@ -65,7 +66,7 @@ def summarize(codec: Codec, body: bytes, *, text: bool = False) -> Summary:
     return Summary(
         model=reply.model or None,
         usage=reply.usage,
-        finish_reason=reply.stop,
+        finish_reason=reply.stop_word or reply.stop,
         text=reply_text(reply) if text else None,
         complete=True,
     )
@@ -112,7 +113,7 @@ class DerivedWatch(Watch):
             case UsageUpdate():
                 summary.usage = event.usage
             case Stop():
-                summary.finish_reason = event.reason
+                summary.finish_reason = event.word or event.reason
             case Done():
                 summary.complete = True
             case Fail():
@@ -122,11 +123,10 @@ class DerivedWatch(Watch):
 
     def _open(self, event: Open) -> None:
         block = event.block
+        self.started = self.started or has_content(block)
         if isinstance(block, Text | Refusal):
             self._spoken.add(event.index)
             self._say(event.index, block.text)
-        elif not isinstance(block, Thinking) or block.text:
-            self.started = True
 
     def _say(self, index: int, text: str) -> None:
         self.started = self.started or bool(text)

@@ -264,7 +264,8 @@ class Request(Node):
 
 
 class Reply(Node):
-    """A whole answer. `id` is the provider's; `stop_sequence` ended it; `dialect` is that of `extra`."""
+    """A whole answer. `id` is the provider's; `stop_sequence` ended it; `dialect` is that of `extra`. `stop_word` is
+    the provider's own word for `stop`."""
 
     id: str
     model: str
@@ -272,9 +273,15 @@ class Reply(Node):
     stop: StopReason
     dialect: str = ""
     stop_sequence: str | None = None
+    stop_word: str | None = None
     usage: Usage | None = None
     created_s: int | None = None
     service_tier: str | None = None
+
+
+def has_content(block: Block) -> bool:
+    """Return whether a block has content when it opens: texts may begin empty, everything else is content itself."""
+    return bool(block.text) if isinstance(block, Text | Refusal | Thinking) else True
 
 
 class Start(msgspec.Struct, kw_only=True):
@@ -327,10 +334,12 @@ class UsageUpdate(msgspec.Struct, kw_only=True):
 
 
 class Stop(msgspec.Struct, kw_only=True):
-    """The model stopped; all blocks are closed by then. `UsageUpdate` may still follow."""
+    """The model stopped; all blocks are closed by then. `UsageUpdate` may still follow. `word` is the
+    provider's own word for the reason."""
 
     reason: StopReason
     sequence: str | None = None
+    word: str | None = None
 
 
 class Done(msgspec.Struct, kw_only=True):

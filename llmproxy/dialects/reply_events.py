@@ -62,7 +62,7 @@ class _Collected:
             case UsageUpdate():
                 reply.usage = event.usage
             case Stop():
-                reply.stop, reply.stop_sequence = event.reason, event.sequence
+                reply.stop, reply.stop_sequence, reply.stop_word = event.reason, event.sequence, event.word
             case Delta() | Cite() | Close():
                 self._grow(event)
             case Done() | Fail() | Lost():
@@ -103,7 +103,7 @@ def events_of(reply: Reply) -> list[Event]:
     events: list[Event] = [Start(id=reply.id, model=reply.model, created_s=reply.created_s)]
     for index, block in enumerate(reply.content):
         events += _block_events(index, block)
-    events.append(Stop(reason=reply.stop, sequence=reply.stop_sequence))
+    events.append(Stop(reason=reply.stop, sequence=reply.stop_sequence, word=reply.stop_word))
     if reply.usage is not None:
         events.append(UsageUpdate(usage=reply.usage))
     return [*events, Done()]

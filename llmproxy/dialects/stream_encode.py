@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
@@ -31,9 +31,15 @@ from llmproxy.wire.json import write_value
 
 
 class StreamEncoder(ABC):
-    """Encodes one stream for a client that sent `request`. The methods append to `_frames`."""
+    """Encodes one stream for a client that sent `request`. The methods append to `_frames`.
+
+    `finish_reason` is the word that the client got, once it has one. `response` is the whole answer as an object, where
+    the last event of the dialect holds it.
+    """
 
     def __init__(self, request: Request) -> None:
+        self.finish_reason: str | None = None
+        self.response: dict[str, Any] | None = None
         self._request = request
         self._frames: list[bytes] = []
         self._usage: Usage | None = None

@@ -18,7 +18,8 @@ class Summary(msgspec.Struct, kw_only=True):
 
     `id` is the answer's own where later requests can name it. `complete` is True once the dialect's last event (or a
     whole plain answer) was seen. `error` is the provider's message when the answer or an event of the stream is an
-    error.
+    error. Of a translated answer `started` says that content was seen, and `upstream_finish_reason` is the word of the
+    provider, where `finish_reason` is that of the client's dialect.
     """
 
     id: str | None = None
@@ -28,6 +29,8 @@ class Summary(msgspec.Struct, kw_only=True):
     text: str | None = None
     error: str | None = None
     complete: bool = False
+    started: bool = False
+    upstream_finish_reason: str | None = None
 
 
 class Watch(ABC):

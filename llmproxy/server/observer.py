@@ -1,7 +1,8 @@
 """Read an answer while it passes: usage, finish reason, first token, completeness.
 
-The observer gets the bytes that the client was sent. It decodes compressed ones into a bounded copy, looks at streams
-with the dialect's `Watch` and reads plain replies once they are whole. It never changes or delays anything.
+The observer gets the bytes that were sent to the client. It decodes compressed ones into a bounded copy, reads streams
+with the dialect's `Watch` and plain answers once they are whole; an answer that translation wrote it does not read
+again. It never changes or delays anything.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+from msgspec import structs
+
 from llmproxy.answer import Answer
 from llmproxy.dialects.dialect import Dialect
-from llmproxy.dialects.summary import Watch
+from llmproxy.dialects.summary import Summary, Watch
 from llmproxy.exchange import Exchange
 from llmproxy.wire.compression import Decoder, DecodingError
 
@@ -55,6 +58,31 @@ class _Stream:
 
     def close(self) -> None:
         self._exchange.summary = self._watch.close()
+
+
+class _Translated:
+    """Takes over what translation knows of the answer that it wrote.
+
+    Every `feed` brings all that was translated before it, so that what is known then is what the client has got.
+    """
+
+    __slots__ = ("_complete", "_exchange", "_streamed", "_summary")
+
+    def __init__(self, exchange: Exchange, summary: Summary, *, streamed: bool) -> None:
+        self._exchange = exchange
+        self._summary = summary
+        self._streamed = streamed
+        self._complete = False
+        exchange.summary = summary
+
+    def feed(self, data: bytes) -> None:
+        summary = self._summary
+        self._complete = summary.complete
+        if self._streamed and summary.started and self._exchange.first_token_s is None:
+            self._exchange.first_token_s = time.monotonic()
+
+    def close(self) -> None:
+        self._exchange.summary = structs.replace(self._summary, complete=self._complete)
 
 
 class _Plain:
@@ -108,6 +136,8 @@ def observe(exchange: Exchange, answer: Answer) -> Observer:
     """Return the observer for `answer`."""
     if exchange.endpoint is None or answer.bodiless or answer.error is not None:
         return _Blind()
+    if answer.summary is not None:
+        return _Translated(exchange, answer.summary, streamed=answer.framing is not None)
     inner: Observer
     if answer.framing is not None:
         inner = _Stream(exchange, exchange.endpoint.dialect.readers.watch())

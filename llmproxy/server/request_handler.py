@@ -300,9 +300,6 @@ class RequestHandler:
         if self._observer is not None:
             self._observer.close()
         exchange.outcome = self._outcome()
-        call = exchange.call
-        if call is not None and call.summary is not None and exchange.summary.usage is None:
-            exchange.summary.usage = call.summary.usage
         exchange.ended_s = time.monotonic()
         try:
             if not self._own:

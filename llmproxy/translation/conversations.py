@@ -28,7 +28,6 @@ from llmproxy.exchange import Exchange
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.wire.json import read_value, write_value
-from llmproxy.wire.sse import Splitter
 
 RESPONSE_TTL_S = 30 * 86400.0  # as long as OpenAI stores responses
 CONVERSATION_TTL_S = 365 * 86400.0  # since the last change; OpenAI's never end
@@ -172,13 +171,6 @@ class Conversations:
         await asyncio.gather(
             *(self._states.set(turn.identity, name, state, RESPONSE_TTL_S) for name, state in states.items())
         )
-
-    async def finish_stream(self, turn: Turn, frames: bytes) -> None:
-        """Store the response in the last frames of a streamed answer."""
-        for frame in Splitter().feed(frames):
-            event = read_value(frame.data)
-            if isinstance(event, dict) and event.get("type") in _LAST_EVENTS:
-                await self.finish(turn, event["response"])
 
     async def answer(self, exchange: Exchange, *, alone: bool) -> Answer | None:
         """Answer a call about something that is stored here; None for what belongs to a provider.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -37,6 +38,7 @@ from llmproxy.dialects.model import (
     ToolChoice,
     ToolResult,
     UsageUpdate,
+    has_content,
 )
 from llmproxy.dialects.name_limits import ToolNames
 from llmproxy.dialects.reply_events import collect, events_of
@@ -62,9 +64,10 @@ class Translation:
     """One request from a client that speaks `client` to a provider that speaks `provider`, and its answer back.
 
     `reasoning` holds what was kept of earlier replies, by tool call; `reply_id` replaces the provider's reply id.
-    `summary` describes the answer so far: the usage that the provider counted, also where the client did not ask for
-    it. `content` holds the blocks of a whole reply, as the provider sent it: of a stream only the thinking and the tool
-    calls.
+    `summary` describes the answer so far, in the words of the client's dialect, with the usage that the provider
+    counted, also where the client did not ask for it. `response` is the whole answer as an object, where the client's
+    dialect has one. `content` holds the blocks of a whole reply, as the provider sent it: of a stream only the thinking
+    and the tool calls.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Translation:
     ) -> None:
         self.losses = Losses(strict=strict)
         self.summary = Summary()
+        self.response: dict[str, Any] | None = None
         self._request = request
         self._client = client
         self._provider = provider
@@ -118,7 +122,6 @@ class Translation:
     def reply(self, body: bytes) -> bytes:
         """Return a provider's whole reply in the client's dialect. Raises BadReply."""
         reply = self._decode(body)
-        self.summary.usage = reply.usage
         self.content = reply.content
         reply.id = self.reply_id or reply.id
         if self._by_tool:
@@ -126,13 +129,16 @@ class Translation:
         reply.content = CustomCalls(self._request).restore(self._names.restore(reply.content))
         self.losses.strict = False
         context = self._client.context(reply.dialect, self.losses)
-        return write_value(self._client.encode_response(reply, self._request, context))
+        self.response = self._client.encode_response(reply, self._request, context)
+        summary = self.summary
+        summary.model, summary.usage = reply.model or self._request.model, reply.usage
+        summary.finish_reason = self._client.finish_reason_of(self.response) or reply.stop
+        summary.upstream_finish_reason = reply.stop_word
+        return write_value(self.response)
 
     def reply_as_stream(self, body: bytes) -> bytes:
         """Return the same as a stream, for a provider that does not stream."""
-        reply = self._decode(body)
-        self.summary.usage = reply.usage
-        return self.stream().encode(events_of(reply))
+        return self.stream().encode(events_of(self._decode(body)))
 
     def _decode(self, body: bytes) -> Reply:
         """Return a provider's whole answer. Some stream although the request does not say so."""
@@ -221,6 +227,8 @@ class StreamTranslation:
         self.failure: Fail | None = None
         self.done = False
         self._translation = translation
+        self._summary = translation.summary
+        self._model = request.model
         self._decoder = provider.stream_decoder()
         self._encoder = client.stream_encoder(request)
         self._answer = _AnswerAsText() if by_tool else None
@@ -245,31 +253,44 @@ class StreamTranslation:
         """Return what the client gets for `events`; nothing after the last one."""
         if not events or self.failure is not None or self.done:
             return b""
-        losses = self._translation.losses
         for event in events:
             self._thinking.add(event)
             if type(event) is not Delta:
                 self._record(event)
+            elif event.text:
+                self._summary.started = True
+        frames = self._encoder.encode(self._for_client(events), self._translation.losses)
+        if self.done:
+            self._translation.response = self._encoder.response
+            self._summary.finish_reason = self._encoder.finish_reason or self._summary.finish_reason
+        return frames
+
+    def _for_client(self, events: list[Event]) -> list[Event]:
+        """Return the events with names, custom tools and the format that the client knows."""
         if self._answer is not None:
             events = [self._answer.change(event) for event in events]
         if self._names is not None:
             events = [self._names.restore_event(event) for event in events]
         if self._custom_calls is not None:
             events = [restored for event in events for restored in self._custom_calls.restore_event(event)]
-        return self._encoder.encode(events, losses)
+        return events
 
     def _record(self, event: Event) -> None:
         match event:
             case UsageUpdate():
-                self._translation.summary.usage = event.usage
+                self._summary.usage = event.usage
             case Start():
                 event.id = self._translation.reply_id or event.id
-                self._translation.summary.usage = event.usage or self._translation.summary.usage
+                self._summary.model, self._summary.usage = event.model or self._model, event.usage
+            case Open():
+                self._summary.started = self._summary.started or has_content(event.block)
+            case Stop():
+                self._summary.finish_reason, self._summary.upstream_finish_reason = event.reason, event.word
             case Done():
                 self.done = True
                 self._translation.content = self._thinking.content
             case Fail():
-                self.failure = event
+                self.failure, self._summary.error = event, event.message
             case Lost():
                 self._translation.losses.drop(f"reply.{event.what}")
             case _:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from llmproxy.access.credentials import VENDOR_CREDENTIALS
@@ -129,6 +130,7 @@ class Translator:
         model = target.model or exchange.model or ""
         asked.body = Body(await _apart(exchange.held.raw, translation.request, model))
         call.dropped, call.summary = translation.losses.dropped, translation.summary
+        translation.summary.id = None if turn is None else turn.response_id
         asked.method, asked.query, asked.endpoint = "POST", None, endpoint
         asked.path = f"/v1{endpoint.path_for(model)}"
         asked.headers = _headers(exchange.headers, provider)
@@ -200,9 +202,9 @@ class Translator:
         error = translation.error(answer.status, body)
         assert exchange.endpoint is not None
         written = exchange.endpoint.dialect.write_error(error, exchange.request_id)
-        return Answer(
-            status=error.status, headers=_answer_headers(answer, translation, "application/json"), body=written
-        )
+        translation.summary.error = error.message
+        headers = _answer_headers(answer, translation, "application/json")
+        return Answer(status=error.status, headers=headers, body=written, summary=translation.summary)
 
     async def _whole(self, exchange: Exchange, call: TranslatedCall, answer: Answer) -> Answer:
         translation = call.translation
@@ -210,43 +212,36 @@ class Translator:
         framing = _framing(exchange) if exchange.stream else None
         if framing is not None:
             content, type_ = await _apart(body, translation.reply_as_stream, body), framing.content_type
-            await self._keep_stream(call.turn, content)
         else:
             content, type_ = await _apart(body, translation.reply, body), "application/json"
-            await self._keep(call.turn, content)
-        await self._keep_reasoning(exchange, call)
+        await self._finish(exchange, call)
         headers = _answer_headers(answer, translation, type_)
-        return Answer(status=answer.status, headers=headers, body=content, framing=framing)
+        return Answer(status=answer.status, headers=headers, body=content, framing=framing, summary=translation.summary)
 
-    async def _keep(self, turn: Turn | None, content: bytes) -> None:
-        response = read_value(content) if turn is not None else None
-        if turn is not None and isinstance(response, dict):
-            await self._conversations.finish(turn, response)
-
-    async def _keep_stream(self, turn: Turn | None, frames: bytes) -> None:
-        if turn is not None:
-            await self._conversations.finish_stream(turn, frames)
-
-    async def _keep_reasoning(self, exchange: Exchange, call: TranslatedCall) -> None:
-        provider = _codec(call.exchange.endpoint)
-        await self._reasoning.keep(identity_of(exchange), provider.name, call.translation.content)
+    async def _finish(self, exchange: Exchange, call: TranslatedCall) -> None:
+        """Store what later requests may name of an answer that is whole, and mark it as complete."""
+        translation, provider = call.translation, _codec(call.exchange.endpoint)
+        if call.turn is not None and translation.response is not None:
+            await self._conversations.finish(call.turn, translation.response)
+        await self._reasoning.keep(identity_of(exchange), provider.name, translation.content)
+        translation.summary.complete = True
 
     async def recall(self, exchange: Exchange, answer: Answer, route: Route) -> None:
-        """An answer from a cache, to a request that would have been translated: keep it as if it were fresh.
+        """Store an answer of a cache to a request that would have been translated, as if it were fresh.
 
-        The cache may outlive what was kept when the answer was made, or be another process's.
+        The cache may keep answers longer than the store keeps responses, or belong to another process.
         """
         endpoint = exchange.endpoint
         if endpoint is None or not endpoint.dialect.stateful:
             return
         if not any(self.needed(exchange, target) for target in route.targets):
             return
-        with contextlib.suppress(BadRequest):  # what it continues is not known here: then nobody can continue it either
+        body = answer.body if answer.framing is None else endpoint.dialect.reshape.reply_of(answer.body)
+        response = None if body is None else read_value(body)
+        with contextlib.suppress(BadRequest):  # an earlier response is unknown: then nobody can continue this one
             _, turn = await self.request(exchange)
-            if answer.framing is not None:
-                await self._keep_stream(turn, answer.body)
-            else:
-                await self._keep(turn, answer.body)
+            if turn is not None and isinstance(response, dict):
+                await self._conversations.finish(turn, response)
 
     async def _read(self, exchange: Exchange, answer: Answer, limit_bytes: int) -> bytes:
         """The whole body."""
@@ -275,14 +270,17 @@ class Translator:
         headers = _answer_headers(answer, translation, framing.content_type)
         headers.setdefault("Cache-Control", "no-cache")
 
-        async def keep(last: bytes) -> None:
-            await self._keep_stream(call.turn, last)
-            await self._keep_reasoning(exchange, call)
-
+        finish = partial(self._finish, exchange, call)
         if frames.done:
-            await keep(first)
-        rest = None if stream is None else _Translated(stream, frames, keep)
-        return Answer(status=answer.status, headers=headers, body=first, stream=rest, framing=framing)
+            await finish()
+        return Answer(
+            status=answer.status,
+            headers=headers,
+            body=first,
+            stream=None if stream is None else _Translated(stream, frames, finish),
+            framing=framing,
+            summary=translation.summary,
+        )
 
 
 class _Decoded:
@@ -319,12 +317,12 @@ def _undecodable(error: BadRequest) -> UpstreamError:
 
 
 class _Translated:
-    """A provider's stream as its client gets it. `keep` sees the last frames of one that ends well."""
+    """A provider's stream as its client gets it. `finish` is awaited before the last frames of one that ends well."""
 
-    def __init__(self, stream: ByteStream, frames: StreamTranslation, keep: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(self, stream: ByteStream, frames: StreamTranslation, finish: Callable[[], Awaitable[None]]) -> None:
         self._stream = stream
         self._frames = frames
-        self._keep = keep
+        self._finish = finish
         self._ended = frames.done
 
     async def read(self) -> bytes:
@@ -344,7 +342,7 @@ class _Translated:
                 self._ended = True
                 raise BrokenStream(failure.message, status=failure.status, code=failure.code, frames=written)
             if frames.done:
-                await self._keep(written)
+                await self._finish()
         return written
 
     def close(self) -> None:

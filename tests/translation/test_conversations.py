@@ -19,7 +19,6 @@ from llmproxy.exchange import Exchange
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.translation.conversations import Conversations
-from llmproxy.wire.sse import write_frame
 
 
 def exchange(
@@ -82,14 +81,6 @@ async def test_without_earlier_state_the_request_stays_as_it_is() -> None:
     request = {"input": "one", "model": "m"}
     body, _ = await stored().begin(exchange(), request)
     assert body is request
-
-
-async def test_a_stream_is_kept_as_its_last_event_tells_it() -> None:
-    made = stored()
-    _, turn = await made.begin(exchange(), {"input": "one"})
-    last = {"type": "response.completed", "sequence_number": 9, "response": answered("1", "uno")}
-    await made.finish_stream(turn, b": x\n\n" + write_frame(json.dumps(last).encode(), "response.completed"))
-    assert await told(made, "GET", "/v1/responses/resp_1") == answered("1", "uno")
 
 
 async def test_what_should_not_be_stored_is_not() -> None:

@@ -9,7 +9,7 @@ from llmproxy.dialects.chat.prompt_text import prompt_text
 from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.request_encode import encode_request
 from llmproxy.dialects.chat.response_decode import decode_response
-from llmproxy.dialects.chat.response_encode import encode_response
+from llmproxy.dialects.chat.response_encode import encode_response, finish_reason_of
 from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
 from llmproxy.dialects.chat.stream_encode import ChatStreamEncoder
 from llmproxy.dialects.codec import Codec
@@ -24,6 +24,7 @@ CODEC = Codec(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
+    finish_reason_of=finish_reason_of,
     stream_decoder=ChatStreamDecoder,
     stream_encoder=ChatStreamEncoder,
     takes_url=frozenset({"image", "video"}),

@@ -44,6 +44,7 @@ def decode_response(body: bytes) -> Reply:
         model=string(value.get("model")) or "",
         content=content,
         stop=_decode_stop(choice.get("finish_reason"), content),
+        stop_word=string(choice.get("finish_reason")),
         usage=decode_usage(value.get("usage")),
         created_s=count(value.get("created")),
         service_tier=string(value.get("service_tier")),

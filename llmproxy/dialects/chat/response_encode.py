@@ -7,6 +7,7 @@ Begin reading at `encode_response`.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from llmproxy.dialects.chat.request_messages import call_object
@@ -178,3 +179,9 @@ def _put_extra(body: dict[str, Any], reply: Reply, context: EncodeContext) -> No
             body["choices"].append(value)
         else:
             body[name] = value
+
+
+def finish_reason_of(response: Mapping[str, Any]) -> str | None:
+    """Return the `finish_reason` of a whole answer."""
+    reason = response["choices"][0]["finish_reason"]
+    return reason if isinstance(reason, str) else None

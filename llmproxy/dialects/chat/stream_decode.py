@@ -261,7 +261,8 @@ class ChatStreamDecoder(StreamDecoder):
         for call in self._calls.all:
             self._close_call(call)
         called = any(call.block is not None for call in self._calls.all)
-        self._events += [Stop(reason=decode_stop(self._reason, called=called, refused=self._refused)), Done()]
+        reason = decode_stop(self._reason, called=called, refused=self._refused)
+        self._events += [Stop(reason=reason, word=self._reason or None), Done()]
 
     def _close_call(self, call: PartialCall) -> None:
         if call.block is None:

@@ -160,7 +160,8 @@ class ChatStreamEncoder(StreamEncoder):
         if self._annotations:
             self._put_delta(b'"annotations":%b' % write_value(self._annotations))
         drop_stop_details(self._context.losses, event.reason, event.sequence)
-        reason = encode_string(encode_stop(event.reason, refused=self._refused, legacy=self._legacy))
+        self.finish_reason = encode_stop(event.reason, refused=self._refused, legacy=self._legacy)
+        reason = encode_string(self.finish_reason)
         finish = b'"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":%b}]' % reason
         self._frames += (self._head, finish, self._tail)
 

@@ -12,7 +12,7 @@ from llmproxy.dialects.messages.error_body import write_error, write_error_event
 from llmproxy.dialects.messages.request_decode import decode_request
 from llmproxy.dialects.messages.request_encode import encode_request
 from llmproxy.dialects.messages.response_decode import decode_response
-from llmproxy.dialects.messages.response_encode import encode_response
+from llmproxy.dialects.messages.response_encode import encode_response, finish_reason_of
 from llmproxy.dialects.messages.stream_decode import MessagesStreamDecoder
 from llmproxy.dialects.messages.stream_encode import MessagesStreamEncoder
 from llmproxy.dialects.model_list import ModelPages
@@ -23,6 +23,7 @@ CODEC = Codec(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
+    finish_reason_of=finish_reason_of,
     stream_decoder=MessagesStreamDecoder,
     stream_encoder=MessagesStreamEncoder,
     key_header="x-api-key",

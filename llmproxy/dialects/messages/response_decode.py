@@ -51,6 +51,7 @@ def decode_response(body: bytes) -> Reply:
         content=blocks,
         stop=decode_stop(value.get("stop_reason"), called=any(isinstance(block, ToolCall) for block in blocks)),
         stop_sequence=string(value.get("stop_sequence")),
+        stop_word=string(value.get("stop_reason")),
         usage=decode_usage(usage),
         service_tier=string(counts.get("service_tier")),
     )

@@ -6,6 +6,7 @@ Source: the SDK's `message` type. Begin reading at `encode_response`.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from llmproxy.dialects.custom_tools import INPUT
@@ -151,3 +152,9 @@ def encode_input(call: ToolCall, arguments: str, losses: Losses) -> dict[str, An
         losses.drop("reply.tool_call.arguments")
         return {RAW: arguments}
     return decoded
+
+
+def finish_reason_of(response: Mapping[str, Any]) -> str | None:
+    """Return the `stop_reason` of a whole answer."""
+    reason = response["stop_reason"]
+    return reason if isinstance(reason, str) else None

@@ -238,7 +238,7 @@ class MessagesStreamDecoder(StreamDecoder):
             self._close(index)
         self._over = True
         reason = decode_stop(self._reason, called=self._called)
-        self._events += [Stop(reason=reason, sequence=self._sequence), Done()]
+        self._events += [Stop(reason=reason, sequence=self._sequence, word=self._reason), Done()]
 
 
 def _set_input(block: Opaque, text: str) -> None:

@@ -254,7 +254,8 @@ class MessagesStreamEncoder(StreamEncoder):
         while self._queue:
             self._close(Close(index=self._queue[0]))
         stop = self._last_stop
-        delta = {"stop_reason": encode_stop(stop.reason, called=self._called), "stop_sequence": stop.sequence}
+        self.finish_reason = encode_stop(stop.reason, called=self._called)
+        delta = {"stop_reason": self.finish_reason, "stop_sequence": stop.sequence}
         self._put("message_delta", {"delta": delta, "usage": encode_usage(self._usage)})
         self._put("message_stop", {})
 

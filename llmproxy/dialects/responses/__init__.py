@@ -13,7 +13,7 @@ from llmproxy.dialects.responses.error_event import write_error_event
 from llmproxy.dialects.responses.request_decode import decode_request
 from llmproxy.dialects.responses.request_encode import encode_request
 from llmproxy.dialects.responses.response_decode import decode_response
-from llmproxy.dialects.responses.response_encode import encode_response
+from llmproxy.dialects.responses.response_encode import encode_response, finish_reason_of
 from llmproxy.dialects.responses.stream_decode import ResponsesStreamDecoder
 from llmproxy.dialects.responses.stream_encode import ResponsesStreamEncoder
 
@@ -23,6 +23,7 @@ CODEC = Codec(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
+    finish_reason_of=finish_reason_of,
     stream_decoder=ResponsesStreamDecoder,
     stream_encoder=ResponsesStreamEncoder,
     takes_url=frozenset({"image", "document"}),

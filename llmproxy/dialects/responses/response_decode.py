@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -45,6 +46,7 @@ def decode_response(body: bytes) -> Reply:
         model=string(value.get("model")) or "",
         content=content,
         stop=decode_stop(value, content),
+        stop_word=stop_word(value),
         usage=decode_usage(value.get("usage")),
         created_s=decode_time(value.get("created_at")),
         service_tier=string(value.get("service_tier")),
@@ -94,3 +96,10 @@ def decode_stop(response: dict[str, Any], content: list[Block]) -> StopReason:
 def decode_time(value: object) -> int | None:
     """Return the seconds in a member `created_at`, which may have a fraction."""
     return int(value) if isinstance(value, float) and isfinite(value) else count(value)
+
+
+def stop_word(response: Mapping[str, Any]) -> str | None:
+    """Return the finish reason of a response object: why it is incomplete, else its status."""
+    details = response.get("incomplete_details")
+    reason = string(details.get("reason")) if isinstance(details, dict) else None
+    return reason or string(response.get("status"))

@@ -29,7 +29,7 @@ from llmproxy.dialects.model import (
 )
 from llmproxy.dialects.responses.content import decode_citation
 from llmproxy.dialects.responses.logprobs import with_bytes
-from llmproxy.dialects.responses.response_decode import decode_item, decode_stop, decode_time
+from llmproxy.dialects.responses.response_decode import decode_item, decode_stop, decode_time, stop_word
 from llmproxy.dialects.responses.tables import CALL_TYPES
 from llmproxy.dialects.responses.usage import decode_usage
 from llmproxy.dialects.stream_decode import StreamDecoder
@@ -300,7 +300,7 @@ class ResponsesStreamDecoder(StreamDecoder):
         if usage is not None:
             self._events.append(UsageUpdate(usage=usage))
         status = response if "status" in response else {"status": str(event.type).rpartition(".")[2]}
-        self._events += [Stop(reason=decode_stop(status, self._content)), Done()]
+        self._events += [Stop(reason=decode_stop(status, self._content), word=stop_word(status)), Done()]
 
     def _fail_with(self, event: _Event) -> None:
         """End with the provider's own error: an event `error`, or a response that failed."""

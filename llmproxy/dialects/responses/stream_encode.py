@@ -39,6 +39,7 @@ from llmproxy.dialects.responses.response_encode import (
     encode_error_code,
     encode_status,
     encode_stop,
+    finish_reason_of,
     message_item,
     output_part,
     reasoning_item,
@@ -145,7 +146,8 @@ class ResponsesStreamEncoder(StreamEncoder):
         self._end_message(encode_status(self._reason))
 
     def _end(self) -> None:
-        response = self._response(self._reason)
+        self.response = response = self._response(self._reason)
+        self.finish_reason = finish_reason_of(response)
         self._put(f"response.{response['status']}", {"response": response})
 
     def _fail(self, event: Fail) -> None:

@@ -39,6 +39,7 @@ def test_a_plain_answer() -> None:
         model="m",
         content=[Text(text="a")],
         stop="end",
+        stop_word="stop",
         usage=Usage(input=9, output=4, cache_read=5, cache_write=1, reasoning=2),
         created_s=7,
         service_tier="default",

@@ -85,7 +85,7 @@ def test_a_plain_answer() -> None:
         Delta(index=0, text="b"),
         UsageUpdate(usage=Usage(input=3, output=2)),
         Close(index=0),
-        Stop(reason="end"),
+        Stop(reason="end", word="stop"),
         Done(),
     ]
 
@@ -204,7 +204,7 @@ def test_an_empty_finish_reason_is_none() -> None:
 
 
 def test_done_may_be_missing_after_a_finish_reason_alone() -> None:
-    assert read(chunk(content="a"), chunk("stop"))[-2:] == [Stop(reason="end"), Done()]
+    assert read(chunk(content="a"), chunk("stop"))[-2:] == [Stop(reason="end", word="stop"), Done()]
     assert failure(chunk(content="a")).message == "The provider's stream ended before its last event"
 
 

@@ -44,6 +44,7 @@ def test_a_plain_reply() -> None:
         dialect="messages",
         content=[Text(path="reply.content[0]", text="Hi")],
         stop="end",
+        stop_word="end_turn",
         usage=Usage(input=3, output=4),
     )
 

@@ -82,7 +82,7 @@ def test_a_stream_of_text() -> None:
         STARTED,
         *TOLD,
         UsageUpdate(usage=Usage(input=3, output=5)),
-        Stop(reason="end"),
+        Stop(reason="end", word="end_turn"),
         Done(),
     ]
 
@@ -197,7 +197,7 @@ def test_what_only_messages_says_of_a_reply_is_listed() -> None:
     events = read(START, last, STOP)
     lost = {each.what for each in events if isinstance(each, Lost)}
     assert lost == {"stop_details", "container", "usage.server_tool_use"}
-    assert Stop(reason="refusal") in events
+    assert Stop(reason="refusal", word="refusal") in events
 
 
 def test_counts_grow_and_what_is_left_out_stays() -> None:
@@ -213,10 +213,10 @@ def test_counts_grow_and_what_is_left_out_stays() -> None:
 @pytest.mark.parametrize(
     ("reason", "sequence", "stop"),
     [
-        ("stop_sequence", "END", Stop(reason="stop_sequence", sequence="END")),
-        ("pause_turn", None, Stop(reason="pause")),
-        ("max_tokens", None, Stop(reason="length")),
-        ("model_context_window_exceeded", None, Stop(reason="context_window")),
+        ("stop_sequence", "END", Stop(reason="stop_sequence", sequence="END", word="stop_sequence")),
+        ("pause_turn", None, Stop(reason="pause", word="pause_turn")),
+        ("max_tokens", None, Stop(reason="length", word="max_tokens")),
+        ("model_context_window_exceeded", None, Stop(reason="context_window", word="model_context_window_exceeded")),
     ],
 )
 def test_why_the_model_stopped(reason: str, sequence: str | None, stop: Stop) -> None:
@@ -225,7 +225,7 @@ def test_why_the_model_stopped(reason: str, sequence: str | None, stop: Stop) ->
 
 def test_blocks_that_nobody_closed_are_closed_before_the_stop() -> None:
     events = read(START, *TEXT[:2], ended("end_turn"), STOP)
-    assert events[-3:] == [Close(index=0), Stop(reason="end"), Done()]
+    assert events[-3:] == [Close(index=0), Stop(reason="end", word="end_turn"), Done()]
 
 
 @pytest.mark.parametrize(

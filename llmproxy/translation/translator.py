@@ -1,4 +1,4 @@
-"""Calls in which client and provider speak different dialects: what the provider is asked, and its answer translated.
+"""Translate calls whose client and provider speak different dialects: the request, and the answer.
 
 The pipeline comes here for targets that do not speak the client's dialect. `translation/translation.py` turns bodies;
 this module knows headers, streams, and what must be certain before an answer is committed. Begin at `Translator`.
@@ -35,28 +35,28 @@ from llmproxy.wire.compression import Decoder
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.json import read_value
 
-# An error page is read for its message; more than this of it says nothing.
+# How much of an error page is read for its message.
 ERROR_BYTES = 1024 * 1024
 REPLY_BYTES = 64 * 1024 * 1024
 # Reading 64 KB of ordinary turns takes 0.6 ms.
 LARGE_BYTES = 64 * 1024
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Input = TypeVar("Input")
+Result = TypeVar("Result")
 
 _NOTE = "llmproxy.request"
-# What a request says of state that `conversations.py` has dealt with.
+# Members of requests that `conversations.py` handles.
 _STATE = ("previous_response_id", "conversation", "background")
 _A = {"image": "an image", "document": "a document", "audio": "audio", "video": "a video"}
-# Headers that speak of the client's SDK or of the body that it sent.
+# Headers about the client's SDK or the body that it sent.
 _OWN_PREFIXES = ("x-stainless-", "content-")
-# Of the provider's headers, those that speak of its body.
+# Headers of the provider about its body.
 _OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5", "ETag", "Digest", "Transfer-Encoding")
-_MOST_TOLD = 50
+_MAX_LISTED = 50
 
 
 def translation_endpoint(provider: Provider, *, stream: bool = False) -> Endpoint | None:
-    """Return the call by which `provider` is asked for clients of dialects that it does not speak; None without one."""
+    """Return the call of `provider` that serves clients of dialects that it does not speak; None without one."""
     dialect = catalog.translation_dialect(provider.speaks, provider.translate_to)
     return None if dialect is None else catalog.translated_call(dialect, stream=stream)
 
@@ -69,8 +69,8 @@ class TranslatedCall(NamedTuple):
     turn: Turn | None
 
 
-class _Known(NamedTuple):
-    """A request that was read, from the bytes `raw`."""
+class _DecodedRequest(NamedTuple):
+    """A request that was decoded from the bytes `raw`."""
 
     raw: bytes
     request: Request
@@ -99,7 +99,7 @@ class Translator:
         self._fetcher = fetcher
 
     def needed(self, exchange: Exchange, target: Target) -> bool:
-        """Whether `target` speaks another dialect than the client."""
+        """Return whether `target` speaks another dialect than the client."""
         endpoint = exchange.endpoint
         if endpoint is None or endpoint.capability in target.provider.speaks:
             return False
@@ -125,41 +125,41 @@ class Translator:
             reply_id=None if turn is None else turn.response_id,
         )
         for media in translation.linked_media():
-            await self._put_inside(media)
-        asked = exchange.view()
+            await self._embed_media(media)
+        view = exchange.view()
         model = target.model or exchange.model or ""
-        asked.body = Body(await _apart(exchange.held.raw, translation.request, model))
+        view.body = Body(await _run(exchange.held.raw, translation.request, model))
         call.dropped, call.summary = translation.losses.dropped, translation.summary
         translation.summary.id = None if turn is None else turn.response_id
-        asked.method, asked.query, asked.endpoint = "POST", None, endpoint
-        asked.path = f"/v1{endpoint.path_for(model)}"
-        asked.headers = _headers(exchange.headers, provider)
-        return TranslatedCall(asked, translation, turn)
+        view.method, view.query, view.endpoint = "POST", None, endpoint
+        view.path = f"/v1{endpoint.path_for(model)}"
+        view.headers = _headers(exchange.headers, provider)
+        return TranslatedCall(view, translation, turn)
 
-    async def _put_inside(self, media: Media) -> None:
-        """The content of `media` in place of its URL."""
+    async def _embed_media(self, media: Media) -> None:
+        """Put the content of `media` in the place of its URL."""
         assert media.url is not None
         if self._fetcher is None:
-            told = (
-                f"{media.path}: this model's provider takes {_A[media.kind]} only inside the request; send it as "
-                "base64 (translation.fetch_media in the proxy's configuration would fetch it)"
+            message = (
+                f"{media.path}: this model's provider takes {_A[media.kind]} only inside the request. Send it as "
+                "base64, or set translation.fetch_media in the proxy's configuration"
             )
-            raise Untranslatable(told, param=media.path)
+            raise Untranslatable(message, param=media.path)
         fetched = await self._fetcher.fetch(media.url, media.path)
         media.media_type, media.data, media.url = fetched.media_type, fetched.data, None
 
     async def request(self, exchange: Exchange) -> tuple[Request, Turn | None]:
-        """The client's request in neutral form, read once, and what it continues. Raises BadRequest."""
+        """Return the client's request in neutral form, decoded once, and its turn. Raises BadRequest."""
         held, endpoint = exchange.held, exchange.endpoint
         codec = _codec(endpoint)
         known = exchange.notes.get(_NOTE)
-        if isinstance(known, _Known) and known.raw is held.raw:
+        if isinstance(known, _DecodedRequest) and known.raw is held.raw:
             return known.request, known.turn
-        body, turn = await _apart(held.raw, parse, held.decoded), None
+        body, turn = await _run(held.raw, parse, held.decoded), None
         if endpoint is not None and endpoint.dialect.stateful:
             body, turn = await self._conversations.begin(exchange, body)
         try:
-            request = await _apart(held.raw, codec.decode_request, body)
+            request = await _run(held.raw, codec.decode_request, body)
         except BadRequest as error:
             raise error if turn is None else turn.places.correct_error(error) from None
         _add_from_path(request, exchange)
@@ -170,7 +170,7 @@ class Translator:
             request.echo |= {"previous_response_id": turn.previous}
             if turn.conversation is not None:
                 request.echo |= {"conversation": {"id": turn.conversation}}
-        exchange.notes[_NOTE] = _Known(raw=held.raw, request=request, turn=turn)
+        exchange.notes[_NOTE] = _DecodedRequest(raw=held.raw, request=request, turn=turn)
         return request, turn
 
     async def answer_stored(self, exchange: Exchange, *, alone: bool) -> Answer | None:
@@ -181,7 +181,7 @@ class Translator:
         return await self._conversations.answer(exchange, alone=alone)
 
     async def answer(self, exchange: Exchange, call: TranslatedCall, answer: Answer) -> Answer:
-        """The provider's answer for the client, as far as it must be certain before anything of it is sent.
+        """Return the provider's answer for the client, as far as it must be certain before anything of it is sent.
 
         Raises ProxyError when the answer cannot be read, or when its stream fails before its first event.
         """
@@ -211,9 +211,9 @@ class Translator:
         body = await self._read(exchange, answer, REPLY_BYTES)
         framing = _framing(exchange) if exchange.stream else None
         if framing is not None:
-            content, type_ = await _apart(body, translation.reply_as_stream, body), framing.content_type
+            content, type_ = await _run(body, translation.reply_as_stream, body), framing.content_type
         else:
-            content, type_ = await _apart(body, translation.reply, body), "application/json"
+            content, type_ = await _run(body, translation.reply, body), "application/json"
         await self._finish(exchange, call)
         headers = _answer_headers(answer, translation, type_)
         return Answer(status=answer.status, headers=headers, body=content, framing=framing, summary=translation.summary)
@@ -244,7 +244,7 @@ class Translator:
                 await self._conversations.finish(turn, response)
 
     async def _read(self, exchange: Exchange, answer: Answer, limit_bytes: int) -> bytes:
-        """The whole body."""
+        """Return the whole body."""
         body = bytearray(answer.body)
         while answer.stream is not None and len(body) < limit_bytes:
             data = await answer.stream.read()
@@ -349,11 +349,11 @@ class _Translated:
         self._stream.close()
 
 
-async def _apart(body: bytes, work: Callable[[Given], Made], given: Given) -> Made:
-    """What `work` makes of `given`; in a thread when `body`, which it is about, is large, so that traffic goes on."""
+async def _run(body: bytes, work: Callable[[Input], Result], value: Input) -> Result:
+    """Return `work(value)`; run it in a thread when `body`, on which it works, is large, so that traffic goes on."""
     if len(body) <= LARGE_BYTES:
-        return work(given)
-    return await asyncio.to_thread(work, given)
+        return work(value)
+    return await asyncio.to_thread(work, value)
 
 
 def _add_from_path(request: Request, exchange: Exchange) -> None:
@@ -377,7 +377,7 @@ def _framing(exchange: Exchange) -> Framing:
 
 
 def _headers(headers: Headers, provider: Codec) -> Headers:
-    """The client's headers without those of its dialect; its credential stands where the provider's dialect has it."""
+    """Return the client's headers without those of its dialect, the credential where the provider's dialect has it."""
     own = (*_OWN_PREFIXES, *catalog.own_headers())
     kept = [
         (name, value)
@@ -408,6 +408,6 @@ def _answer_headers(answer: Answer, translation: Translation, content_type: str)
     headers["Content-Type"] = content_type
     dropped = translation.losses.dropped
     if dropped:
-        told = [path.encode("ascii", "backslashreplace").decode() for path in dropped[:_MOST_TOLD]]
-        headers["x-llmproxy-dropped"] = ", ".join(told) + (", ..." if len(dropped) > _MOST_TOLD else "")
+        paths = [path.encode("ascii", "backslashreplace").decode() for path in dropped[:_MAX_LISTED]]
+        headers["x-llmproxy-dropped"] = ", ".join(paths) + (", ..." if len(dropped) > _MAX_LISTED else "")
     return headers

@@ -30,11 +30,11 @@ LOOK = ToolCall(id="b", name="look", arguments='{"input":"x"}')
 )
 def test_a_call_is_turned_back_into_its_text(arguments: str, text: str) -> None:
     call = ToolCall(id="a", name="patch", arguments=arguments)
-    told = ToolCall(id="a", name="patch", arguments=text, custom=True)
-    assert CustomCalls(REQUEST).restore([call, LOOK, Text(text="a")]) == [told, LOOK, Text(text="a")]
+    actual = ToolCall(id="a", name="patch", arguments=text, custom=True)
+    assert CustomCalls(REQUEST).restore([call, LOOK, Text(text="a")]) == [actual, LOOK, Text(text="a")]
 
 
-def test_a_call_that_is_free_form_already_stays() -> None:
+def test_a_call_that_is_custom_already_stays() -> None:
     call = ToolCall(id="a", name="patch", arguments='{"input":"x"}', custom=True)
     assert CustomCalls(REQUEST).restore([call]) == [call]
 
@@ -49,7 +49,7 @@ def test_in_a_stream_its_text_is_told_when_it_is_whole() -> None:
         Delta(index=0, text='gin"}'),
         Close(index=0),
     ]
-    assert [told for event in events for told in unwrapping.restore_event(event)] == [
+    assert [actual for event in events for actual in unwrapping.restore_event(event)] == [
         Open(index=0, block=ToolCall(id="a", name="patch", arguments="", custom=True)),
         *other,
         Delta(index=0, text="*** Begin"),
@@ -76,7 +76,7 @@ def translation() -> Translation:
     )
 
 
-def test_a_client_gets_the_free_form_call_that_it_knows() -> None:
+def test_a_client_gets_the_custom_call_that_it_knows() -> None:
     asked = translation()
     tool = json.loads(asked.request("claude"))["tools"][0]
     assert tool["name"] == "patch" and tool["input_schema"]["required"] == ["input"]

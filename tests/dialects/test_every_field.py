@@ -41,11 +41,11 @@ def plausible(value: Any) -> Any:
     made = {name: plausible(each) for name, each in value.items()}
     if isinstance(made.get("arguments"), str):
         made["arguments"] = json.dumps({"given": made["arguments"]})
-    for kind, (members, wanted) in _ONE_OF.items():
+    for kind, (members, expected) in _ONE_OF.items():
         if made.get("type", made.get("role")) == kind:
             holder = made.get(kind, made) if kind == "file" else made
             if not any(holder.get(member) for member in members):
-                holder[wanted] = "given"
+                holder[expected] = "given"
     if "tools" in made and "mode" in made:
         made["tools"] = [{"type": "function", "name": "given", "function": {"name": "given"}}]
     _put_in_the_right_mouth(made)
@@ -104,8 +104,8 @@ def related(path: str, listed: str) -> bool:
 def lost(source: str, target: str, variant: Variant) -> bool:
     """Whether the member disappears without a word."""
     outcome = translated(source, target, variant.value)
-    told = [outcome.refused] if outcome.refused is not None else outcome.dropped
-    if any(related(variant.path, each) for each in told) or is_absent(variant.other):
+    actual = [outcome.refused] if outcome.refused is not None else outcome.dropped
+    if any(related(variant.path, each) for each in actual) or is_absent(variant.other):
         return False
     return outcome == translated(source, target, variant.other)
 
@@ -210,7 +210,7 @@ def test_in_its_own_dialect_nothing_is_lost(dialect: str) -> None:
 def _values(body: dict[str, Any] | None) -> set[str]:
     """The texts and numbers that were made up. A function's result of the older form is linked to its call by an id
     and no more by its name."""
-    told = {name: value for name, value in (body or {}).items() if name != "model"}
-    if isinstance(told.get("messages"), list) and told["messages"][0].get("role") == "function":
-        told["messages"] = [{**told["messages"][0], "name": ""}]
-    return set(re.findall(r"word[0-9]+|\b[0-9]{4,}\b", json.dumps(told)))
+    actual = {name: value for name, value in (body or {}).items() if name != "model"}
+    if isinstance(actual.get("messages"), list) and actual["messages"][0].get("role") == "function":
+        actual["messages"] = [{**actual["messages"][0], "name": ""}]
+    return set(re.findall(r"word[0-9]+|\b[0-9]{4,}\b", json.dumps(actual)))

@@ -84,8 +84,8 @@ def test_each_case_names_its_sources_and_is_of_the_vendors_types(case: Case) -> 
             with pytest.raises(StreamError, match=case.failure):
                 accumulate(dialect, frames, named=False)
         else:
-            told = accumulate(dialect, frames, named=False)
-            assert same_stream(dialect, told) == same_stream(dialect, case.replies[dialect])
+            actual = accumulate(dialect, frames, named=False)
+            assert same_stream(dialect, actual) == same_stream(dialect, case.replies[dialect])
     assert case.streams.keys() == case.requests.keys()
     for what in case.expected.values():
         for each in what.values():
@@ -104,8 +104,8 @@ def test_requests(case: Case) -> None:
             assert (refused.value.status, refused.value.param) == (400, expected.refused)
             continue
         body = json.loads(made.request(model))
-        wanted = expected.applied(case.requests[target])
-        assert (source, target, same_request(body)) == (source, target, same_request(wanted))
+        required = expected.applied(case.requests[target])
+        assert (source, target, same_request(body)) == (source, target, same_request(required))
         assert (source, target, sorted(made.losses.dropped)) == (source, target, sorted(expected.dropped))
         assert misfits(target, body) == []
 
@@ -138,8 +138,8 @@ def test_replies(case: Case) -> None:
         expected = case.expect("replies", source, target)
         made = translation(case, target, source)
         reply = json.loads(made.reply(json.dumps(case.replies[source]).encode()))
-        wanted = same_reply(target, expected.applied(case.replies[target]))
-        assert (source, target, same_reply(target, reply)) == (source, target, wanted)
+        required = same_reply(target, expected.applied(case.replies[target]))
+        assert (source, target, same_reply(target, reply)) == (source, target, required)
         assert (source, target, sorted(made.losses.dropped)) == (source, target, sorted(expected.dropped))
         check_reply(target, reply)
 
@@ -154,11 +154,11 @@ def test_streams(case: Case) -> None:
         pieces = _cut(case.streams[source], random.Random(case.name))
         written = b"".join(frames.feed(piece) for piece in pieces) + frames.close()
         assert frames.done and frames.failure is None
-        told = same_stream(target, accumulate(target, written))
-        wanted = same_stream(target, expected.applied(case.replies[target]))
+        actual = same_stream(target, accumulate(target, written))
+        required = same_stream(target, expected.applied(case.replies[target]))
         if target == "chat" and not case.requests[target].get("stream_options"):
-            del wanted["usage"]  # not asked for
-        assert (source, target, told) == (source, target, wanted)
+            del required["usage"]  # not asked for
+        assert (source, target, actual) == (source, target, required)
         assert (source, target, sorted(made.losses.dropped)) == (source, target, sorted(expected.dropped))
 
 
@@ -175,13 +175,13 @@ def test_a_stream_cut_at_any_place_tells_its_reply(case: Case) -> None:
         pieces = _cut(data.replace(b"\n", b"\r\n"), random.Random(1)) if whole else [bytes([byte]) for byte in data]
         reader = codecs()[dialect].stream_decoder()
         events = [event for piece in pieces for event in reader.feed(piece)]
-        told = collect([*events, *reader.close()])
+        actual = collect([*events, *reader.close()])
         if case.failure:
-            assert isinstance(told, Fail) and told.message == case.failure and told.status >= 400
+            assert isinstance(actual, Fail) and actual.message == case.failure and actual.status >= 400
         else:
-            assert isinstance(told, Reply)
+            assert isinstance(actual, Reply)
             reply = codecs()[dialect].decode_response(json.dumps(case.replies[dialect]).encode())
-            assert (dialect, _comparable(told)) == (dialect, _comparable(reply))
+            assert (dialect, _comparable(actual)) == (dialect, _comparable(reply))
 
 
 def _comparable(reply: Reply) -> Any:

@@ -132,8 +132,8 @@ def test_calls_are_the_same_however_their_arguments_are_told(one: str, other: ob
 
 
 def test_calls_differ_in_what_they_say() -> None:
-    told = [call_of("look", each) for each in ({"a": 1}, {"a": 2}, {"b": 1}, {}, "a", {"input": 1})]
-    assert len(set(told)) == len(told)
+    actual = [call_of("look", each) for each in ({"a": 1}, {"a": 2}, {"b": 1}, {}, "a", {"input": 1})]
+    assert len(set(actual)) == len(actual)
     assert call_of("look", {}) != call_of("see", {})
 
 

@@ -18,7 +18,7 @@ def user(*content: str) -> Message:
     return Message(role="user", content=blocks)
 
 
-def told(messages: list[Message]) -> list[list[str]]:
+def encode(messages: list[Message]) -> list[list[str]]:
     """What each message holds."""
     return [
         [each.text if isinstance(each, Text) else each.id for each in message.content if isinstance(each, _TOLD)]
@@ -32,7 +32,7 @@ def test_results_in_their_place_stay() -> None:
 
 
 def test_a_result_that_comes_after_other_words_goes_to_the_others() -> None:
-    assert told([calls("a", "b"), user("b"), user("wait"), user("a"), user("well")]) == [
+    assert encode([calls("a", "b"), user("b"), user("wait"), user("a"), user("well")]) == [
         ["a", "b"],
         ["a", "b"],
         ["wait"],
@@ -41,11 +41,11 @@ def test_a_result_that_comes_after_other_words_goes_to_the_others() -> None:
 
 
 def test_a_result_that_nothing_precedes_gets_a_message_of_its_own() -> None:
-    assert told([calls("a"), user("wait"), user("a", "well")]) == [["a"], ["a"], ["wait"], ["well"]]
+    assert encode([calls("a"), user("wait"), user("a", "well")]) == [["a"], ["a"], ["wait"], ["well"]]
 
 
 def test_a_result_that_comes_a_turn_too_late_goes_back_to_its_turn() -> None:
-    assert told([calls("a"), calls("b"), user("a", "b")]) == [["a"], ["a"], ["b"], ["b"]]
+    assert encode([calls("a"), calls("b"), user("a", "b")]) == [["a"], ["a"], ["b"], ["b"]]
 
 
 def test_results_of_no_call_and_second_ones_stay() -> None:

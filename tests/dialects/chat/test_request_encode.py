@@ -176,16 +176,16 @@ def test_sampling_knobs_are_carried_and_top_k_is_listed() -> None:
     ],
     ids=str,
 )
-def test_efforts_and_budgets(wanted: Reasoning, effort: str | None, dropped: list[str]) -> None:
-    body, lost = other(reasoning=wanted, paths={"summary": "reasoning.summary"})
+def test_efforts_and_budgets(expected: Reasoning, effort: str | None, dropped: list[str]) -> None:
+    body, lost = other(reasoning=expected, paths={"summary": "reasoning.summary"})
     assert (body.get("reasoning_effort"), lost) == (effort, dropped)
 
 
 def test_formats_get_the_name_that_is_demanded() -> None:
     schema = {"type": "object"}
     body, _ = other(format=Format(kind="schema", schema=schema, description="d"))
-    wanted = {"name": "response", "description": "d", "schema": schema}
-    assert body == {"response_format": {"type": "json_schema", "json_schema": wanted}}
+    expected = {"name": "response", "description": "d", "schema": schema}
+    assert body == {"response_format": {"type": "json_schema", "json_schema": expected}}
     assert other(format=Format(kind="json"))[0] == {"response_format": {"type": "json_object"}}
 
 

@@ -40,8 +40,8 @@ def test_a_stream_without_usage_tells_none() -> None:
 
 def test_calls_are_numbered_and_keep_their_ids() -> None:
     chunks = streamed(reply(tool_calls=CALLS))
-    told = [call for chunk in chunks for choice in chunk["choices"] for call in choice["delta"].get("tool_calls", ())]
-    assert told == [{"index": number, **call} for number, call in enumerate(CALLS)]
+    actual = [call for chunk in chunks for choice in chunk["choices"] for call in choice["delta"].get("tool_calls", ())]
+    assert actual == [{"index": number, **call} for number, call in enumerate(CALLS)]
 
 
 def test_members_that_nobody_knows_come_through_both_ways() -> None:
@@ -63,8 +63,8 @@ def test_a_usage_that_is_wanted_and_not_there_makes_no_stream() -> None:
 def test_the_sdk_reads_the_stream_as_the_reply() -> None:
     stream = CHAT.stream_of(json.dumps(reply(content="Yes", tool_calls=CALLS)).encode(), usage=True)
     assert stream is not None
-    told = accumulate("chat", stream)["choices"][0]["message"]
-    assert told["content"] == "Yes" and [call["id"] for call in told["tool_calls"]] == ["c1", "c2"]
+    actual = accumulate("chat", stream)["choices"][0]["message"]
+    assert actual["content"] == "Yes" and [call["id"] for call in actual["tool_calls"]] == ["c1", "c2"]
 
 
 def test_chunks_of_two_choices_may_take_turns() -> None:

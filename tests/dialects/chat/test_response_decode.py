@@ -63,8 +63,8 @@ def test_calls_of_every_kind() -> None:
 
 def test_a_call_that_says_nothing_of_its_arguments_has_an_empty_object() -> None:
     calls = [{"id": "c1", "function": {"name": "f", "arguments": ""}}, {"id": "c2", "function": {"name": "f"}}]
-    told = [block.arguments for block in answered(tool_calls=calls).content if isinstance(block, ToolCall)]
-    assert told == ["{}", "{}"]
+    actual = [block.arguments for block in answered(tool_calls=calls).content if isinstance(block, ToolCall)]
+    assert actual == ["{}", "{}"]
 
 
 def test_calls_without_ids_or_with_the_same_get_ids_of_their_own() -> None:

@@ -253,7 +253,7 @@ def test_usage_in_every_chunk_counts_the_last_time() -> None:
 
 
 @pytest.mark.parametrize("name", ["audio", "reasoning_details"])
-def test_sound_and_sealed_thinking_have_no_place_and_are_lost(name: str) -> None:
+def test_audio_and_signed_thinking_have_no_equivalent_and_are_lost(name: str) -> None:
     delta: dict[str, Any] = {name: [{"data": "AA"}]}
     events = read(chunk(**delta), chunk(**delta), DONE)
     assert [event for event in events if isinstance(event, Lost)] == [Lost(what=name)]

@@ -70,12 +70,12 @@ def deltas(data: bytes) -> list[dict[str, Any]]:
     return [each["choices"][0]["delta"] for each in chunks(data) if each["choices"]]
 
 
-def told(*content: Block, stop: StopReason = "end", usage: Usage | None = None) -> list[Event]:
+def events_for(*content: Block, stop: StopReason = "end", usage: Usage | None = None) -> list[Event]:
     return events_of(Reply(id="msg_1", model="m", created_s=7, content=list(content), stop=stop, usage=usage))
 
 
 def test_a_plain_answer() -> None:
-    data, dropped = written([START, *told(Text(text="a"))[1:]])
+    data, dropped = written([START, *events_for(Text(text="a"))[1:]])
     role = {"role": "assistant", "content": "", "refusal": None}
     assert chunks(data) == [
         {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
@@ -85,7 +85,7 @@ def test_a_plain_answer() -> None:
 
 
 def test_usage_comes_last_and_only_to_who_asked() -> None:
-    events = told(Text(text="a"), usage=Usage(input=3, output=2))
+    events = events_for(Text(text="a"), usage=Usage(input=3, output=2))
     assert b"usage" not in written(events)[0]
     parsed = chunks(written(events, usage=True)[0])
     assert [each["usage"] for each in parsed[:-1]] == [None] * 3
@@ -93,7 +93,7 @@ def test_usage_comes_last_and_only_to_who_asked() -> None:
         "choices": [],
         "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
     }
-    assert chunks(written(told(Text(text="a")), usage=True)[0])[-1] == {"choices": [], "usage": None}
+    assert chunks(written(events_for(Text(text="a")), usage=True)[0])[-1] == {"choices": [], "usage": None}
 
 
 def test_interleaved_calls_are_numbered_from_0() -> None:
@@ -125,7 +125,7 @@ def test_interleaved_calls_are_numbered_from_0() -> None:
 
 def test_a_legacy_client_gets_one_function_call() -> None:
     calls = (ToolCall(id="c1", name="f", arguments="{}"), ToolCall(id="c2", name="g", arguments="{}"))
-    data, dropped = written(told(*calls, stop="tool_calls"), functions=[{"name": "f"}])
+    data, dropped = written(events_for(*calls, stop="tool_calls"), functions=[{"name": "f"}])
     assert deltas(data)[1:] == [
         {"function_call": {"name": "f", "arguments": ""}},
         {"function_call": {"arguments": "{}"}},
@@ -138,16 +138,16 @@ def test_a_legacy_client_gets_one_function_call() -> None:
 def test_thinking_is_shown_and_hidden_thinking_is_listed() -> None:
     thoughts = (Thinking(text="t", dialect="x"), Thinking(text="u", dialect="x"))
     hidden = Thinking(text="", dialect="x", encrypted="zzz", redacted=True)
-    data, dropped = written(told(*thoughts, hidden, Text(text="a")))
+    data, dropped = written(events_for(*thoughts, hidden, Text(text="a")))
     assert "".join(each.get("reasoning_content", "") for each in deltas(data)) == "t\n\nu"
     assert dropped == ["reply.thinking"]
 
 
 def test_a_refusal_ends_like_others() -> None:
-    data, _ = written(told(Refusal(text="No"), stop="refusal"))
+    data, _ = written(events_for(Refusal(text="No"), stop="refusal"))
     assert deltas(data)[1] == {"refusal": "No"}
     assert chunks(data)[-1]["choices"][0]["finish_reason"] == "stop"
-    assert chunks(written(told(stop="refusal"))[0])[-1]["choices"][0]["finish_reason"] == "content_filter"
+    assert chunks(written(events_for(stop="refusal"))[0])[-1]["choices"][0]["finish_reason"] == "content_filter"
 
 
 def test_citations_come_when_their_text_is_whole() -> None:
@@ -172,7 +172,7 @@ def test_citations_come_when_their_text_is_whole() -> None:
 
 def test_citations_of_several_texts_come_at_once_as_the_sdk_wants_them() -> None:
     cited = [Text(text="ab", annotations=[Citation(url=f"https://{name}")]) for name in "xy"]
-    data, _ = written(told(*cited))
+    data, _ = written(events_for(*cited))
     with openai_client([data]).chat.completions.stream(model="m", messages=MESSAGES) as events:
         message: Any = [*events] and events.get_final_completion().choices[0].message
     found = [(each.url_citation.url, each.url_citation.start_index) for each in message.annotations]
@@ -181,7 +181,7 @@ def test_citations_of_several_texts_come_at_once_as_the_sdk_wants_them() -> None
 
 def test_probabilities_come_with_their_text() -> None:
     likely = [{"token": "a", "logprob": -1.0, "bytes": None, "top_logprobs": []}]
-    data, _ = written(told(Text(text="a", logprobs=likely)))
+    data, _ = written(events_for(Text(text="a", logprobs=likely)))
     assert chunks(data)[1]["choices"][0]["logprobs"] == {"content": likely, "refusal": None}
 
 
@@ -211,7 +211,7 @@ def test_a_failure_is_an_error_and_nothing_after(before: list[Event]) -> None:
 
 
 def test_text_that_is_no_unicode_is_escaped() -> None:
-    data, _ = written(told(Text(text='\ud800\x00\u2028\n\n"')))
+    data, _ = written(events_for(Text(text='\ud800\x00\u2028\n\n"')))
     assert deltas(data)[1] == {"content": '\ud800\x00\u2028\n\n"'}
 
 
@@ -219,7 +219,7 @@ def test_the_sdk_puts_the_stream_together() -> None:
     call = ToolCall(id="c1", name="f", arguments='{"a":1}')
     other = ToolCall(id="c2", name="g", arguments="{}")
     usage = Usage(input=3, output=2)
-    data, _ = written(told(Text(text="ab"), call, other, stop="tool_calls", usage=usage), usage=True)
+    data, _ = written(events_for(Text(text="ab"), call, other, stop="tool_calls", usage=usage), usage=True)
     with openai_client([data]).chat.completions.stream(model="m", messages=MESSAGES) as stream:
         completion = stream.get_final_completion()
     message = completion.choices[0].message
@@ -237,7 +237,7 @@ _BLOCKS: Any = st.one_of(
 
 @given(st.lists(_BLOCKS, max_size=5))
 def test_what_is_written_is_read_again(content: list[Block]) -> None:
-    data, _ = written(told(*content))
+    data, _ = written(events_for(*content))
     reader = ChatStreamDecoder()
     reply = collect([*reader.feed(data), *reader.close()])
     assert isinstance(reply, Reply)

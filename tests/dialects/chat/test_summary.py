@@ -88,11 +88,11 @@ def test_a_refusal_is_the_text_of_a_reply_without_content() -> None:
 def test_the_canned_reply_is_what_the_vendor_would_send() -> None:
     completion = ChatCompletion.model_validate_json(plain_answer(CODEC))
     assert completion.choices[0].message.content == "stub response"
-    told = completion.usage
-    assert told and (told.prompt_tokens, told.completion_tokens, told.total_tokens) == (11, 2, 13)
-    assert told.prompt_tokens_details and told.prompt_tokens_details.cached_tokens == 4
+    actual = completion.usage
+    assert actual and (actual.prompt_tokens, actual.completion_tokens, actual.total_tokens) == (11, 2, 13)
+    assert actual.prompt_tokens_details and actual.prompt_tokens_details.cached_tokens == 4
     reply = openai_client(plain_answer(CODEC)).chat.completions.create(model="m", messages=[])
-    assert reply.choices[0].message.role == "assistant" and reply.usage == told
+    assert reply.choices[0].message.role == "assistant" and reply.usage == actual
 
 
 def test_usage_that_is_not_known_is_null() -> None:

@@ -20,7 +20,7 @@ def choice(**members: Any) -> ToolChoice | None:
     return decode_choice(Members(members), {})
 
 
-def test_functions_and_free_form_tools() -> None:
+def test_functions_and_custom_tools() -> None:
     schema = {"type": "object"}
     grammar = {"syntax": "lark", "definition": "start: /a/"}
     body = {
@@ -72,7 +72,7 @@ def test_the_choice_of_one_tool(kind: str) -> None:
     assert encode_choice(read, [], EncodeContext(own=False, losses=Losses())) == said
 
 
-def test_a_choice_of_a_free_form_tool_is_known_by_the_tool() -> None:
+def test_a_choice_of_a_custom_tool_is_known_by_the_tool() -> None:
     tools = [Tool(name="g", custom=True)]
     written = encode_choice(ToolChoice(mode="tool", name="g"), tools, EncodeContext(own=False, losses=Losses()))
     assert written == {"type": "custom", "custom": {"name": "g"}}

@@ -127,7 +127,7 @@ def test_a_result_holds_blocks_and_says_whether_it_is_an_error() -> None:
     assert read(type="tool_result", tool_use_id="t1") == ToolResult(path="here", id="t1", content=[])
 
 
-def test_thinking_keeps_its_seal() -> None:
+def test_thinking_keeps_its_signature() -> None:
     assert read(type="thinking", thinking="hm", signature="s=") == Thinking(
         path="here", text="hm", dialect="messages", signature="s="
     )

@@ -35,8 +35,8 @@ def test_the_sdk_raises_its_typed_error(status: int) -> None:
             model="m", max_tokens=9, messages=[{"role": "user", "content": "Hi"}]
         )
     assert raised.value.status_code == status and raised.value.type == kind
-    told = {"type": "error", "error": {"type": kind, "message": "why"}, "request_id": "req_7"}
-    assert json.loads(body) == told == raised.value.body
+    actual = {"type": "error", "error": {"type": kind, "message": "why"}, "request_id": "req_7"}
+    assert json.loads(body) == actual == raised.value.body
 
 
 def test_the_sdk_raises_when_a_stream_ends_with_our_error() -> None:

@@ -59,8 +59,8 @@ def test_older_models_are_short_of_breath() -> None:
 
 @pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high", "xhigh", "max"])
 def test_an_effort_is_a_budget_for_older_models_and_an_effort_for_newer_ones(effort: Any) -> None:
-    thinking, told, limit, dropped = planned(ask(OLD, Reasoning(effort=effort)))
-    assert thinking == {"type": "enabled", "budget_tokens": budget_of(effort)} and told is None and not dropped
+    thinking, actual, limit, dropped = planned(ask(OLD, Reasoning(effort=effort)))
+    assert thinking == {"type": "enabled", "budget_tokens": budget_of(effort)} and actual is None and not dropped
     assert limit > budget_of(effort)
     assert planned(ask(NEW, Reasoning(effort=effort))) == (
         {"type": "adaptive"},
@@ -71,9 +71,9 @@ def test_an_effort_is_a_budget_for_older_models_and_an_effort_for_newer_ones(eff
 
 
 def test_a_budget_is_one_or_the_effort_that_stands_for_it() -> None:
-    wanted = Reasoning(mode="on", budget_tokens=3000)
-    assert planned(ask(OLD, wanted))[0] == {"type": "enabled", "budget_tokens": 3000}
-    assert planned(ask(NEW, wanted))[:2] == ({"type": "adaptive"}, "medium")
+    expected = Reasoning(mode="on", budget_tokens=3000)
+    assert planned(ask(OLD, expected))[0] == {"type": "enabled", "budget_tokens": 3000}
+    assert planned(ask(NEW, expected))[:2] == ({"type": "adaptive"}, "medium")
 
 
 @pytest.mark.parametrize(("limit", "budget"), [(20000, 16384), (16384, 8192), (3000, 1500), (1500, 1024)])
@@ -94,9 +94,9 @@ def test_our_own_limit_stays_within_the_models(effort: Any) -> None:
 
 
 @pytest.mark.parametrize("wanted", [Reasoning(mode="off"), Reasoning(effort="none")])
-def test_no_thinking_is_said(wanted: Reasoning) -> None:
-    assert planned(ask(NEW, wanted)) == ({"type": "disabled"}, None, 8192, [])
-    assert planned(ask(NEVER, wanted)) == (None, None, 8192, [])
+def test_no_thinking_is_said(expected: Reasoning) -> None:
+    assert planned(ask(NEW, expected)) == ({"type": "disabled"}, None, 8192, [])
+    assert planned(ask(NEVER, expected)) == (None, None, 8192, [])
 
 
 def test_a_model_that_never_thinks_lists_what_was_wanted() -> None:

@@ -134,7 +134,7 @@ def test_a_result_carries_pictures_and_refuses_sounds() -> None:
         write(user(ToolResult(id="t", content=[Media(path="p", kind="audio", data="AA==")])))
 
 
-def test_sealed_thinking_goes_back_bit_by_bit_and_no_other() -> None:
+def test_signed_thinking_goes_back_bit_by_bit_and_no_other() -> None:
     sealed = Thinking(text=" hm ", dialect="messages", signature="EqQB+/==")
     redacted = Thinking(text="", dialect="messages", encrypted="EmwK+/==", redacted=True)
     unsealed = Thinking(path="a", text="x", dialect="messages", signature="")

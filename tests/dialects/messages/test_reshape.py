@@ -23,14 +23,14 @@ def events(stream: bytes | None) -> list[Any]:
     assert stream is not None
     frames = stream.decode().removesuffix("\n\n").split("\n\n")
     pairs = [frame.split("\n") for frame in frames]
-    told = [json.loads(data.removeprefix("data: ")) for _, data in pairs]
-    assert [name for name, _ in pairs] == [f"event: {event['type']}" for event in told]
-    return told
+    actual = [json.loads(data.removeprefix("data: ")) for _, data in pairs]
+    assert [name for name, _ in pairs] == [f"event: {event['type']}" for event in actual]
+    return actual
 
 
 def test_blocks_open_grow_and_close_one_after_the_other() -> None:
-    told = events(RESHAPE.stream_of(reply(THOUGHT, {"type": "text", "text": "Yes"}), usage=True))
-    assert [(event["type"], event.get("index")) for event in told] == [
+    actual = events(RESHAPE.stream_of(reply(THOUGHT, {"type": "text", "text": "Yes"}), usage=True))
+    assert [(event["type"], event.get("index")) for event in actual] == [
         ("message_start", None),
         ("content_block_start", 0),
         ("content_block_delta", 0),
@@ -45,8 +45,8 @@ def test_blocks_open_grow_and_close_one_after_the_other() -> None:
 
 
 def test_the_message_begins_empty_and_ends_with_its_reason() -> None:
-    told = events(RESHAPE.stream_of(reply({"type": "text", "text": "Yes"}), usage=True))
-    begun, ending = told[0]["message"], told[-2]
+    actual = events(RESHAPE.stream_of(reply({"type": "text", "text": "Yes"}), usage=True))
+    begun, ending = actual[0]["message"], actual[-2]
     assert (begun["id"], begun["content"], begun["stop_reason"]) == ("msg_1", [], None)
     assert ending["delta"] == {"stop_reason": "end_turn", "stop_sequence": None}
     assert ending["usage"] == {"input_tokens": 3, "output_tokens": 5}
@@ -74,8 +74,8 @@ def test_the_sdk_reads_the_stream_as_the_reply() -> None:
         reply(THOUGHT, CALLED, container={"id": "k", "expires_at": "2026-01-01T00:00:00Z"}), usage=True
     )
     assert stream is not None
-    told = accumulate("messages", stream)
-    assert told["content"][0]["signature"] == "c2ln" and told["content"][1]["input"] == CALLED["input"]
+    actual = accumulate("messages", stream)
+    assert actual["content"][0]["signature"] == "c2ln" and actual["content"][1]["input"] == CALLED["input"]
 
 
 def test_a_stream_that_stops_early_is_no_reply() -> None:

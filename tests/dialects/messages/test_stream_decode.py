@@ -49,8 +49,8 @@ def closed(index: int) -> bytes:
 
 
 def ended(reason: str | None, usage: dict[str, Any] | None = None, **delta: Any) -> bytes:
-    told = {"output_tokens": 5} if usage is None else usage
-    return event("message_delta", delta={"stop_reason": reason, "stop_sequence": None, **delta}, usage=told)
+    actual = {"output_tokens": 5} if usage is None else usage
+    return event("message_delta", delta={"stop_reason": reason, "stop_sequence": None, **delta}, usage=actual)
 
 
 START = event("message_start", message={"id": "msg_1", "model": "m", "usage": {"input_tokens": 3, "output_tokens": 1}})
@@ -120,19 +120,19 @@ def test_parallel_calls_with_their_arguments() -> None:
 
 def test_a_call_without_arguments_is_told_as_an_empty_object() -> None:
     call = opened(0, type="tool_use", id="t", name="f", input={})
-    told = content(call, grown(0, "input_json_delta", partial_json=""), closed(0))
-    assert told[1:] == [Delta(index=0, text="{}"), Close(index=0)]
+    actual = content(call, grown(0, "input_json_delta", partial_json=""), closed(0))
+    assert actual[1:] == [Delta(index=0, text="{}"), Close(index=0)]
 
 
 def test_arguments_that_come_at_once_are_told_once() -> None:
     call = opened(0, type="tool_use", id="t", name="f", input={"a": 1})
-    told = content(call, closed(0))
-    assert told[1:] == [Delta(index=0, text='{"a":1}'), Close(index=0)]
+    actual = content(call, closed(0))
+    assert actual[1:] == [Delta(index=0, text='{"a":1}'), Close(index=0)]
     both = content(call, grown(0, "input_json_delta", partial_json='{"a":2}'), closed(0))
     assert both[1:] == [Delta(index=0, text='{"a":2}'), Close(index=0)]
 
 
-def test_thinking_is_closed_with_its_seal() -> None:
+def test_thinking_is_closed_with_its_signature() -> None:
     thinking = [
         opened(0, type="thinking", thinking="", signature=""),
         grown(0, "thinking_delta", thinking="hm"),
@@ -154,11 +154,11 @@ def test_thinking_is_closed_with_its_seal() -> None:
 
 def test_citations_of_a_text() -> None:
     cited = {"type": "char_location", "cited_text": "c", "document_index": 0, "document_title": "T"}
-    told = content(TEXT[0], grown(0, "citations_delta", citation=cited), grown(0, "citations_delta"), TEXT[2])
+    actual = content(TEXT[0], grown(0, "citations_delta", citation=cited), grown(0, "citations_delta"), TEXT[2])
     citation = Citation(
         path="reply.content.citations", title="T", quote="c", extra={"type": "char_location", "document_index": 0}
     )
-    assert told[1:] == [Cite(index=0, citation=citation), Lost(what="citation"), Close(index=0)]
+    assert actual[1:] == [Cite(index=0, citation=citation), Lost(what="citation"), Close(index=0)]
 
 
 def test_a_built_in_tool_is_told_when_its_input_is_whole() -> None:
@@ -186,9 +186,9 @@ def test_a_built_in_tool_is_told_when_its_input_is_whole() -> None:
 
 def test_what_is_not_known_is_listed_once() -> None:
     odd = grown(0, "new_delta", text="x")
-    told = content(TEXT[0], odd, odd, event("new_event"), grown(0, "thinking_delta", thinking="x"), *TEXT[1:])
+    actual = content(TEXT[0], odd, odd, event("new_event"), grown(0, "thinking_delta", thinking="x"), *TEXT[1:])
     lost = [Lost(what="new_delta"), Lost(what="new_event"), Lost(what="thinking_delta")]
-    assert told == [TOLD[0], *lost, *TOLD[1:]]
+    assert actual == [TOLD[0], *lost, *TOLD[1:]]
 
 
 def test_what_only_messages_says_of_a_reply_is_listed() -> None:
@@ -304,9 +304,9 @@ def check(events: list[Event]) -> None:
     assert isinstance(events[-1], Done | Fail)
     assert not any(isinstance(each, Done | Fail) for each in events[:-1])
     open_blocks: set[int] = set()
-    told = [each for each in events if not isinstance(each, Lost | Fail)]
-    assert all(isinstance(each, Start) == (at == 0) for at, each in enumerate(told))
-    for each in told:
+    actual = [each for each in events if not isinstance(each, Lost | Fail)]
+    assert all(isinstance(each, Start) == (at == 0) for at, each in enumerate(actual))
+    for each in actual:
         if isinstance(each, Open):
             open_blocks.add(each.index)
         elif isinstance(each, Delta | Cite | Close):

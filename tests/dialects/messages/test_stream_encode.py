@@ -63,7 +63,7 @@ def write(*events: Event, dropped: list[str] | None = None) -> list[dict[str, An
     return frames
 
 
-def told(*events: Event, dropped: list[str] | None = None) -> list[dict[str, Any]]:
+def encoded(*events: Event, dropped: list[str] | None = None) -> list[dict[str, Any]]:
     """The frames between the start and the end of a message."""
     frames = write(START, *events, Stop(reason="end"), Done(), dropped=dropped)
     assert [frame["type"] for frame in (frames[0], *frames[-2:])] == ["message_start", "message_delta", "message_stop"]
@@ -140,13 +140,13 @@ def test_the_sdk_reads_the_tokens_and_the_reason() -> None:
     usage = Usage(input=321, output=9, cache_read=20, cache_write=300, reasoning=5)
     message = accumulated([START, Stop(reason="stop_sequence", sequence="END"), UsageUpdate(usage=usage), Done()])
     assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "END")
-    told = message.usage
-    assert (told.input_tokens, told.cache_read_input_tokens, told.cache_creation_input_tokens) == (1, 20, 300)
-    assert told.output_tokens_details is not None and told.output_tokens_details.thinking_tokens == 5
+    encoded = message.usage
+    assert (encoded.input_tokens, encoded.cache_read_input_tokens, encoded.cache_creation_input_tokens) == (1, 20, 300)
+    assert encoded.output_tokens_details is not None and encoded.output_tokens_details.thinking_tokens == 5
 
 
 def test_blocks_that_come_interleaved_are_told_one_after_the_other() -> None:
-    frames = told(
+    frames = encoded(
         Open(index=0, block=ToolCall(id="a", name="f", arguments="")),
         Delta(index=0, text='{"x":'),
         Open(index=1, block=ToolCall(id="b", name="g", arguments='{"y"')),
@@ -178,7 +178,7 @@ def test_blocks_that_come_interleaved_are_told_one_after_the_other() -> None:
 
 
 def test_empty_blocks_are_no_blocks_but_calls_without_arguments_are() -> None:
-    frames = told(
+    frames = encoded(
         Open(index=0, block=Text(text="")),
         Delta(index=0, text=""),
         Close(index=0),
@@ -203,22 +203,22 @@ def test_arguments_that_are_no_object_are_kept_as_text(pieces: list[str], given:
         *(Delta(index=0, text=piece) for piece in pieces),
         Close(index=0),
     ]
-    frames = told(*call, dropped=["reply.tool_call.arguments"] if lost else None)
+    frames = encoded(*call, dropped=["reply.tool_call.arguments"] if lost else None)
     assert json.loads("".join(frame["delta"]["partial_json"] for frame in frames[1:-1])) == given
     message = accumulated([START, *call, Stop(reason="tool_calls"), Done()])
     assert message.content[0].type == "tool_use" and message.content[0].input == given
 
 
-def test_a_free_form_call_carries_its_text_as_an_argument() -> None:
+def test_a_custom_call_carries_its_text_as_an_argument() -> None:
     block = ToolCall(id="a", name="patch", arguments="*** ", custom=True)
-    frames = told(Open(index=0, block=block), Delta(index=0, text='{"Begin'), Close(index=0))
+    frames = encoded(Open(index=0, block=block), Delta(index=0, text='{"Begin'), Close(index=0))
     assert json.loads(frames[1]["delta"]["partial_json"]) == {"input": '*** {"Begin'}
-    empty = told(Open(index=0, block=ToolCall(id="a", name="p", arguments="", custom=True)), Close(index=0))
+    empty = encoded(Open(index=0, block=ToolCall(id="a", name="p", arguments="", custom=True)), Close(index=0))
     assert json.loads(empty[1]["delta"]["partial_json"]) == {"input": ""}
 
 
-def test_thinking_is_sealed_before_it_closes() -> None:
-    frames = told(
+def test_thinking_is_signed_before_it_closes() -> None:
+    frames = encoded(
         Open(index=0, block=Thinking(text="", dialect="messages")),
         Delta(index=0, text="hm"),
         Close(index=0, signature="s="),
@@ -248,7 +248,7 @@ def test_thinking_is_sealed_before_it_closes() -> None:
 
 def test_thinking_of_which_nothing_can_be_shown_is_listed() -> None:
     sealed = Thinking(text="", dialect="responses")
-    assert told(Open(index=0, block=sealed), Close(index=0, encrypted="e="), dropped=["reply.thinking"]) == []
+    assert encoded(Open(index=0, block=sealed), Close(index=0, encrypted="e="), dropped=["reply.thinking"]) == []
 
 
 def test_a_refusal_is_text_and_the_reason() -> None:
@@ -265,7 +265,7 @@ def test_a_refusal_is_text_and_the_reason() -> None:
 
 def test_citations_are_deltas_of_their_text() -> None:
     link = Citation(path="c", url="https://a", title="A", quote="q")
-    frames = told(
+    frames = encoded(
         Open(index=0, block=Text(text="", annotations=[link])),
         Delta(index=0, text="a"),
         Cite(index=0, citation=link),
@@ -286,7 +286,7 @@ def test_own_blocks_of_built_in_tools_stand_and_those_of_others_are_listed() -> 
     value = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}}
     own = Opaque(dialect="messages", kind="server_tool_use", value=value)
     other = Opaque(dialect="responses", kind="web_search_call", value={})
-    frames = told(
+    frames = encoded(
         Open(index=0, block=other),
         Delta(index=0, text="x"),
         Close(index=0),
@@ -301,7 +301,7 @@ def test_own_blocks_of_built_in_tools_stand_and_those_of_others_are_listed() -> 
 
 
 def test_probabilities_are_listed() -> None:
-    told(
+    encoded(
         Open(index=0, block=Text(text="")),
         Delta(index=0, text="a", logprobs=[1]),
         Close(index=0),
@@ -325,7 +325,7 @@ def test_a_failure_is_an_error_event_that_the_sdk_raises(status: int, kind: str)
 
 
 def test_lone_surrogates_do_no_harm() -> None:
-    frames = told(Open(index=0, block=Text(text="")), Delta(index=0, text="a\ud800"), Close(index=0))
+    frames = encoded(Open(index=0, block=Text(text="")), Delta(index=0, text="a\ud800"), Close(index=0))
     assert frames[1]["delta"]["text"] == "a\ud800"
 
 
@@ -372,10 +372,10 @@ def streams(draw: st.DrawFn) -> list[Event]:
 def test_whatever_order_blocks_come_in_the_sdk_reads_the_reply(events: list[Event], cut: int) -> None:
     reply = collect(copy.deepcopy(events))
     assert isinstance(reply, Reply)
-    wanted = encode_response(reply, REQUEST, EncodeContext(losses=Losses()))
+    expected = encode_response(reply, REQUEST, EncodeContext(losses=Losses()))
     message = accumulated(events, cut)
-    assert [block.to_dict() for block in message.content] == wanted["content"]
-    assert message.stop_reason == wanted["stop_reason"]
+    assert [block.to_dict() for block in message.content] == expected["content"]
+    assert message.stop_reason == expected["stop_reason"]
 
 
 @given(streams())

@@ -60,11 +60,11 @@ def test_a_count_of_tokens_is_no_usage() -> None:
 def test_the_canned_reply_is_what_the_vendor_would_send() -> None:
     message = Message.model_validate_json(plain_answer(CODEC))
     assert message.content[0].type == "text" and message.content[0].text == "stub response"
-    told = message.usage
-    assert (told.input_tokens, told.cache_read_input_tokens, told.cache_creation_input_tokens) == (6, 4, 1)
-    assert told.output_tokens == 2 and message.stop_reason == "end_turn"
+    actual = message.usage
+    assert (actual.input_tokens, actual.cache_read_input_tokens, actual.cache_creation_input_tokens) == (6, 4, 1)
+    assert actual.output_tokens == 2 and message.stop_reason == "end_turn"
     client = anthropic_client(plain_answer(CODEC))
-    assert client.messages.create(model="m", max_tokens=9, messages=[]).usage == told
+    assert client.messages.create(model="m", max_tokens=9, messages=[]).usage == actual
 
 
 def test_what_is_written_is_read_again() -> None:

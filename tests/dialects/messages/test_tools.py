@@ -62,7 +62,7 @@ def test_older_models_know_no_strict_tools() -> None:
     assert "strict" not in body["tools"][0] and losses.dropped == ["tools[0].strict"]
 
 
-def test_a_free_form_tool_takes_its_text_as_an_argument() -> None:
+def test_a_custom_tool_takes_its_text_as_an_argument() -> None:
     grammar = {"syntax": "lark", "definition": "start: A"}
     tool = Tool(path="tools[0]", name="patch", description="Patches.", custom=True, grammar=grammar)
     written = put(["tools[0].grammar"], tools=[tool])["tools"][0]

@@ -19,12 +19,12 @@ SPELLED: dict[str, Any] = {
 BARE: dict[str, Any] = {"token": "é", "logprob": -0.5, "top_logprobs": [{"token": "e", "logprob": -1}]}
 
 
-def test_tokens_are_spelled_by_their_text_where_nobody_did() -> None:
+def test_tokens_get_the_bytes_of_their_text_where_they_have_none() -> None:
     assert with_bytes([BARE]) == [SPELLED]
     Logprob.model_validate(with_bytes([BARE])[0])
 
 
-def test_what_a_service_spelled_stays() -> None:
+def test_the_bytes_of_a_service_stay() -> None:
     half = {"token": "�", "logprob": -0.5, "bytes": [195], "top_logprobs": []}
     assert with_bytes([half]) == [half]
 
@@ -47,5 +47,5 @@ def test_others_that_are_not_told_are_none(missing: Any) -> None:
     assert with_bytes([{"token": "a", "logprob": 0, "top_logprobs": missing}])[0]["top_logprobs"] == []
 
 
-def test_a_token_that_is_no_unicode_is_spelled_too() -> None:
+def test_a_token_that_is_no_unicode_has_bytes_too() -> None:
     assert with_bytes([{"token": "\ud800", "logprob": 0}])[0]["bytes"] == [237, 160, 128]

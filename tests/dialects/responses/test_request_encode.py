@@ -36,7 +36,7 @@ def test_what_is_sent_is_what_the_sdk_would_send() -> None:
     ]
 
 
-def test_of_another_dialect_nothing_is_stored_and_thinking_comes_sealed() -> None:
+def test_of_another_dialect_nothing_is_stored_and_thinking_comes_encrypted() -> None:
     plain, _ = write(foreign())
     assert plain == {"model": "m", "input": "Hi", "store": False}
     thinking, _ = write(foreign(reasoning=Reasoning(effort="high")))
@@ -44,7 +44,7 @@ def test_of_another_dialect_nothing_is_stored_and_thinking_comes_sealed() -> Non
     assert thinking["include"] == ["reasoning.encrypted_content"]
 
 
-def test_sealed_thinking_asks_for_more_of_it() -> None:
+def test_encrypted_thinking_asks_for_more_of_it() -> None:
     thought = Thinking(text="", dialect="responses", id="rs_1", encrypted="gAA=")
     request = foreign(messages=[Message(role="assistant", content=[thought, Text(text="x")])])
     body, _ = write(request)

@@ -29,7 +29,7 @@ def test_what_the_model_did_is_one_turn_and_results_are_another() -> None:
     assert [message.path for message in read.messages[:3]] == ["input[1]", "input[2]", "input[6]"]
 
 
-def test_thinking_keeps_its_seal() -> None:
+def test_thinking_keeps_its_encrypted_content() -> None:
     [message] = turns(
         {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAA=", "status": "completed"}
     ).messages

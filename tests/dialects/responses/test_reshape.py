@@ -38,20 +38,20 @@ def events(value: dict[str, Any]) -> list[Any]:
 
 
 def test_events_are_numbered_from_the_first_on() -> None:
-    told = events(reply(MESSAGE, CALLED))
-    assert [event["sequence_number"] for event in told] == list(range(len(told)))
+    actual = events(reply(MESSAGE, CALLED))
+    assert [event["sequence_number"] for event in actual] == list(range(len(actual)))
 
 
 def test_items_are_added_told_and_done() -> None:
-    told = events(reply(MESSAGE, CALLED))
-    assert [event["type"].removeprefix("response.") for event in told] == [
+    actual = events(reply(MESSAGE, CALLED))
+    assert [event["type"].removeprefix("response.") for event in actual] == [
         *("created", "in_progress"),
         *("output_item.added", "content_part.added", "output_text.delta", "output_text.done", "content_part.done"),
         *("output_item.done", "output_item.added", "function_call_arguments.delta", "function_call_arguments.done"),
         *("output_item.done", "completed"),
     ]
-    assert told[2]["item"]["content"] == [] and told[2]["item"]["status"] == "in_progress"
-    assert [event["output_index"] for event in told[2:-1]] == [0] * 6 + [1] * 4
+    assert actual[2]["item"]["content"] == [] and actual[2]["item"]["status"] == "in_progress"
+    assert [event["output_index"] for event in actual[2:-1]] == [0] * 6 + [1] * 4
 
 
 @pytest.mark.parametrize("status", ["completed", "incomplete"])
@@ -68,5 +68,5 @@ def test_an_answer_that_goes_on_elsewhere_is_no_stream() -> None:
 
 
 def test_items_that_nobody_knows_are_added_and_done() -> None:
-    told = events(reply({"type": "novelty", "id": "n_1", "x": 1}))
-    assert [event["item"] for event in told[2:4]] == [{"type": "novelty", "id": "n_1", "x": 1}] * 2
+    actual = events(reply({"type": "novelty", "id": "n_1", "x": 1}))
+    assert [event["item"] for event in actual[2:4]] == [{"type": "novelty", "id": "n_1", "x": 1}] * 2

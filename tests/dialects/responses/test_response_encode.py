@@ -172,8 +172,8 @@ def test_what_was_cut_short_says_so(stop: StopReason) -> None:
         ("overloaded_error", 503, "server_error"),
     ],
 )
-def test_a_failed_response_bears_a_code_that_clients_know(code: str, status: int, told: str) -> None:
-    assert encode_error_code(code, status) == told
+def test_a_failed_response_bears_a_code_that_clients_know(code: str, status: int, actual: str) -> None:
+    assert encode_error_code(code, status) == actual
 
 
 def test_calls_of_one_id_are_told_apart() -> None:

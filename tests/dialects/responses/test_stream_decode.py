@@ -139,7 +139,7 @@ def test_thinking_comes_with_its_seal_and_parts_stay_apart() -> None:
     assert (thought.text, thought.encrypted, thought.id) == ("one\n\ntwo", "g=", "rs")
 
 
-def test_thinking_without_words_is_told_for_its_seal() -> None:
+def test_thinking_without_words_comes_for_its_encrypted_content() -> None:
     item = {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "g="}
     found = reply(frames(BEGUN, {"type": "response.output_item.done", "output_index": 0, "item": item}, DONE))
     [thought] = [block for block in found.content if isinstance(block, Thinking)]
@@ -301,12 +301,12 @@ EVENTS = st.fixed_dictionaries(
 @settings(max_examples=200)
 @given(st.lists(EVENTS, max_size=6))
 def test_members_of_any_type_are_read_to_one_end(events: list[dict[str, Any]]) -> None:
-    told = read(b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events))
-    assert sum(isinstance(event, Fail | Done) for event in told) == 1 and isinstance(told[-1], Fail | Done)
-    opened = [event.index for event in told if isinstance(event, Open)]
+    actual = read(b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events))
+    assert sum(isinstance(event, Fail | Done) for event in actual) == 1 and isinstance(actual[-1], Fail | Done)
+    opened = [event.index for event in actual if isinstance(event, Open)]
     assert opened == list(range(len(opened)))
-    if isinstance(told[-1], Done):
-        assert sorted(event.index for event in told if isinstance(event, Close)) == opened
+    if isinstance(actual[-1], Done):
+        assert sorted(event.index for event in actual if isinstance(event, Close)) == opened
 
 
 @pytest.mark.parametrize(("again", "calls"), [("c", ["c"]), ("d", ["c", "d"])])

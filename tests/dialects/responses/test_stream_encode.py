@@ -48,7 +48,7 @@ def write(*events: Event, one_by_one: bool = False) -> tuple[bytes, list[str]]:
     return writer.encode(events, losses), losses.dropped
 
 
-def told(data: bytes) -> list[Any]:
+def events_in(data: bytes) -> list[Any]:
     events = [json.loads(line[6:]) for line in data.split(b"\n") if line.startswith(b"data: ")]
     for number, event in enumerate(events):
         assert event["sequence_number"] == number, event
@@ -74,7 +74,7 @@ def block(index: int, opened: Block, *texts: str, **close: Any) -> list[Event]:
 
 def test_a_text_is_told_in_the_order_of_the_vendor() -> None:
     data, dropped = write(START, *block(0, Text(text=""), "Hel", "lo"), *END)
-    assert [event["type"].removeprefix("response.") for event in told(data)] == [
+    assert [event["type"].removeprefix("response.") for event in events_in(data)] == [
         *(
             "created",
             "in_progress",
@@ -95,7 +95,7 @@ def test_texts_that_follow_each_other_are_parts_of_one_message() -> None:
     assert [part.type for part in message.content] == ["output_text", "refusal"]
 
 
-def test_thinking_calls_and_free_form_calls_are_items_of_their_own() -> None:
+def test_thinking_calls_and_custom_calls_are_items_of_their_own() -> None:
     events = [
         *block(0, Thinking(text="", dialect="messages"), "hm", signature="s"),
         *block(1, ToolCall(id="c", name="f", arguments=""), '{"a"', ":1}"),
@@ -103,7 +103,7 @@ def test_thinking_calls_and_free_form_calls_are_items_of_their_own() -> None:
         *block(3, Text(text=""), "so"),
     ]
     data, dropped = write(START, *events, Stop(reason="tool_calls"), Done())
-    told(data)
+    events_in(data)
     thought, call, free, message = final(data).output
     assert (thought.summary[0].text, call.arguments, call.call_id, free.input) == ("hm", '{"a":1}', "c", "x = 1")
     assert message.content[0].text == "so" and dropped == []
@@ -111,13 +111,13 @@ def test_thinking_calls_and_free_form_calls_are_items_of_their_own() -> None:
 
 def test_thinking_without_a_word_has_no_summary() -> None:
     data, _ = write(START, *block(0, Thinking(text="", dialect="messages"), "", signature="s"), *END)
-    assert not [event for event in told(data) if "summary_index" in event]
+    assert not [event for event in events_in(data) if "summary_index" in event]
     assert final(data).output[0].summary == []
 
 
-def test_ones_own_thinking_keeps_its_seal() -> None:
+def test_ones_own_thinking_keeps_its_encrypted_content() -> None:
     data, _ = write(START, *block(0, Thinking(text="", dialect="responses", id="rs_1"), encrypted="g="), *END)
-    told(data)
+    events_in(data)
     [thought] = final(data).output
     assert (thought.id, thought.encrypted_content, thought.summary) == ("rs_1", "g=", [])
 
@@ -125,7 +125,7 @@ def test_ones_own_thinking_keeps_its_seal() -> None:
 def test_citations_are_told_with_their_text() -> None:
     cite = Cite(index=0, citation=Citation(url="https://h", title="t", start=0, end=2))
     data, _ = write(START, Open(index=0, block=Text(text="")), Delta(index=0, text="ab"), cite, Close(index=0), *END)
-    told(data)
+    events_in(data)
     assert final(data).output[0].content[0].annotations[0].url == "https://h"
 
 
@@ -134,7 +134,7 @@ def test_what_a_block_held_when_it_was_opened_is_told_too() -> None:
     held = Text(text="ab", annotations=[Citation(url="https://h")], logprobs=[likely])
     events = [*block(0, held, "c"), *block(1, ToolCall(id="c", name="f", arguments='{"a"'), ":1}")]
     data, _ = write(START, *events, *END)
-    kinds = [event["type"].removeprefix("response.") for event in told(data)]
+    kinds = [event["type"].removeprefix("response.") for event in events_in(data)]
     assert kinds.count("output_text.annotation.added") == 1
     message, call = final(data).output
     [part] = message.content
@@ -145,7 +145,7 @@ def test_what_a_block_held_when_it_was_opened_is_told_too() -> None:
 def test_an_item_without_an_id_gets_one_that_stays() -> None:
     item = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}}
     data, _ = write(START, *block(0, Opaque(dialect="responses", kind="web_search_call", value=item)), *END)
-    events = told(data)
+    events = events_in(data)
     [added, done] = [event["item"] for event in events if "item" in event]
     assert added == done == item | {"id": "it_7_0"} and events[-1]["response"]["output"] == [done]
 
@@ -156,12 +156,12 @@ def test_an_item_without_an_id_gets_one_that_stays() -> None:
 )
 def test_the_last_event_says_why_it_stopped(reason: Any, status: str) -> None:
     data, _ = write(START, *block(0, Text(text=""), "a"), Stop(reason=reason), Done())
-    assert told(data)[-1]["type"] == f"response.{status}" and told(data)[-1]["response"]["status"] == status
+    assert events_in(data)[-1]["type"] == f"response.{status}" and events_in(data)[-1]["response"]["status"] == status
 
 
 def test_a_refusal_in_words_is_a_whole_response() -> None:
     data, _ = write(START, *block(0, Refusal(text=""), "No."), Stop(reason="refusal"), Done())
-    assert told(data)[-1]["type"] == "response.completed"
+    assert events_in(data)[-1]["type"] == "response.completed"
 
 
 @pytest.mark.parametrize("place", range(1, 6))
@@ -182,7 +182,7 @@ def test_what_has_no_place_is_listed() -> None:
     foreign = Opaque(dialect="messages", kind="server_tool_use", value={})
     stop = Stop(reason="pause", sequence="x")
     data, dropped = write(START, *block(0, foreign, "ignored"), Lost(what="odd"), stop, Done())
-    assert told(data)[-1]["response"]["output"] == []
+    assert events_in(data)[-1]["response"]["output"] == []
     assert dropped == ["reply.server_tool_use", "reply.odd", "reply.stop_sequence", "reply.stop.pause"]
 
 
@@ -205,7 +205,7 @@ def test_interleaved_blocks_are_accepted_by_the_official_client(kinds: list[str]
         begun = max(begun, chosen + 1) if len(queues[chosen]) == 4 else begun
         events.append(queues[chosen].pop(0))
     written, _ = write(*events, *END, one_by_one=data.draw(st.booleans()))
-    told(written)
+    events_in(written)
     response = final(written)
     said = json.dumps(response.to_dict())
     assert all(f"<{number}>" in said for number in range(len(kinds)))
@@ -214,13 +214,13 @@ def test_interleaved_blocks_are_accepted_by_the_official_client(kinds: list[str]
 def test_a_failure_before_anything_else_is_an_error_alone() -> None:
     """A response that nobody began cannot fail."""
     data, _ = write(Fail(message="boom", code="x"))
-    [event] = told(data)
+    [event] = events_in(data)
     assert (event["type"], event["sequence_number"], event["message"]) == ("error", 0, "boom")
 
 
 def test_a_failure_bears_a_code_that_clients_know() -> None:
     data, _ = write(START, Fail(message="slow", code="rate_limit_error", status=429))
-    failed, error = told(data)[-2:]
+    failed, error = events_in(data)[-2:]
     assert failed["response"]["error"] == {"code": "rate_limit_exceeded", "message": "slow"}
     assert (failed["response"]["status"], error["code"]) == ("failed", "rate_limit_error")
 
@@ -228,18 +228,18 @@ def test_a_failure_bears_a_code_that_clients_know() -> None:
 def test_a_text_that_was_cut_short_is_incomplete() -> None:
     events = [*block(0, Text(text=""), "a"), *block(1, ToolCall(id="c", name="f", arguments=""), "{}")]
     data, _ = write(START, *events, *block(2, Text(text=""), "b"), Stop(reason="length"), Done())
-    done = [event["item"]["status"] for event in told(data) if event["type"] == "response.output_item.done"]
+    done = [event["item"]["status"] for event in events_in(data) if event["type"] == "response.output_item.done"]
     assert done == ["completed", "completed", "incomplete"]
-    assert [item["status"] for item in told(data)[-1]["response"]["output"]] == done
+    assert [item["status"] for item in events_in(data)[-1]["response"]["output"]] == done
 
 
 def test_a_call_that_was_cut_short_is_incomplete() -> None:
     calls = [ToolCall(id=name, name="f", arguments="") for name in "ab"]
     events = [*block(0, calls[0], "{}"), *block(1, calls[1], '{"a')]
     data, _ = write(START, *events, Stop(reason="length"), Done(), one_by_one=True)
-    done = [event["item"]["status"] for event in told(data) if event["type"] == "response.output_item.done"]
+    done = [event["item"]["status"] for event in events_in(data) if event["type"] == "response.output_item.done"]
     assert done == ["completed", "incomplete"]
-    assert [item["status"] for item in told(data)[-1]["response"]["output"]] == done
+    assert [item["status"] for item in events_in(data)[-1]["response"]["output"]] == done
 
 
 def test_likelihoods_are_told_as_events_and_parts_have_them() -> None:
@@ -247,7 +247,7 @@ def test_likelihoods_are_told_as_events_and_parts_have_them() -> None:
     bare = {"token": "a", "logprob": -0.5, "top_logprobs": [{"token": "b", "logprob": -1.0}]}
     delta = Delta(index=0, text="a", logprobs=[likely])
     data, _ = write(START, Open(index=0, block=Text(text="")), delta, Close(index=0), *END)
-    events = {event["type"].removeprefix("response."): event for event in told(data)}
+    events = {event["type"].removeprefix("response."): event for event in events_in(data)}
     assert events["output_text.delta"]["logprobs"] == events["output_text.done"]["logprobs"] == [bare]
     with_bytes = {"token": "b", "logprob": -1.0, "bytes": [98]}
     assert events["content_part.done"]["part"]["logprobs"] == [bare | {"bytes": [97], "top_logprobs": [with_bytes]}]
@@ -257,7 +257,7 @@ def test_seals_of_thinking_that_was_shown_in_parts_are_told_at_its_end() -> None
     parts = {"~summary": [{"type": "summary_text", "text": text} for text in ("a", "b")]}
     thought = Thinking(text="", dialect="responses", id="rs_1", summary=True)
     data, dropped = write(START, *block(0, thought, "a\n\nb", encrypted="g=", extra=parts), *END)
-    told(data)
+    events_in(data)
     [item] = final(data).output
     assert (item.id, item.encrypted_content, [part.text for part in item.summary]) == ("rs_1", "g=", ["a\n\nb"])
     assert dropped == []
@@ -267,5 +267,5 @@ def test_calls_of_one_id_are_told_apart() -> None:
     """The SDK knows calls by that id, and breaks the stream off when it comes again."""
     calls = [event for index in range(3) for event in block(index, ToolCall(id="c", name="f", arguments=""), "{}")]
     data, _ = write(START, *calls, *END)
-    told(data)
+    events_in(data)
     assert [call.call_id for call in final(data).output] == ["c", "c_2", "c_3"]

@@ -90,34 +90,34 @@ def _follow(items: list[_Told], event: dict[str, Any]) -> None:
     elif kind == "output_item.done":
         _finish(items[event["output_index"]], event["item"])
     elif "item_id" in event:
-        told = items[event["output_index"]]
-        assert told.open and told.name == event["item_id"]
-        _grow(told, event, kind)
+        actual = items[event["output_index"]]
+        assert actual.open and actual.name == event["item_id"]
+        _grow(actual, event, kind)
 
 
-def _grow(told: _Told, event: dict[str, Any], kind: str) -> None:
+def _grow(actual: _Told, event: dict[str, Any], kind: str) -> None:
     place = event.get("summary_index", event.get("content_index", "call"))
     if kind.endswith("part.added"):
-        assert place == len(told.parts)
-        told.unfinished.add(place)
+        assert place == len(actual.parts)
+        actual.unfinished.add(place)
     elif place != "call":
-        assert place in told.unfinished
-    part = told.parts.setdefault(place, ["", 0])
+        assert place in actual.unfinished
+    part = actual.parts.setdefault(place, ["", 0])
     if kind.endswith(".delta"):
         part[0] += event["delta"]
     elif kind.endswith("annotation.added"):
         assert event["annotation_index"] == part[1]
         part[1] += 1
     elif kind.endswith("part.done"):
-        told.unfinished.remove(place)
+        actual.unfinished.remove(place)
     elif kind.endswith(".done"):
         assert _text_of(event) == part[0]
 
 
-def _finish(told: _Told, item: dict[str, Any]) -> None:
-    assert told.open and told.name == item["id"] and not told.unfinished
-    told.open = False
-    for place, (text, cited) in told.parts.items():
+def _finish(actual: _Told, item: dict[str, Any]) -> None:
+    assert actual.open and actual.name == item["id"] and not actual.unfinished
+    actual.open = False
+    for place, (text, cited) in actual.parts.items():
         whole = item if place == "call" else _parts(item)[place]
         assert (_text_of(whole), len(whole.get("annotations", ()))) == (text, cited)
 
@@ -200,8 +200,8 @@ def test_every_event_fits_those_before_it(events: list[Event], one_by_one: bool)
 @_THOROUGH
 def test_a_failure_may_come_at_any_point(events: list[Event], data: st.DataObject) -> None:
     cut = [*events[: data.draw(st.integers(0, len(events) - 1))], Fail(message="boom", code="x", status=429)]
-    told = consistent(write(cut, one_by_one=data.draw(st.booleans())))
-    assert [event["type"] for event in told].count("error") == 1 and told[-1]["type"] == "error"
+    actual = consistent(write(cut, one_by_one=data.draw(st.booleans())))
+    assert [event["type"] for event in actual].count("error") == 1 and actual[-1]["type"] == "error"
 
 
 @given(streams(), st.sampled_from([1, 2, 7, 1 << 20]))

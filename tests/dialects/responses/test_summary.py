@@ -73,11 +73,11 @@ def test_no_bytes_make_reading_fail(body: bytes) -> None:
 def test_the_canned_reply_is_what_the_vendor_would_send() -> None:
     response = Response.model_validate_json(plain_answer(CODEC))
     assert response.output_text == "stub response" and response.status == "completed"
-    told = response.usage
-    assert told and (told.input_tokens, told.output_tokens, told.total_tokens) == (11, 2, 13)
-    assert told.input_tokens_details.cached_tokens == 4 and told.output_tokens_details.reasoning_tokens == 0
+    actual = response.usage
+    assert actual and (actual.input_tokens, actual.output_tokens, actual.total_tokens) == (11, 2, 13)
+    assert actual.input_tokens_details.cached_tokens == 4 and actual.output_tokens_details.reasoning_tokens == 0
     reply = openai_client(plain_answer(CODEC)).responses.create(model="m", input="Hi")
-    assert reply.output_text == "stub response" and reply.usage == told
+    assert reply.output_text == "stub response" and reply.usage == actual
 
 
 def test_usage_that_is_not_known_is_null() -> None:

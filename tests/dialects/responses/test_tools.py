@@ -65,7 +65,7 @@ def test_of_others_what_they_do_not_say_is_not_strict() -> None:
     assert losses.dropped == ["tools[0].cache_control", "tools[0].eager"]
 
 
-def test_a_free_form_tool_is_chosen_as_such() -> None:
+def test_a_custom_tool_is_chosen_as_such() -> None:
     tools = [Tool(name="free", custom=True)]
     written = encode_choice(ToolChoice(mode="tool", name="free"), tools, EncodeContext(own=False, losses=Losses()))
     assert written == {"type": "custom", "name": "free"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmproxy.dialects.chat import DIALECT as CHAT
 from llmproxy.dialects.dialect import Dialect
-from llmproxy.dialects.history import ASSISTANT, CALL, TOOL, USER, History, Piece, add, call_of, pieces_of, substance
+from llmproxy.dialects.history import ASSISTANT, CALL, TOOL, USER, History, Piece, add, add_content, call_of, substance
 from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.dialects.responses import DIALECT as RESPONSES
 from llmproxy.wire.json import read_value
@@ -154,8 +154,8 @@ def test_what_says_nothing_is_no_piece(text: object) -> None:
 def test_a_string_says_the_same_as_its_parts() -> None:
     whole: list[Piece] = []
     parts: list[Piece] = []
-    pieces_of(USER, "Hello", frozenset({"text"}), frozenset(), whole)
-    pieces_of(USER, [{"type": "text", "text": "Hello"}], frozenset({"text"}), frozenset(), parts)
+    add_content(USER, "Hello", frozenset({"text"}), frozenset(), whole)
+    add_content(USER, [{"type": "text", "text": "Hello"}], frozenset({"text"}), frozenset(), parts)
     assert whole == parts == [(USER, "Hello")]
 
 

@@ -20,7 +20,7 @@ _STORED_HEADERS = ("content-type", "cache-control", "x-llmproxy-dropped")
 
 
 def entry_from_call(
-    shared: SharedCall, exchange: Exchange, replay: Reshape, *, counted: bool, limit_bytes: int
+    shared: SharedCall, exchange: Exchange, reshape: Reshape, *, counted: bool, limit_bytes: int
 ) -> CacheEntry | None:
     """Build the entry of a complete answer. Return None for an empty or unreadable one."""
     answer = shared.answer
@@ -34,7 +34,7 @@ def entry_from_call(
         except BadRequest:
             return None
     stream = answer.framing is not None
-    if not (_is_complete(exchange, replay, body) if stream else replay.says_something(body)):
+    if not (_is_complete(exchange, reshape, body) if stream else reshape.says_something(body)):
         return None
     usage, times_s = exchange.summary.usage, shared.times_s
     first_s = times_s[0]
@@ -53,8 +53,8 @@ def entry_from_call(
     )
 
 
-def _is_complete(exchange: Exchange, replay: Reshape, stream: bytes) -> bool:
-    return exchange.first_token_s is not None and replay.is_whole(stream)
+def _is_complete(exchange: Exchange, reshape: Reshape, stream: bytes) -> bool:
+    return exchange.first_token_s is not None and reshape.is_whole(stream)
 
 
 def fits(entry: CacheEntry, stream: bool, counted: bool) -> bool:
@@ -70,12 +70,12 @@ def answer_from_entry(entry: CacheEntry, dialect: Dialect, stream: bool, counted
     if fits(entry, stream, counted):
         framing = dialect.framing if stream else None
         return Answer(status=entry.status, headers=headers, body=entry.body, length=len(entry.body), framing=framing)
-    replay = dialect.reshape
+    reshape = dialect.reshape
     reply: bytes | None = entry.body
     if entry.stream:
-        reply = replay.reply_of(entry.body)
+        reply = reshape.reply_of(entry.body)
     if reply is not None and stream:
-        reply = replay.stream_of(reply, usage=counted)
+        reply = reshape.stream_of(reply, usage=counted)
     if reply is None:
         return None
     headers["Content-Type"] = dialect.framing.content_type if stream else "application/json"

@@ -23,7 +23,7 @@ DIALECTS: tuple[Dialect, ...] = (
     embeddings.DIALECT,
 )
 """All dialects. The first writes errors where nobody knows what the client speaks; a provider that speaks several and
-says nothing of its own is asked in the first that can be translated."""
+has no preference is called in the first that can be translated."""
 
 REST = "openai"
 """The capability of a provider that serves the rest of OpenAI's API: files, images, batches ..."""
@@ -33,7 +33,7 @@ _VERSION = "/v1"
 # Calls of the rest of that API whose JSON body names a model.
 _REST_MODEL_PATHS = ("/images/generations", "/audio/speech", "/moderations")
 
-# Calls that name what was made before, or nothing: relayed, not read.
+# Calls that name what was created before, or nothing: relayed, not read.
 _REST_CALLS = (
     ("GET", "/chat/completions"),
     ("GET POST DELETE", "/chat/completions/{id}"),
@@ -99,10 +99,10 @@ def translated_call(dialect: Dialect, *, stream: bool = False) -> Endpoint:
 
 
 def translation_dialect(speaks: Container[str], preferred: Iterable[str] = ()) -> Dialect | None:
-    """Return the dialect in which a provider that speaks `speaks` is asked by clients of other dialects: the first of
+    """Return the dialect into which requests are translated for a provider that speaks `speaks`: the first of
     `preferred`, or of all. None when it speaks none that can be translated."""
-    wanted = list(preferred) or list(capabilities())
-    able = (dialect for name in wanted if name in speaks and (dialect := by_name(name)) is not None)
+    names = list(preferred) or list(capabilities())
+    able = (dialect for name in names if name in speaks and (dialect := by_name(name)) is not None)
     return next((dialect for dialect in able if dialect.codec is not None), None)
 
 

@@ -213,9 +213,9 @@ class DerivedReshape(Reshape):
     dialect has a reshaping of its own.
     """
 
-    def __init__(self, codec: Codec, *, of_stream: tuple[str, ...] = ("stream",)) -> None:
+    def __init__(self, codec: Codec, *, stream_fields: tuple[str, ...] = ("stream",)) -> None:
         self._codec = codec
-        self.of_stream = of_stream
+        self.stream_fields = stream_fields
 
     def is_deterministic(self, request: Mapping[str, Any]) -> bool:
         decoded = _decoded(self._codec, request)
@@ -236,7 +236,7 @@ class DerivedReshape(Reshape):
         decoded = self._reply(reply)
         if decoded is None or (usage and decoded.usage is None):
             return None
-        encoder = self._codec.stream_encoder(self._asked(decoded, stream=True, include_usage=usage))
+        encoder = self._codec.stream_encoder(self._request_for(decoded, stream=True, include_usage=usage))
         return encoder.encode(events_of(decoded), Losses())
 
     def reply_of(self, stream: bytes) -> bytes | None:
@@ -246,9 +246,9 @@ class DerivedReshape(Reshape):
             return None
         reply.dialect = self._codec.name
         context = self._codec.context(reply.dialect, Losses())
-        return write_value(self._codec.encode_response(reply, self._asked(reply, stream=False), context))
+        return write_value(self._codec.encode_response(reply, self._request_for(reply, stream=False), context))
 
-    def _asked(self, reply: Reply, *, stream: bool, include_usage: bool = True) -> Request:
+    def _request_for(self, reply: Reply, *, stream: bool, include_usage: bool = True) -> Request:
         """Return a request that such an answer may be written for."""
         return Request(dialect=self._codec.name, model=reply.model, stream=stream, include_usage=include_usage)
 

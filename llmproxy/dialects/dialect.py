@@ -61,9 +61,9 @@ class Dialect:
 
     `paths` are the unversioned paths of its POST calls that carry a model and are answered in this dialect, e.g.
     `/chat/completions`; the first is the call that is translated. A path may hold `{model}`; otherwise the model is the
-    top-level member `model` of the body. Where a stream is asked for by another path, `stream_paths` are those, in the
+    top-level member `model` of the body. Where streams have another path, `stream_paths` are those, in the
     order of `paths`; otherwise by the top-level member `stream`. `framing` is how streams are cut into frames.
-    `other_calls` (methods, path) name something that was made before, or nothing, and are relayed. `significant` are
+    `other_calls` (methods, path) name something that was created before, or nothing, and are relayed. `significant` are
     the request headers, in lower case, on which an answer depends, `own_headers` the beginnings of those that only this
     dialect's providers understand. `marker` is a header that tells its clients from others on paths that several
     dialects share, `models` how it writes the list of models there.
@@ -113,8 +113,8 @@ class Endpoint:
 
     def model_of(self, path: str) -> str | None:
         """Return the model that a client's `path` names; None where the body names it."""
-        found = self.model_in.search(path) if self.model_in is not None else None
-        return unquote(found["model"]) if found is not None else None
+        match = self.model_in.search(path) if self.model_in is not None else None
+        return unquote(match["model"]) if match is not None else None
 
     def path_for(self, model: str) -> str:
         """Return the unversioned path that calls `model`."""
@@ -122,7 +122,7 @@ class Endpoint:
 
     def renamed(self, path: str, model: str) -> str:
         """Return a client's `path` with `model` in the place of the one that it names."""
-        found = self.model_in.search(path) if self.model_in is not None else None
-        if found is None or unquote(found["model"]) == model:
+        match = self.model_in.search(path) if self.model_in is not None else None
+        if match is None or unquote(match["model"]) == model:
             return path
-        return path[: found.start("model")] + quote(model, safe="") + path[found.end("model") :]
+        return path[: match.start("model")] + quote(model, safe="") + path[match.end("model") :]

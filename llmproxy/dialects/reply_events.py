@@ -32,13 +32,13 @@ from llmproxy.dialects.model import (
 
 def collect(events: Sequence[Event]) -> Reply | Fail:
     """The whole reply that a stream's events tell, as far as they go; the `Fail` that ended it, if one did."""
-    found = _Collected()
+    collected = _Collected()
     for event in events:
         if isinstance(event, Fail):
             return event
-        found.add(event)
-    found.close()
-    return found.reply
+        collected.add(event)
+    collected.close()
+    return collected.reply
 
 
 class _Collected:

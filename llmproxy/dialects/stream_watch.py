@@ -32,11 +32,11 @@ class FrameWatch(Watch):
 
     @abstractmethod
     def _notable(self, data: bytes) -> bool:
-        """Whether `data`, which is whole frames, may hold more than further content. Called for nearly every read."""
+        """Return whether `data`, which is whole frames, may hold more than text. Called for nearly every read."""
 
     @abstractmethod
     def _read(self, frame: Frame) -> None:
-        """Take from one frame what it says."""
+        """Read one frame into the summary."""
 
     def feed(self, data: bytes) -> None:
         if self._partial or not self.framing.ends_frame(data):
@@ -55,7 +55,7 @@ class FrameWatch(Watch):
         return self.summary
 
     def _join(self, data: bytes) -> bytes:
-        """The frames that `data` completes; what follows the last one waits for more.
+        """Return the frames that `data` completes; what follows the last one waits for more.
 
         A frame that grows too long is forgotten: what comes of it later is no field of a frame, and is passed over.
         """
@@ -72,7 +72,7 @@ class FrameWatch(Watch):
         return whole
 
     def _say(self, text: object) -> None:
-        """`text` is content: keep it when text is wanted, as long as there is room."""
+        """Note content; keep its text if this watch collects text, as long as there is room."""
         if isinstance(text, str) and text:
             self.started = True
             if self._texts is not None and self._room > 0:

@@ -204,18 +204,18 @@ class Cache(Middleware):
     def _identify(self, exchange: Exchange, body: Body, request: _CacheRequest) -> bool:
         """Compute the key of a request and return whether it may be cached: standard JSON that expects the same answer
         each time."""
-        content, replay = body.content, request.dialect.reshape
-        if not body.strict or not replay.is_repeatable(content):
+        content, reshape = body.content, request.dialect.reshape
+        if not body.strict or not reshape.is_repeatable(content):
             return False
-        if not self._always and not replay.is_deterministic(content):
+        if not self._always and not reshape.is_deterministic(content):
             return False
-        left_out = self._left_out.get(replay)
+        left_out = self._left_out.get(reshape)
         if left_out is None:
-            sent = (tuple(path.split(".")) for path in replay.of_stream)
-            left_out = self._left_out[replay] = (*sent, *self._volatile)
+            sent = (tuple(path.split(".")) for path in reshape.stream_fields)
+            left_out = self._left_out[reshape] = (*sent, *self._volatile)
         scope = cache_scope(exchange, self._vary, shared=self._shared)
         request.key = cache_key(exchange, content, left_out, scope)
-        request.counted = replay.counts_usage(content)
+        request.counted = reshape.counts_usage(content)
         return True
 
     async def _find(self, exchange: Exchange, request: _CacheRequest) -> Answer | None:

@@ -327,7 +327,7 @@ TOY = Dialect(
     write_error_event=write_error_event,
     codec=CODEC,
     readers=readers(CODEC),
-    reshape=DerivedReshape(CODEC, of_stream=()),
+    reshape=DerivedReshape(CODEC, stream_fields=()),
 )
 
 

@@ -11,7 +11,7 @@ from llmproxy.dialects.model_list import ListedModel
 
 
 def one(model: ListedModel) -> dict[str, object]:
-    """Write one model; `created` is 0 where nobody said it."""
+    """Write one model; `created` is 0 where nobody knows it."""
     owner = model.members.get("owned_by")
     members = {name: value for name, value in model.members.items() if name not in ("type", "created_at")}
     return members | {

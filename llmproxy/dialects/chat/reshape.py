@@ -1,4 +1,4 @@
-"""Chat completions given again in the other form, legacy text completions too.
+"""Chat completions in the other form, legacy text completions too.
 
 Source: platform.openai.com/docs/api-reference/chat-streaming (chunks are merged by index, texts are appended).
 """
@@ -14,15 +14,18 @@ from llmproxy.wire.sse import write_frame
 
 _DONE = b"[DONE]"
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning", "text")
-# Members of deltas that are said once, or again and again, but never in pieces.
+# Members of deltas that come once, or repeated, but never in pieces.
 _WHOLE = frozenset({"role", "id", "type", "index", "finish_reason", "name"})
 _PADDING = "obfuscation"
 
 
 class ChatReshape(Reshape):
-    """`part` is where a chunk's choice holds what a reply's choice has under `message`; none for text completions."""
+    """Reshapes chat completions and text completions.
 
-    of_stream = ("stream", "stream_options.include_usage")
+    `part` is where a chunk's choice holds what a reply's choice has under `message`; none for text completions.
+    """
+
+    stream_fields = ("stream", "stream_options.include_usage")
 
     def __init__(self, kind: str, chunk_kind: str, part: str | None) -> None:
         self._kind = kind
@@ -38,7 +41,7 @@ class ChatReshape(Reshape):
         return any(_says(choice.get("message") if self._part else choice) for choice in choices)
 
     def is_whole(self, stream: bytes) -> bool:
-        """Not every service says `[DONE]`; without it, every choice must have finished."""
+        """Not every service sends `[DONE]`; without it, every choice must have finished."""
         if stream.rstrip().endswith(_DONE):
             return True
         finished: dict[object, bool] = {}
@@ -51,7 +54,7 @@ class ChatReshape(Reshape):
             return False
         return all(finished.values())
 
-    def _tell(self, reply: Value, usage: bool) -> bytes | None:
+    def _to_stream(self, reply: Value, usage: bool) -> bytes | None:
         if not isinstance(reply.get("choices"), list):
             return None
         counted = reply.get("usage")
@@ -69,26 +72,26 @@ class ChatReshape(Reshape):
         return b"".join(write_frame(each) for each in (*map(write_value, chunks), _DONE))
 
     def _pieces(self, choice: Value) -> list[Value]:
-        """A choice in the pieces that its chunks hold."""
+        """Return a choice in the pieces that its chunks hold."""
         if self._part is None:
             return [choice]
         message = choice.get("message")
-        given = dict(message) if isinstance(message, dict) else {}
-        content, calls = given.pop("content", None), objects(given.pop("tool_calls", None))
-        first = {"content": "" if isinstance(content, str) else content, **given}
+        members = dict(message) if isinstance(message, dict) else {}
+        content, calls = members.pop("content", None), objects(members.pop("tool_calls", None))
+        first = {"content": "" if isinstance(content, str) else content, **members}
         deltas: list[Value] = [{"role": first.pop("role", "assistant"), **first}]
         if isinstance(content, str) and content:
             deltas.append({"content": content})
         deltas += [{"tool_calls": [{"index": number, **call}]} for number, call in enumerate(calls)]
         index, logprobs = choice.get("index", 0), choice.get("logprobs")
-        made: list[Value] = [
+        pieces: list[Value] = [
             {"index": index, "delta": each, "logprobs": None, "finish_reason": None} for each in deltas
         ]
-        made[-1]["logprobs"] = logprobs
+        pieces[-1]["logprobs"] = logprobs
         rest = {name: each for name, each in choice.items() if name not in ("message", "logprobs")}
-        return [*made, {**rest, "delta": {}, "logprobs": None}]
+        return [*pieces, {**rest, "delta": {}, "logprobs": None}]
 
-    def _collect(self, stream: bytes) -> bytes | None:
+    def _to_reply(self, stream: bytes) -> bytes | None:
         whole: Value = {}
         choices: dict[object, Value] = {}
         for chunk in events_in(stream, _DONE):
@@ -99,13 +102,13 @@ class ChatReshape(Reshape):
             whole |= {name: each for name, each in chunk.items() if each is not None or name not in whole}
         whole.pop(_PADDING, None)
         if not choices or not isinstance(whole.get("usage"), dict):
-            return None  # a reply says what it cost, and this stream does not
+            return None  # a reply has usage, and this stream does not
         usage = whole.pop("usage")
-        told = [self._whole(choice) for choice in choices.values()]
-        return write_value({**whole, "object": self._kind, "choices": told, "usage": usage})
+        finished = [self._whole(choice) for choice in choices.values()]
+        return write_value({**whole, "object": self._kind, "choices": finished, "usage": usage})
 
     def _whole(self, choice: Value) -> Value:
-        """A choice of a reply, from the merged pieces of its chunks."""
+        """Return a choice of a reply, from the merged pieces of its chunks."""
         if self._part is None:
             return choice
         message = choice.pop(self._part, {})

@@ -1,4 +1,5 @@
-"""Streams of chat completion chunks: watching and writing them, legacy text completions too.
+"""Watch streams of chat completion chunks, and of legacy text completions: an override of `derived.DerivedWatch`, which
+takes 4 times as long.
 
 Source: platform.openai.com/docs/api-reference/chat-streaming.
 """
@@ -33,7 +34,7 @@ class _Delta(Fields):
     audio: Any = None
 
     def carries_content(self) -> bool:
-        """Whether the delta holds anything that the model made. Services name their thinking in two ways."""
+        """Return whether the delta holds content of the model. Services name their thinking in two ways."""
         return bool(
             self.content
             or self.tool_calls

@@ -14,7 +14,7 @@ from llmproxy.dialects.model_list import ListedModel
 
 
 def one(model: ListedModel) -> dict[str, object]:
-    """Write one model; `created_at` is the epoch where nobody said it, as documented there."""
+    """Write one model; `created_at` is the epoch where nobody knows it, as documented there."""
     created, title = model.members.get("created_at"), model.members.get("display_name")
     if not isinstance(created, str):
         created = datetime.fromtimestamp(model.created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -29,16 +29,16 @@ def one(model: ListedModel) -> dict[str, object]:
 
 def page(models: Sequence[ListedModel], query: str | None) -> dict[str, object]:
     """Write the list: all of it, unless `limit`, `after_id` or `before_id` ask for a part."""
-    asked = dict(parse_qsl(query or ""))
+    options = dict(parse_qsl(query or ""))
     places = {model.id: place for place, model in enumerate(models)}
     start, end = 0, len(models)
-    if "after_id" in asked:
-        start = places.get(asked["after_id"], end - 1) + 1
-    if "before_id" in asked:
-        end = places.get(asked["before_id"], 0)
-    limit = asked.get("limit", "")
+    if "after_id" in options:
+        start = places.get(options["after_id"], end - 1) + 1
+    if "before_id" in options:
+        end = places.get(options["before_id"], 0)
+    limit = options.get("limit", "")
     size = int(limit) if re.fullmatch(r"[0-9]{1,9}", limit) else end
-    backwards = "before_id" in asked
+    backwards = "before_id" in options
     part = models[max(start, end - size) : end] if backwards else models[start : min(end, start + size)]
     return {
         "data": [one(model) for model in part],

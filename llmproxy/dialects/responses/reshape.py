@@ -1,4 +1,4 @@
-"""Responses given again in the other form.
+"""Responses in the other form.
 
 Source: platform.openai.com/docs/api-reference/responses-streaming (event types and their order).
 """
@@ -29,7 +29,7 @@ class ResponsesReshape(Reshape):
             for item in objects(value.get("output"))
         )
 
-    def _tell(self, reply: Value, usage: bool) -> bytes | None:
+    def _to_stream(self, reply: Value, usage: bool) -> bytes | None:
         if not isinstance(reply.get("output"), list):
             return None
         last = f"response.{reply.get('status')}"
@@ -45,7 +45,7 @@ class ResponsesReshape(Reshape):
             events += _item_events(index, item)
         return typed_frames([*events, {"type": last, "response": reply}], numbered=True)
 
-    def _collect(self, stream: bytes) -> bytes | None:
+    def _to_reply(self, stream: bytes) -> bytes | None:
         for event in events_in(stream):
             if event.get("type") in _LAST and isinstance(event.get("response"), dict):
                 return write_value(event["response"])
@@ -53,14 +53,14 @@ class ResponsesReshape(Reshape):
 
 
 def _item_events(index: int, item: Value) -> list[Value]:
-    """The events of one item: what it is, what it says, that it is done."""
+    """Return the events of one item: its beginning, its content, its end."""
     kind = item.get("type")
     begin, tell = _KINDS.get(kind if isinstance(kind, str) else "", (_as_it_is, _nothing))
     place = {"output_index": index}
-    told = [{**event, **place, "item_id": item.get("id")} for event in tell(item)]
+    content = [{**event, **place, "item_id": item.get("id")} for event in tell(item)]
     return [
         {"type": "response.output_item.added", **place, "item": begin(item)},
-        *told,
+        *content,
         {"type": "response.output_item.done", **place, "item": item},
     ]
 
@@ -99,7 +99,7 @@ def _message(item: Value) -> Iterator[Value]:
 
 
 def _without_bytes(logprobs: Any) -> Any:
-    """Logprobs as events have them; only items name the bytes of tokens too."""
+    """Return logprobs as events have them; only items name the bytes of tokens too."""
     if isinstance(logprobs, list):
         return [_without_bytes(each) for each in logprobs]
     if not isinstance(logprobs, dict):

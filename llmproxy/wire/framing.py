@@ -30,7 +30,7 @@ class FrameSplitter(Protocol):
         """Return what is left when the stream has ended: the frame that nothing closed, if there is one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Framing:
     """One way to cut a stream into frames.
 

@@ -7,7 +7,7 @@ dialect is a folder and a line in `DIALECTS`; everything else in the program ask
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -74,7 +74,7 @@ def default() -> Dialect:
 
 def by_name(name: str | None) -> Dialect | None:
     """Return the dialect called `name`; None when there is none."""
-    return next((dialect for dialect in DIALECTS if dialect.name == name), None)
+    return None if name is None else _calls(DIALECTS).names.get(name)
 
 
 def codecs() -> Mapping[str, Codec]:
@@ -98,12 +98,15 @@ def translated_call(dialect: Dialect, *, stream: bool = False) -> Endpoint:
     return _calls(DIALECTS).translated[dialect.name, stream]
 
 
-def translation_dialect(speaks: Container[str], preferred: Iterable[str] = ()) -> Dialect | None:
+def translation_dialect(speaks: Container[str], preferred: Collection[str] = ()) -> Dialect | None:
     """Return the dialect into which requests are translated for a provider that speaks `speaks`: the first of
     `preferred`, or of all. None when it speaks none that can be translated."""
-    names = list(preferred) or list(capabilities())
-    able = (dialect for name in names if name in speaks and (dialect := by_name(name)) is not None)
-    return next((dialect for dialect in able if dialect.codec is not None), None)
+    dialects = _calls(DIALECTS).names
+    for name in preferred or dialects:
+        dialect = dialects.get(name) if name in speaks else None
+        if dialect is not None and dialect.codec is not None:
+            return dialect
+    return None
 
 
 def keeps_state(speaks: Container[str]) -> bool:
@@ -148,8 +151,9 @@ def first_segments() -> frozenset[str]:
 
 
 class _Calls(NamedTuple):
-    """The calls of some dialects, in the tables in which they are looked up."""
+    """Some dialects and their calls, in the tables in which they are looked up."""
 
+    names: dict[str, Dialect]
     exact: dict[tuple[str, str], Endpoint]
     patterns: list[tuple[list[str], re.Pattern[str], Endpoint]]
     alone: dict[str, Endpoint]
@@ -169,6 +173,7 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
     families = {name: _endpoint(rest, REST, f"/{name}", model=False) for name in _FAMILIES}
     below = (*_FAMILIES, *_FAMILIES_BELOW)
     return _Calls(
+        names={dialect.name: dialect for dialect in dialects},
         exact={("POST", path): endpoint for endpoint, path in model_calls if "{" not in path},
         patterns=[
             *((["POST"], _pattern(path), endpoint) for endpoint, path in model_calls if "{" in path),

@@ -134,6 +134,28 @@ class DerivedWatch(Watch):
             self._texts.append(text)
 
 
+def neutral_request(codec: Codec, body: bytes) -> Request | None:
+    """Return a request in neutral form, also one that leaves its model to the path or to the provider; None when it
+    cannot be read."""
+    try:
+        return _decoded(codec, parse(body))
+    except ProxyError:
+        return None
+
+
+def neutral_reply(codec: Codec, body: bytes, *, stream: bool) -> Reply | None:
+    """Return an answer in neutral form, a stream as far as it came; None when it cannot be read."""
+    if not stream:
+        try:
+            return codec.decode_response(body)
+        except BadReply:
+            return None
+    decoder = codec.stream_decoder()
+    events = [event for event in (*decoder.feed(body), *decoder.close()) if not isinstance(event, Fail)]
+    reply = collect(events)
+    return reply if isinstance(reply, Reply) else None
+
+
 def example_request(codec: Codec, model: str, text: str) -> bytes:
     """Write a request that says only `text`."""
     message = Message(role="user", content=[Text(text=text)])
@@ -144,10 +166,7 @@ def example_request(codec: Codec, model: str, text: str) -> bytes:
 def request_text(codec: Codec, body: bytes) -> str | None:
     """Return the conversation of a request, a line for each instruction, message and result of a tool (`role: text`);
     None when it cannot be read."""
-    try:
-        request = _decoded(codec, parse(body))
-    except ProxyError:
-        return None
+    request = neutral_request(codec, body)
     if request is None:
         return None
     lines = [f"{each.role}: {_text_of(each.content)}" for each in request.system]
@@ -155,7 +174,6 @@ def request_text(codec: Codec, body: bytes) -> str | None:
 
 
 def _decoded(codec: Codec, body: Mapping[str, Any]) -> Request | None:
-    """Return a request in neutral form, also one that leaves its model to the path or to the provider."""
     try:
         return codec.decode_request({"model": "unknown", **body})
     except (ProxyError, RecursionError):
@@ -226,14 +244,14 @@ class DerivedReshape(Reshape):
         return decoded is None or decoded.include_usage
 
     def says_something(self, reply: bytes) -> bool:
-        decoded = self._reply(reply)
+        decoded = neutral_reply(self._codec, reply, stream=False)
         return decoded is not None and any(not isinstance(block, Text) or block.text for block in decoded.content)
 
     def is_whole(self, stream: bytes) -> bool:
         return any(isinstance(event, Done) for event in self._events(stream))
 
     def stream_of(self, reply: bytes, *, usage: bool) -> bytes | None:
-        decoded = self._reply(reply)
+        decoded = neutral_reply(self._codec, reply, stream=False)
         if decoded is None or (usage and decoded.usage is None):
             return None
         encoder = self._codec.stream_encoder(self._request_for(decoded, stream=True, include_usage=usage))
@@ -251,12 +269,6 @@ class DerivedReshape(Reshape):
     def _request_for(self, reply: Reply, *, stream: bool, include_usage: bool = True) -> Request:
         """Return a request that such an answer may be written for."""
         return Request(dialect=self._codec.name, model=reply.model, stream=stream, include_usage=include_usage)
-
-    def _reply(self, body: bytes) -> Reply | None:
-        try:
-            return self._codec.decode_response(body)
-        except BadReply:
-            return None
 
     def _events(self, stream: bytes) -> list[Event]:
         decoder = self._codec.stream_decoder()

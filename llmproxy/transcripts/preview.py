@@ -6,29 +6,19 @@ left out. Begin reading at `preview`.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from llmproxy.dialects.derived import neutral_reply, neutral_request, reply_text
 from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.model import Block, Opaque, Reply, Request, Text, ToolCall, ToolResult
 from llmproxy.records.record_body import decompress_parts
 from llmproxy.redaction.masking import mask_parts
 from llmproxy.redaction.secrets import forms_of
 from llmproxy.wire.framing import Framing
-from llmproxy.wire.json import read_value
 
 # Reading a conversation of this size takes some 10 ms, during which no other thread runs.
 READ_BYTES = 2 * 1024 * 1024
-# The beginning of a message in the text of a request.
-_TURN = re.compile(r"^(system|developer|user|assistant|tool|function|unknown): ", re.MULTILINE)
-_ASKING_ROLES = ("user", "tool", "function")
-# Dialects mark a tool call by the type of the block, or by the name of the member that holds it.
-_CALL_TYPE = re.compile(r"(\w+_)?(tool_use|function_call|tool_call)")
-_CALL_MEMBER = "function"
-# Answers may repeat the tools of the request, which are no calls.
-_REPEATED = "tools"
-_MAX_DEPTH = 12
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,23 +48,14 @@ def preview(bodies: ExchangeBodies) -> Preview:
     """Return the preview of a conversation, as far as it can be read."""
     request = _clean([bodies.request], bodies.request_encoding, bodies.secrets, short=False)
     response = _clean(bodies.response, bodies.response_encoding, bodies.secrets, short=bodies.short)
-    question = None if request is None else _last_turn(bodies.dialect.readers.request_text(request))
-    if not response:
-        return Preview(question, None, ())
-    if bodies.framing is not None:
-        watch = bodies.dialect.readers.watch(text=True)
-        watch.feed(response)
-        answer = watch.close().text
-        splitter = bodies.framing.splitter()
-        values = [read_value(frame.data) for frame in (*splitter.feed(response), *splitter.flush())]
-    else:
-        answer = bodies.dialect.readers.summarize(response, text=True).text
-        values = [read_value(response)]
-    calls: dict[str, str] = {}
-    for value in values:
-        for place, name in _calls(value):
-            calls.setdefault(place, name)
-    return Preview(question, answer or None, tuple(calls.values()))
+    codec = bodies.dialect.codec
+    if codec is None:
+        return Preview(_plain_question(bodies.dialect, request), _plain_answer(bodies, response), ())
+    asked = None if request is None else neutral_request(codec, request)
+    reply = neutral_reply(codec, response, stream=bodies.framing is not None) if response else None
+    if reply is None:
+        return Preview(_question(asked), None, ())
+    return Preview(_question(asked), reply_text(reply) or None, tuple(_calls(reply)))
 
 
 def _clean(parts: list[bytes], encoding: str, secrets: tuple[str, ...], *, short: bool) -> bytes | None:
@@ -86,35 +67,43 @@ def _clean(parts: list[bytes], encoding: str, secrets: tuple[str, ...], *, short
     return mask_parts([data], forms_of(secrets), whole=not short)[0]
 
 
-def _last_turn(text: str | None) -> str | None:
-    """Return the last text of a conversation that is not the model's. Text without roles is returned whole."""
-    if text is None:
-        return None
-    turns = list(_TURN.finditer(text))
-    if not turns:
-        return text or None
-    ends = [*(turn.start() for turn in turns[1:]), len(text)]
-    for turn, end in zip(reversed(turns), reversed(ends), strict=True):
-        message = text[turn.end() : end].strip()
-        if message and turn[1] in _ASKING_ROLES:
-            return message
+def _question(request: Request | None) -> str | None:
+    """Return the last text of a conversation that is not the model's."""
+    for message in reversed(request.messages if request is not None else ()):
+        if message.role == "user":
+            text = "".join(_texts(message.content)).strip()
+            if text:
+                return text
     return None
 
 
-def _calls(value: Any, place: str = "", depth: int = _MAX_DEPTH) -> Iterator[tuple[str, str]]:
-    """Yield the tool calls in a reply or an event: an identifier, and the tool's name."""
-    if not depth:
-        return
-    if isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from _calls(each, f"{place}/{number}", depth - 1)
-    elif isinstance(value, dict):
-        called = value.get(_CALL_MEMBER)
-        marked = isinstance(value.get("type"), str) and _CALL_TYPE.fullmatch(value["type"])
-        name = value.get("name") if marked else called.get("name") if isinstance(called, dict) else None
-        if isinstance(name, str) and name:
-            yield str(value.get("call_id") or value.get("id") or place), name
-            return
-        for member, each in value.items():
-            if member != _REPEATED:
-                yield from _calls(each, f"{place}/{member}", depth - 1)
+def _texts(content: Sequence[Block]) -> Iterator[str]:
+    for block in content:
+        if isinstance(block, ToolResult):
+            yield from _texts(block.content)
+        elif isinstance(block, Text):
+            yield block.text
+
+
+def _calls(reply: Reply) -> Iterator[str]:
+    """Yield the names of the tools that an answer calls, of the provider's own tools too."""
+    for block in reply.content:
+        if isinstance(block, ToolCall):
+            yield block.name
+        elif isinstance(block, Opaque) and isinstance(name := block.value.get("name"), str):
+            yield name
+
+
+def _plain_question(dialect: Dialect, request: bytes | None) -> str | None:
+    return (dialect.readers.request_text(request) or None) if request else None
+
+
+def _plain_answer(bodies: ExchangeBodies, response: bytes | None) -> str | None:
+    if not response:
+        return None
+    readers = bodies.dialect.readers
+    if bodies.framing is None:
+        return readers.summarize(response, text=True).text or None
+    watch = readers.watch(text=True)
+    watch.feed(response)
+    return watch.close().text or None

@@ -16,23 +16,21 @@ import msgspec
 
 from llmproxy.dialects import catalog
 from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.derived import neutral_reply
 from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import (
     Block,
-    Fail,
     Instruction,
     Media,
     Message,
     Opaque,
     Refusal,
-    Reply,
     Text,
     Thinking,
     ToolCall,
     ToolResult,
 )
-from llmproxy.dialects.reply_events import collect
 from llmproxy.errors import ProxyError
 from llmproxy.records.record import Record, RequestPart, ResponsePart
 from llmproxy.settings import format_size
@@ -150,21 +148,9 @@ def _message(message: Message) -> Iterator[TranscriptPart]:
 
 
 def _answer_parts(codec: Codec, body: bytes, *, stream: bool) -> Iterator[TranscriptPart]:
-    try:
-        reply = _streamed(codec, body) if stream else codec.decode_response(body)
-    except ProxyError:
-        return
-    for block in reply.content:
+    reply = neutral_reply(codec, body, stream=stream)
+    for block in reply.content if reply is not None else ():
         yield _part("assistant", block)
-
-
-def _streamed(codec: Codec, body: bytes) -> Reply:
-    """Return the reply of a stream, as far as it arrived."""
-    reader = codec.stream_decoder()
-    events = [event for event in (*reader.feed(body), *reader.close()) if not isinstance(event, Fail)]
-    reply = collect(events)
-    assert isinstance(reply, Reply), "only a Fail ends otherwise"
-    return reply
 
 
 def _part(role: str, block: Block) -> TranscriptPart:

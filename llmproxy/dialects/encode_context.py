@@ -42,9 +42,8 @@ class Losses:
 
     def drop_extra(self, node: Node) -> None:
         """List what only the dialect of `node` understands."""
-        if node.extra:
-            for path in paths_of(node.extra, node.path):
-                self.drop(path)
+        for path in paths_of(node.extra, node.path) if node.extra else ():
+            self.drop(path)
 
     def refuse(self, path: str, why: str) -> NoReturn:
         """Raise a 400 for content that the target cannot carry. `why` is a sentence that begins with what stands at

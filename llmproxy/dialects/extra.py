@@ -41,13 +41,10 @@ def put_back(body: dict[str, Any], extra: dict[str, Any]) -> None:
 
 def paths_of(extra: dict[str, Any], path: str) -> list[str]:
     """Return the JSON path of each member of `extra`, which was kept from the object at `path`; no bookkeeping."""
-    prefix = f"{path}." if path else ""
     paths: list[str] = []
     for name, value in extra.items():
         if name[:1] == "~":
             continue
-        if isinstance(value, Inner):
-            paths += paths_of(value, prefix + name)
-        else:
-            paths.append(prefix + name)
+        inner = f"{path}.{name}" if path else name
+        paths += paths_of(value, inner) if type(value) is Inner else (inner,)
     return paths

@@ -10,8 +10,6 @@ from llmproxy.dialects.model import Block, Media, Opaque, StopReason
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.wire.json import read_value
 
-_PREFIXES = ("chatcmpl-", "msg_", "resp_")
-
 
 def decode_object(body: bytes, name: str) -> dict[str, Any]:
     """Return the JSON object of a whole answer, which should be a `name`. Raises BadReply for an error or no object."""
@@ -36,9 +34,7 @@ def answered_with_error(message: str, error: object) -> BadReply:
 
 def bare_id(reply_id: str) -> str:
     """Return a reply's id without the beginning that its dialect adds."""
-    for prefix in _PREFIXES:
-        reply_id = reply_id.removeprefix(prefix)
-    return reply_id
+    return reply_id.removeprefix("chatcmpl-").removeprefix("msg_").removeprefix("resp_")
 
 
 def kind_of(block: Block) -> str:

@@ -36,19 +36,25 @@ class StreamDecoder(ABC):
             frames = self._splitter.feed(data)
         except BrokenStream as error:
             self._fail(error.message)
-        else:
-            self._decode_frames(frames)
-        return self._take_events()
+            frames = []
+        for frame in frames:
+            if self._over:
+                break
+            self._decode_frame(frame)
+        events, self._events = self._events, []
+        return events
 
     def close(self) -> Sequence[Event]:
         """Return the rest; called when the transport ended. Without the dialect's last event that is a `Fail`; nothing
         after `Done`."""
         if self._over:
             return ()
-        self._decode_frames(self._splitter.flush())
+        for frame in self._splitter.flush():
+            if not self._over:
+                self._decode_frame(frame)
         if not self._over:
             self._end_early()
-        return self._take_events()
+        return self._events
 
     @abstractmethod
     def _decode_frame(self, frame: Frame) -> None:
@@ -57,16 +63,6 @@ class StreamDecoder(ABC):
     def _end_early(self) -> None:
         """Handle a transport that ended without the dialect's last event."""
         self._fail("The provider's stream ended before its last event")
-
-    def _decode_frames(self, frames: Sequence[Frame]) -> None:
-        for frame in frames:
-            if self._over:
-                break
-            self._decode_frame(frame)
-
-    def _take_events(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
 
     def _open_block(self, block: Block) -> int:
         """Begin a block of the neutral stream and return its index."""

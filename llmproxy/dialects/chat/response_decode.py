@@ -167,8 +167,10 @@ def distinct_call_id(call_id: object, seen: set[str]) -> str:
 
 
 def _decode_stop(reason: object, content: list[Block]) -> StopReason:
-    called = any(isinstance(block, ToolCall) for block in content)
-    return decode_stop(reason, called=called, refused=any(isinstance(block, Refusal) for block in content))
+    if isinstance(reason, str) and (stop := STOP_REASONS.get(reason, "end")) != "end":
+        return stop
+    called = any([isinstance(block, ToolCall) for block in content])
+    return decode_stop(reason, called=called, refused=any([isinstance(block, Refusal) for block in content]))
 
 
 def decode_stop(reason: object, *, called: bool, refused: bool) -> StopReason:

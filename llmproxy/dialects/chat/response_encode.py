@@ -170,7 +170,7 @@ class _Message:
 def _put_extra(body: dict[str, Any], reply: Reply, context: EncodeContext) -> None:
     """Put back what only chat understands: members of the reply and of its message, and further choices."""
     if not context.own:
-        context.drop_extra(reply)
+        context.losses.drop_extra(reply)
         return
     for name, value in reply.extra.items():
         if name.startswith("message."):

@@ -102,7 +102,7 @@ def _watch(console: Console, seen: dict[str, Any], url: str, page: str, wait_s: 
     from llmproxy.cli.stats_view import render_stats
     from llmproxy.discovery import running_servers
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cursor comes back
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # restores the cursor
     fault = ""
     with Live(console=console, auto_refresh=False) as table:
         while True:

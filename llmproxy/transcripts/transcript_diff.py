@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from llmproxy.transcripts.transcript import TranscriptPart
 
-# The number of parallel conversations in one session, such as those of sub-agents.
+# The number of parallel conversations in one session, such as those of sub-agents, to compare with.
 _RECENT = 16
 _SYSTEM = ("system", "developer")
 # Clients leave out old thinking, as providers ask them to: it does not count as dropped.
@@ -70,7 +70,7 @@ class SessionTranscript:
                 new += request[at:until]
                 dropped += _spoken(base[start:end])
         # A request with only the system prompt in common is another conversation, and drops nothing.
-        return TranscriptDiff(self._in_short(new), len(repeated), dropped if _spoken(repeated) else 0)
+        return TranscriptDiff(self._new_lines(new), len(repeated), dropped if _spoken(repeated) else 0)
 
     def _base(self, parts: Sequence[TranscriptPart]) -> Sequence[TranscriptPart]:
         """Return the conversation that has most in common with `parts`; of equals the latest."""
@@ -82,7 +82,7 @@ class SessionTranscript:
                 base, most = conversation.parts, common
         return base
 
-    def _in_short(self, parts: Sequence[TranscriptPart]) -> list[TranscriptPart]:
+    def _new_lines(self, parts: Sequence[TranscriptPart]) -> list[TranscriptPart]:
         """Reduce system prompts, which often change in a date only, to their new lines."""
         kept = []
         for part in parts:

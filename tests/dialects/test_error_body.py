@@ -14,12 +14,12 @@ from tests.support.sdk_clients import STATUSES
 @pytest.mark.parametrize("status", STATUSES)
 def test_the_type_follows_the_status(status: int) -> None:
     kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
-    error = json.loads(write_error(ProxyError("told", status=status, code="why")))
-    assert error == {"error": {"message": "told", "type": kind, "param": None, "code": "why"}}
+    error = json.loads(write_error(ProxyError("actual", status=status, code="why")))
+    assert error == {"error": {"message": "actual", "type": kind, "param": None, "code": "why"}}
 
 
 def test_the_member_at_fault_is_named() -> None:
-    assert json.loads(write_error(BadRequest("told", param="model")))["error"]["param"] == "model"
+    assert json.loads(write_error(BadRequest("actual", param="model")))["error"]["param"] == "model"
 
 
 def test_a_message_that_quotes_undecodable_bytes_can_be_written() -> None:

@@ -161,7 +161,7 @@ def test_sampling_knobs_are_carried_and_top_k_is_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "effort", "dropped"),
+    ("expected", "effort", "dropped"),
     [
         (Reasoning(), None, []),
         (Reasoning(effort="high"), "high", []),

@@ -93,7 +93,7 @@ def test_our_own_limit_stays_within_the_models(effort: Any) -> None:
     assert thinking is not None and thinking["budget_tokens"] < limit <= 32000
 
 
-@pytest.mark.parametrize("wanted", [Reasoning(mode="off"), Reasoning(effort="none")])
+@pytest.mark.parametrize("expected", [Reasoning(mode="off"), Reasoning(effort="none")])
 def test_no_thinking_is_said(expected: Reasoning) -> None:
     assert planned(ask(NEW, expected)) == ({"type": "disabled"}, None, 8192, [])
     assert planned(ask(NEVER, expected)) == (None, None, 8192, [])

@@ -164,7 +164,7 @@ def test_what_was_cut_short_says_so(stop: StopReason) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "told"),
+    ("code", "status", "actual"),
     [
         ("rate_limit_error", 429, "rate_limit_exceeded"),
         ("context_length_exceeded", 400, "context_length_exceeded"),

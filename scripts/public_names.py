@@ -13,7 +13,6 @@ from pathlib import Path
 # A name with its reason: both definitions are the same task at two levels.
 DELIBERATE = frozenset(
     {
-        "serve",  # the command, and the function of app that it calls
         "summarize",  # derived from a codec, and the overrides of dialects
         "write_error",  # the usual form, and the overrides of dialects
         "write_error_event",  # the same for streams

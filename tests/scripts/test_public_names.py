@@ -38,8 +38,8 @@ def test_a_name_twice_in_one_dialect_or_also_outside_is_a_problem(tmp_path: Path
 
 
 def test_deliberate_names_are_no_problem(tmp_path: Path) -> None:
-    for name in ("app.py", "cli/serve.py"):
+    for name in ("dialects/derived.py", "dialects/chat/summary.py"):
         path = tmp_path / "llmproxy" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("def serve(): ...\n")
+        path.write_text("def summarize(): ...\n")
     assert duplicate_names(tmp_path, "llmproxy") == []

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 
 def create_app(config: str | PathLike[str] | Mapping[str, object] | None = None, **overrides: object) -> App:
-    """The proxy as an object: `create_app("llmproxy.yaml", port=5000).run()`.
+    """Return the proxy as an object: `create_app("llmproxy.yaml", port=5000).run()`.
 
     `config` is a file, a mapping in the shape of the file, or None, which looks for a file as `llmproxy serve` does.
     `overrides` are sections (`logging={"level": "debug"}`) or keys of `server` (`port=5000`); they win over the file

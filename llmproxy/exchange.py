@@ -17,7 +17,10 @@ from llmproxy.route import Route
 from llmproxy.target import Target
 from llmproxy.wire.text import replace_surrogates
 
-SESSION_HEADERS = ("x-session-id", "x-llmproxy-session", "x-claude-code-session-id", "session-id", "session_id")
+SESSION_HEADER = "x-llmproxy-session"
+"""The header that names the session in answers."""
+
+SESSION_HEADERS = ("x-session-id", SESSION_HEADER, "x-claude-code-session-id", "session-id", "session_id")
 """The headers in which clients name their session; the first one that is present counts."""
 
 _SESSION_LENGTH = 200

@@ -1,8 +1,7 @@
-"""The steps of a request, in order: hooks, route, targets, commit. Everything between the bytes of the edge and the
-pool.
+"""The steps of a request, in order: hooks, route, targets, commit. Everything between the server and the pool.
 
-`answer` returns an Answer whose beginning is certain: nothing of it has been sent, so that until then another
-target may take over, and never after. It knows no HTTP framing and no vendor.
+`answer` returns an Answer whose beginning is certain. Until then nothing is sent and another target may take over;
+afterwards none does. It knows no HTTP framing and no vendor.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ EVENT_BYTES = 1024 * 1024
 class Pipeline:
     """Answers requests as one configuration says. Immutable; a new configuration gets a new one.
 
-    `open_` sends a request upstream: the connection pool's, or a replayer's in its place.
+    `open_` sends a request upstream: through the connection pool, or through a replayer in its place.
     """
 
     def __init__(self, router: Router, hooks: Hooks, open_: Open, held: MemoryBudget, translator: Translator) -> None:

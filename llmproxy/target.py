@@ -136,10 +136,10 @@ class Provider(ABC):
         return None
 
     async def start(self) -> None:  # noqa: B027  # most providers own nothing
-        """Called once, before traffic."""
+        """Start what the provider owns. Called once, before traffic."""
 
     async def close(self) -> None:  # noqa: B027  # most providers own nothing
-        """Called once, after the last exchange that used it."""
+        """Close what the provider owns. Called once, after the last exchange that used it."""
 
     def describe(self) -> dict[str, object]:
         """Return what `/providers` and the banner show: never a key, only its source."""

@@ -197,7 +197,7 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
 
 
 def _model_calls(dialect: Dialect) -> Iterator[tuple[Endpoint, str]]:
-    """The calls of a dialect that name a model, each with the path at which it stands."""
+    """Yield the calls of a dialect that name a model, each with its path."""
     for path in dialect.paths:
         yield _endpoint(dialect, dialect.name, path, streams=False if dialect.stream_paths else None), path
     for path, stream_path in zip(dialect.paths, dialect.stream_paths, strict=False):

@@ -20,7 +20,7 @@ class ListedModel:
 
     @property
     def created_s(self) -> int:
-        """Seconds since the epoch; 0 where its provider did not say when, or not in a form that can be read."""
+        """Return seconds since the epoch; 0 where its provider sent no time, or one that cannot be read."""
         seconds, text = self.members.get("created"), self.members.get("created_at")
         if isinstance(seconds, (int, float)):
             return int(seconds) if 0 <= seconds < _YEAR_9999_S else 0

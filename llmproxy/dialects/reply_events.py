@@ -31,7 +31,7 @@ from llmproxy.dialects.model import (
 
 
 def collect(events: Sequence[Event]) -> Reply | Fail:
-    """The whole reply that a stream's events tell, as far as they go; the `Fail` that ended it, if one did."""
+    """Return the reply that a stream's events make up, as far as they go; the `Fail` that ended it, if one did."""
     collected = _Collected()
     for event in events:
         if isinstance(event, Fail):
@@ -69,7 +69,7 @@ class _Collected:
                 pass
 
     def close(self) -> None:
-        """No more events come: what is still open is as long as it is."""
+        """End the reply: what is still open stays as it is."""
         for index, texts in self._texts.items():
             _settle(self._blocks[index], "".join(texts), Close(index=index))
 
@@ -99,7 +99,7 @@ def _settle(block: Block, text: str, close: Close) -> None:
 
 
 def events_of(reply: Reply) -> list[Event]:
-    """The events of a stream that tells `reply`, each block in one delta."""
+    """Return the events of a stream with the content of `reply`, each block in one delta."""
     events: list[Event] = [Start(id=reply.id, model=reply.model, created_s=reply.created_s)]
     for index, block in enumerate(reply.content):
         events += _block_events(index, block)

@@ -22,15 +22,15 @@ class Proceed(Protocol):
     """Makes the upstream call, up to the commit point."""
 
     def __call__(self, exchange: Exchange | None = None, /) -> Awaitable[Answer]:
-        """The answer for `exchange`: another view of the one that is under way, or, without one, itself."""
+        """Return the answer for `exchange`: another view of the one that is under way, or, without one, itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
-    """Somebody asks for a page of a middleware.
+    """A request for a page of a middleware.
 
-    `name` is what stands below the page's path, decoded, None for the page itself; `query` the parameters, of those
-    that are given twice the last. `changing` says that it is to be deleted, not read.
+    `name` is the path below the page's, decoded, None for the page itself. `query` has the parameters; of one that is
+    there twice, the last counts. `changing` is true for DELETE, false for reading.
     """
 
     name: str | None
@@ -53,29 +53,29 @@ class Middleware:
         self.config = config
 
     def use_stores(self, stores: Stores) -> None:
-        """Called once, before `start`: open what the middleware keeps its data in.
+        """Open the stores of the middleware. Called once, before `start`.
 
-        `stores.open(name)` gives the store of that name, "default" without one; its `blobs`, `sessions` and `responses`
-        are kept for the middleware's life. Stores are started and closed for it, and go on over a reload.
+        `stores.open(name)` returns the store of that name, "default" without one. The middleware keeps its `blobs`,
+        `sessions` and `responses` for life. Stores are started and closed for it, and go on over a reload.
         """
 
     async def start(self) -> None:
-        """Called once, before traffic."""
+        """Start what the middleware owns. Called once, before traffic."""
 
     async def close(self) -> None:
-        """Called once, after the last exchange."""
+        """Close what the middleware owns. Called once, after the last exchange."""
 
     def describe(self) -> Mapping[str, object]:
-        """What `/health` shows of its state; empty when there is nothing to say. A member `lost`, the number of records
+        """Return its state for `/health`; empty when there is nothing to report. A member `lost`, the number of records
         that could not be written, becomes a metric.
         """
         return {}
 
     page_path: str | None = None
-    """Where its page stands, such as `/cache`, and below it one for each thing it names."""
+    """The path of its page, such as `/cache`; pages of single things are below it."""
 
     async def page(self, request: PageRequest) -> Answer | Mapping[str, object] | None:
-        """Return the page: an Answer (HTML, a stream of events), or a mapping, which is shown as JSON; None when there
+        """Return the page: an Answer (HTML, a stream of events), or a mapping, which is sent as JSON; None when there
         is nothing of that name. May raise ProxyError."""
         return None
 
@@ -88,22 +88,22 @@ class Middleware:
         return ()
 
     async def on_request(self, exchange: Exchange) -> Answer | None:
-        """Before a target is chosen.
+        """Run before a target is chosen.
 
         May change headers, model and top-level members, may answer, may raise ProxyError.
         """
         return None
 
     async def around(self, exchange: Exchange, proceed: Proceed) -> Answer:
-        """Only to multiply or replace the upstream call (a cache, a shadow): `await proceed()` makes it, and
+        """Replace or repeat the upstream call (a cache, a shadow): `await proceed()` makes it, and
         `await proceed(exchange.view())` makes one that is recorded elsewhere."""
         return await proceed()
 
     async def on_response(self, exchange: Exchange, answer: Answer) -> None:
-        """Every answer, ours and errors too: status and headers are known and may be changed, nothing is sent yet."""
+        """Run for every answer, ours and errors too: status and headers may be changed, nothing is sent yet."""
 
     def on_chunk(self, exchange: Exchange, data: bytes) -> None:
-        """Exactly what the client was just sent of the body. Must not block."""
+        """Watch a part of the body, exactly as it was just sent to the client. Must not block."""
 
     def on_end(self, exchange: Exchange) -> None:
-        """Always, last, once: also after errors and when the client left. Hands I/O to a worker it owns."""
+        """Run last, always and once, also after errors and when the client left. Hands I/O to a worker it owns."""

@@ -77,27 +77,26 @@ class Cache(Middleware):
 
         when: Literal["deterministic", "always"] = Field(
             default="deterministic",
-            description="deterministic: what asks for temperature 0 or names a seed, and embeddings. "
-            "always: everything.",
+            description="deterministic: requests with temperature 0 or a seed, and embeddings. always: all requests.",
         )
         mode: Mode = Field(
             default="on",
-            description="on, off, read_only (nothing new is stored) or write_only (nothing is answered from it).",
+            description="on, off, read_only (stores nothing new) or write_only (answers nothing from the cache).",
         )
         routes: dict[str, Mode] = Field(
             default={},
-            description="The mode of single routes, by the model's name as clients send it (* stands for anything); "
-            "the first that fits counts.",
+            description="The mode of single routes, by the model's name as clients send it (* matches anything); "
+            "the first match counts.",
             examples=[{"gpt-4o-audio*": "off"}],
         )
-        ttl: Duration = Field(default=3600.0, gt=0, description="How long an answer is kept.")
+        ttl: Duration = Field(default=3600.0, gt=0, description="How long to keep an answer.")
         max_size: Size = Field(
             default=parse_size("256MB"),
             gt=0,
-            description="How much a store in memory or on disk may hold; the longest unused answers are removed.",
+            description="Limit of a store in memory or on disk. Above it, the answers that were used longest ago go.",
         )
         max_entry_size: Size = Field(
-            default=parse_size("8MB"), gt=0, description="A longer answer is passed on and not stored."
+            default=parse_size("8MB"), gt=0, description="Longer answers are passed on and not stored."
         )
         shared: bool = Field(
             default=False,
@@ -106,18 +105,18 @@ class Cache(Middleware):
         )
         vary: tuple[HeaderName, ...] = Field(
             default=(),
-            description="More request headers that separate answers: requests whose values of them differ never share "
-            "one.",
+            description="More request headers that separate answers: requests with different values of them never "
+            "share an answer.",
             examples=[["X-Tenant"]],
         )
         volatile: tuple[str, ...] = Field(
             default=(),
-            description="Members of requests on which no answer depends, as dotted paths: what differs there only is "
-            "the same request.",
+            description="Fields of requests that do not change the answer, as dotted paths: requests that differ only "
+            "there are the same request.",
             examples=[["user", "metadata.trace_id"]],
         )
         replay: Literal["at_once", "paced"] = Field(
-            default="at_once", description="How streams are given again: at once, or paced as they came."
+            default="at_once", description="How a stored stream is sent: at once, or with the pauses of the first time."
         )
 
     def __init__(self, config: Config) -> None:
@@ -234,11 +233,11 @@ class Cache(Middleware):
         oldest_s = request.control.max_age_s
         if oldest_s is not None and age_s > oldest_s:
             return None
-        wanted = entry, request.dialect, exchange.stream, request.counted
+        arguments = entry, request.dialect, exchange.stream, request.counted
         if len(entry.body) <= SMALL_BYTES or fits(entry, exchange.stream, request.counted):
-            answer = answer_from_entry(*wanted)
+            answer = answer_from_entry(*arguments)
         else:
-            answer = await asyncio.to_thread(answer_from_entry, *wanted)
+            answer = await asyncio.to_thread(answer_from_entry, *arguments)
         if answer is None:
             return None
         answer.headers["Age"] = str(int(age_s))

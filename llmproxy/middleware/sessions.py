@@ -25,7 +25,7 @@ from llmproxy.answer import Answer
 from llmproxy.body import Body
 from llmproxy.dialects.history import NO_HISTORY, USER, History
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.exchange import SESSION_HEADERS, Exchange
+from llmproxy.exchange import SESSION_HEADER, SESSION_HEADERS, Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes
@@ -40,7 +40,6 @@ from llmproxy.stores.sessions import Session, SessionOutcome, SessionStore, Visi
 from llmproxy.wire.timestamp import format_timestamp
 
 LARGE_BYTES = 1024 * 1024  # bodies that take longer than a millisecond to read are read in a thread
-HEADER = "x-llmproxy-session"
 _USUAL, _MOST = 100, 10_000
 _MOST_ANSWERS = 1000
 _LONGEST = 200
@@ -117,29 +116,30 @@ class Sessions(Middleware):
 
         headers: tuple[str, ...] = Field(
             default=SESSION_HEADERS,
-            description="The request headers that name a session; the first that is there counts.",
+            description="The request headers that name a session; the first one that is present counts.",
         )
         max_sessions: Whole = Field(
-            default=10_000, ge=1, description="How many sessions are kept; the longest unused are removed."
+            default=10_000, ge=1, description="How many sessions to keep; those that were used longest ago are removed."
         )
         session_ttl_seconds: Duration = Field(
-            default=3600.0, gt=0, description="A session that is unused for so long is over."
+            default=3600.0, gt=0, description="A session ends after this time without a request."
         )
         similarity_threshold: float = Field(
             default=0.85,
             ge=0,
             le=1,
-            description="How similar a request must be to a session of its client where no beginning of it is known: "
-            "the share of word triples in common, 0 to 1. 1 means all of them.",
+            description="How similar a request must be to a session of its client when no session has its first "
+            "messages: the share of word triples in common, 0 to 1. 1 means all of them.",
         )
         max_messages_for_new_session: Whole = Field(
             default=2,
             ge=0,
-            description="A request of fewer messages that repeats none of a session begins a new one, however similar.",
+            description="A request with fewer messages that repeats none of a session begins a new one, even if "
+            "it is similar.",
         )
         reset_phrases: tuple[str, ...] = Field(
             default=("/new", "/reset", "/clear", "new conversation", "new chat", "start over", "reset conversation"),
-            description="A message that is one of these begins a new session; case and punctuation do not matter.",
+            description="Messages that begin a new session; case and punctuation do not matter.",
         )
 
     def __init__(self, config: Config) -> None:
@@ -267,7 +267,7 @@ class Sessions(Middleware):
 
     async def on_response(self, exchange: Exchange, answer: Answer) -> None:
         if exchange.session is not None:
-            answer.headers[HEADER] = exchange.session
+            answer.headers[SESSION_HEADER] = exchange.session
 
     def on_end(self, exchange: Exchange) -> None:
         self._open.pop(exchange.id, None)

@@ -41,7 +41,7 @@ class Sink(Protocol[T]):
         """
 
     def close(self) -> None:
-        """Called after the last flush."""
+        """Close the files. Called after the last flush."""
 
 
 class BackgroundWriter(Generic[Item]):

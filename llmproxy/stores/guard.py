@@ -167,7 +167,7 @@ class GuardedBlobs(BlobStore):
 
     @property
     def faults(self) -> int:
-        """How many operations failed; those that were not even tried do not count."""
+        """Return how many operations failed; those that were not even tried do not count."""
         return self._guard.faults
 
     async def start(self) -> None:
@@ -232,7 +232,7 @@ class GuardedSessions(SessionStore):
 
     @property
     def faults(self) -> int:
-        """How many operations failed; those that were not even tried do not count."""
+        """Return how many operations failed; those that were not even tried do not count."""
         return self._guard.faults
 
     async def start(self) -> None:

@@ -63,7 +63,7 @@ TOUCH = Script(
     _BEGIN
     + _CHANGE
     + """
-local most, tenant, client, wanted, keys = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local most, tenant, client, session, keys = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local expired, evicted, place, created, name = 0, 0, -1, 0, nil
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', used, '-inf', exact(over), 'LIMIT', 0, FEW)) do
   finish(gone)
@@ -77,8 +77,8 @@ for i = 1, keys do
   end
 end
 if not name then
-  if wanted == '' then return {false, -1, 0, expired, evicted} end
-  name = string.sub(wanted, 2)
+  if session == '' then return {false, -1, 0, expired, evicted} end
+  name = string.sub(session, 2)
   while lives(name) and redis.call('HGET', base .. ':is:' .. name, 'tenant') ~= tenant do
     name = name .. '~' .. string.sub(tenant, 1, 8)
   end
@@ -150,21 +150,21 @@ return 1
 RECENT_OF = Script(
     _BEGIN
     + """
-local told = {}
+local found = {}
 local names = redis.call('ZREVRANGEBYSCORE', base .. ':of:' .. ARGV[3], '+inf', '(' .. exact(over), 'LIMIT', 0, RECENT)
 for _, name in ipairs(names) do
   local sketch = redis.call('HGET', base .. ':is:' .. name, 'sketch')
   if sketch then
-    told[#told + 1] = name
-    told[#told + 1] = sketch
+    found[#found + 1] = name
+    found[#found + 1] = sketch
   end
 end
-return told
+return found
 """.replace("RECENT", str(RECENT))
 )
 
-_TELL = """
-local function tell(name)
+_DESCRIBE = """
+local function describe(name)
   local seen = redis.call('ZSCORE', used, name)
   local fields = redis.call('HMGET', base .. ':is:' .. name, 'client', 'started', 'requests', 'errors',
     'input', 'output', 'models')
@@ -175,9 +175,9 @@ end
 # ARGV: now, ttl, name. Gives a list of one session, or of none.
 ONE = Script(
     _BEGIN
-    + _TELL
+    + _DESCRIBE
     + """
-if lives(ARGV[3]) then return {tell(ARGV[3])} end
+if lives(ARGV[3]) then return {describe(ARGV[3])} end
 return {}
 """
 )
@@ -185,13 +185,13 @@ return {}
 # ARGV: now, ttl, limit. Gives a list of sessions.
 LAST_USED = Script(
     _BEGIN
-    + _TELL
+    + _DESCRIBE
     + """
-local told = {}
+local found = {}
 for _, name in ipairs(redis.call('ZREVRANGEBYSCORE', used, '+inf', '(' .. exact(over), 'LIMIT', 0, ARGV[3])) do
-  if lives(name) then told[#told + 1] = tell(name) end
+  if lives(name) then found[#found + 1] = describe(name) end
 end
-return told
+return found
 """
 )
 

@@ -51,11 +51,11 @@ def preview(bodies: ExchangeBodies) -> Preview:
     codec = bodies.dialect.codec
     if codec is None:
         return Preview(_plain_question(bodies.dialect, request), _plain_answer(bodies, response), ())
-    asked = None if request is None else neutral_request(codec, request)
+    neutral = None if request is None else neutral_request(codec, request)
     reply = neutral_reply(codec, response, stream=bodies.framing is not None) if response else None
     if reply is None:
-        return Preview(_question(asked), None, ())
-    return Preview(_question(asked), reply_text(reply) or None, tuple(_calls(reply)))
+        return Preview(_question(neutral), None, ())
+    return Preview(_question(neutral), reply_text(reply) or None, tuple(_calls(reply)))
 
 
 def _clean(parts: list[bytes], encoding: str, secrets: tuple[str, ...], *, short: bool) -> bytes | None:

@@ -352,18 +352,20 @@ def _with_id(item: Item) -> Item:
 
 def _page_of(items: list[Item], query: str | None) -> dict[str, Any]:
     """Return a page of `items`: newest first unless `order=asc`, `limit` of them after the one called `after`."""
-    asked = dict(parse_qsl(query or ""))
-    limit = asked.get("limit", str(_USUAL_ITEMS))
+    parameters = dict(parse_qsl(query or ""))
+    limit = parameters.get("limit", str(_USUAL_ITEMS))
     if not limit.isdecimal() or not 1 <= int(limit) <= _MOST_ITEMS:
         raise BadRequest(f"limit must be a number from 1 to {_MOST_ITEMS}", param="limit")
-    if asked.get("order", "desc") not in ("asc", "desc"):
+    if parameters.get("order", "desc") not in ("asc", "desc"):
         raise BadRequest("order must be asc or desc", param="order")
-    ordered = items if asked.get("order") == "asc" else items[::-1]
-    after = asked.get("after")
+    ordered = items if parameters.get("order") == "asc" else items[::-1]
+    after = parameters.get("after")
     if after is not None:
         places = [number for number, item in enumerate(ordered, 1) if item.get("id") == after]
         if not places:
-            raise BadRequest(f"There is no item {after[:100]!r}", param="after")
+            raise BadRequest(
+                f"Unknown item {after[:100]!r} in `after`. Use the id of an item on an earlier page", param="after"
+            )
         ordered = ordered[places[0] :]
     return _list(ordered[: int(limit)], more=len(ordered) > int(limit))
 
@@ -399,7 +401,7 @@ def _json(value: object) -> Answer:
 
 
 def _no_such_call(exchange: Exchange) -> BadRequest:
-    return BadRequest(f"There is no {exchange.method} {exchange.path}", status=404, code="not_found")
+    return BadRequest(f"Not found: {exchange.method} {exchange.path}", status=404, code="not_found")
 
 
 def _unknown(what: str, name: str, param: str | None = None) -> NoReturn:

@@ -41,7 +41,7 @@ class ChatReshape(Reshape):
         return any(_says(choice.get("message") if self._part else choice) for choice in choices)
 
     def is_whole(self, stream: bytes) -> bool:
-        """Not every service sends `[DONE]`; without it, every choice must have finished."""
+        """Return whether the stream is whole. Some services omit `[DONE]`; then every choice must have finished."""
         if stream.rstrip().endswith(_DONE):
             return True
         finished: dict[object, bool] = {}

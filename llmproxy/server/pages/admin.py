@@ -1,7 +1,7 @@
 """Our own pages: health, configuration, providers, metrics, and the merged list of models.
 
 `Admin.find` runs for every request: a dict lookup says whether a path is ours. Pages are read-only, and nothing secret
-is in them. Errors are raised as ProxyErrors; whoever asked for the page renders them. Begin reading at `Admin`.
+is in them. Errors are raised as ProxyErrors, which the caller renders. Begin reading at `Admin`.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Admin:
             "/config": _Page(template="/config", write=self._write_config),
             "/providers": _Page(template="/providers", write=self._write_providers),
             "/metrics": _Page(template="/metrics", write=self._write_metrics),
-            "/metrics/json": _Page(template="/metrics/json", write=self._write_figures),
+            "/metrics/json": _Page(template="/metrics/json", write=self._write_metrics_json),
             "/stats": _Page(template="/stats", write=self._write_stats),
             "/v1/models": list_page,
             "/models": list_page,
@@ -127,9 +127,9 @@ class Admin:
         }
 
     def find(self, method: str, path: str) -> Handler | None:
-        """What answers a request for `path`, when that is ours.
+        """Return what answers a request for `path`; None when it is not one of our pages.
 
-        Below `/v1/models/` only reading is: deleting a model, say, is the provider's business.
+        Below `/v1/models/` only reading is ours: deleting a model, for example, goes to the provider.
         """
         page = self._pages.get(path)
         if page is None and path.startswith(_MODEL_PATHS) and method in _READING:
@@ -162,7 +162,7 @@ class Admin:
         return json_page(self._config)
 
     async def _write_providers(self, exchange: Exchange) -> Answer:
-        shown = [
+        enabled = [
             {
                 **provider.describe(),
                 "priority": provider.priority,
@@ -171,25 +171,25 @@ class Admin:
             }
             for provider in self._providers
         ]
-        return json_page({"providers": redact([*shown, *self._disabled])})
+        return json_page({"providers": redact([*enabled, *self._disabled])})
 
     async def _write_metrics(self, exchange: Exchange) -> Answer:
         accept = ",".join(exchange.headers.getall("Accept", ()))
-        wanted = dict(parse_qsl(exchange.query or "", keep_blank_values=True)).get("format")
-        if wanted not in (None, "json", "text"):
-            raise BadRequest(f"There is no format {wanted[:50]!r}; use format=json or format=text", param="format")
-        if wanted == "json" or (wanted is None and _prefers_json(accept)):
-            return await self._write_figures(exchange)
+        format_ = dict(parse_qsl(exchange.query or "", keep_blank_values=True)).get("format")
+        if format_ not in (None, "json", "text"):
+            raise BadRequest(f"Unknown format {format_[:50]!r}. Use format=json or format=text", param="format")
+        if format_ == "json" or (format_ is None and _prefers_json(accept)):
+            return await self._write_metrics_json(exchange)
         lost = _lost(self._middlewares)
         samples = await self._middleware_pages.metrics()
         text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost, samples)
         return Answer(status=200, headers=page_headers(content_type), body=text)
 
-    async def _write_figures(self, exchange: Exchange) -> Answer:
+    async def _write_metrics_json(self, exchange: Exchange) -> Answer:
         activity = self._metrics.activity
         sessions = {"active": activity.active_sessions(time.monotonic()), "created": activity.sessions_begun}
-        extras = await self._middleware_pages.stats()
-        return json_page({**self._metrics.as_json(self._names()), "sessions": sessions, **extras})
+        more = await self._middleware_pages.stats()
+        return json_page({**self._metrics.as_json(self._names()), "sessions": sessions, **more})
 
     async def _write_stats(self, exchange: Exchange) -> Answer:
         content = await stats_page(
@@ -225,7 +225,7 @@ def _model_pages(exchange: Exchange) -> tuple[str, ModelPages]:
 
 
 def _lost(middlewares: Sequence[tuple[str, Middleware]]) -> Counter[str]:
-    """How many records each type of middleware could not write, by its own word."""
+    """Count the records that each type of middleware could not write, as it reports."""
     lost: Counter[str] = Counter()
     for type_, middleware in middlewares:
         count = middleware.describe().get("lost")
@@ -235,7 +235,7 @@ def _lost(middlewares: Sequence[tuple[str, Middleware]]) -> Counter[str]:
 
 
 def _disabled(config: Mapping[str, object]) -> list[dict[str, object]]:
-    """What `/providers` shows of those that are configured and left out."""
+    """Return what `/providers` shows of the disabled providers."""
     entries = config.get("providers")
     return [
         {name: entry.get(name) for name in ("name", "type", "base_url", "models", "priority", "enabled")}
@@ -245,13 +245,13 @@ def _disabled(config: Mapping[str, object]) -> list[dict[str, object]]:
 
 
 def _prefers_json(accept: str) -> bool:
-    """Whether the Accept header asks for JSON by name, and for nothing else by name more than that."""
+    """Return whether the Accept header names JSON, and no text format with a higher weight."""
     weights: dict[str, float] = {}
     for item in accept.lower().split(","):
         name, *parameters = (part.strip() for part in item.split(";"))
         weights.setdefault(name, _weight(parameters))
-    wanted = weights.get(JSON, 0.0)
-    return wanted > 0 and all(weights.get(name, 0.0) <= wanted for name in _TEXT_FORMATS)
+    weight = weights.get(JSON, 0.0)
+    return weight > 0 and all(weights.get(name, 0.0) <= weight for name in _TEXT_FORMATS)
 
 
 def _weight(parameters: Sequence[str]) -> float:

@@ -65,11 +65,11 @@ class MiddlewarePages:
 
     async def stats(self) -> dict[str, object]:
         """Return what `/stats` and the JSON metrics show, by type; of several of a type the first."""
-        shown: dict[str, object] = {}
+        by_type: dict[str, object] = {}
         for type_, middleware in self._middlewares:
-            if type_ not in shown and (stats := await middleware.stats()):
-                shown[type_] = stats
-        return shown
+            if type_ not in by_type and (stats := await middleware.stats()):
+                by_type[type_] = stats
+        return by_type
 
     async def metrics(self) -> list[Sample]:
         """Return the samples for Prometheus."""

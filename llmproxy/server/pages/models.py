@@ -1,8 +1,8 @@
 """The merged list of models: what the configuration names, and what the providers list themselves.
 
-Providers are asked in parallel and their lists kept for a minute; one that fails or is slow is left out. Each model is
-listed under the name by which it is called here: its own where that reaches the provider that lists it, else
-`provider/model`. Begin reading at `ModelList.all`.
+Providers list their models in parallel, and their lists are kept for a minute; a provider that fails or is slow is left
+out. Each model is listed under the name that clients use here: its own where that reaches the provider that lists it,
+else `provider/model`. Begin reading at `ModelList.all`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from llmproxy.wire.compression import decompress
 log = logging.getLogger(__name__)
 
 Listed = dict[str, dict[str, object]]
-"""What one provider lists: the members of each model by its id."""
+"""The models of one provider: the members of each by its id."""
 
 TIMEOUT_S = 5.0
 _KEEP_S = 60.0
@@ -39,7 +39,7 @@ _MAX_LIST_BYTES = 16 * 1024 * 1024
 
 
 class ModelList:
-    """All models of one configuration. `providers` are those that may be asked, through `open_`."""
+    """All models of one configuration. The lists of `providers` are fetched through `open_`."""
 
     def __init__(
         self, router: Router, providers: Sequence[Provider], open_: Open, *, timeout_s: float = TIMEOUT_S
@@ -53,28 +53,31 @@ class ModelList:
         self._reached: dict[tuple[str, str], bool] = {}
 
     async def all(self, exchange: Exchange, dialect: str) -> list[ListedModel]:
-        """Every model, no name twice: those of the configuration first, then each provider's by name.
+        """Return every model, no name twice: those of the configuration first, then each provider's by name.
 
-        `dialect` is what the client speaks: its credential goes to nobody else. Raises UpstreamError when nothing can
-        be listed because nobody could be asked.
+        `dialect` is what the client speaks: its credential goes to nobody else. Raises UpstreamError when
+        there is nothing to list because providers failed.
         """
         listed = await self._list(exchange, dialect)
         models = {name: ListedModel(id=name, owner=owner, members={}) for name, owner in self._router.models().items()}
         for provider in self._providers:
-            for name, told in sorted((listed[provider.name] or {}).items()):
+            for name, members in sorted((listed[provider.name] or {}).items()):
                 called = name if self._reaches(provider, name) else f"{provider.name}/{name}"
                 known = models.get(called)
                 if known is None or not known.members:
-                    models[called] = ListedModel(id=called, owner=known.owner if known else provider.name, members=told)
+                    owner = known.owner if known else provider.name
+                    models[called] = ListedModel(id=called, owner=owner, members=members)
         failed = [name for name, found in listed.items() if found is None]
         if failed and not models:
-            raise UpstreamError(f"No models are known: {', '.join(failed)} could not be asked, the log says why")
+            raise UpstreamError(
+                f"No provider could list its models: {', '.join(failed)}. The server's log has the reason"
+            )
         return list(models.values())
 
     async def one(self, exchange: Exchange, dialect: str, name: str) -> ListedModel:
-        """The model called `name`; `provider/model` finds those too that are listed by their own name.
+        """Return the model `name`; `provider/model` also finds models that are listed by their own name.
 
-        Raises a 404 when there is none, a 502 when the provider that might have it could not be asked.
+        Raises a 404 when there is none, a 502 when the provider that might have it did not list its models.
         """
         listed = await self._list(exchange, dialect)
         owner = self._router.models().get(name)
@@ -87,24 +90,25 @@ class ModelList:
             if spelled in provider.models or (found is not None and spelled in found):
                 return ListedModel(id=name, owner=provider.name, members=(found or {}).get(spelled, {}))
             if found is None and owner is None:
-                raise UpstreamError(f"The provider {provider.name!r} could not be asked whether it has {name!r}")
+                message = f"The provider {provider.name!r} did not list its models. The server's log has the reason"
+                raise UpstreamError(message)
         if owner is not None:
             return ListedModel(id=name, owner=owner, members={})
-        told = f"There is no model {name[:200]!r} here; GET /v1/models lists all"
-        raise BadRequest(told, status=404, code="model_not_found", param="model")
+        message = f"Unknown model {name[:200]!r}. GET /v1/models lists all models"
+        raise BadRequest(message, status=404, code="model_not_found", param="model")
 
     async def _list(self, exchange: Exchange, dialect: str) -> dict[str, Listed | None]:
-        """What each provider lists; None for one that could not be asked."""
+        """Return the models of each provider; None for one that failed."""
         trusted = self._trusted(dialect)
         async with asyncio.TaskGroup() as group:
-            asked = {
+            tasks = {
                 provider.name: group.create_task(self._of(provider, exchange if provider is trusted else None))
                 for provider in self._providers
             }
-        return {name: task.result() for name, task in asked.items()}
+        return {name: task.result() for name, task in tasks.items()}
 
     def _trusted(self, dialect: str) -> Provider | None:
-        """Who may see a client's credential: the first that answers plain names and speaks what the client does."""
+        """Return who may see a client's credential: the first that answers plain names and speaks its dialect."""
         if len(self._providers) == 1:
             return self._providers[0]
         return next((each for each in self._providers if each.patterns and dialect in each.speaks), None)
@@ -140,12 +144,12 @@ class ModelList:
             listed = _parse(body) if answer.status == 200 else None
             if listed is not None:
                 return listed
-            reason = f"it answered {answer.status}" if answer.status != 200 else "its answer is no list of models"
+            reason = f"it answered {answer.status}" if answer.status != 200 else "its answer is not a list of models"
         log.warning("the models of provider %r are not listed: %s", provider.name, reason)
         return None
 
     def _reaches(self, provider: Provider, name: str) -> bool:
-        """Whether `name` by itself is answered by `provider`, in a dialect that it speaks."""
+        """Return whether `provider` answers `name` by itself, in a dialect that it speaks."""
         reached = self._reached.get((provider.name, name))
         if reached is None:
             if len(self._reached) >= _MAX_REACHED:
@@ -177,7 +181,7 @@ async def _is_ready(provider: Provider) -> bool:
 
 
 def _carries_credential(sent: Headers, clients: Headers) -> bool:
-    """Whether the request sends what the client identified itself with, so that its answer is for this client alone."""
+    """Return whether the request sends a credential of the client, so that its answer is for this client alone."""
     return any(sent.get(name) == value for name, value in header_credentials(clients) if value)
 
 
@@ -195,7 +199,7 @@ async def _read(answer: Answer) -> bytes:
 
 
 def _parse(body: bytes) -> Listed | None:
-    """The models of a reply, by id: `{"data": [{"id": ...}, ...]}`, or the bare list that some services give."""
+    """Return the models of a reply, by id: `{"data": [{"id": ...}, ...]}`, or the bare list that some services give."""
     try:
         reply: object = msgspec.json.decode(body)
     except (ValueError, RecursionError):

@@ -46,13 +46,13 @@ from llmproxy.dialects.summary import Summary
 from llmproxy.dialects.tool_results import move_results
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.translation.reasoning_store import KeptReasoning, lacks_reasoning, restore
+from llmproxy.wire.framing import Framing
 from llmproxy.wire.json import write_value
+from llmproxy.wire.sse import SSE
 
 # The tool that stands for structured output where a service has none.
 ANSWER_TOOL = "structured_answer"
 _ANSWER_DESCRIPTION = "Gives the final answer in the required form. Call it once, when the answer is known."
-# How event streams begin, and no JSON.
-_STREAMED = (b"data:", b"event:", b"id:", b"retry:", b":", b"\xef\xbb\xbf")
 
 
 def read_request(codec: Codec, body: bytes) -> Request:
@@ -63,7 +63,8 @@ def read_request(codec: Codec, body: bytes) -> Request:
 class Translation:
     """One request from a client that speaks `client` to a provider that speaks `provider`, and its answer back.
 
-    `reasoning` holds what was kept of earlier replies, by tool call; `reply_id` replaces the provider's reply id.
+    `reasoning` holds what was kept of earlier replies, by tool call; `reply_id` replaces the provider's reply id,
+    `framing` is that of the provider's streams.
     `summary` describes the answer so far, in the words of the client's dialect, with the usage that the provider
     counted, also where the client did not ask for it. `response` is the whole answer as an object, where the client's
     dialect has one. `content` holds the blocks of a whole reply, as the provider sent it: of a stream only the thinking
@@ -80,6 +81,7 @@ class Translation:
         strict: bool,
         reasoning: Mapping[str, KeptReasoning] = MappingProxyType({}),
         reply_id: str | None = None,
+        framing: Framing = SSE,
     ) -> None:
         self.losses = Losses(strict=strict)
         self.summary = Summary()
@@ -90,6 +92,7 @@ class Translation:
         self._options = options
         self.content: list[Block] = []
         self.reply_id = reply_id
+        self._framing = framing
         self._reasoning = reasoning
         self._by_tool = False
         self._names = ToolNames(provider.longest_tool_name)
@@ -142,7 +145,7 @@ class Translation:
 
     def _decode(self, body: bytes) -> Reply:
         """Return a provider's whole answer. Some stream although the request does not say so."""
-        if not body.lstrip().startswith(_STREAMED):
+        if not self._framing.begins(body):
             return self._provider.decode_response(body)
         decoder = self._provider.stream_decoder()
         events = [*decoder.feed(body), *decoder.close()]

@@ -123,6 +123,7 @@ class Translator:
             strict=self._strict,
             reasoning=await self._reasoning.fetch(identity_of(exchange), provider.name, request),
             reply_id=None if turn is None else turn.response_id,
+            framing=endpoint.dialect.framing,
         )
         for media in translation.linked_media():
             await self._embed_media(media)

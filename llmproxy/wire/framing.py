@@ -35,7 +35,8 @@ class Framing:
     """One way to cut a stream into frames.
 
     `media_type` is how the Content-Type of such a stream begins, in lower case, and `content_type` the whole value for
-    streams that we write. `splitter` makes a new splitter for one stream. `event_end(data)` returns the offset after
+    streams that we write. `begins(data)` tells whether an answer without a usable Content-Type is such a stream and not
+    one JSON value. `splitter` makes a new splitter for one stream. `event_end(data)` returns the offset after
     the first whole frame that carries data, and `last_frame_end(data, start)` the offset after the last whole frame
     that ends after `start`; both -1 when there is none. `ends_frame(tail)` tells whether a stream is between two frames
     after the bytes `tail`, of which the last `tail_bytes` are enough. `keepalive` is a frame that clients ignore, b""
@@ -45,6 +46,7 @@ class Framing:
     name: str
     media_type: str
     content_type: str
+    begins: Callable[[bytes], bool]
     splitter: Callable[[], FrameSplitter]
     event_end: Callable[[bytes], int]
     last_frame_end: Callable[[bytes | bytearray, int], int]

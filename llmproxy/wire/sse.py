@@ -17,6 +17,8 @@ MAX_EVENT_BYTES = 64 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _BLANK_LINE_ENDS = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r", b"\r\r\n")
+# No JSON value begins like this.
+_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":", _BOM)
 _DATA_FIELD = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\r\n])data[:\r\n]")
 
 
@@ -77,6 +79,11 @@ class Splitter:
         return True
 
 
+def begins(data: bytes) -> bool:
+    """Return whether `data` begins like an event stream, after any white space."""
+    return data.lstrip().startswith(_BEGINNINGS)
+
+
 def frame_end(data: bytes | bytearray, start: int = 0) -> int:
     """Return the offset after the first blank line at or after `start`; -1 when there is none."""
     end = data.find(b"\n\n", start)
@@ -133,6 +140,7 @@ SSE = Framing(
     name="sse",
     media_type="text/event-stream",
     content_type="text/event-stream; charset=utf-8",
+    begins=begins,
     splitter=Splitter,
     event_end=event_end,
     last_frame_end=last_frame_end,

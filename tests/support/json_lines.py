@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.wire.framing import Frame, Framing
+from llmproxy.wire.json import read_value
 
 
 class LineSplitter:
@@ -18,6 +19,11 @@ class LineSplitter:
         return [Frame("", rest)] if rest.strip() else []
 
 
+def _begins(data: bytes) -> bool:
+    first, _, more = data.partition(b"\n")
+    return bool(more.strip()) and isinstance(read_value(first), dict)
+
+
 def _event_end(data: bytes) -> int:
     blank = len(data) - len(data.lstrip(b"\n"))
     return data.find(b"\n", blank) + 1 or -1
@@ -31,6 +37,7 @@ JSON_LINES = Framing(
     name="json_lines",
     media_type="application/jsonl",
     content_type="application/jsonl",
+    begins=_begins,
     splitter=LineSplitter,
     event_end=_event_end,
     last_frame_end=_last_frame_end,

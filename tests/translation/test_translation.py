@@ -15,7 +15,9 @@ from llmproxy.errors import BadRequest, Untranslatable
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.translation.reasoning_store import KeptReasoning, ReasoningStore
 from llmproxy.translation.translation import ANSWER_TOOL, Translation, read_request
-from tests.support import vendors
+from tests.support import toy_vendor, vendors
+from tests.support.json_lines import JSON_LINES
+from tests.support.toy_dialect import CODEC
 
 CHAT, MESSAGES = codecs()["chat"], codecs()["messages"]
 HI: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -292,6 +294,16 @@ def test_a_reply_gets_another_id(stream: bool) -> None:
     written = made.reply_as_stream(answer) if stream else made.reply(answer)
     assert b'"id":"resp_our-own"' in written and b'"id":"msg_our-own_0"' in written
     assert b"chatcmpl" not in written
+
+
+def test_a_stream_that_nobody_asked_for_is_understood_in_the_framing_of_its_dialect() -> None:
+    request = read_request(CHAT, json.dumps(HI).encode())
+    made = Translation(request, CHAT, CODEC, options=Options(), strict=False, framing=JSON_LINES)
+    for answer in (
+        b"".join(toy_vendor.frames("m", False)),
+        json.dumps(toy_vendor.whole("m", False), indent=1).encode(),
+    ):
+        assert json.loads(made.reply(answer))["choices"][0]["message"]["content"] == vendors.TEXT
 
 
 @pytest.mark.parametrize("depth", [200, *range(985, 999)])

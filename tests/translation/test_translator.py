@@ -144,18 +144,18 @@ def test_a_provider_that_does_not_stream_is_streamed_all_the_same(upstream: Upst
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("named", ["text/event-stream", "application/json"])
-def test_a_provider_that_streams_unasked_or_unsaid_is_understood(upstream: Upstream, stream: bool, named: str) -> None:
+def test_a_stream_without_request_or_content_type_is_understood(upstream: Upstream, stream: bool, named: str) -> None:
     headers = (("Content-Type", named),)
     upstream.next(Reply(headers=headers, pieces=[b": hello\n\n", *vendors.message_frames("m")], framing="chunked"))
     with Listening(claude(upstream)) as server:
         answer = server.post({**ASK, "stream": stream})
         exchange = server.wait_ended()
     if stream:
-        told = "".join(each["choices"][0]["delta"].get("content") or "" for each in frames(answer)[:-1])
+        text = "".join(each["choices"][0]["delta"].get("content") or "" for each in frames(answer)[:-1])
     else:
-        told = answer.json["choices"][0]["message"]["content"]
+        text = answer.json["choices"][0]["message"]["content"]
         assert answer.value("content-type") == "application/json"
-    assert told == vendors.TEXT
+    assert text == vendors.TEXT
     assert exchange.summary.usage is not None and exchange.summary.usage.output == vendors.OUT
 
 

@@ -36,6 +36,13 @@ def test_the_end_of_a_frame_is_seen_in_the_last_bytes(framing: Framing, stream: 
 
 
 @pytest.mark.parametrize(("framing", "stream", "first"), STREAMS)
+def test_a_stream_does_not_begin_like_a_plain_answer(framing: Framing, stream: bytes, first: bytes) -> None:
+    assert framing.begins(stream)
+    for answer in (b"", b'{"a":1}', b'{"a":1}\n', b'{\n  "a": 1\n}', b"[1,\n2]", b"Bad gateway"):
+        assert not framing.begins(answer)
+
+
+@pytest.mark.parametrize(("framing", "stream", "first"), STREAMS)
 def test_a_frame_that_keeps_alive_says_nothing(framing: Framing, stream: bytes, first: bytes) -> None:
     assert framing.splitter().feed(framing.keepalive) == []
     assert not framing.keepalive or framing.ends_frame(framing.keepalive)

@@ -45,7 +45,7 @@ class ResponsesWatch(FrameWatch):
     __slots__ = ()
 
     def _notable(self, data: bytes) -> bool:
-        # Only the first and the last events hold the response. `find`: see chat/stream.py.
+        # Only the first and the last events hold the response. `find`: see chat/stream_watch.py.
         return data.find(b'"response"') >= 0 or data.find(b'"error"') >= 0
 
     def _read(self, frame: Frame) -> None:

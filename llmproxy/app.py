@@ -62,8 +62,8 @@ class State:
 
     def __init__(self, max_held_bytes: int) -> None:
         self.started_s = time.monotonic()
-        self.held = MemoryBudget(max_held_bytes)
-        self.metrics = Metrics(lambda: self.held.used_bytes)
+        self.budget = MemoryBudget(max_held_bytes)
+        self.metrics = Metrics(lambda: self.budget.used_bytes)
         self.upstream = Upstream()
         self.stores = StorePool()
         self.shared: Shared | None = None
@@ -159,7 +159,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
             router,
             Hooks(named_middlewares),
             state.upstream.open,
-            state.held,
+            state.budget,
             _translator(config, state, stores),
         ),
         admin=_admin(loaded, state, router, everybody, named_middlewares),
@@ -234,7 +234,7 @@ def _translator(config: Config, state: State, stores: Stores) -> Translator:
     settings = config.translation
     fetcher = MediaFetcher(settings.max_media_size, settings.media_timeout) if settings.fetch_media else None
     responses = stores.open().responses(RESPONSE_BYTES)
-    return Translator(responses, state.held, strict=settings.strict, fetcher=fetcher)
+    return Translator(responses, state.budget, strict=settings.strict, fetcher=fetcher)
 
 
 def _limits(config: Config) -> Limits:
@@ -268,7 +268,7 @@ async def serve(loaded: Loaded, announce: Callable[[str], None], sock: socket.so
     try:
         runtime = build(loaded, state)
         await runtime.start()
-        state.shared = shared = Shared(runtime, state.metrics, state.held)
+        state.shared = shared = Shared(runtime, state.metrics, state.budget)
         edge = Edge(shared)
         try:
             async with _stop_signals(edge) as stop:

@@ -31,12 +31,12 @@ class Pipeline:
     `open_` sends a request upstream: through the connection pool, or through a replayer in its place.
     """
 
-    def __init__(self, router: Router, hooks: Hooks, open_: Open, held: MemoryBudget, translator: Translator) -> None:
+    def __init__(self, router: Router, hooks: Hooks, open_: Open, budget: MemoryBudget, translator: Translator) -> None:
         self.router = router
         self.translator = translator
         self.hooks = hooks
         self._open = open_
-        self._held = held
+        self._budget = budget
 
     async def answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:
         """Route the exchange and get its answer, up to the commit point. Raises ProxyError when there is none."""
@@ -163,7 +163,7 @@ class Pipeline:
             if not data:
                 answer.stream = None
                 return
-            self._held.take(exchange, len(data))
+            self._budget.take(exchange, len(data))
             answer.body += data
 
     async def _hold_event(self, exchange: Exchange, answer: Answer, stream: ByteStream, framing: Framing) -> None:
@@ -174,7 +174,7 @@ class Pipeline:
             if not data:
                 answer.stream = None
                 return
-            self._held.take(exchange, len(data))
+            self._budget.take(exchange, len(data))
             answer.body += data
 
 

@@ -133,7 +133,7 @@ async def listening(loaded: Loaded) -> AsyncIterator[Server]:
     state = State(1 << 30)
     runtime = build(loaded, state)
     await runtime.start()
-    state.shared = shared = Shared(runtime, state.metrics, state.held)
+    state.shared = shared = Shared(runtime, state.metrics, state.budget)
     edge = Edge(shared)
     listener = await asyncio.get_running_loop().create_server(edge, "127.0.0.1", 0)
     address = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
@@ -146,7 +146,7 @@ async def listening(loaded: Loaded) -> AsyncIterator[Server]:
         assert isinstance(shared.runtime, Runtime)
         await shared.runtime.retire()
         await state.close()
-    assert (state.metrics.in_flight, state.held.used_bytes) == (0, 0)
+    assert (state.metrics.in_flight, state.budget.used_bytes) == (0, 0)
 
 
 async def test_running_requests_finish_on_the_old_runtime_while_new_ones_use_the_new(

@@ -27,26 +27,26 @@ def exchange(body: Body | StreamedBody | None = None) -> Exchange:
 
 
 def test_held_bytes_are_counted_over_all_exchanges_and_given_back_with_each() -> None:
-    held, first, second = MemoryBudget(100), exchange(), exchange()
-    held.take(first, 60)
-    held.take(second, 40)
-    assert (held.used_bytes, first.held_bytes) == (100, 60)
+    budget, first, second = MemoryBudget(100), exchange(), exchange()
+    budget.take(first, 60)
+    budget.take(second, 40)
+    assert (budget.used_bytes, first.held_bytes) == (100, 60)
 
-    held.give(first)
-    held.give(first)
-    assert held.used_bytes == 40
+    budget.give(first)
+    budget.give(first)
+    assert budget.used_bytes == 40
 
 
 def test_more_than_may_be_held_is_refused_with_a_time_to_come_back_and_counts_nothing() -> None:
-    held, asking = MemoryBudget(100), exchange()
-    held.take(asking, 60)
+    budget, asking = MemoryBudget(100), exchange()
+    budget.take(asking, 60)
 
     with pytest.raises(Overloaded) as caught:
-        held.take(asking, 41)
+        budget.take(asking, 41)
 
     assert caught.value.status == 503
     assert ("Retry-After", "1") in caught.value.headers
-    assert (held.used_bytes, asking.held_bytes) == (60, 60)
+    assert (budget.used_bytes, asking.held_bytes) == (60, 60)
 
 
 @pytest.mark.parametrize("name", SESSION_HEADERS)

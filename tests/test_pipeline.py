@@ -40,7 +40,7 @@ class Line:
     first: Upstream
     second: Upstream
     pipeline: Pipeline
-    held: MemoryBudget = field(default_factory=lambda: MemoryBudget(1 << 30))
+    budget: MemoryBudget = field(default_factory=lambda: MemoryBudget(1 << 30))
 
     async def answer(self, exchange: Exchange) -> Answer:
         return await self.pipeline.answer(exchange, self.pipeline.router.locate(exchange.method, exchange.full_path))
@@ -60,7 +60,7 @@ def second() -> Iterator[Upstream]:
 
 @pytest.fixture
 async def line(first: Upstream, second: Upstream) -> AsyncIterator[Line]:
-    held = MemoryBudget(1 << 30)
+    budget = MemoryBudget(1 << 30)
     one = provider(first, "one", timeouts={"first_byte": 0.2, "idle": 0.2})
     two = provider(second, "two")
     targets = (Target(provider=one), Target(provider=two, model="second-model"))
@@ -69,8 +69,8 @@ async def line(first: Upstream, second: Upstream) -> AsyncIterator[Line]:
         yield Line(
             first=first,
             second=second,
-            pipeline=Pipeline(router, Hooks([]), made.open, held, Translator(MemoryResponses(1 << 20), held)),
-            held=held,
+            pipeline=Pipeline(router, Hooks([]), made.open, budget, Translator(MemoryResponses(1 << 20), budget)),
+            budget=budget,
         )
 
 
@@ -384,16 +384,16 @@ async def test_what_is_held_of_an_answer_is_counted_for_the_exchange(line: Line)
 
     own(line, Answer(status=200, headers=Headers(), stream=Pieces(b"x" * 300, b"y" * 200)))
     assert (await line.answer(first)).body == b"x" * 300 + b"y" * 200
-    assert (first.held_bytes, line.held.used_bytes) == (500, 500)
+    assert (first.held_bytes, line.budget.used_bytes) == (500, 500)
 
     own(line, Answer(status=200, headers=Headers({"Content-Type": SSE}), stream=Pieces(EVENT, EVENT)))
     assert (await line.answer(second)).body == EVENT
-    assert (second.held_bytes, line.held.used_bytes) == (len(EVENT), 500 + len(EVENT))
+    assert (second.held_bytes, line.budget.used_bytes) == (len(EVENT), 500 + len(EVENT))
 
 
 @pytest.mark.parametrize("kind", ["application/json", SSE])
 async def test_more_than_may_be_held_is_refused_and_the_answer_closed(line: Line, kind: str) -> None:
-    line.held.limit_bytes = 1000
+    line.budget.limit_bytes = 1000
     stream = Pieces(b"x" * 900, b"y" * 900)
     own(line, Answer(status=200, headers=Headers({"Content-Type": kind}), stream=stream), fine())
     exchange = chat()

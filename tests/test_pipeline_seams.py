@@ -83,8 +83,10 @@ async def answered(open_: Open, providers: Sequence[Provider], strategy: Strateg
     route = Route(name="m", targets=tuple(Target(provider=each, model=f"at-{each.name}") for each in providers))
     if strategy is not None:
         route = Route(name=route.name, targets=route.targets, strategy=strategy)
-    held = MemoryBudget(1 << 20)
-    pipeline = Pipeline(Router(providers, [route]), Hooks([]), open_, held, Translator(MemoryResponses(1 << 20), held))
+    budget = MemoryBudget(1 << 20)
+    pipeline = Pipeline(
+        Router(providers, [route]), Hooks([]), open_, budget, Translator(MemoryResponses(1 << 20), budget)
+    )
     exchange = new_exchange(body={"model": "m", "messages": []})
     exchange.answer = await pipeline.answer(exchange, pipeline.router.locate("POST", "/v1/chat/completions"))
     return exchange

@@ -82,7 +82,7 @@ async def read_body(
     exchange: Exchange,
     payload: StreamReader,
     limits: Limits,
-    held: MemoryBudget,
+    budget: MemoryBudget,
     go_ahead: Callable[[], None],
     *,
     routed: bool,
@@ -108,13 +108,13 @@ async def read_body(
     if length is not None and limits.max_body_size is not None and length > limits.max_body_size:
         raise too_large()
     if length is not None and payload.is_eof():
-        held.take(exchange, length)
+        budget.take(exchange, length)
         raw = payload.read_nowait()
     else:
         stream = RequestStream(payload, limits.max_body_size, limits.body_timeout_s, go_ahead)
-        raw = await _hold(exchange, stream, held, length)
+        raw = await _hold(exchange, stream, budget, length)
     encoding = exchange.headers.get("Content-Encoding", "").strip().lower()
-    exchange.body = Body(raw, "" if encoding == "identity" else encoding, limits.max_body_size or held.limit_bytes)
+    exchange.body = Body(raw, "" if encoding == "identity" else encoding, limits.max_body_size or budget.limit_bytes)
     try:
         exchange.read_model()
     except BadRequest:
@@ -122,14 +122,14 @@ async def read_body(
             raise
 
 
-async def _hold(exchange: Exchange, stream: RequestStream, held: MemoryBudget, length: int | None) -> bytes:
+async def _hold(exchange: Exchange, stream: RequestStream, budget: MemoryBudget, length: int | None) -> bytes:
     if length is not None:
-        held.take(exchange, length)
+        budget.take(exchange, length)
     parts: list[bytes] = []
     size = 0
     while size != length and (data := await stream.read()):
         if length is None:
-            held.take(exchange, len(data))
+            budget.take(exchange, len(data))
         parts.append(data)
         size += len(data)
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -69,10 +69,10 @@ class Shared:
     `running` are the exchanges under way, by id.
     """
 
-    def __init__(self, runtime: ServedRuntime, metrics: Metrics, held: MemoryBudget) -> None:
+    def __init__(self, runtime: ServedRuntime, metrics: Metrics, budget: MemoryBudget) -> None:
         self.runtime = runtime
         self.metrics = metrics
-        self.held = held
+        self.budget = budget
         self.running: dict[str, Exchange] = {}
         self.stopping = False
 
@@ -171,8 +171,8 @@ class RequestHandler:
         resolved = pipeline.router.locate(exchange.method, exchange.full_path)
         exchange.path, exchange.endpoint, exchange.template = resolved.path, resolved.endpoint, resolved.template
         self._runtime.admission.admit(exchange)
-        limits, held = self._runtime.limits, self._shared.held
-        await read_body(exchange, payload, limits, held, self._go_ahead, routed=resolved.provider is None)
+        limits, budget = self._runtime.limits, self._shared.budget
+        await read_body(exchange, payload, limits, budget, self._go_ahead, routed=resolved.provider is None)
         return await pipeline.answer(exchange, resolved)
 
     def _go_ahead(self) -> None:
@@ -307,7 +307,7 @@ class RequestHandler:
         finally:
             del self._shared.running[exchange.id]
             self._shared.metrics.record(exchange)
-            self._shared.held.give(exchange)
+            self._shared.budget.give(exchange)
             self._runtime.leave()
 
     def _outcome(self) -> str:

@@ -87,14 +87,14 @@ class Translator:
     def __init__(
         self,
         store: ResponseStore,
-        held: MemoryBudget,
+        budget: MemoryBudget,
         *,
         strict: bool = False,
         fetcher: MediaFetcher | None = None,
     ) -> None:
         self._conversations = Conversations(store)
         self._reasoning = ReasoningStore(store)
-        self._held = held
+        self._budget = budget
         self._strict = strict
         self._fetcher = fetcher
 
@@ -251,7 +251,7 @@ class Translator:
             data = await answer.stream.read()
             if not data:
                 break
-            self._held.take(exchange, len(data))
+            self._budget.take(exchange, len(data))
             body += data
         return bytes(body)
 

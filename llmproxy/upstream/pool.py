@@ -163,12 +163,12 @@ class Upstream:
         """Return an idle connection that can still be used. One that received unexpected bytes cannot."""
         while pool.idle:
             connection = pool.idle.pop()
-            peer = connection.protocol
+            protocol = connection.protocol
             if (
-                isinstance(peer, UpstreamConnection)
-                and peer.is_connected()
-                and not peer.should_close
-                and not peer.heard
+                isinstance(protocol, UpstreamConnection)
+                and protocol.is_connected()
+                and not protocol.should_close
+                and not protocol.heard
             ):
                 return connection
             _cut(connection)
@@ -176,12 +176,12 @@ class Upstream:
 
     def release(self, pool: OriginPool, connection: Connection) -> None:
         """Keep the connection of an answer that was read to its end, if it can serve another request."""
-        peer = connection.protocol
-        if not isinstance(peer, UpstreamConnection) or peer.should_close or not peer.is_connected():
+        protocol = connection.protocol
+        if not isinstance(protocol, UpstreamConnection) or protocol.should_close or not protocol.is_connected():
             _cut(connection)
             return
-        peer.heard = False
-        peer.waits_since_s = self._loop.time()
+        protocol.heard = False
+        protocol.waits_since_s = self._loop.time()
         pool.idle.append(connection)
         if self._sweep is None:
             self._sweep = self._loop.call_later(POOLED_S, self._close_stale)
@@ -245,50 +245,52 @@ class Upstream:
     async def _send_on(
         self, request: UpstreamRequest, pool: OriginPool, connection: Connection, deadline_s: float | None
     ) -> Answer:
-        peer = connection.protocol
-        assert isinstance(peer, UpstreamConnection)
-        used, peer.used = peer.used, True
+        protocol = connection.protocol
+        assert isinstance(protocol, UpstreamConnection)
+        used, protocol.used = protocol.used, True
         timeouts = request.origin.timeouts
-        peer.expect(head_only=request.method == "HEAD", timeout_s=timeouts.first_byte_s)
+        protocol.expect(head_only=request.method == "HEAD", timeout_s=timeouts.first_byte_s)
         pump: asyncio.Task[None] | None = None
         try:
-            pump = self._write(request, pool, peer)
-            message, payload = await (peer.read() if pump is None else _read_beside(peer, pump))
+            pump = self._write(request, pool, protocol)
+            message, payload = await (protocol.read() if pump is None else _read_beside(protocol, pump))
             if message.code < 200:
-                message, payload = await _pass_over(peer, message)
+                message, payload = await _pass_over(protocol, message)
         except SocketTimeoutError as error:
             _cut(connection)
             message_ = f"{pool.address} did not answer within {timeouts.first_byte_s:g} s"
             raise UpstreamError(message_, status=504, code="timeout") from error
         except (ClientError, HttpProcessingError, OSError) as error:
             _cut(connection)
-            raise _failure(request, pool, error, replayable=used and not peer.heard) from error
+            raise _failure(request, pool, error, replayable=used and not protocol.heard) from error
         except BaseException:
             _cut(connection)
             raise
         finally:
-            if pump is not None and peer.transport is None:
+            if pump is not None and protocol.transport is None:
                 pump.cancel()
         answer = _answer(request, message)
         if payload.is_eof() and (pump is None or pump.done()):
             answer.body = payload.read_nowait()
             self.release(pool, connection)
         else:
-            peer.limit_silence(timeouts.idle_s, payload)
+            protocol.limit_silence(timeouts.idle_s, payload)
             answer.stream = ResponseStream(self, pool, connection, payload, deadline_s, pump)
         return answer
 
-    def _write(self, request: UpstreamRequest, pool: OriginPool, peer: UpstreamConnection) -> asyncio.Task[None] | None:
+    def _write(
+        self, request: UpstreamRequest, pool: OriginPool, protocol: UpstreamConnection
+    ) -> asyncio.Task[None] | None:
         """Send head and body. A body that passes through is sent by a task, beside which the answer is read."""
-        transport = peer.transport
+        transport = protocol.transport
         if transport is None:
             raise ServerDisconnectedError
         head = _head(request, pool)
         body = request.body
         if isinstance(body, StreamedBody):
             transport.write(head)
-            pump = self._loop.create_task(_pump(body, peer, request.origin.timeouts.idle_s))
-            pump.add_done_callback(partial(_end_upload, peer))
+            pump = self._loop.create_task(_pump(body, protocol, request.origin.timeouts.idle_s))
+            pump.add_done_callback(partial(_end_upload, protocol))
             return pump
         if body is None or not body.raw:
             transport.write(head)
@@ -296,7 +298,7 @@ class Upstream:
             transport.write(head + body.raw)
         else:
             transport.writelines((head, body.raw))
-        peer.start_timeout()
+        protocol.start_timeout()
         return None
 
 
@@ -330,56 +332,60 @@ def _head(request: UpstreamRequest, pool: OriginPool) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-async def _pass_over(peer: UpstreamConnection, message: RawResponseMessage) -> tuple[RawResponseMessage, StreamReader]:
+async def _pass_over(
+    protocol: UpstreamConnection, message: RawResponseMessage
+) -> tuple[RawResponseMessage, StreamReader]:
     """Return the first final head, after the interim one (1xx) in `message`."""
     while message.code < 200:
         if message.code == 101:
             raise HttpProcessingError(message="it switched protocols unexpectedly")
-        message, payload = await peer.read()
+        message, payload = await protocol.read()
     return message, payload
 
 
-async def _read_beside(peer: UpstreamConnection, pump: asyncio.Task[None]) -> tuple[RawResponseMessage, StreamReader]:
+async def _read_beside(
+    protocol: UpstreamConnection, pump: asyncio.Task[None]
+) -> tuple[RawResponseMessage, StreamReader]:
     """Read the head while the request body is still being sent. A failure to send it is raised at once."""
-    reading = asyncio.get_running_loop().create_task(peer.read())
+    reading = asyncio.get_running_loop().create_task(protocol.read())
     try:
         await asyncio.wait((reading, pump), return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
             pump.result()
-            peer.start_timeout()
+            protocol.start_timeout()
         return await reading
     finally:
         reading.cancel()
 
 
-async def _pump(body: StreamedBody, peer: UpstreamConnection, idle_s: float | None) -> None:
+async def _pump(body: StreamedBody, protocol: UpstreamConnection, idle_s: float | None) -> None:
     """Pass the client's body on, in chunks when its length is unknown. Slow providers slow the client down; one that
     takes nothing for `idle_s` seconds is given up: while nothing is read from the client, nobody sees it leave.
     """
     while data := await body.stream.read():
-        if peer.transport is None or peer.transport.is_closing():
+        if protocol.transport is None or protocol.transport.is_closing():
             return
         if body.length is None:
-            peer.transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+            protocol.transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
         else:
-            peer.transport.write(data)
-        if peer.writing_paused:
+            protocol.transport.write(data)
+        if protocol.writing_paused:
             try:
                 async with asyncio.timeout(idle_s):
-                    await peer._drain_helper()
+                    await protocol._drain_helper()
             except TimeoutError as error:
                 message = f"The provider read nothing of the request for {idle_s:g} s"
                 raise UpstreamError(message, status=504, code="timeout") from error
             except ConnectionError:
                 return
-    if body.length is None and peer.transport is not None:
-        peer.transport.write(b"0\r\n\r\n")
+    if body.length is None and protocol.transport is not None:
+        protocol.transport.write(b"0\r\n\r\n")
 
 
-def _end_upload(peer: UpstreamConnection, pump: asyncio.Task[None]) -> None:
+def _end_upload(protocol: UpstreamConnection, pump: asyncio.Task[None]) -> None:
     """Abort the call when its upload failed. `_read_beside` raises the reason."""
-    if not pump.cancelled() and pump.exception() is not None and peer.transport is not None:
-        peer.transport.abort()
+    if not pump.cancelled() and pump.exception() is not None and protocol.transport is not None:
+        protocol.transport.abort()
 
 
 def _failure(request: UpstreamRequest, pool: OriginPool, error: Exception, replayable: bool) -> UpstreamError:

@@ -45,12 +45,12 @@ class Calling:
     """A shared call and its task, as the cache makes them. `gate` is what the call waits for before it answers."""
 
     def __init__(self, says: Answer | Exception, *, max_bytes: int = 1000, held_bytes: int = 1 << 30) -> None:
-        self.held = MemoryBudget(held_bytes)
+        self.budget = MemoryBudget(held_bytes)
         self.gate = asyncio.Event()
         self.forgotten = 0
         self.cancelled = False
         self.exchanges: list[Exchange] = []
-        self.shared = SharedCall(ended(holder=self.held), max_bytes, self._forget)
+        self.shared = SharedCall(ended(holder=self.budget), max_bytes, self._forget)
         self.call = asyncio.get_running_loop().create_task(self._make(says))
 
     def _forget(self) -> None:
@@ -69,7 +69,7 @@ class Calling:
 
     async def ask(self) -> Answer | None:
         """One client asks; it may be one of several."""
-        exchange = ended(holder=self.held)
+        exchange = ended(holder=self.budget)
         self.exchanges.append(exchange)
         return await self.shared.join(self.call, exchange)
 
@@ -77,7 +77,7 @@ class Calling:
         """Nobody is there any more, so nothing is held once their exchanges are over."""
         for each in self.exchanges:
             each.let_go()
-        assert self.held.used_bytes == 0
+        assert self.budget.used_bytes == 0
 
 
 def streamed(source: Source, body: bytes = b"") -> Answer:

@@ -205,7 +205,7 @@ def test_one_that_does_not_read_a_long_answer_costs_little(upstream: Upstream) -
             size = most = 0
             while chunk := quick.read_chunk():
                 size += len(chunk)
-                most = max(most, here.server.held.used_bytes)
+                most = max(most, here.server.budget.used_bytes)
         assert head.value("x-cache") == "hit" and size == 501 * len(frame) + 14
         assert most < 2_000_000
         here.server.wait_ended(1)

@@ -33,7 +33,7 @@ class Arriving:
         loop = asyncio.get_running_loop()
         self.payload = StreamReader(BaseProtocol(loop), 65536, loop=loop)
         self.payload._protocol.transport = asyncio.Transport()
-        self.held = MemoryBudget(100_000)
+        self.budget = MemoryBudget(100_000)
         self.went_ahead = 0
         if length is not None:
             self.exchange.headers["Content-Length"] = str(length)
@@ -60,7 +60,7 @@ class Arriving:
             keepalive_timeout_s=1,
             body_timeout_s=timeout_s,
         )
-        await read_body(self.exchange, self.payload, limits, self.held, self.go_ahead, routed=routed)
+        await read_body(self.exchange, self.payload, limits, self.budget, self.go_ahead, routed=routed)
         return self.exchange
 
 
@@ -97,7 +97,7 @@ async def test_a_body_in_pieces_is_put_together(length: int | None) -> None:
         arriving.send()
 
     assert reading.result().held.raw == RAW
-    assert arriving.held.used_bytes == reading.result().held_bytes == len(RAW)
+    assert arriving.budget.used_bytes == reading.result().held_bytes == len(RAW)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ async def test_other_bodies_pass_through_unread(path: str, length: int | None) -
 
     assert isinstance(exchange.body, StreamedBody) and exchange.body.length == length
     assert await passed(exchange) == b"ab\0\xff"
-    assert arriving.held.used_bytes == 0
+    assert arriving.budget.used_bytes == 0
 
 
 @pytest.mark.parametrize(("length", "body"), [(None, None), (0, b"")])
@@ -160,7 +160,7 @@ async def test_a_declared_length_beyond_the_limit_is_refused_before_anything_is_
 
         assert (await refused(arriving)).status == 413
 
-        assert (arriving.went_ahead, arriving.held.used_bytes) == (0, 0)
+        assert (arriving.went_ahead, arriving.budget.used_bytes) == (0, 0)
 
 
 async def test_an_endless_body_is_refused_when_it_passes_the_limit() -> None:
@@ -172,7 +172,7 @@ async def test_an_endless_body_is_refused_when_it_passes_the_limit() -> None:
             await asyncio.sleep(0)
 
     assert failing.result().status == 413
-    assert arriving.held.used_bytes <= LIMIT
+    assert arriving.budget.used_bytes <= LIMIT
 
 
 async def test_a_decoded_body_has_the_same_limit() -> None:
@@ -206,12 +206,12 @@ async def test_what_cannot_be_decoded_is_refused_only_where_the_model_decides(
 @pytest.mark.parametrize("length", [len(RAW), None])
 async def test_what_would_be_held_is_refused_when_too_much_is_held_already(length: int | None) -> None:
     arriving = Arriving(length=length, chunked=length is None).send(RAW)
-    arriving.held.limit_bytes = len(RAW) - 1
+    arriving.budget.limit_bytes = len(RAW) - 1
 
     error = await refused(arriving)
 
     assert isinstance(error, Overloaded)
-    assert arriving.held.used_bytes == 0
+    assert arriving.budget.used_bytes == 0
 
 
 async def test_a_declared_length_is_held_before_the_bytes_are_here() -> None:
@@ -219,7 +219,7 @@ async def test_a_declared_length_is_held_before_the_bytes_are_here() -> None:
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(arriving.read())
         await asyncio.sleep(0)
-        assert arriving.held.used_bytes == 500
+        assert arriving.budget.used_bytes == 500
         reading.cancel()
 
 
@@ -292,6 +292,6 @@ async def test_without_limits_everything_is_read() -> None:
     raw = json.dumps({"model": "m", "x": "x" * 50_000}).encode()
     for path in (CHAT, FILES):
         arriving = Arriving(path, length=len(raw)).send(raw)
-        await read_body(arriving.exchange, arriving.payload, limits, arriving.held, arriving.go_ahead, routed=True)
+        await read_body(arriving.exchange, arriving.payload, limits, arriving.budget, arriving.go_ahead, routed=True)
         body = arriving.exchange.body
         assert (body.raw if isinstance(body, Body) else await passed(arriving.exchange)) == raw

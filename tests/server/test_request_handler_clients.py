@@ -183,7 +183,7 @@ def test_a_client_that_does_not_read_slows_the_provider_down(upstream: Upstream,
         client.post(CHAT, ASK)
         until(lambda: upstream.connections and upstream.connections[0].stalled_s, "the provider to be held up")
         assert upstream.connections[0].sent_bytes < count * len(piece) // 2
-        assert server.held.used_bytes < 1 << 20
+        assert server.budget.used_bytes < 1 << 20
 
         assert client.read_answer().body == b"data: 1\n\n" + piece * count
         assert server.wait_ended().sent_bytes == 9 + count * len(piece)

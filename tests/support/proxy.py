@@ -136,8 +136,8 @@ class Listening:
         limits: Limits | None = None,
     ) -> None:
         self.recorder = Recorder()
-        self.held = MemoryBudget(held_bytes)
-        self.metrics = Metrics(lambda: self.held.used_bytes)
+        self.budget = MemoryBudget(held_bytes)
+        self.metrics = Metrics(lambda: self.budget.used_bytes)
         self.port = 0
         self.runtime: Made
         self.edge: Edge
@@ -208,7 +208,7 @@ class Listening:
         if self._fault:
             raise self._fault
         if fault is None:
-            assert (self.runtime.running, self.metrics.in_flight, self.held.used_bytes) == (0, 0, 0)
+            assert (self.runtime.running, self.metrics.in_flight, self.budget.used_bytes) == (0, 0, 0)
             assert len({exchange.id for exchange in self.ended}) == len(self.ended)
 
     def _run(self) -> None:
@@ -224,7 +224,7 @@ class Listening:
         self._leaving = asyncio.Event()
         pool = Pool()
         self.runtime = self._build(pool)
-        shared = Shared(self.runtime, self.metrics, self.held)
+        shared = Shared(self.runtime, self.metrics, self.budget)
         self.edge = Edge(shared)
         listener = await self._loop.create_server(self.edge, "127.0.0.1", 0)
         self.port = listener.sockets[0].getsockname()[1]
@@ -250,7 +250,7 @@ class Listening:
             running=lambda: self.edge.shared.running,
         )
         return Made(
-            Pipeline(router, Hooks(named), pool.open, self.held, Translator(MemoryResponses(1 << 20), self.held)),
+            Pipeline(router, Hooks(named), pool.open, self.budget, Translator(MemoryResponses(1 << 20), self.budget)),
             admin,
             self._limits,
             Admission(self._providers),

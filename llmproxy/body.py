@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from llmproxy.wire.compression import decompress
-from llmproxy.wire.json import Members, read_members, read_value, remove_member, replace_member
+from llmproxy.wire.json import RawMembers, read_members, read_value, remove_member, replace_member
 
 
 class ByteStream(Protocol):
@@ -44,7 +44,7 @@ class Body:
         self._limit_bytes = limit_bytes
         self._decoded: bytes | None = None if encoding else raw
         self._content: dict[str, Any] | None = None
-        self._members: Members | None = None
+        self._members: RawMembers | None = None
         self._model: str | None = None
         self._strict = False
 
@@ -56,7 +56,7 @@ class Body:
         return self._decoded
 
     @property
-    def members(self) -> Members:
+    def members(self) -> RawMembers:
         """Return the raw JSON of each top-level member; empty when the body is not a JSON object."""
         if self._members is None:
             self._members = read_members(self.decoded)
@@ -64,7 +64,7 @@ class Body:
 
     @property
     def content(self) -> dict[str, Any]:
-        """Return the whole decoded JSON object, to be read only; empty when the body is none. Members are cheaper."""
+        """Return the whole decoded JSON object, to be read only; empty when the body is none. `members` is cheaper."""
         if self._content is None:
             try:
                 value, self._strict = msgspec.json.decode(self.decoded), True

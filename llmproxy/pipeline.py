@@ -16,7 +16,7 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.route import Route
 from llmproxy.routing.router import ResolvedPath, Router
-from llmproxy.target import Open, Target
+from llmproxy.target import OpenUpstream, Target
 from llmproxy.translation.translator import Translator
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.http import RETRYABLE_STATUSES
@@ -31,7 +31,9 @@ class Pipeline:
     `open_` sends a request upstream: through the connection pool, or through a replayer in its place.
     """
 
-    def __init__(self, router: Router, hooks: Hooks, open_: Open, budget: MemoryBudget, translator: Translator) -> None:
+    def __init__(
+        self, router: Router, hooks: Hooks, open_: OpenUpstream, budget: MemoryBudget, translator: Translator
+    ) -> None:
         self.router = router
         self.translator = translator
         self.hooks = hooks

@@ -76,7 +76,7 @@ class UpstreamRequest:
     body: Body | StreamedBody | None
 
 
-Open = Callable[[UpstreamRequest], Awaitable[Answer]]
+OpenUpstream = Callable[[UpstreamRequest], Awaitable[Answer]]
 """Sends a request and returns the answer as far as its head. Raises UpstreamError. `Upstream.open` is the real one."""
 
 

@@ -1,4 +1,4 @@
-"""Find public classes and functions of one name in two modules. Part of scripts/tree.py.
+"""Find public classes, functions, types and constants of one name in two modules. Part of scripts/tree.py.
 
 A search for a name must find one thing. Dialects are the exception: each has the same names for the same task, so only
 a name twice within one dialect counts, or one in a dialect and outside. Begin reading at `duplicate_names`.
@@ -18,6 +18,8 @@ DELIBERATE = frozenset(
         "write_error_event",  # the same for streams
     }
 )
+# What belongs to its module by convention.
+IN_MANY = frozenset({"log", "DIALECT"})
 
 
 def duplicate_names(root: Path, package: str) -> list[str]:
@@ -36,8 +38,20 @@ def duplicate_names(root: Path, package: str) -> list[str]:
 
 def _public_names(module: ast.Module) -> Iterator[str]:
     for node in module.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
-            yield node.name
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names = [name]
+            case ast.Assign(targets=targets, value=value) if not _is_type_variable(value):
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names = [name]
+            case _:
+                names = []
+        yield from (name for name in names if not name.startswith("_") and name not in IN_MANY)
+
+
+def _is_type_variable(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "TypeVar"
 
 
 def _clash(paths: list[str]) -> bool:

@@ -17,7 +17,7 @@ from llmproxy.pipeline import Pipeline
 from llmproxy.route import Route, Strategy
 from llmproxy.routing.router import Router
 from llmproxy.stores.memory import MemoryResponses
-from llmproxy.target import Open, Origin, Provider, Target, UpstreamRequest
+from llmproxy.target import OpenUpstream, Origin, Provider, Target, UpstreamRequest
 from llmproxy.translation.translator import Translator
 from tests.support.exchanges import new_exchange
 
@@ -79,7 +79,7 @@ class Replayer:
         return Answer(status=self._statuses.pop(0) if self._statuses else 200, headers=Headers(), body=b"{}")
 
 
-async def answered(open_: Open, providers: Sequence[Provider], strategy: Strategy | None = None) -> Exchange:
+async def answered(open_: OpenUpstream, providers: Sequence[Provider], strategy: Strategy | None = None) -> Exchange:
     route = Route(name="m", targets=tuple(Target(provider=each, model=f"at-{each.name}") for each in providers))
     if strategy is not None:
         route = Route(name=route.name, targets=route.targets, strategy=strategy)

@@ -35,14 +35,14 @@ class CacheControl(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     only: bool = False
 
 
-DEFAULT = CacheControl()
+DEFAULT_CONTROL = CacheControl()
 
 
 def read_cache_control(member: object, present: bool, headers: Headers) -> CacheControl:
     """Read the settings from `member`, the decoded field of the body if it is `present`. Raises BadRequest."""
     lines = headers.getall("Cache-Control", ())
     if not present and not lines:
-        return DEFAULT
+        return DEFAULT_CONTROL
     flags, ttl_s = _in_body(member) if present else (set(), None)
     max_age_s = None
     only = False

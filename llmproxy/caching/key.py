@@ -17,7 +17,7 @@ import msgspec
 
 from llmproxy.exchange import Exchange
 
-VERSION = b"llmproxy-1"
+_VERSION = b"llmproxy-1"
 _ENCODE = msgspec.json.Encoder(order="sorted").encode
 _MODEL_DIGITS = 12
 _DIGITS = 52
@@ -51,7 +51,7 @@ def cache_key(exchange: Exchange, content: Mapping[str, Any], left_out: Iterable
 @lru_cache(maxsize=1024)
 def _digest_of(*place: object) -> hashlib._Hash:
     """Return the digest of where the request goes and who may share its answer, to be continued in a copy."""
-    digest = hashlib.sha256(VERSION)
+    digest = hashlib.sha256(_VERSION)
     digest.update(_canonical(place))
     return digest
 

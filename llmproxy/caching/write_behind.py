@@ -17,7 +17,7 @@ from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.facet import StoreFault
 
 Build = Callable[[], bytes | None]
-MAX_BYTES = 64 * 1024 * 1024  # limit of pending entries; above it, new ones are dropped
+MAX_PENDING_BYTES = 64 * 1024 * 1024  # limit of pending entries; above it, new ones are dropped
 _CLOSE_S = 2.0
 
 
@@ -68,7 +68,7 @@ class WriteBehind:
         self._add(key, _Pending(value=build, ttl_s=ttl_s, size_bytes=size_bytes))
 
     def _add(self, key: str, entry: _Pending) -> bool:
-        if self._size_bytes + entry.size_bytes > MAX_BYTES:
+        if self._size_bytes + entry.size_bytes > MAX_PENDING_BYTES:
             self.lost += 1
             return False
         self._drop(key)

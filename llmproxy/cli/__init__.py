@@ -42,8 +42,8 @@ app.command()(explain.explain)
 app.command()(explain.translate)
 app.command()(stats.stats)
 app.command()(sessions.sessions)
-app.add_typer(cache.app, name="cache")
-app.add_typer(trace.app, name="trace")
+app.add_typer(cache.cache_app, name="cache")
+app.add_typer(trace.trace_app, name="trace")
 
 
 def _show_version(requested: bool) -> None:

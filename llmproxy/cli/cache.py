@@ -12,12 +12,12 @@ from llmproxy.cli.output import ConfigOfServer, QuietExit, Url, fail, print_line
 if TYPE_CHECKING:
     from llmproxy.cli.client import PageError
 
-app = typer.Typer(help="Show or clear the cache of a running server: stats, clear.", no_args_is_help=True)
+cache_app = typer.Typer(help="Show or clear the cache of a running server: stats, clear.", no_args_is_help=True)
 
 _KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
 
 
-@app.command("stats")
+@cache_app.command("stats")
 def cache_stats(
     url: Url = None,
     config: ConfigOfServer = None,
@@ -47,7 +47,7 @@ def cache_stats(
             print_line(out, line)
 
 
-@app.command("clear")
+@cache_app.command("clear")
 def cache_clear(
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Only answers of this model.")] = None,
     key: Annotated[

@@ -30,12 +30,12 @@ class OutputFormat(StrEnum):
     sarif = "sarif"
 
 
-Target = Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write; default: standard output.")]
+OutputFile = Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write; default: standard output.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing file.")]
 
 
 def generate_config(
-    file: Target = "-",
+    file: OutputFile = "-",
     preset: Annotated[Preset, typer.Option(help="How much to write.", case_sensitive=False)] = Preset.minimal,
     force: Force = False,
 ) -> None:
@@ -51,7 +51,7 @@ def generate_config(
 
 
 def schema(
-    file: Target = "-",
+    file: OutputFile = "-",
     force: Force = False,
     trace: Annotated[bool, typer.Option("--trace", help="Write the schema of trace records instead.")] = False,
 ) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llmproxy.config.load import Loaded, Override
 
 
-class Level(StrEnum):
+class LogLevel(StrEnum):
     """Levels of log messages."""
 
     debug = "debug"
@@ -52,7 +52,9 @@ def serve_command(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to listen on [3000]; 0 takes a free one.")
     ] = None,
-    log_level: Annotated[Level | None, typer.Option(case_sensitive=False, help="Minimum level to log [info].")] = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option(case_sensitive=False, help="Minimum level to log [info].")
+    ] = None,
     base_url: Annotated[
         str | None, typer.Option(metavar="URL", help="One upstream for all requests; needs no configuration.")
     ] = None,

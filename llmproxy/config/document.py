@@ -17,7 +17,7 @@ import yaml
 
 from llmproxy.config.problems import Mark, Problem
 
-MAX_BYTES = 1024 * 1024
+MAX_DOCUMENT_BYTES = 1024 * 1024
 MAX_VALUES = 100_000
 _TOO_MANY = f"anchors and aliases expand to more than {MAX_VALUES:,} values"
 
@@ -89,7 +89,7 @@ def below(key: str, name: str | int) -> str:
 def read(path: Path, display_name: str) -> tuple[ConfigNode | None, list[Problem]]:
     """Read the file at `path`, which problems call `display_name`. Return no tree when it cannot be used at all."""
     try:
-        text = decode(read_bytes(path, MAX_BYTES, "a configuration must be shorter"))
+        text = decode(read_bytes(path, MAX_DOCUMENT_BYTES, "a configuration must be shorter"))
     except FileNotFoundError:
         return None, [Problem(mark=Mark(source=display_name), message="file not found", code="unreadable")]
     except OSError as error:

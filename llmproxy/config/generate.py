@@ -32,7 +32,7 @@ from llmproxy.registry import config_of, find_component, names
 from llmproxy.settings import Strict
 from llmproxy.stores.base import StoreConfig
 
-Preset = Literal["minimal", "full", "stub"]
+PresetName = Literal["minimal", "full", "stub"]
 
 _WIDTH = 100
 _MODELINE = f"# yaml-language-server: $schema=./{FILE_NAME}\n"
@@ -88,7 +88,7 @@ _LLM = """\
 """
 
 
-def generate(preset: Preset) -> str:
+def generate(preset: PresetName) -> str:
     """Return the text of a configuration file."""
     match preset:
         case "minimal":

@@ -11,7 +11,7 @@ from pathlib import Path
 from llmproxy.config.cross_checks import entries, is_own_address, word
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.environment import Environment, Variable
-from llmproxy.config.legacy_keys import COMPATIBLE, COMPATIBLE_VARIABLES
+from llmproxy.config.legacy_keys import COMPATIBLE_TYPE, COMPATIBLE_VARIABLES
 from llmproxy.config.problems import Mark, Problem
 from llmproxy.providers.base import HttpProvider, Service
 from llmproxy.registry import find_component, names
@@ -95,7 +95,7 @@ def _variables(type_: str, environment: Environment, named: bool) -> dict[str, s
     """Return the variables of a type by the key that they set."""
     service = _service(type_)
     usual = {"api_key": service.key_env, "base_url": service.base_url_env} if service else {}
-    if named and type_ == COMPATIBLE:
+    if named and type_ == COMPATIBLE_TYPE:
         usual |= {key: name for key, name in COMPATIBLE_VARIABLES.items() if environment.filled(name)}
     return {key: variable for key, variable in usual.items() if variable}
 

@@ -17,7 +17,7 @@ from pydantic_core import core_schema
 from llmproxy.config.components import KEYS_NOT_IN_LLM, LLM_TYPE
 from llmproxy.config.legacy_keys import KEYS
 from llmproxy.config.schema import Config
-from llmproxy.config.section_aliases import SECTIONS, SETTINGS
+from llmproxy.config.section_aliases import SECTION_ALIASES, SETTINGS
 from llmproxy.providers.base import HttpProvider
 from llmproxy.registry import config_of, find_component, names
 from llmproxy.stores.base import StoreReference
@@ -212,7 +212,7 @@ def _older_keys(properties: dict[str, Any], defs: dict[str, Any]) -> dict[str, A
         kind = {"cache": "boolean", "cache_params": "object"}.get(name, ["string", "integer"])
         deprecated = {"type": kind, "description": "Older spelling of the middleware `cache`.", "deprecated": True}
         older["general_settings"]["properties"][name] = deprecated
-    for name, type_ in SECTIONS.items():
+    for name, type_ in SECTION_ALIASES.items():
         settings = defs[find_component("middlewares", type_, Path()).__name__]
         enabled = {"enabled": {"type": "boolean", "default": True, "description": "false disables it."}}
         description = f"Another spelling of the middleware `{type_}`."

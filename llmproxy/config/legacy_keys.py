@@ -38,7 +38,7 @@ VARIABLES: Mapping[str, str] = {
 MODEL_MAP = "MODEL_PROVIDER_MAP"
 
 # The provider type that these variables configure.
-COMPATIBLE = "ollama"
+COMPATIBLE_TYPE = "ollama"
 COMPATIBLE_VARIABLES: Mapping[str, str] = {"base_url": "OPENAI_COMPAT_BASE_URL", "api_key": "OPENAI_COMPAT_API_KEY"}
 
 

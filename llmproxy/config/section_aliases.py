@@ -12,7 +12,7 @@ from llmproxy.config.document import ConfigNode
 from llmproxy.config.problems import Problem
 from llmproxy.config.validate import unknown_key, wrong_kind
 
-SECTIONS: Mapping[str, str] = {"session": "sessions", "cache": "cache"}
+SECTION_ALIASES: Mapping[str, str] = {"session": "sessions", "cache": "cache"}
 
 # Keys of `general_settings` for the cache, and the settings of the middleware for `cache_params`.
 SETTINGS = ("cache", "cache_params", "redis_host", "redis_port", "redis_password")
@@ -32,7 +32,7 @@ _STORES = {"redis": "redis", "disk": "disk", "local": "memory", "memory": "memor
 def unfold_sections(top: ConfigNode) -> list[Problem]:
     """Append an entry to `middlewares` for each section. Report a section beside an entry of the same type."""
     problems = _unfold_settings(top)
-    for name, type_ in SECTIONS.items():
+    for name, type_ in SECTION_ALIASES.items():
         section = top.members.pop(name, None)
         if section is None or (section.blank and name == "cache"):
             continue

@@ -16,7 +16,7 @@ from llmproxy.config.problems import Problem
 from llmproxy.config.validate import read_model, wrong_kind
 from llmproxy.registry import RegistryError, config_of, find_component, names, nearest
 from llmproxy.settings import Strict
-from llmproxy.stores.base import DEFAULT, StoreConfig, StoreReference
+from llmproxy.stores.base import DEFAULT_STORE, StoreConfig, StoreReference
 
 # Short forms: pattern, type, and the key that gets the text after the first group.
 _SHORT = (
@@ -39,7 +39,7 @@ def unfold_stores(top: ConfigNode, directory: Path) -> list[Problem]:
     for entry in top.members["middlewares"].items if "middlewares" in top.members else []:
         settings = entry.members.get("config")
         if settings is not None and isinstance(settings.value, dict) and (model := _model(entry, directory)):
-            problems += _unfold_entry(settings, model, [DEFAULT, *entries], added)
+            problems += _unfold_entry(settings, model, [DEFAULT_STORE, *entries], added)
     if added:
         if section is None or section.blank:
             section = top.members["stores"] = ConfigNode(value={}, mark=top.mark, key="stores")

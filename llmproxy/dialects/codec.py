@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmproxy.dialects.encode_context import DEFAULTS, EncodeContext, Losses, Options
+from llmproxy.dialects.encode_context import DEFAULT_OPTIONS, EncodeContext, Losses, Options
 from llmproxy.dialects.model import Reply, Request
 from llmproxy.dialects.provider_errors import decode_error
 from llmproxy.dialects.stream_decode import StreamDecoder
@@ -56,6 +56,6 @@ class Codec:
     needs_thinking: bool = False
     longest_tool_name: int = 64
 
-    def context(self, dialect: str, losses: Losses, options: Options = DEFAULTS) -> EncodeContext:
+    def context(self, dialect: str, losses: Losses, options: Options = DEFAULT_OPTIONS) -> EncodeContext:
         """Return the context in which this dialect encodes values of `dialect`."""
         return EncodeContext(losses=losses, options=options, own=dialect == self.name)

@@ -70,7 +70,7 @@ class Options:
     developer: bool = True
 
 
-DEFAULTS = Options()
+DEFAULT_OPTIONS = Options()
 
 
 class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     losses: Losses
-    options: Options = DEFAULTS
+    options: Options = DEFAULT_OPTIONS
     own: bool = False
 
     def drop(self, path: str) -> None:

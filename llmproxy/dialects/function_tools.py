@@ -12,11 +12,11 @@ from llmproxy.dialects.extra import Inner, nested_extra
 from llmproxy.dialects.members import Members, wrong
 from llmproxy.dialects.model import Opaque, Tool, ToolChoice
 
-Mode: TypeAlias = Literal["none", "auto", "required"]
+ToolMode: TypeAlias = Literal["none", "auto", "required"]
 
-KINDS = ("function", "custom")
+TOOL_KINDS = ("function", "custom")
 """The types of tools that the client runs itself."""
-MODES: tuple[Mode, ...] = ("none", "auto", "required")
+MODES: tuple[ToolMode, ...] = ("none", "auto", "required")
 
 
 def decode_function(tool: Members, function: Members) -> Tool:
@@ -56,7 +56,7 @@ def decode_custom(
     return decoded
 
 
-def decode_mode(word: str, path: str, modes: Sequence[Mode] = MODES) -> Mode:
+def decode_mode(word: str, path: str, modes: Sequence[ToolMode] = MODES) -> ToolMode:
     """Return the mode of a choice at the JSON path `path`. Raises BadRequest for any other word."""
     for mode in modes:
         if mode == word:
@@ -76,7 +76,7 @@ def encode_tool_choice(
     context: EncodeContext,
     *,
     name_tool: Callable[[str, str], dict[str, Any]],
-    allow_tools: Callable[[Mode, list[dict[str, Any]]], dict[str, Any]],
+    allow_tools: Callable[[ToolMode, list[dict[str, Any]]], dict[str, Any]],
 ) -> str | dict[str, Any]:
     """Return the member `tool_choice`. `name_tool` writes one tool by its type and name, `allow_tools` a choice among
     some."""
@@ -84,9 +84,9 @@ def encode_tool_choice(
         return choice.opaque
     custom = {tool.name for tool in tools if isinstance(tool, Tool) and tool.custom}
     if choice.mode == "tool" and choice.name is not None:
-        body = name_tool(KINDS[choice.custom or choice.name in custom], choice.name)
+        body = name_tool(TOOL_KINDS[choice.custom or choice.name in custom], choice.name)
     elif choice.allowed is not None and (choice.mode == "auto" or choice.mode == "required"):
-        body = allow_tools(choice.mode, [name_tool(KINDS[name in custom], name) for name in choice.allowed])
+        body = allow_tools(choice.mode, [name_tool(TOOL_KINDS[name in custom], name) for name in choice.allowed])
     else:
         context.drop_extra(choice)
         return "required" if choice.mode == "tool" else choice.mode

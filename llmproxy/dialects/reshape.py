@@ -13,7 +13,7 @@ from typing import Any
 from llmproxy.wire.json import read_value, write_value
 from llmproxy.wire.sse import Splitter, write_frame
 
-Value = dict[str, Any]
+JsonObject = dict[str, Any]
 
 # The errors of reading members of the wrong type, or too deep ones: providers may send anything.
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
@@ -65,7 +65,7 @@ class Reshape:
         except MALFORMED:
             return None
 
-    def _to_stream(self, reply: Value, usage: bool) -> bytes | None:
+    def _to_stream(self, reply: JsonObject, usage: bool) -> bytes | None:
         """Do `stream_of` for a decoded reply. May raise one of MALFORMED."""
         return None
 
@@ -74,13 +74,13 @@ class Reshape:
         return None
 
 
-def read_object(data: bytes) -> Value | None:
+def read_object(data: bytes) -> JsonObject | None:
     """Return a JSON object, None for anything else."""
     value = read_value(data)
     return value if isinstance(value, dict) else None
 
 
-def events_in(stream: bytes, last: bytes = b"") -> Iterator[Value]:
+def events_in(stream: bytes, last: bytes = b"") -> Iterator[JsonObject]:
     """Yield the events of a stream, JSON objects, up to one whose data is `last`. Raises ValueError for other data."""
     splitter = Splitter()
     for frame in (*splitter.feed(stream), *splitter.flush()):
@@ -92,12 +92,12 @@ def events_in(stream: bytes, last: bytes = b"") -> Iterator[Value]:
         yield event
 
 
-def objects(value: object) -> list[Value]:
+def objects(value: object) -> list[JsonObject]:
     """Return the objects in a list; none for anything else."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def typed_frames(events: list[Value], *, numbered: bool = False) -> bytes:
+def typed_frames(events: list[JsonObject], *, numbered: bool = False) -> bytes:
     """Return frames named after the member `type` of their events."""
     numbers = [{"sequence_number": number} if numbered else {} for number in range(len(events))]
     return b"".join(

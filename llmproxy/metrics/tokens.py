@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llmproxy.dialects.model import Usage
 
-KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
+TOKEN_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class TokenCounters:
 
 def sum_tokens(parts: Iterable[TokenCounters]) -> dict[str, int | None]:
     """Return the sums of `parts` by kind."""
-    sums: dict[str, int | None] = dict.fromkeys(KINDS)
+    sums: dict[str, int | None] = dict.fromkeys(TOKEN_KINDS)
     for part in parts:
         for kind, number in part.tokens:
             if number is not None:

@@ -43,7 +43,7 @@ from llmproxy.stores.open_stores import Stores
 
 LEADS = 3  # how many failed calls of others one waits for, before it makes its own
 WARM, WARM_BYTES = 128, 16 * 1024  # so many answers of at most so many bytes are kept unpacked
-LARGE_BYTES = 1024 * 1024
+_LARGE_BYTES = 1024 * 1024
 # A longer answer is read and packed in a thread: 8 MB of embeddings take 125 ms, gzipped 150 ms.
 SMALL_BYTES = 32 * 1024
 
@@ -53,7 +53,7 @@ def _word(value: object) -> object:
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
-Mode = Annotated[Literal["on", "off", "read_only", "write_only"], BeforeValidator(_word)]
+CacheMode = Annotated[Literal["on", "off", "read_only", "write_only"], BeforeValidator(_word)]
 
 
 class _CacheRequest(msgspec.Struct, kw_only=True):
@@ -79,11 +79,11 @@ class Cache(Middleware):
             default="deterministic",
             description="deterministic: requests with temperature 0 or a seed, and embeddings. always: all requests.",
         )
-        mode: Mode = Field(
+        mode: CacheMode = Field(
             default="on",
             description="on, off, read_only (stores nothing new) or write_only (answers nothing from the cache).",
         )
-        routes: dict[str, Mode] = Field(
+        routes: dict[str, CacheMode] = Field(
             default={},
             description="The mode of single routes, by the model's name as clients send it (* matches anything); "
             "the first match counts.",
@@ -174,7 +174,7 @@ class Cache(Middleware):
             return await proceed()
         control, exchange.cache = request.control, "bypass"
         body = exchange.held
-        if len(body.raw) > LARGE_BYTES:
+        if len(body.raw) > _LARGE_BYTES:
             cacheable = await asyncio.to_thread(self._identify, exchange, body, request)
         else:
             cacheable = self._identify(exchange, body, request)
@@ -249,7 +249,7 @@ class Cache(Middleware):
 
     async def _unpacked(self, key: str, raw: bytes) -> CacheEntry | None:
         """Unpack a stored answer. Small ones are kept unpacked: 3 of 100 µs."""
-        entry = await asyncio.to_thread(unpack, raw) if len(raw) > LARGE_BYTES else unpack(raw)
+        entry = await asyncio.to_thread(unpack, raw) if len(raw) > _LARGE_BYTES else unpack(raw)
         if entry is not None and len(raw) <= WARM_BYTES:
             if len(self._warm) == WARM:
                 self._warm.clear()

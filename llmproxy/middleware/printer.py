@@ -24,7 +24,7 @@ from llmproxy.records.record import PART_OVERHEAD_BYTES
 from llmproxy.redaction.masking import all_secrets_of
 from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import Strict
-from llmproxy.transcripts.preview import READ_BYTES, ExchangeBodies
+from llmproxy.transcripts.preview import PREVIEW_BYTES, ExchangeBodies
 
 # The limit for bodies that wait to be printed, over all exchanges. Beyond it conversations are left out.
 HELD_BYTES = 32 * 1024 * 1024
@@ -100,7 +100,7 @@ class Printer(Middleware):
         if not isinstance(sent, _Sent):
             sent = exchange.notes[self._note] = _Sent()
         cost = len(data) + PART_OVERHEAD_BYTES
-        if sent.short or sent.held_bytes + cost > READ_BYTES or not self._take(cost):
+        if sent.short or sent.held_bytes + cost > PREVIEW_BYTES or not self._take(cost):
             sent.short = True
             return
         sent.held_bytes += cost

@@ -39,7 +39,7 @@ from llmproxy.stores.open_stores import Stores
 from llmproxy.stores.sessions import Session, SessionOutcome, SessionStore, Visit
 from llmproxy.wire.timestamp import format_timestamp
 
-LARGE_BYTES = 1024 * 1024  # bodies that take longer than a millisecond to read are read in a thread
+_LARGE_BYTES = 1024 * 1024  # bodies that take longer than a millisecond to read are read in a thread
 _USUAL, _MOST = 100, 10_000
 _MOST_ANSWERS = 1000
 _LONGEST = 200
@@ -183,7 +183,7 @@ class Sessions(Middleware):
         body = exchange.body if isinstance(exchange.body, Body) and exchange.endpoint is not None else None
         tenant = identity_of(exchange)
         name = session_name_of(exchange.headers, self._headers, {}, tenant)
-        large = body is not None and (len(body.raw) > LARGE_BYTES or bool(body.encoding))
+        large = body is not None and (len(body.raw) > _LARGE_BYTES or bool(body.encoding))
         content: Mapping[str, Any] = {}
         if name is None and body is not None:
             content = await _work(large, partial(_content, body))

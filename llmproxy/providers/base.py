@@ -46,7 +46,7 @@ Capability = Annotated[
 
 
 # OpenAI-compatible services use its older names.
-COMPATIBLE = Options(max_tokens_name="max_tokens", developer=False)
+COMPATIBLE_OPTIONS = Options(max_tokens_name="max_tokens", developer=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class Service:
     key_header: str = "Authorization"
     key_scheme: str = "Bearer "
     headers: tuple[tuple[str, str], ...] = ()
-    options: Options = COMPATIBLE
+    options: Options = COMPATIBLE_OPTIONS
     models_query: str = ""
 
 

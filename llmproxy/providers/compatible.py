@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from llmproxy.providers.base import COMPATIBLE, HttpProvider, Service
+from llmproxy.providers.base import COMPATIBLE_OPTIONS, HttpProvider, Service
 
 _PLAIN = frozenset({"chat", "completions", "embeddings"})
 _EVERYTHING = _PLAIN | {"responses", "messages", "openai"}
 
 # They accept images in base64 only.
-_NO_URLS = replace(COMPATIBLE, media_urls=False)
+_NO_URLS = replace(COMPATIBLE_OPTIONS, media_urls=False)
 
 
 class Compatible(HttpProvider):

@@ -27,7 +27,7 @@ from llmproxy.target import Target
 from llmproxy.wire.json import write_value
 from llmproxy.wire.sse import write_frame
 
-PIECES = ("stub ", "response")
+_PIECES = ("stub ", "response")
 VECTOR_LENGTH = 8
 _MAX_VECTOR_LENGTH = 4096
 
@@ -51,11 +51,11 @@ class Stub(ConfiguredProvider):
         if not body.members:
             raise BadRequest("The body must be a JSON object that is not empty")
         model = target.model or request.model or "stub"
-        usage = Usage(input=_words(endpoint.dialect, body), output=len(PIECES))
+        usage = Usage(input=_words(endpoint.dialect, body), output=len(_PIECES))
         reply = Reply(
             id=request.id,
             model=model,
-            content=[Text(text="".join(PIECES))],
+            content=[Text(text="".join(_PIECES))],
             stop="end",
             usage=usage,
             created_s=int(request.began_s),
@@ -88,7 +88,7 @@ def _events(reply: Reply) -> Iterable[Event]:
     assert reply.usage is not None, "the stub counts"
     yield Start(id=reply.id, model=reply.model, created_s=reply.created_s, usage=reply.usage)
     yield Open(index=0, block=Text(text=""))
-    for piece in PIECES:
+    for piece in _PIECES:
         yield Delta(index=0, text=piece)
     yield Close(index=0)
     yield Stop(reason=reply.stop)
@@ -111,10 +111,10 @@ def _complete(dialect: Dialect, body: Body, reply: Reply) -> Answer:
         "created": reply.created_s,
         "model": reply.model,
     }
-    usage = _token_counts(reply, len(PIECES))
+    usage = _token_counts(reply, len(_PIECES))
     if body.value("stream") is not True:
-        return json_answer(write_value({**head, "choices": [_text_choice("".join(PIECES), "stop")], "usage": usage}))
-    chunks = [{**head, "choices": [_text_choice(piece, None)]} for piece in PIECES]
+        return json_answer(write_value({**head, "choices": [_text_choice("".join(_PIECES), "stop")], "usage": usage}))
+    chunks = [{**head, "choices": [_text_choice(piece, None)]} for piece in _PIECES]
     chunks.append({**head, "choices": [_text_choice("", "stop")]})
     if dialect.reshape.counts_usage(body.content):
         chunks = [*({**chunk, "usage": None} for chunk in chunks), {**head, "choices": [], "usage": usage}]

@@ -16,7 +16,7 @@ from llmproxy.dialects.history import ASSISTANT, CALL, MADE, TOOL, USER, Piece
 # shorter ones on demand. For 200 KB in 190 pieces the last 16 take 120 µs, a SHA-256 of everything with a key at each
 # piece 250 µs.
 NEAR = 16
-MAX_KEYS = 256
+MAX_HASHES = 256
 # Seeds that separate equal texts of different roles.
 _ROLE_SEEDS = {role: crc32(role.encode()) for role in (USER, ASSISTANT, CALL, TOOL)}
 
@@ -51,7 +51,7 @@ class PrefixHashes:
 
     def further(self) -> list[str]:
         """Return the keys of beginnings shorter than those of `near`, the longest first."""
-        return self._keys(max(len(self._pieces) - MAX_KEYS, 0), self._near_from)
+        return self._keys(max(len(self._pieces) - MAX_HASHES, 0), self._near_from)
 
     def length_at(self, place: int) -> int:
         """Return the number of pieces of the beginning at `place` in `near` followed by `further`."""

@@ -26,7 +26,7 @@ from llmproxy.redaction.secrets import mask_bytes
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+_VERSION = 1
 FSync = Literal["always", "interval", "never"]
 SYNC_S = 1.0
 # The queue for a disk that is full or gone: some 40,000 lines.
@@ -49,7 +49,7 @@ class AuditLine(msgspec.Struct, kw_only=True, gc=False):
     the client, null for a chunked body; `response_bytes` counts the bytes of the body sent to it.
     """
 
-    version: int = VERSION
+    version: int = _VERSION
     time: str
     id: str
     request_id: str

@@ -20,7 +20,7 @@ from llmproxy.redaction.secrets import mask_text
 from llmproxy.wire.text import replace_surrogates
 from llmproxy.wire.timestamp import format_timestamp
 
-VERSION = 1
+RECORD_VERSION = 1
 
 _NOTE = "llmproxy.entry"
 # Clients and providers may send megabytes as a model name, or as an error.
@@ -67,7 +67,7 @@ class Entry(msgspec.Struct, kw_only=True):
     not carry. Secrets in `query` and in `error` are masked.
     """
 
-    version: int = VERSION
+    version: int = RECORD_VERSION
     id: str
     request_id: str
     started: str

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.records.entry import VERSION, Entry, Milliseconds
+from llmproxy.records.entry import RECORD_VERSION, Entry, Milliseconds
 from llmproxy.records.record_body import NULL, BodyFormat, Masks, decompress_parts, render_body, render_stream
 from llmproxy.redaction.json_path import Path, Side
 from llmproxy.redaction.masking import find_credentials
@@ -25,7 +25,7 @@ from llmproxy.wire.text import replace_surrogates
 # The memory of a part of a body besides its bytes.
 PART_OVERHEAD_BYTES = 100
 
-Headers = dict[str, str | list[str]]
+RecordedHeaders = dict[str, str | list[str]]
 
 
 class RequestPart(msgspec.Struct, kw_only=True):
@@ -35,7 +35,7 @@ class RequestPart(msgspec.Struct, kw_only=True):
     could not be located in it.
     """
 
-    headers: Headers | None
+    headers: RecordedHeaders | None
     size: int
     format: BodyFormat | None = None
     body: msgspec.Raw
@@ -55,7 +55,7 @@ class ResponsePart(msgspec.Struct, kw_only=True):
     null when nothing was sent.
     """
 
-    headers: Headers | None
+    headers: RecordedHeaders | None
     size: int
     format: BodyFormat | None = None
     body: msgspec.Raw
@@ -151,10 +151,10 @@ def _fill_response(
     ]
 
 
-def _headers(headers: Iterable[tuple[str, str]] | None, secrets: tuple[str, ...]) -> Headers | None:
+def _headers(headers: Iterable[tuple[str, str]] | None, secrets: tuple[str, ...]) -> RecordedHeaders | None:
     if headers is None:
         return None
-    masked: Headers = {}
+    masked: RecordedHeaders = {}
     values: list[str] = []
     for name, value in headers:
         name, secret = _judge_header(name)
@@ -193,10 +193,10 @@ def record_schema() -> dict[str, Any]:
         part["required"] = ["at_ms"] if name == Chunk.__name__ else list(part["properties"])
         for member in part["properties"].values():
             member.pop("default", None)
-    parts[Record.__name__]["properties"]["version"] = {"const": VERSION}
+    parts[Record.__name__]["properties"]["version"] = {"const": RECORD_VERSION}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"llmproxy trace record, version {VERSION}",
+        "title": f"llmproxy trace record, version {RECORD_VERSION}",
         **schema,
         "$defs": parts,
     }

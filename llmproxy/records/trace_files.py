@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from llmproxy.records.entry import VERSION, Entry
+from llmproxy.records.entry import RECORD_VERSION, Entry
 from llmproxy.records.record import Record
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -33,7 +33,7 @@ _ENTRY = msgspec.json.Decoder(Entry)
 class _First(Entry, kw_only=True):
     """An entry of a version that this program reads."""
 
-    version: Annotated[int, msgspec.Meta(ge=1, le=VERSION)] = VERSION
+    version: Annotated[int, msgspec.Meta(ge=1, le=RECORD_VERSION)] = RECORD_VERSION
 
 
 _RECORD = msgspec.json.Decoder(Record)
@@ -281,8 +281,8 @@ def _decode(data: bytes) -> Entry | str:
         return "it is cut off, or not JSON"
     if type(version) is not int:
         return "it is not a trace record"
-    if version > VERSION:
-        return f"it has version {version}, written by a newer llmproxy; this one reads version {VERSION}"
+    if version > RECORD_VERSION:
+        return f"it has version {version}, written by a newer llmproxy; this one reads version {RECORD_VERSION}"
     try:
         return _ENTRY.decode(data)
     except (ValueError, RecursionError) as error:

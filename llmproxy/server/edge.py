@@ -27,7 +27,7 @@ from llmproxy.server.response_head import error_answer, response_head
 from llmproxy.wire.http import MAX_FIELD_BYTES, MAX_FIELDS, READ_BYTES
 
 LINGER_S = 10.0
-SILENCE_S = 1.0
+_SILENCE_S = 1.0
 FAREWELL_S = 2.0
 
 
@@ -227,7 +227,7 @@ async def _linger(payload: StreamReader) -> None:
         async with asyncio.timeout(LINGER_S):
             data = b"more"
             while data:
-                async with asyncio.timeout(SILENCE_S):
+                async with asyncio.timeout(_SILENCE_S):
                     data = await payload.readany()
     except (TimeoutError, RequestPayloadError):
         return

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 # Proxies and load balancers drop connections after 30 to 60 silent seconds.
-SILENCE_S = 15.0
+_SILENCE_S = 15.0
 
 
 class Keepalive:
@@ -26,7 +26,7 @@ class Keepalive:
         self.wrote_s = time.monotonic()
         self._frame = frame
         self._send = send
-        self._timer = asyncio.get_running_loop().call_later(SILENCE_S, self._look)
+        self._timer = asyncio.get_running_loop().call_later(_SILENCE_S, self._look)
 
     def stop(self) -> None:
         """Send nothing more."""
@@ -34,8 +34,8 @@ class Keepalive:
 
     def _look(self) -> None:
         now_s = time.monotonic()
-        if now_s - self.wrote_s >= SILENCE_S:
+        if now_s - self.wrote_s >= _SILENCE_S:
             self._send(self._frame)
             self.wrote_s = now_s
-        wait_s = self.wrote_s + SILENCE_S - now_s
+        wait_s = self.wrote_s + _SILENCE_S - now_s
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)

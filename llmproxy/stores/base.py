@@ -16,7 +16,7 @@ from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
 
-DEFAULT = "default"
+DEFAULT_STORE = "default"
 """The name of the store that is used where the configuration names none."""
 
 
@@ -34,7 +34,7 @@ class StoreReference(Strict):
     """Base of the `Config` of every middleware that keeps something in a store."""
 
     store: str = Field(
-        default=DEFAULT,
+        default=DEFAULT_STORE,
         min_length=1,
         description="The name of an entry of `stores`; or in short memory, disk, or the URL of a Redis.",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llmproxy.stores.sqlite_file import SqliteFile
 
-VERSION = 2  # of the tables; a file of another version is set aside
+_VERSION = 2  # of the tables; a file of another version is set aside
 BLOBS, RESPONSES = "blobs", "responses"  # tables of values
 
 # Values stand in a table of their own, so that noting a use does not write them again. Triggers do the counting: no
@@ -52,7 +52,7 @@ def _schema() -> Iterator[str]:
 
 def open_file(path: Path) -> SqliteFile:
     """Return the file at `path` with our tables, not opened yet."""
-    return SqliteFile(path, tuple(_schema()), VERSION)
+    return SqliteFile(path, tuple(_schema()), _VERSION)
 
 
 def totals(connection: sqlite3.Connection, name: str) -> tuple[int, int]:

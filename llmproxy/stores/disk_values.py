@@ -13,7 +13,7 @@ from llmproxy.stores.disk_tables import BLOBS, RESPONSES, totals
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sqlite_file import SqliteFile, writing
 
-ENTRY_BYTES = 200  # the rows and index entries of a value, about
+ROW_BYTES = 200  # the rows and index entries of a value, about
 _FEW = 32  # values that are over are removed with each write, so many at most
 _BATCH = 256
 _MOST_NOTES = 512
@@ -74,7 +74,7 @@ class DiskBlobs(BlobStore):
 
     def _write(self, key: str, value: bytes, ttl_s: float, connection: sqlite3.Connection) -> None:
         now_s, table = self._clock(), self._table
-        size = len(key) + len(value) + ENTRY_BYTES
+        size = len(key) + len(value) + ROW_BYTES
         self._write_uses(connection)
         connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
         if size <= self._max_bytes:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-TIMEOUT_S = 0.05
+_TIMEOUT_S = 0.05
 RESPONSE_TIMEOUT_S = 1.0
 LONG_TIMEOUT_S = 5.0  # for operations that walk over everything, and for connecting
 _START_S = 1.0  # how long a start waits for a store at most
@@ -156,7 +156,7 @@ class GuardedBlobs(BlobStore):
     """`inner`, which is started and closed with it. `timeout_s` bounds every operation but `clear` and `size`."""
 
     def __init__(
-        self, inner: BlobStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
+        self, inner: BlobStore, name: str, timeout_s: float = _TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
     ) -> None:
         self._inner = inner
         self._guard = Guard(name, lambda: inner.get(_PROBE), timeout_s, first_rest_s)
@@ -221,7 +221,7 @@ class GuardedSessions(SessionStore):
     """`inner`, which is started and closed with it. `timeout_s` bounds every operation but `sessions` and `figures`."""
 
     def __init__(
-        self, inner: SessionStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
+        self, inner: SessionStore, name: str, timeout_s: float = _TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
     ) -> None:
         self._inner = inner
         self._guard = Guard(name, lambda: inner.session(_PROBE), timeout_s, first_rest_s)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
-from llmproxy.stores.base import DEFAULT, Store, StoreConfig
+from llmproxy.stores.base import DEFAULT_STORE, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.facet import Facet
 from llmproxy.stores.guard import GuardedBlobs, GuardedResponses, GuardedSessions
@@ -103,12 +103,12 @@ class Stores:
 
     def __init__(self, pool: StorePool | None = None, configured: Mapping[str, Configured] | None = None) -> None:
         self._pool = pool or StorePool()
-        self._configured: dict[str, Configured] = {DEFAULT: (MemoryStore, StoreConfig(type="memory"))}
+        self._configured: dict[str, Configured] = {DEFAULT_STORE: (MemoryStore, StoreConfig(type="memory"))}
         self._configured |= configured or {}
         self._used: dict[str, OpenStore] = {}
         self._started: list[OpenStore] = []
 
-    def open(self, name: str = DEFAULT) -> OpenStore:
+    def open(self, name: str = DEFAULT_STORE) -> OpenStore:
         """Return the store called `name`. To be called before `start`; raises KeyError for a name that is not
         configured."""
         if name not in self._used:

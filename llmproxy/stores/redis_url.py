@@ -13,8 +13,8 @@ _EXAMPLE = "write one such as redis://127.0.0.1:6379/0"
 # After such a character the rest of a password looks like another part of the URL: errors never quote the URL.
 _QUOTING = "in a password write %2F for '/', %23 for '#' and %3F for '?'"
 
-Kind = Literal["single", "cluster", "sentinel", "unix"]
-_KINDS: dict[str, Kind] = {"": "single", "+cluster": "cluster", "+sentinel": "sentinel"}
+RedisKind = Literal["single", "cluster", "sentinel", "unix"]
+_KINDS: dict[str, RedisKind] = {"": "single", "+cluster": "cluster", "+sentinel": "sentinel"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class RedisAddress:
     """A URL in parts. `hosts` are the servers to connect to first; `path` is a Unix socket, `service` the name that
     sentinels have for the server. User and password are decoded. `str(address)` has no secret in it."""
 
-    kind: Kind
+    kind: RedisKind
     tls: bool = False
     hosts: tuple[tuple[str, int], ...] = ()
     path: str = ""
@@ -62,7 +62,7 @@ def parse_redis_url(url: str) -> RedisAddress:
     return replace(found, username=username, password=password)
 
 
-def _kind(scheme: str) -> tuple[Kind, bool]:
+def _kind(scheme: str) -> tuple[RedisKind, bool]:
     """Return the kind of address that a scheme means, and whether it uses TLS."""
     if scheme == "unix":
         return "unix", False
@@ -73,7 +73,7 @@ def _kind(scheme: str) -> tuple[Kind, bool]:
     return kind, tls
 
 
-def _place(kind: Kind, path: str) -> tuple[str, int]:
+def _place(kind: RedisKind, path: str) -> tuple[str, int]:
     """Return the service and the database that a path names."""
     if kind != "sentinel":
         return "", _db(path)
@@ -83,7 +83,7 @@ def _place(kind: Kind, path: str) -> tuple[str, int]:
     return unquote(service), _db(db)
 
 
-def _hosts(text: str, kind: Kind) -> tuple[tuple[str, int], ...]:
+def _hosts(text: str, kind: RedisKind) -> tuple[tuple[str, int], ...]:
     found = []
     for each in text.split(","):
         try:

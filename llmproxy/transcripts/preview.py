@@ -18,7 +18,7 @@ from llmproxy.redaction.secrets import forms_of
 from llmproxy.wire.framing import Framing
 
 # Reading a conversation of this size takes some 10 ms, during which no other thread runs.
-READ_BYTES = 2 * 1024 * 1024
+PREVIEW_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,9 +60,9 @@ def preview(bodies: ExchangeBodies) -> Preview:
 
 def _clean(parts: list[bytes], encoding: str, secrets: tuple[str, ...], *, short: bool) -> bytes | None:
     """Return the body without its coding and secrets; None when it is too long to be read."""
-    decoded, cut = decompress_parts(parts, encoding, READ_BYTES)
+    decoded, cut = decompress_parts(parts, encoding, PREVIEW_BYTES)
     data = b"".join(decoded)
-    if cut or len(data) > READ_BYTES:
+    if cut or len(data) > PREVIEW_BYTES:
         return None
     return mask_parts([data], forms_of(secrets), whole=not short)[0]
 

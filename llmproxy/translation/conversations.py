@@ -37,7 +37,7 @@ _MOST_ITEMS, _USUAL_ITEMS = 100, 20
 _REFERENCE = "item_reference"
 _LAST_EVENTS = ("response.completed", "response.incomplete")
 
-Item = dict[str, Any]
+ItemJson = dict[str, Any]
 
 
 class Turn(msgspec.Struct, kw_only=True):
@@ -49,8 +49,8 @@ class Turn(msgspec.Struct, kw_only=True):
 
     identity: str
     response_id: str
-    items: list[Item]
-    new: list[Item]
+    items: list[ItemJson]
+    new: list[ItemJson]
     store: bool = True
     previous: str | None = None
     conversation: str | None = None
@@ -63,11 +63,11 @@ class _States:
     def __init__(self, store: ResponseStore) -> None:
         self._store = store
 
-    async def get(self, identity: str, name: str) -> Item | None:
+    async def get(self, identity: str, name: str) -> ItemJson | None:
         """Return what is stored under that id."""
         return _read(await self._store.get(_key(identity, name)))
 
-    async def set(self, identity: str, name: str, state: Item, ttl_s: float) -> None:
+    async def set(self, identity: str, name: str, state: ItemJson, ttl_s: float) -> None:
         """Store `state` in place of what was there."""
         await self._store.set(_key(identity, name), write_value(state), ttl_s)
 
@@ -75,7 +75,7 @@ class _States:
         """Remove what is stored under that id."""
         await self._store.delete(_key(identity, name))
 
-    async def change(self, identity: str, name: str, change: Callable[[Item], None]) -> Item | None:
+    async def change(self, identity: str, name: str, change: Callable[[ItemJson], None]) -> ItemJson | None:
         """Apply `change` to a stored conversation, again when others changed it meanwhile. Return what it is then, None
         when there is none."""
         key = _key(identity, name)
@@ -138,7 +138,7 @@ class Conversations:
         )
         return (body | {"input": [*before, *new]} if before or new != sent else body), turn
 
-    async def _earlier(self, identity: str, previous: str | None, conversation: str | None) -> list[Item]:
+    async def _earlier(self, identity: str, previous: str | None, conversation: str | None) -> list[ItemJson]:
         """Return the items of the response or conversation that a request continues."""
         if previous is not None:
             state = await self._states.get(identity, previous)
@@ -150,10 +150,10 @@ class Conversations:
         state = await self._states.get(identity, conversation)
         if state is None or "conversation" not in state:
             _unknown("Conversation", conversation, "conversation")
-        items: list[Item] = state["items"]
+        items: list[ItemJson] = state["items"]
         return items
 
-    async def finish(self, turn: Turn, response: Item) -> None:
+    async def finish(self, turn: Turn, response: ItemJson) -> None:
         """Store the whole answer to a turn. Where the store does not take it, it cannot be continued later."""
         with contextlib.suppress(StoreFault):
             if turn.store and isinstance(response.get("id"), str):
@@ -162,7 +162,7 @@ class Conversations:
                 added = [_with_id(item) for item in (*turn.new, *response.get("output", []))]
                 await self._states.change(turn.identity, turn.conversation, lambda state: state["items"].extend(added))
 
-    async def _store(self, turn: Turn, response: Item) -> None:
+    async def _store(self, turn: Turn, response: ItemJson) -> None:
         state = {"response": response, "items": [_with_id(item) for item in turn.items]}
         states = {response["id"]: state}
         for item in response.get("output", []):
@@ -239,7 +239,7 @@ class Conversations:
                 return _json(changed["conversation"])
         raise _no_such_call(exchange)
 
-    async def _changed(self, identity: str, name: str, change: Callable[[Item], None]) -> Item:
+    async def _changed(self, identity: str, name: str, change: Callable[[ItemJson], None]) -> ItemJson:
         state = await self._states.change(identity, name, change)
         if state is None:
             _unknown("Conversation", name)
@@ -262,7 +262,7 @@ class Conversations:
             await self._states.set(identity_of(exchange), name, state, CONVERSATION_TTL_S)
         return _json(conversation)
 
-    async def _resolved(self, identity: str, items: list[Item]) -> list[Item]:
+    async def _resolved(self, identity: str, items: list[ItemJson]) -> list[ItemJson]:
         """Return `items` with stored items in place of references to them. Raises BadRequest (404) for unknown ones."""
         resolved = []
         for number, item in enumerate(items):
@@ -293,11 +293,11 @@ def _unavailable() -> ProxyError:
     return ProxyError(message, status=503, code="store_unavailable", headers=(("Retry-After", "1"),))
 
 
-def _set_metadata(state: Item, metadata: object) -> None:
+def _set_metadata(state: ItemJson, metadata: object) -> None:
     state["conversation"]["metadata"] = metadata
 
 
-def _found(items: list[Item], name: str) -> Item:
+def _found(items: list[ItemJson], name: str) -> ItemJson:
     for item in items:
         if item.get("id") == name:
             return item
@@ -318,7 +318,7 @@ def _conversation(body: dict[str, Any]) -> str | None:
     return _name(body, "conversation")
 
 
-def _items(value: object, member: str = "input") -> list[Item]:
+def _items(value: object, member: str = "input") -> list[ItemJson]:
     """Return `input` as items: a string is one message."""
     if isinstance(value, str):
         return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": value}]}]
@@ -334,23 +334,23 @@ def _item_name(name: str) -> str:
     return f"item\n{name}"
 
 
-def _only_shown(item: Item) -> bool:
+def _only_shown(item: ItemJson) -> bool:
     """Return whether an item only shows thinking to the client: no provider takes it back."""
     return item.get("type") == "reasoning" and not item.get("encrypted_content")
 
 
-def _with_id(item: Item) -> Item:
+def _with_id(item: ItemJson) -> ItemJson:
     """Return an item as lists show it: with an id, and its content in parts."""
     made = item if item.get("id") else {"id": f"msg_{secrets.token_hex(24)}", "type": "message", **item}
     content = made.get("content")
     if isinstance(content, str):
         kind = "output_text" if made.get("role") == "assistant" else "input_text"
-        part: Item = {"type": kind, "text": content} | ({"annotations": []} if kind == "output_text" else {})
+        part: ItemJson = {"type": kind, "text": content} | ({"annotations": []} if kind == "output_text" else {})
         made = made | {"type": "message", "status": "completed", "content": [part]}
     return made
 
 
-def _page_of(items: list[Item], query: str | None) -> dict[str, Any]:
+def _page_of(items: list[ItemJson], query: str | None) -> dict[str, Any]:
     """Return a page of `items`: newest first unless `order=asc`, `limit` of them after the one called `after`."""
     parameters = dict(parse_qsl(query or ""))
     limit = parameters.get("limit", str(_USUAL_ITEMS))
@@ -370,7 +370,7 @@ def _page_of(items: list[Item], query: str | None) -> dict[str, Any]:
     return _list(ordered[: int(limit)], more=len(ordered) > int(limit))
 
 
-def _list(items: list[Item], *, more: bool) -> dict[str, Any]:
+def _list(items: list[ItemJson], *, more: bool) -> dict[str, Any]:
     first, last = (items[0]["id"], items[-1]["id"]) if items else (None, None)
     return {"object": "list", "data": items, "first_id": first, "last_id": last, "has_more": more}
 

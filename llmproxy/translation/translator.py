@@ -39,7 +39,7 @@ from llmproxy.wire.json import read_value
 ERROR_BYTES = 1024 * 1024
 REPLY_BYTES = 64 * 1024 * 1024
 # Reading 64 KB of ordinary turns takes 0.6 ms.
-LARGE_BYTES = 64 * 1024
+_LARGE_BYTES = 64 * 1024
 
 Input = TypeVar("Input")
 Result = TypeVar("Result")
@@ -352,7 +352,7 @@ class _Translated:
 
 async def _run(body: bytes, work: Callable[[Input], Result], value: Input) -> Result:
     """Return `work(value)`; run it in a thread when `body`, on which it works, is large, so that traffic goes on."""
-    if len(body) <= LARGE_BYTES:
+    if len(body) <= _LARGE_BYTES:
         return work(value)
     return await asyncio.to_thread(work, value)
 

@@ -16,12 +16,12 @@ import msgspec
 
 from llmproxy.errors import BadRequest
 
-Members = dict[str, msgspec.Raw]
+RawMembers = dict[str, msgspec.Raw]
 """The raw JSON of each member of an object. Each value is a view that keeps the whole body alive."""
 
 T = TypeVar("T")
 
-_OBJECT = msgspec.json.Decoder(Members)
+_OBJECT = msgspec.json.Decoder(RawMembers)
 _SCAN = json.JSONDecoder().raw_decode
 _BOM = b"\xef\xbb\xbf"
 # Walking costs 4 µs a member. Requests have some dozens; only an attack has more than this.
@@ -42,7 +42,7 @@ class _Place(NamedTuple):
     end: int
 
 
-def read_members(data: bytes) -> Members:
+def read_members(data: bytes) -> RawMembers:
     """Return the top-level members of `data`; empty for anything but a JSON object.
 
     The last value of a duplicate key counts.

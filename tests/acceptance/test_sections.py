@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llmproxy.config.schema import SECTIONS
-from llmproxy.config.section_aliases import SECTIONS as ALIASES
+from llmproxy.config.section_aliases import SECTION_ALIASES
 from tests.support.program import Program
 from tests.support.provider import Upstream
 
@@ -40,7 +40,7 @@ def program(tmp_path: Path, upstream: Upstream) -> Iterator[Program]:
 
 
 def test_every_section_is_in_the_file_or_tested_alone() -> None:
-    sections = {*SECTIONS, *ALIASES} - {"default_provider"}
+    sections = {*SECTIONS, *SECTION_ALIASES} - {"default_provider"}
     assert sections == {line.partition(":")[0] for line in CONFIG.splitlines() if line[:1].isalpha()}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmproxy.answer import Headers
-from llmproxy.caching.control import DEFAULT, CacheControl, read_cache_control
+from llmproxy.caching.control import DEFAULT_CONTROL, CacheControl, read_cache_control
 from llmproxy.errors import BadRequest
 
 
@@ -20,8 +20,8 @@ def of_header(*lines: str) -> CacheControl:
 
 
 def test_no_settings_are_the_default() -> None:
-    assert read_cache_control(None, False, Headers()) is DEFAULT
-    assert of_body({}) == of_header("") == DEFAULT
+    assert read_cache_control(None, False, Headers()) is DEFAULT_CONTROL
+    assert of_body({}) == of_header("") == DEFAULT_CONTROL
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_no_settings_are_the_default() -> None:
     [
         ({"no-cache": True}, CacheControl(read=False)),
         ({"no-store": True}, CacheControl(store=False)),
-        ({"no-cache": False, "no-store": False}, DEFAULT),
+        ({"no-cache": False, "no-store": False}, DEFAULT_CONTROL),
         ({"ttl": 60}, CacheControl(ttl_s=60)),
         ({"ttl": 0.5}, CacheControl(ttl_s=0.5)),
         ({"no-cache": True, "no-store": True, "ttl": 60}, CacheControl(read=False, store=False, ttl_s=60)),
@@ -49,8 +49,8 @@ def test_each_directive_of_a_body(member: dict[str, Any], expected: CacheControl
         (["only-if-cached"], CacheControl(only=True)),
         (["No-Cache, MAX-AGE = 7 ,only-if-cached"], CacheControl(read=False, max_age_s=7, only=True)),
         (["no-cache", "no-store"], CacheControl(read=False, store=False)),
-        (["max-age=, max-age=x, max-age=-1, max-age=1.5, max-age, private, =, ,,"], DEFAULT),
-        (["max-stale=5, no-transform, no-cachet"], DEFAULT),
+        (["max-age=, max-age=x, max-age=-1, max-age=1.5, max-age, private, =, ,,"], DEFAULT_CONTROL),
+        (["max-stale=5, no-transform, no-cachet"], DEFAULT_CONTROL),
         (["max-age=" + "9" * 400], CacheControl(max_age_s=float("inf"))),
     ],
 )

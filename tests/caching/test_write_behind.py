@@ -89,7 +89,7 @@ async def test_what_the_store_refuses_is_lost_and_the_next_is_tried() -> None:
 async def test_what_waits_is_bounded_and_there_is_room_again() -> None:
     blobs = Slow()
     write_behind = await write_behind_to(blobs)
-    big = bytes(saving.MAX_BYTES // 2)
+    big = bytes(saving.MAX_PENDING_BYTES // 2)
     for key in "abc":
         write_behind.save(key, big, 1.0)
     assert write_behind.lost == 1 and write_behind.pending("c") is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.config.document import MAX_BYTES, from_python, parse_yaml, read
+from llmproxy.config.document import MAX_DOCUMENT_BYTES, from_python, parse_yaml, read
 from llmproxy.config.problems import Mark
 
 PLAIN = "server:\n  port: 3000\n"
@@ -72,7 +72,7 @@ def test_a_file_of_ten_megabytes_is_refused_unread(tmp_path: Path) -> None:
 
 
 def test_a_file_of_just_the_longest_length_is_read(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_bytes(b"a: 1 #".ljust(MAX_BYTES, b"x"))
+    (tmp_path / "x.yaml").write_bytes(b"a: 1 #".ljust(MAX_DOCUMENT_BYTES, b"x"))
     assert report(tmp_path / "x.yaml") == "{'a': 1}"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.function_tools import (
-    Mode,
+    ToolMode,
     decode_custom,
     decode_function,
     decode_mode,
@@ -59,7 +59,7 @@ def test_a_schema_of_another_dialect_is_completed() -> None:
     ids=str,
 )
 def test_a_choice_names_tools_by_their_type(choice: ToolChoice, encoded: object) -> None:
-    def allow_tools(mode: Mode, tools: list[dict[str, Any]]) -> dict[str, Any]:
+    def allow_tools(mode: ToolMode, tools: list[dict[str, Any]]) -> dict[str, Any]:
         return {mode: tools}
 
     tools = [Tool(name="f"), Tool(name="g", custom=True)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.dialects.model import Usage
-from llmproxy.metrics.tokens import KINDS, TokenCounters, sum_tokens
+from llmproxy.metrics.tokens import TOKEN_KINDS, TokenCounters, sum_tokens
 
 
 def test_what_nobody_reported_stays_unknown() -> None:
@@ -26,4 +26,4 @@ def test_sums_are_by_kind_and_null_without_a_number() -> None:
     parts = [TokenCounters(input=1, reasoning=2), TokenCounters(), TokenCounters(input=3, cache_write=0)]
 
     assert sum_tokens(parts) == {"input": 4, "output": None, "cache_read": None, "cache_write": 0, "reasoning": 2}
-    assert sum_tokens([]) == dict.fromkeys(KINDS)
+    assert sum_tokens([]) == dict.fromkeys(TOKEN_KINDS)

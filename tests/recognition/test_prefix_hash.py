@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.history import ASSISTANT, CALL, TOOL, USER, Piece
-from llmproxy.recognition.prefix_hash import MAX_KEYS, NEAR, PrefixHashes
+from llmproxy.recognition.prefix_hash import MAX_HASHES, NEAR, PrefixHashes
 
 
 def conversation(count: int) -> list[Piece]:
@@ -37,8 +37,8 @@ def test_what_a_request_is_known_by_is_found_by_every_longer_one(pieces: list[Pi
 def test_no_more_than_one_key_a_piece_is_looked_for_and_the_longest_first() -> None:
     hashes = PrefixHashes("tenant", conversation(1000))
     keys = all_keys(hashes)
-    assert len(hashes.near) == NEAR and len(keys) == MAX_KEYS
-    assert [hashes.length_at(place) for place in (0, NEAR, len(keys) - 1)] == [1000, 1000 - NEAR, 1001 - MAX_KEYS]
+    assert len(hashes.near) == NEAR and len(keys) == MAX_HASHES
+    assert [hashes.length_at(place) for place in (0, NEAR, len(keys) - 1)] == [1000, 1000 - NEAR, 1001 - MAX_HASHES]
 
 
 def test_a_request_is_known_as_a_whole_and_without_its_last_turn() -> None:

@@ -26,6 +26,15 @@ def test_a_name_in_two_modules_is_a_problem(tmp_path: Path) -> None:
     ]
 
 
+def test_types_and_constants_count_and_type_variables_do_not(tmp_path: Path) -> None:
+    for name in ("a.py", "b.py"):
+        path = tmp_path / "llmproxy" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("LIMIT = 1\nRow = dict[str, int]\nPLACE: int = 2\n_OWN = 3\nT = TypeVar('T')\nlog = get()\n")
+    names = [problem.split()[0] for problem in duplicate_names(tmp_path, "llmproxy")]
+    assert names == ["'LIMIT'", "'PLACE'", "'Row'"]
+
+
 def test_dialects_share_the_names_of_their_tasks(tmp_path: Path) -> None:
     write(tmp_path, "dialects/chat/content.py", "dialects/messages/content.py", "dialects/responses/tools.py")
     assert duplicate_names(tmp_path, "llmproxy") == []

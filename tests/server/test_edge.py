@@ -33,7 +33,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def server(upstream: Upstream, factory: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listening]:
-    monkeypatch.setattr(edge, "SILENCE_S", 0.05)
+    monkeypatch.setattr(edge, "_SILENCE_S", 0.05)
     with Listening(provider(upstream), factory=factory) as server:
         yield server
 
@@ -314,7 +314,7 @@ def test_no_limit_of_heads_ends_a_body_that_keeps_moving(hasty: Listening, upstr
 
 @pytest.mark.parametrize("path", [CHAT, FILES])
 def test_a_body_that_stands_still_is_a_408(hasty: Listening, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    monkeypatch.setattr(edge, "SILENCE_S", 0.05)
+    monkeypatch.setattr(edge, "_SILENCE_S", 0.05)
     with hasty.client() as client:
         client.request("POST", path, "Content-Length: 100")
         client.send(b"{")

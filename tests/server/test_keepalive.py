@@ -28,7 +28,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(autouse=True)
 def silence_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keepalive, "SILENCE_S", 0.02)
+    monkeypatch.setattr(keepalive, "_SILENCE_S", 0.02)
 
 
 async def test_comments_follow_each_other_until_the_end() -> None:

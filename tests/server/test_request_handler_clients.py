@@ -259,7 +259,7 @@ def test_a_client_is_told_to_go_on_before_its_body_is_waited_for(
 def test_nobody_is_told_to_go_on_whose_request_is_refused(
     upstream: Upstream, factory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge, "SILENCE_S", 0.05)
+    monkeypatch.setattr(edge, "_SILENCE_S", 0.05)
     with Listening(provider(upstream), factory=factory) as server:
         for path, status in (("/nowhere", 404), (CHAT, 413)):
             with server.client() as client:

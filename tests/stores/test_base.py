@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmproxy.stores.base import DEFAULT, StoreConfig, StoreReference
+from llmproxy.stores.base import DEFAULT_STORE, StoreConfig, StoreReference
 from llmproxy.stores.memory import MemoryStore
 
 
@@ -11,4 +11,4 @@ def test_a_store_has_a_name_for_logs() -> None:
 
 
 def test_a_middleware_uses_the_default_store_unless_it_names_another() -> None:
-    assert StoreReference().store == DEFAULT
+    assert StoreReference().store == DEFAULT_STORE

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from llmproxy.stores.lru import ENTRY_BYTES, ByteBoundedLru
+from llmproxy.stores.lru import LRU_ENTRY_BYTES, ByteBoundedLru
 
 
 def test_the_longest_unused_are_removed_beyond_the_bound_of_the_writer() -> None:
     values = ByteBoundedLru()
     for number in range(10):
         values.set(str(number), b"x" * 100, 60.0, 1 << 20)
-    assert values.get("0") and values.size_bytes == 10 * (ENTRY_BYTES + 101)
-    values.set("new", b"x" * 98, 60.0, 3 * (ENTRY_BYTES + 101))
+    assert values.get("0") and values.size_bytes == 10 * (LRU_ENTRY_BYTES + 101)
+    values.set("new", b"x" * 98, 60.0, 3 * (LRU_ENTRY_BYTES + 101))
     assert list(values.values) == ["9", "0", "new"]
     values.set("large", b"x" * 5000, 60.0, 1000)
     assert values.get("large") is None and values.get("new")
@@ -20,7 +20,7 @@ def test_a_value_that_is_set_again_counts_once() -> None:
     values = ByteBoundedLru()
     for _ in range(3):
         values.set("k", b"x", 60.0, 1000)
-    assert values.size_bytes == ENTRY_BYTES + 2
+    assert values.size_bytes == LRU_ENTRY_BYTES + 2
     assert values.delete("k") and not values.delete("k") and values.size_bytes == 0
 
 

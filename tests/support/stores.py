@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from llmproxy.stores.base import DEFAULT, StoreConfig
+from llmproxy.stores.base import DEFAULT_STORE, StoreConfig
 from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.disk_sessions import DiskSessions
 from llmproxy.stores.disk_tables import open_file
@@ -93,7 +93,7 @@ class FixedStores(Stores):
         super().__init__()
         self._fixed = _FixedStore(blobs, sessions)
 
-    def open(self, name: str = DEFAULT) -> OpenStore:
+    def open(self, name: str = DEFAULT_STORE) -> OpenStore:
         return self._fixed
 
     async def start(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from llmproxy.dialects.catalog import find
 from llmproxy.dialects.dialect import Dialect
-from llmproxy.transcripts.preview import READ_BYTES, ExchangeBodies, Preview, preview
+from llmproxy.transcripts.preview import PREVIEW_BYTES, ExchangeBodies, Preview, preview
 from llmproxy.wire.sse import SSE
 from tests.support import vendors
 
@@ -110,7 +110,7 @@ def test_of_a_stream_that_broke_the_beginning_is_shown() -> None:
         b'{"choices":' * 200,
         b"{" * 5,
         b'{"a":"\\ud83d"}',
-        b"x" * (READ_BYTES + 1),
+        b"x" * (PREVIEW_BYTES + 1),
     ],
 )
 @pytest.mark.parametrize("stream", [True, False])

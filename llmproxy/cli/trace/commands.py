@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from llmproxy.records.record import Record
     from llmproxy.records.trace_files import FoundEntry, RecordLocation, TraceReader
 
-app = typer.Typer(help="Show the records of the trace middleware: tail, ls, show, stats.", no_args_is_help=True)
+trace_app = typer.Typer(help="Show the records of the trace middleware: tail, ls, show, stats.", no_args_is_help=True)
 
 
 class Key(StrEnum):
@@ -50,11 +50,11 @@ Filters = Annotated[
         "error=, failed=true, stream=true ... Repeatable.",
     ),
 ]
-Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="Only this session.")]
+SessionOption = Annotated[str | None, typer.Option("--session", metavar="ID", help="Only this session.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 
-@app.command("tail")
+@trace_app.command("tail")
 def trace_tail(
     directory: Directory = None,
     count: Annotated[int, typer.Option("-n", min=0, help="How many to start with.")] = 20,
@@ -64,7 +64,7 @@ def trace_tail(
             "--follow/--no-follow", "-f", help="Follow new exchanges; the default on a terminal, not in a pipe."
         ),
     ] = None,
-    session: Session = None,
+    session: SessionOption = None,
     filters: Filters = None,
     as_json: AsJson = False,
 ) -> None:
@@ -85,13 +85,13 @@ def trace_tail(
         _fail_empty(traces)
 
 
-@app.command("ls")
+@trace_app.command("ls")
 def trace_ls(
     directory: Directory = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many at most.")] = 1000,
     sort: Annotated[Key, typer.Option(help="Sort key.")] = Key.time,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Reverse the order.")] = False,
-    session: Session = None,
+    session: SessionOption = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only the last 1h, 30m ...")] = None,
     filters: Filters = None,
     as_json: AsJson = False,
@@ -116,7 +116,7 @@ def trace_ls(
         _fail_empty(traces)
 
 
-@app.command("show")
+@trace_app.command("show")
 def trace_show(
     identifier: Annotated[
         str | None, typer.Argument(metavar="ID", help="The id or a unique prefix of it; or the file of a record.")
@@ -210,7 +210,7 @@ def _of_session(traces: TraceReader, session: str) -> list[FoundEntry]:
     return sorted((each for each in matches if each.entry.session == name), key=lambda each: each.entry.started)
 
 
-@app.command("stats")
+@trace_app.command("stats")
 def trace_stats(
     directory: Directory = None,
     filters: Filters = None,

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator
 
 from llmproxy.dialects import catalog
-from llmproxy.records.record import Headers, Record
+from llmproxy.records.record import Record, RecordedHeaders
 from llmproxy.redaction.names import MASK
 from llmproxy.settings import format_size
 from llmproxy.transcripts.transcript import request_bytes
@@ -67,7 +67,7 @@ def _options(method: str, url: str) -> str:
     return " ".join(options)
 
 
-def _headers(headers: Headers | None, *, of_body: bool) -> Iterator[str]:
+def _headers(headers: RecordedHeaders | None, *, of_body: bool) -> Iterator[str]:
     """Yield the headers as curl takes them: empty ones with a semicolon, and the content type, which curl would set to
     a form.
     """

@@ -42,7 +42,7 @@ DIALECT = Dialect(
     readers=replace(
         readers(CODEC), summarize=summary.summarize, watch=stream_watch.ChatWatch, history=history.read_history
     ),
-    reshape=reshape.CHAT,
+    reshape=reshape.CHAT_RESHAPE,
     codec=CODEC,
 )
 
@@ -52,6 +52,6 @@ COMPLETIONS = replace(
     paths=("/completions",),
     models=None,
     readers=replace(DIALECT.readers, request_text=prompt_text, history=no_history),
-    reshape=reshape.COMPLETIONS,
+    reshape=reshape.COMPLETIONS_RESHAPE,
     codec=None,
 )

@@ -15,7 +15,7 @@ from llmproxy.dialects.chat.tables import SIGNATURE, THINKING
 from llmproxy.dialects.content import only_texts, opaque
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
-from llmproxy.dialects.function_tools import KINDS
+from llmproxy.dialects.function_tools import TOOL_KINDS
 from llmproxy.dialects.members import Members, name_of, wrong
 from llmproxy.dialects.model import (
     Block,
@@ -153,7 +153,7 @@ class MessageDecoder:
 def _decode_call(call: Members) -> Block:
     """Return one of `tool_calls`."""
     kind = call.text("type") or ("custom" if "custom" in call.rest else "function")
-    if kind not in KINDS:
+    if kind not in TOOL_KINDS:
         return opaque(call, kind, "chat")
     inner = Members(call.any(kind), call.at(kind))
     return ToolCall(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmproxy.dialects.reshape import MALFORMED, Reshape, Value, events_in, objects, read_object
+from llmproxy.dialects.reshape import MALFORMED, JsonObject, Reshape, events_in, objects, read_object
 from llmproxy.wire.json import write_value
 from llmproxy.wire.sse import write_frame
 
@@ -54,13 +54,13 @@ class ChatReshape(Reshape):
             return False
         return all(finished.values())
 
-    def _to_stream(self, reply: Value, usage: bool) -> bytes | None:
+    def _to_stream(self, reply: JsonObject, usage: bool) -> bytes | None:
         if not isinstance(reply.get("choices"), list):
             return None
         counted = reply.get("usage")
         head = {name: each for name, each in reply.items() if name not in ("choices", "usage")}
         head["object"] = self._chunk_kind
-        chunks: list[Value] = [
+        chunks: list[JsonObject] = [
             {**head, "choices": [choice], **({"usage": None} if usage else {})}
             for whole in objects(reply["choices"])
             for choice in self._pieces(whole)
@@ -71,7 +71,7 @@ class ChatReshape(Reshape):
             chunks.append({**head, "choices": [], "usage": counted})
         return b"".join(write_frame(each) for each in (*map(write_value, chunks), _DONE))
 
-    def _pieces(self, choice: Value) -> list[Value]:
+    def _pieces(self, choice: JsonObject) -> list[JsonObject]:
         """Return a choice in the pieces that its chunks hold."""
         if self._part is None:
             return [choice]
@@ -79,12 +79,12 @@ class ChatReshape(Reshape):
         members = dict(message) if isinstance(message, dict) else {}
         content, calls = members.pop("content", None), objects(members.pop("tool_calls", None))
         first = {"content": "" if isinstance(content, str) else content, **members}
-        deltas: list[Value] = [{"role": first.pop("role", "assistant"), **first}]
+        deltas: list[JsonObject] = [{"role": first.pop("role", "assistant"), **first}]
         if isinstance(content, str) and content:
             deltas.append({"content": content})
         deltas += [{"tool_calls": [{"index": number, **call}]} for number, call in enumerate(calls)]
         index, logprobs = choice.get("index", 0), choice.get("logprobs")
-        pieces: list[Value] = [
+        pieces: list[JsonObject] = [
             {"index": index, "delta": each, "logprobs": None, "finish_reason": None} for each in deltas
         ]
         pieces[-1]["logprobs"] = logprobs
@@ -92,8 +92,8 @@ class ChatReshape(Reshape):
         return [*pieces, {**rest, "delta": {}, "logprobs": None}]
 
     def _to_reply(self, stream: bytes) -> bytes | None:
-        whole: Value = {}
-        choices: dict[object, Value] = {}
+        whole: JsonObject = {}
+        choices: dict[object, JsonObject] = {}
         for chunk in events_in(stream, _DONE):
             if "error" in chunk:
                 return None
@@ -107,7 +107,7 @@ class ChatReshape(Reshape):
         finished = [self._whole(choice) for choice in choices.values()]
         return write_value({**whole, "object": self._kind, "choices": finished, "usage": usage})
 
-    def _whole(self, choice: Value) -> Value:
+    def _whole(self, choice: JsonObject) -> JsonObject:
         """Return a choice of a reply, from the merged pieces of its chunks."""
         if self._part is None:
             return choice
@@ -128,7 +128,7 @@ def _says(message: object) -> bool:
     return any(message.get(name) for name in (*_TEXTS, "tool_calls", "function_call", "audio"))
 
 
-def _merge(into: Value, piece: Value) -> None:
+def _merge(into: JsonObject, piece: JsonObject) -> None:
     """Add a piece to what was there: texts grow, lists are merged by index or grow, objects are merged."""
     for name, new in piece.items():
         old = into.get(name)
@@ -161,5 +161,5 @@ def _merge_list(old: list[Any], new: list[Any]) -> None:
             _merge(known, each)
 
 
-CHAT = ChatReshape("chat.completion", "chat.completion.chunk", "delta")
-COMPLETIONS = ChatReshape("text_completion", "text_completion", None)
+CHAT_RESHAPE = ChatReshape("chat.completion", "chat.completion.chunk", "delta")
+COMPLETIONS_RESHAPE = ChatReshape("text_completion", "text_completion", None)

@@ -17,7 +17,7 @@ from llmproxy.dialects.chat.response_decode import (
     distinct_call_id,
     thinking_text,
 )
-from llmproxy.dialects.chat.stream_tool_calls import Calls, Function, PartialCall, Piece
+from llmproxy.dialects.chat.stream_tool_calls import Calls, Function, PartialCall, ToolCallPiece
 from llmproxy.dialects.chat.stream_watch import DONE
 from llmproxy.dialects.chat.tables import FAILED, NO_ARGUMENTS
 from llmproxy.dialects.chat.usage import UsageFields, decode_usage
@@ -47,7 +47,7 @@ class _Delta(Fields):
     reasoning_content: Any = None
     reasoning: Any = None
     reasoning_details: Any = None
-    tool_calls: list[Piece | Other] | NoList = None
+    tool_calls: list[ToolCallPiece | Other] | NoList = None
     function_call: Function | Other = None
     annotations: Any = None
     audio: Any = None
@@ -188,10 +188,10 @@ class ChatStreamDecoder(StreamDecoder):
     def _decode_rest_of_delta(self, delta: _Delta) -> None:
         if type(delta.tool_calls) is list:
             for piece in delta.tool_calls:
-                if type(piece) is Piece:
+                if type(piece) is ToolCallPiece:
                     self._decode_piece(piece)
         if type(delta.function_call) is Function:
-            self._decode_piece(Piece(index=-1, function=delta.function_call))
+            self._decode_piece(ToolCallPiece(index=-1, function=delta.function_call))
         if isinstance(delta.annotations, list):
             self._decode_annotations(delta.annotations)
         for name in _UNREAD:
@@ -221,7 +221,7 @@ class ChatStreamDecoder(StreamDecoder):
             self._events.append(Close(index=self._index))
             self._open = None
 
-    def _decode_piece(self, piece: Piece) -> None:
+    def _decode_piece(self, piece: ToolCallPiece) -> None:
         call, arguments = self._calls.find(piece)
         if call.block is None:
             if call.name is None:

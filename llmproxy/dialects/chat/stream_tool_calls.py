@@ -22,7 +22,7 @@ class Function(Fields):
     input: Any = None
 
 
-class Piece(Fields):
+class ToolCallPiece(Fields):
     """One of `delta.tool_calls`."""
 
     index: Any = None
@@ -62,7 +62,7 @@ class Calls:
         self._by_index: dict[int, PartialCall] = {}
         self._by_id: dict[str, PartialCall] = {}
 
-    def find(self, piece: Piece) -> tuple[PartialCall, str]:
+    def find(self, piece: ToolCallPiece) -> tuple[PartialCall, str]:
         """Return the call that `piece` belongs to, with its name set, and the arguments that `piece` adds."""
         custom = isinstance(piece.custom, Function)
         inner = piece.custom if custom else piece.function

@@ -13,7 +13,7 @@ from llmproxy.dialects.chat.tables import WEB_SEARCH
 from llmproxy.dialects.content import opaque
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
-from llmproxy.dialects.function_tools import KINDS, Mode, decode_custom, decode_function, decode_mode
+from llmproxy.dialects.function_tools import TOOL_KINDS, ToolMode, decode_custom, decode_function, decode_mode
 from llmproxy.dialects.members import Members, name_of, wrong
 from llmproxy.dialects.model import Opaque, Tool, ToolChoice
 
@@ -61,7 +61,7 @@ def _decode_choice(choice: object, path: str) -> ToolChoice:
     if not isinstance(choice, dict):
         wrong(path, f"must be a string or an object, not {name_of(choice)}")
     members = Members(choice, path)
-    kind = members.word("type", (*KINDS, "allowed_tools")) or members.missing("type")
+    kind = members.word("type", (*TOOL_KINDS, "allowed_tools")) or members.missing("type")
     inner = Members(members.any(kind), members.at(kind))
     if kind == "allowed_tools":
         mode = inner.word("mode", ("auto", "required")) or inner.missing("mode")
@@ -73,7 +73,7 @@ def _decode_choice(choice: object, path: str) -> ToolChoice:
 
 def _decode_allowed(tool: Members) -> str:
     """Return the name of one of the allowed tools: `{"type": "function", "function": {"name": ...}}`."""
-    kind = tool.word("type", KINDS) or "function"
+    kind = tool.word("type", TOOL_KINDS) or "function"
     return Members(tool.any(kind), tool.at(kind)).needed_text("name")
 
 
@@ -83,7 +83,7 @@ def encode_tool(tool: Tool | Opaque, context: EncodeContext) -> dict[str, Any]:
         if tool.dialect != "chat":
             context.refuse(tool.path, f"The tool {tool.kind!r} is built into another API and does not exist in chat")
         return tool.value
-    kind = KINDS[tool.custom]
+    kind = TOOL_KINDS[tool.custom]
     inner: dict[str, Any] = {"name": tool.name, "description": tool.description}
     if tool.custom:
         inner["format"] = {"type": "grammar", "grammar": tool.grammar} if tool.grammar is not None else None
@@ -105,5 +105,5 @@ def _name_tool(kind: str, name: str) -> dict[str, Any]:
     return {"type": kind, kind: {"name": name}}
 
 
-def _allow_tools(mode: Mode, tools: list[dict[str, Any]]) -> dict[str, Any]:
+def _allow_tools(mode: ToolMode, tools: list[dict[str, Any]]) -> dict[str, Any]:
     return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}

@@ -14,7 +14,7 @@ from llmproxy.dialects.members import Members, wrong
 from llmproxy.dialects.messages.content import decode_content
 from llmproxy.dialects.messages.tables import (
     BETWEEN_TOOLS,
-    EFFORTS,
+    OUTPUT_EFFORTS,
     SUMMARIES,
     THINKING_MODES,
 )
@@ -87,7 +87,7 @@ def _decode_sampling(members: Members) -> Sampling:
 def _decode_reasoning(members: Members, config: Members | None, paths: dict[str, str]) -> Reasoning:
     reasoning = Reasoning()
     if config is not None:
-        reasoning.effort = config.word("effort", EFFORTS)
+        reasoning.effort = config.word("effort", OUTPUT_EFFORTS)
         if reasoning.effort is not None:
             paths["effort"] = config.at("effort")
     thinking = members.inner("thinking")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.reshape import Reshape, Value, events_in, objects, read_object, typed_frames
+from llmproxy.dialects.reshape import JsonObject, Reshape, events_in, objects, read_object, typed_frames
 from llmproxy.wire.json import read_value, write_value
 
 # The member of a block that each type of delta appends to.
@@ -25,12 +25,12 @@ class MessagesReshape(Reshape):
         blocks = objects((read_object(reply) or {}).get("content"))
         return any(block.get("type") != "text" or block.get("text") for block in blocks)
 
-    def _to_stream(self, reply: Value, usage: bool) -> bytes | None:
+    def _to_stream(self, reply: JsonObject, usage: bool) -> bytes | None:
         if not isinstance(reply.get("content"), list):
             return None
         ending = {name: reply[name] for name in _ENDING if name in reply}
         begun = {**reply, "content": [], **dict.fromkeys(ending)}
-        events: list[Value] = [{"type": "message_start", "message": begun}]
+        events: list[JsonObject] = [{"type": "message_start", "message": begun}]
         for index, block in enumerate(objects(reply["content"])):
             start, deltas = _split_block(block)
             events.append({"type": "content_block_start", "index": index, "content_block": start})
@@ -52,10 +52,10 @@ class _Message:
     """A message that grows with the events of a stream."""
 
     def __init__(self) -> None:
-        self.members: Value = {}
-        self.blocks: dict[object, Value] = {}
+        self.members: JsonObject = {}
+        self.blocks: dict[object, JsonObject] = {}
 
-    def add(self, event: Value) -> bool:
+    def add(self, event: JsonObject) -> bool:
         """Return whether `event` was the last. Raises one of MALFORMED for an unknown one."""
         match event.get("type"):
             case "message_start":
@@ -77,7 +77,7 @@ class _Message:
         return False
 
 
-def _split_block(block: Value) -> tuple[Value, list[Value]]:
+def _split_block(block: JsonObject) -> tuple[JsonObject, list[JsonObject]]:
     """Return a block as it begins, and the deltas that complete it."""
     kind = block.get("type")
     if kind == "text":
@@ -93,11 +93,11 @@ def _split_block(block: Value) -> tuple[Value, list[Value]]:
     return block, []
 
 
-def _delta(kind: str, name: str, block: Value) -> list[Value]:
+def _delta(kind: str, name: str, block: JsonObject) -> list[JsonObject]:
     return [{"type": kind, name: block[name]}] if block.get(name) else []
 
 
-def _add(block: Value, delta: Value) -> None:
+def _add(block: JsonObject, delta: JsonObject) -> None:
     """Apply one delta. Raises ValueError for an unknown one."""
     kind = delta["type"]
     if kind in _APPENDED:
@@ -112,7 +112,7 @@ def _add(block: Value, delta: Value) -> None:
         raise ValueError(f"a delta of type {kind!r}")
 
 
-def _whole(block: Value) -> Value:
+def _whole(block: JsonObject) -> JsonObject:
     arguments: Any = block.pop("~input", "")
     if arguments:
         value = read_value(arguments.encode())

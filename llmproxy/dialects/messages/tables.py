@@ -48,7 +48,7 @@ _DISPLAYS = (("summarized", "auto"), ("omitted", "omitted"))
 SUMMARIES = dict(_DISPLAYS)
 """The values of `thinking.display`, in the words of `Reasoning.summary`."""
 DISPLAYS = {summary: display for display, summary in _DISPLAYS}
-EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
+OUTPUT_EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
 
 REQUEST_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 REPLY_TIERS = {"default": "standard", "standard": "standard", "priority": "priority", "batch": "batch"}

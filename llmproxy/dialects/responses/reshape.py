@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from llmproxy.dialects.reshape import Reshape, Value, events_in, objects, read_object, typed_frames
+from llmproxy.dialects.reshape import JsonObject, Reshape, events_in, objects, read_object, typed_frames
 from llmproxy.wire.json import write_value
 
 _LAST = ("response.completed", "response.incomplete")
@@ -29,7 +29,7 @@ class ResponsesReshape(Reshape):
             for item in objects(value.get("output"))
         )
 
-    def _to_stream(self, reply: Value, usage: bool) -> bytes | None:
+    def _to_stream(self, reply: JsonObject, usage: bool) -> bytes | None:
         if not isinstance(reply.get("output"), list):
             return None
         last = f"response.{reply.get('status')}"
@@ -38,7 +38,7 @@ class ResponsesReshape(Reshape):
         begun = {**reply, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
         if "completed_at" in reply:
             begun["completed_at"] = None
-        events: list[Value] = [
+        events: list[JsonObject] = [
             {"type": kind, "response": begun} for kind in ("response.created", "response.in_progress")
         ]
         for index, item in enumerate(objects(reply["output"])):
@@ -52,7 +52,7 @@ class ResponsesReshape(Reshape):
         return None
 
 
-def _item_events(index: int, item: Value) -> list[Value]:
+def _item_events(index: int, item: JsonObject) -> list[JsonObject]:
     """Return the events of one item: its beginning, its content, its end."""
     kind = item.get("type")
     begin, tell = _KINDS.get(kind if isinstance(kind, str) else "", (_as_it_is, _nothing))
@@ -65,29 +65,29 @@ def _item_events(index: int, item: Value) -> list[Value]:
     ]
 
 
-def _as_it_is(item: Value) -> Value:
+def _as_it_is(item: JsonObject) -> JsonObject:
     return item
 
 
-def _nothing(item: Value) -> Iterator[Value]:
+def _nothing(item: JsonObject) -> Iterator[JsonObject]:
     return iter(())
 
 
-def _begun(item: Value, **empty: Any) -> Value:
+def _begun(item: JsonObject, **empty: Any) -> JsonObject:
     status = {"status": "in_progress"} if "status" in item else {}
     return {**item, **status, **{name: value for name, value in empty.items() if name in item}}
 
 
-def _begun_message(item: Value) -> Value:
+def _begun_message(item: JsonObject) -> JsonObject:
     return _begun(item, content=[])
 
 
-def _message(item: Value) -> Iterator[Value]:
+def _message(item: JsonObject) -> Iterator[JsonObject]:
     for number, part in enumerate(objects(item.get("content"))):
         place = {"content_index": number}
         name = "refusal" if part.get("type") == "refusal" else "text"
         event = "response.refusal" if name == "refusal" else "response.output_text"
-        odds: Value = {} if name == "refusal" else {"logprobs": _without_bytes(part.get("logprobs") or [])}
+        odds: JsonObject = {} if name == "refusal" else {"logprobs": _without_bytes(part.get("logprobs") or [])}
         empty = {**part, name: "", **({"annotations": []} if "annotations" in part else {})}
         yield {"type": "response.content_part.added", **place, "part": empty}
         yield {"type": f"{event}.delta", **place, "delta": part.get(name, ""), **odds}
@@ -107,11 +107,11 @@ def _without_bytes(logprobs: Any) -> Any:
     return {name: _without_bytes(each) for name, each in logprobs.items() if name != "bytes"}
 
 
-def _begun_reasoning(item: Value) -> Value:
+def _begun_reasoning(item: JsonObject) -> JsonObject:
     return _begun(item, summary=[], content=[])
 
 
-def _reasoning(item: Value) -> Iterator[Value]:
+def _reasoning(item: JsonObject) -> Iterator[JsonObject]:
     for number, part in enumerate(objects(item.get("summary"))):
         place, text = {"summary_index": number}, part.get("text", "")
         yield {"type": "response.reasoning_summary_part.added", **place, "part": {**part, "text": ""}}
@@ -126,20 +126,20 @@ def _reasoning(item: Value) -> Iterator[Value]:
         yield {"type": "response.content_part.done", **place, "part": part}
 
 
-def _begun_call(item: Value) -> Value:
+def _begun_call(item: JsonObject) -> JsonObject:
     return _begun(item, arguments="", input="")
 
 
-def _call(event: str, name: str) -> Callable[[Value], Iterator[Value]]:
-    def tell(item: Value) -> Iterator[Value]:
+def _call(event: str, name: str) -> Callable[[JsonObject], Iterator[JsonObject]]:
+    def events(item: JsonObject) -> Iterator[JsonObject]:
         yield {"type": f"{event}.delta", "delta": item.get(name, "")}
         named = {"name": item.get("name")} if item.get("type") == "function_call" else {}
         yield {"type": f"{event}.done", name: item.get(name, ""), **named}
 
-    return tell
+    return events
 
 
-_KINDS: dict[str, tuple[Callable[[Value], Value], Callable[[Value], Iterator[Value]]]] = {
+_KINDS: dict[str, tuple[Callable[[JsonObject], JsonObject], Callable[[JsonObject], Iterator[JsonObject]]]] = {
     "message": (_begun_message, _message),
     "reasoning": (_begun_reasoning, _reasoning),
     "function_call": (_begun_call, _call("response.function_call_arguments", "arguments")),

@@ -12,7 +12,7 @@ from typing import Any
 from llmproxy.dialects import function_tools
 from llmproxy.dialects.content import opaque
 from llmproxy.dialects.encode_context import EncodeContext
-from llmproxy.dialects.function_tools import KINDS, Mode, decode_custom, decode_function, decode_mode
+from llmproxy.dialects.function_tools import TOOL_KINDS, ToolMode, decode_custom, decode_function, decode_mode
 from llmproxy.dialects.members import Members, name_of, wrong
 from llmproxy.dialects.model import Opaque, Tool, ToolChoice
 
@@ -46,13 +46,13 @@ def decode_choice(body: Members) -> ToolChoice | None:
         wrong(path, f"must be a string or an object, not {name_of(choice)}")
     members = Members(choice, path)
     kind = members.needed_text("type")
-    if kind in KINDS:
+    if kind in TOOL_KINDS:
         name = members.needed_text("name")
         return ToolChoice(path=path, mode="tool", name=name, custom=kind == "custom", extra=members.left())
     if kind == "allowed_tools":
         mode = decode_mode(members.needed_text("mode"), path)
         tools = list(members.objects("tools"))
-        names = [each for tool in tools if tool.any("type") in KINDS and (each := tool.text("name")) is not None]
+        names = [each for tool in tools if tool.any("type") in TOOL_KINDS and (each := tool.text("name")) is not None]
         if len(names) == len(tools):
             return ToolChoice(path=path, mode=mode, allowed=names, extra=members.left())
     return ToolChoice(path=path, mode="required", opaque=choice)
@@ -66,7 +66,7 @@ def encode_tool(tool: Tool | Opaque, context: EncodeContext) -> dict[str, Any]:
             context.refuse(tool.path, reason)
         return tool.value
     context.drop_cache(tool)
-    body: dict[str, Any] = {"type": KINDS[tool.custom], "name": tool.name}
+    body: dict[str, Any] = {"type": TOOL_KINDS[tool.custom], "name": tool.name}
     if tool.description is not None:
         body["description"] = tool.description
     if tool.custom:
@@ -89,5 +89,5 @@ def _name_tool(kind: str, name: str) -> dict[str, Any]:
     return {"type": kind, "name": name}
 
 
-def _allow_tools(mode: Mode, tools: list[dict[str, Any]]) -> dict[str, Any]:
+def _allow_tools(mode: ToolMode, tools: list[dict[str, Any]]) -> dict[str, Any]:
     return {"type": "allowed_tools", "mode": mode, "tools": tools}

@@ -22,7 +22,7 @@ from llmproxy.dialects.model_list import ListedModel
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.routing.router import ResolvedPath, Router
-from llmproxy.target import Open, Provider, UpstreamRequest
+from llmproxy.target import OpenUpstream, Provider, UpstreamRequest
 from llmproxy.wire.compression import decompress
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 Listed = dict[str, dict[str, object]]
 """The models of one provider: the members of each by its id."""
 
-TIMEOUT_S = 5.0
+_TIMEOUT_S = 5.0
 _KEEP_S = 60.0
 # Long enough that a provider that is down does not slow every call, short enough to see it come back.
 _KEEP_FAILURE_S = 10.0
@@ -42,7 +42,7 @@ class ModelList:
     """All models of one configuration. The lists of `providers` are fetched through `open_`."""
 
     def __init__(
-        self, router: Router, providers: Sequence[Provider], open_: Open, *, timeout_s: float = TIMEOUT_S
+        self, router: Router, providers: Sequence[Provider], open_: OpenUpstream, *, timeout_s: float = _TIMEOUT_S
     ) -> None:
         self._router = router
         self._providers = sorted(providers, key=lambda provider: provider.priority)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from llmproxy.dialects.chat.reshape import CHAT, COMPLETIONS
+from llmproxy.dialects.chat.reshape import CHAT_RESHAPE, COMPLETIONS_RESHAPE
 from tests.support.sdk_streams import accumulate
 
 CALLS = [
@@ -20,7 +20,7 @@ def reply(**message: Any) -> dict[str, Any]:
 
 def streamed(value: dict[str, Any], *, usage: bool = True) -> list[Any]:
     """The chunks that tell a reply, without the last line."""
-    stream = CHAT.stream_of(json.dumps(value).encode(), usage=usage)
+    stream = CHAT_RESHAPE.stream_of(json.dumps(value).encode(), usage=usage)
     assert stream is not None
     *frames, done = stream.decode().removesuffix("\n\n").split("\n\n")
     assert done == "data: [DONE]"
@@ -46,9 +46,9 @@ def test_calls_are_numbered_and_keep_their_ids() -> None:
 
 def test_members_that_nobody_knows_come_through_both_ways() -> None:
     value = {**reply(content="Yes", novelty={"a": 1}, reasoning_content="hm"), "x_service": {"b": 2}}
-    stream = CHAT.stream_of(json.dumps(value).encode(), usage=True)
+    stream = CHAT_RESHAPE.stream_of(json.dumps(value).encode(), usage=True)
     assert stream is not None
-    back = json.loads(CHAT.reply_of(stream) or b"")
+    back = json.loads(CHAT_RESHAPE.reply_of(stream) or b"")
     assert back["x_service"] == {"b": 2}
     message = back["choices"][0]["message"]
     assert (message["novelty"], message["reasoning_content"]) == ({"a": 1}, "hm")
@@ -56,12 +56,12 @@ def test_members_that_nobody_knows_come_through_both_ways() -> None:
 
 def test_a_usage_that_is_wanted_and_not_there_makes_no_stream() -> None:
     value = {name: each for name, each in reply(content="Yes").items() if name != "usage"}
-    assert CHAT.stream_of(json.dumps(value).encode(), usage=True) is None
-    assert CHAT.stream_of(json.dumps(value).encode(), usage=False) is not None
+    assert CHAT_RESHAPE.stream_of(json.dumps(value).encode(), usage=True) is None
+    assert CHAT_RESHAPE.stream_of(json.dumps(value).encode(), usage=False) is not None
 
 
 def test_the_sdk_reads_the_stream_as_the_reply() -> None:
-    stream = CHAT.stream_of(json.dumps(reply(content="Yes", tool_calls=CALLS)).encode(), usage=True)
+    stream = CHAT_RESHAPE.stream_of(json.dumps(reply(content="Yes", tool_calls=CALLS)).encode(), usage=True)
     assert stream is not None
     actual = accumulate("chat", stream)["choices"][0]["message"]
     assert actual["content"] == "Yes" and [call["id"] for call in actual["tool_calls"]] == ["c1", "c2"]
@@ -74,11 +74,11 @@ def test_chunks_of_two_choices_may_take_turns() -> None:
 
     usage = b"data: %b\n\ndata: [DONE]\n\n" % json.dumps({"id": "c1", "choices": [], "usage": USAGE}).encode()
     stream = chunk(0, "a") + chunk(1, "x") + chunk(0, "b", "stop") + chunk(1, "y", "length") + usage
-    choices = json.loads(CHAT.reply_of(stream) or b"")["choices"]
+    choices = json.loads(CHAT_RESHAPE.reply_of(stream) or b"")["choices"]
     said = [(each["index"], each["message"]["content"], each["finish_reason"]) for each in choices]
     assert said == [(0, "ab", "stop"), (1, "xy", "length")]
 
 
 def test_a_text_completion_says_something_where_a_message_does_not() -> None:
     value = json.dumps({"choices": [{"index": 0, "text": "once"}]}).encode()
-    assert COMPLETIONS.says_something(value) and not CHAT.says_something(value)
+    assert COMPLETIONS_RESHAPE.says_something(value) and not CHAT_RESHAPE.says_something(value)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmproxy.dialects.chat.stream_tool_calls import Calls, Piece
+from llmproxy.dialects.chat.stream_tool_calls import Calls, ToolCallPiece
 
 
 def piece(
@@ -20,7 +20,7 @@ def piece(
 def gathered(*pieces: dict[str, Any]) -> list[tuple[str | None, str]]:
     calls = Calls()
     for each in pieces:
-        calls.find(msgspec.convert(each, Piece))
+        calls.find(msgspec.convert(each, ToolCallPiece))
     return [(call.name, "".join(call.pieces)) for call in calls.all]
 
 

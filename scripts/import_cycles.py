@@ -1,4 +1,5 @@
-"""Finds files of llmproxy that import each other in a circle. Part of scripts.tree.
+"""Finds files of llmproxy that import each other in a circle, and dialects that import another one. Part of
+scripts.tree.
 
 Every import counts: those in functions and those under TYPE_CHECKING too, which import-linter does not look at.
 """
@@ -26,6 +27,18 @@ def import_cycle(root: Path, package: str) -> list[str]:
     except CycleError as error:
         return list(error.args[1])[::-1]
     return []
+
+
+def sibling_imports(root: Path, folder: str) -> list[str]:
+    """Return a line for each import from one package directly below `root / folder` into another one."""
+    names = {_name(each, root): each for each in sorted((root / folder).glob("*")) if each.is_dir()}
+    return [
+        f"{path.relative_to(root).as_posix()}: imports {imported}, a package beside its own"
+        for own, package in names.items()
+        for path in sorted(package.rglob("*.py"))
+        for imported in sorted({".".join(each.split(".")[: own.count(".") + 1]) for each in _imports(path)})
+        if imported in names and imported != own
+    ]
 
 
 def _name(path: Path, root: Path) -> str:

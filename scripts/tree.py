@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.import_cycles import import_cycle
+from scripts.import_cycles import import_cycle, sibling_imports
 from scripts.public_names import duplicate_names
 
 MAX_LINES = 450
@@ -30,6 +30,7 @@ def problems(root: Path) -> list[str]:
         for complaint in _complaints(path, root)
     ]
     messages += duplicate_names(root, "llmproxy")
+    messages += sibling_imports(root, "llmproxy/dialects")
     circle = import_cycle(root, "llmproxy")
     return [*messages, f"files import each other in a circle: {' -> '.join(circle)}"] if circle else messages
 

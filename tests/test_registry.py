@@ -39,6 +39,28 @@ class Unfinished(CompletionProvider):
 """
 
 
+REST = """
+from llmproxy.route import Strategy
+from llmproxy.settings import Strict
+from llmproxy.stores.base import StoreConfig
+from llmproxy.stores.memory import MemoryStore
+
+class Backwards(Strategy):
+    class Config(Strict):
+        start: int = 0
+
+    def __init__(self, config):
+        self.config = config
+
+    def order(self, targets, request):
+        return targets[::-1]
+
+class Shelf(MemoryStore):
+    class Config(StoreConfig):
+        board: str = "upper"
+"""
+
+
 BASES = {"providers": Provider, "middlewares": Middleware, "strategies": Strategy, "stores": Store}
 
 
@@ -134,6 +156,18 @@ def test_interrupting_the_import_interrupts_the_program(tmp_path: Path) -> None:
     (tmp_path / "tag.py").write_text("raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
         find_component("middlewares", "./tag.py:Tag", tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("strategies", "Backwards"), ("stores", "Shelf")])
+def test_own_strategies_and_stores_are_found_in_files_and_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+) -> None:
+    (tmp_path / f"own_{kind}.py").write_text(REST)
+    assert find_component(kind, f"./own_{kind}.py:{name}", tmp_path).__name__ == name
+    install(tmp_path, f"llmproxy.{kind}", name.lower(), f"own_{kind}:{name}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    component = find_component(kind, name.lower(), Path())
+    assert component.__name__ == name and issubclass(component, BASES[kind])
 
 
 def install(site: Path, group: str, name: str, target: str) -> None:

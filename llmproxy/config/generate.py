@@ -72,7 +72,7 @@ _EXAMPLES: Mapping[str, object] = {
     "base_url": "https://api.openai.com/v1",
     "api_key_env": "OPENAI_API_KEY",
     "ca_file": "./company-ca.pem",
-    "dialects": [catalog.DIALECTS[0].name, catalog.DIALECTS[-1].name],
+    "dialects": list(catalog.capabilities()[:2]),
     "admin_key": "${LLMPROXY_ADMIN_KEY}",
     "path": "./llmproxy.sqlite",
     "username": "llmproxy",

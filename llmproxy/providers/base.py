@@ -164,7 +164,7 @@ class HttpProvider(ConfiguredProvider):
             default=None,
             min_length=1,
             description="Its dialects, if not the usual ones of its type (`openai`: the rest of that API). "
-            "Other requests are translated into the first of chat, responses and messages in this list.",
+            "Other requests are translated into the first one of this list that has a translation.",
         )
         default_max_tokens: Whole = Field(
             default=8192,

@@ -1,5 +1,8 @@
-"""The strategies by which a route chooses among its targets. A new one is a class here, or a file, and a line in the
-registry."""
+"""The strategies by which a route chooses among its targets.
+
+A new one is a class here, or in a file of its own, and a line in `registry.py`: a subclass of `Strategy` with a nested
+`Config`, which its constructor gets. Each route has an instance of its own.
+"""
 
 from __future__ import annotations
 

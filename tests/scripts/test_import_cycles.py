@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.import_cycles import import_cycle
+from scripts.import_cycles import import_cycle, sibling_imports
 
 
 def _write(root: Path, **files: str) -> None:
@@ -43,3 +43,14 @@ def test_the_package_itself_is_left_out(tmp_path: Path) -> None:
 
 def test_llmproxy_has_no_circle() -> None:
     assert import_cycle(Path(__file__).parent.parent.parent, "llmproxy") == []
+
+
+@pytest.mark.parametrize("line", ["import p.b.y\n", "from p.b import y\n", "from p import b\n"])
+def test_an_import_of_a_package_beside_its_own_is_reported(tmp_path: Path, line: str) -> None:
+    _write(tmp_path, p__b__y="", p__a__x=line, p__shared="import p.a.x\n")
+    assert sibling_imports(tmp_path, "p") == ["p/a/x.py: imports p.b, a package beside its own"]
+
+
+def test_imports_within_a_package_and_of_what_is_shared_are_fine(tmp_path: Path) -> None:
+    _write(tmp_path, p__a__z="from p.a import x\n", p__a__x="import p.shared\n", p__shared="")
+    assert sibling_imports(tmp_path, "p") == []

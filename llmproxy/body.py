@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from llmproxy.dialects.members import parse
 from llmproxy.wire.compression import decompress
 from llmproxy.wire.json import RawMembers, read_members, read_value, remove_member, replace_member
 
@@ -72,6 +73,11 @@ class Body:
                 value, self._strict = read_value(self.decoded), False
             self._content = value if isinstance(value, dict) else {}
         return self._content
+
+    def require_object(self) -> None:
+        """Raise BadRequest when the body is not a JSON object; it says what the body is instead."""
+        if not self.members:
+            parse(self.decoded)
 
     @property
     def strict(self) -> bool:

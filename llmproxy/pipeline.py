@@ -86,7 +86,12 @@ class Pipeline:
         return answer
 
     def _route(self, exchange: Exchange, resolved: ResolvedPath) -> Route:
-        return self.router.choose(resolved, exchange.model, exchange.headers.get("x-llmproxy-provider"))
+        try:
+            return self.router.choose(resolved, exchange.model, exchange.headers.get("x-llmproxy-provider"))
+        except ProxyError:
+            if exchange.model is None and isinstance(exchange.body, Body):
+                exchange.body.require_object()  # a body that cannot be read names no model either
+            raise
 
     async def _try_targets(self, exchange: Exchange, route: Route) -> Answer:
         """Return the first good answer of the route's targets; else the answer of the last one, or raise its error."""

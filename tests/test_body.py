@@ -44,7 +44,14 @@ def test_what_is_no_object_has_no_members_and_takes_none(raw: bytes) -> None:
     assert body.value("model") is None
     with pytest.raises(BadRequest):
         body.replace("model", b'"m"')
+    with pytest.raises(BadRequest):
+        body.require_object()
     assert body.raw == raw
+
+
+def test_an_object_is_accepted_even_when_it_is_empty() -> None:
+    Body(b"{}").require_object()
+    Body(b'{"seed": NaN}').require_object()
 
 
 def test_a_key_that_stands_twice_is_refused_when_a_member_is_replaced() -> None:

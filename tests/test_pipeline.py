@@ -424,3 +424,19 @@ async def test_an_unknown_model_is_refused_before_anybody_is_asked(line: Line) -
 
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
     assert not line.first.requests
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "code"),
+    [
+        (b'{"model": "smart", "messages":', "The body is not valid JSON: Input data was truncated", "invalid_json"),
+        (b"[1]", "The body must be a JSON object, not an array", "invalid_json"),
+        (b"{}", "The request has no model. Add the field `model`", "invalid_request"),
+    ],
+)
+async def test_a_body_without_a_model_is_refused_with_the_reason(
+    line: Line, body: bytes, message: str, code: str
+) -> None:
+    with pytest.raises(BadRequest) as caught:
+        await line.answer(new_exchange(CHAT, body=body))
+    assert (caught.value.status, caught.value.code, caught.value.message) == (400, code, message)

@@ -1,8 +1,7 @@
 """The command line. Each command stands in a file of its own and imports what it needs when it runs, so that `--help`
 and `--version` are fast.
 
-`main` is the program, `command_line` expands short forms. Exit codes: 0; 1 for a configuration error or a failed start;
-2 for wrong usage.
+`main` is the program, `command_line` expands short forms. Exit codes: 0; 1 when the command fails; 2 for wrong usage.
 """
 
 from __future__ import annotations

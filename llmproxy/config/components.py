@@ -91,9 +91,11 @@ def _middleware(entry: ConfigNode, directory: Path) -> Read[MiddlewareEntry]:
     if not isinstance(entry.value, dict):
         return _not_a_block(entry)
     outer = ConfigNode(value={k: v for k, v in entry.value.items() if k != "config"}, mark=entry.mark, key=entry.key)
-    result, problems = read_model(outer, MiddlewareEntry, directory)
-    component, more = read_component("middlewares", entry, directory)
-    problems += [each for each in more if each.key not in {problem.key for problem in problems}]
+    component, faults = read_component("middlewares", entry, directory)
+    settings_names = config_of(component).model_fields if component else ()
+    homes = {name: below(entry.key, f"config.{name}") for name in settings_names}
+    result, problems = read_model(outer, MiddlewareEntry, directory, homes)
+    problems += [each for each in faults if each.key not in {problem.key for problem in problems}]
     if component is None:
         return None, problems
     empty = ConfigNode(value={}, mark=entry.mark, key=below(entry.key, "config"))

@@ -222,9 +222,12 @@ class _Loading:
             node.stand_in = True
         elif expanded.missing:
             if not lenient and not self._no_env:
-                message = "variable {} is not set" if len(expanded.missing) == 1 else "variables {} are not set"
                 names = " and ".join(expanded.missing)
-                self._problems.append(node.problem(f"environment {message.format(names)}", "missing-variable"))
+                if len(expanded.missing) == 1:
+                    message = f"environment variable {names} is not set; set it, or add it to a .env file"
+                else:
+                    message = f"environment variables {names} are not set; set them, or add them to a .env file"
+                self._problems.append(node.problem(message, "missing-variable"))
             node.value, node.stand_in = expand(node.value, _AnyVariable()).text, True
         else:
             node.value, node.variables = expanded.text, expanded.variables

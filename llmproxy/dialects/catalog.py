@@ -87,6 +87,11 @@ def capabilities() -> tuple[str, ...]:
     return (*(dialect.name for dialect in DIALECTS), REST)
 
 
+def client_paths() -> list[str]:
+    """Return the paths, with `/v1`, of the calls that name a model."""
+    return [_VERSION + path for dialect in DIALECTS for path in dialect.paths]
+
+
 def translatable(endpoint: Endpoint) -> bool:
     """Return whether a provider of another dialect can answer this call, through translation."""
     dialect = endpoint.dialect

@@ -48,6 +48,7 @@ class Stub(ConfiguredProvider):
         if endpoint is None or not supported or request.method != "POST":
             raise BadRequest(_not_found(request), status=404, code="not_found")
         body = request.held
+        body.require_object()
         if not body.members:
             raise BadRequest("The body must be a JSON object that is not empty")
         model = target.model or request.model or "stub"

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from llmproxy.dialects import catalog
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
+from llmproxy.registry import nearest
 from llmproxy.route import Route
 from llmproxy.target import Provider, Target, is_pattern
 
@@ -131,9 +132,14 @@ class Router:
             return ResolvedPath(endpoint=endpoint, provider=provider, path=path, template=template)
         if self._catch_all is not None and full_path.startswith("/"):
             return ResolvedPath(endpoint=None, provider=self._catch_all, path=full_path, template="/{path}")
-        prefixes = ", ".join(f"/{each}/..." for each in self._named) or "none"
-        message = f"Not found: {method} {_quote(full_path)}. Paths of providers begin with: {prefixes}"
+        message = f"Not found: {method} {_quote(full_path)}. {self._hint(full_path)}"
         raise BadRequest(message, status=404, code="not_found")
+
+    def _hint(self, full_path: str) -> str:
+        if close := nearest(full_path[:_MAX_CACHED_LENGTH], catalog.client_paths()):
+            return f"Did you mean POST {close}?"
+        prefixes = ", ".join(f"/{each}/..." for each in self._named) or "none"
+        return f"Paths of providers begin with: {prefixes}"
 
     def _resolve(self, model: str) -> Route:
         """Return the first match of: an exact name, `provider/model`, a pattern of `models:`, the providers' lists,

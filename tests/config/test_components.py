@@ -82,3 +82,11 @@ def test_the_error_in_a_users_file_is_reported_in_one_line(tmp_path: Path) -> No
     assert str(problem).endswith(
         "broken.py' cannot be imported, line 3: ModuleNotFoundError: No module named 'no_such_package'"
     )
+
+
+def test_a_setting_of_a_middleware_outside_config_is_reported_with_its_place(tmp_path: Path) -> None:
+    text = "middlewares:\n  - type: ./tag.py:Tag\n    every: 1s\n    config: {team: x}\n"
+    (problem,) = loaded(tmp_path, text).problems
+    assert str(problem) == (
+        "llmproxy.yaml:4:5: middlewares[0].every: unknown key; did you mean 'middlewares[0].config.every'?"
+    )

@@ -273,6 +273,22 @@ def test_an_unknown_path_is_a_404_that_says_what_there_is(path: str) -> None:
     assert refused.value.status == 404 and "/groq/..." in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "close"),
+    [
+        ("POST", "/v1/chat/completion", "/v1/chat/completions"),
+        ("POST", "/chat/completionss", "/v1/chat/completions"),
+        ("GET", "/v1/messages", "/v1/messages"),
+        ("POST", "/v1/message", "/v1/messages"),
+        ("POST", "/v1/v1/chat/completions", "/v1/chat/completions"),
+    ],
+)
+def test_a_path_that_is_nearly_right_is_a_404_with_the_right_one(method: str, path: str, close: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        Router(ALL).locate(method, path)
+    assert refused.value.message == f"Not found: {method} {path!r}. Did you mean POST {close}?"
+
+
 def test_names_win_over_types_and_better_ones_over_others() -> None:
     odd = Named("anthropic", type="openai", priority=0)
     router = Router([CLAUDE, OPENAI, odd])

@@ -75,6 +75,7 @@ _EXAMPLES: Mapping[str, object] = {
     "dialects": list(catalog.capabilities()[:2]),
     "admin_key": "${LLMPROXY_ADMIN_KEY}",
     "path": "./llmproxy.sqlite",
+    "namespace": "llmproxy",
     "username": "llmproxy",
     "password": "${REDIS_PASSWORD}",
 }

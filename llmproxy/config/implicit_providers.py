@@ -11,7 +11,7 @@ from pathlib import Path
 from llmproxy.config.cross_checks import entries, is_own_address, word
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.environment import Environment, Variable
-from llmproxy.config.legacy_keys import COMPATIBLE_TYPE, COMPATIBLE_VARIABLES
+from llmproxy.config.legacy_keys import COMPATIBLE_TYPE, COMPATIBLE_VARIABLES, MODEL_MAP
 from llmproxy.config.problems import Mark, Problem
 from llmproxy.providers.base import HttpProvider, Service
 from llmproxy.registry import find_component, names
@@ -26,6 +26,12 @@ def add_implicit_providers(top: ConfigNode, environment: Environment) -> tuple[s
     """
     adder = _Adder(top, environment)
     configured = any(top.members[name].value is not None for name in ("llm", "providers") if name in top.members)
+    mapping = environment.filled(MODEL_MAP)
+    if mapping and not configured and "default_provider" not in top.members:
+        # What the map leaves over is the stub's, beside providers with keys too.
+        mark = Mark(source=mapping.place)
+        stub = ConfigNode(value=STUB, mark=mark, literal=True, variables=(mapping.place,))
+        top.members["default_provider"] = stub
     for name in _names_in_variables(top):
         adder.add(name, named=True)
     if configured:

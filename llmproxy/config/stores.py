@@ -23,6 +23,7 @@ _SHORT = (
     (re.compile(r"()(?:rediss?(?:\+\w+)?|unix)://.*", re.DOTALL), "redis", "url"),
     (re.compile(r"(disk:).+", re.DOTALL), "disk", "path"),
 )
+_DEFAULT_TYPE = "memory"  # of keys without a store that this type has
 _FORMS = "memory, disk, disk:PATH, the URL of a Redis such as redis://127.0.0.1:6379/0, or a block with a `type`"
 
 
@@ -68,6 +69,9 @@ def _unfold_entry(
     store = members.get("store")
     if store is not None and store.blank:
         store = None
+    if store is None and inline and all(_DEFAULT_TYPE in owners[name] for name in inline):
+        first = next(iter(inline.values()))
+        store = ConfigNode(value=_DEFAULT_TYPE, mark=first.mark, key=settings.key, literal=True)
     expanded = None if store is None else _expanded(store)
     if store is not None and expanded is not None:
         name = str(store.value) if expanded.keys() == {"type"} and not inline else f"({settings.key})"
@@ -92,24 +96,25 @@ def _unknown(word: str, names_of_stores: list[str]) -> str:
 
 
 def _misplaced(
-    inline: dict[str, ConfigNode], owners: dict[str, str], reason: str, store: ConfigNode, type_: str | None
+    inline: dict[str, ConfigNode], owners: dict[str, list[str]], reason: str, store: ConfigNode, type_: str | None
 ) -> Iterator[Problem]:
     """Report keys of another type of store. They are removed, so that they are reported once."""
     for name, node in inline.items():
-        if owners[name] != type_ and (type_ is None or type_ in names("stores")):
+        if type_ not in owners[name] and (type_ is None or type_ in names("stores")):
             store.members.pop(name, None)
-            message = f"is a key of stores of type {owners[name]!r}, {reason.replace('{type}', owners[name])}"
+            types = " or ".join(map(repr, owners[name]))
+            message = f"is a key of stores of type {types}, {reason.replace('{type}', owners[name][-1])}"
             yield Problem(mark=node.key_mark or node.mark, key=node.key, message=message, code="unknown-key")
 
 
-def _owners() -> dict[str, str]:
-    """Map the keys of built-in stores to their types."""
-    return {
-        key: type_
-        for type_ in names("stores")
-        for key in config_of(find_component("stores", type_, Path())).model_fields
-        if key not in StoreConfig.model_fields
-    }
+def _owners() -> dict[str, list[str]]:
+    """Map the keys of built-in stores to the types that have them."""
+    owners: dict[str, list[str]] = {}
+    for type_ in names("stores"):
+        for key in config_of(find_component("stores", type_, Path())).model_fields:
+            if key not in StoreConfig.model_fields:
+                owners.setdefault(key, []).append(type_)
+    return owners
 
 
 def _expanded(node: ConfigNode) -> dict[str, ConfigNode] | None:

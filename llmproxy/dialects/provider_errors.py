@@ -6,6 +6,8 @@ array, `message` or `detail` alone, a list `errors`, plain text. Begin reading a
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 
 from llmproxy.dialects.lenient_json import error_message, string
@@ -16,6 +18,9 @@ from llmproxy.wire.json import read_value
 _OVERLOADED = 529
 """The status that some services send instead of 503."""
 _LONGEST_TEXT = 500
+_READ_BYTES, _FIRST_WORDS = 16 * 1024, 200
+_TITLE = re.compile(r"<title[^>]*>([^<]*)<", re.IGNORECASE)
+_TAGS = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|$)|<!--.*?(?:-->|$)|<[^>]*(?:>|$)", re.IGNORECASE | re.DOTALL)
 # Names of errors, and the status of an answer with them.
 _STATUSES = {
     "invalid_request_error": 400,
@@ -99,6 +104,22 @@ def _plain(body: bytes) -> str | None:
     if not text.isprintable() or len(text) > _LONGEST_TEXT or text[:1] in "<{[":
         return None
     return text
+
+
+def error_text(body: bytes) -> str | None:
+    """Return why an answer failed, in a few words: the message of its error, else the title of its page, else the
+    first words that it says."""
+    message, _ = _read(read_value(body))
+    if message is not None:
+        return message
+    text = body[:_READ_BYTES].decode("utf-8", "replace")
+    if text.lstrip()[:1] == "<":
+        title = _TITLE.search(text)
+        text = html.unescape(_TAGS.sub(" ", title[1] if title and title[1].strip() else text))
+    words = " ".join(text.split())
+    if not words or sum(not each.isprintable() or each == "\ufffd" for each in words) > len(words) / 10:
+        return None
+    return words if len(words) <= _FIRST_WORDS else f"{words[: _FIRST_WORDS - 1]}…"
 
 
 class BadReply(ProxyError):

@@ -8,6 +8,8 @@ from typing import ClassVar
 from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.base import HttpProvider, Service
 
+_OWN_HOSTS = ".api.openai.com"  # regions have names below it, such as eu.api.openai.com
+
 
 class OpenAI(HttpProvider):
     """The whole of OpenAI's API; everything that is neither chat nor responses is relayed as `openai`."""
@@ -45,5 +47,5 @@ class OpenAI(HttpProvider):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         # Only responses keeps reasoning between tool calls; imitations of OpenAI elsewhere may not have it.
-        if config.dialects is None and config.base_url is None:
+        if config.dialects is None and f".{self.origin.host}".rstrip(".").endswith(_OWN_HOSTS):
             self.translate_to = ("responses", "chat")

@@ -1,8 +1,9 @@
 """A provider for work without keys: the same short answer in every dialect, whole or streamed, with usage.
 
 Its tokens are words (of the request, with a role as one of them, and of the answer), so that the numbers are the same
-on every run. It stands for a vendor, so it refuses what every vendor refuses, and has no files, batches or stored
-responses. Begin reading at `Stub.answer`.
+on every run. It stands for a vendor, so it refuses what every vendor refuses, and has no files or batches. Dialects
+with state are translated for it, so that the proxy keeps responses as for every provider without such state. Begin
+reading at `Stub.answer`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import hashlib
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 
 from llmproxy.answer import Answer
 from llmproxy.body import Body
@@ -30,14 +32,17 @@ from llmproxy.wire.sse import write_frame
 _PIECES = ("stub ", "response")
 VECTOR_LENGTH = 8
 _MAX_VECTOR_LENGTH = 4096
+_MODEL = "stub"
 
 
 class Stub(ConfiguredProvider):
     """Answers `stub response` to everything that is a request."""
 
     def __init__(self, config: ProviderConfig) -> None:
-        speaks = {dialect.name for dialect in catalog.DIALECTS}
-        super().__init__(config, speaks, answers=("stub",), alone=True)
+        speaks = {dialect.name for dialect in catalog.DIALECTS if not dialect.stateful}
+        super().__init__(config, speaks, answers=(_MODEL,), alone=True)
+        if _MODEL not in self.models and any(fnmatchcase(_MODEL, pattern) for pattern in self.patterns):
+            self.models = (*self.models, _MODEL)
 
     def prepare(self, request: ClientRequest, target: Target) -> None:
         return None
@@ -51,7 +56,7 @@ class Stub(ConfiguredProvider):
         body.require_object()
         if not body.members:
             raise BadRequest("The body must be a JSON object that is not empty")
-        model = target.model or request.model or "stub"
+        model = target.model or request.model or _MODEL
         usage = Usage(input=_words(endpoint.dialect, body), output=len(_PIECES))
         reply = Reply(
             id=request.id,

@@ -28,7 +28,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_-]* +")
 _SIGNED = re.compile(r"(?:Credential|Signature)=([^,\s]+)")
 _USERINFO = re.compile(r"://([^/?#\s\"'<>]+)@")
 _FIELD = re.compile(r"(?:^|[?&;#])([^=&;#?\s]+)=([^&;#\s\"'<>]+)")
-_EXPECTED = frozenset(("idempotency-key", "sec-websocket-key", "x-idempotency-key"))
+# Keys that find something and open nothing: our own x-llmproxy-cache-key, those of other gateways and CDNs.
+_FINDING_KEY = re.compile(r"(?:.*[-_])?(?:cache|idempotency|surrogate|sec-websocket)[-_]key")
 # In headers, unlike in configurations, these hold the credential itself. Browsers put keys into WebSocket protocols.
 _CREDENTIAL = re.compile(r"(?:.*[-_])?(?:auth|assertion|accesstoken)|sec-websocket-protocol")
 _SCHEMES = ("Bearer ", "bearer ", "Basic ", "basic ")
@@ -40,7 +41,7 @@ _BARE = re.compile(r"\w+ +[^\s,=]+=*")
 def secret_header(name: str) -> bool:
     """Return whether a header of this name holds a secret."""
     name = name.lower()
-    return (is_secret(name) and name not in _EXPECTED) or _CREDENTIAL.fullmatch(name) is not None
+    return (is_secret(name) and _FINDING_KEY.fullmatch(name) is None) or _CREDENTIAL.fullmatch(name) is not None
 
 
 def secret_value(value: str) -> bool:

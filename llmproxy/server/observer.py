@@ -14,6 +14,7 @@ from msgspec import structs
 
 from llmproxy.answer import Answer
 from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.provider_errors import error_text
 from llmproxy.dialects.summary import Summary, Watch
 from llmproxy.exchange import Exchange
 from llmproxy.wire.compression import Decoder, DecodingError
@@ -90,7 +91,7 @@ class _Plain:
 
     __slots__ = ("_dialect", "_exchange", "_parts", "_size_bytes")
 
-    def __init__(self, exchange: Exchange, dialect: Dialect) -> None:
+    def __init__(self, exchange: Exchange, dialect: Dialect | None) -> None:
         self._exchange = exchange
         self._dialect = dialect
         self._parts: list[bytes] = []
@@ -105,8 +106,23 @@ class _Plain:
 
     def close(self) -> None:
         if self._parts and self._size_bytes <= COPY_BYTES:
-            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._read(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+
+    def _read(self, body: bytes) -> None:
+        if self._dialect is not None:
             self._exchange.summary = self._dialect.readers.summarize(body)
+
+
+class _Failure(_Plain):
+    """Reads an answer with a status of an error, whatever its form: gateways answer with pages and with plain text."""
+
+    __slots__ = ()
+
+    def _read(self, body: bytes) -> None:
+        super()._read(body)
+        summary = self._exchange.summary
+        if summary.error is None:
+            summary.error = error_text(body)
 
 
 class _Decoded:
@@ -134,16 +150,12 @@ class _Decoded:
 
 def observe(exchange: Exchange, answer: Answer) -> Observer:
     """Return the observer for `answer`."""
-    if exchange.endpoint is None or answer.bodiless or answer.error is not None:
+    if answer.bodiless or answer.error is not None:
         return _Blind()
     if answer.summary is not None:
         return _Translated(exchange, answer.summary, streamed=answer.framing is not None)
-    inner: Observer
-    if answer.framing is not None:
-        inner = _Stream(exchange, exchange.endpoint.dialect.readers.watch())
-    elif answer.headers.get("Content-Type", "application/json")[:16].lower() == "application/json":
-        inner = _Plain(exchange, exchange.endpoint.dialect)
-    else:
+    inner = _reader(exchange, answer)
+    if inner is None:
         return _Blind()
     encoding = answer.headers.get("Content-Encoding", "")
     if not encoding or encoding == "identity":
@@ -152,3 +164,16 @@ def observe(exchange: Exchange, answer: Answer) -> Observer:
         return _Decoded(inner, Decoder(encoding, COPY_BYTES))
     except DecodingError:
         return _Blind()
+
+
+def _reader(exchange: Exchange, answer: Answer) -> Observer | None:
+    """Return the observer for the decoded body; None when nothing can be read there."""
+    dialect = None if exchange.endpoint is None else exchange.endpoint.dialect
+    if answer.status >= 400 and answer.framing is None:
+        return _Failure(exchange, dialect)
+    if dialect is None:
+        return None
+    if answer.framing is not None:
+        return _Stream(exchange, dialect.readers.watch())
+    plain = answer.headers.get("Content-Type", "application/json")[:16].lower() == "application/json"
+    return _Plain(exchange, dialect) if plain else None

@@ -7,7 +7,7 @@ guard before their facets. Begin reading at `Store`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -18,6 +18,9 @@ from llmproxy.stores.sessions import SessionStore
 
 DEFAULT_STORE = "default"
 """The name of the store that is used where the configuration names none."""
+
+
+Namespace = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,50}$")]
 
 
 class StoreConfig(Strict):

@@ -11,7 +11,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from pydantic import Field, ValidationInfo, field_validator
 
-from llmproxy.stores.base import Store, StoreConfig
+from llmproxy.stores.base import Namespace, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.disk_sessions import DiskSessions
 from llmproxy.stores.disk_tables import open_file
@@ -32,6 +32,11 @@ class DiskStore(Store):
             description="The file of the disk store; by default one in the user's cache directory.",
         )
 
+        namespace: Namespace | None = Field(
+            default=None,
+            description="Use a file of its own for this namespace: store-NAMESPACE.sqlite in place of store.sqlite.",
+        )
+
         @field_validator("path")
         @classmethod
         def _beside_config(cls, value: str | None, info: ValidationInfo) -> str | None:
@@ -44,7 +49,8 @@ class DiskStore(Store):
         assert isinstance(config, self.Config)
         super().__init__(config)
         default = user_cache_path("llmproxy", appauthor=False) / "store.sqlite"
-        self.path = Path(config.path) if config.path else default
+        path = Path(config.path) if config.path else default
+        self.path = path.with_name(f"{path.stem}-{config.namespace}{path.suffix}") if config.namespace else path
         self._file = open_file(self.path)
 
     def __str__(self) -> str:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from llmproxy.stores.base import Store, StoreConfig
+from pydantic import Field
+
+from llmproxy.stores.base import Namespace, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore, StoreSize
 from llmproxy.stores.lru import ByteBoundedLru
 from llmproxy.stores.responses import ResponseStore
@@ -33,6 +35,13 @@ from llmproxy.stores.sessions import (
 
 class MemoryStore(Store):
     """Dictionaries."""
+
+    class Config(StoreConfig):
+        """The keys of a memory store."""
+
+        namespace: Namespace = Field(
+            default="llmproxy", description="Memory stores with different namespaces hold nothing in common."
+        )
 
     guarded = False
 

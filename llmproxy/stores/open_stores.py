@@ -103,7 +103,7 @@ class Stores:
 
     def __init__(self, pool: StorePool | None = None, configured: Mapping[str, Configured] | None = None) -> None:
         self._pool = pool or StorePool()
-        self._configured: dict[str, Configured] = {DEFAULT_STORE: (MemoryStore, StoreConfig(type="memory"))}
+        self._configured: dict[str, Configured] = {DEFAULT_STORE: (MemoryStore, MemoryStore.Config(type="memory"))}
         self._configured |= configured or {}
         self._used: dict[str, OpenStore] = {}
         self._started: list[OpenStore] = []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from llmproxy.settings import ExistingFile, Secret
-from llmproxy.stores.base import Store, StoreConfig
+from llmproxy.stores.base import Namespace, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.redis_url import RedisAddress, parse_redis_url
 from llmproxy.stores.responses import ResponseStore
@@ -41,9 +41,8 @@ class RedisStore(Store):
             default=None,
             description="A PEM file with the certificates that are trusted for TLS to it, besides the usual.",
         )
-        namespace: str = Field(
+        namespace: Namespace = Field(
             default="llmproxy",
-            pattern=r"^[A-Za-z0-9_.-]{1,50}$",
             description="What all keys in it begin with, so that several proxies can share one server or none.",
         )
 

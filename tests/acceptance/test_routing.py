@@ -267,3 +267,17 @@ providers:
             assert program.post(CHAT, {"model": model}).status == 200
     served = [request.path.split("/")[1] for request in upstream.requests]
     assert served == ["local", "local", "main"]
+
+
+@pytest.mark.ledger("C9")
+@pytest.mark.ledger("P6")
+@pytest.mark.parametrize("mapping", ["gpt-4=ollama,local-*=stub", "gpt-4=ollama", "local-*=stub"])
+def test_the_stub_answers_what_a_model_provider_map_alone_leaves_over(
+    tmp_path: Path, upstream: Upstream, mapping: str
+) -> None:
+    extra = {"MODEL_PROVIDER_MAP": mapping, "OPENAI_COMPAT_BASE_URL": f"{upstream.url}/compat/v1"}
+    with Program(tmp_path, "serve", extra=extra) as program:
+        answers = {model: program.post(CHAT, {"model": model, "messages": []}) for model in ("gpt-4", "local-1", "x")}
+    served = {name: answer.json["choices"][0]["message"]["content"] for name, answer in answers.items()}
+    assert served["x"] == served["local-1"] == "stub response"
+    assert (served["gpt-4"] != "stub response") is mapping.startswith("gpt-4")

@@ -64,6 +64,33 @@ async def test_the_async_sdks_talk_to_the_stub(stub: Program) -> None:
         assert await stream.get_final_text() == TEXT
 
 
+@pytest.mark.ledger("H4")
+def test_the_stub_keeps_responses_as_the_responses_api_does(stub: Program) -> None:
+    with openai.OpenAI(base_url=f"{stub.url}/v1", api_key="none", max_retries=0) as client:
+        with pytest.raises(openai.NotFoundError, match="Previous response with id 'resp_x' not found") as unknown:
+            client.responses.create(model="m", input="hi", previous_response_id="resp_x")
+        assert (unknown.value.code, unknown.value.param) == ("previous_response_not_found", "previous_response_id")
+        first = client.responses.create(model="m", input="hi")
+        assert client.responses.retrieve(first.id).output_text == TEXT
+        [item] = client.responses.input_items.list(first.id).data
+        assert item.type == "message"
+        second = client.responses.create(model="m", input="more", previous_response_id=first.id)
+        assert second.previous_response_id == first.id
+        assert second.usage and first.usage and second.usage.input_tokens > first.usage.input_tokens, (
+            "the whole is read"
+        )
+        client.responses.delete(first.id)
+        for gone in (client.responses.retrieve, client.responses.delete, client.responses.input_items.list):
+            with pytest.raises(openai.NotFoundError, match=first.id):
+                gone(first.id)
+
+
+def test_without_a_configuration_the_stub_is_listed(stub: Program) -> None:
+    with openai.OpenAI(base_url=f"{stub.url}/v1", api_key="none", max_retries=0) as client:
+        assert [model.id for model in client.models.list()] == ["stub"]
+        assert client.models.retrieve("stub").owned_by == "stub"
+
+
 @pytest.mark.ledger("C2")
 def test_with_nothing_configured_the_banner_shows_a_curl_line_that_works(stub: Program) -> None:
     line = next(line for line in stub.out.splitlines() if "curl" in line)

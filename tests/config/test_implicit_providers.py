@@ -25,6 +25,18 @@ def test_with_nothing_set_the_stub_answers_every_model(tmp_path: Path) -> None:
     assert loaded.implicit == "no key variable is set, so the stub answers every model"
 
 
+@pytest.mark.parametrize("keys", [{}, {"OPENAI_API_KEY": "k"}], ids=["no keys", "a key"])
+def test_what_a_map_without_a_default_leaves_over_is_the_stubs(tmp_path: Path, keys: dict[str, str]) -> None:
+    environ = {"MODEL_PROVIDER_MAP": "gpt-4=ollama,local-*=stub", **keys}
+    config = load(directory=tmp_path, environ=environ).checked()
+    assert {"ollama", "stub"} <= {each.name for each in config.providers} and config.default_provider == "stub"
+    assert (
+        load(directory=tmp_path, environ={**environ, "LLM_PROVIDER": "ollama"}).checked().default_provider == "ollama"
+    )
+    (tmp_path / "llmproxy.yaml").write_text("providers: [{name: ollama, type: ollama}, {name: stub, type: stub}]\n")
+    assert load(directory=tmp_path, environ=environ).checked().default_provider is None
+
+
 @pytest.mark.parametrize(("type_", "variable"), KEYS)
 def test_a_key_variable_brings_its_provider(tmp_path: Path, type_: str, variable: str) -> None:
     loaded = load(directory=tmp_path, environ={variable: " k "})

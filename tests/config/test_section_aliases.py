@@ -66,6 +66,13 @@ def test_a_section_may_be_switched_off_or_empty(tmp_path: Path) -> None:
             "redis",
             {"url": "redis://h:7/0", "namespace": "n"},
         ),
+        ("{cache: true, cache_params: {type: local, namespace: n}}", "memory", {"namespace": "n"}),
+        ("{cache: true, cache_params: {namespace: n}}", "memory", {"namespace": "n"}),
+        (
+            "{cache: true, cache_params: {type: disk, path: /tmp/x.sqlite, namespace: n}}",
+            "disk",
+            {"path": "/tmp/x.sqlite", "namespace": "n"},
+        ),
         ("{redis_host: h, cache_params: {type: disk, path: /tmp/x.sqlite}}", "disk", {"path": "/tmp/x.sqlite"}),
         ("{redis_host: h, cache_params: {url: 'redis://other/1'}}", "redis", {"url": "redis://other/1"}),
     ],
@@ -80,6 +87,12 @@ def test_general_settings_name_the_cache_and_its_redis(
     assert config == ttl
     keys = {key: value for key, value in message.items() if key != "ttl"}
     assert stores(tmp_path, text).get(name, {"type": "memory"}) == {"type": store, **keys}
+
+
+@pytest.mark.parametrize("store", ["store: memory, ", "", "store: redis, ", "store: disk, "])
+def test_every_store_of_the_section_cache_takes_a_namespace(tmp_path: Path, store: str) -> None:
+    [config] = stores(tmp_path, f"cache: {{{store}namespace: n}}\n").values()
+    assert config["namespace"] == "n"
 
 
 def test_the_password_of_redis_stays_a_secret(tmp_path: Path) -> None:

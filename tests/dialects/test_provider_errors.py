@@ -7,7 +7,7 @@ import json
 import pytest
 
 from llmproxy.dialects.messages import DIALECT
-from llmproxy.dialects.provider_errors import BadReply, code_of, decode_error, status_of
+from llmproxy.dialects.provider_errors import BadReply, code_of, decode_error, error_text, status_of
 from llmproxy.errors import ProxyError
 
 UNSAID = "The provider answered with status 400"
@@ -70,3 +70,26 @@ def test_what_is_no_error_object_is_a_bad_gateway_without_a_name() -> None:
 def test_a_bad_reply_lets_another_target_be_tried() -> None:
     error = BadReply("No")
     assert (error.status, error.retryable) == (502, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"error":{"message":"No"}}', "No"),
+        (b'{"detail":[{"msg":"No"}]}', "No"),
+        (b"<html><title> 503 Service&nbsp;Unavailable\n</title><body>x", "503 Service Unavailable"),
+        (b"<!DOCTYPE html><html><title></title><style>a{}</style><script>x()</script><h1>Gone</h1> away", "Gone away"),
+        (
+            b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Denied</Message></Error>",
+            "AccessDenied Denied",
+        ),
+        (b"no healthy\n upstream ", "no healthy upstream"),
+        (b"word " * 100, ("word " * 40)[:199] + "\u2026"),
+        (b'{"unknown": "form"}', '{"unknown": "form"}'),
+        (b"<html><script>never closed", None),
+        (b"\x00\x01\x02\x03", None),
+        (b"  ", None),
+    ],
+)
+def test_the_first_words_say_why_whatever_the_form(body: bytes, words: str | None) -> None:
+    assert error_text(body) == words

@@ -39,3 +39,24 @@ def test_openai_gets_its_key_as_a_bearer() -> None:
     assert (request.method, request.origin.host, request.target) == ("DELETE", "api.openai.com", "/v1/responses/resp_1")
     assert request.headers["Authorization"] == "Bearer sk"
     assert provider.speaks == {"chat", "responses", "completions", "embeddings", "openai"}
+
+
+@pytest.mark.parametrize(
+    ("base_url", "own"),
+    [
+        (None, True),
+        ("https://api.openai.com", True),
+        ("https://api.openai.com/v1", True),
+        ("https://API.OpenAI.com:443/v1/", True),
+        ("https://api.openai.com./v1", True),
+        ("https://eu.api.openai.com/v1", True),
+        ("https://notapi.openai.com/v1", False),
+        ("https://api.openai.com.example.org/v1", False),
+        ("https://gateway.example/api.openai.com/v1", False),
+    ],
+)
+def test_openai_itself_is_asked_in_responses_however_its_address_is_written(base_url: str | None, own: bool) -> None:
+    provider = OpenAI(OpenAI.Config.model_validate({"name": "o", "type": "openai", "base_url": base_url}))
+    assert provider.translate_to == (("responses", "chat") if own else ())
+    chosen = {"name": "o", "type": "openai", "base_url": base_url, "dialects": ["chat"]}
+    assert OpenAI(OpenAI.Config.model_validate(chosen)).translate_to == ("chat",)

@@ -73,6 +73,10 @@ def test_headers_for_credentials_are_secret(name: str) -> None:
         "anthropic-ratelimit-tokens-limit",
         "x-session-id",
         "etag",
+        "x-llmproxy-cache-key",
+        "x-litellm-cache-key",
+        "X-Idempotency-Key",
+        "surrogate-key",
     ],
 )
 def test_other_headers_are_not(name: str) -> None:

@@ -22,7 +22,9 @@ COUNTED = Usage(input=vendors.IN, output=vendors.OUT, cache_read=vendors.CACHED,
 CHAT = json.dumps(vendors.chat("m")).encode()
 
 
-def learned(body: bytes, path: str = "/v1/chat/completions", size: int = 100, **headers: str) -> Exchange:
+def learned(
+    body: bytes, path: str = "/v1/chat/completions", size: int = 100, status: int = 200, **headers: str
+) -> Exchange:
     """The exchange after an answer of `body` has passed in pieces of `size` bytes."""
     exchange = Exchange(
         id="1",
@@ -37,7 +39,7 @@ def learned(body: bytes, path: str = "/v1/chat/completions", size: int = 100, **
         endpoint=find("POST", path),
     )
     named = [(name.replace("_", "-"), value) for name, value in headers.items()]
-    answer = Answer(status=200, headers=Headers(named), framing=framing_of(Headers(named), exchange.endpoint))
+    answer = Answer(status=status, headers=Headers(named), framing=framing_of(Headers(named), exchange.endpoint))
     watching = observe(exchange, answer)
     for start in range(0, len(body), size):
         watching.feed(body[start : start + size])
@@ -127,3 +129,28 @@ def test_wherever_the_bytes_are_cut_the_same_is_learned(size: int) -> None:
     exchange = learned(stream, path="/v1/messages", size=size, content_type="text/event-stream; charset=utf-8")
     assert exchange.summary.complete and exchange.summary.finish_reason == "end_turn"
     assert exchange.summary.usage is not None and exchange.summary.usage.output == vendors.OUT
+
+
+PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/files", "/unknown"])
+@pytest.mark.parametrize(
+    ("body", "kind", "error"),
+    [
+        (PAGE, "text/html", "502 Bad Gateway"),
+        (PAGE, "application/json", "502 Bad Gateway"),
+        (b"upstream connect error", "text/plain", "upstream connect error"),
+        (b'{"detail":"Not Found"}', "application/json", "Not Found"),
+        (b'{"error":{"message":"No"}}', "application/problem+json", "No"),
+        (b"", "text/html", None),
+        (bytes(range(128, 256)), "application/octet-stream", None),
+    ],
+)
+def test_an_error_of_any_form_says_why(path: str, body: bytes, kind: str, error: str | None) -> None:
+    assert learned(body, path, status=502, content_type=kind).summary.error == error
+
+
+def test_a_compressed_error_is_read_decoded() -> None:
+    exchange = learned(compress(PAGE, "gzip"), status=502, content_type="text/html", content_encoding="gzip")
+    assert exchange.summary.error == "502 Bad Gateway"

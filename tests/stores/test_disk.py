@@ -28,3 +28,7 @@ def test_a_path_stands_beside_the_configuration_and_has_a_default() -> None:
     assert DiskStore(settings(path="c.sqlite")).path == Path("/conf/c.sqlite").absolute()
     assert DiskStore(settings()).path.parent.name == "llmproxy"
     assert str(DiskStore(settings(path="/x.sqlite"))) == f"the disk store {str(Path('/x.sqlite').absolute())!r}"
+
+
+def test_a_namespace_has_a_file_of_its_own() -> None:
+    assert DiskStore(settings(path="/c.sqlite", namespace="x")).path == Path("/c-x.sqlite").absolute()

@@ -14,7 +14,7 @@ from llmproxy.stores.guard import GuardedBlobs, GuardedResponses, GuardedSession
 from llmproxy.stores.memory import MemoryBlobs, MemoryStore
 from llmproxy.stores.open_stores import StorePool, Stores
 
-MEMORY = MemoryStore, StoreConfig(type="memory")
+MEMORY = MemoryStore, MemoryStore.Config(type="memory")
 
 
 def disk(path: Path) -> tuple[type[DiskStore], DiskStore.Config]:
@@ -46,7 +46,9 @@ def test_a_name_that_is_not_configured_is_an_error() -> None:
 
 
 async def test_those_who_name_one_store_share_what_it_holds_whatever_their_bounds() -> None:
-    stores = Stores(configured={"one": MEMORY, "other": (MemoryStore, StoreConfig(type="other"))})
+    stores = Stores(
+        configured={"one": MEMORY, "other": (MemoryStore, MemoryStore.Config(type="memory", namespace="other"))}
+    )
     await stores.open("one").blobs(10_000).set("k", b"x", 60.0)
     assert await stores.open("default").blobs(20_000).get("k") == b"x", "its settings are the same"
     assert await stores.open("other").blobs(10_000).get("k") is None

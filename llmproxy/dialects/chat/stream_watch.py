@@ -51,6 +51,12 @@ class _Choice(Fields):
     delta: _Delta | Other = None
     text: Any = None
     finish_reason: Any = None
+    usage: UsageFields | Other = None
+
+
+class _Beside(Fields):
+    usage: UsageFields | Other = None
+    error: Any = None
 
 
 class _Chunk(Fields):
@@ -58,6 +64,7 @@ class _Chunk(Fields):
     choices: list[_Choice | Other] | NoList = None
     usage: UsageFields | Other = None
     error: Any = None
+    x_groq: _Beside | Other = None
 
 
 _CHUNK: msgspec.json.Decoder[_Chunk] = msgspec.json.Decoder(_Chunk)
@@ -87,17 +94,26 @@ class ChatWatch(FrameWatch):
         summary = self.summary
         summary.model = summary.model or string(chunk.model)
         summary.error = summary.error or error_message(chunk.error)
-        if isinstance(chunk.usage, UsageFields):
-            summary.usage = decode_usage(chunk.usage)
+        if isinstance(chunk.x_groq, _Beside):
+            self._count(chunk.x_groq.usage)
+            summary.error = summary.error or error_message(chunk.x_groq.error)
         for choice in chunk.choices if isinstance(chunk.choices, list) else ():
             if isinstance(choice, _Choice):
                 self._read_choice(choice)
+        self._count(chunk.usage)
+
+    def _count(self, usage: object) -> None:
+        """Note the usage, which a client need not ask for where a service writes it into a choice or beside them (Groq:
+        `XGroq` of its SDK; Moonshot)."""
+        if isinstance(usage, UsageFields):
+            self.summary.usage = decode_usage(usage)
 
     def _read_choice(self, choice: _Choice) -> None:
         reason = string(choice.finish_reason)
         if reason:
             self.summary.finish_reason = self.summary.finish_reason or reason
             self.summary.complete = True
+        self._count(choice.usage)
         delta = choice.delta
         if not self.started:
             self.started = delta.carries_content() if isinstance(delta, _Delta) else bool(choice.text)

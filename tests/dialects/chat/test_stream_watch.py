@@ -70,6 +70,31 @@ def test_usage_comes_with_a_chunk_without_choices() -> None:
     assert watched(*frames).usage == Usage(input=3, output=2)
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"choices": [{"delta": {}, "finish_reason": "stop"}], "x_groq": {"id": "req_1", "usage": "USAGE"}},
+        {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": None, "x_groq": {"usage": "USAGE"}},
+        {"choices": [{"delta": {}, "finish_reason": "stop", "usage": "USAGE"}]},
+        {"choices": [{"delta": {}, "finish_reason": "stop", "usage": "USAGE"}], "usage": None},
+    ],
+    ids=["Groq", "Groq, with a null", "in the choice", "in the choice, with a null"],
+)
+def test_usage_is_read_where_services_write_it_unasked(last: dict[str, object]) -> None:
+    text = json.dumps(last).replace('"USAGE"', '{"queue_time": 0.1, "prompt_tokens": 3, "completion_tokens": 2}')
+    first = chunk({"choices": [{"delta": {"content": "a"}}], "x_groq": {"id": "req_1"}})
+    summary = watched(first, delta(content="b"), f"data: {text}\n\n".encode(), DONE)
+    assert (summary.usage, summary.finish_reason) == (Usage(input=3, output=2), "stop")
+
+
+def test_the_usual_usage_counts_before_that_of_a_service() -> None:
+    both = {"usage": {"prompt_tokens": 3, "completion_tokens": 2}, "x_groq": {"usage": {"prompt_tokens": 9}}}
+    assert watched(delta(content="a"), chunk({"choices": [], **both}), DONE).usage == Usage(input=3, output=2)
+    later = chunk({"choices": [{"delta": {}, "finish_reason": "stop"}], "x_groq": {"id": "req_1"}})
+    usual = chunk({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
+    assert watched(delta(content="a"), usual, later, DONE).usage == Usage(input=3, output=2)
+
+
 def test_usage_split_over_reads_is_found() -> None:
     counted = chunk({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}})
     for at in range(1, len(counted)):
@@ -109,6 +134,11 @@ def test_an_error_in_the_stream_is_recorded(error: object, event: bytes) -> None
     for before in ((), (delta(content="a"),)):
         summary = watched(*before, event + chunk({"error": error}))
         assert (summary.error, summary.complete) == ("overloaded", False)
+
+
+def test_an_error_beside_the_choices_is_recorded() -> None:
+    ended = chunk({"choices": [{"delta": {}, "finish_reason": None}], "x_groq": {"error": "over capacity"}})
+    assert watched(delta(content="a"), ended).error == "over capacity"
 
 
 def test_text_is_that_of_the_first_choice() -> None:

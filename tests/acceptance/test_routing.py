@@ -75,10 +75,12 @@ def test_a_disabled_provider_does_not_exist(many: Program, upstream: Upstream) -
 
 
 def test_a_request_without_a_model_is_told_so(many: Program, upstream: Upstream) -> None:
-    bodies: list[object] = [{}, {"model": None}, {"model": 7}, {"model": ""}, []]
+    bodies: list[object] = [{}, {"model": None}, {"model": 7}, {"model": ""}]
     for value in bodies:
         answer = many.post(CHAT, value)
         assert answer.status in (400, 404) and "model" in answer.json["error"]["message"]
+    answer = many.post(CHAT, [])
+    assert (answer.status, answer.json["error"]["message"]) == (400, "The body must be a JSON object, not an array")
     assert not upstream.requests
 
 

@@ -27,8 +27,9 @@ providers:
 models: [{{name: fast, targets: [late/gpt-mini]}}]
 translation: strict
 middlewares: [{{type: audit, enabled: false, config: {{path: audit.jsonl}}}}]
-session: {{headers: [X-Conversation]}}
+session: {{headers: [X-Conversation], store: kept}}
 cache: {{store: memory}}
+stores: {{kept: {{type: disk, path: kept.sqlite}}}}
 logging: {{level: error}}
 """
 
@@ -58,6 +59,7 @@ def test_sections_do_what_they_say(program: Program, upstream: Upstream, tmp_pat
     answer = program.post(CHAT, {**ASK, "temperature": 0}, "X-Conversation: talk-1")
     assert answer.value("x-llmproxy-session") == "talk-1"
     assert program.post(CHAT, {**ASK, "temperature": 0}).value("x-cache") == "hit"
+    assert (tmp_path / "kept.sqlite").exists(), "a middleware refers to a store by its name"
     assert program.get("/config").json["logging"]["level"] == "error"
     assert not (tmp_path / "audit.jsonl").exists(), "a middleware that is not enabled does nothing"
 

@@ -67,7 +67,7 @@ def leave(client: RawClient, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_a_client_that_leaves_before_the_givenends_the_call(upstream: Upstream, factory: Any, how: str) -> None:
+def test_a_client_that_leaves_before_the_answer_ends_the_call(upstream: Upstream, factory: Any, how: str) -> None:
     upstream.hold()
     with Listening(provider(upstream), factory=factory) as server:
         client = server.client()
@@ -165,7 +165,7 @@ def test_a_client_that_leaves_within_its_body_is_recorded_once(upstream: Upstrea
             assert not upstream.requests
 
 
-def test_a_client_that_only_stops_sending_gets_no_givenit_could_not_read(upstream: Upstream, factory: Any) -> None:
+def test_a_client_that_only_stops_sending_gets_no_answer_it_could_not_read(upstream: Upstream, factory: Any) -> None:
     upstream.hold()
     with Listening(provider(upstream), factory=factory) as server, server.client() as client:
         client.post(CHAT, ASK)
@@ -201,7 +201,7 @@ def test_a_client_that_leaves_while_it_is_waited_for_ends_the_call(upstream: Ups
         until(lambda: upstream.connections[0].peer_left_s, "the call to be closed")
 
 
-def test_a_large_whole_givento_a_slow_client_is_over_when_it_was_taken(factory: Any) -> None:
+def test_a_large_whole_answer_to_a_slow_client_is_over_when_it_was_taken(factory: Any) -> None:
     body = b"x" * (32 << 20)
     answer = Answer(status=200, headers=Headers(), body=body)
     with Listening(Scripted("own", answer), factory=factory) as server, server.client(receive_buffer=65536) as client:
@@ -229,8 +229,8 @@ def test_two_requests_of_http_1_0_keep_their_connection_when_they_ask_for_it(ups
 
 def test_a_stream_for_http_1_0_ends_with_its_connection_and_has_no_chunks(factory: Any) -> None:
     raw, frames = json.dumps(ASK).encode(), vendors.chat_frames("gpt-x")
-    given = Answer(status=200, headers=Headers({"Content-Type": "text/event-stream"}), stream=Pieces(*frames))
-    with Listening(Scripted("own", given), factory=factory) as server, server.client() as client:
+    stream = Answer(status=200, headers=Headers({"Content-Type": "text/event-stream"}), stream=Pieces(*frames))
+    with Listening(Scripted("own", stream), factory=factory) as server, server.client() as client:
         client.request("POST", CHAT, "Connection: keep-alive", body=raw, version="1.0")
         answer = client.read_answer()
 
@@ -280,7 +280,7 @@ def test_http_1_0_is_never_told_to_go_on(upstream: Upstream, factory: Any) -> No
         assert client.read_answer().interim == []
 
 
-def test_an_giventhat_comes_before_the_upload_is_done_reaches_the_client(upstream: Upstream, factory: Any) -> None:
+def test_an_answer_that_comes_before_the_upload_is_done_reaches_the_client(upstream: Upstream, factory: Any) -> None:
     upstream.hold_early()
     with Listening(provider(upstream), factory=factory) as server, server.client() as client:
         client.request("POST", FILES, "Content-Length: 1000000")

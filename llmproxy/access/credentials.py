@@ -60,12 +60,12 @@ def header_credentials(headers: Headers) -> Credentials:
     A header of any name counts when its value is `Bearer ...` or `Basic ...`: gateways have headers of their own.
     """
     names = _NAMES
-    found = [
+    credentials = [
         (name.lower(), value)
         for name, value in headers.items()
         if (counts := names[name]) is not False and (counts or secret_value(value))
     ]
-    return tuple(sorted(found) if len(found) > 1 else found)
+    return tuple(sorted(credentials) if len(credentials) > 1 else credentials)
 
 
 @lru_cache(maxsize=1024)

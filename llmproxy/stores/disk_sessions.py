@@ -83,13 +83,13 @@ class DiskSessions(SessionStore):
 
     def _find(self, connection: sqlite3.Connection, visit: Visit) -> tuple[int | None, int | None, str]:
         for place, key in enumerate(visit.keys):
-            found = connection.execute(
+            row = connection.execute(
                 "SELECT id, name FROM known JOIN sessions ON id = session"
                 " WHERE known.tenant = ? AND key = ? AND seen > ?",
                 (visit.tenant, key, visit.now_s - self._ttl_s),
             ).fetchone()
-            if found:
-                return place, found[0], found[1]
+            if row:
+                return place, row[0], row[1]
         return None, None, ""
 
     def _take(self, connection: sqlite3.Connection, visit: Visit, name: str) -> tuple[int, str, bool]:
@@ -130,13 +130,13 @@ class DiskSessions(SessionStore):
 
     def _settle(self, outcome: SessionOutcome, connection: sqlite3.Connection) -> None:
         with writing(connection):
-            found = connection.execute(
+            session = connection.execute(
                 "SELECT id, models, sketch FROM sessions WHERE name = ? AND tenant = ? AND seen > ?",
                 (outcome.session, outcome.tenant, self._clock() - self._ttl_s),
             ).fetchone()
-            if found is None:
+            if session is None:
                 return
-            row, models, sketch = found
+            row, models, sketch = session
             connection.execute(
                 "UPDATE sessions SET requests = requests + 1, errors = errors + ?, input = input + ?,"
                 " output = output + ?, models = ?, sketch = ? WHERE id = ?",

@@ -41,17 +41,17 @@ class DiskBlobs(BlobStore):
 
     def _get(self, key: str, connection: sqlite3.Connection) -> bytes | None:
         now_s = self._clock()
-        found = connection.execute(
+        row = connection.execute(
             f"SELECT value, check_sum FROM {self._table} JOIN {self._table}_values USING (id)"
             " WHERE key = ? AND ends > ?",
             (key, now_s),
         ).fetchone()
-        if found is None or not isinstance(found[0], bytes) or zlib.crc32(found[0]) != found[1]:
+        if row is None or not isinstance(row[0], bytes) or zlib.crc32(row[0]) != row[1]:
             return None
         self._uses[key] = now_s
         if len(self._uses) >= _MOST_NOTES or now_s - self._noted_s > _NOTE_S:
             self._file.later(self._note)
-        return found[0]
+        return row[0]
 
     def _note(self, connection: sqlite3.Connection) -> None:
         if self._uses:
@@ -106,11 +106,11 @@ class DiskBlobs(BlobStore):
 
     def _delete(self, key: str, connection: sqlite3.Connection) -> bool:
         with writing(connection):
-            found = connection.execute(
+            row = connection.execute(
                 f"SELECT 1 FROM {self._table} WHERE key = ? AND ends > ?", (key, self._clock())
             ).fetchone()
             connection.execute(f"DELETE FROM {self._table} WHERE key = ?", (key,))
-        return found is not None
+        return row is not None
 
     async def clear(self, prefix: str = "") -> int:
         last = await self._file.run(

@@ -51,15 +51,15 @@ def parse_redis_url(url: str) -> RedisAddress:
     if kind == "unix":
         if not parts.path:
             raise ValueError("names no socket; write one such as unix:///run/redis.sock")
-        found = RedisAddress(kind=kind, path=unquote(hosts + parts.path), db=_queried_db(parts.query))
+        address = RedisAddress(kind=kind, path=unquote(hosts + parts.path), db=_queried_db(parts.query))
     else:
         service, db = _place(kind, parts.path.strip("/"))
         db = db or _queried_db(parts.query)
-        found = RedisAddress(kind=kind, tls=tls, hosts=_hosts(hosts, kind), service=service, db=db)
-    if found.db and kind == "cluster":
+        address = RedisAddress(kind=kind, tls=tls, hosts=_hosts(hosts, kind), service=service, db=db)
+    if address.db and kind == "cluster":
         raise ValueError("names a database, but a cluster has only one; leave it out")
     username, password = (unquote(each or "") or None for each in (parts.username, parts.password))
-    return replace(found, username=username, password=password)
+    return replace(address, username=username, password=password)
 
 
 def _kind(scheme: str) -> tuple[RedisKind, bool]:
@@ -84,7 +84,7 @@ def _place(kind: RedisKind, path: str) -> tuple[str, int]:
 
 
 def _hosts(text: str, kind: RedisKind) -> tuple[tuple[str, int], ...]:
-    found = []
+    servers = []
     for each in text.split(","):
         try:
             parts = urlsplit(f"//{each}")
@@ -93,10 +93,10 @@ def _hosts(text: str, kind: RedisKind) -> tuple[tuple[str, int], ...]:
             raise ValueError(f"names a server that is not host:port; {_QUOTING}") from error
         if not host:
             raise ValueError(f"names no server; {_EXAMPLE}")
-        found.append((host, port or _PORTS[kind]))
-    if kind == "single" and len(found) > 1:
+        servers.append((host, port or _PORTS[kind]))
+    if kind == "single" and len(servers) > 1:
         raise ValueError("names several servers; write redis+cluster:// or redis+sentinel:// before them")
-    return tuple(found)
+    return tuple(servers)
 
 
 def _db(text: str) -> int:

@@ -169,11 +169,11 @@ class SqliteFile:
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
         """Return whether the file is empty. Raises _Foreign when it is not ours."""
-        found = (pragma(connection, "application_id"), pragma(connection, "user_version"))
-        if found == (APPLICATION, self._version):
+        marks = (pragma(connection, "application_id"), pragma(connection, "user_version"))
+        if marks == (APPLICATION, self._version):
             return False
-        if found != (0, 0) or connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            raise _Foreign("another program made it" if found[0] != APPLICATION else f"its version is {found[1]}")
+        if marks != (0, 0) or connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            raise _Foreign("another program made it" if marks[0] != APPLICATION else f"its version is {marks[1]}")
         return True
 
     def _set_aside(self, why: str) -> None:

@@ -341,13 +341,13 @@ def _only_shown(item: ItemJson) -> bool:
 
 def _with_id(item: ItemJson) -> ItemJson:
     """Return an item as lists show it: with an id, and its content in parts."""
-    made = item if item.get("id") else {"id": f"msg_{secrets.token_hex(24)}", "type": "message", **item}
-    content = made.get("content")
+    complete = item if item.get("id") else {"id": f"msg_{secrets.token_hex(24)}", "type": "message", **item}
+    content = complete.get("content")
     if isinstance(content, str):
-        kind = "output_text" if made.get("role") == "assistant" else "input_text"
+        kind = "output_text" if complete.get("role") == "assistant" else "input_text"
         part: ItemJson = {"type": kind, "text": content} | ({"annotations": []} if kind == "output_text" else {})
-        made = made | {"type": "message", "status": "completed", "content": [part]}
-    return made
+        complete = complete | {"type": "message", "status": "completed", "content": [part]}
+    return complete
 
 
 def _page_of(items: list[ItemJson], query: str | None) -> dict[str, Any]:

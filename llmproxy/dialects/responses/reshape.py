@@ -55,9 +55,9 @@ class ResponsesReshape(Reshape):
 def _item_events(index: int, item: JsonObject) -> list[JsonObject]:
     """Return the events of one item: its beginning, its content, its end."""
     kind = item.get("type")
-    begin, tell = _KINDS.get(kind if isinstance(kind, str) else "", (_as_it_is, _nothing))
+    begin, events_of_item = _KINDS.get(kind if isinstance(kind, str) else "", (_as_it_is, _nothing))
     place = {"output_index": index}
-    content = [{**event, **place, "item_id": item.get("id")} for event in tell(item)]
+    content = [{**event, **place, "item_id": item.get("id")} for event in events_of_item(item)]
     return [
         {"type": "response.output_item.added", **place, "item": begin(item)},
         *content,

@@ -1,17 +1,21 @@
-"""Fields of requests that chat and responses have in common: plain values, service tiers, the form of the answer."""
+"""Fields of requests that dialects have in common: plain values, service tiers, the form of the answer."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.members import Members, name_of, wrong
-from llmproxy.dialects.model import Format, Request
+from llmproxy.dialects.model import Format
 from llmproxy.dialects.name_limits import MAX_USER, shortened
 
-_TIERS = frozenset(("auto", "default", "flex", "scale", "priority", "fast"))
-_TIERS_ELSEWHERE = {"standard_only": "default", "standard": "default"}
+TIERS = {name: name for name in ("auto", "default", "flex", "scale", "priority", "fast")} | {
+    "standard_only": "default",
+    "standard": "default",
+}
+"""The service tiers of all dialects in the words of chat and responses."""
 
 
 def decode_knobs(members: Members, texts: tuple[str, ...], objects: tuple[str, ...]) -> dict[str, Any]:
@@ -27,18 +31,13 @@ def encode_knob(name: str, value: Any, context: EncodeContext) -> Any:
     return shortened(value, MAX_USER) if name == "user" and not context.own else value
 
 
-def put_tier(body: dict[str, Any], request: Request, value: str, context: EncodeContext) -> None:
-    """Add the member `service_tier`."""
-    tier = value if context.own else encode_tier(value)
-    if tier is None:
-        context.drop(request.where("service_tier"))
+def put_tier(body: dict[str, Any], tier: str, words: Mapping[str, str], path: str, context: EncodeContext) -> None:
+    """Add the member `service_tier`, in the `words` of the dialect, or list `path` as dropped."""
+    word = tier if context.own else words.get(tier)
+    if word is None:
+        context.drop(path)
     else:
-        body["service_tier"] = tier
-
-
-def encode_tier(tier: str | None) -> str | None:
-    """Return the service tier of a request or reply in the words of chat and responses; None for one they lack."""
-    return tier if tier in _TIERS else _TIERS_ELSEWHERE.get(str(tier))
+        body["service_tier"] = word
 
 
 def decode_strings(value: list[Any], path: str) -> list[str]:

@@ -8,14 +8,13 @@ import pytest
 
 from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.model import Request
 from llmproxy.dialects.request_fields import (
+    TIERS,
     decode_format,
     decode_knobs,
     decode_strings,
     encode_format,
     encode_knob,
-    encode_tier,
     put_tier,
 )
 from llmproxy.errors import BadRequest
@@ -38,18 +37,18 @@ def test_a_long_user_is_shortened_for_another_dialect() -> None:
     assert encode_knob("verbosity", "low", OTHER) == "low"
 
 
-@pytest.mark.parametrize(
-    ("tier", "encoded"), [("flex", "flex"), ("standard_only", "default"), ("standard", "default"), ("batch", None)]
-)
-def test_a_tier_is_translated(tier: str, encoded: str | None) -> None:
-    assert encode_tier(tier) == encoded
+@pytest.mark.parametrize(("tier", "encoded"), [("flex", "flex"), ("standard_only", "default"), ("standard", "default")])
+def test_a_tier_is_translated(tier: str, encoded: str) -> None:
+    body = dict[str, Any]()
+    put_tier(body, tier, TIERS, "service_tier", OTHER)
+    assert body == {"service_tier": encoded}
 
 
 def test_a_tier_that_does_not_exist_here_is_dropped() -> None:
     context, body = EncodeContext(losses=Losses()), dict[str, Any]()
-    put_tier(body, Request(dialect="x", model="m"), "batch", context)
-    assert body == {} and context.losses.dropped == ["service_tier"]
-    put_tier(body, Request(dialect="x", model="m"), "batch", OWN)
+    put_tier(body, "batch", TIERS, "reply.service_tier", context)
+    assert body == {} and context.losses.dropped == ["reply.service_tier"]
+    put_tier(body, "batch", TIERS, "reply.service_tier", OWN)
     assert body == {"service_tier": "batch"}
 
 

@@ -14,7 +14,7 @@ from llmproxy.dialects.chat.tools import encode_choice, encode_tool
 from llmproxy.dialects.efforts import encode_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Opaque, Request
-from llmproxy.dialects.request_fields import encode_format, encode_knob, put_tier
+from llmproxy.dialects.request_fields import TIERS, encode_format, encode_knob, put_tier
 
 
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _put_reasoning(body: dict[str, Any], request: Request, context: EncodeContex
 def _put_knobs(body: dict[str, Any], request: Request, context: EncodeContext) -> None:
     for name, value in request.knobs.items():
         if name == "service_tier":
-            put_tier(body, request, value, context)
+            put_tier(body, value, TIERS, request.where(name), context)
         elif name == "prompt_cache_options" and not context.own:
             _put_cache_options(body, value, request.where(name), context)
         elif name in TEXT_KNOBS or name in OBJECT_KNOBS:

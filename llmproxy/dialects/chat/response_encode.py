@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmproxy.dialects.chat.request_messages import call_object
-from llmproxy.dialects.chat.tables import FINISH_REASONS, LEGACY
+from llmproxy.dialects.chat.tables import FINISH_REASONS, LEGACY, THINKING
 from llmproxy.dialects.chat.usage import encode_usage
 from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.model import (
@@ -26,8 +26,10 @@ from llmproxy.dialects.model import (
     Thinking,
     ToolCall,
 )
-from llmproxy.dialects.request_fields import encode_tier
+from llmproxy.dialects.request_fields import TIERS, put_tier
 from llmproxy.dialects.response_fields import bare_id, drop_stop_details, kind_of
+
+_INSTEAD_OF_TEXT = ("tool_calls", "function_call", "audio")
 
 
 def encode_response(reply: Reply, request: Request, context: EncodeContext) -> dict[str, Any]:
@@ -39,8 +41,8 @@ def encode_response(reply: Reply, request: Request, context: EncodeContext) -> d
     choice: dict[str, Any] = {
         "index": 0,
         "message": message.encode(),
-        "logprobs": message.logprobs(),
-        "finish_reason": encode_stop(reply.stop, refused=message.refused, legacy=legacy),
+        "logprobs": message.logprobs,
+        "finish_reason": encode_stop(reply.stop, refused=message.body["refusal"] is not None, legacy=legacy),
     }
     drop_stop_details(context.losses, reply.stop, reply.stop_sequence)
     body = encode_head(reply.id, "chat.completion", reply.created_s, reply.model or request.model)
@@ -49,11 +51,7 @@ def encode_response(reply: Reply, request: Request, context: EncodeContext) -> d
     if usage is not None:
         body["usage"] = usage
     if reply.service_tier is not None:
-        tier = encode_tier(reply.service_tier)
-        if tier is None:
-            context.drop("reply.service_tier")
-        else:
-            body["service_tier"] = tier
+        put_tier(body, reply.service_tier, TIERS, "reply.service_tier", context)
     _put_extra(body, reply, context)
     return body
 
@@ -87,84 +85,69 @@ def encode_citation(citation: Citation, offset: int, length: int, losses: Losses
 
 
 class _Message:
-    """The message of an answer, built block by block."""
+    """The message of an answer, built block by block in `body`."""
+
+    __slots__ = ("_legacy", "_losses", "body", "logprobs")
 
     def __init__(self, *, legacy: bool, losses: Losses) -> None:
-        self.refused = False
+        self.body: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+        self.logprobs: dict[str, Any] | None = None
         self._legacy = legacy
         self._losses = losses
-        self._texts: list[str] = []
-        self._length = 0
-        self._refusals: list[str] = []
-        self._thinking: list[str] = []
-        self._calls: list[ToolCall] = []
-        self._annotations: list[dict[str, Any]] = []
-        self._text_logprobs: list[Any] = []
-        self._refusal_logprobs: list[Any] = []
-        self._audio: dict[str, Any] | None = None
 
     def add(self, block: Block) -> None:
         """Add the next block, or list it as dropped."""
+        body = self.body
         match block:
             case Text():
                 self._add_text(block)
             case Thinking(text=""):
                 self._losses.drop("reply.thinking")
             case Thinking():
-                self._thinking.append(block.text)
+                before = body.get(THINKING[0])
+                body[THINKING[0]] = block.text if before is None else f"{before}\n\n{block.text}"
             case Refusal():
-                self.refused = True
-                self._refusals.append(block.text)
-                self._refusal_logprobs += block.extra.get("logprobs", [])
+                body["refusal"] = (body["refusal"] or "") + block.text
+                self._add_logprobs("refusal", block.extra.get("logprobs"))
             case ToolCall():
                 self._add_call(block)
             case Opaque(dialect="chat", kind="audio"):
-                self._audio = block.value
+                body["audio"] = block.value
             case _:
                 self._losses.drop(f"reply.{kind_of(block)}")
 
     def _add_call(self, call: ToolCall) -> None:
-        if self._legacy and self._calls:
+        body = self.body
+        if not self._legacy:
+            body.setdefault("tool_calls", []).append(call_object(call, call.arguments))
+        elif "function_call" in body:
             self._losses.drop("reply.tool_call")
             return
+        else:
+            body["function_call"] = {"name": call.name, "arguments": call.arguments}
         self._losses.drop_extra(call)
-        self._calls.append(call)
 
     def _add_text(self, block: Text) -> None:
+        before, text = self.body["content"] or "", block.text
+        self.body["content"] = before + text
         for each in block.annotations:
-            annotation = encode_citation(each, self._length, len(block.text), self._losses)
+            annotation = encode_citation(each, len(before), len(text), self._losses)
             if annotation is not None:
-                self._annotations.append(annotation)
+                self.body.setdefault("annotations", []).append(annotation)
         self._losses.drop_extra(block)
-        self._texts.append(block.text)
-        self._length += len(block.text)
-        self._text_logprobs += block.logprobs or []
+        self._add_logprobs("content", block.logprobs)
 
-    def logprobs(self) -> dict[str, Any] | None:
-        """Return the choice's `logprobs`."""
-        if not self._text_logprobs and not self._refusal_logprobs:
-            return None
-        return {"content": self._text_logprobs or None, "refusal": self._refusal_logprobs or None}
+    def _add_logprobs(self, name: str, logprobs: list[Any] | None) -> None:
+        if logprobs:
+            self.logprobs = self.logprobs or {"content": None, "refusal": None}
+            self.logprobs[name] = [*(self.logprobs[name] or ()), *logprobs]
 
     def encode(self) -> dict[str, Any]:
-        """Return the message."""
-        silent = not self._texts and (self._calls or self._refusals or self._audio)
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": None if silent else "".join(self._texts),
-            "refusal": "".join(self._refusals) if self.refused else None,
-        }
-        if self._thinking:
-            message["reasoning_content"] = "\n\n".join(self._thinking)
-        if self._annotations:
-            message["annotations"] = self._annotations
-        if self._audio is not None:
-            message["audio"] = self._audio
-        if self._calls and self._legacy:
-            message["function_call"] = {"name": self._calls[0].name, "arguments": self._calls[0].arguments}
-        elif self._calls:
-            message["tool_calls"] = [call_object(call, call.arguments) for call in self._calls]
-        return message
+        """Return the message. Its content is null beside what stands in for a text, and empty without anything."""
+        body = self.body
+        if body["content"] is None and body["refusal"] is None and body.keys().isdisjoint(_INSTEAD_OF_TEXT):
+            body["content"] = ""
+        return body
 
 
 def _put_extra(body: dict[str, Any], reply: Reply, context: EncodeContext) -> None:

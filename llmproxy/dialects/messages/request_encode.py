@@ -15,6 +15,7 @@ from llmproxy.dialects.messages.schemas import closed_at
 from llmproxy.dialects.messages.tables import DISPLAYS, LACKING, REQUEST_TIERS, THINKING_TYPES, USERS
 from llmproxy.dialects.messages.tools import put_tools
 from llmproxy.dialects.model import Format, Request
+from llmproxy.dialects.request_fields import put_tier
 
 
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
@@ -97,11 +98,7 @@ def _put_knobs(body: dict[str, Any], request: Request, context: EncodeContext) -
     _put_user(body, request, context)
     for name, value in request.knobs.items():
         if name == "service_tier":
-            tier = value if context.own else REQUEST_TIERS.get(value)
-            if tier is None:
-                context.drop(request.where(name))
-            else:
-                body[name] = tier
+            put_tier(body, value, REQUEST_TIERS, request.where(name), context)
         elif name not in (*USERS, "metadata") and (name != "store" or value):  # nothing is stored here anyway
             context.drop(request.where(name))
 

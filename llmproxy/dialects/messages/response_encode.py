@@ -30,6 +30,7 @@ from llmproxy.dialects.model import (
     ToolResult,
     Usage,
 )
+from llmproxy.dialects.request_fields import put_tier
 from llmproxy.dialects.response_fields import bare_id, kind_of
 
 
@@ -43,11 +44,7 @@ def encode_response(reply: Reply, request: Request, context: EncodeContext) -> d
     body["stop_reason"] = encode_stop(reply.stop, called=called)
     body["stop_sequence"] = reply.stop_sequence
     if reply.service_tier is not None:
-        tier = reply.service_tier if context.own else REPLY_TIERS.get(reply.service_tier)
-        if tier is None:
-            context.drop("reply.service_tier")
-        else:
-            body["usage"]["service_tier"] = tier
+        put_tier(body["usage"], reply.service_tier, REPLY_TIERS, "reply.service_tier", context)
     context.put_extra(body, reply)
     return body
 

@@ -9,7 +9,7 @@ import msgspec
 from llmproxy.dialects.efforts import encode_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Format, Instruction, Message, Opaque, Request, Thinking
-from llmproxy.dialects.request_fields import encode_format, encode_knob, put_tier
+from llmproxy.dialects.request_fields import TIERS, encode_format, encode_knob, put_tier
 from llmproxy.dialects.responses.content import encode_content
 from llmproxy.dialects.responses.request_messages import encode_message
 from llmproxy.dialects.responses.tables import ENCRYPTED_REASONING, LACKING, LOGPROBS, OBJECT_KNOBS, TEXT_KNOBS
@@ -153,7 +153,7 @@ def _put_knobs(body: dict[str, Any], request: Request, context: EncodeContext) -
         body["store"] = False
     for name, value in request.knobs.items():
         if name == "service_tier":
-            put_tier(body, request, value, context)
+            put_tier(body, value, TIERS, request.where(name), context)
         elif name in TEXT_KNOBS or name in OBJECT_KNOBS:
             body[name] = encode_knob(name, value, context)
         elif name == "store":

@@ -25,7 +25,7 @@ from llmproxy.dialects.model import (
     ToolCall,
     Usage,
 )
-from llmproxy.dialects.request_fields import encode_tier
+from llmproxy.dialects.request_fields import TIERS, put_tier
 from llmproxy.dialects.response_fields import bare_id, drop_stop_details, kind_of
 from llmproxy.dialects.responses.content import encode_output_part
 from llmproxy.dialects.responses.request_messages import call_object, encode_reasoning
@@ -66,11 +66,7 @@ def encode_response(reply: Reply, request: Request, context: EncodeContext) -> d
         usage=reply.usage,
     )
     if reply.service_tier is not None:
-        tier = encode_tier(reply.service_tier)
-        if tier is None:
-            context.drop("reply.service_tier")
-        else:
-            body["service_tier"] = tier
+        put_tier(body, reply.service_tier, TIERS, "reply.service_tier", context)
     context.put_extra(body, reply)
     return body
 

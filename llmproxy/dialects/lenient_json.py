@@ -45,6 +45,16 @@ def count(value: object) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
+def object_of(value: object) -> dict[str, Any]:
+    """Return `value` when it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a list; none for anything else."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
 def error_message(error: object) -> str | None:
     """Return the message in the member `error` of a reply, or itself; None when there is no error."""
     if isinstance(error, dict):

@@ -102,14 +102,15 @@ def events_of(reply: Reply) -> list[Event]:
     """Return the events of a stream with the content of `reply`, each block in one delta."""
     events: list[Event] = [Start(id=reply.id, model=reply.model, created_s=reply.created_s)]
     for index, block in enumerate(reply.content):
-        events += _block_events(index, block)
+        events += block_events(index, block)
     events.append(Stop(reason=reply.stop, sequence=reply.stop_sequence, word=reply.stop_word))
     if reply.usage is not None:
         events.append(UsageUpdate(usage=reply.usage))
     return [*events, Done()]
 
 
-def _block_events(index: int, block: Block) -> list[Event]:
+def block_events(index: int, block: Block) -> list[Event]:
+    """Return the events of a block that comes at once, as the stream's `index`th."""
     opened = msgspec.structs.replace(block)
     text, close = "", Close(index=index)
     logprobs, citations = None, []

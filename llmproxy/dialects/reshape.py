@@ -92,11 +92,6 @@ def events_in(stream: bytes, last: bytes = b"") -> Iterator[JsonObject]:
         yield event
 
 
-def objects(value: object) -> list[JsonObject]:
-    """Return the objects in a list; none for anything else."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
 def typed_frames(events: list[JsonObject], *, numbered: bool = False) -> bytes:
     """Return frames named after the member `type` of their events."""
     numbers = [{"sequence_number": number} if numbered else {} for number in range(len(events))]

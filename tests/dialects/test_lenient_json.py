@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.dialects.lenient_json import content_text, count, error_message, string
+from llmproxy.dialects.lenient_json import content_text, count, error_message, object_of, objects, string
 
 
 @pytest.mark.parametrize("value", ["", None, 1, True, [], {}, b"x"])
@@ -48,3 +48,8 @@ def test_an_error_says_what_it_can(error: object, message: str | None) -> None:
 )
 def test_content_is_text_or_parts_with_text(content: object, text: str) -> None:
     assert content_text(content) == text
+
+
+def test_objects_are_what_is_left_of_a_value_of_any_type() -> None:
+    assert objects([{"a": 1}, 2, None]) == [{"a": 1}] and objects({"a": 1}) == []
+    assert object_of({"a": 1}) == {"a": 1} and object_of([{"a": 1}]) == {}

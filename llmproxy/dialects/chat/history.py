@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmproxy.dialects.history import ASSISTANT, TOOL, USER, History, Piece, add, add_content, call_of, read_messages
+from llmproxy.dialects.lenient_json import objects
 
 _TEXTS = frozenset({"text"})
 _SILENT = frozenset({"thinking", "reasoning"})
@@ -24,10 +25,8 @@ def _add_message(message: Mapping[str, Any], pieces: list[Piece]) -> None:
     add_content(speaker, message.get("content"), _TEXTS, _SILENT, pieces)
     if speaker is ASSISTANT and message.keys() != _PLAIN:
         add(ASSISTANT, message.get("refusal"), pieces)
-        calls = message.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
-            if isinstance(call, dict):
-                _add_call(call.get("function") or call.get("custom"), pieces)
+        for call in objects(message.get("tool_calls")):
+            _add_call(call.get("function") or call.get("custom"), pieces)
         _add_call(message.get("function_call"), pieces)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmproxy.dialects.reshape import MALFORMED, JsonObject, Reshape, events_in, objects, read_object
+from llmproxy.dialects.lenient_json import object_of, objects
+from llmproxy.dialects.reshape import MALFORMED, JsonObject, Reshape, events_in, read_object
 from llmproxy.wire.json import write_value
 from llmproxy.wire.sse import write_frame
 
@@ -75,8 +76,7 @@ class ChatReshape(Reshape):
         """Return a choice in the pieces that its chunks hold."""
         if self._part is None:
             return [choice]
-        message = choice.get("message")
-        members = dict(message) if isinstance(message, dict) else {}
+        members = {**object_of(choice.get("message"))}
         content, calls = members.pop("content", None), objects(members.pop("tool_calls", None))
         first = {"content": "" if isinstance(content, str) else content, **members}
         deltas: list[JsonObject] = [{"role": first.pop("role", "assistant"), **first}]

@@ -13,7 +13,7 @@ from typing import Any
 from llmproxy.dialects.chat.request_messages import decode_arguments
 from llmproxy.dialects.chat.tables import FAILED, NO_ARGUMENTS, SIGNATURE, STOP_REASONS, THINKING
 from llmproxy.dialects.chat.usage import decode_usage
-from llmproxy.dialects.lenient_json import content_text, count, error_message, string
+from llmproxy.dialects.lenient_json import content_text, count, error_message, object_of, objects, string
 from llmproxy.dialects.model import Block, Citation, Opaque, Refusal, Reply, StopReason, Text, Thinking, ToolCall
 from llmproxy.dialects.response_fields import answered_with_error, decode_object, not_a
 
@@ -53,7 +53,7 @@ def decode_response(body: bytes) -> Reply:
 
 def _decode_message(message: dict[str, Any], logprobs: object) -> list[Block]:
     """Return the blocks of a reply's message."""
-    likely = logprobs if isinstance(logprobs, dict) else {}
+    likely = object_of(logprobs)
     blocks: list[Block] = []
     for name in THINKING:
         thinking = string(message.get(name))
@@ -76,8 +76,7 @@ def _decode_message(message: dict[str, Any], logprobs: object) -> list[Block]:
 def _decode_content(content: object) -> list[Block]:
     if isinstance(content, str):
         return [Text(text=content)] if content else []
-    parts = content if isinstance(content, list) else []
-    return [_decode_part(part) for part in parts if isinstance(part, dict)]
+    return [_decode_part(part) for part in objects(content)]
 
 
 def _decode_part(part: dict[str, Any]) -> Block:
@@ -98,13 +97,10 @@ def thinking_text(part: dict[str, Any]) -> str:
 
 def _add_to_text(blocks: list[Block], annotations: object, logprobs: object) -> None:
     """Add citations and log probabilities to the first text."""
-    text = next((block for block in blocks if isinstance(block, Text)), None)
-    if text is None:
-        return
-    if isinstance(annotations, list):
-        text.annotations = [decode_citation(each) for each in annotations if isinstance(each, dict)]
-    if isinstance(logprobs, list):
-        text.logprobs = logprobs
+    text = next((block for block in blocks if isinstance(block, Text)), None) if annotations or logprobs else None
+    if text is not None:
+        text.annotations = [decode_citation(each) for each in objects(annotations)]
+        text.logprobs = logprobs if isinstance(logprobs, list) else None
 
 
 def decode_citation(annotation: dict[str, Any]) -> Citation:
@@ -125,10 +121,7 @@ def decode_citation(annotation: dict[str, Any]) -> Citation:
 
 def _decode_calls(message: dict[str, Any]) -> list[Block]:
     seen: set[str] = set()
-    entries = message.get("tool_calls")
-    calls = [
-        _decode_call(entry, seen) for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, dict)
-    ]
+    calls = [_decode_call(entry, seen) for entry in objects(message.get("tool_calls"))]
     function = message.get("function_call")
     if isinstance(function, dict) and string(function.get("name")):
         calls.append(_decode_call({"function": function}, seen))

@@ -21,7 +21,7 @@ from llmproxy.dialects.chat.stream_tool_calls import Calls, Function, PartialCal
 from llmproxy.dialects.chat.stream_watch import DONE
 from llmproxy.dialects.chat.tables import FAILED, NO_ARGUMENTS
 from llmproxy.dialects.chat.usage import UsageFields, decode_usage
-from llmproxy.dialects.lenient_json import Fields, NoList, Other, count, error_message, string
+from llmproxy.dialects.lenient_json import Fields, NoList, Other, count, error_message, objects, string
 from llmproxy.dialects.model import (
     Block,
     Cite,
@@ -175,9 +175,7 @@ class ChatStreamDecoder(StreamDecoder):
             likely = logprobs.content if type(logprobs) is _Logprobs else None
             self._add(Text, content, likely if type(likely) is list and likely else None)
             return
-        for part in content if isinstance(content, list) else ():
-            if not isinstance(part, dict):
-                continue
+        for part in objects(content):
             kind = part.get("type")
             text = thinking_text(part) if kind == "thinking" else string(part.get("text"))
             if text and kind in ("text", "thinking"):
@@ -192,8 +190,7 @@ class ChatStreamDecoder(StreamDecoder):
                     self._decode_piece(piece)
         if type(delta.function_call) is Function:
             self._decode_piece(ToolCallPiece(index=-1, function=delta.function_call))
-        if isinstance(delta.annotations, list):
-            self._decode_annotations(delta.annotations)
+        self._decode_annotations(delta.annotations)
         for name in _UNREAD:
             if getattr(delta, name):
                 self._lose(name)
@@ -239,12 +236,11 @@ class ChatStreamDecoder(StreamDecoder):
         if arguments:
             self._events.append(Delta(index=call.block, text=arguments))
 
-    def _decode_annotations(self, annotations: list[Any]) -> None:
-        for each in annotations:
-            if isinstance(each, dict):
-                if self._open is not Text:
-                    self._begin(Text)
-                self._events.append(Cite(index=self._index, citation=decode_citation(each)))
+    def _decode_annotations(self, annotations: object) -> None:
+        for each in objects(annotations):
+            if self._open is not Text:
+                self._begin(Text)
+            self._events.append(Cite(index=self._index, citation=decode_citation(each)))
 
     def _end_early(self) -> None:
         if self._reason is None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.reshape import JsonObject, Reshape, events_in, objects, read_object, typed_frames
+from llmproxy.dialects.lenient_json import objects
+from llmproxy.dialects.reshape import JsonObject, Reshape, events_in, read_object, typed_frames
 from llmproxy.wire.json import read_value, write_value
 
 # The member of a block that each type of delta appends to.

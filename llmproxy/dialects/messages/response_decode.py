@@ -10,7 +10,7 @@ from typing import Any
 
 from llmproxy.dialects.content import decode_part
 from llmproxy.dialects.extra import Inner
-from llmproxy.dialects.lenient_json import string
+from llmproxy.dialects.lenient_json import object_of, string
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.messages.content import DECODERS
 from llmproxy.dialects.messages.tables import SERVER_TOOLS, STOP_REASONS
@@ -37,7 +37,7 @@ def decode_response(body: bytes) -> Reply:
         raise not_a("message", "it has no content")
     blocks = [decode_answer_block(each, f"reply.content[{index}]") for index, each in enumerate(content)]
     usage = value.get("usage")
-    counts = usage if isinstance(usage, dict) else {}
+    counts = object_of(usage)
     extra = {name: each for name, each in value.items() if name not in _DECODED and each is not None}
     used = used_tools(counts)
     if used is not None:

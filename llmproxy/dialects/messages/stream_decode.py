@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.lenient_json import Fields, Other, error_message, string
+from llmproxy.dialects.lenient_json import Fields, Other, error_message, object_of, string
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.messages.content import decode_citation
 from llmproxy.dialects.messages.response_decode import decode_answer_block, decode_stop, used_tools
@@ -172,7 +172,7 @@ class MessagesStreamDecoder(StreamDecoder):
         if self._started:
             return
         self._started = True
-        message = value if isinstance(value, dict) else {}
+        message = object_of(value)
         self._update_usage(message.get("usage"))
         name, model = string(message.get("id")) or "", string(message.get("model")) or ""
         self._events.append(Start(id=name, model=model, usage=self._usage))

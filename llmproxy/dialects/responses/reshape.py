@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from llmproxy.dialects.reshape import JsonObject, Reshape, events_in, objects, read_object, typed_frames
+from llmproxy.dialects.lenient_json import objects
+from llmproxy.dialects.reshape import JsonObject, Reshape, events_in, read_object, typed_frames
 from llmproxy.wire.json import write_value
 
 _LAST = ("response.completed", "response.incomplete")

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmproxy.dialects.content import decode_part
 from llmproxy.dialects.extra import ITEM
-from llmproxy.dialects.lenient_json import count, string
+from llmproxy.dialects.lenient_json import count, object_of, objects, string
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Block, Opaque, Refusal, Reply, StopReason, ToolCall
 from llmproxy.dialects.response_fields import answered_with_error, decode_object, not_a
@@ -38,7 +38,7 @@ def decode_response(body: bytes) -> Reply:
     output = value.get("output")
     if not isinstance(output, list):
         raise not_a("response", "it has no output")
-    content = [block for item in output if isinstance(item, dict) for block in decode_item(item)]
+    content = [block for item in objects(output) for block in decode_item(item)]
     return Reply(
         path="reply",
         id=string(value.get("id")) or "",
@@ -85,8 +85,7 @@ def _decode_message(item: dict[str, Any]) -> list[Block]:
 def decode_stop(response: dict[str, Any], content: list[Block]) -> StopReason:
     """Return why the model stopped."""
     if response.get("status") == "incomplete":
-        details = response.get("incomplete_details")
-        reason = details.get("reason") if isinstance(details, dict) else None
+        reason = object_of(response.get("incomplete_details")).get("reason")
         return STOP_REASONS.get(reason, "length") if isinstance(reason, str) else "length"
     if any(isinstance(block, ToolCall) for block in content):
         return "tool_calls"
@@ -100,6 +99,4 @@ def decode_time(value: object) -> int | None:
 
 def stop_word(response: Mapping[str, Any]) -> str | None:
     """Return the finish reason of a response object: why it is incomplete, else its status."""
-    details = response.get("incomplete_details")
-    reason = string(details.get("reason")) if isinstance(details, dict) else None
-    return reason or string(response.get("status"))
+    return string(object_of(response.get("incomplete_details")).get("reason")) or string(response.get("status"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.lenient_json import Fields, error_message, string
+from llmproxy.dialects.lenient_json import Fields, error_message, object_of, objects, string
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import (
     Block,
@@ -27,6 +27,7 @@ from llmproxy.dialects.model import (
     ToolCall,
     UsageUpdate,
 )
+from llmproxy.dialects.reply_events import block_events
 from llmproxy.dialects.responses.content import decode_citation
 from llmproxy.dialects.responses.logprobs import with_bytes
 from llmproxy.dialects.responses.response_decode import decode_item, decode_stop, decode_time, stop_word
@@ -135,7 +136,7 @@ class ResponsesStreamDecoder(StreamDecoder):
     def _start(self, event: _Event) -> None:
         if not self._started:
             self._started = True
-            response = event.response if isinstance(event.response, dict) else {}
+            response = object_of(event.response)
             model, name = string(response.get("model")) or "", string(response.get("id")) or ""
             self._events.append(Start(id=name, model=model, created_s=decode_time(response.get("created_at"))))
 
@@ -197,7 +198,7 @@ class ResponsesStreamDecoder(StreamDecoder):
             self._events.append(Close(index=part.index))
 
     def _add_item(self, event: _Event) -> None:
-        item = event.item if isinstance(event.item, dict) else {}
+        item = object_of(event.item)
         kind, key = item.get("type"), _call_key(event)
         if kind in CALL_TYPES:
             name, call_id = string(item.get("name")) or "", string(item.get("call_id")) or string(item.get("id")) or ""
@@ -212,7 +213,7 @@ class ResponsesStreamDecoder(StreamDecoder):
             self._thinking_ids[_item_key(event)] = string(item.get("id"))
 
     def _add_part(self, event: _Event) -> None:
-        part = event.part if isinstance(event.part, dict) else {}
+        part = object_of(event.part)
         kind = part.get("type")
         if kind in ("output_text", "refusal") and _text_key(event) not in self._seen:
             self._begin(_text_key(event), Text(text="") if kind == "output_text" else Refusal(text=""))
@@ -250,7 +251,7 @@ class ResponsesStreamDecoder(StreamDecoder):
 
     def _finish_item(self, event: _Event) -> None:
         """Add what is new in a whole item, and close its blocks."""
-        item = event.item if isinstance(event.item, dict) else {}
+        item = object_of(event.item)
         item_key, kind = _item_key(event), item.get("type")
         if kind == "message":
             self._finish_message(item_key, item)
@@ -276,25 +277,18 @@ class ResponsesStreamDecoder(StreamDecoder):
     def _add_whole(self, item: dict[str, Any]) -> None:
         """Add an item that came at once."""
         for block in decode_item(item):
-            key = (("whole", self._next_index), "whole")
-            index = self._begin(key, _emptied(block)).index
-            text = _text_of(block)
-            if text:
-                logprobs = block.logprobs if isinstance(block, Text) else None
-                self._events.append(Delta(index=index, text=text, logprobs=logprobs))
-            if isinstance(block, Text):
-                self._events += [Cite(index=index, citation=each) for each in block.annotations]
-            self._close(key, block)
+            self._start(_Event())
+            self._events += block_events(self._next_index, block)
+            self._next_index += 1
+            self._content.append(block)
 
     def _finish(self, event: _Event) -> None:
-        response = event.response if isinstance(event.response, dict) else {}
+        response = object_of(event.response)
         self._start(event)
         for key in list(self._parts):
             self._close(key)
-        if not self._content and isinstance(response.get("output"), list):
-            for item in response["output"]:
-                if isinstance(item, dict):
-                    self._add_whole(item)
+        for item in () if self._content else objects(response.get("output")):
+            self._add_whole(item)
         self._over = True
         usage = decode_usage(response.get("usage"))
         if usage is not None:
@@ -304,7 +298,7 @@ class ResponsesStreamDecoder(StreamDecoder):
 
     def _fail_with(self, event: _Event) -> None:
         """End with the provider's own error: an event `error`, or a response that failed."""
-        response = event.response if isinstance(event.response, dict) else {}
+        response = object_of(event.response)
         error = event.error if event.error is not None else response.get("error")
         message = error_message(error) or string(event.message) or "The provider's answer failed"
         self._fail(message, error if isinstance(error, dict) else {"code": event.code})
@@ -334,28 +328,3 @@ def _summary(event: _Event) -> tuple[bool, object]:
 
 def _reasoning(event: _Event) -> tuple[bool, object]:
     return False, event.content_index
-
-
-def _emptied(block: Block) -> Block:
-    """Return the block as it begins, before its text came."""
-    match block:
-        case Text():
-            return msgspec.structs.replace(block, text="", annotations=[], logprobs=None)
-        case Thinking():
-            return msgspec.structs.replace(block, text="", encrypted=None, extra={})
-        case Refusal():
-            return msgspec.structs.replace(block, text="")
-        case ToolCall():
-            return msgspec.structs.replace(block, arguments="")
-        case _:
-            return block
-
-
-def _text_of(block: Block) -> str:
-    match block:
-        case Text() | Refusal() | Thinking():
-            return block.text
-        case ToolCall():
-            return block.arguments
-        case _:
-            return ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.lenient_json import Fields, Other, content_text, error_message, string
+from llmproxy.dialects.lenient_json import Fields, Other, content_text, error_message, objects, string
 from llmproxy.dialects.responses.usage import UsageFields, decode_usage
 from llmproxy.dialects.summary import Summary
 from llmproxy.wire.json import read_as
@@ -46,8 +46,8 @@ def summarize(body: bytes, *, text: bool = False) -> Summary:
     summary = read_response(reply)
     summary.complete = summary.error is None
     if isinstance(reply, _TextReply):
-        items = [item for item in reply.output if isinstance(item, dict)] if isinstance(reply.output, list) else []
-        summary.text = "".join(content_text(item.get("content")) for item in items if item.get("type") == "message")
+        items = [item for item in objects(reply.output) if item.get("type") == "message"]
+        summary.text = "".join(content_text(item.get("content")) for item in items)
     return summary
 
 

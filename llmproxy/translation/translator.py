@@ -8,36 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 from llmproxy.access.credentials import VENDOR_CREDENTIALS
 from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer, Headers
-from llmproxy.body import Body, ByteStream
+from llmproxy.body import Body
 from llmproxy.call import Call
 from llmproxy.dialects import catalog
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.dialects.members import parse
-from llmproxy.dialects.model import Fail, Media, Request
-from llmproxy.errors import BadRequest, BrokenStream, ProxyError, Untranslatable, UpstreamError
+from llmproxy.dialects.model import Media, Request
+from llmproxy.errors import BadRequest, Untranslatable, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.route import Route
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.target import Provider, Target
+from llmproxy.translation.answer_streams import REPLY_BYTES, DecodedStream, RecalledStream, TranslatedStream
 from llmproxy.translation.conversations import Conversations, Turn
 from llmproxy.translation.reasoning_store import ReasoningStore
-from llmproxy.translation.translation import StreamTranslation, Translation
+from llmproxy.translation.translation import Translation
 from llmproxy.upstream.media import MediaFetcher
-from llmproxy.wire.compression import Decoder
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.json import read_value
 
 # How much of an error page is read for its message.
 ERROR_BYTES = 1024 * 1024
-REPLY_BYTES = 64 * 1024 * 1024
 # Reading 64 KB of ordinary turns takes 0.6 ms.
 _LARGE_BYTES = 64 * 1024
 
@@ -188,7 +187,7 @@ class Translator:
         """
         try:
             if "Content-Encoding" in answer.headers:
-                answer.stream, answer.body = _Decoded(answer), b""
+                answer.stream, answer.body = DecodedStream(answer), b""
             if answer.status >= 400:
                 return await self._error(exchange, call.translation, answer)
             if answer.framing is not None and exchange.stream:
@@ -237,7 +236,15 @@ class Translator:
             return
         if not any(self.needed(exchange, target) for target in route.targets):
             return
-        body = answer.body if answer.framing is None else endpoint.dialect.reshape.reply_of(answer.body)
+        if answer.framing is None:
+            await self._store_recalled(exchange, answer.body)
+            return
+        recalled = RecalledStream(answer, exchange, endpoint.dialect, partial(self._store_recalled, exchange))
+        await recalled.add(answer.body)
+        if answer.stream is not None:
+            answer.stream = recalled
+
+    async def _store_recalled(self, exchange: Exchange, body: bytes | None) -> None:
         response = None if body is None else read_value(body)
         with contextlib.suppress(BadRequest):  # an earlier response is unknown: then nobody can continue this one
             _, turn = await self.request(exchange)
@@ -278,76 +285,10 @@ class Translator:
             status=answer.status,
             headers=headers,
             body=first,
-            stream=None if stream is None else _Translated(stream, frames, finish),
+            stream=None if stream is None else TranslatedStream(stream, frames, finish),
             framing=framing,
             summary=translation.summary,
         )
-
-
-class _Decoded:
-    """The body of `answer` without its content coding, which some providers use though we ask for none."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._stream, self._first = answer.stream, answer.body
-        try:
-            self._decoder = Decoder(answer.headers["Content-Encoding"], REPLY_BYTES)
-        except BadRequest as error:
-            raise _undecodable(error) from error
-
-    async def read(self) -> bytes:
-        while data := await self._next():
-            try:
-                decoded = self._decoder.feed(data)
-            except BadRequest as error:
-                raise _undecodable(error) from error
-            if decoded:
-                return decoded
-        return b""
-
-    async def _next(self) -> bytes:
-        data, self._first = self._first, b""
-        return data if data or self._stream is None else await self._stream.read()
-
-    def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-
-
-def _undecodable(error: BadRequest) -> UpstreamError:
-    return UpstreamError(f"The provider's answer cannot be decoded: {error.message}")
-
-
-class _Translated:
-    """A provider's stream as its client gets it. `finish` is awaited before the last frames of one that ends well."""
-
-    def __init__(self, stream: ByteStream, frames: StreamTranslation, finish: Callable[[], Awaitable[None]]) -> None:
-        self._stream = stream
-        self._frames = frames
-        self._finish = finish
-        self._ended = frames.done
-
-    async def read(self) -> bytes:
-        frames = self._frames
-        written = b""
-        while not written and not self._ended:
-            try:
-                data = await self._stream.read()
-            except ProxyError as error:
-                self._ended = True
-                last = frames.fail(Fail(message=error.message, code=error.code, status=error.status))
-                raise BrokenStream(error.message, status=error.status, code=error.code, frames=last) from error
-            written = frames.feed(data) if data else frames.close()
-            self._ended = not data or frames.done
-            if frames.failure is not None:
-                failure = frames.failure
-                self._ended = True
-                raise BrokenStream(failure.message, status=failure.status, code=failure.code, frames=written)
-            if frames.done:
-                await self._finish()
-        return written
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 async def _run(body: bytes, work: Callable[[Input], Result], value: Input) -> Result:

@@ -45,13 +45,16 @@ def identity_of(exchange: Exchange) -> str:
     return client.identity
 
 
-def cache_scope(exchange: Exchange, vary: Sequence[str] = (), *, shared: bool = False) -> str:
+def cache_scope(exchange: Exchange, vary: Sequence[str] = (), *, shared: bool = False, stored: bool = False) -> str:
     """Return who may get the answer to this request from a cache: everybody with the same scope; "" is everybody.
 
     The tenant of a verified client key; else all credentials that go on to a provider of the route; else everybody.
-    `shared` lets everybody share. The values of the headers that `vary` names separate answers in any case.
+    `shared` lets everybody share. The values of the headers that `vary` names separate answers in any case, and so does
+    the identity where the request names what is `stored` for it.
     """
     owner = "" if shared else _owner(exchange)
+    if stored:
+        owner = digest("stored", owner, identity_of(exchange))
     if not vary:
         return owner
     headers = exchange.headers

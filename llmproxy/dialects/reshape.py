@@ -38,6 +38,10 @@ class Reshape:
         """Return whether the answer depends on the request alone, and the request has no effect but its answer."""
         return True
 
+    def names_stored(self, request: Mapping[str, Any]) -> bool:
+        """Return whether the request names something that was stored for its client, so that others may not have it."""
+        return False
+
     def counts_usage(self, request: Mapping[str, Any]) -> bool:
         """Return whether a stream that answers `request` contains its usage."""
         return True

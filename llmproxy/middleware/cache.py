@@ -212,7 +212,8 @@ class Cache(Middleware):
         if left_out is None:
             sent = (tuple(path.split(".")) for path in reshape.stream_fields)
             left_out = self._left_out[reshape] = (*sent, *self._volatile)
-        scope = cache_scope(exchange, self._vary, shared=self._shared)
+        stored = reshape.names_stored(content)
+        scope = cache_scope(exchange, self._vary, shared=self._shared, stored=stored)
         request.key = cache_key(exchange, content, left_out, scope)
         request.counted = reshape.counts_usage(content)
         return True

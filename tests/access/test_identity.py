@@ -158,6 +158,12 @@ class TestCacheScope:
         assert len(set(scopes)) == len(sent)
         assert scopes[2] == cache_scope(asked(openai("ours"), X_TENANT="a", X_Other="c"), vary, shared=shared)
 
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_what_is_stored_for_a_client_separates_identities_always(self, shared: bool) -> None:
+        sent = [{"x_api_key": "a"}, {"x_api_key": "b"}, {"x_api_key": "a"}]
+        scopes = [cache_scope(asked(openai("ours"), **each), shared=shared, stored=True) for each in sent]
+        assert scopes[0] == scopes[2] != scopes[1]
+
     def test_it_shows_no_secret(self) -> None:
         assert "secret" not in cache_scope(asked(openai(), Authorization="Bearer secret"), ("authorization",))
 

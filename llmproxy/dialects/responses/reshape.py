@@ -23,6 +23,15 @@ class ResponsesReshape(Reshape):
     def is_repeatable(self, request: Mapping[str, Any]) -> bool:
         return request.get("conversation") is None and request.get("background") is not True
 
+    def names_stored(self, request: Mapping[str, Any]) -> bool:
+        if request.get("previous_response_id") is not None:
+            return True
+        # The type of a reference may be left out.
+        return any(
+            item.get("type") == "item_reference" or ("id" in item and item.get("type") is None and "role" not in item)
+            for item in objects(request.get("input"))
+        )
+
     def says_something(self, reply: bytes) -> bool:
         value = read_object(reply) or {}
         return value.get("status") not in _UNDONE and any(

@@ -70,3 +70,19 @@ def test_an_answer_that_goes_on_elsewhere_is_no_stream() -> None:
 def test_items_that_nobody_knows_are_added_and_done() -> None:
     actual = events(reply({"type": "novelty", "id": "n_1", "x": 1}))
     assert [event["item"] for event in actual[2:4]] == [{"type": "novelty", "id": "n_1", "x": 1}] * 2
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"input": "hi"}, False),
+        ({"input": [{"role": "user", "content": "hi", "id": "msg_1"}]}, False),
+        ({"input": [{"type": "function_call_output", "id": "fc_1", "call_id": "c", "output": "x"}]}, False),
+        ({"input": "hi", "previous_response_id": None}, False),
+        ({"input": "hi", "previous_response_id": "resp_1"}, True),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, True),
+        ({"input": [{"role": "user", "content": "hi"}, {"id": "msg_1"}]}, True),
+    ],
+)
+def test_a_request_may_name_what_is_stored(members: dict[str, Any], expected: bool) -> None:
+    assert RESHAPE.names_stored(members) is expected

@@ -68,10 +68,10 @@ async def test_when_a_reader_leaves_while_the_answer_is_stored_the_next_one_gets
     stream = TranslatedStream(
         _Bytes(b"".join(vendors.message_frames("m"))), translation("chat", "messages").stream(), store
     )
-    first = asyncio.create_task(stream.read())
-    await storing.wait()
-    first.cancel()
-    await asyncio.wait([first])
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(stream.read())
+        await storing.wait()
+        first.cancel()
     stored.set()
     assert (await stream.read()).endswith(b"data: [DONE]\n\n")
     assert await stream.read() == b""
@@ -104,7 +104,7 @@ def test_a_stream_of_a_cache_can_be_continued_by_whoever_gets_it(upstream: Upstr
 def test_without_room_to_collect_a_stream_it_is_passed_on_all_the_same(upstream: Upstream) -> None:
     with cached(on_chat(upstream), replay="paced") as here:
         whole = here.ask(ASK, ANN, path=PATH)
-        budget: MemoryBudget = here.server.held
+        budget: MemoryBudget = here.server.budget
         budget.limit_bytes = len(whole.body) // 2
         hit = here.ask(ASK, BOB, path=PATH)
         budget.limit_bytes = 1 << 30

@@ -211,7 +211,7 @@ class RequestHandler:
         if body:
             self._saw(body)
         if answer.stream is not None and not bodiless and not await self._send_rest(answer.stream):
-            return False
+            return keep_alive and not self._transport.is_closing() and transfer is not TransferMode.CLOSE
         if transfer is not TransferMode.LENGTH and not bodiless:
             self._transport.write(last_chunk(transfer))
         if self._client.writing_paused:
@@ -222,8 +222,8 @@ class RequestHandler:
     async def _send_rest(self, stream: ByteStream) -> bool:
         """Pass on what follows. Return False when it broke."""
         transport, client, transfer = self._transport, self._client, self._transfer
-        if self._frames is not None and self._frames.keepalive:
-            self._keepalive = Keepalive(self._frames.keepalive, self._keep_alive)
+        if self._frames is not None and self._exchange.endpoint is not None:
+            self._keepalive = Keepalive(self._keep_alive)
         while True:
             if client.writing_paused:
                 await client.drain()
@@ -243,10 +243,14 @@ class RequestHandler:
         """Return whether a frame of ours fits here: the stream can take one, and its last frame is whole."""
         return self._frames is not None and self._frames.ends_frame(self._tail)
 
-    def _keep_alive(self, frame: bytes) -> None:
-        """Send `frame` between two frames, unless the client does not read what it has got."""
-        if self._between_frames() and not self._client.writing_paused:
-            self._transport.write(chunk(frame, self._transfer))
+    def _keep_alive(self) -> None:
+        """Send what the client ignores, unless it does not read what it has got.
+
+        Streams of calls that nobody knows get nothing: google-genai takes a comment for JSON.
+        """
+        data = self._frames.keepalive(self._tail) if self._frames is not None else b""
+        if data and not self._client.writing_paused:
+            self._transport.write(chunk(data, self._transfer))
 
     def _saw(self, data: bytes) -> None:
         """Show everybody who watches that `data` was sent."""

@@ -39,8 +39,8 @@ class Framing:
     one JSON value. `splitter` makes a new splitter for one stream. `event_end(data)` returns the offset after
     the first whole frame that carries data, and `last_frame_end(data, start)` the offset after the last whole frame
     that ends after `start`; both -1 when there is none. `ends_frame(tail)` tells whether a stream is between two frames
-    after the bytes `tail`, of which the last `tail_bytes` are enough. `keepalive` is a frame that clients ignore, b""
-    when the framing has none.
+    after the bytes `tail`, of which the last `tail_bytes` are enough. `keepalive(tail)` returns bytes that clients
+    ignore after `tail`; b"" where nothing fits, or when the framing has nothing.
     """
 
     name: str
@@ -52,4 +52,4 @@ class Framing:
     last_frame_end: Callable[[bytes | bytearray, int], int]
     ends_frame: Callable[[bytes], bool]
     tail_bytes: int
-    keepalive: bytes
+    keepalive: Callable[[bytes], bytes]

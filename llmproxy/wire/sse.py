@@ -19,6 +19,7 @@ _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _BLANK_LINE_ENDS = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r", b"\r\r\n")
 # No JSON value begins like this.
 _BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":", _BOM)
+_COMMENT = b": keepalive\n"
 _DATA_FIELD = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\r\n])data[:\r\n]")
 
 
@@ -116,6 +117,15 @@ def ends_frame(tail: bytes) -> bool:
     return tail.endswith(_BLANK_LINE_ENDS)
 
 
+def keepalive(tail: bytes) -> bytes:
+    """Return a comment for the place after `tail`; b"" within a frame.
+
+    It is one line, and no blank line follows: that would dispatch an empty event in SDKs that have read an `id` line
+    (openai-python). After a return there is none, since a newline that still belongs to it would be such a blank line.
+    """
+    return _COMMENT if ends_frame(tail) and not tail.endswith(b"\r") else b""
+
+
 def write_frame(data: bytes, event: str = "") -> bytes:
     """Return the frame of an event with one line of data."""
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data) if event else b"data: %b\n\n" % data
@@ -146,5 +156,5 @@ SSE = Framing(
     last_frame_end=last_frame_end,
     ends_frame=ends_frame,
     tail_bytes=4,
-    keepalive=b": keepalive\n\n",
+    keepalive=keepalive,
 )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 
+import anthropic
+import openai
 import pytest
 
 from llmproxy.server import keepalive
 from llmproxy.server.keepalive import Keepalive
-from llmproxy.wire.sse import SSE as SSE_FRAMING
+from llmproxy.server.request_handler import RequestHandler
 from tests.support import vendors
 from tests.support.provider import Gate, Reply, Upstream
 from tests.support.proxy import ASK, CHAT, Listening, provider
 
-COMMENT = SSE_FRAMING.keepalive
+COMMENT = b": keepalive\n"
 SSE = (("Content-Type", "text/event-stream"),)
 PLAIN = (("Content-Type", "application/json"),)
 FRAME = b'data: {"n":1}\n\n'
@@ -32,15 +35,16 @@ def silence_s(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_comments_follow_each_other_until_the_end() -> None:
-    comments: asyncio.Queue[bytes] = asyncio.Queue()
-    alive = Keepalive(COMMENT, comments.put_nowait)
-    assert [await comments.get() for _ in range(3)] == [COMMENT] * 3
+    comments: asyncio.Queue[None] = asyncio.Queue()
+    alive = Keepalive(lambda: comments.put_nowait(None))
+    for _ in range(3):
+        await comments.get()
     alive.stop()
 
 
 async def test_a_stream_that_talks_gets_none() -> None:
-    comments: asyncio.Queue[bytes] = asyncio.Queue()
-    alive = Keepalive(COMMENT, comments.put_nowait)
+    comments: asyncio.Queue[None] = asyncio.Queue()
+    alive = Keepalive(lambda: comments.put_nowait(None))
     alive.wrote_s += 3600
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
@@ -95,3 +99,84 @@ def test_where_a_comment_would_break_something_there_is_none(
             assert client.read_exactly(len(second)) == second
         else:
             assert b"".join(client.read_chunks()) == second
+
+
+LINES = {
+    "no other lines": "",
+    "ids": "id: 0\n",
+    "retry times": "retry: 10\n",
+    "all of them": "id: 7\nretry: 10\n: a comment\n",
+}
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Return a gate that opens once two keepalives were due."""
+    gate = Gate()
+    due = 0
+    keep_alive = RequestHandler._keep_alive
+
+    def counted(self: RequestHandler, *arguments: bytes) -> None:
+        nonlocal due
+        keep_alive(self, *arguments)
+        due += 1
+        if due >= 2:
+            gate.open()
+
+    monkeypatch.setattr(RequestHandler, "_keep_alive", counted)
+    return gate
+
+
+def interrupted(stream: list[bytes], lines: str, gate: Gate, end: bytes = b"\n") -> list[bytes | Gate]:
+    """Return the stream with `lines` in each frame, line ends `end`, and a long silence after the first frame."""
+    first, *rest = (lines.encode() + frame for frame in re.findall(rb".+?\n\n", b"".join(stream), re.DOTALL))
+    return [first.replace(b"\n", end), gate, b"".join(rest).replace(b"\n", end)]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
+@pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
+def test_no_sdk_sees_that_a_stream_is_kept_alive(upstream: Upstream, gate: Gate, lines: str, end: bytes) -> None:
+    pieces = interrupted(vendors.chat_frames("gpt-x", usage=True), lines, gate, end)
+    upstream.next(Reply(headers=SSE, pieces=pieces, framing="chunked"))
+    with Listening(provider(upstream)) as server:
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="k", max_retries=0)
+        with client, client.chat.completions.create(model="gpt-x", messages=[], stream=True) as chunks:
+            text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        assert (text, server.wait_ended().outcome) == (vendors.TEXT, "complete")
+
+
+@pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
+def test_no_sdk_sees_it_where_events_have_names(upstream: Upstream, gate: Gate, lines: str) -> None:
+    upstream.next(
+        Reply(headers=SSE, pieces=interrupted(vendors.message_frames("gpt-x"), lines, gate), framing="chunked")
+    )
+    with Listening(provider(upstream, dialects=["messages"])) as server:
+        client = anthropic.Anthropic(base_url=f"http://127.0.0.1:{server.port}", api_key="k", max_retries=0)
+        with client, client.messages.stream(model="gpt-x", max_tokens=9, messages=[]) as events:
+            assert events.get_final_text() == vendors.TEXT
+
+
+def test_a_stream_of_an_unknown_call_gets_none(upstream: Upstream) -> None:
+    """google-genai takes a line that does not begin with `data: ` for JSON."""
+    gate = Gate()
+    upstream.next(Reply(headers=SSE, pieces=[FRAME, gate, FRAME], framing="chunked"))
+    with Listening(provider(upstream)) as server, server.client() as client:
+        client.post("/main/v1beta/models/gemini-3:streamGenerateContent?alt=sse", ASK)
+        client.read_head()
+        assert client.read_chunk() == FRAME
+        client.pause(0.2)
+        gate.open()
+        assert b"".join(client.read_chunks()) == FRAME
+
+
+@pytest.mark.parametrize("cut", [b"\r\n\r", b"\n\r", b"\r\r"])
+def test_the_end_of_a_line_that_is_cut_in_two_is_not_made_a_blank_line(upstream: Upstream, cut: bytes) -> None:
+    gate = Gate()
+    upstream.next(Reply(headers=SSE, pieces=[b"id: 1\r\ndata: 1" + cut, gate, b"\n"], framing="chunked"))
+    with Listening(provider(upstream)) as server, server.client() as client:
+        client.post(CHAT, ASK)
+        client.read_head()
+        client.read_chunk()
+        client.pause(0.2)
+        gate.open()
+        assert b"".join(client.read_chunks()) == b"\n"

@@ -43,5 +43,5 @@ JSON_LINES = Framing(
     last_frame_end=_last_frame_end,
     ends_frame=lambda tail: tail.endswith(b"\n"),
     tail_bytes=1,
-    keepalive=b"",
+    keepalive=lambda tail: b"",
 )

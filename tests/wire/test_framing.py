@@ -43,6 +43,8 @@ def test_a_stream_does_not_begin_like_a_plain_answer(framing: Framing, stream: b
 
 
 @pytest.mark.parametrize(("framing", "stream", "first"), STREAMS)
-def test_a_frame_that_keeps_alive_says_nothing(framing: Framing, stream: bytes, first: bytes) -> None:
-    assert framing.splitter().feed(framing.keepalive) == []
-    assert not framing.keepalive or framing.ends_frame(framing.keepalive)
+def test_what_keeps_a_stream_alive_says_nothing_and_ends_nothing(framing: Framing, stream: bytes, first: bytes) -> None:
+    alive = framing.keepalive(stream[-framing.tail_bytes :])
+    assert framing.keepalive(stream[:-1][-framing.tail_bytes :]) == b""
+    assert framing.splitter().feed(alive + first) == framing.splitter().feed(first)
+    assert framing.event_end(alive) == -1 and framing.last_frame_end(alive, 0) == -1

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import vendors
 from tests.support.program import Program, counted
-from tests.support.provider import Reply, Upstream, drop, reset
+from tests.support.provider import Gate, Reply, Upstream, drop, reset
 from tests.support.raw_http import Cut
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
@@ -68,6 +68,29 @@ def test_a_stream_cut_between_frames_ends_with_an_error_of_the_dialect(
     else:
         assert (name, last["type"]) == ("error", "error")
         assert isinstance(last["error"], dict) and last["error"]["message"]
+
+
+@pytest.mark.parametrize("ends", ["with an error event", "cut"])
+@pytest.mark.parametrize(("path", "model"), [(CHAT, "gpt-x"), (RESPONSES, "claude-x"), (MESSAGES, "gpt-x")])
+def test_after_an_error_event_the_connection_serves_the_next_request(
+    both: Program, upstream: Upstream, path: str, model: str, ends: str
+) -> None:
+    spoken = CHAT if model == "gpt-x" else MESSAGES
+    error = b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}\n\n'
+    gate = Gate()
+    pieces = [*FRAMES[spoken], gate, *([] if ends == "cut" else [error])]
+    upstream.next(
+        Reply(headers=vendors.SSE, pieces=pieces, framing="chunked", end="cut" if ends == "cut" else "keep"),
+    )
+    with both.client() as client:
+        client.post(path, STREAM | {"model": model, "messages": [], "input": "hi", "max_tokens": 9})
+        head = client.read_head()
+        assert (head.status, head.value("connection")) == (200, None)
+        client.read_chunk()
+        gate.open()
+        assert b"error" in b"".join(client.read_chunks())
+        client.post(path, {"model": model, "messages": [], "input": "hi", "max_tokens": 9})
+        assert client.read_answer().status == 200
 
 
 def test_the_sdk_raises_where_a_stream_breaks(both: Program, upstream: Upstream) -> None:

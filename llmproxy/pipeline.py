@@ -18,6 +18,7 @@ from llmproxy.route import Route
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import OpenUpstream, Target
 from llmproxy.translation.translator import Translator
+from llmproxy.upstream.redirects import REDIRECT_STATUSES, follow
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.http import RETRYABLE_STATUSES
 
@@ -149,6 +150,8 @@ class Pipeline:
         else:
             call.url = request.origin.url + request.target.partition("?")[0]
             answer = await self._open(request)
+            if answer.status in REDIRECT_STATUSES and exchange.endpoint is not None and exchange.endpoint.model:
+                answer = await follow(self._open, request, answer, provider.name)
         call.status, call.first_byte_s = answer.status, time.monotonic()
         answer.framing = framing_of(answer.headers, exchange.endpoint)
         return answer

@@ -10,6 +10,7 @@ import time
 
 from llmproxy.answer import Answer, framing_of
 from llmproxy.body import Body, ByteStream, StreamedBody
+from llmproxy.caching.control import take_settings
 from llmproxy.call import Call
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
@@ -47,6 +48,7 @@ class Pipeline:
             answer = await self._on_request(exchange, resolved)
             if answer is not None:
                 return answer
+        take_settings(exchange)
         if resolved.provider is None and resolved.endpoint is not None and not resolved.endpoint.model:
             answer = await self.translator.answer_stored(exchange, alone=not self.router.has_responses)
             if answer is not None:

@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, Field
 from llmproxy.access.identity import cache_scope
 from llmproxy.answer import Answer
 from llmproxy.body import Body
-from llmproxy.caching.control import MEMBER, CacheControl, read_cache_control
+from llmproxy.caching.control import CacheControl, read_cache_control, take_settings
 from llmproxy.caching.counters import CacheCounters
 from llmproxy.caching.entry import CacheEntry, pack, unpack
 from llmproxy.caching.key import cache_key, model_prefix
@@ -161,10 +161,7 @@ class Cache(Middleware):
         body, endpoint = exchange.body, exchange.endpoint
         if endpoint is None or not isinstance(body, Body) or endpoint.path not in endpoint.dialect.paths:
             return None
-        present = MEMBER in body.members
-        control = read_cache_control(body.value(MEMBER) if present else None, present, exchange.headers)
-        if present:
-            body.remove(MEMBER)
+        control = read_cache_control(take_settings(exchange), exchange.headers)
         exchange.notes[self._note] = _CacheRequest(control=control, dialect=endpoint.dialect)
         return None
 

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 from llmproxy.answer import Answer
 from llmproxy.body import StreamedBody
 from llmproxy.errors import UpstreamError
-from llmproxy.target import Open, Origin, UpstreamRequest
+from llmproxy.target import OpenUpstream, Origin, UpstreamRequest
 
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 MAX_HOPS = 5
@@ -22,7 +22,7 @@ _PORTS = {"http": 80, "https": 443}
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
-async def follow(open_: Open, request: UpstreamRequest, answer: Answer, provider: str) -> Answer:
+async def follow(open_: OpenUpstream, request: UpstreamRequest, answer: Answer, provider: str) -> Answer:
     """Return the answer at the end of the redirects that begin with `answer`, which answers `request`.
 
     `provider` is the name for messages. Raises UpstreamError for a redirect that is not followed.

@@ -78,7 +78,7 @@ def test_after_an_error_event_the_connection_serves_the_next_request(
     spoken = CHAT if model == "gpt-x" else MESSAGES
     error = b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}\n\n'
     gate = Gate()
-    pieces = [*FRAMES[spoken], gate, *([] if ends == "cut" else [error])]
+    pieces: list[bytes | Gate] = [*FRAMES[spoken], gate, *([] if ends == "cut" else [error])]
     upstream.next(
         Reply(headers=vendors.SSE, pieces=pieces, framing="chunked", end="cut" if ends == "cut" else "keep"),
     )

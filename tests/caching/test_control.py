@@ -7,20 +7,22 @@ from typing import Any
 import pytest
 
 from llmproxy.answer import Headers
-from llmproxy.caching.control import DEFAULT_CONTROL, CacheControl, read_cache_control
+from llmproxy.body import Body
+from llmproxy.caching.control import DEFAULT_CONTROL, CacheControl, read_cache_control, take_settings
 from llmproxy.errors import BadRequest
+from tests.support.exchanges import new_exchange
 
 
-def of_body(member: object) -> CacheControl:
-    return read_cache_control(member, True, Headers())
+def of_body(settings: dict[str, Any]) -> CacheControl:
+    return read_cache_control(settings, Headers())
 
 
 def of_header(*lines: str) -> CacheControl:
-    return read_cache_control(None, False, Headers([("Cache-Control", line) for line in lines]))
+    return read_cache_control({}, Headers([("Cache-Control", line) for line in lines]))
 
 
 def test_no_settings_are_the_default() -> None:
-    assert read_cache_control(None, False, Headers()) is DEFAULT_CONTROL
+    assert read_cache_control({}, Headers()) is DEFAULT_CONTROL
     assert of_body({}) == of_header("") == DEFAULT_CONTROL
 
 
@@ -59,17 +61,13 @@ def test_each_directive_of_a_header_and_what_is_passed_over(lines: list[str], ex
 
 
 def test_body_and_header_are_added_up() -> None:
-    text = read_cache_control({"no-store": True, "ttl": 5}, True, Headers({"Cache-Control": "no-cache, max-age=9"}))
+    text = read_cache_control({"no-store": True, "ttl": 5}, Headers({"Cache-Control": "no-cache, max-age=9"}))
     assert text == CacheControl(read=False, store=False, ttl_s=5, max_age_s=9)
 
 
 @pytest.mark.parametrize(
     ("member", "named"),
     [
-        (None, "cache"),
-        (True, "cache"),
-        ("no-cache", "cache"),
-        ([{"no-cache": True}], "cache"),
         ({"no-cache": 1}, "cache.no-cache"),
         ({"no-cache": None}, "cache.no-cache"),
         ({"no-store": "true"}, "cache.no-store"),
@@ -82,13 +80,38 @@ def test_body_and_header_are_added_up() -> None:
         ({"ttl": float("nan")}, "cache.ttl"),
         ({"ttl": 10**400}, "cache.ttl"),
         ({"ttl": [1]}, "cache.ttl"),
-        ({"no_cache": True}, "cache.no_cache"),
-        ({"": 1}, "cache."),
-        ({"x" * 1000: 1}, "cache." + "x" * 50),
     ],
 )
-def test_a_wrong_type_and_an_unknown_directive_are_refused_by_name(member: object, named: str) -> None:
+def test_a_wrong_type_is_refused_by_name(member: dict[str, Any], named: str) -> None:
     with pytest.raises(BadRequest) as caught:
         of_body(member)
     assert (caught.value.status, caught.value.param) == (400, named)
     assert str(caught.value).startswith(named + " ")
+
+
+@pytest.mark.parametrize(
+    "member", [{}, {"no-cache": True}, {"no-store": True, "ttl": 5}, {"ttl": 0.5}, {"no-cache": False}]
+)
+def test_settings_alone_are_taken_out_of_the_body_once(member: dict[str, Any]) -> None:
+    exchange = new_exchange(body={"model": "m", "cache": member, "n": 1})
+    assert take_settings(exchange) == take_settings(exchange) == member
+    assert exchange.held.raw == b'{"model": "m", "n": 1}'
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        *(None, True, "no-cache", 7, [{"no-cache": True}], [], {"no_cache": True}, {"": 1}),
+        *({"type": "ephemeral", "ttl": "5m"}, {"no-cache": True, "id": "x"}),
+    ],
+)
+def test_any_other_member_of_that_name_is_the_providers(member: object) -> None:
+    exchange = new_exchange(body={"model": "m", "cache": member})
+    raw = exchange.held.raw
+    assert take_settings(exchange) == {} and exchange.held.raw is raw
+
+
+def test_a_body_that_cannot_be_decoded_has_none() -> None:
+    exchange = new_exchange(body={})
+    exchange.body = Body(b"not gzip", "gzip")
+    assert take_settings(exchange) == {}

@@ -13,7 +13,7 @@ from llmproxy.middleware.cache import Cache
 from tests.support import vendors
 from tests.support.cached import ASK, BASE, Cached, cached
 from tests.support.provider import Upstream
-from tests.support.proxy import CHAT, provider
+from tests.support.proxy import CHAT, Listening, provider
 
 
 @pytest.fixture
@@ -31,13 +31,12 @@ def here(upstream: Upstream) -> Iterator[Cached]:
 @pytest.mark.parametrize("path", [CHAT, "/v1/responses", "/v1/messages"])
 def test_a_wrong_directive_is_refused_in_the_dialects_form(here: Cached, upstream: Upstream, path: str) -> None:
     value = ASK | {"input": "hi", "max_tokens": 5}
-    for member, named in (({"no-cache": 1}, "cache.no-cache"), ({"nope": 1}, "cache.nope"), (7, "cache")):
+    for member, named in (({"no-cache": 1}, "cache.no-cache"), ({"ttl": 5, "no-store": "x"}, "cache.no-store")):
         answer = here.ask(value | {"cache": member}, path=path)
         error = answer.json["error"]
         assert answer.status == 400 and error["message"].startswith(f"{named} ")
         assert (answer.json.get("type") == "error") == (path == "/v1/messages")
-    odd = BASE + b',"cache":{"\\ud800":1}}'
-    assert here.raw(odd).status == 400 and here.raw(BASE + b',"cache":{"ttl":%b}}' % (b"9" * 400)).status == 400
+    assert here.raw(BASE + b',"cache":{"ttl":%b}}' % (b"9" * 400)).status == 400
     assert here.raw(BASE + b',"cache":{},"cache":{}}').status == 400
 
 
@@ -47,6 +46,32 @@ def test_the_directives_never_reach_the_provider_and_other_bytes_stay(here: Cach
     here.raw(gzip.compress(BASE + b',"cache":{"no-store":true}}'), "Content-Encoding: gzip")
     assert upstream.last.body == BASE + b"}" and upstream.last.value("content-encoding") is None
     here.server.wait_ended(2)
+
+
+@pytest.mark.parametrize("path", [CHAT, "/main/v1/chat/completions", "/v1/embeddings", "/v1/moderations"])
+@pytest.mark.parametrize("with_cache", [True, False])
+def test_with_and_without_a_cache_only_our_settings_are_kept_from_the_provider(
+    upstream: Upstream, with_cache: bool, path: str
+) -> None:
+    theirs = [b'{ "type":"ephemeral" ,"ttl":"5m"}', b'"x"', b"null", b'{"no-cache":true,"id":1}', b'{"\\ud800":1}']
+    with cached(provider(upstream)) if with_cache else Listening(provider(upstream)) as made:
+        server = made.server if isinstance(made, Cached) else made
+        for member, arrives in [(b'{"no-cache": true}', b""), (b'{"no-store":true,"ttl":5}', b"")] + [
+            (each, b',"cache":' + each) for each in theirs
+        ]:
+            with server.client() as client:
+                body = b'{"model":"gpt-x","cache":%b,"input":"a"}' % member
+                client.request("POST", path, "Content-Type: application/json", body=body)
+                client.read_answer()
+            assert upstream.last.body == b'{"model":"gpt-x"%b,"input":"a"}' % arrives
+        server.wait_ended(7)
+
+
+def test_without_a_cache_they_are_no_part_of_a_translated_request(upstream: Upstream) -> None:
+    with Listening(provider(upstream)) as server:
+        assert server.post(ASK | {"max_tokens": 5, "cache": {"no-cache": True}}, path="/v1/messages").status == 200
+        assert server.post(ASK | {"cache": {"no-cache": 1}}).status == 400
+    assert b"cache" not in upstream.only.body
 
 
 def test_directives_do_what_they_say(here: Cached, upstream: Upstream) -> None:

@@ -95,7 +95,7 @@ def thinking_turn(kind: str, stream: bool) -> Reply:
             vendors._chat_chunk("claude-test", [{"index": 0, "delta": delta, "finish_reason": reason}])
             for delta, reason in zip(deltas, (None, None, "tool_calls"), strict=True)
         ]
-        return vendors.streamed([*map(vendors._data, chunks), b"data: [DONE]\n\n"])
+        return vendors.streamed([*map(vendors.data_frame, chunks), b"data: [DONE]\n\n"])
     if kind == "messages":
         thinking = {"type": "thinking", "thinking": "Let me look.", "signature": SIGNATURE}
         use = vendors._tool_use(call, name, json.loads(arguments))
@@ -123,7 +123,7 @@ def thinking_turn(kind: str, stream: bool) -> Reply:
             },
             {"type": "message_stop"},
         ]
-        return vendors.streamed([vendors._event(event) for event in events])
+        return vendors.streamed([vendors.event_frame(event) for event in events])
     reasoning: dict[str, object] = {
         "id": "rs_1",
         "type": "reasoning",
@@ -150,7 +150,7 @@ def thinking_turn(kind: str, stream: bool) -> Reply:
         {"type": "response.output_item.done", "output_index": 1, "item": item},
         {"type": "response.completed", "response": whole},
     ]
-    return vendors.streamed([vendors._event(event | {"sequence_number": n}) for n, event in enumerate(events)])
+    return vendors.streamed([vendors.event_frame(event | {"sequence_number": n}) for n, event in enumerate(events)])
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
@@ -247,17 +247,17 @@ def test_an_error_in_the_middle_of_a_stream_is_one_for_the_client(
     frames = {
         "chat": [
             *vendors.chat_frames("claude-test")[:3],
-            vendors._data({"error": {"message": "boom", "type": "server_error"}}),
+            vendors.data_frame({"error": {"message": "boom", "type": "server_error"}}),
         ],
         "responses": [
             *vendors.response_frames("claude-test")[:5],
-            vendors._event(
+            vendors.event_frame(
                 {"type": "error", "code": "server_error", "message": "boom", "param": None, "sequence_number": 5}
             ),
         ],
         "messages": [
             *vendors.message_frames("claude-test")[:4],
-            vendors._event({"type": "error", "error": {"type": "overloaded_error", "message": "boom"}}),
+            vendors.event_frame({"type": "error", "error": {"type": "overloaded_error", "message": "boom"}}),
         ],
     }[kind]
     upstream.next(vendors.streamed(frames))

@@ -87,12 +87,12 @@ def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 1700000000, "owned_by": "fake"}
 
 
-def _data(value: object) -> bytes:
+def data_frame(value: object) -> bytes:
     return b"data: " + _encode(value) + b"\n\n"
 
 
-def _event(value: dict[str, object]) -> bytes:
-    return b"event: " + str(value["type"]).encode() + b"\n" + _data(value)
+def event_frame(value: dict[str, object]) -> bytes:
+    return b"event: " + str(value["type"]).encode() + b"\n" + data_frame(value)
 
 
 # chat and completions
@@ -145,7 +145,7 @@ def chat_frames(model: str, tools: bool = False, usage: bool = False) -> list[by
     chunks.append(_chat_chunk(model, [{"index": 0, "delta": {}, "finish_reason": "tool_calls" if tools else "stop"}]))
     if usage:
         chunks.append(_chat_chunk(model, []) | {"usage": chat_usage()})
-    return [*map(_data, chunks), b"data: [DONE]\n\n"]
+    return [*map(data_frame, chunks), b"data: [DONE]\n\n"]
 
 
 def _chat_chunk(model: str, choices: list[dict[str, object]]) -> dict[str, object]:
@@ -178,8 +178,8 @@ def completion_frames(model: str) -> list[bytes]:
             "usage": None,
         }
 
-    frames = [_data(chunk(piece, None)) for piece in PIECES]
-    return [*frames, _data(chunk("", "stop")), b"data: [DONE]\n\n"]
+    frames = [data_frame(chunk(piece, None)) for piece in PIECES]
+    return [*frames, data_frame(chunk("", "stop")), b"data: [DONE]\n\n"]
 
 
 def embeddings(model: str) -> dict[str, object]:
@@ -243,7 +243,7 @@ def response_frames(model: str, tools: bool = False) -> list[bytes]:
         events.extend(_function_events(str(item["arguments"]), place) if tools else _text_events(place))
         events.append({"type": "response.output_item.done", "output_index": index, "item": item})
     events.append({"type": "response.completed", "response": response(model, tools)})
-    return [_event(event | {"sequence_number": number}) for number, event in enumerate(events)]
+    return [event_frame(event | {"sequence_number": number}) for number, event in enumerate(events)]
 
 
 def _function_events(arguments: str, place: dict[str, object]) -> list[dict[str, object]]:
@@ -314,7 +314,7 @@ def message_frames(model: str, tools: bool = False) -> list[bytes]:
     stop = {"stop_reason": "tool_use" if tools else "end_turn", "stop_sequence": None}
     events.append({"type": "message_delta", "delta": stop, "usage": {"output_tokens": OUT}})
     events.append({"type": "message_stop"})
-    return [_event(event) for event in events]
+    return [event_frame(event) for event in events]
 
 
 def _block(index: int, opened: dict[str, object], deltas: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -169,7 +169,7 @@ def frames_of(message: dict[str, Any]) -> bytes:
         {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 5}},
         {"type": "message_stop"},
     ]
-    return b"".join(vendors._event(event) for event in events)
+    return b"".join(vendors.event_frame(event) for event in events)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -240,7 +240,7 @@ def test_the_answer_tool_is_streamed_as_text(calls_another: bool) -> None:
         {"type": "message_stop"},
     ]
     frames = made.stream()
-    out = frames.feed(b"".join(vendors._event(event) for event in events)) + frames.close()
+    out = frames.feed(b"".join(vendors.event_frame(event) for event in events)) + frames.close()
     chunks = [json.loads(line[6:]) for line in out.split(b"\n\n") if line.startswith(b"data: {")]
     choices = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
     assert "".join(choice["delta"].get("content") or "" for choice in choices) == '{"a":1}'

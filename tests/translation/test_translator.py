@@ -200,7 +200,7 @@ def test_usage_is_counted_though_the_client_did_not_ask_for_it(upstream: Upstrea
 
 def test_a_stream_whose_first_event_is_an_error_is_a_plain_error(upstream: Upstream) -> None:
     event: dict[str, object] = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
-    upstream.next(vendors.streamed([vendors._event(event)]))
+    upstream.next(vendors.streamed([vendors.event_frame(event)]))
     with Listening(claude(upstream)) as server:
         answer = server.post({**ASK, "stream": True})
     assert (answer.status, answer.json["error"]["message"]) == (503, "busy")
@@ -208,7 +208,7 @@ def test_a_stream_whose_first_event_is_an_error_is_a_plain_error(upstream: Upstr
 
 def test_the_next_target_takes_over_when_a_stream_begins_with_an_error(upstream: Upstream) -> None:
     event: dict[str, object] = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
-    upstream.next(vendors.streamed([vendors._event(event)]))
+    upstream.next(vendors.streamed([vendors.event_frame(event)]))
     with Listening(claude(upstream, priority=1), gpt(upstream, priority=2)) as server:
         answer = server.post({**ASK, "stream": True})
     assert answer.status == 200 and frames(answer)[-1] == "[DONE]"

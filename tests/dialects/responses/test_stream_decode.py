@@ -30,7 +30,7 @@ from tests.support import vendors
 
 
 def frames(*events: dict[str, Any]) -> bytes:
-    return b"".join(vendors._event(event | {"sequence_number": n}) for n, event in enumerate(events))
+    return b"".join(vendors.event_frame(event | {"sequence_number": n}) for n, event in enumerate(events))
 
 
 def read(data: bytes, size: int = 1 << 20) -> list[Event]:

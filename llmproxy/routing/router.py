@@ -49,7 +49,8 @@ class Router:
 
     `providers` are the enabled ones and `routes` the `models:` of the configuration, both in file order. `catch_all`
     is `llm:`; `default` gets the models that nothing else answers. `has_responses` is true when a provider keeps the
-    state of the Responses API itself.
+    state of the Responses API itself. `sole` is the provider that answers every model under its own name, where there
+    is no other provider and no model in the configuration; else None.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Router:
             (route for route in routes if is_pattern(route.name)), key=lambda each: _sort_key(each.name)
         )
         lists = [(pattern, provider) for provider in self._providers for pattern in self._patterns(provider)]
+        self.sole = None if routes or self._single is None else self._sole(self._single)
         self._lists = sorted(lists, key=lambda each: (each[1].priority, *_sort_key(each[0])))
         self._resolved: dict[tuple[str, str], ResolvedPath] = {}
         self._chosen: dict[tuple[str, str], Route] = {}
@@ -113,6 +115,10 @@ class Router:
             for name in provider.models:
                 listed.setdefault(name, provider.name)
         return listed
+
+    def _sole(self, provider: Provider) -> Provider | None:
+        everything = provider is self._catch_all or "*" in self._patterns(provider)
+        return provider if everything and not provider.models else None
 
     def _patterns(self, provider: Provider) -> tuple[str, ...]:
         alone = provider.sole_catch_all and provider is self._single

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote
 
 from llmproxy.answer import Answer
 from llmproxy.dialects import catalog
+from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.model_list import ModelPages
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
@@ -132,6 +133,8 @@ class Admin:
         Below `/v1/models/` only reading is ours: deleting a model, for example, goes to the provider.
         """
         page = self._pages.get(path)
+        if path == "/" and method == "HEAD":  # agents look with it whether the address answers
+            return self._pages["/health"]
         if page is None and path.startswith(_MODEL_PATHS) and method in _READING:
             return self._model
         if page is None and (owner := self._middleware_pages.owns(path)) is not None:
@@ -206,22 +209,26 @@ class Admin:
         return [provider.name for provider in self._providers]
 
     async def _write_models(self, exchange: Exchange) -> Answer:
-        name, pages = _model_pages(exchange)
-        return json_page(pages.all(await self._models.all(exchange, name), exchange.query))
+        dialect, pages = _model_pages(exchange)
+        relayed = await self._models.relay_list(exchange, dialect)
+        if relayed is not None:
+            return relayed
+        return json_page(pages.all(await self._models.all(exchange, dialect.name), exchange.query))
 
     async def _write_model(self, exchange: Exchange) -> Answer:
-        name, pages = _model_pages(exchange)
+        dialect, pages = _model_pages(exchange)
         model = unquote(exchange.full_path.partition("/models/")[2])
-        return json_page(pages.one(await self._models.one(exchange, name, model)))
+        found = await self._models.relay_model(exchange, dialect, model)
+        return found if isinstance(found, Answer) else json_page(pages.one(found))
 
 
-def _model_pages(exchange: Exchange) -> tuple[str, ModelPages]:
+def _model_pages(exchange: Exchange) -> tuple[Dialect, ModelPages]:
     """Return the dialect of a client that asks for models, and how it lists them; then errors are its own, too."""
     dialect = catalog.listing(exchange.headers)
     assert dialect.models is not None, "the catalog gives one that lists models"
     if dialect is not catalog.default():
         exchange.endpoint = catalog.relayed(dialect, "/models", exchange.template)
-    return dialect.name, dialect.models
+    return dialect, dialect.models
 
 
 def _lost(middlewares: Sequence[tuple[str, Middleware]]) -> Counter[str]:

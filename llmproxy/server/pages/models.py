@@ -2,7 +2,8 @@
 
 Providers list their models in parallel, and their lists are kept for a minute; a provider that fails or is slow is left
 out. Each model is listed under the name that clients use here: its own where that reaches the provider that lists it,
-else `provider/model`. Begin reading at `ModelList.all`.
+else `provider/model`. A request for a model that nobody lists goes to the provider that would answer that model, and
+where one provider answers everything, all requests go to it. Begin reading at `ModelList.all`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,12 +20,14 @@ from llmproxy.access.credentials import header_credentials
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import iterate
 from llmproxy.dialects import catalog
+from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.model_list import ListedModel
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.routing.router import ResolvedPath, Router
-from llmproxy.target import OpenUpstream, Provider, UpstreamRequest
+from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest
 from llmproxy.wire.compression import decompress
+from llmproxy.wire.json import read_value
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +78,60 @@ class ModelList:
             )
         return list(models.values())
 
-    async def one(self, exchange: Exchange, dialect: str, name: str) -> ListedModel:
+    async def relay_list(self, exchange: Exchange, dialect: Dialect) -> Answer | None:
+        """Return the list of the only provider as it is, query and all; None where there is something to merge."""
+        sole = self._router.sole
+        if sole is None or dialect.name not in sole.speaks:
+            return None
+        return await self._ask(exchange, dialect, Target(provider=sole), "/v1/models")
+
+    async def relay_model(self, exchange: Exchange, dialect: Dialect, name: str) -> ListedModel | Answer:
+        """Return the model `name`: as the providers list it, else as the one that would answer it describes it.
+
+        The latter is passed on as it is where that provider speaks `dialect` and knows the model by the same name.
+        Raises a 404 when there is no such model, a 502 when it cannot be found out.
+        """
+        if self._router.sole is None:
+            listed = await self.one(exchange, dialect.name, name)
+            if listed is not None:
+                return listed
+        target = self._answerer(dialect.name, name)
+        if target is None:
+            message = f"Unknown model {name[:200]!r}. GET /v1/models lists all models"
+            raise BadRequest(message, status=404, code="model_not_found", param="model")
+        as_it_is = target.model is None and dialect.name in target.provider.speaks
+        path = exchange.full_path if target.model is None else f"/v1/models/{quote(target.model, safe='')}"
+        answer = await self._ask(exchange, dialect, target, path)
+        if answer is None:
+            return ListedModel(id=name, owner=target.provider.name, members={})
+        return answer if as_it_is else await _read_model(answer, name, target.provider)
+
+    def _answerer(self, dialect: str, name: str) -> Target | None:
+        """Return who would get a request for the model `name`, in `dialect` or else in any other; None for nobody."""
+        if not name:
+            return None
+        for endpoint in (*catalog.first_calls({dialect}), *catalog.first_calls(catalog.capabilities())):
+            resolved = ResolvedPath(endpoint=endpoint, provider=None, path=endpoint.path, template=endpoint.template)
+            try:
+                return self._router.choose(resolved, name).targets[0]
+            except BadRequest as error:
+                if error.status == 404:
+                    return None
+        return None
+
+    async def _ask(self, exchange: Exchange, dialect: Dialect, target: Target, path: str) -> Answer | None:
+        """Send a client's request for `path` to the provider of `target`; None when it answers by itself."""
+        view = exchange.view()
+        view.endpoint, view.path = catalog.relayed(dialect, "/models", exchange.template), path
+        if target.provider.refreshes:
+            await target.provider.ready()
+        request = target.provider.prepare(view, target)
+        return None if request is None else await self._open(request)
+
+    async def one(self, exchange: Exchange, dialect: str, name: str) -> ListedModel | None:
         """Return the model `name`; `provider/model` also finds models that are listed by their own name.
 
-        Raises a 404 when there is none, a 502 when the provider that might have it did not list its models.
+        None when nobody lists it.
         """
         listed = await self._list(exchange, dialect)
         owner = self._router.models().get(name)
@@ -89,13 +143,7 @@ class ModelList:
             found = listed[provider.name]
             if spelled in provider.models or (found is not None and spelled in found):
                 return ListedModel(id=name, owner=provider.name, members=(found or {}).get(spelled, {}))
-            if found is None and owner is None:
-                message = f"The provider {provider.name!r} did not list its models. The server's log has the reason"
-                raise UpstreamError(message)
-        if owner is not None:
-            return ListedModel(id=name, owner=owner, members={})
-        message = f"Unknown model {name[:200]!r}. GET /v1/models lists all models"
-        raise BadRequest(message, status=404, code="model_not_found", param="model")
+        return None if owner is None else ListedModel(id=name, owner=owner, members={})
 
     async def _list(self, exchange: Exchange, dialect: str) -> dict[str, Listed | None]:
         """Return the models of each provider; None for one that failed."""
@@ -183,6 +231,21 @@ async def _is_ready(provider: Provider) -> bool:
 def _carries_credential(sent: Headers, clients: Headers) -> bool:
     """Return whether the request sends a credential of the client, so that its answer is for this client alone."""
     return any(sent.get(name) == value for name, value in header_credentials(clients) if value)
+
+
+async def _read_model(answer: Answer, name: str, provider: Provider) -> ListedModel:
+    """Read the model `name` from the answer of `provider`, which calls it otherwise or speaks another dialect."""
+    body = await _read(answer)
+    if answer.status == 404:
+        message = f"Unknown model {name[:200]!r}: the provider {provider.name!r} does not have it"
+        raise BadRequest(message, status=404, code="model_not_found", param="model")
+    members = read_value(body) if answer.status == 200 else None
+    if not isinstance(members, dict):
+        message = (
+            f"The provider {provider.name!r} did not describe the model {name[:200]!r}: it answered {answer.status}"
+        )
+        raise UpstreamError(message)
+    return ListedModel(id=name, owner=provider.name, members=members)
 
 
 async def _read(answer: Answer) -> bytes:

@@ -8,6 +8,8 @@ import pytest
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.client_request import Client, ClientRequest
+from llmproxy.dialects import catalog
+from llmproxy.dialects.model_list import ListedModel
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.providers.openai import OpenAI
@@ -39,7 +41,10 @@ class Place(Provider):
         self._asked = asked
 
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest | None:
-        raise NotImplementedError
+        if not self._asked:
+            return None
+        origin = Origin(scheme="http", host=self.name, port=80)
+        return UpstreamRequest(origin=origin, method="GET", target=request.path, headers=Headers(), body=None)
 
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:
         key = self._key or (request.headers.get("Authorization") if request else None)
@@ -67,6 +72,8 @@ class Upstreams:
     async def ask(self, request: UpstreamRequest) -> Answer:
         self.requests.append(request)
         answer = self.answers[request.origin.host]
+        if "/models/" in request.target and isinstance(answer, list):
+            return Answer(status=404, headers=Headers(), body=b"{}")
         if isinstance(answer, asyncio.Event):
             await answer.wait()
             answer = ["late"]
@@ -103,6 +110,16 @@ def asking(authorization: str | None = None) -> Exchange:
 
 def models_of(upstreams: Upstreams, *providers: Provider, routes: tuple[Route, ...] = ()) -> ModelList:
     return ModelList(Router(providers, routes), providers, upstreams.ask)
+
+
+async def found(models: ModelList, name: str) -> ListedModel:
+    """Return the model as it is read, in chat; an answer that is passed on as it is must be an error."""
+    exchange = asking()
+    exchange.full_path = f"/v1/models/{name}"
+    model = await models.relay_model(exchange, catalog.default(), name)
+    if isinstance(model, Answer):
+        raise ProxyError("passed on", status=model.status, code="model_not_found")
+    return model
 
 
 async def names(models: ModelList, exchange: Exchange | None = None, dialect: str = "chat") -> list[str]:
@@ -300,7 +317,7 @@ async def test_one_model_is_found_by_each_name_that_reaches_it() -> None:
     models = models_of(upstreams, Place("vendor", "gpt-*", models=("exact",)), Place("hub"))
 
     for name in ("gpt-4o", "vendor/gpt-4o", "hub/org/m", "exact", "vendor/exact"):
-        assert (await models.one(asking(), "chat", name)).id == name
+        assert (await found(models, name)).id == name
 
 
 @pytest.mark.parametrize("name", ["gpt-5", "vendor/gpt-5", "org/m", "hub/", "", "x" * 500])
@@ -308,7 +325,7 @@ async def test_a_model_that_nobody_has_is_a_404(name: str) -> None:
     models = models_of(Upstreams(vendor=["gpt-4o"], hub=["org/m"]), Place("vendor", "gpt-*"), Place("hub"))
 
     with pytest.raises(ProxyError) as caught:
-        await models.one(asking(), "chat", name)
+        await found(models, name)
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
 
 
@@ -316,7 +333,55 @@ async def test_a_model_of_a_provider_that_could_not_be_asked_is_not_denied() -> 
     upstreams = Upstreams(down=UpstreamError("gone"), up=["a"])
     models = models_of(upstreams, Place("down", "x*", models=("known",)), Place("up", "a*"))
 
-    with pytest.raises(UpstreamError, match="'down'"):
-        await models.one(asking(), "chat", "x1")
-    assert (await models.one(asking(), "chat", "a")).owner == "up"
-    assert (await models.one(asking(), "chat", "known")).owner == "down"
+    with pytest.raises(UpstreamError, match="gone"):
+        await found(models, "x1")
+    assert (await found(models, "a")).owner == "up"
+    assert (await found(models, "known")).owner == "down"
+
+
+async def test_a_model_of_a_provider_that_answers_by_itself_needs_no_call() -> None:
+    upstreams = Upstreams()
+    models = models_of(upstreams, Place("self", "x*", asked=False), Place("other", "y*", asked=False))
+
+    assert (await found(models, "x1")).owner == (await found(models, "self/anything")).owner == "self"
+    assert upstreams.requests == []
+
+
+async def test_a_description_in_another_dialect_is_read_and_anything_else_is_an_error() -> None:
+    claude = Answer(status=200, headers=Headers(), body=b'{"id": "theirs", "display_name": "C"}')
+    models = models_of(
+        Upstreams(claude=claude, main=[]), Place("claude", "claude-*", speaks="messages"), Place("main", "gpt-*")
+    )
+    model = await found(models, "claude-x")
+    assert (model.id, model.members["display_name"]) == ("claude-x", "C")
+
+    for status, body in [(500, b"{}"), (200, b"[]"), (200, b"<html>")]:
+        claude.status, claude.body = status, body
+        with pytest.raises(UpstreamError, match="'claude'"):
+            await found(models, "claude-x")
+
+
+async def test_the_only_provider_is_not_asked_for_its_list_first() -> None:
+    shown = Answer(status=200, headers=Headers(), body=b'{"id":"m"}')
+    upstreams = Upstreams(hub=shown)
+    models = models_of(upstreams, Place("hub"))
+
+    assert await models.relay_model(asking(), catalog.default(), "m") is shown
+    assert await models.relay_list(asking(), catalog.default()) is shown
+    assert [request.target for request in upstreams.requests] == ["/v1/models", "/v1/models"]
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        (Place("hub"), Place("vendor", "gpt-*")),
+        (Place("hub", "gpt-*"),),
+        (Place("hub", "*", models=("own",)),),
+        (Place("hub", speaks="messages"),),
+        (Place("hub", asked=False),),
+    ],
+    ids=["another provider", "some models", "a name of the configuration", "another dialect", "no list"],
+)
+async def test_what_is_to_be_merged_is_not_relayed(places: tuple[Place, ...]) -> None:
+    models = models_of(Upstreams(), *places)
+    assert await models.relay_list(asking(), catalog.default()) is None

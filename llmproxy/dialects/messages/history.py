@@ -1,4 +1,4 @@
-"""The history of a messages request: an override of `derived.history`, which takes 6 times as long."""
+"""The history of a messages request: an override of `derived.history`, which takes 4 times as long."""
 
 from __future__ import annotations
 

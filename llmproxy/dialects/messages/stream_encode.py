@@ -168,23 +168,23 @@ class MessagesStreamEncoder(StreamEncoder):
                 assert_never(opened)
 
     def _cite(self, event: Cite) -> None:
-        block = self._blocks.get(event.index)
-        if block is None:
-            return
-        if self._queue[0] != event.index:
-            block.waiting.append(event)
-        else:
+        block = self._block_in_turn(event)
+        if block is not None:
             self._write_citation(block, event)
 
     def _close(self, event: Close) -> None:
-        block = self._blocks.get(event.index)
-        if block is None:
-            return
-        if self._queue[0] != event.index:
-            block.waiting.append(event)
-        else:
+        block = self._block_in_turn(event)
+        if block is not None:
             self._finish_block(block, event)
             self._next_block()
+
+    def _block_in_turn(self, event: Cite | Close) -> _OpenBlock | None:
+        """Return the block of `event` if it is written now; otherwise the event waits."""
+        block = self._blocks.get(event.index)
+        if block is None or self._queue[0] == event.index:
+            return block
+        block.waiting.append(event)
+        return None
 
     def _write_citation(self, block: _OpenBlock, event: Cite) -> None:
         citation = encode_link(event.citation, self._context.losses)

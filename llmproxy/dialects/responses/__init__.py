@@ -12,8 +12,8 @@ from llmproxy.dialects.responses import history, reshape, stream_watch, summary
 from llmproxy.dialects.responses.error_event import write_error_event
 from llmproxy.dialects.responses.request_decode import decode_request
 from llmproxy.dialects.responses.request_encode import encode_request
-from llmproxy.dialects.responses.response_decode import decode_response
-from llmproxy.dialects.responses.response_encode import encode_response, finish_reason_of
+from llmproxy.dialects.responses.response_decode import decode_response, finish_reason_of
+from llmproxy.dialects.responses.response_encode import encode_response
 from llmproxy.dialects.responses.stream_decode import ResponsesStreamDecoder
 from llmproxy.dialects.responses.stream_encode import ResponsesStreamEncoder
 

@@ -1,4 +1,4 @@
-"""The history of a responses request: an override of `derived.history`, which takes 7 times as long."""
+"""The history of a responses request: an override of `derived.history`, which takes 5 times as long."""
 
 from __future__ import annotations
 

@@ -64,32 +64,23 @@ class ResponsesReshape(Reshape):
 
 def _item_events(index: int, item: JsonObject) -> list[JsonObject]:
     """Return the events of one item: its beginning, its content, its end."""
-    kind = item.get("type")
-    begin, events_of_item = _KINDS.get(kind if isinstance(kind, str) else "", (_as_it_is, _nothing))
-    place = {"output_index": index}
-    content = [{**event, **place, "item_id": item.get("id")} for event in events_of_item(item)]
+    kind, place = item.get("type"), {"output_index": index}
+    begun, content = item, list[JsonObject]()
+    if isinstance(kind, str) and kind in _KINDS:
+        empty, events_of_item = _KINDS[kind]
+        begun = _begun(item, empty)
+        content = [{**event, **place, "item_id": item.get("id")} for event in events_of_item(item)]
     return [
-        {"type": "response.output_item.added", **place, "item": begin(item)},
+        {"type": "response.output_item.added", **place, "item": begun},
         *content,
         {"type": "response.output_item.done", **place, "item": item},
     ]
 
 
-def _as_it_is(item: JsonObject) -> JsonObject:
-    return item
-
-
-def _nothing(item: JsonObject) -> Iterator[JsonObject]:
-    return iter(())
-
-
-def _begun(item: JsonObject, **empty: Any) -> JsonObject:
+def _begun(item: JsonObject, empty: JsonObject) -> JsonObject:
+    """Return an item that has only begun, with its members of `empty` as they are there."""
     status = {"status": "in_progress"} if "status" in item else {}
     return {**item, **status, **{name: value for name, value in empty.items() if name in item}}
-
-
-def _begun_message(item: JsonObject) -> JsonObject:
-    return _begun(item, content=[])
 
 
 def _message(item: JsonObject) -> Iterator[JsonObject]:
@@ -117,27 +108,14 @@ def _without_bytes(logprobs: Any) -> Any:
     return {name: _without_bytes(each) for name, each in logprobs.items() if name != "bytes"}
 
 
-def _begun_reasoning(item: JsonObject) -> JsonObject:
-    return _begun(item, summary=[], content=[])
-
-
 def _reasoning(item: JsonObject) -> Iterator[JsonObject]:
-    for number, part in enumerate(objects(item.get("summary"))):
-        place, text = {"summary_index": number}, part.get("text", "")
-        yield {"type": "response.reasoning_summary_part.added", **place, "part": {**part, "text": ""}}
-        yield {"type": "response.reasoning_summary_text.delta", **place, "delta": text}
-        yield {"type": "response.reasoning_summary_text.done", **place, "text": text}
-        yield {"type": "response.reasoning_summary_part.done", **place, "part": part}
-    for number, part in enumerate(objects(item.get("content"))):
-        place, text = {"content_index": number}, part.get("text", "")
-        yield {"type": "response.content_part.added", **place, "part": {**part, "text": ""}}
-        yield {"type": "response.reasoning_text.delta", **place, "delta": text}
-        yield {"type": "response.reasoning_text.done", **place, "text": text}
-        yield {"type": "response.content_part.done", **place, "part": part}
-
-
-def _begun_call(item: JsonObject) -> JsonObject:
-    return _begun(item, arguments="", input="")
+    for member, place_name, part_event, text_event in _REASONING:
+        for number, part in enumerate(objects(item.get(member))):
+            place, text = {place_name: number}, part.get("text", "")
+            yield {"type": f"{part_event}.added", **place, "part": {**part, "text": ""}}
+            yield {"type": f"{text_event}.delta", **place, "delta": text}
+            yield {"type": f"{text_event}.done", **place, "text": text}
+            yield {"type": f"{part_event}.done", **place, "part": part}
 
 
 def _call(event: str, name: str) -> Callable[[JsonObject], Iterator[JsonObject]]:
@@ -149,12 +127,18 @@ def _call(event: str, name: str) -> Callable[[JsonObject], Iterator[JsonObject]]
     return events
 
 
-_KINDS: dict[str, tuple[Callable[[JsonObject], JsonObject], Callable[[JsonObject], Iterator[JsonObject]]]] = {
-    "message": (_begun_message, _message),
-    "reasoning": (_begun_reasoning, _reasoning),
-    "function_call": (_begun_call, _call("response.function_call_arguments", "arguments")),
-    "custom_tool_call": (_begun_call, _call("response.custom_tool_call_input", "input")),
-    "mcp_call": (_begun_call, _call("response.mcp_call_arguments", "arguments")),
+_REASONING = (
+    ("summary", "summary_index", "response.reasoning_summary_part", "response.reasoning_summary_text"),
+    ("content", "content_index", "response.content_part", "response.reasoning_text"),
+)
+_EMPTY_CALL: JsonObject = {"arguments": "", "input": ""}
+# Members that are empty as an item begins, and the events that fill them.
+_KINDS: dict[str, tuple[JsonObject, Callable[[JsonObject], Iterator[JsonObject]]]] = {
+    "message": ({"content": []}, _message),
+    "reasoning": ({"summary": [], "content": []}, _reasoning),
+    "function_call": (_EMPTY_CALL, _call("response.function_call_arguments", "arguments")),
+    "custom_tool_call": (_EMPTY_CALL, _call("response.custom_tool_call_input", "input")),
+    "mcp_call": (_EMPTY_CALL, _call("response.mcp_call_arguments", "arguments")),
 }
 
 RESHAPE = ResponsesReshape()

@@ -46,7 +46,7 @@ def decode_response(body: bytes) -> Reply:
         model=string(value.get("model")) or "",
         content=content,
         stop=decode_stop(value, content),
-        stop_word=stop_word(value),
+        stop_word=finish_reason_of(value),
         usage=decode_usage(value.get("usage")),
         created_s=decode_time(value.get("created_at")),
         service_tier=string(value.get("service_tier")),
@@ -97,6 +97,6 @@ def decode_time(value: object) -> int | None:
     return int(value) if isinstance(value, float) and isfinite(value) else count(value)
 
 
-def stop_word(response: Mapping[str, Any]) -> str | None:
+def finish_reason_of(response: Mapping[str, Any]) -> str | None:
     """Return the finish reason of a response object: why it is incomplete, else its status."""
     return string(object_of(response.get("incomplete_details")).get("reason")) or string(response.get("status"))

@@ -6,7 +6,7 @@ Source: the SDK's `response` types. Begin reading at `encode_response`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -198,9 +198,3 @@ def _encode_item(block: Block, name: str, context: EncodeContext) -> dict[str, A
         case _:
             context.drop(f"reply.{kind_of(block)}")
             return None
-
-
-def finish_reason_of(response: Mapping[str, Any]) -> str | None:
-    """Return why a response is incomplete, else its status."""
-    reason = (response["incomplete_details"] or {}).get("reason") or response["status"]
-    return reason if isinstance(reason, str) else None

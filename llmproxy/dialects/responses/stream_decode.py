@@ -30,7 +30,7 @@ from llmproxy.dialects.model import (
 from llmproxy.dialects.reply_events import block_events
 from llmproxy.dialects.responses.content import decode_citation
 from llmproxy.dialects.responses.logprobs import with_bytes
-from llmproxy.dialects.responses.response_decode import decode_item, decode_stop, decode_time, stop_word
+from llmproxy.dialects.responses.response_decode import decode_item, decode_stop, decode_time, finish_reason_of
 from llmproxy.dialects.responses.tables import CALL_TYPES
 from llmproxy.dialects.responses.usage import decode_usage
 from llmproxy.dialects.stream_decode import StreamDecoder
@@ -294,7 +294,7 @@ class ResponsesStreamDecoder(StreamDecoder):
         if usage is not None:
             self._events.append(UsageUpdate(usage=usage))
         status = response if "status" in response else {"status": str(event.type).rpartition(".")[2]}
-        self._events += [Stop(reason=decode_stop(status, self._content), word=stop_word(status)), Done()]
+        self._events += [Stop(reason=decode_stop(status, self._content), word=finish_reason_of(status)), Done()]
 
     def _fail_with(self, event: _Event) -> None:
         """End with the provider's own error: an event `error`, or a response that failed."""

@@ -32,6 +32,7 @@ from llmproxy.dialects.response_fields import bare_id, drop_stop_details, kind_o
 from llmproxy.dialects.responses.content import encode_citation
 from llmproxy.dialects.responses.error_event import write_error_event
 from llmproxy.dialects.responses.logprobs import without_bytes
+from llmproxy.dialects.responses.response_decode import finish_reason_of
 from llmproxy.dialects.responses.response_encode import (
     call_item,
     call_item_name,
@@ -39,7 +40,6 @@ from llmproxy.dialects.responses.response_encode import (
     encode_error_code,
     encode_status,
     encode_stop,
-    finish_reason_of,
     message_item,
     output_part,
     reasoning_item,

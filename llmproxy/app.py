@@ -234,7 +234,9 @@ def _translator(config: Config, state: State, stores: Stores) -> Translator:
     settings = config.translation
     fetcher = MediaFetcher(settings.max_media_size, settings.media_timeout) if settings.fetch_media else None
     responses = stores.open().responses(RESPONSE_BYTES)
-    return Translator(responses, state.budget, strict=settings.strict, fetcher=fetcher)
+    return Translator(
+        responses, state.budget, strict=settings.strict, fetcher=fetcher, estimates=settings.estimate_tokens
+    )
 
 
 def _limits(config: Config) -> Limits:

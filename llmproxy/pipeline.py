@@ -12,6 +12,7 @@ from llmproxy.answer import Answer, framing_of
 from llmproxy.body import Body, ByteStream, StreamedBody
 from llmproxy.caching.control import take_settings
 from llmproxy.call import Call
+from llmproxy.dialects import catalog
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
@@ -137,6 +138,8 @@ class Pipeline:
 
     async def _translate(self, exchange: Exchange, call: Call) -> Answer:
         """Make a call in the dialect of its target."""
+        if exchange.endpoint is not None and catalog.untranslated(exchange.endpoint):
+            return await self.translator.answer_untranslated(exchange, call)
         translated = await self.translator.prepare(exchange, call)
         answer = await self._open_call(translated.exchange, call)
         return await self.translator.answer(exchange, translated, answer)

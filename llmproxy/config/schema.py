@@ -130,6 +130,12 @@ class TranslationConfig(Strict):
         description="Refuse (400) requests that use a feature the provider lacks, instead of dropping it and listing "
         "it in x-llmproxy-dropped.",
     )
+    estimate_tokens: bool = Field(
+        default=False,
+        description="Estimate the tokens of a request for clients that ask for their count (/v1/messages/count_tokens, "
+        "/v1/responses/input_tokens) where the model's provider has no such call; without it they get 501. Estimates "
+        "carry the header x-llmproxy-estimated.",
+    )
     fetch_media: bool = Field(
         default=False,
         description="Fetch images and documents that clients send as URLs, for providers that accept them only inside "

@@ -98,6 +98,18 @@ def translatable(endpoint: Endpoint) -> bool:
     return dialect.codec is not None and endpoint.capability == dialect.name and endpoint.path == dialect.paths[0]
 
 
+def untranslated(endpoint: Endpoint) -> bool:
+    """Return whether this call names a model of a dialect that can be translated, but has no translation itself: it
+    counts tokens, or compacts a conversation."""
+    dialect = endpoint.dialect
+    return (
+        dialect.codec is not None
+        and endpoint.model
+        and endpoint.capability == dialect.name
+        and endpoint.path != dialect.paths[0]
+    )
+
+
 def translated_call(dialect: Dialect, *, stream: bool = False) -> Endpoint:
     """Return the call of `dialect` that translated requests make, for an answer that is streamed or not."""
     return _calls(DIALECTS).translated[dialect.name, stream]

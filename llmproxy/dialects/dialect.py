@@ -56,6 +56,15 @@ class Readers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TokenCount:
+    """The call of a dialect that counts the input tokens of a request: one of its `paths`, and the JSON body of its
+    answer."""
+
+    path: str
+    write: Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dialect:
     """One wire language. Stateless; one value serves everything.
 
@@ -67,6 +76,8 @@ class Dialect:
     the request headers, in lower case, on which an answer depends, `own_headers` the beginnings of those that only this
     dialect's providers understand. `marker` is a header that tells its clients from others on paths that several
     dialects share, `models` how it writes the list of models there.
+
+    `token_count` is the call that counts the tokens of a request, None without one.
 
     `write_error` gives the JSON body of an error of ours, `write_error_event` the whole frames that tell a client of a
     started stream that it failed. `codec` is None for a dialect that is only relayed. `stateful` says that answers are
@@ -87,6 +98,7 @@ class Dialect:
     own_headers: tuple[str, ...] = ()
     marker: str | None = None
     models: ModelPages | None = None
+    token_count: TokenCount | None = None
     stateful: bool = False
     key_variable: str = "API_KEY"
 

@@ -208,10 +208,11 @@ def _serves(provider: Provider, endpoint: Endpoint) -> bool:
     """Tell whether `provider` can answer the endpoint, directly or through translation."""
     if endpoint.capability in provider.speaks:
         return True
-    return (
-        catalog.translatable(endpoint)
-        and catalog.translation_dialect(provider.speaks, provider.translate_to) is not None
-    )
+    return catalog.translatable(endpoint) and _is_translated(provider)
+
+
+def _is_translated(provider: Provider) -> bool:
+    return catalog.translation_dialect(provider.speaks, provider.translate_to) is not None
 
 
 def _serving(route: Route, endpoint: Endpoint, what: str, everybody: Iterable[Provider]) -> Route:
@@ -219,6 +220,8 @@ def _serving(route: Route, endpoint: Endpoint, what: str, everybody: Iterable[Pr
     able = tuple(target for target in route.targets if _serves(target.provider, endpoint))
     if len(able) == len(route.targets):
         return route
+    if not able and catalog.untranslated(endpoint):  # the translator answers in their place
+        able = tuple(target for target in route.targets if _is_translated(target.provider))
     if able:
         return Route(name=route.name, targets=able)
     capability = endpoint.capability

@@ -22,7 +22,7 @@ from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import Media, Request
-from llmproxy.errors import BadRequest, Untranslatable, UpstreamError
+from llmproxy.errors import BadRequest, ProxyError, Untranslatable, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.route import Route
 from llmproxy.stores.responses import ResponseStore
@@ -30,6 +30,7 @@ from llmproxy.target import Provider, Target
 from llmproxy.translation.answer_streams import REPLY_BYTES, DecodedStream, RecalledStream, TranslatedStream
 from llmproxy.translation.conversations import Conversations, Turn
 from llmproxy.translation.reasoning_store import ReasoningStore
+from llmproxy.translation.token_estimate import estimate_tokens
 from llmproxy.translation.translation import Translation
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.wire.framing import Framing
@@ -80,7 +81,7 @@ class Translator:
     """Translates for one configuration.
 
     `store` keeps responses and reasoning; `strict` refuses what would otherwise be dropped; `fetcher` gets what clients
-    name by URL, where a provider takes it only inside the request.
+    name by URL, where a provider takes it only inside the request; `estimates` allows estimates of token counts.
     """
 
     def __init__(
@@ -90,19 +91,39 @@ class Translator:
         *,
         strict: bool = False,
         fetcher: MediaFetcher | None = None,
+        estimates: bool = False,
     ) -> None:
         self._conversations = Conversations(store)
         self._reasoning = ReasoningStore(store)
         self._budget = budget
         self._strict = strict
         self._fetcher = fetcher
+        self._estimates = estimates
 
     def needed(self, exchange: Exchange, target: Target) -> bool:
         """Return whether `target` speaks another dialect than the client."""
         endpoint = exchange.endpoint
         if endpoint is None or endpoint.capability in target.provider.speaks:
             return False
-        return catalog.translatable(endpoint) and exchange.route is not None and not exchange.route.relay
+        if exchange.route is None or exchange.route.relay:
+            return False
+        return catalog.translatable(endpoint) or catalog.untranslated(endpoint)
+
+    async def answer_untranslated(self, exchange: Exchange, call: Call) -> Answer:
+        """Answer a call that has no translation: an estimate of the tokens, else a 501 that says what to do."""
+        endpoint, provider = exchange.endpoint, call.target.provider.name
+        assert endpoint is not None, "only calls of a dialect are translated"
+        count = endpoint.dialect.token_count
+        if count is None or count.path != endpoint.path:
+            raise _not_implemented(f"The provider {provider!r} of this model does not support {endpoint.template}")
+        if not self._estimates:
+            message = f"The provider {provider!r} of this model cannot count tokens in this dialect"
+            raise _not_implemented(f"{message}. For an estimate, set translation.estimate_tokens in the configuration")
+        request, _ = await self.request(exchange)
+        tokens = await _run(exchange.held.raw, estimate_tokens, request)
+        headers = Headers([("Content-Type", "application/json"), ("x-llmproxy-estimated", "input_tokens")])
+        call.status = 200
+        return Answer(status=200, headers=headers, body=count.write(tokens))
 
     async def prepare(self, exchange: Exchange, call: Call) -> TranslatedCall:
         """Translate the request of `exchange` for the target of `call`. Raises BadRequest.
@@ -234,7 +255,7 @@ class Translator:
         endpoint = exchange.endpoint
         if endpoint is None or not endpoint.dialect.stateful:
             return
-        if not any(self.needed(exchange, target) for target in route.targets):
+        if catalog.untranslated(endpoint) or not any(self.needed(exchange, target) for target in route.targets):
             return
         if answer.framing is None:
             await self._store_recalled(exchange, answer.body)
@@ -289,6 +310,11 @@ class Translator:
             framing=framing,
             summary=translation.summary,
         )
+
+
+def _not_implemented(message: str) -> ProxyError:
+    # SDKs repeat a call after any other 5xx.
+    return ProxyError(message, status=501, code="not_implemented", headers=(("x-should-retry", "false"),))
 
 
 async def _run(body: bytes, work: Callable[[Input], Result], value: Input) -> Result:

@@ -172,8 +172,6 @@ def test_below_a_providers_prefix_nothing_is_translated() -> None:
     [
         ("claude-x", EMBEDDINGS, ["embeddings", "'claude-x'", "claude speaks messages", "openai, groq, local"]),
         ("claude/x", "/v1/completions", ["completions", "claude speaks messages"]),
-        ("gpt-4", COUNT, ["messages", "openai speaks chat, completions", ": claude"]),
-        ("fast", COUNT, ["groq speaks"]),
     ],
 )
 def test_a_dialect_that_nobody_speaks_is_a_400_that_says_who_speaks_what(
@@ -184,6 +182,14 @@ def test_a_dialect_that_nobody_speaks_is_a_400_that_says_who_speaks_what(
     assert (refused.value.status, refused.value.code) == (400, "dialect_not_spoken")
     for word in words:
         assert word in refused.value.message
+
+
+@pytest.mark.parametrize("path", [COUNT, "/v1/responses/compact"])
+def test_a_call_without_a_translation_goes_to_those_that_speak_it_or_else_stays(path: str) -> None:
+    both = route("both", (OPENAI, None), (CLAUDE, None))
+    assert chosen(Router(ALL, [both]), "both", path) == [("claude" if path == COUNT else "openai", None)]
+    assert chosen(Router(ALL), "gpt-4", path) == [("openai", None)]
+    assert chosen(Router(ALL), "claude-x", path) == [("claude", None)]
 
 
 def test_without_a_model_only_one_possible_provider_is_asked() -> None:

@@ -134,6 +134,7 @@ class Listening:
         held_bytes: int = 1 << 30,
         factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
         limits: Limits | None = None,
+        estimates: bool = False,
     ) -> None:
         self.recorder = Recorder()
         self.budget = MemoryBudget(held_bytes)
@@ -145,6 +146,7 @@ class Listening:
         self._middlewares = middlewares
         self._limits = limits or limited()
         self._factory = factory
+        self._estimates = estimates
         self._loop: asyncio.AbstractEventLoop
         self._leaving: asyncio.Event
         self._ready = threading.Event()
@@ -249,8 +251,9 @@ class Listening:
             metrics=self.metrics,
             running=lambda: self.edge.shared.running,
         )
+        translator = Translator(MemoryResponses(1 << 20), self.budget, estimates=self._estimates)
         return Made(
-            Pipeline(router, Hooks(named), pool.open, self.budget, Translator(MemoryResponses(1 << 20), self.budget)),
+            Pipeline(router, Hooks(named), pool.open, self.budget, translator),
             admin,
             self._limits,
             Admission(self._providers),

@@ -244,10 +244,47 @@ def test_below_a_providers_prefix_nothing_is_translated(upstream: Upstream) -> N
     assert upstream.only.target == b"/v1/chat/completions" and body(upstream) == ASK
 
 
-def test_tokens_cannot_be_counted_by_a_provider_of_another_dialect(upstream: Upstream) -> None:
-    with Listening(gpt(upstream)) as server:
-        answer = server.post(ASK, path="/v1/messages/count_tokens")
-    assert (answer.status, upstream.requests) == (400, [])
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/v1/messages/count_tokens", "translation.estimate_tokens"),
+        ("/v1/responses/input_tokens", "translation.estimate_tokens"),
+        ("/v1/responses/compact", "does not support /v1/responses/compact"),
+    ],
+)
+def test_calls_without_a_translation_are_a_501_that_sdks_do_not_repeat(
+    upstream: Upstream, path: str, words: str
+) -> None:
+    with Listening(gpt(upstream, dialects=["chat"])) as server:
+        answer = server.post(ASK | {"input": "hi"}, path=path)
+        assert server.wait_ended().outcome == "error"
+    assert (answer.status, answer.value("x-should-retry"), upstream.requests) == (501, "false", [])
+    assert words in answer.json["error"]["message"] and "'gpt'" in answer.json["error"]["message"]
+    assert (answer.json.get("type") == "error") == path.startswith("/v1/messages")
+
+
+def test_tokens_are_estimated_where_that_is_allowed(upstream: Upstream) -> None:
+    ask = {"model": "gpt-x", "messages": [{"role": "user", "content": "x" * 400}], "input": "x" * 400}
+    with Listening(gpt(upstream, dialects=["chat"]), estimates=True) as server:
+        messages = server.post(ask, path="/v1/messages/count_tokens")
+        responses = server.post(ask, path="/v1/responses/input_tokens")
+        first = server.post(ask | {"max_output_tokens": 9}, path="/v1/responses")
+        later = {"model": "gpt-x", "input": "y", "previous_response_id": first.json["id"]}
+        continued = server.post(later, path="/v1/responses/input_tokens")
+        compact = server.post(ask, path="/v1/responses/compact")
+    assert (messages.status, messages.json) == (200, {"input_tokens": 104})
+    assert responses.json == {"object": "response.input_tokens", "input_tokens": 104}
+    assert continued.json["input_tokens"] > 104 and compact.status == 501
+    for answer in (messages, responses, continued):
+        assert answer.value("x-llmproxy-estimated") == "input_tokens"
+    assert len(upstream.requests) == 1
+
+
+def test_a_provider_that_counts_is_asked_before_anybody_estimates(upstream: Upstream) -> None:
+    with Listening(gpt(upstream), claude(upstream), estimates=True) as server:
+        answer = server.post(ASK | {"model": "claude/claude-x"}, path="/v1/messages/count_tokens")
+    assert answer.value("x-llmproxy-estimated") is None
+    assert upstream.only.target == b"/v1/messages/count_tokens"
 
 
 def test_a_provider_that_is_gone_is_an_error_of_the_clients_dialect(upstream: Upstream) -> None:

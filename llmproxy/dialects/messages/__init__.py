@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import readers
-from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.dialect import Dialect, TokenCount
 from llmproxy.dialects.messages import history, model_list, reshape, stream_watch, summary
 from llmproxy.dialects.messages.error_body import write_error, write_error_event
 from llmproxy.dialects.messages.request_decode import decode_request
@@ -46,6 +46,7 @@ DIALECT = Dialect(
     own_headers=("anthropic-",),
     marker="anthropic-version",
     models=ModelPages(one=model_list.one, all=model_list.page),
+    token_count=TokenCount(path="/messages/count_tokens", write=lambda count: b'{"input_tokens":%d}' % count),
     key_variable="ANTHROPIC_API_KEY",
     write_error=write_error,
     write_error_event=write_error_event,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import readers
-from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.dialect import Dialect, TokenCount
 from llmproxy.dialects.error_body import write_error
 from llmproxy.dialects.responses import history, reshape, stream_watch, summary
 from llmproxy.dialects.responses.error_event import write_error_event
@@ -40,6 +40,10 @@ DIALECT = Dialect(
     significant=("openai-beta", "openai-organization", "openai-project"),
     own_headers=("openai-",),
     stateful=True,
+    token_count=TokenCount(
+        path="/responses/input_tokens",
+        write=lambda count: b'{"object":"response.input_tokens","input_tokens":%d}' % count,
+    ),
     key_variable="OPENAI_API_KEY",
     write_error=write_error,
     write_error_event=write_error_event,

@@ -21,7 +21,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from llmproxy import __version__
+from llmproxy import __version__, decision_log
 from llmproxy import discovery as servers
 from llmproxy.access.admission import Admission
 from llmproxy.config.load import Loaded
@@ -30,7 +30,7 @@ from llmproxy.exchange import MemoryBudget
 from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
-from llmproxy.pipeline import Pipeline
+from llmproxy.pipeline import LoggedPipeline, Pipeline
 from llmproxy.registry import find_component
 from llmproxy.route import Route
 from llmproxy.routing.router import Router
@@ -154,8 +154,9 @@ def build(loaded: Loaded, state: State) -> Runtime:
     for each in middlewares:
         each.use_stores(stores)
     named_middlewares = [(entry.type, each) for entry, each in zip(entries, middlewares, strict=True)]
+    pipeline = LoggedPipeline if decision_log.is_enabled() else Pipeline
     return Runtime(
-        pipeline=Pipeline(
+        pipeline=pipeline(
             router,
             Hooks(named_middlewares),
             state.upstream.open,

@@ -59,7 +59,8 @@ class Exchange(ClientRequest):
     `outcome` is `complete`, `incomplete` (a stream without its last event), `cancelled` (the client left), `broken`
     (the answer broke off) or `error` (ours). `muted` names the middlewares whose watching hooks failed; `notes` is
     where middlewares leave things, each under its own name.
-    `session` is the conversation's id, when a middleware recognised one. `cache` is `hit` when an answer was there
+    `session` is the conversation's id, when a middleware recognised one, and `thread` names one beside the main one in
+    it, such as that of a subagent. `cache` is `hit` when an answer was there
     already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `own` says that it asks for
     one of our own pages. `holder` counts what it holds.
     """
@@ -79,6 +80,7 @@ class Exchange(ClientRequest):
     muted: set[str] = field(default_factory=set)
     notes: dict[str, object] = field(default_factory=dict)
     session: str | None = None
+    thread: str | None = None
     cache: str | None = None
     own: bool = False
     holder: MemoryBudget | None = None

@@ -12,6 +12,7 @@ from llmproxy.answer import Answer, framing_of
 from llmproxy.body import Body, ByteStream, StreamedBody
 from llmproxy.caching.control import take_settings
 from llmproxy.call import Call
+from llmproxy.decision_log import DecisionLog
 from llmproxy.dialects import catalog
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
@@ -191,6 +192,45 @@ class Pipeline:
                 return
             self._budget.take(exchange, len(data))
             answer.body += data
+
+
+class LoggedPipeline(Pipeline):
+    """The same, with a line in the log for each decision."""
+
+    def __init__(
+        self, router: Router, hooks: Hooks, open_: OpenUpstream, budget: MemoryBudget, translator: Translator
+    ) -> None:
+        super().__init__(router, hooks, open_, budget, translator)
+        self.decisions = DecisionLog()
+
+    async def answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:
+        try:
+            answer = await super().answer(exchange, resolved)
+        except ProxyError as error:
+            self.decisions.refused(exchange, error)
+            raise
+        self.decisions.answered(exchange, answer)
+        return answer
+
+    async def _on_request(self, exchange: Exchange, resolved: ResolvedPath) -> Answer | None:
+        answer = await super()._on_request(exchange, resolved)
+        self.decisions.recognised(exchange)
+        return answer
+
+    def _route(self, exchange: Exchange, resolved: ResolvedPath) -> Route:
+        route = super()._route(exchange, resolved)
+        self.decisions.routed(exchange, route)
+        return route
+
+    async def _try(self, exchange: Exchange, route: Route, target: Target) -> Answer:
+        self.decisions.called(exchange, target, self.translator.dialect_for(exchange, target))
+        try:
+            answer = await super()._try(exchange, route, target)
+        except ProxyError as error:
+            self.decisions.failed(exchange, error)
+            raise
+        self.decisions.returned(exchange, answer.status)
+        return answer
 
 
 def _raw(exchange: Exchange) -> bytes | None:

@@ -6,7 +6,7 @@ Values and one interface; the strategies themselves are in `routing/`. Begin rea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llmproxy.call import Call
 from llmproxy.client_request import ClientRequest
@@ -35,13 +35,15 @@ _AS_CONFIGURED = Strategy()
 class Route:
     """What clients call a model (a name, or a pattern for several), and the targets behind it, first to last.
 
-    `relay` says that the client chose the provider by its path, and gets its dialects as they are.
+    `relay` says that the client chose the provider by its path, and gets its dialects as they are. `why` says in a few
+    words for log lines how a request comes to it.
     """
 
     name: str
     targets: tuple[Target, ...]
     relay: bool = False
     strategy: Strategy = _AS_CONFIGURED
+    why: str = field(default="", compare=False)
 
     def order(self, request: ClientRequest) -> Sequence[Target]:
         """Return the targets to try for `request`, first to last; at least one."""

@@ -68,8 +68,13 @@ class Router:
         self._typed = {provider.type: provider for provider in reversed(everybody)}
         self.has_responses = any(catalog.keeps_state(provider.speaks) for provider in everybody)
         self._single = everybody[0] if len(everybody) == 1 else None
-        self._direct = {each: Route(name=each.name, targets=(Target(provider=each),)) for each in everybody}
-        self._relays = {each: replace(route, relay=True) for each, route in self._direct.items()}
+        self._direct = {
+            each: Route(name=each.name, targets=(Target(provider=each),), why="without a model") for each in everybody
+        }
+        self._relays = {
+            each: replace(route, relay=True, why="the path chooses the provider")
+            for each, route in self._direct.items()
+        }
         self._exact = {route.name: route for route in reversed(routes) if not is_pattern(route.name)}
         self._wildcards = sorted(
             (route for route in routes if is_pattern(route.name)), key=lambda each: _sort_key(each.name)
@@ -152,19 +157,22 @@ class Router:
         `type/model`, `llm:`, the default.
         """
         if route := self._exact.get(model):
-            return route
+            return replace(route, why="that name in models")
         owner, _, rest = model.partition("/")
         if rest and owner in self._named:
-            return Route(name=f"{owner}/*", targets=(Target(provider=self._named[owner], model=rest),))
+            target = Target(provider=self._named[owner], model=rest)
+            return Route(name=f"{owner}/*", targets=(target,), why="the model names the provider")
         for route in self._wildcards:
             if fnmatchcase(model, route.name):
-                return route
+                return replace(route, why="the first pattern of models that fits")
         if route := self._listed(model):
             return route
         if rest and owner in self._typed:
-            return Route(name=f"{owner}/*", targets=(Target(provider=self._typed[owner], model=rest),))
+            target = Target(provider=self._typed[owner], model=rest)
+            return Route(name=f"{owner}/*", targets=(target,), why="the model names the type of provider")
         if last := self._catch_all or self._default:
-            return self._direct[last]
+            why = "nothing else has the model: llm" if last is self._catch_all else "the default provider"
+            return replace(self._direct[last], why=why)
         message = f"Unknown model {_quote(model)}. Available: {self._names()}"
         raise BadRequest(message, status=404, code="model_not_found", param="model")
 
@@ -174,7 +182,8 @@ class Router:
         if not matches:
             return None
         providers = dict.fromkeys(provider for _, provider in matches)
-        return Route(name=matches[0][0], targets=tuple(Target(provider=each) for each in providers))
+        targets = tuple(Target(provider=each) for each in providers)
+        return Route(name=matches[0][0], targets=targets, why="by the model lists of the providers")
 
     def _choose_without_model(self, endpoint: Endpoint, provider_name: str | None) -> Route:
         if provider_name:
@@ -223,7 +232,7 @@ def _serving(route: Route, endpoint: Endpoint, what: str, everybody: Iterable[Pr
     if not able and catalog.untranslated(endpoint):  # the translator answers in their place
         able = tuple(target for target in route.targets if _is_translated(target.provider))
     if able:
-        return Route(name=route.name, targets=able)
+        return Route(name=route.name, targets=able, why=f"{route.why}, only those that can answer the path")
     capability = endpoint.capability
     others = ", ".join(provider.name for provider in everybody if capability in provider.speaks) or "none"
     abilities = _abilities(dict.fromkeys(target.provider for target in route.targets))

@@ -125,6 +125,11 @@ class Translator:
         call.status = 200
         return Answer(status=200, headers=headers, body=count.write(tokens))
 
+    def dialect_for(self, exchange: Exchange, target: Target) -> str | None:
+        """Return the name of the dialect into which a request is translated for `target`; None where it is not."""
+        endpoint = translation_endpoint(target.provider) if self.needed(exchange, target) else None
+        return None if endpoint is None else endpoint.dialect.name
+
     async def prepare(self, exchange: Exchange, call: Call) -> TranslatedCall:
         """Translate the request of `exchange` for the target of `call`. Raises BadRequest.
 

@@ -75,6 +75,42 @@ def test_the_log_level(tmp_path: Path, upstream: Upstream, extra: dict[str, str]
     assert level == extra.get("LOG_LEVEL", "debug")
 
 
+@pytest.mark.parametrize("extra", [{"LOG_LEVEL": "DEBUG"}, {"PROXY_API_DEBUG": "true"}])
+def test_each_decision_on_an_exchange_has_a_line_at_level_debug(
+    tmp_path: Path, upstream: Upstream, extra: dict[str, str]
+) -> None:
+    config = f"""
+providers:
+  - {{name: down, type: openai, base_url: "http://127.0.0.1:{free_port()}/v1", api_key: sk-one-secret}}
+  - {{name: main, type: anthropic, base_url: "{upstream.url}", api_key: sk-two-secret}}
+models: [{{name: smart, targets: [down/gpt-x, main/claude-x]}}]
+middlewares: [{{type: sessions}}, {{type: cache}}]
+"""
+    with Program(tmp_path, config=config, extra=extra) as program:
+        assert program.post(CHAT, {**ASK, "model": "smart", "temperature": 0, "seed": 7}).status == 200
+        assert program.post(CHAT, {**ASK, "model": "nobody"}).status == 404
+    lines = [line for line in program.err.splitlines() if "llmproxy.decisions" in line]
+    for expected in (
+        "model 'smart': route smart (that name in models): down with 'gpt-x', main with 'claude-x'",
+        "session s_",
+        "call 1: down with 'gpt-x', as it is",
+        "down failed with upstream_error (another target may be tried)",
+        "call 2: main with 'claude-x', translated into messages, since down gave upstream_error",
+        "main answered 200 after",
+        "dropped: seed",
+        "the client gets 200, cache miss",
+        "the client gets 404 model_not_found: Unknown model 'nobody'",
+    ):
+        assert any(expected in line for line in lines), (expected, lines)
+    assert "secret" not in program.err
+
+
+def test_at_the_usual_level_decisions_have_no_lines(tmp_path: Path, upstream: Upstream) -> None:
+    with Program(tmp_path, config=one_provider(upstream)) as program:
+        assert program.post(CHAT, ASK).status == 200
+    assert "llmproxy.decisions" not in program.err
+
+
 @pytest.mark.parametrize(("bytes_", "status"), [("40", 413), ("0", 200)])
 def test_the_longest_request(tmp_path: Path, upstream: Upstream, bytes_: str, status: int) -> None:
     config = one_provider(upstream) + "server: {max_body_size: 20}\n"

@@ -26,7 +26,7 @@ from llmproxy.cli.tables import (
     text_cell,
     tokens_cell,
 )
-from llmproxy.console.formatting import UNKNOWN, format_count, format_duration, sanitize
+from llmproxy.console.formatting import UNKNOWN, format_count, format_duration, format_input, sanitize
 from llmproxy.settings import format_size
 
 _BAD_RATE = 0.95
@@ -78,9 +78,14 @@ def _requests(page: Row) -> Text:
         "-/s" if per_second is None else f"{per_second:.1f}/s",
         f"{count_cell(requests.get('in_flight'))} in flight",
         f"{count_cell(requests.get('cancelled'))} cancelled",
-        f"tokens {count_cell(total.get('input'))} in, {count_cell(total.get('output'))} out",
+        f"tokens {_input(total)}, {count_cell(total.get('output'))} out",
     ]
     return Text("  ".join(parts))
+
+
+def _input(tokens: Row) -> str:
+    counts = [as_number(tokens.get(name)) for name in ("input", "cache_read")]
+    return format_input(*(None if count is None else int(count) for count in counts))
 
 
 def _providers(page: Row) -> Iterator[Row]:
@@ -182,7 +187,7 @@ _PROVIDERS = (
     TableColumn("tok/s", _speed),
     TableColumn("in", tokens_cell("input"), 110),
     TableColumn("out", tokens_cell("output"), 110),
-    TableColumn("cached", tokens_cell("cache_read"), 130),
+    TableColumn("cached", tokens_cell("cache_read"), 110),
     TableColumn("reason", tokens_cell("reasoning"), 130),
     TableColumn("now", lambda row: count_cell(row.get("in_flight"))),
     TableColumn("over", lambda row: count_cell(row.get("failed_over")), 100),
@@ -200,6 +205,7 @@ _SEEN = (
     TableColumn("ok", _rate),
     TableColumn("mean", lambda row: duration_cell(row.get("avg_duration_ms"))),
     TableColumn("in", tokens_cell("input")),
+    TableColumn("cached", tokens_cell("cache_read")),
     TableColumn("out", tokens_cell("output")),
     TableColumn("now", lambda row: count_cell(row.get("in_flight"))),
     TableColumn("errors", _failures),

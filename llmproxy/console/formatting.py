@@ -64,10 +64,25 @@ def format_count(number: int | None) -> str:
 
 
 def format_tokens(usage: Usage | None) -> str:
-    """Return `input/output`, such as `1200/85`; `-` for unknown numbers."""
+    """Return `input/output`, such as `1200/85`, or `1.3k in (1.2k cached), 85 out` where the provider had some in its
+    cache; `-` for unknown numbers."""
     if usage is None or (usage.input is None and usage.output is None):
         return UNKNOWN
+    if usage.cache_read:
+        return f"{format_input(usage.input, usage.cache_read)}, {format_short(usage.output)} out"
     return f"{format_count(usage.input)}/{format_count(usage.output)}"
+
+
+def format_input(tokens: int | None, cached: int | None) -> str:
+    """Return tokens of requests, and how many of them came from the cache of the provider: `1.3k in (1.2k cached)`."""
+    if not cached:
+        return f"{format_count(tokens)} in"
+    return f"{format_short(tokens)} in ({format_short(cached)} cached)"
+
+
+def format_short(number: int | None) -> str:
+    """Return a count with thousands from 1,000 on: `512`, `1.3k`, `4.1M`."""
+    return f"{number / 1000:.1f}k" if number is not None and 1000 <= number < 10_000 else format_count(number)
 
 
 def format_status(entry: Entry) -> str:

@@ -6,8 +6,10 @@ left out. Begin reading at `preview`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from llmproxy.dialects.derived import neutral_reply, neutral_request, reply_text
 from llmproxy.dialects.dialect import Dialect
@@ -19,6 +21,16 @@ from llmproxy.wire.framing import Framing
 
 # Reading a conversation of this size takes some 10 ms, during which no other thread runs.
 PREVIEW_BYTES = 2 * 1024 * 1024
+
+# Elements of agents stand on lines of their own and have names of several words: <system-reminder>,
+# <environment_context>, <local-command-stdout>, <permissions instructions>. A few of them hold what the person wrote.
+_WORDS = r"(?:user[-_](?:query|message|request|prompt|input)|command-(?:name|args)|task|feedback|answer)"
+_CONTEXT = re.compile(
+    rf"^[ \t]{{0,20}}<(?!{_WORDS}[ >])([a-z]+[-_ ][a-z_ -]{{0,60}})(?: [^<>]{{0,300}})?>", re.IGNORECASE | re.MULTILINE
+)
+_MOST_ELEMENTS = 100
+_WRAPPER = re.compile(rf"^[ \t]*<{_WORDS}>|</{_WORDS}>[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_PROJECT_INSTRUCTIONS = re.compile(r"\s*# AGENTS\.md instructions\b")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,13 +80,41 @@ def _clean(parts: list[bytes], encoding: str, secrets: tuple[str, ...], *, short
 
 
 def _question(request: Request | None) -> str | None:
-    """Return the last text of a conversation that is not the model's."""
+    """Return the last text of a conversation that is not the model's, as far as a person or a tool wrote it; where
+    programs wrote all of it, the last text of theirs."""
+    fallback = None
     for message in reversed(request.messages if request is not None else ()):
         if message.role == "user":
-            text = "".join(_texts(message.content)).strip()
-            if text:
-                return text
-    return None
+            texts = [text for each in _texts(message.content) if (text := each.strip())]
+            if written := "\n".join(filter(None, map(strip_context, texts))):
+                return written
+            fallback = fallback or "\n".join(texts)
+    return fallback or None
+
+
+def strip_context(text: str) -> str:
+    """Return what a person wrote in a text, without what coding agents put around it: reminders, the environment, open
+    files, instructions of the project."""
+    if "<" not in text:
+        return text.strip()
+    if _PROJECT_INSTRUCTIONS.match(text):
+        return ""
+    return _WRAPPER.sub(" ", "".join(_without_context(text))).strip()
+
+
+def _without_context(text: str) -> Iterator[str]:
+    """Yield the parts of a text that stand between elements of agents. An expression for whole elements would take
+    minutes for a text full of tags that are not closed."""
+    start = 0
+    for tag in islice(_CONTEXT.finditer(text), _MOST_ELEMENTS):
+        closing = f"</{tag[1]}>"
+        end = text.find(closing, tag.end()) if tag.start() >= start else -1
+        line_end = text.find("\n", end)
+        line_end = len(text) if line_end < 0 else line_end
+        if end >= 0 and not text[end + len(closing) : line_end].strip():
+            yield text[start : tag.start()]
+            start = line_end + 1
+    yield text[start:]
 
 
 def _texts(content: Sequence[Block]) -> Iterator[str]:
@@ -95,7 +135,8 @@ def _calls(reply: Reply) -> Iterator[str]:
 
 
 def _plain_question(dialect: Dialect, request: bytes | None) -> str | None:
-    return (dialect.readers.request_text(request) or None) if request else None
+    text = dialect.readers.request_text(request) if request else None
+    return (strip_context(text) or text) if text else None
 
 
 def _plain_answer(bodies: ExchangeBodies, response: bytes | None) -> str | None:

@@ -73,6 +73,13 @@ def test_a_line_says_which_server_it_is_and_what_it_did() -> None:
     assert lines[1].startswith("2 requests") and "0 in flight  1 cancelled  tokens 1200 in, 85 out" in lines[1]
 
 
+def test_cached_tokens_are_part_of_those_that_came_in() -> None:
+    message = Summary(usage=Usage(input=1300, output=85, cache_read=1200))
+    lines = drawn(page(recorded(ended(summary=message))), width=120)
+    assert "tokens 1.3k in (1.2k cached), 85 out" in lines[1]
+    assert row(lines, "  gpt-4o")["cached"] == "1200"
+
+
 def test_each_provider_and_model_has_its_figures_in_eighty_columns() -> None:
     message = Summary(usage=Usage(input=10, output=50), complete=True)
     stream = ended(stream=True, first_token_s=101.0, ended_s=102.0, summary=message)

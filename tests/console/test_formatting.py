@@ -65,6 +65,10 @@ def test_counts(number: int | None, expected: str) -> None:
         (Usage(cache_read=5), "-"),
         (Usage(input=1200, output=85), "1200/85"),
         (Usage(output=3), "-/3"),
+        (Usage(input=1300, output=85, cache_read=0), "1300/85"),
+        (Usage(input=1300, output=85, cache_read=1200), "1.3k in (1.2k cached), 85 out"),
+        (Usage(input=900, output=1250, cache_read=50), "900 in (50 cached), 1.2k out"),
+        (Usage(input=123_456, cache_read=120_000), "123.5k in (120.0k cached), - out"),
     ],
 )
 def test_tokens_that_nobody_counted_are_not_zero(usage: Usage | None, expected: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from llmproxy.dialects.catalog import find
 from llmproxy.dialects.dialect import Dialect
-from llmproxy.transcripts.preview import PREVIEW_BYTES, ExchangeBodies, Preview, preview
+from llmproxy.transcripts.preview import PREVIEW_BYTES, ExchangeBodies, Preview, preview, strip_context
 from llmproxy.wire.sse import SSE
 from tests.support import vendors
 
@@ -121,3 +121,43 @@ def test_what_cannot_be_read_gives_nothing(body: bytes, stream: bool) -> None:
                 dialect=dialect(name), secrets=(), request=body, response=[data], framing=SSE if stream else None
             )
             assert preview(talk) == Preview(None, None, ())
+
+
+REMINDER = "<system-reminder>\nAs you answer, use this context:\n<b>x</b>\n</system-reminder>"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("Fix the bug", "Fix the bug"),
+        (f"{REMINDER}\nFix the bug", "Fix the bug"),
+        (f"Fix the bug\n{REMINDER}\n{REMINDER}\n", "Fix the bug"),
+        (REMINDER, ""),
+        ("<environment_context>\n  <cwd>/x</cwd>\n</environment_context>", ""),
+        ("<permissions instructions>\nAsk first\n</permissions instructions>", ""),
+        ('<ide_selection file="x">a</ide_selection>\nWhat is it?', "What is it?"),
+        ("# AGENTS.md instructions for /x\n\n<INSTRUCTIONS>\nBe brief\n</INSTRUCTIONS>", ""),
+        ("<task>\nFix it\n</task>\n\n<environment_details>\nfiles\n</environment_details>", "Fix it"),
+        ("<user_query>Fix it</user_query>", "Fix it"),
+        ("<command-message>init runs</command-message>\n<command-name>/init</command-name>", "/init"),
+        ("What does <my-tag>x</my-tag> mean?", "What does <my-tag>x</my-tag> mean?"),
+        ("Is a<b and c>d?", "Is a<b and c>d?"),
+        ("<system-reminder> never closed", "<system-reminder> never closed"),
+        ("<div>\n<p>Fix this page</p>\n</div>", "<div>\n<p>Fix this page</p>\n</div>"),
+    ],
+)
+def test_what_a_person_wrote_is_found_among_the_words_of_agents(text: str, written: str) -> None:
+    assert strip_context(text) == written
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_question_is_what_the_person_asked(name: str) -> None:
+    kind = "input_text" if name == "responses" else "text"
+    texts = [f"{REMINDER}\n", "Fix the bug", REMINDER]
+    asked = {"role": "user", "content": [{"type": kind, "text": text} for text in texts]}
+    reminded = {"role": "user", "content": REMINDER}
+    for messages in ([asked], [asked, reminded], [asked, {"role": "assistant", "content": "ok"}, reminded]):
+        body = {"input" if name == "responses" else "messages": messages}
+        assert seen(name, body).question == "Fix the bug"
+    alone = {"input" if name == "responses" else "messages": [reminded]}
+    assert seen(name, alone).question == REMINDER, "there is nothing else"

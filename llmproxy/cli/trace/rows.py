@@ -21,13 +21,17 @@ from llmproxy.console.formatting import (
     format_tokens,
     sanitize,
 )
+from llmproxy.dialects.model import Usage
 from llmproxy.records.entry import Entry
 
 RED, YELLOW, DIM = "red", "yellow", "dim"
 
 
 class EntryColumn(NamedTuple):
-    """A column: `width` is its minimum, `most` its maximum. The column with the highest `rank` is left out first."""
+    """A column: `width` is its minimum, `most` its maximum. The column with the highest `rank` is left out first.
+
+    `narrow` returns a shorter form of the value for cells that it does not fit.
+    """
 
     title: str
     width: int
@@ -35,6 +39,7 @@ class EntryColumn(NamedTuple):
     value: Callable[[Entry], str]
     right: bool = False
     most: int = 0
+    narrow: Callable[[Entry], str] | None = None
 
 
 def _clock(entry: Entry, form: str) -> str:
@@ -62,16 +67,23 @@ def _note(entry: Entry) -> str:
     return entry.session or entry.client.name or entry.client.address
 
 
+def _few_tokens(entry: Entry) -> str:
+    """Return the tokens without the cached ones."""
+    usage = entry.usage
+    return format_tokens(None if usage is None else Usage(input=usage.input, output=usage.output))
+
+
 TIME = EntryColumn("time", 8, 2, _time)
 DATE = EntryColumn("time", 14, 2, _date_and_time)
 NOTE = EntryColumn("session, client, error", 14, 8, _note, most=200)
 _NOTE_WIDTH = 40
+TOKENS = EntryColumn("tokens", 11, 5, lambda entry: format_tokens(entry.usage), right=True, most=30, narrow=_few_tokens)
 COLUMNS = (
     EntryColumn("id", 6, 4, lambda entry: entry.id[:6]),
     EntryColumn("status", 8, 0, format_status, most=14),
     EntryColumn("model", 18, 1, format_model, most=36),
     EntryColumn("provider", 9, 6, format_provider, most=16),
-    EntryColumn("tokens", 11, 5, lambda entry: format_tokens(entry.usage), right=True),
+    TOKENS,
     EntryColumn("first", 6, 7, lambda entry: format_duration(entry.first_token_ms), right=True),
     EntryColumn("total", 6, 3, lambda entry: format_duration(entry.duration_ms), right=True),
     EntryColumn("path", 20, 9, lambda entry: entry.path, most=28),
@@ -94,7 +106,7 @@ class EntryTable:
     def row(self, entry: Entry) -> Text:
         """Return one exchange; failed ones are red, cancelled ones yellow."""
         style = RED if entry.failed else YELLOW if entry.outcome == "cancelled" else ""
-        return self._line([column.value(entry) for column in self._columns], style)
+        return self._line([_cell(column, entry, width) for column, width in self._columns.items()], style)
 
     def _line(self, cells: list[str], style: str) -> Text:
         texts = [
@@ -102,6 +114,11 @@ class EntryTable:
             for cell, (column, width) in zip(cells, self._columns.items(), strict=True)
         ]
         return Text((" " * _GAP).join(texts).rstrip(), style=style, no_wrap=True, overflow="crop")
+
+
+def _cell(column: EntryColumn, entry: Entry, width: int) -> str:
+    value = column.value(entry)
+    return value if column.narrow is None or len(value) <= width else column.narrow(entry)
 
 
 def _fitting(width: int, columns: list[EntryColumn]) -> dict[EntryColumn, int]:
@@ -112,8 +129,8 @@ def _fitting(width: int, columns: list[EntryColumn]) -> dict[EntryColumn, int]:
         kept = [column for column in kept if column is not last]
     spare = width - sum(column.width + _GAP for column in kept) + _GAP
     widths = {column: column.width for column in kept}
-    # The note is the last column and grows last, but it gets a useful width first.
-    for column, most in [(NOTE, _NOTE_WIDTH), *((column, column.most) for column in kept)]:
+    # The note is the last column and grows last, but it gets a useful width first, and tokens their longer form.
+    for column, most in [(NOTE, _NOTE_WIDTH), (TOKENS, TOKENS.most), *((column, column.most) for column in kept)]:
         if column in widths:
             more = max(0, min(spare, most - widths[column]))
             widths[column] += more

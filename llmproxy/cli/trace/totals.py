@@ -14,8 +14,10 @@ from llmproxy.console.formatting import format_count, format_duration, sanitize
 from llmproxy.metrics.tokens import TokenCounters
 from llmproxy.records.entry import Entry
 
-# The width of the numbers in a line: four durations, requests and failures; more for each kind of token.
+# The width of the numbers in a line: durations, requests and failures; more for each kind of token. A narrow table has
+# cached tokens in place of the time to the first token.
 _NUMBERS, _NUMBER, _LEAST_NAME, _PROVIDER, _WIDE = 44, 8, 18, 20, 100
+_TIMES = ("p50", "p95", "p99", "first")
 _COUNTED = (("in", "input"), ("out", "output"), ("cached", "cache_read"), ("reasoning", "reasoning"))
 
 
@@ -70,19 +72,21 @@ def sum_entries(entries: Iterable[Entry]) -> dict[str, Any]:
 
 def totals_table(totals: dict[str, Any], width: int) -> Table:
     """Return the totals as a table of at most `width` columns, with the sum last."""
-    kinds = _COUNTED if width >= _WIDE else _COUNTED[:2]
-    room = max(_LEAST_NAME, width - _NUMBERS - _NUMBER * len(kinds))
+    wide = width >= _WIDE
+    kinds, times = (_COUNTED, _TIMES) if wide else (_COUNTED[:3], _TIMES[:3])
+    numbers = _NUMBERS if wide else _NUMBERS - _NUMBER
+    room = max(_LEAST_NAME, width - numbers - _NUMBER * len(kinds))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("provider", no_wrap=True)
     table.add_column("model", no_wrap=True)
-    for title in ("requests", "failed", *(title for title, _ in kinds), "p50", "p95", "p99", "first"):
+    for title in ("requests", "failed", *(title for title, _ in kinds), *times):
         table.add_column(title, justify="right", no_wrap=True)
     rows = [(row["provider"] or "-", row["model"] or "-", row) for row in totals["models"]]
     if len(rows) > 1:
         rows.append(("all", "", totals["total"]))
     for provider, model, row in rows:
         names = [_name(provider, min(_PROVIDER, room // 3)), _name(model, room * 2 // 3)]
-        table.add_row(*names, *_cells(row, [kind for _, kind in kinds]))
+        table.add_row(*names, *_cells(row, [kind for _, kind in kinds], len(times)))
     return table
 
 
@@ -92,14 +96,14 @@ def _name(name: str, width: int) -> Text:
     return text
 
 
-def _cells(row: dict[str, Any], kinds: list[str]) -> list[Text | str]:
+def _cells(row: dict[str, Any], kinds: list[str], times: int) -> list[Text | str]:
     tokens, took, first = row["tokens"], row["duration_ms"], row["first_token_ms"]
+    durations = [*(format_duration(took[name]) for name in ("p50", "p95", "p99")), format_duration(first["p50"])]
     return [
         format_count(row["requests"]),
         Text(format_count(row["failed"]), style=RED if row["failed"] else ""),
         *(format_count(tokens[kind]) for kind in kinds),
-        *(format_duration(took[name]) for name in ("p50", "p95", "p99")),
-        format_duration(first["p50"]),
+        *durations[:times],
     ]
 
 

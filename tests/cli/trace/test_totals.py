@@ -40,3 +40,11 @@ def test_the_table_fits(width: int) -> None:
     assert len(lines) == 5 and "\x1b" not in out.getvalue()
     assert all("p99" in line or "ms" in line for line in lines)
     assert lines[-1].startswith("all")
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_cached_tokens_have_a_column(width: int) -> None:
+    usage = {"input": 1300, "output": 85, "cache_read": 1200, "cache_write": None, "reasoning": None}
+    out = StringIO()
+    Console(file=out, width=width).print(totals_table(sum_entries([entry(1, usage=usage)]), width))
+    assert "cached" in out.getvalue() and " 1200 " in out.getvalue()

@@ -52,8 +52,11 @@ class Situation:
         return SpokenTurn(thinking="I read both files at once.", text="I read both files.", calls=calls)
 
     def problems(self, output: str) -> list[str]:
-        """Return what was wrong at the end, from what the vendor saw, what the agent said and the files."""
+        """Return what was wrong at the end: the vendor's refusals, else what is missing in its requests, in the agent's
+        output and in the files."""
         found = list(dict.fromkeys(self.vendor.faults))
+        if found:
+            return found
         results = [result for question in self.vendor.questions for result in question.results]
         for word, name in zip(WORDS, ("read1", "read2"), strict=False):
             if not any(name in identity and word in text for identity, text in results):

@@ -126,7 +126,8 @@ def play(run: Run, packages: Path, folder: Path) -> Outcome:
             output, problem = _ask(run, program.url, packages, home, work)
             seconds = time.monotonic() - started
     (folder / "output.txt").write_text(output, encoding="utf-8")
-    problems = [*_refusals(state / "traces"), *situation.problems(output), *([problem] if problem else [])]
+    problems = _refusals(state / "traces") or situation.problems(output)
+    problems += [problem] if problem else []
     if problems and (last := [line for line in output.splitlines() if line.strip()]):
         problems.append(f"it said: {last[-1].strip()}")
     return Outcome(seconds=seconds, requests=len(situation.vendor.questions), problems=problems)

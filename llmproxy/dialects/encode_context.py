@@ -60,7 +60,9 @@ class Options:
     says that the service fetches images and documents by URL, where its dialect can name them so. `max_tokens_name` is
     the name of the limit at a chat service: `max_completion_tokens` is OpenAI's name and `max_tokens` its older one,
     the only one that many compatible services accept. `developer` says whether a chat service accepts messages of
-    that role; otherwise they are written as `system`.
+    that role; otherwise they are written as `system`. `chat_knobs` are the members of OpenAI's chat, beside sampling
+    and tools, that a chat service accepts (None: all of them), `chat_thinking` the fields in which it accepts thinking
+    back. Strict services answer others with a 400.
     """
 
     default_max_tokens: int = 8192
@@ -68,6 +70,8 @@ class Options:
     media_urls: bool = True
     max_tokens_name: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     developer: bool = True
+    chat_knobs: frozenset[str] | None = None
+    chat_thinking: frozenset[str] = frozenset(("reasoning_content", "reasoning"))
 
 
 DEFAULT_OPTIONS = Options()

@@ -46,7 +46,9 @@ Capability = Annotated[
 
 
 # OpenAI-compatible services use its older names.
-COMPATIBLE_OPTIONS = Options(max_tokens_name="max_tokens", developer=False)
+# What all services know beside sampling and tools. Several refuse any other member, as Groq does `prompt_cache_key`.
+_COMMON_KNOBS = frozenset(("user", "service_tier"))
+COMPATIBLE_OPTIONS = Options(max_tokens_name="max_tokens", developer=False, chat_knobs=_COMMON_KNOBS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

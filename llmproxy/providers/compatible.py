@@ -18,6 +18,18 @@ _EVERYTHING = _PLAIN | {"responses", "messages", "openai"}
 
 # They accept images in base64 only.
 _NO_URLS = replace(COMPATIBLE_OPTIONS, media_urls=False)
+# They refuse thinking in a history, in fields other than these: "property 'reasoning_content' is unsupported" (GitHub
+# issues janhq/jan 8136 and karthink/gptel 774 for Groq, egoist/chatwise-releases 1442 for Cerebras).
+_GROQ = replace(COMPATIBLE_OPTIONS, chat_thinking=frozenset())
+_CEREBRAS = replace(COMPATIBLE_OPTIONS, chat_thinking=frozenset({"reasoning"}))
+# "Extra inputs are not permitted": `user` (michelle-avery/openai-compatible-conversation 26), `store`
+# (Gitlawb/openclaude 739), thinking in a history (charmbracelet/crush 1590). It has `prompt_cache_key`
+# (anomalyco/opencode 50748).
+_MISTRAL = replace(
+    COMPATIBLE_OPTIONS, chat_knobs=frozenset({"metadata", "prompt_cache_key"}), chat_thinking=frozenset()
+)
+# It passes on what the service behind it knows, and leaves out the rest (openrouter.ai/docs/api-reference/parameters).
+_OPENROUTER = replace(COMPATIBLE_OPTIONS, chat_knobs=None)
 
 
 class Compatible(HttpProvider):
@@ -63,11 +75,13 @@ class Compatible(HttpProvider):
                 root="/openai/v1",
                 beside=frozenset({"openai"}),
                 speaks=frozenset({"chat", "responses", "openai"}),
+                options=_GROQ,
                 key_env="GROQ_API_KEY",
             ),
             "mistral": Service(
                 origin="https://api.mistral.ai",
                 speaks=frozenset({"chat", "embeddings", "openai"}),
+                options=_MISTRAL,
                 key_env="MISTRAL_API_KEY",
             ),
             "deepseek": Service(
@@ -92,6 +106,7 @@ class Compatible(HttpProvider):
                 root="/api/v1",
                 beside=frozenset({"api"}),
                 speaks=_PLAIN | {"responses", "messages"},
+                options=_OPENROUTER,
                 key_env="OPENROUTER_API_KEY",
             ),
             "xai": Service(
@@ -102,6 +117,7 @@ class Compatible(HttpProvider):
             "cerebras": Service(
                 origin="https://api.cerebras.ai",
                 speaks=frozenset({"chat", "completions"}),
+                options=_CEREBRAS,
                 key_env="CEREBRAS_API_KEY",
             ),
             # Its chat is at the origin itself, unlike its other paths.

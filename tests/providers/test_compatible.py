@@ -89,3 +89,23 @@ def test_the_open_type_needs_an_address() -> None:
     with pytest.raises(ValidationError, match="base_url"):
         compatible("openai-compatible")
     assert url(compatible("openai-compatible", base_url="http://h:1"), "/v1/embeddings") == "http://h:1/v1/embeddings"
+
+
+@pytest.mark.parametrize(
+    ("type_", "knobs", "thinking"),
+    [
+        ("groq", ["service_tier", "user"], []),
+        ("cerebras", ["service_tier", "user"], ["reasoning"]),
+        ("mistral", ["metadata", "prompt_cache_key"], []),
+        ("deepseek", ["service_tier", "user"], ["reasoning", "reasoning_content"]),
+        ("openai-compatible", ["service_tier", "user"], ["reasoning", "reasoning_content"]),
+    ],
+)
+def test_a_service_gets_the_members_that_it_accepts(type_: str, knobs: list[str], thinking: list[str]) -> None:
+    options = Compatible.Config.services[type_].options
+    assert sorted(options.chat_knobs or ()) == knobs
+    assert sorted(options.chat_thinking) == thinking
+
+
+def test_a_router_gets_all_members_as_it_leaves_out_what_a_model_lacks() -> None:
+    assert Compatible.Config.services["openrouter"].options.chat_knobs is None

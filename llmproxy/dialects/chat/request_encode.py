@@ -95,7 +95,7 @@ def _put_reasoning(body: dict[str, Any], request: Request, context: EncodeContex
 
 
 def _put_knobs(body: dict[str, Any], request: Request, context: EncodeContext) -> None:
-    for name, value in request.knobs.items():
+    for name, value in _accepted_knobs(request, context).items():
         if name == "service_tier":
             put_tier(body, value, TIERS, request.where(name), context)
         elif name == "prompt_cache_options" and not context.own:
@@ -107,6 +107,17 @@ def _put_knobs(body: dict[str, Any], request: Request, context: EncodeContext) -
                 body[name] = value
         else:
             context.drop(request.where(name))
+
+
+def _accepted_knobs(request: Request, context: EncodeContext) -> dict[str, Any]:
+    """Return the knobs that the service accepts, and list the others as dropped."""
+    accepted = context.options.chat_knobs
+    if accepted is None or context.own:
+        return request.knobs
+    for name, value in request.knobs.items():
+        if name not in accepted and value is not False:  # `store: false` is what happens by default
+            context.drop(request.where(name))
+    return {name: value for name, value in request.knobs.items() if name in accepted}
 
 
 def _put_cache_options(body: dict[str, Any], options: dict[str, Any], path: str, context: EncodeContext) -> None:

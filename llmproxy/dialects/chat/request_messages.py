@@ -304,7 +304,7 @@ def _put_thinking(body: dict[str, Any], block: Thinking, context: EncodeContext)
     """Add thinking of a chat service, which wants it back in the turns of a tool loop at least (DeepSeek, Kimi).
     Clients of other dialects return the name of its field as their signature."""
     field = block.field if block.dialect == "chat" else block.signature or block.encrypted
-    if field in THINKING:
+    if field in THINKING and (context.own or field in context.options.chat_thinking):
         body[field] = body.get(field, "") + block.text
     else:
         context.drop(block.path)

@@ -259,3 +259,24 @@ def test_whatever_can_be_read_can_be_written_or_is_refused(
         assert error.param
     else:
         assert decode_request(body).model == "m"
+
+
+KNOBS = {"user": "u", "verbosity": "low", "prompt_cache_key": "k", "metadata": {"a": "b"}, "store": True}
+
+
+def test_members_of_openai_alone_are_listed_for_services_that_refuse_them() -> None:
+    body, dropped = other(knobs=KNOBS)
+    assert (body, dropped) == (KNOBS, [])
+    body, dropped = encoded(Request(dialect="x", model="m", knobs=KNOBS), chat_knobs=frozenset({"user"}))
+    assert body == {"model": "m", "messages": [], "user": "u"}
+    assert dropped == ["verbosity", "prompt_cache_key", "metadata", "store"]
+
+
+def test_not_to_store_is_no_loss_where_nothing_is_stored() -> None:
+    _, dropped = encoded(Request(dialect="x", model="m", knobs={"store": False}), chat_knobs=frozenset())
+    assert dropped == []
+
+
+def test_members_of_a_chat_client_go_to_every_service_as_they_stood() -> None:
+    body = {"model": "m", "messages": [], **KNOBS}
+    assert encoded(decode_request(body), chat_knobs=frozenset()) == (body, [])

@@ -348,6 +348,19 @@ def test_thinking_of_chat_goes_back_where_it_stood(place: str) -> None:
     assert written("assistant", shown[0], Text(text="a"), shown[0])[0][0][place] == "tt"
 
 
+def test_thinking_goes_back_in_fields_that_the_service_accepts_only() -> None:
+    losses = Losses()
+    some = EncodeContext(losses=losses, options=Options(chat_thinking=frozenset({"reasoning"})))
+    shown: list[Block] = [
+        Thinking(path="p", text="t", dialect="messages", signature="reasoning_content"),
+        Thinking(text="u", dialect="messages", signature="reasoning"),
+        Text(text="a"),
+    ]
+    message = Message(role="assistant", content=shown)
+    assert encode_message(message, some) == [{"role": "assistant", "reasoning": "u", "content": "a"}]
+    assert losses.dropped == ["p"]
+
+
 def test_citations_that_are_sent_back_are_listed() -> None:
     text = Text(path="p", text="a", annotations=[Citation(path="p.citations[0]"), Citation()], logprobs=[])
     assert written("assistant", text)[1] == ["p.citations[0]", "p.annotations", "p.logprobs"]

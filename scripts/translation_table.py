@@ -67,6 +67,12 @@ def _result(content: Any, **more: Any) -> dict[str, Any]:
     }
 
 
+_LATER = [
+    {"role": "user", "content": "x"},
+    {"role": "system", "content": "s"},
+    {"role": "assistant", "content": "y"},
+    {"role": "user", "content": "z"},
+]
 _IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PNG}}
 
 FEATURES = (
@@ -78,9 +84,10 @@ FEATURES = (
     ),
     Feature(
         "instructions within the conversation",
-        {"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "s"}]},
-        {"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "s"}]},
-        {"input": [{"role": "user", "content": "x"}, {"role": "system", "content": "s"}]},
+        {"messages": _LATER},
+        {"messages": _LATER},
+        {"input": _LATER},
+        model="claude-opus-5",
     ),
     Feature("names of speakers", {"messages": [{"role": "user", "content": "x", "name": "ann"}]}),
     _parts(

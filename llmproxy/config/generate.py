@@ -73,6 +73,8 @@ _EXAMPLES: Mapping[str, object] = {
     "api_key_env": "OPENAI_API_KEY",
     "ca_file": "./company-ca.pem",
     "dialects": list(catalog.capabilities()[:2]),
+    "default_max_tokens": 8192,
+    "system_turns": True,
     "admin_key": "${LLMPROXY_ADMIN_KEY}",
     "path": "./llmproxy.sqlite",
     "namespace": "llmproxy",

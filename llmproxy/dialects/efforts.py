@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 from llmproxy.dialects.encode_context import EncodeContext
@@ -27,6 +28,16 @@ def budget_of(effort: Effort) -> int:
 def effort_of(budget_tokens: int) -> Effort:
     """Return the effort that stands for a thinking budget: the smallest whose budget is enough; `max` beyond all."""
     return next((effort for effort, tokens in _BUDGETS if budget_tokens <= tokens), "max")
+
+
+def nearest_effort(effort: Effort, accepted: Sequence[Effort]) -> Effort:
+    """Return the nearest of the efforts that a model accepts, of two equally near ones the higher. Some thinking never
+    becomes none."""
+    if effort in accepted:
+        return effort
+    wanted = EFFORTS.index(effort)
+    some = [each for each in accepted if each != "none"]
+    return min(some, key=lambda each: (abs(EFFORTS.index(each) - wanted), -EFFORTS.index(each)))
 
 
 def encode_effort(request: Request, context: EncodeContext) -> Effort | None:

@@ -5,7 +5,7 @@ the values come from the dialect that is written. Begin reading at `EncodeContex
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import msgspec
 
@@ -17,17 +17,25 @@ MAX_LOSSES = 1000
 """How many losses are listed: a large body may lose something in each of a million messages."""
 
 
+class Adaptation(NamedTuple):
+    """Why a model refuses a value, and what is sent instead, empty for nothing."""
+
+    why: str
+    sent: str
+
+
 @dataclass(slots=True)
 class Losses:
     """The losses of a translation.
 
     `dropped` are JSON paths in the client's request (`temperature`, `messages[2].name`), or, for replies, what the
     client's dialect has no place for (`reply.thinking`). After MAX_LOSSES of them stands "...". With `strict` the first
-    loss is refused.
+    loss is refused. `adapted` has, for those that the target's model is known to refuse, what is done about it.
     """
 
     strict: bool = False
     dropped: list[str] = field(default_factory=list)
+    adapted: dict[str, Adaptation] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
 
     def drop(self, path: str) -> None:
@@ -39,6 +47,17 @@ class Losses:
         if path not in self._seen and len(self._seen) <= MAX_LOSSES:
             self._seen.add(path)
             self.dropped.append(path if len(self._seen) <= MAX_LOSSES else "...")
+
+    def adapt(self, path: str, why: str, sent: str = "") -> None:
+        """List a value that the model refuses. `why` says what it refuses; `sent` is sent instead, if anything.
+
+        Raises Untranslatable when `strict`.
+        """
+        if self.strict:
+            raise Untranslatable(f"{path}: {why}, and translation is strict here", param=path)
+        self.drop(path)
+        if len(self.adapted) <= MAX_LOSSES:
+            self.adapted.setdefault(path, Adaptation(why, sent))
 
     def drop_extra(self, node: Node) -> None:
         """List what only the dialect of `node` understands."""
@@ -55,7 +74,8 @@ class Losses:
 class Options:
     """What is known of a target beyond its dialect.
 
-    `default_max_tokens` is sent where the dialect demands a limit and the client has none. `structured_output` is
+    `default_max_tokens` is sent where the dialect demands a limit and the client has none; None: the longest answer of
+    the model, up to 32,000. `structured_output` is
     `tool` where a service has none of its own: the answer is then requested as the arguments of a tool. `media_urls`
     says that the service fetches images and documents by URL, where its dialect can name them so. `max_tokens_name` is
     the name of the limit at a chat service: `max_completion_tokens` is OpenAI's name and `max_tokens` its older one,
@@ -63,15 +83,21 @@ class Options:
     that role; otherwise they are written as `system`. `chat_knobs` are the members of OpenAI's chat, beside sampling
     and tools, that a chat service accepts (None: all of them), `chat_thinking` the fields in which it accepts thinking
     back. Strict services answer others with a 400.
+    `system_turns` says whether system messages may stand among the
+    others, None that the model decides; where they may not, they are sent as the user's. `prefill` is what happens to a
+    last message of the assistant where the model refuses it: `continue` puts a message of the user behind it, `refuse`
+    answers 400, `auto` continues for clients whose dialect cannot mean it as the beginning of the answer.
     """
 
-    default_max_tokens: int = 8192
+    default_max_tokens: int | None = None
     structured_output: Literal["native", "tool"] = "native"
     media_urls: bool = True
     max_tokens_name: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     developer: bool = True
     chat_knobs: frozenset[str] | None = None
     chat_thinking: frozenset[str] = frozenset(("reasoning_content", "reasoning"))
+    system_turns: bool | None = None
+    prefill: Literal["auto", "refuse", "continue"] = "auto"
 
 
 DEFAULT_OPTIONS = Options()
@@ -90,6 +116,10 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
     def drop(self, path: str) -> None:
         """See `Losses.drop`."""
         self.losses.drop(path)
+
+    def adapt(self, path: str, why: str, sent: str = "") -> None:
+        """See `Losses.adapt`."""
+        self.losses.adapt(path, why, sent)
 
     def refuse(self, path: str, why: str) -> NoReturn:
         """See `Losses.refuse`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.base import HttpProvider, Service
 
 
@@ -30,6 +31,7 @@ class Anthropic(HttpProvider):
                 key_scheme="",
                 # Required on every call; https://docs.anthropic.com/en/api/versioning
                 headers=(("anthropic-version", "2023-06-01"),),
+                options=Options(),
                 models_query="limit=1000",
             )
         }

@@ -45,10 +45,12 @@ Capability = Annotated[
 ]
 
 
-# OpenAI-compatible services use its older names.
+# OpenAI-compatible services use its older names. The chat templates of many models refuse later system messages.
 # What all services know beside sampling and tools. Several refuse any other member, as Groq does `prompt_cache_key`.
 _COMMON_KNOBS = frozenset(("user", "service_tier"))
-COMPATIBLE_OPTIONS = Options(max_tokens_name="max_tokens", developer=False, chat_knobs=_COMMON_KNOBS)
+COMPATIBLE_OPTIONS = Options(
+    max_tokens_name="max_tokens", developer=False, system_turns=False, chat_knobs=_COMMON_KNOBS
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,10 +170,21 @@ class HttpProvider(ConfiguredProvider):
             description="Its dialects, if not the usual ones of its type (`openai`: the rest of that API). "
             "Other requests are translated into the first one of this list that has a translation.",
         )
-        default_max_tokens: Whole = Field(
-            default=8192,
+        default_max_tokens: Whole | None = Field(
+            default=None,
             gt=0,
-            description="Token limit of an answer, when its dialect requires one and a translated request has none.",
+            description="Token limit of an answer, when its dialect requires one and a translated request has none; "
+            "by default the longest answer of the model, up to 32000.",
+        )
+        system_turns: bool | None = Field(
+            default=None,
+            description="Whether it accepts system messages after the first message of a translated request; otherwise "
+            "they are sent as the user's. By default its type and model decide.",
+        )
+        prefill: Literal["auto", "refuse", "continue"] = Field(
+            default="auto",
+            description="A last message of the assistant, for a model that refuses it: `continue` puts a message of "
+            "the user behind it, `refuse` answers 400; `auto`: `continue` for clients of the Responses API.",
         )
         structured_output: Literal["native", "tool"] = Field(
             default="native",
@@ -245,8 +258,13 @@ class HttpProvider(ConfiguredProvider):
         if config.dialects is not None:
             self.speaks = frozenset(config.dialects)
             self.translate_to = tuple(config.dialects)
+        options = service.options
         self.options = replace(
-            service.options, default_max_tokens=config.default_max_tokens, structured_output=config.structured_output
+            options,
+            default_max_tokens=config.default_max_tokens,
+            structured_output=config.structured_output,
+            system_turns=options.system_turns if config.system_turns is None else config.system_turns,
+            prefill=config.prefill,
         )
         self._base = address.path
         self._query = address.query

@@ -15,6 +15,7 @@ from llmproxy.dialects.efforts import encode_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Opaque, Request
 from llmproxy.dialects.request_fields import TIERS, encode_format, encode_knob, put_tier
+from llmproxy.dialects.system_turns import fit_messages
 
 
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     context.refuse_unshared(request)
     body: dict[str, Any] = {"model": request.model}
     messages = encode_instructions(request.system, context)
-    for message in request.messages:
+    for message in fit_messages(request, context):
         messages += encode_message(message, context)
     body["messages"] = messages
     _put_tools(body, request, context)

@@ -1,7 +1,10 @@
-"""What models refuse: ways of thinking (a budget, an effort, none at all), and the sampling that goes with them.
+"""What models refuse: ways of thinking (a budget, an effort, none at all), sampling, forced tools, a last word of the
+assistant, system messages among the others.
 
-Models differ, and only their names tell how. Source: platform.claude.com/docs/en/build-with-claude/thinking and
-/effort. Begin reading at `plan_thinking`.
+Models differ, and only their names tell how. Sources: platform.claude.com/docs/en/build-with-claude/thinking, /effort
+and /mid-conversation-system-messages, the migration guides, and refusals that people recorded (vercel/ai#12296,
+vercel/ai#15674, hermes-agent#120069). `scripts/model_rules.py` compares the table with a public one. Begin reading at
+`model_of` and `plan_thinking`; `model_rules.py` applies the rest.
 """
 
 from __future__ import annotations
@@ -9,27 +12,50 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from llmproxy.dialects.efforts import budget_of, effort_of
+from llmproxy.dialects.efforts import budget_of, effort_of, nearest_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Effort, Reasoning, Request
 
 MIN_BUDGET = 1024
 # How many tokens are left for the answer where we choose the limit ourselves.
 _ANSWER_TOKENS = 4096
+# Longer answers are for clients that ask for them.
+_LONGEST = 32000
+
+
+Off: TypeAlias = Literal["disabled", "between_tools", "never"]
+
+_TO_HIGH: tuple[Effort, ...] = ("low", "medium", "high")
+_TO_MAX: tuple[Effort, ...] = (*_TO_HIGH, "xhigh", "max")
 
 
 class Model(NamedTuple):
-    """`thinks`: by a budget, adaptively, or never. `samples`: which of temperature, top_p and top_k are taken, `all`,
+    """What one model accepts.
+
+    `thinks`: by a budget, adaptively, or never. `samples`: which of temperature, top_p and top_k are taken, `all`,
     `one` of the first two and the third, or `none`. `max_tokens` is the largest limit of an answer. `strict` says that
-    there is structured output."""
+    there is structured output. `off` is the type of `thinking` that asks for the least, `never` where the model always
+    thinks. `efforts` are those of a model that thinks adaptively. `forced` says that a tool may be forced, `prefill`
+    that the last message may be the assistant's, `system_turns` that `messages` may hold the system's.
+    """
 
     thinks: Literal["budget", "adaptive", "never"]
     samples: Literal["all", "one", "none"]
     max_tokens: int = 64000
     strict: bool = True
+    off: Off = "disabled"
+    efforts: tuple[Effort, ...] = _TO_MAX
+    forced: bool = True
+    prefill: bool = True
+    system_turns: bool = False
 
+
+_V47 = Model("adaptive", "none", 128000, prefill=False)
+_V48 = _V47._replace(system_turns=True)
+# Tools cannot be forced where thinking cannot be turned off.
+_ALWAYS = _V48._replace(off="never", forced=False)
 
 _END = r"(?:$|[-@:](?:20\d{6}|latest|v\d))"
 _MODELS: tuple[tuple[str, Model], ...] = (
@@ -40,17 +66,34 @@ _MODELS: tuple[tuple[str, Model], ...] = (
     (rf"claude-opus-4[-.]1{_END}", Model("budget", "one", 32000)),
     (rf"claude-(?:sonnet|haiku)-4(?:[-.]0)?{_END}", Model("budget", "all", strict=False)),
     (rf"claude-[a-z]+-4[-.][15]{_END}", Model("budget", "one")),
-    (r"claude-[a-z]+-4[-.]6", Model("adaptive", "one")),
+    # A refusal of xhigh names its four efforts.
+    (r"claude-[a-z]+-4[-.]6", Model("adaptive", "one", 128000, efforts=(*_TO_HIGH, "max"), prefill=False)),
     # From 4.7 on the three knobs are refused; SDK 2.x removed them.
-    (r"claude-(?:[a-z]+-(?:4[-.][7-9]|[5-9])|fable|mythos)", Model("adaptive", "none")),
+    (r"claude-[a-z]+-4[-.]7", _V47),
+    (r"claude-[a-z]+-4[-.][89]", _V48),
+    # It refuses `disabled`; thinking between the calls of tools is its least.
+    (r"claude-sonnet-5[-.]5", _ALWAYS._replace(off="between_tools", efforts=_TO_HIGH)),
+    (r"claude-mythos-preview", _ALWAYS._replace(system_turns=False)),
+    (r"claude-(?:fable|mythos|opus-5[-.][5-9](?!\d)|(?:opus|sonnet)-[6-9])", _ALWAYS),
+    (r"claude-[a-z]+-[5-9]", _V48),
 )
-_OTHER = Model("adaptive", "all")
+_OTHER_CLAUDE = Model("adaptive", "all", 32000)
+# How long answers of other makers' models may be is unknown.
+_OTHER = _OTHER_CLAUDE._replace(max_tokens=8192)
 
 
 @lru_cache(maxsize=1024)
 def model_of(name: str) -> Model:
     """Return the facts of a model by its name, which may be part of a longer one (`anthropic.claude-...-v1:0`)."""
-    return next((model for pattern, model in _MODELS if re.search(pattern, name.lower())), _OTHER)
+    lower = name.lower()
+    other = _OTHER_CLAUDE if "claude" in lower else _OTHER
+    return next((model for pattern, model in _MODELS if re.search(pattern, lower)), other)
+
+
+def default_limit(model: str, context: EncodeContext) -> int:
+    """Return the limit of an answer, in tokens, for a client that states none."""
+    limit = context.options.default_max_tokens
+    return min(_LONGEST if limit is None else limit, model_of(model).max_tokens)
 
 
 @dataclass(slots=True)
@@ -71,9 +114,9 @@ def plan_thinking(request: Request, context: EncodeContext) -> ThinkingPlan:
     """Return what to ask for, for a request of another dialect. What cannot be asked for is listed as dropped."""
     reasoning, model = request.reasoning, model_of(request.model)
     limit = request.sampling.max_tokens
-    plan = ThinkingPlan(limit if limit is not None else min(context.options.default_max_tokens, model.max_tokens))
+    plan = ThinkingPlan(limit if limit is not None else default_limit(request.model, context))
     if reasoning.mode == "off" or reasoning.effort == "none":
-        plan.thinking = None if model.thinks == "never" else {"type": "disabled"}
+        plan.thinking = None if model.thinks == "never" or model.off == "never" else {"type": model.off}
     elif reasoning.mode is None and reasoning.effort is None and reasoning.budget_tokens is None:
         pass
     elif model.thinks == "never":
@@ -83,7 +126,7 @@ def plan_thinking(request: Request, context: EncodeContext) -> ThinkingPlan:
         _drop(request, context)
         plan.thinking = {"type": "disabled"}
     elif model.thinks == "adaptive":
-        plan.thinking, plan.effort = {"type": "adaptive"}, _adaptive_effort(reasoning)
+        plan.thinking, plan.effort = {"type": "adaptive"}, _adaptive_effort(reasoning, model)
     else:
         _plan_budget(plan, request, model, context)
     if reasoning.summary is not None:
@@ -94,11 +137,11 @@ def plan_thinking(request: Request, context: EncodeContext) -> ThinkingPlan:
     return plan
 
 
-def _adaptive_effort(reasoning: Reasoning) -> Effort | None:
+def _adaptive_effort(reasoning: Reasoning, model: Model) -> Effort | None:
     effort = reasoning.effort
     if effort is None and reasoning.budget_tokens is not None:
         effort = effort_of(reasoning.budget_tokens)
-    return "low" if effort == "minimal" else effort
+    return None if effort is None else nearest_effort(effort, model.efforts)
 
 
 def _plan_budget(plan: ThinkingPlan, request: Request, model: Model, context: EncodeContext) -> None:

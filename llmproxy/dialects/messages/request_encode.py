@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from llmproxy.dialects.encode_context import EncodeContext
-from llmproxy.dialects.messages.models import ThinkingPlan, encode_sampling, plan_thinking
+from llmproxy.dialects.messages.model_rules import fit_request
+from llmproxy.dialects.messages.models import ThinkingPlan, default_limit, encode_sampling, plan_thinking
 from llmproxy.dialects.messages.request_messages import encode_messages, encode_system
 from llmproxy.dialects.messages.schemas import closed_at
 from llmproxy.dialects.messages.tables import DISPLAYS, LACKING, REQUEST_TIERS, THINKING_TYPES, USERS
@@ -21,6 +22,7 @@ from llmproxy.dialects.request_fields import put_tier
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     """Return the body for a provider. Raises BadRequest for what cannot be carried."""
     context.refuse_unshared(request)
+    request = request if context.own else fit_request(request, context)
     plan = _own_plan(request, context) if context.own else plan_thinking(request, context)
     body: dict[str, Any] = {"model": request.model, "max_tokens": plan.max_tokens}
     system = encode_system(request.system, context)
@@ -44,7 +46,7 @@ def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
 def _own_plan(request: Request, context: EncodeContext) -> ThinkingPlan:
     """Return what a client of this dialect asks for, unchanged."""
     reasoning, limit = request.reasoning, request.sampling.max_tokens
-    plan = ThinkingPlan(context.options.default_max_tokens if limit is None else limit, effort=reasoning.effort)
+    plan = ThinkingPlan(default_limit(request.model, context) if limit is None else limit, effort=reasoning.effort)
     if reasoning.mode is not None:
         plan.thinking = {"type": THINKING_TYPES[reasoning.mode]}
         if reasoning.budget_tokens is not None:

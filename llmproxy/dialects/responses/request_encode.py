@@ -14,6 +14,7 @@ from llmproxy.dialects.responses.content import encode_content
 from llmproxy.dialects.responses.request_messages import encode_message
 from llmproxy.dialects.responses.tables import ENCRYPTED_REASONING, LACKING, LOGPROBS, OBJECT_KNOBS, TEXT_KNOBS
 from llmproxy.dialects.responses.tools import encode_choice, encode_tool
+from llmproxy.dialects.system_turns import fit_messages
 
 # The API refuses a smaller limit.
 _MIN_TOKENS = 16
@@ -24,7 +25,7 @@ def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     context.refuse_unshared(request)
     body: dict[str, Any] = {"model": request.model}
     items = _put_system(body, request, context)
-    for message in _put_prompt(body, request.messages):
+    for message in _put_prompt(body, fit_messages(request, context)):
         items += encode_message(message, context)
     body["input"] = _encode_input(items)
     if not body["input"] and "prompt" in body:

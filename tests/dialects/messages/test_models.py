@@ -65,7 +65,7 @@ def test_an_effort_is_a_budget_for_older_models_and_an_effort_for_newer_ones(eff
     assert planned(ask(NEW, Reasoning(effort=effort))) == (
         {"type": "adaptive"},
         "low" if effort == "minimal" else effort,
-        8192,
+        32000,
         [],
     )
 
@@ -95,7 +95,7 @@ def test_our_own_limit_stays_within_the_models(effort: Any) -> None:
 
 @pytest.mark.parametrize("expected", [Reasoning(mode="off"), Reasoning(effort="none")])
 def test_no_thinking_is_said(expected: Reasoning) -> None:
-    assert planned(ask(NEW, expected)) == ({"type": "disabled"}, None, 8192, [])
+    assert planned(ask(NEW, expected)) == ({"type": "disabled"}, None, 32000, [])
     assert planned(ask(NEVER, expected)) == (None, None, 8192, [])
 
 
@@ -107,14 +107,14 @@ def test_a_model_that_never_thinks_lists_what_was_wanted() -> None:
 @pytest.mark.parametrize("model", [OLD, NEW])
 def test_a_forced_tool_leaves_no_thinking(model: str, mode: Any) -> None:
     request = ask(model, Reasoning(effort="low"), tool_choice=ToolChoice(mode=mode, name="f"))
-    assert planned(request) == ({"type": "disabled"}, None, 8192, ["reasoning_effort"])
+    assert planned(request) == ({"type": "disabled"}, None, 32000, ["reasoning_effort"])
 
 
 @pytest.mark.parametrize(("summary", "display"), [("auto", "summarized"), ("detailed", "summarized"), ("omitted",) * 2])
 def test_how_thinking_is_shown(summary: str, display: str) -> None:
     thinking = planned(ask(NEW, Reasoning(effort="low", summary=summary)))[0]
     assert thinking == {"type": "adaptive", "display": display}
-    assert planned(ask(NEW, Reasoning(summary=summary))) == (None, None, 8192, ["summary"])
+    assert planned(ask(NEW, Reasoning(summary=summary))) == (None, None, 32000, ["summary"])
 
 
 @pytest.mark.parametrize(

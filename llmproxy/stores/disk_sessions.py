@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+
+import msgspec
 
 from llmproxy.stores.disk_tables import totals
 from llmproxy.stores.sessions import (
@@ -23,26 +26,37 @@ from llmproxy.stores.sessions import (
     VisitResult,
 )
 from llmproxy.stores.sqlite_file import SqliteFile, writing
+from llmproxy.wire.json import read_as
 
 _FEW = 32  # sessions that are over are removed with each visit, so many at most
 _MOST = 1 << 53  # counts do not go beyond
 
+_MODELS = msgspec.json.Decoder(list[str])
 _COLUMNS = "name, client, started, seen, requests, errors, input, output, models"
 
 
-def _as_session(row: tuple[str, str, float, float, int, int, int, int, str]) -> Session:
-    name, client, started_s, seen_s, requests, errors, came_in, went_out, models = row
-    return Session(
-        id=name,
-        client=client,
-        started_s=started_s,
-        seen_s=seen_s,
-        requests=requests,
-        errors=errors,
-        input_tokens=came_in,
-        output_tokens=went_out,
-        models=tuple(json.loads(models)),
-    )
+def _read_sessions(rows: Sequence[Sequence[object]]) -> list[Session]:
+    """Return the sessions in `rows` of _COLUMNS, without those that cannot be read: SQLite takes any type anywhere."""
+    sessions = []
+    for name, client, started_s, seen_s, requests, errors, came_in, went_out, models in rows:
+        values = {
+            "id": name,
+            "client": client,
+            "started_s": started_s,
+            "seen_s": seen_s,
+            "requests": requests,
+            "errors": errors,
+            "input_tokens": came_in,
+            "output_tokens": went_out,
+            "models": tuple(_read_models(models)),
+        }
+        with contextlib.suppress(msgspec.ValidationError):
+            sessions.append(msgspec.convert(values, Session))
+    return sessions
+
+
+def _read_models(models: object) -> list[str]:
+    return [] if not isinstance(models, str) else read_as(_MODELS, models.encode()) or []
 
 
 class DiskSessions(SessionStore):
@@ -123,7 +137,7 @@ class DiskSessions(SessionStore):
                 (tenant, self._clock() - self._ttl_s, RECENT),
             ).fetchall()
         )
-        return [RecentSession(session=name, sketch=sketch) for name, sketch in rows]
+        return [RecentSession(session=name, sketch=sketch) for name, sketch in rows if isinstance(sketch, bytes)]
 
     def settle(self, outcome: SessionOutcome) -> None:
         self._file.later(partial(self._settle, outcome))
@@ -137,6 +151,7 @@ class DiskSessions(SessionStore):
             if session is None:
                 return
             row, models, sketch = session
+            earlier = sketch if isinstance(sketch, bytes) else b""
             connection.execute(
                 "UPDATE sessions SET requests = requests + 1, errors = errors + ?, input = input + ?,"
                 " output = output + ?, models = ?, sketch = ? WHERE id = ?",
@@ -145,7 +160,7 @@ class DiskSessions(SessionStore):
                     min(outcome.input_tokens, _MOST),
                     min(outcome.output_tokens, _MOST),
                     _with_model(models, outcome.model),
-                    (sketch + outcome.sketch)[-SKETCH_BYTES:],
+                    (earlier + outcome.sketch)[-SKETCH_BYTES:],
                     row,
                 ),
             )
@@ -158,7 +173,7 @@ class DiskSessions(SessionStore):
                 f"SELECT {_COLUMNS} FROM sessions WHERE name = ? AND seen > ?", (name, self._clock() - self._ttl_s)
             ).fetchone()
         )
-        return _as_session(row) if row else None
+        return next(iter(_read_sessions([row] if row else [])), None)
 
     async def sessions(self, limit: int) -> Sequence[Session]:
         rows = await self._file.run(
@@ -167,7 +182,7 @@ class DiskSessions(SessionStore):
                 (self._clock() - self._ttl_s, limit),
             ).fetchall()
         )
-        return [_as_session(row) for row in rows]
+        return _read_sessions(rows)
 
     async def counts(self) -> SessionCounts:
         active = await self._file.run(self._active)
@@ -197,9 +212,9 @@ def _learn(connection: sqlite3.Connection, row: int, tenant: str, keys: Sequence
     )
 
 
-def _with_model(models: str, model: str | None) -> str:
+def _with_model(models: object, model: str | None) -> str:
     """Return the JSON list `models` with `model` at its end, if that is new and there is room."""
-    known: list[str] = json.loads(models)
-    if not model or model in known or len(known) >= MAX_MODELS:
-        return models
-    return json.dumps([*known, model])
+    known = _read_models(models)
+    if model and model not in known and len(known) < MAX_MODELS:
+        known = [*known, model]
+    return json.dumps(known)

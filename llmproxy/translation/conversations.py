@@ -269,7 +269,7 @@ class Conversations:
             name = item.get("id")
             if isinstance(name, str) and (item.get("type") or ("" if "role" in item else _REFERENCE)) == _REFERENCE:
                 state = await self._states.get(identity, _item_name(name))
-                if state is None:
+                if state is None or "item" not in state:
                     _unknown("Item", name, f"input[{number}].id")
                 item = state["item"]
             resolved.append(item)
@@ -392,8 +392,24 @@ async def _object(exchange: Exchange) -> dict[str, Any]:
 
 
 def _read(raw: bytes | None) -> dict[str, Any] | None:
+    """Return what is stored; None for what is not of the form that we write, since others may write there too."""
     value = None if raw is None else read_value(raw)
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and _is_ours(value) else None
+
+
+def _is_ours(state: dict[str, Any]) -> bool:
+    if "item" in state:
+        return isinstance(state["item"], dict)
+    if not _are_objects(state.get("items")) or not all("id" in item for item in state["items"]):
+        return False
+    if "conversation" in state:
+        return isinstance(state["conversation"], dict)
+    response = state.get("response")
+    return isinstance(response, dict) and _are_objects(response.get("output", []))
+
+
+def _are_objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
 def _json(value: object) -> Answer:

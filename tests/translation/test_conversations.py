@@ -296,3 +296,45 @@ async def test_ids_of_any_form_are_unknown_ids() -> None:
     for name in ("", "\ud800", "x" * 100_000, "a\0b"):
         with pytest.raises(BadRequest, match="not found"):
             await stored().begin(exchange(), {"input": "x", "previous_response_id": name})
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        [],
+        {"response": 5, "items": 7},
+        {"response": {}, "items": [3]},
+        {"response": {"output": [1]}, "items": []},
+        {"response": {"output": []}, "items": [{"type": "message"}]},
+        {"conversation": 1},
+        {"conversation": {}, "items": {}},
+        {"item": 4},
+    ],
+)
+async def test_what_is_stored_in_another_form_is_unknown(state: object) -> None:
+    class Foreign(MemoryResponses):
+        """A store with that value under every key."""
+
+        async def get(self, key: str) -> bytes | None:
+            return json.dumps(state).encode()
+
+    made = Conversations(Foreign(1 << 20))
+    for body in (
+        {"input": "two", "previous_response_id": "resp_1"},
+        {"input": "two", "conversation": "conv_1"},
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
+    ):
+        with pytest.raises(BadRequest) as refused:
+            await made.begin(exchange(), body)
+        assert refused.value.status == 404
+    for method, target in (
+        ("GET", "responses/resp_1"),
+        ("DELETE", "responses/resp_1"),
+        ("GET", "responses/resp_1/input_items"),
+        ("GET", "conversations/conv_1/items"),
+        ("POST", "conversations/conv_1/items"),
+    ):
+        with pytest.raises(BadRequest) as refused:
+            await made.answer(exchange(method, f"/v1/{target}", {"items": []}), alone=True)
+        assert refused.value.status == 404

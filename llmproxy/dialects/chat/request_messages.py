@@ -257,6 +257,10 @@ def _encode_result(result: ToolResult, rest: list[Block], context: EncodeContext
     return body
 
 
+# The members of a turn in which the model only thinks, which services refuse: its stream was cut.
+_THINKING_ALONE = {"role", *THINKING}
+
+
 def _encode_assistant(message: Message, context: EncodeContext) -> list[dict[str, Any]]:
     body: dict[str, Any] = {"role": "assistant"}
     parts: list[Block] = []
@@ -270,8 +274,10 @@ def _encode_assistant(message: Message, context: EncodeContext) -> list[dict[str
             parts.append(block)
     body |= {"content": encode_content(parts, context, joined=True)} if parts else {}
     body |= {"tool_calls": calls} if calls else {}
-    if len(body) == 1 and not context.own and message.content:
-        return []  # it held nothing but another dialect's thinking
+    if message.content and not context.own and body.keys() <= _THINKING_ALONE:
+        for block in message.content if len(body) > 1 else ():
+            context.drop(block.path)
+        return []
     body.setdefault("content", None if len(body) > 1 else "")
     if message.name is not None:
         body["name"] = message.name

@@ -348,6 +348,15 @@ def test_thinking_of_chat_goes_back_where_it_stood(place: str) -> None:
     assert written("assistant", shown[0], Text(text="a"), shown[0])[0][0][place] == "tt"
 
 
+def test_a_turn_of_thinking_alone_is_left_out_and_listed() -> None:
+    """Agents send one after a cut stream. Chat services demand text or calls of an assistant."""
+    thought = Thinking(path="p", text="t", dialect="responses", encrypted="reasoning_content")
+    assert written("assistant", thought) == ([], ["p"])
+    own = turns({"role": "assistant", "reasoning_content": "t"}).messages[0]
+    body = {"role": "assistant", "reasoning_content": "t", "content": None}
+    assert encode_message(own, EncodeContext(losses=Losses(), own=True)) == [body]
+
+
 def test_thinking_goes_back_in_fields_that_the_service_accepts_only() -> None:
     losses = Losses()
     some = EncodeContext(losses=losses, options=Options(chat_thinking=frozenset({"reasoning"})))

@@ -48,10 +48,11 @@ def _read_sessions(rows: Sequence[Sequence[object]]) -> list[Session]:
             "errors": errors,
             "input_tokens": came_in,
             "output_tokens": went_out,
-            "models": tuple(_read_models(models)),
+            "models": (),
         }
         with contextlib.suppress(msgspec.ValidationError):
-            sessions.append(msgspec.convert(values, Session))
+            session = msgspec.convert(values, Session)
+            sessions.append(msgspec.structs.replace(session, models=tuple(_read_models(models))))
     return sessions
 
 

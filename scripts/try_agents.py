@@ -43,13 +43,13 @@ request_max_retries = 3
 stream_max_retries = 3
 """
 _PROVIDERS = {
-    "chat": '{{name: main, type: openai-compatible, base_url: "{url}/v1", dialects: [chat]}}',
+    "chat": '{{name: main, type: {type}, base_url: "{url}/v1", dialects: [chat], api_key: sk-up}}',
     "responses": '{{name: main, type: openai, base_url: "{url}/v1", dialects: [responses], api_key: sk-up}}',
     "messages": '{{name: main, type: anthropic, base_url: "{url}", api_key: sk-ant-up}}',
 }
 # The models that answer in a dialect that is not the agent's own.
 _TARGETS = {
-    "chat": ("qwen3-coder",),
+    "chat": ("qwen3-coder", "openai/gpt-oss-120b"),
     "responses": ("gpt-5.5",),
     "messages": ("claude-opus-4-8", "claude-sonnet-4-5", "claude-opus-5-5"),
 }
@@ -116,9 +116,9 @@ def play(run: Run, packages: Path, folder: Path) -> Outcome:
         each.mkdir(parents=True)
     situation = Situation(run.situation, work)
     situation.prepare()
-    provider = _PROVIDERS[run.dialect]
+    kind = "groq" if "gpt-oss" in run.target else "openai-compatible"
     with Upstream(situation.vendor) as upstream:
-        config = f"providers: [{provider.format(url=upstream.url)}]\n"
+        config = f"providers: [{_PROVIDERS[run.dialect].format(url=upstream.url, type=kind)}]\n"
         if run.target != run.model:
             config += f"models: [{{name: {run.model}, targets: [main/{run.target}]}}]\n"
         with Program(state, "serve", "--trace", config=config) as program:

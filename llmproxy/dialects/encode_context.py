@@ -11,6 +11,7 @@ import msgspec
 
 from llmproxy.dialects.extra import paths_of, put_back
 from llmproxy.dialects.model import Media, Node, Request, Text, Tool, ToolCall, ToolResult
+from llmproxy.dialects.openai_models import EffortRows
 from llmproxy.errors import Untranslatable
 
 MAX_LOSSES = 1000
@@ -86,7 +87,8 @@ class Options:
     `system_turns` says whether system messages may stand among the
     others, None that the model decides; where they may not, they are sent as the user's. `prefill` is what happens to a
     last message of the assistant where the model refuses it: `continue` puts a message of the user behind it, `refuse`
-    answers 400, `auto` continues for clients whose dialect cannot mean it as the beginning of the answer.
+    answers 400, `auto` continues for clients whose dialect cannot mean it as the beginning of the answer. `efforts` are
+    those that a service accepts by patterns of its models' names, where `openai_models.py` says otherwise or nothing.
     """
 
     default_max_tokens: int | None = None
@@ -98,6 +100,7 @@ class Options:
     chat_thinking: frozenset[str] = frozenset(("reasoning_content", "reasoning"))
     system_turns: bool | None = None
     prefill: Literal["auto", "refuse", "continue"] = "auto"
+    efforts: EffortRows = ()
 
 
 DEFAULT_OPTIONS = Options()

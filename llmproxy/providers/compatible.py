@@ -20,16 +20,32 @@ _EVERYTHING = _PLAIN | {"responses", "messages", "openai"}
 _NO_URLS = replace(COMPATIBLE_OPTIONS, media_urls=False)
 # They refuse thinking in a history, in fields other than these: "property 'reasoning_content' is unsupported" (GitHub
 # issues janhq/jan 8136 and karthink/gptel 774 for Groq, egoist/chatwise-releases 1442 for Cerebras).
-_GROQ = replace(COMPATIBLE_OPTIONS, chat_thinking=frozenset())
+# "reasoning_effort must be one of none or default" for qwen (GitHub issue earendil-works/pi 1745), which thinks by
+# default.
+_GROQ = replace(
+    COMPATIBLE_OPTIONS,
+    chat_thinking=frozenset(),
+    efforts=(("gpt-oss", ("low", "medium", "high")), ("qwen", ("none",)), ("", ())),
+)
 _CEREBRAS = replace(COMPATIBLE_OPTIONS, chat_thinking=frozenset({"reasoning"}))
 # "Extra inputs are not permitted": `user` (michelle-avery/openai-compatible-conversation 26), `store`
 # (Gitlawb/openclaude 739), thinking in a history (charmbracelet/crush 1590). It has `prompt_cache_key`
 # (anomalyco/opencode 50748).
+# Efforts by model: docs.mistral.ai/capabilities/reasoning.
 _MISTRAL = replace(
-    COMPATIBLE_OPTIONS, chat_knobs=frozenset({"metadata", "prompt_cache_key"}), chat_thinking=frozenset()
+    COMPATIBLE_OPTIONS,
+    chat_knobs=frozenset({"metadata", "prompt_cache_key"}),
+    chat_thinking=frozenset(),
+    efforts=(
+        ("glm", ("low", "high", "max")),
+        ("mistral-(?:small|medium|large-4|vibe|code-agent)|devstral", ("none", "high")),
+        ("", ()),
+    ),
 )
 # It passes on what the service behind it knows, and leaves out the rest (openrouter.ai/docs/api-reference/parameters).
 _OPENROUTER = replace(COMPATIBLE_OPTIONS, chat_knobs=None)
+# It thinks with `high` by default, and takes no other (api-docs.deepseek.com/guides/thinking_mode).
+_DEEPSEEK = replace(COMPATIBLE_OPTIONS, efforts=(("", ("high", "max")),))
 
 
 class Compatible(HttpProvider):
@@ -90,6 +106,7 @@ class Compatible(HttpProvider):
                 beside=frozenset({"anthropic", "beta", "user"}),
                 speaks=frozenset({"chat", "messages"}),
                 key_env="DEEPSEEK_API_KEY",
+                options=_DEEPSEEK,
             ),
             "together": Service(
                 origin="https://api.together.ai", speaks=_PLAIN | {"openai"}, key_env="TOGETHER_API_KEY"

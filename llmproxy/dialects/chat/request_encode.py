@@ -14,17 +14,18 @@ from llmproxy.dialects.chat.tools import encode_choice, encode_tool
 from llmproxy.dialects.efforts import encode_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Opaque, Request
+from llmproxy.dialects.openai_rules import fit_openai_request
 from llmproxy.dialects.request_fields import TIERS, encode_format, encode_knob, put_tier
-from llmproxy.dialects.system_turns import fit_messages
 
 
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     """Return the body for a provider. A stream always asks for its usage. Raises BadRequest for what cannot be
     carried."""
     context.refuse_unshared(request)
+    request = request if context.own else fit_openai_request(request, context)
     body: dict[str, Any] = {"model": request.model}
     messages = encode_instructions(request.system, context)
-    for message in fit_messages(request, context):
+    for message in request.messages:
         messages += encode_message(message, context)
     body["messages"] = messages
     _put_tools(body, request, context)

@@ -9,12 +9,12 @@ import msgspec
 from llmproxy.dialects.efforts import encode_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Format, Instruction, Message, Opaque, Request, Thinking
+from llmproxy.dialects.openai_rules import fit_openai_request, reasons
 from llmproxy.dialects.request_fields import TIERS, encode_format, encode_knob, put_tier
 from llmproxy.dialects.responses.content import encode_content
 from llmproxy.dialects.responses.request_messages import encode_message
 from llmproxy.dialects.responses.tables import ENCRYPTED_REASONING, LACKING, LOGPROBS, OBJECT_KNOBS, TEXT_KNOBS
 from llmproxy.dialects.responses.tools import encode_choice, encode_tool
-from llmproxy.dialects.system_turns import fit_messages
 
 # The API refuses a smaller limit.
 _MIN_TOKENS = 16
@@ -23,9 +23,10 @@ _MIN_TOKENS = 16
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     """Return the body for a provider. Raises BadRequest for what cannot be carried."""
     context.refuse_unshared(request)
+    request = request if context.own else fit_openai_request(request, context)
     body: dict[str, Any] = {"model": request.model}
     items = _put_system(body, request, context)
-    for message in _put_prompt(body, fit_messages(request, context)):
+    for message in _put_prompt(body, request.messages):
         items += encode_message(message, context)
     body["input"] = _encode_input(items)
     if not body["input"] and "prompt" in body:
@@ -121,14 +122,17 @@ def _put_reasoning(body: dict[str, Any], request: Request, context: EncodeContex
     members: dict[str, Any] = {}
     if effort is not None:
         members["effort"] = effort
-    thinks = effort not in (None, "none") or reasoning.mode in ("on", "adaptive")
-    if reasoning.summary is not None and reasoning.summary != "omitted":
+    able = context.own or reasons(request, context)
+    thinks = able and (effort not in (None, "none") or reasoning.mode in ("on", "adaptive"))
+    if reasoning.summary is not None and not able:
+        context.drop(request.where("summary"))
+    elif reasoning.summary is not None and reasoning.summary != "omitted":
         members["summary"] = "auto" if reasoning.summary == "summarized" else reasoning.summary
     elif thinks and not context.own and reasoning.summary is None:
         members["summary"] = "auto"  # other dialects show thinking by default
     if members:
         body["reasoning"] = members
-    if not context.own and (thinks or _has_encrypted_thinking(request)):
+    if not context.own and (thinks or (able and _has_encrypted_thinking(request))):
         # Reasoning goes on in the next turn only when it comes along.
         body["include"] = [*body.get("include", []), ENCRYPTED_REASONING]
     context.put_extra(body, reasoning)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -268,3 +269,30 @@ def test_an_error_in_the_middle_of_a_stream_is_one_for_the_client(
         assert asker.dialect == "responses", "only its SDK wants a completed response and says nothing of errors"
     else:
         assert "boom" in str(caught.value)
+
+
+@pytest.mark.parametrize("estimate", [True, False])
+def test_tokens_are_estimated_where_the_configuration_says_so(
+    upstream: Upstream, tmp_path: Path, estimate: bool
+) -> None:
+    config = f"""
+translation: {{estimate_tokens: {str(estimate).lower()}}}
+providers: [{{name: main, type: openai-compatible, base_url: "{upstream.url}/v1", api_key: k}}]
+"""
+    with Program(tmp_path, "serve", config=config) as program:
+        claude = anthropic.Anthropic(base_url=program.url, api_key="dummy")
+        gpt = openai.OpenAI(base_url=f"{program.url}/v1", api_key="dummy")
+        if estimate:
+            raw = claude.messages.with_raw_response.count_tokens(
+                model="m", messages=[{"role": "user", "content": TEXT}]
+            )
+            assert raw.headers["x-llmproxy-estimated"] == "input_tokens" and raw.parse().input_tokens > 4
+            assert gpt.responses.input_tokens.count(model="m", input=TEXT).input_tokens > 4
+        else:
+            with pytest.raises(anthropic.APIStatusError, match="estimate_tokens") as refused:
+                claude.messages.count_tokens(model="m", messages=[{"role": "user", "content": TEXT}])
+            assert refused.value.status_code == 501
+        with pytest.raises(openai.APIStatusError, match="/v1/responses/compact") as missing:
+            gpt.responses.compact(model="gpt-5", input=TEXT)
+        assert missing.value.status_code == 501
+    assert upstream.requests == []

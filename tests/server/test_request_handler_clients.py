@@ -85,12 +85,22 @@ def test_a_client_that_leaves_before_the_answer_ends_the_call(upstream: Upstream
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_a_client_that_leaves_after_the_last_event_had_everything(upstream: Upstream, how: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "frames"),
+    [
+        (CHAT, vendors.chat_frames("m")),
+        ("/v1/responses", vendors.response_frames("m")),
+        ("/v1/messages", vendors.message_frames("m")),
+    ],
+)
+def test_a_client_that_leaves_after_the_last_event_had_everything(
+    upstream: Upstream, path: str, frames: list[bytes], how: str
+) -> None:
     upstream.hold()
-    events = b"".join(vendors.chat_frames("m"))
-    with Listening(provider(upstream)) as server:
+    events = b"".join(frames)
+    with Listening(provider(upstream, dialects=["chat", "responses", "messages"])) as server:
         client = server.client()
-        client.post(CHAT, ASK)
+        client.post(path, ASK)
         held = upstream.take()
         held.send(HEAD + b"%x\r\n%b\r\n" % (len(events), events))
         client.read_body_until(events) if client.read_head() else None
@@ -100,6 +110,7 @@ def test_a_client_that_leaves_after_the_last_event_had_everything(upstream: Upst
         exchange = server.wait_ended()
 
         assert (exchange.outcome, exchange.status, exchange.sent_bytes) == ("complete", 200, len(events))
+        assert exchange.first_token_s is not None and exchange.summary.complete
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])

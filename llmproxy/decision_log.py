@@ -40,7 +40,7 @@ class DecisionLog:
     def recognised(self, exchange: Exchange) -> None:
         """Log the session that a middleware recognised."""
         if exchange.session is not None:
-            thread = "" if exchange.thread is None else f", thread {exchange.thread}"
+            thread = "" if (name := exchange.thread_id) is None else f", thread {name}"
             self._write(exchange, f"session {exchange.session}{thread}")
 
     def called(self, exchange: Exchange, target: Target, dialect: str | None) -> None:

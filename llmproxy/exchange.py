@@ -6,13 +6,15 @@ are opened only as far as somebody asks: `Body.members` reads the top level, onc
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 
 from llmproxy.answer import Answer
+from llmproxy.body import Body
 from llmproxy.call import Call
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.summary import Summary
-from llmproxy.errors import Overloaded, ProxyError
+from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.route import Route
 from llmproxy.target import Target
 from llmproxy.wire.text import replace_surrogates
@@ -23,7 +25,16 @@ SESSION_HEADER = "x-llmproxy-session"
 SESSION_HEADERS = ("x-session-id", SESSION_HEADER, "x-claude-code-session-id", "session-id", "session_id")
 """The headers in which clients name their session; the first one that is present counts."""
 
+THREAD_HEADERS = ("x-claude-code-agent-id", "x-openai-subagent")
+"""The headers in which agents name the subagent that calls, within their session."""
+
+_MAIN_THREAD, _TITLE_THREAD = "main", "title"
 _SESSION_LENGTH = 200
+_TITLE_CALL_BYTES = 64 * 1024
+_TITLE = re.compile(
+    r"(?:generat|writ|creat|com(?:e|ing) up with)\w*[^.]{0,60}\btitle|'properties': \{'title'|\btitle generator",
+    re.IGNORECASE,
+).search
 
 
 class MemoryBudget:
@@ -59,8 +70,7 @@ class Exchange(ClientRequest):
     `outcome` is `complete`, `incomplete` (a stream without its last event), `cancelled` (the client left), `broken`
     (the answer broke off) or `error` (ours). `muted` names the middlewares whose watching hooks failed; `notes` is
     where middlewares leave things, each under its own name.
-    `session` is the conversation's id, when a middleware recognised one, and `thread` names one beside the main one in
-    it, such as that of a subagent. `cache` is `hit` when an answer was there
+    `session` is the conversation's id, when a middleware recognised one. `cache` is `hit` when an answer was there
     already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `own` says that it asks for
     one of our own pages. `holder` counts what it holds.
     """
@@ -80,7 +90,6 @@ class Exchange(ClientRequest):
     muted: set[str] = field(default_factory=set)
     notes: dict[str, object] = field(default_factory=dict)
     session: str | None = None
-    thread: str | None = None
     cache: str | None = None
     own: bool = False
     holder: MemoryBudget | None = None
@@ -120,6 +129,42 @@ class Exchange(ClientRequest):
             headers = self.headers
             name = next((value for header in SESSION_HEADERS if (value := headers.get(header))), None)
         return None if name is None else replace_surrogates(name[:_SESSION_LENGTH])
+
+    @property
+    def thread_id(self) -> str | None:
+        """Return the name of the thread within the session: the subagent that a header names, or `title` for a call
+        that only names the session; None for the main thread."""
+        headers = self.headers
+        name = next((value for header in THREAD_HEADERS if (value := headers.get(header))), None)
+        if name is not None and name != _MAIN_THREAD:
+            return replace_surrogates(name[:_SESSION_LENGTH])
+        if not isinstance(self.body, Body):
+            return None
+        named = any(header in headers for header in SESSION_HEADERS)
+        return _TITLE_THREAD if _names_session(self.body, named=named) else None
+
+
+def _names_session(body: Body, *, named: bool) -> bool:
+    """Return whether a request only asks for a title of its session, as agents do beside the conversation: it offers no
+    tools, and its instructions, or the schema of its answer, speak of a title. `named` says that a header names the
+    session; otherwise the body has to."""
+    raw = body.raw
+    if len(raw) > _TITLE_CALL_BYTES or raw.find(b"title") < 0 or body.encoding:
+        return False
+    if not named and raw.find(b"user_id") < 0:
+        return False
+    try:
+        content = body.content
+    except BadRequest:
+        return False
+    if content.get("tools"):
+        return False
+    rules = [content.get(name) for name in ("system", "instructions", "output_config", "response_format", "text")]
+    messages = content.get("messages") or content.get("input")
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and message.get("role") in ("system", "developer"):
+            rules.append(message.get("content"))
+    return bool(_TITLE(str(rules)))
 
 
 _FIELDS = tuple(field.name for field in fields(Exchange))

@@ -8,7 +8,7 @@ from llmproxy.body import Body, StreamedBody
 from llmproxy.client_request import Client
 from llmproxy.errors import Overloaded
 from llmproxy.exchange import SESSION_HEADERS, Exchange, MemoryBudget
-from tests.support.exchanges import ended
+from tests.support.exchanges import ended, new_exchange
 
 
 def exchange(body: Body | StreamedBody | None = None) -> Exchange:
@@ -60,3 +60,30 @@ def test_the_session_that_was_recognised_wins() -> None:
     assert ended(headers=headers, session="recognised").session_id == "recognised"
     assert ended().session_id is None
     assert ended(headers=Headers({SESSION_HEADERS[0]: "x" * 1000})).session_id == "x" * 200
+
+
+SESSION = ("x-claude-code-session-id", "s-1")
+TITLE_SYSTEM = [{"type": "text", "text": "Generate a concise, sentence-case title (3-7 words) for this session."}]
+TITLE_SCHEMA = {"format": {"type": "json_schema", "schema": {"type": "object", "properties": {"title": {}}}}}
+ASKED = [{"role": "user", "content": "Fix the title bar"}]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "thread"),
+    [
+        ((SESSION,), {"messages": ASKED}, None),
+        ((SESSION, ("x-claude-code-agent-id", "a1f6c3d")), {"messages": ASKED, "tools": [{}]}, "a1f6c3d"),
+        ((SESSION, ("x-claude-code-agent-id", "main")), {"messages": ASKED}, None),
+        ((("session_id", "s-2"), ("x-openai-subagent", "review")), {"input": "Hi"}, "review"),
+        ((SESSION,), {"system": TITLE_SYSTEM, "messages": ASKED}, "title"),
+        ((SESSION,), {"system": "Short", "output_config": TITLE_SCHEMA, "messages": ASKED}, "title"),
+        ((SESSION,), {"system": TITLE_SYSTEM, "messages": ASKED, "tools": [{"name": "x"}]}, None),
+        ((), {"system": TITLE_SYSTEM, "messages": ASKED}, None),
+        ((), {"system": TITLE_SYSTEM, "messages": ASKED, "metadata": {"user_id": "u_session_1"}}, "title"),
+        ((SESSION,), b'{"title": broken', None),
+    ],
+)
+def test_subagents_and_title_calls_are_threads(
+    headers: tuple[tuple[str, str], ...], body: object, thread: str | None
+) -> None:
+    assert new_exchange("/v1/messages", *headers, body=body).thread_id == thread

@@ -31,6 +31,8 @@ from llmproxy.settings import format_size
 
 _BAD_RATE = 0.95
 _LEAST_NAME = 8
+_OTHER = "other"  # of models that providers do not know, or beyond the limit of names
+_UNCALLED = {"cache": "from the cache", "unknown_model": "unknown model", _OTHER: "refused or answered here"}
 
 
 def render_stats(page: Row, url: str, *, width: int, height: int | None = None, fault: str = "") -> Group:
@@ -95,6 +97,12 @@ def _providers(page: Row) -> Iterator[Row]:
             yield {**counts, "name": Text(sanitize(provider), style="bold")}
             for model in object_at(counts, "models"):
                 yield {**object_at(counts, "models", model), "name": Text(f"  {_model(model)}")}
+    counted = {name: as_number(count) for name, count in object_at(page, "without_provider").items()}
+    if total := sum(filter(None, counted.values())):
+        yield {"requests": total, "name": Text("(no provider)", style="bold")}
+        for name, count in counted.items():
+            if count:
+                yield {"requests": count, "name": Text(f"  ({_UNCALLED.get(name) or sanitize(name)})")}
 
 
 def _errors(page: Row) -> Iterator[Text]:
@@ -111,7 +119,7 @@ def _errors(page: Row) -> Iterator[Text]:
 
 
 def _model(name: str) -> str:
-    return sanitize(name) or "(no model)"
+    return "(other models)" if name == _OTHER else sanitize(name) or "(no model)"
 
 
 def _lists(page: Row) -> Iterator[tuple[str, Sequence[TableColumn], list[Row], int]]:

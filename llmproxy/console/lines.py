@@ -118,6 +118,7 @@ class LinePrinter:
             line += self._outcome(entry)
         if self._requests:
             line += _session(session)
+            line += "" if entry.thread is None else f" thread {sanitize(mask_text(entry.thread, event.secrets), _ID)}"
         if self._responses and (entry.error is not None or len(entry.attempts) > 1):
             line += self._trouble(entry, event.secrets)
         if entry.failed or self._arrivals:

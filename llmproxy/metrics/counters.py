@@ -26,6 +26,10 @@ from llmproxy.metrics.tokens import TokenCounters, sum_tokens
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 OTHER = "other"
+UNCALLED = ("cache", "unknown_model", OTHER)
+"""Why no provider was called for a request: it had a stored answer, it named an unknown model, or it was refused or
+answered here for another reason."""
+
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"))
 _MAX_MODELS = 1000
 _MAX_MODEL_LENGTH = 200
@@ -171,6 +175,7 @@ class Metrics:
         self.speeds: dict[SpeedLabels, Speed] = {}
         self.activity = Activity()
         self.dropped: dict[tuple[str, str, str], int] = {}
+        self.uncalled = dict.fromkeys(UNCALLED, 0)
         self._bindings: dict[object, _Binding] = {}
         self._models: set[str] = set()
 
@@ -200,6 +205,8 @@ class Metrics:
         if calls is not None:
             calls.add(summary.usage)
             self._time(calls, exchange, ended_s)
+        elif not requests.own:
+            self.uncalled[_uncalled(exchange)] += 1
         if not requests.own:
             self.activity.count(exchange, outcome, ended_s)
         if exchange.dropped:
@@ -330,6 +337,14 @@ class Metrics:
         calls, latencies = self.calls.copy(), self.latencies.copy()
         names = dict.fromkeys([*providers, *sorted({labels.provider for labels in calls})])
         return {name: _provider_json(name, calls, latencies) for name in names}
+
+
+def _uncalled(exchange: Exchange) -> str:
+    """Return why no call was made, a name of UNCALLED."""
+    if exchange.cache == "hit":
+        return "cache"
+    unknown = exchange.error is not None and exchange.error.code == "model_not_found"
+    return "unknown_model" if unknown else OTHER
 
 
 def _judge(exchange: Exchange) -> tuple[str, str]:

@@ -88,6 +88,7 @@ class Snapshot:
     running: Sequence[Exchange]
     listed: Sequence[dict[str, object]]
     requests: dict[RequestLabels, RequestCounters]
+    uncalled: dict[str, int]
     calls: dict[CallLabels, CallCounters]
     speeds: dict[SpeedLabels, Speed]
     per_second: float
@@ -114,6 +115,7 @@ class Snapshot:
             running=proxied,
             listed=[_running(exchange, now_s) for exchange in proxied[:MAX_RUNNING]],
             requests=metrics.requests.copy(),
+            uncalled=metrics.uncalled.copy(),
             calls=metrics.calls.copy(),
             speeds=metrics.speeds.copy(),
             per_second=activity.rate.per_second(now_s, now_s - started_s),
@@ -134,6 +136,7 @@ class Snapshot:
         return {
             "requests": self._requests(),
             "totals": _sum(row for models in rows.values() for row in models.values()).as_json(),
+            "without_provider": self.uncalled,
             "providers": {name: _provider(models) for name, models in rows.items()},
             "running": {"count": len(self.running), "exchanges": self.listed},
             **{f"{kind}s": self._group(kind, counted) for kind, counted in self.groups.items()},

@@ -18,12 +18,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import structs
 from pydantic import Field
 
 from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer
 from llmproxy.body import Body
-from llmproxy.dialects.history import NO_HISTORY, USER, History
+from llmproxy.dialects.history import MADE, NO_HISTORY, USER, History
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import SESSION_HEADER, SESSION_HEADERS, Exchange
 from llmproxy.metrics.sample import Sample
@@ -31,6 +32,7 @@ from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes
 from llmproxy.recognition.session_names import SessionName, answer_key, session_name_of
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
+from llmproxy.recognition.twin_runs import TwinRuns
 from llmproxy.settings import Duration, Whole
 from llmproxy.stores.base import StoreReference
 from llmproxy.stores.facet import StoreFault
@@ -60,13 +62,14 @@ T = TypeVar("T")
 
 
 class _Known(msgspec.Struct, kw_only=True):
-    """What is remembered of an exchange until its end: its session, the store that has it, and the sketch of its new
-    messages."""
+    """What is remembered of an exchange until its end: its session, the store that has it, the sketch of its new
+    messages, and the key of a first request."""
 
     session: str
     tenant: str
     store: SessionStore
     sketch: bytes
+    key: str | None
 
 
 class _Request(msgspec.Struct, kw_only=True):
@@ -80,6 +83,13 @@ class _Request(msgspec.Struct, kw_only=True):
     hashes: PrefixHashes | None
     resets: bool
     large: bool
+
+    @property
+    def first_key(self) -> str | None:
+        """Return the key of a request that nothing was answered to yet; None for others and for named ones."""
+        if self.hashes is None or self.resets or any(role in MADE for role, _ in self.history.pieces):
+            return None
+        return self.hashes.whole
 
     def visit(self, session: str | None, further: Sequence[str] = ()) -> Visit:
         """Return the visit that looks up the session, by the keys `further` if there are any, and begins `session`
@@ -158,6 +168,7 @@ class Sessions(Middleware):
         # Answers of this process whose sessions the store may not know yet.
         self._answers: OrderedDict[str, str] = OrderedDict()
         self._open: dict[str, Exchange] = {}
+        self._twins = TwinRuns()
 
     def use_stores(self, stores: Stores) -> None:
         store = stores.open(self._store_name)
@@ -174,8 +185,12 @@ class Sessions(Middleware):
         exchange.session = session
         new = request.history.pieces[known:]
         added = await _work(request.large or len(new) > _MANY_PIECES, partial(sketch, new))
-        exchange.notes[self._note] = _Known(session=session, tenant=request.tenant, store=store, sketch=added)
+        exchange.notes[self._note] = _Known(
+            session=session, tenant=request.tenant, store=store, sketch=added, key=request.first_key
+        )
         self._open[exchange.id] = exchange
+        if request.first_key is not None:
+            self._twins.begin(request.first_key, session)
         return None
 
     async def _read(self, exchange: Exchange) -> _Request | None:
@@ -209,6 +224,26 @@ class Sessions(Middleware):
     async def _find(self, store: SessionStore, request: _Request) -> tuple[str, int]:
         """Find or begin the session of a request. Return it, and how many pieces of the request it knows already.
         Raises StoreFault."""
+        if request.first_key is not None and self._twins.running(request.first_key):
+            return await self._move(store, request, _new_id()), 0
+        session, known = await self._look_up(store, request)
+        if request.hashes is not None and 0 < known < len(request.history.pieces):
+            own = self._twins.claim(request.hashes.key_at(known))
+            if own is not None and own != session:
+                return await self._move(store, request, own), known
+        return session, known
+
+    async def _move(self, store: SessionStore, request: _Request, session: str) -> str:
+        """Continue or begin `session` with a request that others could be continued with too."""
+        assert request.hashes is not None
+        visit = structs.replace(request.visit(session), keys=(), learn=request.hashes.learned)
+        result = await store.touch(visit)
+        assert result is not None
+        self._created += result.created
+        return result.session
+
+    async def _look_up(self, store: SessionStore, request: _Request) -> tuple[str, int]:
+        """Look a request up by its name, by the beginnings of its messages, then by their words."""
         before, name = 0, None
         if request.name is not None:
             name = request.name.id or self._session_of_answer(request.name.key, request.tenant) or _new_id()
@@ -274,6 +309,8 @@ class Sessions(Middleware):
         known = exchange.notes.get(self._note)
         if not isinstance(known, _Known):
             return
+        if known.key is not None:
+            self._twins.end(known.key, known.session)
         summary = exchange.summary
         usage = summary.usage if exchange.cache != "hit" else None
         answer = answer_key(summary.id, known.tenant) if summary.id else None

@@ -53,6 +53,11 @@ class PrefixHashes:
         """Return the keys of beginnings shorter than those of `near`, the longest first."""
         return self._keys(max(len(self._pieces) - MAX_HASHES, 0), self._near_from)
 
+    def key_at(self, length: int) -> str:
+        """Return the key of the beginning of `length` pieces."""
+        place = len(self._pieces) - length
+        return self.near[place] if place < len(self.near) else self._keys(length - 1, length)[0]
+
     def length_at(self, place: int) -> int:
         """Return the number of pieces of the beginning at `place` in `near` followed by `further`."""
         return len(self._pieces) - place

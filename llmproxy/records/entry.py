@@ -61,7 +61,8 @@ class Entry(msgspec.Struct, kw_only=True):
 
     `started` is UTC (RFC 3339, microseconds); all other times are milliseconds since then. `model` is the requested
     model, `served_model` the one that answered, as named by the provider where it named one. `status` is the one sent
-    to the client, null when it left before. `cache` is `hit`, `miss` or `bypass`, null without a cache. `outcome` is
+    to the client, null when it left before. `thread` names a conversation beside the main one of its session: that of a
+    subagent, or `title`. `cache` is `hit`, `miss` or `bypass`, null without a cache. `outcome` is
     `complete`, `incomplete`, `cancelled`, `broken` or `error`; `complete` says whether the client got the whole answer.
     `usage` and its members are null when not reported. `dropped` lists the JSON paths of fields that translation could
     not carry. Secrets in `query` and in `error` are masked.
@@ -76,6 +77,7 @@ class Entry(msgspec.Struct, kw_only=True):
     first_token_ms: Milliseconds | None = None
     client: ClientEntry
     session: str | None = None
+    thread: str | None = None
     cache: str | None = None
     method: str
     path: str
@@ -137,7 +139,8 @@ def _entry(exchange: Exchange) -> Entry:
         first_byte_ms=_since(exchange.calls[-1].first_byte_s if exchange.calls else None, started_s),
         first_token_ms=_since(exchange.first_token_s, started_s),
         client=ClientEntry(address=client.address, agent=replace_surrogates(client.agent), name=client.name),
-        session=exchange.session_id,
+        session=(session := exchange.session_id),
+        thread=None if session is None else exchange.thread_id,
         cache=exchange.cache,
         method=exchange.method,
         path=replace_surrogates(exchange.full_path),

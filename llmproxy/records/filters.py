@@ -87,6 +87,7 @@ _KEYS: dict[str, Callable[[str], EntryFilter]] = {
     "model": _text(lambda entry: (entry.model, entry.served_model)),
     "status": _status,
     "session": _text(lambda entry: (entry.session,)),
+    "thread": _text(lambda entry: (entry.thread,)),
     "provider": _text(lambda entry: (entry.provider, *(each.provider for each in entry.attempts))),
     "slower": _time(longer=True),
     "faster": _time(longer=False),

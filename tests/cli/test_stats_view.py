@@ -13,6 +13,7 @@ from rich.console import Console
 from llmproxy.cli.stats_view import render_stats
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
+from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.stats import GROUPS, Snapshot
@@ -107,6 +108,32 @@ def test_errors_that_another_provider_made_good_are_reported() -> None:
         new_call(provider="openai", model="gpt-4o", status=200, started_s=0.1),
     ]
     assert "first m: http_503 1 (1 failed over)" in drawn(page(recorded(ended(calls=attempts))))
+
+
+def test_rows_add_up_to_the_requests() -> None:
+    unknown = BadRequest("Unknown model", status=404, code="model_not_found")
+    here: dict[str, Any] = {"calls": [], "summary": Summary()}
+    lines = drawn(
+        page(
+            recorded(
+                ended(),
+                ended(model="nobody", status=404),
+                ended(**here, status=404, outcome="error", error=unknown),
+                ended(**here, cache="hit"),
+                ended(**here, status=413, outcome="error", error=BadRequest("too long", status=413)),
+            )
+        )
+    )
+    matches = [match for line in lines if (match := re.match(r" *(\(.+\)) +(\d+)", line))]
+    shown = {match[1]: match[2] for match in matches}
+    assert lines[1].startswith("5 requests")
+    assert shown == {
+        "(other models)": "1",
+        "(no provider)": "3",
+        "(from the cache)": "1",
+        "(unknown model)": "1",
+        "(refused or answered here)": "1",
+    }
 
 
 def test_a_wide_console_shows_more() -> None:

@@ -327,3 +327,25 @@ async def test_what_is_no_conversation_has_a_session_by_header_only(method: str,
     asking = SessionClient()
     assert await asking.ask(body, method=method, path=path) is None
     assert await asking.ask(body, method=method, path=path, session_id="mine") == "mine"
+
+
+async def test_equal_first_requests_at_the_same_time_are_sessions_of_their_own() -> None:
+    asking = SessionClient()
+    runs = [await asking.begin({"messages": turns(QUESTION)}) for _ in range(2)]
+    for each in runs:
+        asking.sessions.on_end(each)
+    first, second = (each.session for each in runs)
+    assert first != second and await asking.figure("created") == 2
+    nexts = [await asking.say(QUESTION, answer, MORE) for answer in (REPLY, ANSWER)]
+    assert nexts == [first, second], "each goes on with a session of its own"
+    assert [await asking.say(QUESTION, answer, MORE, ASIDE, LAST) for answer in (REPLY, ANSWER)] == [first, second]
+    assert await asking.figure("created") == 2
+
+
+async def test_an_equal_request_after_the_other_or_of_another_client_is_no_twin() -> None:
+    asking = SessionClient()
+    one = await asking.begin({"messages": turns(QUESTION)})
+    asking.sessions.on_end(one)
+    assert await asking.say(QUESTION) == one.session, "a retry"
+    running = await asking.begin({"messages": turns(QUESTION, REPLY, MORE)})
+    assert await asking.say(QUESTION, REPLY, MORE) == running.session == one.session, "later turns are recognised"

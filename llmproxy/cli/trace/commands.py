@@ -46,8 +46,8 @@ Filters = Annotated[
     typer.Option(
         "--filter",
         metavar="KEY=VALUE,...",
-        help="Filter: model=gpt-*, status=4xx, session=, provider=, slower=2s, faster=, client=, path=, outcome=, "
-        "error=, failed=true, stream=true ... Repeatable.",
+        help="Filter: model=gpt-*, status=4xx, session=, thread=, provider=, slower=2s, faster=, client=, path=, "
+        "outcome=, error=, failed=true, stream=true ... Repeatable.",
     ),
 ]
 SessionOption = Annotated[str | None, typer.Option("--session", metavar="ID", help="Only this session.")]
@@ -126,6 +126,10 @@ def trace_show(
         str | None,
         typer.Option(metavar="ID", help="Show a whole session as one conversation: --session ID [DIR]"),
     ] = None,
+    thread: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --session: show this thread, such as that of a subagent."),
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Print the bodies as they went over the wire.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the whole record as JSON; for a session one per line.")
@@ -143,8 +147,10 @@ def trace_show(
     if session is not None:
         if directory is not None or raw or curl:
             raise typer.BadParameter("can be combined with a directory and --json only", param_hint="--session")
-        _show_session(session, identifier, as_json=as_json)
+        _show_session(session, identifier, thread, as_json=as_json)
         return
+    if thread is not None:
+        raise typer.BadParameter("needs --session", param_hint="--thread")
     if identifier is None:
         raise typer.BadParameter("pass the id of an exchange, or --session", param_hint="ID")
     record, data = _read(identifier, directory)
@@ -176,19 +182,30 @@ def _read(identifier: str, directory: str | None) -> tuple[Record, bytes]:
         fail(f"cannot read {sanitize(place.path)}: {reason}")
 
 
-def _show_session(session: str, directory: str | None, *, as_json: bool) -> None:
+def _show_session(session: str, directory: str | None, thread: str | None, *, as_json: bool) -> None:
     from llmproxy.cli.trace.session import print_record_line, print_session
+    from llmproxy.console.formatting import sanitize
     from llmproxy.records.trace_files import TraceReader
 
     _disable_gc()
     traces = TraceReader(_find(directory))
     matches = _of_session(traces, session)
+    if thread is not None and not any(each.entry.thread == thread for each in matches):
+        names = sorted({each.entry.thread for each in matches if each.entry.thread})
+        fail(
+            f"no thread {sanitize(thread, 100)!r} in that session; its threads: {sanitize(', '.join(names)) or 'none'}"
+        )
+    if thread is None and all(each.entry.thread for each in matches):
+        thread = matches[0].entry.thread  # there is no main one
     with QuietExit():
         if as_json:
             for _, data in traces.records(matches):
                 print_record_line(data)
         else:
-            print_session(stdout_console(), (record for record, _ in traces.records(matches)))
+            shown = [each for each in matches if each.entry.thread == thread]
+            others = [each for each in matches if each.entry.thread != thread]
+            records, threads = traces.records(shown), traces.records(others)
+            print_session(stdout_console(), (each for each, _ in records), (each for each, _ in threads))
     _print_faults(traces)
 
 

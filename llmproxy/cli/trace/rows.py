@@ -64,6 +64,8 @@ def _note(entry: Entry) -> str:
         return f"{entry.error.code}: {entry.error.message}"
     if len(entry.attempts) > 1:
         return f"{len(entry.attempts)} attempts"
+    if entry.thread is not None:
+        return f"{entry.session} thread {entry.thread}"
     return entry.session or entry.client.name or entry.client.address
 
 

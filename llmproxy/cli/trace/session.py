@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from rich.console import Console
@@ -16,7 +17,10 @@ from llmproxy.cli.output import print_line
 from llmproxy.cli.trace.json_output import escape_json
 from llmproxy.cli.trace.rows import DIM, EntryTable
 from llmproxy.cli.trace.show import render_body_lines, render_parts, render_truncation
+from llmproxy.console.formatting import format_count, format_input, format_model, sanitize
+from llmproxy.metrics.tokens import TokenCounters
 from llmproxy.records.record import Record
+from llmproxy.transcripts.preview import strip_context
 from llmproxy.transcripts.transcript import (
     answer_transcript,
     refers_to_stored_state,
@@ -28,10 +32,20 @@ from llmproxy.transcripts.transcript_diff import SessionTranscript, TranscriptDi
 
 # The limit for a body that is not a conversation; `trace show ID` shows all of it.
 _BODY_LINES = 20
+_ASKED = 80
 
 
-def print_session(console: Console, records: Iterable[Record]) -> None:
-    """Print all records, in order."""
+@dataclass(slots=True, kw_only=True)
+class _Thread(TokenCounters):
+    """What is shown of a thread beside the main one."""
+
+    first: Record
+    requests: int = 0
+    failed: int = 0
+
+
+def print_session(console: Console, records: Iterable[Record], threads: Iterable[Record] = ()) -> None:
+    """Print all `records`, in order, and a line for each of the `threads` beside them."""
     transcript = SessionTranscript()
     rows = EntryTable(console.width, dates=True)
     for number, record in enumerate(records):
@@ -41,6 +55,27 @@ def print_session(console: Console, records: Iterable[Record]) -> None:
         print_line(console, line)
         for each in _exchange(record, transcript):
             print_line(console, each)
+    for each in _thread_lines(threads):
+        print_line(console, each)
+
+
+def _thread_lines(records: Iterable[Record]) -> Iterator[Text]:
+    threads: dict[str, _Thread] = {}
+    for record in records:
+        thread = threads.setdefault(record.thread or "", _Thread(first=record))
+        thread.requests += 1
+        thread.failed += record.failed
+        thread.add_usage(record.usage)
+    if threads:
+        yield Text()
+    for name, thread in threads.items():
+        counted = "1 request" if thread.requests == 1 else f"{thread.requests} requests"
+        failed = f", {thread.failed} failed" if thread.failed else ""
+        tokens = f"{format_input(thread.input, thread.cache_read)}, {format_count(thread.output)} out"
+        text = f"thread {name or '(main)'}: {counted}{failed}, {format_model(thread.first)}, {tokens}"
+        asked = next((part.text for part in reversed(request_transcript(thread.first)) if part.role == "user"), "")
+        more = f", asked: {sanitize(' '.join(strip_context(asked).split()), _ASKED)}" if strip_context(asked) else ""
+        yield Text(sanitize(text) + more, style=DIM)
 
 
 def print_record_line(data: bytes) -> None:

@@ -68,6 +68,7 @@ def _head(record: Record) -> Iterator[Text]:
         ("time", _local(record.started)),
         ("client", ", ".join(each for each in client if each)),
         ("session", record.session),
+        ("thread", record.thread),
         ("model", format_model(record)),
         ("route", record.route),
         ("provider", None if (provider := format_provider(record)) == UNKNOWN else provider),

@@ -164,6 +164,24 @@ def test_a_session_is_one_conversation(traces: Path) -> None:
     assert all("request" in json.loads(line) for line in lines)
 
 
+def test_threads_of_a_session_have_a_line_each(traces: Path) -> None:
+    append(traces / "t", 7, session="s3")
+    usage = {"input": 1300, "output": 9, "cache_read": 1200, "cache_write": None, "reasoning": None}
+    append(traces / "t", 8, session="s3", thread="a1f6c3d", usage=usage)
+    append(traces / "t", 9, session="s3", thread="a1f6c3d", status=500)
+    append(traces / "t", 10, session="s3", thread="title")
+    lines = run("trace", "show", "--session", "s3", "t", cwd=traces).stdout.splitlines()
+    assert [line[:15] for line in lines if "000007" in line or "000008" in line or "000009" in line] != []
+    assert not any("000008" in line or "00000a" in line for line in lines)
+    assert lines[-2] == ("thread a1f6c3d: 2 requests, 1 failed, gpt-4o, 1.3k in (1.2k cached), 14 out, asked: Hi")
+    assert lines[-1].startswith("thread title: 1 request, gpt-4o, 10 in, 5 out")
+    own = run("trace", "show", "--session", "s3", "--thread", "a1f6c3d", "t", cwd=traces).stdout
+    assert "000008" in own and "000009" in own and "thread (main): 1 request" in own and "thread title" in own
+    unknown = run("trace", "show", "--session", "s3", "--thread", "x", "t", cwd=traces)
+    assert unknown.returncode == 1 and "its threads: a1f6c3d, title" in unknown.stderr
+    assert "s3 thread title" in run("trace", "ls", "t", "--filter", "thread=title", cwd=traces).stdout
+
+
 def test_a_session_is_reported_in_the_order_of_its_exchanges(traces: Path) -> None:
     append(traces / "t", 9, session="s2")
     append(traces / "t", 8, session="s2", started="2026-01-01T23:59:59.000000Z")

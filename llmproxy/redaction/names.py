@@ -20,6 +20,7 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_WORDS = frozenset(
     (
         "apikey",
+        "authentication",
         "authorization",
         "bearer",
         "cookie",
@@ -42,6 +43,8 @@ _SECRET_WORDS = frozenset(
 )
 _PLURALS = frozenset(("keys", "tokens"))
 _CLEAR_WORDS = frozenset(("access", "api", "auth", "bearer", "private", "refresh", "secret", "session", "signing"))
+# `x-amzn-oidc-data` is the token that AWS load balancers pass on.
+_SECRET_PAIRS = frozenset((("connection", "string"), ("oidc", "data")))
 # Words that may follow it: `aws_access_key_id`, `password_hash`. Other words change the meaning: `api_key_env`.
 _TAILS = frozenset(("hash", "id", "value"))
 _URL = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://)((?:(?!,[a-z][a-z0-9+.-]{0,30}://)[^\s\"'<>])*)", re.IGNORECASE)
@@ -56,7 +59,7 @@ def is_secret(name: str) -> bool:
     *before, last = words or [""]
     if last in _PLURALS:
         return not before or before[-1] in _CLEAR_WORDS
-    return last in _SECRET_WORDS or [*before[-1:], last] == ["connection", "string"]
+    return last in _SECRET_WORDS or (*before[-1:], last) in _SECRET_PAIRS
 
 
 def redact(value: object) -> object:

@@ -31,6 +31,8 @@ from llmproxy.redaction.names import MASK, is_secret, redact, redact_url
         "keys",
         "connection_string",
         "X-Amz-Signature",
+        "Authentication",
+        "x-amzn-oidc-data",
     ],
 )
 def test_a_name_whose_last_word_is_one_for_credentials_is_secret(name: str) -> None:

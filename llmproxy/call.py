@@ -19,9 +19,9 @@ class Call:
     `model` is the name that the target is asked for, `url` the address without credentials and query. `status` is the
     provider's, `error` the code of the error that ended the call before an answer was certain. `started_s` and
     `ended_s` are seconds since the exchange began, `first_byte_s` is `time.monotonic()`. `dropped` lists what the
-    translation of the request and its answer could not carry, each as a JSON path. `summary` is what the translation
-    knows of the answer, which grows while that streams, in the words of the client's dialect; None for an answer that
-    is passed on as it came.
+    translation of the request and its answer could not carry, each as a JSON path; `cache_marks` counts the prompt-
+    cache marks that it added. `summary` is what the translation knows of the answer, which grows while that
+    streams, in the words of the client's dialect; None for an answer that is passed on as it came.
     """
 
     target: Target
@@ -33,4 +33,5 @@ class Call:
     ended_s: float | None = None
     first_byte_s: float | None = None
     dropped: list[str] = field(default_factory=list)
+    cache_marks: int = 0
     summary: Summary | None = None

@@ -54,7 +54,7 @@ def translate(
     try:
         request = _read(file, codecs()[source])
         losses = Losses(strict=strict)
-        body = _translated(request, codecs()[target], Options(), losses, model)
+        body = _translated(request, codecs()[target], Options(prompt_cache="auto"), losses, model)
     except ProxyError as error:
         fail(f"{file}: {error.message}")
     output: object = {"request": body, "dropped": losses.dropped} if as_json else body

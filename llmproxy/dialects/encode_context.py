@@ -32,11 +32,13 @@ class Losses:
     `dropped` are JSON paths in the client's request (`temperature`, `messages[2].name`), or, for replies, what the
     client's dialect has no place for (`reply.thinking`). After MAX_LOSSES of them stands "...". With `strict` the first
     loss is refused. `adapted` has, for those that the target's model is known to refuse, what is done about it.
+    `cache_marks` counts the prompt-cache marks that were added.
     """
 
     strict: bool = False
     dropped: list[str] = field(default_factory=list)
     adapted: dict[str, Adaptation] = field(default_factory=dict)
+    cache_marks: int = 0
     _seen: set[str] = field(default_factory=set)
 
     def drop(self, path: str) -> None:
@@ -89,6 +91,7 @@ class Options:
     last message of the assistant where the model refuses it: `continue` puts a message of the user behind it, `refuse`
     answers 400, `auto` continues for clients whose dialect cannot mean it as the beginning of the answer. `efforts` are
     those that a service accepts by patterns of its models' names, where `openai_models.py` says otherwise or nothing.
+    `prompt_cache` says when prompt-cache marks are added, see `messages/cache_marks.py`.
     """
 
     default_max_tokens: int | None = None
@@ -101,6 +104,7 @@ class Options:
     system_turns: bool | None = None
     prefill: Literal["auto", "refuse", "continue"] = "auto"
     efforts: EffortRows = ()
+    prompt_cache: Literal["auto", "always", "off"] = "off"
 
 
 DEFAULT_OPTIONS = Options()

@@ -186,6 +186,11 @@ class HttpProvider(ConfiguredProvider):
             description="A last message of the assistant, for a model that refuses it: `continue` puts a message of "
             "the user behind it, `refuse` answers 400; `auto`: `continue` for clients of the Responses API.",
         )
+        prompt_cache: Literal["auto", "always", "off"] = Field(
+            default="auto",
+            description="Prompt-cache marks (`cache_control`) in requests that are translated into messages: `auto` "
+            "when they declare tools or hold an answer, `always`, or `off`.",
+        )
         structured_output: Literal["native", "tool"] = Field(
             default="native",
             description="`tool`: the provider has no structured output; translated requests force a tool call.",
@@ -265,6 +270,7 @@ class HttpProvider(ConfiguredProvider):
             structured_output=config.structured_output,
             system_turns=options.system_turns if config.system_turns is None else config.system_turns,
             prefill=config.prefill,
+            prompt_cache=config.prompt_cache,
         )
         self._base = address.path
         self._query = address.query

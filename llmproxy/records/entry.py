@@ -65,7 +65,7 @@ class Entry(msgspec.Struct, kw_only=True):
     subagent, or `title`. `cache` is `hit`, `miss` or `bypass`, null without a cache. `outcome` is
     `complete`, `incomplete`, `cancelled`, `broken` or `error`; `complete` says whether the client got the whole answer.
     `usage` and its members are null when not reported. `dropped` lists the JSON paths of fields that translation could
-    not carry. Secrets in `query` and in `error` are masked.
+    not carry, `cache_marks` counts the prompt-cache marks that it added. Secrets in `query` and in `error` are masked.
     """
 
     version: int = RECORD_VERSION
@@ -95,6 +95,7 @@ class Entry(msgspec.Struct, kw_only=True):
     finish_reason: str | None = None
     usage: Usage | None = None
     dropped: list[str] = []
+    cache_marks: int = 0
     attempts: list[AttemptEntry] = []
 
     @property
@@ -158,6 +159,7 @@ def _entry(exchange: Exchange) -> Entry:
         finish_reason=_word(summary.finish_reason),
         usage=summary.usage,
         dropped=[replace_surrogates(path) for path in exchange.dropped] if exchange.dropped else [],
+        cache_marks=0 if exchange.call is None else exchange.call.cache_marks,
         attempts=attempts,
     )
 

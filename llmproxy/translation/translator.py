@@ -156,6 +156,7 @@ class Translator:
         model = target.model or exchange.model or ""
         view.body = Body(await _run(exchange.held.raw, translation.request, model))
         call.dropped, call.summary = translation.losses.dropped, translation.summary
+        call.cache_marks = translation.losses.cache_marks
         translation.summary.id = None if turn is None else turn.response_id
         view.method, view.query, view.endpoint = "POST", None, endpoint
         view.path = f"/v1{endpoint.path_for(model)}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmproxy.dialects.encode_context import EncodeContext
+from llmproxy.dialects.messages.cache_marks import put_marks
 from llmproxy.dialects.messages.model_rules import fit_request
 from llmproxy.dialects.messages.models import ThinkingPlan, default_limit, encode_sampling, plan_thinking
 from llmproxy.dialects.messages.request_messages import encode_messages, encode_system
@@ -40,6 +41,8 @@ def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     if request.stream:
         body["stream"] = True
     context.put_extra(body, request)
+    if not context.own:
+        put_marks(body, context)
     return body
 
 

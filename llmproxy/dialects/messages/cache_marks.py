@@ -1,0 +1,91 @@
+"""Prompt-cache marks for clients of other dialects: the vendor caches only what stands in front of a mark.
+
+Source: platform.claude.com/docs/en/build-with-claude/prompt-caching. Begin reading at `put_marks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from llmproxy.dialects.encode_context import EncodeContext
+
+_MOST = 4
+_MARK = {"type": "ephemeral"}
+_UNMARKABLE = ("thinking", "redacted_thinking")
+
+
+def put_marks(body: dict[str, Any], context: EncodeContext) -> None:
+    """Mark the last tool, the last system block and the last two turns of the user, as far as marks are left.
+
+    With `auto`, only what is likely to be sent again: a single question would only pay for the writing.
+    """
+    option, messages = context.options.prompt_cache, body["messages"]
+    if option == "off" or (option == "auto" and not _goes_on(body)):
+        return
+    marks = list(_marks(body))
+    if any(isinstance(mark, dict) and "ttl" in mark for mark in marks):
+        return  # the client decides itself: longer lifetimes must stand in front of shorter ones
+    turns = _user_turns(messages)
+    places = [messages[at] for at in turns[:1]] + [body, "tools"] + [messages[at] for at in turns[1:2]]
+    left = _MOST - len(marks)
+    for place in places:
+        if left > 0:
+            added = (
+                _mark_tool(body) if place == "tools" else _mark_last(place, "system" if place is body else "content")
+            )
+            left -= added
+            context.losses.cache_marks += added
+
+
+def _goes_on(body: dict[str, Any]) -> bool:
+    return bool(body.get("tools")) or any(message["role"] == "assistant" for message in body["messages"])
+
+
+def _marks(value: Any) -> Iterator[Any]:
+    """Yield the marks of a request: of itself, its tools, its system prompt, and its blocks at any depth."""
+    if value.get("cache_control") is not None:
+        yield value["cache_control"]
+    for name in ("tools", "system", "messages", "content"):
+        inner = value.get(name)
+        for each in inner if isinstance(inner, list) else ():
+            if isinstance(each, dict):
+                yield from _marks(each)
+
+
+def _user_turns(messages: list[dict[str, Any]]) -> list[int]:
+    """Return where the user's turns end, the last one first. Messages in a row are one turn."""
+    found: list[int] = []
+    later = ""
+    for at in range(len(messages) - 1, -1, -1):
+        role = messages[at]["role"]
+        if role == "user" and later != "user":
+            found.append(at)
+            if len(found) == 2:
+                break
+        later = role
+    return found
+
+
+def _mark_tool(body: dict[str, Any]) -> bool:
+    tools = body.get("tools") or []
+    at = next((at for at in range(len(tools) - 1, -1, -1) if not tools[at].get("defer_loading")), None)
+    return at is not None and _mark(tools, at)
+
+
+def _mark_last(holder: dict[str, Any], name: str) -> bool:
+    """Mark the last block of a content, which is a string or a list."""
+    content = holder.get(name)
+    if isinstance(content, str) and content.strip():
+        holder[name] = [{"type": "text", "text": content, "cache_control": _MARK}]
+        return True
+    return isinstance(content, list) and bool(content) and _mark(content, len(content) - 1)
+
+
+def _mark(blocks: list[dict[str, Any]], at: int) -> bool:
+    """Mark a block, in a copy: it may be the client's own value."""
+    block = blocks[at]
+    if "cache_control" in block or block.get("type") in _UNMARKABLE:
+        return False
+    blocks[at] = {**block, "cache_control": _MARK}
+    return True

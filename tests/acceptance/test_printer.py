@@ -58,7 +58,8 @@ def test_the_flag_prints_one_line_for_each_exchange(upstream: Upstream, tmp_path
         program.get("/health")
         [line] = wait_lines(program, 1)
         wanted = (
-            rf"POST +{CHAT} +gpt-x +\S+ +200 +tokens {vendors.IN}/{vendors.OUT} +first - +total \S+ +session talk-1$"
+            rf"POST +{CHAT} +gpt-x +\S+ +200 +tokens {vendors.IN} in \({vendors.CACHED} cached\), {vendors.OUT} out "
+            r"+first - +total \S+ +session talk-1$"
         )
         assert re.search(wanted, line)
         assert "\x1b" not in program.out, "no colours in a pipe"

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from llmproxy import __version__
-from llmproxy.cli import cache, config, explain, serve, sessions, stats
+from llmproxy.cli import cache, config, explain, lint, serve, sessions, stats
 from llmproxy.cli.trace import commands as trace
 
 _ABOUT = """One program between LLM clients and LLM providers.
@@ -39,6 +39,7 @@ app.command()(config.validate_config)
 app.command()(config.schema)
 app.command()(explain.explain)
 app.command()(explain.translate)
+app.command()(lint.lint)
 app.command()(stats.stats)
 app.command()(sessions.sessions)
 app.add_typer(cache.cache_app, name="cache")

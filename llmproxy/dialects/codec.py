@@ -22,6 +22,14 @@ def _no_finish_reason(response: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _unchanged(request: Request, context: EncodeContext) -> Request:
+    return request
+
+
+def _unknown(model: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Codec:
     """One wire language to and from the neutral vocabulary: six functions and a few facts.
@@ -30,6 +38,8 @@ class Codec:
       kept in `extra` of its node. Raises BadRequest with the JSON path for what is wrong. Model and stream flag are
       left empty where the dialect has them in the path.
     * `encode_request` writes the body to send to a provider. Raises BadRequest for content that it cannot carry.
+    * `fit_request` changes a request into what its model accepts, and lists that. `encode_request` does so itself.
+    * `knows_model` says whether a name is that of a model whose maker speaks this dialect.
     * `decode_response` reads a provider's whole answer. Raises BadReply when it is not of this dialect, or an error.
     * `encode_response` writes the whole answer for a client that sent the request. Losses are never strict here.
     * `decode_error` reads a provider's answer of status 400 and more, of which several shapes are known to the default.
@@ -48,6 +58,8 @@ class Codec:
     encode_response: Callable[[Reply, Request, EncodeContext], dict[str, Any]]
     stream_decoder: Callable[[], StreamDecoder]
     stream_encoder: Callable[[Request], StreamEncoder]
+    fit_request: Callable[[Request, EncodeContext], Request] = _unchanged
+    knows_model: Callable[[str], bool] = _unknown
     decode_error: Callable[[int, bytes], ProxyError] = decode_error
     finish_reason_of: Callable[[Mapping[str, Any]], str | None] = _no_finish_reason
     key_header: str = "Authorization"

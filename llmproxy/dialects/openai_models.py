@@ -64,6 +64,11 @@ def openai_model(name: str) -> OpenAIModel | None:
     return next((model for pattern, model in _MODELS if re.search(rf"(?:^|[/:.])(?:{pattern})", lower)), None)
 
 
+def is_openai(name: str) -> bool:
+    """Say whether a name is that of a model of OpenAI."""
+    return openai_model(name) is not None
+
+
 @lru_cache(maxsize=1024)
 def served_model(name: str, rows: EffortRows) -> OpenAIModel | None:
     """Return the facts of a model at a service that knows the efforts `rows`, by patterns of names."""

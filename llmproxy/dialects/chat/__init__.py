@@ -17,8 +17,12 @@ from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, no_history
 from llmproxy.dialects.error_body import write_error, write_error_event
 from llmproxy.dialects.model_list import ModelPages
+from llmproxy.dialects.openai_models import is_openai
+from llmproxy.dialects.openai_rules import fit_openai_request
 
 CODEC = Codec(
+    fit_request=fit_openai_request,
+    knows_model=is_openai,
     name="chat",
     decode_request=decode_request,
     encode_request=encode_request,

@@ -9,6 +9,8 @@ from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, TokenCount
 from llmproxy.dialects.messages import history, model_list, reshape, stream_watch, summary
 from llmproxy.dialects.messages.error_body import write_error, write_error_event
+from llmproxy.dialects.messages.model_rules import fit_request
+from llmproxy.dialects.messages.models import is_claude
 from llmproxy.dialects.messages.request_decode import decode_request
 from llmproxy.dialects.messages.request_encode import encode_request
 from llmproxy.dialects.messages.response_decode import decode_response
@@ -18,6 +20,8 @@ from llmproxy.dialects.messages.stream_encode import MessagesStreamEncoder
 from llmproxy.dialects.model_list import ModelPages
 
 CODEC = Codec(
+    fit_request=fit_request,
+    knows_model=is_claude,
     name="messages",
     decode_request=decode_request,
     encode_request=encode_request,

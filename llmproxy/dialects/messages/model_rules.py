@@ -12,7 +12,7 @@ import msgspec
 from llmproxy.dialects.efforts import nearest_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.messages.models import Model, model_of
-from llmproxy.dialects.model import Effort, Message, Reasoning, Request, Text, Thinking, ToolChoice
+from llmproxy.dialects.model import Effort, Message, Reasoning, Request, Sampling, Text, Thinking, ToolChoice
 from llmproxy.dialects.system_turns import as_user_turns, has_system_turns
 
 CONTINUATION = "Continue."
@@ -26,6 +26,10 @@ def fit_request(request: Request, context: EncodeContext) -> Request:
     reasoning = _fit_reasoning(request, model, context)
     if reasoning is not request.reasoning:
         changes["reasoning"] = reasoning
+    if model.samples == "none":
+        sampling = _fit_sampling(request, context)
+        if sampling is not request.sampling:
+            changes["sampling"] = sampling
     choice = request.tool_choice
     if choice is not None and not model.forced and choice.mode in ("required", "tool"):
         changes["tool_choice"] = _free_choice(request, choice, context)
@@ -55,6 +59,13 @@ def _fit_reasoning(request: Request, model: Model, context: EncodeContext) -> Re
     efforts = ", ".join(model.efforts)
     context.adapt(request.where("effort"), f"{request.model} accepts the efforts {efforts}, not {effort}", nearest)
     return msgspec.structs.replace(reasoning, effort=nearest)
+
+
+def _fit_sampling(request: Request, context: EncodeContext) -> Sampling:
+    refused = [name for name in ("temperature", "top_p", "top_k") if getattr(request.sampling, name) is not None]
+    for name in refused:
+        context.adapt(request.where(name), f"{request.model} accepts no {name}")
+    return msgspec.structs.replace(request.sampling, **dict.fromkeys(refused)) if refused else request.sampling
 
 
 def _thinking_path(request: Request) -> str:

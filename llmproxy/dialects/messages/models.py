@@ -90,6 +90,11 @@ def model_of(name: str) -> Model:
     return next((model for pattern, model in _MODELS if re.search(pattern, lower)), other)
 
 
+def is_claude(name: str) -> bool:
+    """Say whether a name is that of a Claude model."""
+    return "claude" in name.lower()
+
+
 def default_limit(model: str, context: EncodeContext) -> int:
     """Return the limit of an answer, in tokens, for a client that states none."""
     limit = context.options.default_max_tokens

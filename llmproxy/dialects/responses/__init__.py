@@ -8,6 +8,8 @@ from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, TokenCount
 from llmproxy.dialects.error_body import write_error
+from llmproxy.dialects.openai_models import is_openai
+from llmproxy.dialects.openai_rules import fit_openai_request
 from llmproxy.dialects.responses import history, reshape, stream_watch, summary
 from llmproxy.dialects.responses.error_event import write_error_event
 from llmproxy.dialects.responses.request_decode import decode_request
@@ -18,6 +20,8 @@ from llmproxy.dialects.responses.stream_decode import ResponsesStreamDecoder
 from llmproxy.dialects.responses.stream_encode import ResponsesStreamEncoder
 
 CODEC = Codec(
+    fit_request=fit_openai_request,
+    knows_model=is_openai,
     name="responses",
     decode_request=decode_request,
     encode_request=encode_request,

@@ -25,11 +25,12 @@ _LONGEST_KEY = 200
 
 class KeptReasoning(msgspec.Struct, frozen=True, kw_only=True):
     """What belongs to one tool call: the thinking in front of it and its own signature. `reply` tells the thinking of
-    one reply from that of others."""
+    one reply from that of others. The first `leading` of `thinking` began the reply: text may stand behind them."""
 
     reply: str
     thinking: list[Thinking]
     signature: dict[str, Any] | None
+    leading: int = 0
 
 
 _DECODER = msgspec.json.Decoder(KeptReasoning)
@@ -43,13 +44,15 @@ class ReasoningStore:
 
     async def keep(self, identity: str, dialect: str, content: Iterable[Block]) -> None:
         """Keep the thinking of `dialect` in one reply under each call that follows it, and the signatures of calls."""
-        reply, before = "", list[Thinking]()
+        reply, before, leading = "", list[Thinking](), None
         for block in content:
+            if leading is None and not isinstance(block, Thinking):
+                leading = len(before)
             if isinstance(block, Thinking) and block.dialect == dialect and (block.signature or block.encrypted):
                 before.append(block)
             elif isinstance(block, ToolCall) and (before or block.signature is not None):
                 reply = reply or secrets.token_hex(8)
-                kept = KeptReasoning(reply=reply, thinking=before, signature=block.signature)
+                kept = KeptReasoning(reply=reply, thinking=before, signature=block.signature, leading=leading or 0)
                 try:
                     await self._store.set(
                         _key(identity, dialect, block.id), write_value(msgspec.to_builtins(kept)), TTL_S
@@ -98,6 +101,7 @@ def _restored(message: Message, kept: Mapping[str, KeptReasoning]) -> Message:
     seen: set[tuple[str, int]] = set()
     restored: list[Thinking] = []
     known = False
+    begin = 0  # where the reply of the next call begins: behind the calls of the one before
     for block in message.content:
         if isinstance(block, ToolCall) and (entry := kept.get(block.id)) is not None:
             known = True
@@ -105,9 +109,11 @@ def _restored(message: Message, kept: Mapping[str, KeptReasoning]) -> Message:
                 if (entry.reply, number) not in seen:
                     seen.add((entry.reply, number))
                     restored.append(thinking)
-                    content.append(thinking)
+                    content.insert(begin + number if number < entry.leading else len(content), thinking)
             block = msgspec.structs.replace(block, signature=entry.signature)
         content.append(block)
+        if isinstance(block, ToolCall):
+            begin = len(content)
     if not known:
         return message
     if restored:

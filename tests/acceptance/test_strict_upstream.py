@@ -15,7 +15,7 @@ from tests.support.strict_vendor import Question, StrictVendor
 MODELS = {
     "chat": ("on-chat/qwen3-coder",),
     "responses": ("on-responses/gpt-5.5", "on-responses/gpt-5.1-codex"),
-    "messages": ("on-messages/claude-sonnet-4-5", "on-messages/claude-opus-4-6", "on-messages/claude-opus-4-8"),
+    "messages": tuple(f"on-messages/claude-{name}" for name in ("sonnet-4-5", "opus-4-6", "opus-4-8", "opus-5-5")),
 }
 FIRST = (
     SpokenCall(id="call_first_1", name="weather", input={"city": "Łódź"}),
@@ -61,13 +61,11 @@ def asker(request: pytest.FixtureRequest, program: Program) -> Iterator[SdkConve
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize("model", [name for names in MODELS.values() for name in names])
 def test_a_tool_loop_with_parallel_calls_and_thinking_is_never_refused(
-    asker: SdkConversation, vendor: StrictVendor, model: str, stream: bool, request: pytest.FixtureRequest
+    asker: SdkConversation, vendor: StrictVendor, model: str, stream: bool
 ) -> None:
     relayed = asker.dialect == "messages" and model.startswith("on-messages")
     if relayed and model > "on-messages/claude-opus-4-7":
         pytest.skip("this client asks by a budget, which this model refuses")
-    if not relayed and model.startswith("on-messages"):
-        request.applymarker(pytest.mark.xfail(reason="text that came behind the thinking goes back before it"))
     vendor.forget()
     asker.say("Where is it colder, in Łódź or in Oslo?")
     first = asker.ask(model, stream=stream, tools=True, think=True)

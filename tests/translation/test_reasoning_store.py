@@ -38,12 +38,25 @@ async def restored(reasoning: ReasoningStore, *blocks: Block, identity: str = "t
     return request.messages[0].content
 
 
-async def test_thinking_comes_back_before_the_calls_that_followed_it(reasoning: ReasoningStore) -> None:
+async def test_thinking_comes_back_where_it_stood(reasoning: ReasoningStore) -> None:
     first, second = thought("one"), thought("two")
     first.extra = {"big": 10**30, "none": None}
     await reasoning.keep("t", "messages", [first, Text(text="so"), call("a"), second, call("b")])
-    expected = [Text(text="so"), first, call("a"), second, call("b")]
+    expected = [first, Text(text="so"), call("a"), second, call("b")]
     assert await restored(reasoning, Text(text="so"), call("a"), call("b")) == expected
+
+
+async def test_a_reply_that_began_with_text_comes_back_so(reasoning: ReasoningStore) -> None:
+    await reasoning.keep("t", "messages", [Text(text="so"), thought(), call("a")])
+    expected = [Text(text="so"), thought(), call("a")]
+    assert await restored(reasoning, Text(text="so"), call("a")) == expected
+
+
+async def test_each_of_two_replies_begins_with_its_own_thinking(reasoning: ReasoningStore) -> None:
+    await reasoning.keep("t", "messages", [thought("one"), Text(text="x"), call("a")])
+    await reasoning.keep("t", "messages", [thought("two"), Text(text="y"), call("b")])
+    expected = [thought("one"), Text(text="x"), call("a"), thought("two"), Text(text="y"), call("b")]
+    assert await restored(reasoning, Text(text="x"), call("a"), Text(text="y"), call("b")) == expected
 
 
 async def test_thinking_that_is_the_same_in_two_replies_comes_back_twice(reasoning: ReasoningStore) -> None:

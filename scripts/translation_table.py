@@ -127,7 +127,7 @@ FEATURES = (
         "free-form tools",
         {"tools": [{"type": "custom", "custom": {"name": "f"}}]},
         responses={"tools": [{"type": "custom", "name": "f"}]},
-        about=("messages",),
+        about=("messages", "chat"),
     ),
     Feature(
         "a tool that must be called",

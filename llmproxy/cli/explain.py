@@ -11,10 +11,7 @@ import typer
 from llmproxy.cli.output import fail
 
 if TYPE_CHECKING:
-    from llmproxy.dialects.codec import Codec
     from llmproxy.dialects.dialect import Endpoint
-    from llmproxy.dialects.encode_context import Losses, Options
-    from llmproxy.dialects.model import Request
     from llmproxy.exchange import Exchange
     from llmproxy.routing.router import Router
     from llmproxy.target import Target
@@ -48,19 +45,22 @@ def translate(
     import msgspec
 
     from llmproxy.dialects.catalog import codecs
-    from llmproxy.dialects.encode_context import Losses, Options
+    from llmproxy.dialects.encode_context import Options
     from llmproxy.errors import ProxyError
+    from llmproxy.translation.translation import Translation, read_request
 
     try:
-        request = _read(file, codecs()[source])
-        losses = Losses(strict=strict)
-        body = _translated(request, codecs()[target], Options(prompt_cache="auto"), losses, model)
+        client = codecs()[source]
+        request = read_request(client, _bytes(file))
+        options = Options(prompt_cache="auto")
+        translation = Translation(request, client, codecs()[target], options=options, strict=strict)
+        body = msgspec.json.decode(translation.request(request.model if model is None else model))
     except ProxyError as error:
         fail(f"{file}: {error.message}")
-    output: object = {"request": body, "dropped": losses.dropped} if as_json else body
+    output: object = {"request": body, "dropped": translation.losses.dropped} if as_json else body
     print(msgspec.json.format(msgspec.json.encode(output), indent=2).decode())
     if not as_json:
-        for path in losses.dropped:
+        for path in translation.losses.dropped:
             print(f"dropped: {path}", file=sys.stderr)
 
 
@@ -189,22 +189,6 @@ def _exchange(endpoint: Endpoint, path: str, model: str, file: str | None) -> Ex
         body=Body(raw),
         model=model,
     )
-
-
-def _read(file: str, codec: Codec) -> Request:
-    from llmproxy.translation.translation import read_request
-
-    return read_request(codec, _bytes(file))
-
-
-def _translated(
-    request: Request, target: Codec, options: Options, losses: Losses, model: str | None
-) -> dict[str, object]:
-    import msgspec
-
-    if model is not None:
-        request = msgspec.structs.replace(request, model=model)
-    return target.encode_request(request, target.context(request.dialect, losses, options))
 
 
 def _bytes(file: str) -> bytes:

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.model import Block, Close, Delta, Event, Open, Request, Tool, ToolCall
-from llmproxy.wire.json import read_value
+from llmproxy.dialects.model import Block, Close, Delta, Event, Open, Request, Tool, ToolCall, client_tools
+from llmproxy.wire.json import read_value, write_value
 
 INPUT = "input"
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {INPUT: {"type": "string"}}, "required": [INPUT]}
@@ -21,7 +21,7 @@ class CustomCalls:
     """Restores the calls of the custom tools of `request`, in one reply or stream."""
 
     def __init__(self, request: Request) -> None:
-        self._names = {tool.name for tool in request.tools if isinstance(tool, Tool) and tool.custom}
+        self._names = {(tool.namespace, tool.name) for tool in client_tools(request) if tool.custom}
         self._open: dict[int, list[str]] = {}
 
     def needed(self) -> bool:
@@ -50,7 +50,17 @@ class CustomCalls:
         return [event]
 
     def _is_wrapped(self, call: ToolCall) -> bool:
-        return call.name in self._names and not call.custom
+        return not call.custom and (call.namespace, call.name) in self._names
+
+
+def describe(tool: Tool) -> str | None:
+    """Return the description of a custom tool for a service that does not know its grammar."""
+    if tool.grammar is None:
+        return tool.description
+    definition = tool.grammar.get("definition")
+    grammar = definition if isinstance(definition, str) else write_value(tool.grammar).decode()
+    rule = f"The {INPUT} must follow this grammar:\n{grammar}"
+    return f"{tool.description}\n\n{rule}" if tool.description else rule
 
 
 def _text(arguments: str) -> str:

@@ -92,6 +92,7 @@ class Options:
     answers 400, `auto` continues for clients whose dialect cannot mean it as the beginning of the answer. `efforts` are
     those that a service accepts by patterns of its models' names, where `openai_models.py` says otherwise or nothing.
     `prompt_cache` says when prompt-cache marks are added, see `messages/cache_marks.py`.
+    `custom_tools` says that a chat service knows tools of that type; otherwise they are functions with one argument.
     """
 
     default_max_tokens: int | None = None
@@ -105,6 +106,7 @@ class Options:
     prefill: Literal["auto", "refuse", "continue"] = "auto"
     efforts: EffortRows = ()
     prompt_cache: Literal["auto", "always", "off"] = "off"
+    custom_tools: bool = False
 
 
 DEFAULT_OPTIONS = Options()
@@ -119,6 +121,11 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
     losses: Losses
     options: Options = DEFAULT_OPTIONS
     own: bool = False
+
+    @property
+    def takes_custom(self) -> bool:
+        """Say whether a chat service gets custom tools as such."""
+        return self.own or self.options.custom_tools
 
     def drop(self, path: str) -> None:
         """See `Losses.drop`."""
@@ -179,6 +186,6 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
         if "audio" in request.extra:
             self.refuse("audio", spoken)
         choice = request.tool_choice
-        if choice is not None and choice.opaque is not None:
+        if choice is not None and choice.opaque is not None and choice.mode == "required" and not choice.allowed:
             kind = str(choice.opaque.get("type"))[:50]
             self.refuse(choice.path, f"A choice of type {kind!r} names tools that only the client's own dialect has")

@@ -8,6 +8,7 @@ msgspec structs, which are made in a fifth of a dataclass's time. Begin reading 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -89,23 +90,31 @@ class Media(Nested, kw_only=True):
 
 class ToolCall(Node):
     """`arguments` is JSON text as the model wrote it (which may be invalid), or any text when `custom`. `signature`
-    must go back to the provider with the call, and no client of another dialect can carry it."""
+    must go back to the provider with the call, and no client of another dialect can carry it.
+
+    `namespace` and `kind` are those of its `Tool`; `native` is the call as it stood where it is of a `kind`.
+    """
 
     id: str
     name: str
     arguments: str
     custom: bool = False
+    namespace: str | None = None
+    kind: str | None = None
+    native: dict[str, Any] | None = None
     signature: dict[str, Any] | None = None
     cache: Any = None
 
 
 class ToolResult(Node):
-    """The result of a tool call; stands in a message of role `user`."""
+    """The result of a tool call; stands in a message of role `user`. `native` is the result as it stood where its call
+    is of a `kind`."""
 
     id: str
     content: list[Block]
     error: bool = False
     custom: bool = False
+    native: dict[str, Any] | None = None
     cache: Any = None
 
 
@@ -137,12 +146,16 @@ class Refusal(Node):
 class Opaque(Node):
     """A block, item or tool that only `dialect` has, such as a built-in tool or its result: `value` as it stood.
 
-    `kind` is its own type, for messages to people.
+    `kind` is its own type, for messages to people. `declares` says that it is no content: other dialects leave it out.
+    `tools` are the functions that stand for it there, since the client runs them; `words` is the text that does.
     """
 
     dialect: str
     kind: str
     value: dict[str, Any]
+    declares: bool = False
+    tools: list[Tool] = []
+    words: str | None = None
 
 
 Block: TypeAlias = Text | Media | ToolCall | ToolResult | Thinking | Refusal | Opaque
@@ -169,9 +182,15 @@ class Instruction(Node):
 
 class Tool(Nested, kw_only=True):
     """A function of the client. `schema` is JSON Schema; a custom tool has none, its `grammar` (`syntax` and
-    `definition`) limits its text."""
+    `definition`) limits its text.
+
+    Names are unique within a `namespace`. `kind` is the type of a tool that the client's dialect calls otherwise than
+    functions, and whose calls it must get back in that form.
+    """
 
     name: str
+    namespace: str | None = None
+    kind: str | None = None
     description: str | None = None
     schema: dict[str, Any] | None = None
     strict: bool | None = None
@@ -238,7 +257,7 @@ class Request(Node):
     `moderation`, `safety_identifier`, `store`; encoders drop those that their dialect lacks. `paths` are the JSON paths
     of values of `knobs`, `sampling`, `reasoning`, `tool_choice`, `format` or `parallel_tools` that have another name
     here (`max_tokens`: `max_completion_tokens`; `effort`: `reasoning.effort`). `echo` is what a reply of the dialect
-    repeats of its request.
+    repeats of its request. `found_tools` are tools that stand in messages, where they were added.
     """
 
     dialect: str
@@ -246,6 +265,7 @@ class Request(Node):
     system: list[Instruction] = []
     messages: list[Message] = []
     tools: list[Tool | Opaque] = []
+    found_tools: list[Tool | Opaque] = []
     tool_choice: ToolChoice | None = None
     parallel_tools: bool | None = None
     sampling: Sampling = msgspec.field(default_factory=Sampling)
@@ -277,6 +297,15 @@ class Reply(Node):
     usage: Usage | None = None
     created_s: int | None = None
     service_tier: str | None = None
+
+
+def client_tools(request: Request) -> Iterator[Tool]:
+    """Return the tools that the client runs itself, whatever their form."""
+    for tool in (*request.tools, *request.found_tools):
+        if isinstance(tool, Tool):
+            yield tool
+        else:
+            yield from tool.tools
 
 
 def has_content(block: Block) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from llmproxy.dialects.encode_context import Options
@@ -38,7 +39,7 @@ class OpenAI(HttpProvider):
                     "davinci-*",
                     "babbage-*",
                 ),
-                options=Options(),
+                options=Options(custom_tools=True),
                 key_env="OPENAI_API_KEY",
                 base_url_env="OPENAI_BASE_URL",
             )
@@ -47,5 +48,7 @@ class OpenAI(HttpProvider):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         # Only responses keeps reasoning between tool calls; imitations of OpenAI elsewhere may not have it.
-        if config.dialects is None and f".{self.origin.host}".rstrip(".").endswith(_OWN_HOSTS):
+        itself = f".{self.origin.host}".rstrip(".").endswith(_OWN_HOSTS)
+        self.options = replace(self.options, custom_tools=itself)
+        if config.dialects is None and itself:
             self.translate_to = ("responses", "chat")

@@ -106,7 +106,8 @@ class Translation:
             self._disable_thinking(request)
         if request.format is not None and self._options.structured_output == "tool":
             self._request_format_by_tool(request, request.format)
-        self._names.shorten(request)
+        if request.dialect != self._provider.name:
+            self._names.replace(request)
         try:
             context = self._provider.context(request.dialect, self.losses, self._options)
             return write_value(self._provider.encode_request(request, context))

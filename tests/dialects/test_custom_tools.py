@@ -71,7 +71,7 @@ def translation() -> Translation:
         read_request(codecs()["chat"], json.dumps(BODY).encode()),
         codecs()["chat"],
         codecs()["messages"],
-        options=Options(),
+        options=Options(custom_tools=True),
         strict=True,
     )
 

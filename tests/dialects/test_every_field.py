@@ -15,6 +15,7 @@ from anthropic.types.beta import message_create_params as beta_create_params
 
 from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.encode_context import Losses
+from llmproxy.dialects.name_limits import ToolNames
 from llmproxy.errors import Untranslatable
 from tests.support.sdk_types import PARAMS, Variant, is_absent, variants
 from tests.support.translation_cases import NAMES, PAIRS, find, steps
@@ -87,6 +88,8 @@ def translated(source: str, target: str, body: dict[str, Any]) -> Outcome:
     request = codecs()[source].decode_request(plausible(BASE[source] | body))
     request.model = "model-1"
     try:
+        if source != target:
+            ToolNames(64).replace(request)
         return Outcome(
             codecs()[target].encode_request(request, codecs()[target].context(request.dialect, losses)),
             None,
@@ -120,9 +123,9 @@ _SILENT: list[tuple[str, str, str, Any, str]] = [
     ("*", "*", r"parallel_tool_calls", True, "is what happens unasked"),
     ("*", "*", r"(response_format|text\.format)(\.type)?", {"type": "text"}, "is what happens unasked"),
     ("*", "*", r"(response_format|text\.format)\.type", "text", "is what happens unasked"),
-    ("*", "*", r"tools\[0\](\.custom)?\.format", {"type": "text"}, "is what such a tool is given unasked"),
-    ("*", "*", r"tools\[0\](\.custom)?\.format\.type", "text", "is what such a tool is given unasked"),
-    ("*", "*", r"tools\[0\](\.function)?\.strict", False, "is what happens unasked"),
+    ("*", "*", r"(.*\.)?tools\[0\](\.custom)?\.format", {"type": "text"}, "is what such a tool is given unasked"),
+    ("*", "*", r"(.*\.)?tools\[0\](\.custom)?\.format\.type", "text", "is what such a tool is given unasked"),
+    ("*", "*", r"(.*\.)?tools\[0\](\.function)?\.strict", False, "is what happens unasked"),
     ("*", "*", r".*\.is_error", False, "is what results are unasked"),
     ("*", "*", r".*\.detail", "auto", "is what happens unasked"),
     ("messages", "responses", r"thinking\.display", "summarized", "is what happens unasked"),
@@ -133,7 +136,8 @@ _SILENT: list[tuple[str, str, str, Any, str]] = [
     ("chat", "*", r"stream_options\.include_usage", None, "is about what the client is shown"),
     ("chat", "*", r"messages\[0\]\.name", None, "of a message of role function is what links it to its call"),
     ("*", "*", r"tool_choice\.(allowed_tools\.)?tools\[0\]", None, "is any object to the types; see test_tools"),
-    ("responses", "*", r"input\[0\]\.(id|status)", None, "is what the API itself noted of an earlier item"),
+    ("responses", "*", r"input\[0\]\.(id|status|created_by)", None, "is what the API itself noted of an earlier item"),
+    ("responses", "*", r"input\[0\]\.caller(\..*)?", None, "is what the API itself noted of an earlier item"),
     ("responses", "messages", r"text\.format\.name", None, "is a label that no answer bears"),
     ("responses", "messages", r"text\.format\.strict", None, "is what Messages' formats always are"),
 ]  # fmt: skip

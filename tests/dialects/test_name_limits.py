@@ -24,7 +24,7 @@ def test_a_request_keeps_its_own_names_and_the_provider_gets_others() -> None:
     request = Request(dialect="x", model="m", messages=given, tools=[Tool(name=long), Tool(name="g")])
     request.tool_choice = ToolChoice(mode="auto", allowed=[long, "g"])
     names = ToolNames(16)
-    names.shorten(request)
+    names.replace(request)
     short = request.tools[0].name if isinstance(request.tools[0], Tool) else ""
     assert len(short) == 16 and request.tool_choice.allowed == [short, "g"]
     assert request.messages[0].content[1] == ToolCall(id="c", name=short, arguments="{}")
@@ -40,5 +40,5 @@ def test_a_request_keeps_its_own_names_and_the_provider_gets_others() -> None:
 def test_nothing_is_done_where_all_names_fit() -> None:
     request = Request(dialect="x", model="m", tools=[Tool(name="g")], messages=[Message(role="user", content=[])])
     tools, names = request.tools, ToolNames(16)
-    names.shorten(request)
+    names.replace(request)
     assert request.tools is tools and not names.needed()

@@ -16,12 +16,13 @@ from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Opaque, Request
 from llmproxy.dialects.openai_rules import fit_openai_request
 from llmproxy.dialects.request_fields import TIERS, encode_format, encode_knob, put_tier
+from llmproxy.dialects.shared_request import share
 
 
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     """Return the body for a provider. A stream always asks for its usage. Raises BadRequest for what cannot be
     carried."""
-    context.refuse_unshared(request)
+    request = share(request, context)
     request = request if context.own else fit_openai_request(request, context)
     body: dict[str, Any] = {"model": request.model}
     messages = encode_instructions(request.system, context)

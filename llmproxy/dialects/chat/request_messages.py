@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
+import msgspec
+
 from llmproxy.dialects.chat.content import decode_content, encode_content
 from llmproxy.dialects.chat.tables import SIGNATURE, THINKING
 from llmproxy.dialects.content import only_texts, opaque
+from llmproxy.dialects.custom_tools import INPUT
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.function_tools import TOOL_KINDS
@@ -318,6 +321,9 @@ def _put_thinking(body: dict[str, Any], block: Thinking, context: EncodeContext)
 
 def _encode_call(call: ToolCall, context: EncodeContext) -> dict[str, Any]:
     """Return one of `tool_calls`."""
+    if call.custom and not context.takes_custom:
+        arguments = write_value({INPUT: call.arguments}).decode()
+        call = msgspec.structs.replace(call, custom=False, arguments=arguments)
     body = {**call_object(call, call.arguments), "id": encode_id(call.id, context)}
     if call.signature is not None:
         body[SIGNATURE] = call.signature

@@ -11,11 +11,12 @@ import uuid
 from typing import Any
 
 from llmproxy.dialects.chat.request_messages import decode_arguments
-from llmproxy.dialects.chat.tables import FAILED, NO_ARGUMENTS, SIGNATURE, STOP_REASONS, THINKING
+from llmproxy.dialects.chat.tables import FAILED, SIGNATURE, STOP_REASONS, THINKING
 from llmproxy.dialects.chat.usage import decode_usage
 from llmproxy.dialects.lenient_json import content_text, count, error_message, object_of, objects, string
 from llmproxy.dialects.model import Block, Citation, Opaque, Refusal, Reply, StopReason, Text, Thinking, ToolCall
 from llmproxy.dialects.response_fields import answered_with_error, decode_object, not_a
+from llmproxy.dialects.shared_request import NO_ARGUMENTS
 
 _BOOKKEEPING = {"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "error"}
 _DECODED = {"role", "content", "refusal", "annotations", "audio", "tool_calls", "function_call", *THINKING}

@@ -19,7 +19,7 @@ from llmproxy.dialects.chat.response_decode import (
 )
 from llmproxy.dialects.chat.stream_tool_calls import Calls, Function, PartialCall, ToolCallPiece
 from llmproxy.dialects.chat.stream_watch import DONE
-from llmproxy.dialects.chat.tables import FAILED, NO_ARGUMENTS
+from llmproxy.dialects.chat.tables import FAILED
 from llmproxy.dialects.chat.usage import UsageFields, decode_usage
 from llmproxy.dialects.lenient_json import Fields, NoList, Other, count, error_message, objects, string
 from llmproxy.dialects.model import (
@@ -36,6 +36,7 @@ from llmproxy.dialects.model import (
     ToolCall,
     UsageUpdate,
 )
+from llmproxy.dialects.shared_request import NO_ARGUMENTS
 from llmproxy.dialects.stream_decode import StreamDecoder
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as, read_value

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from llmproxy.dialects import function_tools
 from llmproxy.dialects.chat.tables import WEB_SEARCH
 from llmproxy.dialects.content import opaque
+from llmproxy.dialects.custom_tools import SCHEMA, describe
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.function_tools import TOOL_KINDS, ToolMode, decode_custom, decode_function, decode_mode
@@ -24,7 +27,7 @@ def decode_tools(body: Members) -> list[Tool | Opaque]:
     tools += [decode_function(function, function) for function in body.objects("functions")]
     search = body.object(WEB_SEARCH)
     if search is not None:
-        tools.append(Opaque(path=WEB_SEARCH, dialect="chat", kind=WEB_SEARCH, value=search))
+        tools.append(Opaque(path=WEB_SEARCH, dialect="chat", kind=WEB_SEARCH, value=search, declares=True))
     return tools
 
 
@@ -34,7 +37,9 @@ def _decode_tool(tool: Members) -> Tool | Opaque:
         return decode_function(tool, Members(tool.any("function"), tool.at("function")))
     if kind == "custom":
         return decode_custom(tool, Members(tool.any("custom"), tool.at("custom")), _grammar, "custom.format.grammar")
-    return opaque(tool, kind, "chat")
+    built_in = opaque(tool, kind, "chat")
+    built_in.declares = True
+    return built_in
 
 
 def _grammar(form: Members) -> dict[str, Any]:
@@ -83,6 +88,10 @@ def encode_tool(tool: Tool | Opaque, context: EncodeContext) -> dict[str, Any]:
         if tool.dialect != "chat":
             context.refuse(tool.path, f"The tool {tool.kind!r} is built into another API and does not exist in chat")
         return tool.value
+    if tool.custom and not context.takes_custom:
+        tool = msgspec.structs.replace(tool, custom=False, description=describe(tool), schema=SCHEMA)
+        if tool.grammar is not None:
+            context.drop(tool.where("grammar"))
     kind = TOOL_KINDS[tool.custom]
     inner: dict[str, Any] = {"name": tool.name, "description": tool.description}
     if tool.custom:
@@ -98,6 +107,9 @@ def encode_tool(tool: Tool | Opaque, context: EncodeContext) -> dict[str, Any]:
 
 def encode_choice(choice: ToolChoice, tools: Sequence[Tool | Opaque], context: EncodeContext) -> str | dict[str, Any]:
     """Return `tool_choice`."""
+    if not context.takes_custom:
+        choice = msgspec.structs.replace(choice, custom=False)
+        tools = [msgspec.structs.replace(tool, custom=False) if isinstance(tool, Tool) else tool for tool in tools]
     return function_tools.encode_tool_choice(choice, tools, context, name_tool=_name_tool, allow_tools=_allow_tools)
 
 

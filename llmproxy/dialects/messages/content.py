@@ -146,6 +146,14 @@ def _decode_redacted(block: Members) -> Block:
     return Thinking(path=block.path, dialect="messages", text="", encrypted=data, redacted=True, extra=block.left())
 
 
+def _decode_reference(block: Members) -> Block:
+    """Return the reference to a tool that a search found; its words name the tool."""
+    reference = opaque(block, "tool_reference", "messages")
+    reference.words = f"The tool {block.rest.get('tool_name')} can be called now."
+    reference.extra = {name: value for name, value in block.left().items() if name != "tool_name"}
+    return reference
+
+
 DECODERS: PartDecoders = {
     "text": _decode_text,
     "image": _decode_image,
@@ -154,6 +162,7 @@ DECODERS: PartDecoders = {
     "tool_result": _decode_result,
     "thinking": _decode_thinking,
     "redacted_thinking": _decode_redacted,
+    "tool_reference": _decode_reference,
 }
 
 

@@ -18,11 +18,12 @@ from llmproxy.dialects.messages.tables import DISPLAYS, LACKING, REQUEST_TIERS, 
 from llmproxy.dialects.messages.tools import put_tools
 from llmproxy.dialects.model import Format, Request
 from llmproxy.dialects.request_fields import put_tier
+from llmproxy.dialects.shared_request import share
 
 
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     """Return the body for a provider. Raises BadRequest for what cannot be carried."""
-    context.refuse_unshared(request)
+    request = share(request, context)
     request = request if context.own else fit_request(request, context)
     plan = _own_plan(request, context) if context.own else plan_thinking(request, context)
     body: dict[str, Any] = {"model": request.model, "max_tokens": plan.max_tokens}

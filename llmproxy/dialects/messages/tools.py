@@ -9,21 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 from llmproxy.dialects.content import opaque
-from llmproxy.dialects.custom_tools import INPUT, SCHEMA
+from llmproxy.dialects.custom_tools import SCHEMA, describe
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.members import Members
+from llmproxy.dialects.messages.client_tools import client_functions
 from llmproxy.dialects.messages.models import model_of
 from llmproxy.dialects.messages.schemas import closed_at
 from llmproxy.dialects.messages.tables import CHOICE_MODES, CHOICE_TYPES, SERVERS, THREAD
 from llmproxy.dialects.model import Opaque, Request, Tool, ToolChoice
-from llmproxy.wire.json import write_value
 
 
 def decode_tools(members: Members) -> list[Tool | Opaque]:
     """Return the tools, and what else brings content into the request from elsewhere."""
     tools = [_decode_tool(tool) for tool in members.objects("tools")]
     for server in members.objects(SERVERS):
-        tools.append(Opaque(path=server.path, dialect="messages", kind=SERVERS, value=server.rest))
+        tools.append(Opaque(path=server.path, dialect="messages", kind=SERVERS, value=server.rest, declares=True))
     thread = members.object(THREAD)
     if thread is not None:
         tools.append(Opaque(path=THREAD, dialect="messages", kind=THREAD, value=thread))
@@ -33,7 +33,9 @@ def decode_tools(members: Members) -> list[Tool | Opaque]:
 def _decode_tool(tool: Members) -> Tool | Opaque:
     kind = tool.text("type")
     if kind not in (None, "custom"):
-        return opaque(tool, kind, "messages")
+        built_in = opaque(tool, kind, "messages")
+        built_in.declares, built_in.tools = True, client_functions(built_in)
+        return built_in
     schema = tool.object("input_schema")
     return Tool(
         path=tool.path,
@@ -125,10 +127,7 @@ def _encode_description(tool: Tool, context: EncodeContext) -> str | None:
     if tool.grammar is None:
         return tool.description
     context.drop(tool.where("grammar"))
-    definition = tool.grammar.get("definition")
-    grammar = definition if isinstance(definition, str) else write_value(tool.grammar).decode()
-    rule = f"The {INPUT} must follow this grammar:\n{grammar}"
-    return f"{tool.description}\n\n{rule}" if tool.description else rule
+    return describe(tool)
 
 
 def _put_choice(

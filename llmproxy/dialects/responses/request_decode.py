@@ -52,6 +52,7 @@ def decode_request(body: dict[str, Any]) -> Request:
         system=[*system, *decoder.system],
         messages=decoder.messages,
         tools=decode_tools(members),
+        found_tools=decoder.tools,
         tool_choice=decode_choice(members),
         parallel_tools=members.flag("parallel_tool_calls"),
         sampling=_decode_sampling(members),

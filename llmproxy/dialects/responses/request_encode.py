@@ -15,6 +15,7 @@ from llmproxy.dialects.responses.content import encode_content
 from llmproxy.dialects.responses.request_messages import encode_message
 from llmproxy.dialects.responses.tables import ENCRYPTED_REASONING, LACKING, LOGPROBS, OBJECT_KNOBS, TEXT_KNOBS
 from llmproxy.dialects.responses.tools import encode_choice, encode_tool
+from llmproxy.dialects.shared_request import share
 
 # The API refuses a smaller limit.
 _MIN_TOKENS = 16
@@ -22,7 +23,7 @@ _MIN_TOKENS = 16
 
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     """Return the body for a provider. Raises BadRequest for what cannot be carried."""
-    context.refuse_unshared(request)
+    request = share(request, context)
     request = request if context.own else fit_openai_request(request, context)
     body: dict[str, Any] = {"model": request.model}
     items = _put_system(body, request, context)

@@ -21,12 +21,22 @@ from llmproxy.dialects.model import (
     Refusal,
     Text,
     Thinking,
+    Tool,
     ToolCall,
     ToolResult,
 )
 from llmproxy.dialects.name_limits import shortened
+from llmproxy.dialects.responses.client_tools import (
+    CALLS,
+    KINDS,
+    RESULTS,
+    client_call_object,
+    decode_call,
+    decode_result,
+)
 from llmproxy.dialects.responses.content import decode_content, encode_content, encode_output_part
 from llmproxy.dialects.responses.tables import CALL_TYPES
+from llmproxy.dialects.responses.tools import decode_tools
 
 Role: TypeAlias = Literal["user", "assistant", "system", "developer"]
 
@@ -35,7 +45,10 @@ MAX_ID = 64
 
 _ROLES: tuple[Role, ...] = ("user", "assistant", "system", "developer")
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
-_BOOKKEEPING = ("id", "status")
+_BOOKKEEPING = ("id", "status", "caller")
+_ADDITIONAL = "additional_tools"
+_ADDING = (_ADDITIONAL, "tool_search_output")
+"""The items that add tools to those of the request."""
 
 
 class ItemDecoder:
@@ -44,6 +57,7 @@ class ItemDecoder:
     def __init__(self) -> None:
         self.system: list[Instruction] = []
         self.messages: list[Message] = []
+        self.tools: list[Tool | Opaque] = []
         self._of_model: Message | None = None
         self._results: Message | None = None
 
@@ -55,8 +69,18 @@ class ItemDecoder:
         elif kind in _OUTPUTS and item.rest.get("call_id") is not None:
             self._add_result(_decode_result(item, custom=kind.startswith("custom")))
         else:
-            decode = OUTPUT_DECODERS.get(kind)
+            self._decode_other(item, kind)
+
+    def _decode_other(self, item: Members, kind: str) -> None:
+        decode, whole = OUTPUT_DECODERS.get(kind), {"type": kind, **item.rest}
+        if kind in RESULTS and (result := decode_result(whole, item.path)) is not None:
+            self._add_result(result)
+        elif kind in CALLS and (call := decode_call(whole, item.path)) is not None:
+            self._add_of_model(item.path, [call])
+        else:
             self._add_of_model(item.path, [_opaque(item, kind) if decode is None else decode(item)])
+        if kind in _ADDING:
+            self.tools += decode_tools(Members(whole, item.path))
 
     def _decode_message(self, item: Members) -> None:
         role = item.word("role", _ROLES) or item.missing("role")
@@ -103,7 +127,9 @@ def _item_extra(item: Members) -> dict[str, Any]:
 
 def _opaque(item: Members, kind: str) -> Opaque:
     name = f"{kind} without call_id" if kind in _OUTPUTS else kind
-    return Opaque(path=item.path, dialect="responses", kind=name, value={"type": kind, **item.rest})
+    return Opaque(
+        path=item.path, dialect="responses", kind=name, value={"type": kind, **item.rest}, declares=kind == _ADDITIONAL
+    )
 
 
 def _decode_result(item: Members, *, custom: bool) -> ToolResult:
@@ -123,6 +149,7 @@ def _decode_call(item: Members, *, custom: bool) -> ToolCall:
         name=item.needed_text("name"),
         arguments=item.needed_text("input" if custom else "arguments"),
         custom=custom,
+        namespace=item.text("namespace"),
         extra=_item_extra(item),
     )
 
@@ -203,6 +230,8 @@ def encode_message(message: Message, context: EncodeContext) -> list[dict[str, A
 
 
 def _encode_result(result: ToolResult, context: EncodeContext) -> dict[str, Any]:
+    if context.own and result.native is not None:
+        return result.native
     if result.error:
         context.drop(f"{result.path}.is_error")
     context.drop_cache(result)
@@ -244,6 +273,8 @@ def _shortest(item: dict[str, Any]) -> dict[str, Any]:
 
 def _encode_item(block: Block, context: EncodeContext) -> dict[str, Any] | None:
     match block:
+        case ToolCall() if context.own and block.native is not None:
+            return block.native
         case ToolCall():
             context.drop_cache(block)
             item = {**call_object(block), "call_id": _encode_id(block.id, context)}
@@ -264,8 +295,13 @@ def _encode_item(block: Block, context: EncodeContext) -> dict[str, Any] | None:
 
 def call_object(call: ToolCall) -> dict[str, Any]:
     """Return the item of a call, of a request or of an answer, without what only its own dialect understands."""
+    if call.kind in KINDS:
+        return client_call_object(call, call.kind)
     kind, member = CALL_TYPES[call.custom], "input" if call.custom else "arguments"
-    return {"type": kind, "call_id": call.id, "name": call.name, member: call.arguments}
+    item = {"type": kind, "call_id": call.id, "name": call.name, member: call.arguments}
+    if call.namespace is not None:
+        item["namespace"] = call.namespace
+    return item
 
 
 def encode_reasoning(thinking: Thinking) -> dict[str, Any]:

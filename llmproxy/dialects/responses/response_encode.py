@@ -133,7 +133,7 @@ def distinct_call_id(call_id: str, seen: set[str]) -> str:
 def call_item(name: str, call: ToolCall, context: EncodeContext, *, done: bool = True) -> dict[str, Any]:
     """Return the output item of a call."""
     item = {"id": name, **call_object(call)}
-    if not call.custom:
+    if not call.custom or call.kind is not None:
         item["status"] = "completed" if done else "in_progress"
     context.put_extra(item, call)
     return item

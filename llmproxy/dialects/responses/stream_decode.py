@@ -62,7 +62,7 @@ class _Event(Fields):
 
 _EVENT: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
 _Key = tuple[Any, str]
-_OF_CALL = ("namespace", "caller", "async")
+_OF_CALL = (("caller", "~caller"), ("async", "async"))
 
 
 class _Part:
@@ -202,8 +202,9 @@ class ResponsesStreamDecoder(StreamDecoder):
         kind, key = item.get("type"), _call_key(event)
         if kind in CALL_TYPES:
             name, call_id = string(item.get("name")) or "", string(item.get("call_id")) or string(item.get("id")) or ""
-            extra = {member: item[member] for member in _OF_CALL if item.get(member) is not None}
+            extra = {kept: item[member] for member, kept in _OF_CALL if item.get(member) is not None}
             call = ToolCall(id=call_id, name=name, arguments="", custom=kind == CALL_TYPES[True], extra=extra)
+            call.namespace = string(item.get("namespace"))
             part = self._parts.get(key)
             if part is None or self._content[part.index] != call:  # announced twice otherwise
                 self._begin(key, call)

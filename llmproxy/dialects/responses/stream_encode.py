@@ -73,7 +73,8 @@ class _Item:
 
 
 class _OpenBlock:
-    """A block that grows. `before` is what its deltas have in front of the text, but for their number."""
+    """A block that grows. `before` is what its deltas have in front of the text, but for their number; None for one
+    without deltas."""
 
     __slots__ = ("before", "block", "content_index", "item", "texts")
 
@@ -81,7 +82,7 @@ class _OpenBlock:
         self.block = block
         self.item = item
         self.content_index = content_index
-        self.before = b""
+        self.before: bytes | None = b""
         self.texts: list[str] = []
 
     def position(self) -> dict[str, Any]:
@@ -124,6 +125,9 @@ class ResponsesStreamEncoder(StreamEncoder):
         if open_block is None:
             return  # a block that was dropped
         if not open_block.before:
+            if open_block.before is None:
+                open_block.texts.append(event.text)
+                return
             if not event.text:
                 return
             self._open_summary(open_block)
@@ -216,6 +220,10 @@ class ResponsesStreamEncoder(StreamEncoder):
         empty = msgspec.structs.replace(call, arguments="")
         item = self._add_item(call_item(call_item_name(call, name), empty, self._context, done=False))
         open_block = self._blocks[index] = _OpenBlock(call, item)
+        if call.kind is not None:
+            open_block.before = None  # its arguments come whole, with the item
+            open_block.texts.append(call.arguments)
+            return
         kind = "custom_tool_call_input" if call.custom else "function_call_arguments"
         open_block.prepare(f"response.{kind}.delta")
         if call.arguments:
@@ -291,7 +299,9 @@ class ResponsesStreamEncoder(StreamEncoder):
 
     def _close_call(self, open_block: _OpenBlock, call: ToolCall, text: str) -> None:
         item = open_block.item
-        if call.custom:
+        if call.kind is not None:
+            pass
+        elif call.custom:
             self._put("response.custom_tool_call_input.done", {**item.position(), "input": text})
         else:
             members = {**item.position(), "name": call.name, "arguments": text}

@@ -1,7 +1,7 @@
 """Tools and the choice among them, decoded and encoded.
 
-Source: the SDK's `function_tool_param`, `custom_tool_param`, `tool_choice_*_param`. Every tool that runs at the
-provider is `Opaque`.
+Source: the SDK's `function_tool_param`, `custom_tool_param`, `tool_choice_*_param`. Every tool that is
+no function is `Opaque`; those that the client runs itself hold the functions that stand for them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.function_tools import TOOL_KINDS, ToolMode, decode_custom, decode_function, decode_mode
 from llmproxy.dialects.members import Members, name_of, wrong
 from llmproxy.dialects.model import Opaque, Tool, ToolChoice
+from llmproxy.dialects.responses.client_tools import KINDS, function_of, runs_at_client
+
+NAMESPACE = "namespace"
 
 
 def decode_tools(body: Members) -> list[Tool | Opaque]:
-    """Return `tools`."""
+    """Return `tools`, of a request or of an item that adds some."""
     return [_decode_tool(tool) for tool in body.objects("tools")]
 
 
@@ -28,7 +31,25 @@ def _decode_tool(tool: Members) -> Tool | Opaque:
         return decode_function(tool, tool)
     if kind == "custom":
         return decode_custom(tool, tool, _decode_grammar, "format")
-    return opaque(tool, kind, "responses")
+    built_in = opaque(tool, kind, "responses")
+    built_in.declares = True
+    if kind == NAMESPACE:
+        built_in.tools = _decode_namespace(Members(built_in.value, tool.path))
+    elif runs_at_client(built_in.value):
+        built_in.tools = [function_of(built_in)]
+    return built_in
+
+
+def _decode_namespace(namespace: Members) -> list[Tool]:
+    """Return the functions below a name."""
+    name, about, tools = namespace.needed_text("name"), namespace.text("description"), list[Tool]()
+    for member in namespace.objects("tools"):
+        tool = _decode_tool(member)
+        for each in [tool] if isinstance(tool, Tool) else tool.tools:
+            each.namespace = name
+            each.description = "\n\n".join(filter(None, (each.description, about))) or None
+            tools.append(each)
+    return tools
 
 
 def _decode_grammar(form: Members) -> dict[str, Any]:
@@ -50,12 +71,22 @@ def decode_choice(body: Members) -> ToolChoice | None:
         name = members.needed_text("name")
         return ToolChoice(path=path, mode="tool", name=name, custom=kind == "custom", extra=members.left())
     if kind == "allowed_tools":
-        mode = decode_mode(members.needed_text("mode"), path)
-        tools = list(members.objects("tools"))
-        names = [each for tool in tools if tool.any("type") in TOOL_KINDS and (each := tool.text("name")) is not None]
-        if len(names) == len(tools):
-            return ToolChoice(path=path, mode=mode, allowed=names, extra=members.left())
+        return _decode_allowed(choice, members)
+    if kind in KINDS:
+        return ToolChoice(path=path, mode="tool", name=kind, opaque=choice)
     return ToolChoice(path=path, mode="required", opaque=choice)
+
+
+def _decode_allowed(choice: dict[str, Any], members: Members) -> ToolChoice:
+    """Return a choice among some tools, of which other dialects have only those that the client runs."""
+    path, mode = members.path, decode_mode(members.needed_text("mode"), members.path)
+    tools = list(members.objects("tools"))
+    names = [each for tool in tools if tool.any("type") in TOOL_KINDS and (each := tool.text("name")) is not None]
+    if len(names) == len(tools):
+        return ToolChoice(path=path, mode=mode, allowed=names, extra=members.left())
+    if not names and mode == "required":
+        return ToolChoice(path=path, mode="required", opaque=choice)
+    return ToolChoice(path=path, mode=mode if names else "none", allowed=names or None, opaque=choice)
 
 
 def encode_tool(tool: Tool | Opaque, context: EncodeContext) -> dict[str, Any]:

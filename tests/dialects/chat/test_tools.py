@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from llmproxy.dialects.chat.tools import decode_choice, decode_tools, encode_choice, encode_tool
-from llmproxy.dialects.encode_context import EncodeContext, Losses
+from llmproxy.dialects.encode_context import EncodeContext, Losses, Options
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Opaque, Tool, ToolChoice
 from llmproxy.errors import BadRequest
@@ -47,12 +47,13 @@ def test_functions_and_custom_tools() -> None:
 def test_what_is_built_in_belongs_to_chat() -> None:
     body = {"tools": [{"type": "robot", "x": 1}], "web_search_options": {"search_context_size": "low"}}
     assert decode_tools(Members(body)) == [
-        Opaque(path="tools[0]", dialect="chat", kind="robot", value={"type": "robot", "x": 1}),
+        Opaque(path="tools[0]", dialect="chat", kind="robot", value={"type": "robot", "x": 1}, declares=True),
         Opaque(
             path="web_search_options",
             dialect="chat",
             kind="web_search_options",
             value={"search_context_size": "low"},
+            declares=True,
         ),
     ]
 
@@ -69,13 +70,15 @@ def test_the_choice_of_one_tool(kind: str) -> None:
     said = {"type": kind, kind: {"name": "f"}}
     read = choice(tool_choice=said)
     assert read == ToolChoice(path="tool_choice", mode="tool", name="f", custom=kind == "custom")
-    assert encode_choice(read, [], EncodeContext(own=False, losses=Losses())) == said
+    assert encode_choice(read, [], EncodeContext(losses=Losses(), options=Options(custom_tools=True))) == said
 
 
 def test_a_choice_of_a_custom_tool_is_known_by_the_tool() -> None:
     tools = [Tool(name="g", custom=True)]
-    written = encode_choice(ToolChoice(mode="tool", name="g"), tools, EncodeContext(own=False, losses=Losses()))
-    assert written == {"type": "custom", "custom": {"name": "g"}}
+    knows = EncodeContext(losses=Losses(), options=Options(custom_tools=True))
+    assert encode_choice(ToolChoice(mode="tool", name="g"), tools, knows) == {"type": "custom", "custom": {"name": "g"}}
+    others = encode_choice(ToolChoice(mode="tool", name="g"), tools, EncodeContext(losses=Losses()))
+    assert others == {"type": "function", "function": {"name": "g"}}
 
 
 def test_the_choice_among_some_tools() -> None:

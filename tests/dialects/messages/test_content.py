@@ -121,7 +121,13 @@ def test_a_result_holds_blocks_and_says_whether_it_is_an_error() -> None:
         content=[
             Text(path="here.content[0]", text="no"),
             Media(path="here.content[1]", kind="image", url="https://a"),
-            Opaque(path="here.content[2]", dialect="messages", kind="tool_reference", value=reference),
+            Opaque(
+                path="here.content[2]",
+                dialect="messages",
+                kind="tool_reference",
+                value=reference,
+                words="The tool g can be called now.",
+            ),
         ],
     )
     assert read(type="tool_result", tool_use_id="t1") == ToolResult(path="here", id="t1", content=[])

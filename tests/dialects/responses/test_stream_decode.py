@@ -199,7 +199,7 @@ def test_items_without_a_place_are_told_apart_by_their_ids() -> None:
 
 def test_what_a_call_says_of_its_caller_is_kept() -> None:
     [call] = reply(frames(BEGUN, added(CALL | {"namespace": "n"}), DONE)).content
-    assert call.extra == {"namespace": "n"}
+    assert isinstance(call, ToolCall) and (call.namespace, call.extra) == ("n", {})
 
 
 def added(item: dict[str, Any]) -> dict[str, Any]:

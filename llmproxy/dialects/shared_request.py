@@ -1,0 +1,83 @@
+"""What of a request other dialects than its own can carry.
+
+Content that has words goes as those words. What a client only declares, such as built-in tools, is left out and listed,
+unless the request forces its use. Begin reading at `share`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmproxy.dialects.encode_context import EncodeContext
+from llmproxy.dialects.model import Block, Message, Opaque, Request, Text, Tool, ToolCall, ToolChoice, ToolResult
+
+NO_ARGUMENTS = "{}"
+"""The arguments of a call that has none."""
+_BLANK = ("", "null")
+
+
+def share(request: Request, context: EncodeContext) -> Request:
+    """Return `request` as another dialect can carry it, or itself where its own is written. Raises BadRequest."""
+    if context.own:
+        return request
+    context.refuse_unshared(request)
+    messages = [shared for message in request.messages if (shared := _share_message(message, context)) is not None]
+    request = msgspec.structs.replace(request, messages=messages)
+    dropped = [tool for tool in request.tools if isinstance(tool, Opaque) and tool.declares]
+    if dropped:
+        _drop_tools(request, dropped, context)
+    choice = request.tool_choice
+    if choice is not None and choice.opaque is not None:
+        request.tool_choice = msgspec.structs.replace(choice, opaque=None)
+    return request
+
+
+def has_arguments(arguments: str) -> bool:
+    """Say whether the arguments of a call are any: some services send a space or `null` where others send `{}`."""
+    return arguments.strip() not in _BLANK
+
+
+def _drop_tools(request: Request, dropped: list[Opaque], context: EncodeContext) -> None:
+    """Leave out tools that run at the provider of the client's dialect. Raises BadRequest when one is forced."""
+    request.tools = [tool for tool in request.tools if not (isinstance(tool, Opaque) and tool.declares)]
+    choice = request.tool_choice
+    if choice is not None:
+        _refuse_forced(choice, request, dropped, context)
+    for tool in dropped:
+        context.drop(tool.path)
+    if not request.tools:
+        request.tool_choice = request.parallel_tools = None
+
+
+def _refuse_forced(choice: ToolChoice, request: Request, dropped: list[Opaque], context: EncodeContext) -> None:
+    known = {tool.name for tool in request.tools if isinstance(tool, Tool)}
+    names = {tool.value.get("name") for tool in dropped}
+    named = choice.mode == "tool" and choice.name in names and choice.name not in known
+    if named or (choice.mode in ("required", "tool") and not request.tools):
+        kind = dropped[0].kind
+        reason = f"A tool must be called, but {kind!r} is built into another API and does not exist in this one"
+        context.refuse(choice.path or request.where("tool_choice"), reason)
+
+
+def _share_message(message: Message, context: EncodeContext) -> Message | None:
+    """Return a message as other dialects have it; None when it only declares something."""
+    content = message.content
+    if not any([type(block) is not Text for block in content]):
+        return message
+    shared = [_share_block(block, context) for block in content if not (isinstance(block, Opaque) and block.declares)]
+    if not shared and content:
+        return None
+    return msgspec.structs.replace(message, content=shared)
+
+
+def _share_block(block: Block, context: EncodeContext) -> Block:
+    match block:
+        case ToolCall() if not block.custom and not has_arguments(block.arguments):
+            return msgspec.structs.replace(block, arguments=NO_ARGUMENTS)
+        case ToolResult() if any([isinstance(each, Opaque) for each in block.content]):
+            return msgspec.structs.replace(block, content=[_share_block(each, context) for each in block.content])
+        case Opaque() if block.words is not None:
+            context.drop_extra(block)
+            return Text(path=block.path, text=block.words)
+        case _:
+            return block

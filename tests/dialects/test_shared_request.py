@@ -1,0 +1,61 @@
+"""What of a request other dialects can carry: words, declarations, arguments."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmproxy.dialects.encode_context import EncodeContext, Losses
+from llmproxy.dialects.model import Message, Opaque, Request, Text, Tool, ToolCall, ToolChoice, ToolResult
+from llmproxy.dialects.shared_request import has_arguments, share
+from llmproxy.errors import Untranslatable
+
+SEARCH = Opaque(path="tools[0]", dialect="x", kind="web_search", value={"name": "web_search"}, declares=True)
+
+
+def context(**members: bool) -> EncodeContext:
+    return EncodeContext(losses=Losses(strict=members.get("strict", False)), own=members.get("own", False))
+
+
+def test_a_built_in_tool_that_nothing_forces_is_left_out_and_listed() -> None:
+    request = Request(dialect="x", model="m", tools=[SEARCH, Tool(name="f")], tool_choice=ToolChoice(mode="required"))
+    into = context()
+    shared = share(request, into)
+    assert (shared.tools, shared.tool_choice) == ([Tool(name="f")], ToolChoice(mode="required"))
+    assert into.losses.dropped == ["tools[0]"] and len(request.tools) == 2
+    assert share(request, context(own=True)) is request
+
+
+def test_a_choice_among_no_tools_is_left_out() -> None:
+    request = Request(dialect="x", model="m", tools=[SEARCH], tool_choice=ToolChoice(mode="auto"), parallel_tools=True)
+    shared = share(request, context())
+    assert (shared.tools, shared.tool_choice, shared.parallel_tools) == ([], None, None)
+
+
+@pytest.mark.parametrize("choice", [ToolChoice(mode="required"), ToolChoice(mode="tool", name="web_search")])
+def test_a_built_in_tool_that_is_forced_is_refused(choice: ToolChoice) -> None:
+    with pytest.raises(Untranslatable, match="web_search"):
+        share(Request(dialect="x", model="m", tools=[SEARCH], tool_choice=choice), context())
+
+
+def test_strict_refuses_what_would_be_left_out() -> None:
+    with pytest.raises(Untranslatable):
+        share(Request(dialect="x", model="m", tools=[SEARCH]), context(strict=True))
+
+
+def test_a_block_with_words_goes_as_those_words() -> None:
+    reference = Opaque(path="p", dialect="x", kind="tool_reference", value={}, words="The tool f")
+    declared = Opaque(dialect="x", kind="additional_tools", value={}, declares=True)
+    messages = [
+        Message(role="assistant", content=[declared]),
+        Message(role="user", content=[ToolResult(id="c", content=[reference])]),
+    ]
+    [message] = share(Request(dialect="x", model="m", messages=messages), context()).messages
+    assert message.content == [ToolResult(id="c", content=[Text(path="p", text="The tool f")])]
+
+
+@pytest.mark.parametrize("arguments", ["", " ", "null", " null\n"])
+def test_no_arguments_are_an_empty_object(arguments: str) -> None:
+    messages = [Message(role="assistant", content=[ToolCall(id="c", name="f", arguments=arguments)])]
+    [message] = share(Request(dialect="x", model="m", messages=messages), context()).messages
+    assert message.content == [ToolCall(id="c", name="f", arguments="{}")]
+    assert not has_arguments(arguments) and has_arguments('{"a":1}')

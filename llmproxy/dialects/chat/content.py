@@ -15,7 +15,7 @@ from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.media_data import decode_sound, encode_data_url, encode_sound, file_name, set_file_data, set_url
 from llmproxy.dialects.members import Members, wrong
-from llmproxy.dialects.model import Block, Media, Opaque, Refusal, Text
+from llmproxy.dialects.model import Block, Media, Opaque, Refusal, Text, Thinking
 
 _BETWEEN = "\n\n"
 _PLAIN = {"type", "text"}
@@ -46,6 +46,20 @@ def _decode_image(part: Members) -> Block:
 def _decode_video(part: Members) -> Block:
     video = _link(part, "video_url")
     return _set_link(Media(path=part.path, kind="video", cache=part.any("cache_control")), part, video)
+
+
+def _decode_document(part: Members) -> Block:
+    """Return a document of Mistral's chat."""
+    document = _link(part, "document_url")
+    name = part.text("document_name")
+    media = Media(path=part.path, kind="document", name=name, cache=part.any("cache_control"))
+    return _set_link(media, part, document)
+
+
+def _decode_thinking(part: Members) -> Block:
+    """Return thinking as Mistral writes it, in texts below the part."""
+    texts = [each.text("text") or "" for each in part.objects("thinking")]
+    return Thinking(path=part.path, text="".join(texts), dialect="chat", extra=part.left())
 
 
 def _link(part: Members, name: str) -> Members:
@@ -79,6 +93,8 @@ DECODERS: PartDecoders = {
     "input_audio": decode_sound,
     "file": _decode_file,
     "refusal": _decode_refusal,
+    "document_url": _decode_document,
+    "thinking": _decode_thinking,
 }
 
 

@@ -19,6 +19,9 @@ from llmproxy.dialects.request_fields import decode_format, decode_knobs, decode
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
 
+_DEFAULT = "default"
+"""Groq's word for the effort that a model has by itself."""
+
 
 def decode_request(body: dict[str, Any]) -> Request:
     """Return a request, from the decoded JSON object. Raises BadRequest with the JSON path of what is wrong."""
@@ -96,6 +99,8 @@ def _decode_stop(value: object) -> list[str]:
 
 
 def _decode_reasoning(members: Members, paths: dict[str, str]) -> Reasoning:
+    if members.rest.get("reasoning_effort") == _DEFAULT:
+        del members.rest["reasoning_effort"]
     effort = members.word("reasoning_effort", EFFORTS)
     if effort is None:
         return Reasoning()

@@ -20,6 +20,9 @@ from llmproxy.dialects.function_tools import TOOL_KINDS, ToolMode, decode_custom
 from llmproxy.dialects.members import Members, name_of, wrong
 from llmproxy.dialects.model import Opaque, Tool, ToolChoice
 
+_ANY = "any"
+"""Mistral's older word for `required`."""
+
 
 def decode_tools(body: Members) -> list[Tool | Opaque]:
     """Return `tools`, `functions` and `web_search_options`."""
@@ -62,7 +65,7 @@ def decode_choice(body: Members, paths: dict[str, str]) -> ToolChoice | None:
 
 def _decode_choice(choice: object, path: str) -> ToolChoice:
     if isinstance(choice, str):
-        return ToolChoice(path=path, mode=decode_mode(choice, path))
+        return ToolChoice(path=path, mode="required" if choice == _ANY else decode_mode(choice, path))
     if not isinstance(choice, dict):
         wrong(path, f"must be a string or an object, not {name_of(choice)}")
     members = Members(choice, path)

@@ -72,12 +72,15 @@ def _decode_image(part: Members) -> Block:
 
 def _decode_file(part: Members) -> Block:
     data, name = part.text("file_data"), part.text("filename")
-    media = Media(path=part.path, kind="document", name=name, file_id=part.text("file_id"), url=part.text("file_url"))
+    media = Media(path=part.path, kind="document", name=name, file_id=part.text("file_id"))
     media.cache = part.any("cache_control")
+    url = part.text("file_url")
+    if url is not None:
+        set_url(media, url, part.at("file_url"))
     if data is not None:
         if not set_file_data(media, data, part.at("file_data")):
             part.rest["~file_data"] = data  # without its type, as it stood
-    elif media.file_id is None and media.url is None:
+    elif media.file_id is None and url is None:
         wrong(part.path, "must have file_data, file_url or file_id")
     media.extra = part.left()
     return media

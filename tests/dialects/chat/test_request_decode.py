@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.tables import LEGACY
-from llmproxy.dialects.model import Format, Reasoning, Request, Tool, ToolCall, ToolResult
+from llmproxy.dialects.model import Format, Media, Reasoning, Request, Thinking, Tool, ToolCall, ToolResult
 from llmproxy.errors import BadRequest
 from tests.support.arbitrary_chat import MEMBERS, MESSAGES
 
@@ -181,3 +181,22 @@ def test_deep_nesting_is_only_carried() -> None:
     for _ in range(200):
         deep = {"properties": deep}
     assert decoded(tools=[{"type": "function", "function": {"name": "f", "parameters": deep}}]).tools
+
+
+def test_words_of_services_have_their_plain_meaning() -> None:
+    """Mistral's and Groq's."""
+    link: dict[str, Any] = {"type": "document_url", "document_url": "https://a/b.pdf", "document_name": "b"}
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    request = decode_request(
+        {
+            "model": "m",
+            "tool_choice": "any",
+            "reasoning_effort": "default",
+            "messages": [{"role": "user", "content": [link]}, {"role": "assistant", "content": [thought]}],
+        }
+    )
+    assert request.tool_choice is not None and request.tool_choice.mode == "required"
+    assert request.reasoning.effort is None and request.reasoning.mode is None
+    document, thinking = request.messages[0].content[0], request.messages[1].content[0]
+    assert isinstance(document, Media) and (document.url, document.name) == ("https://a/b.pdf", "b")
+    assert isinstance(thinking, Thinking) and thinking.text == "hm"

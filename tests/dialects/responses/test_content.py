@@ -160,3 +160,9 @@ def test_what_a_citation_of_others_says_beside_its_place_is_listed() -> None:
     losses = Losses()
     encode_output_part(Text(text="a", annotations=[quoted]), EncodeContext(own=False, losses=losses))
     assert losses.dropped == ["messages[0].citations[0].index", "messages[0].citations[0]"]
+
+
+def test_a_file_whose_url_holds_it_is_read() -> None:
+    part = Members({"type": "input_file", "file_url": "data:application/pdf;base64,AAAA"}, "p")
+    media = decode_part(part, DECODERS, "responses")
+    assert isinstance(media, Media) and (media.media_type, media.data, media.url) == ("application/pdf", "AAAA", None)

@@ -58,18 +58,26 @@ class Situation:
         if found:
             return found
         results = [result for question in self.vendor.questions for result in question.results]
-        for word, name in zip(WORDS, ("read1", "read2"), strict=False):
-            if not any(name in identity and word in text for identity, text in results):
-                found.append(f"the result {word} never reached the vendor")
+        found += [
+            f"the result {word} never reached the vendor"
+            for word, name in zip(WORDS, ("read1", "read2"), strict=False)
+            if not any(name in identity and word in text for identity, text in results)
+        ]
         third = self.folder / "3.txt"
         if not third.exists() or WORDS[2] not in third.read_text(encoding="utf-8"):
             found.append("3.txt is not written")
         if self.name == "tool search" and not any("search" in identity for identity, _ in results):
             found.append("the search was not answered")
-        if self.name not in ("tool loop", "tool search") and not self.troubles:
-            found.append("the trouble never came")
         if END not in output:
             found.append("the agent does not show the last answer")
+        return found + self._other_problems()
+
+    def _other_problems(self) -> list[str]:
+        found = []
+        if not all(map(_is_instructed, self.vendor.questions)):
+            found.append("the agent's instructions do not stand where the vendor's system prompt stands")
+        if self.name not in ("tool loop", "tool search") and not self.troubles:
+            found.append("the trouble never came")
         return found
 
     def _search(self, question: Question) -> SpokenTurn:
@@ -108,6 +116,13 @@ class Situation:
         whole = self.vendor.render(question, turn)
         pieces = list(whole.pieces)
         return replace(whole, pieces=pieces[: len(pieces) * 2 // 3], end="cut")
+
+
+def _is_instructed(question: Question) -> bool:
+    """Say whether a request begins with the instructions of the agent. Responses takes them anywhere."""
+    if question.dialect == "messages":
+        return bool(question.body.get("system"))
+    return question.dialect == "responses" or question.body["messages"][0]["role"] == "system"
 
 
 def _trouble(dialect: str, name: str) -> Reply:

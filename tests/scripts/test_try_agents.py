@@ -30,7 +30,7 @@ def test_a_whole_task_passes_without_blame(tmp_path: Path) -> None:
     situation = Situation("tool loop", tmp_path)
     situation.prepare()
     tool = {"type": "function", "function": {"name": "Bash", "parameters": {"type": "object"}}}
-    messages: list[dict[str, object]] = [{"role": "user", "content": "Go"}]
+    messages: list[dict[str, object]] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Go"}]
     with Upstream(situation.vendor) as upstream, RawClient(("127.0.0.1", upstream.port)) as client:
         for _ in range(3):
             client.post("/v1/chat/completions", {"model": "m", "messages": messages, "tools": [tool]})

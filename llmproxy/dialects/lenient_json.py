@@ -45,6 +45,12 @@ def count(value: object) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
+def written_tokens(value: object, prompt: int | None, cached: int | None) -> int | None:
+    """Return the tokens written to the cache: at most the prompt less what was read, as some services count both."""
+    tokens = count(value)
+    return tokens if tokens is None or prompt is None else min(tokens, max(prompt - (cached or 0), 0))
+
+
 def object_of(value: object) -> dict[str, Any]:
     """Return `value` when it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}

@@ -16,6 +16,11 @@ from llmproxy.wire.framing import Frame, Framing
 from llmproxy.wire.sse import SSE
 
 
+def _is_empty(data: bytes) -> bool:
+    """Say whether a frame keeps the connection alive and says nothing: no data, or a comment in its place."""
+    return not data or data[:1] == b":" or data.isspace()
+
+
 class StreamDecoder(ABC):
     """Decodes one stream of a provider into events."""
 
@@ -40,7 +45,8 @@ class StreamDecoder(ABC):
         for frame in frames:
             if self._over:
                 break
-            self._decode_frame(frame)
+            if not _is_empty(frame.data):
+                self._decode_frame(frame)
         events, self._events = self._events, []
         return events
 
@@ -50,7 +56,7 @@ class StreamDecoder(ABC):
         if self._over:
             return ()
         for frame in self._splitter.flush():
-            if not self._over:
+            if not self._over and not _is_empty(frame.data):
                 self._decode_frame(frame)
         if not self._over:
             self._end_early()

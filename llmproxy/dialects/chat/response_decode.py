@@ -130,7 +130,8 @@ def _decode_calls(message: dict[str, Any]) -> list[Block]:
 
 
 def _decode_call(entry: dict[str, Any], seen: set[str]) -> Block:
-    custom = isinstance(entry.get("custom"), dict)
+    kind, inner = entry.get("type"), entry.get("custom")
+    custom = isinstance(inner, dict) and (kind == "custom" or (kind != "function" and bool(inner.get("name"))))
     inner = entry.get("custom" if custom else "function")
     if not isinstance(inner, dict):
         kind = string(entry.get("type")) or "unknown"
@@ -161,15 +162,16 @@ def distinct_call_id(call_id: object, seen: set[str]) -> str:
 
 
 def _decode_stop(reason: object, content: list[Block]) -> StopReason:
-    if isinstance(reason, str) and (stop := STOP_REASONS.get(reason, "end")) != "end":
+    if isinstance(reason, str) and (stop := STOP_REASONS.get(reason, "end")) not in ("end", "tool_calls"):
         return stop
-    called = any([isinstance(block, ToolCall) for block in content])
+    called = any([isinstance(block, ToolCall) or block.path == "reply.tool_calls" for block in content])
     return decode_stop(reason, called=called, refused=any([isinstance(block, Refusal) for block in content]))
 
 
 def decode_stop(reason: object, *, called: bool, refused: bool) -> StopReason:
-    """Return why the model stopped. Services say `stop` with tool calls too, OpenAI for a call that was forced."""
+    """Return why the model stopped. Services say `stop` with tool calls too, OpenAI for a call that was forced, and
+    `tool_calls` without any: the content decides."""
     stop = STOP_REASONS.get(reason, "end") if isinstance(reason, str) else "end"
-    if stop != "end":
+    if stop not in ("end", "tool_calls"):
         return stop
     return "tool_calls" if called else "refusal" if refused else "end"

@@ -30,6 +30,17 @@ class ToolCallPiece(Fields):
     function: Function | Other = None
     custom: Function | Other = None
     extra_content: Any = None
+    type: Any = None
+
+
+def _is_custom(piece: ToolCallPiece) -> bool:
+    """Say whether a piece is of a custom tool: by its type, else by the member that holds something, as some services
+    send both."""
+    if type(piece.custom) is not Function or piece.type == "function":
+        return False
+    return (
+        type(piece.function) is not Function or piece.type == "custom" or bool(piece.custom.name or piece.custom.input)
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +75,7 @@ class Calls:
 
     def find(self, piece: ToolCallPiece) -> tuple[PartialCall, str]:
         """Return the call that `piece` belongs to, with its name set, and the arguments that `piece` adds."""
-        custom = isinstance(piece.custom, Function)
+        custom = _is_custom(piece)
         inner = piece.custom if custom else piece.function
         call_id, name, arguments = string(piece.id), None, ""
         if isinstance(inner, Function):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.lenient_json import Fields, Other, count, fields_of
+from llmproxy.dialects.lenient_json import Fields, Other, count, fields_of, written_tokens
 from llmproxy.dialects.model import Usage
 
 
@@ -44,11 +44,13 @@ def decode_usage(value: object) -> Usage | None:
     if reasoning and tokens_in is not None and tokens_out is not None:
         beside = usage.total_tokens == tokens_in + tokens_out + reasoning
         tokens_out += reasoning if beside else 0
+    cached = count(usage.prompt_cache_hit_tokens) if cached is None else cached
+    written = prompt.cache_write_tokens if isinstance(prompt, _Details) else None
     return Usage(
         input=tokens_in,
         output=tokens_out,
-        cache_read=count(usage.prompt_cache_hit_tokens) if cached is None else cached,
-        cache_write=count(prompt.cache_write_tokens) if isinstance(prompt, _Details) else None,
+        cache_read=cached,
+        cache_write=written_tokens(written, tokens_in, cached),
         reasoning=reasoning,
     )
 

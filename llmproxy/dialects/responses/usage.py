@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.lenient_json import Fields, Other, count, fields_of
+from llmproxy.dialects.lenient_json import Fields, Other, count, fields_of, written_tokens
 from llmproxy.dialects.model import Usage
 
 
@@ -29,11 +29,15 @@ def decode_usage(value: object) -> Usage | None:
     if usage is None:
         return None
     inputs, outputs = usage.input_tokens_details, usage.output_tokens_details
+    tokens_in, read, written = count(usage.input_tokens), None, None
+    if isinstance(inputs, _Details):
+        read = count(inputs.cached_tokens)
+        written = written_tokens(inputs.cache_write_tokens, tokens_in, read)
     return Usage(
-        input=count(usage.input_tokens),
+        input=tokens_in,
         output=count(usage.output_tokens),
-        cache_read=count(inputs.cached_tokens) if isinstance(inputs, _Details) else None,
-        cache_write=count(inputs.cache_write_tokens) if isinstance(inputs, _Details) else None,
+        cache_read=read,
+        cache_write=written,
         reasoning=count(outputs.reasoning_tokens) if isinstance(outputs, _Details) else None,
     )
 

@@ -181,3 +181,17 @@ def test_a_wrong_type_costs_one_member(message: dict[str, Any], other: Any) -> N
         choices=[{"message": message, "logprobs": other, "finish_reason": "stop"}], usage=other, created=other
     )
     assert reply.model == "m"
+
+
+@pytest.mark.parametrize("reason", ["tool_calls", "function_call"])
+def test_a_turn_without_calls_ends_whatever_its_finish_reason_says(reason: str) -> None:
+    choice = {"message": {"role": "assistant", "content": "x"}, "finish_reason": reason}
+    assert decode_response(json.dumps({"id": "r", "choices": [choice]}).encode()).stop == "end"
+
+
+@pytest.mark.parametrize("kind", [{"type": "function"}, {}])
+def test_an_empty_custom_call_beside_a_function_is_none(kind: dict[str, str]) -> None:
+    call = {"id": "c1", **kind, "function": {"name": "f", "arguments": "{}"}, "custom": {"name": "", "input": ""}}
+    choice = {"message": {"role": "assistant", "content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    [block] = decode_response(json.dumps({"id": "r", "choices": [choice]}).encode()).content
+    assert isinstance(block, ToolCall) and (block.name, block.custom) == ("f", False)

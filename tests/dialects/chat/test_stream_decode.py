@@ -368,3 +368,19 @@ def test_any_bytes_are_events(pieces: list[bytes]) -> None:
     events = read(*pieces)
     _ordered(events)
     assert sum(isinstance(event, Done | Fail) for event in events) == 1
+
+
+@pytest.mark.parametrize("empty", [b"data:\n\n", b"data: : keepalive\n\n", b"data:  \n\n"])
+def test_frames_without_content_are_skipped(empty: bytes) -> None:
+    chunk = b'data: {"id":"r","choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n'
+    events = ChatStreamDecoder().feed(empty + chunk + empty + b"data: [DONE]\n\n")
+    assert isinstance(events[0], Start) and isinstance(events[-1], Done)
+
+
+def test_an_empty_custom_call_beside_a_streamed_function_is_none() -> None:
+    chunk = (
+        b'data: {"id":"r","choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","type":"function",'
+        b'"function":{"name":"f","arguments":"{}"},"custom":{"name":"","input":""}}]}}]}\n\n'
+    )
+    opened = [event.block for event in ChatStreamDecoder().feed(chunk) if isinstance(event, Open)]
+    assert [(block.name, block.custom) for block in opened if isinstance(block, ToolCall)] == [("f", False)]

@@ -12,7 +12,7 @@ def usage(**members: object) -> Usage | None:
 
 def test_cached_tokens_are_part_of_the_input() -> None:
     details = {"cached_tokens": 8, "cache_write_tokens": 3}
-    assert usage(prompt_tokens=10, prompt_tokens_details=details) == Usage(input=10, cache_read=8, cache_write=3)
+    assert usage(prompt_tokens=11, prompt_tokens_details=details) == Usage(input=11, cache_read=8, cache_write=3)
     assert usage(prompt_tokens=10, prompt_cache_hit_tokens=6) == Usage(input=10, cache_read=6)
     assert usage(prompt_tokens_details=None, prompt_cache_hit_tokens=6) == Usage(cache_read=6)
 
@@ -38,3 +38,9 @@ def test_usage_is_written_with_the_details_that_are_known() -> None:
 
 def test_usage_without_its_counts_is_not_written() -> None:
     assert encode_usage(None) is encode_usage(Usage(input=3)) is None
+
+
+def test_what_was_written_to_the_cache_is_not_counted_twice() -> None:
+    details = {"cached_tokens": 2161, "cache_write_tokens": 2161}
+    usage = decode_usage({"prompt_tokens": 2168, "prompt_tokens_details": details})
+    assert usage is not None and (usage.cache_read, usage.cache_write) == (2161, 7)

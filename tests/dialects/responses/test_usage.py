@@ -18,3 +18,9 @@ def test_details_are_written_as_numbers() -> None:
     assert written is not None and written["total_tokens"] == 10
     assert written["input_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0}
     assert encode_usage(None) is encode_usage(Usage(input=3)) is None
+
+
+def test_what_was_written_to_the_cache_is_not_counted_twice() -> None:
+    details = {"cached_tokens": 2161, "cache_write_tokens": 2161}
+    usage = decode_usage({"input_tokens": 2168, "input_tokens_details": details})
+    assert usage is not None and (usage.cache_read, usage.cache_write) == (2161, 7)

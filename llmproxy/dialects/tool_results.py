@@ -14,7 +14,8 @@ from llmproxy.dialects.model import Message, ToolCall, ToolResult
 
 
 def move_results(messages: list[Message]) -> list[Message]:
-    """Return `messages`, or the same ones in which each result stands in the message that follows its call."""
+    """Return `messages`, or the same ones in which one result of each call stands in the message behind its call."""
+    messages = _without_repeats(messages)
     late = _late(messages)
     if not late:
         return messages
@@ -30,6 +31,27 @@ def move_results(messages: list[Message]) -> list[Message]:
             ordered.append(msgspec.structs.replace(message, content=[*waiting, *content]))
         waiting = late.get(index, [])
     return ordered
+
+
+def _without_repeats(messages: list[Message]) -> list[Message]:
+    """Return the messages with one result for each call, at the first place; of two that differ the later one counts,
+    which some clients send when they try again."""
+    first: dict[str, ToolResult] = {}
+    later: dict[int, ToolResult | None] = {}
+    for message in messages:
+        for block in message.content:
+            if isinstance(block, ToolCall):
+                first.pop(block.id, None)
+            elif isinstance(block, ToolResult) and first.setdefault(block.id, block) is not block:
+                later[id(first[block.id])], later[id(block)] = block, None
+    if not later:
+        return messages
+    kept: list[Message] = []
+    for message in messages:
+        content = [each for block in message.content if (each := later.get(id(block), block)) is not None]
+        if content or not message.content:
+            kept.append(msgspec.structs.replace(message, content=content))
+    return kept
 
 
 def _late(messages: Sequence[Message]) -> dict[int, list[ToolResult]]:

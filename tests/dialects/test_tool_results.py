@@ -48,6 +48,22 @@ def test_a_result_that_comes_a_turn_too_late_goes_back_to_its_turn() -> None:
     assert encode([calls("a"), calls("b"), user("a", "b")]) == [["a"], ["a"], ["b"], ["b"]]
 
 
-def test_results_of_no_call_and_second_ones_stay() -> None:
-    messages = [calls("a"), user("a"), user("x"), user("a")]
+def test_results_of_no_call_stay() -> None:
+    messages = [calls("a"), user("a"), user("x"), user("b")]
     assert move_results(messages) is messages
+
+
+def test_a_result_that_was_sent_twice_stands_once_with_the_later_words() -> None:
+    def result(text: str) -> ToolResult:
+        return ToolResult(id="c", content=[Text(text=text)])
+
+    call = Message(role="assistant", content=[ToolCall(id="c", name="f", arguments="{}")])
+    messages = [
+        call,
+        Message(role="user", content=[result("one"), result("two")]),
+        Message(role="user", content=[result("three")]),
+        call,
+        Message(role="user", content=[result("other")]),
+    ]
+    moved = move_results(messages)
+    assert [message.content for message in moved[1::2]] == [[result("three")], [result("other")]]

@@ -93,6 +93,7 @@ class Options:
     those that a service accepts by patterns of its models' names, where `openai_models.py` says otherwise or nothing.
     `prompt_cache` says when prompt-cache marks are added, see `messages/cache_marks.py`.
     `custom_tools` says that a chat service knows tools of that type; otherwise they are functions with one argument.
+    `short_call_ids` says that a chat service wants ids of calls of nine letters or digits.
     """
 
     default_max_tokens: int | None = None
@@ -107,6 +108,7 @@ class Options:
     efforts: EffortRows = ()
     prompt_cache: Literal["auto", "always", "off"] = "off"
     custom_tools: bool = False
+    short_call_ids: bool = False
 
 
 DEFAULT_OPTIONS = Options()

@@ -29,6 +29,7 @@ from llmproxy.dialects.model import (
 MAX_USER = 64
 """The longest `user` that OpenAI accepts; coding agents send twice that to others."""
 _DIGEST = 8
+_NINE = re.compile(r"[A-Za-z0-9]{9}")
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+")
 _OTHERS = re.compile(r"[^A-Za-z0-9_-]")
 """What the vendors refuse in the name of a tool."""
@@ -39,6 +40,11 @@ def shortened(name: str, longest: int, start: str = "") -> str:
     if 0 < len(name) <= longest:
         return name
     return start + _digest(name)[: longest - len(start)]
+
+
+def nine_letters(call_id: str) -> str:
+    """Return an id of a call, or another of nine ASCII letters and digits, always the same."""
+    return call_id if _NINE.fullmatch(call_id) else _digest(call_id)[:9]
 
 
 def _digest(name: str) -> str:

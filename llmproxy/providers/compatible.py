@@ -34,6 +34,7 @@ _CEREBRAS = replace(COMPATIBLE_OPTIONS, chat_thinking=frozenset({"reasoning"}))
 # Efforts by model: docs.mistral.ai/capabilities/reasoning.
 _MISTRAL = replace(
     COMPATIBLE_OPTIONS,
+    short_call_ids=True,
     chat_knobs=frozenset({"metadata", "prompt_cache_key"}),
     chat_thinking=frozenset(),
     efforts=(

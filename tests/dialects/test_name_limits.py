@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmproxy.dialects.model import Message, Open, Request, Text, Tool, ToolCall, ToolChoice
-from llmproxy.dialects.name_limits import ToolNames, shortened
+from llmproxy.dialects.model import Message, Opaque, Open, Request, Text, Tool, ToolCall, ToolChoice
+from llmproxy.dialects.name_limits import ToolNames, nine_letters, shortened
 
 
 def test_what_fits_stays() -> None:
@@ -42,3 +42,19 @@ def test_nothing_is_done_where_all_names_fit() -> None:
     tools, names = request.tools, ToolNames(16)
     names.replace(request)
     assert request.tools is tools and not names.needed()
+
+
+def test_ids_of_nine_letters_stay_and_others_always_become_the_same() -> None:
+    assert nine_letters("aB3456789") == "aB3456789"
+    assert nine_letters("toolu_1") == nine_letters("toolu_1") != nine_letters("toolu_2")
+    assert len(nine_letters("toolu_1")) == 9 and nine_letters("toolu_1").isalnum()
+
+
+def test_names_outside_the_alphabet_are_mapped_and_mapped_back() -> None:
+    tools: list[Tool | Opaque] = [Tool(name="files.read"), Tool(name="files_read")]
+    request, names = Request(dialect="x", model="m", tools=tools), ToolNames(64)
+    names.replace(request)
+    first, second = [tool.name for tool in request.tools if isinstance(tool, Tool)]
+    assert first != second == "files_read" and first.replace("_", "").isalnum()
+    [call] = names.restore([ToolCall(id="c", name=first, arguments="")])
+    assert isinstance(call, ToolCall) and call.name == "files.read"

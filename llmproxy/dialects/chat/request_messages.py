@@ -32,7 +32,7 @@ from llmproxy.dialects.model import (
     ToolCall,
     ToolResult,
 )
-from llmproxy.dialects.name_limits import shortened
+from llmproxy.dialects.name_limits import nine_letters, shortened
 from llmproxy.wire.json import write_value
 
 MAX_ID = 40
@@ -196,7 +196,9 @@ def decode_arguments(arguments: object) -> str:
 
 def encode_id(call_id: str, context: EncodeContext) -> str:
     """Return the id of a call or of its result, shortened where it is too long, always in the same way."""
-    return call_id if context.own else shortened(call_id, MAX_ID, "call_")
+    if context.own:
+        return call_id
+    return nine_letters(call_id) if context.options.short_call_ids else shortened(call_id, MAX_ID, "call_")
 
 
 def encode_instructions(system: Sequence[Instruction], context: EncodeContext) -> list[dict[str, Any]]:

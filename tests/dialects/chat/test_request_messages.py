@@ -383,3 +383,12 @@ def test_long_ids_are_shortened_always_in_the_same_way() -> None:
     assert short == encode_id(long, context(Losses())) != encode_id(long + "y", context(Losses()))
     assert 0 < len(short) <= MAX_ID
     assert encode_id("", context(Losses())) == encode_id("", context(Losses())) != ""
+
+
+def test_a_service_that_wants_short_ids_gets_them_for_calls_and_results() -> None:
+    short = EncodeContext(losses=Losses(), options=Options(short_call_ids=True))
+    asked = Message(role="assistant", content=[ToolCall(id="toolu_1", name="f", arguments="{}")])
+    answered = Message(role="user", content=[ToolResult(id="toolu_1", content=[Text(text="x")])])
+    [call], [result] = encode_message(asked, short), encode_message(answered, short)
+    name = result["tool_call_id"]
+    assert call["tool_calls"][0]["id"] == name and len(name) == 9 and name.isalnum()

@@ -69,6 +69,7 @@ class _Choice(Fields):
 
 class _Chunk(Fields):
     id: Any = None
+    object: Any = None
     model: Any = None
     created: Any = None
     choices: list[_Choice | Other] | NoList = None
@@ -102,7 +103,8 @@ class ChatStreamDecoder(StreamDecoder):
         if chunk is None:
             self._decode_other(frame)
             return
-        if (chunk.error is not None or frame.event == "error") and self._decode_error(frame, chunk.error):
+        failed = chunk.error is not None or frame.event == "error" or chunk.object == "error"
+        if failed and self._decode_error(frame, chunk.error):
             return
         if not self._started and (chunk.choices or chunk.id):
             self._started = True

@@ -384,3 +384,8 @@ def test_an_empty_custom_call_beside_a_streamed_function_is_none() -> None:
     )
     opened = [event.block for event in ChatStreamDecoder().feed(chunk) if isinstance(event, Open)]
     assert [(block.name, block.custom) for block in opened if isinstance(block, ToolCall)] == [("f", False)]
+
+
+def test_an_error_that_is_the_whole_frame_keeps_its_words() -> None:
+    [failure] = ChatStreamDecoder().feed(frame({"object": "error", "message": "too long", "code": 400}))
+    assert isinstance(failure, Fail) and failure.message == "too long"

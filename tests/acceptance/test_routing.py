@@ -85,19 +85,19 @@ def test_a_request_without_a_model_is_told_so(many: Program, upstream: Upstream)
 
 
 @pytest.mark.parametrize(
-    ("path", "model", "able"),
+    ("path", "model", "status", "words"),
     [
-        ("/v1/embeddings", "claude-x", "first"),
-        ("/v1/messages/count_tokens", "gpt-4o", "claude"),
-        ("/v1/messages/count_tokens", "groq/x", "claude"),
+        ("/v1/embeddings", "claude-x", 400, "first"),
+        ("/v1/messages/count_tokens", "gpt-4o", 501, "translation.estimate_tokens"),
+        ("/v1/messages/count_tokens", "groq/x", 501, "translation.estimate_tokens"),
     ],
 )
-def test_a_mismatch_of_dialects_is_a_400_that_says_who_speaks_it(
-    many: Program, upstream: Upstream, path: str, model: str, able: str
+def test_a_call_that_no_provider_of_the_model_has_says_what_to_do(
+    many: Program, upstream: Upstream, path: str, model: str, status: int, words: str
 ) -> None:
     answer = many.post(path, {"model": model})
-    assert answer.status == 400
-    assert able in answer.json["error"]["message"]
+    assert answer.status == status
+    assert words in answer.json["error"]["message"]
     assert not upstream.requests
 
 

@@ -90,7 +90,6 @@ def test_a_relayed_request_loses_nothing_and_says_nothing(upstream: Upstream) ->
         ),
         ({**ASK, "temperature": "warm"}, "temperature"),
         ({**ASK, "n": 2}, "n"),
-        ({**ASK, "tools": [{"type": "web_search"}]}, "tools[0]"),
     ],
 )
 def test_what_is_wrong_or_cannot_be_carried_is_a_400_with_its_path(

@@ -101,7 +101,6 @@ def test_the_legacy_choice() -> None:
 @pytest.mark.parametrize(
     ("members", "path"),
     [
-        ({"tool_choice": "any"}, "tool_choice"),
         ({"tool_choice": 5}, "tool_choice"),
         ({"tool_choice": {}}, "tool_choice.type"),
         ({"tool_choice": {"type": "robot"}}, "tool_choice.type"),

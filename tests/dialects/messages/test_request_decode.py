@@ -96,7 +96,7 @@ def test_tools_of_the_clients_and_built_in_ones() -> None:
             cache=MARK,
             extra={"defer_loading": True},
         ),
-        Opaque(path="tools[1]", dialect="messages", kind="web_search_20260318", value=search),
+        Opaque(path="tools[1]", dialect="messages", kind="web_search_20260318", value=search, declares=True),
     ]
 
 
@@ -104,7 +104,7 @@ def test_servers_and_threads_are_content_from_elsewhere() -> None:
     server, thread = {"type": "url", "url": "https://a", "name": "s"}, {"id": "t"}
     request = read(mcp_servers=[server], thread=thread)
     assert request.tools == [
-        Opaque(path="mcp_servers[0]", dialect="messages", kind="mcp_servers", value=server),
+        Opaque(path="mcp_servers[0]", dialect="messages", kind="mcp_servers", value=server, declares=True),
         Opaque(path="thread", dialect="messages", kind="thread", value=thread),
     ]
 

@@ -25,9 +25,6 @@ def test_images_and_documents_are_taken_by_url() -> None:
     [
         {"type": "web_search_preview"},
         {"type": "mcp", "server_label": "s"},
-        {"type": "shell"},
-        {"type": "apply_patch"},
-        {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "image_generation"}]},
     ],
     ids=str,
 )

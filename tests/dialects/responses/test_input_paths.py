@@ -53,7 +53,6 @@ def test_every_node_of_a_request_gets_its_place() -> None:
     assert [message.path for message in request.messages[1:]] == ["input[0]", "input[1]", "input[3]"]
     assert sorted(losses.dropped) == [
         "input[1].content[0].annotations[0]",
-        "input[2].namespace",
         "input[3].output[0].odd",
         "previous_response_id",
     ]

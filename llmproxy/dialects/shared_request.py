@@ -9,7 +9,18 @@ from __future__ import annotations
 import msgspec
 
 from llmproxy.dialects.encode_context import EncodeContext
-from llmproxy.dialects.model import Block, Message, Opaque, Request, Text, Tool, ToolCall, ToolChoice, ToolResult
+from llmproxy.dialects.model import (
+    Block,
+    Instruction,
+    Message,
+    Opaque,
+    Request,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
 
 NO_ARGUMENTS = "{}"
 """The arguments of a call that has none."""
@@ -22,7 +33,10 @@ def share(request: Request, context: EncodeContext) -> Request:
         return request
     context.refuse_unshared(request)
     messages = [shared for message in request.messages if (shared := _share_message(message, context)) is not None]
+    declared = len(messages) < len(request.messages)
     request = msgspec.structs.replace(request, messages=messages)
+    if declared:
+        _lead_with_instructions(request)
     dropped = [tool for tool in request.tools if isinstance(tool, Opaque) and tool.declares]
     if dropped:
         _drop_tools(request, dropped, context)
@@ -68,6 +82,18 @@ def _share_message(message: Message, context: EncodeContext) -> Message | None:
     if not shared and content:
         return None
     return msgspec.structs.replace(message, content=shared)
+
+
+def _lead_with_instructions(request: Request) -> None:
+    """Let the system messages that now come first be instructions: Codex declares tools in front of its own."""
+    leading: list[Instruction] = []
+    for message in request.messages:
+        texts = [block for block in message.content if isinstance(block, Text)]
+        if (message.role != "system" and message.role != "developer") or len(texts) < len(message.content):
+            break
+        leading.append(Instruction(path=message.path, role=message.role, content=texts, extra=message.extra))
+    request.system = [*request.system, *leading]
+    request.messages = request.messages[len(leading) :]
 
 
 def _share_block(block: Block, context: EncodeContext) -> Block:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.dialects.encode_context import EncodeContext, Losses
-from llmproxy.dialects.model import Message, Opaque, Request, Text, Tool, ToolCall, ToolChoice, ToolResult
+from llmproxy.dialects.model import Instruction, Message, Opaque, Request, Text, Tool, ToolCall, ToolChoice, ToolResult
 from llmproxy.dialects.shared_request import has_arguments, share
 from llmproxy.errors import Untranslatable
 
@@ -59,3 +59,18 @@ def test_no_arguments_are_an_empty_object(arguments: str) -> None:
     [message] = share(Request(dialect="x", model="m", messages=messages), context()).messages
     assert message.content == [ToolCall(id="c", name="f", arguments="{}")]
     assert not has_arguments(arguments) and has_arguments('{"a":1}')
+
+
+def test_instructions_behind_declared_tools_stay_instructions() -> None:
+    declared = Opaque(path="input[0]", dialect="x", kind="additional_tools", value={}, declares=True)
+    rules, ask = Text(path="input[1].content", text="Be brief."), Text(path="input[2].content", text="Hi")
+    later = Message(path="input[3]", role="developer", content=[Text(text="Now in French.")])
+    messages = [
+        Message(path="input[0]", role="assistant", content=[declared]),
+        Message(path="input[1]", role="developer", content=[rules]),
+        Message(path="input[2]", role="user", content=[ask]),
+        later,
+    ]
+    shared = share(Request(dialect="x", model="m", messages=messages), context())
+    assert shared.system == [Instruction(path="input[1]", role="developer", content=[rules])]
+    assert [message.path for message in shared.messages] == ["input[2]", "input[3]"] and shared.messages[1] is later

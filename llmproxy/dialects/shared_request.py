@@ -65,7 +65,7 @@ def _drop_tools(request: Request, dropped: list[Opaque], context: EncodeContext)
 
 def _refuse_forced(choice: ToolChoice, request: Request, dropped: list[Opaque], context: EncodeContext) -> None:
     known = {tool.name for tool in request.tools if isinstance(tool, Tool)}
-    names = {tool.value.get("name") for tool in dropped}
+    names = [tool.value.get("name") for tool in dropped]  # any JSON, as it came
     named = choice.mode == "tool" and choice.name in names and choice.name not in known
     if named or (choice.mode in ("required", "tool") and not request.tools):
         kind = dropped[0].kind

@@ -74,3 +74,10 @@ def test_instructions_behind_declared_tools_stay_instructions() -> None:
     shared = share(Request(dialect="x", model="m", messages=messages), context())
     assert shared.system == [Instruction(path="input[1]", role="developer", content=[rules])]
     assert [message.path for message in shared.messages] == ["input[2]", "input[3]"] and shared.messages[1] is later
+
+
+def test_a_declared_tool_may_have_any_name() -> None:
+    odd = Opaque(path="tools[0]", dialect="x", kind="mcp", value={"name": []}, declares=True)
+    choice = ToolChoice(mode="tool", name="f")
+    shared = share(Request(dialect="x", model="m", tools=[odd, Tool(name="f")], tool_choice=choice), context())
+    assert shared.tools == [Tool(name="f")]

@@ -13,8 +13,11 @@ from llmproxy.answer import Answer
 from llmproxy.body import Body
 from llmproxy.call import Call
 from llmproxy.client_request import ClientRequest
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.derived import neutral_request
+from llmproxy.dialects.model import Text
 from llmproxy.dialects.summary import Summary
-from llmproxy.errors import BadRequest, Overloaded, ProxyError
+from llmproxy.errors import Overloaded, ProxyError
 from llmproxy.route import Route
 from llmproxy.target import Target
 from llmproxy.wire.text import replace_surrogates
@@ -32,8 +35,7 @@ _MAIN_THREAD, _TITLE_THREAD = "main", "title"
 _SESSION_LENGTH = 200
 _TITLE_CALL_BYTES = 64 * 1024
 _TITLE = re.compile(
-    r"(?:generat|writ|creat|com(?:e|ing) up with)\w*[^.]{0,60}\btitle|'properties': \{'title'|\btitle generator",
-    re.IGNORECASE,
+    r"(?:generat|writ|creat|com(?:e|ing) up with)\w*[^.]{0,60}\btitle|\btitle generator", re.IGNORECASE
 ).search
 
 
@@ -138,13 +140,14 @@ class Exchange(ClientRequest):
         name = next((value for header in THREAD_HEADERS if (value := headers.get(header))), None)
         if name is not None and name != _MAIN_THREAD:
             return replace_surrogates(name[:_SESSION_LENGTH])
-        if not isinstance(self.body, Body):
+        codec = None if self.endpoint is None else self.endpoint.dialect.codec
+        if codec is None or not isinstance(self.body, Body):
             return None
         named = any(header in headers for header in SESSION_HEADERS)
-        return _TITLE_THREAD if _names_session(self.body, named=named) else None
+        return _TITLE_THREAD if _names_session(self.body, codec, named=named) else None
 
 
-def _names_session(body: Body, *, named: bool) -> bool:
+def _names_session(body: Body, codec: Codec, *, named: bool) -> bool:
     """Return whether a request only asks for a title of its session, as agents do beside the conversation: it offers no
     tools, and its instructions, or the schema of its answer, speak of a title. `named` says that a header names the
     session; otherwise the body has to."""
@@ -153,18 +156,15 @@ def _names_session(body: Body, *, named: bool) -> bool:
         return False
     if not named and raw.find(b"user_id") < 0:
         return False
-    try:
-        content = body.content
-    except BadRequest:
+    request = neutral_request(codec, raw)
+    if request is None or request.tools:
         return False
-    if content.get("tools"):
-        return False
-    rules = [content.get(name) for name in ("system", "instructions", "output_config", "response_format", "text")]
-    messages = content.get("messages") or content.get("input")
-    for message in messages if isinstance(messages, list) else ():
-        if isinstance(message, dict) and message.get("role") in ("system", "developer"):
-            rules.append(message.get("content"))
-    return bool(_TITLE(str(rules)))
+    later = [message for message in request.messages if message.role in ("system", "developer")]
+    blocks = [block for instruction in request.system for block in instruction.content]
+    blocks += [block for message in later for block in message.content if isinstance(block, Text)]
+    rules = " ".join(block.text for block in blocks)
+    schema = request.format.schema if request.format is not None else None
+    return bool(_TITLE(rules)) or "title" in ((schema or {}).get("properties") or {})
 
 
 _FIELDS = tuple(field.name for field in fields(Exchange))

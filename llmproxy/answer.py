@@ -1,4 +1,4 @@
-"""What goes back to a client: status, headers, body. Made by a provider, a middleware or an error."""
+"""The answer to a client: status, headers and body. A provider, a middleware or an error makes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Headers = CIMultiDict[str]
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """What goes back to the client.
+    """The answer to a client.
 
     `body` holds what is already here; `stream` the rest, None when `body` is everything. `headers` are end-to-end
     headers without framing; on_response hooks may change them. `length` is the declared size of the whole body, None

@@ -1,4 +1,4 @@
-"""The step between the head of a request and everything else: `Admission.admit` is called for every request, before
+"""Admit or refuse a request by its head. `Admission.admit` is called for every request, before
 its body is read and before one of our own pages answers.
 """
 

@@ -1,4 +1,4 @@
-"""Who may reach what of the proxy, by where a request comes from. Own pages are open to read; what changes something is
+"""Decide by the origin of a request what it may reach. Own pages are open to read; requests that change something are
 for a peer on this machine, or for whoever has `server.admin_key`.
 """
 

@@ -196,7 +196,7 @@ def _show_session(session: str, directory: str | None, thread: str | None, *, as
             f"no thread {sanitize(thread, 100)!r} in that session; its threads: {sanitize(', '.join(names)) or 'none'}"
         )
     if thread is None and all(each.entry.thread for each in matches):
-        thread = matches[0].entry.thread  # there is no main one
+        thread = matches[0].entry.thread  # no record is of the main thread
     with QuietExit():
         if as_json:
             for _, data in traces.records(matches):

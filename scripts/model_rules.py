@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llmproxy.dialects.messages.models import model_of
+from llmproxy.dialects.claude_models import claude_of
 from llmproxy.dialects.openai_models import openai_model
 
 TABLE = "model_prices_and_context_window_backup.json"
@@ -57,7 +57,7 @@ def unexplained(table: Mapping[str, Any]) -> list[str]:
 
 
 def _claude(name: str) -> dict[str, Any]:
-    model = model_of(name)
+    model = claude_of(name)
     facts: dict[str, Any] = {
         "thinking_always_on": model.off != "disabled",
         "supports_forced_tool_use": model.forced,

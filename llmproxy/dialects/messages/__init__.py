@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from llmproxy.dialects.claude_models import is_claude
+from llmproxy.dialects.claude_rules import fit_claude_request
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, TokenCount
 from llmproxy.dialects.messages import history, model_list, reshape, stream_watch, summary
 from llmproxy.dialects.messages.error_body import write_error, write_error_event
-from llmproxy.dialects.messages.model_rules import fit_request
-from llmproxy.dialects.messages.models import is_claude
 from llmproxy.dialects.messages.request_decode import decode_request
 from llmproxy.dialects.messages.request_encode import encode_request
 from llmproxy.dialects.messages.response_decode import decode_response
@@ -20,7 +20,7 @@ from llmproxy.dialects.messages.stream_encode import MessagesStreamEncoder
 from llmproxy.dialects.model_list import ModelPages
 
 CODEC = Codec(
-    fit_request=fit_request,
+    fit_request=fit_claude_request,
     knows_model=is_claude,
     name="messages",
     decode_request=decode_request,

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmproxy.dialects.claude_models import ThinkingPlan, default_limit, encode_sampling, plan_thinking
+from llmproxy.dialects.claude_rules import fit_claude_request
+from llmproxy.dialects.closed_schemas import closed_at
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.messages.cache_marks import put_marks
-from llmproxy.dialects.messages.model_rules import fit_request
-from llmproxy.dialects.messages.models import ThinkingPlan, default_limit, encode_sampling, plan_thinking
 from llmproxy.dialects.messages.request_messages import encode_messages, encode_system
-from llmproxy.dialects.messages.schemas import closed_at
 from llmproxy.dialects.messages.tables import DISPLAYS, LACKING, REQUEST_TIERS, THINKING_TYPES, USERS
 from llmproxy.dialects.messages.tools import put_tools
 from llmproxy.dialects.model import Format, Request
@@ -24,7 +24,7 @@ from llmproxy.dialects.shared_request import share
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     """Return the body for a provider. Raises BadRequest for what cannot be carried."""
     request = share(request, context)
-    request = request if context.own else fit_request(request, context)
+    request = request if context.own else fit_claude_request(request, context)
     plan = _own_plan(request, context) if context.own else plan_thinking(request, context)
     body: dict[str, Any] = {"model": request.model, "max_tokens": plan.max_tokens}
     system = encode_system(request.system, context)

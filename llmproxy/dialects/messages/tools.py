@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmproxy.dialects.claude_models import claude_of
+from llmproxy.dialects.closed_schemas import closed_at
 from llmproxy.dialects.content import opaque
 from llmproxy.dialects.custom_tools import SCHEMA, describe
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.messages.client_tools import client_functions
-from llmproxy.dialects.messages.models import model_of
-from llmproxy.dialects.messages.schemas import closed_at
 from llmproxy.dialects.messages.tables import CHOICE_MODES, CHOICE_TYPES, SERVERS, THREAD
 from llmproxy.dialects.model import Opaque, Request, Tool, ToolChoice
 
@@ -66,7 +66,7 @@ def put_tools(body: dict[str, Any], request: Request, context: EncodeContext) ->
     """Add the tools, the choice among them, and what else brings content from elsewhere. Raises BadRequest for another
     dialect's built-in tools."""
     choice, tools = request.tool_choice, list[dict[str, Any]]()
-    strict = model_of(request.model).strict
+    strict = claude_of(request.model).strict
     for tool in request.tools:
         if isinstance(tool, Opaque):
             _put_opaque(body, tools, tool, context)

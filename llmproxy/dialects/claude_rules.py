@@ -1,6 +1,6 @@
 """What the target's model refuses, changed in the neutral request into what it accepts, each change listed.
 
-The facts are in `models.py`. Begin reading at `fit_request`.
+The facts are in `claude_models.py`. Begin reading at `fit_claude_request`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from llmproxy.dialects.claude_models import ClaudeModel, claude_of
 from llmproxy.dialects.efforts import nearest_effort
 from llmproxy.dialects.encode_context import EncodeContext
-from llmproxy.dialects.messages.models import Model, model_of
 from llmproxy.dialects.model import Effort, Message, Reasoning, Request, Sampling, Text, Thinking, ToolChoice
 from llmproxy.dialects.system_turns import as_user_turns, has_system_turns
 
@@ -19,9 +19,9 @@ CONTINUATION = "Continue."
 """What the user says behind an answer that was cut off."""
 
 
-def fit_request(request: Request, context: EncodeContext) -> Request:
+def fit_claude_request(request: Request, context: EncodeContext) -> Request:
     """Return the request as its model accepts it. Raises BadRequest where nothing like it can be sent."""
-    model = model_of(request.model)
+    model = claude_of(request.model)
     changes: dict[str, Any] = {}
     reasoning = _fit_reasoning(request, model, context)
     if reasoning is not request.reasoning:
@@ -39,7 +39,7 @@ def fit_request(request: Request, context: EncodeContext) -> Request:
     return msgspec.structs.replace(request, **changes) if changes else request
 
 
-def _fit_reasoning(request: Request, model: Model, context: EncodeContext) -> Reasoning:
+def _fit_reasoning(request: Request, model: ClaudeModel, context: EncodeContext) -> Reasoning:
     reasoning = request.reasoning
     if model.thinks == "never":
         return reasoning
@@ -81,7 +81,7 @@ def _free_choice(request: Request, choice: ToolChoice, context: EncodeContext) -
     return msgspec.structs.replace(choice, mode="auto", name=None, allowed=allowed)
 
 
-def _fit_messages(request: Request, model: Model, context: EncodeContext) -> list[Message]:
+def _fit_messages(request: Request, model: ClaudeModel, context: EncodeContext) -> list[Message]:
     messages = request.messages
     if has_system_turns(messages):
         option = context.options.system_turns

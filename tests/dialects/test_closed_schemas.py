@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.messages.schemas import closed, closed_at
+from llmproxy.dialects.closed_schemas import closed, closed_at
 from llmproxy.errors import BadRequest
 
 NUMBER = {"type": "number"}

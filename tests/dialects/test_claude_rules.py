@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.chat import CODEC as CHAT
+from llmproxy.dialects.claude_rules import CONTINUATION, fit_claude_request
 from llmproxy.dialects.encode_context import Adaptation, EncodeContext, Losses, Options
-from llmproxy.dialects.messages.model_rules import CONTINUATION, fit_request
 from llmproxy.dialects.messages.request_encode import encode_request
 from llmproxy.dialects.model import Request
 from llmproxy.dialects.responses import CODEC as RESPONSES
@@ -113,9 +113,9 @@ def test_older_models_begin_with_it() -> None:
 )
 def test_strict_refuses_every_change(members: dict[str, Any]) -> None:
     with pytest.raises(Untranslatable, match="strict"):
-        fit_request(chat("claude-opus-5-5", **members), EncodeContext(losses=Losses(strict=True)))
+        fit_claude_request(chat("claude-opus-5-5", **members), EncodeContext(losses=Losses(strict=True)))
 
 
 def test_a_request_that_fits_is_the_same() -> None:
     request = chat("claude-opus-5-5", tools=TOOLS, tool_choice="auto", reasoning_effort="high")
-    assert fit_request(request, EncodeContext(losses=Losses(strict=True))) is request
+    assert fit_claude_request(request, EncodeContext(losses=Losses(strict=True))) is request

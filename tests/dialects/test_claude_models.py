@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from llmproxy.dialects.claude_models import ClaudeModel, claude_of, encode_sampling, plan_thinking
 from llmproxy.dialects.efforts import budget_of
 from llmproxy.dialects.encode_context import EncodeContext, Losses
-from llmproxy.dialects.messages.models import Model, encode_sampling, model_of, plan_thinking
 from llmproxy.dialects.model import Reasoning, Request, Sampling, ToolChoice
 
 OLD, NEW, NEVER = "claude-sonnet-4-5", "claude-opus-5", "claude-3-5-haiku-latest"
@@ -48,13 +48,13 @@ def planned(request: Request) -> tuple[dict[str, Any] | None, str | None, int, l
     ],
 )
 def test_models_are_known_by_their_names(name: str, thinks: str, samples: str) -> None:
-    assert model_of(name)[:2] == (thinks, samples)
+    assert claude_of(name)[:2] == (thinks, samples)
 
 
 def test_older_models_are_short_of_breath() -> None:
-    assert [model_of(name).max_tokens for name in ("claude-3-opus", NEVER, "claude-opus-4-1")] == [4096, 8192, 32000]
+    assert [claude_of(name).max_tokens for name in ("claude-3-opus", NEVER, "claude-opus-4-1")] == [4096, 8192, 32000]
     assert planned(ask("claude-3-opus", Reasoning()))[2] == 4096
-    assert model_of("claude-opus-4") == Model("budget", "all", 32000, strict=False)
+    assert claude_of("claude-opus-4") == ClaudeModel("budget", "all", 32000, strict=False)
 
 
 @pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high", "xhigh", "max"])

@@ -1,10 +1,10 @@
-"""What models refuse: ways of thinking (a budget, an effort, none at all), sampling, forced tools, a last word of the
-assistant, system messages among the others.
+"""What Claude models refuse: ways of thinking (a budget, an effort, none at all), sampling, forced tools, a last word of
+the assistant, system messages among the others.
 
 Models differ, and only their names tell how. Sources: platform.claude.com/docs/en/build-with-claude/thinking, /effort
 and /mid-conversation-system-messages, the migration guides, and refusals that people recorded (vercel/ai#12296,
 vercel/ai#15674, hermes-agent#120069). `scripts/model_rules.py` compares the table with a public one. Begin reading at
-`model_of` and `plan_thinking`; `model_rules.py` applies the rest.
+`claude_of` and `plan_thinking`; `claude_rules.py` applies the rest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TO_HIGH: tuple[Effort, ...] = ("low", "medium", "high")
 _TO_MAX: tuple[Effort, ...] = (*_TO_HIGH, "xhigh", "max")
 
 
-class Model(NamedTuple):
+class ClaudeModel(NamedTuple):
     """What one model accepts.
 
     `thinks`: by a budget, adaptively, or never. `samples`: which of temperature, top_p and top_k are taken, `all`,
@@ -52,22 +52,22 @@ class Model(NamedTuple):
     system_turns: bool = False
 
 
-_V47 = Model("adaptive", "none", 128000, prefill=False)
+_V47 = ClaudeModel("adaptive", "none", 128000, prefill=False)
 _V48 = _V47._replace(system_turns=True)
 # Tools cannot be forced where thinking cannot be turned off.
 _ALWAYS = _V48._replace(off="never", forced=False)
 
 _END = r"(?:$|[-@:](?:20\d{6}|latest|v\d))"
-_MODELS: tuple[tuple[str, Model], ...] = (
-    (r"claude-3[-.]7", Model("budget", "all", strict=False)),
-    (r"claude-3[-.]5", Model("never", "all", 8192, strict=False)),
-    (r"claude-(?:3|2|instant)(?!\d)", Model("never", "all", 4096, strict=False)),
-    (rf"claude-opus-4(?:[-.]0)?{_END}", Model("budget", "all", 32000, strict=False)),
-    (rf"claude-opus-4[-.]1{_END}", Model("budget", "one", 32000)),
-    (rf"claude-(?:sonnet|haiku)-4(?:[-.]0)?{_END}", Model("budget", "all", strict=False)),
-    (rf"claude-[a-z]+-4[-.][15]{_END}", Model("budget", "one")),
+_MODELS: tuple[tuple[str, ClaudeModel], ...] = (
+    (r"claude-3[-.]7", ClaudeModel("budget", "all", strict=False)),
+    (r"claude-3[-.]5", ClaudeModel("never", "all", 8192, strict=False)),
+    (r"claude-(?:3|2|instant)(?!\d)", ClaudeModel("never", "all", 4096, strict=False)),
+    (rf"claude-opus-4(?:[-.]0)?{_END}", ClaudeModel("budget", "all", 32000, strict=False)),
+    (rf"claude-opus-4[-.]1{_END}", ClaudeModel("budget", "one", 32000)),
+    (rf"claude-(?:sonnet|haiku)-4(?:[-.]0)?{_END}", ClaudeModel("budget", "all", strict=False)),
+    (rf"claude-[a-z]+-4[-.][15]{_END}", ClaudeModel("budget", "one")),
     # A refusal of xhigh names its four efforts.
-    (r"claude-[a-z]+-4[-.]6", Model("adaptive", "one", 128000, efforts=(*_TO_HIGH, "max"), prefill=False)),
+    (r"claude-[a-z]+-4[-.]6", ClaudeModel("adaptive", "one", 128000, efforts=(*_TO_HIGH, "max"), prefill=False)),
     # From 4.7 on the three knobs are refused; SDK 2.x removed them.
     (r"claude-[a-z]+-4[-.]7", _V47),
     (r"claude-[a-z]+-4[-.][89]", _V48),
@@ -77,13 +77,13 @@ _MODELS: tuple[tuple[str, Model], ...] = (
     (r"claude-(?:fable|mythos|opus-5[-.][5-9](?!\d)|(?:opus|sonnet)-[6-9])", _ALWAYS),
     (r"claude-[a-z]+-[5-9]", _V48),
 )
-_OTHER_CLAUDE = Model("adaptive", "all", 32000)
+_OTHER_CLAUDE = ClaudeModel("adaptive", "all", 32000)
 # How long answers of other makers' models may be is unknown.
 _OTHER = _OTHER_CLAUDE._replace(max_tokens=8192)
 
 
 @lru_cache(maxsize=1024)
-def model_of(name: str) -> Model:
+def claude_of(name: str) -> ClaudeModel:
     """Return the facts of a model by its name, which may be part of a longer one (`anthropic.claude-...-v1:0`)."""
     lower = name.lower()
     other = _OTHER_CLAUDE if "claude" in lower else _OTHER
@@ -98,7 +98,7 @@ def is_claude(name: str) -> bool:
 def default_limit(model: str, context: EncodeContext) -> int:
     """Return the limit of an answer, in tokens, for a client that states none."""
     limit = context.options.default_max_tokens
-    return min(_LONGEST if limit is None else limit, model_of(model).max_tokens)
+    return min(_LONGEST if limit is None else limit, claude_of(model).max_tokens)
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ class ThinkingPlan:
 
 def plan_thinking(request: Request, context: EncodeContext) -> ThinkingPlan:
     """Return what to ask for, for a request of another dialect. What cannot be asked for is listed as dropped."""
-    reasoning, model = request.reasoning, model_of(request.model)
+    reasoning, model = request.reasoning, claude_of(request.model)
     limit = request.sampling.max_tokens
     plan = ThinkingPlan(limit if limit is not None else default_limit(request.model, context))
     if reasoning.mode == "off" or reasoning.effort == "none":
@@ -142,14 +142,14 @@ def plan_thinking(request: Request, context: EncodeContext) -> ThinkingPlan:
     return plan
 
 
-def _adaptive_effort(reasoning: Reasoning, model: Model) -> Effort | None:
+def _adaptive_effort(reasoning: Reasoning, model: ClaudeModel) -> Effort | None:
     effort = reasoning.effort
     if effort is None and reasoning.budget_tokens is not None:
         effort = effort_of(reasoning.budget_tokens)
     return None if effort is None else nearest_effort(effort, model.efforts)
 
 
-def _plan_budget(plan: ThinkingPlan, request: Request, model: Model, context: EncodeContext) -> None:
+def _plan_budget(plan: ThinkingPlan, request: Request, model: ClaudeModel, context: EncodeContext) -> None:
     """Set a budget that leaves tokens for the answer: the client's limit is kept, a limit of ours grows."""
     reasoning = request.reasoning
     budget = reasoning.budget_tokens or budget_of(reasoning.effort or "medium")
@@ -173,7 +173,7 @@ def _drop(request: Request, context: EncodeContext) -> None:
 
 def encode_sampling(request: Request, context: EncodeContext, *, thinks: bool) -> dict[str, Any]:
     """Return `temperature`, `top_p` and `top_k` as far as the model accepts them; others are listed as dropped."""
-    sampling, accepted = request.sampling, model_of(request.model).samples
+    sampling, accepted = request.sampling, claude_of(request.model).samples
     members: dict[str, Any] = {}
     for name in ("temperature", "top_p", "top_k"):
         value = getattr(sampling, name)

@@ -1,5 +1,5 @@
-"""What Claude models refuse: ways of thinking (a budget, an effort, none at all), sampling, forced tools, a last word of
-the assistant, system messages among the others.
+"""What Claude models refuse: ways of thinking (a budget, an effort, none at all), sampling, forced tools, a last word
+of the assistant, system messages among the others.
 
 Models differ, and only their names tell how. Sources: platform.claude.com/docs/en/build-with-claude/thinking, /effort
 and /mid-conversation-system-messages, the migration guides, and refusals that people recorded (vercel/ai#12296,

@@ -55,7 +55,12 @@ class StreamDecoder(ABC):
         after `Done`."""
         if self._over:
             return ()
-        for frame in self._splitter.flush():
+        try:
+            frames = self._splitter.flush()
+        except BrokenStream as error:
+            self._fail(error.message)
+            frames = []
+        for frame in frames:
             if not self._over and not _is_empty(frame.data):
                 self._decode_frame(frame)
         if not self._over:

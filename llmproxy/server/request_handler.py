@@ -35,7 +35,7 @@ from llmproxy.server.response_head import (
     last_chunk,
     response_head,
 )
-from llmproxy.wire.framing import Framing
+from llmproxy.wire.framing import StreamPosition
 from llmproxy.wire.http import BODILESS_STATUSES
 
 log = logging.getLogger(__name__)
@@ -94,15 +94,14 @@ class RequestHandler:
         "_answer",
         "_client",
         "_exchange",
-        "_frames",
         "_http10",
         "_keepalive",
         "_observer",
         "_own",
+        "_position",
         "_runtime",
         "_sending",
         "_shared",
-        "_tail",
         "_transfer",
         "_transport",
     )
@@ -126,10 +125,9 @@ class RequestHandler:
         self._observer: Observer | None = None
         self._keepalive: Keepalive | None = None
         self._transfer = TransferMode.LENGTH
-        self._frames: Framing | None = None
+        self._position: StreamPosition | None = None
         self._own = False
         self._sending = False
-        self._tail = b""
         self._runtime.enter()
         shared.running[exchange.id] = exchange
         shared.metrics.begin()
@@ -201,7 +199,7 @@ class RequestHandler:
         self._transfer = transfer
         answer.framing = framing_of(answer.headers, exchange.endpoint)
         if transfer is not TransferMode.LENGTH and "Content-Encoding" not in answer.headers:
-            self._frames = answer.framing
+            self._position = None if answer.framing is None else answer.framing.position()
         exchange.status = answer.status
         self._observer = observe(exchange, answer)
         self._sending = True
@@ -222,7 +220,7 @@ class RequestHandler:
     async def _send_rest(self, stream: ByteStream) -> bool:
         """Pass on what follows. Return False when it broke."""
         transport, client, transfer = self._transport, self._client, self._transfer
-        if self._frames is not None and self._exchange.endpoint is not None:
+        if self._position is not None and self._exchange.endpoint is not None:
             self._keepalive = Keepalive(self._keep_alive)
         while True:
             if client.writing_paused:
@@ -241,23 +239,22 @@ class RequestHandler:
 
     def _between_frames(self) -> bool:
         """Return whether a frame of ours fits here: the stream can take one, and its last frame is whole."""
-        return self._frames is not None and self._frames.ends_frame(self._tail)
+        return self._position is not None and self._position.between_frames()
 
     def _keep_alive(self) -> None:
         """Send what the client ignores, unless it does not read what it has got.
 
         Streams of calls that nobody knows get nothing: google-genai takes a comment for JSON.
         """
-        data = self._frames.keepalive(self._tail) if self._frames is not None else b""
+        data = self._position.keepalive() if self._position is not None else b""
         if data and not self._client.writing_paused:
             self._transport.write(chunk(data, self._transfer))
 
     def _saw(self, data: bytes) -> None:
         """Show everybody who watches that `data` was sent."""
         self._exchange.sent_bytes += len(data)
-        if self._frames is not None:
-            size = self._frames.tail_bytes
-            self._tail = data[-size:] if len(data) >= size else (self._tail + data)[-size:]
+        if self._position is not None:
+            self._position.advance(data)
         if self._observer is not None:
             self._observer.feed(data)
         hooks = self._runtime.pipeline.hooks

@@ -12,12 +12,21 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
+def _no_error(data: bytes) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One event of a stream: its name ("" when the framing has no names, or it has none) and its data."""
 
     event: str
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFrame(Frame):
+    """A frame that the framing itself marks as an error: its name is that of the error, its data a JSON object."""
 
 
 class FrameSplitter(Protocol):
@@ -27,7 +36,21 @@ class FrameSplitter(Protocol):
         """Return the frames that `data` completes. Raises BrokenStream when one grows too long."""
 
     def flush(self) -> list[Frame]:
-        """Return what is left when the stream has ended: the frame that nothing closed, if there is one."""
+        """Return what is left when the stream has ended: the frame that nothing closed, if there is one. Raises
+        BrokenStream where a frame can be cut short."""
+
+
+class StreamPosition(Protocol):
+    """Follows a stream that is passed on unread, from its first byte, to know where it stands."""
+
+    def advance(self, data: bytes, /) -> None:
+        """Take the next bytes, cut anywhere. Called for every chunk of every stream."""
+
+    def between_frames(self) -> bool:
+        """Return whether a frame of ours fits here: the last one is whole."""
+
+    def keepalive(self) -> bytes:
+        """Return bytes that clients ignore here; b"" where nothing fits, or when the framing has nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,9 +61,9 @@ class Framing:
     streams that we write. `begins(data)` tells whether an answer without a usable Content-Type is such a stream and not
     one JSON value. `splitter` makes a new splitter for one stream. `event_end(data)` returns the offset after
     the first whole frame that carries data, and `last_frame_end(data, start)` the offset after the last whole frame
-    that ends after `start`; both -1 when there is none. `ends_frame(tail)` tells whether a stream is between two frames
-    after the bytes `tail`, of which the last `tail_bytes` are enough. `keepalive(tail)` returns bytes that clients
-    ignore after `tail`; b"" where nothing fits, or when the framing has nothing.
+    that ends after `start`; both -1 when there is none. `ends_frame(data)` tells whether `data`, which begins between
+    two frames, ends there too. `position` makes what follows one stream. `begins_with_error(data)` tells whether the
+    first whole frame is marked as an error by the framing, which most framings leave to the dialect.
     """
 
     name: str
@@ -51,5 +74,5 @@ class Framing:
     event_end: Callable[[bytes], int]
     last_frame_end: Callable[[bytes | bytearray, int], int]
     ends_frame: Callable[[bytes], bool]
-    tail_bytes: int
-    keepalive: Callable[[bytes], bytes]
+    position: Callable[[], StreamPosition]
+    begins_with_error: Callable[[bytes], bool] = _no_error

@@ -126,6 +126,24 @@ def keepalive(tail: bytes) -> bytes:
     return _COMMENT if ends_frame(tail) and not tail.endswith(b"\r") else b""
 
 
+class TailPosition:
+    """Knows a stream by its last bytes."""
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def advance(self, data: bytes) -> None:
+        self._tail = data[-4:] if len(data) >= 4 else (self._tail + data)[-4:]
+
+    def between_frames(self) -> bool:
+        return ends_frame(self._tail)
+
+    def keepalive(self) -> bytes:
+        return keepalive(self._tail)
+
+
 def write_frame(data: bytes, event: str = "") -> bytes:
     """Return the frame of an event with one line of data."""
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data) if event else b"data: %b\n\n" % data
@@ -155,6 +173,5 @@ SSE = Framing(
     event_end=event_end,
     last_frame_end=last_frame_end,
     ends_frame=ends_frame,
-    tail_bytes=4,
-    keepalive=keepalive,
+    position=TailPosition,
 )

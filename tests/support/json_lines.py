@@ -19,6 +19,20 @@ class LineSplitter:
         return [Frame("", rest)] if rest.strip() else []
 
 
+class LinePosition:
+    def __init__(self) -> None:
+        self._last = b""
+
+    def advance(self, data: bytes) -> None:
+        self._last = data[-1:] or self._last
+
+    def between_frames(self) -> bool:
+        return self._last == b"\n"
+
+    def keepalive(self) -> bytes:
+        return b""
+
+
 def _begins(data: bytes) -> bool:
     first, _, more = data.partition(b"\n")
     return bool(more.strip()) and isinstance(read_value(first), dict)
@@ -42,6 +56,5 @@ JSON_LINES = Framing(
     event_end=_event_end,
     last_frame_end=_last_frame_end,
     ends_frame=lambda tail: tail.endswith(b"\n"),
-    tail_bytes=1,
-    keepalive=lambda tail: b"",
+    position=LinePosition,
 )

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.wire.framing import Frame, Framing
+from llmproxy.wire.eventstream import EVENT_STREAM, write_message
+from llmproxy.wire.framing import Frame, Framing, StreamPosition
 from llmproxy.wire.sse import SSE
 from tests.support.json_lines import JSON_LINES
 
+_MESSAGES = [write_message("", data) for data in (b'{"a":1}', b'{"b":2}')]
 STREAMS = [
     pytest.param(SSE, b'data: {"a":1}\n\ndata: {"b":2}\n\n', b'data: {"a":1}\n\n', id="sse"),
     pytest.param(JSON_LINES, b'{"a":1}\n{"b":2}\n', b'{"a":1}\n', id="json_lines"),
+    pytest.param(EVENT_STREAM, b"".join(_MESSAGES), _MESSAGES[0], id="eventstream"),
 ]
+
+
+def at_end_of(framing: Framing, data: bytes) -> StreamPosition:
+    """The position of a stream after `data`, which came in pieces."""
+    position = framing.position()
+    for start in range(0, len(data), 3):
+        position.advance(data[start : start + 3])
+    return position
 
 
 @pytest.mark.parametrize(("framing", "stream", "first"), STREAMS)
@@ -30,21 +41,24 @@ def test_the_functions_on_bytes_find_whole_frames(framing: Framing, stream: byte
 
 
 @pytest.mark.parametrize(("framing", "stream", "first"), STREAMS)
-def test_the_end_of_a_frame_is_seen_in_the_last_bytes(framing: Framing, stream: bytes, first: bytes) -> None:
-    assert framing.ends_frame(stream[-framing.tail_bytes :]) and framing.ends_frame(first[-framing.tail_bytes :])
-    assert not framing.ends_frame(stream[:-1][-framing.tail_bytes :])
+def test_the_end_of_a_frame_is_seen(framing: Framing, stream: bytes, first: bytes) -> None:
+    assert framing.ends_frame(stream) and framing.ends_frame(first)
+    assert not framing.ends_frame(stream[:-1])
+    assert at_end_of(framing, stream).between_frames() and at_end_of(framing, first).between_frames()
+    for end in (*range(1, len(first)), *range(len(first) + 1, len(stream))):
+        assert not at_end_of(framing, stream[:end]).between_frames()
 
 
 @pytest.mark.parametrize(("framing", "stream", "first"), STREAMS)
 def test_a_stream_does_not_begin_like_a_plain_answer(framing: Framing, stream: bytes, first: bytes) -> None:
-    assert framing.begins(stream)
+    assert framing.begins(stream) and not framing.begins_with_error(stream)
     for answer in (b"", b'{"a":1}', b'{"a":1}\n', b'{\n  "a": 1\n}', b"[1,\n2]", b"Bad gateway"):
         assert not framing.begins(answer)
 
 
 @pytest.mark.parametrize(("framing", "stream", "first"), STREAMS)
 def test_what_keeps_a_stream_alive_says_nothing_and_ends_nothing(framing: Framing, stream: bytes, first: bytes) -> None:
-    alive = framing.keepalive(stream[-framing.tail_bytes :])
-    assert framing.keepalive(stream[:-1][-framing.tail_bytes :]) == b""
+    alive = at_end_of(framing, stream).keepalive()
+    assert at_end_of(framing, stream[:-1]).keepalive() == b""
     assert framing.splitter().feed(alive + first) == framing.splitter().feed(first)
     assert framing.event_end(alive) == -1 and framing.last_frame_end(alive, 0) == -1

@@ -14,7 +14,8 @@ from llmproxy.caching.control import take_settings
 from llmproxy.call import Call
 from llmproxy.decision_log import DecisionLog
 from llmproxy.dialects import catalog
-from llmproxy.errors import ProxyError
+from llmproxy.dialects.model import Fail
+from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.route import Route
@@ -167,6 +168,8 @@ class Pipeline:
                 await self._hold_plain(exchange, answer, stream)
             else:
                 await self._hold_event(exchange, answer, stream, answer.framing)
+                if answer.framing.begins_with_error(answer.body):
+                    _raise_first_error(exchange, answer.body)
         except BaseException:
             stream.close()
             raise
@@ -229,6 +232,14 @@ class LoggedPipeline(Pipeline):
             raise
         self.decisions.returned(exchange, answer.status)
         return answer
+
+
+def _raise_first_error(exchange: Exchange, body: bytes) -> None:
+    """Raise the error that a stream begins with, as its dialect reads it."""
+    codec = None if exchange.endpoint is None else exchange.endpoint.dialect.codec
+    for event in () if codec is None else codec.stream_decoder().feed(body):
+        if isinstance(event, Fail):
+            raise UpstreamError(event.message, status=event.status, code=event.code)
 
 
 def _raw(exchange: Exchange) -> bytes | None:

@@ -27,6 +27,7 @@ _ORDINARY = frozenset(
     )
 )
 _ORDINARY_PREFIXES = ("x-llmproxy-", "x-stainless-")
+_SIGNED = "AWS4-"
 _MOST_NAMES = 1024
 _LONGEST_NAME = 64
 
@@ -61,11 +62,22 @@ def header_credentials(headers: Headers) -> Credentials:
     """
     names = _NAMES
     credentials = [
-        (name.lower(), value)
+        (name.lower(), _signer(value) if is_signature(value) else value)
         for name, value in headers.items()
         if (counts := names[name]) is not False and (counts or secret_value(value))
     ]
     return tuple(sorted(credentials) if len(credentials) > 1 else credentials)
+
+
+def _signer(value: str) -> str:
+    """Return the part of an AWS signature that is the same in each request: `AWS4-HMAC-SHA256 Credential=<key id>`."""
+    return value.partition("/")[0]
+
+
+def is_signature(value: str) -> bool:
+    """Tell whether the value of a credential signs one request, so that no other can be made with it. It names a
+    signer, which nobody here verifies."""
+    return value[:5] == _SIGNED
 
 
 @lru_cache(maxsize=1024)

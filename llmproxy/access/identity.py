@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 
-from llmproxy.access.credentials import Credentials, header_credentials, query_credentials
+from llmproxy.access.credentials import Credentials, header_credentials, is_signature, query_credentials
 from llmproxy.exchange import Exchange
 from llmproxy.redaction.secrets import with_credentials
 
@@ -82,7 +82,7 @@ def _forwarded(credentials: Credentials) -> str:
 def _unverified(verified_upstream: bool, address: str, agent: str, credentials: Credentials) -> str:
     """Return the identity of a client without a verified key."""
     parts = [part for pair in credentials for part in pair]
-    keys = [value.rpartition(" ")[2] for name, value in credentials if name != "cookie"]
+    keys = [value.rpartition(" ")[2] for name, value in credentials if name != "cookie" and not is_signature(value)]
     if verified_upstream and with_credentials((), keys):
         return digest("credential", *parts)
     return digest("address", address, agent, *parts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote, unquote
 
 from llmproxy.dialects.codec import Codec
@@ -21,6 +21,9 @@ from llmproxy.dialects.summary import Summary, Watch
 from llmproxy.errors import ProxyError
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.sse import SSE
+
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+"""Names and values of headers."""
 
 
 class Summarize(Protocol):
@@ -34,6 +37,16 @@ class NewWatch(Protocol):
     """Make an observer for one stream."""
 
     def __call__(self, *, text: bool = False) -> Watch: ...
+
+
+def no_headers(error: ProxyError) -> Pairs:
+    """Return no headers: for dialects whose errors stand in the body alone."""
+    return ()
+
+
+def whole_body(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `body`: for calls whose body is a request itself."""
+    return body
 
 
 def no_history(body: Mapping[str, Any]) -> History:
@@ -58,10 +71,12 @@ class Readers:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TokenCount:
     """The call of a dialect that counts the input tokens of a request: one of its `paths`, and the JSON body of its
-    answer."""
+    answer. `request_in` returns the request that stands in the decoded body of the call; it raises BadRequest where
+    there is none that can be read."""
 
     path: str
     write: Callable[[int], bytes]
+    request_in: Callable[[Mapping[str, Any]], Mapping[str, Any]] = whole_body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,9 +94,10 @@ class Dialect:
 
     `token_count` is the call that counts the tokens of a request, None without one.
 
-    `write_error` gives the JSON body of an error of ours, `write_error_event` the whole frames that tell a client of a
-    started stream that it failed. `codec` is None for a dialect that is only relayed. `stateful` says that answers are
-    stored by their ids and continued by later requests. `key_variable` is where its SDKs find their key.
+    `write_error` gives the JSON body of an error of ours, `error_headers` the headers beside it, `write_error_event`
+    the whole frames that tell a client of a started stream that it failed. `codec` is None for a dialect that is only
+    relayed. `stateful` says that answers are stored by their ids and continued by later requests. `key_variable` is
+    where its SDKs find their key.
     """
 
     name: str
@@ -91,6 +107,7 @@ class Dialect:
     readers: Readers
     reshape: Reshape
     codec: Codec | None = None
+    error_headers: Callable[[ProxyError], Pairs] = no_headers
     framing: Framing = SSE
     stream_paths: tuple[str, ...] = ()
     other_calls: tuple[tuple[str, str], ...] = ()

@@ -49,7 +49,8 @@ class Stub(ConfiguredProvider):
 
     async def answer(self, request: ClientRequest, target: Target) -> Answer:
         endpoint = request.endpoint
-        supported = endpoint is not None and (endpoint.path in _OTHER_CALLS or catalog.translatable(endpoint))
+        other = None if endpoint is None else _other_call(endpoint)
+        supported = endpoint is not None and (other is not None or catalog.translatable(endpoint))
         if endpoint is None or not supported or request.method != "POST":
             raise BadRequest(_not_found(request), status=404, code="not_found")
         body = request.held
@@ -66,7 +67,6 @@ class Stub(ConfiguredProvider):
             usage=usage,
             created_s=int(request.began_s),
         )
-        other = _OTHER_CALLS.get(endpoint.path)
         if other is not None:
             return other(endpoint.dialect, body, reply)
         assert endpoint.dialect.codec is not None, "only dialects with a codec are translatable"
@@ -75,6 +75,7 @@ class Stub(ConfiguredProvider):
 
 def _not_found(request: ClientRequest) -> str:
     paths = [path for dialect in catalog.DIALECTS if dialect.codec for path in dialect.paths[:1]]
+    paths += [dialect.token_count.path for dialect in catalog.DIALECTS if dialect.token_count and not dialect.stateful]
     return (
         f"Not found: {request.method} {request.path or '/'}. The stub answers POST "
         f"{', '.join(sorted({*paths, *_OTHER_CALLS}))}"
@@ -104,9 +105,11 @@ def _events(reply: Reply) -> Iterable[Event]:
 
 def _count(dialect: Dialect, body: Body, reply: Reply) -> Answer:
     """Count the tokens of a request that could be sent."""
-    assert dialect.codec is not None and reply.usage is not None
-    dialect.codec.decode_request({"model": reply.model, **body.content})
-    return json_answer(write_value({"input_tokens": reply.usage.input}))
+    assert dialect.codec is not None and dialect.token_count is not None
+    request = dialect.token_count.request_in(body.content)
+    dialect.codec.decode_request({"model": reply.model, **request})
+    text = dialect.readers.request_text(write_value(request)) or ""
+    return json_answer(dialect.token_count.write(len(text.split())))
 
 
 def _complete(dialect: Dialect, body: Body, reply: Reply) -> Answer:
@@ -169,8 +172,13 @@ def _pack(vector: list[float]) -> str:
 _OTHER_CALLS: Mapping[str, Callable[[Dialect, Body, Reply], Answer]] = {
     "/completions": _complete,
     "/embeddings": _embed,
-    "/messages/count_tokens": _count,
 }
+
+
+def _other_call(endpoint: Endpoint) -> Callable[[Dialect, Body, Reply], Answer] | None:
+    """Return what answers a call beside the main one of its dialect."""
+    count = endpoint.dialect.token_count
+    return _count if count is not None and count.path == endpoint.path else _OTHER_CALLS.get(endpoint.path)
 
 
 def _words(dialect: Dialect, body: Body) -> int:

@@ -28,7 +28,7 @@ class TransferMode(Enum):
 def error_answer(exchange: Exchange, error: ProxyError) -> Answer:
     """Return an error of ours as the client's dialect writes errors."""
     dialect = catalog.default() if exchange.endpoint is None else exchange.endpoint.dialect
-    headers = Headers(error.headers)
+    headers = Headers((*error.headers, *dialect.error_headers(error)))
     headers["Content-Type"] = "application/json"
     body = dialect.write_error(error, exchange.request_id)
     return Answer(status=error.status, headers=headers, body=body, error=error)

@@ -183,6 +183,9 @@ class Translator:
         if isinstance(known, _DecodedRequest) and known.raw is held.raw:
             return known.request, known.turn
         body, turn = await _run(held.raw, parse, held.decoded), None
+        count = None if endpoint is None else endpoint.dialect.token_count
+        if endpoint is not None and count is not None and count.path == endpoint.path:
+            body = dict(count.request_in(body))
         if endpoint is not None and endpoint.dialect.stateful:
             body, turn = await self._conversations.begin(exchange, body)
         try:
@@ -228,9 +231,11 @@ class Translator:
         body = await self._read(exchange, answer, ERROR_BYTES)
         error = translation.error(answer.status, body)
         assert exchange.endpoint is not None
-        written = exchange.endpoint.dialect.write_error(error, exchange.request_id)
+        dialect = exchange.endpoint.dialect
+        written = dialect.write_error(error, exchange.request_id)
         translation.summary.error = error.message
         headers = _answer_headers(answer, translation, "application/json")
+        headers.update(dialect.error_headers(error))
         return Answer(status=error.status, headers=headers, body=written, summary=translation.summary)
 
     async def _whole(self, exchange: Exchange, call: TranslatedCall, answer: Answer) -> Answer:
@@ -370,8 +375,9 @@ def _headers(headers: Headers, provider: Codec) -> Headers:
 def _credential(headers: Headers) -> str:
     for name in VENDOR_CREDENTIALS:
         value = headers.get(name, "").strip()
-        if value:
-            return value[7:].strip() if value[:7].lower() == "bearer " else value
+        scheme, _, key = value.rpartition(" ")
+        if key and scheme.strip().lower() in ("", "bearer"):  # a signature is no key
+            return key
     return ""
 
 

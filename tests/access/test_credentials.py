@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.access.credentials import VENDOR_CREDENTIALS, header_credentials, query_credentials
+from llmproxy.access.credentials import VENDOR_CREDENTIALS, header_credentials, is_signature, query_credentials
 from llmproxy.answer import Headers
 
 
@@ -40,6 +40,15 @@ def test_other_headers_are_not(name: str) -> None:
 @pytest.mark.parametrize(("value", "counts"), [("Bearer abc", True), ("Basic dTpw", True), ("Bearer of news", False)])
 def test_a_header_of_any_name_counts_when_its_value_says_so(value: str, counts: bool) -> None:
     assert bool(header_credentials(Headers({"X-Upstream": value}))) is counts
+
+
+def test_a_signature_counts_as_its_signer_who_is_the_same_in_every_request() -> None:
+    signed = "AWS4-HMAC-SHA256 Credential=AKID{}/20261129/us-east-1/bedrock/aws4_request, Signature={}"
+    first, second, other = (
+        header_credentials(Headers({"Authorization": signed.format(*each)})) for each in (("A", 1), ("A", 2), ("B", 1))
+    )
+    assert first == second == (("authorization", "AWS4-HMAC-SHA256 Credential=AKIDA"),) != other
+    assert is_signature(first[0][1]) and not is_signature("Bearer AWS4")
 
 
 def test_repeated_headers_count_each_and_their_order_does_not() -> None:

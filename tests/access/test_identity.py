@@ -75,9 +75,16 @@ class TestIdentity:
         assert len({who(**sent), who(address=THERE, **sent), who(agent="sdk/2", **sent)}) == 3
 
     @pytest.mark.parametrize(
-        "sent", [{"Cookie": "theme=dark"}, {"Authorization": "Bearer ollama"}, {"api_key": "x"}, {}]
+        "sent",
+        [
+            {"Cookie": "theme=dark"},
+            {"Authorization": "Bearer ollama"},
+            {"api_key": "x"},
+            {"Authorization": "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261129/x/y/aws4_request, Signature=1"},
+            {},
+        ],
     )
-    def test_cookies_and_placeholders_prove_nothing(self, sent: dict[str, Any]) -> None:
+    def test_cookies_placeholders_and_signatures_prove_nothing(self, sent: dict[str, Any]) -> None:
         assert who(True, **sent) != who(True, THERE, **sent)
 
     @pytest.mark.parametrize("verified", [True, False])

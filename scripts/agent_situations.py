@@ -7,6 +7,7 @@ have results already, so that repeated requests get the same answer. Begin at `S
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,14 @@ from tests.support.provider import Reply, Script
 from tests.support.scripted_turns import SpokenCall, SpokenTurn
 from tests.support.strict_vendor import Question, StrictVendor, failure
 
+PROMPT = "Read 1.txt and 2.txt, then write 3.txt. Say when you are done."
 END = "Both files are read and the third is written."
 WORDS = ("alpha-4711", "beta-0815", "gamma-1234")
-SITUATIONS = ("tool loop", "tool search", "429", "529", "cut in a call", "cut in a text")
+SITUATIONS = ("tool loop", "tool search", "429", "529", "cut in a call", "cut in a text", "compaction", "subagent")
+FULL = 190_000
+"""Tokens beyond those at which agents compact a conversation."""
+_SUBTASK = "Look at both files and say which words they hold."
+_REPORT = f"The files hold {WORDS[0]} and {WORDS[1]}."
 
 
 @dataclass(slots=True)
@@ -39,17 +45,23 @@ class Situation:
 
     def answer(self, question: Question) -> SpokenTurn | Script | Reply:
         """Return what the vendor says to a request."""
+        if self.name == "compaction" and _asks_for_summary(question):
+            self.troubles += 1
+            return SpokenTurn(text=f"{_REPORT} 3.txt is still to be written with {WORDS[2]}.")
         if _shell(question) is None:
             return SpokenTurn(text="A task with three files")  # titles and the like
         answered = " ".join(question.answered)
         if "wrote" in answered:
             return self._end(question)
+        if self.name == "subagent" and (turn := self._delegate(question, answered)):
+            return turn
+        if self.name == "compaction":
+            return self._compacted(question, answered)
         if "read" in answered:
             return self._write(question)
         if self.name == "tool search" and "search" not in answered:
             return self._search(question)
-        calls = tuple(_command(question, f"read{number}", f"cat {number}.txt") for number in (1, 2))
-        return SpokenTurn(thinking="I read both files at once.", text="I read both files.", calls=calls)
+        return self._read(question)
 
     def problems(self, output: str) -> list[str]:
         """Return what was wrong at the end: the vendor's refusals, else what is missing in its requests, in the agent's
@@ -76,9 +88,38 @@ class Situation:
         found = []
         if not all(map(_is_instructed, self.vendor.questions)):
             found.append("the agent's instructions do not stand where the vendor's system prompt stands")
-        if self.name not in ("tool loop", "tool search") and not self.troubles:
+        if self.name not in ("tool loop", "tool search", "subagent") and not self.troubles:
             found.append("the trouble never came")
+        if self.name == "subagent" and not any(_has_report(question) for question in self.vendor.questions):
+            found.append("the report of the other agent never reached the vendor")
         return found
+
+    def _read(self, question: Question) -> SpokenTurn:
+        calls = tuple(_command(question, f"read{number}", f"cat {number}.txt") for number in (1, 2))
+        tokens = FULL if self.name == "compaction" else None
+        thinking, text = "I read both files at once.", "I read both files."
+        return SpokenTurn(thinking=thinking, text=text, calls=calls, input_tokens=tokens)
+
+    def _compacted(self, question: Question, answered: str) -> SpokenTurn | Script | Reply:
+        """Say that the context is full, for agents that count; refuse the next request of those that wait for that."""
+        if self.troubles:
+            return self._write(question)
+        return _too_long(question.dialect) if "read" in answered else self._read(question)
+
+    def _delegate(self, question: Question, answered: str) -> SpokenTurn | None:
+        """Have another agent read the files, and wait for it where the tool does not."""
+        text = json.dumps(question.body, ensure_ascii=False)
+        if PROMPT not in text:
+            return SpokenTurn(thinking="I have both.", text=_REPORT) if "read" in answered else self._read(question)
+        if "spawn" not in answered:
+            spawn = _find(question, "Agent", "Task", "spawn_agent")
+            return self._search(question) if spawn is None else _spawn(question, spawn)
+        if _REPORT not in text and (wait := _find(question, "wait_agent")):
+            self.troubles += 1
+            names = re.findall(r"agent_id\W+([\w-]+)", text)
+            call = _call(f"wait{self.troubles}", wait, targets=names[:1], timeout_ms=20_000)
+            return SpokenTurn(thinking="It is at work.", calls=(replace(call, namespace=_namespace(question, wait)),))
+        return None
 
     def _search(self, question: Question) -> SpokenTurn:
         name = _find(question, "ToolSearch", "tool_search")
@@ -125,11 +166,34 @@ def _is_instructed(question: Question) -> bool:
     return question.dialect == "responses" or question.body["messages"][0]["role"] == "system"
 
 
+def _asks_for_summary(question: Question) -> bool:
+    """Say whether the agent asks for a summary with which to go on. Its last turn does."""
+    turns = question.body.get("input") or question.body.get("messages")
+    last = json.dumps(turns[-1]) if isinstance(turns, list) else str(turns)
+    return "summary of the conversation" in last or "CHECKPOINT COMPACTION" in last
+
+
+def _has_report(question: Question) -> bool:
+    text = json.dumps(question.body, ensure_ascii=False)
+    return PROMPT in text and _REPORT in text
+
+
 def _trouble(dialect: str, name: str) -> Reply:
     if name == "429":
         message = "Rate limit reached"
         return failure(dialect, 429, "Too Many Requests", "rate_limit_error", message, ("retry-after", "1"))
     return failure(dialect, 529, "Overloaded", "overloaded_error", "Overloaded")
+
+
+def _too_long(dialect: str) -> Reply:
+    if dialect == "messages":
+        message, code = f"prompt is too long: {FULL} tokens > 180000 maximum", None
+    else:
+        message = (
+            f"This model's maximum context length is 180000 tokens. However, your messages resulted in {FULL} tokens."
+        )
+        code = "context_length_exceeded"
+    return failure(dialect, 400, "Bad Request", "invalid_request_error", message, code=code)
 
 
 def _find(question: Question, *ends: str) -> str | None:
@@ -158,6 +222,14 @@ def _command(question: Question, identity: str, command: str) -> SpokenCall:
     return _call(identity, name, command=["sh", "-c", command])
 
 
+def _spawn(question: Question, name: str) -> SpokenTurn:
+    """Call the tool that starts another agent."""
+    call = _call("spawn", name, description="Read files", prompt=_SUBTASK, subagent_type="general-purpose")
+    if name.endswith("spawn_agent"):
+        call = replace(_call("spawn", name, message=_SUBTASK), namespace=_namespace(question, name))
+    return SpokenTurn(thinking="Another agent can read.", calls=(call,))
+
+
 def _shell(question: Question) -> str | None:
     return _find(question, "exec_command", "exec", "Bash", "shell")
 
@@ -166,9 +238,13 @@ def _text_call(question: Question, identity: str, name: str, text: str) -> Spoke
     """Return a call of a tool for freeform text, which may be a function with one argument."""
     kind, argument = _freeform(question, name)
     given = text if kind == "custom" else {argument: text}
+    return SpokenCall(id=_identity(identity), name=name, input=given, kind=kind, namespace=_namespace(question, name))
+
+
+def _namespace(question: Question, name: str) -> str | None:
+    """Return the namespace in which a tool is declared."""
     spaces = [tool for tool in question.declared if name in [each.get("name") for each in tool.get("tools") or ()]]
-    space = spaces[0]["name"] if spaces else None
-    return SpokenCall(id=_identity(identity), name=name, input=given, kind=kind, namespace=space)
+    return spaces[0]["name"] if spaces else None
 
 
 def _freeform(question: Question, name: str) -> tuple[str, str]:

@@ -19,19 +19,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.agent_situations import SITUATIONS, Situation
+from scripts.agent_situations import PROMPT, SITUATIONS, Situation
 from tests.support.program import Program
 from tests.support.provider import Upstream
 
 PACKAGES = ("@openai/codex@latest", "@anthropic-ai/claude-code@latest")
-PROMPT = "Read 1.txt and 2.txt, then write 3.txt. Say when you are done."
 _LIMIT_S = 180.0
+_WINDOW = 150_000  # tokens, beyond which the agents compact
 _CODEX = """
 model = "{model}"
 model_provider = "llmproxy"
 approval_policy = "never"
 sandbox_mode = "danger-full-access"
 check_for_update_on_startup = false
+model_auto_compact_token_limit = {window}
 [analytics]
 enabled = false
 [model_providers.llmproxy]
@@ -153,7 +154,7 @@ def _ask(run: Run, url: str, packages: Path, home: Path, work: Path) -> tuple[st
     }
     command = [str(packages / "node_modules" / ".bin" / run.agent.name)]
     if run.agent.name == "codex":
-        (home / "config.toml").write_text(_CODEX.format(model=run.model, url=url), encoding="utf-8")
+        (home / "config.toml").write_text(_CODEX.format(model=run.model, url=url, window=_WINDOW), encoding="utf-8")
         environment |= {"CODEX_HOME": str(home), "LLMPROXY_KEY": "dummy"}
         command += ["exec", "--skip-git-repo-check", PROMPT]
     else:
@@ -164,11 +165,12 @@ def _ask(run: Run, url: str, packages: Path, home: Path, work: Path) -> tuple[st
             "ANTHROPIC_SMALL_FAST_MODEL": run.model,
             "ENABLE_TOOL_SEARCH": "true",  # its default with the vendor's own address
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_AUTO_COMPACT_WINDOW": str(_WINDOW),
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_TELEMETRY": "1",
             "DISABLE_ERROR_REPORTING": "1",
         }
-        command += ["--print", PROMPT, "--allowedTools", "Bash,Read,Write,Edit,ToolSearch"]
+        command += ["--print", PROMPT, "--allowedTools", "Bash,Read,Write,Edit,ToolSearch,Task"]
     try:
         done = subprocess.run(
             command,

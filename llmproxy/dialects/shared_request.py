@@ -43,6 +43,8 @@ def share(request: Request, context: EncodeContext) -> Request:
     choice = request.tool_choice
     if choice is not None and choice.opaque is not None:
         request.tool_choice = msgspec.structs.replace(choice, opaque=None)
+    if not request.tools and not request.found_tools:
+        _drop_choice(request, context)
     return request
 
 
@@ -61,6 +63,19 @@ def _drop_tools(request: Request, dropped: list[Opaque], context: EncodeContext)
         context.drop(tool.path)
     if not request.tools:
         request.tool_choice = request.parallel_tools = None
+
+
+def _drop_choice(request: Request, context: EncodeContext) -> None:
+    """Leave out what says how to use tools where there are none: vendors refuse it, but clients send it. Codex does when
+    it compacts a conversation."""
+    choice = request.tool_choice
+    if choice is not None and choice.mode in ("required", "tool"):
+        context.drop(request.where("tool_choice"))
+    if choice is not None:
+        context.drop_extra(choice)
+    if request.parallel_tools is not None:
+        context.drop(request.where("parallel_tools"))
+    request.tool_choice = request.parallel_tools = None
 
 
 def _refuse_forced(choice: ToolChoice, request: Request, dropped: list[Opaque], context: EncodeContext) -> None:

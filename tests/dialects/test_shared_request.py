@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from llmproxy.dialects.encode_context import EncodeContext, Losses
@@ -29,6 +31,15 @@ def test_a_choice_among_no_tools_is_left_out() -> None:
     request = Request(dialect="x", model="m", tools=[SEARCH], tool_choice=ToolChoice(mode="auto"), parallel_tools=True)
     shared = share(request, context())
     assert (shared.tools, shared.tool_choice, shared.parallel_tools) == ([], None, None)
+
+
+@pytest.mark.parametrize(("mode", "dropped"), [("auto", []), ("none", []), ("required", ["tool_choice"])])
+def test_how_to_use_tools_is_left_out_where_there_are_none(mode: Literal["auto"], dropped: list[str]) -> None:
+    request = Request(dialect="x", model="m", tool_choice=ToolChoice(mode=mode), parallel_tools=True)
+    into = context()
+    shared = share(request, into)
+    assert (shared.tool_choice, shared.parallel_tools) == (None, None)
+    assert into.losses.dropped == [*dropped, "parallel_tools"] and request.parallel_tools
 
 
 @pytest.mark.parametrize("choice", [ToolChoice(mode="required"), ToolChoice(mode="tool", name="web_search")])

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support import vendors
@@ -33,21 +34,36 @@ class SpokenCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpokenTurn:
-    """An answer. `signature` marks the thinking; without one the model does not think."""
+    """An answer. `signature` marks the thinking; without one the model does not think. `input_tokens` is what the vendor
+    says that the request had, None for the usual number."""
 
     text: str = ""
     thinking: str = ""
     signature: str = ""
     calls: tuple[SpokenCall, ...] = field(default=())
+    input_tokens: int | None = None
 
 
 def render(dialect: str, model: str, turn: SpokenTurn, *, stream: bool, usage: bool = True) -> Reply:
     """Return the turn as the vendor of `dialect` answers it."""
     if dialect == "messages":
-        return vendors.streamed(message_frames(model, turn)) if stream else vendors.plain(message(model, turn))
-    if dialect == "responses":
-        return vendors.streamed(response_frames(model, turn)) if stream else vendors.plain(response(model, turn))
-    return vendors.streamed(chat_frames(model, turn, usage)) if stream else vendors.plain(chat(model, turn))
+        reply = vendors.streamed(message_frames(model, turn)) if stream else vendors.plain(message(model, turn))
+    elif dialect == "responses":
+        reply = vendors.streamed(response_frames(model, turn)) if stream else vendors.plain(response(model, turn))
+    else:
+        reply = vendors.streamed(chat_frames(model, turn, usage)) if stream else vendors.plain(chat(model, turn))
+    return reply if turn.input_tokens is None else _counted(reply, turn.input_tokens)
+
+
+def _counted(reply: Reply, tokens: int) -> Reply:
+    """Return the answer with another number of input tokens in its usage."""
+
+    def more(match: re.Match[bytes]) -> bytes:
+        added = tokens if match[2] != b"total" else tokens + vendors.OUT
+        return match[1] + str(added).encode()
+
+    pattern = re.compile(rb'("(input|prompt|total)_tokens": ?)\d+')
+    return replace(reply, pieces=[pattern.sub(more, piece) for piece in reply.pieces])
 
 
 def _mark(turn: SpokenTurn) -> str:

@@ -158,9 +158,17 @@ def refusal(dialect: str, message: str) -> Reply:
     return failure(dialect, 400, "Bad Request", "invalid_request_error", message)
 
 
-def failure(dialect: str, status: int, reason: str, kind: str, message: str, *headers: tuple[str, str]) -> Reply:
-    """Return an error in the shape of the vendor of `dialect`."""
-    body: Json = {"error": {"message": message, "type": kind, "param": None, "code": None}}
+def failure(
+    dialect: str,
+    status: int,
+    reason: str,
+    kind: str,
+    message: str,
+    *headers: tuple[str, str],
+    code: str | None = None,
+) -> Reply:
+    """Return an error in the shape of the vendor of `dialect`; Anthropic's have no code."""
+    body: Json = {"error": {"message": message, "type": kind, "param": None, "code": code}}
     if dialect == "messages":
         body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_011Cstrict"}
     return Reply(status=status, reason=reason, headers=vendors.JSON + headers, pieces=[json.dumps(body).encode()])

@@ -54,12 +54,8 @@ def _put_tools(body: dict[str, Any], request: Request, context: EncodeContext) -
         body["tools"] = tools
     if request.tool_choice is not None:
         body["tool_choice"] = encode_choice(request.tool_choice, request.tools, context)
-    if request.parallel_tools is None:
-        return
-    if tools or context.own:
+    if request.parallel_tools is not None:
         body["parallel_tool_calls"] = request.parallel_tools
-    else:
-        context.drop(request.where("parallel_tools"))  # OpenAI refuses it without tools
 
 
 def _put_sampling(body: dict[str, Any], request: Request, context: EncodeContext) -> None:

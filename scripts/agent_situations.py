@@ -19,7 +19,11 @@ from tests.support.strict_vendor import Question, StrictVendor, failure
 PROMPT = "Read 1.txt and 2.txt, then write 3.txt. Say when you are done."
 END = "Both files are read and the third is written."
 WORDS = ("alpha-4711", "beta-0815", "gamma-1234")
-SITUATIONS = ("tool loop", "tool search", "429", "529", "cut in a call", "cut in a text", "compaction", "subagent")
+REMOTE_COMPACTION = "remote compaction"
+SITUATIONS = (
+    *("tool loop", "tool search", "429", "529", "cut in a call", "cut in a text"),
+    *("compaction", REMOTE_COMPACTION, "subagent"),
+)
 FULL = 190_000
 """Tokens beyond those at which agents compact a conversation."""
 _SUBTASK = "Look at both files and say which words they hold."
@@ -45,7 +49,7 @@ class Situation:
 
     def answer(self, question: Question) -> SpokenTurn | Script | Reply:
         """Return what the vendor says to a request."""
-        if self.name == "compaction" and _asks_for_summary(question):
+        if self.name.endswith("compaction") and _asks_for_summary(question):
             self.troubles += 1
             return SpokenTurn(text=f"{_REPORT} 3.txt is still to be written with {WORDS[2]}.")
         if _shell(question) is None:
@@ -55,7 +59,7 @@ class Situation:
             return self._end(question)
         if self.name == "subagent" and (turn := self._delegate(question, answered)):
             return turn
-        if self.name == "compaction":
+        if self.name.endswith("compaction"):
             return self._compacted(question, answered)
         if "read" in answered:
             return self._write(question)
@@ -96,7 +100,7 @@ class Situation:
 
     def _read(self, question: Question) -> SpokenTurn:
         calls = tuple(_command(question, f"read{number}", f"cat {number}.txt") for number in (1, 2))
-        tokens = FULL if self.name == "compaction" else None
+        tokens = FULL if self.name.endswith("compaction") else None
         thinking, text = "I read both files at once.", "I read both files."
         return SpokenTurn(thinking=thinking, text=text, calls=calls, input_tokens=tokens)
 
@@ -167,10 +171,10 @@ def _is_instructed(question: Question) -> bool:
 
 
 def _asks_for_summary(question: Question) -> bool:
-    """Say whether the agent asks for a summary with which to go on. Its last turn does."""
+    """Say whether the agent, or llmproxy for it, asks for a summary with which to go on. The last turn does."""
     turns = question.body.get("input") or question.body.get("messages")
     last = json.dumps(turns[-1]) if isinstance(turns, list) else str(turns)
-    return "summary of the conversation" in last or "CHECKPOINT COMPACTION" in last
+    return any(words in last for words in ("summary of the conversation", "CHECKPOINT COMPACTION", "Call no tool"))
 
 
 def _has_report(question: Question) -> bool:

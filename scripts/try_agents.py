@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.agent_situations import PROMPT, SITUATIONS, Situation
+from scripts.agent_situations import PROMPT, REMOTE_COMPACTION, SITUATIONS, Situation
 from tests.support.program import Program
 from tests.support.provider import Upstream
 
@@ -36,7 +36,7 @@ model_auto_compact_token_limit = {window}
 [analytics]
 enabled = false
 [model_providers.llmproxy]
-name = "llmproxy"
+name = "{provider}"
 base_url = "{url}/v1"
 env_key = "LLMPROXY_KEY"
 wire_api = "responses"
@@ -97,7 +97,8 @@ def runs(arguments: argparse.Namespace) -> Iterator[Run]:
             for place, target in enumerate(targets):
                 situations = SITUATIONS if number == place == 0 else SITUATIONS[:1]
                 for situation in situations:
-                    if arguments.situation in (None, situation):
+                    remote = agent.name == "codex" and dialect != agent.dialect
+                    if arguments.situation in (None, situation) and (remote or situation != REMOTE_COMPACTION):
                         yield Run(agent=agent, model=model, dialect=dialect, target=target, situation=situation)
 
 
@@ -154,7 +155,10 @@ def _ask(run: Run, url: str, packages: Path, home: Path, work: Path) -> tuple[st
     }
     command = [str(packages / "node_modules" / ".bin" / run.agent.name)]
     if run.agent.name == "codex":
-        (home / "config.toml").write_text(_CODEX.format(model=run.model, url=url, window=_WINDOW), encoding="utf-8")
+        # Codex asks its provider to compact where that has OpenAI's name, and does so itself elsewhere.
+        provider = "OpenAI" if run.situation == REMOTE_COMPACTION else "llmproxy"
+        settings = _CODEX.format(model=run.model, provider=provider, url=url, window=_WINDOW)
+        (home / "config.toml").write_text(settings, encoding="utf-8")
         environment |= {"CODEX_HOME": str(home), "LLMPROXY_KEY": "dummy"}
         command += ["exec", "--skip-git-repo-check", PROMPT]
     else:

@@ -66,8 +66,8 @@ def _drop_tools(request: Request, dropped: list[Opaque], context: EncodeContext)
 
 
 def _drop_choice(request: Request, context: EncodeContext) -> None:
-    """Leave out what says how to use tools where there are none: vendors refuse it, but clients send it. Codex does when
-    it compacts a conversation."""
+    """Leave out what says how to use tools where there are none. Vendors refuse it, but clients send it, as Codex does
+    to compact a conversation."""
     choice = request.tool_choice
     if choice is not None and choice.mode in ("required", "tool"):
         context.drop(request.where("tool_choice"))

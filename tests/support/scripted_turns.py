@@ -34,8 +34,8 @@ class SpokenCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpokenTurn:
-    """An answer. `signature` marks the thinking; without one the model does not think. `input_tokens` is what the vendor
-    says that the request had, None for the usual number."""
+    """An answer. `signature` marks the thinking; without one the model does not think. `input_tokens` is the
+    vendor's count of the request, None for the usual one."""
 
     text: str = ""
     thinking: str = ""

@@ -11,8 +11,9 @@ from typing import Any
 from llmproxy.dialects.efforts import EFFORTS
 from llmproxy.dialects.extra import Inner, nested_extra
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.model import Instruction, Message, Opaque, Reasoning, Request, Sampling, Text
+from llmproxy.dialects.model import Instruction, Message, Opaque, Reasoning, Request, Sampling, Text, ToolChoice
 from llmproxy.dialects.request_fields import decode_format, decode_knobs, decode_strings
+from llmproxy.dialects.responses.compaction import compacts
 from llmproxy.dialects.responses.request_messages import decode_input
 from llmproxy.dialects.responses.tables import (
     ECHOED,
@@ -66,6 +67,8 @@ def decode_request(body: dict[str, Any]) -> Request:
     verbosity = None if text is None else text.text("verbosity")
     if verbosity is not None:
         request.knobs["verbosity"], paths["verbosity"] = verbosity, "text.verbosity"
+    if compacts(request):
+        request.tool_choice = ToolChoice(mode="none")
     request.extra = nested_extra(members, text, reasoning, members.inner("stream_options")) | defaults
     return request
 

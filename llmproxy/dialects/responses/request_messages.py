@@ -26,6 +26,7 @@ from llmproxy.dialects.model import (
     ToolResult,
 )
 from llmproxy.dialects.name_limits import shortened
+from llmproxy.dialects.responses import compaction
 from llmproxy.dialects.responses.client_tools import (
     CALLS,
     KINDS,
@@ -73,7 +74,9 @@ class ItemDecoder:
 
     def _decode_other(self, item: Members, kind: str) -> None:
         decode, whole = OUTPUT_DECODERS.get(kind), {"type": kind, **item.rest}
-        if kind in RESULTS and (result := decode_result(whole, item.path)) is not None:
+        if kind in compaction.KINDS:
+            self._add_of_user(item.path, compaction.decode_compaction(whole, item.path))
+        elif kind in RESULTS and (result := decode_result(whole, item.path)) is not None:
             self._add_result(result)
         elif kind in CALLS and (call := decode_call(whole, item.path)) is not None:
             self._add_of_model(item.path, [call])
@@ -110,6 +113,10 @@ class ItemDecoder:
             self._of_model = Message(path=path, role="assistant", content=[])
             self.messages.append(self._of_model)
         self._of_model.content += blocks
+
+    def _add_of_user(self, path: str, block: Block) -> None:
+        self._of_model = self._results = None
+        self.messages.append(Message(path=path, role="user", content=[block]))
 
     def _add_result(self, result: ToolResult) -> None:
         self._of_model = None
@@ -218,6 +225,8 @@ def encode_message(message: Message, context: EncodeContext) -> list[dict[str, A
     for block in message.content:
         if isinstance(block, ToolResult):
             items.append(_encode_result(block, context))
+        elif isinstance(block, Opaque) and block.kind in compaction.KINDS:
+            items.append(block.value)
         else:
             rest.append(block)
     if rest or not items:

@@ -27,6 +27,7 @@ from llmproxy.dialects.model import (
 )
 from llmproxy.dialects.request_fields import TIERS, put_tier
 from llmproxy.dialects.response_fields import bare_id, drop_stop_details, kind_of
+from llmproxy.dialects.responses.compaction import compaction_item, compacts
 from llmproxy.dialects.responses.content import encode_output_part
 from llmproxy.dialects.responses.request_messages import call_object, encode_reasoning
 from llmproxy.dialects.responses.tables import ERROR_CODE_OF_STATUS, ERROR_CODES, INCOMPLETE_REASONS
@@ -53,7 +54,7 @@ def encode_response(reply: Reply, request: Request, context: EncodeContext) -> d
     name = bare_id(reply.id)
     drop_stop_details(context.losses, reply.stop, reply.stop_sequence)
     stop = encode_stop(reply.stop, refused=any(isinstance(block, Refusal) for block in reply.content))
-    output = _encode_output(reply.content, name, context)
+    output = _compact(reply, name, context) if compacts(request) else _encode_output(reply.content, name, context)
     if output and not context.own and "status" in output[-1]:
         output[-1]["status"] = encode_status(stop)
     body = response_object(
@@ -69,6 +70,15 @@ def encode_response(reply: Reply, request: Request, context: EncodeContext) -> d
         put_tier(body, reply.service_tier, TIERS, "reply.service_tier", context)
     context.put_extra(body, reply)
     return body
+
+
+def _compact(reply: Reply, name: str, context: EncodeContext) -> list[dict[str, Any]]:
+    """Return the one item of an answer that stands for the conversation; none where the model said nothing."""
+    for block in reply.content:
+        if not isinstance(block, Text | Thinking):
+            context.drop(f"reply.{kind_of(block)}")
+    summary = "".join([block.text for block in reply.content if isinstance(block, Text)])
+    return [compaction_item(f"cmp_{name}", summary)] if summary else []
 
 
 def encode_stop(stop: StopReason, *, refused: bool) -> StopReason:

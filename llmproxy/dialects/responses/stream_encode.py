@@ -29,6 +29,7 @@ from llmproxy.dialects.model import (
     ToolCall,
 )
 from llmproxy.dialects.response_fields import bare_id, drop_stop_details, kind_of
+from llmproxy.dialects.responses.compaction import compaction_item, compacts
 from llmproxy.dialects.responses.content import encode_citation
 from llmproxy.dialects.responses.error_event import write_error_event
 from llmproxy.dialects.responses.logprobs import without_bytes
@@ -117,13 +118,17 @@ class ResponsesStreamEncoder(StreamEncoder):
         self._call_ids: set[str] = set()
         self._message: _Item | None = None
         self._call: tuple[_Item, dict[str, Any]] | None = None
+        self._summary: list[str] | None = [] if compacts(request) else None
+        self._summary_blocks: set[int] = set()
         self._refused = False
         self._reason: StopReason = "end"
 
     def _grow(self, event: Delta) -> None:
         open_block = self._blocks.get(event.index)
         if open_block is None:
-            return  # a block that was dropped
+            if self._summary is not None and event.index in self._summary_blocks:
+                self._summary.append(event.text)
+            return  # else a block that was dropped
         if not open_block.before:
             if open_block.before is None:
                 open_block.texts.append(event.text)
@@ -145,6 +150,9 @@ class ResponsesStreamEncoder(StreamEncoder):
 
     def _stop(self, event: Stop) -> None:
         self._reason = encode_stop(event.reason, refused=self._refused)
+        if self._summary and any(self._summary):
+            item = compaction_item(f"cmp_{self._name}", "".join(self._summary))
+            self._end_item(self._add_item(item), item)
         self._end_call(encode_status(self._reason))
         drop_stop_details(self._context.losses, event.reason, event.sequence)
         self._end_message(encode_status(self._reason))
@@ -195,6 +203,9 @@ class ResponsesStreamEncoder(StreamEncoder):
 
     def _open(self, event: Open) -> None:
         block, name = event.block, f"{self._name}_{len(self._output)}"
+        if self._summary is not None:
+            self._open_compacted(self._summary, event)
+            return
         self._end_call()
         match block:
             case Text() | Refusal():
@@ -213,6 +224,14 @@ class ResponsesStreamEncoder(StreamEncoder):
                 self._end_item(self._add_item(whole), whole)
             case _:
                 self._drop(kind_of(block))
+
+    def _open_compacted(self, summary: list[str], event: Open) -> None:
+        """Take a text into the one item that stands for the conversation, which has no place for anything else."""
+        if isinstance(event.block, Text):
+            summary.append(event.block.text)
+            self._summary_blocks.add(event.index)
+        elif not isinstance(event.block, Thinking):
+            self._drop(kind_of(event.block))
 
     def _open_call(self, index: int, call: ToolCall, name: str) -> None:
         self._end_message()

@@ -63,7 +63,7 @@ def _counted(reply: Reply, tokens: int) -> Reply:
         return match[1] + str(added).encode()
 
     pattern = re.compile(rb'("(input|prompt|total)_tokens": ?)\d+')
-    return replace(reply, pieces=[pattern.sub(more, piece) for piece in reply.pieces])
+    return replace(reply, pieces=[pattern.sub(more, piece) for piece in reply.pieces if isinstance(piece, bytes)])
 
 
 def _mark(turn: SpokenTurn) -> str:

@@ -15,7 +15,7 @@ from llmproxy.dialects.model import Opaque, Request
 
 TRIGGER = "compaction_trigger"
 COMPACTION = "compaction"
-KINDS = (TRIGGER, COMPACTION)
+COMPACTION_ITEMS = (TRIGGER, COMPACTION)
 _OURS = "llmproxy-summary-"
 _QUESTION = (
     "The conversation has become too long. Your next message replaces it, and is all that will be known of it. "

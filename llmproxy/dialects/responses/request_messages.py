@@ -26,7 +26,6 @@ from llmproxy.dialects.model import (
     ToolResult,
 )
 from llmproxy.dialects.name_limits import shortened
-from llmproxy.dialects.responses import compaction
 from llmproxy.dialects.responses.client_tools import (
     CALLS,
     KINDS,
@@ -35,6 +34,7 @@ from llmproxy.dialects.responses.client_tools import (
     decode_call,
     decode_result,
 )
+from llmproxy.dialects.responses.compaction import COMPACTION_ITEMS, decode_compaction
 from llmproxy.dialects.responses.content import decode_content, encode_content, encode_output_part
 from llmproxy.dialects.responses.tables import CALL_TYPES
 from llmproxy.dialects.responses.tools import decode_tools
@@ -74,8 +74,8 @@ class ItemDecoder:
 
     def _decode_other(self, item: Members, kind: str) -> None:
         decode, whole = OUTPUT_DECODERS.get(kind), {"type": kind, **item.rest}
-        if kind in compaction.KINDS:
-            self._add_of_user(item.path, compaction.decode_compaction(whole, item.path))
+        if kind in COMPACTION_ITEMS:
+            self._add_of_user(item.path, decode_compaction(whole, item.path))
         elif kind in RESULTS and (result := decode_result(whole, item.path)) is not None:
             self._add_result(result)
         elif kind in CALLS and (call := decode_call(whole, item.path)) is not None:
@@ -225,7 +225,7 @@ def encode_message(message: Message, context: EncodeContext) -> list[dict[str, A
     for block in message.content:
         if isinstance(block, ToolResult):
             items.append(_encode_result(block, context))
-        elif isinstance(block, Opaque) and block.kind in compaction.KINDS:
+        elif isinstance(block, Opaque) and block.kind in COMPACTION_ITEMS:
             items.append(block.value)
         else:
             rest.append(block)

@@ -9,7 +9,7 @@ import pytest
 
 from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.model import Close, Delta, Done, Open, Reply, Start, Stop, Text, Thinking, ToolCall
+from llmproxy.dialects.model import Block, Close, Delta, Done, Open, Reply, Start, Stop, Text, Thinking, ToolCall
 from llmproxy.dialects.responses.compaction import compaction_item, compacts
 from llmproxy.errors import BadRequest
 
@@ -55,7 +55,7 @@ def test_both_items_go_back_to_their_own_dialect_as_they_came() -> None:
 
 def test_a_whole_answer_is_one_item() -> None:
     request = RESPONSES.decode_request({"model": "m", "input": [*TURNS, TRIGGER]})
-    blocks = [Thinking(text="hm", dialect="messages"), Text(text=NOTES[:9]), Text(text=NOTES[9:])]
+    blocks: list[Block] = [Thinking(text="hm", dialect="messages"), Text(text=NOTES[:9]), Text(text=NOTES[9:])]
     reply = Reply(id="x", model="m", content=blocks, stop="end")
     body = RESPONSES.encode_response(reply, request, RESPONSES.context("messages", Losses()))
     assert compacts(request) and body["output"] == [compaction_item("cmp_x", NOTES)]

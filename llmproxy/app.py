@@ -243,11 +243,13 @@ def _translator(config: Config, state: State, stores: Stores) -> Translator:
 def _limits(config: Config) -> Limits:
     server = config.server
     return Limits(
+        max_head_size=server.max_head_size,
         max_body_size=server.max_body_size,
         max_upload_size=server.max_upload_size,
         header_timeout_s=server.header_timeout,
         keepalive_timeout_s=server.keepalive_timeout,
         body_timeout_s=server.body_timeout,
+        body_total_timeout_s=server.body_total_timeout,
     )
 
 

@@ -50,9 +50,22 @@ class MemoryBudget:
 
     def take(self, exchange: Exchange, size_bytes: int) -> None:
         """Count `size_bytes` for `exchange`. Raises Overloaded beyond the limit."""
+        self.count(size_bytes)
+        exchange.held_bytes += size_bytes
+        exchange.holder = self
+
+    def count(self, size_bytes: int) -> None:
+        """Count `size_bytes` that belong to no exchange yet. Raises Overloaded beyond the limit."""
         if self.used_bytes + size_bytes > self.limit_bytes:
             raise Overloaded("The proxy holds too many requests and answers (server.max_held_bytes). Try again shortly")
         self.used_bytes += size_bytes
+
+    def uncount(self, size_bytes: int) -> None:
+        """Release `size_bytes` that `count` counted."""
+        self.used_bytes -= size_bytes
+
+    def hand_over(self, exchange: Exchange, size_bytes: int) -> None:
+        """Make `size_bytes` that `count` counted those of `exchange`."""
         exchange.held_bytes += size_bytes
         exchange.holder = self
 

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 from pydantic.json_schema import SkipJsonSchema
 
 from llmproxy.providers.base import ProviderConfig
-from llmproxy.settings import Duration, Secret, Size, SizeLimit, Strict, Whole, parse_size
+from llmproxy.settings import Duration, Limit, Secret, Size, SizeLimit, Strict, Whole, parse_size
 from llmproxy.stores.base import StoreConfig
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -37,6 +37,11 @@ class ServerConfig(Strict):
         description="Address or host name to listen on. 0.0.0.0 (or ::) listens on every interface of the machine.",
     )
     port: Whole = Field(default=3000, ge=0, le=65535, description="Port to listen on; 0 selects a free one.")
+    max_head_size: Size = Field(
+        default=parse_size("64KB"),
+        ge=1024,
+        description="Largest request head: request line and headers together (431 above it).",
+    )
     max_body_size: SizeLimit = Field(
         default=parse_size("64MB"),
         gt=0,
@@ -50,7 +55,8 @@ class ServerConfig(Strict):
     max_held_bytes: Size = Field(
         default=parse_size("512MB"),
         gt=0,
-        description="Memory limit for all requests and answers together; above it new requests get 503.",
+        description="Memory limit for all requests and answers together, as they arrive and as they are decoded; above "
+        "it requests get 503.",
     )
     shutdown_timeout: Duration = Field(
         default=30.0,
@@ -64,6 +70,12 @@ class ServerConfig(Strict):
     )
 
     body_timeout: Duration = Field(default=60.0, gt=0, description="How long a client may pause within a request body.")
+    body_total_timeout: Limit = Field(
+        default=600.0,
+        gt=0,
+        description="How long the proxy waits for one whole request body (408 after it), or none. Allow longer uploads "
+        "with a higher value.",
+    )
 
     admin_key: Secret | None = Field(
         default=None,

@@ -22,13 +22,19 @@ from aiohttp.web_server import Server
 
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.server.request_handler import RequestHandler, Shared
-from llmproxy.server.request_head import exchange_of, nameless_exchange, refusal
+from llmproxy.server.request_head import exchange_of, head_size, head_too_large, nameless_exchange, refusal
 from llmproxy.server.response_head import error_answer, response_head
-from llmproxy.wire.http import MAX_FIELD_BYTES, MAX_FIELDS, READ_BYTES
+from llmproxy.wire.http import MAX_FIELDS, READ_BYTES
 
 LINGER_S = 10.0
 _SILENCE_S = 1.0
 FAREWELL_S = 2.0
+# Heads that come whole and small are served uncounted: they cost what their socket costs, and /health answers always.
+SMALL_HEAD_BYTES = 4 * 1024
+# Requests that wait on one connection for the one before them.
+_PIPELINED = 4
+
+_Arrived = tuple[RawRequestMessage | _ErrInfo | ProxyError, StreamReader]
 
 
 class Edge(Server):
@@ -74,23 +80,40 @@ async def _unused(request: BaseRequest) -> StreamResponse:
 class Connection(AiohttpHandler):
     """One client socket. Its coroutine is cancelled when the client leaves."""
 
-    __slots__ = ("_cutting", "_head_begun", "_reading", "_shared", "task")
+    __slots__ = (
+        "_arriving",
+        "_between_bytes",
+        "_cutting",
+        "_deaf",
+        "_head_begun",
+        "_head_bytes",
+        "_max_head_bytes",
+        "_shared",
+        "_small_bytes",
+        "task",
+    )
 
     def __init__(self, edge: Edge) -> None:
+        limits = edge.shared.runtime.limits
         super().__init__(
             edge,
             loop=asyncio.get_running_loop(),
-            keepalive_timeout=edge.shared.runtime.limits.header_timeout_s,
-            max_line_size=MAX_FIELD_BYTES,
-            max_field_size=MAX_FIELD_BYTES,
+            keepalive_timeout=limits.header_timeout_s,
+            max_line_size=limits.max_head_size,
+            max_field_size=limits.max_head_size,
             max_headers=MAX_FIELDS,
             read_bufsize=READ_BYTES,
             auto_decompress=False,
             access_log=None,  # type: ignore[arg-type]  # None switches it off, which the annotation forgets
         )
         self._shared = edge.shared
+        self._max_msg_queue_size, self._msg_queue_resume_size = _PIPELINED, _PIPELINED // 2
+        self._max_head_bytes = limits.max_head_size
+        self._small_bytes = min(SMALL_HEAD_BYTES, limits.max_head_size)
         self._head_begun = False
-        self._reading: StreamReader = EMPTY_PAYLOAD
+        self._head_bytes = self._between_bytes = 0
+        self._arriving: StreamReader = EMPTY_PAYLOAD
+        self._deaf = False
         self._cutting = False
         self.task: asyncio.Task[None] | None = None
 
@@ -98,16 +121,76 @@ class Connection(AiohttpHandler):
         super().connection_made(transport)
         self.task = self._task_handler
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._forget_heads()
+
     def data_received(self, data: bytes) -> None:
-        of_a_body = not self._reading.is_eof()
+        """Parse what came. `_arriving` is the body of the newest request: what comes after its end is a head."""
+        if self._deaf:
+            return
+        body = self._arriving
+        in_head, had_bytes = body.is_eof(), body.total_bytes
         super().data_received(data)
-        messages = self._messages
-        if not messages:
-            if data and not self._head_begun and not of_a_body:
-                self._head_begun = True
-                self._expect_head(self._shared.runtime.limits.header_timeout_s)
-        elif isinstance(messages[-1][0], _ErrInfo) and not self._reading.is_eof():
-            self._reading.set_exception(RequestPayloadError(messages[-1][0].message))
+        if self._messages:
+            newest, payload = self._messages[-1]
+            if isinstance(newest, _ErrInfo):
+                self._deaf = True
+                if not body.is_eof():
+                    body.set_exception(RequestPayloadError(newest.message))
+                return
+            self._arriving = payload
+        if in_head:
+            self._in_heads(len(data))
+        elif body.total_bytes == had_bytes:
+            self._between_chunks(len(data))
+        else:
+            self._between_bytes = 0
+
+    # -- heads: counted while they are not whole, or wait, or are large
+
+    def _in_heads(self, size_bytes: int) -> None:
+        """Count bytes of which the first at least belong to a head."""
+        if self._messages:
+            if self._waiter is None:  # these wait for the request before them, with their bodies
+                self._count_heads(size_bytes)
+            elif size_bytes > self._small_bytes:
+                self._count_heads(sum(head_size(each) for each, _ in self._messages if not isinstance(each, _ErrInfo)))
+            return
+        if size_bytes and not self._head_begun:
+            self._head_begun = True
+            self._expect_head(self._shared.runtime.limits.header_timeout_s)
+        if self._head_bytes + size_bytes > self._max_head_bytes:
+            self._turn_away(head_too_large())
+        else:
+            self._count_heads(size_bytes)
+
+    def _between_chunks(self, size_bytes: int) -> None:
+        """Limit what comes within a body and is none of it: the parser keeps trailers as it keeps a head."""
+        self._between_bytes += size_bytes
+        if self._between_bytes > self._max_head_bytes:
+            self._deaf = True
+            self._arriving.set_exception(RequestPayloadError("Too much between the chunks of the body"))
+
+    def _count_heads(self, size_bytes: int) -> None:
+        try:
+            self._shared.budget.count(size_bytes)
+        except ProxyError as error:
+            self._turn_away(error)
+        else:
+            self._head_bytes += size_bytes
+
+    def _forget_heads(self) -> None:
+        self._shared.budget.uncount(self._head_bytes)
+        self._head_bytes = 0
+
+    def _turn_away(self, error: ProxyError) -> None:
+        """Answer with `error` after the requests that are here already, and read no more."""
+        self._deaf = True
+        self._arriving.set_exception(RequestPayloadError(error.message))
+        self._messages.append((error, EMPTY_PAYLOAD))  # type: ignore[arg-type]  # only `_next_message` reads it
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def drain(self) -> None:
         """Wait until the client has read enough. Raises ConnectionError when it left."""
@@ -158,20 +241,23 @@ class Connection(AiohttpHandler):
         try:
             while more and not self._force_close:
                 message, payload = await self._next_message()
-                if refused := refusal(message):
+                if refused := self._refusal(message):
                     self._refuse(refused)
+                    await self._drop_rest()
                     break
                 assert isinstance(message, RawRequestMessage)
                 more = await self._serve(message, payload) and not self._shared.stopping
                 if more:
                     self._expect_head(self._shared.runtime.limits.keepalive_timeout_s)
+                elif self._deaf:
+                    await self._drop_rest()
                 elif not payload.is_eof():
                     await _linger(payload)
         finally:
             if self.transport is not None:
                 self.transport.close()
 
-    async def _next_message(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
+    async def _next_message(self) -> _Arrived:
         """Return the next head, once it is here, and free its slot in the parser."""
         if not self._messages:
             self._waiter = self._loop.create_future()
@@ -179,7 +265,7 @@ class Connection(AiohttpHandler):
                 await self._waiter
             finally:
                 self._waiter = None
-        message = self._messages.popleft()
+        message: _Arrived = self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
@@ -187,12 +273,33 @@ class Connection(AiohttpHandler):
         self._head_begun = False
         return message
 
+    def _refusal(self, message: RawRequestMessage | _ErrInfo | ProxyError) -> ProxyError | None:
+        """Return the error for what cannot be served. Only heads that were counted can be too large."""
+        if isinstance(message, ProxyError):
+            return message
+        if self._head_bytes and isinstance(message, RawRequestMessage) and head_size(message) > self._max_head_bytes:
+            return head_too_large()
+        return refusal(message)
+
+    async def _drop_rest(self) -> None:
+        """Let the client read the answer to what it still sends: with bytes unread, a close would be a reset."""
+        self._deaf, self._parser = True, None
+        self._forget_heads()
+        if self.transport is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+        await asyncio.sleep(_SILENCE_S)  # cancelled when the client leaves
+
     async def _serve(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         transport = self.transport
         if transport is None:
             return False
-        self._reading = payload
         exchange = exchange_of(message, self.peername)
+        if self._head_bytes:
+            own_bytes = min(head_size(message), self._head_bytes)
+            self._head_bytes -= own_bytes
+            self._shared.budget.hand_over(exchange, own_bytes)
+            if not self._messages:
+                self._forget_heads()
         serving = RequestHandler(self._shared, exchange, self, transport, http10=message.version == HttpVersion10)
         try:
             return await serving.run(payload, not message.should_close and not message.upgrade)

@@ -1,6 +1,7 @@
 """Read request bodies into memory where the pipeline must read them; pass them through elsewhere.
 
-Every read is bounded in size and in silence. `100 Continue` is sent when the first read would otherwise wait.
+Every body is bounded in size, in silence and in the time that it is waited for, and counted as its bytes arrive: what a
+client only declares holds up nobody. `100 Continue` is sent when the first read would otherwise wait.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from llmproxy.exchange import Exchange, MemoryBudget
 class Limits:
     """The limits of what clients may send, from `server:` of the configuration.
 
-    Sizes in bytes, None for no limit; times in seconds.
+    Sizes in bytes, times in seconds; None for no limit.
     """
 
+    max_head_size: int
     max_body_size: int | None
     max_upload_size: int | None
     header_timeout_s: float
     keepalive_timeout_s: float
     body_timeout_s: float
+    body_total_timeout_s: float | None
 
 
 class RequestStream:
@@ -38,35 +41,48 @@ class RequestStream:
     Raises BadRequest when it is broken, too slow or too large.
     """
 
-    __slots__ = ("_go_ahead", "_left_bytes", "_payload", "_timeout_s")
+    __slots__ = ("_go_ahead", "_left_bytes", "_left_s", "_payload", "_silence_s", "_total_s")
 
     def __init__(
-        self, payload: StreamReader, limit_bytes: int | None, timeout_s: float, go_ahead: Callable[[], None]
+        self, payload: StreamReader, limit_bytes: int | None, limits: Limits, go_ahead: Callable[[], None]
     ) -> None:
         self._payload = payload
         self._left_bytes = limit_bytes
-        self._timeout_s = timeout_s
+        self._silence_s = limits.body_timeout_s
+        self._total_s = limits.body_total_timeout_s
+        self._left_s = limits.body_total_timeout_s
         self._go_ahead: Callable[[], None] | None = go_ahead
 
     async def read(self) -> bytes:
         try:
-            if self._payload.is_eof():
-                data: bytes = await self._payload.readany()
-            else:
-                if self._go_ahead is not None:
-                    self._go_ahead()
-                    self._go_ahead = None
-                async with asyncio.timeout(self._timeout_s):
-                    data = await self._payload.readany()
-        except TimeoutError as error:
-            message = f"Nothing of the request body arrived for {self._timeout_s:g} s"
-            raise BadRequest(message, status=408, code="request_timeout") from error
+            data: bytes = await (self._payload.readany() if self._payload.is_eof() else self._wait())
         except (RequestPayloadError, HttpProcessingError) as error:
             raise BadRequest("The request body does not end as its headers declare", code="invalid_framing") from error
         if self._left_bytes is not None:
             self._left_bytes -= len(data)
             if self._left_bytes < 0:
                 raise too_large()
+        return data
+
+    async def _wait(self) -> bytes:
+        """Return the next bytes when they arrive. Only the time that is spent here counts: a slow provider is no fault
+        of the client."""
+        if self._go_ahead is not None:
+            self._go_ahead()
+            self._go_ahead = None
+        loop = asyncio.get_running_loop()
+        began_s, left_s = loop.time(), self._left_s
+        wait_s = self._silence_s if left_s is None else min(self._silence_s, left_s)
+        try:
+            async with asyncio.timeout_at(began_s + wait_s):
+                data: bytes = await self._payload.readany()
+        except TimeoutError as error:
+            message = f"Nothing of the request body arrived for {self._silence_s:g} s (server.body_timeout)"
+            if wait_s < self._silence_s:
+                message = f"The request body took longer than {self._total_s:g} s (server.body_total_timeout)"
+            raise BadRequest(message, status=408, code="request_timeout") from error
+        if left_s is not None:
+            self._left_s = max(left_s + began_s - loop.time(), 0.0)
         return data
 
     def close(self) -> None:
@@ -102,19 +118,19 @@ async def read_body(
     if endpoint is None or not endpoint.model:
         if length is not None and limits.max_upload_size is not None and length > limits.max_upload_size:
             raise too_large()
-        stream = RequestStream(payload, limits.max_upload_size, limits.body_timeout_s, go_ahead)
+        stream = RequestStream(payload, limits.max_upload_size, limits, go_ahead)
         exchange.body = StreamedBody(stream=stream, length=length)
         return
-    if length is not None and limits.max_body_size is not None and length > limits.max_body_size:
+    limit_bytes = budget.limit_bytes if limits.max_body_size is None else min(limits.max_body_size, budget.limit_bytes)
+    if length is not None and length > limit_bytes:
         raise too_large()
     if length is not None and payload.is_eof():
         budget.take(exchange, length)
         raw = payload.read_nowait()
     else:
-        stream = RequestStream(payload, limits.max_body_size, limits.body_timeout_s, go_ahead)
-        raw = await _hold(exchange, stream, budget, length)
+        raw = await _hold(exchange, RequestStream(payload, limit_bytes, limits, go_ahead), budget, length)
     encoding = exchange.headers.get("Content-Encoding", "").strip().lower()
-    exchange.body = Body(raw, "" if encoding == "identity" else encoding, limits.max_body_size or budget.limit_bytes)
+    exchange.body = Body(raw, "" if encoding == "identity" else encoding, limit_bytes)
     try:
         exchange.read_model()
     except BadRequest:
@@ -123,13 +139,13 @@ async def read_body(
 
 
 async def _hold(exchange: Exchange, stream: RequestStream, budget: MemoryBudget, length: int | None) -> bytes:
-    if length is not None:
-        budget.take(exchange, length)
-    parts: list[bytes] = []
-    size = 0
-    while size != length and (data := await stream.read()):
-        if length is None:
-            budget.take(exchange, len(data))
-        parts.append(data)
-        size += len(data)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    """Return the whole body. Pieces are joined as they come: a small one alone would cost 40 bytes more than it has."""
+    data = await stream.read()
+    budget.take(exchange, len(data))
+    if not data or len(data) == length:
+        return data
+    joined = bytearray(data)
+    while len(joined) != length and (data := await stream.read()):
+        budget.take(exchange, len(data))
+        joined += data
+    return bytes(joined)

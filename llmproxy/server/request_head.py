@@ -59,6 +59,18 @@ def nameless_exchange(peer: object) -> Exchange:
     )
 
 
+def head_size(message: RawRequestMessage) -> int:
+    """Return the size of a head in bytes, as it was sent."""
+    line = len(message.method) + len(message.path.encode("utf-8", "surrogateescape")) + len(" HTTP/1.1\r\n") + 1
+    return line + sum(len(name) + len(value) + len(": \r\n") for name, value in message.raw_headers) + len("\r\n")
+
+
+def head_too_large() -> BadRequest:
+    """Return the 431 for heads beyond the limit."""
+    message = "The request head is larger than this proxy accepts (server.max_head_size)"
+    return BadRequest(message, status=431, code="header_too_large")
+
+
 def refusal(message: RawRequestMessage | _ErrInfo) -> BadRequest | None:
     """Return the error for a head that cannot be served: invalid, HTTP/0.9, or with an unknown transfer coding.
 
@@ -67,7 +79,7 @@ def refusal(message: RawRequestMessage | _ErrInfo) -> BadRequest | None:
     """
     if isinstance(message, _ErrInfo):
         if isinstance(message.exc, LineTooLong):
-            return BadRequest("The request line or a header field is too long", status=431, code="header_too_large")
+            return head_too_large()
     elif message.version >= HttpVersion10:
         if not message.chunked or ", ".join(message.headers.getall("Transfer-Encoding")).strip().lower() == "chunked":
             return None

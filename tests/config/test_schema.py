@@ -37,6 +37,7 @@ def test_defaults_are_those_of_the_readme() -> None:
     assert ServerConfig().model_dump(mode="json") == {
         "host": "127.0.0.1",
         "port": 3000,
+        "max_head_size": "64KB",
         "max_body_size": "64MB",
         "max_upload_size": "none",
         "max_held_bytes": "512MB",
@@ -44,6 +45,7 @@ def test_defaults_are_those_of_the_readme() -> None:
         "keepalive_timeout": "75s",
         "header_timeout": "30s",
         "body_timeout": "60s",
+        "body_total_timeout": "600s",
         "admin_key": None,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 
 import pytest
 from aiohttp.base_protocol import BaseProtocol
@@ -14,9 +15,11 @@ from aiohttp.web_protocol import RequestPayloadError
 from llmproxy.body import Body, StreamedBody
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
-from llmproxy.server.request_body import Limits, read_body
+from llmproxy.server.request_body import RequestStream, read_body
 from llmproxy.wire.compression import compress
 from tests.support.exchanges import new_exchange
+from tests.support.proxy import limited
+from tests.support.waiting import until_async
 
 CHAT, FILES, UNKNOWN = "/v1/chat/completions", "/v1/files", "/v1/unheard_of"
 RAW = b'{"model": "m", "stream": true, "messages": []}'
@@ -49,16 +52,18 @@ class Arriving:
             self.payload.feed_eof()
         return self
 
+    def holds(self, size_bytes: int) -> bool:
+        return self.budget.used_bytes == size_bytes
+
     def go_ahead(self) -> None:
         self.went_ahead += 1
 
-    async def read(self, *, routed: bool = True, timeout_s: float = 10.0) -> Exchange:
-        limits = Limits(
+    async def read(self, *, routed: bool = True, timeout_s: float = 10.0, total_s: float | None = None) -> Exchange:
+        limits = limited(
             max_body_size=LIMIT,
             max_upload_size=2 * LIMIT,
-            header_timeout_s=1,
-            keepalive_timeout_s=1,
             body_timeout_s=timeout_s,
+            body_total_timeout_s=total_s,
         )
         await read_body(self.exchange, self.payload, limits, self.budget, self.go_ahead, routed=routed)
         return self.exchange
@@ -206,21 +211,61 @@ async def test_what_cannot_be_decoded_is_refused_only_where_the_model_decides(
 @pytest.mark.parametrize("length", [len(RAW), None])
 async def test_what_would_be_held_is_refused_when_too_much_is_held_already(length: int | None) -> None:
     arriving = Arriving(length=length, chunked=length is None).send(RAW)
-    arriving.budget.limit_bytes = len(RAW) - 1
+    others = arriving.budget.limit_bytes - len(RAW) + 1
+    arriving.budget.count(others)
 
     error = await refused(arriving)
 
     assert isinstance(error, Overloaded)
-    assert arriving.budget.used_bytes == 0
+    assert arriving.budget.used_bytes == others
 
 
-async def test_a_declared_length_is_held_before_the_bytes_are_here() -> None:
-    arriving = Arriving(length=500).send(b"x", end=False)
+@pytest.mark.parametrize("length", [500, None])
+async def test_bytes_are_counted_as_they_arrive_and_not_as_they_are_declared(length: int | None) -> None:
+    arriving = Arriving(length=length, chunked=length is None)
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(arriving.read())
-        await asyncio.sleep(0)
-        assert arriving.budget.used_bytes == 500
+        for count in range(1, 4):
+            arriving.send(b"xy", end=False)
+            await until_async(partial(arriving.holds, 2 * count), "the bytes to be counted")
         reading.cancel()
+
+
+async def test_a_length_that_could_never_be_held_is_a_413_at_once() -> None:
+    arriving = Arriving(length=LIMIT)
+    arriving.budget.limit_bytes = LIMIT - 1
+
+    assert (await refused(arriving)).status == 413
+
+
+@pytest.mark.parametrize("path", [CHAT, FILES])
+async def test_a_body_that_trickles_is_given_up_after_its_total_time(path: str) -> None:
+    arriving = Arriving(path, chunked=True)
+
+    async def trickle() -> None:
+        while True:
+            arriving.send(b"x", end=False)
+            await asyncio.sleep(0.005)
+
+    async with asyncio.TaskGroup() as group:
+        trickling = group.create_task(trickle())
+        with pytest.raises(BadRequest) as caught:
+            await passed(await arriving.read(total_s=0.05))
+        trickling.cancel()
+
+    assert caught.value.status == 408 and "server.body_total_timeout" in caught.value.message
+
+
+async def test_time_in_which_nobody_asks_for_the_body_is_not_the_clients() -> None:
+    exchange = await Arriving(FILES, chunked=True).read(total_s=0.05)
+    assert isinstance(exchange.body, StreamedBody)
+    stream = exchange.body.stream
+    assert isinstance(stream, RequestStream)
+    await asyncio.sleep(0.1)
+    stream._payload.feed_data(b"x")
+    stream._payload.feed_eof()
+
+    assert await passed(exchange) == b"x"
 
 
 async def test_a_body_that_stands_still_is_a_408() -> None:
@@ -286,9 +331,7 @@ async def _read_all(arriving: Arriving) -> bytes:
 
 
 async def test_without_limits_everything_is_read() -> None:
-    limits = Limits(
-        max_body_size=None, max_upload_size=None, header_timeout_s=1, keepalive_timeout_s=1, body_timeout_s=1
-    )
+    limits = limited(max_body_size=None, max_upload_size=None, body_total_timeout_s=None)
     raw = json.dumps({"model": "m", "x": "x" * 50_000}).encode()
     for path in (CHAT, FILES):
         arriving = Arriving(path, length=len(raw)).send(raw)

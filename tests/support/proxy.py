@@ -46,19 +46,23 @@ ASK: dict[str, object] = {"model": "gpt-x", "messages": []}
 
 def limited(
     *,
+    max_head_size: int = 1 << 16,
     max_body_size: int | None = 1 << 20,
     max_upload_size: int | None = None,
     header_timeout_s: float = 10.0,
     keepalive_timeout_s: float = 10.0,
     body_timeout_s: float = 10.0,
+    body_total_timeout_s: float | None = 60.0,
 ) -> Limits:
     """Return the limits for requests; generous by default."""
     return Limits(
+        max_head_size=max_head_size,
         max_body_size=max_body_size,
         max_upload_size=max_upload_size,
         header_timeout_s=header_timeout_s,
         keepalive_timeout_s=keepalive_timeout_s,
         body_timeout_s=body_timeout_s,
+        body_total_timeout_s=body_total_timeout_s,
     )
 
 

@@ -43,6 +43,10 @@ class BadRequest(ProxyError):
         super().__init__(message, status=status, code=code, param=param)
 
 
+class ComponentFailed(ProxyError):
+    """A middleware, provider or strategy of a user failed, or returned what it must not: 500. The log says why."""
+
+
 class Untranslatable(BadRequest):
     """The target does not support the field at `param`, a JSON path of the request; another target may."""
 

@@ -18,9 +18,10 @@ from llmproxy.dialects.model import Fail
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
+from llmproxy.own_code import checked_answer, failure
 from llmproxy.route import Route
 from llmproxy.routing.router import ResolvedPath, Router
-from llmproxy.target import OpenUpstream, Target
+from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest, request_fault
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.redirects import REDIRECT_STATUSES, follow
 from llmproxy.wire.framing import Framing
@@ -147,18 +148,31 @@ class Pipeline:
     async def _open_call(self, exchange: Exchange, call: Call) -> Answer:
         """Return the provider's answer, as far as its head, to `exchange` as the provider is to see it."""
         provider = call.target.provider
-        if provider.refreshes:
-            await provider.ready()
-        request = provider.prepare(exchange, call.target)
-        if request is None:
-            answer = await provider.answer(exchange, call.target)
-        else:
-            call.url = request.origin.url + request.target.partition("?")[0]
-            answer = await self._open(request)
-            if answer.status in REDIRECT_STATUSES and exchange.endpoint is not None and exchange.endpoint.model:
-                answer = await follow(self._open, request, answer, provider.name)
+        try:
+            if provider.refreshes:
+                await provider.ready()
+            request = provider.prepare(exchange, call.target)
+            answer = None if request is not None else await provider.answer(exchange, call.target)
+        except ProxyError:
+            raise
+        except BaseException as error:
+            if not provider.own:
+                raise
+            raise failure(_own_name(provider), exchange.id, error) from error
+        if provider.own:
+            answer = _checked(provider, exchange, request, answer)
+        if answer is None:
+            assert request is not None, "checked, where it is not ours"
+            answer = await self._send(exchange, call, request)
         call.status, call.first_byte_s = answer.status, time.monotonic()
         answer.framing = framing_of(answer.headers, exchange.endpoint)
+        return answer
+
+    async def _send(self, exchange: Exchange, call: Call, request: UpstreamRequest) -> Answer:
+        call.url = request.origin.url + request.target.partition("?")[0]
+        answer = await self._open(request)
+        if answer.status in REDIRECT_STATUSES and exchange.endpoint is not None and exchange.endpoint.model:
+            return await follow(self._open, request, answer, call.target.provider.name)
         return answer
 
     async def _commit(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
@@ -240,6 +254,19 @@ def _raise_first_error(exchange: Exchange, body: bytes) -> None:
     for event in () if codec is None else codec.stream_decoder().feed(body):
         if isinstance(event, Fail):
             raise UpstreamError(event.message, status=event.status, code=event.code)
+
+
+def _own_name(provider: Provider) -> str:
+    return f"{type(provider).__name__} of provider {provider.name!r}"
+
+
+def _checked(provider: Provider, exchange: Exchange, request: object, answer: object) -> Answer | None:
+    """Return the answer that a user's provider made; None where it made a request. Raises ComponentFailed."""
+    if request is None:
+        return checked_answer(answer, _own_name(provider), exchange.id)
+    if fault := request_fault(request):
+        raise failure(_own_name(provider), exchange.id, fault)
+    return None
 
 
 def _raw(exchange: Exchange) -> bytes | None:

@@ -5,12 +5,17 @@ Values and one interface; the strategies themselves are in `routing/`. Begin rea
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llmproxy.call import Call
 from llmproxy.client_request import ClientRequest
+from llmproxy.errors import ProxyError
+from llmproxy.own_code import failure
 from llmproxy.target import Target
+
+log = logging.getLogger(__name__)
 
 
 class Strategy:
@@ -46,9 +51,29 @@ class Route:
     why: str = field(default="", compare=False)
 
     def order(self, request: ClientRequest) -> Sequence[Target]:
-        """Return the targets to try for `request`, first to last; at least one."""
-        return self.strategy.order(self.targets, request)
+        """Return the targets to try for `request`, first to last; at least one.
+
+        Raises ComponentFailed when the strategy fails or returns anything else.
+        """
+        try:
+            targets = self.strategy.order(self.targets, request)
+        except ProxyError:
+            raise
+        except BaseException as error:
+            raise failure(self._who("order"), request.id, error) from error
+        if targets is not self.targets:
+            if not isinstance(targets, (tuple, list)) or not all(isinstance(each, Target) for each in targets):
+                raise failure(self._who("order"), request.id, "returned no list of targets")
+            if not targets:
+                raise failure(self._who("order"), request.id, "returned no target; it must return at least one")
+        return targets
 
     def report(self, target: Target, outcome: Call) -> None:
-        """Tell the strategy how a call to `target` went."""
-        self.strategy.report(target, outcome)
+        """Tell the strategy how a call to `target` went. It only watches, so its errors are logged."""
+        try:
+            self.strategy.report(target, outcome)
+        except BaseException as error:
+            log.error("%s failed with %s", self._who("report"), type(error).__name__, exc_info=error)
+
+    def _who(self, method: str) -> str:
+        return f"{method} of strategy {type(self.strategy).__name__!r} of the model {self.name!r}"

@@ -8,14 +8,18 @@ belong to `upstream/`, the choice among targets to `route.py` and `routing/`, th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import ClassVar
+
+from multidict import CIMultiDict
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.encode_context import Options
+from llmproxy.own_code import is_own
 
 
 def is_pattern(name: str) -> bool:
@@ -76,6 +80,26 @@ class UpstreamRequest:
     body: Body | StreamedBody | None
 
 
+def request_fault(request: object) -> str:
+    """Return what is wrong with a request that a user's `prepare` or `list_models` returned, "" for nothing."""
+    if not isinstance(request, UpstreamRequest):
+        return f"returned a value of type {type(request).__name__}, not an UpstreamRequest"
+    expected: Mapping[str, tuple[type, ...]] = {
+        "origin": (Origin,),
+        "method": (str,),
+        "target": (str,),
+        "headers": (CIMultiDict,),
+        "body": (Body, StreamedBody, NoneType),
+    }
+    for name, types in expected.items():
+        if not isinstance(getattr(request, name), types):
+            wanted = " or ".join("None" if each is NoneType else each.__name__ for each in types)
+            return f"made a request whose {name} is a {type(getattr(request, name)).__name__}, not {wanted}"
+    if wrong := next((name for name, value in request.headers.items() if not isinstance(value, str)), None):
+        return f"made a request whose header {wrong!r} is no string"
+    return ""
+
+
 OpenUpstream = Callable[[UpstreamRequest], Awaitable[Answer]]
 """Sends a request and returns the answer as far as its head. Raises UpstreamError. `Upstream.open` is the real one."""
 
@@ -107,9 +131,13 @@ class Provider(ABC):
     refreshes: ClassVar[bool] = False
     """Whether `ready` is awaited before each call; set for classes that override it."""
 
+    own: ClassVar[bool] = False
+    """Whether its class is a user's, so that what it returns is checked."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.refreshes = cls.ready is not Provider.ready
+        cls.own = is_own(cls)
 
     async def ready(self) -> None:  # noqa: B027  # most credentials never change
         """Refresh credentials that are about to expire. Awaited before `prepare`; may raise ProxyError."""

@@ -18,7 +18,9 @@ from functools import lru_cache
 
 from llmproxy.access.credentials import Credentials, header_credentials, is_signature, query_credentials
 from llmproxy.exchange import Exchange
+from llmproxy.own_code import failure
 from llmproxy.redaction.secrets import with_credentials
+from llmproxy.target import Provider
 
 
 def identity_of(exchange: Exchange) -> str:
@@ -66,10 +68,24 @@ def _owner(exchange: Exchange) -> str:
         return digest("tenant", exchange.client.tenant)
     targets = exchange.route.targets if exchange.route is not None else ()
     if len(targets) == 1:
-        forwarded = targets[0].provider.forwarded_credentials(exchange)
+        forwarded = _forwarded_to(targets[0].provider, exchange)
     else:
-        forwarded = tuple(pair for target in targets for pair in target.provider.forwarded_credentials(exchange))
+        forwarded = tuple(pair for target in targets for pair in _forwarded_to(target.provider, exchange))
     return _forwarded(forwarded) if forwarded else ""
+
+
+def _forwarded_to(provider: Provider, exchange: Exchange) -> Credentials:
+    """Return the client's credentials that `provider` gets. Raises ComponentFailed when a user's does not say so."""
+    if not provider.own:
+        return provider.forwarded_credentials(exchange)
+    who = f"forwarded_credentials of provider {provider.name!r}"
+    try:
+        pairs = tuple(tuple(pair) for pair in provider.forwarded_credentials(exchange))
+    except BaseException as error:
+        raise failure(who, exchange.id, error) from error
+    if not all(len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in pairs):
+        raise failure(who, exchange.id, "returned no pairs of header names and values")
+    return tuple((name, value) for name, value in pairs)
 
 
 @lru_cache(maxsize=1024)

@@ -211,7 +211,10 @@ class Cache(Middleware):
             left_out = self._left_out[reshape] = (*sent, *self._volatile)
         stored = reshape.names_stored(content)
         scope = cache_scope(exchange, self._vary, shared=self._shared, stored=stored)
-        request.key = cache_key(exchange, content, left_out, scope)
+        try:
+            request.key = cache_key(exchange, content, left_out, scope)
+        except RecursionError:  # nested as deeply as could just be read
+            return False
         request.counted = reshape.counts_usage(content)
         return True
 

@@ -1,7 +1,7 @@
 """Calls the hooks of the configured middlewares, collected once into tuples of bound methods.
 
 Only overridden hooks are collected, so that what nobody overrides costs nothing. Requests go down the list, answers
-come back up. `base.py` describes what the hooks may do.
+come back up. Hooks of users are collected as `own_hooks.py` checks them. `base.py` describes what the hooks may do.
 """
 
 from __future__ import annotations
@@ -12,13 +12,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware, Proceed
+from llmproxy.middleware.own_hooks import (
+    AroundHook,
+    RequestHook,
+    ResponseHook,
+    own_around,
+    own_request,
+    own_response,
+    report_result,
+)
+from llmproxy.own_code import is_own
 
 log = logging.getLogger(__name__)
 
 Send = Callable[[Exchange], Awaitable[Answer]]
-RequestHook = Callable[[Exchange], Awaitable[Answer | None]]
-AroundHook = Callable[[Exchange, Proceed], Awaitable[Answer]]
-ResponseHook = Callable[[Exchange, Answer], Awaitable[None]]
 ChunkHook = Callable[[Exchange, bytes], None]
 EndHook = Callable[[Exchange], None]
 
@@ -31,10 +38,16 @@ class Hooks:
             base = getattr(Middleware, hook)
             return [(name, each) for name, each in middlewares if getattr(type(each), hook) is not base]
 
-        self.on_request: tuple[RequestHook, ...] = tuple(each.on_request for _, each in overridden("on_request"))
-        self.around: tuple[AroundHook, ...] = tuple(each.around for _, each in overridden("around"))
+        self.on_request: tuple[RequestHook, ...] = tuple(
+            own_request(name, each.on_request) if is_own(type(each)) else each.on_request
+            for name, each in overridden("on_request")
+        )
+        self.around: tuple[AroundHook, ...] = tuple(
+            own_around(name, each.around) if is_own(type(each)) else each.around for name, each in overridden("around")
+        )
         self.on_response: tuple[ResponseHook, ...] = tuple(
-            each.on_response for _, each in reversed(overridden("on_response"))
+            own_response(name, each.on_response) if is_own(type(each)) else each.on_response
+            for name, each in reversed(overridden("on_response"))
         )
         self.on_chunk: tuple[tuple[str, ChunkHook], ...] = tuple(
             (name, each.on_chunk) for name, each in reversed(overridden("on_chunk"))
@@ -68,18 +81,35 @@ class Hooks:
         for name, hook in self.on_chunk:
             if name not in exchange.muted:
                 try:
-                    hook(exchange, data)
-                except Exception:
+                    result: object = hook(exchange, data)
+                except BaseException as error:
                     exchange.muted.add(name)
-                    log.exception("on_chunk of middleware %s failed; it is muted for exchange %s", name, exchange.id)
+                    log.error(
+                        "on_chunk of middleware %r failed with %s; it is muted for exchange %s",
+                        name,
+                        type(error).__name__,
+                        exchange.id,
+                        exc_info=error,
+                    )
+                else:
+                    if result is not None:
+                        report_result("on_chunk", name, exchange, result)
 
     def end(self, exchange: Exchange) -> None:
         """Call `on_end` of all of them, whatever the others do."""
         for name, hook in self.on_end:
             try:
-                hook(exchange)
-            except Exception:
-                log.exception("on_end of middleware %s failed for exchange %s", name, exchange.id)
+                result: object = hook(exchange)
+                if result is not None:
+                    report_result("on_end", name, exchange, result)
+            except BaseException as error:
+                log.error(
+                    "on_end of middleware %r failed with %s for exchange %s",
+                    name,
+                    type(error).__name__,
+                    exchange.id,
+                    exc_info=error,
+                )
 
 
 def _sending(exchange: Exchange, send: Send) -> Proceed:

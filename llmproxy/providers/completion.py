@@ -10,7 +10,6 @@ For more than chat, or for HTTP, write a `Provider` or an `HttpProvider`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from llmproxy.answer import Answer
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.chat import DIALECT
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
+from llmproxy.own_code import is_cancellation
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
 from llmproxy.target import Target
 from llmproxy.wire.json import read_value, write_value
@@ -75,13 +75,16 @@ class CompletionProvider(ConfiguredProvider):
             raise self._failure(f"returned a value that JSON cannot represent: {error}") from error
 
     async def _create(self, request: Json) -> Json:
-        """Call `create_completion`. It is custom code, so `gather` catches every exception."""
-        [outcome] = await asyncio.gather(self.create_completion(request), return_exceptions=True)
-        if isinstance(outcome, ProxyError):
-            raise outcome
-        if isinstance(outcome, BaseException):
-            log.error("provider %r: create_completion failed", self.name, exc_info=outcome)
-            raise self._failure(f"failed with {type(outcome).__name__}")
+        """Call `create_completion`. It is custom code, so every exception is caught."""
+        try:
+            outcome: object = await self.create_completion(request)
+        except ProxyError:
+            raise
+        except BaseException as error:
+            if is_cancellation(error):
+                raise
+            log.error("provider %r: create_completion failed", self.name, exc_info=error)
+            raise self._failure(f"failed with {type(error).__name__}") from error
         if not isinstance(outcome, dict):
             raise self._failure(f"returned {type(outcome).__name__}, not a dict")
         return outcome

@@ -9,6 +9,7 @@ shutdown. What happens within an exchange is in `request_handler.py`. Begin read
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio import BaseTransport
 
 from aiohttp import HttpVersion10
@@ -25,6 +26,8 @@ from llmproxy.server.request_handler import RequestHandler, Shared
 from llmproxy.server.request_head import exchange_of, head_size, head_too_large, nameless_exchange, refusal
 from llmproxy.server.response_head import error_answer, response_head
 from llmproxy.wire.http import MAX_FIELDS, READ_BYTES
+
+log = logging.getLogger(__name__)
 
 LINGER_S = 10.0
 _SILENCE_S = 1.0
@@ -309,6 +312,9 @@ class Connection(AiohttpHandler):
             serving.cut()
             return False
         except ConnectionError:
+            return False
+        except Exception:
+            log.exception("exchange %s failed", exchange.id)
             return False
         finally:
             serving.finish()

@@ -1,8 +1,9 @@
 """Handle one exchange on one connection: find its endpoint, get its answer, send it, and record it.
 
-These are the steps of a request as the server sees them. `except Exception` stands here, once for everything that
-answers and once for everything that streams: whatever a hook or a provider does, the client gets an error of its
-dialect or an aborted connection, and the exchange is recorded exactly once. Begin reading at `RequestHandler.run`.
+These are the steps of a request as the server sees them. Every exception is caught here, once for everything that
+answers and once for everything that streams: whatever a hook or a provider does (`SystemExit` too), the client gets an
+error of its dialect or an aborted connection, and the exchange is recorded exactly once. Begin reading at
+`RequestHandler.run`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from llmproxy.body import ByteStream
 from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.metrics.counters import Metrics
+from llmproxy.own_code import give_up, is_cancellation
 from llmproxy.pipeline import Pipeline
 from llmproxy.server.keepalive import Keepalive
 from llmproxy.server.observer import Observer, observe
@@ -66,7 +68,7 @@ class ServedRuntime(Protocol):
 class Shared:
     """What all connections share. `runtime` may be replaced at any time; an exchange keeps the one it began with.
 
-    `running` are the exchanges under way, by id.
+    `running` are the exchanges under way, by id; `serving` is what serves them.
     """
 
     def __init__(self, runtime: ServedRuntime, metrics: Metrics, budget: MemoryBudget) -> None:
@@ -74,6 +76,7 @@ class Shared:
         self.metrics = metrics
         self.budget = budget
         self.running: dict[str, Exchange] = {}
+        self.serving: set[RequestHandler] = set()
         self.stopping = False
 
 
@@ -88,12 +91,13 @@ class ClientConnection(Protocol):
 
 
 class RequestHandler:
-    """Serves one exchange. After `run` or `cut`, call `finish`, once."""
+    """Serves one exchange. After `run` or `cut`, call `finish`; only the first call counts."""
 
     __slots__ = (
         "_answer",
         "_client",
         "_exchange",
+        "_finished",
         "_http10",
         "_keepalive",
         "_observer",
@@ -128,7 +132,9 @@ class RequestHandler:
         self._position: StreamPosition | None = None
         self._own = False
         self._sending = False
+        self._finished = False
         self._runtime.enter()
+        shared.serving.add(self)
         shared.running[exchange.id] = exchange
         shared.metrics.begin()
 
@@ -148,14 +154,14 @@ class RequestHandler:
                 answer = await handler(exchange)
             else:
                 answer = await self._proxied(payload)
-        except Exception as error:
+        except BaseException as error:
             answer = self._failed(error)
         self._answer = answer
         if hooks.on_response and not self._own:
             try:
                 await hooks.response(exchange, answer)
-            except Exception as error:
-                answer.close()
+            except BaseException as error:
+                give_up(answer)
                 answer = self._answer = self._failed(error)
         keep_alive = keep_alive and payload.is_eof() and not self._shared.stopping
         return await self._send(answer, keep_alive)
@@ -177,13 +183,24 @@ class RequestHandler:
         if self._exchange.headers.get("Expect", "").lower() == "100-continue" and not self._http10:
             self._transport.write(CONTINUE)
 
-    def _failed(self, error: Exception) -> Answer:
-        """Return the answer to a failure: a ProxyError as it is, otherwise a 500 without details and a log line."""
-        if not isinstance(error, ProxyError):
-            log.error("exchange %s failed", self._exchange.id, exc_info=error)
-            error = ProxyError("Internal Server Error")
-        self._exchange.error = error
-        return error_answer(self._exchange, error)
+    def _failed(self, error: BaseException) -> Answer:
+        """Return the answer to a failure: a ProxyError as it is, otherwise a 500 without details and a log line.
+
+        Raises `error` when it says that the client left.
+        """
+        if is_cancellation(error):
+            raise error
+        if isinstance(error, ProxyError) and type(error.status) is int and 300 <= error.status <= 599:
+            try:
+                answer = error_answer(self._exchange, error)
+            except Exception as invalid:  # a hook gave it a message or headers of other types
+                error = invalid
+            else:
+                self._exchange.error = error
+                return answer
+        log.error("exchange %s failed", self._exchange.id, exc_info=error)
+        self._exchange.error = plain = ProxyError("Internal Server Error")
+        return error_answer(self._exchange, plain)
 
     async def _send(self, answer: Answer, keep_alive: bool) -> bool:
         exchange = self._exchange
@@ -192,8 +209,8 @@ class RequestHandler:
             answer.bodiless = True  # also where a hook says so
         try:
             head, transfer = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
-        except ProxyError as error:
-            answer.close()
+        except Exception as error:
+            give_up(answer)
             answer = self._answer = self._failed(error)
             head, transfer = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
         self._transfer = transfer
@@ -227,7 +244,9 @@ class RequestHandler:
                 await client.drain()
             try:
                 data = await stream.read()
-            except Exception as error:
+            except BaseException as error:
+                if is_cancellation(error):
+                    raise
                 self._break(error)
                 return False
             if not data:
@@ -258,10 +277,10 @@ class RequestHandler:
         if self._observer is not None:
             self._observer.feed(data)
         hooks = self._runtime.pipeline.hooks
-        if hooks.on_chunk:
+        if hooks.on_chunk and not self._own:
             hooks.chunk(self._exchange, data)
 
-    def _break(self, error: Exception) -> None:
+    def _break(self, error: BaseException) -> None:
         """End an answer that broke off: with an error event where one fits, else by aborting the connection."""
         exchange = self._exchange
         if not isinstance(error, ProxyError):
@@ -292,24 +311,41 @@ class RequestHandler:
         self._transport.write(head if self._exchange.method == "HEAD" else head + answer.body)
 
     def finish(self) -> None:
-        """Release what the exchange holds and record it; called when it is over, however it went."""
-        exchange = self._exchange
+        """Release what the exchange holds and record it; called when it is over, however it went.
+
+        Called again it does nothing: a server that stops does not wait for a hook that never ends.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        try:
+            self._release()
+        finally:
+            self._record()
+
+    def _release(self) -> None:
         if self._answer is not None:
-            self._answer.close()
+            give_up(self._answer)
         if self._keepalive is not None:
             self._keepalive.stop()
         if self._observer is not None:
             self._observer.close()
-        exchange.outcome = self._outcome()
+
+    def _record(self) -> None:
+        exchange, shared = self._exchange, self._shared
         exchange.ended_s = time.monotonic()
         try:
+            exchange.outcome = self._outcome()
             if not self._own:
                 self._runtime.pipeline.hooks.end(exchange)
         finally:
-            del self._shared.running[exchange.id]
-            self._shared.metrics.record(exchange)
-            self._shared.budget.give(exchange)
-            self._runtime.leave()
+            shared.running.pop(exchange.id, None)
+            shared.serving.discard(self)
+            try:
+                shared.metrics.record(exchange)
+            finally:
+                shared.budget.give(exchange)
+                self._runtime.leave()
 
     def _outcome(self) -> str:
         """Return how it went, in the words of `Exchange.outcome`.

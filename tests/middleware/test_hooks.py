@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.errors import ProxyError
+from llmproxy.errors import ComponentFailed, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware, Proceed
 from llmproxy.middleware.hooks import Hooks
@@ -151,7 +151,7 @@ async def test_answers_come_back_up_the_list() -> None:
 async def test_what_decides_fails_the_request(hook: str) -> None:
     failing = hooks(Full("a"), Full("b", fails=hook), Full("c"))
 
-    with pytest.raises(RuntimeError, match="b fails"):
+    with pytest.raises(ComponentFailed, match=f"{hook} of middleware 'b'"):
         match hook:
             case "on_request":
                 await failing.request(exchange())
@@ -186,7 +186,7 @@ def test_a_failing_on_chunk_is_muted_for_this_exchange_alone_and_logged_by_name(
     assert calls == ["b.on_chunk", "a.on_chunk"]
 
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
-    assert "middleware b" in caplog.text and "RuntimeError: b fails" in caplog.text
+    assert "middleware 'b'" in caplog.text and "RuntimeError: b fails" in caplog.text
 
 
 def test_everybody_is_told_of_the_end_whatever_the_others_do(caplog: pytest.LogCaptureFixture) -> None:
@@ -196,7 +196,7 @@ def test_everybody_is_told_of_the_end_whatever_the_others_do(caplog: pytest.LogC
     watched.end(asked)
 
     assert calls == ["c.on_end", "b.on_end", "a.on_end"]
-    assert "middleware b" in caplog.text and "middleware c" in caplog.text
+    assert "middleware 'b'" in caplog.text and "middleware 'c'" in caplog.text
 
 
 def test_a_muted_middleware_is_told_of_the_end() -> None:

@@ -253,6 +253,7 @@ class Listening:
             providers=self._providers,
             models=ModelList(router, self._providers, pool.open),
             metrics=self.metrics,
+            middlewares=named,
             running=lambda: self.edge.shared.running,
         )
         translator = Translator(MemoryResponses(1 << 20), self.budget, estimates=self._estimates)

@@ -109,7 +109,6 @@ class Admin:
         self._disabled = _disabled(config)
         self._models = models
         self._metrics = metrics
-        self._middlewares = middlewares
         self._middleware_pages = MiddlewarePages(middlewares)
         self._running = running
         self._model = _Page(template="/v1/models/{id}", write=self._write_model)
@@ -152,11 +151,7 @@ class Admin:
                 "uptime_seconds": round(time.monotonic() - self._started_s, 3),
                 "providers": len(self._providers),
                 "requests_in_flight": self._metrics.in_flight,
-                "middlewares": [
-                    {"type": type_, **state}
-                    for type_, middleware in self._middlewares
-                    if (state := middleware.describe())
-                ],
+                "middlewares": [{"type": type_, **state} for type_, state in self._middleware_pages.states() if state],
             },
             status=503 if stopping else 200,
         )
@@ -183,7 +178,7 @@ class Admin:
             raise BadRequest(f"Unknown format {format_[:50]!r}. Use format=json or format=text", param="format")
         if format_ == "json" or (format_ is None and _prefers_json(accept)):
             return await self._write_metrics_json(exchange)
-        lost = _lost(self._middlewares)
+        lost = _lost(self._middleware_pages.states())
         samples = await self._middleware_pages.metrics()
         text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost, samples)
         return Answer(status=200, headers=page_headers(content_type), body=text)
@@ -231,11 +226,11 @@ def _model_pages(exchange: Exchange) -> tuple[Dialect, ModelPages]:
     return dialect, dialect.models
 
 
-def _lost(middlewares: Sequence[tuple[str, Middleware]]) -> Counter[str]:
+def _lost(states: Sequence[tuple[str, Mapping[str, object]]]) -> Counter[str]:
     """Count the records that each type of middleware could not write, as it reports."""
     lost: Counter[str] = Counter()
-    for type_, middleware in middlewares:
-        count = middleware.describe().get("lost")
+    for type_, state in states:
+        count = state.get("lost")
         if isinstance(count, int):
             lost[type_] += count
     return lost

@@ -7,7 +7,9 @@ Who may read and who may change them is decided before, in `access/exposure.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from llmproxy.answer import Answer
@@ -15,7 +17,12 @@ from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
+from llmproxy.own_code import failure, is_cancellation
 from llmproxy.server.pages.json_page import json_page
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # The middlewares of ours that have a page, which is reserved also where they are not configured.
 _RESERVED = {"/sessions": "sessions", "/cache": "cache"}
@@ -27,6 +34,7 @@ class MiddlewarePages:
 
     def __init__(self, middlewares: Sequence[tuple[str, Middleware]]) -> None:
         self._middlewares = middlewares
+        self._names = {middleware: type_ for type_, middleware in middlewares}
         self._pages: dict[str, Middleware] = {}
         for _, middleware in middlewares:
             if middleware.page_path is not None:
@@ -58,20 +66,56 @@ class MiddlewarePages:
             message = f"No middleware {type_!r} is configured; add `- type: {type_}` to `middlewares`"
             raise ProxyError(message, status=404, code="not_configured")
         query = dict(parse_qsl(exchange.query or "", keep_blank_values=True))
-        content = await middleware.page(PageRequest(name=below, query=query, changing=exchange.method == "DELETE"))
-        if content is None:
-            raise ProxyError(f"Not found: {(below or '')[:100]!r} at {page}", status=404, code="not_found")
-        return content if isinstance(content, Answer) else json_page(content)
+        request = PageRequest(name=below, query=query, changing=exchange.method == "DELETE")
+        try:
+            content = await middleware.page(request)
+            if content is not None:
+                return content if isinstance(content, Answer) else json_page(content)
+        except ProxyError:
+            raise
+        except BaseException as error:
+            raise failure(f"the page {page} of middleware {self._names[middleware]!r}", exchange.id, error) from error
+        raise ProxyError(f"Not found: {(below or '')[:100]!r} at {page}", status=404, code="not_found")
 
     async def stats(self) -> dict[str, object]:
         """Return what `/stats` and the JSON metrics show, by type; of several of a type the first."""
         by_type: dict[str, object] = {}
         for type_, middleware in self._middlewares:
-            if type_ not in by_type and (stats := await middleware.stats()):
+            if type_ not in by_type and (stats := await _shown(type_, "stats", middleware.stats)):
                 by_type[type_] = stats
         return by_type
 
     async def metrics(self) -> list[Sample]:
         """Return the samples for Prometheus."""
-        samples = {each.name: each for _, one in reversed(self._middlewares) for each in await one.metrics()}
+        samples: dict[str, Sample] = {}
+        for type_, middleware in reversed(self._middlewares):
+            shown = await _shown(type_, "metrics", middleware.metrics)
+            samples |= {each.name: each for each in (shown if isinstance(shown, (list, tuple)) else ()) if _valid(each)}
         return list(samples.values())
+
+    def states(self) -> list[tuple[str, Mapping[str, object]]]:
+        """Return what the middlewares say of their state, with their types."""
+        return [(type_, _state(type_, middleware)) for type_, middleware in self._middlewares]
+
+
+async def _shown(type_: str, method: str, call: Callable[[], Awaitable[T]]) -> T | None:
+    """Return what a middleware shows; None when it fails, which is logged and takes no page with it."""
+    try:
+        return await call()
+    except BaseException as error:
+        if is_cancellation(error):
+            raise
+        log.error("%s of middleware %r failed with %s", method, type_, type(error).__name__, exc_info=error)
+        return None
+
+
+def _valid(sample: object) -> bool:
+    return isinstance(sample, Sample) and isinstance(sample.name, str) and isinstance(sample.value, (int, float))
+
+
+def _state(type_: str, middleware: Middleware) -> Mapping[str, object]:
+    try:
+        return dict(middleware.describe())
+    except BaseException as error:
+        log.error("describe of middleware %r failed with %s", type_, type(error).__name__, exc_info=error)
+        return {"error": f"describe failed with {type(error).__name__}"}

@@ -24,6 +24,7 @@ from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.model_list import ListedModel
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
+from llmproxy.own_code import is_cancellation
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest
 from llmproxy.wire.compression import decompress
@@ -150,7 +151,7 @@ class ModelList:
         trusted = self._trusted(dialect)
         async with asyncio.TaskGroup() as group:
             tasks = {
-                provider.name: group.create_task(self._of(provider, exchange if provider is trusted else None))
+                provider.name: group.create_task(self._listed(provider, exchange if provider is trusted else None))
                 for provider in self._providers
             }
         return {name: task.result() for name, task in tasks.items()}
@@ -160,6 +161,16 @@ class ModelList:
         if len(self._providers) == 1:
             return self._providers[0]
         return next((each for each in self._providers if each.patterns and dialect in each.speaks), None)
+
+    async def _listed(self, provider: Provider, exchange: Exchange | None) -> Listed | None:
+        """Return the models of `provider`; a user's may fail in any way."""
+        try:
+            return await self._of(provider, exchange)
+        except BaseException as error:
+            if not provider.own or is_cancellation(error):
+                raise
+            log.error("the models of provider %r are not listed", provider.name, exc_info=error)
+            return None
 
     async def _of(self, provider: Provider, exchange: Exchange | None) -> Listed | None:
         if provider.refreshes and not await _is_ready(provider):

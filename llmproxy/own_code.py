@@ -1,0 +1,178 @@
+"""Call code that is not ours: check what it returns, name it when it fails, and keep its exceptions from the server.
+
+Users write middlewares, providers and strategies. Whatever theirs raise (`SystemExit` too) or return, the client gets
+an error of its dialect, the log names component and method, and the exchange ends. Classes of llmproxy itself pay for
+none of this. Begin reading at `failure`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from traceback import extract_tb
+from types import TracebackType
+
+from multidict import CIMultiDict
+
+from llmproxy.answer import Answer
+from llmproxy.body import ByteStream
+from llmproxy.errors import BrokenStream, ComponentFailed, ProxyError
+
+_MORE = "The log of the proxy has the details"
+
+log = logging.getLogger(__name__)
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def is_own(component: type) -> bool:
+    """Return whether the class is a user's: defined outside llmproxy."""
+    return not component.__module__.startswith("llmproxy.")
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Return whether `error` cancels the current task; a hook may also raise CancelledError by itself."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def failure(who: str, exchange_id: str, error: BaseException | str) -> ComponentFailed:
+    """Log that `who` ("on_request of middleware 'x'") failed, and return the error for the client.
+
+    `error` is what it raised, or says what it did wrong. Raises it when it cancels the current task.
+    """
+    if isinstance(error, str):
+        log.error("exchange %s: %s %s", exchange_id, who, error)
+    elif is_cancellation(error):
+        raise error
+    else:
+        log.error("exchange %s: %s failed with %s", exchange_id, who, type(error).__name__, exc_info=error)
+    return ComponentFailed(f"Internal Server Error: {short_name(who)} failed. {_MORE}")
+
+
+def short_name(who: str) -> str:
+    """Return `who` for a client: of a class in a file only its name, as paths are nobody else's business."""
+    before, quote, name = who.partition("'")
+    return f"{before}{quote}{name.rpartition(':')[2]}" if ".py:" in name else who
+
+
+def checked_answer(answer: object, who: str, exchange_id: str) -> Answer:
+    """Return `answer`, which `who` made or changed, its stream checked while it is read. Raises ComponentFailed."""
+    if isinstance(answer, Answer):
+        fault = _fault(answer)
+        if not fault:
+            if answer.stream is not None and is_own(type(answer.stream)):
+                answer.stream = OwnStream(answer.stream, who, exchange_id)
+            return answer
+    else:
+        fault = f"returned {_kind(answer)}, not an Answer"
+        answer = None
+    if answer is not None and not _stream_fault(answer.stream):
+        give_up(answer)
+    raise failure(who, exchange_id, fault)
+
+
+async def begun_answer(answer: object, who: str, exchange_id: str) -> Answer:
+    """Return `answer` checked, with the first bytes of a user's stream: until then its failure can be a 500."""
+    checked = checked_answer(answer, who, exchange_id)
+    if isinstance(checked.stream, OwnStream) and not checked.body:
+        try:
+            checked.body = await checked.stream.read_first()
+        except BaseException:
+            give_up(checked)
+            raise
+    return checked
+
+
+def give_up(answer: object) -> None:
+    """Close an answer that is not sent, whatever its stream raises."""
+    if isinstance(answer, Answer):
+        try:
+            answer.close()
+        except BaseException as error:
+            log.error("an answer cannot be closed", exc_info=error)
+
+
+def _fault(answer: Answer) -> str:
+    """Return what is wrong with the parts of an answer, "" for nothing."""
+    status, length = answer.status, answer.length
+    if type(status) is not int or not 200 <= status <= 599:
+        return f"made an Answer whose status is {status!r:.40}, not a number from 200 to 599"
+    if not isinstance(answer.headers, CIMultiDict):
+        return f"made an Answer whose headers are {_kind(answer.headers)}; write Headers({{...}}) of llmproxy.answer"
+    for name, value in answer.headers.items():
+        if not isinstance(value, str):
+            return f"made an Answer whose header {name!r:.60} is {_kind(value)}, not a string"
+    if not isinstance(answer.body, bytes):
+        return f"made an Answer whose body is {_kind(answer.body)}, not bytes"
+    if length is not None and (type(length) is not int or length < 0):
+        return f"made an Answer whose length is {length!r:.40}, not a number of bytes"
+    return _stream_fault(answer.stream)
+
+
+def _stream_fault(stream: object) -> str:
+    if stream is None or all(callable(getattr(stream, name, None)) for name in ("read", "close")):
+        return ""
+    return f"made an Answer whose stream is {_kind(stream)}: it needs `async def read(self)` and `def close(self)`"
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+class OwnStream:
+    """A stream of a user: what its `read` returns is checked, and its errors name it."""
+
+    __slots__ = ("_exchange_id", "_stream", "_who")
+
+    def __init__(self, stream: ByteStream, who: str, exchange_id: str) -> None:
+        self._stream = stream
+        self._who = f"the stream {type(stream).__name__} of the answer of {who}"
+        self._exchange_id = exchange_id
+
+    async def read(self) -> bytes:
+        try:
+            return await self.read_first()
+        except ComponentFailed as error:
+            raise BrokenStream(f"The answer broke off: {short_name(self._who)} failed. {_MORE}") from error
+
+    async def read_first(self) -> bytes:
+        """Read while nothing of the answer is sent. Raises ComponentFailed."""
+        try:
+            data = await self._stream.read()
+        except ProxyError:
+            raise
+        except BaseException as error:
+            raise failure(self._who, self._exchange_id, error) from error
+        if not isinstance(data, bytes):
+            raise failure(self._who, self._exchange_id, f"returned {_kind(data)}, not bytes")
+        return data
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        except BaseException as error:
+            log.error("exchange %s: %s cannot be closed", self._exchange_id, self._who, exc_info=error)
+
+
+def line_of(error: BaseException, component: type | None = None, file: str | None = None) -> str:
+    """Return file and line where a user's code raised `error`, as `/path/tag.py, line 7`; "" when that is not known.
+
+    The innermost line of `file`, else of the file of `component`; else the innermost one outside of llmproxy.
+    """
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f"{error.filename}, line {error.lineno}"
+    if component is not None and (module := sys.modules.get(component.__module__)):
+        file = module.__file__ or file
+    return line_in(error.__traceback__, file)
+
+
+def line_in(trace: TracebackType | None, file: str | None) -> str:
+    """Return the innermost line of `trace` in `file`, else the innermost one outside of llmproxy."""
+    frames = [each for each in extract_tb(trace) if not each.filename.startswith(("<frozen ", _PACKAGE))]
+    frames = [each for each in frames if each.filename == file] or frames
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""

@@ -17,6 +17,8 @@ from llmproxy.dialects.stream_decode import StreamDecoder
 from llmproxy.dialects.stream_encode import StreamEncoder
 from llmproxy.errors import ProxyError
 
+_LONGEST_WORD = 64
+
 
 def _no_finish_reason(response: Mapping[str, Any]) -> str | None:
     return None
@@ -44,6 +46,8 @@ class Codec:
     * `encode_response` writes the whole answer for a client that sent the request. Losses are never strict here.
     * `decode_error` reads a provider's answer of status 400 and more, of which several shapes are known to the default.
     * `stream_decoder` makes a decoder for one stream of a provider, `stream_encoder` an encoder for one client.
+    * `stop_words` are the finish reasons of its vendors that are understood; others become the end of a turn, and are
+      listed. None: all of them.
     * `finish_reason_of` returns the finish reason in an answer that `encode_response` wrote.
 
     Clients send their key in the header `key_header` behind `key_scheme`. `takes_url` are the kinds of media that a
@@ -61,12 +65,19 @@ class Codec:
     fit_request: Callable[[Request, EncodeContext], Request] = _unchanged
     knows_model: Callable[[str], bool] = _unknown
     decode_error: Callable[[int, bytes], ProxyError] = decode_error
+    stop_words: frozenset[str] | None = None
     finish_reason_of: Callable[[Mapping[str, Any]], str | None] = _no_finish_reason
     key_header: str = "Authorization"
     key_scheme: str = "Bearer "
     takes_url: frozenset[str] = frozenset({"image", "document", "audio", "video"})
     needs_thinking: bool = False
     longest_tool_name: int = 64
+
+    def unknown_stop(self, word: str | None) -> str | None:
+        """Return what to list of a provider's finish reason that nobody knows; None for a known one."""
+        if word is None or self.stop_words is None or word in self.stop_words:
+            return None
+        return f"stop.{word[:_LONGEST_WORD]}"
 
     def context(self, dialect: str, losses: Losses, options: Options = DEFAULT_OPTIONS) -> EncodeContext:
         """Return the context in which this dialect encodes values of `dialect`."""

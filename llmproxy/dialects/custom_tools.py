@@ -66,5 +66,7 @@ def describe(tool: Tool) -> str | None:
 def _text(arguments: str) -> str:
     """Return the text in a call's arguments; all of them if the model did not keep to the schema."""
     value = read_value(arguments.encode("utf-8", "surrogatepass"))
+    if value == {}:
+        return ""
     text = value.get(INPUT) if isinstance(value, dict) else None
     return text if isinstance(text, str) else arguments

@@ -24,6 +24,7 @@ from llmproxy.wire.sse import SSE
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values of headers."""
+_OVERLOADED = 529
 
 
 class Summarize(Protocol):
@@ -94,6 +95,7 @@ class Dialect:
 
     `token_count` is the call that counts the tokens of a request, None without one.
 
+    `overloaded` is the status with which its vendor says that it is overloaded: 503, or 529 where that is known.
     `write_error` gives the JSON body of an error of ours, `error_headers` the headers beside it, `write_error_event`
     the whole frames that tell a client of a started stream that it failed. `codec` is None for a dialect that is only
     relayed. `stateful` says that answers are stored by their ids and continued by later requests. `key_variable` is
@@ -117,7 +119,12 @@ class Dialect:
     models: ModelPages | None = None
     token_count: TokenCount | None = None
     stateful: bool = False
+    overloaded: int = 503
     key_variable: str = "API_KEY"
+
+    def status_of(self, error: ProxyError) -> int:
+        """Return the status of an answer with `error`: its own, unless this dialect's vendor does not know that."""
+        return self.overloaded if error.status == _OVERLOADED else error.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,16 @@ from llmproxy.errors import ProxyError
 from llmproxy.wire.http import RETRYABLE_STATUSES
 from llmproxy.wire.json import read_value
 
-_OVERLOADED = 529
-"""The status that some services send instead of 503."""
 _LONGEST_TEXT = 500
 _READ_BYTES, _FIRST_WORDS = 16 * 1024, 200
 _TITLE = re.compile(r"<title[^>]*>([^<]*)<", re.IGNORECASE)
 _TAGS = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|$)|<!--.*?(?:-->|$)|<[^>]*(?:>|$)", re.IGNORECASE | re.DOTALL)
+_ERROR = "error"
+_NO_ERROR: tuple[object, ...] = (None, "", False, [])
+# Where services put the words of an error, and its name or status.
+_MESSAGES = ("message", "msg", "detail", "error_message", "error_msg", "error_description")
+_NAMES = ("code", "type", "status", "status_code", "statusCode")
+_UNKNOWN = 502
 # Names of errors, and the status of an answer with them.
 _STATUSES = {
     "invalid_request_error": 400,
@@ -35,7 +39,8 @@ _STATUSES = {
     "rate_limit_exceeded": 429,
     "insufficient_quota": 429,
     "api_error": 500,
-    "overloaded_error": 503,
+    "server_error": 500,
+    "overloaded_error": 529,
     "server_overloaded": 503,
     "server_is_overloaded": 503,
     "slow_down": 503,
@@ -46,8 +51,7 @@ _STATUSES = {
 def decode_error(status: int, body: bytes) -> ProxyError:
     """Return the neutral error of an answer. `param` is left out, as it names a member of our request, not of the
     client's."""
-    message, error = _read(read_value(body))
-    status = 503 if status == _OVERLOADED else status
+    message, error = read_error(read_value(body))
     return ProxyError(
         message or _plain(body) or f"The provider answered with status {status}",
         status=status,
@@ -62,36 +66,63 @@ def code_of(error: object) -> str | None:
         return None
     details = error.get("details")
     cause = string(details.get("error_code")) if isinstance(details, dict) else None
-    return cause or string(error.get("code")) or string(error.get("type"))
+    kind = string(error.get("type"))
+    return cause or string(error.get("code")) or (None if kind == _ERROR else kind)
 
 
 def status_of(error: object) -> int:
     """Return the status that an answer with this error object would have; 502 for an unknown error."""
-    named = [error.get("code"), error.get("type")] if isinstance(error, dict) else []
+    named = [error.get(name) for name in _NAMES] if isinstance(error, dict) else []
     for name in named:
         status = int(name) if isinstance(name, str) and len(name) == 3 and name.isdecimal() else name
         if isinstance(status, str):
             status = _STATUSES.get(status)
         if type(status) is int and 400 <= status <= 599:
-            return 503 if status == _OVERLOADED else status
-    return 502
+            return status
+    return _UNKNOWN
 
 
-def _read(value: object) -> tuple[str | None, Any]:
-    """Return the message, and the object that has the code."""
-    if isinstance(value, list) and value:
-        return _read(value[0])
+def read_error(value: object) -> tuple[str | None, Any]:
+    """Return the message of an error that a provider sent, None without one, and the object that has its code."""
+    value = _first(value)
     if not isinstance(value, dict):
         return None, None
     error, listed = value.get("error"), value.get("errors")
-    if error is None and isinstance(listed, list) and listed:
-        error = listed[0]
-    message = error_message(error) or string(value.get("message")) or _detail(value.get("detail"))
-    return message, value if error is None else error
+    if error is None and isinstance(listed, list):
+        error = _first(listed)
+    if isinstance(error, dict) and isinstance(error.get("error"), dict):
+        error = error["error"]
+    words = _words(error) or _words(value)
+    message = words or error_message(error)
+    return message, error if isinstance(error, dict) else value
+
+
+def reports_error(value: object) -> bool:
+    """Say whether JSON that a provider sent is an error, in whatever form, and not only words."""
+    value = _first(value)
+    if not isinstance(value, dict):
+        return False
+    if _ERROR in (value.get("object"), value.get("type")) or value.get("errors"):
+        return True
+    return value.get(_ERROR) not in _NO_ERROR or status_of(value) != _UNKNOWN
+
+
+def _first(value: object) -> object:
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _words(error: object) -> str | None:
+    """Return the words in an error object, wherever a service puts them."""
+    if not isinstance(error, dict):
+        return None
+    return next((words for name in _MESSAGES if (words := _detail(error.get(name))) is not None), None)
 
 
 def _detail(detail: object) -> str | None:
-    """Return the member `detail` of services made with FastAPI: text, or a list of problems of the request."""
+    """Return the member `detail` of services made with FastAPI: text, an object, or a list of problems of the
+    request."""
+    if isinstance(detail, dict):
+        return next((words for name in (*_MESSAGES, _ERROR) if (words := string(detail.get(name)))), None)
     if isinstance(detail, list):
         messages = [message for each in detail if isinstance(each, dict) and (message := string(each.get("msg")))]
         return "; ".join(messages) or None
@@ -109,7 +140,7 @@ def _plain(body: bytes) -> str | None:
 def error_text(body: bytes) -> str | None:
     """Return why an answer failed, in a few words: the message of its error, else the title of its page, else the
     first words that it says."""
-    message, _ = _read(read_value(body))
+    message, _ = read_error(read_value(body))
     if message is not None:
         return message
     text = body[:_READ_BYTES].decode("utf-8", "replace")
@@ -130,4 +161,4 @@ class BadReply(ProxyError):
 
     def __init__(self, message: str, error: object = None) -> None:
         super().__init__(message, status=status_of(error), code=code_of(error) or "upstream_bad_reply", retryable=True)
-        self.reported = error_message(error)
+        self.reported, _ = read_error(error)

@@ -5,21 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.lenient_json import error_message
 from llmproxy.dialects.model import Block, Media, Opaque, StopReason
-from llmproxy.dialects.provider_errors import BadReply
+from llmproxy.dialects.provider_errors import BadReply, error_text, read_error
 from llmproxy.wire.json import read_value
 
 
-def decode_object(body: bytes, name: str) -> dict[str, Any]:
-    """Return the JSON object of a whole answer, which should be a `name`. Raises BadReply for an error or no object."""
+def decode_object(body: bytes, name: str, member: str) -> dict[str, Any]:
+    """Return the JSON object of a whole answer, which should be a `name` with its content in `member`.
+
+    Raises BadReply for no object, and for an error in whatever form.
+    """
     value = read_value(body)
-    if not isinstance(value, dict):
-        raise not_a(name, "it is not a JSON object")
-    error = error_message(value.get("error"))
-    if error is not None:
-        raise answered_with_error(error, value["error"])
-    return value
+    if isinstance(value, dict) and member in value and not value.get("error"):
+        return value
+    message, error = read_error(value)
+    if message is not None:
+        raise answered_with_error(message, error)
+    if isinstance(value, dict):
+        return value
+    words = error_text(body)
+    raise not_a(name, "it is not a JSON object" + (f": {words}" if words else ""))
 
 
 def not_a(name: str, why: str) -> BadReply:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from llmproxy.dialects.call_arguments import NO_ARGUMENTS, has_arguments
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import (
     Block,
@@ -21,10 +22,6 @@ from llmproxy.dialects.model import (
     ToolChoice,
     ToolResult,
 )
-
-NO_ARGUMENTS = "{}"
-"""The arguments of a call that has none."""
-_BLANK = ("", "null")
 
 
 def share(request: Request, context: EncodeContext) -> Request:
@@ -46,11 +43,6 @@ def share(request: Request, context: EncodeContext) -> Request:
     if not request.tools and not request.found_tools:
         _drop_choice(request, context)
     return request
-
-
-def has_arguments(arguments: str) -> bool:
-    """Say whether the arguments of a call are any: some services send a space or `null` where others send `{}`."""
-    return arguments.strip() not in _BLANK
 
 
 def _drop_tools(request: Request, dropped: list[Opaque], context: EncodeContext) -> None:

@@ -10,15 +10,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from llmproxy.dialects.model import Block, Event, Fail, Lost, Open
-from llmproxy.dialects.provider_errors import code_of, status_of
+from llmproxy.dialects.provider_errors import code_of, error_text, read_error, reports_error, status_of
+from llmproxy.dialects.stream_deltas import DeltaRepair
 from llmproxy.errors import BrokenStream
 from llmproxy.wire.framing import Frame, Framing
+from llmproxy.wire.json import read_value
 from llmproxy.wire.sse import SSE
 
 
 def _is_empty(data: bytes) -> bool:
-    """Say whether a frame keeps the connection alive and says nothing: no data, or a comment in its place."""
-    return not data or data[:1] == b":" or data.isspace()
+    """Say whether a frame keeps the connection alive and says nothing: no data, or a comment or null in its place."""
+    return not data or data[:1] == b":" or data == b"null" or data.isspace()
 
 
 class StreamDecoder(ABC):
@@ -31,6 +33,8 @@ class StreamDecoder(ABC):
         self._over = False
         self._next_index = 0
         self._lost: set[str] = set()
+        self._deltas = DeltaRepair()
+        self._last_words: tuple[str, object] | None = None
 
     def feed(self, data: bytes) -> Sequence[Event]:
         """Return the events in the next identity-coded bytes, cut anywhere. Never raises for what the bytes say: what
@@ -48,7 +52,7 @@ class StreamDecoder(ABC):
             if not _is_empty(frame.data):
                 self._decode_frame(frame)
         events, self._events = self._events, []
-        return events
+        return self._deltas.repair(events)
 
     def close(self) -> Sequence[Event]:
         """Return the rest; called when the transport ended. Without the dialect's last event that is a `Fail`; nothing
@@ -65,7 +69,7 @@ class StreamDecoder(ABC):
                 self._decode_frame(frame)
         if not self._over:
             self._end_early()
-        return self._events
+        return self._deltas.repair(self._events)
 
     @abstractmethod
     def _decode_frame(self, frame: Frame) -> None:
@@ -73,7 +77,7 @@ class StreamDecoder(ABC):
 
     def _end_early(self) -> None:
         """Handle a transport that ended without the dialect's last event."""
-        self._fail("The provider's stream ended before its last event")
+        self._fail_unfinished("The provider's stream ended before its last event")
 
     def _open_block(self, block: Block) -> int:
         """Begin a block of the neutral stream and return its index."""
@@ -87,6 +91,34 @@ class StreamDecoder(ABC):
         if what not in self._lost:
             self._lost.add(what)
             self._events.append(Lost(what=what))
+
+    def _read_error(self, frame: Frame) -> bool:
+        """Read a frame that says nothing in this dialect, and return whether it holds words.
+
+        An error, in whatever form, ends the stream. Other words are kept: they may say why it ends early.
+        """
+        value = read_value(frame.data)
+        message, error = read_error(value)
+        if frame.event == "error" or reports_error(value):
+            self._fail(message or error_text(frame.data) or "The provider reported an error", error)
+        elif message is not None:
+            self._last_words = message, error
+        return message is not None or self._over
+
+    def _ends_with_error(self, frame: Frame) -> bool:
+        """Read a frame that may be an error, and return whether it ended the stream."""
+        self._read_error(frame)
+        return self._over
+
+    def _fail_unreadable(self, frame: Frame, why: str) -> None:
+        """End the stream at a frame that is not of this dialect, with its words."""
+        if not self._read_error(frame) and not self._over:
+            words = error_text(frame.data)
+            self._fail(f"The provider sent an event that {why}" + (f": {words}" if words else ""))
+
+    def _fail_unfinished(self, message: str) -> None:
+        """End a stream that has no end of its dialect, with the last words that were none of an answer."""
+        self._fail(*(self._last_words or (message,)))
 
     def _fail(self, message: str, error: object = None) -> None:
         """End the stream with a failure. `error` is the provider's own error object, if it sent one."""

@@ -27,7 +27,7 @@ from llmproxy.dialects.model import (
     Usage,
     UsageUpdate,
 )
-from llmproxy.wire.json import write_value
+from llmproxy.wire.json import write_unicode
 
 
 class StreamEncoder(ABC):
@@ -127,8 +127,8 @@ class StreamEncoder(ABC):
 
 
 def encode_string(text: str) -> bytes:
-    """Return the JSON string of `text`, which may hold lone surrogates."""
+    """Return the JSON string of `text`; lone surrogates are replaced."""
     try:
         return msgspec.json.encode(text)
     except UnicodeEncodeError:
-        return write_value(text)
+        return write_unicode(text)

@@ -31,7 +31,7 @@ def error_answer(exchange: Exchange, error: ProxyError) -> Answer:
     headers = Headers((*error.headers, *dialect.error_headers(error)))
     headers["Content-Type"] = "application/json"
     body = dialect.write_error(error, exchange.request_id)
-    return Answer(status=error.status, headers=headers, body=body, error=error)
+    return Answer(status=dialect.status_of(error), headers=headers, body=body, error=error)
 
 
 def error_event(exchange: Exchange, error: ProxyError) -> bytes:

@@ -5,6 +5,7 @@ Pure functions on bytes and values, without targets and connections. Begin readi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -47,9 +48,11 @@ from llmproxy.dialects.tool_results import move_results
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.translation.reasoning_store import KeptReasoning, lacks_reasoning, restore
 from llmproxy.wire.framing import Framing
-from llmproxy.wire.json import write_value
+from llmproxy.wire.json import write_unicode
 from llmproxy.wire.sse import SSE
 
+# What services send in front of a whole answer while the model works: white space, or events without content.
+_SIGNS_OF_LIFE = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t\r\n]|(?::[^\r\n]*|data:[ \t]*)(?:\r\n|\n|\r))*")
 # The tool that stands for structured output where a service has none.
 ANSWER_TOOL = "structured_answer"
 _ANSWER_DESCRIPTION = "Gives the final answer in the required form. Call it once, when the answer is known."
@@ -110,7 +113,7 @@ class Translation:
             self._names.replace(request)
         try:
             context = self._provider.context(request.dialect, self.losses, self._options)
-            return write_value(self._provider.encode_request(request, context))
+            return write_unicode(self._provider.encode_request(request, context))
         except RecursionError:
             raise BadRequest("The request is nested too deeply", code="invalid_json") from None
 
@@ -138,7 +141,14 @@ class Translation:
         summary.model, summary.usage = reply.model or self._request.model, reply.usage
         summary.finish_reason = self._client.finish_reason_of(self.response) or reply.stop
         summary.upstream_finish_reason = reply.stop_word
-        return write_value(self.response)
+        self.note_stop(reply.stop_word)
+        return write_unicode(self.response)
+
+    def note_stop(self, word: str | None) -> None:
+        """List the provider's finish reason if nobody knows it."""
+        unknown = self._provider.unknown_stop(word)
+        if unknown is not None:
+            self.losses.drop(f"reply.{unknown}")
 
     def reply_as_stream(self, body: bytes) -> bytes:
         """Return the same as a stream, for a provider that does not stream."""
@@ -146,6 +156,8 @@ class Translation:
 
     def _decode(self, body: bytes) -> Reply:
         """Return a provider's whole answer. Some stream although the request does not say so."""
+        before = _SIGNS_OF_LIFE.match(body)
+        body = body if before is None else body[before.end() :]
         if not self._framing.begins(body):
             return self._provider.decode_response(body)
         decoder = self._provider.stream_decoder()
@@ -290,6 +302,7 @@ class StreamTranslation:
                 self._summary.started = self._summary.started or has_content(event.block)
             case Stop():
                 self._summary.finish_reason, self._summary.upstream_finish_reason = event.reason, event.word
+                self._translation.note_stop(event.word)
             case Done():
                 self.done = True
                 self._translation.content = self._thinking.content

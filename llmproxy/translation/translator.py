@@ -236,7 +236,7 @@ class Translator:
         translation.summary.error = error.message
         headers = _answer_headers(answer, translation, "application/json")
         headers.update(dialect.error_headers(error))
-        return Answer(status=error.status, headers=headers, body=written, summary=translation.summary)
+        return Answer(status=dialect.status_of(error), headers=headers, body=written, summary=translation.summary)
 
     async def _whole(self, exchange: Exchange, call: TranslatedCall, answer: Answer) -> Answer:
         translation = call.translation
@@ -388,6 +388,6 @@ def _answer_headers(answer: Answer, translation: Translation, content_type: str)
     headers["Content-Type"] = content_type
     dropped = translation.losses.dropped
     if dropped:
-        paths = [path.encode("ascii", "backslashreplace").decode() for path in dropped[:_MAX_LISTED]]
+        paths = [path.encode("unicode_escape").decode() for path in dropped[:_MAX_LISTED]]
         headers["x-llmproxy-dropped"] = ", ".join(paths) + (", ..." if len(dropped) > _MAX_LISTED else "")
     return headers

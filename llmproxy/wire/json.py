@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from llmproxy.errors import BadRequest
+from llmproxy.wire.text import replace_surrogates
 
 RawMembers = dict[str, msgspec.Raw]
 """The raw JSON of each member of an object. Each value is a view that keeps the whole body alive."""
@@ -87,6 +88,15 @@ def write_value(value: object) -> bytes:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode()
+
+
+def write_unicode(value: object) -> bytes:
+    """Encode `value` as compact JSON of whole characters, for vendors that refuse lone surrogates and SDKs that fail on
+    them: U+FFFD stands in their place, and pairs are joined."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return replace_surrogates(json.dumps(value, separators=(",", ":"), ensure_ascii=False)).encode()
 
 
 def replace_member(data: bytes, name: str, raw: bytes) -> bytes:

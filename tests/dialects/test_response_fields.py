@@ -20,12 +20,12 @@ def test_an_id_keeps_what_stands_behind() -> None:
 
 
 def test_an_answer_is_an_object_without_an_error() -> None:
-    assert decode_object(b'{"a":1}', "message") == {"a": 1}
+    assert decode_object(b'{"a":1}', "message", "a") == {"a": 1}
     with pytest.raises(BadReply, match="not a message: it is not a JSON object"):
-        decode_object(b"[]", "message")
+        decode_object(b"[]", "message", "a")
     with pytest.raises(BadReply, match="answered with an error: Busy") as caught:
-        decode_object(b'{"error":{"message":"Busy","type":"overloaded_error"}}', "message")
-    assert caught.value.status == 503
+        decode_object(b'{"error":{"message":"Busy","type":"overloaded_error"}}', "message", "a")
+    assert caught.value.status == 529
 
 
 def test_blocks_are_called_by_their_kind() -> None:

@@ -37,7 +37,7 @@ def test_what_is_lost_is_listed_once() -> None:
 
 def test_a_failure_is_the_last_event() -> None:
     decoder = Words()
-    assert decoder.feed(b"data: bad\n\ndata: a\n\n") == [Fail(message="Bad", code="overloaded_error", status=503)]
+    assert decoder.feed(b"data: bad\n\ndata: a\n\n") == [Fail(message="Bad", code="overloaded_error", status=529)]
     assert not decoder.close()
 
 

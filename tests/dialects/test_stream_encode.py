@@ -69,5 +69,5 @@ def test_each_event_is_written_once_and_in_order() -> None:
     assert losses.dropped == ["reply.odd"]
 
 
-def test_lone_surrogates_are_escaped() -> None:
-    assert encode_string('a"\n') == b'"a\\"\\n"' and encode_string("\ud83d") == b'"\\ud83d"'
+def test_lone_surrogates_are_replaced() -> None:
+    assert encode_string('a"\n') == b'"a\\"\\n"' and encode_string("\ud83d") == '"\ufffd"'.encode()

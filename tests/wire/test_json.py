@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.errors import BadRequest
-from llmproxy.wire.json import read_as, read_members, read_value, remove_member, replace_member, write_value
+from llmproxy.wire.json import (
+    read_as,
+    read_members,
+    read_value,
+    remove_member,
+    replace_member,
+    write_unicode,
+    write_value,
+)
 
 spaces = st.text(" \t\n\r", max_size=3)
 names = st.one_of(
@@ -244,3 +252,9 @@ def test_typed_reading_takes_the_same_values() -> None:
 def test_text_that_is_no_unicode_is_written_with_escapes() -> None:
     assert write_value({"a": "é", "b": [1, None]}) == '{"a":"é","b":[1,null]}'.encode()
     assert write_value({"a": "\udcff"}) == b'{"a":"\\udcff"}'
+
+
+def test_text_that_is_no_unicode_is_replaced_for_sdks() -> None:
+    assert write_unicode({"a": "é"}) == '{"a":"é"}'.encode()
+    assert write_unicode({"a": "\udcff"}) == '{"a":"\ufffd"}'.encode()
+    assert write_unicode(["\ud83d\ude00\n"]) == '["\U0001f600\\n"]'.encode()

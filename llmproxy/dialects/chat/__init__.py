@@ -12,6 +12,7 @@ from llmproxy.dialects.chat.response_decode import decode_response
 from llmproxy.dialects.chat.response_encode import encode_response, finish_reason_of
 from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
 from llmproxy.dialects.chat.stream_encode import ChatStreamEncoder
+from llmproxy.dialects.chat.tables import FAILED, STOP_REASONS
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, no_history
@@ -29,6 +30,7 @@ CODEC = Codec(
     decode_response=decode_response,
     encode_response=encode_response,
     finish_reason_of=finish_reason_of,
+    stop_words=frozenset((*STOP_REASONS, FAILED)),
     stream_decoder=ChatStreamDecoder,
     stream_encoder=ChatStreamEncoder,
     takes_url=frozenset({"image", "video"}),

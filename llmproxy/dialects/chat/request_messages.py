@@ -187,13 +187,6 @@ def _made_up_id(path: str) -> str:
     return "call_" + "".join(letter for letter in path if letter.isdigit())
 
 
-def decode_arguments(arguments: object) -> str:
-    """Return the text of a call's arguments; some services send an object instead."""
-    if isinstance(arguments, str):
-        return arguments
-    return write_value(arguments).decode() if isinstance(arguments, dict) else ""
-
-
 def encode_id(call_id: str, context: EncodeContext) -> str:
     """Return the id of a call or of its result, shortened where it is too long, always in the same way."""
     if context.own:

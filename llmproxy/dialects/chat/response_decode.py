@@ -10,13 +10,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from llmproxy.dialects.chat.request_messages import decode_arguments
+from llmproxy.dialects.call_arguments import arguments_of, arguments_text
 from llmproxy.dialects.chat.tables import FAILED, SIGNATURE, STOP_REASONS, THINKING
 from llmproxy.dialects.chat.usage import decode_usage
 from llmproxy.dialects.lenient_json import content_text, count, error_message, object_of, objects, string
 from llmproxy.dialects.model import Block, Citation, Opaque, Refusal, Reply, StopReason, Text, Thinking, ToolCall
 from llmproxy.dialects.response_fields import answered_with_error, decode_object, not_a
-from llmproxy.dialects.shared_request import NO_ARGUMENTS
 
 _BOOKKEEPING = {"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "error"}
 _DECODED = {"role", "content", "refusal", "annotations", "audio", "tool_calls", "function_call", *THINKING}
@@ -24,7 +23,7 @@ _DECODED = {"role", "content", "refusal", "annotations", "audio", "tool_calls", 
 
 def decode_response(body: bytes) -> Reply:
     """Return a provider's whole answer. Raises BadReply when it is not a chat completion."""
-    value = decode_object(body, "chat completion")
+    value = decode_object(body, "chat completion", "choices")
     choices = value.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
@@ -136,12 +135,11 @@ def _decode_call(entry: dict[str, Any], seen: set[str]) -> Block:
     if not isinstance(inner, dict):
         kind = string(entry.get("type")) or "unknown"
         return Opaque(path="reply.tool_calls", dialect="chat", kind=kind, value=entry)
-    arguments = decode_arguments(inner.get("input" if custom else "arguments"))
     return ToolCall(
         path="reply.tool_call",
         id=distinct_call_id(entry.get("id"), seen),
         name=string(inner.get("name")) or "",
-        arguments=arguments if arguments or custom else NO_ARGUMENTS,
+        arguments=arguments_text(inner.get("input")) if custom else arguments_of(inner.get("arguments")),
         signature=decode_signature(entry.get(SIGNATURE)),
         custom=custom,
     )

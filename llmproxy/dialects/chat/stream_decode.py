@@ -21,7 +21,7 @@ from llmproxy.dialects.chat.stream_tool_calls import Calls, Function, PartialCal
 from llmproxy.dialects.chat.stream_watch import DONE
 from llmproxy.dialects.chat.tables import FAILED
 from llmproxy.dialects.chat.usage import UsageFields, decode_usage
-from llmproxy.dialects.lenient_json import Fields, NoList, Other, count, error_message, objects, string
+from llmproxy.dialects.lenient_json import Fields, NoList, Other, count, objects, string
 from llmproxy.dialects.model import (
     Block,
     Cite,
@@ -36,10 +36,10 @@ from llmproxy.dialects.model import (
     ToolCall,
     UsageUpdate,
 )
-from llmproxy.dialects.shared_request import NO_ARGUMENTS
+from llmproxy.dialects.provider_errors import read_error
 from llmproxy.dialects.stream_decode import StreamDecoder
 from llmproxy.wire.framing import Frame
-from llmproxy.wire.json import read_as, read_value
+from llmproxy.wire.json import read_as
 
 
 class _Delta(Fields):
@@ -103,8 +103,8 @@ class ChatStreamDecoder(StreamDecoder):
         if chunk is None:
             self._decode_other(frame)
             return
-        failed = chunk.error is not None or frame.event == "error" or chunk.object == "error"
-        if failed and self._decode_error(frame, chunk.error):
+        odd = chunk.choices is None or chunk.error is not None or frame.event == "error"
+        if odd and self._ends_with_error(frame):
             return
         if not self._started and (chunk.choices or chunk.id):
             self._started = True
@@ -117,17 +117,6 @@ class ChatStreamDecoder(StreamDecoder):
         if chunk.usage is not None or chunk.moderation is not None:
             self._decode_rest_of_chunk(chunk)
 
-    def _decode_error(self, frame: Frame, error: object) -> bool:
-        """Return whether the frame is an error: one of that name, or a chunk that holds one."""
-        value = read_value(frame.data) if error is None else error
-        message = error_message(value)
-        if message is not None:
-            self._fail_with(message, value)
-        return message is not None
-
-    def _fail_with(self, message: str, error: object) -> None:
-        self._fail(message, error.get("error", error) if isinstance(error, dict) else None)
-
     def _decode_rest_of_chunk(self, chunk: _Chunk) -> None:
         usage = decode_usage(chunk.usage)
         if usage is not None:
@@ -139,10 +128,8 @@ class ChatStreamDecoder(StreamDecoder):
         """Decode `[DONE]`, or what is no chunk at all."""
         if frame.data.strip() == DONE:
             self._end()
-        elif frame.event == "error":
-            self._fail(frame.data.decode("utf-8", "replace"))
         else:
-            self._fail("The provider sent an event that is not a chat completion chunk")
+            self._fail_unreadable(frame, "is not a chat completion chunk")
 
     def _decode_choice(self, choice: _Choice) -> None:
         if choice.index != 0 and choice.index is not None:
@@ -154,7 +141,8 @@ class ChatStreamDecoder(StreamDecoder):
         if type(choice.finish_reason) is str and choice.finish_reason:
             self._reason = choice.finish_reason
             if self._reason == FAILED:
-                self._fail_with(error_message(choice.error) or "The provider's answer broke off", choice.error)
+                message, error = read_error({"error": choice.error})
+                self._fail(message or "The provider's answer broke off", error)
 
     def _decode_delta(self, delta: _Delta, logprobs: object) -> None:
         if delta.reasoning_content and type(delta.reasoning_content) is str:
@@ -252,8 +240,8 @@ class ChatStreamDecoder(StreamDecoder):
             self._end()
 
     def _end(self) -> None:
-        if not self._started:
-            self._fail("The provider's stream held no answer")
+        if not self._started or (self._reason is None and self._last_words is not None):
+            self._fail_unfinished("The provider's stream held no answer")
             return
         self._over = True
         self._close_open()
@@ -267,7 +255,4 @@ class ChatStreamDecoder(StreamDecoder):
         if call.block is None:
             self._lose("tool_call")
             return
-        if not call.pieces and not call.custom:
-            # Some services send nothing where OpenAI sends "{}", which clients parse as JSON.
-            self._events.append(Delta(index=call.block, text=NO_ARGUMENTS))
         self._events.append(Close(index=call.block))

@@ -34,7 +34,7 @@ from llmproxy.dialects.model import (
 from llmproxy.dialects.response_fields import drop_stop_details, kind_of
 from llmproxy.dialects.stream_encode import StreamEncoder, encode_string
 from llmproxy.errors import ProxyError
-from llmproxy.wire.json import write_value
+from llmproxy.wire.json import write_unicode
 from llmproxy.wire.sse import write_frame
 
 _DELTA = b'"choices":[{"index":0,"delta":{'
@@ -74,7 +74,7 @@ class ChatStreamEncoder(StreamEncoder):
         if index in self._texts:
             self._length += len(event.text)
         if event.logprobs is not None:
-            logprobs = write_value({"content": event.logprobs, "refusal": None})
+            logprobs = write_unicode({"content": event.logprobs, "refusal": None})
             tail = b'},"logprobs":%b,"finish_reason":null}]%b' % (logprobs, self._tail)
             self._frames += (before, encode_string(event.text), tail)
         else:
@@ -82,7 +82,7 @@ class ChatStreamEncoder(StreamEncoder):
 
     def _start(self, event: Start) -> None:
         model = event.model or self._request.model
-        head = write_value(encode_head(event.id, "chat.completion.chunk", event.created_s, model))
+        head = write_unicode(encode_head(event.id, "chat.completion.chunk", event.created_s, model))
         self._head = b"data: %b," % head[:-1]
         self._put_delta(b'"role":"assistant","content":"","refusal":null')
 
@@ -128,7 +128,7 @@ class ChatStreamEncoder(StreamEncoder):
         self._context.losses.drop_extra(call)
         number = self._calls
         self._calls += 1
-        self._put_delta(b'"tool_calls":[%b]' % write_value({"index": number, **call_object(call, call.arguments)}))
+        self._put_delta(b'"tool_calls":[%b]' % write_unicode({"index": number, **call_object(call, call.arguments)}))
         kind, member = (b"custom", b"input") if call.custom else (b"function", b"arguments")
         self._before[index] = b'%b%b"tool_calls":[{"index":%d,"%b":{"%b":' % (self._head, _DELTA, number, kind, member)
         self._after[index] = b"}}]" + self._plain_tail
@@ -140,7 +140,7 @@ class ChatStreamEncoder(StreamEncoder):
             self._drop("tool_call")
             return
         function = {"name": call.name, "arguments": call.arguments}
-        self._put_delta(b'"function_call":%b' % write_value(function))
+        self._put_delta(b'"function_call":%b' % write_unicode(function))
         self._before[index] = self._head + _DELTA + b'"function_call":{"arguments":'
         self._after[index] = b"}" + self._plain_tail
 
@@ -158,7 +158,7 @@ class ChatStreamEncoder(StreamEncoder):
 
     def _stop(self, event: Stop) -> None:
         if self._annotations:
-            self._put_delta(b'"annotations":%b' % write_value(self._annotations))
+            self._put_delta(b'"annotations":%b' % write_unicode(self._annotations))
         drop_stop_details(self._context.losses, event.reason, event.sequence)
         self.finish_reason = encode_stop(event.reason, refused=self._refused, legacy=self._legacy)
         reason = encode_string(self.finish_reason)
@@ -167,7 +167,7 @@ class ChatStreamEncoder(StreamEncoder):
 
     def _end(self) -> None:
         if self._request.include_usage:
-            usage = write_value(encode_usage(self._usage))
+            usage = write_unicode(encode_usage(self._usage))
             self._frames += (self._head, b'"choices":[],"usage":', usage, b"}\n\n")
         self._frames.append(write_frame(DONE))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmproxy.dialects.chat.request_messages import decode_arguments
+from llmproxy.dialects.call_arguments import arguments_text
 from llmproxy.dialects.lenient_json import Fields, Other, string
 from llmproxy.wire.json import read_value
 
@@ -80,7 +80,7 @@ class Calls:
         call_id, name, arguments = string(piece.id), None, ""
         if isinstance(inner, Function):
             name = string(inner.name)
-            arguments = decode_arguments(inner.input if custom else inner.arguments)
+            arguments = arguments_text(inner.input if custom else inner.arguments)
         index = piece.index if type(piece.index) is int else None
         call = self._find(index, call_id, name)
         if call is None:

@@ -12,6 +12,11 @@ _FINISH_REASONS: tuple[tuple[str, StopReason], ...] = (
     # Only read:
     ("function_call", "tool_calls"),
     ("model_length", "context_window"),
+    ("eos", "end"),
+    ("end_turn", "end"),
+    ("max_tokens", "length"),
+    ("tool_use", "tool_calls"),
+    ("sensitive", "content_filter"),
 )
 STOP_REASONS: dict[str, StopReason] = dict(_FINISH_REASONS)
 FINISH_REASONS: dict[StopReason, str] = {stop: word for word, stop in reversed(_FINISH_REASONS)} | {

@@ -17,6 +17,7 @@ from llmproxy.dialects.messages.response_decode import decode_response
 from llmproxy.dialects.messages.response_encode import encode_response, finish_reason_of
 from llmproxy.dialects.messages.stream_decode import MessagesStreamDecoder
 from llmproxy.dialects.messages.stream_encode import MessagesStreamEncoder
+from llmproxy.dialects.messages.tables import STOP_REASONS
 from llmproxy.dialects.model_list import ModelPages
 
 CODEC = Codec(
@@ -28,6 +29,7 @@ CODEC = Codec(
     decode_response=decode_response,
     encode_response=encode_response,
     finish_reason_of=finish_reason_of,
+    stop_words=frozenset(STOP_REASONS),
     stream_decoder=MessagesStreamDecoder,
     stream_encoder=MessagesStreamEncoder,
     key_header="x-api-key",
@@ -52,6 +54,7 @@ DIALECT = Dialect(
     models=ModelPages(one=model_list.one, all=model_list.page),
     token_count=TokenCount(path="/messages/count_tokens", write=lambda count: b'{"input_tokens":%d}' % count),
     key_variable="ANTHROPIC_API_KEY",
+    overloaded=529,
     write_error=write_error,
     write_error_event=write_error_event,
     readers=replace(

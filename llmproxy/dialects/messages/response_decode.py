@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmproxy.dialects.call_arguments import arguments_of
 from llmproxy.dialects.content import decode_part
 from llmproxy.dialects.extra import Inner
 from llmproxy.dialects.lenient_json import object_of, string
@@ -31,7 +32,7 @@ _DECODED = {"id", "type", "role", "model", "content", "stop_reason", "stop_seque
 
 def decode_response(body: bytes) -> Reply:
     """Return a provider's whole answer. Raises BadReply when it is not a message."""
-    value = decode_object(body, "message")
+    value = decode_object(body, "message", "content")
     content = value.get("content")
     if not isinstance(content, list):
         raise not_a("message", "it has no content")
@@ -59,14 +60,20 @@ def decode_response(body: bytes) -> Reply:
 
 def decode_answer_block(block: object, path: str) -> Block:
     """Return one block of an answer. Raises BadReply."""
+    given: object = None
     if isinstance(block, dict) and isinstance(kind := block.get("type"), str):
         block = _DEFAULTS.get(kind, {}) | {name: value for name, value in block.items() if value is not None}
+        if kind == "tool_use" and not isinstance(block["input"], dict):
+            given, block["input"] = block["input"], {}
     try:
         decoded = decode_part(Members(block, path), DECODERS, "messages")
     except BadRequest as error:
         raise not_a("message", error.message) from error
-    if isinstance(decoded, ToolCall) and decoded.extra.get("caller") == _DIRECT:
-        del decoded.extra["caller"]  # part of each call that the model itself makes
+    if isinstance(decoded, ToolCall):
+        if given is not None:
+            decoded.arguments = arguments_of(given)
+        if decoded.extra.get("caller") == _DIRECT:
+            del decoded.extra["caller"]  # part of each call that the model itself makes
     return decoded
 
 

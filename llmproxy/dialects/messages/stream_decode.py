@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.lenient_json import Fields, Other, error_message, object_of, string
+from llmproxy.dialects.call_arguments import arguments_text
+from llmproxy.dialects.lenient_json import Fields, Other, object_of, string
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.messages.content import decode_citation
 from llmproxy.dialects.messages.response_decode import decode_answer_block, decode_stop, used_tools
@@ -101,8 +102,7 @@ class MessagesStreamDecoder(StreamDecoder):
     def _decode_frame(self, frame: Frame) -> None:
         event = read_as(_EVENT, frame.data)
         if event is None:
-            message = frame.data.decode("utf-8", "replace") if frame.event == "error" else None
-            self._fail(message or "The provider sent an event that does not belong to a message")
+            self._fail_unreadable(frame, "does not belong to a message")
             return
         kind = event.type or frame.event
         if kind == "content_block_delta" and type(event.delta) is _Delta:
@@ -122,7 +122,7 @@ class MessagesStreamDecoder(StreamDecoder):
         if kind == "text_delta":
             text = delta.text
         else:
-            text = delta.thinking if kind == "thinking_delta" else delta.partial_json
+            text = delta.thinking if kind == "thinking_delta" else arguments_text(delta.partial_json)
         if not text or type(text) is not str:
             return
         if block.opaque is not None:
@@ -163,9 +163,8 @@ class MessagesStreamDecoder(StreamDecoder):
             case "message_stop":
                 self._end()
             case "error":
-                error = event.error if event.error is not None else read_value(frame.data)
-                self._fail(error_message(error) or "error", error)
-            case other if other != "ping":
+                self._read_error(frame)
+            case other if other != "ping" and not self._read_error(frame) and other:
                 self._lose(string(other) or "event")
 
     def _start(self, value: object) -> None:
@@ -232,7 +231,7 @@ class MessagesStreamDecoder(StreamDecoder):
 
     def _end(self) -> None:
         if not self._started:
-            self._fail("The provider's stream held no answer")
+            self._fail_unfinished("The provider's stream held no answer")
             return
         for index in list(self._blocks):
             self._close(index)

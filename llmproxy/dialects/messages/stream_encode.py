@@ -23,7 +23,7 @@ from llmproxy.dialects.messages.usage import encode_usage
 from llmproxy.dialects.model import Cite, Close, Fail, Request, Start, Stop, Text, Thinking, ToolCall
 from llmproxy.dialects.ordered_blocks import OrderedBlock, OrderedStreamEncoder
 from llmproxy.dialects.stream_encode import encode_string
-from llmproxy.wire.json import write_value
+from llmproxy.wire.json import write_unicode
 from llmproxy.wire.sse import write_frame
 
 _AFTER = b"}}\n\n"
@@ -38,7 +38,7 @@ class MessagesStreamEncoder(OrderedStreamEncoder):
         self._last_stop = Stop(reason="end")
 
     def _put(self, kind: str, members: dict[str, Any]) -> None:
-        self._frames.append(write_frame(write_value({"type": kind, **members}), kind))
+        self._frames.append(write_frame(write_unicode({"type": kind, **members}), kind))
 
     def _start(self, event: Start) -> None:
         self._started = True
@@ -90,7 +90,7 @@ class MessagesStreamEncoder(OrderedStreamEncoder):
 
     def _write_arguments(self, block: OrderedBlock, call: ToolCall, arguments: str) -> None:
         value = encode_input(call, arguments, self._context.losses)
-        self._put_delta(block, {"type": "input_json_delta", "partial_json": write_value(value).decode()})
+        self._put_delta(block, {"type": "input_json_delta", "partial_json": write_unicode(value).decode()})
 
     def _end_block(self, block: OrderedBlock) -> None:
         self._put("content_block_stop", {"index": block.number})

@@ -18,6 +18,7 @@ from llmproxy.dialects.responses.response_decode import decode_response, finish_
 from llmproxy.dialects.responses.response_encode import encode_response
 from llmproxy.dialects.responses.stream_decode import ResponsesStreamDecoder
 from llmproxy.dialects.responses.stream_encode import ResponsesStreamEncoder
+from llmproxy.dialects.responses.tables import STOP_REASONS
 
 CODEC = Codec(
     fit_request=fit_openai_request,
@@ -28,6 +29,7 @@ CODEC = Codec(
     decode_response=decode_response,
     encode_response=encode_response,
     finish_reason_of=finish_reason_of,
+    stop_words=frozenset((*STOP_REASONS, "completed", "incomplete")),
     stream_decoder=ResponsesStreamDecoder,
     stream_encoder=ResponsesStreamEncoder,
     takes_url=frozenset({"image", "document"}),

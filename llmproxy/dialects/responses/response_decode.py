@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from llmproxy.dialects.call_arguments import arguments_of, arguments_text
 from llmproxy.dialects.content import decode_part
 from llmproxy.dialects.extra import ITEM
 from llmproxy.dialects.lenient_json import count, object_of, objects, string
@@ -14,7 +15,7 @@ from llmproxy.dialects.model import Block, Opaque, Refusal, Reply, StopReason, T
 from llmproxy.dialects.response_fields import answered_with_error, decode_object, not_a
 from llmproxy.dialects.responses.content import DECODERS
 from llmproxy.dialects.responses.request_messages import OUTPUT_DECODERS
-from llmproxy.dialects.responses.tables import ECHOED, STOP_REASONS
+from llmproxy.dialects.responses.tables import CALL_TYPES, ECHOED, STOP_REASONS
 from llmproxy.dialects.responses.usage import decode_usage
 from llmproxy.errors import BadRequest
 
@@ -28,11 +29,13 @@ _DECODED = frozenset(
     )
 )
 _OF_ITEM = ("id", "status", "phase")
+# Where each kind of call has its arguments, and what reads them.
+_ARGUMENTS = {CALL_TYPES[False]: ("arguments", arguments_of), CALL_TYPES[True]: ("input", arguments_text)}
 
 
 def decode_response(body: bytes) -> Reply:
     """Return a provider's whole answer. Raises BadReply when it is not a response, or one that failed."""
-    value = decode_object(body, "response")
+    value = decode_object(body, "response", "output")
     if value.get("status") in _FAILED:
         raise answered_with_error(str(value["status"]), value.get("error"))
     output = value.get("output")
@@ -62,6 +65,9 @@ def decode_item(item: dict[str, Any]) -> list[Block]:
             return _decode_message(item)
         decode = OUTPUT_DECODERS.get(kind)
         if decode is not None:
+            member = _ARGUMENTS.get(kind)
+            if member is not None:
+                item = item | {member[0]: member[1](item.get(member[0]))}
             members = Members(item, f"reply.{kind}")
             members.rest.pop("type", None)
             return [decode(members)]

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.lenient_json import Fields, error_message, object_of, objects, string
+from llmproxy.dialects.call_arguments import arguments_text
+from llmproxy.dialects.lenient_json import Fields, object_of, objects, string
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import (
     Block,
@@ -27,6 +28,7 @@ from llmproxy.dialects.model import (
     ToolCall,
     UsageUpdate,
 )
+from llmproxy.dialects.provider_errors import read_error
 from llmproxy.dialects.reply_events import block_events
 from llmproxy.dialects.responses.content import decode_citation
 from llmproxy.dialects.responses.logprobs import with_bytes
@@ -57,11 +59,12 @@ class _Event(Fields):
     response: Any = None
     error: Any = None
     message: Any = None
-    code: Any = None
 
 
 _EVENT: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
 _Key = tuple[Any, str]
+_OF_RESPONSE = "response."
+"""How the types of events begin that are of this dialect."""
 _OF_CALL = (("caller", "~caller"), ("async", "async"))
 
 
@@ -90,8 +93,8 @@ class ResponsesStreamDecoder(StreamDecoder):
         self._handlers: dict[str, Callable[[_Event], None]] = {
             "response.output_text.delta": lambda event: self._grow(event, _text_key(event), Text(text="")),
             "response.refusal.delta": lambda event: self._grow(event, _text_key(event), Refusal(text="")),
-            "response.function_call_arguments.delta": lambda event: self._grow(event, _call_key(event), None),
-            "response.custom_tool_call_input.delta": lambda event: self._grow(event, _call_key(event), None),
+            "response.function_call_arguments.delta": self._grow_call,
+            "response.custom_tool_call_input.delta": self._grow_call,
             "response.reasoning_summary_text.delta": lambda event: self._think(event, _summary(event), event.delta),
             "response.reasoning_text.delta": lambda event: self._think(event, _reasoning(event), event.delta),
             "response.created": self._start,
@@ -103,10 +106,10 @@ class ResponsesStreamDecoder(StreamDecoder):
             "response.output_text.done": lambda event: self._fill(event, _text_key(event), event.text, Text(text="")),
             "response.refusal.done": lambda event: self._fill(event, _text_key(event), event.refusal, Refusal(text="")),
             "response.function_call_arguments.done": lambda event: self._fill(
-                event, _call_key(event), event.arguments, None
+                event, _call_key(event), arguments_text(event.arguments), None
             ),
             "response.custom_tool_call_input.done": lambda event: self._fill(
-                event, _call_key(event), event.input, None
+                event, _call_key(event), arguments_text(event.input), None
             ),
             "response.reasoning_summary_text.done": lambda event: self._fill_thinking(event, _summary(event)),
             "response.reasoning_text.done": lambda event: self._fill_thinking(event, _reasoning(event)),
@@ -116,7 +119,6 @@ class ResponsesStreamDecoder(StreamDecoder):
             "response.incomplete": self._finish,
             "response.failed": self._fail_with,
             "response.cancelled": self._fail_with,
-            "error": self._fail_with,
         }
 
     def _decode_frame(self, frame: Frame) -> None:
@@ -124,14 +126,14 @@ class ResponsesStreamDecoder(StreamDecoder):
             return  # which some services send after the last event
         event = read_as(_EVENT, frame.data)
         if event is None:
-            self._fail("The provider sent an event that is not a JSON object")
+            self._fail_unreadable(frame, "is not a JSON object")
             return
         kind = event.type if type(event.type) is str else frame.event
         handler = self._handlers.get(kind)
         if handler is not None:
             handler(event)
-        elif not kind and event.error is not None:
-            self._fail_with(event)
+        elif not kind or not kind.startswith(_OF_RESPONSE):
+            self._read_error(frame)
 
     def _start(self, event: _Event) -> None:
         if not self._started:
@@ -161,6 +163,10 @@ class ResponsesStreamDecoder(StreamDecoder):
         part.has_text = True
         logprobs = with_bytes(event.logprobs) if type(event.logprobs) is list and event.logprobs else None
         self._events.append(Delta(index=part.index, text=text, logprobs=logprobs))
+
+    def _grow_call(self, event: _Event) -> None:
+        event.delta = arguments_text(event.delta)
+        self._grow(event, _call_key(event), None)
 
     def _think(self, event: _Event, section: tuple[bool, object], text: object) -> None:
         """Add to one part of a summary, or to the thinking itself."""
@@ -257,7 +263,7 @@ class ResponsesStreamDecoder(StreamDecoder):
         if kind == "message":
             self._finish_message(item_key, item)
         elif kind in CALL_TYPES and (item_key, "call") in self._seen:
-            self._fill(event, (item_key, "call"), item.get("arguments") or item.get("input"), None)
+            self._fill(event, (item_key, "call"), arguments_text(item.get("arguments") or item.get("input")), None)
             self._close((item_key, "call"))
         elif kind == "reasoning" and (item_key, "thinking") in self._seen:
             self._close((item_key, "thinking"), decode_item(item)[0])
@@ -298,11 +304,10 @@ class ResponsesStreamDecoder(StreamDecoder):
         self._events += [Stop(reason=decode_stop(status, self._content), word=finish_reason_of(status)), Done()]
 
     def _fail_with(self, event: _Event) -> None:
-        """End with the provider's own error: an event `error`, or a response that failed."""
+        """End with the provider's own error in a response that failed."""
         response = object_of(event.response)
-        error = event.error if event.error is not None else response.get("error")
-        message = error_message(error) or string(event.message) or "The provider's answer failed"
-        self._fail(message, error if isinstance(error, dict) else {"code": event.code})
+        message, error = read_error({"error": event.error or response.get("error")})
+        self._fail(message or string(event.message) or "The provider's answer failed", error)
 
 
 def _item_key(event: _Event) -> int | str:

@@ -48,7 +48,7 @@ from llmproxy.dialects.responses.response_encode import (
 )
 from llmproxy.dialects.stream_encode import StreamEncoder, encode_string
 from llmproxy.errors import ProxyError
-from llmproxy.wire.json import write_value
+from llmproxy.wire.json import write_unicode
 
 _DELTAS: dict[type[Block], str] = {
     Text: "response.output_text.delta",
@@ -100,7 +100,7 @@ class _OpenBlock:
 
     def prepare(self, kind: str) -> None:
         """Write the frame of deltas of this kind, up to their number."""
-        head = write_value({"type": kind, **self.position()})[:-1]
+        head = write_unicode({"type": kind, **self.position()})[:-1]
         self.before = b'event: %b\ndata: %b,"sequence_number":' % (kind.encode(), head)
 
 
@@ -145,7 +145,7 @@ class ResponsesStreamEncoder(StreamEncoder):
             tail = b',"logprobs":[]}\n\n'
             if event.logprobs:
                 block.logprobs = [*(block.logprobs or []), *event.logprobs]
-                tail = b',"logprobs":%b}\n\n' % write_value(without_bytes(event.logprobs))
+                tail = b',"logprobs":%b}\n\n' % write_unicode(without_bytes(event.logprobs))
         self._frames += (open_block.before, number, encode_string(event.text), tail)
 
     def _stop(self, event: Stop) -> None:
@@ -190,7 +190,7 @@ class ResponsesStreamEncoder(StreamEncoder):
             self._put(kind, {"response": response})
 
     def _put(self, kind: str, members: dict[str, Any]) -> None:
-        data = write_value({"type": kind, "sequence_number": self._number, **members})
+        data = write_unicode({"type": kind, "sequence_number": self._number, **members})
         self._number += 1
         self._frames += (b"event: ", kind.encode(), b"\ndata: ", data, b"\n\n")
 

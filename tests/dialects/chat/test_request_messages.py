@@ -10,7 +10,6 @@ from llmproxy.dialects.chat.request_messages import (
     MAX_ID,
     SHOWN_BELOW,
     MessageDecoder,
-    decode_arguments,
     encode_id,
     encode_instructions,
     encode_message,
@@ -174,10 +173,6 @@ def test_what_is_wrong_is_named(message: Any, path: str) -> None:
     with pytest.raises(BadRequest) as caught:
         turns(message)
     assert caught.value.param == f"messages[0].{path}"
-
-
-def test_arguments_are_text_even_where_a_service_sends_an_object() -> None:
-    assert [decode_arguments(value) for value in ('{"a":1}', {"a": 1}, None, 5)] == ['{"a":1}', '{"a":1}', "", ""]
 
 
 def context(losses: Losses, *, developer: bool = True) -> EncodeContext:

@@ -266,7 +266,7 @@ def test_audio_and_signed_thinking_have_no_equivalent_and_are_lost(name: str) ->
         ({"message": "Slow down", "type": "rate_limit_error", "code": None}, ("Slow down", "rate_limit_error", 429)),
         ({"message": "Busy", "code": 503}, ("Busy", "upstream_stream_error", 503)),
         ({"message": "Busy", "code": "503"}, ("Busy", "503", 503)),
-        ({"message": "No", "type": "server_error"}, ("No", "server_error", 502)),
+        ({"message": "No", "type": "server_error"}, ("No", "server_error", 500)),
         ("broken", ("broken", "upstream_stream_error", 502)),
     ],
     ids=str,

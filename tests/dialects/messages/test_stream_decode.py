@@ -229,7 +229,7 @@ def test_blocks_that_nobody_closed_are_closed_before_the_stop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "status"), [("overloaded_error", 503), ("rate_limit_error", 429), ("api_error", 500), ("new", 502)]
+    ("kind", "status"), [("overloaded_error", 529), ("rate_limit_error", 429), ("api_error", 500), ("new", 502)]
 )
 @pytest.mark.parametrize("before", [[], [START, *TEXT[:2]]], ids=["first", "mid-stream"])
 def test_an_error_ends_the_stream(before: list[bytes], kind: str, status: int) -> None:

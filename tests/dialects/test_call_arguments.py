@@ -8,7 +8,7 @@ from llmproxy.dialects.call_arguments import arguments_of, arguments_text, has_a
 
 
 def test_arguments_are_text_or_an_object() -> None:
-    values = ('{"a":1}', {"a": 1}, {}, [1], None, [], "")
+    values: tuple[object, ...] = ('{"a":1}', {"a": 1}, {}, [1], None, [], "")
     assert [arguments_text(value) for value in values] == ['{"a":1}', '{"a":1}', "{}", "[1]", "", "", ""]
 
 

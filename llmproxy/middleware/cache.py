@@ -212,7 +212,7 @@ class Cache(Middleware):
         stored = reshape.names_stored(content)
         scope = cache_scope(exchange, self._vary, shared=self._shared, stored=stored)
         try:
-            request.key = cache_key(exchange, content, left_out, scope)
+            request.key = cache_key(exchange, body, left_out, scope)
         except RecursionError:  # nested as deeply as could just be read
             return False
         request.counted = reshape.counts_usage(content)

@@ -274,9 +274,9 @@ def test_huge_numbers_and_bodies_have_keys(here: Cached) -> None:
     assert here.missed(big) and not here.missed(big)
 
 
-def test_of_a_member_that_stands_twice_the_last_counts_as_with_providers(here: Cached) -> None:
+def test_a_body_with_a_member_twice_is_the_same_as_itself_only(here: Cached) -> None:
     keys = [here.raw(BASE + more).value("x-llmproxy-cache-key") for more in (b',"x":2}', b',"x":1,"x":2}', b',"x":1}')]
-    assert keys[0] == keys[1] != keys[2]
+    assert len(set(keys)) == 3
 
 
 def test_credentials_that_go_on_never_share(upstream: Upstream) -> None:

@@ -234,7 +234,10 @@ def _stores(config: Config, state: State) -> Stores:
 def _translator(config: Config, state: State, stores: Stores) -> Translator:
     settings = config.translation
     fetcher = MediaFetcher(settings.max_media_size, settings.media_timeout) if settings.fetch_media else None
-    responses = stores.open().responses(RESPONSE_BYTES)
+    store = stores.open()
+    # A conversation goes to a provider as one body; a store that bounds itself may hold larger values of others.
+    most_bytes = min(RESPONSE_BYTES, config.server.max_body_size) if store.bounds_itself else RESPONSE_BYTES
+    responses = store.responses(most_bytes)
     return Translator(
         responses, state.budget, strict=settings.strict, fetcher=fetcher, estimates=settings.estimate_tokens
     )

@@ -43,6 +43,11 @@ def pack(entry: CacheEntry) -> bytes:
     return b"%b%b%b" % (_MAGIC, zlib.crc32(packed).to_bytes(4, "big"), packed)
 
 
+def largest_packed(body_bytes: int) -> int:
+    """Return the size of the largest entry whose body has `body_bytes`: headers, and the times of its parts."""
+    return body_bytes + body_bytes // 2 + (64 << 10)
+
+
 def unpack(raw: bytes) -> CacheEntry | None:
     """Decode an entry. Return None for anything else."""
     if raw[: len(_MAGIC)] != _MAGIC:

@@ -24,7 +24,7 @@ from llmproxy.answer import Answer
 from llmproxy.body import Body
 from llmproxy.caching.control import CacheControl, read_cache_control, take_settings
 from llmproxy.caching.counters import CacheCounters
-from llmproxy.caching.entry import CacheEntry, pack, unpack
+from llmproxy.caching.entry import CacheEntry, largest_packed, pack, unpack
 from llmproxy.caching.key import cache_key, model_prefix
 from llmproxy.caching.single_flight import SharedCall
 from llmproxy.caching.stored_answers import PacedStream, answer_from_entry, entry_from_call, fits
@@ -144,8 +144,9 @@ class Cache(Middleware):
 
     def use_stores(self, stores: Stores) -> None:
         store = stores.open(self._store_name)
-        self._store, self._blobs = store.type, store.blobs(self._max_size_bytes)
-        self._limit_bytes = None if store.bounds_itself else self._max_size_bytes
+        self._store, self._limit_bytes = store.type, None if store.bounds_itself else self._max_size_bytes
+        # What a store holds that bounds itself is read only when it can be an entry of ours.
+        self._blobs = store.blobs(self._limit_bytes or largest_packed(self._max_bytes))
         self._write_behind = WriteBehind(self._blobs, self._counters)
 
     async def start(self) -> None:

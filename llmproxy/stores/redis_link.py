@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import random
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
@@ -29,6 +30,7 @@ from redis.exceptions import (
 )
 
 from llmproxy.stores.facet import StoreFault, StoreRefusal
+from llmproxy.stores.redis_parser import USUAL_BYTES, VALUE_BYTES, AnswerLimit, BoundedParser, new_room
 from llmproxy.stores.redis_url import RedisAddress
 
 Argument: TypeAlias = str | bytes | int | float
@@ -43,6 +45,7 @@ _AT_ONCE = 32  # operations at the same time, and so connections; more only make
 _CONNECT_S = 5.0
 _ANSWER_S = 5.0
 _SCAN_COUNT = 500
+_LEAST_LIMIT_BYTES = 1 << 20  # of what the library asks a cluster by itself
 LONGEST_S = 10 * 365 * 86400.0  # the longest time to live
 
 
@@ -80,6 +83,7 @@ class RedisLink:
         self._tls = RedisSSLContext(ca_certs=ca_file, cert_reqs="required", check_hostname=True)
         self._ca_file = ca_file
         self._room = asyncio.Semaphore(_AT_ONCE)
+        self._parser = partial(BoundedParser, new_room())
         self._owned: list[Redis] = []
         self._client: Redis | RedisCluster = self._make()
 
@@ -94,8 +98,10 @@ class RedisLink:
             with contextlib.suppress(RedisError, RedisClusterException, *_RUBBISH):
                 await each.aclose()
 
-    async def execute(self, *command: Argument, **options: Any) -> Any:
-        """Return the answer to `command`, of whatever type the server sends. Raises StoreFault."""
+    async def execute(self, *command: Argument, limit_bytes: int = USUAL_BYTES, **options: Any) -> Any:
+        """Return the answer to `command`, of whatever type the server sends, of at most `limit_bytes`. Raises
+        StoreFault."""
+        AnswerLimit.set(max(limit_bytes, _LEAST_LIMIT_BYTES))
         async with self._room:
             try:
                 if isinstance(self._client, RedisCluster):
@@ -141,11 +147,17 @@ class RedisLink:
                 raise answer
         return sum(map(_number, answers))
 
-    async def get_many(self, keys: list[str]) -> list[object]:
-        """Return the value of each key. In a cluster they are on different servers: a command each."""
+    async def get(self, key: str, limit_bytes: int) -> object:
+        """Return the value of `key`; raises StoreFault when it has more than `limit_bytes`."""
+        return await self.execute("GET", key, limit_bytes=limit_bytes + 2 * VALUE_BYTES)
+
+    async def get_many(self, keys: list[str], limit_bytes: int) -> list[object]:
+        """Return the value of each key, of together `limit_bytes`. In a cluster they are on different servers: a
+        command each."""
         if isinstance(self._client, RedisCluster):
-            return list(await asyncio.gather(*(self.execute("GET", key) for key in keys)))
-        match await self.execute("MGET", *keys):
+            return list(await asyncio.gather(*(self.get(key, limit_bytes) for key in keys)))
+        overhead_bytes = 2 * VALUE_BYTES * (len(keys) + 1)
+        match await self.execute("MGET", *keys, limit_bytes=limit_bytes + overhead_bytes):
             case list() as values if len(values) == len(keys):
                 return values
             case _:
@@ -165,6 +177,7 @@ class RedisLink:
             "socket_timeout": _ANSWER_S,
             "socket_connect_timeout": _CONNECT_S,
             "protocol": 2,
+            "parser_class": self._parser,
             "driver_info": None,  # one command less for each connection
             "retry": Retry(NoBackoff(), 1),  # a connection that a restarted server closed
         }
@@ -187,13 +200,18 @@ class RedisLink:
     def _cluster(self, common: Mapping[str, Any]) -> RedisCluster:
         nodes = [ClusterNode(host, port) for host, port in self.address.hosts]
         random.shuffle(nodes)
-        return RedisCluster(
+        common = {name: value for name, value in common.items() if name != "parser_class"}
+        cluster = RedisCluster(
             startup_nodes=nodes,
             require_full_coverage=False,
             ssl=self.address.tls,
             ssl_ca_certs=self._ca_file if self.address.tls else None,
             **common,
         )
+        # Its constructor does not know the parser, but hands all of these on to the connections.
+        for options in (cluster.connection_kwargs, *(node.connection_kwargs for node in cluster.startup_nodes)):
+            options["parser_class"] = self._parser
+        return cluster
 
     def _sentinel(self, common: Mapping[str, Any]) -> Redis:
         """Connect to the server that sentinels name. Password and user are the server's, sentinels get none."""

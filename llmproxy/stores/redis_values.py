@@ -36,10 +36,11 @@ class RedisBlobs(BlobStore):
         self._link = link
         self._base = f"{namespace}:{kind}:"
         self._max_bytes = max_bytes
+        self._stored_bytes = max_bytes + _HEAD_BYTES  # the largest value as it is stored
 
     async def get(self, key: str) -> bytes | None:
         try:
-            stored = await self._link.execute("GET", self._base + key)
+            stored = await self._link.get(self._base + key, self._stored_bytes)
         except WrongType:
             return None
         return await self._read(stored)
@@ -82,13 +83,15 @@ class RedisResponses(RedisBlobs, ResponseStore):
         super().__init__(link, namespace, max_bytes, "response")
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        return [await self._read(stored) for stored in await self._link.get_many([self._base + key for key in keys])]
+        values = await self._link.get_many([self._base + key for key in keys], self._stored_bytes)
+        return [await self._read(stored) for stored in values]
 
     async def replace(self, key: str, before: bytes, value: bytes, ttl_s: float) -> bool:
         """Compare here what the server has with `before`, then replace exactly that: packed forms may differ."""
-        stored = await self._link.execute("GET", self._base + key)
+        stored = await self._link.get(self._base + key, self._stored_bytes)
         if await self._read(stored) != before:
             return False
+        assert isinstance(stored, bytes), "it was read"
         arguments = stored, await _packed(value), _ttl_ms(ttl_s)
         return bool(await self._link.run(_REPLACE, self._base + key, *arguments) == 1)
 

@@ -236,7 +236,8 @@ def _translator(config: Config, state: State, stores: Stores) -> Translator:
     fetcher = MediaFetcher(settings.max_media_size, settings.media_timeout) if settings.fetch_media else None
     store = stores.open()
     # A conversation goes to a provider as one body; a store that bounds itself may hold larger values of others.
-    most_bytes = min(RESPONSE_BYTES, config.server.max_body_size) if store.bounds_itself else RESPONSE_BYTES
+    body_bytes = config.server.max_body_size or RESPONSE_BYTES
+    most_bytes = min(RESPONSE_BYTES, body_bytes) if store.bounds_itself else RESPONSE_BYTES
     responses = store.responses(most_bytes)
     return Translator(
         responses, state.budget, strict=settings.strict, fetcher=fetcher, estimates=settings.estimate_tokens

@@ -22,11 +22,14 @@ from urllib.parse import urlsplit
 import msgspec
 from platformdirs import user_state_dir
 
+from llmproxy.private_files import open_regular
+
 log = logging.getLogger(__name__)
 
 _HEALTH_TIMEOUT_S = 3.0
 _HEALTH_BYTES = 1024 * 1024
 _MAX_PARALLEL = 16
+_FILE_BYTES = 1024 * 1024
 
 
 class RunningServer(msgspec.Struct, kw_only=True, frozen=True):
@@ -116,7 +119,8 @@ def _files() -> Iterator[tuple[Path, RunningServer]]:
     """Yield the readable files with their content; other files are ignored."""
     for path in _directory().glob("*.json"):
         with contextlib.suppress(OSError, ValueError, RecursionError):
-            yield path, msgspec.json.decode(path.read_bytes(), type=RunningServer)
+            with open(open_regular(str(path)), "rb") as file:
+                yield path, msgspec.json.decode(file.read(_FILE_BYTES), type=RunningServer)
 
 
 def _write(path: Path, text: bytes) -> None:

@@ -14,9 +14,9 @@ from pydantic import Field
 
 from llmproxy.answer import Answer
 from llmproxy.dialects.model import Usage
-from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
+from llmproxy.private_files import refuse_place
 from llmproxy.records.audit_file import AuditFile, AuditLine, FSync
 from llmproxy.records.background_writer import BackgroundWriter
 from llmproxy.records.entry import entry_of
@@ -60,11 +60,8 @@ class Audit(Middleware):
         """Open the file. Raises ProxyError when the path can never be written; a full disk may have room tomorrow."""
         try:
             await asyncio.to_thread(self._file.open)
-        except (PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError) as error:
-            message = f"cannot open the audit file {self._file.path!r}: {error.strerror}"
-            raise ProxyError(message, code="audit_file") from None
-        except OSError:
-            pass  # the first line reports it
+        except (OSError, ValueError) as error:
+            refuse_place("audit", self._file.path, error, "set `path` to a file that can be written")
         self._writer.start()
 
     async def close(self) -> None:

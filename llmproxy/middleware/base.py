@@ -67,7 +67,8 @@ class Middleware:
 
     def describe(self) -> Mapping[str, object]:
         """Return its state for `/health`; empty when there is nothing to report. A member `lost`, the number of records
-        that could not be written, becomes a metric.
+        that could not be written, becomes a metric. With a member `fault`, which says what does not work, `/health` is
+        `degraded`.
         """
         return {}
 

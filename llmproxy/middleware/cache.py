@@ -387,7 +387,8 @@ class Cache(Middleware):
         return [*self._counters.metrics(), *_size_metrics(await self._overview())]
 
     def describe(self) -> Mapping[str, object]:
-        return {"store": self._store, "available": self._blobs.available, "lost": self._write_behind.lost}
+        state = {"store": self._store, "available": self._blobs.available, "lost": self._write_behind.lost}
+        return {**state, "fault": self._blobs.fault}
 
 
 def _refuse_only(control: CacheControl) -> None:

@@ -384,7 +384,7 @@ class Sessions(Middleware):
         ]
 
     def describe(self) -> Mapping[str, object]:
-        return {"store": self._store, "available": self._sessions.available}
+        return {"store": self._store, "available": self._sessions.available, "fault": self._sessions.fault}
 
 
 async def _work(large: bool, work: Callable[[], T]) -> T:

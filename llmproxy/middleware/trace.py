@@ -6,6 +6,7 @@ The hooks only keep references; a thread reads, masks and writes. `records/recor
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import time
@@ -18,6 +19,7 @@ from llmproxy.answer import Answer
 from llmproxy.body import Body, ByteStream, StreamedBody
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
+from llmproxy.private_files import check_directory, refuse_place
 from llmproxy.records.background_writer import BackgroundWriter
 from llmproxy.records.entry import Entry, entry_of
 from llmproxy.records.record import PART_OVERHEAD_BYTES, CapturedMessage, write_record
@@ -184,6 +186,11 @@ class Trace(Middleware):
         self._writer = BackgroundWriter("trace", _Recording(store, self._buffer, config))
 
     async def start(self) -> None:
+        """Create the directory. Raises ProxyError when it can never be written; a full disk may have room later."""
+        try:
+            await asyncio.to_thread(check_directory, self._directory)
+        except (OSError, ValueError) as error:
+            refuse_place("trace", self._directory, error, "set `directory` (--trace DIR) to one that can be written")
         self._writer.start()
 
     async def close(self) -> None:

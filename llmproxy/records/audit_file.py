@@ -21,6 +21,8 @@ from typing import Literal
 
 import msgspec
 
+from llmproxy.fault_log import FaultLog
+from llmproxy.private_files import FILE_MODE, keep_private, make_directory
 from llmproxy.records.file_lock import end_last_line, has_name, lock_file, unlock_file
 from llmproxy.redaction.secrets import mask_bytes
 
@@ -35,7 +37,6 @@ KEPT_BYTES = 16 * 1024 * 1024
 _WRITE_BYTES = 1024 * 1024
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-_MODE = 0o600
 
 
 class AuditLine(msgspec.Struct, kw_only=True, gc=False):
@@ -102,6 +103,7 @@ class AuditFile:
         # The end of the file when a write stopped within the first line, and how much of that line was written.
         self._torn: tuple[int, int, int] | None = None
         self._begun_bytes = 0
+        self._writing, self._renaming = FaultLog(log), FaultLog(log)
 
     @property
     def waiting(self) -> int:
@@ -111,8 +113,10 @@ class AuditFile:
     def open(self) -> int:
         """Open the file and create its directory where needed. Raises OSError."""
         if self._file is None:
-            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, _FLAGS, _MODE)
+            make_directory(os.path.dirname(self.path) or os.curdir)
+            self._file = os.open(self.path, _FLAGS, FILE_MODE)
+            if stat.S_ISREG(os.fstat(self._file).st_mode):
+                keep_private(self.path)
             self._unlisted = True
         return self._file
 
@@ -132,13 +136,13 @@ class AuditFile:
             self._sync()
         except OSError as error:
             self._close()
-            if self.fault is None:
-                log.error("audit: cannot write to %s; lines are kept and tried again: %s", self.path, _reason(error))
             self.fault = _reason(error)
+            self._writing.failed(
+                logging.ERROR, "audit: cannot write to %s; lines are kept and tried again: %s", self.path, self.fault
+            )
             return
-        if self.fault is not None:
-            log.warning("audit: writing to %s works again", self.path)
-            self.fault = None
+        self.fault = None
+        self._writing.works(logging.WARNING, "audit: writing to %s works again", self.path)
 
     def close(self) -> None:
         """Close the file. Raises OSError when lines are left."""
@@ -204,11 +208,10 @@ class AuditFile:
                 self._sync(now=True)
             _rename(Path(self.path))
         except OSError as error:
-            if self.rename_fault is None:
-                log.error(
-                    "audit: %s has reached max_size but cannot be renamed, so it grows: %s", self.path, _reason(error)
-                )
-            self.rename_fault = _reason(error)
+            self.rename_fault = reason = _reason(error)
+            self._renaming.failed(
+                logging.ERROR, "audit: %s has reached max_size but cannot be renamed, so it grows: %s", self.path, reason
+            )
             return self._file is None
         self._close()
         self.rename_fault = None
@@ -245,7 +248,7 @@ def _rename(path: Path) -> None:
             if sys.platform == "win32":
                 os.rename(path, name)  # this fails for a name that exists
             else:
-                os.close(os.open(name, _NEW, _MODE))
+                os.close(os.open(name, _NEW, FILE_MODE))
                 _replace(path, name)
             return
         except FileExistsError:

@@ -13,6 +13,8 @@ import time
 from collections import deque
 from typing import Generic, Protocol, TypeVar
 
+from llmproxy.fault_log import FaultLog
+
 T = TypeVar("T", contravariant=True)
 Item = TypeVar("Item")
 
@@ -60,6 +62,7 @@ class BackgroundWriter(Generic[Item]):
         self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
+        self._losses, self._bugs = FaultLog(log), FaultLog(log)
 
     def start(self) -> None:
         """Start the thread."""
@@ -128,7 +131,7 @@ class BackgroundWriter(Generic[Item]):
                 lost, fault = lost + 1, error
             except Exception as error:
                 # A bug in one record must not end the thread and lose all later records.
-                log.exception("%s: a record could not be written", self.name)
+                self._bugs.failed(logging.ERROR, "%s: a record could not be written", self.name, exc_info=error)
                 lost, fault = lost + 1, error
         try:
             self._sink.flush()
@@ -136,13 +139,14 @@ class BackgroundWriter(Generic[Item]):
             lost, written, fault = lost + written, 0, error
         if fault is not None:
             self._lose(lost, str(fault))
-        elif written and self.fault is not None:
-            log.warning("%s: writing works again; %d records were lost", self.name, self.lost)
+        elif written:
             self.fault = None
+            self._losses.works(
+                logging.WARNING, "%s: writing works again; %d records were lost", self.name, self.lost
+            )
 
     def _lose(self, count: int, reason: str) -> None:
-        """Count a loss; the first of a series is logged. The reason is set before the count."""
-        first, self.fault = self.fault is None, reason
+        """Count a loss; it is logged once a minute. The reason is set before the count."""
+        self.fault = reason
         self.lost += count
-        if first:
-            log.error("%s: records are lost: %s", self.name, reason)
+        self._losses.failed(logging.ERROR, "%s: records are lost, %d until now: %s", self.name, self.lost, reason)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import BinaryIO
 
+from llmproxy.private_files import FILE_MODE, open_regular
 from llmproxy.records.file_lock import has_name, lock_file
 
 DAY_NAME = re.compile(r"\d{4}-\d\d-\d\d")
@@ -22,8 +23,6 @@ DAY_FILE_NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
 # Unfinished files of a server that was killed. Readers ignore hidden names.
 UNFINISHED_NAME = re.compile(r"\.\d{6}\.\d{3}-[0-9a-zA-Z]+\.json\.tmp|\.\d{4}-\d\d-\d\d\.jsonl\.tmp")
 UNFINISHED_AGE_S = 600.0
-# Traces hold conversations: only their owner may read them.
-FILE_MODE = 0o600
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 # How often the age is checked, and how often sizes are measured again: other programs may remove files too.
 _AGE_CHECK_S = 60.0
@@ -97,7 +96,7 @@ class Retention:
     def _shorten(self, path: str, keep_bytes: int) -> None:
         """Keep the last lines of today's file, `keep_bytes` at most. Readers never see half a file."""
         before = self._size(path)
-        with contextlib.suppress(OSError), open(path, "rb") as old:
+        with contextlib.suppress(OSError), open(open_regular(path), "rb") as old:
             lock_file(old.fileno())  # another process may append to it
             if has_name(old.fileno(), path):
                 _keep_last(old, path, keep_bytes)

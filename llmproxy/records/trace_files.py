@@ -12,10 +12,11 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, BinaryIO, NamedTuple
 
 import msgspec
 
+from llmproxy.private_files import open_regular
 from llmproxy.records.entry import RECORD_VERSION, Entry
 from llmproxy.records.record import Record
 
@@ -224,7 +225,7 @@ class TraceReader:
             except (ValueError, RecursionError):
                 pass  # of another version, or not a record: the whole file shows which
         try:
-            with open(path, "rb") as file:
+            with _opened(path) as file:
                 data = file.read(_MOST_BYTES)
         except OSError as error:
             self.faults.append(UnreadableRecord(path, (error.strerror or str(error)).lower()))
@@ -240,15 +241,16 @@ class TraceReader:
 
     def _of_lines(self, path: str, start: int = 0, end: int | None = None) -> Iterator[FoundEntry]:
         try:
-            file = open(path, "rb")  # noqa: SIM115 (closed below)
-        except OSError:
+            file = _opened(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.faults.append(UnreadableRecord(path, (error.strerror or str(error)).lower()))
             return
         with file:
             file.seek(start)
             offset = start
-            for line in file:
-                if end is not None and offset >= end:
-                    return
+            while (end is None or offset < end) and (line := file.readline(_MOST_BYTES)):
                 if line.endswith(b"\n"):
                     yield from self._decoded(path, line, RecordLocation(path, offset))
                 elif line.strip():
@@ -258,10 +260,10 @@ class TraceReader:
 
 def read_record(place: RecordLocation) -> tuple[Record, bytes]:
     """Return the whole record and its text. Raises OSError, or ValueError with a message for the user."""
-    with open(place.path, "rb") as file:
+    with _opened(place.path) as file:
         if place.offset >= 0:
             file.seek(place.offset)
-            data = file.readline()
+            data = file.readline(_MOST_BYTES)
         else:
             data = file.read(_MOST_BYTES)
     entry = _decode(data)
@@ -271,6 +273,11 @@ def read_record(place: RecordLocation) -> tuple[Record, bytes]:
         return _RECORD.decode(data), data
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is not a trace record: {error}") from error
+
+
+def _opened(path: str) -> BinaryIO:
+    """Open a file that may be a record. A pipe or a device with such a name is refused: reading it may never end."""
+    return open(open_regular(path), "rb")
 
 
 def _decode(data: bytes) -> Entry | str:
@@ -291,7 +298,7 @@ def _decode(data: bytes) -> Entry | str:
 
 def _read_head(path: str) -> tuple[bytes, bool]:
     """Return the first line as an object of its own, and whether the layout differs and the file must be read whole."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    descriptor = open_regular(path)
     try:
         head = os.read(descriptor, _HEAD_BYTES)
     finally:
@@ -333,7 +340,7 @@ def _last_before(path: str, end: int) -> bytes:
         return b""
     start = _start_of_last(path, 1, end)
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             file.seek(start)
             return file.read(min(_PREFIX_BYTES, end - start))
     except OSError:
@@ -344,8 +351,8 @@ def _end_of(path: str, prefix: bytes) -> int:
     """Return the offset after the last line that begins with `prefix`; 0 without one."""
     offset = end = 0
     try:
-        with open(path, "rb") as file:
-            for line in file:
+        with _opened(path) as file:
+            while line := file.readline(_MOST_BYTES):
                 offset += len(line)
                 if line.startswith(prefix):
                     end = offset
@@ -359,7 +366,7 @@ def _start_of_last(path: str, count: int, end: int | None = None) -> int:
     backwards; 0 when there are fewer.
     """
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             start = file.seek(0, os.SEEK_END) if end is None else end
             while start > 0:
                 size = min(_BLOCK_BYTES, start)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from typing import Protocol
 
+from llmproxy.private_files import FILE_MODE, keep_private, make_directory, open_regular
 from llmproxy.records.file_lock import end_last_line, has_name, lock_file
-from llmproxy.records.retention import FILE_MODE, Retention
+from llmproxy.records.retention import Retention
 
-_DIRECTORY_MODE = 0o700
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would write "\r\n"
 
 
@@ -89,12 +90,12 @@ class DayFiles:
         self._retention.wrote(len(text))
 
 
-def _open(path: str, flags: int, directory: str) -> int:
+def _open(path: str, flags: int, directory: str, opener: Callable[[str, int, int], int] = os.open) -> int:
     try:
-        return os.open(path, flags, FILE_MODE)
+        return opener(path, flags, FILE_MODE)
     except FileNotFoundError:
-        os.makedirs(directory, _DIRECTORY_MODE, exist_ok=True)
-        return os.open(path, flags, FILE_MODE)
+        make_directory(directory)
+        return opener(path, flags, FILE_MODE)
 
 
 def _open_lines(path: str, directory: str) -> int:
@@ -103,10 +104,11 @@ def _open_lines(path: str, directory: str) -> int:
     Another process that writes here may be shortening the file.
     """
     while True:
-        file = _open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, directory)
+        file = _open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, directory, open_regular)
         try:
             lock_file(file)
             if has_name(file, path):
+                keep_private(path)
                 end_last_line(file)
                 return file
         except OSError:

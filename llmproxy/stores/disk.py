@@ -6,18 +6,24 @@ A kill loses at most what was not yet committed. The facets are `disk_values.py`
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 from platformdirs import user_cache_path
 from pydantic import Field, ValidationInfo, field_validator
 
+from llmproxy.errors import ProxyError
+from llmproxy.private_files import DIRECTORY_MODE
 from llmproxy.stores.base import Namespace, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.disk_sessions import DiskSessions
 from llmproxy.stores.disk_tables import open_file
 from llmproxy.stores.disk_values import DiskBlobs, DiskResponses
+from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
+from llmproxy.stores.sqlite_file import UnusableFile
 
 
 class DiskStore(Store):
@@ -51,10 +57,23 @@ class DiskStore(Store):
         default = user_cache_path("llmproxy", appauthor=False) / "store.sqlite"
         path = Path(config.path) if config.path else default
         self.path = path.with_name(f"{path.stem}-{config.namespace}{path.suffix}") if config.namespace else path
+        self._is_default = config.path is None
         self._file = open_file(self.path)
 
     def __str__(self) -> str:
         return f"the disk store {str(self.path)!r}"
+
+    async def start(self) -> None:
+        """Open the file. Raises ProxyError when it can never be used; one that is full or locked may be used later."""
+        try:
+            if self._is_default:
+                await asyncio.to_thread(_make_private, self.path.parent)
+            await self._file.run(lambda connection: None)
+        except UnusableFile as fault:
+            remedy = "set `path` of the store to a file that can be written"
+            raise ProxyError(f"{self}: cannot be used: {fault}; {remedy}", code="unusable_place") from fault
+        except StoreFault:
+            pass  # the guards of its facets log it, and try again
 
     async def close(self) -> None:
         await self._file.close()
@@ -67,3 +86,9 @@ class DiskStore(Store):
 
     def responses(self, max_bytes: int) -> ResponseStore:
         return DiskResponses(self._file, max_bytes)
+
+
+def _make_private(directory: Path) -> None:
+    """Take the rights of others from our own directory; one that does not exist yet is made with the file."""
+    with contextlib.suppress(OSError):
+        directory.chmod(DIRECTORY_MODE)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from llmproxy.fault_log import FaultLog
 from llmproxy.stores.blobs import BlobStore, StoreSize
 from llmproxy.stores.facet import StoreFault, StoreRefusal
 from llmproxy.stores.responses import ResponseStore
@@ -49,7 +50,8 @@ class Guard:
         self._name = name
         self._probe = probe
         self._rest_s = rest_s
-        self._refusing = False
+        self.fault: str | None = None
+        self._failures, self._refusals = FaultLog(log), FaultLog(log)
         self._broken = asyncio.Event()
         self._healer: asyncio.Task[None] | None = None
 
@@ -89,21 +91,20 @@ class Guard:
 
     def _refuse(self, refusal: StoreRefusal) -> None:
         self.faults += 1
-        if not self._refusing:
-            self._refusing = True
-            log.warning("%s refuses to store: %s", self._name, refusal)
+        self.fault = f"refuses to store: {refusal}"
+        self._refusals.failed(logging.WARNING, "%s refuses to store: %s", self._name, refusal)
 
     def accepted(self) -> None:
         """Note that the store took a value."""
-        if self._refusing:
-            self._refusing = False
-            log.info("%s stores again", self._name)
+        self.fault = None
+        self._refusals.works(logging.INFO, "%s stores again", self._name)
 
     def _break(self, fault: BaseException) -> None:
         self.faults += 1
+        self.fault = f"fails and is not used until it answers again: {fault or 'no answer'}"
+        self._failures.failed(logging.WARNING, "%s %s", self._name, self.fault)
         if self.available:
             self.available = False
-            log.warning("%s fails and is not used until it answers again: %s", self._name, fault or "no answer")
             self._broken.set()
 
     async def _heal(self) -> None:
@@ -114,7 +115,8 @@ class Guard:
                 await asyncio.sleep(rest_s)
                 self.available = await self._answers()
                 rest_s = min(rest_s * 2, _LONGEST_REST_S)
-            log.info("%s answers again", self._name)
+            self.fault = None
+            self._failures.works(logging.INFO, "%s answers again", self._name)
 
     async def _answers(self) -> bool:
         try:
@@ -122,8 +124,8 @@ class Guard:
                 await self._probe()
         except StoreRefusal:
             return True
-        except (StoreFault, TimeoutError):
-            self.faults += 1
+        except (StoreFault, TimeoutError) as fault:
+            self._break(fault)
             return False
         return True
 
@@ -164,6 +166,10 @@ class GuardedBlobs(BlobStore):
     @property
     def available(self) -> bool:  # type: ignore[override]  # an attribute that nobody sets
         return self._guard.available
+
+    @property
+    def fault(self) -> str | None:  # type: ignore[override]  # an attribute that nobody sets
+        return self._guard.fault
 
     @property
     def faults(self) -> int:
@@ -229,6 +235,10 @@ class GuardedSessions(SessionStore):
     @property
     def available(self) -> bool:  # type: ignore[override]  # an attribute that nobody sets
         return self._guard.available
+
+    @property
+    def fault(self) -> str | None:  # type: ignore[override]  # an attribute that nobody sets
+        return self._guard.fault
 
     @property
     def faults(self) -> int:

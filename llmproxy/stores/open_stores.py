@@ -116,11 +116,15 @@ class Stores:
         return self._used[name]
 
     async def start(self) -> None:
-        """Start the stores that were opened."""
+        """Start the stores that were opened. When one cannot be used they are closed again, and its error is raised."""
         self._started = list({id(store): store for store in self._used.values()}.values())
         for store in self._started:
             store.users += 1
-        await asyncio.gather(*(store.start() for store in self._started))
+        outcomes = await asyncio.gather(*(store.start() for store in self._started), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                await self.close()
+                raise outcome
 
     async def close(self) -> None:
         """Close the stores that no other configuration uses."""

@@ -12,11 +12,13 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from llmproxy.private_files import create_private, explain_fault, keep_private, make_directory, may_pass
 from llmproxy.stores.facet import StoreFault, StoreRefusal
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ Job = Callable[[sqlite3.Connection], T]
 APPLICATION = 0x6C6C6D70  # "llmp", the application_id of our files
 
 _BUSY_S = 2.0  # for how long another process may write
+_AGAIN_S = 0.01
 _MAX_WAITING = 1024
 _MAX_WAL_BYTES = 4 << 20
 _COMMIT_BYTES = 32 << 10  # the pages of rows and indexes that a transaction writes, about
@@ -46,8 +49,12 @@ _REFUSED = frozenset(
 )
 
 
-class _Foreign(Exception):
-    """The file is a database of another program or another version of this one."""
+class UnusableFile(StoreFault):
+    """The file can never be used: no file can be at that place, or another program's database is there."""
+
+
+class _OtherVersion(Exception):
+    """Another version of this program made the file."""
 
 
 @contextlib.contextmanager
@@ -124,18 +131,23 @@ class SqliteFile:
         except sqlite3.Error as error:
             raise (StoreRefusal if _code(error) in _REFUSED else StoreFault)(f"{self._path}: {error}") from error
         except OSError as error:
-            raise StoreFault(str(error)) from error
+            raise (StoreFault if may_pass(error) else UnusableFile)(explain_fault(error)) from error
 
     def _opened(self) -> sqlite3.Connection:
         """Return the connection, a new one when the file was replaced or removed meanwhile."""
         if self._connection is not None and self._inode == _inode(self._path):
             return self._connection
         self._disconnect()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            make_directory(os.path.dirname(self._path) or os.curdir)
+            create_private(os.fspath(self._path))
+        except ValueError as error:  # what a NUL in a path raises
+            raise UnusableFile(str(error)) from error
         try:
             self._connection = self._open()
-        except _Foreign as error:
+        except _OtherVersion as error:
             self._set_aside(str(error))
+            create_private(os.fspath(self._path))
             self._connection = self._open()
         return self._connection
 
@@ -143,11 +155,26 @@ class SqliteFile:
         connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
         try:
             self._inode = _inode(self._path)
-            self._prepare(connection)
+            self._prepare_soon(connection)
+            for each in (self._path, f"{self._path}-wal", f"{self._path}-shm"):
+                keep_private(os.fspath(each))
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _prepare_soon(self, connection: sqlite3.Connection) -> None:
+        """Prepare the file, again while others do: SQLite does not wait for them when it changes the journal."""
+        deadline_s = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                return self._prepare(connection)
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
+                    raise
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                time.sleep(_AGAIN_S)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -168,12 +195,14 @@ class SqliteFile:
         connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()  # `_tidy` does it when nobody waits
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
-        """Return whether the file is empty. Raises _Foreign when it is not ours."""
+        """Return whether the file is empty. Raises UnusableFile or _OtherVersion when it is not ours."""
         marks = (pragma(connection, "application_id"), pragma(connection, "user_version"))
         if marks == (APPLICATION, self._version):
             return False
+        if marks[0] == APPLICATION:
+            raise _OtherVersion(f"its version is {marks[1]}")
         if marks != (0, 0) or connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            raise _Foreign("another program made it" if marks[0] != APPLICATION else f"its version is {marks[1]}")
+            raise UnusableFile("it is the database of another program")
         return True
 
     def _set_aside(self, why: str) -> None:
@@ -184,9 +213,11 @@ class SqliteFile:
             return
         aside = Path(f"{self._path}.unreadable")
         os.replace(self._path, aside)
+        keep_private(os.fspath(aside))
         Path(f"{self._path}-shm").unlink(missing_ok=True)
         if os.path.exists(f"{self._path}-wal"):
             os.replace(f"{self._path}-wal", f"{aside}-wal")
+            keep_private(f"{aside}-wal")
         if not self._warned:
             self._warned = True
             log.warning(

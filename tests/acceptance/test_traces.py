@@ -327,6 +327,7 @@ def test_a_directory_that_goes_away_is_made_again(tmp_path: Path, upstream: Upst
 def test_traffic_goes_on_while_nothing_can_be_written(tmp_path: Path, upstream: Upstream) -> None:
     traced = Traced(tmp_path, upstream)
     with traced.program as program:
+        traced.directory.rmdir()
         traced.directory.write_text("in the way")
         traced.ask()
         until(lambda: traced.state()["lost"] == 1, "the loss to be counted")

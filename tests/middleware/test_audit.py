@@ -117,10 +117,10 @@ async def test_attempts_are_counted_and_the_last_provider_named(tmp_path: Path) 
 
 
 async def test_a_path_that_can_never_be_written_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ProxyError, match=r"cannot open the audit file .*: Is a directory"):
+    with pytest.raises(ProxyError, match=r"audit: cannot write to .*: is a directory; set `path`"):
         await audit_to(tmp_path).start()
     (tmp_path / "file").write_text("")
-    with pytest.raises(ProxyError, match="cannot open the audit file"):
+    with pytest.raises(ProxyError, match="audit: cannot write to .*: not a directory; set `path`"):
         await audit_to(tmp_path / "file" / "a.jsonl").start()
 
 

@@ -214,9 +214,10 @@ async def test_a_client_that_leaves_is_recorded_with_what_it_got(tmp_path: Path)
 
 
 async def test_the_state_reports_where_records_go_and_what_was_lost(tmp_path: Path) -> None:
-    (tmp_path / "traces").write_text("in the way")
     trace = trace_into(tmp_path / "traces")
     await trace.start()
+    (tmp_path / "traces").rmdir()
+    (tmp_path / "traces").write_text("in the way")
     trace.on_end(exchange())
     await until_async(lambda: trace.describe()["lost"] == 1, "the loss")
     state = trace.describe()

@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from llmproxy.records.trace_files import FoundEntry, RecordLocation, TraceReader, read_record
 from tests.support.records import append, head, text, write
+from tests.support.special_files import SPECIAL, make_special
 
 
 def ids(found: list[FoundEntry]) -> list[int]:
@@ -261,3 +264,38 @@ def test_whole_records_are_read_one_by_one_and_faults_are_kept(tmp_path: Path) -
     path.unlink()
     assert [record.id[:6] for record, _ in traces.records(found)] == ["000001", "000003"]
     assert [fault.path for fault in traces.faults] == [str(path)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such files")
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_what_is_no_file_but_named_like_a_record_is_a_fault_and_ends_nothing(tmp_path: Path, kind: str) -> None:
+    day = write(tmp_path, 1).parent
+    make_special(day / "235959.999-00000999.json", kind)
+    make_special(tmp_path / "2026-11-22.jsonl", kind)
+    make_special(tmp_path / "2026-11-23", kind)
+    found: list[list[int]] = []
+
+    def read() -> None:
+        traces = TraceReader(str(tmp_path))
+        found.extend((ids(list(traces.entries())), ids(traces.last(5)), ids(traces.find(f"{1:06x}"))))
+        assert traces.faults or kind == "nowhere"
+        traces.skip()
+        found.append(ids(traces.follow()))
+
+    reading = threading.Thread(target=read, daemon=True)
+    reading.start()
+    reading.join(20)
+    assert found == [[1], [1], [1], []]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such files")
+def test_a_line_without_end_is_read_up_to_the_largest_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmproxy.records.trace_files._MOST_BYTES", 1 << 20)
+    append(tmp_path, 1)
+    (path,) = tmp_path.glob("*.jsonl")
+    os.truncate(path, 1 << 34)
+    found = next(iter(TraceReader(str(tmp_path)).entries()))
+    assert ids([found]) == [1]
+    assert read_record(RecordLocation(found.place.path, 0))[0].id == found.entry.id
+    with pytest.raises(ValueError, match="cut off"):
+        read_record(RecordLocation(found.place.path, 1 << 33))

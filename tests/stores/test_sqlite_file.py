@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,8 @@ from typing import TypeAlias
 import pytest
 
 from llmproxy.stores.facet import StoreFault, StoreRefusal
-from llmproxy.stores.sqlite_file import APPLICATION, SqliteFile, pragma, writing
+from llmproxy.stores.sqlite_file import APPLICATION, SqliteFile, UnusableFile, pragma, writing
+from tests.support.special_files import SPECIAL, make_special
 from tests.support.stores import LoneDiskBlobs, LoneDiskSessions
 from tests.support.waiting import until_async
 
@@ -94,7 +96,7 @@ def _cut(path: Path) -> None:
     os.truncate(path, 1000)
 
 
-@pytest.mark.parametrize("spoil", [_foreign, _older, _text, _cut])
+@pytest.mark.parametrize("spoil", [_older, _text, _cut])
 async def test_a_file_that_cannot_be_used_is_set_aside_whole(
     opened: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None]
 ) -> None:
@@ -106,6 +108,64 @@ async def test_a_file_that_cannot_be_used_is_set_aside_whole(
     assert (tmp_path / "store.sqlite.unreadable").read_bytes() == before
     assert len(caplog.records) == 1
     assert "cannot be read" in caplog.text and "store.sqlite.unreadable" in caplog.text
+
+
+async def test_the_database_of_another_program_is_left_to_it(opened: Open, tmp_path: Path) -> None:
+    _foreign(tmp_path / "store.sqlite")
+    before = (tmp_path / "store.sqlite").read_bytes()
+    for _ in range(2):
+        with pytest.raises(UnusableFile, match="another program"):
+            await opened().run(put)
+    assert os.listdir(tmp_path) == ["store.sqlite"] and (tmp_path / "store.sqlite").read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such modes")
+@pytest.mark.parametrize("before", ["new", "loose", "loose and killed", "older"])
+async def test_a_file_and_those_beside_it_are_for_their_owner_alone(opened: Open, tmp_path: Path, before: str) -> None:
+    umask = os.umask(0)
+    try:
+        path = tmp_path / "folder" / "store.sqlite"
+        if before == "older":
+            path.parent.mkdir(mode=0o700)
+            _older(path)
+        elif before != "new":
+            first = opened("folder/store.sqlite")
+            await first.run(put)
+            if before == "loose":
+                await first.close()
+            for each in path.parent.iterdir():
+                each.chmod(0o666)
+        file = opened("folder/store.sqlite")
+        await file.run(put)
+        modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in (path.parent, *path.parent.iterdir())}
+    finally:
+        os.umask(umask)
+    assert modes.pop("folder") == 0o700
+    assert set(modes.values()) == {0o600} and {"store.sqlite", "store.sqlite-wal", "store.sqlite-shm"} <= set(modes)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such files")
+@pytest.mark.parametrize("kind", [kind for kind in SPECIAL if kind != "nowhere"])
+async def test_what_is_no_regular_file_can_never_be_used(opened: Open, tmp_path: Path, kind: str) -> None:
+    make_special(tmp_path / "store.sqlite", kind)
+    with pytest.raises(UnusableFile):
+        await opened().run(put)
+
+
+async def test_a_file_that_another_program_locks_is_a_fault_and_stays(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmproxy.stores.sqlite_file._BUSY_S", 0.05)
+    await opened().run(put)
+    other = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    file = opened()
+    with pytest.raises(StoreFault, match="locked"):
+        await file.run(put)
+    other.execute("ROLLBACK")
+    other.close()
+    await file.run(put)
+    assert await file.run(count) == 2
 
 
 async def test_a_file_that_breaks_while_it_is_used_is_begun_again(opened: Open, tmp_path: Path) -> None:
@@ -214,6 +274,7 @@ _WRITER = """
 import asyncio, sys
 from pathlib import Path
 from llmproxy.stores.sessions import SessionOutcome, Visit
+from tests.support.special_files import SPECIAL, make_special
 from tests.support.stores import LoneDiskBlobs, LoneDiskSessions
 
 async def main(path, who, count):
@@ -281,6 +342,7 @@ _LIMITED = """
 import asyncio, resource, sys
 from pathlib import Path
 from llmproxy.stores.facet import StoreFault
+from tests.support.special_files import SPECIAL, make_special
 from tests.support.stores import LoneDiskBlobs
 
 async def main(path):

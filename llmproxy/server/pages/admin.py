@@ -142,16 +142,20 @@ class Admin:
         return page
 
     async def _write_health(self, exchange: Exchange) -> Answer:
+        """Write whether all works. A server that is degraded still serves, so that only a stopping one is a 503."""
         stopping = self._stopping()
+        states = [(type_, state) for type_, state in self._middleware_pages.states() if state]
+        faults = [f"{type_}: {state['fault']}" for type_, state in states if state.get("fault")]
         return json_page(
             {
-                "status": "stopping" if stopping else "ok",
+                "status": "stopping" if stopping else "degraded" if faults else "ok",
+                "faults": faults,
                 "version": self._version,
                 "pid": os.getpid(),
                 "uptime_seconds": round(time.monotonic() - self._started_s, 3),
                 "providers": len(self._providers),
                 "requests_in_flight": self._metrics.in_flight,
-                "middlewares": [{"type": type_, **state} for type_, state in self._middleware_pages.states() if state],
+                "middlewares": [{"type": type_, **state} for type_, state in states],
             },
             status=503 if stopping else 200,
         )

@@ -118,15 +118,14 @@ def _directory() -> Path:
 def _files() -> Iterator[tuple[Path, RunningServer]]:
     """Yield the readable files with their content; other files are ignored."""
     for path in _directory().glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            with open(open_regular(str(path)), "rb") as file:
-                yield path, msgspec.json.decode(file.read(_FILE_BYTES), type=RunningServer)
+        with contextlib.suppress(OSError, ValueError, RecursionError), open(open_regular(str(path)), "rb") as file:
+            yield path, msgspec.json.decode(file.read(_FILE_BYTES), type=RunningServer)
 
 
 def _write(path: Path, text: bytes) -> None:
     """Write `path` as a whole or not at all, readable for its owner only."""
     beside = path.with_suffix(".new")
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+    with open(open_regular(str(beside), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as out:
         out.write(text)
     beside.replace(path)
 

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from llmproxy import discovery as servers
 from llmproxy.discovery import RunningServer
 from tests.support.program import Program
 from tests.support.provider import Reply, Upstream, silence
+from tests.support.special_files import SPECIAL, make_special
 from tests.support.waiting import until
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes, and processes that are seen to be gone")
@@ -171,6 +173,18 @@ def test_files_that_are_none_of_ours_are_passed_over(state: Path, health: Upstre
 
     assert len(servers.running_servers()) == 1
     assert (state / "x.json").exists()
+
+
+@posix
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_what_is_no_file_is_passed_over(state: Path, health: Upstream, kind: str) -> None:
+    servers.register(server(health.url))
+    make_special(state / "1-1.json", kind)
+    found: list[int] = []
+    looking = threading.Thread(target=lambda: found.append(len(servers.running_servers())), daemon=True)
+    looking.start()
+    looking.join(20)
+    assert found == [1]
 
 
 def test_a_file_of_a_newer_version_is_read_as_far_as_it_is_known(state: Path, health: Upstream) -> None:

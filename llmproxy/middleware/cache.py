@@ -388,7 +388,7 @@ class Cache(Middleware):
 
     def describe(self) -> Mapping[str, object]:
         state = {"store": self._store, "available": self._blobs.available, "lost": self._write_behind.lost}
-        return {**state, "fault": self._blobs.fault}
+        return {**state, "fault": self._blobs.fault_reason}
 
 
 def _refuse_only(control: CacheControl) -> None:

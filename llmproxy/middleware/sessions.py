@@ -384,7 +384,7 @@ class Sessions(Middleware):
         ]
 
     def describe(self) -> Mapping[str, object]:
-        return {"store": self._store, "available": self._sessions.available, "fault": self._sessions.fault}
+        return {"store": self._store, "available": self._sessions.available, "fault": self._sessions.fault_reason}
 
 
 async def _work(large: bool, work: Callable[[], T]) -> T:

@@ -210,7 +210,10 @@ class AuditFile:
         except OSError as error:
             self.rename_fault = reason = _reason(error)
             self._renaming.failed(
-                logging.ERROR, "audit: %s has reached max_size but cannot be renamed, so it grows: %s", self.path, reason
+                logging.ERROR,
+                "audit: %s has reached max_size but cannot be renamed, so it grows: %s",
+                self.path,
+                reason,
             )
             return self._file is None
         self._close()

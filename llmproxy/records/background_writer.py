@@ -141,9 +141,7 @@ class BackgroundWriter(Generic[Item]):
             self._lose(lost, str(fault))
         elif written:
             self.fault = None
-            self._losses.works(
-                logging.WARNING, "%s: writing works again; %d records were lost", self.name, self.lost
-            )
+            self._losses.works(logging.WARNING, "%s: writing works again; %d records were lost", self.name, self.lost)
 
     def _lose(self, count: int, reason: str) -> None:
         """Count a loss; it is logged once a minute. The reason is set before the count."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from llmproxy.private_files import FILE_MODE, open_regular
+from llmproxy.private_files import open_regular
 from llmproxy.records.file_lock import has_name, lock_file
 
 DAY_NAME = re.compile(r"\d{4}-\d\d-\d\d")
@@ -23,7 +23,7 @@ DAY_FILE_NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.jsonl")
 # Unfinished files of a server that was killed. Readers ignore hidden names.
 UNFINISHED_NAME = re.compile(r"\.\d{6}\.\d{3}-[0-9a-zA-Z]+\.json\.tmp|\.\d{4}-\d\d-\d\d\.jsonl\.tmp")
 UNFINISHED_AGE_S = 600.0
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 # How often the age is checked, and how often sizes are measured again: other programs may remove files too.
 _AGE_CHECK_S = 60.0
 _MEASURE_S = 3600.0
@@ -138,7 +138,7 @@ def _keep_last(old: BinaryIO, path: str, keep_bytes: int) -> None:
     """Replace `path` by the last lines of `old`. Raises OSError, without leaving a file behind."""
     hidden = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
     try:
-        with open(os.open(hidden, _NEW, FILE_MODE), "wb") as new:
+        with open(open_regular(hidden, _NEW), "wb") as new:
             end = old.seek(0, os.SEEK_END)
             old.seek(max(end - keep_bytes, 0) if keep_bytes > 0 else end)
             old.readline()

@@ -253,6 +253,9 @@ class TraceReader:
             while (end is None or offset < end) and (line := file.readline(_MOST_BYTES)):
                 if line.endswith(b"\n"):
                     yield from self._decoded(path, line, RecordLocation(path, offset))
+                elif len(line) == _MOST_BYTES:
+                    self.faults.append(UnreadableRecord(path, "a line is too long for a record"))
+                    return
                 elif line.strip():
                     self.faults.append(UnreadableRecord(path, "its last line is cut off"))
                 offset += len(line)
@@ -363,12 +366,14 @@ def _end_of(path: str, prefix: bytes) -> int:
 
 def _start_of_last(path: str, count: int, end: int | None = None) -> int:
     """Return the offset where the last `count` complete lines before `end` (or the end of the file) begin, searched
-    backwards; 0 when there are fewer.
+    backwards; 0 when there are fewer. A line too long for a record is not searched to its beginning.
     """
     try:
         with _opened(path) as file:
-            start = file.seek(0, os.SEEK_END) if end is None else end
+            start = after = file.seek(0, os.SEEK_END) if end is None else end
             while start > 0:
+                if after - start > _MOST_BYTES:
+                    return start
                 size = min(_BLOCK_BYTES, start)
                 start -= size
                 file.seek(start)
@@ -377,7 +382,7 @@ def _start_of_last(path: str, count: int, end: int | None = None) -> int:
                 while (at := block.rfind(b"\n", 0, at)) >= 0:
                     if count == 0:
                         return start + at + 1
-                    count -= 1
+                    count, after = count - 1, start + at
     except OSError:
         pass
     return 0

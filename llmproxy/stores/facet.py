@@ -18,11 +18,11 @@ class StoreRefusal(StoreFault):
 
 
 class Facet(ABC):  # noqa: B024  # each facet has its own
-    """Base of the facets. `available` is false while the store is known not to answer; `fault` says why it does not, or
-    why it takes nothing new."""
+    """Base of the facets. `available` is false while the store is known not to answer; `fault_reason` says why it does
+    not, or why it takes nothing new."""
 
     available: bool = True
-    fault: str | None = None
+    fault_reason: str | None = None
 
     async def start(self) -> None:  # noqa: B027  # not every facet owns something
         """Start what the facet owns; called once. A store that cannot be reached yet is no error."""

@@ -168,7 +168,7 @@ class GuardedBlobs(BlobStore):
         return self._guard.available
 
     @property
-    def fault(self) -> str | None:  # type: ignore[override]  # an attribute that nobody sets
+    def fault_reason(self) -> str | None:  # type: ignore[override]  # an attribute that nobody sets
         return self._guard.fault
 
     @property
@@ -237,7 +237,7 @@ class GuardedSessions(SessionStore):
         return self._guard.available
 
     @property
-    def fault(self) -> str | None:  # type: ignore[override]  # an attribute that nobody sets
+    def fault_reason(self) -> str | None:  # type: ignore[override]  # an attribute that nobody sets
         return self._guard.fault
 
     @property

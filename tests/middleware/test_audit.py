@@ -120,7 +120,7 @@ async def test_a_path_that_can_never_be_written_stops_the_start(tmp_path: Path) 
     with pytest.raises(ProxyError, match=r"audit: cannot write to .*: is a directory; set `path`"):
         await audit_to(tmp_path).start()
     (tmp_path / "file").write_text("")
-    with pytest.raises(ProxyError, match="audit: cannot write to .*: not a directory; set `path`"):
+    with pytest.raises(ProxyError, match=r"audit: cannot write to .*: not a directory; set `path`"):
         await audit_to(tmp_path / "file" / "a.jsonl").start()
 
 

@@ -294,8 +294,10 @@ def test_a_line_without_end_is_read_up_to_the_largest_record(tmp_path: Path, mon
     append(tmp_path, 1)
     (path,) = tmp_path.glob("*.jsonl")
     os.truncate(path, 1 << 34)
-    found = next(iter(TraceReader(str(tmp_path)).entries()))
-    assert ids([found]) == [1]
+    traces = TraceReader(str(tmp_path))
+    [found] = traces.entries()
+    assert ids([found]) == [1] and [fault.why for fault in traces.faults] == ["a line is too long for a record"]
+    assert traces.last(1) == []
     assert read_record(RecordLocation(found.place.path, 0))[0].id == found.entry.id
     with pytest.raises(ValueError, match="cut off"):
         read_record(RecordLocation(found.place.path, 1 << 33))

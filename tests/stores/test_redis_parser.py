@@ -14,6 +14,7 @@ from llmproxy.stores.redis_url import parse_redis_url
 from tests.stores.test_sessions import visit
 from tests.support.redis_server import RedisServer
 from tests.support.stores import LoneRedisBlobs, LoneRedisResponses, LoneRedisSessions
+from tests.support.waiting import until_async
 
 ENTRY_BYTES = 1 << 20
 READ_BYTES = 24 << 20  # a list of sessions, and what sockets hold
@@ -85,9 +86,7 @@ async def test_an_answer_without_end_is_dropped_at_the_size_of_an_entry(head: by
         for number, ask in enumerate(asks, 1):
             with pytest.raises(StoreFault):
                 await ask()
-            async with asyncio.timeout(5):
-                while flood.dropped < number:
-                    await asyncio.sleep(0.001)
+            await until_async(lambda number=number: flood.dropped >= number, "the connection to be dropped")  # type: ignore[misc]
         for each in (blobs, responses, state):
             await each.close()
     assert flood.sent_bytes < READ_BYTES

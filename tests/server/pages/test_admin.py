@@ -157,6 +157,25 @@ async def test_health_says_that_all_is_well_since_when_and_with_how_many_provide
     assert health["uptime_seconds"] >= 60
 
 
+class Faulty(Middleware):
+    """A middleware whose state has a fault or none."""
+
+    def __init__(self, fault: str | None) -> None:
+        self._fault = fault
+
+    def describe(self) -> dict[str, object]:
+        return {"lost": 3, "fault": self._fault}
+
+
+async def test_health_is_degraded_while_something_that_is_configured_does_not_work() -> None:
+    full = await shown(admin_of(middlewares=[("trace", Faulty("no room")), ("audit", Faulty(None))]), "/health")
+    well = await shown(admin_of(middlewares=[("audit", Faulty(None))]), "/health")
+
+    assert (full["status"], full["faults"]) == ("degraded", ["trace: no room"])
+    assert (well["status"], well["faults"]) == ("ok", [])
+    assert well["middlewares"] == [{"type": "audit", "lost": 3, "fault": None}]
+
+
 async def test_health_is_503_while_the_server_stops_so_that_balancers_look_elsewhere() -> None:
     answer = await answered(admin_of(stopping=lambda: True), asking("/health"))
 

@@ -5,14 +5,15 @@ Bodies are opened only as far as somebody needs: `Body.members` reads the top le
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
 from llmproxy.dialects.members import parse
-from llmproxy.wire.compression import decompress
+from llmproxy.errors import BadRequest
+from llmproxy.wire.compression import decompress, decompressed_pieces
 from llmproxy.wire.json import RawMembers, read_members, read_value, remove_member, replace_member
 
 
@@ -32,18 +33,20 @@ class ByteStream(Protocol):
 class Body:
     """A request body that is held in memory.
 
-    `raw` is what goes upstream: the client's bytes, until a top-level member is replaced or removed. `encoding` is
-    the content-encoding of `raw` ("" for identity). Reading works on a decoded copy of at most `limit_bytes`;
-    changing a member of a compressed body sends the decoded bytes, so `encoding` becomes "".
+    `raw` is what goes upstream: the client's bytes, until a top-level member is replaced or removed. `encoding` is the
+    content-encoding of `raw` ("" for identity). Reading works on a decoded copy of at most `limit_bytes`, which
+    `keep_decoded` gives where it was made already; changing a member of a compressed body sends the decoded bytes, so
+    `encoding` becomes "".
     """
 
-    __slots__ = ("_content", "_decoded", "_limit_bytes", "_members", "_model", "_strict", "encoding", "raw")
+    __slots__ = ("_content", "_decoded", "_fault", "_limit_bytes", "_members", "_model", "_strict", "encoding", "raw")
 
     def __init__(self, raw: bytes, encoding: str = "", limit_bytes: int = 64 * 1024 * 1024) -> None:
         self.raw = raw
         self.encoding = encoding
         self._limit_bytes = limit_bytes
         self._decoded: bytes | None = None if encoding else raw
+        self._fault: BadRequest | None = None
         self._content: dict[str, Any] | None = None
         self._members: RawMembers | None = None
         self._model: str | None = None
@@ -53,8 +56,21 @@ class Body:
     def decoded(self) -> bytes:
         """Return the identity-coded bytes. Raises BadRequest: 400 when they cannot be decoded, 413 when too many."""
         if self._decoded is None:
+            if self._fault is not None:
+                raise self._fault
             self._decoded = decompress(self.raw, self.encoding, self._limit_bytes)
         return self._decoded
+
+    def decoded_pieces(self) -> Iterator[bytes]:
+        """Yield the identity-coded bytes piece by piece. Raises BadRequest as `decoded` does."""
+        return decompressed_pieces(self.raw, self.encoding, self._limit_bytes)
+
+    def keep_decoded(self, decoded: bytes | BadRequest) -> None:
+        """Set what `decoded` returns or raises."""
+        if isinstance(decoded, bytes):
+            self._decoded = decoded
+        else:
+            self._fault = decoded
 
     @property
     def members(self) -> RawMembers:

@@ -69,6 +69,11 @@ class MemoryBudget:
         exchange.held_bytes += size_bytes
         exchange.holder = self
 
+    def release(self, exchange: Exchange, size_bytes: int) -> None:
+        """Release a part of what `exchange` holds."""
+        self.used_bytes -= size_bytes
+        exchange.held_bytes -= size_bytes
+
     def give(self, exchange: Exchange) -> None:
         """Release everything that `exchange` holds."""
         self.used_bytes -= exchange.held_bytes
@@ -120,9 +125,14 @@ class Exchange(ClientRequest):
         return [] if self.call is None else self.call.dropped
 
     def hold(self, size_bytes: int) -> None:
-        """Count more bytes that are in memory for it. Raises Overloaded. Nothing is counted before its body."""
+        """Count more bytes that are in memory for it. Raises Overloaded."""
         if self.holder is not None:
             self.holder.take(self, size_bytes)
+
+    def unhold(self, size_bytes: int) -> None:
+        """Release some of the bytes that `hold` counted."""
+        if self.holder is not None:
+            self.holder.release(self, size_bytes)
 
     def let_go(self) -> None:
         """Release everything that is in memory for it."""

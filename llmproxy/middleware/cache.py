@@ -172,6 +172,7 @@ class Cache(Middleware):
             return await proceed()
         control, exchange.cache = request.control, "bypass"
         body = exchange.held
+        exchange.hold(len(body.decoded))  # what the parsed request holds beside the body
         if len(body.raw) > _LARGE_BYTES:
             cacheable = await asyncio.to_thread(self._identify, exchange, body, request)
         else:
@@ -242,6 +243,7 @@ class Cache(Middleware):
             answer = await asyncio.to_thread(answer_from_entry, *arguments)
         if answer is None:
             return None
+        exchange.hold(len(answer.body))
         answer.headers["Age"] = str(int(age_s))
         if self._paced and entry.stream and exchange.stream:
             answer.stream, answer.body, answer.length = PacedStream(answer.body, entry.paces), b"", None

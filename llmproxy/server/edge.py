@@ -190,7 +190,6 @@ class Connection(AiohttpHandler):
     def _turn_away(self, error: ProxyError) -> None:
         """Answer with `error` after the requests that are here already, and read no more."""
         self._deaf = True
-        self._arriving.set_exception(RequestPayloadError(error.message))
         self._messages.append((error, EMPTY_PAYLOAD))  # type: ignore[arg-type]  # only `_next_message` reads it
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

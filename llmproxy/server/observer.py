@@ -16,10 +16,12 @@ from llmproxy.answer import Answer
 from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.provider_errors import error_text
 from llmproxy.dialects.summary import Summary, Watch
+from llmproxy.errors import Overloaded
 from llmproxy.exchange import Exchange
 from llmproxy.wire.compression import Decoder, DecodingError
 
 COPY_BYTES = 8 * 1024 * 1024
+SMALL_BYTES = 64 * 1024
 
 
 class Observer(Protocol):
@@ -89,23 +91,37 @@ class _Translated:
 class _Plain:
     """Reads one JSON reply when it is whole."""
 
-    __slots__ = ("_dialect", "_exchange", "_parts", "_size_bytes")
+    __slots__ = ("_dialect", "_exchange", "_held_bytes", "_parts", "_size_bytes")
 
     def __init__(self, exchange: Exchange, dialect: Dialect | None) -> None:
         self._exchange = exchange
         self._dialect = dialect
-        self._parts: list[bytes] = []
-        self._size_bytes = 0
+        self._parts: list[bytes] | None = []
+        self._size_bytes = self._held_bytes = 0
 
     def feed(self, data: bytes) -> None:
+        if self._parts is None:
+            return
         self._size_bytes += len(data)
-        if self._size_bytes > COPY_BYTES:
-            self._parts.clear()
-        else:
+        if self._size_bytes <= SMALL_BYTES or self._hold(len(data)):
             self._parts.append(data)
+        else:
+            self._parts = None
+            self._exchange.unhold(self._held_bytes)
+
+    def _hold(self, size_bytes: int) -> bool:
+        """Count a part of a long body. Return False when it grows too long or there is no room for it."""
+        if self._size_bytes > COPY_BYTES:
+            return False
+        try:
+            self._exchange.hold(size_bytes)
+        except Overloaded:
+            return False
+        self._held_bytes += size_bytes
+        return True
 
     def close(self) -> None:
-        if self._parts and self._size_bytes <= COPY_BYTES:
+        if self._parts:
             self._read(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
 
     def _read(self, body: bytes) -> None:

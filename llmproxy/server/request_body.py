@@ -7,7 +7,7 @@ client only declares holds up nobody. `100 Continue` is sent when the first read
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from aiohttp.http_exceptions import HttpProcessingError
@@ -17,6 +17,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from llmproxy.body import Body, StreamedBody
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange, MemoryBudget
+from llmproxy.wire.compression import PIECE_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,25 @@ async def read_body(
         stream = RequestStream(payload, limits.max_upload_size, limits, go_ahead)
         exchange.body = StreamedBody(stream=stream, length=length)
         return
+    await _read_held(exchange, payload, length, limits, budget, go_ahead)
+    try:
+        if exchange.held.encoding:
+            await _decode(exchange, exchange.held, budget)
+        exchange.read_model()
+    except BadRequest:
+        if routed:
+            raise
+
+
+async def _read_held(
+    exchange: Exchange,
+    payload: StreamReader,
+    length: int | None,
+    limits: Limits,
+    budget: MemoryBudget,
+    go_ahead: Callable[[], None],
+) -> None:
+    """Give `exchange` its whole body. One that could never be held is refused before it comes."""
     limit_bytes = budget.limit_bytes if limits.max_body_size is None else min(limits.max_body_size, budget.limit_bytes)
     if length is not None and length > limit_bytes:
         raise too_large()
@@ -131,11 +151,6 @@ async def read_body(
         raw = await _hold(exchange, RequestStream(payload, limit_bytes, limits, go_ahead), budget, length)
     encoding = exchange.headers.get("Content-Encoding", "").strip().lower()
     exchange.body = Body(raw, "" if encoding == "identity" else encoding, limit_bytes)
-    try:
-        exchange.read_model()
-    except BadRequest:
-        if routed:
-            raise
 
 
 async def _hold(exchange: Exchange, stream: RequestStream, budget: MemoryBudget, length: int | None) -> bytes:
@@ -149,3 +164,23 @@ async def _hold(exchange: Exchange, stream: RequestStream, budget: MemoryBudget,
         budget.take(exchange, len(data))
         joined += data
     return bytes(joined)
+
+
+async def _decode(exchange: Exchange, body: Body, budget: MemoryBudget) -> None:
+    """Decode a compressed body, counted as it grows; what is long in a thread."""
+    decoded, held_bytes = bytearray(), 0
+    try:
+        pieces = body.decoded_pieces()
+        while piece := await _next_piece(pieces, large=held_bytes >= PIECE_BYTES):
+            budget.take(exchange, len(piece))
+            held_bytes += len(piece)
+            decoded += piece
+    except BadRequest as error:
+        budget.release(exchange, held_bytes)
+        body.keep_decoded(error)
+        raise
+    body.keep_decoded(bytes(decoded))
+
+
+async def _next_piece(pieces: Iterator[bytes], *, large: bool) -> bytes:
+    return await asyncio.to_thread(next, pieces, b"") if large else next(pieces, b"")

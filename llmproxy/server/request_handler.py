@@ -42,6 +42,7 @@ from llmproxy.wire.http import BODILESS_STATUSES
 
 log = logging.getLogger(__name__)
 
+PART_BYTES = 256 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -133,6 +134,7 @@ class RequestHandler:
         self._own = False
         self._sending = False
         self._finished = False
+        exchange.holder = shared.budget
         self._runtime.enter()
         shared.serving.add(self)
         shared.running[exchange.id] = exchange
@@ -221,10 +223,7 @@ class RequestHandler:
         self._observer = observe(exchange, answer)
         self._sending = True
         bodiless = answer.bodiless or exchange.method == "HEAD"
-        body = b"" if bodiless else answer.body
-        self._transport.write(head + chunk(body, transfer) if body else head)
-        if body:
-            self._saw(body)
+        await self._begin(head, b"" if bodiless else answer.body)
         if answer.stream is not None and not bodiless and not await self._send_rest(answer.stream):
             return keep_alive and not self._transport.is_closing() and transfer is not TransferMode.CLOSE
         if transfer is not TransferMode.LENGTH and not bodiless:
@@ -233,6 +232,23 @@ class RequestHandler:
             await self._client.drain()
         exchange.outcome = "complete" if answer.error is None else "error"
         return keep_alive and transfer is not TransferMode.CLOSE
+
+    async def _begin(self, head: bytes, body: bytes) -> None:
+        """Send `head` and what is here of the body. A long one goes as fast as the client reads it: the socket would
+        keep a copy of what is written at once.
+        """
+        if len(body) <= PART_BYTES:
+            self._transport.write(head + chunk(body, self._transfer) if body else head)
+            if body:
+                self._saw(body)
+            return
+        self._transport.write(head)
+        for start in range(0, len(body), PART_BYTES):
+            if self._client.writing_paused:
+                await self._client.drain()
+            part = body[start : start + PART_BYTES]
+            self._transport.write(chunk(part, self._transfer))
+            self._saw(part)
 
     async def _send_rest(self, stream: ByteStream) -> bool:
         """Pass on what follows. Return False when it broke."""

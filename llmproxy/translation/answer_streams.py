@@ -28,16 +28,19 @@ class DecodedStream:
             self._decoder = Decoder(answer.headers["Content-Encoding"], REPLY_BYTES)
         except BadRequest as error:
             raise _undecodable(error) from error
+        self._pieces = self._decoder.pieces(b"")
 
     async def read(self) -> bytes:
-        while data := await self._next():
-            try:
-                decoded = self._decoder.feed(data)
-            except BadRequest as error:
-                raise _undecodable(error) from error
-            if decoded:
-                return decoded
-        return b""
+        try:
+            while not (piece := next(self._pieces, b"")):
+                data = await self._next()
+                if not data:
+                    self._decoder.close()
+                    return b""
+                self._pieces = self._decoder.pieces(data)
+        except BadRequest as error:
+            raise _undecodable(error) from error
+        return piece
 
     async def _next(self) -> bytes:
         data, self._first = self._first, b""

@@ -154,7 +154,8 @@ class Translator:
             await self._embed_media(media)
         view = exchange.view()
         model = target.model or exchange.model or ""
-        view.body = Body(await _run(exchange.held.raw, translation.request, model))
+        view.body = body = Body(await _run(exchange.held.raw, translation.request, model))
+        exchange.hold(len(body.raw))
         call.dropped, call.summary = translation.losses.dropped, translation.summary
         call.cache_marks = translation.losses.cache_marks
         translation.summary.id = None if turn is None else turn.response_id
@@ -182,6 +183,7 @@ class Translator:
         known = exchange.notes.get(_NOTE)
         if isinstance(known, _DecodedRequest) and known.raw is held.raw:
             return known.request, known.turn
+        exchange.hold(len(held.decoded))  # what the parsed request holds beside the body
         body, turn = await _run(held.raw, parse, held.decoded), None
         count = None if endpoint is None else endpoint.dialect.token_count
         if endpoint is not None and count is not None and count.path == endpoint.path:
@@ -246,6 +248,7 @@ class Translator:
             content, type_ = await _run(body, translation.reply_as_stream, body), framing.content_type
         else:
             content, type_ = await _run(body, translation.reply, body), "application/json"
+        exchange.hold(len(content))
         await self._finish(exchange, call)
         headers = _answer_headers(answer, translation, type_)
         return Answer(status=answer.status, headers=headers, body=content, framing=framing, summary=translation.summary)

@@ -1,14 +1,15 @@
 """Content codings: gzip, deflate and zstd, alone or stacked, with bounded output.
 
-Decoding stops at a limit, so that a small body cannot fill the memory. This module knows the names of codings (RFC
-9110, 8.4.1) and nothing else of HTTP. Begin reading at `Decoder`.
+Decoding stops at a limit and goes piece by piece, so that a small body cannot fill the memory, and whoever decodes it
+can count what it becomes. This module knows the names of codings (RFC 9110, 8.4.1) and nothing else of HTTP. Begin
+reading at `Decoder`.
 """
 
 from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Protocol
 
@@ -21,6 +22,9 @@ else:
 
 DECODABLE = ("gzip", "deflate", "zstd")
 """The codings that we decode, by their registered names."""
+
+PIECE_BYTES = 1024 * 1024
+"""The most that a decoder makes at a time."""
 
 _SAME_AS = {"x-gzip": "gzip"}
 _MAX_STACKED = 4
@@ -46,16 +50,29 @@ class Decoder:
     constructor and both methods raise DecodingError; after that the decoder must not be used.
     """
 
-    __slots__ = ("_stages",)
+    __slots__ = ("_limit_bytes", "_stages")
 
     def __init__(self, encoding: str, limit_bytes: int) -> None:
-        self._stages = [_Stage(coding, limit_bytes) for coding in reversed(_codings(encoding))]
+        self._limit_bytes = limit_bytes
+        self._stages = [_Stage(coding) for coding in reversed(_codings(encoding))]
 
     def feed(self, data: bytes) -> bytes:
         """Decode as much as possible with `data`; often b"" while a block is incomplete."""
+        pieces = list(self.pieces(data))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Do the same as `feed` one piece at a time, each of at most PIECE_BYTES; none of them is empty."""
         for stage in self._stages:
-            data = stage.feed(data)
-        return data
+            stage.room = self._limit_bytes
+        return self._through(0, data)
+
+    def _through(self, index: int, data: bytes) -> Iterator[bytes]:
+        if index < len(self._stages):
+            for piece in self._stages[index].pieces(data):
+                yield from self._through(index + 1, piece)
+        elif data:
+            yield data
 
     def close(self) -> None:
         """End the body. Raise DecodingError when it is incomplete; an empty body is complete."""
@@ -65,10 +82,15 @@ class Decoder:
 
 def decompress(data: bytes, encoding: str, limit_bytes: int) -> bytes:
     """Decode the whole body `data`. Raises DecodingError."""
+    pieces = list(decompressed_pieces(data, encoding, limit_bytes))
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def decompressed_pieces(data: bytes, encoding: str, limit_bytes: int) -> Iterator[bytes]:
+    """Decode the whole body `data` piece by piece. Raises DecodingError, at its end at the latest."""
     decoder = Decoder(encoding, limit_bytes)
-    decoded = decoder.feed(data)
+    yield from decoder.pieces(data)
     decoder.close()
-    return decoded
 
 
 def compress(data: bytes, encoding: str) -> bytes:
@@ -121,7 +143,8 @@ def _codings(encoding: str) -> list[str]:
 
 
 class _Decompressor(Protocol):
-    """The interface of zlib and zstd. A call that returns fewer bytes than `max_length` has used all its input."""
+    """The interface of zstd: input that is not used yet is kept. A call that returns fewer bytes than `max_length` has
+    used all of it."""
 
     @property
     def eof(self) -> bool: ...
@@ -132,70 +155,92 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-def _zlib(wbits: int) -> _Decompressor:
-    return zlib.decompressobj(wbits)
+class _Zlib:
+    """The same for zlib, which gives back the input that it has not used."""
+
+    __slots__ = ("_object",)
+
+    def __init__(self, wbits: int) -> None:
+        self._object = zlib.decompressobj(wbits)
+
+    @property
+    def eof(self) -> bool:
+        return self._object.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._object.unused_data
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        return self._object.decompress(self._object.unconsumed_tail + data, max_length)
 
 
 def _deflate(head: bytes) -> _Decompressor:
     """Begin deflate: zlib's format (RFC 1950), or raw, which many servers send and which has no valid header."""
     wrapped = head[0] & 15 == 8 and int.from_bytes(head) % 31 == 0
-    return _zlib(15 if wrapped else -15)
+    return _Zlib(15 if wrapped else -15)
 
 
 _BEGIN: dict[str, Callable[[bytes], _Decompressor]] = {
-    "gzip": lambda head: _zlib(31),
+    "gzip": lambda head: _Zlib(31),
     "deflate": _deflate,
     "zstd": lambda head: zstd.ZstdDecompressor(options=_ZSTD_OPTIONS),
 }
 
 
 class _Stage:
-    """One coding of a body: members one after the other. The first two bytes of a member select the decompressor."""
+    """One coding of a body: members one after the other. The first two bytes of a member select the decompressor.
+    `room` is how many bytes it may still make.
+    """
 
-    __slots__ = ("_coding", "_current", "_head", "_limit_bytes", "_members")
+    __slots__ = ("_coding", "_current", "_head", "_members", "room")
 
-    def __init__(self, coding: str, limit_bytes: int) -> None:
+    def __init__(self, coding: str) -> None:
+        self.room = 0
         self._coding = coding
-        self._limit_bytes = limit_bytes
         self._current: _Decompressor | None = None
         self._head = b""
         self._members = 0
 
-    def feed(self, data: bytes) -> bytes:
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        allowed = self.room
         data, self._head = self._head + data, b""
-        decoded: list[bytes] = []
-        room = self._limit_bytes
         for start in range(0, len(data), _SLICE_BYTES):
             rest = self._head + data[start : start + _SLICE_BYTES]
             self._head = b""
-            while rest:
-                part, rest = self._step(rest, room + 1)
-                decoded.append(part)
-                room -= len(part)
-                if room < 0:
-                    message = f"The {self._coding} body is larger than {self._limit_bytes} bytes when decoded"
+            full = False
+            while rest or full:
+                piece, rest, full = self._step(rest, full)
+                self.room -= len(piece)
+                if self.room < 0:
+                    message = f"The {self._coding} body is larger than {allowed} bytes when decoded"
                     raise DecodingError(message, status=413, code="body_too_large")
-        return decoded[0] if len(decoded) == 1 else b"".join(decoded)
+                if piece:
+                    yield piece
 
     def close(self) -> None:
         if self._head or (self._current is not None and not self._current.eof):
             raise DecodingError(f"The {self._coding} body ends too early", code="invalid_encoding")
 
-    def _step(self, data: bytes, max_length: int) -> tuple[bytes, bytes]:
-        """Decode `data` up to the end of a member. Return the decoded bytes and the rest of the input."""
+    def _step(self, data: bytes, full: bool) -> tuple[bytes, bytes, bool]:
+        """Decode `data` up to the end of a member. Return a piece, the rest of the input, and whether the piece was
+        full, so that more may come without input."""
         current = self._current
-        if current is None or current.eof:
+        if not full and (current is None or current.eof):
             if current is not None:
                 data = data.lstrip(b"\0")  # padding, as in tape archives
             if len(data) < 2:
                 self._head = data
-                return b"", b""
+                return b"", b"", False
             current = self._current = self._begin(data[:2])
+        assert current is not None, "a piece came from somewhere"
         try:
-            decoded = current.decompress(data, max_length)
+            piece = current.decompress(data, min(PIECE_BYTES, self.room + 1))
         except (zlib.error, zstd.ZstdError) as error:
             raise DecodingError(f"The body is not {self._coding}: {error}", code="invalid_encoding") from error
-        return decoded, current.unused_data if current.eof else b""
+        if current.eof:
+            return piece, current.unused_data, False
+        return piece, b"", len(piece) == PIECE_BYTES
 
     def _begin(self, head: bytes) -> _Decompressor:
         self._members += 1

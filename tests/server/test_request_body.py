@@ -16,6 +16,7 @@ from llmproxy.body import Body, StreamedBody
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.server.request_body import RequestStream, read_body
+from llmproxy.wire import compression
 from llmproxy.wire.compression import compress
 from tests.support.exchanges import new_exchange
 from tests.support.proxy import limited
@@ -185,6 +186,44 @@ async def test_a_decoded_body_has_the_same_limit() -> None:
     assert len(packed) < LIMIT
 
     assert (await refused(Arriving(length=len(packed), encoding="gzip").send(packed))).status == 413
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
+@pytest.mark.parametrize("piece_bytes", [7, 1 << 20])
+async def test_a_compressed_body_counts_as_it_came_and_as_it_is_decoded(
+    encoding: str, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compression, "PIECE_BYTES", piece_bytes)
+    packed = compress(RAW, encoding)
+    arriving = Arriving(length=len(packed), encoding=encoding).send(packed)
+
+    exchange = await arriving.read()
+
+    assert exchange.held.decoded == RAW
+    assert arriving.budget.used_bytes == exchange.held_bytes == len(packed) + len(RAW)
+
+
+@pytest.mark.parametrize("routed", [True, False])
+async def test_what_unpacks_to_more_than_there_is_room_for_is_overload(routed: bool) -> None:
+    packed = compress(RAW.ljust(LIMIT), "gzip")
+    arriving = Arriving(length=len(packed), encoding="gzip").send(packed)
+    arriving.budget.limit_bytes = LIMIT + len(packed) - 1
+
+    with pytest.raises(Overloaded):
+        await arriving.read(routed=routed)
+
+    assert arriving.budget.used_bytes == len(packed)
+
+
+async def test_what_unpacks_to_more_than_a_body_may_be_holds_no_more_than_it_is() -> None:
+    packed = compress(RAW.ljust(LIMIT + 1), "gzip")
+    arriving = Arriving(length=len(packed), encoding="gzip").send(packed)
+
+    exchange = await arriving.read(routed=False)
+
+    assert arriving.budget.used_bytes == len(packed)
+    with pytest.raises(BadRequest, match="larger than"):
+        _ = exchange.held.decoded
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", " GZIP ", "identity", "x-gzip"])

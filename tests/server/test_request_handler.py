@@ -368,3 +368,18 @@ def test_head_gets_the_head_alone_and_the_connection_serves_on(upstream: Upstrea
     assert (relayed.status, relayed.value("content-length"), relayed.value("x-vendor")) == (200, "1234", "1")
     assert ours.status == 404 and int(ours.value("content-length") or 0) > 0
     assert page.value("content-length") == whole.value("content-length")
+
+
+def test_a_client_that_reads_slowly_makes_no_copy_of_a_long_answer(factory: Any) -> None:
+    body = bytes(range(256)) * 100_000
+    answer = Answer(status=200, headers=Headers({"Content-Type": "application/octet-stream"}), body=body)
+    with Listening(Scripted("long", answer), factory=factory) as server, server.client(receive_buffer=4096) as client:
+        client.post(CHAT, ASK)
+        head = client.read_head()
+        [connection] = server.edge.connections
+        assert connection.transport is not None
+        assert connection.transport.get_write_buffer_size() < 1_000_000
+        assert head.value("content-length") == str(len(body))
+        assert client.read_exactly(len(body)) == body
+        server.wait_ended()
+    assert server.ended[0].sent_bytes == len(body)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
 
+from llmproxy.answer import Answer, Headers
+from llmproxy.errors import UpstreamError
 from llmproxy.exchange import MemoryBudget
 from llmproxy.providers.openai import OpenAI
-from llmproxy.translation.answer_streams import TranslatedStream
+from llmproxy.translation.answer_streams import DecodedStream, TranslatedStream
+from llmproxy.wire.compression import PIECE_BYTES, compress
 from tests.support import vendors
 from tests.support.cached import Cached, cached
 from tests.support.provider import Gate, Reply, Upstream
@@ -105,7 +109,7 @@ def test_without_room_to_collect_a_stream_it_is_passed_on_all_the_same(upstream:
     with cached(on_chat(upstream), replay="paced") as here:
         whole = here.ask(ASK, ANN, path=PATH)
         budget: MemoryBudget = here.server.budget
-        budget.limit_bytes = len(whole.body) // 2
+        budget.limit_bytes = len(whole.body) * 3 // 2
         hit = here.ask(ASK, BOB, path=PATH)
         budget.limit_bytes = 1 << 30
         assert (hit.value("x-cache"), hit.body) == ("hit", whole.body)
@@ -126,3 +130,46 @@ def test_no_cached_answer_shows_what_is_stored_for_another_client(upstream: Upst
             (200, "hit"),
             (404, "miss"),
         ]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
+async def test_an_answer_whose_coding_ends_too_early_is_an_error(encoding: str) -> None:
+    packed = compress(b'{"id": 1}' * 1000, encoding)
+    headers = Headers({"Content-Encoding": encoding})
+    whole = DecodedStream(Answer(status=200, headers=headers, body=packed[:9], stream=_Bytes(packed[9:])))
+    assert await _all(whole) == b'{"id": 1}' * 1000
+
+    cut = DecodedStream(Answer(status=200, headers=headers, body=packed[:9], stream=_Bytes(packed[9:-1])))
+    with pytest.raises(UpstreamError, match="ends too early"):
+        await _all(cut)
+
+
+async def test_a_bomb_of_a_provider_is_decoded_piece_by_piece() -> None:
+    packed = compress(bytes(5_000_000), "gzip")
+    stream = DecodedStream(Answer(status=200, headers=Headers({"Content-Encoding": "gzip"}), body=packed))
+
+    assert len(await stream.read()) <= PIECE_BYTES
+
+
+async def _all(stream: DecodedStream) -> bytes:
+    parts = []
+    while data := await stream.read():
+        parts.append(data)
+    return b"".join(parts)
+
+
+def test_a_reply_whose_coding_ends_too_early_is_neither_given_nor_cached(upstream: Upstream) -> None:
+    packed = compress(chat_reply(), "gzip")
+    coded = (("Content-Type", "application/json"), ("Content-Encoding", "gzip"))
+    upstream.next(Reply(headers=coded, pieces=[packed[:-1]]), Reply(headers=coded, pieces=[packed]))
+    with cached(on_chat(upstream)) as here:
+        ask = {**ASK, "stream": False}
+        assert here.ask(ask, ANN, path=PATH).status == 502
+        good = here.ask(ask, ANN, path=PATH)
+        assert (good.status, good.value("x-cache")) == (200, "miss")
+
+
+def chat_reply() -> bytes:
+    message = {"role": "assistant", "content": "ok"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return json.dumps({"id": "c", "object": "chat.completion", "model": "m", "choices": [choice]}).encode()

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from llmproxy.errors import BadRequest
 from llmproxy.wire.compression import (
     DECODABLE,
+    PIECE_BYTES,
     Decoder,
     DecodingError,
     compress,
     decompress,
+    decompressed_pieces,
     supported_encodings,
 )
 
@@ -54,6 +56,17 @@ def test_pieces_of_any_size_decode_to_the_same(encoding: str, data: bytes, size:
     decoder = Decoder(encoding, 1000)
     assert b"".join(decoder.feed(coded[i : i + size]) for i in range(0, len(coded), size)) == data
     decoder.close()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "zstd, gzip"])
+def test_a_bomb_comes_in_pieces_of_bounded_size(encoding: str) -> None:
+    zeros = bytes(5_000_000)
+    pieces = list(decompressed_pieces(compress(zeros, encoding), encoding, len(zeros)))
+    assert max(map(len, pieces)) <= PIECE_BYTES and b"".join(pieces) == zeros
+
+    over = decompressed_pieces(compress(zeros + b"0", encoding), encoding, len(zeros))
+    with pytest.raises(DecodingError):
+        list(over)
 
 
 def test_what_was_flushed_can_be_read_before_the_end() -> None:

@@ -21,7 +21,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.wire.compression import Decoder, DecodingError
 
 COPY_BYTES = 8 * 1024 * 1024
-SMALL_BYTES = 64 * 1024
+UNCOUNTED_BYTES = 64 * 1024
 
 
 class Observer(Protocol):
@@ -103,7 +103,7 @@ class _Plain:
         if self._parts is None:
             return
         self._size_bytes += len(data)
-        if self._size_bytes <= SMALL_BYTES or self._hold(len(data)):
+        if self._size_bytes <= UNCOUNTED_BYTES or self._hold(len(data)):
             self._parts.append(data)
         else:
             self._parts = None

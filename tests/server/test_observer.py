@@ -83,7 +83,7 @@ def test_calls_that_are_not_known_are_not_read() -> None:
 
 def test_a_plain_reply_is_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observer, "COPY_BYTES", len(CHAT))
-    monkeypatch.setattr(observer, "SMALL_BYTES", 0)
+    monkeypatch.setattr(observer, "UNCOUNTED_BYTES", 0)
     assert learned(CHAT).summary.complete
     assert learned(CHAT + b" ").summary == Summary()
 
@@ -93,7 +93,7 @@ def test_a_compressed_reply_is_kept_up_to_the_same_bound_of_its_decoded_size(
     monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
     monkeypatch.setattr(observer, "COPY_BYTES", len(CHAT))
-    monkeypatch.setattr(observer, "SMALL_BYTES", 0)
+    monkeypatch.setattr(observer, "UNCOUNTED_BYTES", 0)
     assert learned(compress(CHAT, encoding), content_encoding=encoding).summary.complete
     assert learned(compress(CHAT + b" ", encoding), content_encoding=encoding).summary == Summary()
     bomb = compress(CHAT + b" " * 10_000_000, encoding)

@@ -166,7 +166,10 @@ class RawClient:
 
     def read_answer(self, method: str = "POST") -> RawAnswer:
         """Return the next answer, whole. Raises Cut when the connection ends within it."""
-        head = self.read_head()
+        return self.read_body(self.read_head(), method)
+
+    def read_body(self, head: Head, method: str = "POST") -> RawAnswer:
+        """Return the answer that began with `head`, whole. Raises Cut when the connection ends within it."""
         answer = RawAnswer(
             version=head.version, status=head.status, reason=head.reason, headers=head.headers, interim=head.interim
         )

@@ -1,0 +1,228 @@
+"""llmproxy as a process of its own in several configurations, each in front of its own hostile upstream.
+
+`Served` is one of them: where it listens, what it printed, what it holds. Begin reading at `CONFIGS`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts.fuzzing.findings import Finding
+from tests.support import vendors
+from tests.support.program import clean_environment
+from tests.support.provider import Call, Upstream
+from tests.support.raw_http import RawAnswer, RawClient
+
+PATIENCE_S = 20.0
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+_BAD = re.compile(
+    r"Traceback \(most recent|Unhandled|was never retrieved|was never awaited|exchange \S+ failed|Error in|SEGV"
+)
+_PROVIDERS = """
+server: {{header_timeout: 1s, body_timeout: 1s, keepalive_timeout: 5s, shutdown_timeout: 5s, max_body_size: 4MB}}
+logging: {{level: warning}}
+providers:
+  - {{name: c, type: openai-compatible, base_url: "{url}/v1", api_key: sk-up, dialects: [chat], timeouts: {times}}}
+  - {{name: r, type: openai, base_url: "{url}/v1", api_key: sk-up, dialects: [responses], timeouts: {times}}}
+  - {{name: m, type: anthropic, base_url: "{url}", api_key: sk-up, timeouts: {times}}}
+models:
+  - {{name: any, targets: [c/gpt-4o, r/gpt-5, m/claude-sonnet-4-5]}}
+"""
+_TIMES = "{connect: 5s, first_byte: 5s, idle: 2s}"
+_WATCHED = """
+middlewares:
+  - {type: trace, config: {directory: ./traces, format: jsonl}}
+  - {type: printer, config: {log_body: true}}
+  - {type: audit, config: {path: ./audit.jsonl}}
+  - {type: sessions, config: {max_sessions: 200}}
+  - {type: cache, config: {when: always, max_size: 4MB}}
+"""
+_STORED = """
+translation: {strict: true, estimate_tokens: true}
+stores: {default: {type: STORE}}
+middlewares:
+  - {type: sessions, config: {max_sessions: 200}}
+  - {type: cache, config: {when: always, max_size: 4MB}}
+"""
+_STUB = """
+logging: {level: warning}
+server: {header_timeout: 1s, body_timeout: 1s, keepalive_timeout: 5s, max_body_size: 4MB}
+providers: [{name: c, type: stub}, {name: r, type: stub}, {name: m, type: stub}]
+middlewares: [{type: printer}]
+"""
+CONFIGS = {
+    "plain": _PROVIDERS,
+    "watched": _PROVIDERS + _WATCHED.replace("{", "{{").replace("}", "}}"),
+    "disk": _PROVIDERS + _STORED.replace("STORE", "disk, path: ./store.sqlite").replace("{", "{{").replace("}", "}}"),
+    "stub": _STUB.replace("{", "{{").replace("}", "}}"),
+    "redis": _PROVIDERS + _STORED.replace("STORE", 'redis, url: "REDIS"').replace("{", "{{").replace("}", "}}"),
+}
+
+
+async def well_behaved(call: Call) -> None:
+    """Script: answer as a vendor does, and odd requests with 400."""
+    try:
+        reply = vendors.reply_to(call.request)
+    except (AttributeError, TypeError, ValueError):
+        reply = vendors.failure(400, "Bad Request")
+    await call.give(reply)
+
+
+class Served:
+    """A running program; `upstream` answers it, `asked` are the ids of the requests that it must have recorded once."""
+
+    def __init__(self, name: str, folder: Path, upstream: Upstream, redis: str = "") -> None:
+        self.name = name
+        self.folder = folder
+        self.upstream = upstream
+        self.port = 0
+        self.asked: set[str] = set()
+        self._read_bytes = {"out": 0, "err": 0}
+        folder.mkdir(parents=True)
+        config = CONFIGS[name].format(url=upstream.url, times=_TIMES).replace("REDIS", redis)
+        (folder / "llmproxy.yaml").write_text(config)
+        self._files = [open(folder / f"{each}.log", "wb") for each in ("out", "err")]  # noqa: SIM115 (closed by stop)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "llmproxy", "serve", "--port", "0"],
+            cwd=folder,
+            env=clean_environment(folder),
+            stdout=self._files[0],
+            stderr=self._files[1],
+        )
+        end_s = time.monotonic() + 60
+        while not self.port:
+            if self._process.poll() is not None or time.monotonic() > end_s:
+                raise SystemExit(f"{name} does not start: {(folder / 'err.log').read_text()}")
+            if match := _ADDRESS.search((folder / "out.log").read_text("utf-8", "replace")):
+                self.port = int(match[1])
+            time.sleep(0.02)
+
+    def client(self, timeout_s: float = PATIENCE_S) -> RawClient:
+        """Return a raw connection to it."""
+        return RawClient(("127.0.0.1", self.port), timeout_s)
+
+    def get(self, target: str) -> RawAnswer:
+        """Return one of its pages."""
+        with self.client() as client:
+            client.request("GET", target, "Connection: close")
+            return client.read_answer("GET")
+
+    def check_output(self) -> None:
+        """Raise what it complained of since the last time."""
+        for name, place in self._read_bytes.items():
+            path = self.folder / f"{name}.log"
+            if path.stat().st_size > place:
+                with path.open("rb") as file:
+                    file.seek(place)
+                    text = file.read()
+                self._read_bytes[name] = place + len(text)
+                if name == "err" and (match := _BAD.search(decoded := text.decode("utf-8", "replace"))):
+                    raise Finding("traceback", decoded[max(0, match.start() - 300) :][:4000])
+
+    def check_idle(self) -> None:
+        """Raise unless it is well and, soon, no exchange runs any more."""
+        end_s = time.monotonic() + PATIENCE_S
+        while True:
+            page: Any = self.get("/health").json
+            if page["status"] != "ok":
+                raise Finding("hang", f"/health of {self.name} says {page}")
+            if page["requests_in_flight"] <= 1:  # this one
+                return
+            if time.monotonic() > end_s:
+                raise Finding("hang", f"{self.name} still counts {page['requests_in_flight']} running exchanges")
+            time.sleep(0.05)
+
+    def memory_mb(self) -> float:
+        """Return its resident memory (Linux; 0 elsewhere)."""
+        with contextlib.suppress(OSError):
+            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return 0
+
+    def open_files(self) -> int:
+        """Return how many files and sockets it has open (Linux; 0 elsewhere)."""
+        with contextlib.suppress(OSError):
+            return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+        return 0
+
+    def stop(self) -> Iterator[Finding]:
+        """End it as a user does; yield what is wrong then."""
+        self._process.terminate()
+        try:
+            code = self._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+            yield Finding("hang", f"{self.name} does not end")
+        for file in self._files:
+            file.close()
+        if code:
+            yield Finding("traceback", f"{self.name} ended with {code}")
+        try:
+            self.check_output()
+        except Finding as finding:
+            yield finding
+        yield from self._wrong_records()
+
+    def _wrong_records(self) -> Iterator[Finding]:
+        """Yield the requests without exactly one trace record and one audit line."""
+        if self.name != "watched":
+            return
+        for pattern in ("traces/*.jsonl", "audit*.jsonl"):
+            seen: dict[str, int] = {}
+            for path in self.folder.glob(pattern):
+                with path.open("rb") as lines:
+                    for line in lines:
+                        name = json.loads(line)["request_id"]
+                        seen[name] = seen.get(name, 0) + 1
+            wrong = {name: seen.get(name, 0) for name in sorted(self.asked) if seen.get(name, 0) != 1}
+            if wrong:
+                yield Finding(
+                    "records", f"{pattern}: {len(wrong)} of {len(self.asked)}, such as {list(wrong.items())[:5]}"
+                )
+
+
+class Programs:
+    """The programs of a run, started when they are first needed; `close` ends them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = contextlib.ExitStack()
+        self._once: dict[str, Any] = {}
+        self.running: dict[str, Served] = {}
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what `make` makes, the first time; later the same."""
+        if name not in self._once:
+            self._once[name] = make()
+        return self._once[name]
+
+    def at_end(self, action: Callable[[], object]) -> None:
+        """Call `action` when the programs have ended."""
+        self._stack.callback(action)
+
+    def __getitem__(self, name: str) -> Served:
+        if name not in self.running:
+            self.start(name)
+        return self.running[name]
+
+    def start(self, name: str, redis: str = "") -> Served:
+        """Start the program in the configuration `name`."""
+        upstream = self._stack.enter_context(Upstream(well_behaved))
+        self.running[name] = Served(name, self._folder / name, upstream, redis)
+        return self.running[name]
+
+    def close(self) -> Iterator[Finding]:
+        """Stop them all; yield what is wrong then."""
+        for served in self.running.values():
+            yield from served.stop()
+        self._stack.close()

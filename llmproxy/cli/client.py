@@ -28,6 +28,7 @@ _CHANGE_S = 60.0
 _MAX_BYTES = 64 * 1024 * 1024
 _PAGES = ("/stats", "/sessions", "/cache", "/health")
 _MAX_MESSAGE = 500
+_MAX_NUMBER = 1e18
 
 
 class PageError(Exception):
@@ -196,8 +197,12 @@ def objects_in(value: object) -> list[Mapping[str, Any]]:
 
 
 def as_number(value: object) -> float | None:
-    """Return `value` when it is a number."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """Return `value` when it is a number that something can be counted or measured in: JSON also spells NaN, infinity
+    and numbers of hundreds of digits.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return value if -_MAX_NUMBER <= value <= _MAX_NUMBER else None
 
 
 def as_text(value: object) -> str | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from io import StringIO
 from typing import Any
 
@@ -58,7 +59,7 @@ def test_a_mode_and_a_store_that_is_gone_stand_out() -> None:
     assert lines[0] == "store     redis, read_only" and lines[-1].startswith("the store is not reachable")
 
 
-@pytest.mark.parametrize("page", [{}, dict.fromkeys(PAGE, "\x1b[2J"), dict.fromkeys(PAGE, True)])
+@pytest.mark.parametrize("page", [{}, *(dict.fromkeys(PAGE, each) for each in ("\x1b[2J", True, 10**400, math.nan))])
 def test_what_a_server_says_otherwise_is_harmless(page: dict[str, Any]) -> None:
     assert "\x1b" not in "".join(drawn(page))
 

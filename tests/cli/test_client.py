@@ -161,3 +161,8 @@ def test_only_values_of_the_right_kind_are_read() -> None:
     )
     assert (as_text("a"), as_text(1)) == ("a", None)
     assert objects_in([{"a": 1}, 2, None]) == [{"a": 1}] and objects_in({"a": 1}) == []
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e308", "1" + "0" * 400, "-" + "9" * 30])
+def test_numbers_in_which_nothing_is_measured_are_none(text: str) -> None:
+    assert as_number(json.loads(text)) is None

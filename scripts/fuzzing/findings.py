@@ -29,7 +29,8 @@ class Finding(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Row:
-    """The cases of one kind, and how often each fault was found. `growth_mb` is that of resident memory."""
+    """The cases of one kind, and how often each fault was found. `growth_mb` is that of the program
+    that grew most, in resident memory."""
 
     kind: str
     cases: int = 0

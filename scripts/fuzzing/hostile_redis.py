@@ -112,7 +112,8 @@ class _Stand:
         self.server = RedisServer(Path(tempfile.mkdtemp(prefix="llmproxy-fuzz-")))
         self.server.start()
         self.relay = Relay(self.server).start()
-        self.served = programs.start("redis", f"redis://127.0.0.1:{self.relay.port}/0")
+        programs.start("redis", redis=f"redis://127.0.0.1:{self.relay.port}/0")
+        self.served = programs["redis"]
         programs.at_end(self.server.kill)
 
 

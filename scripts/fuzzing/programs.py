@@ -98,11 +98,14 @@ class Served:
             stdout=self._files[0],
             stderr=self._files[1],
         )
+
+    def wait(self) -> None:
+        """Wait until it listens."""
         end_s = time.monotonic() + 60
         while not self.port:
             if self._process.poll() is not None or time.monotonic() > end_s:
-                raise SystemExit(f"{name} does not start: {(folder / 'err.log').read_text()}")
-            if match := _ADDRESS.search((folder / "out.log").read_text("utf-8", "replace")):
+                raise SystemExit(f"{self.name} does not start: {(self.folder / 'err.log').read_text()}")
+            if match := _ADDRESS.search((self.folder / "out.log").read_text("utf-8", "replace")):
                 self.port = int(match[1])
             time.sleep(0.02)
 
@@ -154,9 +157,12 @@ class Served:
             return len(os.listdir(f"/proc/{self._process.pid}/fd"))
         return 0
 
-    def stop(self) -> Iterator[Finding]:
-        """End it as a user does; yield what is wrong then."""
+    def stop(self) -> None:
+        """Begin to end it, as a user does."""
         self._process.terminate()
+
+    def end(self) -> Iterator[Finding]:
+        """Wait for its end; yield what is wrong then."""
         try:
             code = self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -192,7 +198,7 @@ class Served:
 
 
 class Programs:
-    """The programs of a run, started when they are first needed; `close` ends them."""
+    """The programs of a run, by their configuration; `close` ends them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -211,18 +217,21 @@ class Programs:
         self._stack.callback(action)
 
     def __getitem__(self, name: str) -> Served:
-        if name not in self.running:
-            self.start(name)
         return self.running[name]
 
-    def start(self, name: str, redis: str = "") -> Served:
-        """Start the program in the configuration `name`."""
-        upstream = self._stack.enter_context(Upstream(well_behaved))
-        self.running[name] = Served(name, self._folder / name, upstream, redis)
-        return self.running[name]
+    def start(self, *names: str, redis: str = "") -> None:
+        """Start the program in the configurations `names` that do not run yet; `redis` is the URL of one."""
+        new = [name for name in names if name not in self.running]
+        for name in new:
+            upstream = self._stack.enter_context(Upstream(well_behaved))
+            self.running[name] = Served(name, self._folder / name, upstream, redis)
+        for name in new:
+            self.running[name].wait()
 
     def close(self) -> Iterator[Finding]:
         """Stop them all; yield what is wrong then."""
         for served in self.running.values():
-            yield from served.stop()
+            served.stop()
+        for served in self.running.values():
+            yield from served.end()
         self._stack.close()

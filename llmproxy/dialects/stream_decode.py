@@ -31,6 +31,7 @@ class StreamDecoder(ABC):
         self._events: list[Event] = []
         self._started = False
         self._over = False
+        self._id = ""
         self._next_index = 0
         self._lost: set[str] = set()
         self._deltas = DeltaRepair()
@@ -85,6 +86,11 @@ class StreamDecoder(ABC):
         self._next_index += 1
         self._events.append(Open(index=index, block=block))
         return index
+
+    def _check_id(self, name: object) -> None:
+        """End a stream in which another answer begins before the first one ended: its parts would be mixed up."""
+        if self._id and isinstance(name, str) and name and name != self._id:
+            self._fail("The provider's stream began a second answer before the first one ended")
 
     def _lose(self, what: str) -> None:
         """List something of the stream as lost, once."""

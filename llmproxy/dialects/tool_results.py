@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llmproxy.dialects.model import Message, ToolCall, ToolResult
+from llmproxy.dialects.model import Block, Message, ToolCall, ToolResult
 
 
 def move_results(messages: list[Message]) -> list[Message]:
@@ -34,8 +34,11 @@ def move_results(messages: list[Message]) -> list[Message]:
 
 
 def _without_repeats(messages: list[Message]) -> list[Message]:
-    """Return the messages with one result for each call, at the first place; of two that differ the later one counts,
-    which some clients send when they try again."""
+    """Return the messages with one result for each call, at the first place.
+
+    Of two that differ the later one counts, which some clients send when they try again. Those of a custom tool are
+    parts of one: Codex sends what its code reports, one after the other.
+    """
     first: dict[str, ToolResult] = {}
     later: dict[int, ToolResult | None] = {}
     for message in messages:
@@ -43,7 +46,9 @@ def _without_repeats(messages: list[Message]) -> list[Message]:
             if isinstance(block, ToolCall):
                 first.pop(block.id, None)
             elif isinstance(block, ToolResult) and first.setdefault(block.id, block) is not block:
-                later[id(first[block.id])], later[id(block)] = block, None
+                place = id(first[block.id])
+                before = later.get(place) or first[block.id]
+                later[place], later[id(block)] = _joined(before, block) if block.custom else block, None
     if not later:
         return messages
     kept: list[Message] = []
@@ -52,6 +57,18 @@ def _without_repeats(messages: list[Message]) -> list[Message]:
         if content or not message.content:
             kept.append(msgspec.structs.replace(message, content=content))
     return kept
+
+
+def _joined(before: ToolResult, after: ToolResult) -> ToolResult:
+    """Return two results of one call as one; the same once more adds nothing."""
+    if _without_paths(before.content[-len(after.content) :]) == _without_paths(after.content):
+        return before
+    content = [*before.content, *after.content]
+    return msgspec.structs.replace(before, content=content, error=before.error or after.error)
+
+
+def _without_paths(content: list[Block]) -> list[Block]:
+    return [msgspec.structs.replace(block, path="") for block in content]
 
 
 def _late(messages: Sequence[Message]) -> dict[int, list[ToolResult]]:

@@ -67,3 +67,20 @@ def test_a_result_that_was_sent_twice_stands_once_with_the_later_words() -> None
     ]
     moved = move_results(messages)
     assert [message.content for message in moved[1::2]] == [[result("three")], [result("other")]]
+
+
+def test_several_results_of_a_custom_call_are_parts_of_one() -> None:
+    def result(text: str, *, custom: bool = True) -> ToolResult:
+        return ToolResult(id="c", content=[Text(path=f"input[{len(text)}]", text=text)], custom=custom)
+
+    call = Message(role="assistant", content=[ToolCall(id="c", name="exec", arguments="x", custom=True)])
+    later = Message(role="user", content=[Text(text="well"), result("three"), result("three")])
+    moved = move_results([call, Message(role="user", content=[result("a"), result("bc")]), later])
+    [joined] = moved[1].content
+    assert isinstance(joined, ToolResult)
+    assert [each.text for each in joined.content if isinstance(each, Text)] == ["a", "bc", "three"]
+    assert moved[2].content == [Text(text="well")]
+    [last] = move_results(
+        [call, Message(role="user", content=[result("a", custom=False), result("bc", custom=False)])]
+    )[1].content
+    assert last == result("bc", custom=False)

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
-from llmproxy.dialects.model import Block, Fail, Reply, Text, Thinking, ToolCall
+from llmproxy.dialects.chat.usage import encode_usage as chat_usage
+from llmproxy.dialects.messages.usage import encode_usage as messages_usage
+from llmproxy.dialects.model import Block, Fail, Reply, Text, Thinking, ToolCall, Usage
 from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.reply_events import collect
+from llmproxy.dialects.responses.usage import encode_usage as responses_usage
 from tests.support.sdk_streams import StreamError, accumulate
 from tests.support.short_answers import (
     MISSING,
     PAIRS,
     block,
     codec,
+    end,
     frame,
     frames,
     start,
@@ -232,3 +236,63 @@ def test_a_turn_without_calls_is_no_turn_of_calls(client: str, provider: str, wo
     reply, _ = streamed(client, provider, frames(provider, pieces, stop=word))
     assert reply.stop == "end"
     assert plain(client, provider, whole(provider, "".join(pieces), stop=word))[0].stop == "end"
+
+
+@pairs
+def test_a_second_answer_in_a_stream_ends_it(client: str, provider: str) -> None:
+    sent = [
+        start(provider),
+        start(provider),
+        *block(provider, ["a"])[:2],
+        start(provider, "2"),
+        *frames(provider, ["b"]),
+    ]
+    if provider == "chat":  # services give each chunk an id of its own
+        reply, _ = streamed(client, provider, sent)
+        assert words(reply.content) == ["ab"]
+    else:
+        failure, _ = failed(client, provider, sent)
+        assert "second answer" in failure.message
+
+
+@pairs
+def test_what_follows_the_end_is_not_read(client: str, provider: str) -> None:
+    reply, _ = streamed(client, provider, [*frames(provider, ["a"]), *frames(provider, ["b"]), start(provider, "2")])
+    assert words(reply.content) == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["text", "thinking", "call"])
+@pytest.mark.parametrize(("client", "provider"), [pair for pair in PAIRS if pair[1] != "chat"])
+def test_a_delta_of_a_block_that_is_not_open_is_not_lost(client: str, provider: str, kind: str) -> None:
+    _, grown, ended = block(provider, ['{"a":1}'], kind)
+    sent = [start(provider), *block(provider, ["b"]), grown.replace(b'index": 0', b'index": 1')]
+    if kind == "call":
+        failure, _ = failed(client, provider, [*sent, *end(provider)])
+        assert "arguments of a tool call" in failure.message
+    else:
+        reply, _ = streamed(client, provider, [*sent, *end(provider)])
+        assert "".join(words(reply.content)) == 'b{"a":1}'
+    if provider == "responses":  # whose last events repeat all of it
+        reply, _ = streamed(client, provider, [*sent, ended.replace(b'index": 0', b'index": 1'), *end(provider)])
+        assert "".join(words(reply.content)) == ("b{}" if kind == "call" else 'b{"a":1}')
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("details", [{}, {"reasoning": 0, "cache_read": 0, "cache_write": 0}], ids=["unknown", "zero"])
+@pairs
+def test_tokens_that_the_provider_does_not_count_are_unknown(
+    client: str, provider: str, details: dict[str, int], stream: bool
+) -> None:
+    counted = Usage(input=9, output=4, **details)
+    written = {"chat": chat_usage, "messages": messages_usage, "responses": responses_usage}[provider](counted)
+    assert written is not None
+    if not details and provider == "responses":
+        written = {name: value for name, value in written.items() if not name.endswith("details")}
+    made = translation(client, provider)
+    if stream:
+        reader = made.stream()
+        for each in frames(provider, ["a"], usage=written):
+            reader.feed(each)
+    else:
+        made.reply(json.dumps(whole(provider, "a", usage=written)).encode())
+    assert made.summary.usage == counted

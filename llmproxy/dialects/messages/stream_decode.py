@@ -72,6 +72,8 @@ _DELTA_TYPES: dict[type[Block], str] = {
     ToolCall: "input_json_delta",
     Opaque: "input_json_delta",
 }
+# The blocks that deltas begin which come without one.
+_IMPLIED = {"text_delta": {"type": "text", "text": ""}, "thinking_delta": {"type": "thinking", "thinking": ""}}
 
 
 class _OpenBlock:
@@ -117,7 +119,7 @@ class MessagesStreamDecoder(StreamDecoder):
         block = self._blocks.get(index) if type(index) is int else None
         kind = delta.type
         if block is None or kind != block.delta_type:
-            self._decode_other_delta(block, delta)
+            self._decode_other_delta(index, block, delta)
             return
         if kind == "text_delta":
             text = delta.text
@@ -131,10 +133,21 @@ class MessagesStreamDecoder(StreamDecoder):
             block.input = None
             self._events.append(Delta(index=block.index, text=text))
 
-    def _decode_other_delta(self, block: _OpenBlock | None, delta: _Delta) -> None:
+    def _decode_unopened(self, index: object, kind: str, delta: _Delta) -> None:
+        """Read a delta of a block that is not open: words begin one, arguments are of a call that nobody knows."""
+        content = _IMPLIED.get(kind)
+        if type(index) is int and content is not None and (delta.text or delta.thinking):
+            self._open(index, content)
+            self._grow(index, delta)
+        elif delta.partial_json:
+            self._fail("The provider's stream holds arguments of a tool call that it did not begin")
+        else:
+            self._lose(kind)
+
+    def _decode_other_delta(self, index: object, block: _OpenBlock | None, delta: _Delta) -> None:
         kind = string(delta.type) or "delta"
         if block is None:
-            self._lose(kind)
+            self._decode_unopened(index, kind, delta)
         elif kind == "signature_delta" and block.delta_type == "thinking_delta":
             block.signature = string(delta.signature) or block.signature
         elif kind == "citations_delta" and block.delta_type == "text_delta":
@@ -168,12 +181,14 @@ class MessagesStreamDecoder(StreamDecoder):
                 self._lose(string(other) or "event")
 
     def _start(self, value: object) -> None:
+        message = object_of(value)
         if self._started:
+            self._check_id(message.get("id"))
             return
         self._started = True
-        message = object_of(value)
         self._update_usage(message.get("usage"))
         name, model = string(message.get("id")) or "", string(message.get("model")) or ""
+        self._id = name
         self._events.append(Start(id=name, model=model, usage=self._usage))
 
     def _update_usage(self, usage: object) -> None:

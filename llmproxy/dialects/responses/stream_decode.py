@@ -89,6 +89,7 @@ class ResponsesStreamDecoder(StreamDecoder):
         self._parts: dict[_Key, _Part] = {}
         self._content: list[Block] = []
         self._seen: set[_Key] = set()
+        self._unannounced: set[Any] = set()
         self._thinking_ids: dict[Any, str | None] = {}
         self._handlers: dict[str, Callable[[_Event], None]] = {
             "response.output_text.delta": lambda event: self._grow(event, _text_key(event), Text(text="")),
@@ -97,7 +98,7 @@ class ResponsesStreamDecoder(StreamDecoder):
             "response.custom_tool_call_input.delta": self._grow_call,
             "response.reasoning_summary_text.delta": lambda event: self._think(event, _summary(event), event.delta),
             "response.reasoning_text.delta": lambda event: self._think(event, _reasoning(event), event.delta),
-            "response.created": self._start,
+            "response.created": self._create,
             "response.queued": self._start,
             "response.in_progress": self._start,
             "response.output_item.added": self._add_item,
@@ -140,7 +141,12 @@ class ResponsesStreamDecoder(StreamDecoder):
             self._started = True
             response = object_of(event.response)
             model, name = string(response.get("model")) or "", string(response.get("id")) or ""
+            self._id = name
             self._events.append(Start(id=name, model=model, created_s=decode_time(response.get("created_at"))))
+
+    def _create(self, event: _Event) -> None:
+        self._start(event)
+        self._check_id(object_of(event.response).get("id"))
 
     def _begin(self, key: _Key, block: Block) -> _Part:
         if not self._started:
@@ -158,7 +164,9 @@ class ResponsesStreamDecoder(StreamDecoder):
         part = self._parts.get(key)
         if part is None:
             if block is None:
-                return  # arguments of a call that was never announced
+                if key not in self._seen:
+                    self._unannounced.add(key[0])
+                return
             part = self._begin(key, block)
         part.has_text = True
         logprobs = with_bytes(event.logprobs) if type(event.logprobs) is list and event.logprobs else None
@@ -268,6 +276,7 @@ class ResponsesStreamDecoder(StreamDecoder):
         elif kind == "reasoning" and (item_key, "thinking") in self._seen:
             self._close((item_key, "thinking"), decode_item(item)[0])
         elif item:
+            self._unannounced.discard(item_key)
             self._add_whole(item)
 
     def _finish_message(self, item_key: object, item: dict[str, Any]) -> None:
@@ -294,8 +303,14 @@ class ResponsesStreamDecoder(StreamDecoder):
         self._start(event)
         for key in list(self._parts):
             self._close(key)
-        for item in () if self._content else objects(response.get("output")):
-            self._add_whole(item)
+        empty = not self._content
+        for index, item in enumerate(objects(response.get("output"))):
+            if empty or index in self._unannounced:
+                self._add_whole(item)
+                self._unannounced.discard(index)
+        if self._unannounced:
+            self._fail("The provider's stream holds arguments of a tool call that it did not begin")
+            return
         self._over = True
         usage = decode_usage(response.get("usage"))
         if usage is not None:

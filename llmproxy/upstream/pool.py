@@ -256,6 +256,8 @@ class Upstream:
             message, payload = await (protocol.read() if pump is None else _read_beside(protocol, pump))
             if message.code < 200:
                 message, payload = await _pass_over(protocol, message)
+            if message.code in BODILESS_STATUSES:
+                protocol.note_body(message)
         except SocketTimeoutError as error:
             _cut(connection)
             message_ = f"{pool.address} did not answer within {timeouts.first_byte_s:g} s"

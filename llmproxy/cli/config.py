@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmproxy.cli.output import fail, print_problems, print_text
+
 if TYPE_CHECKING:
     from llmproxy.config.problems import Verdict
 
@@ -46,8 +48,8 @@ def generate_config(
     _write(file, generate(preset.value), force)
     if file != "-":
         beside = Path(file).parent / FILE_NAME
-        print(f"Start it with:              llmproxy serve --config {file}")
-        print(f"For completion in editors:  llmproxy schema {beside}")
+        print_text(f"Start it with:              llmproxy serve --config {file}")
+        print_text(f"For completion in editors:  llmproxy schema {beside}")
 
 
 def schema(
@@ -72,15 +74,10 @@ def _write(file: str, text: str, force: bool) -> None:
         with Path(file).open("w" if force else "x", encoding="utf-8", newline="\n") as out:
             out.write(text)
     except FileExistsError:
-        _fail(f"{file} exists; --force overwrites it")
+        fail(f"{file} exists; --force overwrites it")
     except OSError as error:
-        _fail(f"cannot write {file}: {(error.strerror or str(error)).lower()}")
-    print(f"Wrote {file}")
-
-
-def _fail(message: str) -> None:
-    print(f"llmproxy: {message}", file=sys.stderr)
-    raise typer.Exit(1)
+        fail(f"cannot write {file}: {(error.strerror or str(error)).lower()}")
+    print_text(f"Wrote {file}")
 
 
 def validate_config(
@@ -118,7 +115,6 @@ def _print_verdicts(verdicts: list[Verdict], format: OutputFormat) -> None:
 
 def _print_text(verdicts: list[Verdict]) -> None:
     for verdict in verdicts:
-        for problem in verdict.problems:
-            print(problem, file=sys.stderr)
+        print_problems(verdict.problems)
         if verdict.valid:
-            print(f"{verdict.file}: OK", flush=True)
+            print_text(f"{verdict.file}: OK")

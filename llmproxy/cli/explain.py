@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmproxy.cli.output import fail
+from llmproxy.cli.output import fail, print_error, print_problems, print_text
 
 if TYPE_CHECKING:
     from llmproxy.dialects.dialect import Endpoint
@@ -44,6 +44,7 @@ def translate(
     """Show a request translated into another dialect, and which fields are dropped."""
     import msgspec
 
+    from llmproxy.cli.trace.json_output import escape_json
     from llmproxy.dialects.catalog import codecs
     from llmproxy.dialects.encode_context import Options
     from llmproxy.errors import ProxyError
@@ -58,10 +59,10 @@ def translate(
     except ProxyError as error:
         fail(f"{file}: {error.message}")
     output: object = {"request": body, "dropped": translation.losses.dropped} if as_json else body
-    print(msgspec.json.format(msgspec.json.encode(output), indent=2).decode())
+    print(escape_json(msgspec.json.format(msgspec.json.encode(output), indent=2).decode(), sys.stdout.encoding))
     if not as_json:
         for path in translation.losses.dropped:
-            print(f"dropped: {path}", file=sys.stderr)
+            print_error(f"dropped: {path}")
 
 
 def explain(
@@ -90,8 +91,7 @@ def explain(
     from llmproxy.registry import RegistryError
 
     loaded = load(config)
-    for problem in loaded.problems:
-        print(problem, file=sys.stderr)
+    print_problems(loaded.problems)
     if loaded.config is None:
         raise typer.Exit(1)
     if request is not None and dialect is None:
@@ -112,13 +112,13 @@ def _explain(router: Router, model: str, dialect: str, file: str | None, strict:
     assert client_dialect is not None, "the option was checked"
     endpoint = translated_call(client_dialect)
     path = f"/v1{endpoint.path_for(model)}"
-    print(f"{dialect}: POST {path}")
+    print_text(f"{dialect}: POST {path}")
     try:
         route = router.choose(router.locate("POST", path), model)
     except ProxyError as error:
-        print(f"  {error.status}: {error.message}")
+        print_text(f"  {error.status}: {error.message}")
         return
-    print(f"  route {route.name}")
+    print_text(f"  route {route.name}")
     for number, target in enumerate(route.targets, 1):
         exchange = _exchange(endpoint, path, model, file)
         exchange.route = route
@@ -136,7 +136,7 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
 
     translator = Translator(MemoryResponses(1 << 20), MemoryBudget(1 << 30), strict=strict)
     name = target.model or exchange.model or ""
-    print(f"  {number}. {target.provider.name} ({target.provider.type}), model {name}")
+    print_text(f"  {number}. {target.provider.name} ({target.provider.type}), model {name}")
     call = Call(target=target, model=name)
     sent, how = exchange, "relayed unchanged"
     try:
@@ -146,14 +146,14 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
             sent = asyncio.run(translator.prepare(exchange, call)).exchange
         prepared = target.provider.prepare(sent, target)
     except ProxyError as error:
-        print(f"     {how}: refused with {error.status}: {error.message}")
+        print_text(f"     {how}: refused with {error.status}: {error.message}")
         return
     where = (
         "answers by itself" if prepared is None else f"{sent.method} {prepared.origin.url}{_public(prepared.target)}"
     )
-    print(f"     {where}\n     {how}")
+    print_text(f"     {where}\n     {how}")
     for path in call.dropped:
-        print(f"     dropped: {path}")
+        print_text(f"     dropped: {path}")
 
 
 def _public(target: str) -> str:

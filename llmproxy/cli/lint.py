@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmproxy.cli.output import fail
+from llmproxy.cli.output import fail, print_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def lint(
         fail(f"{request}: {error.message}")
     findings = list(_findings(decoded, codecs()[dialect], model, strict))
     for finding in findings:
-        print(finding)
+        print_text(finding)
     if any(finding.startswith("refused") for finding in findings):
         raise typer.Exit(1)
 

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
     from rich.text import Text
+
+    from llmproxy.config.problems import Problem
 
 # Names in a pipe are not cut to the width of a window.
 _PIPE_COLUMNS = 200
@@ -30,8 +34,28 @@ ConfigOfServer = Annotated[
 
 def fail(reason: str, code: int = 1) -> NoReturn:
     """End the command with the exit code `code`, and print `reason`, which says what to do."""
-    print(f"llmproxy: {reason}", file=sys.stderr)
+    print_error(f"llmproxy: {reason}")
     raise typer.Exit(code)
+
+
+def print_text(text: str) -> None:
+    """Print lines on standard output, harmless on a terminal."""
+    from llmproxy.console.formatting import sanitize_lines
+
+    print(sanitize_lines(text), flush=True)
+
+
+def print_error(text: str) -> None:
+    """Print lines on standard error, harmless on a terminal."""
+    from llmproxy.console.formatting import sanitize_lines
+
+    print(sanitize_lines(text), file=sys.stderr)
+
+
+def print_problems(problems: Iterable[Problem]) -> None:
+    """Print the problems of a configuration on standard error."""
+    for problem in problems:
+        print_error(str(problem))
 
 
 def stdout_console() -> Console:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmproxy.cli.output import print_error, print_problems, print_text
+
 if TYPE_CHECKING:
     from llmproxy.config.load import Loaded, Override
 
@@ -72,8 +74,7 @@ def serve_command(
     level = log_level.value if log_level else None
     values = [host, port, level, base_url, type, api_key, {} if print_ else None, _tracing(trace)]
     loaded = load(config, overrides=_overrides(values))
-    for problem in loaded.problems:
-        print(problem, file=sys.stderr)
+    print_problems(loaded.problems)
     if loaded.config is None:
         mistakes = {each.mark.source for each in loaded.problems if each.severity == "error"}
         raise typer.Exit(2 if mistakes <= _FLAGS.keys() else 1)
@@ -103,18 +104,20 @@ def _run(loaded: Loaded) -> int:
     from llmproxy.app import run
     from llmproxy.cli.banner import banner
     from llmproxy.config.problems import ConfigError
+    from llmproxy.console.log_lines import LogFormatter
     from llmproxy.errors import ProxyError
     from llmproxy.registry import RegistryError
 
     config = loaded.checked()
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=config.logging.level.upper(), format=form, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter())
+    logging.basicConfig(level=config.logging.level.upper(), handlers=[handler])
     for name, value in loaded.dotenv.items():
         os.environ.setdefault(name, value)  # for libraries and user code that read the environment
     try:
         return run(loaded, lambda address: _announce(banner(loaded, address)))
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
-        print(f"llmproxy: {describe_start_error(error, config.server.host, config.server.port)}", file=sys.stderr)
+        print_error(f"llmproxy: {describe_start_error(error, config.server.host, config.server.port)}")
         return 1
     except KeyboardInterrupt:
         return 0
@@ -123,7 +126,7 @@ def _run(loaded: Loaded) -> int:
 def _announce(text: str) -> None:
     """Print a text; the proxy serves even when standard output is closed."""
     try:
-        print(text, flush=True)
+        print_text(text)
     except OSError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the rest of the process)
 

@@ -13,6 +13,8 @@ from pathlib import PurePath
 from typing import Literal
 from urllib.parse import quote
 
+from llmproxy.console.formatting import sanitize
+
 Severity = Literal["error", "warning"]
 
 
@@ -99,7 +101,8 @@ def as_github(verdicts: Sequence[Verdict]) -> str:
 
     https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
     """
-    return "".join(f"{_annotation(verdict.file, problem)}\n" for verdict in verdicts for problem in verdict.problems)
+    annotations = (_annotation(verdict.file, problem) for verdict in verdicts for problem in verdict.problems)
+    return "".join(f"{sanitize(annotation)}\n" for annotation in annotations)
 
 
 def _annotation(file: str, problem: Problem) -> str:

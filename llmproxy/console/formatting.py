@@ -14,11 +14,15 @@ from llmproxy.records.entry import Entry
 UNKNOWN = "-"
 
 # Control characters move cursors and change colours; bidirectional overrides (Unicode, "Trojan Source") reorder text;
-# tags and a byte-order mark are not seen at all. Joiners stay: emoji and several scripts need them.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+# tags, fillers and a byte-order mark are not seen at all. Joiners stay within other scripts and emoji, which need them.
+_HIDDEN = (
+    "\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
 )
-_UNSAFE_IN_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
+_JOINED = f"[^\x00-\x7f{_HIDDEN}\u200c\u200d]"
+_LONE_JOINER = f"(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})"
+_UNSAFE = re.compile(f"[\x00-\x1f{_HIDDEN}]|{_LONE_JOINER}")
+_UNSAFE_IN_LINES = re.compile(f"[\x00-\x08\x0b-\x1f{_HIDDEN}]|{_LONE_JOINER}")
 
 
 def sanitize(text: str, limit: int | None = None) -> str:

@@ -120,6 +120,12 @@ def test_text_stays_as_it_is(text: str) -> None:
         ("a\nb\tc\r", "a\\x0ab\\x09c\\x0d"),
         ("\x7f\x9b", "\\x7f\\x9b"),
         ("\u202ereversed\u2066", "\\u202ereversed\\u2066"),
+        ("ad\u200dmin \u200c", "ad\\u200dmin \\u200c"),
+        (
+            "\U0001f469\u200d\U0001f4bb \u0646\u0645\u06cc\u200c\u062e",
+            "\U0001f469\u200d\U0001f4bb \u0646\u0645\u06cc\u200c\u062e",
+        ),
+        ("so\u00adft \u3164\u115f", "so\\xadft \\u3164\\u115f"),
         ("\ufeff\u200b\u2028", "\\ufeff\\u200b\\u2028"),
         ("\U000e0041", "\\U000e0041"),
         ("\udcff\ud83d", "\\udcff\\ud83d"),

@@ -17,7 +17,8 @@ from llmproxy.wire.http import HOP_BY_HOP
 # The kernel refuses longer arguments (MAX_ARG_STRLEN on Linux).
 _ARGUMENT_BYTES = 100_000
 _UNSEEN = re.compile(
-    r"[^\n\t -~\u00a1-\u024f\u0370-\u05ff\u0900-\u1fff\u2030-\u205e\u2070-\ud7ff\uf900-\ufdff\U0001f000-\U0003ffff]"
+    r"[^\n\t -~\u00a1-\u00ac\u00ae-\u024f\u0370-\u05ff\u0900-\u115e\u1161-\u17b3\u17b6-\u180a\u1810-\u1fff\u2030-\u205e"
+    r"\u2070-\u3163\u3165-\ud7ff\uf900-\ufdff\U0001f000-\U0003ffff]"
 )
 _END = "END_OF_BODY"
 _NOT_SENT = frozenset((*HOP_BY_HOP, "host", "content-length", "content-encoding", "accept-encoding", "expect"))

@@ -124,6 +124,53 @@ def test_an_overloaded_provider_is_the_clients_vendors_own_status(upstream: Upst
     assert (answer.status, answer.json["error"]["message"]) == (503, "full")
 
 
+MESSAGE = {**ASK, "max_tokens": 5}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("place", ["status", "first event", "whole answer"])
+def test_an_overloaded_chat_service_is_a_529_to_clients_who_know_that(
+    upstream: Upstream, place: str, stream: bool
+) -> None:
+    error = b'{"error":{"message":"full","code":529}}'
+    upstream.next(
+        {
+            "status": Reply(status=529, pieces=[error]),
+            "first event": Reply(pieces=[b"data: " + error + b"\n\n"], headers=vendors.SSE),
+            "whole answer": Reply(pieces=[error], headers=vendors.JSON),
+        }[place]
+    )
+    with Listening(gpt(upstream, dialects=["chat"])) as server:
+        answer = server.post({**MESSAGE, "stream": stream}, path=MESSAGES)
+    told = answer.json["error"]
+    assert (answer.status, told["type"]) == (529, "overloaded_error") and "full" in told["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+def test_a_finish_reason_that_nobody_knows_is_named(upstream: Upstream, stream: bool) -> None:
+    frames_ = [each.replace(b'"stop"', b'"bored\\n, of you"') for each in vendors.chat_frames("m")]
+    whole = json.dumps(vendors.chat("m")).replace('"stop"', '"bored\\n, of you"').encode()
+    upstream.next(Reply(pieces=frames_ if stream else [whole], headers=vendors.SSE if stream else vendors.JSON))
+    with Listening(gpt(upstream, dialects=["chat"])) as server:
+        answer = server.post({**MESSAGE, "stream": stream}, path=MESSAGES)
+        exchange = server.wait_ended()
+    assert answer.status == 200 and b'"end_turn"' in answer.body
+    assert exchange.dropped == ["reply.stop.bored\n, of you"]
+    if not stream:  # the headers of a stream are gone by then
+        assert answer.value("x-llmproxy-dropped") == "reply.stop.bored\\n, of you"
+
+
+@pytest.mark.parametrize("empty", [b"data:\n\n", b"data: : keepalive\n\n", b": keepalive\n\n", b"id: 0\n\n"])
+@pytest.mark.parametrize("target", ["claude", "gpt"])
+def test_a_stream_may_begin_with_signs_of_life(upstream: Upstream, target: str, empty: bytes) -> None:
+    sent = vendors.message_frames("m") if target == "claude" else vendors.response_frames("m")
+    upstream.next(Reply(pieces=[empty, empty, *sent], headers=vendors.SSE, framing="chunked"))
+    with Listening(claude(upstream) if target == "claude" else gpt(upstream, dialects=["responses"])) as server:
+        answer = server.post({**ASK, "stream": True})
+        assert server.wait_ended().outcome == "complete"
+    assert frames(answer)[-1] == "[DONE]"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_that_is_none_of_the_dialect_is_a_502(upstream: Upstream, stream: bool) -> None:
     upstream.next(Reply(pieces=[b"<html>"], headers=(("Content-Type", "text/html"),)))

@@ -6,8 +6,6 @@ pair); clients that write each delta at once would write neither. Begin reading 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from llmproxy.dialects.call_arguments import NO_ARGUMENTS, has_arguments, may_be_none
@@ -28,22 +26,25 @@ class DeltaRepair:
         self._held: dict[int, str] = {}
         self._calls: set[int] = set()
 
-    def repair(self, events: Sequence[Event]) -> list[Event]:
+    def repair(self, events: list[Event]) -> list[Event]:
         """Return the events without what must wait, behind what waited for them."""
+        if not self._held:
+            for event in events:
+                if type(event) is not Delta or event.text[-1:] >= _FIRST_HALF:
+                    break
+            else:
+                return events  # nearly always: 0.15 µs
         repaired: list[Event] = []
         for event in events:
-            kind = type(event)
-            if kind is Delta:
-                if self._held or event.text[-1:] >= _FIRST_HALF:  # type: ignore[union-attr]  # `kind` is faster than isinstance
-                    self._grow(event, repaired)  # type: ignore[arg-type]
-                else:
-                    repaired.append(event)
-            elif kind is Open:
-                repaired.append(self._open(event))  # type: ignore[arg-type]
-            else:
-                if kind is Close and self._held:
-                    self._close(event.index, repaired)  # type: ignore[union-attr]
-                repaired.append(event)
+            match event:
+                case Delta():
+                    self._grow(event, repaired)
+                    continue
+                case Open():
+                    event = self._open(event)
+                case Close():
+                    self._close(event.index, repaired)
+            repaired.append(event)
         return repaired
 
     def _open(self, event: Open) -> Event:
@@ -52,11 +53,7 @@ class DeltaRepair:
             return event
         self._calls.add(event.index)
         self._held[event.index] = ""
-        return (
-            event
-            if not block.arguments
-            else Open(index=event.index, block=msgspec.structs.replace(block, arguments=""))
-        )
+        return Open(index=event.index, block=msgspec.structs.replace(block, arguments=""))
 
     def _grow(self, event: Delta, repaired: list[Event]) -> None:
         index, text = event.index, event.text

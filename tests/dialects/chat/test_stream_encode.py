@@ -210,9 +210,9 @@ def test_a_failure_is_an_error_and_nothing_after(before: list[Event]) -> None:
     assert b"[DONE]" not in data
 
 
-def test_text_that_is_no_unicode_is_escaped() -> None:
+def test_text_that_is_no_unicode_is_replaced() -> None:
     data, _ = written(events_for(Text(text='\ud800\x00\u2028\n\n"')))
-    assert deltas(data)[1] == {"content": '\ud800\x00\u2028\n\n"'}
+    assert deltas(data)[1] == {"content": '\ufffd\x00\u2028\n\n"'}
 
 
 def test_the_sdk_puts_the_stream_together() -> None:

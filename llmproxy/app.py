@@ -11,14 +11,13 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from types import FrameType
+from functools import partial
 from typing import Any
 
 from llmproxy import __version__, decision_log
@@ -31,14 +30,19 @@ from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import LoggedPipeline, Pipeline
+from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import find_component
 from llmproxy.route import Route
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
+from llmproxy.server.loop_watch import LoopWatch
+from llmproxy.server.own_frames import OwnFrames
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.request_body import Limits
 from llmproxy.server.request_handler import Shared
+from llmproxy.server.runtime import Component, Runtime, start_error
+from llmproxy.server.shutdown import AT_ONCE_S, GRACE_S, Shutdown, stop_signals
 from llmproxy.settings import Secret, Strict
 from llmproxy.stores.open_stores import StorePool, Stores
 from llmproxy.target import Provider, Target
@@ -54,6 +58,7 @@ BACKLOG = 1024
 # The young generation is collected after so many new objects: an exchange makes some twenty that outlive it briefly,
 # and the default of 700 costs 7 % of the CPU time for nothing, since they go without the collector.
 YOUNG_OBJECTS = 10_000
+_UNREGISTER_S = 1.0
 RESPONSE_BYTES = 128 * 1024 * 1024  # of what the Responses API stores, and of reasoning
 
 
@@ -78,82 +83,12 @@ class State:
         await self.upstream.close()
 
 
-Component = Provider | Middleware | Stores
-
-
-class Runtime:
-    """Everything built from one configuration. Immutable but for the count of exchanges that use it."""
-
-    def __init__(
-        self,
-        *,
-        pipeline: Pipeline,
-        admin: Admin,
-        limits: Limits,
-        admission: Admission,
-        stores: Stores,
-        providers: Sequence[Provider],
-        middlewares: Sequence[tuple[str, Middleware]],
-    ) -> None:
-        self.pipeline = pipeline
-        self.admin = admin
-        self.limits = limits
-        self.admission = admission
-        self.middlewares = middlewares
-        self._components: list[Component] = [stores, *providers, *(each for _, each in middlewares)]
-        self._started: list[Component] = []
-        self._running = 0
-        self._retired = False
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    def enter(self) -> None:
-        """Count one more exchange."""
-        self._running += 1
-
-    def leave(self) -> None:
-        """Count one exchange less."""
-        self._running -= 1
-        if self._retired and not self._running:
-            self._idle.set()
-
-    async def start(self) -> None:
-        """Start every component, in order. When one fails, those before it are closed again."""
-        try:
-            for each in self._components:
-                await each.start()
-                self._started.append(each)
-        except BaseException:
-            await self._close_components()
-            raise
-
-    async def retire(self) -> None:
-        """Wait for the last exchange, then close every component; called when no new exchange comes here."""
-        self._retired = True
-        if self._running:
-            self._idle.clear()
-            await self._idle.wait()
-        await self._close_components()
-
-    async def _close_components(self) -> None:
-        """Close every component, last first, whatever errors the others raise."""
-        while self._started:
-            each = self._started.pop()
-            [outcome] = await asyncio.gather(each.close(), return_exceptions=True)
-            if isinstance(outcome, BaseException):
-                log.error("%s could not be closed", type(each).__name__, exc_info=outcome)
-
-
 def build(loaded: Loaded, state: State) -> Runtime:
     """Return the runtime that `loaded` describes, not started. Raises ConfigError, RegistryError."""
     config = loaded.checked()
     stores = _stores(config, state)
-    router, everybody = routing(config)
-    entries = [entry for entry in config.middlewares if entry.enabled]
-    middlewares = [_component("middlewares", each.config, each.type, config) for each in entries]
-    for each in middlewares:
-        each.use_stores(stores)
-    named_middlewares = [(entry.type, each) for entry, each in zip(entries, middlewares, strict=True)]
+    router, everybody = routing(loaded)
+    named_middlewares = _middlewares(loaded, stores)
     pipeline = LoggedPipeline if decision_log.is_enabled() else Pipeline
     return Runtime(
         pipeline=pipeline(
@@ -166,17 +101,17 @@ def build(loaded: Loaded, state: State) -> Runtime:
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
         admission=Admission(everybody, _secret(config.server.admin_key)),
-        stores=stores,
-        providers=everybody,
+        components=_components(loaded, stores, everybody, named_middlewares),
         middlewares=named_middlewares,
     )
 
 
-def routing(config: Config) -> tuple[Router, list[Provider]]:
+def routing(loaded: Loaded) -> tuple[Router, list[Provider]]:
     """Return the router and the providers, not started. Raises RegistryError."""
-    providers = [_component("providers", each, each.type, config) for each in config.providers if each.enabled]
+    config = loaded.checked()
+    providers = [_provider(loaded, each) for each in config.providers if each.enabled]
     named = {provider.name: provider for provider in providers}
-    catch_all = None if config.llm is None else _component("providers", config.llm, config.llm.type, config)
+    catch_all = None if config.llm is None else _provider(loaded, config.llm)
     strategy = find_component("strategies", "priority", config.directory)
     routes = [
         Route(name=model.name, targets=targets, strategy=strategy(Strict()))
@@ -192,9 +127,53 @@ def routing(config: Config) -> tuple[Router, list[Provider]]:
     return router, [*providers, *([catch_all] if catch_all else [])]
 
 
-def _component(kind: str, settings: Strict, type_: str, config: Config) -> Any:
+def _provider(loaded: Loaded, settings: ProviderConfig) -> Provider:
+    made: Provider = _made(loaded, "providers", settings.type, settings, *_provider_place(loaded, settings.name))
+    return made
+
+
+def _provider_place(loaded: Loaded, name: str) -> tuple[str, str]:
+    return f"provider {name!r}", loaded.places.get(("providers", name), "")
+
+
+def _middlewares(loaded: Loaded, stores: Stores) -> list[tuple[str, Middleware]]:
+    """Return the enabled middlewares with their types, their stores opened."""
+    config = loaded.checked()
+    made: list[tuple[str, Middleware]] = []
+    for index, entry in enumerate(config.middlewares):
+        if entry.enabled:
+            who, place = f"middleware {entry.type!r}", loaded.places.get(("middlewares", index), "")
+            middleware: Middleware = _made(loaded, "middlewares", entry.type, entry.config, who, place)
+            try:
+                middleware.use_stores(stores)
+            except BaseException as error:
+                raise start_error(who, place, "cannot open its stores", error, type(middleware)) from error
+            made.append((entry.type, middleware))
+    return made
+
+
+def _made(loaded: Loaded, kind: str, type_: str, settings: Strict, who: str, place: str) -> Any:
     """Return an instance of the class that `type_` names; the schema has read `settings` for that class."""
-    return find_component(kind, type_, config.directory)(settings)
+    component = find_component(kind, type_, loaded.checked().directory)
+    try:
+        return component(settings)
+    except BaseException as error:
+        raise start_error(who, place, "cannot be made", error, component) from error
+
+
+def _components(
+    loaded: Loaded, stores: Stores, providers: Sequence[Provider], middlewares: Sequence[tuple[str, Middleware]]
+) -> list[Component]:
+    """Return what is started, in this order."""
+    components = [Component(part=stores, who="the stores", place=loaded.places.get(("stores", ""), ""))]
+    for provider in providers:
+        who, place = _provider_place(loaded, provider.name)
+        components.append(Component(part=provider, who=who, place=place))
+    enabled = [index for index, entry in enumerate(loaded.checked().middlewares) if entry.enabled]
+    for index, (type_, middleware) in zip(enabled, middlewares, strict=True):
+        place = loaded.places.get(("middlewares", index), "")
+        components.append(Component(part=middleware, who=f"middleware {type_!r}", place=place))
+    return components
 
 
 def _admin(
@@ -265,13 +244,22 @@ async def swap(shared: Shared, runtime: Runtime) -> None:
     await old.retire()
 
 
-async def serve(loaded: Loaded, announce: Callable[[str], None], sock: socket.socket | None = None) -> None:
+async def serve(
+    loaded: Loaded,
+    announce: Callable[[str], None],
+    sock: socket.socket | None = None,
+    shutdown: Shutdown | None = None,
+) -> None:
     """Listen until a signal comes, then stop gracefully: exchanges finish, a second signal ends them.
 
     `announce` is called with the base address once requests are served. With `sock`, which is bound already, that is
-    listened on in place of the configured address; it is closed at the end. Raises ConfigError and RegistryError for
-    mistakes in the configuration, OSError when the address cannot be listened on.
+    listened on in place of the configured address; it is closed at the end. `shutdown` ends the process when that does
+    not happen in time. Raises ConfigError and RegistryError for mistakes in the configuration and components that do
+    not start, OSError when the address cannot be listened on.
     """
+    if shutdown is None:
+        with contextlib.closing(Shutdown()) as shutdown:
+            return await serve(loaded, announce, sock, shutdown)
     server = loaded.checked().server
     state = State(server.max_held_bytes)
     try:
@@ -279,27 +267,58 @@ async def serve(loaded: Loaded, announce: Callable[[str], None], sock: socket.so
         await runtime.start()
         state.shared = shared = Shared(runtime, state.metrics, state.budget)
         edge = Edge(shared)
+        frames = OwnFrames((each.who, each.part) for each in runtime.components)
+        shutdown.left = partial(_left, edge, runtime, frames, threading.get_ident())
+        watch = LoopWatch(frames)
         try:
-            async with _stop_signals(edge) as stop:
-                listener = await _listen(edge, server.host, server.port, sock)
+            with stop_signals(shutdown, server.shutdown_timeout, edge.cut) as stop:
                 try:
-                    host, port = listener.sockets[0].getsockname()[:2]
-                    address = f"http://{_announced_host(server.host if sock is None else host, host)}:{port}"
-                    async with _registered(_described(loaded, runtime, address, host, port)):
-                        announce(address)
-                        await stop.wait()
-                    log.info(
-                        "stopping: no new connections; waiting up to %g s for running exchanges",
-                        server.shutdown_timeout,
-                    )
+                    await _serve_until(stop, edge, loaded, runtime, announce, sock)
                 finally:
-                    listener.close()
-                    await edge.stop(server.shutdown_timeout if stop.is_set() else 0)
+                    await _retire(shared, edge, shutdown)
         finally:
-            assert isinstance(shared.runtime, Runtime)
-            await shared.runtime.retire()
+            watch.stop()
     finally:
         await state.close()
+
+
+async def _retire(shared: Shared, edge: Edge, shutdown: Shutdown) -> None:
+    """Close the components. What did not end by then would never let the loop end."""
+    runtime = shared.runtime
+    assert isinstance(runtime, Runtime)
+    await runtime.retire(shutdown.remaining_s)
+    if edge.abandoned or runtime.late:
+        shutdown.end_within(AT_ONCE_S)
+
+
+def _left(edge: Edge, runtime: Runtime, frames: OwnFrames, loop_thread: int) -> list[str]:
+    """Say what is still there when the time is over."""
+    busy = frames.running(loop_thread)
+    late = [f"{who}, which does not close" for who in (*runtime.late, runtime.closing) if who]
+    return [*edge.left(frames), *([f"the event loop, blocked by {busy}"] if busy else []), *late]
+
+
+async def _serve_until(
+    stop: asyncio.Event,
+    edge: Edge,
+    loaded: Loaded,
+    runtime: Runtime,
+    announce: Callable[[str], None],
+    sock: socket.socket | None,
+) -> None:
+    """Serve until `stop` is set, then wait for the running exchanges."""
+    server = loaded.checked().server
+    listener = await _listen(edge, server.host, server.port, sock)
+    try:
+        host, port = listener.sockets[0].getsockname()[:2]
+        address = f"http://{_announced_host(server.host if sock is None else host, host)}:{port}"
+        async with _registered(_described(loaded, runtime, address, host, port)):
+            announce(address)
+            await stop.wait()
+        log.info("stopping: no new connections; waiting up to %g s for running exchanges", server.shutdown_timeout)
+    finally:
+        listener.close()
+        await edge.stop(server.shutdown_timeout if stop.is_set() else 0)
 
 
 async def _listen(edge: Edge, host: str, port: int, sock: socket.socket | None) -> asyncio.Server:
@@ -317,7 +336,8 @@ async def _registered(server: servers.RunningServer) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await asyncio.to_thread(servers.unregister, path)
+        with contextlib.suppress(TimeoutError):  # threads of users may keep all of the loop's
+            await asyncio.wait_for(asyncio.to_thread(servers.unregister, path), _UNREGISTER_S)
 
 
 def _described(loaded: Loaded, runtime: Runtime, url: str, host: str, port: int) -> servers.RunningServer:
@@ -348,45 +368,6 @@ def _announced_host(configured: str, bound: str) -> str:
     return f"[{bound}]" if ":" in bound else bound
 
 
-@contextlib.asynccontextmanager
-async def _stop_signals(edge: Edge) -> AsyncIterator[asyncio.Event]:
-    """Yield an event that SIGTERM or SIGINT sets; the next such signal cuts running exchanges short."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            edge.cut()
-        stop.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    with _handled(loop, on_signal):
-        yield stop
-
-
-@contextlib.contextmanager
-def _handled(loop: asyncio.AbstractEventLoop, on_signal: Callable[[], None]) -> Iterator[None]:
-    """Call `on_signal` for signals that ask to stop. Windows has no `add_signal_handler`."""
-    if sys.platform == "win32":
-        numbers = (signal.SIGINT, signal.SIGBREAK)
-
-        def handler(number: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(on_signal)
-
-        before = [(number, signal.signal(number, handler)) for number in numbers]
-        yield
-        for number, previous in before:
-            signal.signal(number, previous)
-    else:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, on_signal)
-        yield
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return uvloop where it exists; asyncio's own loop on Windows."""
     if sys.platform == "win32":
@@ -406,14 +387,32 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def run(loaded: Loaded, announce: Callable[[str], None], sock: socket.socket | None = None) -> int:
-    """Serve in this process until a signal comes, and return the exit code. Raises as `serve` does."""
+def run(
+    loaded: Loaded,
+    announce: Callable[[str], None],
+    sock: socket.socket | None = None,
+    *,
+    whole_process: bool = False,
+) -> int:
+    """Serve in this process until a signal comes, and return the exit code. Raises as `serve` does.
+
+    With `whole_process` nothing else happens in it afterwards: threads of users that go on do not keep it either.
+    """
     _raise_file_limit()
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(loaded, announce, sock))
+    shutdown = Shutdown()
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            try:
+                runner.run(serve(loaded, announce, sock, shutdown))
+            except BaseException:
+                shutdown.end_within(GRACE_S)
+                raise
+    finally:
+        if not whole_process:
+            shutdown.close()
     return 0
 
 

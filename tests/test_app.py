@@ -16,11 +16,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from llmproxy.app import Runtime, State, build, serve, swap
+from llmproxy.app import State, build, serve, swap
 from llmproxy.config.load import Loaded, load_from_python
-from llmproxy.registry import find_component
+from llmproxy.registry import RegistryError, find_component
 from llmproxy.server.edge import Edge
 from llmproxy.server.request_handler import Shared
+from llmproxy.server.runtime import Runtime
 from tests.support import vendors
 from tests.support.pooling import HEAD, take
 from tests.support.program import ROOT, clean_environment
@@ -252,7 +253,7 @@ async def test_an_idle_runtime_is_closed_as_soon_as_it_is_replaced(place: Place)
 async def test_a_component_that_fails_to_start_closes_those_before_it_last_first(place: Place) -> None:
     state = State(1 << 20)
     runtime = build(place.loaded("a", "b", "c", "d", broken="c"), state)
-    with pytest.raises(RuntimeError, match="cannot start"):
+    with pytest.raises(RegistryError, match="cannot start"):
         await runtime.start()
     await state.close()
     assert place.events == ["start a", "start b", "close b with 0", "close a with 0"]
@@ -260,7 +261,7 @@ async def test_a_component_that_fails_to_start_closes_those_before_it_last_first
 
 async def test_a_runtime_that_fails_to_start_leaves_the_old_one_in_place(place: Place) -> None:
     async with listening(place.loaded("old")) as server:
-        with pytest.raises(RuntimeError, match="cannot start"):
+        with pytest.raises(RegistryError, match="cannot start"):
             await swap(server.shared, build(place.loaded("a", "b", broken="b"), server.state))
         assert place.events == ["start old", "start a", "close a with 0"]
         assert (await server.ask())[:2] == (200, "old")
@@ -268,7 +269,7 @@ async def test_a_runtime_that_fails_to_start_leaves_the_old_one_in_place(place: 
 
 async def test_serve_announces_nothing_when_a_component_fails_to_start(place: Place) -> None:
     announced: list[str] = []
-    with pytest.raises(RuntimeError, match="cannot start"):
+    with pytest.raises(RegistryError, match="cannot start"):
         await serve(place.loaded("a", "b", broken="b"), announced.append)
     assert not announced and place.events == ["start a", "close a with 0"]
 

@@ -97,7 +97,7 @@ def explain(
     if request is not None and dialect is None:
         fail("--request needs --dialect: the dialect of the file", code=2)
     try:
-        router, _ = routing(loaded.config)
+        router, _ = routing(loaded)
         for each in [dialect] if dialect else codecs():
             _explain(router, model, each, request, loaded.config.translation.strict)
     except (ProxyError, RegistryError) as error:

@@ -115,7 +115,7 @@ def _run(loaded: Loaded) -> int:
     for name, value in loaded.dotenv.items():
         os.environ.setdefault(name, value)  # for libraries and user code that read the environment
     try:
-        return run(loaded, lambda address: _announce(banner(loaded, address)))
+        return run(loaded, lambda address: _announce(banner(loaded, address)), whole_process=True)
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
         print_error(f"llmproxy: {describe_start_error(error, config.server.host, config.server.port)}")
         return 1

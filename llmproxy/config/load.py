@@ -45,7 +45,8 @@ class Loaded:
 
     `path` is the file as the user named it, None without a file. `implicit` describes where the providers come from
     when the configuration names none. `key_sources` describes, per provider, where its key comes from. `dotenv` holds
-    the variables of `.env`.
+    the variables of `.env`. `places` says where entries of components stand, as `llmproxy.yaml:7:5: middlewares[0]`: by
+    "providers" and the name, by "middlewares" and the index.
     """
 
     config: Config | None
@@ -54,6 +55,7 @@ class Loaded:
     implicit: str = ""
     key_sources: Mapping[str, str] = field(default_factory=dict)
     dotenv: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[tuple[str, str | int], str] = field(default_factory=dict)
 
     @property
     def warnings(self) -> list[Problem]:
@@ -169,6 +171,7 @@ class _Loading:
             implicit=implicit,
             key_sources=_key_sources(top),
             dotenv=self._dotenv,
+            places=_places(top),
         )
 
     def _override(self, override: Override) -> None:
@@ -295,6 +298,24 @@ def _key_sources(top: ConfigNode) -> dict[str, str]:
     if cross_checks.LLM in top.members:
         sources[cross_checks.LLM] = _key_source(top.members[cross_checks.LLM])
     return sources
+
+
+def _places(top: ConfigNode) -> dict[tuple[str, str | int], str]:
+    """Describe where the entries of components stand."""
+    places: dict[tuple[str, str | int], str] = {
+        ("providers", cross_checks.word(each, "name")): _place(each) for each in cross_checks.entries(top)
+    }
+    if cross_checks.LLM in top.members:
+        places["providers", cross_checks.LLM] = _place(top.members[cross_checks.LLM])
+    middlewares = top.members["middlewares"].items if "middlewares" in top.members else []
+    places |= {("middlewares", index): _place(each) for index, each in enumerate(middlewares)}
+    if "stores" in top.members:
+        places["stores", ""] = _place(top.members["stores"])
+    return places
+
+
+def _place(node: ConfigNode) -> str:
+    return ": ".join(part for part in (str(node.mark), node.key) if part)
 
 
 def _key_source(entry: ConfigNode) -> str:

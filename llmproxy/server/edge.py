@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from asyncio import BaseTransport
+from collections.abc import Iterable
+from typing import Any
 
 from aiohttp import HttpVersion10
 from aiohttp.http_parser import RawRequestMessage
@@ -22,6 +25,7 @@ from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server
 
 from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.server.own_frames import OwnFrames
 from llmproxy.server.request_handler import RequestHandler, Shared
 from llmproxy.server.request_head import exchange_of, head_size, head_too_large, nameless_exchange, refusal
 from llmproxy.server.response_head import error_answer, response_head
@@ -32,6 +36,8 @@ log = logging.getLogger(__name__)
 LINGER_S = 10.0
 _SILENCE_S = 1.0
 FAREWELL_S = 2.0
+HURRIED_S = 0.2
+_MOST_NAMED = 5
 # Heads that come whole and small are served uncounted: they cost what their socket costs, and /health answers always.
 SMALL_HEAD_BYTES = 4 * 1024
 # Requests that wait on one connection for the one before them.
@@ -41,39 +47,69 @@ _Arrived = tuple[RawRequestMessage | _ErrInfo | ProxyError, StreamReader]
 
 
 class Edge(Server):
-    """Makes a Connection per socket."""
+    """Makes a Connection per socket.
+
+    `lost` are those whose client left while its exchange goes on: a hook may take its time, or ignore that it is
+    cancelled. `abandoned` counts the exchanges that did not end when the server stopped.
+    """
 
     def __init__(self, shared: Shared) -> None:
         super().__init__(_unused, handler_cancellation=True, loop=asyncio.get_running_loop())
         self.shared = shared
+        self.lost: set[Connection] = set()
+        self.abandoned = 0
+        self._hurry = asyncio.Event()
 
     def __call__(self) -> Connection:
         return Connection(self)
 
     async def stop(self, timeout_s: float) -> None:
         """Close idle connections, let exchanges finish for up to `timeout_s` seconds, end what is left with an
-        error.
+        error. An exchange that goes on after that is recorded and not waited for.
         """
         self.shared.stopping = True
-        connections = [each for each in self.connections if isinstance(each, Connection)]
+        connections = self._all()
         for connection in connections:
             connection.close_if_idle()
-        running = [each.task for each in connections if each.task is not None]
-        if running:
-            _, late = await asyncio.wait(running, timeout=timeout_s)
+        await self._wait(connections, timeout_s, self._hurry)
+        if any(connection.running for connection in connections):
             for connection in connections:
-                if connection.task in late:
-                    connection.cut()
-            if late:
-                await asyncio.wait(late, timeout=FAREWELL_S)
+                connection.cut()
+            await self._wait(connections, FAREWELL_S if not self._hurry.is_set() else HURRIED_S)
         for connection in connections:
+            self.abandoned += connection.abandon()
             connection.force_close()
 
     def cut(self) -> None:
         """End every running exchange with an error, now."""
-        for connection in self.connections:
-            if isinstance(connection, Connection):
-                connection.cut()
+        self._hurry.set()
+        for connection in self._all():
+            connection.cut()
+
+    def left(self, frames: OwnFrames) -> list[str]:
+        """Say which exchanges are running, and in which hook. May be called in another thread."""
+        running = [each for each in self._all() if each.serving is not None]
+        more = [f"{len(running) - _MOST_NAMED} more exchanges"] if len(running) > _MOST_NAMED else []
+        return [each.describe(frames) for each in running[:_MOST_NAMED]] + more
+
+    def _all(self) -> list[Connection]:
+        return [*(each for each in self.connections if isinstance(each, Connection)), *self.lost]
+
+    async def _wait(
+        self, connections: Iterable[Connection], timeout_s: float, sooner: asyncio.Event | None = None
+    ) -> None:
+        """Wait until the exchanges of the connections are over, `sooner` is set or the time is."""
+        tasks = [each.task for each in connections if each.task is not None and not each.task.done()]
+        if not tasks:
+            return
+        loop = asyncio.get_running_loop()
+        over = loop.create_task(asyncio.wait(tasks))
+        waiting: list[asyncio.Task[Any]] = [over]
+        if sooner is not None:
+            waiting.append(loop.create_task(sooner.wait()))
+        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
 
 
 async def _unused(request: BaseRequest) -> StreamResponse:
@@ -88,11 +124,13 @@ class Connection(AiohttpHandler):
         "_between_bytes",
         "_cutting",
         "_deaf",
+        "_edge",
         "_head_begun",
         "_head_bytes",
         "_max_head_bytes",
         "_shared",
         "_small_bytes",
+        "serving",
         "task",
     )
 
@@ -110,6 +148,7 @@ class Connection(AiohttpHandler):
             access_log=None,  # type: ignore[arg-type]  # None switches it off, which the annotation forgets
         )
         self._shared = edge.shared
+        self._edge = edge
         self._max_msg_queue_size, self._msg_queue_resume_size = _PIPELINED, _PIPELINED // 2
         self._max_head_bytes = limits.max_head_size
         self._small_bytes = min(SMALL_HEAD_BYTES, limits.max_head_size)
@@ -119,6 +158,7 @@ class Connection(AiohttpHandler):
         self._deaf = False
         self._cutting = False
         self.task: asyncio.Task[None] | None = None
+        self.serving: RequestHandler | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
@@ -127,6 +167,8 @@ class Connection(AiohttpHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._forget_heads()
+        if self.running:
+            self._edge.lost.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came. `_arriving` is the body of the newest request: what comes after its end is a head."""
@@ -235,6 +277,28 @@ class Connection(AiohttpHandler):
         if self.task is not None:
             self.task.cancel()
 
+    @property
+    def running(self) -> bool:
+        """Return whether an exchange is under way here."""
+        return self.serving is not None and self.task is not None and not self.task.done()
+
+    def describe(self, frames: OwnFrames) -> str:
+        """Say which exchange is under way, for how long, and in which hook of a user."""
+        exchange = None if self.serving is None else self.serving.exchange
+        if exchange is None or self.task is None:
+            return "a connection"
+        where, took_s = frames.waiting(self.task.get_coro()), time.monotonic() - exchange.started_s
+        within = f", in {where}" if where else ""
+        return f"exchange {exchange.id} ({exchange.method} {exchange.full_path:.80}, for {took_s:.0f} s{within})"
+
+    def abandon(self) -> bool:
+        """Record an exchange that does not end although it is cancelled. Return whether there is one."""
+        if self.serving is None or not self.running:
+            return False
+        log.error("exchange %s does not end; it is not waited for", self.serving.exchange.id)
+        self.serving.finish()
+        return True
+
     # -- one request after the other
 
     async def start(self) -> None:
@@ -302,7 +366,9 @@ class Connection(AiohttpHandler):
             self._shared.budget.hand_over(exchange, own_bytes)
             if not self._messages:
                 self._forget_heads()
-        serving = RequestHandler(self._shared, exchange, self, transport, http10=message.version == HttpVersion10)
+        self.serving = serving = RequestHandler(
+            self._shared, exchange, self, transport, http10=message.version == HttpVersion10
+        )
         try:
             return await serving.run(payload, not message.should_close and not message.upgrade)
         except asyncio.CancelledError:
@@ -316,6 +382,8 @@ class Connection(AiohttpHandler):
             log.exception("exchange %s failed", exchange.id)
             return False
         finally:
+            self.serving = None
+            self._edge.lost.discard(self)
             serving.finish()
 
     def _refuse(self, error: ProxyError) -> None:

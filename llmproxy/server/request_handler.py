@@ -69,7 +69,7 @@ class ServedRuntime(Protocol):
 class Shared:
     """What all connections share. `runtime` may be replaced at any time; an exchange keeps the one it began with.
 
-    `running` are the exchanges under way, by id; `serving` is what serves them.
+    `running` are the exchanges under way, by id.
     """
 
     def __init__(self, runtime: ServedRuntime, metrics: Metrics, budget: MemoryBudget) -> None:
@@ -77,7 +77,6 @@ class Shared:
         self.metrics = metrics
         self.budget = budget
         self.running: dict[str, Exchange] = {}
-        self.serving: set[RequestHandler] = set()
         self.stopping = False
 
 
@@ -136,9 +135,13 @@ class RequestHandler:
         self._finished = False
         exchange.holder = shared.budget
         self._runtime.enter()
-        shared.serving.add(self)
         shared.running[exchange.id] = exchange
         shared.metrics.begin()
+
+    @property
+    def exchange(self) -> Exchange:
+        """Return the exchange that is served."""
+        return self._exchange
 
     async def run(self, payload: StreamReader, keep_alive: bool) -> bool:
         """Answer the request whose body is `payload`. Return whether the connection may serve another one.
@@ -356,7 +359,6 @@ class RequestHandler:
                 self._runtime.pipeline.hooks.end(exchange)
         finally:
             shared.running.pop(exchange.id, None)
-            shared.serving.discard(self)
             try:
                 shared.metrics.record(exchange)
             finally:

@@ -24,7 +24,7 @@ from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest, request_fault
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.redirects import REDIRECT_STATUSES, follow
-from llmproxy.wire.framing import Framing
+from llmproxy.wire.framing import Framing, StreamBeginning
 from llmproxy.wire.http import RETRYABLE_STATUSES
 
 PLAIN_BYTES = 64 * 1024
@@ -200,13 +200,17 @@ class Pipeline:
     async def _hold_event(self, exchange: Exchange, answer: Answer, stream: ByteStream, framing: Framing) -> None:
         """Hold a stream up to its first event. A compressed one is certain with its first bytes: it is not decoded."""
         enough = 1 if "Content-Encoding" in answer.headers else EVENT_BYTES
-        while len(answer.body) < enough and framing.event_end(answer.body) < 0:
+        beginning = StreamBeginning(framing)
+        if answer.body:
+            beginning.add(answer.body)
+        while beginning.size_bytes < enough and not beginning.found:
             data = await stream.read()
             if not data:
                 answer.stream = None
-                return
+                break
             self._budget.take(exchange, len(data))
-            answer.body += data
+            beginning.add(data)
+        answer.body = beginning.read()
 
 
 class LoggedPipeline(Pipeline):

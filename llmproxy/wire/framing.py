@@ -76,3 +76,44 @@ class Framing:
     ends_frame: Callable[[bytes], bool]
     position: Callable[[], StreamPosition]
     begins_with_error: Callable[[bytes], bool] = _no_error
+
+
+class StreamBeginning:
+    """The beginning of a stream, up to its first event that carries data.
+
+    Whole frames without data (comments, retry times) are put aside, so that no byte is searched more than a few times,
+    wherever the network cut the stream.
+    """
+
+    __slots__ = ("_framing", "_passed", "_rest", "found")
+
+    def __init__(self, framing: Framing) -> None:
+        self.found = False
+        self._framing = framing
+        self._passed = bytearray()
+        self._rest: bytes | bytearray = b""
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._passed) + len(self._rest)
+
+    def add(self, data: bytes) -> None:
+        """Take the next bytes; `found` says then whether an event is whole."""
+        seam = max(len(self._rest) - 3, 0)
+        if self._rest:
+            self._rest = bytearray(self._rest) if isinstance(self._rest, bytes) else self._rest
+            self._rest += data
+        else:
+            self._rest = data
+        end = self._framing.last_frame_end(self._rest, seam)
+        if end < 0:
+            return
+        if self._framing.event_end(bytes(self._rest)) >= 0:
+            self.found = True
+        else:
+            self._passed += self._rest[:end]
+            self._rest = self._rest[end:]
+
+    def read(self) -> bytes:
+        """Return all bytes that were added."""
+        return bytes(self._passed + self._rest) if self._passed else bytes(self._rest)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from llmproxy.wire.eventstream import EVENT_STREAM, write_message
-from llmproxy.wire.framing import Frame, Framing, StreamPosition
+from llmproxy.wire.framing import Frame, Framing, StreamBeginning, StreamPosition
 from llmproxy.wire.sse import SSE
 from tests.support.json_lines import JSON_LINES
 
@@ -62,3 +64,25 @@ def test_what_keeps_a_stream_alive_says_nothing_and_ends_nothing(framing: Framin
     assert at_end_of(framing, stream[:-1]).keepalive() == b""
     assert framing.splitter().feed(alive + first) == framing.splitter().feed(first)
     assert framing.event_end(alive) == -1 and framing.last_frame_end(alive, 0) == -1
+
+
+@pytest.mark.parametrize("drip", [b": wait\n\n", b":\r\n\r\n", b"retry: 1\r\r", b": one comment that does not end"])
+def test_the_first_event_is_found_without_a_search_from_the_beginning_for_each_read(drip: bytes) -> None:
+    searched: list[int] = []
+
+    def event_end(data: bytes) -> int:
+        searched.append(len(data))
+        return SSE.event_end(data)
+
+    def last_frame_end(data: bytes | bytearray, start: int) -> int:
+        searched.append(len(data) - start)
+        return SSE.last_frame_end(data, start)
+
+    beginning = StreamBeginning(replace(SSE, event_end=event_end, last_frame_end=last_frame_end))
+    whole = drip * 2000 + b"\n\ndata: x\n\n"
+    for start in range(0, len(whole), 5):
+        assert not beginning.found
+        beginning.add(whole[start : start + 5])
+
+    assert beginning.found and beginning.read() == whole
+    assert sum(searched) < 10 * len(whole)

@@ -14,6 +14,9 @@ import msgspec
 Other = list[Any] | str | int | float | bool | None
 """What may stand where an object belongs."""
 
+MAX_TOKENS = 10**12
+"""More than any answer has. The sum of nine million such figures fits into 64 bits, which is what stores have."""
+
 NoList = dict[str, Any] | str | int | float | bool | None
 """What may stand where a list belongs."""
 
@@ -41,8 +44,8 @@ def string(value: object) -> str | None:
 
 
 def count(value: object) -> int | None:
-    """Return `value` when it is a number of tokens."""
-    return value if type(value) is int and value >= 0 else None
+    """Return `value` when it can be a number of tokens; None, which is unknown, for anything that cannot."""
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
 
 
 def written_tokens(value: object, prompt: int | None, cached: int | None) -> int | None:

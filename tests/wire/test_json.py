@@ -258,3 +258,11 @@ def test_text_that_is_no_unicode_is_replaced_for_sdks() -> None:
     assert write_unicode({"a": "é"}) == '{"a":"é"}'.encode()
     assert write_unicode({"a": "\udcff"}) == '{"a":"\ufffd"}'.encode()
     assert write_unicode(["\ud83d\ude00\n"]) == '["\U0001f600\\n"]'.encode()
+
+
+def test_a_number_of_more_digits_than_python_reads_spoils_nothing_else() -> None:
+    body = b'{"model": "m", "n": %b, "x": [1]}' % (b"9" * 5000)
+    members = read_members(body)
+    assert (read_value(members["model"]), read_value(members["x"])) == ("m", [1])
+    assert read_value(body) == {"model": "m", "n": float("inf"), "x": [1]}
+    assert replace_member(body, "model", b'"o"') == body.replace(b'"m"', b'"o"')

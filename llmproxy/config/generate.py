@@ -75,6 +75,7 @@ _EXAMPLES: Mapping[str, object] = {
     "dialects": list(catalog.capabilities()[:2]),
     "default_max_tokens": 8192,
     "system_turns": True,
+    "structured_output": "tool",
     "admin_key": "${LLMPROXY_ADMIN_KEY}",
     "path": "./llmproxy.sqlite",
     "namespace": "llmproxy",

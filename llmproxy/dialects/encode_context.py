@@ -4,15 +4,20 @@ the values come from the dialect that is written. Begin reading at `EncodeContex
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 import msgspec
 
+from llmproxy.dialects.cache_marks import BREAKPOINT, CONTROL, as_breakpoint, as_control, marked_at_end, name_of_mark
 from llmproxy.dialects.extra import paths_of, put_back
-from llmproxy.dialects.model import Media, Node, Request, Text, Tool, ToolCall, ToolResult
-from llmproxy.dialects.openai_models import EffortRows
+from llmproxy.dialects.model import Block, Media, Node, Request, Text, Tool, ToolCall, ToolResult
+from llmproxy.dialects.openai_models import EffortRows, takes_breakpoints
 from llmproxy.errors import Untranslatable
+
+RefusedRows: TypeAlias = tuple[tuple[str, frozenset[str]], ...]
+"""Names of members that a service refuses, by patterns of its models' names."""
 
 MAX_LOSSES = 1000
 """How many losses are listed: a large body may lose something in each of a million messages."""
@@ -85,7 +90,12 @@ class Options:
     the only one that many compatible services accept. `developer` says whether a chat service accepts messages of
     that role; otherwise they are written as `system`. `chat_knobs` are the members of OpenAI's chat, beside sampling
     and tools, that a chat service accepts (None: all of them), `chat_thinking` the fields in which it accepts thinking
-    back. Strict services answer others with a 400.
+    back. Strict services answer others with a 400. `chat_refuses` are the members of sampling and of messages (`name`),
+    and `stream_options`, that a chat service refuses for a model, `seed_name` is its name for `seed`, and `tiers` are
+    its service tiers by our words. With `thinking_switch` a chat service has no effort `none` and turns thinking off
+    otherwise, and cannot force a tool while it thinks. `document_url` says that a chat service takes documents as
+    `document_url` and sounds as base64 alone, `video` that it takes videos. `cache_breakpoints` says that the service
+    has prompt-cache marks for the models that know them.
     `system_turns` says whether system messages may stand among the
     others, None that the model decides; where they may not, they are sent as the user's. `prefill` is what happens to a
     last message of the assistant where the model refuses it: `continue` puts a message of the user behind it, `refuse`
@@ -109,6 +119,13 @@ class Options:
     prompt_cache: Literal["auto", "always", "off"] = "off"
     custom_tools: bool = False
     short_call_ids: bool = False
+    chat_refuses: RefusedRows = ()
+    seed_name: Literal["seed", "random_seed"] = "seed"
+    tiers: Mapping[str, str] | None = None
+    thinking_switch: bool = False
+    document_url: bool = False
+    video: bool = True
+    cache_breakpoints: bool = False
 
 
 DEFAULT_OPTIONS = Options()
@@ -155,17 +172,48 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
         if not self.own:
             self.losses.drop_extra(node)
 
+    def for_model(self, model: str) -> EncodeContext:
+        """Return this context, without what the service has for other models only."""
+        if not self.options.cache_breakpoints or takes_breakpoints(model):
+            return self
+        return msgspec.structs.replace(self, options=replace(self.options, cache_breakpoints=False))
+
     def drop_cache(self, node: Text | Media | ToolCall | ToolResult | Tool | Request) -> None:
         """List a prompt-cache mark."""
         if node.cache is not None:
-            self.losses.drop(f"{node.path}.cache_control" if node.path else "cache_control")
+            name = name_of_mark(node.cache)
+            self.losses.drop(f"{node.path}.{name}" if node.path else name)
 
     def put_cache(self, body: dict[str, Any], node: Text | Media | ToolCall | ToolResult | Tool | Request) -> None:
-        """Put a prompt-cache mark, an extension of gateways, back into `body`, or list it as dropped."""
-        if self.own and node.cache is not None:
-            body["cache_control"] = node.cache
+        """Put a prompt-cache mark into `body`, in the form that OpenAI has for texts and media, or list it as dropped.
+        An extension of gateways goes back as it stood."""
+        if node.cache is None:
+            return
+        if self.own:
+            body[name_of_mark(node.cache)] = node.cache
+        elif self.options.cache_breakpoints and isinstance(node, Text | Media):
+            body[BREAKPOINT], ttl = as_breakpoint(node.cache)
+            if ttl is not None:
+                self.adapt(f"{node.path}.{CONTROL}.ttl", f"there is none of {ttl}", "30m")
         else:
             self.drop_cache(node)
+
+    def put_cache_control(self, body: dict[str, Any], node: Text | Media | ToolCall | ToolResult) -> None:
+        """Put a prompt-cache mark into `body`, in the form of a Messages API."""
+        if node.cache is None:
+            return
+        body[CONTROL], ttl = as_control(node.cache)
+        if ttl is not None:
+            self.adapt(f"{node.path}.{BREAKPOINT}.ttl", f"there is none of {ttl}", "1h")
+
+    def mark_content(self, result: ToolResult) -> list[Block]:
+        """Return the content of a result for an API whose marks stand on texts and media alone: a mark of the result
+        stands on the last of them, or is listed as dropped."""
+        marked = marked_at_end(result.content, result.cache) if self.options.cache_breakpoints else None
+        if marked is None:
+            self.drop_cache(result)
+            return result.content
+        return marked
 
     def drop_annotations(self, text: Text) -> None:
         """List the citations of a text that is sent without them."""

@@ -29,7 +29,9 @@ INSTRUCTIONS = frozenset({"system", "developer"})
 _ENCODE = msgspec.json.Encoder(order="sorted").encode
 # White space inside texts costs too much to level out in long ones, which are alike by their words all the same.
 _SHORT = 200
-_PASSING = frozenset({"cache_control", "id", "status", "annotations", "logprobs", "citations"})
+_PASSING = frozenset(
+    {"cache_control", "prompt_cache_breakpoint", "id", "status", "annotations", "logprobs", "citations"}
+)
 
 
 class History(msgspec.Struct, frozen=True, gc=False):

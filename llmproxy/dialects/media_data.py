@@ -7,6 +7,7 @@ from mimetypes import guess_extension, guess_type
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from llmproxy.dialects.cache_marks import take_mark
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.members import Members, wrong
 from llmproxy.dialects.model import Media
@@ -60,16 +61,30 @@ def file_name(media_type: str | None) -> str:
     return f"document{guess_extension(media_type or '') or ''}"
 
 
+SOUND = "input_audio"
+"""The part of a sound, and its member."""
+
+
 def decode_sound(part: Members) -> Media:
-    """Return the sound in a part `input_audio`: `data` (base64) and the name of its `format`."""
-    sound = Members(part.any("input_audio"), part.at("input_audio"))
+    """Return the sound in a part `input_audio`: `data` (base64) and the name of its `format`. Mistral has a string in
+    its place: base64, a `data:` URL or another URL."""
+    value = part.any(SOUND)
+    if isinstance(value, str):
+        media = Media(path=part.path, kind="audio", cache=take_mark(part))
+        media.extra = part.left() | {f"~{SOUND}": value}
+        if is_data_url(value) or "://" in value[:10]:
+            set_url(media, value, part.at(SOUND))
+        else:
+            media.data = value
+        return media
+    sound = Members(value, part.at(SOUND))
     name = sound.needed_text("format")
     return Media(
         path=part.path,
         kind="audio",
         data=sound.needed_text("data"),
         media_type=_SOUND_TYPES.get(name, f"audio/{name}"),
-        cache=part.any("cache_control"),
+        cache=take_mark(part),
         extra=nested_extra(part, sound),
     )
 
@@ -78,4 +93,4 @@ def encode_sound(media: Media) -> dict[str, Any]:
     """Return the part `input_audio` of a sound that is given as data."""
     media_type = (media.media_type or "audio/wav").lower()
     name = _SOUND_FORMATS.get(media_type, media_type.rpartition("/")[2])
-    return {"type": "input_audio", "input_audio": {"data": media.data, "format": name}}
+    return {"type": SOUND, SOUND: {"data": media.data, "format": name}}

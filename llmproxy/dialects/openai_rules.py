@@ -37,7 +37,7 @@ def fit_openai_request(request: Request, context: EncodeContext) -> Request:
         effort = _effort_of(request.reasoning)
         fitted = _fit_effort(request, model, effort, context)
         if effort is None and request.reasoning.mode is not None and not model.efforts:
-            context.adapt(_path(request), f"{request.model} does not reason")
+            context.adapt(reasoning_path(request), f"{request.model} does not reason")
         if fitted != effort or (request.reasoning.mode is not None and not model.efforts):
             summary = request.reasoning.summary if model.efforts else None
             changes["reasoning"] = Reasoning(path=request.reasoning.path, effort=fitted, summary=summary)
@@ -60,7 +60,7 @@ def _fit_effort(request: Request, model: OpenAIModel, effort: Effort | None, con
     if effort is None or effort in model.efforts or (effort == "none" and not model.efforts):
         return effort if effort in model.efforts else None
     thinking = [each for each in model.efforts if each != "none"]
-    path = _path(request)
+    path = reasoning_path(request)
     if not thinking:
         does = f"thinks without a choice of efforts, such as {effort}" if model.efforts else "does not reason"
         context.adapt(path, f"{request.model} {does}")
@@ -71,7 +71,8 @@ def _fit_effort(request: Request, model: OpenAIModel, effort: Effort | None, con
     return nearest
 
 
-def _path(request: Request) -> str:
+def reasoning_path(request: Request) -> str:
+    """Return the JSON path of what asks for thinking, or for none."""
     reasoning = request.reasoning
     asked = {"effort": reasoning.effort, "budget_tokens": reasoning.budget_tokens, "mode": reasoning.mode}
     names = ("mode",) if reasoning.mode == "off" else asked

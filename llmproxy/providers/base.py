@@ -191,9 +191,10 @@ class HttpProvider(ConfiguredProvider):
             description="Prompt-cache marks (`cache_control`) in requests that are translated into messages: `auto` "
             "when they declare tools or hold an answer, `always`, or `off`.",
         )
-        structured_output: Literal["native", "tool"] = Field(
-            default="native",
-            description="`tool`: the provider has no structured output; translated requests force a tool call.",
+        structured_output: Literal["native", "tool"] | None = Field(
+            default=None,
+            description="`tool`: the provider has no structured output; translated requests force a tool call. "
+            "By default its type decides.",
         )
         timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig, description="How long it may take.")
         ca_file: ExistingFile | None = Field(default=None, description="Additional trusted certificates (PEM).")
@@ -267,7 +268,7 @@ class HttpProvider(ConfiguredProvider):
         self.options = replace(
             options,
             default_max_tokens=config.default_max_tokens,
-            structured_output=config.structured_output,
+            structured_output=config.structured_output or options.structured_output,
             system_turns=options.system_turns if config.system_turns is None else config.system_turns,
             prefill=config.prefill,
             prompt_cache=config.prompt_cache,

@@ -18,25 +18,46 @@ _EVERYTHING = _PLAIN | {"responses", "messages", "openai"}
 
 # They accept images in base64 only.
 _NO_URLS = replace(COMPATIBLE_OPTIONS, media_urls=False)
+_PENALTIES = frozenset({"presence_penalty", "frequency_penalty"})
 # They refuse thinking in a history, in fields other than these: "property 'reasoning_content' is unsupported" (GitHub
 # issues janhq/jan 8136 and karthink/gptel 774 for Groq, egoist/chatwise-releases 1442 for Cerebras).
 # "reasoning_effort must be one of none or default" for qwen (GitHub issue earendil-works/pi 1745), which thinks by
-# default.
+# default; the newest one has more. Groq refuses logprobs, biases and names (console.groq.com/docs/openai), and no model
+# has penalties (groq 1.7, `completion_create_params`).
 _GROQ = replace(
     COMPATIBLE_OPTIONS,
     chat_thinking=frozenset(),
-    efforts=(("gpt-oss", ("low", "medium", "high")), ("qwen", ("none",)), ("", ())),
+    chat_refuses=(("", _PENALTIES | {"logprobs", "top_logprobs", "logit_bias", "name"}),),
+    tiers={
+        "auto": "auto",
+        "default": "on_demand",
+        "standard_only": "on_demand",
+        "flex": "flex",
+        "priority": "performance",
+    },
+    efforts=(
+        ("gpt-oss", ("low", "medium", "high")),
+        (r"qwen3\.(?:[89]|\d\d)", ("none", "low", "medium", "high")),
+        ("qwen", ("none",)),
+        ("", ()),
+    ),
 )
 _CEREBRAS = replace(COMPATIBLE_OPTIONS, chat_thinking=frozenset({"reasoning"}))
 # "Extra inputs are not permitted": `user` (michelle-avery/openai-compatible-conversation 26), `store`
-# (Gitlawb/openclaude 739), thinking in a history (charmbracelet/crush 1590). It has `prompt_cache_key`
-# (anomalyco/opencode 50748).
+# (Gitlawb/openclaude 739), thinking in a history (charmbracelet/crush 1590), `stream_options`
+# (openai/openai-agents-python 442), `seed` (langchain-ai/langchain-azure 82). The members, the names of the seed and of
+# the tiers, and the parts of messages: mistralai 3.7, `chatcompletionrequest` and `contentchunk`.
 # Efforts by model: docs.mistral.ai/capabilities/reasoning.
 _MISTRAL = replace(
     COMPATIBLE_OPTIONS,
     short_call_ids=True,
-    chat_knobs=frozenset({"metadata", "prompt_cache_key"}),
+    chat_knobs=frozenset({"metadata", "prompt_cache_key", "service_tier"}),
     chat_thinking=frozenset(),
+    chat_refuses=(("", frozenset({"logit_bias", "name", "stream_options"})),),
+    seed_name="random_seed",
+    tiers={"auto": "auto", "default": "standard_only", "standard_only": "standard_only"},
+    document_url=True,
+    video=False,
     efforts=(
         ("glm", ("low", "high", "max")),
         ("mistral-(?:small|medium|large-4|vibe|code-agent)|devstral", ("none", "high")),
@@ -45,8 +66,28 @@ _MISTRAL = replace(
 )
 # It passes on what the service behind it knows, and leaves out the rest (openrouter.ai/docs/api-reference/parameters).
 _OPENROUTER = replace(COMPATIBLE_OPTIONS, chat_knobs=None)
-# It thinks with `high` by default, and takes no other (api-docs.deepseek.com/guides/thinking_mode).
-_DEEPSEEK = replace(COMPATIBLE_OPTIONS, efforts=(("", ("high", "max")),))
+# Efforts and the switch: api-docs.deepseek.com/guides/thinking_mode. The switch and an effort exclude each other
+# (farion1231/cc-switch 4239), and so do thinking and a forced tool (deepseek-ai/DeepSeek-V3 1376). "This
+# response_format type is unavailable now": JSON of a schema (llm-exe/llm-exe 662).
+_DEEPSEEK = replace(
+    COMPATIBLE_OPTIONS,
+    efforts=(("", ("none", "low", "high", "max")),),
+    thinking_switch=True,
+    structured_output="tool",
+)
+# docs.x.ai/developers/model-capabilities/text/reasoning; which models take an effort: NousResearch/hermes-agent 23435
+# and mnfst/modelparams.dev 330; the penalties, also at models that do not reason: miaoxworld/NativeTavern 83.
+_XAI = replace(
+    COMPATIBLE_OPTIONS,
+    chat_refuses=((r"non-reasoning|grok-(?:2|3(?!-mini))", _PENALTIES), ("", _PENALTIES | {"stop"})),
+    efforts=(
+        ("grok-3-mini", ("low", "high")),
+        (r"grok-4\.20-multi-agent|grok-4\.6", ("low", "medium", "high", "xhigh")),
+        (r"grok-4\.3", ("none", "low", "medium", "high")),
+        (r"grok-4\.5", ("low", "medium", "high")),
+        (r"grok-(?:[23]|4(?!\.[4-9])|code)", ()),
+    ),
+)
 
 
 class Compatible(HttpProvider):
@@ -130,6 +171,7 @@ class Compatible(HttpProvider):
             "xai": Service(
                 origin="https://api.x.ai",
                 speaks=frozenset({"chat", "responses", "completions", "openai"}),
+                options=_XAI,
                 key_env="XAI_API_KEY",
             ),
             "cerebras": Service(

@@ -39,7 +39,7 @@ class OpenAI(HttpProvider):
                     "davinci-*",
                     "babbage-*",
                 ),
-                options=Options(custom_tools=True),
+                options=Options(custom_tools=True, video=False, cache_breakpoints=True),
                 key_env="OPENAI_API_KEY",
                 base_url_env="OPENAI_BASE_URL",
             )
@@ -49,6 +49,6 @@ class OpenAI(HttpProvider):
         super().__init__(config)
         # Only responses keeps reasoning between tool calls; imitations of OpenAI elsewhere may not have it.
         itself = f".{self.origin.host}".rstrip(".").endswith(_OWN_HOSTS)
-        self.options = replace(self.options, custom_tools=itself)
+        self.options = replace(self.options, custom_tools=itself, video=not itself, cache_breakpoints=itself)
         if config.dialects is None and itself:
             self.translate_to = ("responses", "chat")

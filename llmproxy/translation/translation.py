@@ -123,8 +123,12 @@ class Translation:
             block
             for message in self._request.messages
             for block in _media(message.content)
-            if block.url is not None and not (self._options.media_urls and block.kind in self._provider.takes_url)
+            if block.url is not None and not self._takes_url(block.kind)
         ]
+
+    def _takes_url(self, kind: str) -> bool:
+        named = kind in self._provider.takes_url or (kind == "document" and self._options.document_url)
+        return named and self._options.media_urls
 
     def reply(self, body: bytes) -> bytes:
         """Return a provider's whole reply in the client's dialect. Raises BadReply."""

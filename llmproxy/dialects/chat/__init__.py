@@ -10,6 +10,7 @@ from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.request_encode import encode_request
 from llmproxy.dialects.chat.response_decode import decode_response
 from llmproxy.dialects.chat.response_encode import encode_response, finish_reason_of
+from llmproxy.dialects.chat.service_rules import fit_chat_request
 from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
 from llmproxy.dialects.chat.stream_encode import ChatStreamEncoder
 from llmproxy.dialects.chat.tables import FAILED, STOP_REASONS
@@ -19,10 +20,9 @@ from llmproxy.dialects.dialect import Dialect, no_history
 from llmproxy.dialects.error_body import write_error, write_error_event
 from llmproxy.dialects.model_list import ModelPages
 from llmproxy.dialects.openai_models import is_openai
-from llmproxy.dialects.openai_rules import fit_openai_request
 
 CODEC = Codec(
-    fit_request=fit_openai_request,
+    fit_request=fit_chat_request,
     knows_model=is_openai,
     name="chat",
     decode_request=decode_request,

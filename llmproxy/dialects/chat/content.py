@@ -10,10 +10,19 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
+from llmproxy.dialects.cache_marks import take_mark
 from llmproxy.dialects.content import PartDecoders, decode_parts
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
-from llmproxy.dialects.media_data import decode_sound, encode_data_url, encode_sound, file_name, set_file_data, set_url
+from llmproxy.dialects.media_data import (
+    SOUND,
+    decode_sound,
+    encode_data_url,
+    encode_sound,
+    file_name,
+    set_file_data,
+    set_url,
+)
 from llmproxy.dialects.members import Members, wrong
 from llmproxy.dialects.model import Block, Media, Opaque, Refusal, Text, Thinking
 
@@ -28,7 +37,7 @@ def decode_content(content: object, path: str) -> list[Block]:
 
 
 def _decode_text(part: Members) -> Block:
-    return Text(path=part.path, text=part.needed_text("text"), cache=part.any("cache_control"), extra=part.left())
+    return Text(path=part.path, text=part.needed_text("text"), cache=take_mark(part), extra=part.left())
 
 
 def _decode_refusal(part: Members) -> Block:
@@ -37,7 +46,7 @@ def _decode_refusal(part: Members) -> Block:
 
 def _decode_image(part: Members) -> Block:
     image = _link(part, "image_url")
-    media = Media(path=part.path, kind="image", detail=image.text("detail"), cache=part.any("cache_control"))
+    media = Media(path=part.path, kind="image", detail=image.text("detail"), cache=take_mark(part))
     if media.detail is not None:
         media.names = _IMAGE_NAMES
     return _set_link(media, part, image)
@@ -45,14 +54,14 @@ def _decode_image(part: Members) -> Block:
 
 def _decode_video(part: Members) -> Block:
     video = _link(part, "video_url")
-    return _set_link(Media(path=part.path, kind="video", cache=part.any("cache_control")), part, video)
+    return _set_link(Media(path=part.path, kind="video", cache=take_mark(part)), part, video)
 
 
 def _decode_document(part: Members) -> Block:
     """Return a document of Mistral's chat."""
     document = _link(part, "document_url")
     name = part.text("document_name")
-    media = Media(path=part.path, kind="document", name=name, cache=part.any("cache_control"))
+    media = Media(path=part.path, kind="document", name=name, cache=take_mark(part))
     return _set_link(media, part, document)
 
 
@@ -75,9 +84,13 @@ def _set_link(media: Media, part: Members, link: Members) -> Media:
 
 
 def _decode_file(part: Members) -> Block:
+    """Return a file; Mistral has its id in the part itself."""
+    if part.rest.get("file") is None and part.rest.get("file_id") is not None:
+        file_id = part.text("file_id")
+        return Media(path=part.path, kind="document", file_id=file_id, extra=part.left())
     file = Members(part.any("file"), part.at("file"))
     data, name, file_id = file.text("file_data"), file.text("filename"), file.text("file_id")
-    media = Media(path=part.path, kind="document", name=name, file_id=file_id, cache=part.any("cache_control"))
+    media = Media(path=part.path, kind="document", name=name, file_id=file_id, cache=take_mark(part))
     if data is not None:
         set_file_data(media, data, file.at("file_data"))
     elif file_id is None:
@@ -134,13 +147,25 @@ def _encode_part(block: Block, context: EncodeContext) -> dict[str, Any]:
 
 def _encode_media(media: Media, context: EncodeContext) -> dict[str, Any]:
     if media.kind == "document":
+        if context.options.document_url and not context.own:
+            return _encode_document(media)
         return {"type": "file", "file": _encode_file(media, context)}
     if media.name is not None:
         context.drop(f"{media.path}.name")
-    if media.kind == "audio":
-        if media.data is None:
-            context.refuse(media.path, "Audio must be sent as base64 in chat")
-        return encode_sound(media)
+    return _encode_sound(media, context) if media.kind == "audio" else _encode_picture(media, context)
+
+
+def _encode_sound(media: Media, context: EncodeContext) -> dict[str, Any]:
+    if media.data is None:
+        context.refuse(media.path, "Audio must be sent as base64 in chat")
+    bare = context.options.document_url and not context.own
+    return {"type": SOUND, SOUND: media.data} if bare else encode_sound(media)
+
+
+def _encode_picture(media: Media, context: EncodeContext) -> dict[str, Any]:
+    """Return an image or a video."""
+    if media.kind == "video" and not (context.own or context.options.video):
+        context.refuse(media.path, "A video cannot be sent to this provider's chat")
     name = "image_url" if media.kind == "image" else "video_url"
     if media.file_id is not None:
         context.refuse(
@@ -151,6 +176,19 @@ def _encode_media(media: Media, context: EncodeContext) -> dict[str, Any]:
     if media.detail is not None:
         link["detail"] = media.detail
     return {"type": name, name: link}
+
+
+def _encode_document(media: Media) -> dict[str, Any]:
+    """Return a document of Mistral's chat. Plain text needs no file there."""
+    if media.text is not None:
+        return {"type": "text", "text": f"{media.name}\n\n{media.text}" if media.name else media.text}
+    if media.file_id is not None:
+        return {"type": "file", "file_id": media.file_id}
+    url = media.url if media.url is not None else encode_data_url(media.media_type, media.data or "")
+    part = {"type": "document_url", "document_url": url}
+    if media.name is not None:
+        part["document_name"] = media.name
+    return part
 
 
 def _encode_file(media: Media, context: EncodeContext) -> dict[str, Any]:

@@ -9,16 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from llmproxy.dialects.chat.request_messages import MessageDecoder
-from llmproxy.dialects.chat.tables import LEGACY, OBJECT_KNOBS, TEXT_KNOBS
+from llmproxy.dialects.chat.tables import LEGACY, OBJECT_KNOBS, SWITCH, SWITCH_MODES, TEXT_KNOBS
 from llmproxy.dialects.chat.tools import decode_choice, decode_tools
 from llmproxy.dialects.efforts import EFFORTS
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.members import Members, name_of, wrong
-from llmproxy.dialects.model import Reasoning, Request, Sampling
+from llmproxy.dialects.model import Effort, Reasoning, Request, Sampling
 from llmproxy.dialects.request_fields import decode_format, decode_knobs, decode_strings
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
 
+_SEED = "random_seed"
+"""Mistral's name for `seed`."""
 _DEFAULT = "default"
 """Groq's word for the effort that a model has by itself."""
 
@@ -77,7 +79,7 @@ def _decode_sampling(members: Members, paths: dict[str, str]) -> Sampling:
         top_p=members.number("top_p"),
         top_k=members.whole("top_k"),
         stop=_decode_stop(members.any("stop")),
-        seed=members.whole("seed"),
+        seed=_decode_seed(members, paths),
         presence_penalty=members.number("presence_penalty"),
         frequency_penalty=members.number("frequency_penalty"),
         logit_bias=members.object("logit_bias"),
@@ -86,6 +88,13 @@ def _decode_sampling(members: Members, paths: dict[str, str]) -> Sampling:
     )
     members.rest.update(extra)  # of two limits the newer counts
     return sampling
+
+
+def _decode_seed(members: Members, paths: dict[str, str]) -> int | None:
+    if members.rest.get("seed") is None and members.rest.get(_SEED) is not None:
+        paths["seed"] = _SEED
+        return members.whole(_SEED)
+    return members.whole("seed")
 
 
 def _decode_stop(value: object) -> list[str]:
@@ -102,7 +111,19 @@ def _decode_reasoning(members: Members, paths: dict[str, str]) -> Reasoning:
     if members.rest.get("reasoning_effort") == _DEFAULT:
         del members.rest["reasoning_effort"]
     effort = members.word("reasoning_effort", EFFORTS)
+    if effort is not None:
+        paths["effort"] = paths["mode"] = "reasoning_effort"
+    switch = members.rest.get(SWITCH)
+    if isinstance(switch, dict) and switch.get("type") in SWITCH_MODES:
+        return _decode_switch(Members(members.any(SWITCH), SWITCH), effort, paths)
     if effort is None:
         return Reasoning()
-    paths["effort"] = paths["mode"] = "reasoning_effort"
     return Reasoning(path="reasoning_effort", effort=effort, mode="off" if effort == "none" else None)
+
+
+def _decode_switch(switch: Members, effort: Effort | None, paths: dict[str, str]) -> Reasoning:
+    """Return what a client asks for that turns thinking on or off by a member of its own."""
+    mode = SWITCH_MODES[switch.needed_text("type")]
+    paths["mode"], paths["budget_tokens"] = f"{SWITCH}.type", f"{SWITCH}.budget_tokens"
+    budget = switch.whole("budget_tokens")
+    return Reasoning(path=SWITCH, mode=mode, effort=effort, budget_tokens=budget, extra=switch.left())

@@ -9,12 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 from llmproxy.dialects.chat.request_messages import encode_instructions, encode_message
-from llmproxy.dialects.chat.tables import CACHE_OPTIONS, NUMBERS, OBJECT_KNOBS, TEXT_KNOBS, WEB_SEARCH
+from llmproxy.dialects.chat.service_rules import USAGE, fit_chat_request, refused_members
+from llmproxy.dialects.chat.tables import (
+    CACHE_OPTIONS,
+    NUMBERS,
+    OBJECT_KNOBS,
+    SWITCH,
+    SWITCH_MODES,
+    SWITCH_OFF,
+    TEXT_KNOBS,
+    WEB_SEARCH,
+)
 from llmproxy.dialects.chat.tools import encode_choice, encode_tool
 from llmproxy.dialects.efforts import encode_effort
 from llmproxy.dialects.encode_context import EncodeContext
-from llmproxy.dialects.model import Opaque, Request
-from llmproxy.dialects.openai_rules import fit_openai_request
+from llmproxy.dialects.model import Opaque, Reasoning, Request
 from llmproxy.dialects.request_fields import TIERS, encode_format, encode_knob, put_tier
 from llmproxy.dialects.shared_request import share
 
@@ -22,8 +31,9 @@ from llmproxy.dialects.shared_request import share
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     """Return the body for a provider. A stream always asks for its usage. Raises BadRequest for what cannot be
     carried."""
+    context = context.for_model(request.model)
     request = share(request, context)
-    request = request if context.own else fit_openai_request(request, context)
+    request = request if context.own else fit_chat_request(request, context)
     body: dict[str, Any] = {"model": request.model}
     messages = encode_instructions(request.system, context)
     for message in request.messages:
@@ -38,7 +48,8 @@ def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     context.put_cache(body, request)
     if request.stream:
         body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
+        if context.own or USAGE not in refused_members(request.model, context.options.chat_refuses):
+            body[USAGE] = {"include_usage": True}
     context.put_extra(body, request)
     return body
 
@@ -63,10 +74,9 @@ def _put_sampling(body: dict[str, Any], request: Request, context: EncodeContext
     if sampling.max_tokens is not None:
         name = request.where("max_tokens") if context.own else context.options.max_tokens_name
         body[name] = sampling.max_tokens
-    for name in NUMBERS:
-        value = getattr(sampling, name)
-        if value is not None:
-            body[name] = value
+    values = {name: getattr(sampling, name) for name in NUMBERS}
+    values[request.where("seed") if context.own else context.options.seed_name] = sampling.seed
+    body |= {name: value for name, value in values.items() if value is not None}
     if sampling.top_logprobs is not None:
         body["top_logprobs"] = sampling.top_logprobs
         body.setdefault("logprobs", True)
@@ -86,17 +96,33 @@ def _put_reasoning(body: dict[str, Any], request: Request, context: EncodeContex
     if reasoning.summary is not None:
         context.drop(request.where("summary"))
     effort = encode_effort(request, context)
-    if effort is not None:
+    if context.own and reasoning.path == SWITCH:
+        _put_own_switch(body, reasoning, context)
+    elif effort == "none" and context.options.thinking_switch:
+        body[SWITCH] = {"type": SWITCH_OFF}
+    elif effort is not None:
         body["reasoning_effort"] = effort
     elif reasoning.mode is not None:
         context.drop(request.where("mode") if "mode" in request.paths else reasoning.path or "reasoning")
-    context.put_extra(body, reasoning)
+    if not context.own:
+        context.put_extra(body, reasoning)
+
+
+def _put_own_switch(body: dict[str, Any], reasoning: Reasoning, context: EncodeContext) -> None:
+    """Add `thinking` as it stood, and the effort beside it."""
+    switch: dict[str, Any] = {"type": next(word for word, mode in SWITCH_MODES.items() if mode == reasoning.mode)}
+    if reasoning.budget_tokens is not None:
+        switch["budget_tokens"] = reasoning.budget_tokens
+    context.put_extra(switch, reasoning)
+    body[SWITCH] = switch
+    if reasoning.effort is not None:
+        body["reasoning_effort"] = reasoning.effort
 
 
 def _put_knobs(body: dict[str, Any], request: Request, context: EncodeContext) -> None:
-    for name, value in _accepted_knobs(request, context).items():
+    for name, value in request.knobs.items():
         if name == "service_tier":
-            put_tier(body, value, TIERS, request.where(name), context)
+            put_tier(body, value, context.options.tiers or TIERS, request.where(name), context)
         elif name == "prompt_cache_options" and not context.own:
             _put_cache_options(body, value, request.where(name), context)
         elif name in TEXT_KNOBS or name in OBJECT_KNOBS:
@@ -106,17 +132,6 @@ def _put_knobs(body: dict[str, Any], request: Request, context: EncodeContext) -
                 body[name] = value
         else:
             context.drop(request.where(name))
-
-
-def _accepted_knobs(request: Request, context: EncodeContext) -> dict[str, Any]:
-    """Return the knobs that the service accepts, and list the others as dropped."""
-    accepted = context.options.chat_knobs
-    if accepted is None or context.own:
-        return request.knobs
-    for name, value in request.knobs.items():
-        if name not in accepted and value is not False:  # `store: false` is what happens by default
-            context.drop(request.where(name))
-    return {name: value for name, value in request.knobs.items() if name in accepted}
 
 
 def _put_cache_options(body: dict[str, Any], options: dict[str, Any], path: str, context: EncodeContext) -> None:

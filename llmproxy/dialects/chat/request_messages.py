@@ -243,14 +243,16 @@ def _encode_result(result: ToolResult, rest: list[Block], context: EncodeContext
     if context.own:
         content = encode_content(result.content, context)
     else:
-        texts: list[Block] = [block for block in result.content if isinstance(block, Text)]
-        others = [block for block in result.content if not isinstance(block, Text)]
+        blocks = context.mark_content(result)
+        texts: list[Block] = [block for block in blocks if isinstance(block, Text)]
+        others = [block for block in blocks if not isinstance(block, Text)]
         rest += others
         content = encode_content(texts, context, joined=True) if texts or not others else SHOWN_BELOW
         if result.error:
             context.drop(f"{result.path}.is_error")
     body = {"role": "tool", "tool_call_id": encode_id(result.id, context), "content": content}
-    context.put_cache(body, result)
+    if context.own:
+        context.put_cache(body, result)
     context.put_extra(body, result)
     return body
 

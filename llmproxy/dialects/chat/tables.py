@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from llmproxy.dialects.model import StopReason
 
 _FINISH_REASONS: tuple[tuple[str, StopReason], ...] = (
@@ -35,7 +37,7 @@ TEXT_KNOBS = (
 OBJECT_KNOBS = ("metadata", "prompt_cache_options", "moderation")
 CACHE_OPTIONS = {"mode": ("implicit", "explicit"), "ttl": ("30m",)}
 """What chat accepts in `prompt_cache_options`."""
-NUMBERS = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs")
+NUMBERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs")
 """The members of `Sampling` that have the same name in chat."""
 
 THINKING = ("reasoning_content", "reasoning")
@@ -46,3 +48,7 @@ LEGACY = "functions"
 """The name in `Request.echo` that says that the client knows `function_call` and no `tool_calls`."""
 WEB_SEARCH = "web_search_options"
 """The built-in tool that is a member of the request and not one of `tools`."""
+SWITCH = "thinking"
+"""The member with which some services (DeepSeek, Z.ai, Moonshot) turn thinking on and off."""
+SWITCH_OFF = "disabled"
+SWITCH_MODES: dict[str, Literal["on", "adaptive", "off"]] = {"enabled": "on", "adaptive": "adaptive", SWITCH_OFF: "off"}

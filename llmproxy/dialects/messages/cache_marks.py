@@ -1,4 +1,5 @@
-"""Prompt-cache marks for clients of other dialects: the vendor caches only what stands in front of a mark.
+"""Prompt-cache marks for clients of other dialects: the vendor caches only what stands in front of a mark, and takes
+four.
 
 Source: platform.claude.com/docs/en/build-with-claude/prompt-caching. Begin reading at `put_marks`.
 """
@@ -21,9 +22,15 @@ def put_marks(body: dict[str, Any], context: EncodeContext) -> None:
     With `auto`, only what is likely to be sent again: a single question would only pay for the writing.
     """
     option, messages = context.options.prompt_cache, body["messages"]
+    marked = list(_marked(body))
+    if len(marked) > _MOST:
+        for block in marked[:-_MOST]:
+            del block["cache_control"]
+        context.adapt("cache_control", f"there are {_MOST} marks at most", "the last ones")
+        return
     if option == "off" or (option == "auto" and not _goes_on(body)):
         return
-    marks = list(_marks(body))
+    marks = [block["cache_control"] for block in marked]
     if any(isinstance(mark, dict) and "ttl" in mark for mark in marks):
         return  # the client decides itself: longer lifetimes must stand in front of shorter ones
     turns = _user_turns(messages)
@@ -42,20 +49,20 @@ def _goes_on(body: dict[str, Any]) -> bool:
     return bool(body.get("tools")) or any(message["role"] == "assistant" for message in body["messages"])
 
 
-def _marks(body: dict[str, Any]) -> Iterator[Any]:
-    """Yield the marks of a request: of itself, its tools, its system prompt, its blocks and those in results of tools.
+def _marked(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what is marked: the request itself, its tools, its system prompt, its blocks and those in results of tools.
 
-    Most messages are a string, which holds none: a request of 21 messages is marked in 8 µs instead of 26.
+    Most messages are a string, which holds none: a request of 21 messages is searched in 8 µs instead of 26.
     """
     if body.get("cache_control") is not None:
-        yield body["cache_control"]
+        yield body
     lists = [body.get("tools"), body.get("system"), *[message["content"] for message in body["messages"]]]
     for blocks in [each for each in lists if type(each) is list]:
         for block in blocks:
             if block.get("cache_control") is not None:
-                yield block["cache_control"]
+                yield block
             if type(block.get("content")) is list:
-                yield from [each["cache_control"] for each in block["content"] if each.get("cache_control")]
+                yield from [each for each in block["content"] if each.get("cache_control")]
 
 
 def _user_turns(messages: list[dict[str, Any]]) -> list[int]:

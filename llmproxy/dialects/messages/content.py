@@ -215,7 +215,7 @@ def _encode_block(block: Block, context: EncodeContext) -> dict[str, Any] | None
         if encoded is None:
             context.drop_cache(block)
         else:
-            encoded["cache_control"] = block.cache
+            context.put_cache_control(encoded, block)
     context.put_extra({} if encoded is None else encoded, block)
     return encoded
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from llmproxy.dialects.cache_marks import take_mark
 from llmproxy.dialects.content import PartDecoders, decode_parts
 from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.media_data import decode_sound, encode_data_url, encode_sound, file_name, set_file_data, set_url
@@ -33,7 +34,7 @@ def _decode_text(part: Members) -> Block:
         annotations=[decode_citation(each) for each in part.objects("annotations")],
         logprobs=with_bytes(part.items("logprobs") or []) or None,
         text=part.needed_text("text"),
-        cache=part.any("cache_control"),
+        cache=take_mark(part),
         extra=part.left(),
     )
 
@@ -61,7 +62,7 @@ def _decode_image(part: Members) -> Block:
     detail = part.text("detail")
     # `auto` is required here, and the same as no detail.
     media = Media(path=part.path, kind="image", file_id=file_id, detail=None if detail == "auto" else detail)
-    media.cache = part.any("cache_control")
+    media.cache = take_mark(part)
     if url is not None:
         set_url(media, url, part.at("image_url"))
     elif file_id is None:
@@ -73,7 +74,7 @@ def _decode_image(part: Members) -> Block:
 def _decode_file(part: Members) -> Block:
     data, name = part.text("file_data"), part.text("filename")
     media = Media(path=part.path, kind="document", name=name, file_id=part.text("file_id"))
-    media.cache = part.any("cache_control")
+    media.cache = take_mark(part)
     url = part.text("file_url")
     if url is not None:
         set_url(media, url, part.at("file_url"))
@@ -113,10 +114,10 @@ def encode_part(block: Block, context: EncodeContext) -> dict[str, Any]:
         case Text():
             part: dict[str, Any] = {"type": "input_text", "text": block.text}
             context.drop_annotations(block)
-            context.drop_cache(block)
+            context.put_cache(part, block)
         case Media():
             part = _encode_media(block, context)
-            context.drop_cache(block)
+            context.put_cache(part, block)
         case Opaque(dialect="responses"):
             return block.value
         case _:
@@ -186,9 +187,9 @@ def _encode_media(media: Media, context: EncodeContext) -> dict[str, Any]:
         return _encode_image(media, context)
     if media.kind == "document":
         return _encode_file(media, context)
-    if media.kind == "audio" and media.data is not None:
-        return encode_sound(media)
-    context.refuse(media.path, f"A block of kind {media.kind} cannot be sent to the Responses API in this form")
+    if media.kind == "audio" and media.data is not None and context.own:
+        return encode_sound(media)  # the SDK has the part, but no message that may hold it (openai 3.57)
+    context.refuse(media.path, f"A block of kind {media.kind} cannot be sent to the Responses API")
 
 
 def _encode_image(media: Media, context: EncodeContext) -> dict[str, Any]:

@@ -23,6 +23,7 @@ _MIN_TOKENS = 16
 
 def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
     """Return the body for a provider. Raises BadRequest for what cannot be carried."""
+    context = context.for_model(request.model)
     request = share(request, context)
     request = request if context.own else fit_openai_request(request, context)
     body: dict[str, Any] = {"model": request.model}
@@ -46,11 +47,14 @@ def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
 
 
 def _put_system(body: dict[str, Any], request: Request, context: EncodeContext) -> list[dict[str, Any]]:
-    """Add `instructions`, and return the items that stood beside them in a request of this dialect."""
+    """Add `instructions`, and return the items that stood beside them in a request of this dialect, or that stand
+    there from the first one on with a prompt-cache mark, which `instructions` cannot have."""
     items: list[dict[str, Any]] = []
+    marked = False
     texts: list[str] = []
     for instruction in request.system:
-        if context.own and instruction.path != "instructions":
+        marked = marked or (context.options.cache_breakpoints and _is_marked(instruction))
+        if marked if not context.own else instruction.path != "instructions":
             item: dict[str, Any] = {
                 "role": instruction.role,
                 "content": encode_content([*instruction.content], context),
@@ -62,6 +66,10 @@ def _put_system(body: dict[str, Any], request: Request, context: EncodeContext) 
     if any(texts):
         body["instructions"] = "\n\n".join(text for text in texts if text)
     return items
+
+
+def _is_marked(instruction: Instruction) -> bool:
+    return any([text.cache is not None for text in instruction.content])
 
 
 def _instruction_texts(instruction: Instruction, context: EncodeContext) -> list[str]:

@@ -243,8 +243,7 @@ def _encode_result(result: ToolResult, context: EncodeContext) -> dict[str, Any]
         return result.native
     if result.error:
         context.drop(f"{result.path}.is_error")
-    context.drop_cache(result)
-    output = encode_content(result.content, context)
+    output = encode_content(context.mark_content(result), context)
     item = {"type": _OUTPUTS[result.custom], "call_id": _encode_id(result.id, context), "output": output}
     context.put_extra(item, result)
     return item

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmproxy.cli.output import fail, print_error, print_problems, print_text
+from llmproxy.cli.request_file import call_of, exchange_of, read_file, read_request, translator
 
 if TYPE_CHECKING:
-    from llmproxy.dialects.dialect import Endpoint
     from llmproxy.exchange import Exchange
     from llmproxy.routing.router import Router
     from llmproxy.target import Target
 
 
-def _translatable(name: str | None) -> str | None:
+def translatable(name: str | None) -> str | None:
     """Refuse a dialect that cannot be translated."""
     from llmproxy.dialects.catalog import codecs
 
@@ -32,10 +31,10 @@ _File = Annotated[str, typer.Argument(metavar="FILE", help="A request body (JSON
 def translate(
     file: _File,
     source: Annotated[
-        str, typer.Option("--from", metavar="DIALECT", callback=_translatable, help="The dialect of FILE.")
+        str, typer.Option("--from", metavar="DIALECT", callback=translatable, help="The dialect of FILE.")
     ],
     target: Annotated[
-        str, typer.Option("--to", metavar="DIALECT", callback=_translatable, help="The dialect to translate into.")
+        str, typer.Option("--to", metavar="DIALECT", callback=translatable, help="The dialect to translate into.")
     ],
     model: Annotated[str | None, typer.Option(metavar="NAME", help="The provider's name for the model.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail instead of dropping fields.")] = False,
@@ -48,11 +47,12 @@ def translate(
     from llmproxy.dialects.catalog import codecs
     from llmproxy.dialects.encode_context import Options
     from llmproxy.errors import ProxyError
-    from llmproxy.translation.translation import Translation, read_request
+    from llmproxy.translation.translation import Translation
 
+    raw = read_file(file)
     try:
         client = codecs()[source]
-        request = read_request(client, _bytes(file))
+        request = read_request(source, raw)
         options = Options(prompt_cache="auto")
         translation = Translation(request, client, codecs()[target], options=options, strict=strict)
         body = msgspec.json.decode(translation.request(request.model if model is None else model))
@@ -79,7 +79,7 @@ def explain(
     dialect: Annotated[
         str | None,
         typer.Option(
-            metavar="DIALECT", callback=_translatable, help="Only for clients of this dialect: the dialect of FILE."
+            metavar="DIALECT", callback=translatable, help="Only for clients of this dialect: the dialect of FILE."
         ),
     ] = None,
 ) -> None:
@@ -105,23 +105,24 @@ def explain(
 
 
 def _explain(router: Router, model: str, dialect: str, file: str | None, strict: bool) -> None:
-    from llmproxy.dialects.catalog import by_name, translated_call
+    from llmproxy.dialects.derived import example_request
     from llmproxy.errors import ProxyError
 
-    client_dialect = by_name(dialect)
-    assert client_dialect is not None, "the option was checked"
-    endpoint = translated_call(client_dialect)
-    path = f"/v1{endpoint.path_for(model)}"
-    print_text(f"{dialect}: POST {path}")
+    endpoint = call_of(dialect)
+    codec = endpoint.dialect.codec
+    assert codec is not None, "only dialects that can be translated are explained"
+    exchange = exchange_of(
+        endpoint, read_file(file) if file is not None else example_request(codec, model, "Hi"), model
+    )
+    print_text(f"{dialect}: POST {exchange.path}")
     try:
-        route = router.choose(router.locate("POST", path), model)
+        route = router.choose(router.locate("POST", exchange.path), model)
     except ProxyError as error:
         print_text(f"  {error.status}: {error.message}")
         return
     print_text(f"  route {route.name}")
+    exchange.route = route
     for number, target in enumerate(route.targets, 1):
-        exchange = _exchange(endpoint, path, model, file)
-        exchange.route = route
         _show_target(number, exchange, target, strict)
 
 
@@ -130,20 +131,18 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
 
     from llmproxy.call import Call
     from llmproxy.errors import ProxyError
-    from llmproxy.exchange import MemoryBudget
-    from llmproxy.stores.memory import MemoryResponses
-    from llmproxy.translation.translator import Translator, translation_endpoint
+    from llmproxy.translation.translator import translation_endpoint
 
-    translator = Translator(MemoryResponses(1 << 20), MemoryBudget(1 << 30), strict=strict)
+    translates = translator(strict=strict)
     name = target.model or exchange.model or ""
     print_text(f"  {number}. {target.provider.name} ({target.provider.type}), model {name}")
     call = Call(target=target, model=name)
     sent, how = exchange, "relayed unchanged"
     try:
-        if translator.needed(exchange, target):
+        if translates.needed(exchange, target):
             endpoint = translation_endpoint(target.provider)
             how = f"translated into {endpoint.dialect.name}" if endpoint else how
-            sent = asyncio.run(translator.prepare(exchange, call)).exchange
+            sent = asyncio.run(translates.prepare(exchange, call)).exchange
         prepared = target.provider.prepare(sent, target)
     except ProxyError as error:
         print_text(f"     {how}: refused with {error.status}: {error.message}")
@@ -161,40 +160,3 @@ def _public(target: str) -> str:
 
     path, mark, query = target.partition("?")
     return path + mark + redact_query(query) if mark else path
-
-
-def _exchange(endpoint: Endpoint, path: str, model: str, file: str | None) -> Exchange:
-    """Return the exchange of a client that requests `model`, with the body in `file` or a minimal one."""
-    from multidict import CIMultiDict
-
-    from llmproxy.body import Body
-    from llmproxy.client_request import Client
-    from llmproxy.dialects.derived import example_request
-    from llmproxy.exchange import Exchange
-
-    codec = endpoint.dialect.codec
-    assert codec is not None, "only dialects that can be translated are explained"
-    raw = _bytes(file) if file is not None else example_request(codec, model, "Hi")
-    return Exchange(
-        id="explained",
-        method="POST",
-        full_path=path,
-        path=path,
-        query=None,
-        headers=CIMultiDict(),
-        client=Client(address="127.0.0.1"),
-        started_s=0.0,
-        began_s=0.0,
-        endpoint=endpoint,
-        body=Body(raw),
-        model=model,
-    )
-
-
-def _bytes(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        fail(f"{file}: {(error.strerror or str(error)).lower()}", code=2)

@@ -2,72 +2,158 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from llmproxy.cli.output import fail, print_text
+from llmproxy.cli.explain import translatable
+from llmproxy.cli.output import fail, print_problems, print_text
+from llmproxy.cli.request_file import call_of, exchange_of, read_file, read_request, translator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from llmproxy.config.schema import Config
     from llmproxy.dialects.codec import Codec
-    from llmproxy.dialects.encode_context import Losses
-    from llmproxy.dialects.model import Request
+    from llmproxy.dialects.encode_context import Losses, Options
+
+_CONFIG = typer.Option("--config", "-c", metavar="FILE", help="Ask the targets that this configuration has for it.")
+
+
+class _Asked(NamedTuple):
+    """A model that is asked: by its own `name`, in the dialect of `codec`, `relayed` when that is the client's."""
+
+    title: str
+    name: str
+    codec: Codec
+    options: Options
+    relayed: bool
 
 
 def lint(
     request: Annotated[str, typer.Argument(metavar="REQUEST", help="A request body (JSON); - reads standard input.")],
-    dialect: Annotated[str, typer.Option(metavar="DIALECT", help="The dialect of REQUEST.")],
-    model: Annotated[str, typer.Option(metavar="NAME", help="The provider's name for the model.")],
+    dialect: Annotated[str, typer.Option(metavar="DIALECT", callback=translatable, help="The dialect of REQUEST.")],
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="The provider's name for the model; with --config, the client's.")
+    ],
+    config: Annotated[str | None, _CONFIG] = None,
+    provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only the targets of this provider; needs --config.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="As with `translation: strict`.")] = False,
 ) -> None:
     """Say what a model will refuse, and what is dropped or approximated. Exit 1 when anything is refused."""
-    import msgspec
-
-    from llmproxy.dialects.catalog import codecs
     from llmproxy.errors import BadRequest
-    from llmproxy.translation.translation import read_request
 
-    if dialect not in codecs():
-        raise typer.BadParameter(f"{dialect!r} is not one of {', '.join(map(repr, codecs()))}.")
-    try:
-        body = sys.stdin.buffer.read() if request == "-" else Path(request).read_bytes()
-        decoded = msgspec.structs.replace(read_request(codecs()[dialect], body), model=model)
-    except OSError as error:
-        fail(f"{request}: {(error.strerror or str(error)).lower()}", code=2)
-    except BadRequest as error:
-        fail(f"{request}: {error.message}")
-    findings = list(_findings(decoded, codecs()[dialect], model, strict))
-    for finding in findings:
-        print_text(finding)
-    if any(finding.startswith("refused") for finding in findings):
+    if provider is not None and config is None:
+        fail("--provider needs --config", code=2)
+    raw = read_file(request)
+    if config is None:
+        asked = [_by_name(dialect, model)]
+    else:
+        loaded = _load(config)
+        strict = strict or loaded.translation.strict
+        asked = _by_config(loaded, dialect, model, provider)
+    refused = False
+    for each in asked:
+        try:
+            findings = list(_findings(each, dialect, raw, strict))
+        except BadRequest as error:
+            fail(f"{request}: {error.message}")
+        for line in ([each.title] if each.title else []) + findings:
+            print_text(line)
+        refused = refused or any(finding.startswith("refused") for finding in findings)
+    if refused:
         raise typer.Exit(1)
 
 
-def _findings(request: Request, client: Codec, model: str, strict: bool) -> Iterator[str]:
-    """Yield a line for each. A request of the model's own dialect is sent as it is, so nothing is mended in it."""
+def _by_name(dialect: str, model: str) -> _Asked:
+    """Return the model as its maker serves it, as far as the name tells: otherwise in the client's dialect."""
     from llmproxy.dialects.catalog import codecs
-    from llmproxy.dialects.encode_context import EncodeContext, Losses
-    from llmproxy.errors import BadRequest
+    from llmproxy.dialects.encode_context import Options
 
-    losses = Losses()
-    context = EncodeContext(losses=losses)
+    client = codecs()[dialect]
     speakers = [codec for codec in reversed([*codecs().values()]) if codec.knows_model(model)]
     relayed = client in speakers or not speakers
+    return _Asked("", model, client if relayed else speakers[0], Options(), relayed)
+
+
+def _load(file: str) -> Config:
+    from llmproxy.config.load import load
+
+    loaded = load(file)
+    print_problems(loaded.problems)
+    if loaded.config is None:
+        raise typer.Exit(2)
+    return loaded.config
+
+
+def _by_config(config: Config, dialect: str, model: str, provider: str | None) -> list[_Asked]:
+    """Return the targets that the configuration has for a model, in order."""
+    from llmproxy.app import routing
+    from llmproxy.errors import ProxyError
+    from llmproxy.registry import RegistryError
+    from llmproxy.translation.translator import translation_endpoint
+
+    exchange, translates = exchange_of(call_of(dialect), b"", model), translator()
+    try:
+        router, _ = routing(config)
+        route = exchange.route = router.choose(router.locate("POST", exchange.path), model)
+    except (ProxyError, RegistryError) as error:
+        fail(str(error), code=2)
+    asked = []
+    for target in route.targets:
+        relayed = not translates.needed(exchange, target)
+        endpoint = call_of(dialect) if relayed else translation_endpoint(target.provider)
+        name = target.model or model
+        if endpoint is not None and endpoint.dialect.codec is not None and provider in (None, target.provider.name):
+            how = "relayed" if relayed else f"translated into {endpoint.dialect.name}"
+            title = f"{target.provider.name} ({target.provider.type}), model {name}, {how}:"
+            asked.append(_Asked(title, name, endpoint.dialect.codec, target.provider.options, relayed))
+    if not asked:
+        names = ", ".join(target.provider.name for target in route.targets)
+        fail(f"No target of the provider {provider!r} for {model!r}. Providers: {names}.", code=2)
+    return asked
+
+
+def _findings(asked: _Asked, dialect: str, raw: bytes, strict: bool) -> Iterator[str]:
+    """Yield a line for each finding. A relayed request is sent as it is, so nothing is mended in it. Raises BadRequest
+    for what is no request."""
+    from llmproxy.errors import BadRequest
+
+    losses, judge = (_relay if asked.relayed else _translation)(asked, dialect, raw)
     refusal = ""
     try:
-        if relayed:
-            client.fit_request(request, context)
-        else:
-            speakers[0].encode_request(request, context)
+        judge()
     except BadRequest as error:
         refusal = f"refused: {error.message}"
-    yield from _lines(losses, refused=relayed or strict)
+    yield from _lines(losses, refused=asked.relayed or strict)
     if refusal:
         yield refusal
+
+
+def _relay(asked: _Asked, dialect: str, raw: bytes) -> tuple[Losses, Callable[[], object]]:
+    """Return where the findings of a relayed request will stand, and what finds them."""
+    import msgspec
+
+    from llmproxy.dialects.encode_context import EncodeContext, Losses
+    from llmproxy.translation.translation import read_request
+
+    losses = Losses()
+    context = EncodeContext(losses=losses, options=asked.options, own=True)
+    request = msgspec.structs.replace(read_request(asked.codec, raw), model=asked.name)
+    return losses, partial(asked.codec.fit_request, request, context)
+
+
+def _translation(asked: _Asked, dialect: str, raw: bytes) -> tuple[Losses, Callable[[], object]]:
+    """Return where the findings of a translated request will stand, and what finds them."""
+    from llmproxy.dialects.catalog import codecs
+    from llmproxy.translation.translation import Translation
+
+    request = read_request(dialect, raw)
+    translation = Translation(request, codecs()[dialect], asked.codec, options=asked.options, strict=False)
+    return translation.losses, partial(translation.request, asked.name)
 
 
 def _lines(losses: Losses, *, refused: bool) -> Iterator[str]:

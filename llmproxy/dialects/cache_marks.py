@@ -33,15 +33,15 @@ def name_of_mark(mark: Any) -> str:
 
 
 def as_control(mark: Any) -> tuple[Any, str | None]:
-    """Return a mark as `cache_control`, and the lifetime that this changes, if any."""
+    """Return a mark as `cache_control`, and the lifetime that this changes, if any was named."""
     if name_of_mark(mark) == CONTROL:
         return mark, None
     ttl = mark.get("ttl")
-    return ({"type": "ephemeral", "ttl": _HOUR}, ttl) if ttl == _HALF_DAY else ({"type": "ephemeral"}, None)
+    return {"type": "ephemeral"} | ({"ttl": _HOUR} if ttl == _HALF_DAY else {}), ttl
 
 
 def as_breakpoint(mark: Any) -> tuple[Any, str | None]:
-    """Return a mark as `prompt_cache_breakpoint`, and the lifetime that this changes, if any."""
+    """Return a mark as `prompt_cache_breakpoint`, and the lifetime that this cuts short, if any was named."""
     if name_of_mark(mark) == BREAKPOINT:
         return mark, None
     ttl = mark.get("ttl") if isinstance(mark, dict) else None

@@ -27,6 +27,7 @@ _LONGEST = 32000
 
 Off: TypeAlias = Literal["disabled", "between_tools", "never"]
 
+_SAMPLING = ("temperature", "top_p", "top_k")
 _TO_HIGH: tuple[Effort, ...] = ("low", "medium", "high")
 _TO_MAX: tuple[Effort, ...] = (*_TO_HIGH, "xhigh", "max")
 
@@ -37,8 +38,9 @@ class ClaudeModel(NamedTuple):
     `thinks`: by a budget, adaptively, or never. `samples`: which of temperature, top_p and top_k are taken, `all`,
     `one` of the first two and the third, or `none`. `max_tokens` is the largest limit of an answer. `strict` says that
     there is structured output. `off` is the type of `thinking` that asks for the least, `never` where the model always
-    thinks. `efforts` are those of a model that thinks adaptively. `forced` says that a tool may be forced, `prefill`
-    that the last message may be the assistant's, `system_turns` that `messages` may hold the system's.
+    thinks. `budgets` says that a budget is accepted, `efforts` are the efforts that are. `forced` says that a tool may
+    be forced, `prefill` that the last message may be the assistant's, `system_turns` that `messages` may hold the
+    system's.
     """
 
     thinks: Literal["budget", "adaptive", "never"]
@@ -50,22 +52,24 @@ class ClaudeModel(NamedTuple):
     forced: bool = True
     prefill: bool = True
     system_turns: bool = False
+    budgets: bool = True
 
 
-_V47 = ClaudeModel("adaptive", "none", 128000, prefill=False)
+_V47 = ClaudeModel("adaptive", "none", 128000, prefill=False, budgets=False)
 _V48 = _V47._replace(system_turns=True)
 # Tools cannot be forced where thinking cannot be turned off.
 _ALWAYS = _V48._replace(off="never", forced=False)
 
 _END = r"(?:$|[-@:](?:20\d{6}|latest|v\d))"
 _MODELS: tuple[tuple[str, ClaudeModel], ...] = (
-    (r"claude-3[-.]7", ClaudeModel("budget", "all", strict=False)),
-    (r"claude-3[-.]5", ClaudeModel("never", "all", 8192, strict=False)),
-    (r"claude-(?:3|2|instant)(?!\d)", ClaudeModel("never", "all", 4096, strict=False)),
-    (rf"claude-opus-4(?:[-.]0)?{_END}", ClaudeModel("budget", "all", 32000, strict=False)),
-    (rf"claude-opus-4[-.]1{_END}", ClaudeModel("budget", "one", 32000)),
-    (rf"claude-(?:sonnet|haiku)-4(?:[-.]0)?{_END}", ClaudeModel("budget", "all", strict=False)),
-    (rf"claude-[a-z]+-4[-.][15]{_END}", ClaudeModel("budget", "one")),
+    (r"claude-3[-.]7", ClaudeModel("budget", "all", strict=False, efforts=())),
+    (r"claude-3[-.]5", ClaudeModel("never", "all", 8192, strict=False, efforts=())),
+    (r"claude-(?:3|2|instant)(?!\d)", ClaudeModel("never", "all", 4096, strict=False, efforts=())),
+    (rf"claude-opus-4(?:[-.]0)?{_END}", ClaudeModel("budget", "all", 32000, strict=False, efforts=())),
+    (rf"claude-opus-4[-.]1{_END}", ClaudeModel("budget", "one", 32000, efforts=())),
+    (rf"claude-(?:sonnet|haiku)-4(?:[-.]0)?{_END}", ClaudeModel("budget", "all", strict=False, efforts=())),
+    (rf"claude-opus-4[-.]5{_END}", ClaudeModel("budget", "one", efforts=_TO_HIGH)),
+    (rf"claude-[a-z]+-4[-.][15]{_END}", ClaudeModel("budget", "one", efforts=())),
     # A refusal of xhigh names its four efforts.
     (r"claude-[a-z]+-4[-.]6", ClaudeModel("adaptive", "one", 128000, efforts=(*_TO_HIGH, "max"), prefill=False)),
     # From 4.7 on the three knobs are refused; SDK 2.x removed them.
@@ -88,6 +92,12 @@ def claude_of(name: str) -> ClaudeModel:
     lower = name.lower()
     other = _OTHER_CLAUDE if "claude" in lower else _OTHER
     return next((model for pattern, model in _MODELS if re.search(pattern, lower)), other)
+
+
+def longest_answer(name: str) -> int | None:
+    """Return the largest limit of an answer, in tokens, that a model accepts; None where it is unknown."""
+    model = claude_of(name)
+    return None if model in (_OTHER, _OTHER_CLAUDE) else model.max_tokens
 
 
 def is_claude(name: str) -> bool:
@@ -173,18 +183,26 @@ def _drop(request: Request, context: EncodeContext) -> None:
 
 def encode_sampling(request: Request, context: EncodeContext, *, thinks: bool) -> dict[str, Any]:
     """Return `temperature`, `top_p` and `top_k` as far as the model accepts them; others are listed as dropped."""
+    refused = () if context.own else refused_sampling(request, thinks=thinks)
+    for name in refused:
+        context.drop(request.where(name))
+    values = {name: getattr(request.sampling, name) for name in _SAMPLING if name not in refused}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def refused_sampling(request: Request, *, thinks: bool) -> list[str]:
+    """Return which of temperature, top_p and top_k the model refuses, by their names here."""
     sampling, accepted = request.sampling, claude_of(request.model).samples
-    members: dict[str, Any] = {}
-    for name in ("temperature", "top_p", "top_k"):
+    refused, kept = [], 0
+    for name in _SAMPLING:
         value = getattr(sampling, name)
         if value is None:
             continue
-        refused = accepted == "none" or not _accepts(name, value, thinks)
-        if (refused or (name == "top_p" and accepted == "one" and members)) and not context.own:
-            context.drop(request.where(name))
+        if accepted == "none" or not _accepts(name, value, thinks) or (accepted == "one" and name == "top_p" and kept):
+            refused.append(name)
         else:
-            members[name] = value
-    return members
+            kept += 1
+    return refused
 
 
 def _accepts(name: str, value: float, thinks: bool) -> bool:

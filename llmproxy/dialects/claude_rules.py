@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.claude_models import ClaudeModel, claude_of
+from llmproxy.dialects.claude_models import ClaudeModel, claude_of, is_claude, longest_answer
+from llmproxy.dialects.claude_own_rules import judge_own
 from llmproxy.dialects.efforts import nearest_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Effort, Message, Reasoning, Request, Sampling, Text, Thinking, ToolChoice
@@ -22,14 +23,15 @@ CONTINUATION = "Continue."
 def fit_claude_request(request: Request, context: EncodeContext) -> Request:
     """Return the request as its model accepts it. Raises BadRequest where nothing like it can be sent."""
     model = claude_of(request.model)
+    if context.own and is_claude(request.model):
+        judge_own(request, model, context)
     changes: dict[str, Any] = {}
     reasoning = _fit_reasoning(request, model, context)
     if reasoning is not request.reasoning:
         changes["reasoning"] = reasoning
-    if model.samples == "none":
-        sampling = _fit_sampling(request, context)
-        if sampling is not request.sampling:
-            changes["sampling"] = sampling
+    sampling = _fit_sampling(request, model, context)
+    if sampling is not request.sampling:
+        changes["sampling"] = sampling
     choice = request.tool_choice
     if choice is not None and not model.forced and choice.mode in ("required", "tool"):
         changes["tool_choice"] = _free_choice(request, choice, context)
@@ -61,11 +63,21 @@ def _fit_reasoning(request: Request, model: ClaudeModel, context: EncodeContext)
     return msgspec.structs.replace(reasoning, effort=nearest)
 
 
-def _fit_sampling(request: Request, context: EncodeContext) -> Sampling:
-    refused = [name for name in ("temperature", "top_p", "top_k") if getattr(request.sampling, name) is not None]
-    for name in refused:
-        context.adapt(request.where(name), f"{request.model} accepts no {name}")
-    return msgspec.structs.replace(request.sampling, **dict.fromkeys(refused)) if refused else request.sampling
+def _fit_sampling(request: Request, model: ClaudeModel, context: EncodeContext) -> Sampling:
+    sampling = request.sampling
+    changes: dict[str, Any] = {}
+    if model.samples == "none":
+        for name in ("temperature", "top_p", "top_k"):
+            if getattr(sampling, name) is not None:
+                changes[name] = None
+                context.adapt(request.where(name), f"{request.model} accepts no {name}")
+    longest = longest_answer(request.model)
+    if longest is not None and sampling.max_tokens is not None and sampling.max_tokens > longest:
+        changes["max_tokens"] = longest
+        context.adapt(
+            request.where("max_tokens"), f"{request.model} answers with {longest} tokens at most", str(longest)
+        )
+    return msgspec.structs.replace(sampling, **changes) if changes else sampling
 
 
 def _thinking_path(request: Request) -> str:

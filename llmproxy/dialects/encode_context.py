@@ -90,12 +90,12 @@ class Options:
     the only one that many compatible services accept. `developer` says whether a chat service accepts messages of
     that role; otherwise they are written as `system`. `chat_knobs` are the members of OpenAI's chat, beside sampling
     and tools, that a chat service accepts (None: all of them), `chat_thinking` the fields in which it accepts thinking
-    back. Strict services answer others with a 400. `chat_refuses` are the members of sampling and of messages (`name`),
-    and `stream_options`, that a chat service refuses for a model, `seed_name` is its name for `seed`, and `tiers` are
-    its service tiers by our words. With `thinking_switch` a chat service has no effort `none` and turns thinking off
-    otherwise, and cannot force a tool while it thinks. `document_url` says that a chat service takes documents as
-    `document_url` and sounds as base64 alone, `video` that it takes videos. `cache_breakpoints` says that the service
-    has prompt-cache marks for the models that know them.
+    back. Strict services answer others with a 400; `strict_members` says that this one does. `chat_refuses` are the
+    members of sampling and of messages (`name`), and `stream_options`, that a chat service refuses for a model.
+    `seed_name` is its name for `seed`, `tiers` are its service tiers by our words. With `thinking_switch` a chat
+    service has no effort `none` and turns thinking off otherwise, and cannot force a tool while it thinks.
+    `document_url` says that a chat service takes documents as `document_url` and sounds as base64 alone, `video` that
+    it takes videos. `cache_breakpoints` says that the service has prompt-cache marks, for the models that know them.
     `system_turns` says whether system messages may stand among the
     others, None that the model decides; where they may not, they are sent as the user's. `prefill` is what happens to a
     last message of the assistant where the model refuses it: `continue` puts a message of the user behind it, `refuse`
@@ -119,6 +119,7 @@ class Options:
     prompt_cache: Literal["auto", "always", "off"] = "off"
     custom_tools: bool = False
     short_call_ids: bool = False
+    strict_members: bool = False
     chat_refuses: RefusedRows = ()
     seed_name: Literal["seed", "random_seed"] = "seed"
     tiers: Mapping[str, str] | None = None
@@ -204,7 +205,7 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
             return
         body[CONTROL], ttl = as_control(node.cache)
         if ttl is not None:
-            self.adapt(f"{node.path}.{BREAKPOINT}.ttl", f"there is none of {ttl}", "1h")
+            self.adapt(f"{node.path}.{BREAKPOINT}.ttl", f"there is none of {ttl}", body[CONTROL].get("ttl", "5m"))
 
     def mark_content(self, result: ToolResult) -> list[Block]:
         """Return the content of a result for an API whose marks stand on texts and media alone: a mark of the result

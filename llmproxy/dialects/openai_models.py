@@ -17,6 +17,9 @@ from llmproxy.dialects.model import Effort
 
 EffortRows: TypeAlias = tuple[tuple[str, tuple[Effort, ...]], ...]
 
+ENCRYPTED_REASONING = "reasoning.encrypted_content"
+"""What `include` of a responses request names to get reasoning that can be sent back."""
+
 
 class OpenAIModel(NamedTuple):
     """What one model accepts: `efforts`, empty where it does not reason; sampling `always`, with the effort `none`

@@ -12,12 +12,13 @@ import msgspec
 from llmproxy.dialects.efforts import effort_of, nearest_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Effort, Reasoning, Request, Sampling
-from llmproxy.dialects.openai_models import OpenAIModel, served_model
+from llmproxy.dialects.openai_models import ENCRYPTED_REASONING, OpenAIModel, served_model
 from llmproxy.dialects.system_turns import fit_messages
 
 _SAMPLING = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs"),
 )
+_OLDER_LIMIT = "max_tokens"
 
 
 def reasons(request: Request, context: EncodeContext) -> bool:
@@ -34,6 +35,8 @@ def fit_openai_request(request: Request, context: EncodeContext) -> Request:
         changes["messages"] = messages
     model = served_model(request.model, context.options.efforts)
     if model is not None:
+        if context.own:
+            _judge_own(request, model, context)
         effort = _effort_of(request.reasoning)
         fitted = _fit_effort(request, model, effort, context)
         if effort is None and request.reasoning.mode is not None and not model.efforts:
@@ -45,6 +48,14 @@ def fit_openai_request(request: Request, context: EncodeContext) -> Request:
         if sampling is not request.sampling:
             changes["sampling"] = sampling
     return msgspec.structs.replace(request, **changes) if changes else request
+
+
+def _judge_own(request: Request, model: OpenAIModel, context: EncodeContext) -> None:
+    """List what the model refuses of a request in its own dialect, which others never get so far."""
+    if request.paths.get("max_tokens") == _OLDER_LIMIT and model.efforts and model.samples != "always":
+        context.adapt(_OLDER_LIMIT, f"{request.model} has max_completion_tokens instead")
+    if not model.efforts and ENCRYPTED_REASONING in request.extra.get("~include", ()):
+        context.adapt("include", f"{request.model} does not reason")
 
 
 def _effort_of(reasoning: Reasoning) -> Effort | None:

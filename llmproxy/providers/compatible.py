@@ -27,6 +27,7 @@ _PENALTIES = frozenset({"presence_penalty", "frequency_penalty"})
 _GROQ = replace(
     COMPATIBLE_OPTIONS,
     chat_thinking=frozenset(),
+    strict_members=True,
     chat_refuses=(("", _PENALTIES | {"logprobs", "top_logprobs", "logit_bias", "name"}),),
     tiers={
         "auto": "auto",
@@ -53,6 +54,7 @@ _MISTRAL = replace(
     short_call_ids=True,
     chat_knobs=frozenset({"metadata", "prompt_cache_key", "service_tier"}),
     chat_thinking=frozenset(),
+    strict_members=True,
     chat_refuses=(("", frozenset({"logit_bias", "name", "stream_options"})),),
     seed_name="random_seed",
     tiers={"auto": "auto", "default": "standard_only", "standard_only": "standard_only"},

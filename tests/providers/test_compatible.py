@@ -96,7 +96,7 @@ def test_the_open_type_needs_an_address() -> None:
     [
         ("groq", ["service_tier", "user"], []),
         ("cerebras", ["service_tier", "user"], ["reasoning"]),
-        ("mistral", ["metadata", "prompt_cache_key"], []),
+        ("mistral", ["metadata", "prompt_cache_key", "service_tier"], []),
         ("deepseek", ["service_tier", "user"], ["reasoning", "reasoning_content"]),
         ("openai-compatible", ["service_tier", "user"], ["reasoning", "reasoning_content"]),
     ],

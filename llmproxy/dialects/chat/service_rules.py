@@ -25,7 +25,7 @@ def fit_chat_request(request: Request, context: EncodeContext) -> Request:
     request = fit_openai_request(request, context)
     options = context.options
     changes: dict[str, Any] = {}
-    if options.chat_knobs is not None:
+    if options.chat_knobs is not None and (options.strict_members or not context.own):
         knobs = _fit_knobs(request, options.chat_knobs, context)
         if len(knobs) < len(request.knobs):
             changes["knobs"] = knobs
@@ -33,7 +33,20 @@ def fit_chat_request(request: Request, context: EncodeContext) -> Request:
         changes |= _fit_members(request, refused_members(request.model, options.chat_refuses), context)
     if options.thinking_switch and _forces_tool(request) and request.reasoning.mode != "off":
         changes["reasoning"] = _without_thinking(request, context)
+    if context.own:
+        _judge_own(request, context)
     return msgspec.structs.replace(request, **changes) if changes else request
+
+
+def _judge_own(request: Request, context: EncodeContext) -> None:
+    """List what the service refuses of a request that is relayed. In others it has another form."""
+    options = context.options
+    if options.structured_output == "tool" and request.format is not None and request.format.kind == "schema":
+        context.adapt(request.where("format"), f"{_SERVICE} has no JSON of a schema")
+    if request.sampling.seed is not None and request.where("seed") != options.seed_name:
+        context.adapt(request.where("seed"), f"{_SERVICE} has {options.seed_name} instead")
+    if options.thinking_switch and request.reasoning.effort == "none":
+        context.adapt(request.where("effort"), f"{_SERVICE} has `thinking: {{type: disabled}}` instead")
 
 
 @lru_cache(maxsize=1024)

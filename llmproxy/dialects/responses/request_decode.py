@@ -12,12 +12,12 @@ from llmproxy.dialects.efforts import EFFORTS
 from llmproxy.dialects.extra import Inner, nested_extra
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Instruction, Message, Opaque, Reasoning, Request, Sampling, Text, ToolChoice
+from llmproxy.dialects.openai_models import ENCRYPTED_REASONING
 from llmproxy.dialects.request_fields import decode_format, decode_knobs, decode_strings
 from llmproxy.dialects.responses.compaction import compacts
 from llmproxy.dialects.responses.request_messages import decode_input
 from llmproxy.dialects.responses.tables import (
     ECHOED,
-    ENCRYPTED_REASONING,
     LOGPROBS,
     OBJECT_KNOBS,
     SUMMARIES,

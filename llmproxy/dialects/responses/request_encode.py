@@ -9,11 +9,12 @@ import msgspec
 from llmproxy.dialects.efforts import encode_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Format, Instruction, Message, Opaque, Request, Thinking
+from llmproxy.dialects.openai_models import ENCRYPTED_REASONING
 from llmproxy.dialects.openai_rules import fit_openai_request, reasons
 from llmproxy.dialects.request_fields import TIERS, encode_format, encode_knob, put_tier
 from llmproxy.dialects.responses.content import encode_content
 from llmproxy.dialects.responses.request_messages import encode_message
-from llmproxy.dialects.responses.tables import ENCRYPTED_REASONING, LACKING, LOGPROBS, OBJECT_KNOBS, TEXT_KNOBS
+from llmproxy.dialects.responses.tables import LACKING, LOGPROBS, OBJECT_KNOBS, TEXT_KNOBS
 from llmproxy.dialects.responses.tools import encode_choice, encode_tool
 from llmproxy.dialects.shared_request import share
 

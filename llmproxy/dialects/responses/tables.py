@@ -23,8 +23,7 @@ ERROR_CODES = frozenset(
 ERROR_CODE_OF_STATUS = {400: "invalid_prompt", 413: "invalid_prompt", 429: "rate_limit_exceeded"}
 
 LOGPROBS = "message.output_text.logprobs"
-ENCRYPTED_REASONING = "reasoning.encrypted_content"
-"""Values of `include` that other dialects understand too."""
+"""A value of `include` that other dialects understand too."""
 SUMMARIES = ("auto", "concise", "detailed")
 
 TEXT_KNOBS = ("user", "safety_identifier", "service_tier", "prompt_cache_key", "prompt_cache_retention")

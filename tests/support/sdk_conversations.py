@@ -37,10 +37,12 @@ class Turn:
 
 
 class SdkConversation(ABC):
-    """One vendor's client with one conversation. `stops` are its words for an end and for tool calls."""
+    """One vendor's client with one conversation. `stops` are its words for an end and for tool calls, `names` those of
+    its tools."""
 
     dialect: str
     stops: tuple[str, str]
+    names: tuple[str, ...] = NAMES
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -80,7 +82,7 @@ class Chat(SdkConversation):
     def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
         more: dict[str, Any] = {}
         if tools:
-            functions = [{"name": name, "description": f"The {name}", "parameters": PARAMETERS} for name in NAMES]
+            functions = [{"name": name, "description": f"The {name}", "parameters": PARAMETERS} for name in self.names]
             more["tools"] = [{"type": "function", "function": each} for each in functions]
         if schema:
             format_ = {"type": "json_schema", "json_schema": {"name": "place", "schema": SCHEMA, "strict": True}}
@@ -138,7 +140,7 @@ class Responses(SdkConversation):
         more: dict[str, Any] = {"store": False}
         if tools:
             function = {"type": "function", "parameters": PARAMETERS, "strict": False}
-            more["tools"] = [{**function, "name": name, "description": f"The {name}"} for name in NAMES]
+            more["tools"] = [{**function, "name": name, "description": f"The {name}"} for name in self.names]
         if schema:
             more["text"] = {"format": {"type": "json_schema", "name": "place", "schema": SCHEMA, "strict": True}}
         if think:
@@ -195,7 +197,9 @@ class Messages(SdkConversation):
     def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
         more: dict[str, Any] = {}
         if tools:
-            more["tools"] = [{"name": name, "description": f"The {name}", "input_schema": PARAMETERS} for name in NAMES]
+            more["tools"] = [
+                {"name": name, "description": f"The {name}", "input_schema": PARAMETERS} for name in self.names
+            ]
         if schema:
             more["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
         if think:

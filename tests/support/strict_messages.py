@@ -210,8 +210,9 @@ def _judge_thinking(body: dict[str, Any], turns: list[tuple[str, Blocks]], issue
         for place, block in enumerate(blocks):
             if block.get("type") in _THINKING and _key(block) not in known:
                 yield f"messages.{index}.content.{place}: Invalid `signature` in `thinking` block"
-    if kind in ("enabled", "adaptive", "between_tools") or (model and model.always_thinks):
-        yield from _judge_tool_turn(turns, issued)
+    asked = kind in ("enabled", "adaptive", "between_tools")
+    if asked or (model and model.always_thinks):
+        yield from _judge_tool_turn(turns, issued, asked=asked)
 
 
 def _judge_beside_thinking(body: dict[str, Any], thinking: dict[str, Any]) -> Iterator[str]:
@@ -227,8 +228,9 @@ def _judge_beside_thinking(body: dict[str, Any], thinking: dict[str, Any]) -> It
         yield "`top_k` must be unset when thinking is enabled."
 
 
-def _judge_tool_turn(turns: list[tuple[str, Blocks]], issued: dict[str, Blocks]) -> Iterator[str]:
-    """Judge the latest turn of the assistant: where it called tools, it begins with its thinking, as it came."""
+def _judge_tool_turn(turns: list[tuple[str, Blocks]], issued: dict[str, Blocks], *, asked: bool) -> Iterator[str]:
+    """Judge the latest turn of the assistant: where it called tools, it begins with its thinking, as it came. A model
+    that thinks unasked goes on without (platform.claude.com/docs/en/build-with-claude/adaptive-thinking)."""
     index = next((at for at in reversed(range(len(turns))) if turns[at][0] == "assistant"), None)
     if index is None:
         return
@@ -237,6 +239,8 @@ def _judge_tool_turn(turns: list[tuple[str, Blocks]], issued: dict[str, Blocks])
     answer = next((issued[call] for call in calls if call in issued), None)
     expected = [_key(block) for block in answer or () if block.get("type") in _THINKING]
     if not calls or not expected:
+        return
+    if not asked and not any(block.get("type") in _THINKING for block in blocks):
         return
     if blocks[0].get("type") not in _THINKING:
         yield (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -88,10 +88,12 @@ Play = Callable[[Question], SpokenTurn | Script | Reply]
 
 @dataclass(slots=True)
 class StrictVendor:
-    """The default script of an `Upstream`. `compatible` makes it judge chat as a compatible service, not as OpenAI."""
+    """The default script of an `Upstream`. `compatible` makes it judge chat as a compatible service, not as OpenAI,
+    `judge_service` as another judge does."""
 
     play: Play
     compatible: bool = True
+    judge_service: Callable[[Json], Iterator[str]] | None = None
     questions: list[Question] = field(default_factory=list)
     _blocks: dict[str, list[Json]] = field(default_factory=dict)
     _reasoning: dict[str, str] = field(default_factory=dict)
@@ -123,7 +125,8 @@ class StrictVendor:
         """Return the request with its faults, and keep it."""
         body = json.loads(request.body)
         if dialect == "chat":
-            faults = judge_chat(body, compatible=self.compatible)
+            own = self.judge_service
+            faults = judge_chat(body, compatible=self.compatible) if own is None else own(body)
         elif dialect == "responses":
             faults = judge_responses(body, issued=self._reasoning)
         else:

@@ -200,3 +200,29 @@ def test_words_of_services_have_their_plain_meaning() -> None:
     document, thinking = request.messages[0].content[0], request.messages[1].content[0]
     assert isinstance(document, Media) and (document.url, document.name) == ("https://a/b.pdf", "b")
     assert isinstance(thinking, Thinking) and thinking.text == "hm"
+
+
+@pytest.mark.parametrize(
+    ("members", "mode", "effort", "budget"),
+    [
+        ({"thinking": {"type": "disabled"}}, "off", None, None),
+        ({"thinking": {"type": "enabled"}, "reasoning_effort": "max"}, "on", "max", None),
+        ({"thinking": {"type": "enabled", "budget_tokens": 5000}}, "on", None, 5000),
+        ({"thinking": {"type": "adaptive"}}, "adaptive", None, None),
+        ({"thinking": {"type": "sometimes"}}, None, None, None),
+        ({"reasoning_effort": "default"}, None, None, None),
+    ],
+)
+def test_the_switch_of_some_services_has_its_plain_meaning(
+    members: dict[str, Any], mode: str | None, effort: str | None, budget: int | None
+) -> None:
+    request = decode_request({"model": "m", "messages": [], **members})
+    reasoning = request.reasoning
+    assert (reasoning.mode, reasoning.effort, reasoning.budget_tokens) == (mode, effort, budget)
+
+
+def test_the_seed_of_mistral_is_a_seed() -> None:
+    request = decode_request({"model": "m", "messages": [], "random_seed": 7})
+    assert (request.sampling.seed, request.where("seed"), request.extra) == (7, "random_seed", {})
+    both = decode_request({"model": "m", "messages": [], "random_seed": 7, "seed": 8})
+    assert (both.sampling.seed, both.extra) == (8, {"random_seed": 7})

@@ -280,3 +280,24 @@ def test_not_to_store_is_no_loss_where_nothing_is_stored() -> None:
 def test_members_of_a_chat_client_go_to_every_service_as_they_stood() -> None:
     body = {"model": "m", "messages": [], **KNOBS}
     assert encoded(decode_request(body), chat_knobs=frozenset()) == (body, [])
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"thinking": {"type": "disabled"}},
+        {"thinking": {"type": "enabled", "budget_tokens": 5000, "clear_thinking": False}},
+        {"thinking": {"type": "enabled"}, "reasoning_effort": "max"},
+        {"random_seed": 7},
+    ],
+)
+def test_words_of_services_come_back_as_they_stood(members: dict[str, Any]) -> None:
+    body = {"model": "m", "messages": [], **members}
+    assert encoded(decode_request(body)) == (body, [])
+
+
+def test_a_switch_is_carried_to_services_that_have_it_alone() -> None:
+    off = {"reasoning": Reasoning(mode="off")}
+    assert other(**off) == ({"reasoning_effort": "none"}, [])
+    body, dropped = encoded(Request(dialect="x", model="m", **off), thinking_switch=True)
+    assert (body["thinking"], "reasoning_effort" in body, dropped) == ({"type": "disabled"}, False, [])

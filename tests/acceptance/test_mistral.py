@@ -59,6 +59,7 @@ def earlier_turns(dialect: str) -> list[Any]:
     return [call, {"type": "function_call_output", "call_id": EARLIER, "output": "20"}]
 
 
+@pytest.mark.ledger("P1")
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize("kind", [Responses, Messages], ids=["responses", "messages"])
 def test_a_tool_loop_is_never_refused_and_keeps_the_names_of_the_client(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmproxy.cli.output import fail, print_error, print_problems, print_text
-from llmproxy.cli.request_file import call_of, exchange_of, read_file, read_request, translator
+from llmproxy.cli.request_file import call_in, decode_as_served, exchange_with, read_file, translator
 
 if TYPE_CHECKING:
     from llmproxy.exchange import Exchange
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmproxy.target import Target
 
 
-def translatable(name: str | None) -> str | None:
+def check_dialect(name: str | None) -> str | None:
     """Refuse a dialect that cannot be translated."""
     from llmproxy.dialects.catalog import codecs
 
@@ -31,10 +31,10 @@ _File = Annotated[str, typer.Argument(metavar="FILE", help="A request body (JSON
 def translate(
     file: _File,
     source: Annotated[
-        str, typer.Option("--from", metavar="DIALECT", callback=translatable, help="The dialect of FILE.")
+        str, typer.Option("--from", metavar="DIALECT", callback=check_dialect, help="The dialect of FILE.")
     ],
     target: Annotated[
-        str, typer.Option("--to", metavar="DIALECT", callback=translatable, help="The dialect to translate into.")
+        str, typer.Option("--to", metavar="DIALECT", callback=check_dialect, help="The dialect to translate into.")
     ],
     model: Annotated[str | None, typer.Option(metavar="NAME", help="The provider's name for the model.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail instead of dropping fields.")] = False,
@@ -52,7 +52,7 @@ def translate(
     raw = read_file(file)
     try:
         client = codecs()[source]
-        request = read_request(source, raw)
+        request = decode_as_served(source, raw)
         options = Options(prompt_cache="auto")
         translation = Translation(request, client, codecs()[target], options=options, strict=strict)
         body = msgspec.json.decode(translation.request(request.model if model is None else model))
@@ -79,7 +79,7 @@ def explain(
     dialect: Annotated[
         str | None,
         typer.Option(
-            metavar="DIALECT", callback=translatable, help="Only for clients of this dialect: the dialect of FILE."
+            metavar="DIALECT", callback=check_dialect, help="Only for clients of this dialect: the dialect of FILE."
         ),
     ] = None,
 ) -> None:
@@ -108,10 +108,10 @@ def _explain(router: Router, model: str, dialect: str, file: str | None, strict:
     from llmproxy.dialects.derived import example_request
     from llmproxy.errors import ProxyError
 
-    endpoint = call_of(dialect)
+    endpoint = call_in(dialect)
     codec = endpoint.dialect.codec
     assert codec is not None, "only dialects that can be translated are explained"
-    exchange = exchange_of(
+    exchange = exchange_with(
         endpoint, read_file(file) if file is not None else example_request(codec, model, "Hi"), model
     )
     print_text(f"{dialect}: POST {exchange.path}")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from llmproxy.cli.explain import translatable
+from llmproxy.cli.explain import check_dialect
 from llmproxy.cli.output import fail, print_problems, print_text
-from llmproxy.cli.request_file import call_of, exchange_of, read_file, read_request, translator
+from llmproxy.cli.request_file import call_in, decode_as_served, exchange_with, read_file, translator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ class _Asked(NamedTuple):
 
 def lint(
     request: Annotated[str, typer.Argument(metavar="REQUEST", help="A request body (JSON); - reads standard input.")],
-    dialect: Annotated[str, typer.Option(metavar="DIALECT", callback=translatable, help="The dialect of REQUEST.")],
+    dialect: Annotated[str, typer.Option(metavar="DIALECT", callback=check_dialect, help="The dialect of REQUEST.")],
     model: Annotated[
         str, typer.Option(metavar="NAME", help="The provider's name for the model; with --config, the client's.")
     ],
@@ -96,7 +96,7 @@ def _by_config(config: Config, dialect: str, model: str, provider: str | None) -
     from llmproxy.registry import RegistryError
     from llmproxy.translation.translator import translation_endpoint
 
-    exchange, translates = exchange_of(call_of(dialect), b"", model), translator()
+    exchange, translates = exchange_with(call_in(dialect), b"", model), translator()
     try:
         router, _ = routing(config)
         route = exchange.route = router.choose(router.locate("POST", exchange.path), model)
@@ -105,7 +105,7 @@ def _by_config(config: Config, dialect: str, model: str, provider: str | None) -
     asked = []
     for target in route.targets:
         relayed = not translates.needed(exchange, target)
-        endpoint = call_of(dialect) if relayed else translation_endpoint(target.provider)
+        endpoint = call_in(dialect) if relayed else translation_endpoint(target.provider)
         name = target.model or model
         if endpoint is not None and endpoint.dialect.codec is not None and provider in (None, target.provider.name):
             how = "relayed" if relayed else f"translated into {endpoint.dialect.name}"
@@ -151,7 +151,7 @@ def _translation(asked: _Asked, dialect: str, raw: bytes) -> tuple[Losses, Calla
     from llmproxy.dialects.catalog import codecs
     from llmproxy.translation.translation import Translation
 
-    request = read_request(dialect, raw)
+    request = decode_as_served(dialect, raw)
     translation = Translation(request, codecs()[dialect], asked.codec, options=asked.options, strict=False)
     return translation.losses, partial(translation.request, asked.name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ def read_file(file: str) -> bytes:
         fail(f"{file}: {(error.strerror or str(error)).lower()}", code=2)
 
 
-def call_of(dialect: str) -> Endpoint:
+def call_in(dialect: str) -> Endpoint:
     """Return the call of a dialect that can be translated."""
     from llmproxy.dialects.catalog import by_name, translated_call
 
@@ -35,7 +34,7 @@ def call_of(dialect: str) -> Endpoint:
     return translated_call(known)
 
 
-def exchange_of(endpoint: Endpoint, raw: bytes, model: str) -> Exchange:
+def exchange_with(endpoint: Endpoint, raw: bytes, model: str) -> Exchange:
     """Return the exchange of a client that sends the body `raw` and requests `model`."""
     from multidict import CIMultiDict
 
@@ -69,13 +68,15 @@ def translator(*, strict: bool = False) -> Translator:
     return Translator(MemoryResponses(1 << 20), MemoryBudget(1 << 30), strict=strict)
 
 
-def read_request(dialect: str, raw: bytes) -> Request:
+def decode_as_served(dialect: str, raw: bytes) -> Request:
     """Return a request as the server would before it translates it. Raises BadRequest, also for what continues an
     earlier request: only the store of a server has that."""
+    import asyncio
+
     from llmproxy.errors import BadRequest
 
     try:
-        request, _ = asyncio.run(translator().request(exchange_of(call_of(dialect), raw, "")))
+        request, _ = asyncio.run(translator().request(exchange_with(call_in(dialect), raw, "")))
     except BadRequest as error:
         if error.status != 404:
             raise

@@ -36,6 +36,7 @@ def judge_own(request: Request, model: ClaudeModel, context: EncodeContext) -> N
 def _why_not_so(request: Request, model: ClaudeModel) -> str:
     """Return why the model refuses this way of thinking; nothing when it does not."""
     name, mode = request.model, request.reasoning.mode
+    if request.reasoning.extra.get("type") == _BETWEEN:
         return f"{name} does not know {_BETWEEN!r}" if model.off == "disabled" else ""
     if mode in ("on", "adaptive") and model.thinks == "never":
         return f"{name} does not think"

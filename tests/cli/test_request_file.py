@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmproxy.cli.request_file import call_of, exchange_of, read_request
+from llmproxy.cli.request_file import call_in, decode_as_served, exchange_with
 from llmproxy.errors import BadRequest
 from tests.support.program import run
 
@@ -36,17 +36,17 @@ def body(**members: Any) -> bytes:
 )
 def test_state_of_a_server_is_unknown(members: dict[str, Any], param: str, words: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        read_request("responses", body(**members))
+        decode_as_served("responses", body(**members))
     assert caught.value.param == param and words in caught.value.message
 
 
 def test_a_request_is_decoded_as_for_translation() -> None:
-    request = read_request("responses", body(instructions="s"))
+    request = decode_as_served("responses", body(instructions="s"))
     assert (request.model, request.dialect, len(request.system), len(request.messages)) == ("m", "responses", 1, 1)
 
 
 def test_the_exchange_is_that_of_a_client() -> None:
-    exchange = exchange_of(call_of("messages"), b"{}", "m")
+    exchange = exchange_with(call_in("messages"), b"{}", "m")
     assert (exchange.method, exchange.path, exchange.model) == ("POST", "/v1/messages", "m")
 
 

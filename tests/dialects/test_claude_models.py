@@ -54,7 +54,7 @@ def test_models_are_known_by_their_names(name: str, thinks: str, samples: str) -
 def test_older_models_are_short_of_breath() -> None:
     assert [claude_of(name).max_tokens for name in ("claude-3-opus", NEVER, "claude-opus-4-1")] == [4096, 8192, 32000]
     assert planned(ask("claude-3-opus", Reasoning()))[2] == 4096
-    assert claude_of("claude-opus-4") == ClaudeModel("budget", "all", 32000, strict=False)
+    assert claude_of("claude-opus-4") == ClaudeModel("budget", "all", 32000, strict=False, efforts=())
 
 
 @pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high", "xhigh", "max"])

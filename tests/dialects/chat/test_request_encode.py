@@ -297,7 +297,7 @@ def test_words_of_services_come_back_as_they_stood(members: dict[str, Any]) -> N
 
 
 def test_a_switch_is_carried_to_services_that_have_it_alone() -> None:
-    off = {"reasoning": Reasoning(mode="off")}
-    assert other(**off) == ({"reasoning_effort": "none"}, [])
-    body, dropped = encoded(Request(dialect="x", model="m", **off), thinking_switch=True)
+    off = Reasoning(mode="off")
+    assert other(reasoning=off) == ({"reasoning_effort": "none"}, [])
+    body, dropped = encoded(Request(dialect="x", model="m", reasoning=off), thinking_switch=True)
     assert (body["thinking"], "reasoning_effort" in body, dropped) == ({"type": "disabled"}, False, [])

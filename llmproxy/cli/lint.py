@@ -14,7 +14,7 @@ from llmproxy.cli.request_file import call_in, decode_as_served, exchange_with, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from llmproxy.config.schema import Config
+    from llmproxy.config.load import Loaded
     from llmproxy.dialects.codec import Codec
     from llmproxy.dialects.encode_context import Losses, Options
 
@@ -53,7 +53,7 @@ def lint(
         asked = [_by_name(dialect, model)]
     else:
         loaded = _load(config)
-        strict = strict or loaded.translation.strict
+        strict = strict or (loaded.config is not None and loaded.config.translation.strict)
         asked = _by_config(loaded, dialect, model, provider)
     refused = False
     for each in asked:
@@ -79,17 +79,17 @@ def _by_name(dialect: str, model: str) -> _Asked:
     return _Asked("", model, client if relayed else speakers[0], Options(), relayed)
 
 
-def _load(file: str) -> Config:
+def _load(file: str) -> Loaded:
     from llmproxy.config.load import load
 
     loaded = load(file)
     print_problems(loaded.problems)
     if loaded.config is None:
         raise typer.Exit(2)
-    return loaded.config
+    return loaded
 
 
-def _by_config(config: Config, dialect: str, model: str, provider: str | None) -> list[_Asked]:
+def _by_config(loaded: Loaded, dialect: str, model: str, provider: str | None) -> list[_Asked]:
     """Return the targets that the configuration has for a model, in order."""
     from llmproxy.app import routing
     from llmproxy.errors import ProxyError
@@ -98,7 +98,7 @@ def _by_config(config: Config, dialect: str, model: str, provider: str | None) -
 
     exchange, translates = exchange_with(call_in(dialect), b"", model), translator()
     try:
-        router, _ = routing(config)
+        router, _ = routing(loaded)
         route = exchange.route = router.choose(router.locate("POST", exchange.path), model)
     except (ProxyError, RegistryError) as error:
         fail(str(error), code=2)

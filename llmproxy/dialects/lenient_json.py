@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from llmproxy.wire.json import convert_value
+
 Other = list[Any] | str | int | float | bool | None
 """What may stand where an object belongs."""
 
@@ -33,8 +35,8 @@ def fields_of(kind: type[_Fields], value: object) -> _Fields | None:
     if type(value) is kind:
         return value
     try:
-        return msgspec.convert(value, kind) if isinstance(value, dict) else None
-    except msgspec.ValidationError:
+        return convert_value(value, kind) if isinstance(value, dict) else None
+    except (msgspec.ValidationError, RecursionError):
         return None
 
 

@@ -78,9 +78,27 @@ def read_as(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T | 
     except _UNREADABLE:
         pass
     try:
-        return msgspec.convert(_load(data), decoder.type)
+        return convert_value(_load(data), decoder.type)
     except _UNREADABLE:
         return None
+
+
+def convert_value(value: object, kind: type[T]) -> T:
+    """Convert decoded JSON to `kind`. Raises msgspec.ValidationError for another type.
+
+    msgspec compares names as UTF-8, so that a name with a lone surrogate would be an error; it becomes U+FFFD.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except UnicodeEncodeError:
+        return msgspec.convert(_named(value), kind)
+
+
+def _named(value: object) -> object:
+    """Return the value with names of whole characters."""
+    if isinstance(value, dict):
+        return {replace_surrogates(name): _named(each) for name, each in value.items()}
+    return [_named(each) for each in value] if isinstance(value, list) else value
 
 
 def write_value(value: object) -> bytes:

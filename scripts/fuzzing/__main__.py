@@ -85,6 +85,7 @@ class Run:
 
     def _check(self, row: Row, number: int) -> None:
         self._each(row, f"before case {number}", lambda served: served.check_idle())
+        self._each(row, f"before case {number}", lambda served: served.check_pages())
 
     def _each(self, row: Row, place: str, check: Callable[..., None]) -> None:
         for served in self.programs.running.values():

@@ -21,8 +21,13 @@ _MODELS = {
 }
 
 
+_ODD = ("\ud800", "\x00", "\r\n", "\u202e", "x" * 3000, "{", '"', "*", "\U0001f642", " ", "a/b/c", "%0a", "other", "")
+
+
 def model(rng: Random, provider: str) -> str:
-    """Return the name of a model of a provider, most often one that nobody else asks for."""
+    """Return the name of a model of a provider, most often one that nobody else asks for; now and then an odd one."""
+    if rng.random() < 0.04:
+        return f"{provider}/{rng.choice(_ODD)}"
     name = f"{provider}/{rng.choice(_MODELS[provider])}"
     return name if rng.random() < 0.2 else f"{name}-{rng.randrange(10**6)}"
 

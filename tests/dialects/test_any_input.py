@@ -279,6 +279,27 @@ def test_any_stream_is_read_to_one_end_and_written_as_the_vendors_sdk_reads_it(
     write_streams(events, dialect)
 
 
+@pytest.mark.parametrize("name", ["\ud800", "\x00", "", "\udc00type"])
+@pytest.mark.parametrize("dialect", NAMES)
+def test_odd_names_of_members_cost_no_answer(dialect: str, name: str) -> None:
+    """In every object of every golden answer; a name of half a character is JSON, and nothing that UTF-8 can hold."""
+    codec = codecs()[dialect]
+    for body in REPLIES[dialect]:
+        plain = codec.decode_response(write_value(body))
+        odd = codec.decode_response(json.dumps(_with_name(body, name)).encode())
+        assert (odd.model, odd.stop, odd.usage) == (plain.model, plain.stop, plain.usage)
+        for writer in codecs().values():
+            request = writer.decode_request(PLAIN[writer.name])
+            write_value(writer.encode_response(odd, request, writer.context(odd.dialect, Losses())))
+
+
+def _with_name(value: Any, name: str) -> Any:
+    """Return a copy with one more member in every object."""
+    if isinstance(value, dict):
+        return {each: _with_name(inner, name) for each, inner in value.items()} | {name: 1}
+    return [_with_name(each, name) for each in value] if isinstance(value, list) else value
+
+
 @pytest.mark.parametrize("dialect", NAMES)
 @given(data=st.data())
 @_QUICK

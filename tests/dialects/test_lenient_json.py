@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from llmproxy.dialects.lenient_json import content_text, count, error_message, object_of, objects, string
+from llmproxy.dialects.lenient_json import (
+    Fields,
+    content_text,
+    count,
+    error_message,
+    fields_of,
+    object_of,
+    objects,
+    string,
+)
+
+
+class Tokens(Fields):
+    n: Any = None
+
+
+def test_fields_are_read_beside_a_name_of_half_a_character() -> None:
+    read = fields_of(Tokens, {"\ud800": 1, "n": 5})
+    assert read is not None and read.n == 5
 
 
 @pytest.mark.parametrize("value", ["", None, 1, True, [], {}, b"x"])

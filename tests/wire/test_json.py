@@ -249,6 +249,20 @@ def test_typed_reading_takes_the_same_values() -> None:
     assert read_as(decoder, b"{") is None
 
 
+class Inner(msgspec.Struct):
+    b: int = 0
+
+
+class Outer(msgspec.Struct):
+    a: Inner
+    rest: list[Inner] = []
+
+
+def test_a_name_of_half_a_character_costs_only_itself() -> None:
+    data = rb'{"\ud800": 1, "a": {"\udc00x": {}, "b": 2}, "rest": [{"\ud83d": 3, "b": 4}]}'
+    assert read_as(msgspec.json.Decoder(Outer), data) == Outer(Inner(2), [Inner(4)])
+
+
 def test_text_that_is_no_unicode_is_written_with_escapes() -> None:
     assert write_value({"a": "é", "b": [1, None]}) == '{"a":"é","b":[1,null]}'.encode()
     assert write_value({"a": "\udcff"}) == b'{"a":"\\udcff"}'

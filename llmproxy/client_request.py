@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
+from llmproxy.wire.json import write_value
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +78,7 @@ class ClientRequest:
         if endpoint is not None and endpoint.model_in is not None:
             self.path = endpoint.renamed(self.path, model)
         elif isinstance(body, Body) and body.model != model and "model" in body.members:
-            body.replace("model", msgspec.json.encode(model))
+            body.replace("model", write_value(model))
 
     @property
     def held(self) -> Body:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import tempfile
 import traceback
@@ -40,6 +41,8 @@ _RUNNER = CliRunner()
 _CONFIGS = [path.read_bytes() for path in sorted((ROOT / "configs").glob("*.yaml"))] + [
     path.read_bytes().partition(b"\n-----")[0] for path in sorted((ROOT / "tests/golden/config").glob("*.txt"))
 ]
+# What moves the cursor, changes colours, or reorders text.
+_STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _PAGES = ("/stats", "/sessions", "/cache", "/health")
 
 
@@ -77,6 +80,9 @@ def _run(*arguments: str, shown: bytes) -> str:
         raise Finding("traceback", f"llmproxy {' '.join(arguments)}\n{lines}of {shown!r:.4000}")
     if "Traceback (most recent" in result.output:
         raise Finding("traceback", f"llmproxy {' '.join(arguments)}\n{result.output[-2000:]}of {shown!r:.4000}")
+    if match := _STEERS.search(result.output):
+        place = result.output[max(0, match.start() - 200) : match.end() + 50]
+        raise Finding("invalid", f"llmproxy {' '.join(arguments)} prints {place!r}\nof {shown!r:.4000}")
     return result.output
 
 

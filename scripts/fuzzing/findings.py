@@ -13,7 +13,7 @@ MEANINGS = {
     "500": "an internal error as an answer",
     "hang": "a request or a command without an end in time, or an exchange that is counted as running for ever",
     "false end": "a stream that broke upstream and ended cleanly for the client",
-    "invalid": "bytes to the client that its dialect or HTTP has not, a relayed answer that was changed, or output of a "
+    "invalid": "bytes that dialect or HTTP do not allow, a relayed answer that was changed, or output of a "
     "command that steers a terminal",
     "records": "an exchange with no record, or with more than one",
     "growth": "memory or open files that grow from the first third of the cases to the last",

@@ -72,11 +72,16 @@ def test_other_models_and_services_get_no_mark(provider: str, model: str, option
 def test_marks_of_openai_are_carried_to_messages() -> None:
     part = {"type": "input_text", "text": "a", "prompt_cache_breakpoint": EXPLICIT}
     parts = [part, {**part, "text": "b", "prompt_cache_breakpoint": EXPLICIT | {"ttl": "12h"}}]
-    input_ = [{"role": "user", "content": parts}]
+    input_ = [{"role": "user", "content": [*parts, {**part, "text": "c"}]}]
     body, dropped = sent("responses", "messages", Options(), model="claude-opus-5", input=input_)
     assert body["messages"][0]["content"] == [
-        {"type": "text", "text": "a", "cache_control": MARK},
+        {
+            "type": "text",
+            "text": "a",
+            "cache_control": MARK | {"ttl": "1h"},
+        },  # no longer one may stand behind a shorter
         {"type": "text", "text": "b", "cache_control": MARK | {"ttl": "1h"}},
+        {"type": "text", "text": "c", "cache_control": MARK},
     ]
     assert dropped == ["input[0].content[1].prompt_cache_breakpoint.ttl"]
 

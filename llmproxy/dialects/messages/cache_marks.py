@@ -27,6 +27,8 @@ def put_marks(body: dict[str, Any], context: EncodeContext) -> None:
         for block in marked[:-_MOST]:
             del block["cache_control"]
         context.adapt("cache_control", f"there are {_MOST} marks at most", "the last ones")
+    _order_lifetimes(marked[-_MOST:])
+    if len(marked) > _MOST:
         return
     if option == "off" or (option == "auto" and not _goes_on(body)):
         return
@@ -43,6 +45,17 @@ def put_marks(body: dict[str, Any], context: EncodeContext) -> None:
             )
             left -= added
             context.losses.cache_marks += added
+
+
+def _order_lifetimes(marked: list[dict[str, Any]]) -> None:
+    """Give the longer lifetime to marks that stand in front of one that has it: the vendor refuses the other order."""
+    longer: Any = None
+    for block in reversed(marked):
+        mark = block["cache_control"]
+        if isinstance(mark, dict) and mark.get("ttl") == "1h":
+            longer = mark
+        elif longer is not None:
+            block["cache_control"] = longer
 
 
 def _goes_on(body: dict[str, Any]) -> bool:

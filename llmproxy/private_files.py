@@ -65,15 +65,14 @@ def make_directory(directory: str) -> None:
 
     Raises OSError.
     """
+    if os.path.isdir(directory):
+        return
+    parent = os.path.dirname(directory)
+    if parent not in ("", directory):
+        make_directory(parent)
     try:
         os.mkdir(directory, DIRECTORY_MODE)
-    except FileNotFoundError:
-        parent = os.path.dirname(directory)
-        if parent in ("", directory):
-            raise
-        make_directory(parent)
-        make_directory(directory)
-    except FileExistsError:
+    except FileExistsError:  # another process was faster, or something else has that name
         if not os.path.isdir(directory):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory) from None
 

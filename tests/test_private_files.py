@@ -77,11 +77,11 @@ def test_a_directory_that_exists_keeps_its_mode(tmp_path: Path) -> None:
     assert (mode_of(tmp_path), os.listdir(tmp_path)) == (0o755, [])
 
 
-@pytest.mark.parametrize("name", ["file", "file/below", "loop", "a" * 300, "nul\0"])
+@pytest.mark.parametrize("name", ["file", "file/below", "loop", "a" * 300, "nul\0", "/proc/none", "/dev/null/x"])
 def test_a_place_that_can_never_be_is_refused_with_its_remedy(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    place = str(tmp_path / name)
+    place = str(tmp_path / name)  # an absolute name stays alone
     with pytest.raises(ProxyError, match=r"trace: cannot write to .*: .*; choose another"):
         try:
             check_directory(place)

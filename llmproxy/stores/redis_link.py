@@ -101,6 +101,13 @@ class RedisLink:
     async def execute(self, *command: Argument, limit_bytes: int = USUAL_BYTES, **options: Any) -> Any:
         """Return the answer to `command`, of whatever type the server sends, of at most `limit_bytes`. Raises
         StoreFault."""
+        try:
+            return await self._send(*command, limit_bytes=limit_bytes, **options)
+        except NoScriptError as error:
+            raise StoreFault(f"it answers {command[0]!r} with an unknown script") from error
+
+    async def _send(self, *command: Argument, limit_bytes: int = USUAL_BYTES, **options: Any) -> Any:
+        """Do what `execute` does. Raises NoScriptError too."""
         AnswerLimit.set(max(limit_bytes, _LEAST_LIMIT_BYTES))
         async with self._room:
             try:
@@ -117,13 +124,10 @@ class RedisLink:
     async def run(self, script: Script, key: str, *arguments: Argument) -> Any:
         """Return the result of `script` on the server that has `key`."""
         try:
-            return await self.execute("EVALSHA", script.digest, 1, key, *arguments)
+            return await self._send("EVALSHA", script.digest, 1, key, *arguments)
         except NoScriptError:
             pass
-        try:
-            return await self.execute("EVAL", script.text, 1, key, *arguments)
-        except NoScriptError as error:
-            raise StoreFault("it does not know a script that it was just sent") from error
+        return await self.execute("EVAL", script.text, 1, key, *arguments)
 
     async def scan(self, pattern: str) -> AsyncIterator[list[bytes]]:
         """Yield the keys that match, some at a time, perhaps twice; of every server of a cluster."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from llmproxy.stores.facet import StoreFault, StoreRefusal
 from llmproxy.stores.redis_link import RedisLink, Script, WrongType
 from llmproxy.stores.redis_url import parse_redis_url
 from tests.stores.test_sessions import visit
+from tests.support.odd_redis import ODD, odd_redis
 from tests.support.redis_server import CERTIFICATES, RedisServer, free_port, sentinel, tls_front
 from tests.support.stores import LoneRedisBlobs, LoneRedisSessions
 from tests.support.waiting import PATIENCE_S
@@ -132,6 +134,7 @@ async def test_a_cluster_of_which_nobody_is_there() -> None:
         b"*2\r\n$1\r\nx\r\n!\r\n",
         b"-\r\n",
         b"-ERR what do you mean\r\n",
+        b"-NOSCRIPT No matching script.\r\n",
         b"",
     ],
 )
@@ -193,6 +196,27 @@ async def test_answers_of_the_wrong_kind_are_faults(says: bytes) -> None:
                 await state.sessions(1)
             with pytest.raises(StoreFault):
                 await state.session("s")
+        await blobs.close()
+        await state.close()
+
+
+@pytest.mark.parametrize("kind", ODD)
+async def test_whatever_a_server_answers_is_a_value_or_a_fault(kind: str) -> None:
+    with odd_redis(kind) as url:
+        blobs = LoneRedisBlobs(RedisLink(parse_redis_url(url)), "n", 1 << 20)
+        state = LoneRedisSessions(RedisLink(parse_redis_url(url)), "n", 10, 60.0)
+        await state.start()
+        asks: list[Callable[[], Any]] = [
+            lambda: blobs.get("k"),
+            lambda: blobs.set("k", b"x", 60.0),
+            lambda: blobs.clear(),
+            lambda: state.touch(visit("s")),
+            lambda: state.sessions(1),
+        ]
+        for ask in asks:
+            with contextlib.suppress(StoreFault, TimeoutError):
+                async with asyncio.timeout(1.0 if kind == "nothing" else 10.0):
+                    await ask()
         await blobs.close()
         await state.close()
 

@@ -24,6 +24,7 @@ from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.model_list import ListedModel
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
+from llmproxy.fault_log import FaultLog
 from llmproxy.own_code import is_cancellation
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest
@@ -55,6 +56,7 @@ class ModelList:
         self._timeout_s = timeout_s
         self._locks = {provider.name: asyncio.Lock() for provider in providers}
         self._kept: dict[str, tuple[float, Listed | None]] = {}
+        self._faults: dict[str, FaultLog] = {}
         self._reached: dict[tuple[str, str], bool] = {}
 
     async def all(self, exchange: Exchange, dialect: str) -> list[ListedModel]:
@@ -173,7 +175,7 @@ class ModelList:
             return None
 
     async def _of(self, provider: Provider, exchange: Exchange | None) -> Listed | None:
-        if provider.refreshes and not await _is_ready(provider):
+        if provider.refreshes and not await self._is_ready(provider):
             return None
         if exchange is not None:
             request = provider.list_models(exchange)
@@ -204,8 +206,21 @@ class ModelList:
             if listed is not None:
                 return listed
             reason = f"it answered {answer.status}" if answer.status != 200 else "its answer is not a list of models"
-        log.warning("the models of provider %r are not listed: %s", provider.name, reason)
+        self._log_failure(provider, reason)
         return None
+
+    def _log_failure(self, provider: Provider, reason: str) -> None:
+        """Log why the models of a provider are not listed, once a minute: every request for the list may find it so."""
+        faults = self._faults.setdefault(provider.name, FaultLog(log))
+        faults.failed(logging.WARNING, "the models of provider %r are not listed: %s", provider.name, reason)
+
+    async def _is_ready(self, provider: Provider) -> bool:
+        try:
+            await provider.ready()
+        except ProxyError as error:
+            self._log_failure(provider, error.message)
+            return False
+        return True
 
     def _reaches(self, provider: Provider, name: str) -> bool:
         """Return whether `provider` answers `name` by itself, in a dialect that it speaks."""
@@ -228,15 +243,6 @@ class ModelList:
             if target.provider is provider and target.model is None:
                 return True
         return False
-
-
-async def _is_ready(provider: Provider) -> bool:
-    try:
-        await provider.ready()
-    except ProxyError as error:
-        log.warning("the models of provider %r are not listed: %s", provider.name, error.message)
-        return False
-    return True
 
 
 def _carries_credential(sent: Headers, clients: Headers) -> bool:

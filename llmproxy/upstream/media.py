@@ -1,8 +1,8 @@
 """Fetches the images and documents that a client named by URL, for providers that take them only inside the request.
 
-A URL of a client's is a way into the network where the proxy runs, so only public addresses are asked: each address is
-checked after the name was resolved, the connection goes to exactly that address, and every redirect is checked again.
-Size and time are limited. Begin reading at `MediaFetcher`.
+A URL of a client's is a way into the network where the proxy runs, so only public addresses are asked. How a host is
+written says nothing: it is normalised and resolved on its way to the socket. So the address is judged where the socket
+for it is made, for every redirect too. Size and time are limited. Begin reading at `MediaFetcher`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from yarl import URL
 
 from llmproxy.errors import BadRequest
 from llmproxy.upstream.egress import trust
@@ -26,8 +26,13 @@ from llmproxy.upstream.egress import trust
 MAX_REDIRECTS = 5
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# NAT64 and 6to4 carry an IPv4 address inside (RFC 6052, RFC 3056).
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# NAT64 carries an IPv4 address in its last 32 bits (RFC 6052), as mapped and 6to4 addresses carry one.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# All that IANA has assigned as global unicast.
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+# What `is_global` of some Python versions takes for public: protocol assignments, 6to4 relays, documentation; and the
+# address of Azure's own services within a virtual machine.
+_NOT_GLOBAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,9 @@ class MediaFetcher:
         """Return the content of `url`, at the JSON path `path` of a request. Raises BadRequest that says why not."""
         if self._trust is None:
             self._trust = await asyncio.to_thread(trust, None)
-        connector = aiohttp.TCPConnector(resolver=PublicResolver(), ssl=self._trust, limit=1, force_close=True)
+        connector = aiohttp.TCPConnector(
+            resolver=ThreadedResolver(), socket_factory=public_socket, ssl=self._trust, limit=1, force_close=True
+        )
         # The limit is for all redirects together; no cookies, no proxy, no credentials of the environment.
         session = aiohttp.ClientSession(
             connector=connector,
@@ -63,17 +70,20 @@ class MediaFetcher:
                 return await self._follow(session, url, path)
         except TimeoutError:
             raise _refused(path, f"{_public_part(url)} did not answer within {self._timeout_s:g} s") from None
+        except ValueError as error:  # a host name that cannot be encoded or is no plain address: `a..b`, `127.1`
+            raise _refused(path, f"{_public_part(url)} could not be fetched: invalid host name") from error
         except (aiohttp.ClientError, OSError) as error:
-            reason = str(error.__cause__) if isinstance(error.__cause__, NotPublic) else "no answer"
+            reason = "not at a public address" if _is_not_public(error) else "no answer"
             raise _refused(path, f"{_public_part(url)} could not be fetched: {reason}") from error
 
     async def _follow(self, session: aiohttp.ClientSession, url: str, path: str) -> Fetched:
+        address = _parse(url, path)
         for _ in range(MAX_REDIRECTS + 1):
-            _check(url, path)
-            async with session.get(url, allow_redirects=False, headers={"Accept-Encoding": "identity"}) as answer:
+            async with session.get(address, allow_redirects=False, headers={"Accept-Encoding": "identity"}) as answer:
                 if answer.status not in _REDIRECTS:
                     return await self._read(answer, url, path)
-                url = urljoin(url, answer.headers.get("Location", ""))
+                url = answer.headers.get("Location", "")
+                address = _parse(url, path, address)
         raise _refused(path, f"{_public_part(url)} redirects more than {MAX_REDIRECTS} times")
 
     async def _read(self, answer: aiohttp.ClientResponse, url: str, path: str) -> Fetched:
@@ -91,26 +101,16 @@ class MediaFetcher:
 
 
 class NotPublic(OSError):
-    """The name or address is in a network that is not public."""
+    """The address is in a network that is not public."""
 
 
-class PublicResolver(AbstractResolver):
-    """Resolves names to public addresses only; a name with any other address is refused as a whole."""
-
-    def __init__(self) -> None:
-        self._resolver = ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        addresses = await self._resolver.resolve(host, port, family)
-        for each in addresses:
-            if not is_public(each["host"]):
-                raise NotPublic(f"{host} is not at a public address")
-        return addresses
-
-    async def close(self) -> None:
-        await self._resolver.close()
+def public_socket(address: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
+    """Return a socket for `address`, as `getaddrinfo` has it and to which alone it is going to be connected. Raises
+    NotPublic."""
+    family, type_, protocol, _, place = address
+    if not is_public(str(place[0])):
+        raise NotPublic("not a public address")
+    return socket.socket(family=family, type=type_, proto=protocol)
 
 
 def is_public(address: str) -> bool:
@@ -125,30 +125,29 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(ip.packed[-4:])
         if inner is not None:
             return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
+        if ip not in _GLOBAL_UNICAST:
+            return False
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOT_GLOBAL)
 
 
-def _check(url: str, path: str) -> None:
-    """Refuse other URLs than http and https, and literal addresses that are not public, which no resolver sees."""
+def _is_not_public(error: BaseException | None) -> bool:
+    """Return whether an address that is not public is behind `error`."""
+    while error is not None and not isinstance(error, NotPublic):
+        error = error.__cause__
+    return error is not None
+
+
+def _parse(url: str, path: str, base: URL | None = None) -> URL:
+    """Return `url`, which may be relative to `base`, as it is going to be asked. Raises BadRequest for other URLs than
+    http and https, and for those with a user."""
     try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        fine = parts.scheme in ("http", "https") and host and parts.port != 0 and not parts.username
+        address = URL(url) if base is None else base.join(URL(url))
+        fine = address.scheme in ("http", "https") and address.host and address.port and address.user is None
     except ValueError:
-        fine, host = False, ""
+        fine = False
     if not fine:
         raise _refused(path, f"{_public_part(url)} is not an http or https URL")
-    literal = host.rstrip(".")
-    # "127.1", "0x7f.1" and "2130706433" are addresses too, for those who connect.
-    if re.fullmatch(r"[0-9a-fx.]+", literal) and re.search(r"\d$", literal):
-        try:
-            literal = socket.inet_ntoa(socket.inet_aton(literal))
-        except OSError:
-            return
-    elif ":" not in literal:
-        return
-    if not is_public(literal):
-        raise _refused(path, f"{_public_part(url)} is not at a public address")
+    return address
 
 
 def _refused(path: str, why: str) -> BadRequest:

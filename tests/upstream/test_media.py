@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import socket
 from collections.abc import Iterator
 
 import pytest
+from aiohttp.resolver import ThreadedResolver
 
 from llmproxy.errors import BadRequest
 from llmproxy.upstream import media
@@ -41,7 +43,9 @@ async def refused(url: str, fetcher: MediaFetcher = FETCHER) -> str:
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "255.255.255.255", "::1", "::", "fe80::1%eth0", "fd00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-        "64:ff9b::7f00:1", "2002:7f00:1::", "no address",
+        "64:ff9b::7f00:1", "64:ff9b:1::7f00:1", "64:ff9b:1::101:101", "::101:101", "2002:7f00:1::", "::7f00:1", "::ffff:0:7f00:1",
+        "fec0::1", "2001::1", "2001:db8::1", "3fff::1", "5f00::1", "192.0.0.192", "192.0.2.1", "198.18.0.1", "240.0.0.1",
+        "168.63.129.16", "localhost", "no address", "",
     ],
 )  # fmt: skip
 def test_addresses_of_private_networks_are_not_public(address: str) -> None:
@@ -63,16 +67,58 @@ async def test_what_is_there_comes_as_base64_with_its_type(upstream: Upstream, l
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "[::1]", "127.1", "2130706433", "0x7f000001", "[::ffff:127.0.0.1]", "127.0.0.1."]
+    "host",
+    [
+        "127.0.0.1", "localhost", "LocalHost", "[::1]", "[::]", "0.0.0.0", "0x7f000001", "0x7f.1", "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "①②⑦.⓪.⓪.①", "１２７.０.０.１", "127。0。0。1", "127．0．0．1", "127｡0｡0｡1",
+        "ｌｏｃａｌｈｏｓｔ", "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ", "[::1%25lo]", "169.254.169.254", "[fd00:ec2::254]",
+    ],
+)  # fmt: skip
+async def test_this_machine_is_never_asked_however_it_is_written(upstream: Upstream, host: str) -> None:
+    message = await refused(f"http://{host}:{upstream.port}/secret?token=t")
+    assert "not at a public address" in message and "token" not in message
+    assert upstream.connections == []
+
+
+@pytest.mark.parametrize(
+    "host", ["127.1", "0177.0.0.1", "2130706433", "0", "a..b", "x" * 64 + ".com", "⒈.com", ".", "x" * 300]
 )
-async def test_this_machine_is_never_asked(upstream: Upstream, host: str) -> None:
-    assert "public address" in await refused(f"http://{host}:{upstream.port}/secret?token=t")
+async def test_a_host_that_is_no_name_is_refused(upstream: Upstream, host: str) -> None:
+    assert "invalid host name" in await refused(f"http://{host}:{upstream.port}/secret")
+    assert upstream.connections == []
+
+
+async def test_a_name_is_judged_by_the_address_that_is_connected_to(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def resolve(self: object, host: str, port: int = 0, family: int = 0) -> list[dict[str, object]]:
+        return [
+            {"hostname": host, "host": each, "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}
+            for each in ("127.0.0.1", "169.254.169.254", "localhost")
+        ]
+
+    monkeypatch.setattr(ThreadedResolver, "resolve", resolve)
+    assert "not at a public address" in await refused(f"http://rebound.example:{upstream.port}/secret")
     assert upstream.connections == []
 
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://example.com/x", "file:///etc/passwd", "//x", "", "http://", "http://u:p@1.1.1.1/", "http://[::1", "x"],
+    [
+        "ftp://example.com/x",
+        "file:///etc/passwd",
+        "//x",
+        "",
+        "http://",
+        "http://u:p@1.1.1.1/",
+        "http://[::1",
+        "x",
+        "http://1.1.1.1:0/",
+        "http://1.1.1.1:99999/",
+        "http://xn--a/",
+        "http://\ud800.com/",
+        "http://1.1.1.1\\@127.0.0.1/",
+    ],  # fmt: skip
 )
 async def test_only_web_addresses_are_fetched(url: str) -> None:
     assert "not an http or https URL" in await refused(url)
@@ -83,7 +129,13 @@ async def test_redirects_are_followed_and_each_is_checked(upstream: Upstream, lo
     assert (await FETCHER.fetch(f"{upstream.url}/a", "x")).data == base64.b64encode(b"b").decode()
 
     upstream.next(Reply(status=302, headers=(("Location", "http://10.0.0.1/b"),)))
-    assert "'http://10.0.0.1/b' is not at a public address" in await refused(f"{upstream.url}/a")
+    assert "not at a public address" in await refused(f"{upstream.url}/a")
+    for location in ("http://①⓪.⓪.⓪.①/b", "//[::ffff:10.0.0.1]/b", "http://0xa.1/b"):
+        upstream.next(Reply(status=302, headers=(("Location", location),)))
+        assert "not at a public address" in await refused(f"{upstream.url}/a")
+    for location in ("http://[::1", "file:///etc/passwd"):
+        upstream.next(Reply(status=302, headers=(("Location", location),)))
+        assert await refused(f"{upstream.url}/a")
 
     upstream.next(*[Reply(status=307, headers=(("Location", "/again"),))] * 6)
     assert "redirects more than 5 times" in await refused(f"{upstream.url}/a")

@@ -22,6 +22,9 @@ RefusedRows: TypeAlias = tuple[tuple[str, frozenset[str]], ...]
 MAX_LOSSES = 1000
 """How many losses are listed: a large body may lose something in each of a million messages."""
 
+MAX_PATH_LENGTH = 100
+"""How much of the path of a loss is listed: a client may call a member anything."""
+
 
 class Adaptation(NamedTuple):
     """Why a model refuses a value, and what is sent instead, empty for nothing."""
@@ -47,7 +50,10 @@ class Losses:
     _seen: set[str] = field(default_factory=set)
 
     def drop(self, path: str) -> None:
-        """List a value that the target lacks. Raises Untranslatable when `strict`."""
+        """List a value that the target lacks. Raises Untranslatable when `strict`. Names in `path` may be the client's
+        or the provider's own: what is listed is cut."""
+        if len(path) > MAX_PATH_LENGTH:
+            path = path[: MAX_PATH_LENGTH - 3] + "..."
         if self.strict:
             raise Untranslatable(
                 f"{path} cannot be carried to this model's provider, and translation is strict here", param=path

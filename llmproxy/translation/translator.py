@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -34,6 +34,7 @@ from llmproxy.translation.token_estimate import estimate_tokens
 from llmproxy.translation.translation import Translation
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.wire.framing import Framing
+from llmproxy.wire.http import header_text
 from llmproxy.wire.json import read_value
 
 # How much of an error page is read for its message.
@@ -53,6 +54,7 @@ _OWN_PREFIXES = ("x-stainless-", "content-")
 # Headers of the provider about its body.
 _OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5", "ETag", "Digest", "Transfer-Encoding")
 _MAX_LISTED = 50
+_MAX_LISTED_LENGTH = 4096  # some clients and proxies refuse heads of more than 8 KB
 
 
 def translation_endpoint(provider: Provider, *, stream: bool = False) -> Endpoint | None:
@@ -389,8 +391,14 @@ def _answer_headers(answer: Answer, translation: Translation, content_type: str)
     for name in _OF_BODY:
         headers.popall(name, None)
     headers["Content-Type"] = content_type
-    dropped = translation.losses.dropped
-    if dropped:
-        paths = [path.encode("unicode_escape").decode() for path in dropped[:_MAX_LISTED]]
-        headers["x-llmproxy-dropped"] = ", ".join(paths) + (", ..." if len(dropped) > _MAX_LISTED else "")
+    if translation.losses.dropped:
+        headers["x-llmproxy-dropped"] = _listed(translation.losses.dropped)
     return headers
+
+
+def _listed(paths: Sequence[str]) -> str:
+    """Return `paths` as one header, as far as they fit."""
+    text = ", ".join(map(header_text, paths[:_MAX_LISTED]))
+    if len(text) <= _MAX_LISTED_LENGTH:
+        return text if len(paths) <= _MAX_LISTED else f"{text}, ..."
+    return text[:_MAX_LISTED_LENGTH].rpartition(", ")[0] + ", ..."

@@ -27,3 +27,9 @@ MAX_FIELDS = 512
 
 READ_BYTES = 64 * 1024
 """How much is read from a socket at once."""
+
+
+def header_text(text: str) -> str:
+    """Return `text`, which may hold anything, as a part of a header that every client can read: in printable ASCII,
+    with line breaks and other characters escaped (`\\n`, `\\u20ac`)."""
+    return text if text.isascii() and text.isprintable() else text.encode("unicode_escape").decode()

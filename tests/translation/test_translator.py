@@ -74,6 +74,20 @@ def test_what_is_dropped_is_told_in_a_header_and_in_the_exchange(upstream: Upstr
     assert server.metrics.dropped == {("chat", "claude", "seed"): 1, ("chat", "claude", "logit_bias"): 1}
 
 
+@pytest.mark.parametrize("name", ["a\r\nX-Evil: 1", "a\0b", "\u2028\u202e", "x" * 9000, "\U0001f600" * 900])
+def test_a_name_of_the_clients_that_is_dropped_never_spoils_the_answer(upstream: Upstream, name: str) -> None:
+    tool = {"type": name, "name": name, name: 1}
+    message = {"role": "user", "content": "Hi", **{f"{number}{name}": 1 for number in range(60)}}
+    with Listening(claude(upstream)) as server:
+        answer = server.post({**ASK, name: 1, "messages": [message], "tools": [tool], "metadata": {name: name}})
+        exchange = server.wait_ended()
+    listed = answer.value("x-llmproxy-dropped") or ""
+    assert answer.status == 200 and answer.value("x-evil") is None
+    assert "tools[0]" in listed.split(", ")
+    assert listed.isascii() and listed.isprintable() and len(listed) < 5000 and listed.endswith(", ...")
+    assert max(map(len, exchange.dropped)) <= 100
+
+
 def test_a_relayed_request_loses_nothing_and_says_nothing(upstream: Upstream) -> None:
     with Listening(gpt(upstream)) as server:
         answer = server.post({**ASK, "seed": 7})

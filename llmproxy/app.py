@@ -23,6 +23,7 @@ from typing import Any
 from llmproxy import __version__, decision_log
 from llmproxy import discovery as servers
 from llmproxy.access.admission import Admission
+from llmproxy.access.exposure import Exposure
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config
 from llmproxy.exchange import MemoryBudget
@@ -100,7 +101,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
         ),
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
-        admission=Admission(everybody, _secret(config.server.admin_key)),
+        admission=Admission(everybody, _exposure(config)),
         components=_components(loaded, stores, everybody, named_middlewares),
         middlewares=named_middlewares,
     )
@@ -220,6 +221,16 @@ def _translator(config: Config, state: State, stores: Stores) -> Translator:
     responses = store.responses(most_bytes)
     return Translator(
         responses, state.budget, strict=settings.strict, fetcher=fetcher, estimates=settings.estimate_tokens
+    )
+
+
+def _exposure(config: Config) -> Exposure:
+    server = config.server
+    return Exposure(
+        admin_key=_secret(server.admin_key),
+        listens_on=server.host,
+        allowed_hosts=server.allowed_hosts,
+        allowed_origins=server.allowed_origins,
     )
 
 

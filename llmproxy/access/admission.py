@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmproxy.access.exposure import check_exposure
+from llmproxy.access.exposure import Exposure
+from llmproxy.access.path_traversal import check_path
 from llmproxy.exchange import Exchange
 from llmproxy.target import Provider
 
@@ -14,16 +15,17 @@ from llmproxy.target import Provider
 class Admission:
     """Decides what may come in, for one configuration.
 
-    `providers` are all that may get a request, `admin_key` is `server.admin_key` (empty where there is none).
+    `providers` are all that may get a request; without `exposure` a request may come from anywhere.
     """
 
-    __slots__ = ("_admin_key", "_verified_upstream")
+    __slots__ = ("_exposure", "_verified_upstream")
 
-    def __init__(self, providers: Sequence[Provider] = (), admin_key: str = "") -> None:
-        self._admin_key = admin_key
+    def __init__(self, providers: Sequence[Provider] = (), exposure: Exposure | None = None) -> None:
+        self._exposure = Exposure() if exposure is None else exposure
         self._verified_upstream = bool(providers) and all(each.forwards_credentials for each in providers)
 
     def admit(self, exchange: Exchange) -> None:
         """Fill in what is known of the client. Raise ProxyError when the request may not come in."""
         exchange.client.credentials_verified = self._verified_upstream
-        check_exposure(exchange, self._admin_key)
+        self._exposure.check(exchange)
+        check_path(exchange.full_path)

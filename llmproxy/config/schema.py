@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from llmproxy.providers.base import ProviderConfig
@@ -26,6 +27,31 @@ def _level(value: object) -> object:
 
 
 Level = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_level)]
+
+
+_HOST = re.compile(r"[a-z0-9._*-]+(:\d{1,5})?|[0-9a-f:.]+")
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s?#@]+")
+
+
+def _allowed_host(value: str) -> str:
+    """Return the name as it is compared. Raises ValueError for a URL or a path."""
+    host = value.strip().lower().removeprefix("[").removesuffix("]")
+    if not _HOST.fullmatch(host):
+        raise ValueError(f"{value!r} is not a host name; write a name such as llm.example.com, without scheme and path")
+    return host
+
+
+def _allowed_origin(value: str) -> str:
+    """Return the origin as browsers send it. Raises ValueError for anything else."""
+    origin = value.strip().lower().removesuffix("/")
+    if not _ORIGIN.fullmatch(origin):
+        raise ValueError(f"{value!r} is not an origin; write scheme and host, such as https://app.example.com")
+    default = {"http": ":80", "https": ":443"}.get(origin.partition(":")[0])
+    return origin.removesuffix(default) if default else origin
+
+
+AllowedHost = Annotated[str, AfterValidator(_allowed_host)]
+AllowedOrigin = Annotated[str, AfterValidator(_allowed_origin)]
 
 
 class ServerConfig(Strict):
@@ -82,6 +108,19 @@ class ServerConfig(Strict):
         min_length=8,
         description="Bearer token that allows changes, such as emptying the cache, from other machines too.",
         examples=["${LLMPROXY_ADMIN_KEY}"],
+    )
+
+    allowed_hosts: list[AllowedHost] = Field(
+        default=[],
+        description="More names, with or without a port, by which requests may call this server (header Host). On "
+        "loopback only the names of this machine are accepted without it, elsewhere every name. * matches anything.",
+        examples=["llm.example.com", "*.internal.example"],
+    )
+    allowed_origins: list[AllowedOrigin] = Field(
+        default=[],
+        description="More web pages whose requests are accepted (header Origin), beside those of this machine and of "
+        "programs on the desktop. * matches anything.",
+        examples=["https://app.example.com", "chrome-extension://*"],
     )
 
     @field_validator("host")

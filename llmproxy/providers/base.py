@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, WithJsonSchema, field_validator
 
 from llmproxy.access.credentials import Credentials
+from llmproxy.access.path_traversal import check_path
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
@@ -293,6 +294,7 @@ class HttpProvider(ConfiguredProvider):
         if isinstance(body, Body) and not body.encoding:
             headers.popall("Content-Encoding", None)
         endpoint, path = request.endpoint, request.path
+        check_path(path)  # a hook, a route or a body may have written it
         if endpoint is None:
             path = join(self._base, self._root, path, beside=self._beside, caught=path == request.full_path)
         else:

@@ -25,6 +25,7 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.metrics.counters import Metrics
 from llmproxy.own_code import give_up, is_cancellation
 from llmproxy.pipeline import Pipeline
+from llmproxy.routing.router import ResolvedPath
 from llmproxy.server.keepalive import Keepalive
 from llmproxy.server.observer import Observer, observe
 from llmproxy.server.pages.admin import Admin
@@ -176,13 +177,26 @@ class RequestHandler:
         if self._shared.stopping:
             raise Overloaded("The proxy is stopping", code="stopping")
         if exchange.headers.get("Upgrade", "").lower() == "websocket":
+            self._runtime.admission.admit(exchange)
             raise BadRequest("WebSockets are not relayed here; use HTTP", status=426, code="upgrade_not_supported")
-        resolved = pipeline.router.locate(exchange.method, exchange.full_path)
-        exchange.path, exchange.endpoint, exchange.template = resolved.path, resolved.endpoint, resolved.template
-        self._runtime.admission.admit(exchange)
+        resolved = self._locate()
         limits, budget = self._runtime.limits, self._shared.budget
         await read_body(exchange, payload, limits, budget, self._go_ahead, routed=resolved.provider is None)
         return await pipeline.answer(exchange, resolved)
+
+    def _locate(self) -> ResolvedPath:
+        """Find endpoint and provider of the path. Raises ProxyError for a request that may not come in, which is not
+        told what else there is, and for an unknown path.
+        """
+        exchange, runtime = self._exchange, self._runtime
+        try:
+            resolved = runtime.pipeline.router.locate(exchange.method, exchange.full_path)
+        except ProxyError:
+            runtime.admission.admit(exchange)
+            raise
+        exchange.path, exchange.endpoint, exchange.template = resolved.path, resolved.endpoint, resolved.template
+        runtime.admission.admit(exchange)
+        return resolved
 
     def _go_ahead(self) -> None:
         if self._exchange.headers.get("Expect", "").lower() == "100-continue" and not self._http10:

@@ -22,10 +22,13 @@ REQUEST_ID_LENGTH = 128
 def exchange_of(message: RawRequestMessage, peer: object) -> Exchange:
     """Return a new exchange for `message`; `peer` is the peer name of the socket as asyncio has it."""
     path, mark, query = message.path.partition("?")
-    if path[:1] != "/" and "://" in path:
-        path = "/" + path.split("://", 1)[1].partition("/")[2]
-    identifier = f"{random.getrandbits(96):024x}"
     headers = message.headers.copy()
+    if path[:1] != "/" and "://" in path:  # the absolute form, which names the host in place of the header
+        authority, _, below = path.partition("://")[2].partition("/")
+        path = "/" + below
+        if [authority] != headers.getall("Host", ()):
+            headers.add("Host", authority)
+    identifier = f"{random.getrandbits(96):024x}"
     named = headers.get("x-request-id")
     return Exchange(
         id=identifier,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -36,8 +37,8 @@ def _refused(client: RawClient, *statuses: int) -> None:
 def test_pipelined_requests_are_answered_in_order(relay: Program, upstream: Upstream) -> None:
     upstream.next(*(Reply(pieces=[b"%d" % number]) for number in range(20)))
     with relay.client() as client:
-        get = b"GET /v1/files/f HTTP/1.1\r\nHost: x\r\n\r\n"
-        post = b'POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n{"model":"gpt"}'
+        get = b"GET /v1/files/f HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        post = b'POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 15\r\n\r\n{"model":"gpt"}'
         client.send((get + post) * 10)
         assert [client.read_answer().body for _ in range(20)] == [b"%d" % number for number in range(20)]
     assert [request.method for request in upstream.requests] == ["GET", "POST"] * 10
@@ -58,7 +59,7 @@ def test_pipelined_requests_are_answered_in_order(relay: Program, upstream: Upst
 )
 def test_a_malformed_request_line_is_refused(relay: Program, upstream: Upstream, line: bytes) -> None:
     with relay.client() as client:
-        client.send(line + b"\r\nHost: x\r\n\r\n")
+        client.send(line + b"\r\nHost: localhost\r\n\r\n")
         _refused(client, 400, 505)
 
 
@@ -94,8 +95,8 @@ def test_a_malformed_or_smuggling_head_is_refused_and_reaches_nobody(
     relay: Program, upstream: Upstream, path: str, field: bytes
 ) -> None:
     with relay.client() as client:
-        client.send(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\n" + field + b"\r\n\r\n")
-        client.send(b"0\r\n\r\nGET /v1/files/smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.send(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: localhost\r\n" + field + b"\r\n\r\n")
+        client.send(b"0\r\n\r\nGET /v1/files/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n")
         _refused(client, 400, 501)
     assert not upstream.requests
 
@@ -137,14 +138,14 @@ def test_bytes_beyond_the_content_length_are_the_next_request(relay: Program, up
 def test_a_head_that_is_too_large_is_refused(relay: Program, upstream: Upstream, count: int) -> None:
     with relay.client() as client:
         fields = "".join(f"X-{number}: {'v' * (70_000 // count)}\r\n" for number in range(count))
-        client.send(b"GET /v1/files HTTP/1.1\r\nHost: x\r\n" + fields.encode() + b"\r\n")
+        client.send(b"GET /v1/files HTTP/1.1\r\nHost: localhost\r\n" + fields.encode() + b"\r\n")
         _refused(client, 400, 431)
     assert not upstream.requests
 
 
 def test_a_request_line_that_is_too_long_is_refused(relay: Program, upstream: Upstream) -> None:
     with relay.client() as client:
-        client.send(b"GET /v1/" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.send(b"GET /v1/" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
         _refused(client, 400, 414, 431)
 
 
@@ -182,11 +183,108 @@ def test_a_body_that_stands_still_is_given_up(impatient: Program, upstream: Upst
 
 def test_absolute_form_targets_are_served(relay: Program, upstream: Upstream) -> None:
     with relay.client() as client:
-        client.request("GET", "http://anything.example/health")
+        client.request("GET", f"{relay.url}/health")
         assert client.read_answer("GET").status == 200
-        client.request("GET", "http://anything.example:81/v1/files/f?q=1")
+        client.request("GET", f"{relay.url}/v1/files/f?q=1")
         assert client.read_answer("GET").status == 404
     assert upstream.only.target == b"/v1/files/f?q=1"
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/files/f"])
+def test_the_host_of_an_absolute_target_is_judged(relay: Program, upstream: Upstream, path: str) -> None:
+    with relay.client() as client:
+        client.send(b"GET http://evil.example%b HTTP/1.1\r\nHost: evil.example\r\n\r\n" % path.encode())
+        assert client.read_answer("GET").status == 403
+        client.request("GET", f"http://evil.example{path}")
+        assert client.read_answer("GET").status == 400
+        client.request("GET", f"http://localhost@evil.example{path}")
+        assert client.read_answer("GET").status == 400
+    assert not upstream.requests
+
+
+FOREIGN = [
+    ("server.allowed_origins", "Origin: https://evil.example"),
+    ("server.allowed_origins", "Origin: null"),
+    ("server.allowed_origins", "Origin: http://localhost", "Origin: https://evil.example"),
+    ("server.allowed_hosts", "Host: evil.example:3000", "Origin: http://evil.example:3000"),
+    ("server.allowed_hosts", "Host: evil.example"),
+]
+REQUESTS = [
+    ("POST", CHAT, "error"),
+    ("POST", "/v1/messages", "type"),
+    ("GET", "/v1/responses/resp_1", "error"),
+    ("POST", "/openai/v1/anything", "error"),
+    ("POST", "/no/such/path/at/all", "error"),
+    *(("GET", page, "error") for page in ("/config", "/health", "/stats", "/metrics", "/v1/models", "/v1/models/x")),
+    ("HEAD", "/", ""),
+    ("DELETE", "/cache", "error"),
+    ("OPTIONS", CHAT, "error"),
+]
+
+
+@pytest.mark.parametrize("fields", FOREIGN, ids=lambda fields: fields[1])
+@pytest.mark.parametrize(("method", "path", "member"), REQUESTS, ids=lambda value: str(value))
+def test_a_page_of_another_site_reaches_nothing(
+    relay: Program, upstream: Upstream, method: str, path: str, member: str, fields: tuple[str, ...]
+) -> None:
+    key, *lines = fields
+    if not any(line.startswith("Host:") for line in lines):
+        lines.append(f"Host: 127.0.0.1:{relay.port}")
+    head = [f"{method} {path} HTTP/1.1", *lines, "Content-Type: text/plain", "Content-Length: 1000000", "", ""]
+    with relay.client() as client:
+        client.send("\r\n".join(head).encode())  # the answer comes before the body
+        answer = client.read_answer(method)
+    assert answer.status == 403
+    if member:
+        assert key in answer.json["error"]["message"] and member in answer.json
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:5173", "app://obsidian.md", "vscode-webview://1abc"])
+def test_a_page_of_this_machine_is_served(relay: Program, upstream: Upstream, origin: str) -> None:
+    for target, status in (("/health", 200), ("/v1/files/f", 404)):
+        with relay.client() as client:
+            client.request("GET", target, f"Origin: {origin}")
+            assert client.read_answer("GET").status == status
+    assert upstream.only.value("origin") == origin
+
+
+def test_a_foreign_page_opens_no_websocket(relay: Program, upstream: Upstream) -> None:
+    fields = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: eA==")
+    with relay.client() as client:
+        client.request("GET", "/v1/responses", *fields, "Origin: https://evil.example")
+        assert client.read_answer("GET").status == 403
+    assert not upstream.requests
+
+
+def test_more_hosts_and_origins_can_be_allowed(tmp_path: Path, upstream: Upstream) -> None:
+    config = f"""
+server: {{allowed_hosts: [llm.example.com], allowed_origins: ["https://app.example.com"]}}
+llm: {{base_url: "{upstream.url}/v1", type: openai, api_key: k}}
+"""
+    asked = [
+        ("llm.example.com", "https://app.example.com", 200),
+        ("LLM.example.com.:3000", "http://localhost:1", 200),
+        ("llm.example.com", "https://llm.example.com", 200),
+        ("llm.example.com", "https://evil.example", 403),
+        ("evil.example", "https://app.example.com", 403),
+    ]
+    with Program(tmp_path, "serve", config=config) as program, program.client() as client:
+        for host, origin, status in asked:
+            client.send(f"GET /health HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n\r\n".encode())
+            assert client.read_answer("GET").status == status, (host, origin)
+
+
+@pytest.mark.parametrize("base", ["/openai", "", "/v1/models", "/v1/responses", "/v1/files/f", "/sessions"])
+@pytest.mark.parametrize(
+    "climb", ["/../x", "/%2e%2e/x", "/%2E./x", "/..%2fx", "/..;/x", "/..\\x", "/a%5c..%5cx", "/%252e%252e/x", "/.."]
+)
+def test_no_path_leaves_the_base_of_a_provider(relay: Program, upstream: Upstream, base: str, climb: str) -> None:
+    for method in ("GET", "POST", "DELETE"):
+        with relay.client() as client:
+            client.request(method, base + climb, body=None if method == "GET" else b'{"model": "gpt-x"}')
+            assert client.read_answer(method).status == 400
+    assert not upstream.requests
 
 
 def test_connection_close_is_obeyed(relay: Program, upstream: Upstream) -> None:
@@ -198,7 +296,7 @@ def test_connection_close_is_obeyed(relay: Program, upstream: Upstream) -> None:
 
 def test_an_empty_line_before_a_request_is_forgiven(relay: Program) -> None:
     with relay.client() as client:
-        client.send(b"\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.send(b"\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.read_answer("GET").status == 200
 
 

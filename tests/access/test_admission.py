@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.access.admission import Admission
+from llmproxy.access.exposure import Exposure
 from llmproxy.client_request import Client
 from llmproxy.errors import ProxyError
 from llmproxy.providers.openai import OpenAI
@@ -36,8 +37,16 @@ def test_credentials_are_verified_where_every_provider_gets_them(providers: list
 
 
 def test_the_admin_key_lets_others_change_our_pages() -> None:
+    admission = Admission((), Exposure(admin_key="secret"))
     exchange = ended(method="DELETE", own=True, client=Client(address="10.0.0.1"))
     with pytest.raises(ProxyError, match="admin_key"):
-        Admission((), "secret").admit(exchange)
+        admission.admit(exchange)
     exchange.headers["Authorization"] = "Bearer secret"
-    Admission((), "secret").admit(exchange)
+    admission.admit(exchange)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_path_that_climbs_is_refused(own: bool) -> None:
+    with pytest.raises(ProxyError) as caught:
+        Admission().admit(ended(method="GET", full_path="/main/%2e%2e/x", own=own))
+    assert (caught.value.status, caught.value.code) == (400, "invalid_path")

@@ -47,7 +47,39 @@ def test_defaults_are_those_of_the_readme() -> None:
         "body_timeout": "60s",
         "body_total_timeout": "600s",
         "admin_key": None,
+        "allowed_hosts": [],
+        "allowed_origins": [],
     }
+
+
+def test_allowed_hosts_are_names_with_or_without_a_port() -> None:
+    hosts = ["LLM.example.com", "*.corp.example:8080", "[::1]", "10.0.0.*", " x "]
+    found = ServerConfig.model_validate({"allowed_hosts": hosts}).allowed_hosts
+    assert found == ["llm.example.com", "*.corp.example:8080", "::1", "10.0.0.*", "x"]
+    for wrong in ("http://x", "x/y", "x:port", "", "a b", "user@x", 5, None):
+        with pytest.raises(ValidationError):
+            ServerConfig.model_validate({"allowed_hosts": [wrong]})
+    with pytest.raises(ValidationError):
+        ServerConfig.model_validate({"allowed_hosts": "x"})
+
+
+def test_allowed_origins_are_as_browsers_send_them() -> None:
+    origins = [
+        "https://App.example.com/",
+        "http://x:80",
+        "https://x:443",
+        "http://x:443",
+        "chrome-extension://*",
+        "*",
+        "null",
+    ]
+    found = ServerConfig.model_validate({"allowed_origins": origins}).allowed_origins
+    assert found == [
+        *("https://app.example.com", "http://x", "https://x", "http://x:443", "chrome-extension://*", "*", "null"),
+    ]
+    for wrong in ("app.example.com", "https://x/path", "https://", "https://u@x", "", "x:80", 5):
+        with pytest.raises(ValidationError):
+            ServerConfig.model_validate({"allowed_origins": [wrong]})
 
 
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::", "::1", "my-host.example", "bücher.example"])

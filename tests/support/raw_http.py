@@ -69,6 +69,7 @@ class RawClient:
         source: str = "",
     ) -> None:
         self._socket = socket.socket()
+        self._host = f"{address[0]}:{address[1]}"
         if source:
             self._socket.bind((source, 0))
         if receive_buffer:
@@ -109,7 +110,7 @@ class RawClient:
 
     def request(self, method: str, target: str, *headers: str, body: bytes | None = None, version: str = "1.1") -> None:
         """Send a request with Host and, when there is a body, Content-Length; `headers` are whole lines."""
-        lines = [f"{method} {target} HTTP/{version}", "Host: test.local", *headers]
+        lines = [f"{method} {target} HTTP/{version}", f"Host: {self._host}", *headers]
         if body is not None:
             lines.append(f"Content-Length: {len(body)}")
         self.send("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + (body or b""))

@@ -16,6 +16,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.settings import Strict
 from llmproxy.stores.open_stores import Stores
+from llmproxy.wire.query import check_query
 
 
 class Proceed(Protocol):
@@ -29,13 +30,18 @@ class Proceed(Protocol):
 class PageRequest:
     """A request for a page of a middleware.
 
-    `name` is the path below the page's, decoded, None for the page itself. `query` has the parameters; of one that is
-    there twice, the last counts. `changing` is true for DELETE, false for reading.
+    `name` is the path below the page's, decoded, None for the page itself. `query` has the parameters; one that is
+    there twice was refused. `changing` is true for DELETE, false for reading.
     """
 
     name: str | None
     query: Mapping[str, str]
     changing: bool
+
+    def expect(self, *names: str) -> None:
+        """Raise BadRequest for a parameter that is none of `names`, and for one without a value: a page that ignored
+        it would show, or delete, something else than was meant."""
+        check_query(self.query, names)
 
 
 class Middleware:

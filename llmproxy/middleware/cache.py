@@ -352,6 +352,7 @@ class Cache(Middleware):
         return None if entry is None else pack(entry)
 
     async def page(self, request: PageRequest) -> Mapping[str, object] | None:
+        request.expect(*(("model",) if request.changing and request.name is None else ()))
         if request.changing:
             return await self._clear(request)
         return await self._overview() if request.name is None else None

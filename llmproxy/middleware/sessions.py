@@ -336,6 +336,7 @@ class Sessions(Middleware):
             raise ProxyError(
                 "Sessions can only be read: use GET", status=405, code="method_not_allowed", headers=(("Allow", "GET"),)
             )
+        request.expect(*(("limit",) if request.name is None else ()))
         if request.name is not None:
             session = await self._own.session(request.name)
             with contextlib.suppress(StoreFault):

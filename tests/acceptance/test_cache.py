@@ -203,6 +203,39 @@ def test_the_page_shows_and_forgets(cache: Program, upstream: Upstream) -> None:
 
 @pytest.mark.parametrize(
     "target",
+    [
+        *(
+            "/cache?modell=gpt-one",
+            "/cache?key=abc",
+            "/cache/",
+            "/cache?",
+            "/cache?model=",
+            "/cache?model",
+            "/cache?=x",
+        ),
+        *(
+            "/cache?model=a&model=b",
+            "/cache?Model=gpt-one",
+            "/cache/?model=gpt-one",
+            "/cache?model=gpt-one&x=1",
+            "/cache/k?model=x",
+        ),
+    ],
+)
+def test_a_mistake_in_what_to_forget_forgets_nothing(cache: Program, upstream: Upstream, target: str) -> None:
+    asked = question(model="gpt-kept")
+    ask_stored(cache, asked)
+    assert _delete(cache, target)[0] == 400
+    assert cache.post(CHAT, asked).value("x-cache") == "hit"
+
+
+@pytest.mark.parametrize("target", ["/cache?x=1", "/cache?model=gpt-x"])
+def test_a_parameter_that_selects_nothing_is_refused(cache: Program, target: str) -> None:
+    assert cache.get(target).status == 400
+
+
+@pytest.mark.parametrize(
+    "target",
     ["/cache/none", "/cache/a/b", "/cache/%00", "/cache/%ff", "/cache/\udcff", "/cache/%0d%0a", "/cache/" + "k" * 5000],
 )
 def test_a_key_that_there_is_not_is_not_found(cache: Program, target: str) -> None:

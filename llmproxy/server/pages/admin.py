@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from llmproxy.answer import Answer
 from llmproxy.dialects import catalog
@@ -30,6 +30,7 @@ from llmproxy.server.pages.middleware_pages import MiddlewarePages
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.stats import stats_page
 from llmproxy.target import Provider
+from llmproxy.wire.query import check_query, parse_query
 
 JSON = "application/json"
 _READING = ("GET", "HEAD")
@@ -177,7 +178,9 @@ class Admin:
 
     async def _write_metrics(self, exchange: Exchange) -> Answer:
         accept = ",".join(exchange.headers.getall("Accept", ()))
-        format_ = dict(parse_qsl(exchange.query or "", keep_blank_values=True)).get("format")
+        parameters = parse_query(exchange.query)
+        check_query(parameters, ("format",))
+        format_ = parameters.get("format")
         if format_ not in (None, "json", "text"):
             raise BadRequest(f"Unknown format {format_[:50]!r}. Use format=json or format=text", param="format")
         if format_ == "json" or (format_ is None and _prefers_json(accept)):

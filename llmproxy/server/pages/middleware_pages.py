@@ -10,15 +10,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from llmproxy.answer import Answer
-from llmproxy.errors import ProxyError
+from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.own_code import failure, is_cancellation
 from llmproxy.server.pages.json_page import json_page
+from llmproxy.wire.query import parse_query
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +66,10 @@ class MiddlewarePages:
             type_ = _RESERVED[page]
             message = f"No middleware {type_!r} is configured; add `- type: {type_}` to `middlewares`"
             raise ProxyError(message, status=404, code="not_configured")
-        query = dict(parse_qsl(exchange.query or "", keep_blank_values=True))
-        request = PageRequest(name=below, query=query, changing=exchange.method == "DELETE")
+        changing = exchange.method == "DELETE"
+        if changing:
+            _check_change(exchange, page)
+        request = PageRequest(name=below, query=parse_query(exchange.query), changing=changing)
         try:
             content = await middleware.page(request)
             if content is not None:
@@ -119,3 +122,16 @@ def _state(type_: str, middleware: Middleware) -> Mapping[str, object]:
     except BaseException as error:
         log.error("describe of middleware %r failed with %s", type_, type(error).__name__, exc_info=error)
         return {"error": f"describe failed with {type(error).__name__}"}
+
+
+def _check_change(exchange: Exchange, page: str) -> None:
+    """Raise BadRequest where the request seems to mean less than the whole of `page`, and says not what: an empty name
+    (`/cache/`), an empty query, a body, which is not read."""
+    headers = exchange.headers
+    if exchange.full_path == f"{page}/":
+        raise BadRequest(f"The name is missing behind {page}/. Use {page} itself to mean everything")
+    if exchange.query == "":
+        raise BadRequest(f"The query is empty. Use {page} without a question mark to mean everything")
+    body = "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
+    if body and exchange.full_path == page:
+        raise BadRequest(f"DELETE {page} reads no body. Name what you mean in the path or the query")

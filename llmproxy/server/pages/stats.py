@@ -12,6 +12,7 @@ from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.stats import GROUPS, Snapshot
+from llmproxy.wire.query import check_query
 from llmproxy.wire.timestamp import format_timestamp
 
 
@@ -42,8 +43,9 @@ async def stats_page(
 
 def _groups(query: str | None) -> list[str]:
     """Return what to group by: `by=client`, `by=session`, both separated by a comma, or as two parameters."""
-    values = [value for name, value in parse_qsl(query or "", keep_blank_values=True) if name == "by"]
-    groups = [each.strip() for value in values for each in value.split(",")]
+    values = parse_qsl(query or "", keep_blank_values=True)
+    check_query(dict(values), ("by",))
+    groups = [each.strip() for _, value in values for each in value.split(",")]
     for group in groups:
         if group not in GROUPS:
             raise BadRequest(f"Unknown group {group[:50]!r}. Use by={' or by='.join(GROUPS)}.", param="by")

@@ -285,6 +285,9 @@ async def test_metrics_come_as_text_otherwise(target: str, accept: str, content_
 async def test_a_format_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ProxyError, match="'xml'") as caught:
         await answered(admin_of(), asking("/metrics?format=xml"))
+    for query in ("fromat=json", "format=", "format", "format=json&x=1", "format=text&format=json"):
+        with pytest.raises(ProxyError, match="parameter"):
+            await answered(admin_of(), asking(f"/metrics?{query}"))
     assert caught.value.status == 400
 
 

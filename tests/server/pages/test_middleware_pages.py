@@ -36,15 +36,15 @@ class Shelf(Middleware):
         return [Sample(name="shelf_count", help="How many.", counter=True, value=self._count)]
 
 
-def asking(target: str, method: str = "GET") -> Exchange:
-    path, _, query = target.partition("?")
+def asking(target: str, method: str = "GET", **headers: str) -> Exchange:
+    path, mark, query = target.partition("?")
     return Exchange(
         id="1",
         method=method,
         full_path=path,
         path=path,
-        query=query or None,
-        headers=Headers({"Host": "localhost:3000"}),
+        query=query if mark else None,
+        headers=Headers({"Host": "localhost:3000", **headers}),
         client=Client(address="127.0.0.1"),
         started_s=0.0,
         began_s=0.0,
@@ -135,7 +135,7 @@ async def test_what_is_not_there_is_404(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("query", "values"),
-    [("", {}), ("limit=5", {"limit": "5"}), ("a=1&a=2&b", {"a": "2", "b": ""}), ("a=%FF%20", {"a": "\ufffd "})],
+    [("", {}), ("limit=5", {"limit": "5"}), ("a=1&b", {"a": "1", "b": ""}), ("a=%FF%20", {"a": "\ufffd "})],
 )
 async def test_parameters_are_decoded(query: str, values: dict[str, str]) -> None:
     assert (await shown(f"/sessions?{query}"))["query"] == values
@@ -155,6 +155,26 @@ async def test_other_methods_are_refused_with_those_that_there_are(method: str) 
 async def test_a_page_hears_whether_it_is_to_delete() -> None:
     assert (await shown("/sessions/a", method="DELETE"))["changing"]
     assert not (await shown("/sessions/a"))["changing"]
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        ("/sessions/", {}),
+        ("/sessions?", {}),
+        ("/sessions/?a=1", {}),
+        ("/sessions?a=1&a=2", {}),
+        ("/sessions", {"Content-Length": "9"}),
+        ("/sessions", {"Transfer-Encoding": "chunked"}),
+    ],
+)
+async def test_what_seems_to_mean_less_than_everything_deletes_nothing(target: str, headers: dict[str, str]) -> None:
+    assert (await refused(target, method="DELETE", **headers)).status == 400
+
+
+@pytest.mark.parametrize(("target", "length"), [("/sessions", "0"), ("/sessions/a", "9"), ("/sessions?a=1", "0")])
+async def test_what_is_named_or_everything_is_deleted(target: str, length: str) -> None:
+    assert (await shown(target, method="DELETE", **{"Content-Length": length}))["changing"]
 
 
 async def test_of_several_of_a_type_the_first_is_shown() -> None:

@@ -19,6 +19,7 @@ from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.own_code import checked_answer, failure
+from llmproxy.redaction.echoes import hide_keys, mask_error
 from llmproxy.route import Route
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest, request_fault
@@ -130,11 +131,14 @@ class Pipeline:
                 if answer.stream is not None:
                     await self._commit(exchange, answer, answer.stream)
         except ProxyError as error:
+            mask_error(exchange, error)
             call.error = error.code
             raise
         finally:
             call.ended_s = time.monotonic() - exchange.started_s
             route.report(target, call)
+        if target.provider.secrets:
+            hide_keys(answer, target.provider.secrets)
         return answer
 
     async def _translate(self, exchange: Exchange, call: Call) -> Answer:

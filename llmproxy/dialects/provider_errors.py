@@ -14,6 +14,7 @@ from llmproxy.dialects.lenient_json import error_message, string
 from llmproxy.errors import ProxyError
 from llmproxy.wire.http import RETRYABLE_STATUSES
 from llmproxy.wire.json import read_value
+from llmproxy.wire.text import cut_text
 
 _LONGEST_TEXT = 500
 _READ_BYTES, _FIRST_WORDS = 16 * 1024, 200
@@ -150,7 +151,7 @@ def error_text(body: bytes) -> str | None:
     words = " ".join(text.split())
     if not words or sum(not each.isprintable() or each == "\ufffd" for each in words) > len(words) / 10:
         return None
-    return words if len(words) <= _FIRST_WORDS else f"{words[: _FIRST_WORDS - 1]}…"
+    return cut_text(words, _FIRST_WORDS)
 
 
 class BadReply(ProxyError):

@@ -33,6 +33,7 @@ from llmproxy.recognition.prefix_hash import PrefixHashes
 from llmproxy.recognition.session_names import SessionName, answer_key, session_name_of
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
 from llmproxy.recognition.twin_runs import TwinRuns
+from llmproxy.redaction.secrets import mask_text, secrets_of
 from llmproxy.settings import Duration, Whole
 from llmproxy.stores.base import StoreReference
 from llmproxy.stores.facet import StoreFault
@@ -323,7 +324,7 @@ class Sessions(Middleware):
                 session=known.session,
                 tenant=known.tenant,
                 error=(exchange.status or 0) >= 400 or exchange.error is not None or summary.error is not None,
-                model=_shortened(summary.model or exchange.model or "") or None,
+                model=_shortened(mask_text(summary.model or exchange.model or "", secrets_of(exchange))) or None,
                 input_tokens=(usage.input or 0) if usage else 0,
                 output_tokens=(usage.output or 0) if usage else 0,
                 learn=(answer,) if answer else (),

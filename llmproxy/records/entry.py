@@ -25,6 +25,7 @@ RECORD_VERSION = 1
 _NOTE = "llmproxy.entry"
 # Clients and providers may send megabytes as a model name, or as an error.
 _LONGEST = 2000
+_READ_LENGTH = 64 * 1024
 
 Milliseconds = Annotated[float, Meta(ge=0)]
 
@@ -118,7 +119,8 @@ def entry_of(exchange: Exchange) -> Entry:
 
 
 def _word(text: str | None) -> str | None:
-    return None if text is None else replace_surrogates(_short(text))
+    """Return a name from outside without credentials in URLs, cut."""
+    return None if text is None else _short(mask_text(replace_surrogates(text[:_READ_LENGTH]), ()))
 
 
 def _short(text: str) -> str:
@@ -139,12 +141,14 @@ def _entry(exchange: Exchange) -> Entry:
         duration_ms=round((ended_s - started_s) * 1000, 3),
         first_byte_ms=_since(exchange.calls[-1].first_byte_s if exchange.calls else None, started_s),
         first_token_ms=_since(exchange.first_token_s, started_s),
-        client=ClientEntry(address=client.address, agent=replace_surrogates(client.agent), name=client.name),
-        session=(session := exchange.session_id),
-        thread=None if session is None else exchange.thread_id,
+        client=ClientEntry(
+            address=client.address, agent=mask_text(replace_surrogates(client.agent), ()), name=client.name
+        ),
+        session=(session := _word(exchange.session_id)),
+        thread=None if session is None else _word(exchange.thread_id),
         cache=exchange.cache,
         method=exchange.method,
-        path=replace_surrogates(exchange.full_path),
+        path=mask_text(replace_surrogates(exchange.full_path), ()),
         query=None if exchange.query is None else redact_query(replace_surrogates(exchange.query)),
         dialect=endpoint.dialect.name if endpoint else None,
         model=_word(exchange.model),
@@ -158,7 +162,7 @@ def _entry(exchange: Exchange) -> Entry:
         error=_error(exchange),
         finish_reason=_word(summary.finish_reason),
         usage=summary.usage,
-        dropped=[replace_surrogates(path) for path in exchange.dropped] if exchange.dropped else [],
+        dropped=[mask_text(replace_surrogates(path), ()) for path in exchange.dropped] if exchange.dropped else [],
         cache_marks=0 if exchange.call is None else exchange.call.cache_marks,
         attempts=attempts,
     )
@@ -172,9 +176,9 @@ def _attempt(call: Call) -> AttemptEntry:
     return AttemptEntry(
         provider=call.target.provider.name,
         model=_word(call.model),
-        url=replace_surrogates(call.url),
+        url=mask_text(replace_surrogates(call.url), ()),
         status=call.status,
-        error=call.error,
+        error=_word(call.error),
         started_ms=round(call.started_s * 1000, 3),
         ended_ms=None if call.ended_s is None else round(call.ended_s * 1000, 3),
     )
@@ -186,7 +190,8 @@ def _error(exchange: Exchange) -> ErrorEntry | None:
     if error is None and provider_error is None:
         return None
     message = error.message if error is not None else provider_error or ""
+    secrets = all_secrets_of(exchange)
     return ErrorEntry(
-        code=error.code if error is not None else "provider_error",
-        message=_short(mask_text(replace_surrogates(message), all_secrets_of(exchange))),
+        code="provider_error" if error is None else _short(mask_text(replace_surrogates(error.code), secrets)),
+        message=_short(mask_text(replace_surrogates(message), secrets)),
     )

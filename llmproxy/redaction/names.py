@@ -48,6 +48,8 @@ _SECRET_PAIRS = frozenset((("connection", "string"), ("oidc", "data")))
 # Words that may follow it: `aws_access_key_id`, `password_hash`. Other words change the meaning: `api_key_env`.
 _TAILS = frozenset(("hash", "id", "value"))
 _URL = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://)((?:(?!,[a-z][a-z0-9+.-]{0,30}://)[^\s\"'<>])*)", re.IGNORECASE)
+# In a query these hold the credential itself.
+_QUERY_NAMES = frozenset(("auth", "hmac", "pass"))
 _QUERY_FIELD = re.compile(r"(?<=[?&;#])([^=&;#?\s]+)=([^&;#\s]+)")
 
 
@@ -97,7 +99,8 @@ def _redact_found(url: re.Match[str]) -> str:
 
 def _redact_query(field: re.Match[str]) -> str:
     name, value = field.groups()
-    return f"{name}={MASK if is_secret(unquote(name)) else value}"
+    plain = unquote(name)
+    return f"{name}={MASK if is_secret(plain) or plain.lower() in _QUERY_NAMES else value}"
 
 
 def _redact_field(name: object, value: object, siblings: Mapping[object, object]) -> object:

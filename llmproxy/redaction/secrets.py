@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from llmproxy.exchange import Exchange
 from llmproxy.redaction.json_escapes import has_escapes, unescape
-from llmproxy.redaction.names import MASK, is_secret
+from llmproxy.redaction.names import MASK, is_secret, redact_url
 
 _NOTE = "llmproxy.secrets"
 # Shorter values are no secrets; masking them would damage ordinary words.
@@ -107,12 +107,16 @@ def _escaped(raw: bytes) -> Iterator[bytes]:
 
 
 def mask_text(text: str, secrets: tuple[str, ...]) -> str:
-    """Return `text` with MASK in place of each of `secrets`."""
-    if not secrets:
+    """Return `text` with MASK in place of each of `secrets` and of credentials in URLs; the same object without any."""
+    if secrets:
+        data = text.encode("utf-8", "surrogateescape")
+        masked = mask_bytes(data, secrets)
+        text = text if masked is data else masked.decode("utf-8", "surrogateescape")
+    if "://" not in text and ":\\/\\/" not in text:
         return text
-    data = text.encode("utf-8", "surrogateescape")
-    masked = mask_bytes(data, secrets)
-    return text if masked is data else masked.decode("utf-8", "surrogateescape")
+    plain = text.replace("\\/", "/")
+    redacted = redact_url(plain)
+    return text if redacted == plain else redacted
 
 
 def mask_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:

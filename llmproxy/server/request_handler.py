@@ -25,6 +25,7 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.metrics.counters import Metrics
 from llmproxy.own_code import give_up, is_cancellation
 from llmproxy.pipeline import Pipeline
+from llmproxy.redaction.echoes import mask_error, mask_event
 from llmproxy.routing.router import ResolvedPath
 from llmproxy.server.keepalive import Keepalive
 from llmproxy.server.observer import Observer, observe
@@ -211,6 +212,7 @@ class RequestHandler:
             raise error
         if isinstance(error, ProxyError) and type(error.status) is int and 300 <= error.status <= 599:
             try:
+                mask_error(self._exchange, error)
                 answer = error_answer(self._exchange, error)
             except Exception as invalid:  # a hook gave it a message or headers of other types
                 error = invalid
@@ -319,10 +321,12 @@ class RequestHandler:
         if not isinstance(error, ProxyError):
             log.error("the answer of exchange %s failed", exchange.id, exc_info=error)
             error = BrokenStream("The answer broke off")
+        mask_error(exchange, error)
         exchange.error = error
         exchange.outcome = "broken"
         if self._between_frames():
-            event = (error.frames if isinstance(error, BrokenStream) else b"") or error_event(exchange, error)
+            frames = error.frames if isinstance(error, BrokenStream) else b""
+            event = mask_event(exchange, frames) if frames else error_event(exchange, error)
             self._transport.write(chunk(event, self._transfer) + last_chunk(self._transfer))
             self._saw(event)
             return

@@ -9,10 +9,12 @@ public side: `TCPConnector.connect` and the messages of the response parser. It 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from asyncio import AbstractEventLoop
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 
 from aiohttp import ClientError, ClientTimeout, ServerDisconnectedError, TCPConnector, encode_basic_auth
 from aiohttp.client_exceptions import ClientHttpProxyError, SocketTimeoutError
@@ -31,6 +33,8 @@ from llmproxy.upstream.connection import UpstreamConnection
 from llmproxy.upstream.egress import outgoing_proxy, trust
 from llmproxy.wire.http import BODILESS_STATUSES, HOP_BY_HOP, READ_BYTES
 
+# Where a parser begins to quote an answer, which may repeat our key.
+_QUOTE = re.compile(r"[:'\"\r\n]")
 POOLED_S = 55.0  # most providers close idle connections after 60 s or later
 
 
@@ -237,7 +241,7 @@ class Upstream:
             message = f"{pool.address} could not be reached within {pool.timeout.connect:g} s"
             raise UpstreamError(message, status=504, code="timeout") from error
         except ClientHttpProxyError as error:
-            message = f"The outgoing proxy refused {pool.address}: {error.status} {error.message}"
+            message = f"The outgoing proxy refused {pool.address}: {error.status} {_phrase(error.status)}".rstrip()
             raise UpstreamError(message) from error
         except (ClientError, OSError, ValueError) as error:
             raise UpstreamError(f"{pool.address} could not be reached: {_reason(error)}") from error
@@ -309,6 +313,14 @@ def _cut(connection: Connection) -> None:
     if connection.protocol is not None:
         connection.protocol.abort()
     connection.close()
+
+
+def _phrase(status: int) -> str:
+    """Return the usual words for a status: those of the proxy may repeat our password."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
 
 
 def _reason(error: BaseException) -> str:
@@ -393,7 +405,8 @@ def _end_upload(protocol: UpstreamConnection, pump: asyncio.Task[None]) -> None:
 def _failure(request: UpstreamRequest, pool: OriginPool, error: Exception, replayable: bool) -> UpstreamError:
     """Return the error for an answer without a head. `replayable`: a pooled connection ended before the first byte."""
     if isinstance(error, HttpProcessingError):
-        return UpstreamError(f"{pool.address} sent an invalid HTTP answer: {error.message}", code="bad_upstream_answer")
+        reason = _QUOTE.split(error.message, maxsplit=1)[0].strip()
+        return UpstreamError(f"{pool.address} sent an invalid HTTP answer: {reason}", code="bad_upstream_answer")
     return UpstreamError(
         f"{pool.address} closed the connection without an answer",
         replayable=replayable and not isinstance(request.body, StreamedBody),

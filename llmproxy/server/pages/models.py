@@ -26,6 +26,8 @@ from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.fault_log import FaultLog
 from llmproxy.own_code import is_cancellation
+from llmproxy.redaction.echoes import hide_keys
+from llmproxy.redaction.secrets import mask_text, with_credentials
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest
 from llmproxy.wire.compression import decompress
@@ -129,7 +131,13 @@ class ModelList:
         if target.provider.refreshes:
             await target.provider.ready()
         request = target.provider.prepare(view, target)
-        return None if request is None else await self._open(request)
+        if request is None:
+            return None
+        answer = await self._open(request)
+        if answer.status >= 300 and answer.stream is not None:
+            answer.body, answer.stream = await _read_raw(answer), None
+        hide_keys(answer, target.provider.secrets)
+        return answer
 
     async def one(self, exchange: Exchange, dialect: str, name: str) -> ListedModel | None:
         """Return the model `name`; `provider/model` also finds models that are listed by their own name.
@@ -212,7 +220,8 @@ class ModelList:
     def _log_failure(self, provider: Provider, reason: str) -> None:
         """Log why the models of a provider are not listed, once a minute: every request for the list may find it so."""
         faults = self._faults.setdefault(provider.name, FaultLog(log))
-        faults.failed(logging.WARNING, "the models of provider %r are not listed: %s", provider.name, reason)
+        shown = mask_text(reason, with_credentials((), provider.secrets))
+        faults.failed(logging.WARNING, "the models of provider %r are not listed: %s", provider.name, shown)
 
     async def _is_ready(self, provider: Provider) -> bool:
         try:
@@ -266,6 +275,10 @@ async def _read_model(answer: Answer, name: str, provider: Provider) -> ListedMo
 
 
 async def _read(answer: Answer) -> bytes:
+    return decompress(await _read_raw(answer), answer.headers.get("Content-Encoding", ""), _MAX_LIST_BYTES)
+
+
+async def _read_raw(answer: Answer) -> bytes:
     body = answer.body
     try:
         if answer.stream is not None:
@@ -275,7 +288,7 @@ async def _read(answer: Answer) -> bytes:
                     raise UpstreamError("its list is too long")
     finally:
         answer.close()
-    return decompress(body, answer.headers.get("Content-Encoding", ""), _MAX_LIST_BYTES)
+    return body
 
 
 def _parse(body: bytes) -> Listed | None:

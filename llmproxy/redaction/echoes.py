@@ -1,0 +1,68 @@
+"""Keep a provider that repeats our key from showing it to clients, who do not know it.
+
+Our own messages, the headers of every answer and the bodies of errors are searched for it. The body of an answer that
+is no error stays byte for byte: what a model writes is the client's, who may have shown it the same key. Begin reading
+at `hide_keys`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmproxy.answer import Answer
+from llmproxy.errors import ProxyError
+from llmproxy.exchange import Exchange
+from llmproxy.redaction.secrets import forms_of, mask_bytes, mask_text, with_credentials
+from llmproxy.wire.compression import DecodingError, decompress
+
+_FIRST_REFUSAL = 300
+_LARGEST_BYTES = 1024 * 1024
+
+
+def hide_keys(answer: Answer, keys: Sequence[str]) -> None:
+    """Mask `keys` in the headers of a provider's answer and, when it is an error or a redirect, in what is here of its
+    body."""
+    secrets = with_credentials((), keys)
+    if not secrets:
+        return
+    headers = answer.headers
+    forms = [form.decode("utf-8", "surrogateescape") for form in forms_of(secrets)]
+    for name, value in [pair for pair in headers.items() if any(form in pair[1] for form in forms)]:
+        values = [mask_text(each, secrets) for each in headers.popall(name, (value,))]
+        headers.extend([(name, each) for each in values])
+    if any(form in answer.reason for form in forms):
+        answer.reason = mask_text(answer.reason, secrets)
+    if answer.status >= _FIRST_REFUSAL and answer.body:
+        _hide_in_body(answer, secrets)
+
+
+def _hide_in_body(answer: Answer, secrets: tuple[str, ...]) -> None:
+    encoding = answer.headers.get("Content-Encoding", "")
+    try:
+        body = decompress(answer.body, encoding, _LARGEST_BYTES) if encoding else answer.body
+    except DecodingError:  # not whole, or of a coding that nobody here reads
+        return
+    masked = mask_bytes(body, secrets)
+    if masked is not body:
+        answer.body, answer.length = masked, None
+        answer.headers.popall("Content-Encoding", None)
+
+
+def mask_error(exchange: Exchange, error: ProxyError) -> None:
+    """Mask the keys of the providers of an exchange, and credentials in URLs, in an error that a client is to get: it
+    may repeat what the provider sent."""
+    secrets = provider_keys(exchange)
+    error.message, error.code = mask_text(error.message, secrets), mask_text(error.code, secrets)
+
+
+def mask_event(exchange: Exchange, event: bytes) -> bytes:
+    """Return the frames of an error without the keys of the providers of an exchange."""
+    secrets = provider_keys(exchange)
+    return mask_bytes(event, secrets) if secrets else event
+
+
+def provider_keys(exchange: Exchange) -> tuple[str, ...]:
+    """Return the credentials that providers add to calls of this exchange, longest first."""
+    targets = [call.target for call in exchange.calls]
+    targets += exchange.route.targets if exchange.route is not None else ()
+    return with_credentials((), [key for target in targets for key in target.provider.secrets])

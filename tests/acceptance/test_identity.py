@@ -165,11 +165,12 @@ def test_a_stored_response_is_read_deleted_and_continued_by_its_client_alone(lin
         statuses = [
             line.ask(other, "GET", page).status,
             line.ask(other, "GET", f"{page}/input_items").status,
+            line.ask(other, "POST", f"{page}/cancel", {}).status,
             line.ask(other, "DELETE", page).status,
             line.ask(other, "POST", RESPONSES, further).status,
             line.ask(other, "POST", RESPONSES, reference).status,
         ]
-        return statuses != [404] * 5
+        return statuses != [404] * 6
 
     assert leaks(clients, leaked) == []
     assert len(provider.requests) == before
@@ -191,10 +192,13 @@ def test_a_conversation_is_its_clients_alone(line: Line) -> None:
         page = f"{CONVERSATIONS}/{ids[owner]}"
         got = [
             line.ask(other, "GET", page),
+            line.ask(other, "POST", page, {"metadata": {}}),
+            line.ask(other, "GET", f"{page}/items"),
+            line.ask(other, "POST", f"{page}/items", {"items": []}),
             line.ask(other, "DELETE", page),
             line.ask(other, "POST", RESPONSES, further),
         ]
-        return [answer.status for answer in got] != [404] * 3
+        return [answer.status for answer in got] != [404] * 6
 
     assert leaks(clients, leaked) == []
     assert {line.ask(each, "GET", f"{CONVERSATIONS}/{name}").status for each, name in ids.items()} == {200}

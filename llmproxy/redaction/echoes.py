@@ -55,10 +55,9 @@ def mask_error(exchange: Exchange, error: ProxyError) -> None:
     error.message, error.code = mask_text(error.message, secrets), mask_text(error.code, secrets)
 
 
-def mask_event(exchange: Exchange, event: bytes) -> bytes:
-    """Return the frames of an error without the keys of the providers of an exchange."""
-    secrets = provider_keys(exchange)
-    return mask_bytes(event, secrets) if secrets else event
+def shows_key(exchange: Exchange, frames: bytes) -> bool:
+    """Return whether a key of the providers of an exchange stands in `frames`."""
+    return any(form in frames for form in forms_of(provider_keys(exchange)))
 
 
 def provider_keys(exchange: Exchange) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.metrics.counters import Metrics
 from llmproxy.own_code import give_up, is_cancellation
 from llmproxy.pipeline import Pipeline
-from llmproxy.redaction.echoes import mask_error, mask_event
+from llmproxy.redaction.echoes import mask_error, shows_key
 from llmproxy.routing.router import ResolvedPath
 from llmproxy.server.keepalive import Keepalive
 from llmproxy.server.observer import Observer, observe
@@ -326,7 +326,7 @@ class RequestHandler:
         exchange.outcome = "broken"
         if self._between_frames():
             frames = error.frames if isinstance(error, BrokenStream) else b""
-            event = mask_event(exchange, frames) if frames else error_event(exchange, error)
+            event = frames if frames and not shows_key(exchange, frames) else error_event(exchange, error)
             self._transport.write(chunk(event, self._transfer) + last_chunk(self._transfer))
             self._saw(event)
             return

@@ -196,7 +196,11 @@ def _request(rng: Random) -> bytes:
     body = json.dumps(seeds.request(rng, dialect) | {"model": seeds.model(rng, rng.choice("crm"))}).encode()
     target = seeds.PATHS[dialect] if rng.random() < 0.6 else rng.choice((*_TARGETS, *_OTHER_PATHS))
     method = "POST" if rng.random() < 0.7 else rng.choice(_METHODS)
-    fields = [b"Host: x", b"Content-Type: application/json", *rng.choices(_FIELDS, k=rng.choice((0, 0, 1, 1, 2)))]
+    fields = [
+        b"Host: localhost",
+        b"Content-Type: application/json",
+        *rng.choices(_FIELDS, k=rng.choice((0, 0, 1, 1, 2))),
+    ]
     rng.shuffle(fields)
     if rng.random() < 0.3:
         fields.append(b"Transfer-Encoding: chunked")

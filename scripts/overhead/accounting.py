@@ -121,7 +121,7 @@ async def with_open_streams(port: int, count: int, look: Callable[[], float]) ->
     """Return the result of `look` while `count` streams are open, each after its first token."""
     body = chat_body(1000, stream=True, user=HELD_USER).encode()
     head = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
-    request = f"POST {PATH} HTTP/1.1\r\nHost: bench\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    request = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
     writers: list[asyncio.StreamWriter] = []
 
     async def open_one() -> None:

@@ -38,28 +38,28 @@ def test_the_headers_of_every_answer_are_searched(status: int) -> None:
     found = answer(
         status, b"", ("X-Echo", f"a {KEY}"), ("x-echo", "b"), ("Location", "/sk-Zq7%2Bw%2F9%3D%22x"), reason=KEY
     )
-    hide_keys(found, [KEY])
-    assert sorted(found.headers.items()) == [("Location", f"/{MASK}"), ("X-Echo", f"a {MASK}"), ("X-Echo", "b")]
+    hide_keys(found, (KEY,))
+    assert sorted(found.headers.items()) == [("Location", f"/{MASK}"), ("X-Echo", f"a {MASK}"), ("x-echo", "b")]
     assert found.reason == MASK
 
 
 @pytest.mark.parametrize("status", [300, 401, 500])
 def test_the_body_of_an_error_is_searched(status: int) -> None:
     found = answer(status, BODY)
-    hide_keys(found, [KEY])
+    hide_keys(found, (KEY,))
     assert (found.body, found.length) == (b'{"error": "no %b"}' % MASK.encode(), None)
 
 
 def test_a_compressed_error_is_searched_too() -> None:
     found = answer(401, gzip.compress(BODY), ("Content-Encoding", "gzip"))
-    hide_keys(found, [KEY])
+    hide_keys(found, (KEY,))
     assert MASK.encode() in found.body and "Content-Encoding" not in found.headers
 
 
 @pytest.mark.parametrize("body", [gzip.compress(b"fine", mtime=0), b"no gzip"], ids=["gzip", "none"])
 def test_an_error_without_the_key_stays_byte_for_byte(body: bytes) -> None:
     found = answer(401, body, ("Content-Encoding", "gzip"), ("X", "y"))
-    hide_keys(found, [KEY])
+    hide_keys(found, (KEY,))
     assert (found.body, found.length) == (body, len(body))
     assert list(found.headers.items()) == [("Content-Encoding", "gzip"), ("X", "y")]
 
@@ -67,7 +67,7 @@ def test_an_error_without_the_key_stays_byte_for_byte(body: bytes) -> None:
 @pytest.mark.parametrize("status", [200, 206])
 def test_what_a_model_writes_stays(status: int) -> None:
     found = answer(status, BODY)
-    hide_keys(found, [KEY])
+    hide_keys(found, (KEY,))
     assert (found.body, found.length) == (BODY, len(BODY))
 
 

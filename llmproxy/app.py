@@ -438,6 +438,8 @@ class App:
         """Serve until a signal comes; `host` and `port` win over the configuration. Raises as `serve` does."""
         config = self.loaded.checked()
         logging.getLogger("llmproxy").setLevel(config.logging.level.upper())
+        for warning in self.loaded.warnings:
+            log.warning("%s", warning)
         changed = {"host": host, "port": port}
         server = config.server.model_copy(update={name: value for name, value in changed.items() if value is not None})
         loaded = replace(self.loaded, config=config.model_copy(update={"server": server}))

@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import logging
 import re
 import sys
 import traceback
@@ -20,7 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 
+from llmproxy.own_code import line_of
 from llmproxy.settings import Strict
+
+log = logging.getLogger(__name__)
 
 
 class RegistryError(ValueError):
@@ -201,15 +205,18 @@ class _ImportErrors:
         for name in set(sys.modules) - self._modules:
             if name.startswith("llmproxy_file_"):
                 del sys.modules[name]
-        lines = [str(frame.lineno) for frame in traceback.extract_tb(trace) if frame.filename == self._place]
-        line = (
-            str(fault.lineno)
-            if isinstance(fault, SyntaxError) and fault.filename == self._place
-            else "".join(lines[-1:])
-        )
+        lines = [frame for frame in traceback.extract_tb(trace) if frame.filename == self._place]
+        if isinstance(fault, SyntaxError) and fault.filename == self._place:
+            line = f", line {fault.lineno}"
+        else:
+            line = f", line {lines[-1].lineno}" if lines else ""
         what = fault.msg if isinstance(fault, SyntaxError) else str(fault)
         reason = f"{type(fault).__name__}: {what}" if what else type(fault).__name__
-        raise RegistryError(f"{self._place!r} cannot be imported{line and f', line {line}'}: {reason}") from fault
+        inner = line_of(fault)
+        if inner and not inner.startswith(f"{self._place}, "):
+            reason += f" ({inner})"
+        log.debug("%s cannot be imported", self._place, exc_info=fault)
+        raise RegistryError(f"{self._place!r} cannot be imported{line}: {reason}") from fault
 
 
 def _from_entry_point(kind: Kind, name: str) -> object:

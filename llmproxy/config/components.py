@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from llmproxy.config.problems import Problem
 from llmproxy.config.schema import MiddlewareEntry
 from llmproxy.config.validate import read_model, wrong_kind
 from llmproxy.dialects import catalog
+from llmproxy.override_checks import check_overrides
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import RegistryError, config_of, find_component
 from llmproxy.settings import Strict
@@ -84,7 +86,8 @@ def _provider(entry: ConfigNode, directory: Path) -> Read[ProviderConfig]:
         return None, problems
     config = config_of(component)
     assert issubclass(config, ProviderConfig)
-    return read_model(entry, config, directory)
+    settings, more = read_model(entry, config, directory)
+    return settings, [*problems, *more]
 
 
 def _middleware(entry: ConfigNode, directory: Path) -> Read[MiddlewareEntry]:
@@ -106,7 +109,7 @@ def _middleware(entry: ConfigNode, directory: Path) -> Read[MiddlewareEntry]:
 
 
 def read_component(kind: str, entry: ConfigNode, directory: Path) -> Read[type]:
-    """Find the class that the `type` of `entry` names."""
+    """Find the class that the `type` of `entry` names, and what is wrong with its methods."""
     type_ = entry.members.get("type")
     if type_ is None or type_.blank:
         key = below(entry.key, "type")
@@ -116,9 +119,13 @@ def read_component(kind: str, entry: ConfigNode, directory: Path) -> Read[type]:
     if type_.word is None:
         return None, [wrong_kind(type_, "string")]
     try:
-        return find_component(kind, type_.word, directory), []
+        component = find_component(kind, type_.word, directory)
     except RegistryError as error:
         return None, [type_.problem(str(error), "unknown-type")]
+    return component, [
+        replace(type_.problem(fault.message, "wrong-override"), severity="warning" if fault.warning else "error")
+        for fault in check_overrides(component)
+    ]
 
 
 def _not_a_block(node: ConfigNode) -> tuple[None, list[Problem]]:

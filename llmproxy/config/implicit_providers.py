@@ -1,5 +1,6 @@
-"""Add providers that the configuration does not list: those that the environment names or has keys for, else the stub.
+"""Add providers that the configuration does not list: those that the environment names or has keys for.
 
+Without a configuration the stub is added where there are none; a configuration without any provider is an error.
 The usual variables of a type are in its row (`Service.key_env`, `Service.base_url_env`). Begin reading at
 `add_implicit_providers`.
 """
@@ -19,10 +20,13 @@ from llmproxy.registry import find_component, names
 STUB = "stub"
 
 
-def add_implicit_providers(top: ConfigNode, environment: Environment) -> tuple[str, list[Problem]]:
+def add_implicit_providers(
+    top: ConfigNode, environment: Environment, written: bool, any_variable: bool = False
+) -> tuple[str, list[Problem]]:
     """Add the providers that variables name; without any configured provider, add those whose keys are set.
 
-    Return a description of the reason in the second case, and warnings.
+    Return a description of the reason in the second case, and problems. `written` says that there is a configuration,
+    which has to get a provider then; `any_variable`, that every variable counts as present.
     """
     adder = _Adder(top, environment)
     configured = any(top.members[name].value is not None for name in ("llm", "providers") if name in top.members)
@@ -37,10 +41,26 @@ def add_implicit_providers(top: ConfigNode, environment: Environment) -> tuple[s
     if configured:
         return "", adder.problems
     usual = [name for name in names("providers") if adder.usual(name) and adder.add(name)]
+    if not usual and written and not entries(top):
+        return "", [*adder.problems, _no_provider(top, any_variable)]
     if not usual and "default_provider" not in top.members:
         adder.add(STUB, everything=True)
         return "no key variable is set, so the stub answers every model", adder.problems
     return "the providers whose variables are set", adder.problems
+
+
+def _no_provider(top: ConfigNode, any_variable: bool) -> Problem:
+    section = top.members.pop("providers", None)  # of which nothing else is to be said
+    mark = top.mark if section is None else section.key_mark or section.mark
+    keys = [service.key_env for type_ in names("providers") if (service := _service(type_)) and service.origin]
+    variable = next(key for key in keys if key)
+    remedy = (
+        f"add one, such as `- {{name: stub, type: stub}}`, which needs no key, or set a variable such as {variable}"
+    )
+    if any_variable:
+        message = f"names no provider; it can start only where the key variable of one is set, such as {variable}"
+        return Problem(mark=mark, key="providers", message=message, code="no-provider", severity="warning")
+    return Problem(mark=mark, key="providers", message=f"there is no provider; {remedy}", code="no-provider")
 
 
 def _names_in_variables(top: ConfigNode) -> list[str]:

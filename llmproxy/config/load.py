@@ -88,7 +88,8 @@ def load(
     if path is None:
         path = next((name for name in FILES if (directory / name).exists()), None)
     if path is None:
-        return _Loading(ConfigNode(value={}, mark=Mark(source="config")), directory, environ, no_env).run(overrides)
+        nothing = ConfigNode(value={}, mark=Mark(source="config"))
+        return _Loading(nothing, directory, environ, no_env, written=False).run(overrides)
     file = directory / Path(path).expanduser()
     top, problems = read(file, path)
     if top is None:
@@ -138,11 +139,14 @@ class _Loading:
         no_env: bool,
         path: str | None = None,
         problems: Iterable[Problem] = (),
+        *,
+        written: bool = True,
     ) -> None:
         self._top = top
         self._directory = directory
         self._path = path
         self._no_env = no_env
+        self._written = written
         self._problems = list(problems)
         display_name = str(Path(path).parent / ".env") if path else ".env"
         self._dotenv, warnings = ({}, []) if no_env else read_dotenv(directory / ".env", display_name)
@@ -158,7 +162,9 @@ class _Loading:
         self._problems += _drop_lone_key(top)
         self._fill(top)
         self._problems += unfold_stores(top, self._directory)
-        implicit, problems = implicit_providers.add_implicit_providers(top, self._environment)
+        implicit, problems = implicit_providers.add_implicit_providers(
+            top, self._environment, self._written, any_variable=self._no_env
+        )
         self._problems += problems
         config = self._read()
         self._problems += cross_checks.cross_check(top)

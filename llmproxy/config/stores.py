@@ -161,4 +161,5 @@ def _store(entry: ConfigNode, directory: Path) -> tuple[StoreConfig | None, list
         return None, problems
     config = config_of(component)
     assert issubclass(config, StoreConfig)
-    return read_model(whole, config, directory)
+    settings, more = read_model(whole, config, directory)
+    return settings, [*problems, *more]

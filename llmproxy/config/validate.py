@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.problems import Problem
+from llmproxy.own_code import is_own, line_of
 from llmproxy.registry import nearest
 
 M = TypeVar("M", bound=BaseModel)
@@ -38,6 +39,12 @@ def read_model(
             return model.model_validate(node.plain(), context={"directory": directory}), []
         except ValidationError as error:
             errors = error.errors(include_url=False)
+        except Exception as error:
+            if not is_own(model):
+                raise
+            line = line_of(error, model)
+            message = f"{model.__qualname__} fails with {type(error).__name__}: {error}{line and f' ({line})'}"
+            return None, [node.problem(message)]
         repaired = [_repair(node, each) for each in errors]
         if not any(repaired):
             return None, [_problem(node, model, error, homes or {}) for error in errors if not _excused(node, error)]

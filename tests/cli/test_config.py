@@ -10,7 +10,7 @@ from llmproxy.config.generate import generate
 from llmproxy.config.json_schema import config_schema
 from tests.support.program import run
 
-WRONG = "server: {prt: 1}\n"
+WRONG = "server: {prt: 1}\nllm: {type: stub}\n"
 FINE = "providers: [{name: a, type: stub}]\n"
 
 

@@ -58,7 +58,7 @@ def test_a_host_that_is_not_there_ends_with_1(tmp_path: Path) -> None:
 
 
 def test_a_mistake_in_the_file_ends_with_1_and_one_in_a_flag_with_2(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text("server: {prt: 1}\n")
+    (tmp_path / "x.yaml").write_text("server: {prt: 1}\nllm: {type: stub}\n")
     in_file = run("--config", "x.yaml", cwd=tmp_path)
     assert (in_file.returncode, in_file.stdout) == (1, "")
     assert in_file.stderr == "x.yaml:1:10: server.prt: unknown key; did you mean 'port'?\n"

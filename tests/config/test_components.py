@@ -14,6 +14,9 @@ class Tag(Middleware):
         every: Duration = 5.0
         threshold: float | None = None
         anything: object = None
+
+    def on_end(self, exchange):
+        pass
 """
 MINE = """
 from llmproxy.providers.base import ProviderConfig

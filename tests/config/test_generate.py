@@ -20,6 +20,7 @@ PRESETS = ["minimal", "full", "stub"]
 LEFT_OUT = re.compile(r"^( *)#(?! [^ ])", re.MULTILINE)
 TAG = "from llmproxy.middleware.base import Middleware\nfrom llmproxy.settings import Strict\n\n" + (
     "class Tag(Middleware):\n    class Config(Strict):\n        team: str\n"
+    "    def on_end(self, exchange):\n        pass\n"
 )
 
 

@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import SecretStr
 
-from llmproxy.config.load import load
+from llmproxy.config.load import Override, load, load_from_python
+from llmproxy.config.problems import ConfigError
 from llmproxy.providers.base import HttpProvider
 from llmproxy.registry import find_component, names
 
@@ -105,3 +107,24 @@ def test_a_mistake_in_a_variable_is_reported_under_its_name(tmp_path: Path) -> N
     loaded = load(directory=tmp_path, environ={"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "nowhere"})
     (problem,) = loaded.problems
     assert str(problem).startswith("environment variable OPENAI_BASE_URL: 'nowhere' has no scheme")
+
+
+@pytest.mark.parametrize("text", ["server: {port: 4000}\n", "{}\n", "providers:\n", "middlewares: [{type: printer}]\n"])
+def test_a_configuration_without_any_provider_is_an_error_that_says_what_to_add(tmp_path: Path, text: str) -> None:
+    (tmp_path / "llmproxy.yaml").write_text(text)
+    (problem,) = load(directory=tmp_path, environ={}).problems
+    assert (problem.severity, problem.code, problem.key) == ("error", "no-provider", "providers")
+    assert "there is no provider; add one, such as `- {name: stub, type: stub}`" in problem.message
+    assert "OPENAI_API_KEY" in problem.message
+    with pytest.raises(ConfigError, match="there is no provider"):
+        load_from_python(yaml.safe_load(text), {}, environ={}, directory=tmp_path).checked()
+    for environ in ({"LLM_BASE_URL": "http://127.0.0.1:9/v1"}, {"MODEL_PROVIDER_MAP": "a=stub"}, {"GROQ_API_KEY": "k"}):
+        assert load(directory=tmp_path, environ=environ).config is not None
+    flag = Override(path="llm.base_url", value="http://127.0.0.1:9/v1", source="--base-url")
+    assert load(directory=tmp_path, environ={}, overrides=[flag]).config is not None
+
+
+def test_where_every_variable_counts_as_present_it_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "llmproxy.yaml").write_text("server: {port: 4000}\n")
+    (problem,) = load(directory=tmp_path, no_env=True).problems
+    assert problem.severity == "warning" and "names no provider" in problem.message

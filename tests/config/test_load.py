@@ -212,6 +212,7 @@ def test_overrides_win_over_the_file_and_change_only_what_they_name(tmp_path: Pa
 
 OWN = "from llmproxy.middleware.base import Middleware\nfrom llmproxy.settings import Strict\n"
 OWN += "class Tag(Middleware):\n    class Config(Strict):\n        team: str = 'red'\n        size: int = 1\n"
+OWN += "    def on_end(self, exchange): ...\n"
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def test_a_middleware_is_switched_on_first_in_the_list_or_where_it_stands(
 ) -> None:
     for name in ("own", "other"):
         (tmp_path / f"{name}.py").write_text(OWN)
-    (tmp_path / "llmproxy.yaml").write_text(text)
+    (tmp_path / "llmproxy.yaml").write_text(f"llm: {{type: stub}}\n{text}")
     override = Override(path="middlewares../own.py:Tag", value={"team": "blue"}, source="--own")
     config = load(overrides=[override], environ={}, directory=tmp_path).checked()
     output = [(each.type[2:-7], each.enabled, each.config.model_dump()) for each in config.middlewares]
@@ -239,7 +240,7 @@ def test_a_middleware_is_switched_on_first_in_the_list_or_where_it_stands(
 
 
 def test_a_mistake_in_the_list_is_reported_as_such_when_a_middleware_is_switched_on(tmp_path: Path) -> None:
-    (tmp_path / "llmproxy.yaml").write_text("middlewares: 5\n")
+    (tmp_path / "llmproxy.yaml").write_text("llm: {type: stub}\nmiddlewares: 5\n")
     loaded = load(overrides=[Override(path="middlewares.x", value={}, source="--x")], environ={}, directory=tmp_path)
     assert [each.key for each in loaded.problems] == ["middlewares"]
 

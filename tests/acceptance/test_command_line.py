@@ -234,7 +234,8 @@ def test_an_unreadable_file_is_one_clear_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
 def test_the_banner_survives_a_console_that_is_not_utf_8(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "middleware.py").write_text(
-        "from llmproxy.middleware.base import Middleware\nclass Ünder(Middleware):\n    def on_end(self, exchange): ...\n"
+        "from llmproxy.middleware.base import Middleware\n"
+        "class Ünder(Middleware):\n    def on_end(self, exchange): ...\n"
     )
     config = 'middlewares: [{type: "./middleware.py:Ünder"}]\nproviders: [{name: s, type: stub}]\n'
     with Program(tmp_path, config=config, extra={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}) as program:

@@ -1,4 +1,4 @@
-"""A start that fails because of a user's code: one line with the entry of the configuration and the line of the file."""
+"""A start that fails because of code of a user: one line with the entry in the file and the line of the code."""
 
 from __future__ import annotations
 

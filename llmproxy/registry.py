@@ -54,6 +54,7 @@ BUILTIN: Mapping[str, Kind] = {
         builtin={
             "openai": "llmproxy.providers.openai:OpenAI",
             "anthropic": "llmproxy.providers.anthropic:Anthropic",
+            "azure": "llmproxy.providers.azure:Azure",
             "stub": "llmproxy.providers.stub:Stub",
             "openai-compatible": _COMPATIBLE,
             "ollama": _COMPATIBLE,

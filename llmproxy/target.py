@@ -139,6 +139,10 @@ class Provider(ABC):
         cls.refreshes = cls.ready is not Provider.ready
         cls.own = is_own(cls)
 
+    def speaks_for(self, model: str | None) -> frozenset[str]:
+        """Return what of `speaks` it serves for one model: clouds have models of several makers."""
+        return self.speaks
+
     async def ready(self) -> None:  # noqa: B027  # most credentials never change
         """Refresh credentials that are about to expire. Awaited before `prepare`; may raise ProxyError."""
 

@@ -140,7 +140,7 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
     sent, how = exchange, "relayed unchanged"
     try:
         if translates.needed(exchange, target):
-            endpoint = translation_endpoint(target.provider)
+            endpoint = translation_endpoint(target.provider, name)
             how = f"translated into {endpoint.dialect.name}" if endpoint else how
             sent = asyncio.run(translates.prepare(exchange, call)).exchange
         prepared = target.provider.prepare(sent, target)

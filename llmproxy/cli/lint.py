@@ -104,9 +104,8 @@ def _by_config(loaded: Loaded, dialect: str, model: str, provider: str | None) -
         fail(str(error), code=2)
     asked = []
     for target in route.targets:
-        relayed = not translates.needed(exchange, target)
-        endpoint = call_in(dialect) if relayed else translation_endpoint(target.provider)
-        name = target.model or model
+        relayed, name = not translates.needed(exchange, target), target.model or model
+        endpoint = call_in(dialect) if relayed else translation_endpoint(target.provider, name)
         if endpoint is not None and endpoint.dialect.codec is not None and provider in (None, target.provider.name):
             how = "relayed" if relayed else f"translated into {endpoint.dialect.name}"
             title = f"{target.provider.name} ({target.provider.type}), model {name}, {how}:"

@@ -121,6 +121,8 @@ def _variables(type_: str, environment: Environment, named: bool) -> dict[str, s
     """Return the variables of a type by the key that they set."""
     service = _service(type_)
     usual = {"api_key": service.key_env, "base_url": service.base_url_env} if service else {}
+    for key, variables in service.variables.items() if service else ():
+        usual[key] = next((name for name in variables if environment.filled(name)), None)
     if named and type_ == COMPATIBLE_TYPE:
         usual |= {key: name for key, name in COMPATIBLE_VARIABLES.items() if environment.filled(name)}
     return {key: variable for key, variable in usual.items() if variable}

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from llmproxy.dialects import chat, embeddings, messages, responses
+from llmproxy.dialects.call_form import CallForm
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Dialect, Endpoint
 
@@ -29,6 +30,9 @@ REST = "openai"
 """The capability of a provider that serves the rest of OpenAI's API: files, images, batches ..."""
 
 _VERSION = "/v1"
+
+# Azure has OpenAI's API and Anthropic's below these.
+_CLOUD_ROOTS = ("/openai", "/anthropic")
 
 # Calls of the rest of that API whose JSON body names a model.
 _REST_MODEL_PATHS = ("/images/generations", "/audio/speech", "/moderations")
@@ -65,6 +69,12 @@ def find(method: str, path: str) -> Endpoint | None:
     if segments[0]:
         return None
     return (calls.below if len(segments) > 2 else calls.alone).get(segments[1] if len(segments) > 1 else "")
+
+
+def below_root(path: str) -> str | None:
+    """Return the part of `path` below a root that a cloud puts before an API, byte for byte; None without one."""
+    root = next((root for root in _CLOUD_ROOTS if path.startswith(f"{root}/")), None)
+    return None if root is None else path[len(root) :]
 
 
 def default() -> Dialect:
@@ -204,7 +214,7 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
         translated={
             (endpoint.dialect.name, stream): endpoint
             for endpoint, _ in model_calls
-            if translatable(endpoint)
+            if translatable(endpoint) and endpoint.form is None
             for stream in (False, True)
             if endpoint.streams in (None, stream)
         },
@@ -219,6 +229,8 @@ def _model_calls(dialect: Dialect) -> Iterator[tuple[Endpoint, str]]:
         yield _endpoint(dialect, dialect.name, path, streams=False if dialect.stream_paths else None), path
     for path, stream_path in zip(dialect.paths, dialect.stream_paths, strict=False):
         yield _endpoint(dialect, dialect.name, path, own_path=stream_path, streams=True), stream_path
+    for form in dialect.forms:
+        yield _endpoint(dialect, dialect.name, form.call, own_path=form.path, form=form), form.path
 
 
 def _endpoint(
@@ -229,6 +241,7 @@ def _endpoint(
     model: bool = True,
     own_path: str | None = None,
     streams: bool | None = None,
+    form: CallForm | None = None,
 ) -> Endpoint:
     own = own_path or path
     return Endpoint(
@@ -240,6 +253,7 @@ def _endpoint(
         model=model,
         streams=streams,
         model_in=_pattern(own) if "{model}" in own else None,
+        form=form,
     )
 
 

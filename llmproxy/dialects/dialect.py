@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote, unquote
 
+from llmproxy.dialects.call_form import CallForm
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.history import NO_HISTORY, History
 from llmproxy.dialects.model_list import ModelPages
@@ -93,6 +94,8 @@ class Dialect:
     dialect's providers understand. `marker` is a header that tells its clients from others on paths that several
     dialects share, `models` how it writes the list of models there.
 
+    `forms` are other forms in which clouds have calls of this dialect.
+
     `token_count` is the call that counts the tokens of a request, None without one.
 
     `overloaded` is the status with which its vendor says that it is overloaded: 503, or 529 where that is known.
@@ -113,6 +116,7 @@ class Dialect:
     framing: Framing = SSE
     stream_paths: tuple[str, ...] = ()
     other_calls: tuple[tuple[str, str], ...] = ()
+    forms: tuple[CallForm, ...] = ()
     significant: tuple[str, ...] = ()
     own_headers: tuple[str, ...] = ()
     marker: str | None = None
@@ -135,7 +139,8 @@ class Endpoint:
     call, unversioned, streamed or not; `own_path` is where it stands, another one for streams of some dialects.
     Parameters stand in braces. `model` says whether a request names a model, so that its body is held and read;
     `model_in` finds it in the path, where the dialect keeps it there. `streams` says whether the path asks for a
-    stream, None where the body does. `template` is the path in metrics.
+    stream, None where the body does. `template` is the path in metrics. `form` is the form of the call where it is
+    not the dialect's own.
     """
 
     dialect: Dialect
@@ -146,6 +151,7 @@ class Endpoint:
     model: bool = True
     streams: bool | None = None
     model_in: re.Pattern[str] | None = None
+    form: CallForm | None = None
 
     def model_of(self, path: str) -> str | None:
         """Return the model that a client's `path` names; None where the body names it."""

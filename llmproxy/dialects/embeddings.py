@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from llmproxy.dialects.call_form import deployment_form
 from llmproxy.dialects.dialect import Dialect, Readers
 from llmproxy.dialects.error_body import write_error, write_error_event
 from llmproxy.dialects.lenient_json import Fields, Other, count, error_message, string
@@ -82,6 +83,7 @@ def read_inputs(request: bytes) -> list[object]:
 DIALECT = Dialect(
     name="embeddings",
     paths=("/embeddings",),
+    forms=(deployment_form("/embeddings"),),
     significant=("openai-beta", "openai-organization", "openai-project"),
     key_variable="OPENAI_API_KEY",
     write_error=write_error,

@@ -23,6 +23,7 @@ from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.address import join, root_below, split_base_url
+from llmproxy.providers.call_forms import form_named, reform
 from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
 from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole
 from llmproxy.target import Origin, Provider, Target, Timeouts, UpstreamRequest, is_pattern
@@ -62,7 +63,9 @@ class Service:
     the paths of single capabilities elsewhere, `beside` the first segments of paths outside the root. `key_env` and
     `base_url_env` are its usual environment variables. The key is sent in `key_header` after `key_scheme`; `headers`
     are added unless the client sent them. `root_always`: see `address.root_below`. `options` are facts for translated
-    requests. `models_query` makes `GET {root}/models` list all models at once.
+    requests. `models_query` makes `GET {root}/models` list all models at once. `by_model` are regular expressions for
+    the beginnings of models that speak something else, with what they speak. `variables` are environment variables for
+    other settings of the configuration, by their keys.
     """
 
     origin: str | None
@@ -79,6 +82,8 @@ class Service:
     headers: tuple[tuple[str, str], ...] = ()
     options: Options = COMPATIBLE_OPTIONS
     models_query: str = ""
+    by_model: tuple[tuple[str, frozenset[str]], ...] = ()
+    variables: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class ProviderConfig(Strict):
@@ -278,7 +283,9 @@ class HttpProvider(ConfiguredProvider):
         self._query = address.query
         self._root = root_below(address.path, service.root, always=service.root_always)
         self._roots = {name: root_below(address.path, root) for name, root in service.roots.items()}
+        self._by_model = () if config.dialects is not None else service.by_model
         self._service = service
+        self._form = ""
         self._beside = service.beside
         self._headers = service.headers
         key = config.api_key.get_secret_value() if config.api_key else None
@@ -290,23 +297,30 @@ class HttpProvider(ConfiguredProvider):
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         """Build the client's request for this provider: its address and credentials, the body unchanged."""
         headers = self._headers_for(request)
-        body = request.body
-        if isinstance(body, Body) and not body.encoding:
-            headers.popall("Content-Encoding", None)
-        endpoint, path = request.endpoint, request.path
+        endpoint, path, query, body = request.endpoint, request.path, request.query, request.body
         check_path(path)  # a hook, a route or a body may have written it
         if endpoint is None:
             path = join(self._base, self._root, path, beside=self._beside, caught=path == request.full_path)
         else:
+            if endpoint.form is not None or self._form:
+                path, query, body = reform(request, endpoint, form_named(endpoint, self._form))
             root = self._roots.get(endpoint.capability, self._root)
             path = join(self._base, root, path, beside=self._beside)
+        if isinstance(body, Body) and not body.encoding:
+            headers.popall("Content-Encoding", None)
         return UpstreamRequest(
             origin=self.origin,
             method=request.method,
-            target=self._with_query(path, request.query),
+            target=self._with_query(path, query),
             headers=headers,
             body=body,
         )
+
+    def speaks_for(self, model: str | None) -> frozenset[str]:
+        for beginning, speaks in self._by_model if model is not None else ():
+            if re.match(beginning, model or ""):
+                return speaks
+        return self.speaks
 
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest:
         """Build the request for the provider's models: `GET {root}/models`.

@@ -108,7 +108,8 @@ class Router:
         path = resolved.endpoint.path
         route = self._chosen.get((path, model))
         if route is None:
-            route = _serving(self._resolve(model), resolved.endpoint, f"the model {_quote(model)}", self._providers)
+            what = f"the model {_quote(model)}"
+            route = _serving(self._resolve(model), resolved.endpoint, model, what, self._providers)
             if len(model) <= _MAX_CACHED_LENGTH:
                 _cache(self._chosen, (path, model), route)
         return route
@@ -139,6 +140,9 @@ class Router:
         if name == "openai-proxy" and endpoint is not None:
             return ResolvedPath(endpoint=endpoint, provider=None, path=path, template=f"/openai-proxy{endpoint.path}")
         if provider := self._named.get(name) or self._typed.get(name):
+            if endpoint is None and (below := catalog.below_root(path)) is not None:
+                endpoint = catalog.find(method, below)
+                path = path if endpoint is None else below
             template = f"/{name}{endpoint.path if endpoint else '/{path}'}"
             return ResolvedPath(endpoint=endpoint, provider=provider, path=path, template=template)
         if self._catch_all is not None and full_path.startswith("/"):
@@ -198,7 +202,7 @@ class Router:
             named = named or self._default
             if named is None:
                 raise BadRequest("The request has no model. Add the field `model`", param="model")
-            return _serving(self._direct[named], endpoint, "a request without a model", self._providers)
+            return _serving(self._direct[named], endpoint, None, "a request without a model", self._providers)
         named = named or next((each for each in self._providers if endpoint.capability in each.speaks), None)
         if named is None:
             message = f"No provider supports {endpoint.template}. Providers: {_abilities(self._providers)}"
@@ -213,24 +217,25 @@ class Router:
         return ", ".join(unique[:_MAX_NAMES]) + (", ..." if len(unique) > _MAX_NAMES else "") or "none"
 
 
-def _serves(provider: Provider, endpoint: Endpoint) -> bool:
-    """Tell whether `provider` can answer the endpoint, directly or through translation."""
-    if endpoint.capability in provider.speaks:
+def _serves(target: Target, endpoint: Endpoint, model: str | None) -> bool:
+    """Tell whether `target` can answer the endpoint for a client's `model`, directly or through translation."""
+    if endpoint.capability in target.provider.speaks_for(target.model or model):
         return True
-    return catalog.translatable(endpoint) and _is_translated(provider)
+    return catalog.translatable(endpoint) and _is_translated(target, model)
 
 
-def _is_translated(provider: Provider) -> bool:
-    return catalog.translation_dialect(provider.speaks, provider.translate_to) is not None
+def _is_translated(target: Target, model: str | None) -> bool:
+    provider = target.provider
+    return catalog.translation_dialect(provider.speaks_for(target.model or model), provider.translate_to) is not None
 
 
-def _serving(route: Route, endpoint: Endpoint, what: str, everybody: Iterable[Provider]) -> Route:
+def _serving(route: Route, endpoint: Endpoint, model: str | None, what: str, everybody: Iterable[Provider]) -> Route:
     """Return the route with the targets that can answer the endpoint. Raise a 400 when none can."""
-    able = tuple(target for target in route.targets if _serves(target.provider, endpoint))
+    able = tuple(target for target in route.targets if _serves(target, endpoint, model))
     if len(able) == len(route.targets):
         return route
     if not able and catalog.untranslated(endpoint):  # the translator answers in their place
-        able = tuple(target for target in route.targets if _is_translated(target.provider))
+        able = tuple(target for target in route.targets if _is_translated(target, model))
     if able:
         return Route(name=route.name, targets=able, why=f"{route.why}, only those that can answer the path")
     capability = endpoint.capability

@@ -57,9 +57,9 @@ _MAX_LISTED = 50
 _MAX_LISTED_LENGTH = 4096  # some clients and proxies refuse heads of more than 8 KB
 
 
-def translation_endpoint(provider: Provider, *, stream: bool = False) -> Endpoint | None:
+def translation_endpoint(provider: Provider, model: str | None, *, stream: bool = False) -> Endpoint | None:
     """Return the call of `provider` that serves clients of dialects that it does not speak; None without one."""
-    dialect = catalog.translation_dialect(provider.speaks, provider.translate_to)
+    dialect = catalog.translation_dialect(provider.speaks_for(model), provider.translate_to)
     return None if dialect is None else catalog.translated_call(dialect, stream=stream)
 
 
@@ -105,7 +105,7 @@ class Translator:
     def needed(self, exchange: Exchange, target: Target) -> bool:
         """Return whether `target` speaks another dialect than the client."""
         endpoint = exchange.endpoint
-        if endpoint is None or endpoint.capability in target.provider.speaks:
+        if endpoint is None or endpoint.capability in target.provider.speaks_for(target.model or exchange.model):
             return False
         if exchange.route is None or exchange.route.relay:
             return False
@@ -129,7 +129,9 @@ class Translator:
 
     def dialect_for(self, exchange: Exchange, target: Target) -> str | None:
         """Return the name of the dialect into which a request is translated for `target`; None where it is not."""
-        endpoint = translation_endpoint(target.provider) if self.needed(exchange, target) else None
+        if not self.needed(exchange, target):
+            return None
+        endpoint = translation_endpoint(target.provider, target.model or exchange.model)
         return None if endpoint is None else endpoint.dialect.name
 
     async def prepare(self, exchange: Exchange, call: Call) -> TranslatedCall:
@@ -138,7 +140,7 @@ class Translator:
         What the translation could not carry is listed in `call`, and so is what it learns of the answer.
         """
         target = call.target
-        endpoint = translation_endpoint(target.provider, stream=exchange.stream)
+        endpoint = translation_endpoint(target.provider, target.model or exchange.model, stream=exchange.stream)
         assert endpoint is not None, "the router chooses targets that can be translated to"
         provider = _codec(endpoint)
         request, turn = await self.request(exchange)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from llmproxy.dialects.call_form import deployment_form
 from llmproxy.dialects.chat import history, model_list, reshape, stream_watch, summary
 from llmproxy.dialects.chat.prompt_text import prompt_text
 from llmproxy.dialects.chat.request_decode import decode_request
@@ -39,6 +40,7 @@ CODEC = Codec(
 DIALECT = Dialect(
     name=CODEC.name,
     paths=("/chat/completions",),
+    forms=(deployment_form("/chat/completions"),),
     significant=("openai-beta", "openai-organization", "openai-project"),
     own_headers=("openai-",),
     models=ModelPages(one=model_list.one, all=model_list.page),
@@ -56,6 +58,7 @@ COMPLETIONS = replace(
     DIALECT,
     name="completions",
     paths=("/completions",),
+    forms=(deployment_form("/completions"),),
     models=None,
     readers=replace(DIALECT.readers, request_text=prompt_text, history=no_history),
     reshape=reshape.COMPLETIONS_RESHAPE,

@@ -1,0 +1,41 @@
+"""Other forms of a dialect's calls: the same bodies and answers at a cloud's path, which names the model.
+
+A client may use a form with any provider, and a provider may want one from any client. Begin reading at `CallForm`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_plus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CallForm:
+    """One form of `call`, which is a path of its dialect. `name` is what its cloud is called.
+
+    `path` is unversioned and holds `{model}`. `query` are the fields of the query that only this form has.
+    """
+
+    name: str
+    call: str
+    path: str
+    query: frozenset[str] = frozenset()
+
+    def path_for(self, model: str) -> str:
+        """Return the unversioned path that calls `model`."""
+        return self.path.replace("{model}", quote(model, safe=""))
+
+
+def without_fields(query: str | None, names: Container[str]) -> str | None:
+    """Return a query without the fields of these names, byte for byte; None where nothing is left."""
+    if query is None:
+        return None
+    fields = [field for field in query.split("&") if unquote_plus(field.partition("=")[0]) not in names]
+    return "&".join(fields) or None
+
+
+def deployment_form(call: str) -> CallForm:
+    """Return the form of a call below a deployment, as the class AzureOpenAI of OpenAI's SDK sends it."""
+    path = "/openai/deployments/{model}" + call
+    return CallForm(name="azure", call=call, path=path, query=frozenset({"api-version"}))

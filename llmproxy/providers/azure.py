@@ -1,0 +1,132 @@
+"""Azure: OpenAI's models by deployment or below `/openai/v1`, and Claude at Foundry.
+
+Sources: learn.microsoft.com/azure/ai-foundry/openai (api-version-lifecycle, reference), and the classes AzureOpenAI and
+AnthropicFoundry of the vendors' SDKs. Begin reading at `Azure`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from llmproxy.answer import Headers
+from llmproxy.client_request import ClientRequest
+from llmproxy.dialects.call_form import without_fields
+from llmproxy.dialects.encode_context import Options
+from llmproxy.providers.base import HttpProvider, Service
+from llmproxy.providers.entra import Entra
+from llmproxy.providers.refreshed_token import RefreshedToken
+from llmproxy.settings import Secret
+from llmproxy.target import Target, UpstreamRequest
+
+_VERSION = frozenset({"api-version"})
+_UNVERSIONED = re.compile("/openai/v1/|/anthropic/")
+_OPENAI = frozenset({"chat", "responses", "completions", "embeddings", "openai"})
+_CLAUDE = frozenset({"messages"})
+_FOUNDRY = ".services.ai.azure.com"
+_SCOPES = {True: "https://ai.azure.com/.default", False: "https://cognitiveservices.azure.com/.default"}
+
+
+class Azure(HttpProvider):
+    """Models of OpenAI and of Anthropic in a resource of Azure; models are the names of deployments."""
+
+    class Config(HttpProvider.Config):
+        """The keys of an Azure provider."""
+
+        services: ClassVar[Mapping[str, Service]] = {
+            "azure": Service(
+                origin=None,
+                root="/openai/v1",
+                roots={"messages": "/anthropic/v1"},
+                beside=frozenset({"openai", "anthropic"}),
+                speaks=_OPENAI | _CLAUDE,
+                by_model=(("claude", _CLAUDE), ("", _OPENAI)),
+                options=Options(custom_tools=True),
+                key_env="AZURE_OPENAI_API_KEY",
+                base_url_env="AZURE_OPENAI_ENDPOINT",
+                key_header="api-key",
+                key_scheme="",
+                variables={
+                    "api_version": ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION"),
+                    "entra_token": ("AZURE_OPENAI_AD_TOKEN",),
+                },
+            )
+        }
+
+        api_version: str | None = Field(
+            default=None,
+            pattern=r"^[A-Za-z0-9.-]+$",
+            description="`api-version` of the deployment URLs, such as 2024-10-21; without one `/openai/v1` is called, "
+            "which has no versions.",
+        )
+        entra: bool = Field(
+            default=False,
+            description="Fetch tokens of Microsoft Entra, as the environment says: a client secret, a workload's "
+            "federated token, or the managed identity of the machine.",
+        )
+        entra_token: Secret | None = Field(default=None, description="A token of Microsoft Entra that does not change.")
+        token_command: list[str] | None = Field(
+            default=None,
+            min_length=1,
+            description="A command that prints a token of Microsoft Entra, or JSON as `az account get-access-token`.",
+        )
+        scope: str | None = Field(
+            default=None, description="What tokens are asked for; by default Azure OpenAI's, or Foundry's at its hosts."
+        )
+
+        @model_validator(mode="after")
+        def _one_credential(self) -> Azure.Config:
+            names = ("api_key", "entra_token", "token_command")
+            set_ = [name for name in names if getattr(self, name)] + (["entra"] if self.entra else [])
+            if len(set_) > 1:
+                raise ValueError(f"has several credentials: {', '.join(set_)}; keep one")
+            return self
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._version = config.api_version
+        if config.api_version is not None:
+            self._form = "azure"
+            self._root = self._root.removesuffix("/v1") if self._root else "/openai"
+        source = Entra(
+            scope=config.scope or _SCOPES[self.origin.host.endswith(_FOUNDRY)],
+            token=config.entra_token.get_secret_value() if config.entra_token else None,
+            command=config.token_command,
+        )
+        entra = config.entra or config.entra_token is not None or config.token_command is not None
+        self._token = RefreshedToken(config.name, source.fetch) if entra else None
+        if self._token is not None:
+            self.forwards_credentials = config.auth == "passthrough"
+
+    async def ready(self) -> None:
+        if self._token is None:
+            return
+        await self._token.ready()
+        self._credential = ("Authorization", f"Bearer {self._token.text}")
+        self.secrets = (self._token.text,)
+
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
+        prepared = super().prepare(request, target)
+        endpoint = request.endpoint
+        if endpoint is not None and endpoint.capability in _CLAUDE:
+            _complete_messages(prepared.headers)
+        return prepared
+
+    def _with_query(self, path: str, query: str | None) -> str:
+        """Add the version where the client has none of its own; paths that have one in them take no other."""
+        if _UNVERSIONED.search(path):
+            query = without_fields(query, _VERSION)
+        elif self._version is not None and without_fields(query, _VERSION) == query:
+            version = f"api-version={self._version}"
+            query = f"{query}&{version}" if query else version
+        return super()._with_query(path, query)
+
+
+def _complete_messages(headers: Headers) -> None:
+    """Add what Foundry expects of Anthropic's own headers."""
+    headers.setdefault("anthropic-version", "2023-06-01")
+    if "api-key" in headers:
+        headers.setdefault("x-api-key", headers["api-key"])

@@ -1,0 +1,85 @@
+"""A credential that expires, refreshed ahead of time.
+
+Begin reading at `RefreshedToken.ready`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from llmproxy.errors import ProxyError
+
+AHEAD_S = 300.0
+"""How long before its end a token is refreshed."""
+_AGAIN_S = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A token and the wall clock at which it ends, None for one that does not."""
+
+    text: str
+    ends_s: float | None
+
+
+class RefreshedToken:
+    """Keeps the token that `fetch` gets. `fetch` raises ProxyError, or any other exception, when there is none.
+
+    Callers wait only where there is no valid token; within `AHEAD_S` of its end one of them fetches a new one, and the
+    others go on with the old one. A failed fetch is not repeated for ten seconds while the old one is valid.
+    """
+
+    def __init__(
+        self, name: str, fetch: Callable[[], Awaitable[Token]], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._name = name
+        self._fetch = fetch
+        self._clock = clock
+        self._token: Token | None = None
+        self._lock = asyncio.Lock()
+        self._next_s = 0.0
+
+    @property
+    def text(self) -> str:
+        """Return the token; empty before the first `ready`."""
+        return "" if self._token is None else self._token.text
+
+    async def ready(self) -> None:
+        """Get a new token where that is needed. Raises ProxyError when there is no valid one."""
+        if self._left_s() > AHEAD_S:
+            return
+        if self._left_s() > 0 and (self._lock.locked() or self._clock() < self._next_s):
+            return
+        async with self._lock:
+            if self._left_s() > AHEAD_S:
+                return
+            await self._refresh()
+
+    def forget(self) -> None:
+        """Let the next call get a new token: the provider refused this one."""
+        self._token = None
+
+    def _left_s(self) -> float:
+        """Return for how many seconds the token is valid."""
+        token = self._token
+        if token is None:
+            return 0.0
+        return float("inf") if token.ends_s is None else token.ends_s - self._clock()
+
+    async def _refresh(self) -> None:
+        try:
+            self._token = await self._fetch()
+        except Exception as error:
+            if self._left_s() <= 0:
+                if isinstance(error, ProxyError):
+                    raise
+                message = f"No credential for the provider {self._name!r}: {error}"
+                raise ProxyError(message, status=502, code="no_credential") from error
+            self._next_s = self._clock() + _AGAIN_S
+            log.warning("provider %r: its token could not be refreshed, the old one is used: %s", self._name, error)

@@ -76,6 +76,9 @@ _EXAMPLES: Mapping[str, object] = {
     "default_max_tokens": 8192,
     "system_turns": True,
     "structured_output": "tool",
+    "api_version": "2024-10-21",
+    "token_command": ["az", "account", "get-access-token", "--resource", "https://cognitiveservices.azure.com"],
+    "scope": "https://cognitiveservices.azure.com/.default",
     "admin_key": "${LLMPROXY_ADMIN_KEY}",
     "path": "./llmproxy.sqlite",
     "namespace": "llmproxy",
@@ -138,10 +141,14 @@ def _providers() -> Iterator[str]:
     seen = set(first.model_fields)
     for type_ in names("providers"):
         more = [name for name in _config(type_).model_fields if name not in seen]
-        if more and type_ not in types_without_address():
+        if more:
             seen |= set(more)
+            values = {"name": "x", "type": type_}
             yield from ("", f"  - name: my-{type_}", f"    type: {type_}", "    enabled: false")
-            yield from _block(_config(type_), "    ", {"name": "x", "type": type_}, more)
+            if type_ in types_without_address():
+                values["base_url"] = "https://llm.example.com"
+                yield f"    base_url: {_scalar(values['base_url'])}"
+            yield from _block(_config(type_), "    ", values, more)
 
 
 def _models() -> Iterator[str]:

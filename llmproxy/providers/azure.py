@@ -19,7 +19,6 @@ from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.base import HttpProvider, Service
 from llmproxy.providers.entra import Entra
 from llmproxy.providers.refreshed_token import RefreshedToken
-from llmproxy.settings import Secret
 from llmproxy.target import Target, UpstreamRequest
 
 _VERSION = frozenset({"api-version"})
@@ -49,10 +48,7 @@ class Azure(HttpProvider):
                 base_url_env="AZURE_OPENAI_ENDPOINT",
                 key_header="api-key",
                 key_scheme="",
-                variables={
-                    "api_version": ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION"),
-                    "entra_token": ("AZURE_OPENAI_AD_TOKEN",),
-                },
+                variables={"api_version": ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION")},
             )
         }
 
@@ -64,10 +60,9 @@ class Azure(HttpProvider):
         )
         entra: bool = Field(
             default=False,
-            description="Fetch tokens of Microsoft Entra, as the environment says: a client secret, a workload's "
-            "federated token, or the managed identity of the machine.",
+            description="Fetch tokens of Microsoft Entra, as the environment says: AZURE_OPENAI_AD_TOKEN, a client "
+            "secret, a workload's federated token, or the managed identity of the machine.",
         )
-        entra_token: Secret | None = Field(default=None, description="A token of Microsoft Entra that does not change.")
         token_command: list[str] | None = Field(
             default=None,
             min_length=1,
@@ -79,10 +74,10 @@ class Azure(HttpProvider):
 
         @model_validator(mode="after")
         def _one_credential(self) -> Azure.Config:
-            names = ("api_key", "entra_token", "token_command")
-            set_ = [name for name in names if getattr(self, name)] + (["entra"] if self.entra else [])
-            if len(set_) > 1:
-                raise ValueError(f"has several credentials: {', '.join(set_)}; keep one")
+            given = {"api_key": self.api_key, "entra": self.entra, "token_command": self.token_command}
+            names = [name for name, value in given.items() if value]
+            if len(names) > 1:
+                raise ValueError(f"has several credentials: {', '.join(names)}; keep one")
             return self
 
     def __init__(self, config: Config) -> None:
@@ -93,11 +88,9 @@ class Azure(HttpProvider):
             self._root = self._root.removesuffix("/v1") if self._root else "/openai"
         source = Entra(
             scope=config.scope or _SCOPES[self.origin.host.endswith(_FOUNDRY)],
-            token=config.entra_token.get_secret_value() if config.entra_token else None,
             command=config.token_command,
         )
-        entra = config.entra or config.entra_token is not None or config.token_command is not None
-        self._token = RefreshedToken(config.name, source.fetch) if entra else None
+        self._token = RefreshedToken(config.name, source.fetch) if config.entra or config.token_command else None
         if self._token is not None:
             self.forwards_credentials = config.auth == "passthrough"
 

@@ -1,6 +1,6 @@
 """Tokens of Microsoft Entra, from the places where Azure's own libraries look for them.
 
-In this order: a token that was given, a command, then the environment: a client secret (AZURE_CLIENT_SECRET), a
+In this order: a command; of the environment a token (AZURE_OPENAI_AD_TOKEN), a client secret (AZURE_CLIENT_SECRET), a
 workload's federated token (AZURE_FEDERATED_TOKEN_FILE), and the managed identity of App Service (IDENTITY_ENDPOINT) or
 of a virtual machine. Sources: learn.microsoft.com/entra/identity-platform (v2-oauth2-client-creds-grant-flow) and
 .../managed-identities-azure-resources/how-to-use-vm-token. Begin reading at `Entra.fetch`.
@@ -32,27 +32,25 @@ _DEFAULT_LIFE_S = 600.0
 
 
 class Entra:
-    """Gets tokens for `scope`; `token` is one that was given, `command` prints one. `environment` is the process's."""
+    """Gets tokens for `scope`. `command` prints one; without it the environment says where they come from."""
 
     def __init__(
         self,
         *,
         scope: str,
-        token: str | None = None,
         command: list[str] | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._scope = scope
-        self._given = token
         self._command = command
         self._environment = environment
 
     async def fetch(self) -> Token:
         """Return a token. Raises UpstreamError that names the source, and why it gave none."""
-        if self._given is not None:
-            return Token(text=self._given, ends_s=None)
         if self._command is not None:
             return await asyncio.to_thread(_run, self._command)
+        if given := self._environment.get("AZURE_OPENAI_AD_TOKEN"):
+            return Token(text=given, ends_s=None)
         tenant, client = self._environment.get("AZURE_TENANT_ID"), self._environment.get("AZURE_CLIENT_ID")
         if tenant and client and (secret := self._environment.get("AZURE_CLIENT_SECRET")):
             return await self._grant(tenant, client, {"client_secret": secret})

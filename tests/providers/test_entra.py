@@ -36,6 +36,11 @@ def answers(upstream: Upstream, *, status: int = 200, **members: object) -> None
     upstream.default = reply
 
 
+async def test_a_token_of_the_environment_does_not_change() -> None:
+    token = await entra(AZURE_OPENAI_AD_TOKEN="eyJ", **APPLICATION).fetch()
+    assert (token.text, token.ends_s) == ("eyJ", None)
+
+
 async def test_a_client_secret_is_exchanged_at_the_tenant(upstream: Upstream) -> None:
     answers(upstream, access_token="eyJ", expires_in=3599)
     token = await entra(**APPLICATION, AZURE_CLIENT_SECRET="s3", AZURE_AUTHORITY_HOST=upstream.url).fetch()

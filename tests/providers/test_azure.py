@@ -1,0 +1,68 @@
+"""Azure's addresses, credentials and versions, without a server."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from llmproxy.providers.azure import Azure
+from llmproxy.target import Target
+from tests.support.exchanges import new_exchange
+
+RESOURCE = "https://r.openai.azure.com"
+
+
+def azure(base_url: str = RESOURCE, **keys: object) -> Azure:
+    return Azure(Azure.Config.model_validate({"name": "azure", "type": "azure", "base_url": base_url, **keys}))
+
+
+def sent(provider: Azure, path: str, *, query: str | None = None, model: str = "d") -> str:
+    exchange = new_exchange(path, query=query, body={"model": model})
+    return provider.prepare(exchange, Target(provider=provider)).target
+
+
+@pytest.mark.parametrize(
+    ("base_url", "path", "query", "target"),
+    [
+        (RESOURCE, "/v1/chat/completions", None, "/openai/v1/chat/completions"),
+        (f"{RESOURCE}/openai", "/chat/completions", "a=1", "/openai/v1/chat/completions?a=1"),
+        (f"{RESOURCE}/openai/v1/", "/v1/responses", "api-version=x", "/openai/v1/responses"),
+        (RESOURCE, "/v1/messages", "beta=true", "/anthropic/v1/messages?beta=true"),
+        (RESOURCE, "/openai/deployments/d/images/generations", "api-version=x", None),
+    ],
+)
+def test_without_a_version(base_url: str, path: str, query: str | None, target: str | None) -> None:
+    assert sent(azure(base_url), path, query=query) == (target or f"{path}?{query}")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "path", "query", "target"),
+    [
+        (RESOURCE, "/v1/chat/completions", None, "/openai/deployments/d/chat/completions?api-version=V"),
+        (RESOURCE, "/v1/embeddings", "a=1", "/openai/deployments/d/embeddings?a=1&api-version=V"),
+        (f"{RESOURCE}/openai", "/v1/responses", None, "/openai/responses?api-version=V"),
+        (RESOURCE, "/v1/messages", None, "/anthropic/v1/messages"),
+        (RESOURCE, "/v1/files", "api-version=own", "/openai/files?api-version=own"),
+    ],
+)
+def test_with_a_version(base_url: str, path: str, query: str | None, target: str) -> None:
+    assert sent(azure(base_url, api_version="V"), path, query=query) == target
+
+
+def test_models_decide_what_it_speaks() -> None:
+    provider = azure()
+    assert provider.speaks_for("claude-sonnet-5-5") == {"messages"}
+    assert "chat" in provider.speaks_for("gpt-5.5") and "messages" not in provider.speaks_for("my-deployment")
+    assert azure(dialects=["messages"]).speaks_for("my-claude") == {"messages"}
+
+
+def test_one_credential_is_enough() -> None:
+    with pytest.raises(ValidationError, match="several credentials: api_key, entra"):
+        azure(api_key="k", entra=True)
+
+
+def test_a_clients_own_key_goes_on_where_there_is_none() -> None:
+    provider = azure()
+    exchange = new_exchange("/v1/chat/completions", ("api-key", "mine"), body={"model": "d"})
+    assert provider.prepare(exchange, Target(provider=provider)).headers["api-key"] == "mine"
+    assert provider.forwards_credentials and not azure(api_key="k").forwards_credentials

@@ -298,12 +298,12 @@ class HttpProvider(ConfiguredProvider):
         """Build the client's request for this provider: its address and credentials, the body unchanged."""
         headers = self._headers_for(request)
         endpoint, path, query, body = request.endpoint, request.path, request.query, request.body
+        if endpoint is not None and (endpoint.form is not None or self._form):
+            path, query, body = reform(request, endpoint, form_named(endpoint, self._form))
         check_path(path)  # a hook, a route or a body may have written it
         if endpoint is None:
             path = join(self._base, self._root, path, beside=self._beside, caught=path == request.full_path)
         else:
-            if endpoint.form is not None or self._form:
-                path, query, body = reform(request, endpoint, form_named(endpoint, self._form))
             root = self._roots.get(endpoint.capability, self._root)
             path = join(self._base, root, path, beside=self._beside)
         if isinstance(body, Body) and not body.encoding:

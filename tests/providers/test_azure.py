@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from llmproxy.errors import BadRequest
 from llmproxy.providers.azure import Azure
 from llmproxy.target import Target
 from tests.support.exchanges import new_exchange
@@ -66,3 +67,9 @@ def test_a_clients_own_key_goes_on_where_there_is_none() -> None:
     exchange = new_exchange("/v1/chat/completions", ("api-key", "mine"), body={"model": "d"})
     assert provider.prepare(exchange, Target(provider=provider)).headers["api-key"] == "mine"
     assert provider.forwards_credentials and not azure(api_key="k").forwards_credentials
+
+
+@pytest.mark.parametrize("model", ["..", "../../x", "%2e%2e"])
+def test_no_model_leaves_the_path_of_deployments(model: str) -> None:
+    with pytest.raises(BadRequest, match="segment"):
+        sent(azure(api_version="V"), "/v1/chat/completions", model=model)

@@ -47,16 +47,26 @@ _STATUSES = {
     "slow_down": 503,
     "timeout_error": 504,
 }
+# How services say that a request is longer than the model's context. Agents compact their conversation then.
+_TOO_LONG = re.compile(
+    r"prompt is too long|maximum context length|exceeds the (?:available )?context|context[_ ]length[_ ]exceeded"
+    r"|input token count.{0,40}exceeds|input is too long|maximum prompt length",
+    re.IGNORECASE,
+)
+_TOO_LONG_CODE = "context_length_exceeded"  # OpenAI's
 
 
 def decode_error(status: int, body: bytes) -> ProxyError:
     """Return the neutral error of an answer. `param` is left out, as it names a member of our request, not of the
     client's."""
     message, error = read_error(read_value(body))
+    message, code = message or _plain(body), code_of(error) or "upstream_error"
+    if message is not None and status in (400, 413) and _TOO_LONG.search(message):
+        code = _TOO_LONG_CODE
     return ProxyError(
-        message or _plain(body) or f"The provider answered with status {status}",
+        message or f"The provider answered with status {status}",
         status=status,
-        code=code_of(error) or "upstream_error",
+        code=code,
         retryable=status in RETRYABLE_STATUSES,
     )
 

@@ -42,6 +42,23 @@ def test_the_message_is_kept_in_whatever_form_it_comes(body: bytes, message: str
     assert (error.status, error.message, error.code, error.param, error.retryable) == (400, message, code, None, False)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "prompt is too long: 210000 tokens > 200000 maximum",  # Anthropic
+        "This model's maximum context length is 128000 tokens. However, your messages resulted in 9.",  # OpenAI, vLLM
+        "Your input exceeds the context window of this model.",  # OpenAI
+        "The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).",  # Gemini
+        "Input is too long for requested model.",  # Bedrock
+        "the request exceeds the available context size",  # llama.cpp
+    ],
+)
+def test_a_request_that_is_too_long_has_one_code(words: str) -> None:
+    body = json.dumps({"error": {"message": words, "type": "invalid_request_error"}}).encode()
+    assert decode_error(400, body).code == decode_error(413, body).code == "context_length_exceeded"
+    assert decode_error(500, body).code == "invalid_request_error"
+
+
 @pytest.mark.parametrize("status", [408, 429, 500, 503, 529])
 def test_what_may_succeed_later_is_retryable(status: int) -> None:
     error = decode_error(status, b"")

@@ -106,6 +106,8 @@ BUILTIN: Mapping[str, Kind] = {
     ),
 }
 
+_MOST_COMPARED = 500
+
 _FILE = re.compile(r"(?P<file>.*\.py)(:(?P<name>[^/\\:]*))?|(?P<other>(\.{1,2}|~)?[/\\].*)", re.DOTALL)
 
 
@@ -140,7 +142,12 @@ def names(kind: str) -> list[str]:
 
 
 def nearest(word: str, candidates: list[str]) -> str | None:
-    """Return the candidate that `word` probably stands for; case, `-` and `_` do not count."""
+    """Return the candidate that `word` probably stands for; case, `-` and `_` do not count.
+
+    Among very many, or for a very long word, none is looked for: comparing them all would take minutes.
+    """
+    if len(candidates) > _MOST_COMPARED or len(word) > _MOST_COMPARED:
+        return None
     plain = {_plain(each): each for each in reversed(candidates)}
     close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.65)
     return plain[close[0]] if close else None

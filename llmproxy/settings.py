@@ -26,27 +26,39 @@ from pydantic import (
 class Strict(BaseModel):
     """A configuration block: unknown keys are errors, values are frozen, descriptions are written for users."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NO_LIMIT = ("none", "off", "never", "unlimited")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])i?b?|b)?", re.IGNORECASE)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_LONGEST_NUMBER = 100  # characters
+_LARGEST_SIZE = 1024**5
+_LONGEST_S = 100 * 365 * 86400.0
+_LARGEST_WHOLE = 2**53
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_size(value: object) -> int:
     """Parse `64MB`, `1.5g`, `1048576` into bytes (powers of 1024). Raises ValueError."""
+    if isinstance(value, int) and abs(value) > _LARGEST_SIZE:
+        raise ValueError("invalid size: it must be at most 1024TB")
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
+    match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) and len(text) <= _LONGEST_NUMBER else None
     if not match:
         raise ValueError(
             f"invalid size: {value!r}; write a number of bytes, or a number with a unit such as 64KB, 1MB, 2GB"
         )
     if not match[2] and match[1].isdecimal():
-        return int(match[1])
-    return int(float(match[1]) * 1024 ** " kmgt".index((match[2] or " ").lower()))
+        size = int(match[1])
+    else:
+        size = int(float(match[1]) * 1024 ** " kmgt".index((match[2] or " ").lower()))
+    if size > _LARGEST_SIZE:
+        raise ValueError(f"invalid size: {value!r}; it must be at most 1024TB")
+    return size
 
 
 def parse_size_limit(value: object) -> int | None:
@@ -57,9 +69,9 @@ def parse_size_limit(value: object) -> int | None:
 def parse_duration(value: object) -> float:
     """Parse `30s`, `1h30m`, `250ms` or a number of seconds into seconds. Raises ValueError."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = float(min(value, 2 * _LONGEST_S)) if isinstance(value, int) else value
     else:
-        text = value.strip().lower() if isinstance(value, str) else ""
+        text = value.strip().lower() if isinstance(value, str) and len(value) <= _LONGEST_NUMBER else ""
         if re.fullmatch(r"\d+(\.\d+)?", text):
             text += "s"
         parts = _DURATION_PART.findall(text)
@@ -70,6 +82,8 @@ def parse_duration(value: object) -> float:
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"invalid duration: {value!r}; it must be finite and not negative")
+    if seconds > _LONGEST_S:
+        raise ValueError(f"invalid duration: {value!r}; it must be at most 36500d")
     return seconds
 
 
@@ -120,6 +134,13 @@ def refuse_bool(value: object) -> object:
     return value
 
 
+def check_whole(value: int) -> int:
+    """Return `value` unless it is so large that stores and files cannot hold it."""
+    if abs(value) > _LARGEST_WHOLE:
+        raise ValueError(f"must be between -{_LARGEST_WHOLE} and {_LARGEST_WHOLE}")
+    return value
+
+
 def find_file(value: str, info: ValidationInfo) -> str:
     """Return the absolute path of a file that must exist, relative to the config file (context `directory`)."""
     directory = info.context["directory"] if info.context else Path()
@@ -152,7 +173,7 @@ Size = Annotated[int, BeforeValidator(parse_size), _AS_SIZE, _schema(_SIZE_FORM)
 SizeLimit = Annotated[int | None, BeforeValidator(parse_size_limit), _AS_SIZE, _schema(_SIZE_FORM + _NONE)]
 Duration = Annotated[float, BeforeValidator(parse_duration), _AS_DURATION, _schema(_DURATION_FORM)]
 Limit = Annotated[float | None, BeforeValidator(parse_limit), _AS_DURATION, _schema(_DURATION_FORM + _NONE)]
-Whole = Annotated[int, BeforeValidator(refuse_bool)]
+Whole = Annotated[int, BeforeValidator(refuse_bool), AfterValidator(check_whole)]
 ExistingFile = Annotated[str, AfterValidator(find_file)]
 HeaderName = Annotated[str, AfterValidator(check_header_name)]
 Secret = SecretStr

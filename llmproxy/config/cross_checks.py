@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from llmproxy.config.document import ConfigNode
@@ -110,23 +110,23 @@ def _unique_provider_names(top: ConfigNode) -> Iterator[Problem]:
 
 
 def _target_providers(top: ConfigNode) -> Iterator[Problem]:
+    providers = {word(entry, "name"): entry for entry in entries(top) if word(entry, "name")}
+    if any(each.members["name"].stand_in for each in providers.values()):
+        return
     for model in top.members["models"].items if "models" in top.members else []:
         for target in model.members["targets"].items if "targets" in model.members else []:
             if "provider" in target.members:
-                yield from _provider(top, target.members["provider"])
+                yield from _provider(providers, target.members["provider"])
             elif target.word and not target.stand_in:
-                yield from _provider(top, target, split_target(target.word)["provider"])
+                yield from _provider(providers, target, split_target(target.word)["provider"])
     if "default_provider" in top.members:
-        yield from _provider(top, top.members["default_provider"])
+        yield from _provider(providers, top.members["default_provider"])
 
 
-def _provider(top: ConfigNode, node: ConfigNode, name: str = "") -> Iterator[Problem]:
+def _provider(providers: Mapping[str, ConfigNode], node: ConfigNode, name: str = "") -> Iterator[Problem]:
     """Check that a provider of that name exists and is enabled."""
     name = name or node.word or ""
     if not name or node.stand_in:
-        return
-    providers = {word(entry, "name"): entry for entry in entries(top) if word(entry, "name")}
-    if any(each.members["name"].stand_in for each in providers.values() if "name" in each.members):
         return
     if name not in providers:
         close = nearest(name, [*providers, *(names("providers") if node.literal else ())])

@@ -19,6 +19,9 @@ from llmproxy.config.problems import Mark, Problem
 
 MAX_DOCUMENT_BYTES = 1024 * 1024
 MAX_VALUES = 100_000
+MAX_DEPTH = 100
+_LONGEST_MESSAGE = 600
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")  # in paths, names and headers
 _TOO_MANY = f"anchors and aliases expand to more than {MAX_VALUES:,} values"
 
 Scalar = str | int | float | bool | None
@@ -67,6 +70,8 @@ class ConfigNode:
             message = message.replace(repr(self.value), place)
             if len(self.value) > 5:
                 message = message.replace(self.value, place)
+        if len(message) > _LONGEST_MESSAGE:
+            message = f"{message[:_LONGEST_MESSAGE]}..."
         return Problem(mark=self.mark, key=self.key, message=message, code=code)
 
     def plain(self) -> Any:
@@ -232,6 +237,8 @@ class _TreeBuilder:
         self._count += 1
         if self._count > MAX_VALUES:
             raise _TooManyValues(self._problem(node, key, _TOO_MANY))
+        if len(self._open) >= MAX_DEPTH:
+            raise _TooManyValues(self._problem(node, "", "is nested too deeply"))
         if id(node) in self._open:
             raise _TooManyValues(self._problem(node, key, "an alias refers to an anchor that contains it"))
         result = ConfigNode(value=None, mark=_mark(node, self._source), key=key)
@@ -257,6 +264,8 @@ class _TreeBuilder:
                 self._problem(node, result.key, f"the tag {_short_tag(node.tag)} is not supported; remove it")
             )
             convert = str
+        if _UNUSABLE.search(node.value):
+            self.problems.append(self._problem(node, result.key, "contains a character that cannot be used; remove it"))
         try:
             result.value = convert(node.value)
         except (ValueError, KeyError):

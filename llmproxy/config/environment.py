@@ -78,6 +78,8 @@ def expand(text: str, variables: Variables) -> Expanded:
         expanded = expansion.run()
     except _Malformed as error:
         return Expanded(text=text, fault=str(error))
+    except RecursionError:
+        return Expanded(text=text, fault="variables are nested too deeply")
     used, missing = tuple(dict.fromkeys(expansion.used)), tuple(dict.fromkeys(expansion.missing))
     return Expanded(text=expanded, variables=used, missing=missing, optional=expansion.optional and not missing)
 

@@ -23,6 +23,7 @@ from llmproxy.config.validate import read_model, unknown_key
 from llmproxy.registry import nearest
 
 FILES = ("llmproxy.yaml", "config.yaml")
+MAX_PROBLEMS = 200
 FILE_VARIABLE = "LLMPROXY_CONFIG"
 
 
@@ -111,7 +112,12 @@ def load_from_python(
     from_keywords = [each for name, value in overrides.items() for each in _overrides(name, value)]
     if isinstance(config, Mapping):
         environ = os.environ if environ is None else environ
-        return _Loading(from_python(config, "config"), directory or Path(), environ, False).run(from_keywords)
+        try:
+            top = from_python(config, "config")
+        except RecursionError:
+            problem = Problem(mark=Mark(source="config"), message="is nested too deeply", code="syntax")
+            return Loaded(config=None, problems=[problem])
+        return _Loading(top, directory or Path(), environ, False).run(from_keywords)
     path = None if config is None else os.fspath(config)
     return load(path, overrides=from_keywords, environ=environ, directory=directory)
 
@@ -169,6 +175,10 @@ class _Loading:
         config = self._read()
         self._problems += cross_checks.cross_check(top)
         problems = sort_problems(self._problems)
+        if len(problems) > MAX_PROBLEMS:
+            more = f"{len(problems) - MAX_PROBLEMS:,} more problems are not shown"
+            severity = min(each.severity for each in problems[MAX_PROBLEMS:])  # an error, if one of them is
+            problems[MAX_PROBLEMS:] = [Problem(mark=top.mark, message=more, code="more", severity=severity)]
         fine = all(each.severity != "error" for each in problems)
         return Loaded(
             config=config if fine else None,

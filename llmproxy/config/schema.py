@@ -131,7 +131,7 @@ class ServerConfig(Strict):
             encoded = host.encode("idna")
         except UnicodeError:
             encoded = b""
-        if not encoded or "/" in host or host.count(":") == 1 or " " in host:
+        if not encoded or not host.isprintable() or "/" in host or host.count(":") == 1 or " " in host:
             raise ValueError(f"invalid address or host name: {value!r}; the port belongs in `port`")
         return host
 

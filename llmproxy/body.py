@@ -46,7 +46,7 @@ class Body:
         self.encoding = encoding
         self._limit_bytes = limit_bytes
         self._decoded: bytes | None = None if encoding else raw
-        self._fault: BadRequest | None = None
+        self._fault: tuple[str, int, str] | None = None
         self._content: dict[str, Any] | None = None
         self._members: RawMembers | None = None
         self._model: str | None = None
@@ -57,7 +57,8 @@ class Body:
         """Return the identity-coded bytes. Raises BadRequest: 400 when they cannot be decoded, 413 when too many."""
         if self._decoded is None:
             if self._fault is not None:
-                raise self._fault
+                message, status, code = self._fault
+                raise BadRequest(message, status=status, code=code)
             self._decoded = decompress(self.raw, self.encoding, self._limit_bytes)
         return self._decoded
 
@@ -70,7 +71,7 @@ class Body:
         if isinstance(decoded, bytes):
             self._decoded = decoded
         else:
-            self._fault = decoded
+            self._fault = (decoded.message, decoded.status, decoded.code)
 
     @property
     def members(self) -> RawMembers:

@@ -87,3 +87,14 @@ class Overloaded(ProxyError):
 
     def __init__(self, message: str, *, code: str = "overloaded", retry_after_s: int = 1) -> None:
         super().__init__(message, status=503, code=code, headers=(("Retry-After", str(retry_after_s)),))
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Drop the frames through which `error`, and the errors that led to it, were raised.
+
+    An error that is kept refers to all that those frames held, the bodies of its exchange among it, and they to it: the
+    memory would stay until the garbage collector looks at old objects.
+    """
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

@@ -214,10 +214,15 @@ class SharedCall:
     def abort(self) -> None:
         """End the call and close its answer."""
         self._forget()
+        self._forget = _nothing  # it refers to this call
         if self._source is not None:
             self._source.close()
         self._over = True
         self.exchange.let_go()
+
+
+def _nothing() -> None:
+    return
 
 
 class SharedReader:

@@ -331,10 +331,10 @@ class Cache(Middleware):
     def on_end(self, exchange: Exchange) -> None:
         """Store an answer that reached one client at least as a whole."""
         request = exchange.notes.get(self._note)
-        if not isinstance(request, _CacheRequest) or request.shared is None or not request.stores:
+        if not isinstance(request, _CacheRequest) or request.shared is None:
             return
-        shared = request.shared
-        if not shared.whole or shared.stored or exchange.outcome != "complete" or exchange.summary.error is not None:
+        shared, request.shared = request.shared, None  # each refers to the other, by way of the exchange
+        if not request.stores or not shared.whole or shared.stored or exchange.outcome != "complete" or exchange.summary.error is not None:
             return
         shared.stored = True
         make = partial(self._pack, shared, exchange, request)

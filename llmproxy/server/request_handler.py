@@ -13,14 +13,15 @@ import logging
 import socket
 import struct
 import time
+from functools import partial
 from typing import Protocol
 
 from aiohttp.streams import StreamReader
 
 from llmproxy.access.admission import Admission
-from llmproxy.answer import Answer, framing_of
+from llmproxy.answer import Answer, Headers, framing_of
 from llmproxy.body import ByteStream
-from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError
+from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, forget_frames
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.metrics.counters import Metrics
 from llmproxy.own_code import give_up, is_cancellation
@@ -182,7 +183,8 @@ class RequestHandler:
             raise BadRequest("WebSockets are not relayed here; use HTTP", status=426, code="upgrade_not_supported")
         resolved = self._locate()
         limits, budget = self._runtime.limits, self._shared.budget
-        await read_body(exchange, payload, limits, budget, self._go_ahead, routed=resolved.provider is None)
+        go_ahead = partial(_go_ahead, exchange.headers, self._transport, http10=self._http10)
+        await read_body(exchange, payload, limits, budget, go_ahead, routed=resolved.provider is None)
         return await pipeline.answer(exchange, resolved)
 
     def _locate(self) -> ResolvedPath:
@@ -199,17 +201,16 @@ class RequestHandler:
         runtime.admission.admit(exchange)
         return resolved
 
-    def _go_ahead(self) -> None:
-        if self._exchange.headers.get("Expect", "").lower() == "100-continue" and not self._http10:
-            self._transport.write(CONTINUE)
-
     def _failed(self, error: BaseException) -> Answer:
         """Return the answer to a failure: a ProxyError as it is, otherwise a 500 without details and a log line.
 
         Raises `error` when it says that the client left.
         """
         if is_cancellation(error):
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # else the error and this frame keep each other, and the exchange
         if isinstance(error, ProxyError) and type(error.status) is int and 300 <= error.status <= 599:
             try:
                 mask_error(self._exchange, error)
@@ -365,6 +366,7 @@ class RequestHandler:
             give_up(self._answer)
         if self._keepalive is not None:
             self._keepalive.stop()
+            self._keepalive = None  # it refers to this handler
         if self._observer is not None:
             self._observer.close()
 
@@ -380,6 +382,7 @@ class RequestHandler:
             try:
                 shared.metrics.record(exchange)
             finally:
+                forget_frames(exchange.error)
                 shared.budget.give(exchange)
                 self._runtime.leave()
 
@@ -399,3 +402,9 @@ class RequestHandler:
         if exchange.outcome == "complete":
             return "incomplete" if watched and not ended else "complete"
         return "complete" if ended and not self._client.writing_paused else "cancelled"
+
+
+def _go_ahead(headers: Headers, transport: asyncio.Transport, *, http10: bool) -> None:
+    """Tell a client that waits for it to send its body. It is no method: the body would keep the handler, and be kept."""
+    if headers.get("Expect", "").lower() == "100-continue" and not http10:
+        transport.write(CONTINUE)

@@ -96,6 +96,11 @@ class TranslatedStream:
 
     def close(self) -> None:
         self._stream.close()
+        self._finish = _nothing  # it refers to the exchange, whose answer this is
+
+
+async def _nothing(body: bytes | None = None) -> None:
+    return
 
 
 class RecalledStream:
@@ -140,3 +145,4 @@ class RecalledStream:
     def close(self) -> None:
         if self._stream is not None:
             self._stream.close()
+        self._store = _nothing

@@ -36,6 +36,7 @@ from llmproxy.registry import find_component
 from llmproxy.route import Route
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
+from llmproxy.server.freed_memory import FreedMemory
 from llmproxy.server.loop_watch import LoopWatch
 from llmproxy.server.own_frames import OwnFrames
 from llmproxy.server.pages.admin import Admin
@@ -68,7 +69,8 @@ class State:
 
     def __init__(self, max_held_bytes: int) -> None:
         self.started_s = time.monotonic()
-        self.budget = MemoryBudget(max_held_bytes)
+        self.freed_memory = FreedMemory()
+        self.budget = MemoryBudget(max_held_bytes, self.freed_memory.expect)
         self.metrics = Metrics(lambda: self.budget.used_bytes)
         self.upstream = Upstream()
         self.stores = StorePool()
@@ -81,6 +83,7 @@ class State:
 
     async def close(self) -> None:
         """Close the connections."""
+        self.freed_memory.close()
         await self.upstream.close()
 
 

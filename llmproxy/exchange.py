@@ -7,6 +7,7 @@ are opened only as far as somebody asks: `Body.members` reads the top level, onc
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 from llmproxy.answer import Answer
@@ -31,6 +32,8 @@ SESSION_HEADERS = ("x-session-id", SESSION_HEADER, "x-claude-code-session-id", "
 THREAD_HEADERS = ("x-claude-code-agent-id", "x-openai-subagent")
 """The headers in which agents name the subagent that calls, within their session."""
 
+BURST_BYTES = 32 * 1024 * 1024
+
 _MAIN_THREAD, _TITLE_THREAD = "main", "title"
 _SESSION_LENGTH = 200
 _TITLE_CALL_BYTES = 64 * 1024
@@ -40,13 +43,18 @@ _TITLE = re.compile(
 
 
 class MemoryBudget:
-    """Counts the bytes that all exchanges hold in memory, against one limit (`server.max_held_bytes`)."""
+    """Counts the bytes that all exchanges hold in memory, against one limit (`server.max_held_bytes`).
 
-    __slots__ = ("limit_bytes", "used_bytes")
+    `relieved` is called after a burst: when less than half is held of what was, and that was BURST_BYTES or more.
+    """
 
-    def __init__(self, limit_bytes: int) -> None:
+    __slots__ = ("_peak_bytes", "limit_bytes", "relieved", "used_bytes")
+
+    def __init__(self, limit_bytes: int, relieved: Callable[[], None] | None = None) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
+        self.relieved = relieved
+        self._peak_bytes = 0
 
     def take(self, exchange: Exchange, size_bytes: int) -> None:
         """Count `size_bytes` for `exchange`. Raises Overloaded beyond the limit."""
@@ -59,6 +67,8 @@ class MemoryBudget:
         if self.used_bytes + size_bytes > self.limit_bytes:
             raise Overloaded("The proxy holds too many requests and answers (server.max_held_bytes). Try again shortly")
         self.used_bytes += size_bytes
+        if self.used_bytes > self._peak_bytes:
+            self._peak_bytes = self.used_bytes
 
     def uncount(self, size_bytes: int) -> None:
         """Release `size_bytes` that `count` counted."""
@@ -78,6 +88,10 @@ class MemoryBudget:
         """Release everything that `exchange` holds."""
         self.used_bytes -= exchange.held_bytes
         exchange.held_bytes = 0
+        if self._peak_bytes >= BURST_BYTES and 2 * self.used_bytes < self._peak_bytes:
+            self._peak_bytes = self.used_bytes
+            if self.relieved is not None:
+                self.relieved()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
-from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, UpstreamError
+from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, UpstreamError, forget_frames
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,28 @@ def test_a_bad_request_names_the_member_that_is_at_fault() -> None:
 
 def test_an_overloaded_proxy_says_when_to_come_back() -> None:
     assert Overloaded("x", retry_after_s=7).headers == (("Retry-After", "7"),)
+
+
+def test_an_error_that_is_kept_keeps_nothing_of_where_it_was_raised() -> None:
+    class Large:
+        pass
+
+    def fail() -> tuple[ProxyError, weakref.ref[Large]]:
+        body = Large()
+        try:
+            try:
+                raise ValueError("cause")
+            except ValueError as cause:
+                raise ProxyError("kept") from cause
+        except ProxyError as error:
+            kept = error
+        forget_frames(kept)
+        return kept, weakref.ref(body)
+
+    gc.disable()
+    try:
+        error, body = fail()
+        assert body() is None
+    finally:
+        gc.enable()
+    assert error.message == "kept" and isinstance(error.__cause__, ValueError)

@@ -7,7 +7,7 @@ from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.client_request import Client
 from llmproxy.errors import Overloaded
-from llmproxy.exchange import SESSION_HEADERS, Exchange, MemoryBudget
+from llmproxy.exchange import BURST_BYTES, SESSION_HEADERS, Exchange, MemoryBudget
 from tests.support.exchanges import ended, new_exchange
 
 
@@ -87,3 +87,22 @@ def test_subagents_and_title_calls_are_threads(
     headers: tuple[tuple[str, str], ...], body: object, thread: str | None
 ) -> None:
     assert new_exchange("/v1/messages", *headers, body=body).thread_id == thread
+
+
+def test_a_budget_says_when_a_burst_is_over() -> None:
+    relieved: list[int] = []
+    budget = MemoryBudget(10 * BURST_BYTES, lambda: relieved.append(budget.used_bytes))
+    small, first, second = new_exchange(), new_exchange(), new_exchange()
+    budget.take(small, BURST_BYTES - 1)
+    budget.give(small)
+    assert not relieved  # no burst
+
+    budget.take(first, BURST_BYTES)
+    budget.take(second, BURST_BYTES // 2)
+    budget.give(second)
+    assert not relieved  # more than half is still held
+    budget.take(small, 100)
+    budget.give(first)
+    assert relieved == [100]
+    budget.give(small)
+    assert relieved == [100]  # once for each burst

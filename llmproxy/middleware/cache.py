@@ -334,7 +334,8 @@ class Cache(Middleware):
         if not isinstance(request, _CacheRequest) or request.shared is None:
             return
         shared, request.shared = request.shared, None  # each refers to the other, by way of the exchange
-        if not request.stores or not shared.whole or shared.stored or exchange.outcome != "complete" or exchange.summary.error is not None:
+        good = exchange.outcome == "complete" and exchange.summary.error is None
+        if not good or not request.stores or not shared.whole or shared.stored:
             return
         shared.stored = True
         make = partial(self._pack, shared, exchange, request)

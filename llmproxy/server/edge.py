@@ -320,7 +320,7 @@ class Connection(AiohttpHandler):
                 elif not payload.is_eof():
                     await _linger(payload)
         finally:
-            self.task = None  # a task that was cancelled holds the frames of its exchange, and this connection with them
+            self.task = None  # a cancelled task keeps the frames of its exchange, and they this connection
             if self.transport is not None:
                 self.transport.close()
 

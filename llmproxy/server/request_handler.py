@@ -405,6 +405,6 @@ class RequestHandler:
 
 
 def _go_ahead(headers: Headers, transport: asyncio.Transport, *, http10: bool) -> None:
-    """Tell a client that waits for it to send its body. It is no method: the body would keep the handler, and be kept."""
+    """Tell a client that waits for it to send its body. As a method it would keep the handler, which keeps the body."""
     if headers.get("Expect", "").lower() == "100-continue" and not http10:
         transport.write(CONTINUE)

@@ -12,6 +12,7 @@ from llmproxy.dialects.model import Usage
 from llmproxy.records.entry import Entry
 
 UNKNOWN = "-"
+_TOO_LARGE = 10**18  # a damaged record or another program's page: nothing is counted or lasts so long
 
 # Control characters move cursors and change colours; bidirectional overrides (Unicode, "Trojan Source") reorder text;
 # tags, fillers and a byte-order mark are not seen at all. Joiners stay within other scripts and emoji, which need them.
@@ -44,7 +45,7 @@ def format_provider(entry: Entry) -> str:
 
 def format_duration(milliseconds: float | None) -> str:
     """Return a duration: `0.4ms`, `35ms`, `1.25s`, `2m05s`, `1h02m`."""
-    if milliseconds is None:
+    if milliseconds is None or not milliseconds < _TOO_LARGE:
         return UNKNOWN
     # The bounds are where rounding reaches the next form: 999.6 ms are 1.00s, not 1000ms.
     if milliseconds < 9.95:
@@ -60,7 +61,7 @@ def format_duration(milliseconds: float | None) -> str:
 
 def format_count(number: int | None) -> str:
     """Return a count: `512`, `12.3k`, `4.1M`."""
-    if number is None:
+    if number is None or number >= _TOO_LARGE:
         return UNKNOWN
     if number < 10_000:
         return str(number)

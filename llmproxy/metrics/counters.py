@@ -33,6 +33,7 @@ answered here for another reason."""
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"))
 _MAX_MODELS = 1000
 _MAX_MODEL_LENGTH = 200
+_MAX_KINDS = 200
 _MAX_CALLS = 10_000
 _MAX_BINDINGS = 5000
 _MAX_DROPPED = 500
@@ -178,6 +179,7 @@ class Metrics:
         self.uncalled = dict.fromkeys(UNCALLED, 0)
         self._bindings: dict[object, _Binding] = {}
         self._models: set[str] = set()
+        self._kinds: set[str] = set()
 
     def begin(self) -> None:
         """Count an exchange that begins. Every call is followed by one call of `record`."""
@@ -254,10 +256,7 @@ class Metrics:
 
     def _record_failed(self, exchange: Exchange, call: Call) -> None:
         """Count a failed call that another call replaced, so that the client saw nothing of it."""
-        if call.status is not None:
-            kind = f"http_{call.status}"
-        else:
-            kind = call.error if call.error and _KIND.fullmatch(call.error) else "error"
+        kind = f"http_{call.status}" if call.status is not None else self._kind(call.error or "error")
         labels = CallLabels(
             provider=call.target.provider.name,
             model=self._model(call.model or exchange.model, claim=call.model != exchange.model),
@@ -280,7 +279,8 @@ class Metrics:
         method = exchange.method if exchange.method in _METHODS else OTHER
         path = exchange.template or "unmatched"
         requests = self.requests.setdefault(RequestLabels(method, path, status), RequestCounters(own=exchange.own))
-        outcome, kind = _judge(exchange)
+        outcome, code = _judge(exchange)
+        kind = self._kind(code)
         bound: _Binding = requests, None, outcome
         if exchange.target is not None:
             name = exchange.target.model or exchange.model
@@ -303,6 +303,14 @@ class Metrics:
             self._bindings.clear()
         self._bindings[key] = bound
         return bound
+
+    def _kind(self, code: str) -> str:
+        """Return the label for an error code: providers choose some of them, any words and any number."""
+        if code and code not in self._kinds:
+            if len(self._kinds) >= _MAX_KINDS or not _KIND.fullmatch(code):
+                return "error"
+            self._kinds.add(code)
+        return code
 
     def _model(self, name: str | None, *, claim: bool) -> str:
         """Return the label for a model's name; `claim` lets a new name take one of the limited places."""

@@ -123,10 +123,10 @@ class SqliteFile:
         try:
             try:
                 return job(self._opened())
-            except sqlite3.DatabaseError as error:
-                if _code(error) not in _UNREADABLE:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                if isinstance(error, sqlite3.Error) and _code(error) not in _UNREADABLE:
                     raise
-                self._set_aside(str(error))
+                self._set_aside(_words(error))
                 return job(self._opened())
         except sqlite3.Error as error:
             raise (StoreRefusal if _code(error) in _REFUSED else StoreFault)(f"{self._path}: {error}") from error
@@ -229,8 +229,8 @@ class SqliteFile:
         if connection is not None:
             try:
                 connection.close()
-            except sqlite3.Error as error:
-                log.warning("%s was closed with an error: %s", self._path, error)
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                log.warning("%s was closed with an error: %s", self._path, _words(error))
 
     def tidy_soon(self, size_bytes: int) -> None:
         """Note that a job wrote about `size_bytes`; checkpoint when there is enough of it. To be called by jobs."""
@@ -255,6 +255,11 @@ class SqliteFile:
 def pragma(connection: sqlite3.Connection, name: str) -> int:
     """Return the number that `PRAGMA name` gives."""
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _words(error: Exception) -> str:
+    """Return why a file cannot be read. SQLite quotes a damaged schema, whose bytes need not be text."""
+    return "its schema is damaged" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -18,9 +18,9 @@ from random import Random, SystemRandom
 
 from scripts.fuzzing.files import files
 from scripts.fuzzing.findings import FAULTS, MEANINGS, Finding, Row
-from scripts.fuzzing.hostile_answers import answers, streams
+from scripts.fuzzing.hostile_answers import CROWD, answers, crowds, streams
 from scripts.fuzzing.hostile_redis import redis_answers
-from scripts.fuzzing.hostile_requests import json_requests, raw_requests
+from scripts.fuzzing.hostile_requests import RAW_AT_ONCE, json_requests, raw_requests
 from scripts.fuzzing.programs import Programs
 
 Case = Callable[[Random, Programs, str], None]
@@ -29,9 +29,11 @@ KINDS: dict[str, Case] = {
     "json": json_requests,
     "answers": answers,
     "streams": streams,
+    "crowds": crowds,
     "files": files,
     "redis": redis_answers,
 }
+AT_ONCE = {"raw": RAW_AT_ONCE, "crowds": CROWD}
 _CHECKED_EVERY = 100
 _MAX_GROWTH_MB = 48.0
 _MAX_MORE_FILES = 60
@@ -45,6 +47,7 @@ class Run:
         self.programs = Programs(folder)
         self.rows: list[Row] = []
         self.failed = False
+        self._first: dict[str, tuple[float, int]] = {}
 
     def kind(self, name: str, seconds: float, rounds: int | None, only: int | None) -> None:
         """Run the cases of one kind, for so long or so many; or one case alone."""
@@ -52,21 +55,24 @@ class Run:
         self.rows.append(row)
         if name != "redis":
             self.programs.start("plain", "watched", "disk", "stub")
-        rounds = -(-rounds // 4) if rounds and name == "raw" else rounds  # a case of it takes as long as four others
         if only is not None:
             self._case(row, only)
             return
+        rounds = rounds and -(-rounds // (4 if AT_ONCE.get(name) else 1))
         began_s, number = time.monotonic(), 0
         before: dict[str, tuple[float, int]] = {}
-        measured_at = None if rounds is None else rounds // 3
         while number < rounds if rounds is not None else time.monotonic() < began_s + seconds:
             self._case(row, number)
             number += 1
             if number % _CHECKED_EVERY == 0:
                 self._check(row, number)
-            if not before and (number == measured_at or time.monotonic() > began_s + seconds / 3):
+            if not before and (number == (rounds or 0) // 3 or time.monotonic() > began_s + seconds / 3):
                 before = self._held()
+                self._first = before | self._first
         self._check(row, number)
+        self._check_growth(row, before)
+
+    def _check_growth(self, row: Row, before: dict[str, tuple[float, int]]) -> None:
         for served, (mb, files_) in self._held().items():
             before_mb, before_files = before.get(served, (mb, files_))
             row.growth_mb = max(row.growth_mb, mb - before_mb)
@@ -75,7 +81,7 @@ class Run:
                 self.report(row, Finding("growth", text), "for as long")
 
     def _case(self, row: Row, number: int) -> None:
-        row.cases += 1
+        row.cases += AT_ONCE.get(row.kind, 1)
         rng, id_ = Random(f"{self.seed}/{row.kind}/{number}"), f"{row.kind}-{number}"
         try:
             KINDS[row.kind](rng, self.programs, id_)
@@ -109,6 +115,7 @@ class Run:
     def end(self) -> None:
         """Stop the programs and print the table."""
         row = Row(kind="at the end")
+        self._check_growth(row, self._first)
         for finding in self.programs.close():
             self.report(row, finding, "")
         print()
@@ -128,7 +135,9 @@ def main() -> int:
         description=__doc__, epilog=f"faults:\n{meanings}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=120.0, help="how long all kinds take together [120]")
-    parser.add_argument("--rounds", type=int, help="so many cases of each kind instead")
+    parser.add_argument(
+        "--rounds", type=int, help="so many cases of each kind instead (a quarter where a case is many)"
+    )
     parser.add_argument("--seed", type=int, help="what the random numbers begin with; printed at the end")
     parser.add_argument("--only", choices=KINDS, action="append", help="this kind alone; repeatable")
     parser.add_argument("--case", type=int, help="this case of it alone")

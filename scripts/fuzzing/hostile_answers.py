@@ -1,6 +1,6 @@
-"""Two kinds of cases: whole answers and streams of an upstream that is broken or hostile.
+"""Three kinds of cases: whole answers and streams of an upstream that is broken or hostile, and many of them at once.
 
-`Script` puts the bytes of a case on the wire. Begin reading at `answers` and `streams`.
+`Script` puts the bytes of a case on the wire. Begin reading at `answers`, `streams` and `crowds`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from scripts.fuzzing.exchanges import Sent, ask, judge
 from scripts.fuzzing.programs import Programs, Served, well_behaved
 from tests.support.provider import Call
 
+CROWD = 12
 _TARGETS = ("plain", "plain", "watched", "disk")
 _DATA = re.compile(rb"^data: (.*)$", re.MULTILINE)
 _TYPES = ("application/json", "text/event-stream", "text/html", "text/plain", "", "application/octet-stream", "x")
@@ -95,6 +97,17 @@ def streams(rng: Random, programs: Programs, id_: str) -> None:
     _case(rng, programs[rng.choice(_TARGETS)], id_, _stream, streamed=rng.random() < 0.95)
 
 
+def crowds(rng: Random, programs: Programs, id_: str) -> None:
+    """Some answers and streams at the same time, over the same connections."""
+    with ThreadPoolExecutor(CROWD) as pool:
+        cases = [
+            pool.submit(rng.choice((answers, streams)), Random(rng.random()), programs, f"{id_}-{number}")
+            for number in range(CROWD)
+        ]
+    for case in cases:
+        case.result()
+
+
 def _case(rng: Random, served: Served, id_: str, make: Any, *, streamed: bool) -> None:
     dialect, provider = rng.choice(list(seeds.PATHS)), rng.choice("crm")
     target = seeds.DIALECT_OF[provider]
@@ -104,7 +117,7 @@ def _case(rng: Random, served: Served, id_: str, make: Any, *, streamed: bool) -
     script: Script = make(rng, target)
     if body["model"] == "any":
         script.sent.certain = False
-    served.upstream.default = script
+    served.scripts[id_] = script
     try:
         leave_after = rng.randint(0, 1500) if rng.random() < 0.05 else None
         fields = ("Accept-Encoding: gzip, deflate, zstd",) if rng.random() < 0.2 else ()
@@ -120,7 +133,7 @@ def _case(rng: Random, served: Served, id_: str, make: Any, *, streamed: bool) -
         judge(dialect, target if body["model"] != "any" else dialect, outcome, script.sent)
         served.upstream.check()
     finally:
-        served.upstream.default = well_behaved
+        del served.scripts[id_]
         served.upstream.forget()
 
 

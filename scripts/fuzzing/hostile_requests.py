@@ -115,7 +115,7 @@ _CHUNKS = (
     b"0\r\nX: y\r\n\r\n",
     b"5\nhello\n0\n\n",
 )
-_AT_ONCE = 24
+RAW_AT_ONCE = 24
 _QUIET_S = 0.3
 
 
@@ -155,7 +155,7 @@ def json_requests(rng: Random, programs: Programs, id_: str) -> None:
 def raw_requests(rng: Random, programs: Programs, id_: str) -> None:
     """Some connections at once, each with bytes that are hardly a request."""
     served = programs[rng.choice(_PROGRAMS)]
-    sent = [_raw(rng) for _ in range(_AT_ONCE)]
+    sent = [_raw(rng) for _ in range(RAW_AT_ONCE)]
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(socket.create_connection(("127.0.0.1", served.port))) for _ in sent]
         for client, data in zip(clients, sent, strict=True):

@@ -19,7 +19,7 @@ from typing import Any
 from scripts.fuzzing.findings import Finding
 from tests.support import vendors
 from tests.support.program import clean_environment
-from tests.support.provider import Call, Upstream
+from tests.support.provider import Call, Script, Upstream
 from tests.support.raw_http import RawAnswer, RawClient
 
 PATIENCE_S = 20.0
@@ -80,7 +80,10 @@ async def well_behaved(call: Call) -> None:
 
 
 class Served:
-    """A running program; `upstream` answers it, `asked` are the ids of the requests that it must have recorded once."""
+    """A running program. `upstream` answers a request by the script of its id in `scripts`, or well.
+
+    `asked` are the ids of the requests that must have been recorded once.
+    """
 
     def __init__(self, name: str, folder: Path, upstream: Upstream, redis: str = "") -> None:
         self.name = name
@@ -88,6 +91,9 @@ class Served:
         self.upstream = upstream
         self.port = 0
         self.asked: set[str] = set()
+        self.scripts: dict[str, Script] = {}
+        self._failed_pages: set[str] = set()
+        upstream.default = self._answer
         self._read_bytes = {"out": 0, "err": 0}
         folder.mkdir(parents=True)
         config = CONFIGS[name].format(url=upstream.url, times=_TIMES).replace("REDIS", redis)
@@ -100,6 +106,9 @@ class Served:
             stdout=self._files[0],
             stderr=self._files[1],
         )
+
+    async def _answer(self, call: Call) -> None:
+        await self.scripts.get(call.request.value("x-request-id") or "", well_behaved)(call)
 
     def wait(self) -> None:
         """Wait until it listens."""
@@ -150,7 +159,8 @@ class Served:
         """Raise unless its own pages show what it has seen so far."""
         for page in _PAGES:
             answer = self.get(page)
-            if answer.status not in (200, 404):  # 404: this configuration has no such page
+            if answer.status not in (200, 404) and page not in self._failed_pages:  # 404: not with this configuration
+                self._failed_pages.add(page)
                 raise Finding(
                     "500" if answer.status == 500 else "invalid", f"{page}: {answer.status} {answer.body!r:.500}"
                 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -35,6 +36,9 @@ from tests.support.exchanges import ended
         (125_000.0, "2m05s"),
         (3_599_600.0, "1h00m"),
         (3_720_000.0, "1h02m"),
+        (1e308, "-"),
+        (math.inf, "-"),
+        (math.nan, "-"),
     ],
 )
 def test_durations(milliseconds: float | None, expected: str) -> None:
@@ -51,6 +55,7 @@ def test_durations(milliseconds: float | None, expected: str) -> None:
         (999_949, "999.9k"),
         (999_950, "1.0M"),
         (4_100_000, "4.1M"),
+        (10**400, "-"),
     ],
 )
 def test_counts(number: int | None, expected: str) -> None:

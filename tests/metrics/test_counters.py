@@ -194,6 +194,23 @@ def test_the_outcome_and_the_kind_of_error_are_reported_apart(changes: dict[str,
     assert (labels.outcome, labels.kind) == (outcome, kind)
 
 
+@pytest.mark.parametrize("code", ["\ud83d", "a\nb", 'x"y', "Überlast", "x" * 500, "Too Many"])
+def test_a_code_of_a_provider_that_is_no_name_is_any_error(code: str) -> None:
+    metrics = recorded(ended(status=502, outcome="error", error=UpstreamError("odd", code=code)))
+
+    assert only_call(metrics).kind == "error"
+
+
+def test_providers_invent_only_so_many_kinds_of_errors() -> None:
+    metrics = Metrics()
+    for number in range(1000):
+        metrics.begin()
+        metrics.record(ended(status=502, outcome="error", error=UpstreamError("odd", code=f"code_{number}")))
+
+    assert len(metrics.calls) <= 201
+    assert sum(calls.count for calls in metrics.calls.values()) == 1000
+
+
 def test_the_model_is_the_one_that_the_provider_was_asked_for() -> None:
     metrics = recorded(ended(model="smart", target=Target(provider=OPENAI.provider, model="gpt-6")))
 

@@ -96,7 +96,16 @@ def _cut(path: Path) -> None:
     os.truncate(path, 1000)
 
 
-@pytest.mark.parametrize("spoil", [_older, _text, _cut])
+def _schema_that_is_no_text(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE things (other)")
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("UPDATE sqlite_schema SET sql = CAST(x'435245415445e05441424c45' AS TEXT)")
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("spoil", [_older, _text, _cut, _schema_that_is_no_text])
 async def test_a_file_that_cannot_be_used_is_set_aside_whole(
     opened: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None]
 ) -> None:

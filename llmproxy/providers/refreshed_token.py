@@ -6,6 +6,7 @@ Begin reading at `RefreshedToken.ready`.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -32,7 +33,8 @@ class RefreshedToken:
     """Keeps the token that `fetch` gets. `fetch` raises ProxyError, or any other exception, when there is none.
 
     Callers wait only where there is no valid token; within `AHEAD_S` of its end one of them fetches a new one, and the
-    others go on with the old one. A failed fetch is not repeated for ten seconds while the old one is valid.
+    others go on with the old one. While that one is valid, the next fetch comes ten seconds later at the earliest: the
+    last one may have failed, or have got the same token again. Those who waited for a fetch that failed get its error.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class RefreshedToken:
         self._token: Token | None = None
         self._lock = asyncio.Lock()
         self._next_s = 0.0
+        self._fetches = 0
+        self._failure: ProxyError | None = None
 
     @property
     def text(self) -> str:
@@ -56,9 +60,12 @@ class RefreshedToken:
             return
         if self._left_s() > 0 and (self._lock.locked() or self._clock() < self._next_s):
             return
+        fetches = self._fetches
         async with self._lock:
-            if self._left_s() > AHEAD_S:
+            if self._left_s() > (0 if self._fetches != fetches else AHEAD_S):
                 return
+            if self._fetches != fetches and self._failure is not None:
+                raise copy.copy(self._failure)
             await self._refresh()
 
     def forget(self) -> None:
@@ -73,13 +80,16 @@ class RefreshedToken:
         return float("inf") if token.ends_s is None else token.ends_s - self._clock()
 
     async def _refresh(self) -> None:
+        self._failure = None
         try:
             self._token = await self._fetch()
         except Exception as error:
             if self._left_s() <= 0:
-                if isinstance(error, ProxyError):
-                    raise
                 message = f"No credential for the provider {self._name!r}: {error}"
-                raise ProxyError(message, status=502, code="no_credential") from error
-            self._next_s = self._clock() + _AGAIN_S
+                plain = ProxyError(message, status=502, code="no_credential")
+                self._failure = error if isinstance(error, ProxyError) else plain
+                raise self._failure from error
             log.warning("provider %r: its token could not be refreshed, the old one is used: %s", self._name, error)
+        finally:
+            self._fetches += 1
+            self._next_s = self._clock() + _AGAIN_S

@@ -19,13 +19,14 @@ class Source:
         self.fault: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
+        self.life_s = 3600.0
 
     async def fetch(self) -> Token:
         self.fetched += 1
         await self.gate.wait()
         if self.fault is not None:
             raise self.fault
-        return Token(text=f"t{self.fetched}", ends_s=self.now_s + 3600)
+        return Token(text=f"t{self.fetched}", ends_s=self.now_s + self.life_s)
 
     def token(self) -> RefreshedToken:
         return RefreshedToken("azure", self.fetch, clock=lambda: self.now_s)
@@ -70,6 +71,47 @@ async def test_a_failure_matters_only_when_the_old_one_has_ended(caplog: pytest.
     source.now_s += 101
     with pytest.raises(ProxyError, match="the tenant is unknown"):
         await token.ready()
+
+
+async def test_those_who_waited_for_a_fetch_that_failed_do_not_wait_for_their_own() -> None:
+    source = Source()
+    token = source.token()
+    source.fault = UpstreamError("nobody answers")
+    source.gate.clear()
+    waiting = [asyncio.ensure_future(token.ready()) for _ in range(5)]  # noqa: TID251
+    await asyncio.sleep(0)
+    source.gate.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert source.fetched == 1 and [str(each) for each in outcomes] == ["nobody answers"] * 5
+    source.fault = None
+    await token.ready()
+    assert (source.fetched, token.text) == (2, "t2")
+
+
+async def test_who_leaves_while_it_is_fetched_leaves_it_to_the_next() -> None:
+    source = Source()
+    token = source.token()
+    source.gate.clear()
+    leaving, waiting = (asyncio.ensure_future(token.ready()) for _ in range(2))  # noqa: TID251
+    await asyncio.sleep(0)
+    leaving.cancel()
+    source.gate.set()
+    await waiting
+    assert (source.fetched, token.text) == (2, "t2")
+
+
+async def test_a_source_that_gives_the_same_token_until_its_end_is_not_asked_by_every_call() -> None:
+    source = Source()
+    source.life_s = 200
+    token = source.token()
+    waiting = [asyncio.ensure_future(token.ready()) for _ in range(5)]  # noqa: TID251
+    await asyncio.gather(*waiting)
+    await token.ready()
+    assert source.fetched == 1
+    source.now_s += 11
+    await token.ready()
+    await token.ready()
+    assert source.fetched == 2
 
 
 async def test_any_failure_names_the_provider() -> None:

@@ -75,7 +75,8 @@ def _openai(name: str) -> dict[str, Any]:
     if model is None:
         return {}
     efforts = ("none", "minimal", "low", "xhigh", "max")
-    return {f"supports_{each}_reasoning_effort": each in model.efforts for each in efforts}
+    facts: dict[str, Any] = {f"supports_{each}_reasoning_effort": each in model.efforts for each in efforts}
+    return facts if model.longest is None else facts | {"max_output_tokens": model.longest}
 
 
 def _file() -> Path | None:

@@ -60,7 +60,9 @@ _V48 = _V47._replace(system_turns=True)
 # Tools cannot be forced where thinking cannot be turned off.
 _ALWAYS = _V48._replace(off="never", forced=False)
 
-_END = r"(?:$|[-@:](?:20\d{6}|latest|v\d))"
+# A version ends where no other digits follow but a date.
+# What follows a version must not make it another one. Dates and words may, such as `-20250514`, `-thinking`, `[1m]`.
+_END = r"(?:(?![-.]?\d+(?![a-z\d]))|(?=-20\d{6}))"
 _MODELS: tuple[tuple[str, ClaudeModel], ...] = (
     (r"claude-3[-.]7", ClaudeModel("budget", "all", strict=False, efforts=())),
     (r"claude-3[-.]5", ClaudeModel("never", "all", 8192, strict=False, efforts=())),

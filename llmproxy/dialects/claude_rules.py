@@ -14,6 +14,7 @@ from llmproxy.dialects.claude_own_rules import judge_own
 from llmproxy.dialects.efforts import nearest_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Effort, Message, Reasoning, Request, Sampling, Text, Thinking, ToolChoice
+from llmproxy.dialects.request_fields import cut_limit
 from llmproxy.dialects.system_turns import as_user_turns, has_system_turns
 
 CONTINUATION = "Continue."
@@ -73,10 +74,7 @@ def _fit_sampling(request: Request, model: ClaudeModel, context: EncodeContext) 
                 context.adapt(request.where(name), f"{request.model} accepts no {name}")
     longest = longest_answer(request.model)
     if longest is not None and sampling.max_tokens is not None and sampling.max_tokens > longest:
-        changes["max_tokens"] = longest
-        context.adapt(
-            request.where("max_tokens"), f"{request.model} answers with {longest} tokens at most", str(longest)
-        )
+        changes["max_tokens"] = cut_limit(request, longest, context)
     return msgspec.structs.replace(sampling, **changes) if changes else sampling
 
 

@@ -1,8 +1,10 @@
-"""What OpenAI's models refuse: efforts, "no thinking", sampling beside thinking, stop sequences. For chat and
-responses.
+"""What OpenAI's models refuse: efforts, "no thinking", sampling beside thinking, stop sequences, long answers. For chat
+and responses.
 
 Models differ, and only their names tell how. Sources: pydantic-ai `profiles/openai.py` ("live-verified 2026-07"),
 vercel/ai `openai-language-model-capabilities.ts`, opencode#4451, and the parameters' documentation in the SDK's types.
+Recorded refusals of stop sequences: smolagents#1671 (gpt-5-mini), #1868 (5.1), #1893 (5.2); of answers that are longer
+than a model's longest: catwalk#41.
 `scripts/model_rules.py` compares the table with a public one. What services add stands in their rows
 (`Options.efforts`). Begin reading at `openai_model`.
 """
@@ -23,11 +25,14 @@ ENCRYPTED_REASONING = "reasoning.encrypted_content"
 
 class OpenAIModel(NamedTuple):
     """What one model accepts: `efforts`, empty where it does not reason; sampling `always`, with the effort `none`
-    alone, also where no effort is sent (`default`), or `never`; and stop sequences."""
+    alone, also where no effort is sent (`default`), or `never`; how many stop sequences
+    (those without any have no `logit_bias` either); and the `longest` limit of an answer in tokens. None of the last
+    two: the service decides."""
 
     efforts: tuple[Effort, ...]
     samples: Literal["always", "default", "none", "never"] = "never"
-    stops: bool = True
+    stops: int | None = 0
+    longest: int | None = 128000
 
 
 _TO_HIGH: tuple[Effort, ...] = ("low", "medium", "high")
@@ -35,17 +40,22 @@ _TO_XHIGH: tuple[Effort, ...] = (*_TO_HIGH, "xhigh")
 _TO_MAX: tuple[Effort, ...] = (*_TO_XHIGH, "max")
 _FROM_MEDIUM: tuple[Effort, ...] = ("medium", "high", "xhigh")
 
-_PLAIN = OpenAIModel((), "always")
+_PLAIN = OpenAIModel((), "always", stops=4, longest=16384)
 # What follows a name must not make it another one: gpt-5 is not gpt-5.1.
 _END = r"(?![\w.])"
 _MODELS: tuple[tuple[str, OpenAIModel], ...] = (
-    (r"gpt-oss", OpenAIModel(_TO_HIGH, "always")),
-    (r"gpt-(?:4o(?:-mini)?|5)-search", OpenAIModel(())),
-    (r"gpt-5-chat|chatgpt-4o|gpt-4|gpt-3\.5|gpt-audio", _PLAIN),
-    (r"(?:gpt-5\.\d+-)?chat-latest|gpt-chat-latest", OpenAIModel(("medium",))),
-    (rf"gpt-5-pro{_END}", OpenAIModel(("high",))),
+    (r"gpt-oss", OpenAIModel(_TO_HIGH, "always", stops=None, longest=None)),
+    (r"gpt-4o(?:-mini)?-search", OpenAIModel((), stops=4, longest=16384)),
+    (r"gpt-5-search", OpenAIModel(())),
+    (r"gpt-4\.1", _PLAIN._replace(longest=32768)),
+    (r"gpt-4o-2024-05-13|gpt-4(?![o.])|gpt-3\.?5", _PLAIN._replace(longest=4096)),  # Azure's name is gpt-35-turbo
+    (r"gpt-5-chat|chatgpt-4o|gpt-4|gpt-audio", _PLAIN),
+    (r"gpt-5\.\d+-chat", OpenAIModel(("medium",), longest=16384)),
+    (r"chat-latest|gpt-chat-latest", OpenAIModel(("medium",))),
+    (rf"gpt-5-pro{_END}", OpenAIModel(("high",), longest=272000)),
     (rf"gpt-5\.\d+-pro{_END}", OpenAIModel(_FROM_MEDIUM)),
-    (r"gpt-5(?:\.1)?-codex(?!-max)|codex-mini", OpenAIModel(_TO_HIGH)),
+    (r"gpt-5(?:\.1)?-codex(?!-max)", OpenAIModel(_TO_HIGH)),
+    (r"codex-mini", OpenAIModel(_TO_HIGH, longest=100000)),
     (r"gpt-5\.\d+-codex", OpenAIModel(_TO_XHIGH)),
     (rf"gpt-5\.1{_END}", OpenAIModel(("none", *_TO_HIGH), "default")),
     (rf"gpt-5\.[2-4]{_END}", OpenAIModel(("none", *_TO_XHIGH), "default")),
@@ -53,10 +63,10 @@ _MODELS: tuple[tuple[str, OpenAIModel], ...] = (
     (rf"gpt-5{_END}", OpenAIModel(("minimal", *_TO_HIGH))),
     (r"gpt-6-(?:sol|luna)|gpt-6\.1-terra", OpenAIModel(("none", *_TO_MAX), "none")),
     (r"gpt-6", OpenAIModel(_TO_MAX)),
-    (r"o1-(?:mini|preview)", OpenAIModel(())),
-    (r"o\d+(?:-mini)?-deep-research", OpenAIModel(("medium",))),
-    (rf"o1{_END}", OpenAIModel(_TO_HIGH)),
-    (rf"o[34]{_END}", OpenAIModel(_TO_HIGH, stops=False)),
+    (r"o1-(?:mini|preview)", OpenAIModel((), longest=None)),
+    (r"o\d+(?:-mini)?-deep-research", OpenAIModel(("medium",), longest=100000)),
+    (rf"o1{_END}", OpenAIModel(_TO_HIGH, stops=4, longest=100000)),
+    (rf"o[34]{_END}", OpenAIModel(_TO_HIGH, longest=100000)),
 )
 
 
@@ -83,4 +93,4 @@ def served_model(name: str, rows: EffortRows) -> OpenAIModel | None:
     """Return the facts of a model at a service that knows the efforts `rows`, by patterns of names."""
     lower = name.lower()
     efforts = next((efforts for pattern, efforts in rows if re.search(pattern, lower)), None)
-    return openai_model(name) if efforts is None else OpenAIModel(efforts, "always")
+    return openai_model(name) if efforts is None else OpenAIModel(efforts, "always", stops=None, longest=None)

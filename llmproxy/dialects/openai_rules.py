@@ -13,6 +13,7 @@ from llmproxy.dialects.efforts import effort_of, nearest_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Effort, Reasoning, Request, Sampling
 from llmproxy.dialects.openai_models import ENCRYPTED_REASONING, OpenAIModel, served_model
+from llmproxy.dialects.request_fields import cut_limit
 from llmproxy.dialects.system_turns import fit_messages
 
 _SAMPLING = (
@@ -101,9 +102,15 @@ def _fit_sampling(request: Request, model: OpenAIModel, effort: Effort | None, c
                 refused[name] = None
                 if value is not False:
                     context.adapt(request.where(name), f"{request.model} has no {name} while it reasons")
-    if sampling.stop and not model.stops:
-        refused["stop"] = []
-        context.adapt(request.where("stop"), f"{request.model} has no stop sequences")
+    if model.stops is not None and len(sampling.stop) > model.stops:
+        refused["stop"] = sampling.stop[: model.stops]
+        kept = f"the first {model.stops}" if model.stops else ""
+        context.adapt(request.where("stop"), f"{request.model} has {model.stops or 'no'} stop sequences", kept)
+    if sampling.logit_bias and model.stops == 0 and "logit_bias" not in refused:
+        refused["logit_bias"] = None
+        context.adapt(request.where("logit_bias"), f"{request.model} has no logit_bias")
+    if model.longest is not None and sampling.max_tokens is not None and sampling.max_tokens > model.longest:
+        refused["max_tokens"] = cut_limit(request, model.longest, context)
     return msgspec.structs.replace(sampling, **refused) if refused else sampling
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.members import Members, name_of, wrong
-from llmproxy.dialects.model import Format
+from llmproxy.dialects.model import Format, Request
 from llmproxy.dialects.name_limits import MAX_USER, shortened
 
 TIERS = {name: name for name in ("auto", "default", "flex", "scale", "priority", "fast")} | {
@@ -81,3 +81,9 @@ def encode_format(form: Format, schema_member: str | None, context: EncodeContex
             body[schema_member] = schema
     context.put_extra(body, form)
     return body
+
+
+def cut_limit(request: Request, longest: int, context: EncodeContext) -> int:
+    """Return the limit of an answer, in tokens, for a model that refuses more than `longest`, and list it."""
+    context.adapt(request.where("max_tokens"), f"{request.model} answers with {longest} tokens at most", str(longest))
+    return longest

@@ -18,6 +18,8 @@ LOW, TO_X = ("low", "medium", "high"), ("low", "medium", "high", "xhigh")
         ("ft:gpt-4o-2024-08-06:acme", (), "always"),
         ("gpt-5-chat-latest", (), "always"),
         ("gpt-5.2-chat-latest", ("medium",), "never"),
+        ("gpt-5.1-chat", ("medium",), "never"),
+        ("gpt-35-turbo", (), "always"),
         ("gpt-5", ("minimal", *LOW), "never"),
         ("gpt-5-mini-2025-08-07", ("minimal", *LOW), "never"),
         ("gpt-5-codex", LOW, "never"),

@@ -109,6 +109,50 @@ def test_stop_sequences_are_dropped_where_models_lack_them() -> None:
 
 
 @pytest.mark.parametrize(
+    "model", ["gpt-5-mini", "gpt-5.1", "gpt-5.2-chat-latest", "gpt-5.4", "gpt-5.6-terra", "gpt-6-sol"]
+)
+def test_models_from_5_on_lack_stop_sequences_and_biases_also_without_thinking(model: str) -> None:
+    body, dropped, _ = sent("chat", model, stop_sequences=["x"], thinking={"type": "disabled"})
+    assert "stop" not in body and "stop_sequences" in dropped
+    request = codecs()["chat"].decode_request(
+        {"model": model, "messages": [], "reasoning_effort": "none", "logit_bias": {"1": 5}}
+    )
+    fitted = fit_openai_request(request, EncodeContext(losses=Losses(), own=True))
+    assert fitted.sampling.logit_bias is None
+
+
+def test_more_than_four_stop_sequences_are_cut() -> None:
+    body, dropped, losses = sent("chat", "gpt-4o", stop_sequences=list("abcdef"))
+    assert body["stop"] == list("abcd") and dropped == ["stop_sequences"]
+    assert losses.adapted["stop_sequences"].sent == "the first 4"
+    services = options_of("vllm")
+    assert sent("chat", "llama3", services, stop_sequences=list("abcdef"))[0]["stop"] == list("abcdef")
+
+
+@pytest.mark.parametrize(
+    ("model", "longest"),
+    [
+        ("gpt-3.5-turbo", 4096),
+        ("gpt-35-turbo", 4096),
+        ("gpt-4-turbo", 4096),
+        ("gpt-4o-2024-05-13", 4096),
+        ("gpt-4o-mini", 16384),
+        ("ft:gpt-4.1-nano:acme", 32768),
+        ("gpt-5.2-chat", 16384),
+        ("o3-mini", 100000),
+        ("gpt-5.6", 128000),
+        ("llama3", 200000),
+    ],
+)
+@pytest.mark.parametrize("target", ["chat", "responses"])
+def test_the_limit_of_an_answer_is_the_longest_that_a_model_has(target: str, model: str, longest: int) -> None:
+    body, dropped, _ = sent(target, model, max_tokens=200000)
+    assert body["max_completion_tokens" if target == "chat" else "max_output_tokens"] == longest
+    assert dropped == (["max_tokens"] if longest < 200000 else [])
+    assert not sent(target, model, max_tokens=4096)[1]
+
+
+@pytest.mark.parametrize(
     ("service", "model", "asked", "expected"),
     [
         ("groq", "openai/gpt-oss-120b", "max", "high"),

@@ -108,7 +108,7 @@ def test_it_ends_by_force_and_says_what_was_left(tmp_path: Path, does: str, asks
         program.err = program.err.replace("Traceback", "traceback")
         [line] = [line for line in program.err.splitlines() if "ended by force with exit code 1" in line]
         assert words.replace("DIR", str(tmp_path)) in line
-        assert took_s < 0.2 + GRACE_S + 5, "some more, as the machine may be busy"
+        assert took_s < 0.2 + GRACE_S + 30, "some more, as the machine may be busy"
         if does in ("swallow", "executor"):
             assert program.out.count("on_end") == 1
             assert list((tmp_path / "traces").glob("*/*.json")), "what was recorded is written"

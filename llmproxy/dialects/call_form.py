@@ -14,17 +14,28 @@ from urllib.parse import quote, unquote_plus
 class CallForm:
     """One form of `call`, which is a path of its dialect. `name` is what its cloud is called.
 
-    `path` is unversioned and holds `{model}`. `query` are the fields of the query that only this form has.
+    `path` is unversioned and holds `{model}`, or the body does. Where it holds `{maker}` too, models of other makers
+    than `maker` have names like `meta/llama`. `query` are the fields of the query that only this form has.
     """
 
     name: str
     call: str
     path: str
     query: frozenset[str] = frozenset()
+    maker: str = ""
 
     def path_for(self, model: str) -> str:
         """Return the unversioned path that calls `model`."""
-        return self.path.replace("{model}", quote(model, safe=""))
+        return filled(self.path, model, self.maker)
+
+
+def filled(path: str, model: str, maker: str = "") -> str:
+    """Return `path` with `model` in its place, escaped; `maker` is that of names without one."""
+    if "{maker}" in path:
+        named, slash, rest = model.partition("/")
+        maker, model = (named, rest) if slash else (maker, model)
+        path = path.replace("{maker}", quote(maker, safe=""))
+    return path.replace("{model}", quote(model, safe="@"))
 
 
 def without_fields(query: str | None, names: Container[str]) -> str | None:
@@ -39,3 +50,8 @@ def deployment_form(call: str) -> CallForm:
     """Return the form of a call below a deployment, as the class AzureOpenAI of OpenAI's SDK sends it."""
     path = "/openai/deployments/{model}" + call
     return CallForm(name="azure", call=call, path=path, query=frozenset({"api-version"}))
+
+
+def vertex_form(call: str, path: str, *, maker: str = "") -> CallForm:
+    """Return the form of a call at Vertex; its `path` stands below the project and location."""
+    return CallForm(name="vertex", call=call, path=path, maker=maker)

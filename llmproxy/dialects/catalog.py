@@ -33,6 +33,8 @@ _VERSION = "/v1"
 
 # Azure has OpenAI's API and Anthropic's below these.
 _CLOUD_ROOTS = ("/openai", "/anthropic")
+# Vertex has its API below a project and location, after the version.
+_PROJECT = re.compile(r"(?:/v1(?:beta1)?)?/projects/[^/]+/locations/[^/]+(?=/)")
 
 # Calls of the rest of that API whose JSON body names a model.
 _REST_MODEL_PATHS = ("/images/generations", "/audio/speech", "/moderations")
@@ -56,6 +58,8 @@ _FAMILIES_BELOW = ("realtime",)
 def find(method: str, path: str) -> Endpoint | None:
     """Return the call that `method` and `path` (with or without `/v1`, byte for byte, no query) make; None when
     unknown."""
+    if "/projects/" in path and (project := _PROJECT.match(path)) is not None:
+        path = path[project.end() :]
     if path.startswith(_VERSION + "/"):
         path = path[len(_VERSION) :]
     calls = _calls(DIALECTS)
@@ -260,5 +264,5 @@ def _endpoint(
 def _pattern(path: str) -> re.Pattern[str]:
     """Match the paths that `path` stands for, whatever its parameters are."""
     parts = re.split(r"(\{\w+\})", path)
-    parameters = {"{id}": "[^/]+", "{model}": "(?P<model>.+)"}
+    parameters = {"{id}": "[^/]+", "{maker}": "(?P<maker>[^/]+)", "{model}": "(?P<model>.+)"}
     return re.compile("".join(parameters.get(part) or re.escape(part) for part in parts), re.DOTALL)

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
-from llmproxy.dialects.call_form import CallForm
+from llmproxy.dialects.call_form import CallForm, filled
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.history import NO_HISTORY, History
 from llmproxy.dialects.model_list import ModelPages
@@ -156,15 +156,19 @@ class Endpoint:
     def model_of(self, path: str) -> str | None:
         """Return the model that a client's `path` names; None where the body names it."""
         match = self.model_in.search(path) if self.model_in is not None else None
-        return unquote(match["model"]) if match is not None else None
+        if match is None:
+            return None
+        model, maker = unquote(match["model"]), "" if self.form is None else self.form.maker
+        named = unquote(match["maker"]) if maker else maker
+        return model if named == maker else f"{named}/{model}"
 
     def path_for(self, model: str) -> str:
         """Return the unversioned path that calls `model`."""
-        return self.own_path.replace("{model}", quote(model, safe="")) if self.model_in is not None else self.own_path
+        return filled(self.own_path, model, "" if self.form is None else self.form.maker)
 
     def renamed(self, path: str, model: str) -> str:
         """Return a client's `path` with `model` in the place of the one that it names."""
         match = self.model_in.search(path) if self.model_in is not None else None
-        if match is None or unquote(match["model"]) == model:
+        if match is None or self.model_of(path) == model:
             return path
-        return path[: match.start("model")] + quote(model, safe="") + path[match.end("model") :]
+        return path[: match.start()] + self.path_for(model) + path[match.end() :]

@@ -301,11 +301,7 @@ class HttpProvider(ConfiguredProvider):
         if endpoint is not None and (endpoint.form is not None or self._form):
             path, query, body = reform(request, endpoint, form_named(endpoint, self._form))
         check_path(path)  # a hook, a route or a body may have written it
-        if endpoint is None:
-            path = join(self._base, self._root, path, beside=self._beside, caught=path == request.full_path)
-        else:
-            root = self._roots.get(endpoint.capability, self._root)
-            path = join(self._base, root, path, beside=self._beside)
+        path = self._path_for(request, path)
         if isinstance(body, Body) and not body.encoding:
             headers.popall("Content-Encoding", None)
         return UpstreamRequest(
@@ -315,6 +311,14 @@ class HttpProvider(ConfiguredProvider):
             headers=headers,
             body=body,
         )
+
+    def _path_for(self, request: ClientRequest, path: str) -> str:
+        """Return the path to send upstream; `path` is the client's below a prefix, or unversioned."""
+        endpoint = request.endpoint
+        if endpoint is None:
+            return join(self._base, self._root, path, beside=self._beside, caught=path == request.full_path)
+        root = self._roots.get(endpoint.capability, self._root)
+        return join(self._base, root, path, beside=self._beside)
 
     def speaks_for(self, model: str | None) -> frozenset[str]:
         for beginning, speaks in self._by_model if model is not None else ():

@@ -38,10 +38,12 @@ def reform(request: ClientRequest, endpoint: Endpoint, wanted: CallForm | None) 
     form, body, query = endpoint.form, request.body, request.query
     if form is wanted:
         return Reformed(request.path, query, body)
-    if form is None:
+    if endpoint.model_in is None:
         model = body.model if isinstance(body, Body) else request.model
     else:
-        model, query = endpoint.model_of(request.path), without_fields(query, form.query)
+        model = endpoint.model_of(request.path)
+    if form is not None:
+        query = without_fields(query, form.query)
     if wanted is not None:
         if not model:
             raise BadRequest("The request has no model. Add the field `model`", param="model")

@@ -33,7 +33,8 @@ class _Kept(dict[str, bool]):
 
 _DROPPED = frozenset((*HOP_BY_HOP, *_REBUILT))
 _WITH_CREDENTIALS = _Kept(_DROPPED)
-_WITHOUT_CREDENTIALS = _Kept(_DROPPED.union(VENDOR_CREDENTIALS))
+# Who pays belongs to the credential.
+_WITHOUT_CREDENTIALS = _Kept(_DROPPED.union(VENDOR_CREDENTIALS, ("x-goog-user-project",)))
 
 
 def forward(headers: Headers, *, credentials: bool) -> Headers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llmproxy.dialects.call_form import deployment_form
+from llmproxy.dialects.call_form import deployment_form, vertex_form
 from llmproxy.dialects.chat import history, model_list, reshape, stream_watch, summary
 from llmproxy.dialects.chat.prompt_text import prompt_text
 from llmproxy.dialects.chat.request_decode import decode_request
@@ -40,7 +40,10 @@ CODEC = Codec(
 DIALECT = Dialect(
     name=CODEC.name,
     paths=("/chat/completions",),
-    forms=(deployment_form("/chat/completions"),),
+    forms=(
+        deployment_form("/chat/completions"),
+        vertex_form("/chat/completions", "/endpoints/openapi/chat/completions"),
+    ),
     significant=("openai-beta", "openai-organization", "openai-project"),
     own_headers=("openai-",),
     models=ModelPages(one=model_list.one, all=model_list.page),

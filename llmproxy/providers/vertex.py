@@ -1,0 +1,148 @@
+"""Vertex AI: Gemini, Claude and other makers' models in a project of Google Cloud.
+
+Requests carry tokens of `google_credentials.py`, or an API key. The project and the location are ours, whatever a
+client's path says. Sources: cloud.google.com/vertex-ai/docs/reference/rest, the class AnthropicVertex and google-genai.
+Begin reading at `Vertex`.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from llmproxy.answer import Headers
+from llmproxy.client_request import ClientRequest
+from llmproxy.errors import ProxyError, UpstreamError
+from llmproxy.providers.base import COMPATIBLE_OPTIONS, HttpProvider, Service
+from llmproxy.providers.forwarding import offers_credential
+from llmproxy.providers.google_credentials import GoogleCredentials
+from llmproxy.providers.refreshed_token import RefreshedToken
+from llmproxy.settings import ExistingFile
+from llmproxy.target import Target, UpstreamRequest
+
+_HOST = "aiplatform.googleapis.com"
+_PROJECT = "GOOGLE_CLOUD_PROJECT"
+_LOCATION = "GOOGLE_CLOUD_LOCATION"
+_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+_SEVERAL_REGIONS = ("us", "eu")
+_PATH = re.compile(
+    r"(?:/(?P<version>v1(?:beta1)?)(?=/))?(?P<scope>/projects/[^/]+/locations/[^/]+(?=/))?(?P<rest>/.*)", re.DOTALL
+)
+_VERSION_AT_END = re.compile(r"/v1(?:beta1)?$")
+
+
+class Vertex(HttpProvider):
+    """Models at Vertex AI. Names with a maker, such as `meta/llama-4`, are called in the form of OpenAI."""
+
+    class Config(HttpProvider.Config):
+        """The keys of a Vertex provider."""
+
+        services: ClassVar[Mapping[str, Service]] = {
+            "vertex": Service(
+                origin=f"https://{_HOST}",
+                speaks=frozenset({"chat"}),
+                patterns=("*-maas",),
+                key_header="x-goog-api-key",
+                key_scheme="",
+                options=COMPATIBLE_OPTIONS,
+                variables={"project": (_PROJECT,), "location": (_LOCATION,), "credentials_file": (_FILE,)},
+            )
+        }
+
+        project: str | None = Field(
+            default=None,
+            pattern=r"^[A-Za-z0-9.:_-]+$",
+            description="Project of Google Cloud; by default GOOGLE_CLOUD_PROJECT, or that of the credentials.",
+        )
+        location: str | None = Field(
+            default=None,
+            pattern=r"^[a-z0-9-]+$",
+            description="Such as europe-west4, us, eu or global; by default GOOGLE_CLOUD_LOCATION, else global.",
+        )
+        credentials_file: ExistingFile | None = Field(
+            default=None,
+            description="Credentials of Google Cloud: of a service account, a login, or a workload elsewhere. By "
+            "default GOOGLE_APPLICATION_CREDENTIALS, those that gcloud stores, or those of the machine.",
+        )
+
+        @model_validator(mode="after")
+        def _one_credential(self) -> Vertex.Config:
+            if self.api_key and self.credentials_file:
+                raise ValueError("has several credentials: api_key, credentials_file; keep one")
+            return self
+
+    def __init__(self, config: Config) -> None:
+        self._location = config.location or os.environ.get(_LOCATION, "").strip() or "global"
+        url = config.base_url or f"https://{_host(self._location)}"
+        super().__init__(config.model_copy(update={"base_url": url}))
+        self._form = "vertex"
+        self._base = _VERSION_AT_END.sub("", self._base)
+        self._project = config.project or os.environ.get(_PROJECT, "").strip() or None
+        self._source = GoogleCredentials(config.credentials_file)
+        self._token = RefreshedToken(config.name, self._source.fetch) if self._credential is None else None
+        self._express = self._credential is not None and config.project is None
+        self._fault: ProxyError | None = None
+        if self._token is not None:
+            self.forwards_credentials = config.auth == "passthrough"
+
+    async def ready(self) -> None:
+        if self._token is None:
+            return
+        try:
+            await self._token.ready()
+        except ProxyError as error:  # a client may have a token of its own
+            self._fault = error
+            return
+        self._fault = None
+        self._credential = ("Authorization", f"Bearer {self._token.text}")
+        self.secrets = (self._token.text,)
+
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
+        if self._fault is not None and not self._forwards_credential(request):
+            raise copy.copy(self._fault)
+        return super().prepare(request, target)
+
+    def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:  # type: ignore[override]
+        """Return nothing: there is a list for each maker of models, and none of those that a project may call."""
+        return None
+
+    def _forwards_credential(self, request: ClientRequest) -> bool:
+        """Tell whether the client's own token goes on: only where that is asked for; many send placeholders."""
+        return self._auth == "passthrough" and request.client.name is None and offers_credential(request.headers)
+
+    def _complete(self, headers: Headers, *, own: bool) -> None:
+        super()._complete(headers, own=own)
+        if own and self._source.quota_project is not None:
+            headers["x-goog-user-project"] = self._source.quota_project
+
+    def _path_for(self, request: ClientRequest, path: str) -> str:
+        """Put our project and location in the place of the client's; the version stays."""
+        match = _PATH.fullmatch(path)
+        assert match is not None, "all paths begin with a slash"
+        version, scope, rest = match["version"] or "v1", match["scope"] or "", match["rest"]
+        if self._express:
+            scope = ""
+        elif scope or request.endpoint is not None:
+            scope = self._scope(scope)
+        return f"{self._base}/{version}{scope}{rest}"
+
+    def _scope(self, clients: str) -> str:
+        """Return the path of the project and location; the client's, where neither we nor the credentials know one."""
+        project = self._project or self._source.project
+        if project is not None:
+            return f"/projects/{project}/locations/{self._location}"
+        if not clients:
+            message = f"The project of Google Cloud is unknown. Set `project` of the provider {self.name!r}"
+            raise UpstreamError(message, code="no_project")
+        return clients
+
+
+def _host(location: str) -> str:
+    if location == "global":
+        return _HOST
+    return f"aiplatform.{location}.rep.googleapis.com" if location in _SEVERAL_REGIONS else f"{location}-{_HOST}"

@@ -5,10 +5,16 @@ Neutral calls have them as JSON text, `{}` for none, which clients parse. Begin 
 
 from __future__ import annotations
 
-from llmproxy.wire.json import write_value
+from typing import Any
+
+from llmproxy.dialects.encode_context import EncodeContext
+from llmproxy.dialects.model import ToolCall
+from llmproxy.wire.json import read_value, write_value
 
 NO_ARGUMENTS = "{}"
 """The arguments of a call that has none."""
+RAW = "_raw"
+"""The member for arguments that are no JSON object, as models write them that are cut off, where only objects go."""
 _NULL = "null"
 
 
@@ -33,3 +39,19 @@ def has_arguments(arguments: str) -> bool:
 def may_be_none(arguments: str) -> bool:
     """Say whether the beginning of some arguments may still turn out to be none."""
     return _NULL.startswith(arguments.strip())
+
+
+def decode_arguments(arguments: str) -> dict[str, Any] | None:
+    """Return the JSON object in a call's arguments, None for other text. No arguments are an empty object."""
+    value = read_value(arguments.encode("utf-8", "surrogatepass")) if arguments.strip() else {}
+    return value if isinstance(value, dict) else None
+
+
+def arguments_object(call: ToolCall, context: EncodeContext) -> dict[str, Any]:
+    """Return the arguments of a call in a history, for services that refuse any but objects. Others are kept as text,
+    since the call stays in the history for ever after."""
+    arguments = decode_arguments(call.arguments)
+    if arguments is None:
+        context.adapt(call.path, "the arguments are not a JSON object", f"an object with the member {RAW}")
+        return {RAW: call.arguments}
+    return arguments

@@ -108,7 +108,8 @@ class Options:
     answers 400, `auto` continues for clients whose dialect cannot mean it as the beginning of the answer. `efforts` are
     those that a service accepts by patterns of its models' names, where `openai_models.py` says otherwise or nothing.
     `prompt_cache` says when prompt-cache marks are added, see `messages/cache_marks.py`.
-    `custom_tools` says that a chat service knows tools of that type; otherwise they are functions with one argument.
+    `custom_tools` says that a chat service knows tools of that type, and a choice among some tools; otherwise they are
+    functions with one argument, and the others are left out.
     `short_call_ids` says that a chat service wants ids of calls of nine letters or digits.
     """
 

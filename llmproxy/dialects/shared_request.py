@@ -22,6 +22,7 @@ from llmproxy.dialects.model import (
     ToolChoice,
     ToolResult,
 )
+from llmproxy.dialects.server_records import record_words
 
 
 def share(request: Request, context: EncodeContext) -> Request:
@@ -112,5 +113,8 @@ def _share_block(block: Block, context: EncodeContext) -> Block:
         case Opaque() if block.words is not None:
             context.drop_extra(block)
             return Text(path=block.path, text=block.words)
+        case Opaque() if (words := record_words(block.kind, block.value)) is not None:
+            context.adapt(block.path, f"a block of kind {block.kind!r} exists in its own API only", "its words")
+            return Text(path=block.path, text=words)
         case _:
             return block

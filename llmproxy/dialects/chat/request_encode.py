@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from llmproxy.dialects.chat.request_messages import encode_instructions, encode_message
 from llmproxy.dialects.chat.service_rules import USAGE, fit_chat_request, refused_members
 from llmproxy.dialects.chat.tables import (
@@ -23,7 +25,7 @@ from llmproxy.dialects.chat.tables import (
 from llmproxy.dialects.chat.tools import encode_choice, encode_tool
 from llmproxy.dialects.efforts import encode_effort
 from llmproxy.dialects.encode_context import EncodeContext
-from llmproxy.dialects.model import Opaque, Reasoning, Request
+from llmproxy.dialects.model import Opaque, Reasoning, Request, Tool
 from llmproxy.dialects.request_fields import TIERS, encode_format, encode_knob, put_tier
 from llmproxy.dialects.shared_request import share
 
@@ -55,16 +57,21 @@ def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
 
 
 def _put_tools(body: dict[str, Any], request: Request, context: EncodeContext) -> None:
-    tools = []
+    tools, choice = [], request.tool_choice
+    # Services that know no choice among some tools get those alone.
+    shown = None if choice is None or context.takes_custom else choice.allowed
     for tool in request.tools:
         if isinstance(tool, Opaque) and tool.dialect == "chat" and tool.kind == WEB_SEARCH:
             body[WEB_SEARCH] = tool.value
-        else:
+        elif shown is None or not isinstance(tool, Tool) or tool.name in shown:
             tools.append(encode_tool(tool, context))
     if tools:
         body["tools"] = tools
-    if request.tool_choice is not None:
-        body["tool_choice"] = encode_choice(request.tool_choice, request.tools, context)
+    elif shown is not None:
+        return  # nothing is left to choose from
+    if choice is not None:
+        choice = choice if shown is None else msgspec.structs.replace(choice, allowed=None)
+        body["tool_choice"] = encode_choice(choice, request.tools, context)
     if request.parallel_tools is not None:
         body["parallel_tool_calls"] = request.parallel_tools
 

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from llmproxy.dialects.call_arguments import arguments_object, decode_arguments
 from llmproxy.dialects.chat.content import decode_content, encode_content
 from llmproxy.dialects.chat.tables import SIGNATURE, THINKING
 from llmproxy.dialects.content import only_texts, opaque
@@ -321,6 +322,9 @@ def _encode_call(call: ToolCall, context: EncodeContext) -> dict[str, Any]:
     if call.custom and not context.takes_custom:
         arguments = write_value({INPUT: call.arguments}).decode()
         call = msgspec.structs.replace(call, custom=False, arguments=arguments)
+    elif not (call.custom or context.takes_custom) and decode_arguments(call.arguments) is None:
+        # Templates of models read them (vLLM, llama.cpp).
+        call = msgspec.structs.replace(call, arguments=write_value(arguments_object(call, context)).decode())
     body = {**call_object(call, call.arguments), "id": encode_id(call.id, context)}
     if call.signature is not None:
         body[SIGNATURE] = call.signature

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias, assert_never
 
+from llmproxy.dialects.call_arguments import arguments_object
 from llmproxy.dialects.content import PartDecoders, decode_parts, opaque
 from llmproxy.dialects.custom_tools import INPUT
 from llmproxy.dialects.encode_context import EncodeContext
@@ -20,7 +21,7 @@ from llmproxy.dialects.media_data import set_url
 from llmproxy.dialects.members import Members, wrong
 from llmproxy.dialects.messages.media import encode_media
 from llmproxy.dialects.model import Block, Citation, Media, Opaque, Refusal, Text, Thinking, ToolCall, ToolResult
-from llmproxy.wire.json import read_value, write_value
+from llmproxy.wire.json import write_value
 
 Content: TypeAlias = list[dict[str, Any]]
 
@@ -181,12 +182,6 @@ def shortest(content: Content) -> str | Content:
     return content
 
 
-def decode_arguments(arguments: str) -> dict[str, Any] | None:
-    """Return the JSON object in a call's arguments, None for other text. No arguments are an empty object."""
-    value = read_value(arguments.encode("utf-8", "surrogatepass")) if arguments.strip() else {}
-    return value if isinstance(value, dict) else None
-
-
 def encode_citation(citation: Citation) -> dict[str, Any]:
     """Return one of `citations`, of this dialect's own."""
     members = {**citation.extra, "cited_text": citation.quote or ""}
@@ -262,9 +257,7 @@ def _own_citation(citation: Citation, context: EncodeContext) -> dict[str, Any] 
 
 
 def _encode_call(call: ToolCall, context: EncodeContext) -> dict[str, Any]:
-    arguments = {INPUT: call.arguments} if call.custom else decode_arguments(call.arguments)
-    if arguments is None:
-        wrong(call.path, "has arguments that are not a JSON object, which a Messages API needs")
+    arguments = {INPUT: call.arguments} if call.custom else arguments_object(call, context)
     return {"type": "tool_use", "id": _encode_id(call.id, context), "name": call.name, "input": arguments}
 
 

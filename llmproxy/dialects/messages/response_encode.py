@@ -9,11 +9,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from llmproxy.dialects.call_arguments import RAW, decode_arguments
 from llmproxy.dialects.custom_tools import INPUT
 from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.extra import put_back
-from llmproxy.dialects.messages.content import decode_arguments, encode_citation, encode_id
-from llmproxy.dialects.messages.tables import RAW, REPLY_TIERS, STOP_WORDS
+from llmproxy.dialects.messages.content import encode_citation, encode_id
+from llmproxy.dialects.messages.tables import REPLY_TIERS, STOP_WORDS
 from llmproxy.dialects.messages.usage import encode_usage
 from llmproxy.dialects.model import (
     Block,

@@ -67,10 +67,24 @@ def decode_request(body: dict[str, Any]) -> Request:
     verbosity = None if text is None else text.text("verbosity")
     if verbosity is not None:
         request.knobs["verbosity"], paths["verbosity"] = verbosity, "text.verbosity"
+    for update in decoder.updates:
+        _update(request, update)
     if compacts(request):
         request.tool_choice = ToolChoice(mode="none")
     request.extra = nested_extra(members, text, reasoning, members.inner("stream_options")) | defaults
     return request
+
+
+def _update(request: Request, update: Members) -> None:
+    """Apply an item that changes settings from its place on: the SDK's `response_configuration_update_item_param`."""
+    reasoning, text = update.inner("reasoning"), update.inner("text")
+    effort = None if reasoning is None else reasoning.word("effort", EFFORTS)
+    if effort is not None:
+        request.reasoning.effort, request.reasoning.mode = effort, "off" if effort == "none" else None
+        request.paths["effort"] = request.paths["mode"] = f"{update.path}.reasoning.effort"
+    form = None if text is None else text.inner("format")
+    if form is not None:
+        request.format = None if form.rest.get("type") == "text" else decode_format(form, None)
 
 
 def _decode_instructions(members: Members) -> list[Instruction]:

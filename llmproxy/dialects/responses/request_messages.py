@@ -50,15 +50,18 @@ _BOOKKEEPING = ("id", "status", "caller")
 _ADDITIONAL = "additional_tools"
 _ADDING = (_ADDITIONAL, "tool_search_output")
 """The items that add tools to those of the request."""
+_UPDATE = "configuration_update"
 
 
 class ItemDecoder:
-    """Decodes the items of one request, first to last, into `system` and `messages`."""
+    """Decodes the items of one request, first to last, into `system` and `messages`; `tools` and `updates` are what
+    items add to the request's tools and change of its settings."""
 
     def __init__(self) -> None:
         self.system: list[Instruction] = []
         self.messages: list[Message] = []
         self.tools: list[Tool | Opaque] = []
+        self.updates: list[Members] = []
         self._of_model: Message | None = None
         self._results: Message | None = None
 
@@ -82,6 +85,8 @@ class ItemDecoder:
             self._add_of_model(item.path, [call])
         else:
             self._add_of_model(item.path, [_opaque(item, kind) if decode is None else decode(item)])
+        if kind == _UPDATE:
+            self.updates.append(Members(whole, item.path))
         if kind in _ADDING:
             self.tools += decode_tools(Members(whole, item.path))
 
@@ -134,9 +139,8 @@ def _item_extra(item: Members) -> dict[str, Any]:
 
 def _opaque(item: Members, kind: str) -> Opaque:
     name = f"{kind} without call_id" if kind in _OUTPUTS else kind
-    return Opaque(
-        path=item.path, dialect="responses", kind=name, value={"type": kind, **item.rest}, declares=kind == _ADDITIONAL
-    )
+    declares = kind in (_ADDITIONAL, _UPDATE)
+    return Opaque(path=item.path, dialect="responses", kind=name, value={"type": kind, **item.rest}, declares=declares)
 
 
 def _decode_result(item: Members, *, custom: bool) -> ToolResult:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase, CompletionCreateParamsStreaming
 
+from llmproxy.dialects.catalog import codecs
 from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.request_encode import encode_request
 from llmproxy.dialects.encode_context import EncodeContext, Losses, Options
@@ -301,3 +302,19 @@ def test_a_switch_is_carried_to_services_that_have_it_alone() -> None:
     assert other(reasoning=off) == ({"reasoning_effort": "none"}, [])
     body, dropped = encoded(Request(dialect="x", model="m", reasoning=off), thinking_switch=True)
     assert (body["thinking"], "reasoning_effort" in body, dropped) == ({"type": "disabled"}, False, [])
+
+
+def test_services_without_a_choice_among_some_tools_get_those_alone() -> None:
+    tools = [{"type": "function", "name": name, "parameters": {"type": "object"}} for name in "fgh"]
+    named = [{"type": "function", "name": "f"}, {"type": "function", "name": "h"}]
+    choice = {"type": "allowed_tools", "mode": "required", "tools": named}
+    decode = codecs()["responses"].decode_request
+    request = decode({"model": "m", "input": "u", "tools": tools, "tool_choice": choice})
+    body = encode_request(request, EncodeContext(losses=Losses()))
+    assert ([tool["function"]["name"] for tool in body["tools"]], body["tool_choice"]) == (["f", "h"], "required")
+    whole = encode_request(request, EncodeContext(losses=Losses(), options=Options(custom_tools=True)))
+    assert len(whole["tools"]) == 3 and whole["tool_choice"]["type"] == "allowed_tools"
+    choice["tools"] = [{"type": "function", "name": "gone"}]
+    request = decode({"model": "m", "input": "u", "tools": tools, "tool_choice": choice, "parallel_tool_calls": True})
+    none = encode_request(request, EncodeContext(losses=Losses()))
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & none.keys()

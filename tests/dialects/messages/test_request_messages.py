@@ -8,8 +8,9 @@ import pytest
 from anthropic.types import MessageParam
 from pydantic import TypeAdapter
 
+from llmproxy.dialects.call_arguments import decode_arguments
 from llmproxy.dialects.encode_context import EncodeContext, Losses
-from llmproxy.dialects.messages.content import decode_arguments, encode_id
+from llmproxy.dialects.messages.content import encode_id
 from llmproxy.dialects.messages.request_messages import encode_messages, encode_system
 from llmproxy.dialects.model import (
     Block,
@@ -24,7 +25,7 @@ from llmproxy.dialects.model import (
     ToolCall,
     ToolResult,
 )
-from llmproxy.errors import BadRequest, Untranslatable
+from llmproxy.errors import Untranslatable
 
 MARK = {"type": "ephemeral"}
 
@@ -110,11 +111,11 @@ def test_a_call_carries_its_arguments_as_an_object() -> None:
 
 
 @pytest.mark.parametrize("arguments", ["x", "[]", "5", '{"a":', "null", "NaN", "[" * 5000])
-def test_arguments_that_are_no_object_are_refused_by_their_place(arguments: str) -> None:
+def test_arguments_that_are_no_object_go_as_text_in_one(arguments: str) -> None:
     assert decode_arguments(arguments) is None
-    with pytest.raises(BadRequest) as raised:
-        write(assistant(ToolCall(path="messages[1].tool_calls[0]", id="t", name="f", arguments=arguments)))
-    assert raised.value.param == "messages[1].tool_calls[0]"
+    path = "messages[1].tool_calls[0]"
+    [turn] = write(assistant(ToolCall(path=path, id="t", name="f", arguments=arguments)), dropped=[path])
+    assert turn["content"][0]["input"] == {"_raw": arguments}
 
 
 def test_ids_that_the_vendor_refuses_are_replaced_alike_in_call_and_result() -> None:

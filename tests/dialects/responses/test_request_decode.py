@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.extra import paths_of
 from llmproxy.dialects.model import Format, Opaque, Reasoning, Request, Text
 from llmproxy.dialects.responses import CODEC
+from llmproxy.dialects.responses.request_decode import decode_request
+from llmproxy.dialects.shared_request import share
 from llmproxy.errors import BadRequest
 from tests.support.full_responses_request import FULL, read, write
 
@@ -139,3 +142,19 @@ def test_what_is_included_is_asked_for_in_the_same_words() -> None:
     request = read(include=included)
     assert write(request)[0]["include"] == included
     assert request.extra["include"] == ["file_search_call.results"] and request.sampling.logprobs is True
+
+
+def test_an_item_changes_the_effort_and_the_form_of_the_answer() -> None:
+    form = {"type": "json_schema", "name": "n", "schema": {"type": "object"}}
+    first = {"type": "configuration_update", "reasoning": {"effort": "high"}, "text": {"format": form}}
+    later = {"type": "configuration_update", "id": "cu", "reasoning": {"effort": "none"}}
+    items = [first, {"role": "user", "content": "u"}, later]
+    request = decode_request({"model": "m", "input": items, "reasoning": {"effort": "low"}})
+    assert (request.reasoning.effort, request.reasoning.mode) == ("none", "off")
+    assert request.where("effort") == "input[2].reasoning.effort"
+    assert request.format is not None and request.format.name == "n"
+    plain = {"type": "configuration_update", "text": {"format": {"type": "text"}}}
+    assert decode_request({"model": "m", "input": [*items, plain]}).format is None
+    losses = Losses()
+    shared = share(request, EncodeContext(losses=losses))
+    assert [message.role for message in shared.messages] == ["user"] and losses.dropped == []

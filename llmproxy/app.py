@@ -36,7 +36,7 @@ from llmproxy.registry import find_component
 from llmproxy.route import Route
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
-from llmproxy.server.freed_memory import FreedMemory
+from llmproxy.server.freed_memory import FreedMemory, limit_heap
 from llmproxy.server.loop_watch import LoopWatch
 from llmproxy.server.own_frames import OwnFrames
 from llmproxy.server.pages.admin import Admin
@@ -413,6 +413,7 @@ def run(
     With `whole_process` nothing else happens in it afterwards: threads of users that go on do not keep it either.
     """
     _raise_file_limit()
+    limit_heap()
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)

@@ -6,6 +6,7 @@ are opened only as far as somebody asks: `Body.members` reads the top level, onc
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -46,14 +47,16 @@ class MemoryBudget:
     """Counts the bytes that all exchanges hold in memory, against one limit (`server.max_held_bytes`).
 
     `relieved` is called after a burst: when less than half is held of what was, and that was BURST_BYTES or more.
+    `large_bodies` is for whoever joins or reads a large body in the loop: one after the other, with traffic between.
     """
 
-    __slots__ = ("_peak_bytes", "limit_bytes", "relieved", "used_bytes")
+    __slots__ = ("_peak_bytes", "large_bodies", "limit_bytes", "relieved", "used_bytes")
 
     def __init__(self, limit_bytes: int, relieved: Callable[[], None] | None = None) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self.relieved = relieved
+        self.large_bodies = asyncio.Lock()
         self._peak_bytes = 0
 
     def take(self, exchange: Exchange, size_bytes: int) -> None:

@@ -2,7 +2,7 @@
 
 The C library keeps what is freed between blocks in use, and Python's collector looks at old objects rarely, so that a
 process that held much for a second would seem to need it for ever. Nothing here frees what is in use. Begin reading at
-`FreedMemory`.
+`limit_heap` and `FreedMemory`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import gc
 
 DELAY_S = 1.0
 INTERVAL_S = 10.0
+
+# From malloc.h of glibc: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_ARENA_MAX.
+_OPTIONS = ((-3, 256 * 1024), (-1, 4 * 1024 * 1024), (-8, 2))
 
 
 class FreedMemory:
@@ -42,6 +45,18 @@ class FreedMemory:
         self._next_s = self._loop.time() + INTERVAL_S
         gc.collect()
         self._loop.run_in_executor(None, trim)
+
+
+def limit_heap() -> bool:
+    """Make the C library give large blocks back as soon as they are freed; False where it cannot. Called at start.
+
+    By itself it takes more and more of them from its heaps, of which every thread has one of its own.
+    """
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return all([bool(set_option(option, value)) for option, value in _OPTIONS])
 
 
 def trim() -> bool:

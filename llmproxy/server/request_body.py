@@ -7,8 +7,10 @@ client only declares holds up nobody. `100 Continue` is sent when the first read
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
@@ -18,6 +20,11 @@ from llmproxy.body import Body, StreamedBody
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.wire.compression import PIECE_BYTES
+
+_PIECES = 8  # how many a thread decodes before they are counted
+LARGE_BYTES = 4 * 1024 * 1024
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +133,10 @@ async def read_body(
     try:
         if exchange.held.encoding:
             await _decode(exchange, exchange.held, budget)
-        exchange.read_model()
+        if exchange.held_bytes < LARGE_BYTES:
+            exchange.read_model()
+        else:
+            await _in_turn(budget, exchange.read_model)
     except BadRequest:
         if routed:
             raise
@@ -163,24 +173,37 @@ async def _hold(exchange: Exchange, stream: RequestStream, budget: MemoryBudget,
     while len(joined) != length and (data := await stream.read()):
         budget.take(exchange, len(data))
         joined += data
-    return bytes(joined)
+    return bytes(joined) if len(joined) < LARGE_BYTES else await _in_turn(budget, lambda: bytes(joined))
 
 
 async def _decode(exchange: Exchange, body: Body, budget: MemoryBudget) -> None:
-    """Decode a compressed body, counted as it grows; what is long in a thread."""
+    """Decode a compressed body, counted as it grows; what is long in a thread, of which one runs at a time: more would
+    leave the loop no time.
+    """
     decoded, held_bytes = bytearray(), 0
     try:
         pieces = body.decoded_pieces()
-        while piece := await _next_piece(pieces, large=held_bytes >= PIECE_BYTES):
-            budget.take(exchange, len(piece))
-            held_bytes += len(piece)
-            decoded += piece
+        some = [next(pieces, b"")]
+        while any(some):
+            for piece in some:
+                budget.take(exchange, len(piece))
+                held_bytes += len(piece)
+                decoded += piece
+            del some, piece
+            if held_bytes < PIECE_BYTES:
+                some = [next(pieces, b"")]
+                continue
+            async with budget.large_bodies:
+                some = await asyncio.to_thread(list, islice(pieces, _PIECES))
     except BadRequest as error:
         budget.release(exchange, held_bytes)
         body.keep_decoded(error)
         raise
-    body.keep_decoded(bytes(decoded))
+    body.keep_decoded(bytes(decoded) if held_bytes < LARGE_BYTES else await _in_turn(budget, lambda: bytes(decoded)))
 
 
-async def _next_piece(pieces: Iterator[bytes], *, large: bool) -> bytes:
-    return await asyncio.to_thread(next, pieces, b"") if large else next(pieces, b"")
+async def _in_turn(budget: MemoryBudget, work: Callable[[], T]) -> T:
+    """Return `work()` on a large body. 64 MB take 50 ms of the loop: others are served before and after each."""
+    async with budget.large_bodies:
+        await asyncio.sleep(0)
+        return work()

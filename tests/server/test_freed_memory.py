@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
-import sys
+import platform
+from collections.abc import Callable
 
 import pytest
 
 from llmproxy.server import freed_memory
-from llmproxy.server.freed_memory import FreedMemory, trim
+from llmproxy.server.freed_memory import FreedMemory, limit_heap, trim
 from tests.support.waiting import until_async
 
 
@@ -68,7 +69,10 @@ async def test_after_the_end_nothing_is_returned(trims: list[int]) -> None:
     assert not trims
 
 
-def test_only_where_the_c_library_can_is_the_heap_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert trim() == (sys.platform == "linux")
+@pytest.mark.parametrize("act", [trim, limit_heap])
+def test_only_where_the_c_library_can_the_heap_is_handled(
+    act: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert act() == (platform.libc_ver()[0] == "glibc")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    assert not trim()
+    assert not act()

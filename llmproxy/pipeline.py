@@ -176,8 +176,8 @@ class Pipeline:
         call.url = request.origin.url + request.target.partition("?")[0]
         answer = await self._open(request)
         if answer.status in REDIRECT_STATUSES and exchange.endpoint is not None and exchange.endpoint.model:
-            return await follow(self._open, request, answer, call.target.provider.name)
-        return answer
+            answer = await follow(self._open, request, answer, call.target.provider.name)
+        return answer if request.adapt is None else await request.adapt(answer)
 
     async def _commit(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
         """Hold the answer until it is certain: a plain body whole or 64 KB of it, a stream's first event."""

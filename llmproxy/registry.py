@@ -55,6 +55,7 @@ BUILTIN: Mapping[str, Kind] = {
             "openai": "llmproxy.providers.openai:OpenAI",
             "anthropic": "llmproxy.providers.anthropic:Anthropic",
             "azure": "llmproxy.providers.azure:Azure",
+            "bedrock": "llmproxy.providers.bedrock:Bedrock",
             "vertex": "llmproxy.providers.vertex:Vertex",
             "stub": "llmproxy.providers.stub:Stub",
             "openai-compatible": _COMPATIBLE,

@@ -70,7 +70,8 @@ class Origin:
 @dataclass(slots=True, kw_only=True)
 class UpstreamRequest:
     """The request of one call to a provider. `target` is path and query, byte for byte; `headers` are end-to-end
-    headers only (no Host, no framing), credentials in place.
+    headers only (no Host, no framing), credentials in place. `adapt` is awaited with the answer, as far as its head,
+    and returns the one that the client gets: where the provider has another form of the call, or must see its answers.
     """
 
     origin: Origin
@@ -78,6 +79,7 @@ class UpstreamRequest:
     target: str
     headers: Headers
     body: Body | StreamedBody | None
+    adapt: Callable[[Answer], Awaitable[Answer]] | None = None
 
 
 def request_fault(request: object) -> str:
@@ -130,6 +132,9 @@ class Provider(ABC):
 
     refreshes: ClassVar[bool] = False
     """Whether `ready` is awaited before each call; set for classes that override it."""
+
+    holds_bodies: ClassVar[bool] = False
+    """Whether it must have the whole body of each request, also on paths that nobody knows: a signature covers it."""
 
     own: ClassVar[bool] = False
     """Whether its class is a user's, so that what it returns is checked."""

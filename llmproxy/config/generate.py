@@ -82,6 +82,13 @@ _EXAMPLES: Mapping[str, object] = {
     "project": "my-project",
     "location": "europe-west4",
     "credentials_file": "./service-account.json",
+    "region": "us-east-1",
+    "profile": "default",
+    "access_key_id": "${AWS_ACCESS_KEY_ID}",
+    "secret_access_key": "${AWS_SECRET_ACCESS_KEY}",
+    "session_token": "${AWS_SESSION_TOKEN:-}",
+    "role_arn": "arn:aws:iam::123456789012:role/bedrock",
+    "external_id": "llmproxy",
     "admin_key": "${LLMPROXY_ADMIN_KEY}",
     "path": "./llmproxy.sqlite",
     "namespace": "llmproxy",
@@ -146,7 +153,7 @@ def _providers() -> Iterator[str]:
         more = [name for name in _config(type_).model_fields if name not in seen]
         if more:
             seen |= set(more)
-            values = {"name": "x", "type": type_}
+            values = {"name": "x", "type": type_, "enabled": False}
             yield from ("", f"  - name: my-{type_}", f"    type: {type_}", "    enabled: false")
             if type_ in types_without_address():
                 values["base_url"] = "https://llm.example.com"

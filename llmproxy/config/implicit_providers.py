@@ -52,7 +52,7 @@ def add_implicit_providers(
 def _no_provider(top: ConfigNode, any_variable: bool) -> Problem:
     section = top.members.pop("providers", None)  # of which nothing else is to be said
     mark = top.mark if section is None else section.key_mark or section.mark
-    keys = [service.key_env for type_ in names("providers") if (service := _service(type_)) and service.origin]
+    keys = [service.key_env for type_ in names("providers") if (service := service_of(type_)) and service.origin]
     variable = next(key for key in keys if key)
     remedy = (
         f"add one, such as `- {{name: stub, type: stub}}`, which needs no key, or set a variable such as {variable}"
@@ -82,10 +82,15 @@ class _Adder:
         self._taken: set[str] = set()
 
     def usual(self, type_: str) -> bool:
-        """Tell whether the environment has the key of that type, or its address if it has no default one."""
-        service = _service(type_)
-        name = (service.key_env if service.origin else service.base_url_env) if service else None
-        return bool(name and name not in self._taken and self._environment.filled(name))
+        """Tell whether the environment has the key of that type, or its address if it has no default one, or other
+        variables that name it."""
+        service = service_of(type_)
+        if service is None:
+            return False
+        name = service.key_env if service.origin else service.base_url_env
+        if name and name not in self._taken and self._environment.filled(name):
+            return True
+        return any(all(map(self._environment.filled, names_)) for names_ in service.usual)
 
     def add(self, type_: str, *, named: bool = False, everything: bool = False) -> bool:
         """Add the provider of that type under its name, unless the name is in use or the type is unknown."""
@@ -119,7 +124,7 @@ class _Adder:
 
 def _variables(type_: str, environment: Environment, named: bool) -> dict[str, str]:
     """Return the variables of a type by the key that they set."""
-    service = _service(type_)
+    service = service_of(type_)
     usual = {"api_key": service.key_env, "base_url": service.base_url_env} if service else {}
     for key, variables in service.variables.items() if service else ():
         usual[key] = next((name for name in variables if environment.filled(name)), None)
@@ -128,6 +133,9 @@ def _variables(type_: str, environment: Environment, named: bool) -> dict[str, s
     return {key: variable for key, variable in usual.items() if variable}
 
 
-def _service(type_: str) -> Service | None:
+def service_of(type_: str) -> Service | None:
+    """Return the row of a built-in type that is called over HTTP; None for any other."""
+    if type_ not in names("providers"):
+        return None
     component = find_component("providers", type_, Path())
     return component.Config.services[type_] if issubclass(component, HttpProvider) else None

@@ -20,6 +20,7 @@ from llmproxy.config.problems import ConfigError, Mark, Problem, sort_problems
 from llmproxy.config.schema import SECTIONS, Config, ServerConfig
 from llmproxy.config.stores import read_stores, unfold_stores
 from llmproxy.config.validate import read_model, unknown_key
+from llmproxy.providers.base import CLIENTS_OWN
 from llmproxy.registry import nearest
 
 FILES = ("llmproxy.yaml", "config.yaml")
@@ -335,8 +336,10 @@ def _place(node: ConfigNode) -> str:
 
 
 def _key_source(entry: ConfigNode) -> str:
-    key = entry.members.get("api_key")
-    if key is None or key.blank or not key.word:
-        return "none (the client's own)"
+    service = implicit_providers.service_of(cross_checks.word(entry, "type"))
+    named = [entry.members.get(name) for name in ("api_key", *(service.credentials if service else ()))]
+    key = next((node for node in named if node and not node.blank and node.value not in (None, False, "")), None)
+    if key is None:
+        return service.without_key if service else CLIENTS_OWN
     source = " and ".join(key.variables) or (key.mark.source if key.literal else "config file")
     return f"the client's own, else {source}" if cross_checks.word(entry, "auth") == "passthrough" else source

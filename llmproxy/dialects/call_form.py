@@ -1,32 +1,61 @@
-"""Other forms of a dialect's calls: the same bodies and answers at a cloud's path, which names the model.
+"""Other forms of a dialect's calls: the same requests and answers at a cloud's path, which names the model.
 
 A client may use a form with any provider, and a provider may want one from any client. Begin reading at `CallForm`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import quote, unquote_plus
+
+
+class StreamConverter(Protocol):
+    """Puts the events of one stream into other frames."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what the next bytes, cut anywhere, become. Raises BrokenStream at an error of the provider."""
+
+    def close(self) -> bytes:
+        """Return the rest, when the stream has ended. Raises BrokenStream for one that was cut short."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OtherFrames:
+    """The frames of a form whose streams have others than its dialect: `dialect` is the one that speaks them, `wrap`
+    converts a stream into them, `unwrap` out of them."""
+
+    dialect: str
+    wrap: Callable[[], StreamConverter]
+    unwrap: Callable[[], StreamConverter]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CallForm:
     """One form of `call`, which is a path of its dialect. `name` is what its cloud is called.
 
-    `path` is unversioned and holds `{model}`, or the body does. Where it holds `{maker}` too, models of other makers
-    than `maker` have names like `meta/llama`. `query` are the fields of the query that only this form has.
+    `path` is unversioned and holds `{model}`, or the body does; streams have another one in `stream_path`, where that
+    is not empty. Where it holds `{maker}` too, models of other makers than `maker` have names like `meta/llama`.
+    `query` are the fields of the query that only this form has. `without` are the members of the body that stand in the
+    path instead. `members` are added as raw JSON where the body has no such member, and `header_members` names headers
+    whose values the form has as a list in a member of the body. `frames` is None where streams are the dialect's own.
     """
 
     name: str
     call: str
     path: str
+    stream_path: str = ""
     query: frozenset[str] = frozenset()
     maker: str = ""
+    without: tuple[str, ...] = ()
+    members: tuple[tuple[str, bytes], ...] = ()
+    header_members: tuple[tuple[str, str], ...] = ()
+    frames: OtherFrames | None = None
 
-    def path_for(self, model: str) -> str:
+    def path_for(self, model: str, *, stream: bool = False) -> str:
         """Return the unversioned path that calls `model`."""
-        return filled(self.path, model, self.maker)
+        return filled(self.stream_path if stream and self.stream_path else self.path, model, self.maker)
 
 
 def filled(path: str, model: str, maker: str = "") -> str:

@@ -22,6 +22,7 @@ DIALECTS: tuple[Dialect, ...] = (
     messages.DIALECT,
     chat.COMPLETIONS,
     embeddings.DIALECT,
+    messages.INVOKE,
 )
 """All dialects. The first writes errors where nobody knows what the client speaks; a provider that speaks several and
 has no preference is called in the first that can be translated."""
@@ -92,8 +93,9 @@ def by_name(name: str | None) -> Dialect | None:
 
 
 def codecs() -> Mapping[str, Codec]:
-    """Return the codecs of the dialects that can be translated, by name, in the order of the list."""
-    return {dialect.name: dialect.codec for dialect in DIALECTS if dialect.codec is not None}
+    """Return the codecs of the dialects that can be translated, by name, in the order of the list; other forms of a
+    dialect are none of their own."""
+    return {dialect.name: dialect.codec for dialect in DIALECTS if dialect.codec is not None and not dialect.base}
 
 
 def capabilities() -> tuple[str, ...]:
@@ -218,7 +220,7 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
         translated={
             (endpoint.dialect.name, stream): endpoint
             for endpoint, _ in model_calls
-            if translatable(endpoint) and endpoint.form is None
+            if translatable(endpoint) and endpoint.form is endpoint.dialect.form
             for stream in (False, True)
             if endpoint.streams in (None, stream)
         },
@@ -230,11 +232,17 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
 def _model_calls(dialect: Dialect) -> Iterator[tuple[Endpoint, str]]:
     """Yield the calls of a dialect that name a model, each with its path."""
     for path in dialect.paths:
-        yield _endpoint(dialect, dialect.name, path, streams=False if dialect.stream_paths else None), path
+        streams = False if dialect.stream_paths else None
+        yield _endpoint(dialect, dialect.name, path, streams=streams, form=dialect.form), path
     for path, stream_path in zip(dialect.paths, dialect.stream_paths, strict=False):
-        yield _endpoint(dialect, dialect.name, path, own_path=stream_path, streams=True), stream_path
+        yield _endpoint(dialect, dialect.name, path, own_path=stream_path, streams=True, form=dialect.form), stream_path
     for form in dialect.forms:
-        yield _endpoint(dialect, dialect.name, form.call, own_path=form.path, form=form), form.path
+        if form.frames is None:
+            streams = False if form.stream_path else None
+            yield _endpoint(dialect, dialect.name, form.call, own_path=form.path, streams=streams, form=form), form.path
+        if form.frames is None and form.stream_path:
+            own = form.stream_path
+            yield _endpoint(dialect, dialect.name, form.call, own_path=own, streams=True, form=form), own
 
 
 def _endpoint(

@@ -8,7 +8,7 @@ its codec. Begin reading at `Dialect`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import unquote
@@ -94,7 +94,8 @@ class Dialect:
     dialect's providers understand. `marker` is a header that tells its clients from others on paths that several
     dialects share, `models` how it writes the list of models there.
 
-    `forms` are other forms in which clouds have calls of this dialect.
+    `forms` are other forms in which clouds have calls of this dialect. A form whose streams have other frames is a
+    dialect too: `base` names the one that it is a form of, and `form` says which.
 
     `token_count` is the call that counts the tokens of a request, None without one.
 
@@ -117,6 +118,8 @@ class Dialect:
     stream_paths: tuple[str, ...] = ()
     other_calls: tuple[tuple[str, str], ...] = ()
     forms: tuple[CallForm, ...] = ()
+    base: str = ""
+    form: CallForm | None = None
     significant: tuple[str, ...] = ()
     own_headers: tuple[str, ...] = ()
     marker: str | None = None
@@ -152,6 +155,10 @@ class Endpoint:
     streams: bool | None = None
     model_in: re.Pattern[str] | None = None
     form: CallForm | None = None
+
+    def served_by(self, speaks: Container[str]) -> bool:
+        """Return whether a provider that speaks `speaks` serves this call without translation, in whatever form."""
+        return self.capability in speaks or self.dialect.base in speaks
 
     def model_of(self, path: str) -> str | None:
         """Return the model that a client's `path` names; None where the body names it."""

@@ -48,6 +48,7 @@ class Azure(HttpProvider):
                 base_url_env="AZURE_OPENAI_ENDPOINT",
                 key_header="api-key",
                 key_scheme="",
+                credentials=("token_command", "entra"),
                 variables={"api_version": ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION")},
             )
         }
@@ -104,7 +105,7 @@ class Azure(HttpProvider):
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         prepared = super().prepare(request, target)
         endpoint = request.endpoint
-        if endpoint is not None and endpoint.capability in _CLAUDE:
+        if endpoint is not None and endpoint.served_by(_CLAUDE):
             _complete_messages(prepared.headers)
         return prepared
 

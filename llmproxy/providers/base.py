@@ -23,6 +23,7 @@ from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.address import join, root_below, split_base_url
+from llmproxy.providers.call_answers import adapter
 from llmproxy.providers.call_forms import form_named, reform
 from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
 from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole
@@ -55,6 +56,10 @@ COMPATIBLE_OPTIONS = Options(
 )
 
 
+CLIENTS_OWN = "none (the client's own)"
+"""What is shown where a provider has no key."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """The facts about a provider type, independent of configuration.
@@ -65,7 +70,9 @@ class Service:
     are added unless the client sent them. `root_always`: see `address.root_below`. `options` are facts for translated
     requests. `models_query` makes `GET {root}/models` list all models at once. `by_model` are regular expressions for
     the beginnings of models that speak something else, with what they speak. `variables` are environment variables for
-    other settings of the configuration, by their keys.
+    other settings of the configuration, by their keys. Beside the usual key, each of `usual` is a set of variables that
+    together name such a provider. `credentials` are the settings that say which credentials it has in place of a key,
+    the first ones first, and `without_key` what it uses without any of them.
     """
 
     origin: str | None
@@ -84,6 +91,9 @@ class Service:
     models_query: str = ""
     by_model: tuple[tuple[str, frozenset[str]], ...] = ()
     variables: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    usual: tuple[tuple[str, ...], ...] = ()
+    credentials: tuple[str, ...] = ()
+    without_key: str = CLIENTS_OWN
 
 
 class ProviderConfig(Strict):
@@ -298,8 +308,13 @@ class HttpProvider(ConfiguredProvider):
         """Build the client's request for this provider: its address and credentials, the body unchanged."""
         headers = self._headers_for(request)
         endpoint, path, query, body = request.endpoint, request.path, request.query, request.body
+        adapt = None
         if endpoint is not None and (endpoint.form is not None or self._form):
-            path, query, body = reform(request, endpoint, form_named(endpoint, self._form))
+            form = form_named(endpoint, self._form)
+            path, query, body = reform(request, endpoint, form, headers)
+            adapt = adapter(endpoint, form, request.request_id)
+            if adapt is not None:
+                headers["Accept-Encoding"] = "identity"
         check_path(path)  # a hook, a route or a body may have written it
         path = self._path_for(request, path)
         if isinstance(body, Body) and not body.encoding:
@@ -310,6 +325,7 @@ class HttpProvider(ConfiguredProvider):
             target=self._with_query(path, query),
             headers=headers,
             body=body,
+            adapt=adapt,
         )
 
     def _path_for(self, request: ClientRequest, path: str) -> str:
@@ -317,7 +333,7 @@ class HttpProvider(ConfiguredProvider):
         endpoint = request.endpoint
         if endpoint is None:
             return join(self._base, self._root, path, beside=self._beside, caught=path == request.full_path)
-        root = self._roots.get(endpoint.capability, self._root)
+        root = self._roots.get(endpoint.dialect.base or endpoint.capability, self._root)
         return join(self._base, root, path, beside=self._beside)
 
     def speaks_for(self, model: str | None) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """Change a client's request between the forms of its call: where the model stands, and what else is a cloud's own.
 
-Begin reading at `reform`.
+Begin reading at `reform`. `call_answers.py` changes the answers.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.call_form import CallForm, without_fields
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
+from llmproxy.wire.json import write_value
 
 
 class Reformed(NamedTuple):
@@ -26,12 +28,15 @@ class Reformed(NamedTuple):
 
 def form_named(endpoint: Endpoint, name: str) -> CallForm | None:
     """Return the form of this call that the cloud called `name` has; None where it has the dialect's own."""
+    if endpoint.form is not None and endpoint.form.name == name:
+        return endpoint.form
     forms = endpoint.dialect.forms
     return next((form for form in forms if form.name == name and form.call == endpoint.path), None)
 
 
-def reform(request: ClientRequest, endpoint: Endpoint, wanted: CallForm | None) -> Reformed:
-    """Return what `request` is in the form `wanted`, None for the dialect's own.
+def reform(request: ClientRequest, endpoint: Endpoint, wanted: CallForm | None, headers: Headers) -> Reformed:
+    """Return what `request` is in the form `wanted`, None for the dialect's own. `headers` are those that go on, and
+    are changed too.
 
     Raises BadRequest when the form has the model in the path and the request has none.
     """
@@ -44,11 +49,52 @@ def reform(request: ClientRequest, endpoint: Endpoint, wanted: CallForm | None) 
         model = endpoint.model_of(request.path)
     if form is not None:
         query = without_fields(query, form.query)
+        body = _leave(form, body, headers, stream=request.stream)
     if wanted is not None:
         if not model:
             raise BadRequest("The request has no model. Add the field `model`", param="model")
-        return Reformed(wanted.path_for(model), query, body)
+        return Reformed(wanted.path_for(model, stream=request.stream), query, _enter(wanted, body, headers))
     if isinstance(body, Body) and model is not None and body.model != model:
         body = Body(body.raw, body.encoding)
         body.replace("model", msgspec.json.encode(model))
-    return Reformed(endpoint.path, query, body)
+    assert form is not None, "the two forms differ"
+    return Reformed(form.call, query, body)
+
+
+def _enter(form: CallForm, body: Body | StreamedBody | None, headers: Headers) -> Body | StreamedBody | None:
+    """Return the body as `form` has it; the members that it has in common with the dialect keep their bytes."""
+    if not isinstance(body, Body) or not (form.without or form.members or form.header_members):
+        return body
+    body = Body(body.raw, body.encoding)
+    for name in form.without:
+        if name in body.members:
+            body.remove(name)
+    for name, raw in form.members:
+        if name not in body.members:
+            body.replace(name, raw)
+    for header, name in form.header_members:
+        listed = [each.strip() for line in headers.popall(header, []) for each in line.split(",")]
+        if any(listed) and name not in body.members:
+            body.replace(name, write_value([each for each in listed if each]))
+    return body
+
+
+def _leave(
+    form: CallForm, body: Body | StreamedBody | None, headers: Headers, *, stream: bool
+) -> Body | StreamedBody | None:
+    """Return the body as the dialect itself has it."""
+    if not isinstance(body, Body) or not (form.without or form.members or form.header_members):
+        return body
+    body = Body(body.raw, body.encoding)
+    for name, _ in form.members:
+        if name in body.members:
+            body.remove(name)
+    for header, name in form.header_members:
+        value = body.value(name)
+        if name in body.members:
+            body.remove(name)
+        if isinstance(value, list) and value and header not in headers:
+            headers[header] = ",".join(each for each in value if isinstance(each, str))
+    if stream and "stream" in form.without:
+        body.replace("stream", b"true")
+    return body

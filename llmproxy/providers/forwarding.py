@@ -6,12 +6,14 @@ client and proxy, those that the proxy writes itself, `x-llmproxy-*`, and, on re
 
 from __future__ import annotations
 
-from llmproxy.access.credentials import VENDOR_CREDENTIALS, Credentials, header_credentials
+from llmproxy.access.credentials import VENDOR_CREDENTIALS, Credentials, header_credentials, is_signature
 from llmproxy.answer import Headers
 from llmproxy.wire.compression import supported_encodings
 from llmproxy.wire.http import HOP_BY_HOP
 
 _REBUILT = ("host", "content-length", "expect", "accept-encoding")
+# What belongs to the signature of a request: another host, path or body needs another one.
+_OF_SIGNATURE = ("x-amz-date", "x-amz-security-token", "x-amz-content-sha256")
 _ORDINARY = frozenset({"keep-alive", "close"})
 _MOST_NAMES = 1024
 
@@ -31,16 +33,19 @@ class _Kept(dict[str, bool]):
         return kept
 
 
-_DROPPED = frozenset((*HOP_BY_HOP, *_REBUILT))
+_DROPPED = frozenset((*HOP_BY_HOP, *_REBUILT, *_OF_SIGNATURE))
 _WITH_CREDENTIALS = _Kept(_DROPPED)
 # Who pays belongs to the credential.
 _WITHOUT_CREDENTIALS = _Kept(_DROPPED.union(VENDOR_CREDENTIALS, ("x-goog-user-project",)))
 
 
 def forward(headers: Headers, *, credentials: bool) -> Headers:
-    """Return the client's `headers` for a provider, with or without the client's credentials."""
+    """Return the client's `headers` for a provider, with or without the client's credentials. A signature of AWS is
+    never sent on: it holds for the request to this proxy."""
     kept = _WITH_CREDENTIALS if credentials else _WITHOUT_CREDENTIALS
     forwarded = Headers([pair for pair in headers.items() if kept[pair[0]]])
+    if credentials and is_signature(forwarded.get("Authorization", "")):
+        del forwarded["Authorization"]
     for line in headers.getall("Connection", ()):
         if line.lower() not in _ORDINARY:
             for name in line.split(","):
@@ -51,7 +56,8 @@ def forward(headers: Headers, *, credentials: bool) -> Headers:
 
 def offers_credential(headers: Headers) -> bool:
     """Tell whether the client sent a credential for a provider."""
-    return any(headers.get(name, "").strip() not in ("", "Bearer") for name in VENDOR_CREDENTIALS)
+    values = [headers.get(name, "").strip() for name in VENDOR_CREDENTIALS]
+    return any(value not in ("", "Bearer") and not is_signature(value) for value in values)
 
 
 def forwarded_credentials(headers: Headers, *, credentials: bool) -> Credentials:
@@ -60,4 +66,4 @@ def forwarded_credentials(headers: Headers, *, credentials: bool) -> Credentials
     Without `credentials` the headers of vendors' SDKs are dropped; cookies and the keys of gateways go on all the same.
     """
     kept = _WITH_CREDENTIALS if credentials else _WITHOUT_CREDENTIALS
-    return tuple([pair for pair in header_credentials(headers) if kept[pair[0]]])
+    return tuple([pair for pair in header_credentials(headers) if kept[pair[0]] and not is_signature(pair[1])])

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from llmproxy.errors import ProxyError
 
@@ -29,7 +30,10 @@ class Token:
     ends_s: float | None
 
 
-class RefreshedToken:
+Kind = TypeVar("Kind", bound=Token)
+
+
+class RefreshedToken(Generic[Kind]):
     """Keeps the token that `fetch` gets. `fetch` raises ProxyError, or any other exception, when there is none.
 
     Callers wait only where there is no valid token; within `AHEAD_S` of its end one of them fetches a new one, and the
@@ -37,17 +41,20 @@ class RefreshedToken:
     last one may have failed, or have got the same token again. Those who waited for a fetch that failed get its error.
     """
 
-    def __init__(
-        self, name: str, fetch: Callable[[], Awaitable[Token]], clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, name: str, fetch: Callable[[], Awaitable[Kind]], clock: Callable[[], float] = time.time) -> None:
         self._name = name
         self._fetch = fetch
         self._clock = clock
-        self._token: Token | None = None
+        self._token: Kind | None = None
         self._lock = asyncio.Lock()
         self._next_s = 0.0
         self._fetches = 0
         self._failure: ProxyError | None = None
+
+    @property
+    def token(self) -> Kind | None:
+        """Return the token; None before the first `ready`."""
+        return self._token
 
     @property
     def text(self) -> str:

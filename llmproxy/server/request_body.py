@@ -110,26 +110,32 @@ async def read_body(
     go_ahead: Callable[[], None],
     *,
     routed: bool,
+    whole: bool = False,
 ) -> None:
     """Give `exchange` its body, and for calls that name a model the model and the stream flag.
 
-    Bodies are held where the endpoint's body is read, else passed through. `routed` says that the model decides who
-    answers: a body that cannot be decoded is refused then, and otherwise left to the provider's judgement. Raises
-    BadRequest (400, 408, 413), Overloaded.
+    Bodies are held where the endpoint's body is read, or where `whole` is set, else passed through. `routed` says that
+    the model decides who answers: a body that cannot be decoded is refused then, and otherwise left to the provider's
+    judgement. Raises BadRequest (400, 408, 413), Overloaded.
     """
     declared = exchange.headers.get("Content-Length")
     if payload is EMPTY_PAYLOAD:
         exchange.body = None if declared is None else Body(b"")
         return
     length = None if declared is None else int(declared)
-    endpoint = exchange.endpoint
-    if endpoint is None or not endpoint.model:
+    readable = exchange.endpoint is not None and exchange.endpoint.model
+    if not (readable or whole):
         if length is not None and limits.max_upload_size is not None and length > limits.max_upload_size:
             raise too_large()
         stream = RequestStream(payload, limits.max_upload_size, limits, go_ahead)
         exchange.body = StreamedBody(stream=stream, length=length)
         return
     await _read_held(exchange, payload, length, limits, budget, go_ahead)
+    if readable:
+        await _read_model(exchange, budget, routed=routed)
+
+
+async def _read_model(exchange: Exchange, budget: MemoryBudget, *, routed: bool) -> None:
     try:
         if exchange.held.encoding:
             await _decode(exchange, exchange.held, budget)

@@ -184,7 +184,9 @@ class RequestHandler:
         resolved = self._locate()
         limits, budget = self._runtime.limits, self._shared.budget
         go_ahead = partial(_go_ahead, exchange.headers, self._transport, http10=self._http10)
-        await read_body(exchange, payload, limits, budget, go_ahead, routed=resolved.provider is None)
+        chosen = resolved.provider
+        whole = chosen is not None and chosen.holds_bodies
+        await read_body(exchange, payload, limits, budget, go_ahead, routed=chosen is None, whole=whole)
         return await pipeline.answer(exchange, resolved)
 
     def _locate(self) -> ResolvedPath:

@@ -105,7 +105,7 @@ class Translator:
     def needed(self, exchange: Exchange, target: Target) -> bool:
         """Return whether `target` speaks another dialect than the client."""
         endpoint = exchange.endpoint
-        if endpoint is None or endpoint.capability in target.provider.speaks_for(target.model or exchange.model):
+        if endpoint is None or endpoint.served_by(target.provider.speaks_for(target.model or exchange.model)):
             return False
         if exchange.route is None or exchange.route.relay:
             return False

@@ -28,10 +28,15 @@ def test_each_form_is_found_by_its_path_and_names_its_call() -> None:
     assert forms
     for dialect, form in forms:
         found = catalog.find("POST", form.path_for("a/b"))
-        assert found is not None and found.form is form and found.dialect is dialect
         named = "a/b" if "{model}" in form.path else None
-        assert found.path == form.call and found.model_of(form.path_for("a/b")) == named
+        assert found is not None and found.form is form and found.model_of(form.path_for("a/b")) == named
         assert catalog.translated_call(dialect).form is None if dialect.codec else True
+        if form.frames is None:
+            assert found.dialect is dialect and found.path == form.call
+        else:
+            assert found.dialect.name == form.frames.dialect and found.dialect.base == dialect.name
+            streamed = catalog.find("POST", form.path_for("a/b", stream=True))
+            assert streamed is not None and streamed.streams and streamed.form is form
     assert deployment_form("/x").path_for("ü?#") == "/openai/deployments/%C3%BC%3F%23/x"
 
 

@@ -28,7 +28,7 @@ class Source:
             raise self.fault
         return Token(text=f"t{self.fetched}", ends_s=self.now_s + self.life_s)
 
-    def token(self) -> RefreshedToken:
+    def token(self) -> RefreshedToken[Token]:
         return RefreshedToken("azure", self.fetch, clock=lambda: self.now_s)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from llmproxy.dialects import aws_exceptions
 from llmproxy.dialects.claude_models import is_claude
 from llmproxy.dialects.claude_rules import fit_claude_request
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, TokenCount
-from llmproxy.dialects.messages import history, model_list, reshape, stream_watch, summary
+from llmproxy.dialects.messages import history, invoke, model_list, reshape, stream_watch, summary
 from llmproxy.dialects.messages.error_body import write_error, write_error_event
 from llmproxy.dialects.messages.request_decode import decode_request
 from llmproxy.dialects.messages.request_encode import encode_request
@@ -19,6 +20,7 @@ from llmproxy.dialects.messages.stream_decode import MessagesStreamDecoder
 from llmproxy.dialects.messages.stream_encode import MessagesStreamEncoder
 from llmproxy.dialects.messages.tables import STOP_REASONS
 from llmproxy.dialects.model_list import ModelPages
+from llmproxy.wire.eventstream import EVENT_STREAM
 
 CODEC = Codec(
     fit_request=fit_claude_request,
@@ -48,6 +50,7 @@ DIALECT = Dialect(
         ("GET", "/messages/batches/{id}/results"),
         ("POST", "/messages/batches/{id}/cancel"),
     ),
+    forms=(invoke.INVOKE_FORM,),
     significant=("anthropic-beta", "anthropic-version"),
     own_headers=("anthropic-",),
     marker="anthropic-version",
@@ -62,4 +65,35 @@ DIALECT = Dialect(
     ),
     reshape=reshape.RESHAPE,
     codec=CODEC,
+)
+
+# Bedrock's InvokeModel has the same bodies for the models of this dialect; others' are relayed.
+INVOKE = replace(
+    DIALECT,
+    name="invoke",
+    base=DIALECT.name,
+    form=invoke.INVOKE_FORM,
+    forms=(),
+    paths=(invoke.PATH,),
+    stream_paths=(invoke.STREAM_PATH,),
+    other_calls=(),
+    framing=EVENT_STREAM,
+    marker=None,
+    models=None,
+    token_count=None,
+    key_variable="AWS_BEARER_TOKEN_BEDROCK",
+    overloaded=503,
+    write_error=aws_exceptions.write_error,
+    write_error_event=aws_exceptions.write_error_event,
+    error_headers=aws_exceptions.error_headers,
+    readers=replace(DIALECT.readers, watch=invoke.InvokeWatch),
+    reshape=invoke.InvokeReshape(),
+    codec=replace(
+        CODEC,
+        stream_decoder=invoke.InvokeStreamDecoder,
+        stream_encoder=invoke.InvokeStreamEncoder,
+        decode_request=invoke.decode_invoke_request,
+        key_header="Authorization",
+        key_scheme="Bearer ",
+    ),
 )

@@ -1,0 +1,203 @@
+"""Bedrock in front and behind: signatures, invoke forms, AnthropicBedrock and boto3 as clients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.support import vendors
+from tests.support.fake_bedrock import EVENTS, KEY_ID, REGION, SECRET, FakeBedrock, chunk, exception, refusal
+from tests.support.program import Program
+from tests.support.provider import Reply, Upstream
+
+CLAUDE = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
+ARN = f"arn:aws:bedrock:{REGION}:123456789012:inference-profile/{CLAUDE}"
+ASK: Any = {"max_tokens": 99, "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture(scope="module")
+def lasting_bedrock() -> Iterator[Upstream]:
+    with Upstream(FakeBedrock().answer) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def bedrock(lasting_bedrock: Upstream) -> Iterator[Upstream]:
+    lasting_bedrock.forget()
+    yield lasting_bedrock
+    lasting_bedrock.check()
+
+
+def config(bedrock: Upstream, upstream: Upstream) -> str:
+    keys = f'region: {REGION}, access_key_id: {KEY_ID}, secret_access_key: "{SECRET}"'
+    return f"""
+providers:
+  - {{name: bedrock, type: bedrock, base_url: "{bedrock.url}", {keys}}}
+  - {{name: anthropic, type: anthropic, base_url: "{upstream.url}", api_key: sk-ant}}
+  - {{name: other, type: openai-compatible, base_url: "{upstream.url}/v1", api_key: sk-other, models: ["llama*"]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def program(
+    lasting_bedrock: Upstream, lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Program]:
+    with Program(tmp_path_factory.mktemp("bedrock"), "serve", config=config(lasting_bedrock, lasting_upstream)) as it:
+        yield it
+
+
+def sdk(url: str) -> anthropic.AnthropicBedrock:
+    return anthropic.AnthropicBedrock(
+        base_url=url, aws_access_key="dummy", aws_secret_key="dummy", aws_region="us-east-1", max_retries=0
+    )
+
+
+def boto(url: str) -> Any:
+    return boto3.client(
+        "bedrock-runtime",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="dummy",
+        aws_secret_access_key="dummy",
+        aws_session_token="dummy-session",
+        config=Config(retries={"max_attempts": 0}),
+    )
+
+
+def say(client: Any, model: str) -> None:
+    """Ask plain and streamed, and expect the same."""
+    plain = client.messages.create(model=model, **ASK)
+    with client.messages.stream(model=model, **ASK) as stream:
+        final = stream.get_final_message()
+    assert plain.content[0].text == final.content[0].text == vendors.TEXT
+    assert plain.usage.output_tokens == final.usage.output_tokens == vendors.OUT
+
+
+@pytest.mark.ledger("P1", "H1")
+@pytest.mark.parametrize("model", [CLAUDE, ARN, "bedrock/anthropic.claude-3-haiku-20240307-v1:0"])
+def test_messages_clients_reach_claude_by_invoke(program: Program, bedrock: Upstream, model: str) -> None:
+    with anthropic.Anthropic(base_url=program.url, api_key="dummy", max_retries=0) as client:
+        say(client, model)
+        client.beta.messages.create(model=model, betas=["a-1", "b-2"], **ASK)
+    plain, streamed, beta = bedrock.requests
+    identity = model.removeprefix("bedrock/").replace(":", "%3A").replace("/", "%2F")
+    assert plain.path == f"/model/{identity}/invoke" and streamed.path == f"{plain.path}-with-response-stream"
+    assert json.loads(plain.body) == {**ASK, "anthropic_version": "bedrock-2023-05-31"}
+    assert json.loads(beta.body)["anthropic_beta"] == ["a-1", "b-2"]
+    assert plain.value("x-api-key") is None
+
+
+@pytest.mark.ledger("H1")
+def test_anthropics_bedrock_client_reaches_every_kind_of_provider(
+    program: Program, bedrock: Upstream, upstream: Upstream
+) -> None:
+    for base in (program.url, f"{program.url}/bedrock"):
+        with sdk(base) as client:
+            say(client, CLAUDE)
+    with sdk(program.url) as client:
+        say(client, "claude-sonnet-4-6")
+        sent = json.loads(upstream.last.body)
+        assert upstream.last.path == "/v1/messages" and sent["model"] == "claude-sonnet-4-6" and sent["stream"] is True
+        assert "anthropic_version" not in sent and upstream.last.value("x-api-key") == "sk-ant"
+        assert upstream.last.value("anthropic-version") == "2023-06-01"
+        say(client, "llama3")  # translated
+        assert upstream.last.path == "/v1/chat/completions"
+    for request in (*bedrock.requests, *upstream.requests):
+        assert b"dummy" not in request.head
+
+
+def test_a_clients_own_version_stays(program: Program, bedrock: Upstream) -> None:
+    body = {**ASK, "anthropic_version": "2026-10-21"}
+    assert program.post(f"/model/{CLAUDE}/invoke", body).status == 200
+    assert json.loads(bedrock.only.body) == body
+
+
+@pytest.mark.ledger("H1")
+@pytest.mark.parametrize("prefix", ["", "/bedrock"])
+def test_boto3_invokes_models_through_the_proxy(program: Program, bedrock: Upstream, prefix: str) -> None:
+    client = boto(program.url + prefix)
+    body = json.dumps({**ASK, "anthropic_version": "bedrock-2023-05-31"})
+    reply = json.loads(client.invoke_model(modelId=CLAUDE, body=body)["body"].read())
+    assert reply["content"][0]["text"] == vendors.TEXT
+    stream = client.invoke_model_with_response_stream(modelId=ARN, body=body)["body"]
+    events = [json.loads(event["chunk"]["bytes"]) for event in stream]
+    assert events[0]["type"] == "message_start" and events[-1]["type"] == "message_stop"
+    titan = {"inputText": "hi", "textGenerationConfig": {"maxTokenCount": 5}}
+    answer = client.invoke_model(modelId="amazon.titan-text-express-v1", body=json.dumps(titan))
+    assert json.loads(answer["body"].read()) == {"echo": titan}
+    assert bedrock.requests[0].body == body.encode()
+    assert all(b"dummy" not in request.head for request in bedrock.requests)
+
+
+def test_the_bytes_of_an_event_stream_are_passed_on(program: Program, bedrock: Upstream) -> None:
+    frames = [chunk(frame) for frame in vendors.message_frames(CLAUDE)]
+    bedrock.next(Reply(headers=EVENTS, pieces=frames, framing="chunked"))
+    answer = program.post(f"/model/{CLAUDE}/invoke-with-response-stream", {**ASK, "anthropic_version": "x"})
+    assert answer.body == b"".join(frames)
+
+
+def test_throttling_is_the_sdks_own_exception(program: Program, bedrock: Upstream, upstream: Upstream) -> None:
+    busy = refusal(429, "Too Many Requests", "ThrottlingException", "Too many tokens")
+    bedrock.next(busy, busy)
+    client = boto(program.url)
+    body = json.dumps({**ASK, "anthropic_version": "bedrock-2023-05-31"})
+    with pytest.raises(client.exceptions.ThrottlingException, match="Too many tokens"):
+        client.invoke_model(modelId=CLAUDE, body=body)
+    with (
+        anthropic.Anthropic(base_url=program.url, api_key="k", max_retries=0) as claude,
+        pytest.raises(anthropic.RateLimitError, match="Too many tokens") as caught,
+    ):
+        claude.messages.create(model=CLAUDE, **ASK)
+    assert isinstance(caught.value.body, dict)
+    assert caught.value.body["error"] == {"type": "rate_limit_error", "message": "Too many tokens"}
+    upstream.next(vendors.failure(429, "Too Many Requests"))
+    with pytest.raises(client.exceptions.ThrottlingException, match="vendor says 429"):
+        client.invoke_model(modelId="claude-sonnet-4-6", body=body)
+
+
+def test_exceptions_in_streams_keep_their_status(program: Program, bedrock: Upstream) -> None:
+    frames = [chunk(frame) for frame in vendors.message_frames(CLAUDE)[:4]]
+    late = exception("modelStreamErrorException", "it broke", originalStatusCode=529)
+    first = Reply(headers=EVENTS, pieces=[exception("throttlingException", "slow down")], framing="chunked")
+    bedrock.next(Reply(headers=EVENTS, pieces=[*frames, late], framing="chunked"), first)
+    with anthropic.Anthropic(base_url=program.url, api_key="k", max_retries=0) as client:
+        with pytest.raises(anthropic.APIStatusError, match="it broke"):
+            list(client.messages.create(model=CLAUDE, stream=True, **ASK))
+        with pytest.raises(anthropic.RateLimitError, match="slow down"):
+            client.messages.create(model=CLAUDE, stream=True, **ASK)
+    bedrock.next(Reply(headers=EVENTS, pieces=[*frames, late], framing="chunked"), first)
+    boto_client = boto(program.url)
+    body = json.dumps({**ASK, "anthropic_version": "bedrock-2023-05-31"})
+    with pytest.raises(ClientError, match="it broke"):
+        list(boto_client.invoke_model_with_response_stream(modelId=CLAUDE, body=body)["body"])
+
+
+def test_no_model_reaches_another_path(program: Program, bedrock: Upstream) -> None:
+    for model in ("..", "%2e%2e%2fx", "anthropic.claude%2F..%2F..%2Fguardrail"):
+        assert program.post(f"/bedrock/model/{model}/invoke", ASK).status == 400
+    with anthropic.Anthropic(base_url=program.url, api_key="k", max_retries=0) as client:
+        with pytest.raises(anthropic.BadRequestError):
+            client.messages.create(model="bedrock/anthropic.claude/../../x", **ASK)
+        client.messages.create(model="bedrock/anthropic.claude?x#y/converse", **ASK)
+    assert bedrock.only.path == "/model/anthropic.claude%3Fx%23y%2Fconverse/invoke"
+
+
+@pytest.mark.ledger("C2", "C9")
+def test_the_usual_variables_name_a_bedrock_provider(bedrock: Upstream, tmp_path: Path) -> None:
+    variables = {
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock.url,
+        "AWS_ACCESS_KEY_ID": KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": REGION,
+    }
+    with Program(tmp_path, "serve", extra=variables) as program:
+        assert program.post("/v1/messages", {"model": CLAUDE, **ASK}).status == 200
+        assert "AWS_ACCESS_KEY_ID" in program.out

@@ -87,6 +87,9 @@ class Run:
             KINDS[row.kind](rng, self.programs, id_)
         except Finding as finding:
             self.report(row, finding, f"--case {number}")
+        except Exception:  # a fault of the fuzzing itself
+            print(f"\n[{row.kind}] cannot make --case {number} of --seed {self.seed}", flush=True)
+            raise
         self._each(row, f"--case {number}", lambda served: served.check_output())
 
     def _check(self, row: Row, number: int) -> None:

@@ -295,7 +295,7 @@ def _other_lines(rng: Random, stream: bytes) -> bytes:
 
 def _spoiled(rng: Random, data: bytes) -> bytes:
     try:
-        value = json.loads(data)
-    except ValueError:
+        value = mutation.spoil(rng, json.loads(data))
+    except (ValueError, RecursionError):  # it has been changed before
         return mutation.flip_bytes(rng, data)
-    return mutation.to_json(rng, mutation.spoil(rng, value)).replace(b"\n", b" ")
+    return mutation.to_json(rng, value).replace(b"\n", b" ")

@@ -20,7 +20,7 @@ from llmproxy.config.problems import ConfigError, Mark, Problem, sort_problems
 from llmproxy.config.schema import SECTIONS, Config, ServerConfig
 from llmproxy.config.stores import read_stores, unfold_stores
 from llmproxy.config.validate import read_model, unknown_key
-from llmproxy.providers.base import CLIENTS_OWN
+from llmproxy.providers.service import CLIENTS_OWN
 from llmproxy.registry import nearest
 
 FILES = ("llmproxy.yaml", "config.yaml")

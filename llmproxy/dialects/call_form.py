@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, unquote_plus
 
 
@@ -39,7 +39,8 @@ class CallForm:
     is not empty. Where it holds `{maker}` too, models of other makers than `maker` have names like `meta/llama`.
     `query` are the fields of the query that only this form has. `without` are the members of the body that stand in the
     path instead. `members` are added as raw JSON where the body has no such member, and `header_members` names headers
-    whose values the form has as a list in a member of the body. `frames` is None where streams are the dialect's own.
+    whose values the form has as a list in a member of the body. `version` are a header with a date, the member that the
+    form has for it, and the date that is the cloud's own value. `frames` is None where streams are the dialect's own.
     """
 
     name: str
@@ -51,7 +52,14 @@ class CallForm:
     without: tuple[str, ...] = ()
     members: tuple[tuple[str, bytes], ...] = ()
     header_members: tuple[tuple[str, str], ...] = ()
+    version: tuple[str, str, str] | None = None
     frames: OtherFrames | None = None
+
+    def own_body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the decoded `body` of a request in this form as the dialect has it, but for its path."""
+        added = {name for name, _ in self.members} | {name for _, name in self.header_members}
+        left = {name: "unknown" for name in self.without if name == "model"}
+        return left | {name: each for name, each in body.items() if name not in added}
 
     def path_for(self, model: str, *, stream: bool = False) -> str:
         """Return the unversioned path that calls `model`."""
@@ -81,6 +89,24 @@ def deployment_form(call: str) -> CallForm:
     return CallForm(name="azure", call=call, path=path, query=frozenset({"api-version"}))
 
 
-def vertex_form(call: str, path: str, *, maker: str = "") -> CallForm:
-    """Return the form of a call at Vertex; its `path` stands below the project and location."""
-    return CallForm(name="vertex", call=call, path=path, maker=maker)
+def vertex_form(
+    call: str,
+    path: str,
+    stream_path: str = "",
+    *,
+    maker: str = "",
+    without: tuple[str, ...] = (),
+    members: tuple[tuple[str, bytes], ...] = (),
+    version: tuple[str, str, str] | None = None,
+) -> CallForm:
+    """Return the form of a call at Vertex; its paths stand below the project and location."""
+    return CallForm(
+        name="vertex",
+        call=call,
+        path=path,
+        stream_path=stream_path,
+        maker=maker,
+        without=without,
+        members=members,
+        version=version,
+    )

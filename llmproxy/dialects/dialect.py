@@ -129,6 +129,11 @@ class Dialect:
     overloaded: int = 503
     key_variable: str = "API_KEY"
 
+    def path_of(self, call: str, *, stream: bool) -> str:
+        """Return the path of `call`, one of `paths`, for an answer that is streamed or not."""
+        paths = dict(zip(self.paths, self.stream_paths, strict=False)) if stream else {}
+        return paths.get(call, call)
+
     def status_of(self, error: ProxyError) -> int:
         """Return the status of an answer with `error`: its own, unless this dialect's vendor does not know that."""
         return self.overloaded if error.status == _OVERLOADED else error.status

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, WithJsonSchema, field_validator
 
-from llmproxy.access.credentials import Credentials
+from llmproxy.access.credentials import Credentials, query_credentials
 from llmproxy.access.path_traversal import check_path
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
-from llmproxy.dialects.encode_context import Options
+from llmproxy.dialects.call_form import without_fields
 from llmproxy.providers.address import join, root_below, split_base_url
 from llmproxy.providers.call_answers import adapter
 from llmproxy.providers.call_forms import form_named, reform
 from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
+from llmproxy.providers.service import COMPATIBLE_OPTIONS as COMPATIBLE_OPTIONS
+from llmproxy.providers.service import Service as Service
 from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole
 from llmproxy.target import Origin, Provider, Target, Timeouts, UpstreamRequest, is_pattern
 from llmproxy.wire.framing import Framing
@@ -46,54 +47,6 @@ def _known_capability(name: str) -> str:
 Capability = Annotated[
     str, AfterValidator(_known_capability), WithJsonSchema({"type": "string", "enum": list(catalog.capabilities())})
 ]
-
-
-# OpenAI-compatible services use its older names. The chat templates of many models refuse later system messages.
-# What all services know beside sampling and tools. Several refuse any other member, as Groq does `prompt_cache_key`.
-_COMMON_KNOBS = frozenset(("user", "service_tier"))
-COMPATIBLE_OPTIONS = Options(
-    max_tokens_name="max_tokens", developer=False, system_turns=False, chat_knobs=_COMMON_KNOBS
-)
-
-
-CLIENTS_OWN = "none (the client's own)"
-"""What is shown where a provider has no key."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """The facts about a provider type, independent of configuration.
-
-    `origin` is its default address (None: `base_url` is required) and `root` the path of its API there. `roots` are
-    the paths of single capabilities elsewhere, `beside` the first segments of paths outside the root. `key_env` and
-    `base_url_env` are its usual environment variables. The key is sent in `key_header` after `key_scheme`; `headers`
-    are added unless the client sent them. `root_always`: see `address.root_below`. `options` are facts for translated
-    requests. `models_query` makes `GET {root}/models` list all models at once. `by_model` are regular expressions for
-    the beginnings of models that speak something else, with what they speak. `variables` are environment variables for
-    other settings of the configuration, by their keys. Beside the usual key, each of `usual` is a set of variables that
-    together name such a provider. `credentials` are the settings that say which credentials it has in place of a key,
-    the first ones first, and `without_key` what it uses without any of them.
-    """
-
-    origin: str | None
-    root: str = "/v1"
-    roots: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    root_always: bool = False
-    beside: frozenset[str] = frozenset()
-    speaks: frozenset[str]
-    patterns: tuple[str, ...] = ()
-    key_env: str | None = None
-    base_url_env: str | None = None
-    key_header: str = "Authorization"
-    key_scheme: str = "Bearer "
-    headers: tuple[tuple[str, str], ...] = ()
-    options: Options = COMPATIBLE_OPTIONS
-    models_query: str = ""
-    by_model: tuple[tuple[str, frozenset[str]], ...] = ()
-    variables: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    usual: tuple[tuple[str, ...], ...] = ()
-    credentials: tuple[str, ...] = ()
-    without_key: str = CLIENTS_OWN
 
 
 class ProviderConfig(Strict):
@@ -315,6 +268,8 @@ class HttpProvider(ConfiguredProvider):
             adapt = adapter(endpoint, form, request.request_id)
             if adapt is not None:
                 headers["Accept-Encoding"] = "identity"
+        if query is not None and self._service.query_credentials and not self._forwards_credential(request):
+            query = without_fields(query, self._service.query_credentials)
         check_path(path)  # a hook, a route or a body may have written it
         path = self._path_for(request, path)
         if isinstance(body, Body) and not body.encoding:
@@ -371,13 +326,21 @@ class HttpProvider(ConfiguredProvider):
         return headers
 
     def forwarded_credentials(self, request: ClientRequest) -> Credentials:
-        return forwarded_credentials(request.headers, credentials=self._forwards_credential(request))
+        forwards = self._forwards_credential(request)
+        credentials = forwarded_credentials(request.headers, credentials=forwards)
+        if forwards and request.query is not None and self._service.query_credentials:
+            credentials += query_credentials(request.query)
+        return credentials
 
     def _forwards_credential(self, request: ClientRequest) -> bool:
         """Tell whether the client's credential is forwarded, instead of our own."""
         if request.client.name is not None:
             return False
-        return self._credential is None or (self._auth == "passthrough" and offers_credential(request.headers))
+        return self._credential is None or (self._auth == "passthrough" and self._offers_credential(request))
+
+    def _offers_credential(self, request: ClientRequest) -> bool:
+        names, query = self._service.query_credentials, request.query
+        return offers_credential(request.headers) or bool(names and without_fields(query, names) != query)
 
     def _complete(self, headers: Headers, *, own: bool) -> None:
         if own and self._credential is not None:

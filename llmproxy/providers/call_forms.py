@@ -5,6 +5,7 @@ Begin reading at `reform`. `call_answers.py` changes the answers.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import msgspec
@@ -12,10 +13,12 @@ import msgspec
 from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.client_request import ClientRequest
-from llmproxy.dialects.call_form import CallForm, without_fields
+from llmproxy.dialects.call_form import CallForm, filled, without_fields
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
 from llmproxy.wire.json import write_value
+
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Reformed(NamedTuple):
@@ -51,14 +54,17 @@ def reform(request: ClientRequest, endpoint: Endpoint, wanted: CallForm | None, 
         query = without_fields(query, form.query)
         body = _leave(form, body, headers, stream=request.stream)
     if wanted is not None:
-        if not model:
+        if not model and "{model}" in wanted.path:
             raise BadRequest("The request has no model. Add the field `model`", param="model")
-        return Reformed(wanted.path_for(model, stream=request.stream), query, _enter(wanted, body, headers))
-    if isinstance(body, Body) and model is not None and body.model != model:
+        return Reformed(wanted.path_for(model or "", stream=request.stream), query, _enter(wanted, body, headers))
+    assert form is not None, "the two forms differ"
+    path = endpoint.dialect.path_of(form.call, stream=request.stream)
+    if "{model}" in path:
+        path = filled(path, model or "")
+    elif isinstance(body, Body) and model is not None and body.model != model:
         body = Body(body.raw, body.encoding)
         body.replace("model", msgspec.json.encode(model))
-    assert form is not None, "the two forms differ"
-    return Reformed(form.call, query, body)
+    return Reformed(path, query, body)
 
 
 def _enter(form: CallForm, body: Body | StreamedBody | None, headers: Headers) -> Body | StreamedBody | None:
@@ -69,6 +75,7 @@ def _enter(form: CallForm, body: Body | StreamedBody | None, headers: Headers) -
     for name in form.without:
         if name in body.members:
             body.remove(name)
+    _enter_version(form, body, headers)
     for name, raw in form.members:
         if name not in body.members:
             body.replace(name, raw)
@@ -86,6 +93,7 @@ def _leave(
     if not isinstance(body, Body) or not (form.without or form.members or form.header_members):
         return body
     body = Body(body.raw, body.encoding)
+    _leave_version(form, body, headers)
     for name, _ in form.members:
         if name in body.members:
             body.remove(name)
@@ -98,3 +106,23 @@ def _leave(
     if stream and "stream" in form.without:
         body.replace("stream", b"true")
     return body
+
+
+def _enter_version(form: CallForm, body: Body, headers: Headers) -> None:
+    """Move the version that a client names in a header into the body; the usual one is the cloud's own."""
+    if form.version is None:
+        return
+    header, name, usual = form.version
+    dates = headers.popall(header, [])
+    if dates and dates[0] != usual and name not in body.members:
+        body.replace(name, write_value(dates[0]))
+
+
+def _leave_version(form: CallForm, body: Body, headers: Headers) -> None:
+    """Move the version in the body into the header, where it is not the cloud's own."""
+    if form.version is None:
+        return
+    header, name, _ = form.version
+    date = body.value(name)
+    if isinstance(date, str) and _DATE.fullmatch(date):
+        headers[header] = date

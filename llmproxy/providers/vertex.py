@@ -11,6 +11,7 @@ import copy
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field, model_validator
@@ -19,9 +20,9 @@ from llmproxy.answer import Headers
 from llmproxy.client_request import ClientRequest
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.providers.base import COMPATIBLE_OPTIONS, HttpProvider, Service
-from llmproxy.providers.forwarding import offers_credential
 from llmproxy.providers.google_credentials import GoogleCredentials
 from llmproxy.providers.refreshed_token import RefreshedToken
+from llmproxy.providers.service import GOOGLE_QUERY
 from llmproxy.settings import ExistingFile
 from llmproxy.target import Target, UpstreamRequest
 
@@ -30,6 +31,10 @@ _PROJECT = "GOOGLE_CLOUD_PROJECT"
 _LOCATION = "GOOGLE_CLOUD_LOCATION"
 _FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 _SEVERAL_REGIONS = ("us", "eu")
+_CLAUDE = frozenset({"messages"})
+_OPENAI = frozenset({"chat"})
+# The one that google-genai calls; other SDKs call v1.
+_VERSIONS = {"gemini": "v1beta1"}
 _PATH = re.compile(
     r"(?:/(?P<version>v1(?:beta1)?)(?=/))?(?P<scope>/projects/[^/]+/locations/[^/]+(?=/))?(?P<rest>/.*)", re.DOTALL
 )
@@ -45,11 +50,20 @@ class Vertex(HttpProvider):
         services: ClassVar[Mapping[str, Service]] = {
             "vertex": Service(
                 origin=f"https://{_HOST}",
-                speaks=frozenset({"chat"}),
-                patterns=("*-maas",),
+                speaks=_CLAUDE | _OPENAI,
+                by_model=(
+                    ("claude", _CLAUDE),
+                    ("google/", _OPENAI),
+                    ("", _OPENAI),
+                ),
+                patterns=("claude-*", "*-maas"),
                 key_header="x-goog-api-key",
                 key_scheme="",
-                options=COMPATIBLE_OPTIONS,
+                query_credentials=GOOGLE_QUERY,
+                options=replace(COMPATIBLE_OPTIONS, media_urls=False),
+                usual=((_PROJECT, _FILE),),
+                credentials=("credentials_file",),
+                without_key="where Google's libraries look",
                 variables={"project": (_PROJECT,), "location": (_LOCATION,), "credentials_file": (_FILE,)},
             )
         }
@@ -113,7 +127,7 @@ class Vertex(HttpProvider):
 
     def _forwards_credential(self, request: ClientRequest) -> bool:
         """Tell whether the client's own token goes on: only where that is asked for; many send placeholders."""
-        return self._auth == "passthrough" and request.client.name is None and offers_credential(request.headers)
+        return self._auth == "passthrough" and request.client.name is None and self._offers_credential(request)
 
     def _complete(self, headers: Headers, *, own: bool) -> None:
         super()._complete(headers, own=own)
@@ -124,10 +138,12 @@ class Vertex(HttpProvider):
         """Put our project and location in the place of the client's; the version stays."""
         match = _PATH.fullmatch(path)
         assert match is not None, "all paths begin with a slash"
-        version, scope, rest = match["version"] or "v1", match["scope"] or "", match["rest"]
+        endpoint, scope, rest = request.endpoint, match["scope"] or "", match["rest"]
+        version = match["version"] or ("v1" if endpoint is None else _VERSIONS.get(endpoint.capability, "v1"))
+        rest = rest.replace("/publishers/endpoints/models/", "/endpoints/", 1)  # models that a project has tuned
         if self._express:
             scope = ""
-        elif scope or request.endpoint is not None:
+        elif scope or (endpoint is not None and endpoint.model):
             scope = self._scope(scope)
         return f"{self._base}/{version}{scope}{rest}"
 

@@ -128,7 +128,7 @@ def _plain_reply(dialect: Dialect, body: bytes, *, stream: bool) -> str | None:
 
 def _request_parts(codec: Codec, body: bytes) -> Iterator[TranscriptPart]:
     try:
-        request = codec.decode_request(parse(body))
+        request = codec.decode_request({"model": "unknown", **parse(body)})  # in the path of some
     except ProxyError:
         return
     for instruction in request.system:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from llmproxy.access.credentials import VENDOR_CREDENTIALS
 from llmproxy.access.identity import identity_of
@@ -189,9 +189,8 @@ class Translator:
             return known.request, known.turn
         exchange.hold(len(held.decoded))  # what the parsed request holds beside the body
         body, turn = await _run(held.raw, parse, held.decoded), None
-        count = None if endpoint is None else endpoint.dialect.token_count
-        if endpoint is not None and count is not None and count.path == endpoint.path:
-            body = dict(count.request_in(body))
+        if endpoint is not None:
+            body = _request_in(body, endpoint)
         if endpoint is not None and endpoint.dialect.stateful:
             body, turn = await self._conversations.begin(exchange, body)
         try:
@@ -340,6 +339,14 @@ async def _run(body: bytes, work: Callable[[Input], Result], value: Input) -> Re
     if len(body) <= _LARGE_BYTES:
         return work(value)
     return await asyncio.to_thread(work, value)
+
+
+def _request_in(body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """Return the request in the decoded body of a call, as the client's dialect has it."""
+    count = endpoint.dialect.token_count
+    if count is not None and count.path == endpoint.path:
+        body = dict(count.request_in(body))
+    return body if endpoint.form is None else endpoint.form.own_body(body)
 
 
 def _add_from_path(request: Request, exchange: Exchange) -> None:

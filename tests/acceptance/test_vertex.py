@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import anthropic
 import openai
 import pytest
 
@@ -17,6 +18,7 @@ from tests.support.provider import Upstream
 OURS = f"/projects/{PROJECT}/locations/europe-west4"
 DUMMY = "/v1/projects/dummy/locations/global"
 LLAMA = "meta/llama-4-maas"
+CLAUDE = "claude-sonnet-4-5@20250929"
 
 
 @pytest.fixture
@@ -94,3 +96,46 @@ def test_where_no_credentials_are_found_the_sources_are_named(cloud: Upstream, t
     message = answer.json["error"]["message"]
     assert answer.status == 502 and "GOOGLE_APPLICATION_CREDENTIALS (not set)" in message
     assert "gcloud" in message and "metadata server" in message
+
+
+def anthropic_vertex(base_url: str) -> anthropic.AnthropicVertex:
+    return anthropic.AnthropicVertex(project_id="dummy", region="global", access_token="dummy", base_url=base_url)
+
+
+def ask(client: anthropic.AnthropicVertex | anthropic.Anthropic, model: str) -> str:
+    with client:
+        plain = client.messages.create(model=model, max_tokens=9, messages=[{"role": "user", "content": "hi"}])
+        with client.messages.stream(model=model, max_tokens=9, messages=[{"role": "user", "content": "hi"}]) as stream:
+            text = stream.get_final_text()
+    assert [block.text for block in plain.content if block.type == "text"] == [text]
+    return text
+
+
+@pytest.mark.ledger("P5", "H1")
+def test_claude_is_called_by_raw_predict(cloud: Upstream, tmp_path: Path) -> None:
+    file = google_accounts.service_account(tmp_path, cloud.url)
+    with Program(tmp_path, "serve", config=config(cloud, file=file)) as program:
+        for base in ("", "/vertex", "/vertex/v1"):
+            assert ask(anthropic_vertex(program.url + base), CLAUDE) == vendors.TEXT
+        assert ask(anthropic.Anthropic(api_key="dummy", base_url=program.url), CLAUDE) == vendors.TEXT
+        with anthropic_vertex(program.url) as client:
+            counted = client.messages.count_tokens(model=CLAUDE, messages=[{"role": "user", "content": "hi"}])
+            assert counted.input_tokens == vendors.IN
+        path = f"/v1{OURS}/publishers/anthropic/models"
+        verbs = ["rawPredict", "streamRawPredict"] * 4
+        sent = calls(cloud)
+        assert sent[:-1] == [(f"{path}/{CLAUDE}:{verb}", "Bearer ya29.1") for verb in verbs]
+        assert sent[-1] == (f"{path}/count-tokens:rawPredict", "Bearer ya29.1")
+        bodies = [json.loads(each.body) for each in cloud.requests if "rawPredict" in each.path]
+        assert all("model" not in body and body["anthropic_version"] for body in bodies[:-1])
+        assert ask(anthropic_vertex(program.url), "qwen3") == vendors.TEXT  # translated, for another provider
+
+
+@pytest.mark.ledger("H1")
+def test_the_client_of_claude_at_vertex_reaches_anthropic_itself(cloud: Upstream, tmp_path: Path) -> None:
+    providers = f"providers: [{{name: a, type: anthropic, base_url: '{cloud.url}', api_key: sk-ant}}]"
+    with Program(tmp_path, "serve", config=providers) as program:
+        assert ask(anthropic_vertex(program.url), CLAUDE) == vendors.TEXT
+    last = cloud.requests[-1]
+    assert (last.path, last.value("x-api-key"), last.value("authorization")) == ("/v1/messages", "sk-ant", None)
+    assert json.loads(last.body)["model"] == CLAUDE and last.value("anthropic-version") == "2026-10-21"

@@ -51,3 +51,50 @@ def test_a_form_that_is_wanted_stays_as_it_came() -> None:
     assert exchange.endpoint is not None
     same = reform(exchange, exchange.endpoint, form_named(exchange.endpoint, "azure"), Headers())
     assert same == (exchange.path, "api-version=x", exchange.body)
+
+
+VERTEX = "/v1/projects/p/locations/l/publishers/anthropic/models"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_messages_at_vertex_have_the_model_in_the_path_and_the_version_in_the_body(stream: bool) -> None:
+    raw = b'{"model":"claude-x@1", "messages" : [],"stream":%s}' % (b"true" if stream else b"false")
+    exchange = new_exchange("/v1/messages", body=raw)
+    exchange.read_model()
+    assert exchange.endpoint is not None
+    path, _, body = reform(exchange, exchange.endpoint, form_named(exchange.endpoint, "vertex"), Headers())
+    verb = "streamRawPredict" if stream else "rawPredict"
+    assert path == f"/publishers/anthropic/models/claude-x@1:{verb}" and isinstance(body, Body)
+    assert json.loads(body.raw) == {"messages": [], "stream": stream, "anthropic_version": "vertex-2023-10-16"}
+    assert b'"messages" : [],"stream"' in body.raw
+
+
+def test_the_call_that_counts_tokens_keeps_its_model() -> None:
+    exchange = new_exchange("/v1/messages/count_tokens", body=b'{"model":"claude-x"}')
+    assert exchange.endpoint is not None
+    path, _, body = reform(exchange, exchange.endpoint, form_named(exchange.endpoint, "vertex"), Headers())
+    assert path == "/publishers/anthropic/models/count-tokens:rawPredict" and isinstance(body, Body)
+    assert json.loads(body.raw) == {"model": "claude-x", "anthropic_version": "vertex-2023-10-16"}
+
+
+@pytest.mark.parametrize(
+    ("header", "member"),
+    [(None, "vertex-2023-10-16"), ("2023-06-01", "vertex-2023-10-16"), ("2026-10-21", "2026-10-21")],
+)
+def test_the_version_of_the_api_goes_along(header: str | None, member: str) -> None:
+    exchange = new_exchange("/v1/messages", body=b'{"model":"claude-x"}')
+    headers = Headers() if header is None else Headers({"anthropic-version": header})
+    assert exchange.endpoint is not None
+    _, _, body = reform(exchange, exchange.endpoint, form_named(exchange.endpoint, "vertex"), headers)
+    assert isinstance(body, Body) and json.loads(body.raw)["anthropic_version"] == member and not headers
+
+
+@pytest.mark.parametrize(("member", "header"), [("vertex-2023-10-16", None), ("2026-10-21", "2026-10-21")])
+def test_and_back(member: str, header: str | None) -> None:
+    body = json.dumps({"anthropic_version": member, "max_tokens": 1}).encode()
+    exchange, headers = new_exchange(f"{VERTEX}/claude-x:rawPredict", body=body), Headers()
+    exchange.read_model()
+    assert exchange.endpoint is not None and exchange.model == "claude-x"
+    path, _, back = reform(exchange, exchange.endpoint, None, headers)
+    assert path == "/messages" and headers.get("anthropic-version") == header and isinstance(back, Body)
+    assert json.loads(back.raw) == {"max_tokens": 1, "model": "claude-x"}

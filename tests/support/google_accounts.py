@@ -105,4 +105,13 @@ class TokenServer:
             if path.endswith("/project/project-id"):
                 return Reply(headers=(("Content-Type", "application/text"), flavor), pieces=[PROJECT.encode()])
             return vendors.plain({"email": EMAIL, "scopes": ["s"], "aliases": ["default"]}, flavor)
-        return vendors.reply_to(request)
+        return _claude(request) if "/publishers/anthropic/" in path else vendors.reply_to(request)
+
+
+def _claude(request: Received) -> Reply:
+    body, model = json.loads(request.body), request.path.rpartition("/")[2].partition(":")[0]
+    if model == "count-tokens":
+        return vendors.plain({"input_tokens": vendors.IN})
+    return (
+        vendors.streamed(vendors.message_frames(model)) if body.get("stream") else vendors.plain(vendors.message(model))
+    )

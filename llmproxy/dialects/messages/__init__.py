@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llmproxy.dialects import aws_exceptions
+from llmproxy.dialects.call_form import vertex_form
 from llmproxy.dialects.claude_models import is_claude
 from llmproxy.dialects.claude_rules import fit_claude_request
 from llmproxy.dialects.codec import Codec
@@ -41,6 +42,11 @@ CODEC = Codec(
     longest_tool_name=128,
 )
 
+# The class AnthropicVertex of Anthropic's SDK, and platform.claude.com/docs/en/api/claude-on-vertex-ai.
+_VERTEX = "/publishers/anthropic/models"
+_VERTEX_MEMBERS = (("anthropic_version", b'"vertex-2023-10-16"'),)
+_VERSION = ("anthropic-version", "anthropic_version", "2023-06-01")
+
 DIALECT = Dialect(
     name=CODEC.name,
     paths=("/messages", "/messages/count_tokens"),
@@ -50,7 +56,23 @@ DIALECT = Dialect(
         ("GET", "/messages/batches/{id}/results"),
         ("POST", "/messages/batches/{id}/cancel"),
     ),
-    forms=(invoke.INVOKE_FORM,),
+    forms=(
+        invoke.INVOKE_FORM,
+        vertex_form(
+            "/messages",
+            f"{_VERTEX}/{{model}}:rawPredict",
+            f"{_VERTEX}/{{model}}:streamRawPredict",
+            without=("model",),
+            members=_VERTEX_MEMBERS,
+            version=_VERSION,
+        ),
+        vertex_form(
+            "/messages/count_tokens",
+            f"{_VERTEX}/count-tokens:rawPredict",
+            members=_VERTEX_MEMBERS,
+            version=_VERSION,
+        ),
+    ),
     significant=("anthropic-beta", "anthropic-version"),
     own_headers=("anthropic-",),
     marker="anthropic-version",

@@ -128,8 +128,7 @@ INVOKE_FORM = CallForm(
 
 def decode_invoke_request(body: dict[str, Any]) -> Request:
     """Return a request, of which the path has the model."""
-    own = {name for name, _ in INVOKE_FORM.members} | {name for _, name in INVOKE_FORM.header_members}
-    return decode_request({**{name: each for name, each in body.items() if name not in own}, "model": "unknown"})
+    return decode_request(INVOKE_FORM.own_body(body))
 
 
 class InvokeStreamDecoder(MessagesStreamDecoder):

@@ -21,6 +21,12 @@ _EXPLICIT = {"mode": "explicit"}
 _HOUR, _HALF_DAY = "1h", "12h"
 
 
+class PlacedMark(dict[str, Any]):
+    """A mark (`cache_control`) that did not stand in what it marks, but at the JSON path `path`."""
+
+    path: str = ""
+
+
 def take_mark(part: Members) -> Any:
     """Take the mark of a part, None without one."""
     mark = part.any(CONTROL)
@@ -30,6 +36,13 @@ def take_mark(part: Members) -> Any:
 def name_of_mark(mark: Any) -> str:
     """Return the name of the member in which a mark stood."""
     return BREAKPOINT if isinstance(mark, dict) and "mode" in mark else CONTROL
+
+
+def path_of_mark(mark: Any, path: str) -> str:
+    """Return the JSON path of the mark of what stands at `path`."""
+    if isinstance(mark, PlacedMark):
+        return mark.path
+    return f"{path}.{name_of_mark(mark)}" if path else name_of_mark(mark)
 
 
 def as_control(mark: Any) -> tuple[Any, str | None]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Container, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from llmproxy.dialects import chat, embeddings, messages, responses
+from llmproxy.dialects import chat, converse, embeddings, messages, responses
 from llmproxy.dialects.call_form import CallForm
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Dialect, Endpoint
@@ -20,6 +20,7 @@ DIALECTS: tuple[Dialect, ...] = (
     chat.DIALECT,
     responses.DIALECT,
     messages.DIALECT,
+    converse.DIALECT,
     chat.COMPLETIONS,
     embeddings.DIALECT,
     messages.INVOKE,

@@ -51,8 +51,9 @@ class Codec:
     * `finish_reason_of` returns the finish reason in an answer that `encode_response` wrote.
 
     Clients send their key in the header `key_header` behind `key_scheme`. `takes_url` are the kinds of media that a
-    request can name by URL. `needs_thinking` says that its provider refuses to think in a tool turn whose earlier
-    thinking is missing; `longest_tool_name` is how many characters the name of a tool may have.
+    request can name by URL. `needs_thinking` says of a model that it refuses to think in a tool turn whose earlier
+    thinking is missing; `seal` is the `Thinking.dialect` that its providers accept back, its own name unless it shares
+    the models of another dialect. `longest_tool_name` is how many characters the name of a tool may have.
     """
 
     name: str
@@ -70,7 +71,8 @@ class Codec:
     key_header: str = "Authorization"
     key_scheme: str = "Bearer "
     takes_url: frozenset[str] = frozenset({"image", "document", "audio", "video"})
-    needs_thinking: bool = False
+    needs_thinking: Callable[[str], bool] = _unknown
+    seal: str = ""
     longest_tool_name: int = 64
 
     def unknown_stop(self, word: str | None) -> str | None:
@@ -78,6 +80,9 @@ class Codec:
         if word is None or self.stop_words is None or word in self.stop_words:
             return None
         return f"stop.{word[:_LONGEST_WORD]}"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seal", self.seal or self.name)
 
     def context(self, dialect: str, losses: Losses, options: Options = DEFAULT_OPTIONS) -> EncodeContext:
         """Return the context in which this dialect encodes values of `dialect`."""

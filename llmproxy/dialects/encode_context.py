@@ -10,7 +10,15 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 import msgspec
 
-from llmproxy.dialects.cache_marks import BREAKPOINT, CONTROL, as_breakpoint, as_control, marked_at_end, name_of_mark
+from llmproxy.dialects.cache_marks import (
+    BREAKPOINT,
+    CONTROL,
+    as_breakpoint,
+    as_control,
+    marked_at_end,
+    name_of_mark,
+    path_of_mark,
+)
 from llmproxy.dialects.extra import paths_of, put_back
 from llmproxy.dialects.model import Block, Media, Node, Request, Text, Tool, ToolCall, ToolResult
 from llmproxy.dialects.openai_models import EffortRows, takes_breakpoints
@@ -189,8 +197,7 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
     def drop_cache(self, node: Text | Media | ToolCall | ToolResult | Tool | Request) -> None:
         """List a prompt-cache mark."""
         if node.cache is not None:
-            name = name_of_mark(node.cache)
-            self.losses.drop(f"{node.path}.{name}" if node.path else name)
+            self.losses.drop(path_of_mark(node.cache, node.path))
 
     def put_cache(self, body: dict[str, Any], node: Text | Media | ToolCall | ToolResult | Tool | Request) -> None:
         """Put a prompt-cache mark into `body`, in the form that OpenAI has for texts and media, or list it as dropped.
@@ -202,17 +209,21 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
         elif self.options.cache_breakpoints and isinstance(node, Text | Media):
             body[BREAKPOINT], ttl = as_breakpoint(node.cache)
             if ttl is not None:
-                self.adapt(f"{node.path}.{CONTROL}.ttl", f"there is none of {ttl}", "30m")
+                self.adapt(f"{path_of_mark(node.cache, node.path)}.ttl", f"there is none of {ttl}", "30m")
         else:
             self.drop_cache(node)
 
-    def put_cache_control(self, body: dict[str, Any], node: Text | Media | ToolCall | ToolResult) -> None:
+    def put_cache_control(
+        self, body: dict[str, Any], node: Text | Media | ToolCall | ToolResult | Tool | Request
+    ) -> None:
         """Put a prompt-cache mark into `body`, in the form of a Messages API."""
         if node.cache is None:
             return
         body[CONTROL], ttl = as_control(node.cache)
         if ttl is not None:
-            self.adapt(f"{node.path}.{BREAKPOINT}.ttl", f"there is none of {ttl}", body[CONTROL].get("ttl", "5m"))
+            self.adapt(
+                f"{path_of_mark(node.cache, node.path)}.ttl", f"there is none of {ttl}", body[CONTROL].get("ttl", "5m")
+            )
 
     def mark_content(self, result: ToolResult) -> list[Block]:
         """Return the content of a result for an API whose marks stand on texts and media alone: a mark of the result

@@ -106,7 +106,7 @@ class ToolCall(Node):
     cache: Any = None
 
 
-class ToolResult(Node):
+class ToolResult(Nested, kw_only=True):
     """The result of a tool call; stands in a message of role `user`. `native` is the result as it stood where its call
     is of a `kind`."""
 

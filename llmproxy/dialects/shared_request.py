@@ -86,7 +86,12 @@ def _share_message(message: Message, context: EncodeContext) -> Message | None:
     content = message.content
     if not any([type(block) is not Text for block in content]):
         return message
-    shared = [_share_block(block, context) for block in content if not (isinstance(block, Opaque) and block.declares)]
+    shared: list[Block] = []
+    for block in content:
+        if isinstance(block, Opaque) and block.declares:
+            context.drop_extra(block)
+        else:
+            shared.append(_share_block(block, context))
     if not shared and content:
         return None
     return msgspec.structs.replace(message, content=shared)

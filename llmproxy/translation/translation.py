@@ -105,7 +105,7 @@ class Translation:
         messages = move_results(list(self._request.messages))
         request = msgspec.structs.replace(self._request, model=model, messages=messages)
         restore(request, self._reasoning)
-        if self._provider.needs_thinking and lacks_reasoning(request, self._provider.name):
+        if self._provider.needs_thinking(model) and lacks_reasoning(request, self._provider.seal):
             self._disable_thinking(request)
         if request.format is not None and self._options.structured_output == "tool":
             self._request_format_by_tool(request, request.format)

@@ -150,7 +150,7 @@ class Translator:
             provider,
             options=target.provider.options,
             strict=self._strict,
-            reasoning=await self._reasoning.fetch(identity_of(exchange), provider.name, request),
+            reasoning=await self._reasoning.fetch(identity_of(exchange), provider.seal, request),
             reply_id=None if turn is None else turn.response_id,
             framing=endpoint.dialect.framing,
         )
@@ -261,7 +261,7 @@ class Translator:
         translation, provider = call.translation, _codec(call.exchange.endpoint)
         if call.turn is not None and translation.response is not None:
             await self._conversations.finish(call.turn, translation.response)
-        await self._reasoning.keep(identity_of(exchange), provider.name, translation.content)
+        await self._reasoning.keep(identity_of(exchange), provider.seal, translation.content)
         translation.summary.complete = True
 
     async def recall(self, exchange: Exchange, answer: Answer, route: Route) -> None:

@@ -1,4 +1,4 @@
-"""Each of the three clients against each of the three kinds of provider, over real sockets, in the program itself."""
+"""Each of the four clients against each of the three kinds of provider, over real sockets, in the program itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.support import vendors
 from tests.support.program import Program
@@ -64,7 +65,9 @@ def test_a_question_is_answered(asker: SdkConversation, kind: str, upstream: Ups
     assert body["model"] == "claude-test" and "Grüß Gott" in upstream.only.body.decode()
     assert body.get("stream", False) is stream
     credential = upstream.only.value("x-api-key") or upstream.only.value("authorization")
-    assert credential == {"messages": "sk-ant-up"}.get(kind, "Bearer dummy")
+    own = None if asker.dialect == "converse" else "Bearer dummy"  # a signature is for one request alone
+    assert credential == {"messages": "sk-ant-up"}.get(kind, own)
+    assert not [name for name, _ in upstream.only.headers if name.lower().startswith((b"x-amz", b"amz-sdk"))]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
@@ -235,11 +238,16 @@ def test_a_limit_is_told_as_the_clients_own_vendor_tells_it(
         vendors.failure(429, "Too Many Requests", ("Retry-After", "7"), ("x-ratelimit-remaining-requests", "0"))
     )
     asker.say("Hi")
-    with pytest.raises((openai.RateLimitError, anthropic.RateLimitError), match="vendor says 429") as caught:
+    limited = (openai.RateLimitError, anthropic.RateLimitError, ClientError)
+    with pytest.raises(limited, match="vendor says 429") as caught:
         asker.ask(f"on-{kind}/claude-test", stream=False)
     error: Any = caught.value
-    assert error.response.headers["retry-after"] == "7"
-    assert error.response.headers["x-ratelimit-remaining-requests"] == "0"
+    if asker.dialect == "converse":
+        assert type(error).__name__ == error.response["Error"]["Code"] == "ThrottlingException"
+        headers = error.response["ResponseMetadata"]["HTTPHeaders"]
+    else:
+        headers = error.response.headers
+    assert headers["retry-after"] == "7" and headers["x-ratelimit-remaining-requests"] == "0"
 
 
 def test_an_error_in_the_middle_of_a_stream_is_one_for_the_client(
@@ -263,7 +271,7 @@ def test_an_error_in_the_middle_of_a_stream_is_one_for_the_client(
     }[kind]
     upstream.next(vendors.streamed(frames))
     asker.say("Hi")
-    with pytest.raises((openai.APIError, anthropic.APIError, RuntimeError)) as caught:
+    with pytest.raises((openai.APIError, anthropic.APIError, ClientError, RuntimeError)) as caught:
         asker.ask(f"on-{kind}/claude-test", stream=True)
     if isinstance(caught.value, RuntimeError):
         assert asker.dialect == "responses", "only its SDK wants a completed response and says nothing of errors"

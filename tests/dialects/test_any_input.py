@@ -22,6 +22,7 @@ from llmproxy.dialects.provider_errors import BadReply
 from llmproxy.dialects.reply_events import collect
 from llmproxy.errors import BadRequest
 from llmproxy.translation.translation import Translation, read_request
+from llmproxy.wire.eventstream import MessageSplitter, read_lengths, write_message
 from llmproxy.wire.json import read_value, write_value
 from tests.dialects.test_every_field import BASE, VARIANTS, plausible
 from tests.support.sdk_streams import StreamError, accumulate, check_reply
@@ -141,6 +142,8 @@ def test_what_is_nested_deeply_is_written_or_refused(dialect: str, depth: int) -
 
 
 def _schema(body: dict[str, Any]) -> Any:
+    if "toolConfig" in body:
+        return body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
     tool = body["tools"][0]
     return tool.get("input_schema") or tool.get("parameters") or tool["function"]["parameters"]
 
@@ -227,7 +230,7 @@ def write_streams(events: list[Event], read_from: str) -> None:
         if isinstance(events[-1], Fail):
             with pytest.raises(StreamError):
                 accumulate(name, frames, named=False)
-        elif name != "messages" or _calls_are_json(events):
+        elif name not in ("messages", "converse") or _calls_are_json(events):
             accumulate(name, frames, named=False)
 
 
@@ -240,6 +243,26 @@ def _calls_are_json(events: list[Event]) -> bool:
     return all(isinstance(read_value(call.encode("utf-8", "replace")), dict) for call in calls if call.strip())
 
 
+def _frames(dialect: str, stream: bytes) -> list[bytes]:
+    """The frames of a stream, without what stands between them."""
+    if dialect != "converse":
+        return stream.replace(b"\r\n", b"\n").split(b"\n\n")
+    frames, at = [], 0
+    while (lengths := read_lengths(stream, at)) is not None:
+        frames.append(stream[at : at + lengths.total])
+        at += lengths.total
+    return frames
+
+
+def _spoiled(draw: st.DrawFn, dialect: str, frame: bytes) -> bytes:
+    """A frame with another member, where it holds an object."""
+    if dialect == "converse":
+        [read] = MessageSplitter().feed(frame)
+        return write_message(read.event, write_value(draw(spoiled([json.loads(read.data)]))))
+    data = frame.partition(b"data: ")[2]
+    return _framed(dialect, draw(spoiled([json.loads(data)]))).rstrip(b"\n") if data[:1] == b"{" else frame
+
+
 def _framed(dialect: str, event: dict[str, Any]) -> bytes:
     kind = event.get("type")
     head = f"event: {kind}\n".encode("utf-8", "replace") if dialect != "chat" and isinstance(kind, str) else b""
@@ -250,21 +273,20 @@ def _framed(dialect: str, event: dict[str, Any]) -> bytes:
 def broken_streams(draw: st.DrawFn, dialect: str) -> bytes:
     """A golden stream with a frame changed, left out, doubled or put elsewhere; or any bytes."""
     stream: bytes = draw(st.sampled_from(STREAMS[dialect]))
-    frames = stream.replace(b"\r\n", b"\n").split(b"\n\n")[:40]
+    between = b"" if dialect == "converse" else b"\n\n"
+    frames = _frames(dialect, stream)[:40]
     how = draw(st.sampled_from(["member", "member", "member", "order", "cut", "bytes"]))
     place = draw(st.integers(0, len(frames) - 1))
     if how == "bytes":
-        return draw(st.binary(max_size=60)) + b"\n\n".join(frames[:place]) + draw(st.binary(max_size=60))
+        return draw(st.binary(max_size=60)) + between.join(frames[:place]) + draw(st.binary(max_size=60))
     if how == "cut":
-        return b"\n\n".join(frames)[: draw(st.integers(0, 3000))]
+        return between.join(frames)[: draw(st.integers(0, 3000))]
     if how == "order":
         other = draw(st.integers(0, len(frames) - 1))
         frames[place], frames[other] = frames[other], draw(st.sampled_from([frames[place], frames[other], b""]))
-        return b"\n\n".join(frames) + b"\n\n"
-    data = frames[place].partition(b"data: ")[2]
-    if data[:1] == b"{":
-        frames[place] = _framed(dialect, draw(spoiled([json.loads(data)]))).rstrip(b"\n")
-    return b"\n\n".join(frames) + b"\n\n"
+        return between.join(frames) + between
+    frames[place] = _spoiled(draw, dialect, frames[place])
+    return between.join(frames) + between
 
 
 @pytest.mark.parametrize("dialect", NAMES)

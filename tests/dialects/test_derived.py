@@ -105,12 +105,18 @@ def test_what_is_no_answer_has_no_other_form(dialect: str) -> None:
         assert derived.reply_of(body) is None and not derived.is_whole(body)
 
 
+def heated(dialect: str, temperature: float) -> dict[str, Any]:
+    """The members that ask for a temperature."""
+    knob = {"temperature": temperature}
+    return {"inferenceConfig": knob} if dialect == "converse" else knob
+
+
 @pytest.mark.parametrize("dialect", NAMES)
 def test_what_a_request_wants_is_read_from_its_neutral_form(dialect: str) -> None:
     derived = DerivedReshape(codec_of(dialect))
     body = request_of("plain", dialect)
-    assert derived.is_deterministic({**body, "temperature": 0}) and derived.is_repeatable(body)
-    assert not derived.is_deterministic({**body, "temperature": 0.5})
+    assert derived.is_deterministic({**body, **heated(dialect, 0)}) and derived.is_repeatable(body)
+    assert not derived.is_deterministic({**body, **heated(dialect, 0.5)})
     assert not derived.is_deterministic({})
     assert derived.counts_usage({**body}) is DIALECTS[dialect].reshape.counts_usage(body)
 

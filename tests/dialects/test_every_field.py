@@ -24,6 +24,10 @@ from tests.support.translation_cases import NAMES, PAIRS, find, steps
 BASE: dict[str, dict[str, Any]] = {
     "chat": {"tools": [{"type": "function", "function": {"name": "given"}}]},
     "messages": {"tools": [{"name": "given", "input_schema": {"type": "object"}}]},
+    "converse": {
+        "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
+        "toolConfig": {"tools": [{"toolSpec": {"name": "given", "inputSchema": {"json": {"type": "object"}}}}]},
+    },
     "responses": {
         "model": "m",
         "input": "Hi",
@@ -40,8 +44,8 @@ def plausible(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     made = {name: plausible(each) for name, each in value.items()}
-    if isinstance(made.get("arguments"), str):
-        made["arguments"] = json.dumps({"given": made["arguments"]})
+    texts = [name for name in ("arguments", "schema") if isinstance(made.get(name), str)]
+    made |= {name: json.dumps({"given": made[name]}) for name in texts}
     for kind, (members, expected) in _ONE_OF.items():
         if made.get("type", made.get("role")) == kind:
             holder = made.get(kind, made) if kind == "file" else made
@@ -67,10 +71,10 @@ def _put_in_the_right_mouth(message: dict[str, Any]) -> None:
     content = message.get("content")
     if "role" not in message or not isinstance(content, list):
         return
-    kinds = {block.get("type") for block in content if isinstance(block, dict)}
-    if "tool_result" in kinds:
+    kinds = {kind for block in content if isinstance(block, dict) for kind in (block.get("type"), *block)}
+    if kinds & {"tool_result", "toolResult"}:
         message["role"] = "user"
-    elif "tool_use" in kinds:
+    elif kinds & {"tool_use", "toolUse"}:
         message["role"] = "assistant"
 
 
@@ -125,13 +129,18 @@ _SILENT: list[tuple[str, str, str, Any, str]] = [
     ("*", "*", r"(response_format|text\.format)\.type", "text", "is what happens unasked"),
     ("*", "*", r"(.*\.)?tools\[0\](\.custom)?\.format", {"type": "text"}, "is what such a tool is given unasked"),
     ("*", "*", r"(.*\.)?tools\[0\](\.custom)?\.format\.type", "text", "is what such a tool is given unasked"),
-    ("*", "*", r"(.*\.)?tools\[0\](\.function)?\.strict", False, "is what happens unasked"),
+    ("*", "*", r"(.*\.)?tools\[0\](\.function|\.toolSpec)?\.strict", False, "is what happens unasked"),
     ("*", "*", r".*\.is_error", False, "is what results are unasked"),
+    ("converse", "*", r".*\.toolResult\.status", "success", "is what results are unasked"),
+    ("messages", "converse", r"tool_choice\.disable_parallel_tool_use", False, "is what happens unasked"),
+    ("converse", "*", r".*\.audio\.format", None, "has three names for MP3"),
+    ("converse", "messages", r".*\.jsonSchema\.name", None, "is a label that no answer bears"),
     ("*", "*", r".*\.detail", "auto", "is what happens unasked"),
     ("messages", "responses", r"thinking\.display", "summarized", "is what happens unasked"),
     ("messages", "*", r"tools\[0\]\.type", "custom", "is what tools are unasked"),
     ("responses", "*", r"input\[0\]\.type", "message", "is what items with a role are unasked"),
-    ("*", "*", r"[a-z_]+", {}, "says nothing"),
+    ("*", "*", r"[A-Za-z_]+|.*\.citationsContent", {}, "says nothing"),
+    ("converse", "*", r"messages\[0\]\.content\[0\]", {"citationsContent": {}}, "says nothing"),
     ("*", "*", r"model", None, "is chosen by the route"),
     ("chat", "*", r"stream_options\.include_usage", None, "is about what the client is shown"),
     ("chat", "*", r"messages\[0\]\.name", None, "of a message of role function is what links it to its call"),
@@ -140,6 +149,7 @@ _SILENT: list[tuple[str, str, str, Any, str]] = [
     ("responses", "*", r"input\[0\]\.caller(\..*)?", None, "is what the API itself noted of an earlier item"),
     ("responses", "messages", r"text\.format\.name", None, "is a label that no answer bears"),
     ("responses", "messages", r"text\.format\.strict", None, "is what Messages' formats always are"),
+    ("responses", "converse", r"text\.format\.strict", None, "is what Converse's formats always are"),
 ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from llmproxy.errors import Untranslatable
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.translation.reasoning_store import KeptReasoning, ReasoningStore
 from llmproxy.translation.translation import Translation, read_request
+from llmproxy.wire.sse import SSE
 from tests.support.sdk_streams import StreamError, accumulate, check_reply
 from tests.support.sdk_types import misfits
 from tests.support.translation_cases import CASES, PAIRS, ROOT, Case, same_reply, same_request, same_stream
@@ -97,7 +98,7 @@ def test_requests(case: Case) -> None:
     for source, target in sent(case):
         expected = case.expect("requests", source, target)
         made = translation(case, source, target)
-        model = case.requests.get(target, case.requests[source])["model"]
+        model = case.models.get(target, case.models[source])
         if expected.refused is not None:
             with pytest.raises(Untranslatable, match=re.escape(expected.refused)) as refused:
                 made.request(model)
@@ -175,7 +176,8 @@ def _cut(data: bytes, chance: random.Random) -> list[bytes]:
 def test_a_stream_cut_at_any_place_tells_its_reply(case: Case) -> None:
     for dialect, data in case.streams.items():
         whole = len(data) > 20_000
-        pieces = _cut(data.replace(b"\n", b"\r\n"), random.Random(1)) if whole else [bytes([byte]) for byte in data]
+        lines = data.replace(b"\n", b"\r\n") if SSE.begins(data) else data
+        pieces = _cut(lines, random.Random(1)) if whole else [bytes([byte]) for byte in data]
         reader = codecs()[dialect].stream_decoder()
         events = [event for piece in pieces for event in reader.feed(piece)]
         actual = collect([*events, *reader.close()])
@@ -222,6 +224,6 @@ def test_strict_translation_refuses_what_would_be_dropped() -> None:
             made = translation(case, source, target)
             made.losses.strict = True
             with pytest.raises(Untranslatable):
-                made.request(case.requests.get(target, case.requests[source])["model"])
+                made.request(case.models.get(target, case.models[source]))
             refused += 1
     assert refused > 20

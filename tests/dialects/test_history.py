@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmproxy.dialects.chat import DIALECT as CHAT
+from llmproxy.dialects.converse import DIALECT as CONVERSE
 from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.history import ASSISTANT, CALL, TOOL, USER, History, Piece, add, add_content, call_of, substance
 from llmproxy.dialects.messages import DIALECT as MESSAGES
@@ -19,8 +20,8 @@ from llmproxy.wire.json import read_value
 from tests.dialects.test_any_input import ALL, SOME, spoiled
 from tests.support.translation_cases import CASES, NAMES
 
-DIALECTS: dict[str, Dialect] = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}
-HOLDERS = {"chat": "messages", "messages": "messages", "responses": "input"}
+DIALECTS: dict[str, Dialect] = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES, "converse": CONVERSE}
+HOLDERS = {"chat": "messages", "messages": "messages", "responses": "input", "converse": "messages"}
 PAIRS = [
     (case.name, first, second)
     for case in CASES

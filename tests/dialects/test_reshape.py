@@ -15,6 +15,7 @@ from llmproxy.dialects.embeddings import DIALECT as EMBEDDINGS
 from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.dialects.responses import DIALECT as RESPONSES
 from tests.support.sdk_streams import accumulate
+from tests.support.translation_cases import CASES as CONVERSATIONS
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "translation"
 DIALECTS: dict[str, Dialect] = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}
@@ -28,8 +29,9 @@ CASES = [
 
 def golden(case: str, dialect: str) -> tuple[bytes, bytes]:
     """The whole reply and the stream of one golden conversation."""
-    folder = GOLDEN / case
-    return (folder / f"{dialect}.reply.json").read_bytes(), (folder / f"{dialect}.stream.txt").read_bytes()
+    reply = GOLDEN / case / f"{dialect}.reply.json"
+    [stream] = [each.streams[dialect] for each in CONVERSATIONS if each.name == case]
+    return reply.read_bytes(), stream
 
 
 def plain(value: Any) -> Any:

@@ -6,13 +6,19 @@ there.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 import anthropic
+import boto3
 import openai
+from botocore.config import Config
+
+from tests.support.converse_types import gather
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SCHEMA: dict[str, Any] = {
@@ -227,4 +233,62 @@ class Messages(SdkConversation):
         )
 
 
-ASKERS: tuple[type[SdkConversation], ...] = (Chat, Responses, Messages)
+def bedrock(url: str) -> Any:
+    """Return boto3's client with dummy credentials."""
+    session = boto3.session.Session(aws_access_key_id="AKIDDUMMY", aws_secret_access_key="dummy")
+    once = Config(retries={"total_max_attempts": 1}, read_timeout=60)
+    return session.client("bedrock-runtime", region_name="us-east-1", endpoint_url=url, config=once)
+
+
+class Converse(SdkConversation):
+    """boto3's client."""
+
+    dialect = "converse"
+    stops = ("end_turn", "tool_use")
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.bedrock = bedrock(url)
+        self.client = contextlib.closing(self.bedrock)
+
+    def say(self, words: str, *, image: bool = False) -> None:
+        picture = {"image": {"format": "png", "source": {"bytes": base64.b64decode(PNG)}}}
+        self.history.append({"role": "user", "content": [{"text": words}, *([picture] if image else [])]})
+
+    def give(self, results: dict[str, str]) -> None:
+        content = [{"toolResult": {"toolUseId": call, "content": [{"text": text}]}} for call, text in results.items()]
+        self.history.append({"role": "user", "content": content})
+
+    def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
+        more: dict[str, Any] = {"inferenceConfig": {"maxTokens": 4000}}
+        if tools:
+            specs = [
+                {"name": name, "description": f"The {name}", "inputSchema": {"json": PARAMETERS}} for name in NAMES
+            ]
+            more["toolConfig"] = {"tools": [{"toolSpec": each} for each in specs]}
+        if schema:
+            definition = {"schema": json.dumps(SCHEMA), "name": "place"}
+            form = {"type": "json_schema", "structure": {"jsonSchema": definition}}
+            more["outputConfig"] = {"textFormat": form}
+        if think:
+            more["additionalModelRequestFields"] = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
+        request = {"modelId": model, "messages": self.history, **more}
+        if stream:
+            reply = gather(self.bedrock.converse_stream(**request)["stream"])
+        else:
+            reply = self.bedrock.converse(**request)
+        message = reply["output"]["message"]
+        self.history.append(message)
+        calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
+        usage = reply["usage"]
+        cached = usage.get("cacheReadInputTokens", 0) + usage.get("cacheWriteInputTokens", 0)
+        return Turn(
+            text="".join(block["text"] for block in message["content"] if "text" in block),
+            calls=[(call["toolUseId"], call["name"], call["input"]) for call in calls],
+            stop=reply["stopReason"],
+            tokens_in=usage["inputTokens"] + cached,
+            tokens_out=usage["outputTokens"],
+        )
+
+
+ASKERS: tuple[type[SdkConversation], ...] = (Chat, Responses, Messages, Converse)

@@ -16,6 +16,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
+from tests.support.converse_types import ConverseStreamError, accumulate_converse, check_converse_reply
+
 _REPLIES: dict[str, Any] = {"chat": ChatCompletion, "messages": Message, "responses": Response}
 _EVENTS: dict[str, TypeAdapter[Any]] = {
     "chat": TypeAdapter(ChatCompletionChunk),
@@ -39,6 +41,9 @@ class StreamError(Exception):
 
 def check_reply(dialect: str, reply: dict[str, Any]) -> None:
     """Fail for a whole reply that has a wrong or an unknown member."""
+    if dialect == "converse":
+        check_converse_reply(reply)
+        return
     model = _REPLIES[dialect].model_validate(reply)
     unknown = unnamed(model)
     assert not unknown, unknown
@@ -62,11 +67,20 @@ def accumulate(dialect: str, frames: bytes, *, named: bool = True) -> dict[str, 
     Raises StreamError for an error in it. Fails for an event that is not of its type and, unless `named` is off, for
     unknown members.
     """
+    if dialect == "converse":
+        return _converse(frames)
     _check_events(dialect, frames, named=named)
     try:
         return {"chat": _chat, "messages": _messages, "responses": _responses}[dialect](_answer(frames))
     except (openai.APIError, anthropic.APIError) as error:
         raise StreamError(error.message) from error
+
+
+def _converse(frames: bytes) -> dict[str, Any]:
+    try:
+        return accumulate_converse(frames)
+    except ConverseStreamError as error:
+        raise StreamError(str(error)) from error
 
 
 def _answer(frames: bytes) -> httpx2.Response:

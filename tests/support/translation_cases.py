@@ -5,7 +5,9 @@ as `<dialect>.reply.json` and as `<dialect>.stream.txt`. `case.json` names what 
 ordered pairs of dialects (`chat>messages`), what the translation differs in from the other's file: `dropped` are the
 losses, `refused` is the path of a request that cannot be carried at all, `differs` holds values by their path, `lacks`
 paths that are not there, `why` the reason; `streams` is given where they differ in more than replies. `failure` is the
-message of an error that the streams tell.
+message of an error that the streams tell. `<dialect>.case.json` has the pairs with a dialect that came later. A
+request whose model stands in the path has it here as `modelId`, as its SDK does; streams of binary messages are written
+as a line for each event.
 Begin reading at `CASES`.
 """
 
@@ -19,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from llmproxy.dialects.catalog import codecs
+from llmproxy.wire.eventstream import write_exception, write_message
 
 ROOT = Path(__file__).parent.parent / "golden" / "translation"
-NAMES = ("chat", "messages", "responses")
+NAMES = ("chat", "messages", "responses", "converse")
 PAIRS = [(source, target) for source in NAMES for target in NAMES]
 
 _STEP = re.compile(r"[^.\[\]]+")
@@ -64,6 +67,7 @@ class Case:
     title: str
     sources: list[str]
     requests: dict[str, dict[str, Any]]
+    models: dict[str, str]
     replies: dict[str, dict[str, Any]]
     streams: dict[str, bytes]
     failure: str | None
@@ -80,19 +84,37 @@ class Case:
 
 def _case(folder: Path) -> Case:
     about = json.loads((folder / "case.json").read_text("utf-8"))
+    pairs = [about, *(json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.case.json")))]
     expected = {
-        what: {pair: Differences(**each) for pair, each in about.get(what, {}).items()}
+        what: {pair: Differences(**each) for part in pairs for pair, each in part.get(what, {}).items()}
         for what in ("requests", "replies", "streams")
     }
+    requests = _files(folder, "request.json")
+    models = {name: body.get("model") or body.pop("modelId") for name, body in requests.items()}
     return Case(
         name=folder.name,
         title=about["title"],
         sources=about["sources"],
-        requests=_files(folder, "request.json"),
+        requests=requests,
+        models=models,
         replies=_files(folder, "reply.json"),
-        streams={name: path.read_bytes() for name in NAMES if (path := folder / f"{name}.stream.txt").exists()},
+        streams={name: _frames(name, path) for name in NAMES if (path := folder / f"{name}.stream.txt").exists()},
         failure=about.get("failure"),
         expected=expected,
+    )
+
+
+def _frames(dialect: str, path: Path) -> bytes:
+    data = path.read_bytes()
+    return data if dialect != "converse" else messages_of([json.loads(line) for line in data.splitlines()])
+
+
+def messages_of(events: list[dict[str, Any]]) -> bytes:
+    """Return events of Bedrock, objects with the name of each as their only member, as a stream."""
+    return b"".join(
+        (write_exception if name.endswith("Exception") else write_message)(name, json.dumps(value).encode())
+        for event in events
+        for name, value in event.items()
     )
 
 
@@ -157,6 +179,8 @@ def same_reply(dialect: str, reply: dict[str, Any]) -> dict[str, Any]:
         reply = {name: reply[name] for name in _OF_RESPONSE if name in reply}
     if dialect == "messages":
         reply = {name: value for name, value in reply.items() if name not in ("stop_details", "container")}
+    if dialect == "converse":
+        reply = {name: value for name, value in reply.items() if name not in ("metrics", "serviceTier")}
     result = _plain(_parsed_arguments(reply))
     assert isinstance(result, dict)
     return result
@@ -173,7 +197,7 @@ def _plain(value: Any) -> Any:
 
 
 def _says_something(name: str, value: Any) -> bool:
-    return value not in (None, [], {}) and not (name.endswith("tokens") and value == 0)
+    return value not in (None, [], {}) and not (name.lower().endswith("tokens") and value == 0)
 
 
 def _parsed_arguments(value: Any) -> Any:

@@ -250,7 +250,7 @@ def _encode_result(result: ToolResult, rest: list[Block], context: EncodeContext
         rest += others
         content = encode_content(texts, context, joined=True) if texts or not others else SHOWN_BELOW
         if result.error:
-            context.drop(f"{result.path}.is_error")
+            context.drop(result.where("is_error"))
     body = {"role": "tool", "tool_call_id": encode_id(result.id, context), "content": content}
     if context.own:
         context.put_cache(body, result)

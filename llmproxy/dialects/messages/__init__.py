@@ -38,7 +38,7 @@ CODEC = Codec(
     key_header="x-api-key",
     key_scheme="",
     takes_url=frozenset({"image", "document"}),
-    needs_thinking=True,
+    needs_thinking=lambda model: True,
     longest_tool_name=128,
 )
 

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from llmproxy.dialects.claude_thinking import decode_thinking
 from llmproxy.dialects.content import only_texts
 from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.members import Members, wrong
 from llmproxy.dialects.messages.content import decode_content
-from llmproxy.dialects.messages.tables import (
-    BETWEEN_TOOLS,
-    OUTPUT_EFFORTS,
-    SUMMARIES,
-    THINKING_MODES,
-)
+from llmproxy.dialects.messages.tables import OUTPUT_EFFORTS
 from llmproxy.dialects.messages.tools import decode_choice, decode_tools
 from llmproxy.dialects.model import Format, Instruction, Message, Reasoning, Request, Sampling, ToolCall, ToolResult
 from llmproxy.dialects.request_fields import decode_strings
@@ -93,18 +89,7 @@ def _decode_reasoning(members: Members, config: Members | None, paths: dict[str,
     thinking = members.inner("thinking")
     if thinking is None:
         return reasoning
-    kind = thinking.word("type", tuple(THINKING_MODES)) or thinking.missing("type")
-    reasoning.path, reasoning.mode = thinking.path, THINKING_MODES[kind]
-    reasoning.budget_tokens = thinking.whole("budget_tokens")
-    display = thinking.text("display")
-    reasoning.summary = SUMMARIES.get(display or "")
-    paths["mode"] = thinking.at("type")
-    paths["budget_tokens"], paths["summary"] = thinking.at("budget_tokens"), thinking.at("display")
-    reasoning.extra = thinking.left()
-    if kind == BETWEEN_TOOLS:
-        reasoning.extra["type"] = kind
-    if display is not None and reasoning.summary is None:
-        reasoning.extra["display"] = display
+    decode_thinking(thinking, reasoning, paths)
     return reasoning
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from llmproxy.dialects.claude_models import ThinkingPlan, default_limit, encode_sampling, plan_thinking
 from llmproxy.dialects.claude_rules import fit_claude_request
+from llmproxy.dialects.claude_thinking import own_thinking
 from llmproxy.dialects.closed_schemas import closed_at
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.messages.cache_marks import put_marks
 from llmproxy.dialects.messages.request_messages import encode_messages, encode_system
-from llmproxy.dialects.messages.tables import DISPLAYS, LACKING, REQUEST_TIERS, THINKING_TYPES, USERS
+from llmproxy.dialects.messages.tables import LACKING, REQUEST_TIERS, USERS
 from llmproxy.dialects.messages.tools import put_tools
 from llmproxy.dialects.model import Format, Request
 from llmproxy.dialects.request_fields import put_tier
@@ -50,14 +51,8 @@ def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
 def _own_plan(request: Request, context: EncodeContext) -> ThinkingPlan:
     """Return what a client of this dialect asks for, unchanged."""
     reasoning, limit = request.reasoning, request.sampling.max_tokens
-    plan = ThinkingPlan(default_limit(request.model, context) if limit is None else limit, effort=reasoning.effort)
-    if reasoning.mode is not None:
-        plan.thinking = {"type": THINKING_TYPES[reasoning.mode]}
-        if reasoning.budget_tokens is not None:
-            plan.thinking["budget_tokens"] = reasoning.budget_tokens
-        if reasoning.summary is not None:
-            plan.thinking["display"] = DISPLAYS.get(reasoning.summary, "summarized")
-    return plan
+    limit = default_limit(request.model, context) if limit is None else limit
+    return ThinkingPlan(limit, thinking=own_thinking(reasoning), effort=reasoning.effort)
 
 
 def _put_thinking(body: dict[str, Any], request: Request, plan: ThinkingPlan, context: EncodeContext) -> None:

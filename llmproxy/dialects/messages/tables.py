@@ -1,4 +1,4 @@
-"""The words of messages beside ours, both ways: stop reasons, tool choices, thinking, tiers, and names of members."""
+"""The words of messages beside ours, both ways: stop reasons, tool choices, tiers, and names of members."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Literal, TypeAlias
 from llmproxy.dialects.model import Effort, StopReason
 
 ChoiceMode: TypeAlias = Literal["auto", "none", "required", "tool"]
-ThinkingMode: TypeAlias = Literal["on", "adaptive", "off"]
 
 _STOP_REASONS: tuple[tuple[str, StopReason], ...] = (
     ("end_turn", "end"),
@@ -34,20 +33,6 @@ _CHOICES: tuple[tuple[str, ChoiceMode], ...] = (
 CHOICE_MODES: dict[str, ChoiceMode] = dict(_CHOICES)
 CHOICE_TYPES: dict[ChoiceMode, str] = {mode: kind for kind, mode in _CHOICES}
 
-BETWEEN_TOOLS = "between_tools"
-_THINKING: tuple[tuple[str, ThinkingMode], ...] = (
-    ("enabled", "on"),
-    ("adaptive", "adaptive"),
-    ("disabled", "off"),
-    # Only read:
-    (BETWEEN_TOOLS, "adaptive"),
-)
-THINKING_MODES: dict[str, ThinkingMode] = dict(_THINKING)
-THINKING_TYPES: dict[ThinkingMode, str] = {mode: kind for kind, mode in reversed(_THINKING)}
-_DISPLAYS = (("summarized", "auto"), ("omitted", "omitted"))
-SUMMARIES = dict(_DISPLAYS)
-"""The values of `thinking.display`, in the words of `Reasoning.summary`."""
-DISPLAYS = {summary: display for display, summary in _DISPLAYS}
 OUTPUT_EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
 
 REQUEST_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}

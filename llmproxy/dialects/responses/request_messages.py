@@ -246,7 +246,7 @@ def _encode_result(result: ToolResult, context: EncodeContext) -> dict[str, Any]
     if context.own and result.native is not None:
         return result.native
     if result.error:
-        context.drop(f"{result.path}.is_error")
+        context.drop(result.where("is_error"))
     output = encode_content(context.mark_content(result), context)
     item = {"type": _OUTPUTS[result.custom], "call_id": _encode_id(result.id, context), "output": output}
     context.put_extra(item, result)

@@ -9,7 +9,7 @@ from llmproxy.dialects.reply_events import events_of
 
 
 def test_it_says_what_its_providers_need() -> None:
-    assert CODEC.name == "messages" and CODEC.needs_thinking
+    assert CODEC.name == "messages" and CODEC.needs_thinking("any") and CODEC.seal == "messages"
     assert (CODEC.key_header, CODEC.key_scheme) == ("x-api-key", "")
     assert CODEC.takes_url == {"image", "document"}
 

@@ -1,0 +1,65 @@
+"""The converse dialect: Bedrock's own, in which all its models are called alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmproxy.dialects.claude_models import is_claude
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.converse.error_body import error_headers, write_error, write_error_event
+from llmproxy.dialects.converse.model_rules import fit_request
+from llmproxy.dialects.converse.request_decode import decode_request
+from llmproxy.dialects.converse.request_encode import encode_request
+from llmproxy.dialects.converse.response_decode import decode_response
+from llmproxy.dialects.converse.response_encode import encode_response, finish_reason_of
+from llmproxy.dialects.converse.stream_decode import ConverseStreamDecoder
+from llmproxy.dialects.converse.stream_encode import ConverseStreamEncoder
+from llmproxy.dialects.converse.tables import SEAL
+from llmproxy.dialects.derived import DerivedReshape, readers
+from llmproxy.dialects.dialect import Dialect, TokenCount
+from llmproxy.dialects.members import wrong
+from llmproxy.wire.eventstream import EVENT_STREAM
+
+_COUNT_PATH = "/model/{model}/count-tokens"
+
+
+def request_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the request in the body of CountTokens. Raises BadRequest for one in the form of a model's own API."""
+    asked = body.get("input")
+    request = asked.get("converse") if isinstance(asked, dict) else None
+    if not isinstance(request, dict):
+        wrong("input.converse", "is missing: only the tokens of a Converse request can be counted here")
+    return request
+
+
+CODEC = Codec(
+    fit_request=fit_request,
+    name="converse",
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    finish_reason_of=finish_reason_of,
+    stream_decoder=ConverseStreamDecoder,
+    stream_encoder=ConverseStreamEncoder,
+    takes_url=frozenset(),
+    needs_thinking=is_claude,
+    seal=SEAL,
+)
+
+DIALECT = Dialect(
+    name=CODEC.name,
+    paths=("/model/{model}/converse", _COUNT_PATH),
+    stream_paths=("/model/{model}/converse-stream",),
+    framing=EVENT_STREAM,
+    own_headers=("x-amz-", "x-amzn-", "amz-sdk-"),
+    token_count=TokenCount(path=_COUNT_PATH, write=lambda count: b'{"inputTokens":%d}' % count, request_in=request_in),
+    key_variable="AWS_BEARER_TOKEN_BEDROCK",
+    write_error=write_error,
+    write_error_event=write_error_event,
+    error_headers=error_headers,
+    readers=readers(CODEC),
+    reshape=DerivedReshape(CODEC, stream_fields=()),
+    codec=CODEC,
+)

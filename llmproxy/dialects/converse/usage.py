@@ -1,0 +1,52 @@
+"""The object `usage` of an answer. Source: the shape `TokenUsage`.
+
+`inputTokens` leaves out what was read from the cache and written to it, as the examples of prompt caching in the
+user guide of Bedrock show, whose `totalTokens` is the sum of all four; our `input` is the sum of three.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmproxy.dialects.lenient_json import Fields, count, fields_of
+from llmproxy.dialects.model import Usage
+
+
+class UsageFields(Fields):
+    """The object `usage`."""
+
+    inputTokens: Any = None
+    outputTokens: Any = None
+    cacheReadInputTokens: Any = None
+    cacheWriteInputTokens: Any = None
+
+
+_NO_USAGE = Usage()
+
+
+def decode_usage(value: object) -> Usage | None:
+    """Return the tokens in a member `usage`, given as `UsageFields` or as decoded JSON; None when it is no object."""
+    usage = fields_of(UsageFields, value)
+    if usage is None:
+        return None
+    fresh, cache_read = count(usage.inputTokens), count(usage.cacheReadInputTokens)
+    cache_write = count(usage.cacheWriteInputTokens)
+    return Usage(
+        input=None if fresh is None else fresh + (cache_read or 0) + (cache_write or 0),
+        output=count(usage.outputTokens),
+        cache_read=cache_read,
+        cache_write=cache_write,
+    )
+
+
+def encode_usage(usage: Usage | None) -> dict[str, Any]:
+    """Return the member `usage`. The SDKs demand numbers: unknown ones are 0."""
+    usage = usage or _NO_USAGE
+    cached = (usage.cache_read or 0) + (usage.cache_write or 0)
+    fresh, output = max((usage.input or 0) - cached, 0), usage.output or 0
+    written = {"inputTokens": fresh, "outputTokens": output, "totalTokens": fresh + cached + output}
+    if usage.cache_read is not None:
+        written["cacheReadInputTokens"] = usage.cache_read
+    if usage.cache_write is not None:
+        written["cacheWriteInputTokens"] = usage.cache_write
+    return written

@@ -130,6 +130,9 @@ class Pipeline:
                 answer = await self._open_call(exchange, call)
                 if answer.stream is not None:
                     await self._commit(exchange, answer, answer.stream)
+                if answer.framing is not None and answer.framing.begins_with_error(answer.body):
+                    answer.close()
+                    _raise_first_error(exchange, answer.body)
         except ProxyError as error:
             mask_error(exchange, error)
             call.error = error.code
@@ -186,8 +189,6 @@ class Pipeline:
                 await self._hold_plain(exchange, answer, stream)
             else:
                 await self._hold_event(exchange, answer, stream, answer.framing)
-                if answer.framing.begins_with_error(answer.body):
-                    _raise_first_error(exchange, answer.body)
         except BaseException:
             stream.close()
             raise

@@ -139,10 +139,14 @@ def accumulate_converse(data: bytes) -> dict[str, Any]:
     events = list(converse_events(data))
     for event in events:
         for kind, value in event.items():
-            found = ParamValidator().validate(value, _EVENTS.members[kind])
-            assert not found.has_errors(), found.generate_report()
+            report = ParamValidator().validate(value, _EVENTS.members[kind])
+            assert not report.has_errors(), report.generate_report()
     kinds = [kind for event in events for kind in event]
     assert kinds[0] == "messageStart" and kinds[-2:] == ["messageStop", "metadata"], kinds
+    places = [
+        value["contentBlockIndex"] for event in events for value in event.values() if "contentBlockIndex" in value
+    ]
+    assert places == sorted(places), "blocks come one after the other"
     reply = gather(events)
     for block in reply["output"]["message"]["content"]:
         thinking = block.get("reasoningContent", {})
@@ -165,7 +169,7 @@ def gather(events: Iterable[dict[str, Any]]) -> dict[str, Any]:
             assert index not in content
             content[index] = {name: {**each, "~": ""} for name, each in value["start"].items()}
         elif kind == "contentBlockDelta":
-            assert index not in closed and not set(range(index)) - closed, "blocks come one after the other"
+            assert index not in closed
             _grow(content.setdefault(index, {}), value["delta"])
         elif kind == "contentBlockStop":
             assert index in content

@@ -48,6 +48,8 @@ def render(dialect: str, model: str, turn: SpokenTurn, *, stream: bool, usage: b
     """Return the turn as the vendor of `dialect` answers it."""
     if dialect == "messages":
         reply = vendors.streamed(message_frames(model, turn)) if stream else vendors.plain(message(model, turn))
+    elif dialect == "converse":
+        reply = vendors.events(converse_events(turn)) if stream else vendors.plain(converse(turn))
     elif dialect == "responses":
         reply = vendors.streamed(response_frames(model, turn)) if stream else vendors.plain(response(model, turn))
     else:
@@ -120,6 +122,50 @@ def _opened(block: Json) -> tuple[Json, list[Json]]:
         return block | {"text": ""}, [{"type": "text_delta", "text": piece} for piece in _pieces(block["text"])]
     parts = _pieces(json.dumps(block["input"]))
     return block | {"input": {}}, [{"type": "input_json_delta", "partial_json": part} for part in parts]
+
+
+# converse
+
+
+def converse_blocks(turn: SpokenTurn) -> list[Json]:
+    """Return the content blocks of the turn: thinking, text, calls."""
+    result: list[Json] = []
+    if turn.signature:
+        text = {"text": turn.thinking, "signature": turn.signature}
+        result.append({"reasoningContent": {"reasoningText": text}})
+    if turn.text:
+        result.append({"text": turn.text})
+    for call in turn.calls:
+        result.append({"toolUse": {"toolUseId": call.id, "name": call.name, "input": call.input}})
+    return result
+
+
+def converse(turn: SpokenTurn) -> Json:
+    return vendors.converse() | {
+        "output": {"message": {"role": "assistant", "content": converse_blocks(turn)}},
+        "stopReason": "tool_use" if turn.calls else "end_turn",
+    }
+
+
+def converse_events(turn: SpokenTurn) -> list[Json]:
+    events: list[Json] = [{"messageStart": {"role": "assistant"}}]
+    for index, block in enumerate(converse_blocks(turn)):
+        place = {"contentBlockIndex": index}
+        [(kind, value)] = block.items()
+        if kind == "toolUse":
+            start = {name: value[name] for name in ("toolUseId", "name")}
+            events.append({"contentBlockStart": place | {"start": {"toolUse": start}}})
+            deltas: list[Json] = [{"toolUse": {"input": piece}} for piece in _pieces(json.dumps(value["input"]))]
+        elif kind == "text":
+            deltas = [{"text": piece} for piece in _pieces(value)]
+        else:
+            inner = value["reasoningText"]
+            deltas = [{"reasoningContent": {"text": piece}} for piece in _pieces(inner["text"])]
+            deltas.append({"reasoningContent": {"signature": inner["signature"]}})
+        events += [{"contentBlockDelta": place | {"delta": delta, "p": "abcdefgh"}} for delta in deltas]
+        events.append({"contentBlockStop": place})
+    events.append({"messageStop": {"stopReason": "tool_use" if turn.calls else "end_turn"}})
+    return [*events, {"metadata": {"usage": vendors.converse()["usage"], "metrics": {"latencyMs": 5}}}]
 
 
 # responses

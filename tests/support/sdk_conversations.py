@@ -274,7 +274,8 @@ class Converse(SdkConversation):
             more["additionalModelRequestFields"] = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
         request = {"modelId": model, "messages": self.history, **more}
         if stream:
-            reply = gather(self.bedrock.converse_stream(**request)["stream"])
+            with contextlib.closing(self.bedrock.converse_stream(**request)["stream"]) as events:
+                reply = gather(events)
         else:
             reply = self.bedrock.converse(**request)
         message = reply["output"]["message"]

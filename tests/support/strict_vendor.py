@@ -19,6 +19,7 @@ from tests.support.connection import Received
 from tests.support.provider import Call, Reply, Script
 from tests.support.scripted_turns import SpokenTurn
 from tests.support.strict_chat import judge_chat
+from tests.support.strict_converse import called_model, judge_converse
 from tests.support.strict_messages import blocks_of, judge_messages
 from tests.support.strict_models import claude_of, openai_of
 from tests.support.strict_responses import judge_responses
@@ -45,6 +46,10 @@ class Question:
         if self.dialect == "chat":
             said = [each for each in self.body["messages"] if each.get("role") == "tool"]
             return [(each["tool_call_id"], json.dumps(each["content"])) for each in said]
+        if self.dialect == "converse":
+            inner = [block for message in self.body["messages"] for block in message["content"]]
+            parts = [block["toolResult"] for block in inner if "toolResult" in block]
+            return [(part["toolUseId"], json.dumps(part["content"])) for part in parts]
         if self.dialect == "responses":
             items = self.body["input"] if isinstance(self.body["input"], list) else []
             said = [each for each in items if str(each.get("type")).endswith("_output")]
@@ -56,6 +61,9 @@ class Question:
     @property
     def declared(self) -> list[Json]:
         """Return the tools, those of namespaces and those that came later in the input among them."""
+        if self.dialect == "converse":
+            offered = self.body.get("toolConfig", {}).get("tools", ())
+            return [tool["toolSpec"] for tool in offered if "toolSpec" in tool]
         items = self.body.get("input")
         more = (
             [tool for item in items if item.get("tools") for tool in item["tools"]] if isinstance(items, list) else []
@@ -72,9 +80,10 @@ class Question:
     def thinks(self) -> bool:
         """Say whether the model would think. A compatible service shows its thinking unasked."""
         model = str(self.body.get("model"))
-        if self.dialect == "messages":
+        if self.dialect in ("messages", "converse"):
             claude = claude_of(model)
-            kind = (self.body.get("thinking") or {}).get("type")
+            fields = self.body if self.dialect == "messages" else self.body.get("additionalModelRequestFields", {})
+            kind = (fields.get("thinking") or {}).get("type")
             return kind in ("enabled", "adaptive", "between_tools") or bool(claude and claude.always_thinks)
         if self.dialect == "responses":
             rules = openai_of(model)
@@ -109,6 +118,7 @@ class StrictVendor:
 
     async def __call__(self, call: Call) -> None:
         dialect = next((name for end, name in _DIALECTS.items() if call.request.path.endswith(end)), None)
+        dialect = "converse" if called_model(call.request.path) else dialect
         if dialect is None or call.request.method != "POST":
             await call.give(vendors.reply_to(call.request))
             return
@@ -129,6 +139,10 @@ class StrictVendor:
             faults = judge_chat(body, compatible=self.compatible) if own is None else own(body)
         elif dialect == "responses":
             faults = judge_responses(body, issued=self._reasoning)
+        elif (called := called_model(request.path)) is not None:
+            model, stream = called
+            faults = judge_converse(body, model, issued=self._blocks)
+            body = {**body, "model": model, "stream": stream}
         else:
             version, beta = request.value("anthropic-version") or "", bool(request.values("anthropic-beta"))
             faults = judge_messages(body, api_version=version, beta=beta, issued=self._blocks)
@@ -140,7 +154,7 @@ class StrictVendor:
         """Return the turn as an answer to the question, signed where the model thinks."""
         dialect, body = question.dialect, question.body
         turn = _signed(turn) if question.thinks and turn.thinking else replace(turn, thinking="", signature="")
-        if dialect == "messages":
+        if dialect in ("messages", "converse"):
             if (body.get("thinking") or {}).get("display") == "omitted":
                 turn = replace(turn, thinking="")
             names = [*(call.id for call in turn.calls), turn.signature]
@@ -172,6 +186,8 @@ def failure(
 ) -> Reply:
     """Return an error in the shape of the vendor of `dialect`; Anthropic's have no code."""
     body: Json = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    if dialect == "converse":
+        body, headers = {"message": message}, (*headers, ("x-amzn-ErrorType", "ValidationException:http://aws/"))
     if dialect == "messages":
         body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_011Cstrict"}
     return Reply(status=status, reason=reason, headers=vendors.JSON + headers, pieces=[json.dumps(body).encode()])

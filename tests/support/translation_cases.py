@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from llmproxy.dialects.catalog import codecs
-from llmproxy.wire.eventstream import write_exception, write_message
+from tests.support.event_messages import messages_of
 
 ROOT = Path(__file__).parent.parent / "golden" / "translation"
 NAMES = ("chat", "messages", "responses", "converse")
@@ -107,15 +107,6 @@ def _case(folder: Path) -> Case:
 def _frames(dialect: str, path: Path) -> bytes:
     data = path.read_bytes()
     return data if dialect != "converse" else messages_of([json.loads(line) for line in data.splitlines()])
-
-
-def messages_of(events: list[dict[str, Any]]) -> bytes:
-    """Return events of Bedrock, objects with the name of each as their only member, as a stream."""
-    return b"".join(
-        (write_exception if name.endswith("Exception") else write_message)(name, json.dumps(value).encode())
-        for event in events
-        for name, value in event.items()
-    )
 
 
 def _files(folder: Path, ending: str) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from tests.support.connection import Received
+from tests.support.event_messages import messages_of
 from tests.support.provider import Call, Pairs, Reply
 
 TEXT = "Grüße aus dem Süden: 你好 🙂"
@@ -25,6 +26,9 @@ SSE: Pairs = (
 )
 
 
+EVENTS: Pairs = (("Content-Type", "application/vnd.amazon.eventstream"), ("x-amzn-RequestId", "req_upstream"))
+
+
 def plain(value: object, *headers: tuple[str, str]) -> Reply:
     """Return a JSON reply."""
     return Reply(headers=JSON + headers, pieces=[_encode(value)])
@@ -33,6 +37,11 @@ def plain(value: object, *headers: tuple[str, str]) -> Reply:
 def streamed(frames: list[bytes], *headers: tuple[str, str]) -> Reply:
     """Return an event stream, one write per frame."""
     return Reply(headers=SSE + headers, pieces=frames, framing="chunked")
+
+
+def events(values: list[dict[str, Any]]) -> Reply:
+    """Return a stream of Bedrock, one write for each event."""
+    return Reply(headers=EVENTS, pieces=[messages_of([value]) for value in values], framing="chunked")
 
 
 def failure(status: int, reason: str, *headers: tuple[str, str]) -> Reply:
@@ -62,13 +71,22 @@ def reply_to(request: Received) -> Reply:
         return streamed(response_frames(model, tools)) if stream else plain(response(model, tools))
     if path.endswith("/messages"):
         return streamed(message_frames(model, tools)) if stream else plain(message(model, tools))
-    if path.endswith("/messages/count_tokens"):
-        return plain({"input_tokens": IN})
-    if path.endswith("/embeddings"):
-        return plain(embeddings(model))
-    if path.endswith("/models"):
-        return plain({"object": "list", "data": [_model("gpt-test"), _model("text-embedding-test")]})
-    return failure(404, "Not Found")
+    if path.endswith("/converse-stream"):
+        return events(converse_events("toolConfig" in body))
+    return _unstreamed(path, model, "toolConfig" in body)
+
+
+def _unstreamed(path: str, model: str, tools: bool) -> Reply:
+    """Answer the calls that never stream."""
+    bodies: dict[str, object] = {
+        "/converse": converse(tools),
+        "/count-tokens": {"inputTokens": IN},
+        "/messages/count_tokens": {"input_tokens": IN},
+        "/embeddings": embeddings(model),
+        "/models": {"object": "list", "data": [_model("gpt-test"), _model("text-embedding-test")]},
+    }
+    found = next((body for end, body in bodies.items() if path.endswith(end)), None)
+    return failure(404, "Not Found") if found is None else plain(found)
 
 
 def _read(body: bytes) -> dict[str, Any]:
@@ -266,6 +284,49 @@ def _text_events(place: dict[str, object]) -> list[dict[str, object]]:
         {"type": "response.output_text.done", "text": TEXT, "logprobs": []} | place,
         {"type": "response.content_part.done", "part": full} | place,
     ]
+
+
+# converse
+
+
+def converse(tools: bool = False) -> dict[str, Any]:
+    calls = [
+        {"toolUse": {"toolUseId": identity, "name": name, "input": json.loads(arguments)}}
+        for identity, name, arguments in TOOL_CALLS
+    ]
+    content: list[dict[str, Any]] = [{"text": TEXT}, *(calls if tools else ())]
+    return {
+        "output": {"message": {"role": "assistant", "content": content}},
+        "stopReason": "tool_use" if tools else "end_turn",
+        "usage": {
+            "inputTokens": IN - CACHED - 16,
+            "outputTokens": OUT,
+            "totalTokens": IN + OUT,
+            "cacheReadInputTokens": CACHED,
+            "cacheWriteInputTokens": 16,
+        },
+        "metrics": {"latencyMs": 871},
+    }
+
+
+def converse_events(tools: bool = False) -> list[dict[str, Any]]:
+    """Interleave the deltas of parallel tool calls, as the service model allows."""
+    place = {"contentBlockIndex": 0}
+    values: list[dict[str, Any]] = [{"messageStart": {"role": "assistant"}}]
+    values += [{"contentBlockDelta": {**place, "delta": {"text": piece}, "p": "abc"}} for piece in PIECES]
+    values.append({"contentBlockStop": place})
+    for index, (identity, name, _) in enumerate(TOOL_CALLS if tools else (), start=1):
+        start = {"toolUse": {"toolUseId": identity, "name": name}}
+        values.append({"contentBlockStart": {"contentBlockIndex": index, "start": start}})
+    for start_at in range(0, max(len(call[2]) for call in TOOL_CALLS), 6):
+        for index, (_, _, arguments) in enumerate(TOOL_CALLS if tools else (), start=1):
+            if part := arguments[start_at : start_at + 6]:
+                delta = {"toolUse": {"input": part}}
+                values.append({"contentBlockDelta": {"contentBlockIndex": index, "delta": delta}})
+    values += [{"contentBlockStop": {"contentBlockIndex": index}} for index in ((1, 2) if tools else ())]
+    whole = converse(tools)
+    values.append({"messageStop": {"stopReason": whole["stopReason"]}})
+    return [*values, {"metadata": {"usage": whole["usage"], "metrics": whole["metrics"]}}]
 
 
 # messages

@@ -27,7 +27,7 @@ from llmproxy.dialects.model import (
 )
 from llmproxy.dialects.reply_events import collect
 from llmproxy.wire.eventstream import write_message
-from tests.support.translation_cases import messages_of
+from tests.support.event_messages import messages_of
 
 START: dict[str, Any] = {"messageStart": {"role": "assistant"}}
 END: list[dict[str, Any]] = [

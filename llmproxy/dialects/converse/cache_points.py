@@ -50,10 +50,12 @@ def point_of(node: Text | Media | ToolCall | ToolResult | Tool | Request, contex
 def put_points(body: dict[str, Any], context: EncodeContext) -> None:
     """Remove the first points where there are more than the vendor takes; else add some behind the last tool, the
     system prompt and the last two turns of the user, as far as the target's options say so."""
-    lists = list(_lists(body))
-    points = [(blocks, block) for blocks in lists for block in blocks if POINT in block]
-    for blocks, block in points[:-_MOST]:
-        blocks.remove(block)
+    points = [(blocks, block) for blocks in _lists(body) for block in blocks if POINT in block]
+    if len(points) > _MOST:
+        for blocks, block in points[:-_MOST]:
+            blocks[:] = [each for each in blocks if each is not block]
+        context.adapt("cachePoint", f"there are {_MOST} points at most", "the last ones")
+    _order_lifetimes([block for _, block in points[-_MOST:]])
     option = context.options.prompt_cache
     if option == "off" or (option == "auto" and not _goes_on(body)) or any("ttl" in each[POINT] for _, each in points):
         return
@@ -65,6 +67,16 @@ def put_points(body: dict[str, Any], context: EncodeContext) -> None:
             blocks.append({POINT: _DEFAULT})
             left -= 1
             context.losses.cache_marks += 1
+
+
+def _order_lifetimes(points: Sequence[dict[str, Any]]) -> None:
+    """Give the longer lifetime to points in front of one that has it: Claude refuses the other order."""
+    longer: Any = None
+    for block in reversed(points):
+        if block[POINT].get("ttl") == "1h":
+            longer = block[POINT]
+        elif longer is not None:
+            block[POINT] = longer
 
 
 def _lists(body: dict[str, Any]) -> Iterator[Blocks]:

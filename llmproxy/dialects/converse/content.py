@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, assert_never
 
+from llmproxy.dialects.call_arguments import arguments_object
 from llmproxy.dialects.converse.cache_points import POINT, Blocks, point_of, take_point
 from llmproxy.dialects.converse.citations import decode_citations, encode_citation
 from llmproxy.dialects.converse.media import decode_media, encode_media
@@ -166,12 +167,6 @@ def encode_id(call_id: str) -> str:
     return f"tooluse_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
 
 
-def decode_arguments(arguments: str) -> dict[str, Any] | None:
-    """Return the JSON object in a call's arguments, None for other text. No arguments are an empty object."""
-    value = read_value(arguments.encode("utf-8", "surrogatepass")) if arguments.strip() else {}
-    return value if isinstance(value, dict) else None
-
-
 def encode_blocks(blocks: Sequence[Block], context: EncodeContext, *, caches: bool, status: bool) -> Blocks:
     """Return the blocks for a provider, without those that are dropped. `caches` says that its model has cache points,
     `status` that results of tools may say that they are errors."""
@@ -231,11 +226,13 @@ def _encode_text(text: Text, context: EncodeContext) -> dict[str, Any] | None:
 
 
 def _encode_call(call: ToolCall, context: EncodeContext) -> dict[str, Any]:
-    arguments: Any = {INPUT: call.arguments} if call.custom else decode_arguments(call.arguments)
-    if arguments is None:
-        if not context.own:
-            wrong(call.path, "has arguments that are not a JSON object, which Converse needs")
-        arguments = read_value(call.arguments.encode("utf-8", "surrogatepass"))  # a client's own may be any JSON
+    arguments: Any
+    if call.custom:
+        arguments = {INPUT: call.arguments}
+    elif context.own:  # a client's own may be any JSON
+        arguments = read_value(call.arguments.encode("utf-8", "surrogatepass"))
+    else:
+        arguments = arguments_object(call, context)
     members = {"toolUseId": _encode_id(call.id, context), "name": call.name, "input": arguments}
     context.put_extra(members, call)
     return members

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from llmproxy.dialects.call_arguments import RAW, decode_arguments
 from llmproxy.dialects.converse.citations import encode_link
-from llmproxy.dialects.converse.content import decode_arguments, encode_id
+from llmproxy.dialects.converse.content import encode_id
 from llmproxy.dialects.converse.media import encode_media
 from llmproxy.dialects.converse.response_decode import MORE_FIELDS, STOP_SEQUENCE
 from llmproxy.dialects.converse.tables import (
     FIELD_PATHS,
     FORMATS,
-    RAW,
     REPLY_TIERS,
     SEAL,
     STOP_SEQUENCE_PATH,

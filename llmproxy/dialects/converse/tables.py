@@ -54,9 +54,6 @@ REPLY_TIERS = {"standard": "default", "default": "default", "priority": "priorit
 LACKING = ("seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs")
 """The members of `Sampling` that converse does not have."""
 
-RAW = "_raw"
-"""The member of a call's input, in an answer, that holds arguments that are no JSON object."""
-
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 # Of two formats of one media type the first is written.
 _FORMATS: dict[MediaKind, tuple[tuple[str, str], ...]] = {

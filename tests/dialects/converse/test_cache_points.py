@@ -90,8 +90,11 @@ def test_a_mark_of_the_request_stands_behind_its_last_block() -> None:
 
 
 def test_of_more_than_four_points_the_last_ones_stay() -> None:
-    body: dict[str, Any] = {"messages": [{"role": "user", "content": [{"text": "a"}, POINT] * 6}]}
-    put_points(body, EncodeContext(losses=Losses()))
+    blocks = [block for _ in range(6) for block in ({"text": "a"}, {**POINT})]
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": blocks}]}
+    losses = Losses()
+    put_points(body, EncodeContext(losses=losses))
+    assert list(losses.adapted) == ["cachePoint"]
     content = body["messages"][0]["content"]
     assert len(content) == 10 and content[:4] == [{"text": "a"}, {"text": "a"}, {"text": "a"}, POINT]
 
@@ -118,3 +121,13 @@ def test_a_client_that_names_lifetimes_decides_itself() -> None:
     body: dict[str, Any] = {"messages": [{"role": "user", "content": [{"text": "a"}, HOUR]}], "system": [{"text": "s"}]}
     put_points(body, EncodeContext(losses=Losses(), options=Options(prompt_cache="always")))
     assert body["system"] == [{"text": "s"}]
+
+
+def test_a_longer_lifetime_stands_in_front_of_shorter_ones() -> None:
+    point = {"cachePoint": {"type": "default"}}
+    body: dict[str, Any] = {
+        "system": [{"text": "s"}, point],
+        "messages": [{"role": "user", "content": [{"text": "a"}, HOUR, {"text": "b"}, {**POINT}]}],
+    }
+    put_points(body, EncodeContext(losses=Losses()))
+    assert body["system"][1] == HOUR and body["messages"][0]["content"][1::2] == [HOUR, POINT]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from llmproxy.dialects.aws_exceptions import error_headers, write_error, write_error_event
 from llmproxy.dialects.claude_models import is_claude
 from llmproxy.dialects.codec import Codec
-from llmproxy.dialects.converse.error_body import error_headers, write_error, write_error_event
 from llmproxy.dialects.converse.model_rules import fit_request
 from llmproxy.dialects.converse.request_decode import decode_request
 from llmproxy.dialects.converse.request_encode import encode_request

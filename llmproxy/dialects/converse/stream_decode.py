@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from llmproxy.dialects.aws_exceptions import exception_status
 from llmproxy.dialects.converse.citations import decode_citation
 from llmproxy.dialects.converse.response_decode import (
     MORE_FIELDS,
@@ -17,7 +18,7 @@ from llmproxy.dialects.converse.response_decode import (
     decode_more_fields,
     decode_stop,
 )
-from llmproxy.dialects.converse.tables import SEAL, STREAM_ERRORS
+from llmproxy.dialects.converse.tables import SEAL
 from llmproxy.dialects.converse.usage import decode_usage
 from llmproxy.dialects.lenient_json import Fields, Other, object_of, objects, string
 from llmproxy.dialects.members import Members
@@ -260,9 +261,6 @@ class ConverseStreamDecoder(StreamDecoder):
         """End the stream with an exception, whose name tells its status."""
         value = object_of(read_value(frame.data))
         message = string(value.get("message")) or string(value.get("Message")) or frame.event or "error"
-        status = STREAM_ERRORS.get(frame.event[:1].lower() + frame.event[1:], 502)
-        original = value.get("originalStatusCode")
-        if type(original) is int and 400 <= original <= 599:
-            status = original
+        status = exception_status(frame.event, value)
         self._over = True
         self._events.append(Fail(message=message, code=frame.event or "upstream_stream_error", status=status))

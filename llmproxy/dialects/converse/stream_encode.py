@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmproxy.dialects.aws_exceptions import error_frame
 from llmproxy.dialects.converse.citations import encode_link
-from llmproxy.dialects.converse.error_body import error_frame
 from llmproxy.dialects.converse.response_encode import (
     METRICS,
     call_without_input,

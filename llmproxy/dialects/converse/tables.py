@@ -1,4 +1,4 @@
-"""The words of converse beside ours, both ways: stop reasons, tool choices, formats of media, tiers, names of errors.
+"""The words of converse beside ours, both ways: stop reasons, tool choices, formats of media, tiers.
 
 Source: the service model of `bedrock-runtime` in botocore, as for all of this dialect.
 """
@@ -115,27 +115,3 @@ SPELLINGS = {
     "audio/x-flac": "audio/flac",
 }
 """Media types as others write them."""
-
-ERROR_NAMES = {
-    400: "ValidationException",
-    401: "AccessDeniedException",
-    403: "AccessDeniedException",
-    404: "ResourceNotFoundException",
-    408: "ModelTimeoutException",
-    424: "ModelErrorException",
-    429: "ThrottlingException",
-    503: "ServiceUnavailableException",
-    504: "ModelTimeoutException",
-    529: "ServiceUnavailableException",
-}
-"""The exceptions of Converse by the status; others of 500 and more are `InternalServerException`, below that
-`ValidationException`."""
-STREAM_ERRORS = {
-    "internalServerException": 500,
-    "modelStreamErrorException": 424,
-    "modelTimeoutException": 408,
-    "serviceUnavailableException": 503,
-    "throttlingException": 429,
-    "validationException": 400,
-}
-"""The statuses of the exceptions in a stream."""

@@ -38,13 +38,13 @@ from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
 from llmproxy.server.freed_memory import FreedMemory, limit_heap
 from llmproxy.server.loop_watch import LoopWatch
-from llmproxy.server.own_frames import OwnFrames
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.request_body import Limits
 from llmproxy.server.request_handler import Shared
 from llmproxy.server.runtime import Component, Runtime, start_error
 from llmproxy.server.shutdown import AT_ONCE_S, GRACE_S, Shutdown, stop_signals
+from llmproxy.server.user_frames import UserFrames
 from llmproxy.settings import Secret, Strict
 from llmproxy.stores.open_stores import StorePool, Stores
 from llmproxy.target import Provider, Target
@@ -281,7 +281,7 @@ async def serve(
         await runtime.start()
         state.shared = shared = Shared(runtime, state.metrics, state.budget)
         edge = Edge(shared)
-        frames = OwnFrames((each.who, each.part) for each in runtime.components)
+        frames = UserFrames((each.who, each.part) for each in runtime.components)
         shutdown.left = partial(_left, edge, runtime, frames, threading.get_ident())
         watch = LoopWatch(frames)
         try:
@@ -305,7 +305,7 @@ async def _retire(shared: Shared, edge: Edge, shutdown: Shutdown) -> None:
         shutdown.end_within(AT_ONCE_S)
 
 
-def _left(edge: Edge, runtime: Runtime, frames: OwnFrames, loop_thread: int) -> list[str]:
+def _left(edge: Edge, runtime: Runtime, frames: UserFrames, loop_thread: int) -> list[str]:
     """Say what is still there when the time is over."""
     busy = frames.running(loop_thread)
     late = [f"{who}, which does not close" for who in (*runtime.late, runtime.closing) if who]

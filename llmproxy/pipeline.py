@@ -18,13 +18,13 @@ from llmproxy.dialects.model import Fail
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
-from llmproxy.own_code import checked_answer, failure
 from llmproxy.redaction.echoes import hide_keys, mask_error
 from llmproxy.route import Route
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest, request_fault
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.redirects import REDIRECT_STATUSES, follow
+from llmproxy.user_code import check_answer, log_failure
 from llmproxy.wire.framing import Framing, StreamBeginning
 from llmproxy.wire.http import RETRYABLE_STATUSES
 
@@ -163,10 +163,10 @@ class Pipeline:
         except ProxyError:
             raise
         except BaseException as error:
-            if not provider.own:
+            if not provider.user_defined:
                 raise
-            raise failure(_own_name(provider), exchange.id, error) from error
-        if provider.own:
+            raise log_failure(_describe(provider), exchange.id, error) from error
+        if provider.user_defined:
             answer = _checked(provider, exchange, request, answer)
         if answer is None:
             assert request is not None, "checked, where it is not ours"
@@ -275,16 +275,16 @@ def _raise_first_error(exchange: Exchange, body: bytes) -> None:
             raise UpstreamError(event.message, status=event.status, code=event.code)
 
 
-def _own_name(provider: Provider) -> str:
+def _describe(provider: Provider) -> str:
     return f"{type(provider).__name__} of provider {provider.name!r}"
 
 
 def _checked(provider: Provider, exchange: Exchange, request: object, answer: object) -> Answer | None:
     """Return the answer that a user's provider made; None where it made a request. Raises ComponentFailed."""
     if request is None:
-        return checked_answer(answer, _own_name(provider), exchange.id)
+        return check_answer(answer, _describe(provider), exchange.id)
     if fault := request_fault(request):
-        raise failure(_own_name(provider), exchange.id, fault)
+        raise log_failure(_describe(provider), exchange.id, fault)
     return None
 
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 
-from llmproxy.own_code import line_of
 from llmproxy.settings import Strict
+from llmproxy.user_code import line_of
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from llmproxy.call import Call
 from llmproxy.client_request import ClientRequest
 from llmproxy.errors import ProxyError
-from llmproxy.own_code import failure
 from llmproxy.target import Target
+from llmproxy.user_code import log_failure
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +60,12 @@ class Route:
         except ProxyError:
             raise
         except BaseException as error:
-            raise failure(self._who("order"), request.id, error) from error
+            raise log_failure(self._who("order"), request.id, error) from error
         if targets is not self.targets:
             if not isinstance(targets, (tuple, list)) or not all(isinstance(each, Target) for each in targets):
-                raise failure(self._who("order"), request.id, "returned no list of targets")
+                raise log_failure(self._who("order"), request.id, "returned no list of targets")
             if not targets:
-                raise failure(self._who("order"), request.id, "returned no target; it must return at least one")
+                raise log_failure(self._who("order"), request.id, "returned no target; it must return at least one")
         return targets
 
     def report(self, target: Target, outcome: Call) -> None:

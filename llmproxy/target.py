@@ -19,7 +19,7 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.encode_context import Options
-from llmproxy.own_code import is_own
+from llmproxy.user_code import is_user_defined
 
 
 def is_pattern(name: str) -> bool:
@@ -136,13 +136,13 @@ class Provider(ABC):
     holds_bodies: ClassVar[bool] = False
     """Whether it must have the whole body of each request, also on paths that nobody knows: a signature covers it."""
 
-    own: ClassVar[bool] = False
-    """Whether its class is a user's, so that what it returns is checked."""
+    user_defined: ClassVar[bool] = False
+    """Whether its class is defined by a user, so that what it returns is checked."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.refreshes = cls.ready is not Provider.ready
-        cls.own = is_own(cls)
+        cls.user_defined = is_user_defined(cls)
 
     def speaks_for(self, model: str | None) -> frozenset[str]:
         """Return what of `speaks` it serves for one model: clouds have models of several makers."""

@@ -18,9 +18,9 @@ from functools import lru_cache
 
 from llmproxy.access.credentials import Credentials, header_credentials, is_signature, query_credentials
 from llmproxy.exchange import Exchange
-from llmproxy.own_code import failure
 from llmproxy.redaction.secrets import with_credentials
 from llmproxy.target import Provider
+from llmproxy.user_code import log_failure
 
 
 def identity_of(exchange: Exchange) -> str:
@@ -76,15 +76,15 @@ def _owner(exchange: Exchange) -> str:
 
 def _forwarded_to(provider: Provider, exchange: Exchange) -> Credentials:
     """Return the client's credentials that `provider` gets. Raises ComponentFailed when a user's does not say so."""
-    if not provider.own:
+    if not provider.user_defined:
         return provider.forwarded_credentials(exchange)
     who = f"forwarded_credentials of provider {provider.name!r}"
     try:
         pairs = tuple(tuple(pair) for pair in provider.forwarded_credentials(exchange))
     except BaseException as error:
-        raise failure(who, exchange.id, error) from error
+        raise log_failure(who, exchange.id, error) from error
     if not all(len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in pairs):
-        raise failure(who, exchange.id, "returned no pairs of header names and values")
+        raise log_failure(who, exchange.id, "returned no pairs of header names and values")
     return tuple((name, value) for name, value in pairs)
 
 

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from llmproxy.config.cross_checks import LLM
 from llmproxy.config.document import ConfigNode, below
+from llmproxy.config.override_checks import check_overrides
 from llmproxy.config.problems import Problem
 from llmproxy.config.schema import MiddlewareEntry
 from llmproxy.config.validate import read_model, wrong_kind
 from llmproxy.dialects import catalog
-from llmproxy.override_checks import check_overrides
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import RegistryError, config_of, find_component
 from llmproxy.settings import Strict

@@ -18,8 +18,8 @@ from pydantic_core import ErrorDetails
 
 from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.problems import Problem
-from llmproxy.own_code import is_own, line_of
 from llmproxy.registry import nearest
+from llmproxy.user_code import is_user_defined, line_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,7 +40,7 @@ def read_model(
         except ValidationError as error:
             errors = error.errors(include_url=False)
         except Exception as error:
-            if not is_own(model):
+            if not is_user_defined(model):
                 raise
             line = line_of(error, model)
             message = f"{model.__qualname__} fails with {type(error).__name__}: {error}{line and f' ({line})'}"

@@ -1,7 +1,7 @@
 """Calls the hooks of the configured middlewares, collected once into tuples of bound methods.
 
 Only overridden hooks are collected, so that what nobody overrides costs nothing. Requests go down the list, answers
-come back up. Hooks of users are collected as `own_hooks.py` checks them. `base.py` describes what the hooks may do.
+come back up. Hooks of users are collected as `user_hooks.py` checks them. `base.py` describes what the hooks may do.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware, Proceed
-from llmproxy.middleware.own_hooks import (
+from llmproxy.middleware.user_hooks import (
     AroundHook,
     RequestHook,
     ResponseHook,
-    own_around,
-    own_request,
-    own_response,
     report_result,
+    wrap_around,
+    wrap_request,
+    wrap_response,
 )
-from llmproxy.own_code import is_own
+from llmproxy.user_code import is_user_defined
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +39,15 @@ class Hooks:
             return [(name, each) for name, each in middlewares if getattr(type(each), hook) is not base]
 
         self.on_request: tuple[RequestHook, ...] = tuple(
-            own_request(name, each.on_request) if is_own(type(each)) else each.on_request
+            wrap_request(name, each.on_request) if is_user_defined(type(each)) else each.on_request
             for name, each in overridden("on_request")
         )
         self.around: tuple[AroundHook, ...] = tuple(
-            own_around(name, each.around) if is_own(type(each)) else each.around for name, each in overridden("around")
+            wrap_around(name, each.around) if is_user_defined(type(each)) else each.around
+            for name, each in overridden("around")
         )
         self.on_response: tuple[ResponseHook, ...] = tuple(
-            own_response(name, each.on_response) if is_own(type(each)) else each.on_response
+            wrap_response(name, each.on_response) if is_user_defined(type(each)) else each.on_response
             for name, each in reversed(overridden("on_response"))
         )
         self.on_chunk: tuple[tuple[str, ChunkHook], ...] = tuple(

@@ -19,9 +19,9 @@ from llmproxy.answer import Answer
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.chat import DIALECT
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
-from llmproxy.own_code import is_cancellation
 from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
 from llmproxy.target import Target
+from llmproxy.user_code import is_cancellation
 from llmproxy.wire.json import read_value, write_value
 from llmproxy.wire.sse import write_frame
 

@@ -25,10 +25,10 @@ from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server
 
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.server.own_frames import OwnFrames
 from llmproxy.server.request_handler import RequestHandler, Shared
 from llmproxy.server.request_head import exchange_of, head_size, head_too_large, nameless_exchange, refusal
 from llmproxy.server.response_head import error_answer, response_head
+from llmproxy.server.user_frames import UserFrames
 from llmproxy.wire.http import MAX_FIELDS, READ_BYTES
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Edge(Server):
         for connection in self._all():
             connection.cut()
 
-    def left(self, frames: OwnFrames) -> list[str]:
+    def left(self, frames: UserFrames) -> list[str]:
         """Say which exchanges are running, and in which hook. May be called in another thread."""
         running = [each for each in self._all() if each.serving is not None]
         more = [f"{len(running) - _MOST_NAMED} more exchanges"] if len(running) > _MOST_NAMED else []
@@ -282,7 +282,7 @@ class Connection(AiohttpHandler):
         """Return whether an exchange is under way here."""
         return self.serving is not None and self.task is not None and not self.task.done()
 
-    def describe(self, frames: OwnFrames) -> str:
+    def describe(self, frames: UserFrames) -> str:
         """Say which exchange is under way, for how long, and in which hook of a user."""
         exchange = None if self.serving is None else self.serving.exchange
         if exchange is None or self.task is None:

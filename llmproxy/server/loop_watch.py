@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 
-from llmproxy.server.own_frames import OwnFrames
+from llmproxy.server.user_frames import UserFrames
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _QUIET_S = 60.0  # between two reports of one method
 class LoopWatch:
     """Watches the running loop from its creation until `stop`."""
 
-    def __init__(self, frames: OwnFrames) -> None:
+    def __init__(self, frames: UserFrames) -> None:
         self._frames = frames
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()

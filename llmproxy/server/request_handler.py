@@ -24,7 +24,6 @@ from llmproxy.body import ByteStream
 from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, forget_frames
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.metrics.counters import Metrics
-from llmproxy.own_code import give_up, is_cancellation
 from llmproxy.pipeline import Pipeline
 from llmproxy.redaction.echoes import mask_error, shows_key
 from llmproxy.routing.router import ResolvedPath
@@ -40,6 +39,7 @@ from llmproxy.server.response_head import (
     last_chunk,
     response_head,
 )
+from llmproxy.user_code import discard, is_cancellation
 from llmproxy.wire.framing import StreamPosition
 from llmproxy.wire.http import BODILESS_STATUSES
 
@@ -169,7 +169,7 @@ class RequestHandler:
             try:
                 await hooks.response(exchange, answer)
             except BaseException as error:
-                give_up(answer)
+                discard(answer)
                 answer = self._answer = self._failed(error)
         keep_alive = keep_alive and payload.is_eof() and not self._shared.stopping
         return await self._send(answer, keep_alive)
@@ -234,7 +234,7 @@ class RequestHandler:
         try:
             head, transfer = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
         except Exception as error:
-            give_up(answer)
+            discard(answer)
             answer = self._answer = self._failed(error)
             head, transfer = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
         self._transfer = transfer
@@ -365,7 +365,7 @@ class RequestHandler:
 
     def _release(self) -> None:
         if self._answer is not None:
-            give_up(self._answer)
+            discard(self._answer)
         if self._keepalive is not None:
             self._keepalive.stop()
             self._keepalive = None  # it refers to this handler

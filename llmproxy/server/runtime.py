@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from llmproxy.access.admission import Admission
 from llmproxy.errors import ProxyError
 from llmproxy.middleware.base import Middleware
-from llmproxy.own_code import is_cancellation, is_own, line_of
 from llmproxy.pipeline import Pipeline
 from llmproxy.registry import RegistryError
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.request_body import Limits
 from llmproxy.stores.open_stores import Stores
 from llmproxy.target import Provider
+from llmproxy.user_code import is_cancellation, is_user_defined, line_of
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def start_error(who: str, place: str, what: str, error: BaseException, component
     user's file. The traceback is logged at debug level."""
     log.debug("%s %s", who, what, exc_info=error)
     reason = error.message if isinstance(error, ProxyError) else traceback.format_exception_only(error)[-1].strip()
-    line = line_of(error, component) if is_own(component) else ""
+    line = line_of(error, component) if is_user_defined(component) else ""
     return RegistryError(f"{place}{place and ': '}{who} {what}: {reason}{line and f' ({line})'}")
 
 

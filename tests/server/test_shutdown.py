@@ -1,4 +1,4 @@
-"""The deadline of a process that stops; `tests/acceptance/test_stopping_own_code.py` sees it end by force."""
+"""The deadline of a process that stops; `tests/acceptance/test_stopping_user_code.py` sees it end by force."""
 
 from __future__ import annotations
 

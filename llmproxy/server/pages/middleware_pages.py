@@ -17,8 +17,8 @@ from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
-from llmproxy.own_code import failure, is_cancellation
 from llmproxy.server.pages.json_page import json_page
+from llmproxy.user_code import is_cancellation, log_failure
 from llmproxy.wire.query import parse_query
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,9 @@ class MiddlewarePages:
         except ProxyError:
             raise
         except BaseException as error:
-            raise failure(f"the page {page} of middleware {self._names[middleware]!r}", exchange.id, error) from error
+            raise log_failure(
+                f"the page {page} of middleware {self._names[middleware]!r}", exchange.id, error
+            ) from error
         raise ProxyError(f"Not found: {(below or '')[:100]!r} at {page}", status=404, code="not_found")
 
     async def stats(self) -> dict[str, object]:

@@ -25,11 +25,11 @@ from llmproxy.dialects.model_list import ListedModel
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.fault_log import FaultLog
-from llmproxy.own_code import is_cancellation
 from llmproxy.redaction.echoes import hide_keys
 from llmproxy.redaction.secrets import mask_text, with_credentials
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest
+from llmproxy.user_code import is_cancellation
 from llmproxy.wire.compression import decompress
 from llmproxy.wire.json import read_value
 
@@ -177,7 +177,7 @@ class ModelList:
         try:
             return await self._of(provider, exchange)
         except BaseException as error:
-            if not provider.own or is_cancellation(error):
+            if not provider.user_defined or is_cancellation(error):
                 raise
             log.error("the models of provider %r are not listed", provider.name, exc_info=error)
             return None

@@ -1,8 +1,8 @@
-"""Call code that is not ours: check what it returns, name it when it fails, and keep its exceptions from the server.
+"""Call code of users: check what it returns, name it when it fails, and keep its exceptions from the server.
 
 Users write middlewares, providers and strategies. Whatever theirs raise (`SystemExit` too) or return, the client gets
 an error of its dialect, the log names component and method, and the exchange ends. Classes of llmproxy itself pay for
-none of this. Begin reading at `failure`.
+none of this. Begin reading at `log_failure`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 _PACKAGE = str(Path(__file__).parent)
 
 
-def is_own(component: type) -> bool:
-    """Return whether the class is a user's: defined outside llmproxy."""
+def is_user_defined(component: type) -> bool:
+    """Return whether the class is defined outside llmproxy."""
     return not component.__module__.startswith("llmproxy.")
 
 
@@ -40,7 +40,7 @@ def is_cancellation(error: BaseException) -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def failure(who: str, exchange_id: str, error: BaseException | str) -> ComponentFailed:
+def log_failure(who: str, exchange_id: str, error: BaseException | str) -> ComponentFailed:
     """Log that `who` ("on_request of middleware 'x'") failed, and return the error for the client.
 
     `error` is what it raised, or says what it did wrong. Raises it when it cancels the current task.
@@ -60,35 +60,32 @@ def short_name(who: str) -> str:
     return f"{before}{quote}{name.rpartition(':')[2]}" if ".py:" in name else who
 
 
-def checked_answer(answer: object, who: str, exchange_id: str) -> Answer:
+def check_answer(answer: object, who: str, exchange_id: str) -> Answer:
     """Return `answer`, which `who` made or changed, its stream checked while it is read. Raises ComponentFailed."""
-    if isinstance(answer, Answer):
-        fault = _fault(answer)
-        if not fault:
-            if answer.stream is not None and is_own(type(answer.stream)):
-                answer.stream = OwnStream(answer.stream, who, exchange_id)
-            return answer
-    else:
-        fault = f"returned {_kind(answer)}, not an Answer"
-        answer = None
-    if answer is not None and not _stream_fault(answer.stream):
-        give_up(answer)
-    raise failure(who, exchange_id, fault)
+    if not isinstance(answer, Answer):
+        raise log_failure(who, exchange_id, f"returned {_kind(answer)}, not an Answer")
+    if fault := _fault(answer):
+        if not _stream_fault(answer.stream):
+            discard(answer)
+        raise log_failure(who, exchange_id, fault)
+    if answer.stream is not None and is_user_defined(type(answer.stream)):
+        answer.stream = UserStream(answer.stream, who, exchange_id)
+    return answer
 
 
-async def begun_answer(answer: object, who: str, exchange_id: str) -> Answer:
-    """Return `answer` checked, with the first bytes of a user's stream: until then its failure can be a 500."""
-    checked = checked_answer(answer, who, exchange_id)
-    if isinstance(checked.stream, OwnStream) and not checked.body:
+async def begin_answer(answer: object, who: str, exchange_id: str) -> Answer:
+    """Check `answer` and read the first bytes of a user's stream: until then its failure can be a 500."""
+    checked = check_answer(answer, who, exchange_id)
+    if isinstance(checked.stream, UserStream) and not checked.body:
         try:
             checked.body = await checked.stream.read_first()
         except BaseException:
-            give_up(checked)
+            discard(checked)
             raise
     return checked
 
 
-def give_up(answer: object) -> None:
+def discard(answer: object) -> None:
     """Close an answer that is not sent, whatever its stream raises."""
     if isinstance(answer, Answer):
         try:
@@ -104,11 +101,9 @@ def _fault(answer: Answer) -> str:
         return f"made an Answer whose status is {status!r:.40}, not a number from 200 to 599"
     if not isinstance(answer.headers, CIMultiDict):
         return f"made an Answer whose headers are {_kind(answer.headers)}; write Headers({{...}}) of llmproxy.answer"
-    try:
-        "".join(answer.headers.values())  # 0.4 µs for 12 headers; a loop takes 1.6
-    except TypeError:
-        name, value = next((name, value) for name, value in answer.headers.items() if not isinstance(value, str))
-        return f"made an Answer whose header {name!r:.60} is {_kind(value)}, not a string"
+    for name, value in answer.headers.items():
+        if not isinstance(value, str):
+            return f"made an Answer whose header {name!r:.60} is {_kind(value)}, not a string"
     if not isinstance(answer.body, bytes):
         return f"made an Answer whose body is {_kind(answer.body)}, not bytes"
     if length is not None and (type(length) is not int or length < 0):
@@ -126,8 +121,8 @@ def _kind(value: object) -> str:
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
-class OwnStream:
-    """A stream of a user: what its `read` returns is checked, and its errors name it."""
+class UserStream:
+    """A stream that a user wrote: what its `read` returns is checked, and its errors name it."""
 
     __slots__ = ("_exchange_id", "_stream", "_who")
 
@@ -149,9 +144,9 @@ class OwnStream:
         except ProxyError:
             raise
         except BaseException as error:
-            raise failure(self._who, self._exchange_id, error) from error
+            raise log_failure(self._who, self._exchange_id, error) from error
         if not isinstance(data, bytes):
-            raise failure(self._who, self._exchange_id, f"returned {_kind(data)}, not bytes")
+            raise log_failure(self._who, self._exchange_id, f"returned {_kind(data)}, not bytes")
         return data
 
     def close(self) -> None:

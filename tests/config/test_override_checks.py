@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from llmproxy.config.load import load
+from llmproxy.config.override_checks import check_overrides
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.cache import Cache
-from llmproxy.override_checks import check_overrides
 from llmproxy.providers.base import HttpProvider
 from llmproxy.providers.completion import CompletionProvider
 from llmproxy.registry import BUILTIN, find_component, names

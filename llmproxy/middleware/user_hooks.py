@@ -17,7 +17,7 @@ from llmproxy.body import Body, StreamedBody
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Proceed
-from llmproxy.own_code import begun_answer, failure, give_up
+from llmproxy.user_code import begin_answer, discard, log_failure
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class SlowHooks:
             log.warning("slow: %s took %.1f s for exchange %s", self._who, took_s, exchange.id)
 
 
-def own_request(name: str, hook: RequestHook) -> RequestHook:
+def wrap_request(name: str, hook: RequestHook) -> RequestHook:
     """Wrap `on_request` of the middleware `name`."""
     who = f"on_request of middleware {name!r}"
     slow = SlowHooks(who)
@@ -58,12 +58,12 @@ def own_request(name: str, hook: RequestHook) -> RequestHook:
         except ProxyError:
             raise
         except BaseException as error:
-            raise failure(who, exchange.id, error) from error
+            raise log_failure(who, exchange.id, error) from error
         if (took_s := time.monotonic() - began_s) >= SLOW_S:
             slow.report(exchange, took_s)
         if fault := _exchange_fault(exchange):
-            raise failure(who, exchange.id, fault)
-        return None if answer is None else await begun_answer(answer, who, exchange.id)
+            raise log_failure(who, exchange.id, fault)
+        return None if answer is None else await begin_answer(answer, who, exchange.id)
 
     return on_request
 
@@ -79,7 +79,7 @@ def _exchange_fault(exchange: Exchange) -> str:
     return ""
 
 
-def own_around(name: str, hook: AroundHook) -> AroundHook:
+def wrap_around(name: str, hook: AroundHook) -> AroundHook:
     """Wrap `around` of the middleware `name`."""
     who = f"around of middleware {name!r}"
 
@@ -97,18 +97,18 @@ def own_around(name: str, hook: AroundHook) -> AroundHook:
             return answer
 
         try:
-            return await begun_answer(await hook(exchange, call), who, exchange.id)
+            return await begin_answer(await hook(exchange, call), who, exchange.id)
         except BaseException as error:
             for each in answers:
-                give_up(each)
+                discard(each)
             if isinstance(error, ProxyError) or any(error is each for each in errors):
                 raise  # what came from below is not the hook's fault
-            raise failure(who, exchange.id, error) from error
+            raise log_failure(who, exchange.id, error) from error
 
     return around
 
 
-def own_response(name: str, hook: ResponseHook) -> ResponseHook:
+def wrap_response(name: str, hook: ResponseHook) -> ResponseHook:
     """Wrap `on_response` of the middleware `name`."""
     who = f"on_response of middleware {name!r}"
     slow = SlowHooks(who)
@@ -121,13 +121,13 @@ def own_response(name: str, hook: ResponseHook) -> ResponseHook:
         except ProxyError:
             raise
         except BaseException as error:
-            raise failure(who, exchange.id, error) from error
+            raise log_failure(who, exchange.id, error) from error
         if (took_s := time.monotonic() - began_s) >= SLOW_S:
             slow.report(exchange, took_s)
         if result is not None and result is not answer:
             fault = f"returned a value of type {type(result).__name__}, not None; change the answer in place"
-            raise failure(who, exchange.id, fault)
-        await begun_answer(answer, who, exchange.id)
+            raise log_failure(who, exchange.id, fault)
+        await begin_answer(answer, who, exchange.id)
 
     return on_response
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FunctionType
 
-from llmproxy.own_code import is_own
+from llmproxy.user_code import is_user_defined
 
 _HOOK = "on_"
 _CUTOFF = 0.8
@@ -28,11 +28,11 @@ class OverrideFault:
 
 def check_overrides(component: type) -> list[OverrideFault]:
     """Return the faults in the methods of a user's class; none for a class of ours."""
-    base = next(each for each in component.__mro__ if not is_own(each) or each is object)
+    base = next(each for each in component.__mro__ if not is_user_defined(each) or each is object)
     if base is component:
         return []
     expected = _methods(base)
-    owners = [each for each in component.__mro__ if is_own(each) and each is not object]
+    owners = [each for each in component.__mro__ if is_user_defined(each) and each is not object]
     faults: dict[str, OverrideFault] = {}
     overridden = False
     for owner in owners:

@@ -1,4 +1,4 @@
-"""What `tests/server/test_request_handler_own_code.py` does not see: slow hooks, and whose failure it is."""
+"""What `tests/server/test_request_handler_user_code.py` does not see: slow hooks, and whose failure it is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from llmproxy.answer import Answer, Headers
 from llmproxy.errors import ComponentFailed, ProxyError
 from llmproxy.exchange import Exchange
-from llmproxy.middleware import own_hooks
-from llmproxy.middleware.own_hooks import own_around, own_request, own_response
+from llmproxy.middleware import user_hooks
+from llmproxy.middleware.user_hooks import wrap_around, wrap_request, wrap_response
 from tests.middleware.test_base import exchange
 
 
@@ -34,8 +34,8 @@ class Clock:
 async def test_a_slow_hook_is_named_with_its_seconds_once_a_minute(
     took_s: float, reports: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(own_hooks, "time", Clock(took_s))
-    on_request, on_response = own_request("tag.py:Tag", _nothing), own_response("tag.py:Tag", _nothing)
+    monkeypatch.setattr(user_hooks, "time", Clock(took_s))
+    on_request, on_response = wrap_request("tag.py:Tag", _nothing), wrap_response("tag.py:Tag", _nothing)
     for _ in range(3):
         await on_request(exchange())
     assert caplog.text.count(f"slow: on_request of middleware 'tag.py:Tag' took {took_s:.1f} s") == reports
@@ -57,16 +57,16 @@ async def test_a_mistake_below_around_is_not_the_hooks() -> None:
             raise LookupError("theirs") from None
 
     with pytest.raises(KeyError, match="ours"):
-        await own_around("tag", through)(exchange(), fail)
+        await wrap_around("tag", through)(exchange(), fail)
     with pytest.raises(ComponentFailed, match="around of middleware 'tag'"):
-        await own_around("tag", swallow)(exchange(), fail)
+        await wrap_around("tag", swallow)(exchange(), fail)
 
 
 async def test_a_refusal_is_not_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     async def refuse(*_: Any) -> Any:
         raise ProxyError("no", status=403)
 
-    for call in (own_request("tag", refuse)(exchange()), own_around("tag", refuse)(exchange(), _nothing)):  # type: ignore[arg-type]
+    for call in (wrap_request("tag", refuse)(exchange()), wrap_around("tag", refuse)(exchange(), _nothing)):  # type: ignore[arg-type]
         with pytest.raises(ProxyError, match="no") as refused:
             await call
         assert not isinstance(refused.value, ComponentFailed)

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.cache import Cache
-from llmproxy.server.own_frames import OwnFrames
+from llmproxy.server.user_frames import UserFrames
 from tests.support.waiting import until
 
 
@@ -36,7 +36,7 @@ class Waiting(Middleware):
 
 def test_a_thread_is_in_the_method_that_it_runs() -> None:
     waiting, event = Waiting(Waiting.Config()), threading.Event()
-    frames = OwnFrames([("middleware 'x'", waiting)])
+    frames = UserFrames([("middleware 'x'", waiting)])
     thread = threading.Thread(target=waiting.block, args=(event,))
     thread.start()
     assert until(lambda: frames.running(thread.ident or 0), "the thread").startswith("block of middleware 'x' (")
@@ -47,7 +47,7 @@ def test_a_thread_is_in_the_method_that_it_runs() -> None:
 
 async def test_a_task_waits_in_the_innermost_method() -> None:
     waiting = Waiting(Waiting.Config())
-    frames = OwnFrames([("middleware 'x'", waiting)])
+    frames = UserFrames([("middleware 'x'", waiting)])
     task = asyncio.get_running_loop().create_task(waiting.wait())
     await asyncio.sleep(0)
     assert frames.waiting(task.get_coro()).startswith("_inner of middleware 'x' (")
@@ -56,5 +56,5 @@ async def test_a_task_waits_in_the_innermost_method() -> None:
 
 
 def test_components_of_ours_have_no_names() -> None:
-    assert not OwnFrames([("middleware 'cache'", Cache(Cache.Config()))])
-    assert OwnFrames([("middleware 'x'", Waiting(Waiting.Config()))])
+    assert not UserFrames([("middleware 'cache'", Cache(Cache.Config()))])
+    assert UserFrames([("middleware 'x'", Waiting(Waiting.Config()))])

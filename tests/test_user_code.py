@@ -9,8 +9,8 @@ import pytest
 from llmproxy.errors import ComponentFailed
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.cache import Cache
-from llmproxy.own_code import failure, is_cancellation, is_own, line_of, short_name
 from llmproxy.registry import find_component
+from llmproxy.user_code import is_cancellation, is_user_defined, line_of, log_failure, short_name
 
 
 class Mine(Middleware):
@@ -18,7 +18,7 @@ class Mine(Middleware):
 
 
 def test_own_is_what_is_defined_outside_of_llmproxy() -> None:
-    assert is_own(Mine) and not is_own(Cache) and not is_own(Middleware)
+    assert is_user_defined(Mine) and not is_user_defined(Cache) and not is_user_defined(Middleware)
 
 
 @pytest.mark.parametrize(
@@ -32,14 +32,14 @@ def test_own_is_what_is_defined_outside_of_llmproxy() -> None:
 )
 def test_a_client_is_not_shown_where_a_file_is(who: str, short: str) -> None:
     assert short_name(who) == short
-    assert short in failure(who, "id", "did wrong").message
+    assert short in log_failure(who, "id", "did wrong").message
 
 
 def test_a_failure_that_somebody_raised_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     try:
         raise KeyError("secret")
     except KeyError as error:
-        failed = failure("on_request of middleware 'x'", "id", error)
+        failed = log_failure("on_request of middleware 'x'", "id", error)
     assert isinstance(failed, ComponentFailed) and "secret" not in failed.message
     assert "exchange id: on_request of middleware 'x' failed with KeyError" in caplog.text
     assert "Traceback" in caplog.text

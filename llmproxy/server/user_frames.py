@@ -1,7 +1,7 @@
 """Find out which method of which component runs or waits right now, from the frames of a thread or a task.
 
 Nothing is noted while exchanges run: the code objects of users' methods are collected at the start, and somebody who
-wants to know looks at the stack. Begin reading at `OwnFrames`.
+wants to know looks at the stack. Begin reading at `UserFrames`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import sys
 from collections.abc import Coroutine, Iterable
 from types import CodeType, FrameType
 
-from llmproxy.own_code import is_own
+from llmproxy.user_code import is_user_defined
 
 
-class OwnFrames:
+class UserFrames:
     """The methods of users' components. `components` are pairs of a name ("middleware 'x'") and an instance."""
 
     def __init__(self, components: Iterable[tuple[str, object]]) -> None:
         self._names: dict[CodeType, str] = {}
         for who, component in components:
             for owner in type(component).__mro__:
-                if is_own(owner) and owner is not object:
+                if is_user_defined(owner) and owner is not object:
                     self._collect(who, owner)
 
     def __bool__(self) -> bool:

@@ -23,11 +23,15 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
+from llmproxy.dialects import catalog
+from llmproxy.dialects.dialect import Dialect, Endpoint
 from llmproxy.dialects.encode_context import Options
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.providers.address import split_base_url
 from llmproxy.providers.aws_credentials import AwsCredentials, configured_region
 from llmproxy.providers.base import HttpProvider, Service
+from llmproxy.providers.bedrock_tokens import ask_for_count
+from llmproxy.providers.call_forms import entered
 from llmproxy.providers.forwarding import offers_credential
 from llmproxy.providers.refreshed_token import RefreshedToken
 from llmproxy.providers.sigv4 import Keys, Signer
@@ -210,6 +214,9 @@ class Bedrock(HttpProvider):
 
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         prepared = super().prepare(request, target)
+        endpoint = request.endpoint
+        if self._form and endpoint is not None and _counts(endpoint):
+            self._count(prepared, request, endpoint.dialect)
         if self._keys is None or self._forwards_credential(request):
             return prepared
         if self._fault is not None or self._keys.token is None:
@@ -220,6 +227,15 @@ class Bedrock(HttpProvider):
         prepared.adapt = self._watched(prepared.adapt)
         self._sign(prepared, self._keys.token)
         return prepared
+
+    def _count(self, prepared: UpstreamRequest, request: ClientRequest, client: Dialect) -> None:
+        """Turn a request for a number of tokens into Bedrock's own. Raises BadRequest for one without a model."""
+        body, own = request.held, catalog.by_name(self._form)
+        assert own is not None and own.form is not None, "the form is a dialect"
+        if body.model is None:
+            raise BadRequest("The request has no model. Add the field `model`", param="model")
+        invoked = entered(own.form, body, prepared.headers)
+        ask_for_count(prepared, body.model, invoked, own, client, request.request_id)
 
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:  # type: ignore[override]
         """Return nothing where its own API is called: that lists models at another address."""
@@ -274,6 +290,12 @@ class Bedrock(HttpProvider):
             self._next_forget_s = time.monotonic() + _AGAIN_S
             self._keys.forget()
             self._source.forget()
+
+
+def _counts(endpoint: Endpoint) -> bool:
+    """Tell whether a call asks for the number of tokens in a request of messages."""
+    count = endpoint.dialect.token_count
+    return endpoint.capability in _CLAUDE and count is not None and count.path == endpoint.path
 
 
 def region_of(config: Bedrock.Config) -> str | None:

@@ -40,13 +40,15 @@ class ConvertedStream:
 
 
 async def changed_answer(
-    answer: Answer, provider: Dialect, client: Dialect, converter: StreamConverter, request_id: str
+    answer: Answer, provider: Dialect, client: Dialect, converter: StreamConverter | None, request_id: str
 ) -> Answer:
     """Return the `answer` of a provider that speaks `provider` for a client of `client`, which is a form of the same
-    dialect. `converter` converts its stream. Raises UpstreamError for a stream that begins with an error."""
+    dialect. `converter` converts its stream, where it may have one. Raises UpstreamError for a stream that begins with
+    an error."""
     if answer.status >= 400:
         return await _changed_error(answer, provider, client, request_id)
-    if not answer.headers.get("Content-Type", "").lower().startswith(provider.framing.media_type):
+    streams = answer.headers.get("Content-Type", "").lower().startswith(provider.framing.media_type)
+    if converter is None or not streams:
         return answer
     answer.headers["Content-Type"] = client.framing.content_type
     answer.headers.popall("Content-Length", None)
@@ -63,8 +65,8 @@ async def changed_answer(
     return answer
 
 
-async def _changed_error(answer: Answer, provider: Dialect, client: Dialect, request_id: str) -> Answer:
-    assert provider.codec is not None, "forms are of dialects with a codec"
+async def whole_body(answer: Answer) -> bytes:
+    """Read the rest of a small answer, and return its body; of a long one the beginning."""
     body = bytearray(answer.body)
     while answer.stream is not None and len(body) < _ERROR_BYTES:
         data = await answer.stream.read()
@@ -72,7 +74,13 @@ async def _changed_error(answer: Answer, provider: Dialect, client: Dialect, req
             break
         body += data
     answer.close()
-    error = provider.codec.decode_error(answer.status, bytes(body))
+    answer.stream, answer.body = None, bytes(body)
+    return answer.body
+
+
+async def _changed_error(answer: Answer, provider: Dialect, client: Dialect, request_id: str) -> Answer:
+    assert provider.codec is not None, "forms are of dialects with a codec"
+    error = provider.codec.decode_error(answer.status, await whole_body(answer))
     headers = Headers([pair for pair in answer.headers.items() if pair[0].title() not in _OF_BODY])
     headers.update(client.error_headers(error))
     headers["Content-Type"] = "application/json"

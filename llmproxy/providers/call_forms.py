@@ -56,7 +56,8 @@ def reform(request: ClientRequest, endpoint: Endpoint, wanted: CallForm | None, 
     if wanted is not None:
         if not model and "{model}" in wanted.path:
             raise BadRequest("The request has no model. Add the field `model`", param="model")
-        return Reformed(wanted.path_for(model or "", stream=request.stream), query, _enter(wanted, body, headers))
+        body = entered(wanted, body, headers) if isinstance(body, Body) else body
+        return Reformed(wanted.path_for(model or "", stream=request.stream), query, body)
     assert form is not None, "the two forms differ"
     path = endpoint.dialect.path_of(form.call, stream=request.stream)
     if "{model}" in path:
@@ -67,9 +68,10 @@ def reform(request: ClientRequest, endpoint: Endpoint, wanted: CallForm | None, 
     return Reformed(path, query, body)
 
 
-def _enter(form: CallForm, body: Body | StreamedBody | None, headers: Headers) -> Body | StreamedBody | None:
-    """Return the body as `form` has it; the members that it has in common with the dialect keep their bytes."""
-    if not isinstance(body, Body) or not (form.without or form.members or form.header_members):
+def entered(form: CallForm, body: Body, headers: Headers) -> Body:
+    """Return the body as `form` has it; the members that it has in common with the dialect keep their bytes. `headers`
+    are changed too."""
+    if not (form.without or form.members or form.header_members):
         return body
     body = Body(body.raw, body.encoding)
     for name in form.without:

@@ -114,6 +114,19 @@ def test_anthropics_bedrock_client_reaches_every_kind_of_provider(
         assert b"dummy" not in request.head
 
 
+def test_tokens_are_counted_at_bedrock(program: Program, bedrock: Upstream) -> None:
+    with anthropic.Anthropic(base_url=program.url, api_key="dummy", max_retries=0) as client:
+        counted = client.messages.count_tokens(model=ARN, messages=[{"role": "user", "content": "hi"}])
+        assert counted.input_tokens == vendors.IN
+        bedrock.next(refusal(400, "Bad Request", "ValidationException", "not this model"))
+        with pytest.raises(anthropic.BadRequestError, match="not this model"):
+            client.messages.count_tokens(model=CLAUDE, messages=[{"role": "user", "content": "hi"}])
+    assert bedrock.requests[0].path == f"/model/{CLAUDE.removeprefix('eu.').replace(':', '%3A')}/count-tokens"
+    body = json.dumps({**ASK, "anthropic_version": "bedrock-2023-05-31"})
+    asked = boto(f"{program.url}/bedrock").count_tokens(modelId=CLAUDE, input={"invokeModel": {"body": body}})
+    assert asked["inputTokens"] == vendors.IN
+
+
 def test_a_clients_own_version_stays(program: Program, bedrock: Upstream) -> None:
     body = {**ASK, "anthropic_version": "2026-10-21"}
     assert program.post(f"/model/{CLAUDE}/invoke", body).status == 200

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from typing import Any
 from urllib.parse import unquote
 
 from botocore.auth import SigV4Auth
@@ -45,6 +46,8 @@ class FakeBedrock:
         fault = self.fault_of(request)
         if fault is not None:
             return refusal(403, "Forbidden", fault, "The request is not signed as it must be")
+        if request.path.endswith("/count-tokens"):
+            return self._count(json.loads(request.body))
         match = _INVOKE.fullmatch(request.path)
         if match is None:
             return vendors.reply_to(request)
@@ -57,6 +60,15 @@ class FakeBedrock:
             return vendors.plain(vendors.message(model, bool(body.get("tools"))))
         frames = vendors.message_frames(model, bool(body.get("tools")))
         return Reply(headers=EVENTS, pieces=[chunk(frame) for frame in frames], framing="chunked")
+
+    def _count(self, body: dict[str, Any]) -> Reply:
+        """Count what is in the form of InvokeModel, or of Converse."""
+        asked = body["input"]
+        if "invokeModel" in asked:
+            counted = json.loads(base64.b64decode(asked["invokeModel"]["body"]))
+            if not {"max_tokens", "messages", "anthropic_version"} <= set(counted) or "model" in counted:
+                return refusal(400, "Bad Request", "ValidationException", "Malformed input request")
+        return vendors.plain({"inputTokens": vendors.IN})
 
     def fault_of(self, request: Received) -> str | None:
         """Return the name of the exception for a request that is not signed right; None for a good one."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anthropic
 import boto3
+import openai
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.support import vendors
 from tests.support.fake_bedrock import EVENTS, KEY_ID, REGION, SECRET, FakeBedrock, chunk, exception, refusal
-from tests.support.program import Program
+from tests.support.program import Program, run
 from tests.support.provider import Reply, Upstream
+from tests.support.waiting import until
 
 CLAUDE = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"
 ARN = f"arn:aws:bedrock:{REGION}:123456789012:inference-profile/{CLAUDE}"
@@ -214,3 +218,50 @@ def test_the_usual_variables_name_a_bedrock_provider(bedrock: Upstream, tmp_path
     with Program(tmp_path, "serve", extra=variables) as program:
         assert program.post("/v1/messages", {"model": CLAUDE, **ASK}).status == 200
         assert "AWS_ACCESS_KEY_ID" in program.out
+
+
+@pytest.mark.ledger("H2")
+def test_chat_clients_name_bedrock_in_the_model(program: Program, bedrock: Upstream) -> None:
+    with openai.OpenAI(base_url=f"{program.url}/openai-proxy", api_key="dummy", max_retries=0) as client:
+        answer = client.chat.completions.create(
+            model="bedrock/anthropic.claude-3-haiku-20240307-v1:0", messages=[{"role": "user", "content": "hi"}]
+        )
+    assert answer.choices[0].message.content == vendors.TEXT
+    assert bedrock.only.path.startswith("/model/anthropic.claude-3-haiku-20240307-v1%3A0/")
+
+
+def test_a_signed_request_in_a_trace_is_repeated_by_curl(
+    lasting_bedrock: Upstream, lasting_upstream: Upstream, tmp_path: Path
+) -> None:
+    text = config(lasting_bedrock, lasting_upstream) + "\nmiddlewares: [{type: trace, config: {directory: ./traces}}]\n"
+    with Program(tmp_path, "serve", config=text) as program:
+        body = json.dumps({**ASK, "anthropic_version": "bedrock-2023-05-31"})
+        list(boto(program.url).invoke_model_with_response_stream(modelId=CLAUDE, body=body)["body"])
+        until(lambda: list((tmp_path / "traces").glob("*/*.json")), "the record")
+    identifier = json.loads(run("trace", "ls", "--json", cwd=tmp_path).stdout)["id"]
+    shown = run("trace", "show", identifier, "--curl", cwd=tmp_path)
+    assert "--aws-sigv4" in shown.stdout and "dummy" not in shown.stdout, shown
+    said = run("trace", "show", identifier, cwd=tmp_path)
+    assert vendors.TEXT in said.stdout
+
+
+@pytest.mark.parametrize(
+    "extra", ["", "  - {name: b, type: bedrock, region: us-east-1, access_key_id: a, secret_access_key: b}"]
+)
+def test_a_start_loads_nothing_of_aws(tmp_path: Path, extra: str) -> None:
+    (tmp_path / "x.yaml").write_text(f"providers:\n  - {{name: stub, type: stub}}\n{extra}\n")
+    code = (
+        "import sys, llmproxy.cli; from llmproxy import create_app; create_app('x.yaml')\n"
+        "sys.exit(' '.join(name for name in sys.modules if name.startswith(('boto', 'google.auth'))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_missing_credentials_are_said_at_the_start_and_in_a_502(tmp_path: Path) -> None:
+    text = f"providers:\n  - {{name: bedrock, type: bedrock, region: {REGION}}}\n"
+    with Program(tmp_path, "serve", config=text, extra={"AWS_EC2_METADATA_DISABLED": "true"}) as program:
+        until(lambda: "No credentials for AWS: none found. Tried: env" in program.err, "the warning")
+        answer = program.post("/v1/messages", {"model": CLAUDE, **ASK})
+        assert answer.status == 502 and "Tried: env, assume-role" in answer.json["error"]["message"]
+        assert "where AWS's tools look" in program.out

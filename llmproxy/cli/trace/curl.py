@@ -23,6 +23,11 @@ _UNSEEN = re.compile(
 _END = "END_OF_BODY"
 _NOT_SENT = frozenset((*HOP_BY_HOP, "host", "content-length", "content-encoding", "accept-encoding", "expect"))
 
+# Headers of requests that AWS's SDKs signed.
+_SIGNED, _SESSION = "x-amz-date", "x-amz-security-token"
+_OF_SIGNATURE = frozenset((_SIGNED, _SESSION, "authorization", "x-amz-content-sha256"))
+_SIGN_NOTE = "# curl signs it anew: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+
 
 class IncompleteRecord(Exception):
     """Raised when the record does not hold the whole request; the text says why."""
@@ -43,8 +48,13 @@ def curl_command(record: Record) -> str:
     variable = "API_KEY" if dialect is None else dialect.key_variable
     url = f"http://{host if isinstance(host, str) else host[0]}{record.path}{query}"
     lines = [f"curl {_options(record.method, url)} {_quoted(url, variable)}"]
-    lines += [f"-H {_quoted(header, variable)}" for header in _headers(record.request.headers, of_body=bool(body))]
-    notes = []
+    signature = list(_signature(headers))
+    if signature:
+        lines += signature
+        headers = {name: value for name, value in headers.items() if name not in _OF_SIGNATURE}
+    recorded = None if record.request.headers is None else headers
+    lines += [f"-H {_quoted(header, variable)}" for header in _headers(recorded, of_body=bool(body))]
+    notes = [_SIGN_NOTE] if signature else []
     if any(MASK in line for line in (url, *map(str, headers.values()))):
         notes.append(f"# set {variable} to the masked secret")
     if MASK.encode() in body:
@@ -54,6 +64,15 @@ def curl_command(record: Record) -> str:
     if not body:
         return "\n".join([*notes, " \\\n  ".join(lines)])
     return "\n".join([*notes, _with_body(lines, body)])
+
+
+def _signature(headers: RecordedHeaders) -> Iterator[str]:
+    """Yield the options with which curl signs a request that was signed; the old signature holds for minutes."""
+    if _SIGNED in headers:
+        yield '--aws-sigv4 "aws:amz:${AWS_REGION:-us-east-1}:bedrock"'
+        yield '--user "${AWS_ACCESS_KEY_ID}:${AWS_SECRET_ACCESS_KEY}"'
+        if _SESSION in headers:
+            yield f'-H "{_SESSION}: ${{AWS_SESSION_TOKEN}}"'
 
 
 def _options(method: str, url: str) -> str:

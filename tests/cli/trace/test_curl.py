@@ -9,6 +9,7 @@ import pytest
 
 from llmproxy.cli.trace.curl import IncompleteRecord, curl_command
 from llmproxy.transcripts.transcript import request_bytes
+from tests.support.fake_bedrock import KEY_ID, REGION, SECRET, FakeBedrock
 from tests.support.provider import Reply, Upstream
 from tests.support.records import record, request
 
@@ -99,3 +100,31 @@ def test_a_secret_in_the_body_and_missing_headers_are_reported(tmp_path: Path) -
 def test_a_request_without_a_body_has_none(tmp_path: Path) -> None:
     output = curl_command(record(tmp_path, method="GET", request=request(None, format=None, size=0)))
     assert "--data" not in output and "-X GET" in output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs bash and curl")
+def test_a_signed_request_is_signed_anew(tmp_path: Path) -> None:
+    with Upstream(FakeBedrock().answer) as upstream:
+        headers = {
+            "host": upstream.url.removeprefix("http://"),
+            "authorization": MASK,
+            "x-amz-date": "20260101T000000Z",
+            "x-amz-security-token": MASK,
+            "content-type": "application/json",
+            "amz-sdk-request": "attempt=1",
+        }
+        body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 5, "messages": []}
+        output = record(
+            tmp_path, request=request(body, format="json", headers=headers), path="/model/claude%3A0/invoke"
+        )
+        command = curl_command(output)
+        keys = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "AWS_SESSION_TOKEN": "session", **keys}
+        done = subprocess.run(
+            ["bash"], input=command.encode(), env=environment, capture_output=True, check=False, timeout=30
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        came = upstream.only
+    assert came.value("x-amz-security-token") == "session" and "20260101" not in came.head.decode()
+    assert f"AWS4-HMAC-SHA256 Credential={KEY_ID}/" in (came.value("authorization") or "")
+    assert came.value("amz-sdk-request") == "attempt=1" and MASK not in command

@@ -13,7 +13,7 @@ from llmproxy.answer import Answer
 from llmproxy.body import Body
 from llmproxy.dialects.claude_models import claude_of
 from llmproxy.dialects.dialect import Dialect
-from llmproxy.providers.call_answers import changed_answer, whole_body
+from llmproxy.providers.call_answers import changed_answer, read_whole
 from llmproxy.target import UpstreamRequest
 from llmproxy.wire.json import read_value, write_value
 
@@ -47,7 +47,7 @@ def ask_for_count(
     async def adapt(answer: Answer) -> Answer:
         if answer.status >= 400:
             return await changed_answer(answer, own, client, None, request_id)
-        value = read_value(await whole_body(answer))
+        value = read_value(await read_whole(answer))
         tokens = value.get("inputTokens") if isinstance(value, dict) else None
         if isinstance(tokens, int) and client.token_count is not None:
             answer.body = client.token_count.write(tokens)

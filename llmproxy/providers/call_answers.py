@@ -65,7 +65,7 @@ async def changed_answer(
     return answer
 
 
-async def whole_body(answer: Answer) -> bytes:
+async def read_whole(answer: Answer) -> bytes:
     """Read the rest of a small answer, and return its body; of a long one the beginning."""
     body = bytearray(answer.body)
     while answer.stream is not None and len(body) < _ERROR_BYTES:
@@ -80,7 +80,7 @@ async def whole_body(answer: Answer) -> bytes:
 
 async def _changed_error(answer: Answer, provider: Dialect, client: Dialect, request_id: str) -> Answer:
     assert provider.codec is not None, "forms are of dialects with a codec"
-    error = provider.codec.decode_error(answer.status, await whole_body(answer))
+    error = provider.codec.decode_error(answer.status, await read_whole(answer))
     headers = Headers([pair for pair in answer.headers.items() if pair[0].title() not in _OF_BODY])
     headers.update(client.error_headers(error))
     headers["Content-Type"] = "application/json"

@@ -94,7 +94,7 @@ def test_messages_clients_reach_claude_by_invoke(program: Program, bedrock: Upst
     plain, streamed, beta = bedrock.requests
     identity = model.removeprefix("bedrock/").replace(":", "%3A").replace("/", "%2F")
     assert plain.path == f"/model/{identity}/invoke" and streamed.path == f"{plain.path}-with-response-stream"
-    assert json.loads(plain.body) == {**ASK, "anthropic_version": "bedrock-2023-05-31"}
+    assert json.loads(plain.body) == {**ASK, "anthropic_version": "2026-10-21"}  # the SDK's own, from its header
     assert json.loads(beta.body)["anthropic_beta"] == ["a-1", "b-2"]
     assert plain.value("x-api-key") is None
 
@@ -111,7 +111,7 @@ def test_anthropics_bedrock_client_reaches_every_kind_of_provider(
         sent = json.loads(upstream.last.body)
         assert upstream.last.path == "/v1/messages" and sent["model"] == "claude-sonnet-4-6" and sent["stream"] is True
         assert "anthropic_version" not in sent and upstream.last.value("x-api-key") == "sk-ant"
-        assert upstream.last.value("anthropic-version") == "2023-06-01"
+        assert upstream.last.value("anthropic-version") == "2026-10-21"
         say(client, "llama3")  # translated
         assert upstream.last.path == "/v1/chat/completions"
     for request in (*bedrock.requests, *upstream.requests):
@@ -129,6 +129,13 @@ def test_tokens_are_counted_at_bedrock(program: Program, bedrock: Upstream) -> N
     body = json.dumps({**ASK, "anthropic_version": "bedrock-2023-05-31"})
     asked = boto(f"{program.url}/bedrock").count_tokens(modelId=CLAUDE, input={"invokeModel": {"body": body}})
     assert asked["inputTokens"] == vendors.IN
+
+
+def test_a_client_without_a_version_gets_that_of_bedrock(program: Program, bedrock: Upstream) -> None:
+    for headers in ((), ("anthropic-version: 2023-06-01",)):
+        assert program.post("/v1/messages", {"model": CLAUDE, **ASK, "stream": False}, *headers).status == 200
+        assert json.loads(bedrock.last.body) == {**ASK, "anthropic_version": "bedrock-2023-05-31"}
+        assert bedrock.last.value("anthropic-version") is None
 
 
 def test_a_clients_own_version_stays(program: Program, bedrock: Upstream) -> None:

@@ -122,6 +122,7 @@ INVOKE_FORM = CallForm(
     without=("model", "stream"),
     members=(("anthropic_version", b'"bedrock-2023-05-31"'),),
     header_members=(("anthropic-beta", "anthropic_beta"),),
+    version=("anthropic-version", "anthropic_version", "2023-06-01"),
     frames=OtherFrames(dialect="invoke", wrap=Wrap, unwrap=Unwrap),
 )
 

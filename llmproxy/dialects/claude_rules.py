@@ -33,6 +33,8 @@ def fit_claude_request(request: Request, context: EncodeContext) -> Request:
     sampling = _fit_sampling(request, model, context)
     if sampling is not request.sampling:
         changes["sampling"] = sampling
+    if not request.messages and request.system:
+        request = _with_question(request, context)
     choice = request.tool_choice
     if choice is not None and not model.forced and choice.mode in ("required", "tool"):
         changes["tool_choice"] = _free_choice(request, choice, context)
@@ -89,6 +91,14 @@ def _free_choice(request: Request, choice: ToolChoice, context: EncodeContext) -
     context.adapt(path, f"{request.model} cannot be forced to call a tool", "auto")
     allowed = choice.allowed if choice.name is None else [choice.name]
     return msgspec.structs.replace(choice, mode="auto", name=None, allowed=allowed)
+
+
+def _with_question(request: Request, context: EncodeContext) -> Request:
+    """Return a request of nothing but instructions, which other vendors answer, with the last one as the user's."""
+    *others, last = request.system
+    context.adapt(last.path, "a Messages API needs a message of the user", "user")
+    question = Message(path=last.path, role="user", content=list(last.content), extra=last.extra)
+    return msgspec.structs.replace(request, system=others, messages=[question])
 
 
 def _fit_messages(request: Request, model: ClaudeModel, context: EncodeContext) -> list[Message]:

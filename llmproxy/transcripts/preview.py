@@ -25,8 +25,12 @@ PREVIEW_BYTES = 2 * 1024 * 1024
 # Elements of agents stand on lines of their own and have names of several words: <system-reminder>,
 # <environment_context>, <local-command-stdout>, <permissions instructions>. A few of them hold what the person wrote.
 _WORDS = r"(?:user[-_](?:query|message|request|prompt|input)|command-(?:name|args)|task|feedback|answer)"
+# Some names are an agent's wherever they stand.
+_AGENT = r"system[-_ ]reminder|environment[-_](?:context|details)|local-command-[a-z]{1,20}|ide_[a-z_]{1,40}"
+_REST = r"(?: [^<>]{0,300})?>"
 _CONTEXT = re.compile(
-    rf"^[ \t]{{0,20}}<(?!{_WORDS}[ >])([a-z]+[-_ ][a-z_ -]{{0,60}})(?: [^<>]{{0,300}})?>", re.IGNORECASE | re.MULTILINE
+    rf"<({_AGENT}){_REST}|^[ \t]{{0,20}}<(?!{_WORDS}[ >])([a-z]+[-_ ][a-z_ -]{{0,60}}){_REST}",
+    re.IGNORECASE | re.MULTILINE,
 )
 _MOST_ELEMENTS = 100
 _WRAPPER = re.compile(rf"^[ \t]*<{_WORDS}>|</{_WORDS}>[ \t]*$", re.IGNORECASE | re.MULTILINE)
@@ -107,13 +111,17 @@ def _without_context(text: str) -> Iterator[str]:
     minutes for a text full of tags that are not closed."""
     start = 0
     for tag in islice(_CONTEXT.finditer(text), _MOST_ELEMENTS):
-        closing = f"</{tag[1]}>"
+        closing = f"</{tag[1] or tag[2]}>"
         end = text.find(closing, tag.end()) if tag.start() >= start else -1
+        if end < 0:
+            continue
+        end += len(closing)
         line_end = text.find("\n", end)
         line_end = len(text) if line_end < 0 else line_end
-        if end >= 0 and not text[end + len(closing) : line_end].strip():
+        alone = not text[end:line_end].strip()
+        if alone or tag[1]:
             yield text[start : tag.start()]
-            start = line_end + 1
+            start = line_end + 1 if alone else end
     yield text[start:]
 
 

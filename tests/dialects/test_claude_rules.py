@@ -119,3 +119,13 @@ def test_strict_refuses_every_change(members: dict[str, Any]) -> None:
 def test_a_request_that_fits_is_the_same() -> None:
     request = chat("claude-opus-5-5", tools=TOOLS, tool_choice="auto", reasoning_effort="high")
     assert fit_claude_request(request, EncodeContext(losses=Losses(strict=True))) is request
+
+
+def test_a_request_of_instructions_alone_ends_on_a_question() -> None:
+    instructions = [{"role": "system", "content": "Be brief."}, {"role": "developer", "content": "Say hello."}]
+    request = CHAT.decode_request({"model": "claude-opus-5", "messages": instructions})
+    body, adapted, dropped = sent(request)
+    assert (body["system"], body["messages"]) == ("Be brief.", [{"role": "user", "content": "Say hello."}])
+    assert dropped == ["messages[1]"] and adapted["messages[1]"].sent == "user"
+    with pytest.raises(Untranslatable):
+        encode_request(request, EncodeContext(losses=Losses(strict=True)))

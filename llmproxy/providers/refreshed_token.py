@@ -76,8 +76,9 @@ class RefreshedToken(Generic[Kind]):
             await self._refresh()
 
     def forget(self) -> None:
-        """Let the next call get a new token: the provider refused this one."""
-        self._token = None
+        """Let the next call get a new token: the provider refused this one. One that was just fetched stays."""
+        if self._clock() >= self._next_s:
+            self._token = None
 
     def _left_s(self) -> float:
         """Return for how many seconds the token is valid."""

@@ -10,18 +10,18 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from llmproxy.answer import Headers
+from llmproxy.answer import Answer, Headers
 from llmproxy.client_request import ClientRequest
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.providers.base import COMPATIBLE_OPTIONS, HttpProvider, Service
 from llmproxy.providers.google_credentials import GoogleCredentials
-from llmproxy.providers.refreshed_token import RefreshedToken
+from llmproxy.providers.refreshed_token import RefreshedToken, Token
 from llmproxy.providers.service import GOOGLE_QUERY
 from llmproxy.settings import ExistingFile
 from llmproxy.target import Target, UpstreamRequest
@@ -119,7 +119,22 @@ class Vertex(HttpProvider):
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         if self._fault is not None and not self._forwards_credential(request):
             raise copy.copy(self._fault)
-        return super().prepare(request, target)
+        prepared = super().prepare(request, target)
+        if self._token is not None and not self._forwards_credential(request):
+            prepared.adapt = self._watched(self._token, prepared.adapt)
+        return prepared
+
+    def _watched(
+        self, token: RefreshedToken[Token], adapt: Callable[[Answer], Awaitable[Answer]] | None
+    ) -> Callable[[Answer], Awaitable[Answer]]:
+        """Return what sees each answer before the client does: a token that is refused has been withdrawn."""
+
+        async def watched(answer: Answer) -> Answer:
+            if answer.status == 401:
+                token.forget()
+            return answer if adapt is None else await adapt(answer)
+
+        return watched
 
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:  # type: ignore[override]
         """Return nothing: there is a list for each maker of models, and none of those that a project may call."""

@@ -136,3 +136,16 @@ async def test_a_token_without_end_is_fetched_once_until_it_is_forgotten() -> No
     token.forget()
     await token.ready()
     assert source.fetched == 2
+
+
+async def test_a_refused_token_is_replaced_but_not_one_after_another() -> None:
+    source = Source()
+    token = source.token()
+    await token.ready()
+    token.forget()
+    await token.ready()
+    assert (source.fetched, token.text) == (1, "t1")
+    source.now_s += 11
+    token.forget()
+    await token.ready()
+    assert (source.fetched, token.text) == (2, "t2")

@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from llmproxy.answer import Answer, Headers
 from llmproxy.errors import BadRequest, UpstreamError
 from llmproxy.providers.vertex import Vertex
 from llmproxy.target import Target, UpstreamRequest
+from tests.support import google_accounts
 from tests.support.exchanges import new_exchange
+from tests.support.google_accounts import TokenServer
+from tests.support.provider import Upstream
+
+pytestmark = pytest.mark.filterwarnings("ignore:The load_credentials_from_file method is deprecated")
 
 OURS = "/projects/acme/locations/global"
 THEIRS = "/projects/dummy/locations/us-east5"
@@ -118,3 +124,19 @@ def test_no_setting_leads_elsewhere(keys: dict[str, str]) -> None:
 def test_no_path_leads_out_of_the_project(path: str) -> None:
     with pytest.raises(BadRequest, match="segment"):
         sent(vertex(project="acme"), path)
+
+
+async def test_a_token_that_is_refused_is_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmproxy.providers.refreshed_token._AGAIN_S", 0.0)
+    tokens = TokenServer()
+    with Upstream(tokens) as cloud:
+        provider = vertex(credentials_file=str(google_accounts.service_account(tmp_path, cloud.url)))
+        await provider.ready()
+        request = sent(provider, "/v1/chat/completions")
+        assert request.headers["authorization"] == "Bearer ya29.1" and request.adapt is not None
+        assert f"/projects/{google_accounts.PROJECT}/" in request.target
+        for status, given in ((403, 1), (401, 2)):
+            await request.adapt(Answer(status=status, headers=Headers()))
+            await provider.ready()
+            assert tokens.given == given
+    assert provider.secrets == ("ya29.2",)

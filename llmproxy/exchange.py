@@ -59,11 +59,11 @@ class MemoryBudget:
         self.large_bodies = asyncio.Lock()
         self._peak_bytes = 0
 
-    def take(self, exchange: Exchange, size_bytes: int) -> None:
+    def hold(self, exchange: Exchange, size_bytes: int) -> None:
         """Count `size_bytes` for `exchange`. Raises Overloaded beyond the limit."""
         self.count(size_bytes)
         exchange.held_bytes += size_bytes
-        exchange.holder = self
+        exchange.budget = self
 
     def count(self, size_bytes: int) -> None:
         """Count `size_bytes` that belong to no exchange yet. Raises Overloaded beyond the limit."""
@@ -80,14 +80,14 @@ class MemoryBudget:
     def hand_over(self, exchange: Exchange, size_bytes: int) -> None:
         """Make `size_bytes` that `count` counted those of `exchange`."""
         exchange.held_bytes += size_bytes
-        exchange.holder = self
+        exchange.budget = self
 
     def release(self, exchange: Exchange, size_bytes: int) -> None:
         """Release a part of what `exchange` holds."""
         self.used_bytes -= size_bytes
         exchange.held_bytes -= size_bytes
 
-    def give(self, exchange: Exchange) -> None:
+    def release_all(self, exchange: Exchange) -> None:
         """Release everything that `exchange` holds."""
         self.used_bytes -= exchange.held_bytes
         exchange.held_bytes = 0
@@ -109,7 +109,7 @@ class Exchange(ClientRequest):
     where middlewares leave things, each under its own name.
     `session` is the conversation's id, when a middleware recognised one. `cache` is `hit` when an answer was there
     already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `own` says that it asks for
-    one of our own pages. `holder` counts what it holds.
+    one of our own pages. `budget` counts what it holds in memory.
     """
 
     route: Route | None = None
@@ -129,7 +129,7 @@ class Exchange(ClientRequest):
     session: str | None = None
     cache: str | None = None
     own: bool = False
-    holder: MemoryBudget | None = None
+    budget: MemoryBudget | None = None
 
     @property
     def target(self) -> Target | None:
@@ -143,18 +143,18 @@ class Exchange(ClientRequest):
 
     def hold(self, size_bytes: int) -> None:
         """Count more bytes that are in memory for it. Raises Overloaded."""
-        if self.holder is not None:
-            self.holder.take(self, size_bytes)
+        if self.budget is not None:
+            self.budget.hold(self, size_bytes)
 
-    def unhold(self, size_bytes: int) -> None:
+    def release(self, size_bytes: int) -> None:
         """Release some of the bytes that `hold` counted."""
-        if self.holder is not None:
-            self.holder.release(self, size_bytes)
+        if self.budget is not None:
+            self.budget.release(self, size_bytes)
 
-    def let_go(self) -> None:
+    def release_all(self) -> None:
         """Release everything that is in memory for it."""
-        if self.holder is not None:
-            self.holder.give(self)
+        if self.budget is not None:
+            self.budget.release_all(self)
 
     def view(self) -> Exchange:
         """Return a copy, for callers that change some of its values. `copy.copy` takes 12 µs."""

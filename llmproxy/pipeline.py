@@ -199,7 +199,7 @@ class Pipeline:
             if not data:
                 answer.stream = None
                 return
-            self._budget.take(exchange, len(data))
+            self._budget.hold(exchange, len(data))
             answer.body += data
 
     async def _hold_event(self, exchange: Exchange, answer: Answer, stream: ByteStream, framing: Framing) -> None:
@@ -222,7 +222,7 @@ class Pipeline:
         """Read on, counted as memory. After the end `answer` has no stream."""
         data = await stream.read()
         if data:
-            self._budget.take(exchange, len(data))
+            self._budget.hold(exchange, len(data))
         else:
             answer.stream = None
         return data

@@ -28,21 +28,21 @@ def exchange(body: Body | StreamedBody | None = None) -> Exchange:
 
 def test_held_bytes_are_counted_over_all_exchanges_and_given_back_with_each() -> None:
     budget, first, second = MemoryBudget(100), exchange(), exchange()
-    budget.take(first, 60)
-    budget.take(second, 40)
+    budget.hold(first, 60)
+    budget.hold(second, 40)
     assert (budget.used_bytes, first.held_bytes) == (100, 60)
 
-    budget.give(first)
-    budget.give(first)
+    budget.release_all(first)
+    budget.release_all(first)
     assert budget.used_bytes == 40
 
 
 def test_more_than_may_be_held_is_refused_with_a_time_to_come_back_and_counts_nothing() -> None:
     budget, asking = MemoryBudget(100), exchange()
-    budget.take(asking, 60)
+    budget.hold(asking, 60)
 
     with pytest.raises(Overloaded) as caught:
-        budget.take(asking, 41)
+        budget.hold(asking, 41)
 
     assert caught.value.status == 503
     assert ("Retry-After", "1") in caught.value.headers
@@ -93,16 +93,16 @@ def test_a_budget_says_when_a_burst_is_over() -> None:
     relieved: list[int] = []
     budget = MemoryBudget(10 * BURST_BYTES, lambda: relieved.append(budget.used_bytes))
     small, first, second = new_exchange(), new_exchange(), new_exchange()
-    budget.take(small, BURST_BYTES - 1)
-    budget.give(small)
+    budget.hold(small, BURST_BYTES - 1)
+    budget.release_all(small)
     assert not relieved  # no burst
 
-    budget.take(first, BURST_BYTES)
-    budget.take(second, BURST_BYTES // 2)
-    budget.give(second)
+    budget.hold(first, BURST_BYTES)
+    budget.hold(second, BURST_BYTES // 2)
+    budget.release_all(second)
     assert not relieved  # more than half is still held
-    budget.take(small, 100)
-    budget.give(first)
+    budget.hold(small, 100)
+    budget.release_all(first)
     assert relieved == [100]
-    budget.give(small)
+    budget.release_all(small)
     assert relieved == [100]  # once for each burst

@@ -196,7 +196,7 @@ class SharedCall:
         self._dropped += needed
         del self.parts[:needed]
         self.times_s.clear()
-        self.exchange.let_go()
+        self.exchange.release_all()
 
     def _end(self, fault: Exception | None) -> None:
         self._over = True
@@ -218,7 +218,7 @@ class SharedCall:
         if self._source is not None:
             self._source.close()
         self._over = True
-        self.exchange.let_go()
+        self.exchange.release_all()
 
 
 def _nothing() -> None:

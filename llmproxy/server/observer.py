@@ -107,7 +107,7 @@ class _Plain:
             self._parts.append(data)
         else:
             self._parts = None
-            self._exchange.unhold(self._held_bytes)
+            self._exchange.release(self._held_bytes)
 
     def _hold(self, size_bytes: int) -> bool:
         """Count a part of a long body. Return False when it grows too long or there is no room for it."""

@@ -161,7 +161,7 @@ async def _read_held(
     if length is not None and length > limit_bytes:
         raise too_large()
     if length is not None and payload.is_eof():
-        budget.take(exchange, length)
+        budget.hold(exchange, length)
         raw = payload.read_nowait()
     else:
         raw = await _hold(exchange, RequestStream(payload, limit_bytes, limits, go_ahead), budget, length)
@@ -172,12 +172,12 @@ async def _read_held(
 async def _hold(exchange: Exchange, stream: RequestStream, budget: MemoryBudget, length: int | None) -> bytes:
     """Return the whole body. Pieces are joined as they come: a small one alone would cost 40 bytes more than it has."""
     data = await stream.read()
-    budget.take(exchange, len(data))
+    budget.hold(exchange, len(data))
     if not data or len(data) == length:
         return data
     joined = bytearray(data)
     while len(joined) != length and (data := await stream.read()):
-        budget.take(exchange, len(data))
+        budget.hold(exchange, len(data))
         joined += data
     return bytes(joined) if len(joined) < LARGE_BYTES else await _in_turn(budget, lambda: bytes(joined))
 
@@ -192,7 +192,7 @@ async def _decode(exchange: Exchange, body: Body, budget: MemoryBudget) -> None:
         some = [next(pieces, b"")]
         while any(some):
             for piece in some:
-                budget.take(exchange, len(piece))
+                budget.hold(exchange, len(piece))
                 held_bytes += len(piece)
                 decoded += piece
             del some, piece

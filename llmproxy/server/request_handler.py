@@ -136,7 +136,7 @@ class RequestHandler:
         self._own = False
         self._sending = False
         self._finished = False
-        exchange.holder = shared.budget
+        exchange.budget = shared.budget
         self._runtime.enter()
         shared.running[exchange.id] = exchange
         shared.metrics.begin()
@@ -385,7 +385,7 @@ class RequestHandler:
                 shared.metrics.record(exchange)
             finally:
                 forget_frames(exchange.error)
-                shared.budget.give(exchange)
+                shared.budget.release_all(exchange)
                 self._runtime.leave()
 
     def _outcome(self) -> str:

@@ -296,7 +296,7 @@ class Translator:
             data = await answer.stream.read()
             if not data:
                 break
-            self._budget.take(exchange, len(data))
+            self._budget.hold(exchange, len(data))
             body += data
         return bytes(body)
 

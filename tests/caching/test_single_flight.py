@@ -50,7 +50,7 @@ class Calling:
         self.forgotten = 0
         self.cancelled = False
         self.exchanges: list[Exchange] = []
-        self.shared = SharedCall(ended(holder=self.budget), max_bytes, self._forget)
+        self.shared = SharedCall(ended(budget=self.budget), max_bytes, self._forget)
         self.call = asyncio.get_running_loop().create_task(self._make(says))
 
     def _forget(self) -> None:
@@ -69,14 +69,14 @@ class Calling:
 
     async def ask(self) -> Answer | None:
         """One client asks; it may be one of several."""
-        exchange = ended(holder=self.budget)
+        exchange = ended(budget=self.budget)
         self.exchanges.append(exchange)
         return await self.shared.join(self.call, exchange)
 
     def check_empty(self) -> None:
         """Nobody is there any more, so nothing is held once their exchanges are over."""
         for each in self.exchanges:
-            each.let_go()
+            each.release_all()
         assert self.budget.used_bytes == 0
 
 

@@ -7,7 +7,10 @@ Begin reading at `Vertex`.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import copy
+import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,6 +28,8 @@ from llmproxy.providers.refreshed_token import RefreshedToken, Token
 from llmproxy.providers.service import GOOGLE_QUERY
 from llmproxy.settings import ExistingFile
 from llmproxy.target import Target, UpstreamRequest
+
+log = logging.getLogger(__name__)
 
 _HOST = "aiplatform.googleapis.com"
 _PROJECT = "GOOGLE_CLOUD_PROJECT"
@@ -101,8 +106,25 @@ class Vertex(HttpProvider):
         self._token = RefreshedToken(config.name, self._source.fetch) if self._credential is None else None
         self._express = self._credential is not None and config.project is None
         self._fault: ProxyError | None = None
+        self._warming: asyncio.Task[None] | None = None
         if self._token is not None:
             self.forwards_credentials = config.auth == "passthrough"
+
+    async def start(self) -> None:
+        if self._token is not None:
+            self._warming = asyncio.get_running_loop().create_task(self._warm())
+
+    async def close(self) -> None:
+        if self._warming is not None:
+            self._warming.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._warming
+
+    async def _warm(self) -> None:
+        """Get a token before the first request; the start does not wait for machines that have no credentials."""
+        await self.ready()
+        if self._fault is not None and self._auth == "inject":
+            log.warning("provider %r: %s", self.name, self._fault.message)
 
     async def ready(self) -> None:
         if self._token is None:

@@ -253,13 +253,18 @@ def test_a_signed_request_in_a_trace_is_repeated_by_curl(
 
 
 @pytest.mark.parametrize(
-    "extra", ["", "  - {name: b, type: bedrock, region: us-east-1, access_key_id: a, secret_access_key: b}"]
+    "extra",
+    [
+        "",
+        "  - {name: b, type: bedrock, region: us-east-1, access_key_id: a, secret_access_key: b}",
+        "  - {name: v, type: vertex, project: p}",
+    ],
 )
-def test_a_start_loads_nothing_of_aws(tmp_path: Path, extra: str) -> None:
+def test_a_start_loads_nothing_of_aws_or_google(tmp_path: Path, extra: str) -> None:
     (tmp_path / "x.yaml").write_text(f"providers:\n  - {{name: stub, type: stub}}\n{extra}\n")
     code = (
         "import sys, llmproxy.cli; from llmproxy import create_app; create_app('x.yaml')\n"
-        "sys.exit(' '.join(name for name in sys.modules if name.startswith(('boto', 'google.auth'))) or 0)"
+        "sys.exit(' '.join(name for name in sys.modules if name.startswith(('boto', 'google.auth', 'requests'))) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

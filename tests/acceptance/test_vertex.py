@@ -14,6 +14,7 @@ from tests.support import google_accounts, vendors
 from tests.support.google_accounts import PROJECT, TokenServer
 from tests.support.program import Program
 from tests.support.provider import Upstream
+from tests.support.waiting import until
 
 OURS = f"/projects/{PROJECT}/locations/europe-west4"
 DUMMY = "/v1/projects/dummy/locations/global"
@@ -92,6 +93,7 @@ def test_tokens_come_from_the_metadata_server_and_are_refreshed(
 def test_where_no_credentials_are_found_the_sources_are_named(cloud: Upstream, tmp_path: Path) -> None:
     nowhere = {"NO_GCE_CHECK": "true", "HOME": str(tmp_path)}
     with Program(tmp_path, "serve", config=config(cloud), extra=nowhere) as program:
+        until(lambda: "provider 'vertex': No token of Google Cloud: tried" in program.err, "the warning at the start")
         answer = program.post("/v1/chat/completions", {"model": LLAMA, "messages": []})
     message = answer.json["error"]["message"]
     assert answer.status == 502 and "GOOGLE_APPLICATION_CREDENTIALS (not set)" in message

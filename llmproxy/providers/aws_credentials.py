@@ -7,13 +7,13 @@ once there is something to sign. Begin reading at `AwsCredentials.fetch`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from datetime import datetime
 from typing import Any
 
 from llmproxy.errors import UpstreamError
+from llmproxy.providers.daemon_thread import in_daemon_thread
 from llmproxy.providers.sigv4 import Keys
 
 _ROLE_SESSION = "llmproxy"
@@ -46,7 +46,7 @@ class AwsCredentials:
         """Return valid keys. Raises UpstreamError that names the sources, where none has any."""
         if self._keys is not None and self._role_arn is None:
             return self._keys
-        return await asyncio.to_thread(self._find)
+        return await in_daemon_thread(self._find)
 
     def forget(self) -> None:
         """Look again at the next call: AWS refused what was found."""

@@ -15,12 +15,14 @@ import subprocess
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from llmproxy.errors import UpstreamError
+from llmproxy.providers.daemon_thread import in_daemon_thread
 from llmproxy.providers.refreshed_token import Token
 
 _AUTHORITY = "https://login.microsoftonline.com"
@@ -48,7 +50,7 @@ class Entra:
     async def fetch(self) -> Token:
         """Return a token. Raises UpstreamError that names the source, and why it gave none."""
         if self._command is not None:
-            return await asyncio.to_thread(_run, self._command)
+            return await in_daemon_thread(partial(_run, self._command))
         if given := self._environment.get("AZURE_OPENAI_AD_TOKEN"):
             return Token(text=given, ends_s=None)
         tenant, client = self._environment.get("AZURE_TENANT_ID"), self._environment.get("AZURE_CLIENT_ID")

@@ -7,12 +7,12 @@ is something to ask. Begin reading at `GoogleCredentials.fetch`.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from datetime import UTC
 from typing import Any
 
 from llmproxy.errors import UpstreamError
+from llmproxy.providers.daemon_thread import in_daemon_thread
 from llmproxy.providers.refreshed_token import Token
 from llmproxy.upstream.egress import trust
 
@@ -37,7 +37,7 @@ class GoogleCredentials:
 
     async def fetch(self) -> Token:
         """Return a new token. Raises UpstreamError that names the sources, and what went wrong with them."""
-        return await asyncio.to_thread(self._fetch)
+        return await in_daemon_thread(self._fetch)
 
     def _fetch(self) -> Token:
         from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError

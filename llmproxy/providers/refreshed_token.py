@@ -47,7 +47,7 @@ class RefreshedToken(Generic[Kind]):
         self._clock = clock
         self._token: Kind | None = None
         self._lock = asyncio.Lock()
-        self._next_s = 0.0
+        self._next_s = self._next_forget_s = 0.0
         self._fetches = 0
         self._failure: ProxyError | None = None
 
@@ -76,9 +76,10 @@ class RefreshedToken(Generic[Kind]):
             await self._refresh()
 
     def forget(self) -> None:
-        """Let the next call get a new token: the provider refused this one. One that was just fetched stays."""
-        if self._clock() >= self._next_s:
+        """Let the next call get a new token: the provider refused this one. Not again within ten seconds."""
+        if self._clock() >= self._next_forget_s:
             self._token = None
+            self._next_forget_s = self._clock() + _AGAIN_S
 
     def _left_s(self) -> float:
         """Return for how many seconds the token is valid."""

@@ -55,6 +55,8 @@ def _judge_own(request: Request, model: OpenAIModel, context: EncodeContext) -> 
     """List what the model refuses of a request in its own dialect, which others never get so far."""
     if request.paths.get("max_tokens") == _OLDER_LIMIT and model.efforts and model.samples != "always":
         context.adapt(_OLDER_LIMIT, f"{request.model} has max_completion_tokens instead")
+    if not model.efforts and request.reasoning.effort == "none":
+        context.adapt(request.where("effort"), f"{request.model} does not reason")
     if not model.efforts and ENCRYPTED_REASONING in request.extra.get("~include", ()):
         context.adapt("include", f"{request.model} does not reason")
 
@@ -105,7 +107,7 @@ def _fit_sampling(request: Request, model: OpenAIModel, effort: Effort | None, c
     if model.stops is not None and len(sampling.stop) > model.stops:
         refused["stop"] = sampling.stop[: model.stops]
         kept = f"the first {model.stops}" if model.stops else ""
-        context.adapt(request.where("stop"), f"{request.model} has {model.stops or 'no'} stop sequences", kept)
+        context.adapt(request.where("stop"), f"{request.model} accepts {model.stops or 'no'} stop sequences", kept)
     if sampling.logit_bias and model.stops == 0 and "logit_bias" not in refused:
         refused["logit_bias"] = None
         context.adapt(request.where("logit_bias"), f"{request.model} has no logit_bias")

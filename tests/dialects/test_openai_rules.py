@@ -181,3 +181,13 @@ def test_a_request_that_fits_is_the_same_and_strict_refuses_changes() -> None:
     request.sampling.temperature = 0.5
     with pytest.raises(Untranslatable, match="strict"):
         fit_openai_request(request, context)
+
+
+@pytest.mark.parametrize(("dialect", "path"), [("chat", "reasoning_effort"), ("responses", "reasoning.effort")])
+def test_no_effort_is_also_one_for_a_model_that_does_not_reason(dialect: str, path: str) -> None:
+    asked = {"reasoning_effort": "none", "messages": []} if dialect == "chat" else {"reasoning": {"effort": "none"}}
+    request = codecs()[dialect].decode_request({"model": "gpt-4o", "input": "u", **asked})
+    for own, listed in ((True, [path]), (False, [])):
+        losses = Losses()
+        fit_openai_request(request, EncodeContext(losses=losses, own=own))
+        assert losses.dropped == listed

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 import msgspec
 
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import Block, Message, ToolCall, ToolResult
 
 
-def move_results(messages: list[Message]) -> list[Message]:
-    """Return `messages`, or the same ones in which one result of each call stands in the message behind its call."""
-    messages = _without_repeats(messages)
+def move_results(messages: list[Message], losses: Losses) -> list[Message]:
+    """Return `messages`, or the same ones in which one result of each call stands in the message behind its call. A
+    result in whose place another one stands is listed in `losses`."""
+    messages = _without_repeats(messages, losses)
     late = _late(messages)
     if not late:
         return messages
@@ -33,7 +35,7 @@ def move_results(messages: list[Message]) -> list[Message]:
     return ordered
 
 
-def _without_repeats(messages: list[Message]) -> list[Message]:
+def _without_repeats(messages: list[Message], losses: Losses) -> list[Message]:
     """Return the messages with one result for each call, at the first place.
 
     Of two that differ the later one counts, which some clients send when they try again. Those of a custom tool are
@@ -48,6 +50,8 @@ def _without_repeats(messages: list[Message]) -> list[Message]:
             elif isinstance(block, ToolResult) and first.setdefault(block.id, block) is not block:
                 place = id(first[block.id])
                 before = later.get(place) or first[block.id]
+                if not block.custom and _without_paths(before.content) != _without_paths(block.content):
+                    losses.drop(before.path)
                 later[place], later[id(block)] = _joined(before, block) if block.custom else block, None
     if not later:
         return messages

@@ -102,7 +102,7 @@ class Translation:
 
     def request(self, model: str) -> bytes:
         """Return the body for the provider, which calls the model `model`. Raises BadRequest for what it lacks."""
-        messages = move_results(list(self._request.messages))
+        messages = move_results(list(self._request.messages), self.losses)
         request = msgspec.structs.replace(self._request, model=model, messages=messages)
         restore(request, self._reasoning)
         if self._provider.needs_thinking(model) and lacks_reasoning(request, self._provider.seal):

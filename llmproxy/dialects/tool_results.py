@@ -50,9 +50,7 @@ def _without_repeats(messages: list[Message], losses: Losses) -> list[Message]:
             elif isinstance(block, ToolResult) and first.setdefault(block.id, block) is not block:
                 place = id(first[block.id])
                 before = later.get(place) or first[block.id]
-                if not block.custom and _without_paths(before.content) != _without_paths(block.content):
-                    losses.drop(before.path)
-                later[place], later[id(block)] = _joined(before, block) if block.custom else block, None
+                later[place], later[id(block)] = _one_of(before, block, losses), None
     if not later:
         return messages
     kept: list[Message] = []
@@ -61,6 +59,15 @@ def _without_repeats(messages: list[Message], losses: Losses) -> list[Message]:
         if content or not message.content:
             kept.append(msgspec.structs.replace(message, content=content))
     return kept
+
+
+def _one_of(before: ToolResult, after: ToolResult, losses: Losses) -> ToolResult:
+    """Return what stands for two results of one call."""
+    if after.custom:
+        return _joined(before, after)
+    if _without_paths(before.content) != _without_paths(after.content):
+        losses.drop(before.path)
+    return after
 
 
 def _joined(before: ToolResult, after: ToolResult) -> ToolResult:

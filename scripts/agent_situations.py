@@ -164,14 +164,14 @@ class Situation:
 
 
 def _is_instructed(question: Question) -> bool:
-    """Say whether a request begins with the instructions of the agent. Responses takes them anywhere."""
+    """Return whether a request begins with the instructions of the agent. Responses takes them anywhere."""
     if question.dialect == "messages":
         return bool(question.body.get("system"))
     return question.dialect == "responses" or question.body["messages"][0]["role"] == "system"
 
 
 def _asks_for_summary(question: Question) -> bool:
-    """Say whether the agent, or llmproxy for it, asks for a summary with which to go on. The last turn does."""
+    """Return whether the agent, or llmproxy for it, asks for a summary with which to go on. The last turn does."""
     turns = question.body.get("input") or question.body.get("messages")
     last = json.dumps(turns[-1]) if isinstance(turns, list) else str(turns)
     return any(words in last for words in ("summary of the conversation", "CHECKPOINT COMPACTION", "Call no tool"))

@@ -55,7 +55,7 @@ def _is_type_variable(value: ast.expr) -> bool:
 
 
 def _clash(paths: list[str]) -> bool:
-    """Tell whether two of the paths are in one dialect, or one of two is outside the dialects."""
+    """Return whether two of the paths are in one dialect, or one of two is outside the dialects."""
     dialects = [parts[1] if parts[0] == "dialects" and len(parts) == 3 else "" for parts in map(_parts, paths)]
     return len(dialects) > 1 and ("" in dialects or len(set(dialects)) < len(dialects))
 

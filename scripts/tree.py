@@ -60,7 +60,7 @@ def _mirror(source: Path) -> Path:
 
 
 def _has_behaviour(source: str) -> bool:
-    """Tell whether a function has a body: interfaces, lists and re-exports have none."""
+    """Return whether a function has a body: interfaces, lists and re-exports have none."""
     functions = [
         node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
@@ -68,7 +68,7 @@ def _has_behaviour(source: str) -> bool:
 
 
 def _is_empty(statement: ast.stmt) -> bool:
-    """Tell whether it is a docstring, `...`, `pass`, or the `raise NotImplementedError` of an interface."""
+    """Return whether it is a docstring, `...`, `pass`, or the `raise NotImplementedError` of an interface."""
     match statement:
         case ast.Pass() | ast.Expr(value=ast.Constant()):
             return True

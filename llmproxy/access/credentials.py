@@ -75,7 +75,7 @@ def _signer(value: str) -> str:
 
 
 def is_signature(value: str) -> bool:
-    """Tell whether the value of a credential signs one request, so that no other can be made with it. It names a
+    """Return whether the value of a credential signs one request, so that no other can be made with it. It names a
     signer, which nobody here verifies."""
     return value[:5] == _SIGNED
 

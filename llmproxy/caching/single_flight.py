@@ -49,7 +49,7 @@ class SharedCall:
 
     @property
     def storable(self) -> bool:
-        """Tell whether every part of the answer so far is in memory."""
+        """Return whether every part of the answer so far is in memory."""
         return self._dropped == 0
 
     async def join(self, call: asyncio.Task[Answer], exchange: Exchange) -> Answer | None:

@@ -58,7 +58,7 @@ def _is_complete(exchange: Exchange, reshape: Reshape, stream: bytes) -> bool:
 
 
 def fits(entry: CacheEntry, stream: bool, counted: bool) -> bool:
-    """Tell whether the entry has the requested form. Reshaping takes 25 ms for each MB."""
+    """Return whether the entry has the requested form. Reshaping takes 25 ms for each MB."""
     return entry.stream == stream and (not stream or entry.counted == counted)
 
 

@@ -76,7 +76,7 @@ def word(node: ConfigNode, name: str) -> str:
 
 
 def disabled(entry: ConfigNode) -> bool:
-    """Tell whether an entry has `enabled: false`."""
+    """Return whether an entry has `enabled: false`."""
     return word(entry, "enabled").strip().lower() in _NO
 
 
@@ -171,7 +171,7 @@ def own_address(top: ConfigNode) -> tuple[set[str], int]:
 
 
 def is_own_address(top: ConfigNode, url: str) -> bool:
-    """Tell whether `url` is the address of this proxy."""
+    """Return whether `url` is the address of this proxy."""
     hosts, own_port = own_address(top)
     try:
         parts = urlsplit(url)
@@ -192,7 +192,7 @@ def _loops(top: ConfigNode) -> Iterator[Problem]:
 
 
 def loopback(host: str) -> bool:
-    """Tell whether only this machine can reach `host`."""
+    """Return whether only this machine can reach `host`."""
     host = host.strip("[]").lower()
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -82,7 +82,7 @@ class _Adder:
         self._taken: set[str] = set()
 
     def usual(self, type_: str) -> bool:
-        """Tell whether the environment has the key of that type, or its address if it has no default one, or other
+        """Return whether the environment has the key of that type, or its address if it has no default one, or other
         variables that name it."""
         service = service_of(type_)
         if service is None:

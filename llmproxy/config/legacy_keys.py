@@ -83,7 +83,7 @@ def _duplicate(node: ConfigNode, message: str) -> Problem:
 
 
 def _is_set(holder: ConfigNode, name: str) -> bool:
-    """Tell whether a key has a value."""
+    """Return whether a key has a value."""
     return name in holder.members and not holder.members[name].blank
 
 

@@ -32,12 +32,12 @@ def arguments_of(value: object) -> str:
 
 
 def has_arguments(arguments: str) -> bool:
-    """Say whether the arguments of a call are any: some services send a space or `null` where others send `{}`."""
+    """Return whether the arguments of a call are any: some services send a space or `null` where others send `{}`."""
     return arguments.strip() not in ("", _NULL)
 
 
 def may_be_none(arguments: str) -> bool:
-    """Say whether the beginning of some arguments may still turn out to be none."""
+    """Return whether the beginning of some arguments may still turn out to be none."""
     return _NULL.startswith(arguments.strip())
 
 

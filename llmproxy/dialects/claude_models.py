@@ -24,7 +24,6 @@ _ANSWER_TOKENS = 4096
 # Longer answers are for clients that ask for them.
 _LONGEST = 32000
 
-
 Off: TypeAlias = Literal["disabled", "between_tools", "never"]
 
 _SAMPLING = ("temperature", "top_p", "top_k")
@@ -60,8 +59,7 @@ _V48 = _V47._replace(system_turns=True)
 # Tools cannot be forced where thinking cannot be turned off.
 _ALWAYS = _V48._replace(off="never", forced=False)
 
-# A version ends where no other digits follow but a date.
-# What follows a version must not make it another one. Dates and words may, such as `-20250514`, `-thinking`, `[1m]`.
+# Digits behind a version make it another one; dates and words do not, such as `-20250514`, `-thinking`, `[1m]`.
 _END = r"(?:(?![-.]?\d+(?![a-z\d]))|(?=-20\d{6}))"
 _MODELS: tuple[tuple[str, ClaudeModel], ...] = (
     (r"claude-3[-.]7", ClaudeModel("budget", "all", strict=False, efforts=())),
@@ -103,7 +101,7 @@ def longest_answer(name: str) -> int | None:
 
 
 def is_claude(name: str) -> bool:
-    """Say whether a name is that of a Claude model."""
+    """Return whether a name is that of a Claude model."""
     return "claude" in name.lower()
 
 
@@ -123,7 +121,7 @@ class ThinkingPlan:
 
     @property
     def thinks(self) -> bool:
-        """Say whether the model is asked to think."""
+        """Return whether the model is asked to think."""
         return self.thinking is not None and self.thinking["type"] != "disabled"
 
 
@@ -208,7 +206,7 @@ def refused_sampling(request: Request, *, thinks: bool) -> list[str]:
 
 
 def _accepts(name: str, value: float, thinks: bool) -> bool:
-    """Say whether the vendor accepts this value. A temperature ends at 1, which is also the default."""
+    """Return whether the vendor accepts this value. A temperature ends at 1, which is also the default."""
     if name == "temperature":
         return value == 1 if thinks else value <= 1
     return not thinks or (name == "top_p" and value >= 0.95)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from llmproxy.dialects.claude_models import ClaudeModel, claude_of, is_claude, longest_answer
-from llmproxy.dialects.claude_own_rules import judge_own
+from llmproxy.dialects.claude_relay_rules import judge_relayed
 from llmproxy.dialects.efforts import nearest_effort
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Effort, Message, Reasoning, Request, Sampling, Text, Thinking, ToolChoice
@@ -25,7 +25,7 @@ def fit_claude_request(request: Request, context: EncodeContext) -> Request:
     """Return the request as its model accepts it. Raises BadRequest where nothing like it can be sent."""
     model = claude_of(request.model)
     if context.own and is_claude(request.model):
-        judge_own(request, model, context)
+        judge_relayed(request, model, context)
     changes: dict[str, Any] = {}
     reasoning = _fit_reasoning(request, model, context)
     if reasoning is not request.reasoning:

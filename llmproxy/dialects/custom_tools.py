@@ -25,7 +25,7 @@ class CustomCalls:
         self._open: dict[int, list[str]] = {}
 
     def needed(self) -> bool:
-        """Say whether there are such tools."""
+        """Return whether there are such tools."""
         return bool(self._names)
 
     def restore(self, content: list[Block]) -> list[Block]:

@@ -159,7 +159,7 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def takes_custom(self) -> bool:
-        """Say whether a chat service gets custom tools as such."""
+        """Return whether a chat service gets custom tools as such."""
         return self.own or self.options.custom_tools
 
     def drop(self, path: str) -> None:

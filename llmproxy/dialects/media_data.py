@@ -35,7 +35,7 @@ def encode_data_url(media_type: str | None, data: str) -> str:
 
 
 def is_data_url(url: str) -> bool:
-    """Say whether `url` holds the data itself."""
+    """Return whether `url` holds the data itself."""
     return url[:5].lower() == "data:"
 
 

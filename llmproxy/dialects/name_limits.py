@@ -99,7 +99,7 @@ class ToolNames:
         ]
 
     def needed(self) -> bool:
-        """Say whether any name was replaced."""
+        """Return whether any name was replaced."""
         return bool(self._originals)
 
     def restore(self, content: Sequence[Block]) -> list[Block]:

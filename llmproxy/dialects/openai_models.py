@@ -79,12 +79,12 @@ def openai_model(name: str) -> OpenAIModel | None:
 
 @lru_cache(maxsize=1024)
 def takes_breakpoints(name: str) -> bool:
-    """Say whether a model of OpenAI knows prompt-cache marks: those from 5.6 on (SDK, `PromptCacheOptions`)."""
+    """Return whether a model of OpenAI knows prompt-cache marks: those from 5.6 on (SDK, `PromptCacheOptions`)."""
     return re.search(r"(?:^|[/:.])gpt-(?:5\.(?:[6-9]|\d\d)|[6-9])", name.lower()) is not None
 
 
 def is_openai(name: str) -> bool:
-    """Say whether a name is that of a model of OpenAI."""
+    """Return whether a name is that of a model of OpenAI."""
     return openai_model(name) is not None
 
 

@@ -23,7 +23,7 @@ _OLDER_LIMIT = "max_tokens"
 
 
 def reasons(request: Request, context: EncodeContext) -> bool:
-    """Say whether the model reasons, as far as is known."""
+    """Return whether the model reasons, as far as is known."""
     model = served_model(request.model, context.options.efforts)
     return model is None or bool(model.efforts)
 
@@ -37,7 +37,7 @@ def fit_openai_request(request: Request, context: EncodeContext) -> Request:
     model = served_model(request.model, context.options.efforts)
     if model is not None:
         if context.own:
-            _judge_own(request, model, context)
+            _judge_relayed(request, model, context)
         effort = _effort_of(request.reasoning)
         fitted = _fit_effort(request, model, effort, context)
         if effort is None and request.reasoning.mode is not None and not model.efforts:
@@ -51,7 +51,7 @@ def fit_openai_request(request: Request, context: EncodeContext) -> Request:
     return msgspec.structs.replace(request, **changes) if changes else request
 
 
-def _judge_own(request: Request, model: OpenAIModel, context: EncodeContext) -> None:
+def _judge_relayed(request: Request, model: OpenAIModel, context: EncodeContext) -> None:
     """List what the model refuses of a request in its own dialect, which others never get so far."""
     if request.paths.get("max_tokens") == _OLDER_LIMIT and model.efforts and model.samples != "always":
         context.adapt(_OLDER_LIMIT, f"{request.model} has max_completion_tokens instead")

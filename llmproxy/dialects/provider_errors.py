@@ -109,7 +109,7 @@ def read_error(value: object) -> tuple[str | None, Any]:
 
 
 def reports_error(value: object) -> bool:
-    """Say whether JSON that a provider sent is an error, in whatever form, and not only words."""
+    """Return whether JSON that a provider sent is an error, in whatever form, and not only words."""
     value = _first(value)
     if not isinstance(value, dict):
         return False

@@ -16,7 +16,7 @@ from llmproxy.dialects.model import Message, Request
 
 
 def has_system_turns(messages: Sequence[Message]) -> bool:
-    """Say whether there is any."""
+    """Return whether there is any."""
     return any([message.role in INSTRUCTIONS for message in messages])
 
 

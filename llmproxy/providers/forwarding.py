@@ -55,7 +55,7 @@ def forward(headers: Headers, *, credentials: bool) -> Headers:
 
 
 def offers_credential(headers: Headers) -> bool:
-    """Tell whether the client sent a credential for a provider."""
+    """Return whether the client sent a credential for a provider."""
     values = [headers.get(name, "").strip() for name in VENDOR_CREDENTIALS]
     return any(value not in ("", "Bearer") and not is_signature(value) for value in values)
 

@@ -76,7 +76,7 @@ class ComparedRequest:
         return min(max(shares, default=0.0), _share(samples[-1:], sketch))
 
     def repeats(self, sketch: WordHashes) -> bool:
-        """Tell whether the conversation contains a whole piece of the request."""
+        """Return whether the conversation contains a whole piece of the request."""
         return any(each <= sketch for each in self._samples if each)
 
 

@@ -79,7 +79,9 @@ def redact(value: object) -> object:
 
 def redact_url(text: str) -> str:
     """Return `text` without the credentials in its URLs: users, passwords, query parameters with secret names."""
-    return _URL.sub(_redact_found, text) if "://" in text else text
+    if "://" not in text or not ("@" in text or "=" in text):  # the usual case: 0.1 µs instead of 5
+        return text
+    return _URL.sub(_redact_found, text)
 
 
 def redact_query(query: str) -> str:

@@ -218,7 +218,7 @@ class Router:
 
 
 def _serves(target: Target, endpoint: Endpoint, model: str | None) -> bool:
-    """Tell whether `target` can answer the endpoint for a client's `model`, directly or through translation."""
+    """Return whether `target` can answer the endpoint for a client's `model`, directly or through translation."""
     if endpoint.served_by(target.provider.speaks_for(target.model or model)):
         return True
     return catalog.translatable(endpoint) and _is_translated(target, model)

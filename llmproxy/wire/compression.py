@@ -122,7 +122,7 @@ def supported_encodings(header: str) -> str:
 
 
 def _is_zero(weight: str) -> bool:
-    """Tell whether `weight` is `;q=0` in any of its spellings."""
+    """Return whether `weight` is `;q=0` in any of its spellings."""
     name, _, value = weight.replace(" ", "").lower().partition("=")
     return name == ";q" and not value.strip("0.")
 

@@ -50,7 +50,7 @@ class Cached:
         return answer
 
     def missed(self, value: object = ASK, *headers: str, path: str = CHAT) -> bool:
-        """Tell whether the request calls the upstream."""
+        """Return whether the request calls the upstream."""
         return self.ask(value, *headers, path=path).value("x-cache") != "hit"
 
     def raw(self, data: bytes, *headers: str) -> RawAnswer:

@@ -121,7 +121,7 @@ def arms(kind: Any) -> list[Any]:
 
 
 def _of_json(kind: Any) -> bool:
-    """Tell whether a type is one of JSON: files may also be given as bytes and paths, which the SDK reads."""
+    """Return whether a type is one of JSON: files may also be given as bytes and paths, which the SDK reads."""
     origin = get_origin(kind)
     if origin is not None:
         return origin not in (typing.IO, os.PathLike)
@@ -217,7 +217,7 @@ def variants(kind: Any, seen: tuple[Any, ...] = ()) -> Iterator[Variant]:
 
 
 def is_array(kind: Any) -> bool:
-    """Tell whether a type is one of lists."""
+    """Return whether a type is one of lists."""
     origin = get_origin(kind)
     return origin is not None and origin is not Literal and not _is_map(kind)
 
@@ -259,5 +259,5 @@ def _dotted(path: str) -> str:
 
 
 def is_absent(value: object) -> bool:
-    """Tell whether a variant has no other value to be compared with."""
+    """Return whether a variant has no other value to be compared with."""
     return value is _ABSENT

@@ -23,7 +23,7 @@ class Claude(NamedTuple):
 
     @property
     def newest(self) -> bool:
-        """Say whether it refuses `thinking: disabled` and forced tools."""
+        """Return whether it refuses `thinking: disabled` and forced tools."""
         return self.always_thinks or (self.family == "sonnet" and self.version >= (5, 5))
 
 

@@ -148,6 +148,6 @@ def _judge_reasoning(body: dict[str, Any], items: list[dict[str, Any]], issued: 
 
 
 def _is_output(item: dict[str, Any]) -> bool:
-    """Say whether an item is one that a model writes."""
+    """Return whether an item is one that a model writes."""
     kind = item.get("type", "message")
     return item.get("role") == "assistant" if kind == "message" else kind.endswith("_call")

@@ -78,7 +78,7 @@ class Question:
 
     @property
     def thinks(self) -> bool:
-        """Say whether the model would think. A compatible service shows its thinking unasked."""
+        """Return whether the model would think. A compatible service shows its thinking unasked."""
         model = str(self.body.get("model"))
         if self.dialect in ("messages", "converse"):
             claude = claude_of(model)

@@ -287,7 +287,7 @@ def _encode_assistant(message: Message, context: EncodeContext) -> list[dict[str
 
 
 def _is_other_call(block: Block) -> TypeGuard[Opaque]:
-    """Say whether a block stood among `tool_calls` and is of an unknown kind."""
+    """Return whether a block stood among `tool_calls` and is of an unknown kind."""
     return isinstance(block, Opaque) and block.dialect == "chat" and ".tool_calls[" in block.path
 
 

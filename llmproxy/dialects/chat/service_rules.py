@@ -15,7 +15,7 @@ from llmproxy.dialects.encode_context import EncodeContext, RefusedRows
 from llmproxy.dialects.model import Message, Reasoning, Request, Sampling
 from llmproxy.dialects.openai_rules import fit_openai_request, reasoning_path
 
-_SAMPLING = (*("presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "stop"),)
+_SAMPLING = ("presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "stop")
 USAGE = "stream_options"
 _SERVICE = "the provider"
 
@@ -34,11 +34,11 @@ def fit_chat_request(request: Request, context: EncodeContext) -> Request:
     if options.thinking_switch and _forces_tool(request) and request.reasoning.mode != "off":
         changes["reasoning"] = _without_thinking(request, context)
     if context.own:
-        _judge_own(request, context)
+        _judge_relayed(request, context)
     return msgspec.structs.replace(request, **changes) if changes else request
 
 
-def _judge_own(request: Request, context: EncodeContext) -> None:
+def _judge_relayed(request: Request, context: EncodeContext) -> None:
     """List what the service refuses of a request that is relayed. In others it has another form."""
     options = context.options
     if options.structured_output == "tool" and request.format is not None and request.format.kind == "schema":

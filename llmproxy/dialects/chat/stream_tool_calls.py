@@ -34,7 +34,7 @@ class ToolCallPiece(Fields):
 
 
 def _is_custom(piece: ToolCallPiece) -> bool:
-    """Say whether a piece is of a custom tool: by its type, else by the member that holds something, as some services
+    """Return whether a piece is of a custom tool: by its type, else by the member that holds something, as some services
     send both."""
     if type(piece.custom) is not Function or piece.type == "function":
         return False
@@ -55,11 +55,11 @@ class PartialCall:
     pieces: list[str] = field(default_factory=list)
 
     def is_whole(self) -> bool:
-        """Say whether the arguments so far are a JSON object."""
+        """Return whether the arguments so far are a JSON object."""
         return not self.custom and isinstance(read_value("".join(self.pieces).encode("utf-8", "replace")), dict)
 
     def begins_again(self, name: str | None) -> bool:
-        """Say whether a piece with `name` is the first one of another call."""
+        """Return whether a piece with `name` is the first one of another call."""
         return name is not None and self.name is not None and (name != self.name or self.is_whole())
 
 

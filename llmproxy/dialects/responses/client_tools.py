@@ -90,7 +90,7 @@ RESULTS = {tool.result: kind for kind, tool in KINDS.items()}
 
 
 def runs_at_client(tool: dict[str, Any]) -> bool:
-    """Say whether a built-in tool is one that the client runs."""
+    """Return whether a built-in tool is one that the client runs."""
     kind, place = tool.get("type"), tool.get("environment")
     if kind == "tool_search":
         return tool.get("execution") == "client"

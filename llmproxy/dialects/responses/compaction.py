@@ -44,7 +44,7 @@ def _words(content: object) -> str | None:
 
 
 def compacts(request: Request) -> bool:
-    """Say whether the answer to `request` is to stand for the conversation."""
+    """Return whether the answer to `request` is to stand for the conversation."""
     content = request.messages[-1].content if request.messages else ()
     return any([isinstance(block, Opaque) and block.kind == TRIGGER for block in content])
 

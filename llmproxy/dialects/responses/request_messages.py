@@ -108,7 +108,7 @@ class ItemDecoder:
         self.messages.append(Message(path=item.path, role=role, content=content, extra=_item_extra(item)))
 
     def _ends_with_message(self) -> bool:
-        """Say whether the last item was a message of the model, from which the next one must be kept apart."""
+        """Return whether the last item was a message of the model, from which the next one must be kept apart."""
         of_model = self._of_model
         return of_model is not None and bool(of_model.content) and isinstance(of_model.content[-1], Text | Refusal)
 

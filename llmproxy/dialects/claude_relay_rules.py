@@ -1,7 +1,7 @@
 """What a model refuses of a request in its own dialect, which is relayed as it came: for `llmproxy lint`.
 
 Requests of other dialects never come so far: `claude_models.py` plans their thinking, their sampling and their limits.
-Begin reading at `judge_own`.
+Begin reading at `judge_relayed`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _BETWEEN = "between_tools"
 """The type of thinking that some models take in place of none."""
 
 
-def judge_own(request: Request, model: ClaudeModel, context: EncodeContext) -> None:
+def judge_relayed(request: Request, model: ClaudeModel, context: EncodeContext) -> None:
     """List what the model refuses beside what `fit_claude_request` lists."""
     reasoning, name = request.reasoning, request.model
     why = _why_not_so(request, model)

@@ -1,4 +1,4 @@
-"""Logs a fault that may come with every request: the first time at once, then once a minute while it goes on."""
+"""Log a fault that may come with every request: the first time at once, then once a minute while it goes on."""
 
 from __future__ import annotations
 

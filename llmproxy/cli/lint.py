@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 _CONFIG = typer.Option("--config", "-c", metavar="FILE", help="Ask the targets that this configuration has for it.")
 
 
-class _Asked(NamedTuple):
-    """A model that is asked: by its own `name`, in the dialect of `codec`, `relayed` when that is the client's."""
+class _Check(NamedTuple):
+    """One model that the request is checked for: its own `name`, the `codec` of its dialect, `relayed` when that is the
+    client's."""
 
     title: str
     name: str
@@ -50,13 +51,13 @@ def lint(
         fail("--provider needs --config", code=2)
     raw = read_file(request)
     if config is None:
-        asked = [_by_name(dialect, model)]
+        checks = [_by_name(dialect, model)]
     else:
         loaded = _load(config)
         strict = strict or (loaded.config is not None and loaded.config.translation.strict)
-        asked = _by_config(loaded, dialect, model, provider)
+        checks = _by_config(loaded, dialect, model, provider)
     refused = False
-    for each in asked:
+    for each in checks:
         try:
             findings = list(_findings(each, dialect, raw, strict))
         except BadRequest as error:
@@ -68,7 +69,7 @@ def lint(
         raise typer.Exit(1)
 
 
-def _by_name(dialect: str, model: str) -> _Asked:
+def _by_name(dialect: str, model: str) -> _Check:
     """Return the model as its maker serves it, as far as the name tells: otherwise in the client's dialect."""
     from llmproxy.dialects.catalog import codecs
     from llmproxy.dialects.encode_context import Options
@@ -76,7 +77,7 @@ def _by_name(dialect: str, model: str) -> _Asked:
     client = codecs()[dialect]
     speakers = [codec for codec in reversed([*codecs().values()]) if codec.knows_model(model)]
     relayed = client in speakers or not speakers
-    return _Asked("", model, client if relayed else speakers[0], Options(), relayed)
+    return _Check("", model, client if relayed else speakers[0], Options(), relayed)
 
 
 def _load(file: str) -> Loaded:
@@ -89,7 +90,7 @@ def _load(file: str) -> Loaded:
     return loaded
 
 
-def _by_config(loaded: Loaded, dialect: str, model: str, provider: str | None) -> list[_Asked]:
+def _by_config(loaded: Loaded, dialect: str, model: str, provider: str | None) -> list[_Check]:
     """Return the targets that the configuration has for a model, in order."""
     from llmproxy.app import routing
     from llmproxy.errors import ProxyError
@@ -102,37 +103,37 @@ def _by_config(loaded: Loaded, dialect: str, model: str, provider: str | None) -
         route = exchange.route = router.choose(router.locate("POST", exchange.path), model)
     except (ProxyError, RegistryError) as error:
         fail(str(error), code=2)
-    asked = []
+    checks = []
     for target in route.targets:
         relayed, name = not translates.needed(exchange, target), target.model or model
         endpoint = call_in(dialect) if relayed else translation_endpoint(target.provider, name)
         if endpoint is not None and endpoint.dialect.codec is not None and provider in (None, target.provider.name):
             how = "relayed" if relayed else f"translated into {endpoint.dialect.name}"
             title = f"{target.provider.name} ({target.provider.type}), model {name}, {how}:"
-            asked.append(_Asked(title, name, endpoint.dialect.codec, target.provider.options, relayed))
-    if not asked:
+            checks.append(_Check(title, name, endpoint.dialect.codec, target.provider.options, relayed))
+    if not checks:
         names = ", ".join(target.provider.name for target in route.targets)
         fail(f"No target of the provider {provider!r} for {model!r}. Providers: {names}.", code=2)
-    return asked
+    return checks
 
 
-def _findings(asked: _Asked, dialect: str, raw: bytes, strict: bool) -> Iterator[str]:
+def _findings(check: _Check, dialect: str, raw: bytes, strict: bool) -> Iterator[str]:
     """Yield a line for each finding. A relayed request is sent as it is, so nothing is mended in it. Raises BadRequest
     for what is no request."""
     from llmproxy.errors import BadRequest
 
-    losses, judge = (_relay if asked.relayed else _translation)(asked, dialect, raw)
+    losses, judge = (_relay if check.relayed else _translation)(check, dialect, raw)
     refusal = ""
     try:
         judge()
     except BadRequest as error:
         refusal = f"refused: {error.message}"
-    yield from _lines(losses, refused=asked.relayed or strict)
+    yield from _lines(losses, refused=check.relayed or strict)
     if refusal:
         yield refusal
 
 
-def _relay(asked: _Asked, dialect: str, raw: bytes) -> tuple[Losses, Callable[[], object]]:
+def _relay(check: _Check, dialect: str, raw: bytes) -> tuple[Losses, Callable[[], object]]:
     """Return where the findings of a relayed request will stand, and what finds them."""
     import msgspec
 
@@ -140,19 +141,19 @@ def _relay(asked: _Asked, dialect: str, raw: bytes) -> tuple[Losses, Callable[[]
     from llmproxy.translation.translation import read_request
 
     losses = Losses()
-    context = EncodeContext(losses=losses, options=asked.options, own=True)
-    request = msgspec.structs.replace(read_request(asked.codec, raw), model=asked.name)
-    return losses, partial(asked.codec.fit_request, request, context)
+    context = EncodeContext(losses=losses, options=check.options, own=True)
+    request = msgspec.structs.replace(read_request(check.codec, raw), model=check.name)
+    return losses, partial(check.codec.fit_request, request, context)
 
 
-def _translation(asked: _Asked, dialect: str, raw: bytes) -> tuple[Losses, Callable[[], object]]:
+def _translation(check: _Check, dialect: str, raw: bytes) -> tuple[Losses, Callable[[], object]]:
     """Return where the findings of a translated request will stand, and what finds them."""
     from llmproxy.dialects.catalog import codecs
     from llmproxy.translation.translation import Translation
 
     request = decode_as_served(dialect, raw)
-    translation = Translation(request, codecs()[dialect], asked.codec, options=asked.options, strict=False)
-    return translation.losses, partial(translation.request, asked.name)
+    translation = Translation(request, codecs()[dialect], check.codec, options=check.options, strict=False)
+    return translation.losses, partial(translation.request, check.name)
 
 
 def _lines(losses: Losses, *, refused: bool) -> Iterator[str]:

@@ -19,7 +19,7 @@ from llmproxy.wire.sse import SSE
 
 
 def _is_empty(data: bytes) -> bool:
-    """Return whether a frame keeps the connection alive and says nothing: no data, or a comment or null in its place."""
+    """Return whether a frame only keeps the connection alive: no data, or a comment or null in its place."""
     return not data or data[:1] == b":" or data == b"null" or data.isspace()
 
 

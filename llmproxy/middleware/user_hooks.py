@@ -16,6 +16,7 @@ from llmproxy.answer import Answer
 from llmproxy.body import Body, StreamedBody
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
+from llmproxy.fault_log import FaultLog
 from llmproxy.middleware.base import Proceed
 from llmproxy.user_code import begin_answer, discard, log_failure
 
@@ -26,30 +27,17 @@ AroundHook = Callable[[Exchange, Proceed], Awaitable[Answer]]
 ResponseHook = Callable[[Exchange, Answer], Awaitable[None]]
 
 SLOW_S = 2.0
-_QUIET_S = 60.0  # between two reports of one slow hook
 
 
-class SlowHooks:
-    """Reports a hook that took long, once a minute. What blocks the loop is found by `server/loop_watch.py`."""
-
-    __slots__ = ("_reported_s", "_who")
-
-    def __init__(self, who: str) -> None:
-        self._who = who
-        self._reported_s = -_QUIET_S
-
-    def report(self, exchange: Exchange, took_s: float) -> None:
-        """Log that the hook took `took_s` seconds for `exchange`."""
-        now_s = time.monotonic()
-        if now_s - self._reported_s >= _QUIET_S:
-            self._reported_s = now_s
-            log.warning("slow: %s took %.1f s for exchange %s", self._who, took_s, exchange.id)
+def _slow_log() -> FaultLog:
+    """Return what reports one slow hook, once a minute. What blocks the loop is found by `server/loop_watch.py`."""
+    return FaultLog(log, lambda: time.monotonic())
 
 
 def wrap_request(name: str, hook: RequestHook) -> RequestHook:
     """Wrap `on_request` of the middleware `name`."""
     who = f"on_request of middleware {name!r}"
-    slow = SlowHooks(who)
+    slow = _slow_log()
 
     async def on_request(exchange: Exchange) -> Answer | None:
         began_s = time.monotonic()
@@ -60,7 +48,7 @@ def wrap_request(name: str, hook: RequestHook) -> RequestHook:
         except BaseException as error:
             raise log_failure(who, exchange.id, error) from error
         if (took_s := time.monotonic() - began_s) >= SLOW_S:
-            slow.report(exchange, took_s)
+            slow.failed(logging.WARNING, "slow: %s took %.1f s for exchange %s", who, took_s, exchange.id)
         if fault := _exchange_fault(exchange):
             raise log_failure(who, exchange.id, fault)
         return None if answer is None else await begin_answer(answer, who, exchange.id)
@@ -111,7 +99,7 @@ def wrap_around(name: str, hook: AroundHook) -> AroundHook:
 def wrap_response(name: str, hook: ResponseHook) -> ResponseHook:
     """Wrap `on_response` of the middleware `name`."""
     who = f"on_response of middleware {name!r}"
-    slow = SlowHooks(who)
+    slow = _slow_log()
 
     async def on_response(exchange: Exchange, answer: Answer) -> None:
         began_s = time.monotonic()
@@ -123,7 +111,7 @@ def wrap_response(name: str, hook: ResponseHook) -> ResponseHook:
         except BaseException as error:
             raise log_failure(who, exchange.id, error) from error
         if (took_s := time.monotonic() - began_s) >= SLOW_S:
-            slow.report(exchange, took_s)
+            slow.failed(logging.WARNING, "slow: %s took %.1f s for exchange %s", who, took_s, exchange.id)
         if result is not None and result is not answer:
             fault = f"returned a value of type {type(result).__name__}, not None; change the answer in place"
             raise log_failure(who, exchange.id, fault)

@@ -225,7 +225,7 @@ class TraceReader:
             except (ValueError, RecursionError):
                 pass  # of another version, or not a record: the whole file shows which
         try:
-            with _opened(path) as file:
+            with _open_record(path) as file:
                 data = file.read(_MOST_BYTES)
         except OSError as error:
             self.faults.append(UnreadableRecord(path, (error.strerror or str(error)).lower()))
@@ -241,7 +241,7 @@ class TraceReader:
 
     def _of_lines(self, path: str, start: int = 0, end: int | None = None) -> Iterator[FoundEntry]:
         try:
-            file = _opened(path)
+            file = _open_record(path)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -263,7 +263,7 @@ class TraceReader:
 
 def read_record(place: RecordLocation) -> tuple[Record, bytes]:
     """Return the whole record and its text. Raises OSError, or ValueError with a message for the user."""
-    with _opened(place.path) as file:
+    with _open_record(place.path) as file:
         if place.offset >= 0:
             file.seek(place.offset)
             data = file.readline(_MOST_BYTES)
@@ -278,7 +278,7 @@ def read_record(place: RecordLocation) -> tuple[Record, bytes]:
         raise ValueError(f"it is not a trace record: {error}") from error
 
 
-def _opened(path: str) -> BinaryIO:
+def _open_record(path: str) -> BinaryIO:
     """Open a file that may be a record. A pipe or a device with such a name is refused: reading it may never end."""
     return open(open_regular(path), "rb")
 
@@ -343,7 +343,7 @@ def _last_before(path: str, end: int) -> bytes:
         return b""
     start = _start_of_last(path, 1, end)
     try:
-        with _opened(path) as file:
+        with _open_record(path) as file:
             file.seek(start)
             return file.read(min(_PREFIX_BYTES, end - start))
     except OSError:
@@ -354,7 +354,7 @@ def _end_of(path: str, prefix: bytes) -> int:
     """Return the offset after the last line that begins with `prefix`; 0 without one."""
     offset = end = 0
     try:
-        with _opened(path) as file:
+        with _open_record(path) as file:
             while line := file.readline(_MOST_BYTES):
                 offset += len(line)
                 if line.startswith(prefix):
@@ -369,7 +369,7 @@ def _start_of_last(path: str, count: int, end: int | None = None) -> int:
     backwards; 0 when there are fewer. A line too long for a record is not searched to its beginning.
     """
     try:
-        with _opened(path) as file:
+        with _open_record(path) as file:
             start = after = file.seek(0, os.SEEK_END) if end is None else end
             while start > 0:
                 if after - start > _MOST_BYTES:

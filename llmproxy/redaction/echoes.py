@@ -42,13 +42,13 @@ def _forms(keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _hide_in_head(answer: Answer, secrets: tuple[str, ...]) -> None:
-    headers = [(name, _masked(value, secrets)) for name, value in answer.headers.items()]
+    headers = [(name, _mask(value, secrets)) for name, value in answer.headers.items()]
     answer.headers.clear()
     answer.headers.extend(headers)
-    answer.reason = _masked(answer.reason, secrets)
+    answer.reason = _mask(answer.reason, secrets)
 
 
-def _masked(text: str, secrets: tuple[str, ...]) -> str:
+def _mask(text: str, secrets: tuple[str, ...]) -> str:
     return mask_bytes(text.encode("utf-8", "surrogateescape"), secrets).decode("utf-8", "surrogateescape")
 
 

@@ -35,8 +35,9 @@ log = logging.getLogger(__name__)
 
 LINGER_S = 10.0
 _SILENCE_S = 1.0
-FAREWELL_S = 2.0
-HURRIED_S = 0.2
+# For sending the last errors when the server stops; less after a second signal.
+LAST_ERRORS_S = 2.0
+LAST_ERRORS_HURRIED_S = 0.2
 _MOST_NAMED = 5
 # Heads that come whole and small are served uncounted: they cost what their socket costs, and /health answers always.
 SMALL_HEAD_BYTES = 4 * 1024
@@ -58,7 +59,7 @@ class Edge(Server):
         self.shared = shared
         self.lost: set[Connection] = set()
         self.abandoned = 0
-        self._hurry = asyncio.Event()
+        self._cut_now = asyncio.Event()
 
     def __call__(self) -> Connection:
         return Connection(self)
@@ -71,18 +72,18 @@ class Edge(Server):
         connections = self._all()
         for connection in connections:
             connection.close_if_idle()
-        await self._wait(connections, timeout_s, self._hurry)
+        await self._wait(connections, timeout_s, self._cut_now)
         if any(connection.running for connection in connections):
             for connection in connections:
                 connection.cut()
-            await self._wait(connections, FAREWELL_S if not self._hurry.is_set() else HURRIED_S)
+            await self._wait(connections, LAST_ERRORS_S if not self._cut_now.is_set() else LAST_ERRORS_HURRIED_S)
         for connection in connections:
             self.abandoned += connection.abandon()
             connection.force_close()
 
     def cut(self) -> None:
         """End every running exchange with an error, now."""
-        self._hurry.set()
+        self._cut_now.set()
         for connection in self._all():
             connection.cut()
 
@@ -123,10 +124,10 @@ class Connection(AiohttpHandler):
         "_arriving",
         "_between_bytes",
         "_cutting",
-        "_deaf",
         "_edge",
         "_head_begun",
         "_head_bytes",
+        "_ignores_input",
         "_max_head_bytes",
         "_shared",
         "_small_bytes",
@@ -155,7 +156,7 @@ class Connection(AiohttpHandler):
         self._head_begun = False
         self._head_bytes = self._between_bytes = 0
         self._arriving: StreamReader = EMPTY_PAYLOAD
-        self._deaf = False
+        self._ignores_input = False
         self._cutting = False
         self.task: asyncio.Task[None] | None = None
         self.serving: RequestHandler | None = None
@@ -172,7 +173,7 @@ class Connection(AiohttpHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came. `_arriving` is the body of the newest request: what comes after its end is a head."""
-        if self._deaf:
+        if self._ignores_input:
             return
         body = self._arriving
         in_head, had_bytes = body.is_eof(), body.total_bytes
@@ -180,7 +181,7 @@ class Connection(AiohttpHandler):
         if self._messages:
             newest, payload = self._messages[-1]
             if isinstance(newest, _ErrInfo):
-                self._deaf = True
+                self._ignores_input = True
                 if not body.is_eof():
                     body.set_exception(RequestPayloadError(newest.message))
                 return
@@ -214,7 +215,7 @@ class Connection(AiohttpHandler):
         """Limit what comes within a body and is none of it: the parser keeps trailers as it keeps a head."""
         self._between_bytes += size_bytes
         if self._between_bytes > self._max_head_bytes:
-            self._deaf = True
+            self._ignores_input = True
             self._arriving.set_exception(RequestPayloadError("Too much between the chunks of the body"))
 
     def _count_heads(self, size_bytes: int) -> None:
@@ -231,7 +232,7 @@ class Connection(AiohttpHandler):
 
     def _turn_away(self, error: ProxyError) -> None:
         """Answer with `error` after the requests that are here already, and read no more."""
-        self._deaf = True
+        self._ignores_input = True
         self._messages.append((error, EMPTY_PAYLOAD))  # type: ignore[arg-type]  # only `_next_message` reads it
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -315,7 +316,7 @@ class Connection(AiohttpHandler):
                 more = await self._serve(message, payload) and not self._shared.stopping
                 if more:
                     self._expect_head(self._shared.runtime.limits.keepalive_timeout_s)
-                elif self._deaf:
+                elif self._ignores_input:
                     await self._drop_rest()
                 elif not payload.is_eof():
                     await _linger(payload)
@@ -350,7 +351,7 @@ class Connection(AiohttpHandler):
 
     async def _drop_rest(self) -> None:
         """Let the client read the answer to what it still sends: with bytes unread, a close would be a reset."""
-        self._deaf, self._parser = True, None
+        self._ignores_input, self._parser = True, None
         self._forget_heads()
         if self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()

@@ -1,6 +1,6 @@
 """Report what blocks the event loop: a hook that sleeps or computes for seconds lets nobody else be served.
 
-A thread wakes twice a second and asks the loop for a sign of life; when none comes it looks at the loop's stack. So
+A thread asks the loop four times a second for a sign of life; when none comes it looks at the stack of the loop. So
 exchanges pay nothing for it. It runs only where a component is a user's. Begin reading at `LoopWatch`.
 """
 
@@ -51,20 +51,20 @@ class LoopWatch:
 
     def _follow(self, asked_s: float) -> None:
         """Look at the stack until the loop answers, and report what was seen there."""
-        seen, told = "", False
+        where, reported = "", False
         while True:
-            seen = self._frames.running(self._loop_thread) or seen
+            where = self._frames.running(self._loop_thread) or where
             answered = self._answered.wait(_INTERVAL_S)
             blocked_s = time.monotonic() - asked_s
-            if seen and blocked_s >= (BLOCKED_S if answered else STILL_S) and (answered or not told):
-                self._report(seen, blocked_s, "blocked" if answered else "has blocked", told)
-                told = True
+            if where and blocked_s >= (BLOCKED_S if answered else STILL_S) and (answered or not reported):
+                self._report(where, blocked_s, "blocked" if answered else "has blocked", reported)
+                reported = True
             if answered or self._stopped.is_set():
                 return
 
-    def _report(self, where: str, blocked_s: float, verb: str, told: bool) -> None:
+    def _report(self, where: str, blocked_s: float, verb: str, reported: bool) -> None:
         method, now_s = where.partition(" (")[0], time.monotonic()
-        if told or now_s - self._reported_s.get(method, -_QUIET_S) >= _QUIET_S:
+        if reported or now_s - self._reported_s.get(method, -_QUIET_S) >= _QUIET_S:
             self._reported_s[method] = now_s
             log.warning(
                 "slow: %s %s the event loop for %.1f s, and nobody was served meanwhile; "

@@ -78,9 +78,9 @@ class Shutdown:
 
     def _end(self) -> NoReturn:
         with contextlib.suppress(RuntimeError):  # the interpreter ends already and starts no threads
-            speaker = threading.Thread(target=self._say, daemon=True)
-            speaker.start()
-            speaker.join(_SAY_S)
+            thread = threading.Thread(target=self._say, daemon=True)
+            thread.start()
+            thread.join(_SAY_S)
         os._exit(EXIT_CODE)
 
     def _say(self) -> None:
@@ -131,7 +131,7 @@ def stop_signals(shutdown: Shutdown, timeout_s: float, cut: Callable[[], None]) 
         return
     before = [(number, signal.signal(number, _ignore)) for number in SIGNALS]
     try:
-        with _heard(on_signal):
+        with _listen(on_signal):
             yield stop
     finally:
         for number, previous in before:
@@ -139,11 +139,11 @@ def stop_signals(shutdown: Shutdown, timeout_s: float, cut: Callable[[], None]) 
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Do nothing: `_heard` has it already."""
+    """Do nothing: `_listen` has it already."""
 
 
 @contextlib.contextmanager
-def _heard(on_signal: Callable[[], None]) -> Iterator[None]:
+def _listen(on_signal: Callable[[], None]) -> Iterator[None]:
     """Call `on_signal` in a thread of its own for each of `SIGNALS`.
 
     The main thread may never get to run a handler: the system gives a second signal to any thread, and C code does not

@@ -162,7 +162,7 @@ def test_a_late_plain_answer_that_had_begun_is_cut(server: Listening, upstream: 
 def test_a_client_that_does_not_read_cannot_hold_up_the_stop(
     server: Listening, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge, "FAREWELL_S", 0.1)
+    monkeypatch.setattr(edge, "LAST_ERRORS_S", 0.1)
     piece = b"data: " + b"x" * 65530
     upstream.next(Reply(headers=vendors.SSE, pieces=[EVENT, *[piece] * 500], framing="chunked"))
     with server.client(receive_buffer=65536) as client:

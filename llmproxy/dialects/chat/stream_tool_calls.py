@@ -34,8 +34,8 @@ class ToolCallPiece(Fields):
 
 
 def _is_custom(piece: ToolCallPiece) -> bool:
-    """Return whether a piece is of a custom tool: by its type, else by the member that holds something, as some services
-    send both."""
+    """Return whether a piece is of a custom tool: by its type, else by the member that holds something, as some
+    services send both."""
     if type(piece.custom) is not Function or piece.type == "function":
         return False
     return (

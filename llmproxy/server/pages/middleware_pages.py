@@ -86,7 +86,7 @@ class MiddlewarePages:
         """Return what `/stats` and the JSON metrics show, by type; of several of a type the first."""
         by_type: dict[str, object] = {}
         for type_, middleware in self._middlewares:
-            if type_ not in by_type and (stats := await _shown(type_, "stats", middleware.stats)):
+            if type_ not in by_type and (stats := await _collect(type_, "stats", middleware.stats)):
                 by_type[type_] = stats
         return by_type
 
@@ -94,8 +94,8 @@ class MiddlewarePages:
         """Return the samples for Prometheus."""
         samples: dict[str, Sample] = {}
         for type_, middleware in reversed(self._middlewares):
-            shown = await _shown(type_, "metrics", middleware.metrics)
-            samples |= {each.name: each for each in (shown if isinstance(shown, (list, tuple)) else ()) if _valid(each)}
+            found = await _collect(type_, "metrics", middleware.metrics)
+            samples |= {each.name: each for each in (found if isinstance(found, (list, tuple)) else ()) if _valid(each)}
         return list(samples.values())
 
     def states(self) -> list[tuple[str, Mapping[str, object]]]:
@@ -103,7 +103,7 @@ class MiddlewarePages:
         return [(type_, _state(type_, middleware)) for type_, middleware in self._middlewares]
 
 
-async def _shown(type_: str, method: str, call: Callable[[], Awaitable[T]]) -> T | None:
+async def _collect(type_: str, method: str, call: Callable[[], Awaitable[T]]) -> T | None:
     """Return what a middleware shows; None when it fails, which is logged and takes no page with it."""
     try:
         return await call()

@@ -30,6 +30,17 @@ LEFT_OUT = frozenset(
     {"_tkinter", "antigravity", "distutils", "ensurepip", "hypothesis", "idlelib", "lib2to3", "mypy", "pip", "pytest"}
     | {"setuptools", "test", "this", "tkinter", "turtle", "turtledemo"}
 )
+# botocore has the descriptions of all services, 28 MB; credentials need those of a few, 1.6 MB.
+BOTOCORE_HOOK = """
+from PyInstaller.utils.hooks import collect_data_files
+services = [f"data/{name}/**/*" for name in ("signin", "sso", "sso-oidc", "sts")]
+datas = collect_data_files("botocore", includes=["cacert.pem", "data/*.json*", *services])
+"""
+PROVIDERS = """
+providers:
+  - {name: stub, type: stub, models: ["any"]}
+  - {name: bedrock, type: bedrock, region: us-east-1}
+"""
 # The only variables for child processes: no key, so that the stub answers.
 KEPT_VARIABLES = ("HOME", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "USERPROFILE")
 PATIENCE_S = 60
@@ -54,8 +65,12 @@ def build(folder: Path, work: Path) -> Path:
     """Build the executable in `folder`, with temporary files in `work`."""
     entry = work / "entry.py"
     entry.write_text(ENTRY)
+    hooks = work / "hooks"
+    hooks.mkdir()
+    (hooks / "hook-botocore.py").write_text(BOTOCORE_HOOK)
     arguments = ["--onefile", "--console", "--name", "llmproxy", "--noconfirm", "--log-level", "WARN"]
     arguments += ["--distpath", str(folder), "--workpath", str(work), "--specpath", str(work), "--paths", str(ROOT)]
+    arguments += ["--additional-hooks-dir", str(hooks)]
     arguments += ["--collect-submodules", "llmproxy", "--collect-data", "llmproxy"]
     for name in _standard_library():
         arguments += ["--hidden-import", name]
@@ -72,6 +87,11 @@ def _standard_library() -> list[str]:
 def try_out(program: Path, folder: Path) -> None:
     """Test the executable in an empty `folder`: version, a config, one streamed exchange with the stub, a stop."""
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    environment |= {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "none",
+        "AWS_SHARED_CREDENTIALS_FILE": "none",
+    }
 
     def run(*arguments: str) -> str:
         began_s = time.monotonic()
@@ -87,6 +107,7 @@ def try_out(program: Path, folder: Path) -> None:
         sys.exit(f"--version prints {version!r}, not {__version__}")
     run("generate-config", "full.yaml", "--preset", "full")
     run("validate-config", "full.yaml", "--no-env")
+    (folder / "llmproxy.yaml").write_text(PROVIDERS)
     port = _free_port()
     command = [str(program), "serve", "--port", str(port)]
     began_s = time.monotonic()
@@ -95,6 +116,7 @@ def try_out(program: Path, folder: Path) -> None:
             _wait_for(port, server)
             print(f"serve: listens after {time.monotonic() - began_s:.2f} s", flush=True)
             _exchange(port)
+            _miss_credentials(port)
             _stop(server)
         finally:
             server.kill()
@@ -129,6 +151,18 @@ def _exchange(port: int) -> None:
     if answer.status != 200 or "stub " not in text or not text.endswith("data: [DONE]\n\n"):
         sys.exit(f"a streamed request got status {answer.status}:\n{text}")
     print("serve: a streamed exchange with the stub is whole", flush=True)
+
+
+def _miss_credentials(port: int) -> None:
+    """Check that what looks for credentials is here, and finds none."""
+    body = {"model": "anthropic.claude", "max_tokens": 1, "messages": [{"role": "user", "content": "Hello"}]}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request("POST", "/v1/messages", json.dumps(body), {"Content-Type": "application/json"})
+    text = connection.getresponse().read().decode()
+    connection.close()
+    if "Tried: env, " not in text:
+        sys.exit(f"a request without credentials got:\n{text}")
+    print("serve: missing credentials are named", flush=True)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

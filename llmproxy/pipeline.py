@@ -177,6 +177,8 @@ class Pipeline:
 
     async def _send(self, exchange: Exchange, call: Call, request: UpstreamRequest) -> Answer:
         call.url = request.origin.url + request.target.partition("?")[0]
+        if request.complete is not None:
+            await request.complete()
         answer = await self._open(request)
         if answer.status in REDIRECT_STATUSES and exchange.endpoint is not None and exchange.endpoint.model:
             answer = await follow(self._open, request, answer, call.target.provider.name)

@@ -72,6 +72,7 @@ class UpstreamRequest:
     """The request of one call to a provider. `target` is path and query, byte for byte; `headers` are end-to-end
     headers only (no Host, no framing), credentials in place. `adapt` is awaited with the answer, as far as its head,
     and returns the one that the client gets: where the provider has another form of the call, or must see its answers.
+    `complete` is awaited before it is sent: for what would hold up others, such as the digest of a large body.
     """
 
     origin: Origin
@@ -80,6 +81,7 @@ class UpstreamRequest:
     headers: Headers
     body: Body | StreamedBody | None
     adapt: Callable[[Answer], Awaitable[Answer]] | None = None
+    complete: Callable[[], Awaitable[None]] | None = None
 
 
 def request_fault(request: object) -> str:

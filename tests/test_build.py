@@ -17,3 +17,4 @@ def test_build_makes_one_file_that_serves_and_stops(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert [path.stem for path in tmp_path.iterdir()] == ["llmproxy"]
     assert "a streamed exchange with the stub is whole" in done.stdout
+    assert "missing credentials are named" in done.stdout

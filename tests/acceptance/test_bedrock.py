@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +65,24 @@ def sdk(url: str) -> anthropic.AnthropicBedrock:
     )
 
 
-def boto(url: str) -> Any:
-    return boto3.client(
-        "bedrock-runtime",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="dummy",
-        aws_secret_access_key="dummy",
-        aws_session_token="dummy-session",
-        config=Config(retries={"max_attempts": 0}),
-    )
+@pytest.fixture
+def boto() -> Iterator[Callable[[str], Any]]:
+    """Make clients of boto3 for an address, with credentials that are worth nothing."""
+    with contextlib.ExitStack() as opened:
+
+        def make(url: str) -> Any:
+            made = boto3.client(
+                "bedrock-runtime",
+                endpoint_url=url,
+                region_name="us-east-1",
+                aws_access_key_id="dummy",
+                aws_secret_access_key="dummy",
+                aws_session_token="dummy-session",
+                config=Config(retries={"max_attempts": 0}),
+            )
+            return opened.enter_context(contextlib.closing(made))
+
+        yield make
 
 
 def say(client: Any, model: str) -> None:
@@ -118,7 +127,7 @@ def test_anthropics_bedrock_client_reaches_every_kind_of_provider(
         assert b"dummy" not in request.head
 
 
-def test_tokens_are_counted_at_bedrock(program: Program, bedrock: Upstream) -> None:
+def test_tokens_are_counted_at_bedrock(boto: Callable[[str], Any], program: Program, bedrock: Upstream) -> None:
     with anthropic.Anthropic(base_url=program.url, api_key="dummy", max_retries=0) as client:
         counted = client.messages.count_tokens(model=ARN, messages=[{"role": "user", "content": "hi"}])
         assert counted.input_tokens == vendors.IN
@@ -146,7 +155,9 @@ def test_a_clients_own_version_stays(program: Program, bedrock: Upstream) -> Non
 
 @pytest.mark.ledger("H1")
 @pytest.mark.parametrize("prefix", ["", "/bedrock"])
-def test_boto3_invokes_models_through_the_proxy(program: Program, bedrock: Upstream, prefix: str) -> None:
+def test_boto3_invokes_models_through_the_proxy(
+    boto: Callable[[str], Any], program: Program, bedrock: Upstream, prefix: str
+) -> None:
     client = boto(program.url + prefix)
     body = json.dumps({**ASK, "anthropic_version": "bedrock-2023-05-31"})
     reply = json.loads(client.invoke_model(modelId=CLAUDE, body=body)["body"].read())
@@ -168,7 +179,9 @@ def test_the_bytes_of_an_event_stream_are_passed_on(program: Program, bedrock: U
     assert answer.body == b"".join(frames)
 
 
-def test_throttling_is_the_sdks_own_exception(program: Program, bedrock: Upstream, upstream: Upstream) -> None:
+def test_throttling_is_the_sdks_own_exception(
+    boto: Callable[[str], Any], program: Program, bedrock: Upstream, upstream: Upstream
+) -> None:
     busy = refusal(429, "Too Many Requests", "ThrottlingException", "Too many tokens")
     bedrock.next(busy, busy)
     client = boto(program.url)
@@ -187,7 +200,9 @@ def test_throttling_is_the_sdks_own_exception(program: Program, bedrock: Upstrea
         client.invoke_model(modelId="claude-sonnet-4-6", body=body)
 
 
-def test_exceptions_in_streams_keep_their_status(program: Program, bedrock: Upstream) -> None:
+def test_exceptions_in_streams_keep_their_status(
+    boto: Callable[[str], Any], program: Program, bedrock: Upstream
+) -> None:
     frames = [chunk(frame) for frame in vendors.message_frames(CLAUDE)[:4]]
     late = exception("modelStreamErrorException", "it broke", originalStatusCode=529)
     first = Reply(headers=EVENTS, pieces=[exception("throttlingException", "slow down")], framing="chunked")
@@ -227,6 +242,12 @@ def test_the_usual_variables_name_a_bedrock_provider(bedrock: Upstream, tmp_path
         assert "AWS_ACCESS_KEY_ID" in program.out
 
 
+def test_large_requests_are_signed_too(program: Program, bedrock: Upstream) -> None:
+    body = {**ASK, "anthropic_version": "bedrock-2023-05-31", "system": "x" * 3_000_000}
+    assert program.post(f"/model/{CLAUDE}/invoke", body).status == 200
+    assert len(bedrock.only.body) > 3_000_000
+
+
 @pytest.mark.ledger("H2")
 def test_chat_clients_name_bedrock_in_the_model(program: Program, bedrock: Upstream) -> None:
     with openai.OpenAI(base_url=f"{program.url}/openai-proxy", api_key="dummy", max_retries=0) as client:
@@ -238,7 +259,7 @@ def test_chat_clients_name_bedrock_in_the_model(program: Program, bedrock: Upstr
 
 
 def test_a_signed_request_in_a_trace_is_repeated_by_curl(
-    lasting_bedrock: Upstream, lasting_upstream: Upstream, tmp_path: Path
+    boto: Callable[[str], Any], lasting_bedrock: Upstream, lasting_upstream: Upstream, tmp_path: Path
 ) -> None:
     text = config(lasting_bedrock, lasting_upstream) + "\nmiddlewares: [{type: trace, config: {directory: ./traces}}]\n"
     with Program(tmp_path, "serve", config=text) as program:

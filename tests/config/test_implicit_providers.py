@@ -128,3 +128,22 @@ def test_where_every_variable_counts_as_present_it_is_a_warning(tmp_path: Path) 
     (tmp_path / "llmproxy.yaml").write_text("server: {port: 4000}\n")
     (problem,) = load(directory=tmp_path, no_env=True).problems
     assert problem.severity == "warning" and "names no provider" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("names", "there"),
+    [
+        (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"), True),
+        (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"), True),
+        (("AWS_PROFILE", "AWS_REGION"), True),
+        (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), False),  # for something else, on many machines
+        (("AWS_PROFILE",), False),
+        (("AWS_REGION",), False),
+    ],
+)
+def test_several_variables_together_bring_a_provider(tmp_path: Path, names: tuple[str, ...], there: bool) -> None:
+    loaded = load(directory=tmp_path, environ=dict.fromkeys(names, "eu-west-1"))
+    (provider,) = loaded.checked().providers
+    assert (provider.type == "bedrock") is there
+    if there:
+        assert loaded.key_sources["bedrock"] == f"environment variable {names[0]}"

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -36,10 +34,11 @@ from llmproxy.registry import find_component
 from llmproxy.route import Route
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
-from llmproxy.server.freed_memory import FreedMemory, limit_heap
+from llmproxy.server.freed_memory import FreedMemory
 from llmproxy.server.loop_watch import LoopWatch
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
+from llmproxy.server.process import loop_factory, prepare_process
 from llmproxy.server.request_body import Limits
 from llmproxy.server.request_handler import Shared
 from llmproxy.server.runtime import Component, Runtime, start_error
@@ -57,9 +56,6 @@ from llmproxy.wire.timestamp import format_timestamp
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
-# The young generation is collected after so many new objects: an exchange makes some twenty that outlive it briefly,
-# and the default of 700 costs 7 % of the CPU time for nothing, since they go without the collector.
-YOUNG_OBJECTS = 10_000
 _UNREGISTER_S = 1.0
 RESPONSE_BYTES = 128 * 1024 * 1024  # of what the Responses API stores, and of reasoning
 
@@ -382,25 +378,6 @@ def _announced_host(configured: str, bound: str) -> str:
     return f"[{bound}]" if ":" in bound else bound
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop where it exists; asyncio's own loop on Windows."""
-    if sys.platform == "win32":
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop
-
-
-def _raise_file_limit() -> None:
-    """Let as many sockets be open as the system allows: an exchange needs two, and 1,024 is a usual soft limit."""
-    if sys.platform != "win32":
-        import resource
-
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with contextlib.suppress(ValueError, OSError):  # macOS refuses some numbers that it names itself
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def run(
     loaded: Loaded,
     announce: Callable[[str], None],
@@ -412,14 +389,10 @@ def run(
 
     With `whole_process` nothing else happens in it afterwards: threads of users that go on do not keep it either.
     """
-    _raise_file_limit()
-    limit_heap()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+    prepare_process()
     shutdown = Shutdown()
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             try:
                 runner.run(serve(loaded, announce, sock, shutdown))
             except BaseException:

@@ -1,0 +1,34 @@
+"""What is set for the whole process is seen in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from llmproxy.server.process import YOUNG_OBJECTS, loop_factory
+
+SHOW = """
+import gc, resource
+from llmproxy.server.process import prepare_process
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+prepare_process()
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard, gc.get_threshold()[0], gc.get_freeze_count() > 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_the_limit_of_files_is_raised_and_the_collector_looks_seldom() -> None:
+    shown = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, check=True).stdout
+    assert shown.split() == ["True", str(YOUNG_OBJECTS), "True"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no uvloop on Windows")
+def test_the_event_loop_is_uvloop() -> None:
+    factory = loop_factory()
+    assert factory is not None
+    loop = factory()
+    loop.close()
+    assert type(loop).__module__.startswith("uvloop")

@@ -58,10 +58,9 @@ _GEOGRAPHIES = ("apac", "au", "ca", "eu", "global", "jp", "us", "us-gov")
 _SKEW_S = 240.0
 # The digest of a larger body takes a millisecond and more.
 _LARGE_BYTES = 512 * 1024
-_AGAIN_S = 10.0
 _TRY_AGAIN_S = 3.0
 _CLOCK_ERRORS = ("InvalidSignatureException", "RequestExpired", "SignatureDoesNotMatch", "RequestTimeTooSkewed")
-_KEY_ERRORS = ("ExpiredToken", "UnrecognizedClient", "InvalidClientTokenId", "InvalidSignature", "AccessDenied")
+_KEY_ERRORS = ("ExpiredToken", "UnrecognizedClient", "InvalidClientTokenId", "InvalidSignature")
 
 
 class Bedrock(HttpProvider):
@@ -152,7 +151,7 @@ class Bedrock(HttpProvider):
         key = _text(config.api_key) or (None if _names_aws(config) else os.environ.get(_BEARER, "").strip())
         self._keys: RefreshedToken[Keys] | None = None
         self._fault: ProxyError | None = None
-        self._next_forget_s = self._next_try_s = 0.0
+        self._next_try_s = 0.0
         self._warming: asyncio.Task[None] | None = None
         self.forwards_credentials = config.auth == "passthrough"
         if key:
@@ -292,8 +291,7 @@ class Bedrock(HttpProvider):
                 abs(skew_s),
                 way,
             )
-        elif kind.startswith(_KEY_ERRORS) and self._keys is not None and time.monotonic() > self._next_forget_s:
-            self._next_forget_s = time.monotonic() + _AGAIN_S
+        elif kind.startswith(_KEY_ERRORS) and self._keys is not None:
             self._keys.forget()
             self._source.forget()
 

@@ -170,7 +170,9 @@ async def test_a_clock_that_is_off_is_named(caplog: pytest.LogCaptureFixture) ->
     assert "clock" not in caplog.text
 
 
-async def test_refused_keys_are_looked_for_again(tmp_path: Path) -> None:
+async def test_refused_keys_are_looked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmproxy.providers.refreshed_token._AGAIN_S", 0.0)
+
     def write(name: str) -> None:
         text = f"[default]\naws_access_key_id = {name}\naws_secret_access_key = s\n"
         (tmp_path / "credentials").write_text(text)

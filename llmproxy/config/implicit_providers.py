@@ -80,6 +80,7 @@ class _Adder:
         self._top = top
         self._environment = environment
         self._taken: set[str] = set()
+        self._answered: set[str] = set()
 
     def usual(self, type_: str) -> bool:
         """Return whether the environment has the key of that type, or its address if it has no default one, or other
@@ -102,13 +103,24 @@ class _Adder:
             if value := self._environment.filled(variable):
                 self._taken.add(variable)
                 members |= self._member(key, variable, value)
-        if everything:
-            members["models"] = ConfigNode(value=[ConfigNode(value="*", mark=place, literal=True)], mark=place)
+        models = ["*"] if everything else None if named else self._left_to(type_)
+        if models is not None:
+            nodes = [ConfigNode(value=model, mark=place, literal=True) for model in models]
+            members["models"] = ConfigNode(value=nodes, mark=place)
         providers = self._top.members.get("providers")
         if providers is None or not isinstance(providers.value, list):
             providers = self._top.members["providers"] = ConfigNode(value=[], mark=place)
         providers.items.append(ConfigNode(value=members, mark=place))
         return True
+
+    def _left_to(self, type_: str) -> list[str] | None:
+        """Return the models that are left to that type, None for all of its own: nothing fails over from one provider
+        to another that nobody configured."""
+        service = service_of(type_)
+        patterns = service.patterns if service else ()
+        left = [pattern for pattern in patterns if pattern not in self._answered]
+        self._answered.update(patterns)
+        return left if len(left) < len(patterns) else None
 
     def _member(self, key: str, variable: str, value: Variable) -> dict[str, ConfigNode]:
         place = Mark(source=value.place)

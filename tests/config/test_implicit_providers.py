@@ -147,3 +147,20 @@ def test_several_variables_together_bring_a_provider(tmp_path: Path, names: tupl
     assert (provider.type == "bedrock") is there
     if there:
         assert loaded.key_sources["bedrock"] == f"environment variable {names[0]}"
+
+
+def test_what_an_earlier_provider_answers_does_not_fail_over_to_one_that_nobody_configured(tmp_path: Path) -> None:
+    (tmp_path / "account.json").write_text("{}")
+    google = {"GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "account.json")}
+    both = load(directory=tmp_path, environ={"ANTHROPIC_API_KEY": "a", **google}).checked().providers
+    assert [(each.name, each.models) for each in both][:1] == [("anthropic", None)]
+    assert both[1].name == "vertex" and both[1].models is not None
+    assert "claude-*" not in both[1].models and "*-maas" in both[1].models
+    (alone,) = load(directory=tmp_path, environ=google).checked().providers
+    assert (alone.name, alone.models) == ("vertex", None)
+    assert load(directory=tmp_path, environ=google).key_sources == {
+        "vertex": "environment variable GOOGLE_APPLICATION_CREDENTIALS"
+    }
+    for name in google:
+        environ = {name: google[name]}
+        assert [each.name for each in load(directory=tmp_path, environ=environ).checked().providers] == ["stub"]

@@ -6,9 +6,11 @@ notable. Begin reading at `FrameWatch.feed`, which sees every read of every rela
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 
 from llmproxy.dialects.summary import Summary, Watch
+from llmproxy.errors import BrokenStream
 from llmproxy.wire.framing import Frame, Framing
 from llmproxy.wire.sse import MAX_EVENT_BYTES, SSE
 
@@ -42,17 +44,26 @@ class FrameWatch(Watch):
         if self._partial or not self.framing.ends_frame(data):
             data = self._join(data)
         if not self.started or self._texts is not None or self._notable(data):
-            for frame in self.framing.splitter().feed(data):
+            for frame in self._split(data):
                 self._read(frame)
 
     def close(self) -> Summary:
         splitter = self.framing.splitter()
-        for frame in splitter.feed(bytes(self._partial)) + splitter.flush():
-            self._read(frame)
+        with contextlib.suppress(BrokenStream):  # one that ends within a frame says nothing more
+            for frame in splitter.feed(bytes(self._partial)) + splitter.flush():
+                self._read(frame)
         self._partial.clear()
         if self._texts is not None:
             self.summary.text = "".join(self._texts)
         return self.summary
+
+    def _split(self, data: bytes) -> list[Frame]:
+        """Return the frames in `data`; none where they cannot be read, which is an error of the provider."""
+        try:
+            return self.framing.splitter().feed(data)
+        except BrokenStream as error:
+            self.summary.error = error.message
+            return []
 
     def _join(self, data: bytes) -> bytes:
         """Return the frames that `data` completes; what follows the last one waits for more.

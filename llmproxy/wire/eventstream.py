@@ -242,10 +242,10 @@ class MessagePosition:
         if size < self._left or self._broken:
             self._left -= size
             return
-        at = self._left
-        head = self._head + data[at:]
+        head, at = data, self._left
+        if self._head:  # then nothing is left of the message before
+            head = self._head + data
         self._left = 0
-        at = 0
         try:
             while (lengths := read_lengths(head, at)) is not None:
                 at += lengths.total

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from llmproxy.dialects.aws_exceptions import error_headers, write_error, write_error_event
 from llmproxy.dialects.claude_models import is_claude
 from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.converse import summary
 from llmproxy.dialects.converse.model_rules import fit_request
 from llmproxy.dialects.converse.request_decode import decode_request
 from llmproxy.dialects.converse.request_encode import encode_request
@@ -15,6 +17,7 @@ from llmproxy.dialects.converse.response_decode import decode_response
 from llmproxy.dialects.converse.response_encode import encode_response, finish_reason_of
 from llmproxy.dialects.converse.stream_decode import ConverseStreamDecoder
 from llmproxy.dialects.converse.stream_encode import ConverseStreamEncoder
+from llmproxy.dialects.converse.stream_watch import ConverseWatch
 from llmproxy.dialects.converse.tables import SEAL
 from llmproxy.dialects.derived import DerivedReshape, readers
 from llmproxy.dialects.dialect import Dialect, TokenCount
@@ -59,7 +62,7 @@ DIALECT = Dialect(
     write_error=write_error,
     write_error_event=write_error_event,
     error_headers=error_headers,
-    readers=readers(CODEC),
+    readers=replace(readers(CODEC), summarize=summary.summarize, watch=ConverseWatch),
     reshape=DerivedReshape(CODEC, stream_fields=()),
     codec=CODEC,
 )

@@ -29,26 +29,38 @@ ResponseHook = Callable[[Exchange, Answer], Awaitable[None]]
 SLOW_S = 2.0
 
 
-def _slow_log() -> FaultLog:
-    """Return what reports one slow hook, once a minute. What blocks the loop is found by `server/loop_watch.py`."""
-    return FaultLog(log, lambda: time.monotonic())
+class _TimedHook:
+    """Calls one hook: its failures are named, and that it is slow is reported once a minute. What blocks the loop is
+    found by `server/loop_watch.py`."""
+
+    __slots__ = ("_hook", "_slow", "_who")
+
+    def __init__(self, who: str, hook: Callable[..., Awaitable[object]]) -> None:
+        self._who = who
+        self._hook = hook
+        self._slow = FaultLog(log, lambda: time.monotonic())
+
+    async def call(self, exchange: Exchange, *others: object) -> object:
+        """Return what the hook returns. Raises ProxyError."""
+        began_s = time.monotonic()
+        try:
+            result = await self._hook(exchange, *others)
+        except ProxyError:
+            raise
+        except BaseException as error:
+            raise log_failure(self._who, exchange.id, error) from error
+        if (took_s := time.monotonic() - began_s) >= SLOW_S:
+            self._slow.failed(logging.WARNING, "slow: %s took %.1f s for exchange %s", self._who, took_s, exchange.id)
+        return result
 
 
 def wrap_request(name: str, hook: RequestHook) -> RequestHook:
     """Wrap `on_request` of the middleware `name`."""
     who = f"on_request of middleware {name!r}"
-    slow = _slow_log()
+    timed = _TimedHook(who, hook)
 
     async def on_request(exchange: Exchange) -> Answer | None:
-        began_s = time.monotonic()
-        try:
-            answer = await hook(exchange)
-        except ProxyError:
-            raise
-        except BaseException as error:
-            raise log_failure(who, exchange.id, error) from error
-        if (took_s := time.monotonic() - began_s) >= SLOW_S:
-            slow.failed(logging.WARNING, "slow: %s took %.1f s for exchange %s", who, took_s, exchange.id)
+        answer = await timed.call(exchange)
         if fault := _exchange_fault(exchange):
             raise log_failure(who, exchange.id, fault)
         return None if answer is None else await begin_answer(answer, who, exchange.id)
@@ -99,19 +111,10 @@ def wrap_around(name: str, hook: AroundHook) -> AroundHook:
 def wrap_response(name: str, hook: ResponseHook) -> ResponseHook:
     """Wrap `on_response` of the middleware `name`."""
     who = f"on_response of middleware {name!r}"
-    slow = _slow_log()
+    timed = _TimedHook(who, hook)
 
     async def on_response(exchange: Exchange, answer: Answer) -> None:
-        began_s = time.monotonic()
-        result: object
-        try:
-            result = await hook(exchange, answer)  # type: ignore[func-returns-value]  # it may return anything
-        except ProxyError:
-            raise
-        except BaseException as error:
-            raise log_failure(who, exchange.id, error) from error
-        if (took_s := time.monotonic() - began_s) >= SLOW_S:
-            slow.failed(logging.WARNING, "slow: %s took %.1f s for exchange %s", who, took_s, exchange.id)
+        result = await timed.call(exchange, answer)
         if result is not None and result is not answer:
             fault = f"returned a value of type {type(result).__name__}, not None; change the answer in place"
             raise log_failure(who, exchange.id, fault)
@@ -121,7 +124,7 @@ def wrap_response(name: str, hook: ResponseHook) -> ResponseHook:
 
 
 def report_result(hook: str, name: str, exchange: Exchange, result: object) -> None:
-    """Log, once for each exchange, that a hook which only watches returned something. Nobody looks at that."""
+    """Log, once for each exchange, that a hook which only watches returned something, which is ignored."""
     mark = f"{hook} of {name}"
     if inspect.iscoroutine(result):
         result.close()

@@ -30,7 +30,7 @@ from redis.exceptions import (
 )
 
 from llmproxy.stores.facet import StoreFault, StoreRefusal
-from llmproxy.stores.redis_parser import USUAL_BYTES, VALUE_BYTES, AnswerLimit, BoundedParser, new_room
+from llmproxy.stores.redis_parser import USUAL_BYTES, VALUE_BYTES, BoundedParser, answer_limit, new_room
 from llmproxy.stores.redis_url import RedisAddress
 
 Argument: TypeAlias = str | bytes | int | float
@@ -108,7 +108,7 @@ class RedisLink:
 
     async def _send(self, *command: Argument, limit_bytes: int = USUAL_BYTES, **options: Any) -> Any:
         """Do what `execute` does. Raises NoScriptError too."""
-        AnswerLimit.set(max(limit_bytes, _LEAST_LIMIT_BYTES))
+        answer_limit.set(max(limit_bytes, _LEAST_LIMIT_BYTES))
         async with self._room:
             try:
                 if isinstance(self._client, RedisCluster):

@@ -14,7 +14,7 @@ from redis._parsers import _AsyncRESP2Parser
 from redis.exceptions import InvalidResponse
 
 USUAL_BYTES = 8 << 20  # for answers that have no value of unknown size, such as lists of sessions
-AnswerLimit = ContextVar("AnswerLimit", default=USUAL_BYTES)
+answer_limit = ContextVar("answer_limit", default=USUAL_BYTES)
 """How many bytes the answer to the command under way may have, overhead included."""
 
 VALUE_BYTES = 256  # the cost of a value beside its bytes, such as one of a list of numbers
@@ -28,7 +28,7 @@ def new_room() -> asyncio.Semaphore:
 
 
 class BoundedParser(_AsyncRESP2Parser):
-    """Parses one connection. Raises InvalidResponse beyond `AnswerLimit`. Values over a megabyte share `room`."""
+    """Parses one connection. Raises InvalidResponse beyond `answer_limit`. Values over a megabyte share `room`."""
 
     def __init__(self, room: asyncio.Semaphore, socket_read_size: int) -> None:
         super().__init__(socket_read_size)
@@ -38,7 +38,7 @@ class BoundedParser(_AsyncRESP2Parser):
 
     async def read_response(self, disable_decoding: bool = False) -> Any:
         """Return the next answer, of at most as many bytes as the command under way may get."""
-        self._left_bytes = AnswerLimit.get()
+        self._left_bytes = answer_limit.get()
         try:
             return await super().read_response(disable_decoding)
         finally:

@@ -145,7 +145,7 @@ def main() -> int:
     parser.add_argument("--only", choices=KINDS, action="append", help="this kind alone; repeatable")
     parser.add_argument("--case", type=int, help="this case of it alone")
     options = parser.parse_args()
-    if options.case is not None and len(options.only or ()) != 1:
+    if options.case is not None and (options.seed is None or len(options.only or ()) != 1):
         parser.error("--case needs --seed and one --only")
     seed = SystemRandom().randrange(10**9) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)

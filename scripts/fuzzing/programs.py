@@ -30,14 +30,14 @@ _BAD = re.compile(
     r"Traceback \(most recent|Unhandled|was never retrieved|was never awaited|exchange \S+ failed|Error in|SEGV"
 )
 _PROVIDERS = """
-server: {{header_timeout: 1s, body_timeout: 1s, keepalive_timeout: 5s, shutdown_timeout: 5s, max_body_size: 4MB}}
-logging: {{level: warning}}
+server: {header_timeout: 1s, body_timeout: 1s, keepalive_timeout: 5s, shutdown_timeout: 5s, max_body_size: 4MB}
+logging: {level: warning}
 providers:
-  - {{name: c, type: openai-compatible, base_url: "{url}/v1", api_key: sk-up, dialects: [chat], timeouts: {times}}}
-  - {{name: r, type: openai, base_url: "{url}/v1", api_key: sk-up, dialects: [responses], timeouts: {times}}}
-  - {{name: m, type: anthropic, base_url: "{url}", api_key: sk-up, timeouts: {times}}}
+  - {name: c, type: openai-compatible, base_url: "UPSTREAM/v1", api_key: sk-up, dialects: [chat], timeouts: TIMES}
+  - {name: r, type: openai, base_url: "UPSTREAM/v1", api_key: sk-up, dialects: [responses], timeouts: TIMES}
+  - {name: m, type: anthropic, base_url: "UPSTREAM", api_key: sk-up, timeouts: TIMES}
 models:
-  - {{name: any, targets: [c/gpt-4o, r/gpt-5, m/claude-sonnet-4-5]}}
+  - {name: any, targets: [c/gpt-4o, r/gpt-5, m/claude-sonnet-4-5]}
 """
 _TIMES = "{connect: 5s, first_byte: 5s, idle: 2s}"
 _WATCHED = """
@@ -61,12 +61,13 @@ server: {header_timeout: 1s, body_timeout: 1s, keepalive_timeout: 5s, max_body_s
 providers: [{name: c, type: stub}, {name: r, type: stub}, {name: m, type: stub}]
 middlewares: [{type: printer}]
 """
+# Words in capitals are filled in at the start of a program.
 CONFIGS = {
     "plain": _PROVIDERS,
-    "watched": _PROVIDERS + _WATCHED.replace("{", "{{").replace("}", "}}"),
-    "disk": _PROVIDERS + _STORED.replace("STORE", "disk, path: ./store.sqlite").replace("{", "{{").replace("}", "}}"),
-    "stub": _STUB.replace("{", "{{").replace("}", "}}"),
-    "redis": _PROVIDERS + _STORED.replace("STORE", 'redis, url: "REDIS"').replace("{", "{{").replace("}", "}}"),
+    "watched": _PROVIDERS + _WATCHED,
+    "disk": _PROVIDERS + _STORED.replace("STORE", "disk, path: ./store.sqlite"),
+    "stub": _STUB,
+    "redis": _PROVIDERS + _STORED.replace("STORE", 'redis, url: "REDIS"'),
 }
 
 
@@ -96,7 +97,7 @@ class Served:
         upstream.default = self._answer
         self._read_bytes = {"out": 0, "err": 0}
         folder.mkdir(parents=True)
-        config = CONFIGS[name].format(url=upstream.url, times=_TIMES).replace("REDIS", redis)
+        config = CONFIGS[name].replace("UPSTREAM", upstream.url).replace("TIMES", _TIMES).replace("REDIS", redis)
         (folder / "llmproxy.yaml").write_text(config)
         self._files = [open(folder / f"{each}.log", "wb") for each in ("out", "err")]  # noqa: SIM115 (closed by stop)
         self._process = subprocess.Popen(

@@ -57,9 +57,7 @@ class AwsCredentials:
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.session import Session
 
-        logging.getLogger("botocore.credentials").setLevel(
-            logging.CRITICAL
-        )  # we say what it would, without a traceback
+        _quieten()
         sources = "nowhere"
         try:
             if self._found is None:
@@ -103,6 +101,12 @@ class AwsCredentials:
             client_creator=session.create_client, source_credentials=source, role_arn=self._role_arn, extra_args=more
         )
         return DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
+
+
+def _quieten() -> None:
+    """Keep botocore from logging the answers of STS, which hold secrets, and tracebacks of what we say ourselves."""
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)
 
 
 def _no_credentials(reason: str) -> UpstreamError:

@@ -150,11 +150,15 @@ async def test_the_metadata_of_a_machine(server: Upstream, monkeypatch: pytest.M
     assert keys.text.startswith("AKID") and keys.session == "tok" and keys.ends_s is not None
 
 
-async def test_a_web_identity(server: Upstream, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_web_identity_without_its_secrets_in_the_log(
+    server: Upstream, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
     (tmp_path / "token").write_text("web-token")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
     monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
     assert (await chain().fetch()).session == "tok"
+    assert "SecretAccessKey" not in caplog.text and "web-token" not in caplog.text
 
 
 async def test_a_role_is_assumed_with_our_keys_or_those_of_a_profile(

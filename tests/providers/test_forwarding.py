@@ -119,3 +119,24 @@ def test_credentials_that_go_on_are_those_that_a_provider_gets() -> None:
         got = forward(sent, credentials=credentials)
         expected = {name.lower(): value for name, value in got.items() if name != "Accept-Encoding"}
         assert dict(forwarded_credentials(sent, credentials=credentials)) == expected
+
+
+def test_a_signature_of_aws_is_never_forwarded() -> None:
+    signature = (
+        "AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=0"
+    )
+    signed = Headers(
+        [
+            ("Authorization", signature),
+            ("X-Amz-Date", "20260101T000000Z"),
+            ("X-Amz-Security-Token", "session"),
+            ("X-Amz-Content-SHA256", "0"),
+            ("X-Amzn-Bedrock-Accept", "*/*"),
+        ]
+    )
+    for credentials in (False, True):
+        assert dict(forward(signed, credentials=credentials)) == {"X-Amzn-Bedrock-Accept": "*/*"} | {
+            "Accept-Encoding": "identity"
+        }
+        assert forwarded_credentials(signed, credentials=credentials) == ()
+    assert not offers_credential(signed) and offers_credential(Headers([("Authorization", "Bearer k")]))

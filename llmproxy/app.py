@@ -158,7 +158,7 @@ def _made(loaded: Loaded, kind: str, type_: str, settings: Strict, who: str, pla
     try:
         return component(settings)
     except BaseException as error:
-        raise start_error(who, place, "cannot be made", error, component) from error
+        raise start_error(who, place, "cannot be created", error, component) from error
 
 
 def _components(

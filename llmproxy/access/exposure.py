@@ -71,7 +71,7 @@ class Exposure:
         if not known:
             raise _refused("host", host, "server.allowed_hosts")
         if len(headers.getall("Host", ())) > 1:
-            raise BadRequest("The request names several hosts. Send one header Host", code="several_hosts")
+            raise BadRequest("The request has several headers Host. Send one", code="several_hosts")
         if "Origin" in headers:
             self._check_origins(headers.getall("Origin"), host)
         if exchange.own and exchange.method not in _READING:
@@ -128,7 +128,7 @@ class Exposure:
 def _refused(what: str, value: str, key: str) -> ProxyError:
     """Return the error for a foreign host or origin."""
     shown = ascii(value if len(value) <= _LONGEST else f"{value[:_LONGEST]}...")
-    message = f"The {what} {shown} is foreign, so that this request is refused. To allow it, add it to {key}"
+    message = f"The {what} {shown} is not allowed. To allow it, add it to {key}"
     return ProxyError(message, status=403, code=f"foreign_{what}")
 
 

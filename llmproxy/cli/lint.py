@@ -113,7 +113,8 @@ def _by_config(loaded: Loaded, dialect: str, model: str, provider: str | None) -
             checks.append(_Check(title, name, endpoint.dialect.codec, target.provider.options, relayed))
     if not checks:
         names = ", ".join(target.provider.name for target in route.targets)
-        fail(f"No target of the provider {provider!r} for {model!r}. Providers: {names}.", code=2)
+        whose = f" of the provider {provider!r}" if provider else ""
+        fail(f"No target{whose} for {model!r} can be checked. Providers: {names}.", code=2)
     return checks
 
 

@@ -30,8 +30,8 @@ class Proceed(Protocol):
 class PageRequest:
     """A request for a page of a middleware.
 
-    `name` is the path below the page's, decoded, None for the page itself. `query` has the parameters; one that is
-    there twice was refused. `changing` is true for DELETE, false for reading.
+    `name` is the path below the page's, decoded, None for the page itself. `query` has the parameters; one that
+    is repeated was refused. `changing` is true for DELETE, false for reading.
     """
 
     name: str | None

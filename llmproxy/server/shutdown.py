@@ -89,7 +89,7 @@ class Shutdown:
         except Exception as error:
             left = [f"what is left cannot be found out ({error!r})"]
         left += [f"the thread {name!r} ({line})" for name, line in _threads()]
-        log.error("ended by force with exit code %d; left were: %s", EXIT_CODE, "; ".join(left) or "nothing known")
+        log.error("forced to exit with code %d; still there: %s", EXIT_CODE, "; ".join(left) or "nothing known")
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()

@@ -1,4 +1,4 @@
-"""Read the query of a request for one of our own pages. A parameter that is misspelt, empty or there twice is refused:
+"""Read the query of a request for one of our own pages. A parameter that is misspelt, empty or repeated is refused:
 without it the page would show, or delete, something else than was meant.
 """
 
@@ -11,11 +11,11 @@ from llmproxy.errors import BadRequest
 
 
 def parse_query(query: str | None) -> dict[str, str]:
-    """Return the parameters of `query`, decoded. Raises BadRequest for one that is there twice."""
+    """Return the parameters of `query`, decoded. Raises BadRequest for one that is repeated."""
     parameters: dict[str, str] = {}
     for name, value in parse_qsl(query or "", keep_blank_values=True):
         if name in parameters:
-            raise BadRequest(f"The parameter {name[:50]!r} is there twice. Send it once", param=name[:50])
+            raise BadRequest(f"The parameter {name[:50]!r} is repeated. Send it once", param=name[:50])
         parameters[name] = value
     return parameters
 

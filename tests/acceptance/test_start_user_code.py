@@ -83,7 +83,7 @@ def _start(directory: Path, config: str, *flags: str) -> subprocess.CompletedPro
 @pytest.mark.parametrize(
     ("config", "place", "message", "line"),
     [
-        (STUB + "{type: './own.py:Makes'}", "3:5: middlewares[0]", "cannot be made: KeyError: 'no such thing'", 10),
+        (STUB + "{type: './own.py:Makes'}", "3:5: middlewares[0]", "cannot be created: KeyError: 'no such thing'", 10),
         (STUB + "{type: './own.py:Starts'}", "3:5: middlewares[0]", "cannot start: SystemExit: no licence", 21),
         (STUB + "{type: './own.py:Opens'}", "3:5: middlewares[0]", "cannot open its stores: KeyError: 'nowhere'", 26),
         (STUB + "{type: './own.py:Checks'}", "3:5: middlewares[0].config", "Config fails with ZeroDivisionError", 44),

@@ -106,7 +106,7 @@ def test_it_ends_by_force_and_says_what_was_left(tmp_path: Path, does: str, asks
         assert _end(program, asks=asks) == 1
         took_s = time.monotonic() - began_s
         program.err = program.err.replace("Traceback", "traceback")
-        [line] = [line for line in program.err.splitlines() if "ended by force with exit code 1" in line]
+        [line] = [line for line in program.err.splitlines() if "forced to exit with code 1" in line]
         assert words.replace("DIR", str(tmp_path)) in line
         assert took_s < 0.2 + GRACE_S + 30, "some more, as the machine may be busy"
         if does in ("swallow", "executor"):

@@ -35,7 +35,7 @@ def test_the_earliest_deadline_counts_whatever_the_order(
     shutdown._deadlines.put(0.0)
     shutdown._deadlines.put(1e9)
     assert codes.get(timeout=PATIENCE_S) == 1
-    assert "left were: exchange 7" in caplog.text
+    assert "still there: exchange 7" in caplog.text
 
 
 def test_what_cannot_be_said_does_not_keep_it(codes: queue.Queue[int], caplog: pytest.LogCaptureFixture) -> None:

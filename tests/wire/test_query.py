@@ -1,4 +1,4 @@
-"""A parameter that is misspelt, empty or there twice is refused, never ignored."""
+"""A parameter that is misspelt, empty or repeated is refused, never ignored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_parameters_are_decoded(query: str | None, parameters: dict[str, str]) -
 
 @pytest.mark.parametrize("query", ["a=1&a=2", "a=1&b=2&a=1", "a&a", "%61=1&a=2"])
 def test_one_that_is_there_twice_is_refused(query: str) -> None:
-    with pytest.raises(BadRequest, match="'a' is there twice"):
+    with pytest.raises(BadRequest, match="'a' is repeated"):
         parse_query(query)
 
 

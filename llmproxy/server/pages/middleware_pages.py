@@ -131,9 +131,9 @@ def _check_change(exchange: Exchange, page: str) -> None:
     (`/cache/`), an empty query, a body, which is not read."""
     headers = exchange.headers
     if exchange.full_path == f"{page}/":
-        raise BadRequest(f"The name is missing behind {page}/. Use {page} itself to mean everything")
+        raise BadRequest(f"The name is missing after {page}/. Use {page} itself to delete everything")
     if exchange.query == "":
-        raise BadRequest(f"The query is empty. Use {page} without a question mark to mean everything")
+        raise BadRequest(f"The query is empty. Use {page} without a question mark to delete everything")
     body = "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
     if body and exchange.full_path == page:
-        raise BadRequest(f"DELETE {page} reads no body. Name what you mean in the path or the query")
+        raise BadRequest(f"DELETE {page} reads no body. Name what to delete in the path or the query")

@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import json
 import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.client_request import ClientRequest
@@ -35,6 +37,7 @@ _HOST = "aiplatform.googleapis.com"
 _PROJECT = "GOOGLE_CLOUD_PROJECT"
 _LOCATION = "GOOGLE_CLOUD_LOCATION"
 _FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+_PROJECT_ID = r"^[A-Za-z0-9.:_-]+$"
 _SEVERAL_REGIONS = ("us", "eu")
 _CLAUDE = frozenset({"messages"})
 _OPENAI = frozenset({"chat"})
@@ -75,7 +78,7 @@ class Vertex(HttpProvider):
 
         project: str | None = Field(
             default=None,
-            pattern=r"^[A-Za-z0-9.:_-]+$",
+            pattern=_PROJECT_ID,
             description="Project of Google Cloud; by default GOOGLE_CLOUD_PROJECT, or that of the credentials.",
         )
         location: str | None = Field(
@@ -89,6 +92,18 @@ class Vertex(HttpProvider):
             "default GOOGLE_APPLICATION_CREDENTIALS, those that gcloud stores, or those of the machine.",
         )
 
+        _project_of_file: str | None = PrivateAttr(default=None)
+
+        @property
+        def project_of_file(self) -> str | None:
+            """Return the project that `credentials_file` names, if any."""
+            return self._project_of_file
+
+        @model_validator(mode="after")
+        def _read_project(self) -> Vertex.Config:
+            self._project_of_file = _project_in(self.credentials_file)
+            return self
+
         @model_validator(mode="after")
         def _one_credential(self) -> Vertex.Config:
             if self.api_key and self.credentials_file:
@@ -101,7 +116,7 @@ class Vertex(HttpProvider):
         super().__init__(config.model_copy(update={"base_url": url}))
         self._form = "vertex"
         self._base = _VERSION_AT_END.sub("", self._base)
-        self._project = config.project or os.environ.get(_PROJECT, "").strip() or None
+        self._project = config.project or os.environ.get(_PROJECT, "").strip() or config.project_of_file
         self._source = GoogleCredentials(config.credentials_file)
         self._token = RefreshedToken(config.name, self._source.fetch) if self._credential is None else None
         self._express = self._credential is not None and config.project is None
@@ -193,6 +208,15 @@ class Vertex(HttpProvider):
             message = f"The project of Google Cloud is unknown. Set `project` of the provider {self.name!r}"
             raise UpstreamError(message, code="no_project")
         return clients
+
+
+def _project_in(file: str | None) -> str | None:
+    """Return the project that a file with credentials names; None where none can be read."""
+    try:
+        project = None if file is None else json.loads(Path(file).read_bytes())["project_id"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return project if isinstance(project, str) and re.fullmatch(_PROJECT_ID, project) else None
 
 
 def _host(location: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_without_a_project_the_clients_is_used_else_the_remedy_is_named() -> Non
 async def test_a_missing_credential_matters_where_the_client_has_none_of_its_own(auth: str, tmp_path: Path) -> None:
     file = tmp_path / "account.json"
     file.write_text("{}")
-    provider = vertex(project="acme", credentials_file=str(file), auth=auth)
+    provider = await asyncio.to_thread(lambda: vertex(project="acme", credentials_file=str(file), auth=auth))
     await provider.ready()
     with pytest.raises(UpstreamError, match="No token of Google Cloud: credentials_file"):
         sent(provider, "/v1/chat/completions")
@@ -130,7 +131,8 @@ async def test_a_token_that_is_refused_is_fetched_again(tmp_path: Path, monkeypa
     monkeypatch.setattr("llmproxy.providers.refreshed_token._AGAIN_S", 0.0)
     tokens = TokenServer()
     with Upstream(tokens) as cloud:
-        provider = vertex(credentials_file=str(google_accounts.service_account(tmp_path, cloud.url)))
+        file = google_accounts.service_account(tmp_path, cloud.url)
+        provider = await asyncio.to_thread(lambda: vertex(credentials_file=str(file)))
         await provider.ready()
         request = sent(provider, "/v1/chat/completions")
         assert request.headers["authorization"] == "Bearer ya29.1" and request.adapt is not None
@@ -140,3 +142,36 @@ async def test_a_token_that_is_refused_is_fetched_again(tmp_path: Path, monkeypa
             await provider.ready()
             assert tokens.given == given
     assert provider.secrets == ("ya29.2",)
+
+
+async def test_a_login_says_whose_project_pays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Upstream(TokenServer()) as cloud:
+        monkeypatch.setattr("google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT", f"{cloud.url}/token")
+        file = google_accounts.user(tmp_path)
+        provider = await asyncio.to_thread(lambda: vertex(project="acme", credentials_file=str(file)))
+        await provider.ready()
+        headers = sent(provider, "/v1/chat/completions", ("x-goog-user-project", "theirs")).headers
+    assert headers.getall("x-goog-user-project") == ["acme-billing"]
+
+
+@pytest.mark.parametrize(
+    ("content", "project"),
+    [
+        ('{"project_id": "of-the-file"}', "of-the-file"),
+        ('{"project_id": "a/../b"}', None),
+        ('{"project_id": 1}', None),
+        ("[]", None),
+        ("no json", None),
+    ],
+)
+def test_the_file_of_a_service_account_names_the_project_before_there_is_a_token(
+    content: str, project: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "account.json"
+    file.write_text(content)
+    provider = vertex(credentials_file=str(file))
+    if project is not None:
+        assert sent(provider, "/v1/chat/completions").target == f"/v1/projects/{project}/locations/global{CHAT}"
+    else:
+        with pytest.raises(UpstreamError, match="Set `project`"):
+            sent(provider, "/v1/chat/completions")

@@ -171,7 +171,7 @@ async def test_what_a_provider_tells_of_a_configured_name_is_shown_with_it() -> 
         UpstreamError("http://down could not be reached"),
         Answer(status=401, headers=Headers(), body=b'{"data": [{"id": "x"}]}'),
         b"<html>",
-        b'{"models": []}',
+        b'{"list": []}',
         b'{"data": {"id": "x"}}',
         Answer(status=200, headers=Headers({"Content-Encoding": "gzip"}), body=b"no gzip"),
     ],

@@ -162,8 +162,8 @@ def test_boto3_invokes_models_through_the_proxy(
     body = json.dumps({**ASK, "anthropic_version": "bedrock-2023-05-31"})
     reply = json.loads(client.invoke_model(modelId=CLAUDE, body=body)["body"].read())
     assert reply["content"][0]["text"] == vendors.TEXT
-    stream = client.invoke_model_with_response_stream(modelId=ARN, body=body)["body"]
-    events = [json.loads(event["chunk"]["bytes"]) for event in stream]
+    with contextlib.closing(client.invoke_model_with_response_stream(modelId=ARN, body=body)["body"]) as stream:
+        events = [json.loads(event["chunk"]["bytes"]) for event in stream]
     assert events[0]["type"] == "message_start" and events[-1]["type"] == "message_stop"
     titan = {"inputText": "hi", "textGenerationConfig": {"maxTokenCount": 5}}
     answer = client.invoke_model(modelId="amazon.titan-text-express-v1", body=json.dumps(titan))
@@ -215,8 +215,9 @@ def test_exceptions_in_streams_keep_their_status(
     bedrock.next(Reply(headers=EVENTS, pieces=[*frames, late], framing="chunked"), first)
     boto_client = boto(program.url)
     body = json.dumps({**ASK, "anthropic_version": "bedrock-2023-05-31"})
-    with pytest.raises(ClientError, match="it broke"):
-        list(boto_client.invoke_model_with_response_stream(modelId=CLAUDE, body=body)["body"])
+    stream = boto_client.invoke_model_with_response_stream(modelId=CLAUDE, body=body)["body"]
+    with contextlib.closing(stream), pytest.raises(ClientError, match="it broke"):
+        list(stream)
 
 
 def test_no_model_reaches_another_path(program: Program, bedrock: Upstream) -> None:
@@ -264,7 +265,9 @@ def test_a_signed_request_in_a_trace_is_repeated_by_curl(
     text = config(lasting_bedrock, lasting_upstream) + "\nmiddlewares: [{type: trace, config: {directory: ./traces}}]\n"
     with Program(tmp_path, "serve", config=text) as program:
         body = json.dumps({**ASK, "anthropic_version": "bedrock-2023-05-31"})
-        list(boto(program.url).invoke_model_with_response_stream(modelId=CLAUDE, body=body)["body"])
+        asked = boto(program.url).invoke_model_with_response_stream(modelId=CLAUDE, body=body)
+        with contextlib.closing(asked["body"]) as stream:
+            list(stream)
         until(lambda: list((tmp_path / "traces").glob("*/*.json")), "the record")
     identifier = json.loads(run("trace", "ls", "--json", cwd=tmp_path).stdout)["id"]
     shown = run("trace", "show", identifier, "--curl", cwd=tmp_path)

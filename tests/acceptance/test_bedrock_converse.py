@@ -66,8 +66,8 @@ def client(program: Program, request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.mark.parametrize("model", [CLAUDE, NOVA])
 def test_boto3_converses_through_the_proxy(client: Any, bedrock: Upstream, model: str) -> None:
     whole = client.converse(modelId=model, messages=HI, toolConfig=TOOLS)
-    stream = client.converse_stream(modelId=model, messages=HI, toolConfig=TOOLS)["stream"]
-    streamed = gather(stream)
+    with contextlib.closing(client.converse_stream(modelId=model, messages=HI, toolConfig=TOOLS)["stream"]) as stream:
+        streamed = gather(stream)
     calls = [block["toolUse"]["name"] for block in whole["output"]["message"]["content"] if "toolUse" in block]
     assert calls == [call[1] for call in vendors.TOOL_CALLS]
     assert streamed["output"] == whole["output"] and streamed["usage"] == whole["usage"]

@@ -147,9 +147,15 @@ _SILENT: list[tuple[str, str, str, Any, str]] = [
     ("*", "*", r"tool_choice\.(allowed_tools\.)?tools\[0\]", None, "is any object to the types; see test_tools"),
     ("responses", "*", r"input\[0\]\.(id|status|created_by)", None, "is what the API itself noted of an earlier item"),
     ("responses", "*", r"input\[0\]\.caller(\..*)?", None, "is what the API itself noted of an earlier item"),
-    ("responses", "messages", r"text\.format\.name", None, "is a label that no answer bears"),
-    ("responses", "messages", r"text\.format\.strict", None, "is what Messages' formats always are"),
-    ("responses", "converse", r"text\.format\.strict", None, "is what Converse's formats always are"),
+    ("responses", "*", r"input\[0\]", {"type": "configuration_update"}, "changes nothing"),
+    ("responses", "*", r"input\[0\]\.type", "configuration_update", "is no content"),
+    ("responses", "*", r"input\[0\]\.reasoning", {}, "changes nothing"),
+    ("responses", "*", r"input\[0\]\.text", {"format": {"type": "text"}}, "is what happens unasked"),
+    ("responses", "*", r"input\[0\]\.text\.format", {"type": "text"}, "is what happens unasked"),
+    ("responses", "*", r"input\[0\]\.text\.format\.type", "text", "is what happens unasked"),
+    ("responses", "messages", r"(input\[0\]\.)?text\.format\.name", None, "is a label that no answer bears"),
+    ("responses", "messages", r"(input\[0\]\.)?text\.format\.strict", None, "is what Messages' formats always are"),
+    ("responses", "converse", r"(input\[0\]\.)?text\.format\.strict", None, "is what Converse's formats always are"),
 ]  # fmt: skip
 
 

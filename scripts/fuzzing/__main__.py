@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random, SystemRandom
 
-from scripts.fuzzing.files import files
 from scripts.fuzzing.findings import FAULTS, MEANINGS, Finding, Row
 from scripts.fuzzing.hostile_answers import CROWD, answers, crowds, streams
+from scripts.fuzzing.hostile_files import files
 from scripts.fuzzing.hostile_redis import redis_answers
 from scripts.fuzzing.hostile_requests import RAW_AT_ONCE, json_requests, raw_requests
 from scripts.fuzzing.programs import Programs

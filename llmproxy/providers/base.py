@@ -333,7 +333,7 @@ class HttpProvider(ConfiguredProvider):
         return credentials
 
     def _forwards_credential(self, request: ClientRequest) -> bool:
-        """Tell whether the client's credential is forwarded, instead of our own."""
+        """Return whether the client's credential is forwarded, instead of our own."""
         if request.client.name is not None:
             return False
         return self._credential is None or (self._auth == "passthrough" and self._offers_credential(request))

@@ -11,13 +11,12 @@ from types import MappingProxyType
 
 from llmproxy.dialects.encode_context import Options
 
-# OpenAI-compatible services use its older names. The chat templates of many models refuse later system messages.
 # What all services know beside sampling and tools. Several refuse any other member, as Groq does `prompt_cache_key`.
 _COMMON_KNOBS = frozenset(("user", "service_tier"))
+# OpenAI-compatible services use its older names. The chat templates of many models refuse later system messages.
 COMPATIBLE_OPTIONS = Options(
     max_tokens_name="max_tokens", developer=False, system_turns=False, chat_knobs=_COMMON_KNOBS
 )
-
 
 CLIENTS_OWN = "none (the client's own)"
 """What is shown where a provider has no key."""

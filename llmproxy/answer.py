@@ -46,8 +46,11 @@ class Answer:
             self.stream.close()
 
 
-def framing_of(headers: Headers, endpoint: Endpoint | None) -> Framing | None:
-    """Return how the body of an answer to `endpoint` with these headers is cut into frames; None for a plain body.
+def framing_of(
+    headers: Headers, endpoint: Endpoint | None, query: str | None = None, status: int = 200
+) -> Framing | None:
+    """Return how the body of an answer to `endpoint`, called with `query`, is cut into frames, by its headers; None for
+    a plain body.
 
     The dialect's framing counts where the Content-Type names it. Server-sent events are what their name says, whoever
     sends them.
@@ -55,7 +58,12 @@ def framing_of(headers: Headers, endpoint: Endpoint | None) -> Framing | None:
     content_type = headers.get("Content-Type")
     if content_type is None:
         return None
-    return _framing_named(content_type, SSE if endpoint is None else endpoint.dialect.framing)
+    if endpoint is None:
+        return _framing_named(content_type, SSE)
+    if endpoint.streams and status < 400 and endpoint.dialect.other_framing is not None:
+        other = _framing_named(content_type, endpoint.framing_for(query))
+        return other or _framing_named(content_type, endpoint.dialect.framing)
+    return _framing_named(content_type, endpoint.dialect.framing)
 
 
 # 0.15 instead of 0.35 µs, once for each answer at the least. Providers send few different values.

@@ -22,6 +22,7 @@ from llmproxy.redaction.echoes import hide_keys, mask_error
 from llmproxy.route import Route
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest, request_fault
+from llmproxy.translation.reframing import reframed
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.redirects import REDIRECT_STATUSES, follow
 from llmproxy.user_code import check_answer, log_failure
@@ -49,6 +50,9 @@ class Pipeline:
 
     async def answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:
         """Route the exchange and get its answer, up to the commit point. Raises ProxyError when there is none."""
+        return reframed(exchange, await self._answer(exchange, resolved))
+
+    async def _answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:
         if self.hooks.on_request:
             answer = await self._on_request(exchange, resolved)
             if answer is not None:
@@ -172,7 +176,7 @@ class Pipeline:
             assert request is not None, "checked, where it is not ours"
             answer = await self._send(exchange, call, request)
         call.status, call.first_byte_s = answer.status, time.monotonic()
-        answer.framing = framing_of(answer.headers, exchange.endpoint)
+        answer.framing = framing_of(answer.headers, exchange.endpoint, exchange.query, answer.status)
         return answer
 
     async def _send(self, exchange: Exchange, call: Call, request: UpstreamRequest) -> Answer:

@@ -31,7 +31,7 @@ def test_server_sent_events_are_known_by_their_content_type(content_type: str | 
 
 
 def test_a_stream_in_the_framing_of_its_dialect_is_known_by_its_content_type() -> None:
-    endpoint = Mock(dialect=Mock(framing=JSON_LINES))
+    endpoint = Mock(dialect=Mock(framing=JSON_LINES, other_framing=None))
 
     assert framing_of(CIMultiDict({"Content-Type": "application/jsonl; charset=utf-8"}), endpoint) is JSON_LINES
     assert framing_of(CIMultiDict({"Content-Type": "text/event-stream"}), endpoint) is SSE

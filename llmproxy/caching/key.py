@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from llmproxy.body import Body
+from llmproxy.dialects.call_form import without_fields
 from llmproxy.exchange import Exchange
 
 _VERSION = b"llmproxy-1"
@@ -25,6 +26,8 @@ _ENCODE = msgspec.json.Encoder(order="sorted").encode
 _ENCODE_AS_READ = msgspec.json.Encoder().encode
 _MODEL_DIGITS = 12
 _DIGITS = 52
+_FORM = ("alt", "$alt")
+"""The fields of a query that say in which framing a stream is sent, where a dialect has more than one."""
 
 
 def cache_key(exchange: Exchange, body: Body, left_out: Iterable[tuple[str, ...]], scope: str) -> str:
@@ -40,7 +43,7 @@ def cache_key(exchange: Exchange, body: Body, left_out: Iterable[tuple[str, ...]
         endpoint.dialect.name,
         endpoint.path if endpoint.model_in is None else endpoint.path.replace("{model}", exchange.model or ""),
         None if route is None else (route.name, route.relay),
-        exchange.query,
+        exchange.query if endpoint.dialect.other_framing is None else without_fields(exchange.query, _FORM),
         headers.get("x-llmproxy-provider"),
         tuple([(name, *headers.getall(name)) for name in endpoint.dialect.significant if name in headers]),
         scope,

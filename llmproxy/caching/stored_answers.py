@@ -15,6 +15,7 @@ from llmproxy.dialects.reshape import Reshape
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.wire.compression import decompress
+from llmproxy.wire.framing import Framing
 
 _STORED_HEADERS = ("content-type", "cache-control", "x-llmproxy-dropped")
 
@@ -57,19 +58,25 @@ def _is_complete(exchange: Exchange, reshape: Reshape, stream: bytes) -> bool:
     return exchange.first_token_s is not None and reshape.is_whole(stream)
 
 
-def fits(entry: CacheEntry, stream: bool, counted: bool) -> bool:
-    """Return whether the entry has the requested form. Reshaping takes 25 ms for each MB."""
-    return entry.stream == stream and (not stream or entry.counted == counted)
+def fits(entry: CacheEntry, stream: bool, counted: bool, framing: Framing | None = None) -> bool:
+    """Return whether the entry has the requested form; a stream in `framing`, where its dialect has more than one.
+    Reshaping takes 25 ms for each MB."""
+    if not stream or not entry.stream:
+        return entry.stream == stream
+    named = framing is None or Headers(entry.headers).get("Content-Type", "").startswith(framing.media_type)
+    return named and entry.counted == counted
 
 
-def answer_from_entry(entry: CacheEntry, dialect: Dialect, stream: bool, counted: bool) -> Answer | None:
+def answer_from_entry(
+    entry: CacheEntry, dialect: Dialect, stream: bool, counted: bool, wanted: Framing | None = None
+) -> Answer | None:
     """Turn the entry into the answer to a request: a `stream` or not, with usage (`counted`) or not. Return None when
-    it cannot be reshaped.
+    it cannot be reshaped. A stream comes in the `wanted` framing, or in the one that the dialect writes.
     """
     headers = Headers(entry.headers)
-    if fits(entry, stream, counted):
-        framing = dialect.framing if stream else None
-        return Answer(status=entry.status, headers=headers, body=entry.body, length=len(entry.body), framing=framing)
+    for framing in (wanted, dialect.framing) if wanted is not None else (None,):
+        if fits(entry, stream, counted, framing):
+            return _unchanged(entry, headers, (framing or dialect.framing) if stream else None)
     reshape = dialect.reshape
     reply: bytes | None = entry.body
     if entry.stream:
@@ -79,8 +86,17 @@ def answer_from_entry(entry: CacheEntry, dialect: Dialect, stream: bool, counted
     if reply is None:
         return None
     headers["Content-Type"] = dialect.framing.content_type if stream else "application/json"
-    framing = dialect.framing if stream else None
-    return Answer(status=entry.status, headers=headers, body=reply, length=len(reply), framing=framing)
+    return Answer(
+        status=entry.status,
+        headers=headers,
+        body=reply,
+        length=len(reply),
+        framing=dialect.framing if stream else None,
+    )
+
+
+def _unchanged(entry: CacheEntry, headers: Headers, framing: Framing | None) -> Answer:
+    return Answer(status=entry.status, headers=headers, body=entry.body, length=len(entry.body), framing=framing)
 
 
 class PacedStream:

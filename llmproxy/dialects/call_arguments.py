@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.encode_context import EncodeContext
+from llmproxy.dialects.custom_tools import INPUT
+from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.model import ToolCall
 from llmproxy.wire.json import read_value, write_value
 
@@ -55,3 +56,14 @@ def arguments_object(call: ToolCall, context: EncodeContext) -> dict[str, Any]:
         context.adapt(call.path, "the arguments are not a JSON object", f"an object with the member {RAW}")
         return {RAW: call.arguments}
     return arguments
+
+
+def encode_input(call: ToolCall, arguments: str, losses: Losses) -> dict[str, Any]:
+    """Return the input of a call in an answer, with `arguments`. Those that are no JSON object are kept as text."""
+    if call.custom:
+        return {INPUT: arguments}
+    decoded = decode_arguments(arguments)
+    if decoded is None:
+        losses.drop("reply.tool_call.arguments")
+        return {RAW: arguments}
+    return decoded

@@ -11,7 +11,7 @@ from collections.abc import Collection, Container, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from llmproxy.dialects import chat, converse, embeddings, messages, responses
+from llmproxy.dialects import chat, converse, embeddings, gemini, messages, responses
 from llmproxy.dialects.call_form import CallForm
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Dialect, Endpoint
@@ -20,6 +20,7 @@ DIALECTS: tuple[Dialect, ...] = (
     chat.DIALECT,
     responses.DIALECT,
     messages.DIALECT,
+    gemini.DIALECT,
     converse.DIALECT,
     chat.COMPLETIONS,
     embeddings.DIALECT,
@@ -32,6 +33,7 @@ REST = "openai"
 """The capability of a provider that serves the rest of OpenAI's API: files, images, batches ..."""
 
 _VERSION = "/v1"
+_VERSIONED = re.compile(r"/v1(?:(?:alpha|beta)\d*)?(?=/)")
 
 # Azure has OpenAI's API and Anthropic's below these.
 _CLOUD_ROOTS = ("/openai", "/anthropic")
@@ -58,12 +60,13 @@ _FAMILIES_BELOW = ("realtime",)
 
 
 def find(method: str, path: str) -> Endpoint | None:
-    """Return the call that `method` and `path` (with or without `/v1`, byte for byte, no query) make; None when
+    """Return the call that `method` and `path` (with or without a version, byte for byte, no query) make; None when
     unknown."""
     if "/projects/" in path and (project := _PROJECT.match(path)) is not None:
         path = path[project.end() :]
-    if path.startswith(_VERSION + "/"):
-        path = path[len(_VERSION) :]
+    versioned = _VERSIONED.match(path)
+    version = versioned[0] if versioned is not None else ""
+    path = path[len(version) :]
     calls = _calls(DIALECTS)
     exact = calls.exact.get((method, path))
     if exact is not None:
@@ -71,6 +74,8 @@ def find(method: str, path: str) -> Endpoint | None:
     for methods, pattern, endpoint in calls.patterns:
         if method in methods and pattern.fullmatch(path):
             return endpoint
+    if version in calls.versions:
+        return calls.versions[version]
     segments = path.split("/")
     if segments[0]:
         return None
@@ -158,11 +163,20 @@ def own_headers() -> tuple[str, ...]:
     return _calls(DIALECTS).own_headers
 
 
-def listing(headers: Container[str]) -> Dialect:
-    """Return the dialect in which a client with these headers expects the list of models: the one whose marker it
-    sends, else the first that lists models."""
+def listing(headers: Container[str], path: str) -> Dialect:
+    """Return the dialect in which a client with these headers expects the list of models at `path`: the one whose
+    version that has, or whose marker it sends, else the first that lists models."""
     able = [dialect for dialect in DIALECTS if dialect.models is not None]
-    return next((dialect for dialect in able if dialect.marker is not None and dialect.marker in headers), able[0])
+    for dialect in able:
+        if path.startswith(tuple([f"{version}/" for version in dialect.versions])):
+            return dialect
+    return next((dialect for dialect in able if any([marker in headers for marker in dialect.markers])), able[0])
+
+
+def model_paths() -> list[str]:
+    """Return the paths at which clients ask for the list of models."""
+    versions = (version for dialect in DIALECTS for version in dialect.versions)
+    return [f"{version}/models" for version in ("", _VERSION, *versions)]
 
 
 def relayed(dialect: Dialect, path: str, template: str) -> Endpoint:
@@ -195,6 +209,7 @@ class _Calls(NamedTuple):
     translated: dict[tuple[str, bool], Endpoint]
     first: dict[str, Endpoint]
     own_headers: tuple[str, ...]
+    versions: dict[str, Endpoint]
 
 
 @lru_cache(maxsize=4)
@@ -227,6 +242,11 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
         },
         first={endpoint.capability: endpoint for endpoint, _ in reversed(model_calls)},
         own_headers=tuple({prefix for dialect in dialects for prefix in dialect.own_headers}),
+        versions={
+            version: relayed(dialect, "/{path}", f"{version}/{{path}}")
+            for dialect in dialects
+            for version in dialect.versions
+        },
     )
 
 

@@ -88,10 +88,12 @@ class Dialect:
     `paths` are the unversioned paths of its POST calls that carry a model and are answered in this dialect, e.g.
     `/chat/completions`; the first is the call that is translated. A path may hold `{model}`; otherwise the model is the
     top-level member `model` of the body. Where streams have another path, `stream_paths` are those, in the
-    order of `paths`; otherwise by the top-level member `stream`. `framing` is how streams are cut into frames.
+    order of `paths`; otherwise by the top-level member `stream`. `framing` is how streams are cut into frames that this
+    dialect writes, and all streams unless there is an `other_framing`: then those alone whose query has the field
+    `stream_query`. Paths below the `versions` are of this dialect, also where nobody knows them.
     `other_calls` (methods, path) name something that was created before, or nothing, and are relayed. `significant` are
     the request headers, in lower case, on which an answer depends, `own_headers` the beginnings of those that only this
-    dialect's providers understand. `marker` is a header that tells its clients from others on paths that several
+    dialect's providers understand. `markers` are headers that tell its clients from others on paths that several
     dialects share, `models` how it writes the list of models there.
 
     `forms` are other forms in which clouds have calls of this dialect. A form whose streams have other frames is a
@@ -115,6 +117,9 @@ class Dialect:
     codec: Codec | None = None
     error_headers: Callable[[ProxyError], Pairs] = no_headers
     framing: Framing = SSE
+    other_framing: Framing | None = None
+    stream_query: str | None = None
+    versions: tuple[str, ...] = ()
     stream_paths: tuple[str, ...] = ()
     other_calls: tuple[tuple[str, str], ...] = ()
     forms: tuple[CallForm, ...] = ()
@@ -122,7 +127,7 @@ class Dialect:
     form: CallForm | None = None
     significant: tuple[str, ...] = ()
     own_headers: tuple[str, ...] = ()
-    marker: str | None = None
+    markers: tuple[str, ...] = ()
     models: ModelPages | None = None
     token_count: TokenCount | None = None
     stateful: bool = False
@@ -184,3 +189,10 @@ class Endpoint:
         if match is None or self.model_of(path) == model:
             return path
         return path[: match.start()] + self.path_for(model) + path[match.end() :]
+
+    def framing_for(self, query: str | None) -> Framing:
+        """Return how streams are cut into frames that answer a request with that query."""
+        dialect = self.dialect
+        if dialect.other_framing is None or dialect.stream_query in (query or "").split("&"):
+            return dialect.framing
+        return dialect.other_framing

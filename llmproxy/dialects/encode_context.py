@@ -246,15 +246,26 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.own:
             return
-        if request.extra.get("n", 1) != 1:
-            self.refuse("n", "Only a provider of the client's own dialect can answer with several choices. Send 1")
-        modalities = request.extra.get("modalities")
+        if _unshared(request, "n", 1) != 1:
+            self.refuse(
+                request.where("n"),
+                "Only a provider of the client's own dialect can answer with several choices. Send 1",
+            )
+        modalities = _unshared(request, "modalities", None)
         spoken = "A spoken answer can only come from a provider of the client's own dialect"
-        if isinstance(modalities, list) and "audio" in modalities:
-            self.refuse("modalities", spoken)
+        if isinstance(modalities, list) and any([str(each).lower() == "audio" for each in modalities]):
+            self.refuse(request.where("modalities"), spoken)
         if "audio" in request.extra:
             self.refuse("audio", spoken)
         choice = request.tool_choice
         if choice is not None and choice.opaque is not None and choice.mode == "required" and not choice.allowed:
             kind = str(choice.opaque.get("type"))[:50]
             self.refuse(choice.path, f"A choice of type {kind!r} names tools that only the client's own dialect has")
+
+
+def _unshared(request: Request, name: str, default: object) -> object:
+    """Return a value that only the dialect of a request has, wherever it stands there."""
+    value: Any = request.extra
+    for step in request.where(name).split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return default if value is None else value

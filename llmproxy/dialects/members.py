@@ -128,7 +128,7 @@ class Members:
         """Take the objects of an array; none when it is absent."""
         path = self.at(name)
         for index, value in enumerate(self.items(name) or ()):
-            yield Members(value, f"{path}[{index}]")
+            yield type(self)(value, f"{path}[{index}]")
 
     def object(self, name: str) -> dict[str, Any] | None:
         """Take an object."""
@@ -140,7 +140,7 @@ class Members:
     def inner(self, name: str) -> Members | None:
         """Take an object, to be taken apart as well."""
         value = self.object(name)
-        return None if value is None else Members(value, self.at(name))
+        return None if value is None else type(self)(value, self.at(name))
 
     def missing(self, name: str) -> NoReturn:
         """Raise BadRequest for a member that must be there."""

@@ -72,13 +72,14 @@ def decode_error(status: int, body: bytes) -> ProxyError:
 
 
 def code_of(error: object) -> str | None:
-    """Return the machine-readable name of an error object: that of its cause, its code, or its type."""
+    """Return the machine-readable name of an error object: that of its cause, its code, its type or status."""
     if not isinstance(error, dict):
         return None
     details = error.get("details")
     cause = string(details.get("error_code")) if isinstance(details, dict) else None
     kind = string(error.get("type"))
-    return cause or string(error.get("code")) or (None if kind == _ERROR else kind)
+    named = cause or string(error.get("code")) or (None if kind == _ERROR else kind)
+    return named or string(error.get("status"))
 
 
 def status_of(error: object) -> int:

@@ -31,13 +31,21 @@ def encode_knob(name: str, value: Any, context: EncodeContext) -> Any:
     return shortened(value, MAX_USER) if name == "user" and not context.own else value
 
 
-def put_tier(body: dict[str, Any], tier: str, words: Mapping[str, str], path: str, context: EncodeContext) -> None:
-    """Add the member `service_tier`, in the `words` of the dialect, or list `path` as dropped."""
+def put_tier(
+    body: dict[str, Any],
+    tier: str,
+    words: Mapping[str, str],
+    path: str,
+    context: EncodeContext,
+    *,
+    member: str = "service_tier",
+) -> None:
+    """Add the service tier, in the `words` of the dialect, as `member`, or list `path` as dropped."""
     word = tier if context.own else words.get(tier)
     if word is None:
         context.drop(path)
     else:
-        body["service_tier"] = word
+        body[member] = word
 
 
 def decode_strings(value: list[Any], path: str) -> list[str]:

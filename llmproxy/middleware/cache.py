@@ -236,8 +236,11 @@ class Cache(Middleware):
         oldest_s = request.control.max_age_s
         if oldest_s is not None and age_s > oldest_s:
             return None
-        arguments = entry, request.dialect, exchange.stream, request.counted
-        if len(entry.body) <= SMALL_BYTES or fits(entry, exchange.stream, request.counted):
+        assert exchange.endpoint is not None, "only calls of a dialect are cached"
+        several = request.dialect.other_framing is not None
+        framing = exchange.endpoint.framing_for(exchange.query) if several else None
+        arguments = entry, request.dialect, exchange.stream, request.counted, framing
+        if len(entry.body) <= SMALL_BYTES or fits(entry, exchange.stream, request.counted, framing):
             answer = answer_from_entry(*arguments)
         else:
             answer = await asyncio.to_thread(answer_from_entry, *arguments)
@@ -266,6 +269,7 @@ class Cache(Middleware):
             request.key,
             str(exchange.stream),
             str(request.counted),
+            "" if exchange.endpoint is None else exchange.endpoint.framing_for(exchange.query).name,
             *exchange.headers.getall("Accept-Encoding", ()),
         )
         for _ in range(LEADS):

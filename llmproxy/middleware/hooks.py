@@ -18,8 +18,6 @@ from llmproxy.middleware.user_hooks import (
     ResponseHook,
     report_result,
     wrap_around,
-    wrap_chunk,
-    wrap_end,
     wrap_request,
     wrap_response,
 )
@@ -28,8 +26,8 @@ from llmproxy.user_code import is_user_defined
 log = logging.getLogger(__name__)
 
 Send = Callable[[Exchange], Awaitable[Answer]]
-ChunkHook = Callable[[Exchange, bytes], object]
-EndHook = Callable[[Exchange], object]
+ChunkHook = Callable[[Exchange, bytes], None]
+EndHook = Callable[[Exchange], None]
 
 
 class Hooks:
@@ -53,12 +51,10 @@ class Hooks:
             for name, each in reversed(overridden("on_response"))
         )
         self.on_chunk: tuple[tuple[str, ChunkHook], ...] = tuple(
-            (name, wrap_chunk(name, each.on_chunk) if is_user_defined(type(each)) else each.on_chunk)
-            for name, each in reversed(overridden("on_chunk"))
+            (name, each.on_chunk) for name, each in reversed(overridden("on_chunk"))
         )
         self.on_end: tuple[tuple[str, EndHook], ...] = tuple(
-            (name, wrap_end(name, each.on_end) if is_user_defined(type(each)) else each.on_end)
-            for name, each in reversed(overridden("on_end"))
+            (name, each.on_end) for name, each in reversed(overridden("on_end"))
         )
 
     async def request(self, exchange: Exchange) -> Answer | None:
@@ -86,7 +82,7 @@ class Hooks:
         for name, hook in self.on_chunk:
             if name not in exchange.muted:
                 try:
-                    result = hook(exchange, data)
+                    result: object = hook(exchange, data)
                 except BaseException as error:
                     exchange.muted.add(name)
                     log.error(
@@ -104,7 +100,7 @@ class Hooks:
         """Call `on_end` of all of them, whatever the others do."""
         for name, hook in self.on_end:
             try:
-                result = hook(exchange)
+                result: object = hook(exchange)
                 if result is not None:
                     report_result("on_end", name, exchange, result)
             except BaseException as error:

@@ -94,7 +94,8 @@ def join(base: str, root: str, path: str, *, beside: frozenset[str] = frozenset(
 
     `base` is the path of the base_url, `root` the result of `root_below`. A leading `/v1` of the client's path stands
     for the root; a path that begins with another version, or with a segment in `beside`, has its own root and does not
-    get this one. `caught` paths (by `llm:`, unknown to us) go to a bare origin unchanged.
+    get this one; a version at the end of `base` stands for any. `caught` paths (by `llm:`, unknown to us) go
+    to a bare origin unchanged.
     """
     if caught and not base:
         return path
@@ -103,4 +104,6 @@ def join(base: str, root: str, path: str, *, beside: frozenset[str] = frozenset(
         path = path[3:]
     elif root and (first in beside or _VERSION.fullmatch(first)):
         root = ""
+    elif _VERSION.fullmatch(first) and _VERSION.fullmatch(base.rpartition("/")[2]):
+        path = path[len(first) + 1 :]
     return f"{base}{root}{path}" or "/"

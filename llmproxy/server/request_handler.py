@@ -238,7 +238,7 @@ class RequestHandler:
             answer = self._answer = self._failed(error)
             head, transfer = response_head(exchange, answer, http10=self._http10, keep_alive=keep_alive)
         self._transfer = transfer
-        answer.framing = framing_of(answer.headers, exchange.endpoint)
+        answer.framing = framing_of(answer.headers, exchange.endpoint, exchange.query, answer.status)
         if transfer is not TransferMode.LENGTH and "Content-Encoding" not in answer.headers:
             self._position = None if answer.framing is None else answer.framing.position()
         exchange.status = answer.status
@@ -339,8 +339,9 @@ class RequestHandler:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._transport.abort()
 
-    def cut(self, error: ProxyError) -> None:
-        """End this exchange with `error`, now: it was cancelled, and its client is still there."""
+    def cut(self) -> None:
+        """End this exchange with an error, now: the server stops and cannot wait longer."""
+        error = Overloaded("The proxy is stopping", code="stopping")
         if self._sending:
             self._break(error)
             return

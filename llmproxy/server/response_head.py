@@ -37,6 +37,9 @@ def error_answer(exchange: Exchange, error: ProxyError) -> Answer:
 def error_event(exchange: Exchange, error: ProxyError) -> bytes:
     """Return the frames that report to the client of a started stream that it failed."""
     dialect = catalog.default() if exchange.endpoint is None else exchange.endpoint.dialect
+    framing = None if exchange.answer is None else exchange.answer.framing
+    if framing is not None and framing.last_frame is not None:
+        return framing.last_frame(dialect.write_error(error, exchange.request_id))
     return dialect.write_error_event(error, exchange.request_id)
 
 

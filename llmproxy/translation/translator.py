@@ -155,7 +155,7 @@ class Translator:
             framing=endpoint.dialect.framing,
         )
         for media in translation.linked_media():
-            await self._embed_media(media, exchange)
+            await self._embed_media(media)
         view = exchange.view()
         model = target.model or exchange.model or ""
         view.body = body = Body(await _run(exchange.held.raw, translation.request, model))
@@ -163,12 +163,13 @@ class Translator:
         call.dropped, call.summary = translation.losses.dropped, translation.summary
         call.cache_marks = translation.losses.cache_marks
         translation.summary.id = None if turn is None else turn.response_id
-        view.method, view.query, view.endpoint = "POST", None, endpoint
+        view.method, view.endpoint = "POST", endpoint
+        view.query = endpoint.dialect.stream_query if exchange.stream else None
         view.path = f"/v1{endpoint.path_for(model)}"
         view.headers = _headers(exchange.headers, provider)
         return TranslatedCall(view, translation, turn)
 
-    async def _embed_media(self, media: Media, exchange: Exchange) -> None:
+    async def _embed_media(self, media: Media) -> None:
         """Put the content of `media` in the place of its URL."""
         assert media.url is not None
         if self._fetcher is None:
@@ -177,7 +178,7 @@ class Translator:
                 "base64, or set translation.fetch_media in the proxy's configuration"
             )
             raise Untranslatable(message, param=media.path)
-        fetched = await self._fetcher.fetch(media.url, media.path, exchange.hold)
+        fetched = await self._fetcher.fetch(media.url, media.path)
         media.media_type, media.data, media.url = fetched.media_type, fetched.data, None
 
     async def request(self, exchange: Exchange) -> tuple[Request, Turn | None]:

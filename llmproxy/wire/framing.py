@@ -7,7 +7,7 @@ reports an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +53,16 @@ class StreamPosition(Protocol):
         """Return bytes that clients ignore here; b"" where nothing fits, or when the framing has nothing."""
 
 
+class FrameWriter(Protocol):
+    """Writes the frames of a stream that was cut otherwise."""
+
+    def write(self, frames: Sequence[Frame], /) -> bytes:
+        """Return `frames` in this framing; b"" for none."""
+
+    def close(self) -> bytes:
+        """Return the end of the stream."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Framing:
     """One way to cut a stream into frames.
@@ -64,6 +74,9 @@ class Framing:
     that ends after `start`; both -1 when there is none. `ends_frame(data)` tells whether `data`, which begins between
     two frames, ends there too. `position` makes what follows one stream. `begins_with_error(data)` tells whether the
     first whole frame is marked as an error by the framing, which most framings leave to the dialect.
+
+    A dialect writes its streams in one framing. One that its clients may have instead has a `writer`, which writes them
+    anew, and `last_frame(data)`, which returns the end of a stream behind an element, with JSON about an error.
     """
 
     name: str
@@ -76,6 +89,8 @@ class Framing:
     ends_frame: Callable[[bytes], bool]
     position: Callable[[], StreamPosition]
     begins_with_error: Callable[[bytes], bool] = _no_error
+    writer: Callable[[], FrameWriter] | None = None
+    last_frame: Callable[[bytes], bytes] | None = None
 
 
 class StreamBeginning:

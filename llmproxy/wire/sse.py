@@ -8,6 +8,7 @@ bytes that are passed on unread. `SSE` holds all of it as a `Framing`.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from llmproxy.errors import BrokenStream
 from llmproxy.wire.framing import Frame, Framing
@@ -144,6 +145,15 @@ class TailPosition:
         return keepalive(self._tail)
 
 
+class BlankLinePosition(TailPosition):
+    """The same for streams whose clients take a comment for data: a blank line keeps them alive."""
+
+    __slots__ = ()
+
+    def keepalive(self) -> bytes:
+        return b"\n" if keepalive(self._tail) else b""
+
+
 def write_frame(data: bytes, event: str = "") -> bytes:
     """Return the frame of an event with one line of data."""
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data) if event else b"data: %b\n\n" % data
@@ -175,3 +185,6 @@ SSE = Framing(
     ends_frame=ends_frame,
     position=TailPosition,
 )
+
+BLANK_LINES = replace(SSE, position=BlankLinePosition)
+"""Server-sent events for clients that know data and blank lines alone, and send no ids."""

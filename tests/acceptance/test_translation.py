@@ -1,4 +1,4 @@
-"""Each of the four clients against each of the three kinds of provider, over real sockets, in the program itself."""
+"""Each of the five clients against each of the three kinds of provider, over real sockets, in the program itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import anthropic
 import openai
 import pytest
 from botocore.exceptions import ClientError
+from google.genai import errors as genai_errors
 
 from tests.support import vendors
 from tests.support.program import Program
@@ -238,7 +239,7 @@ def test_a_limit_is_told_as_the_clients_own_vendor_tells_it(
         vendors.failure(429, "Too Many Requests", ("Retry-After", "7"), ("x-ratelimit-remaining-requests", "0"))
     )
     asker.say("Hi")
-    limited = (openai.RateLimitError, anthropic.RateLimitError, ClientError)
+    limited = (openai.RateLimitError, anthropic.RateLimitError, ClientError, genai_errors.ClientError)
     with pytest.raises(limited, match="vendor says 429") as caught:
         asker.ask(f"on-{kind}/claude-test", stream=False)
     error: Any = caught.value
@@ -271,7 +272,8 @@ def test_an_error_in_the_middle_of_a_stream_is_one_for_the_client(
     }[kind]
     upstream.next(vendors.streamed(frames))
     asker.say("Hi")
-    with pytest.raises((openai.APIError, anthropic.APIError, ClientError, RuntimeError)) as caught:
+    raised = (openai.APIError, anthropic.APIError, ClientError, genai_errors.APIError, RuntimeError)
+    with pytest.raises(raised) as caught:
         asker.ask(f"on-{kind}/claude-test", stream=True)
     if isinstance(caught.value, RuntimeError):
         assert asker.dialect == "responses", "only its SDK wants a completed response and says nothing of errors"

@@ -31,6 +31,7 @@ PATHS = {
     "chat": "/chat/completions",
     "responses": "/responses",
     "messages": "/messages",
+    "gemini": "/models/m:generateContent",
     "converse": "/model/m/converse",
 }
 REQUESTS = [

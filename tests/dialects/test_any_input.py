@@ -145,6 +145,8 @@ def _schema(body: dict[str, Any]) -> Any:
     if "toolConfig" in body:
         return body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
     tool = body["tools"][0]
+    if "functionDeclarations" in tool:
+        return tool["functionDeclarations"][0]["parametersJsonSchema"]
     return tool.get("input_schema") or tool.get("parameters") or tool["function"]["parameters"]
 
 

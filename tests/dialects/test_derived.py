@@ -108,7 +108,8 @@ def test_what_is_no_answer_has_no_other_form(dialect: str) -> None:
 def heated(dialect: str, temperature: float) -> dict[str, Any]:
     """The members that ask for a temperature."""
     knob = {"temperature": temperature}
-    return {"inferenceConfig": knob} if dialect == "converse" else knob
+    holder = {"converse": "inferenceConfig", "gemini": "generationConfig"}.get(dialect)
+    return knob if holder is None else {holder: knob}
 
 
 @pytest.mark.parametrize("dialect", NAMES)

@@ -28,6 +28,10 @@ BASE: dict[str, dict[str, Any]] = {
         "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
         "toolConfig": {"tools": [{"toolSpec": {"name": "given", "inputSchema": {"json": {"type": "object"}}}}]},
     },
+    "gemini": {
+        "contents": [{"parts": [{"text": "Hi"}]}],
+        "tools": [{"functionDeclarations": [{"name": "given"}]}],
+    },
     "responses": {
         "model": "m",
         "input": "Hi",
@@ -66,9 +70,17 @@ _ONE_OF = {
 }
 
 
+_ROLES = ("user", "assistant", "system", "developer", "tool", "function", "model")
+
+
 def _put_in_the_right_mouth(message: dict[str, Any]) -> None:
     """Messages has one type for the messages of all roles; results are said by the user and calls by the model."""
     content = message.get("content")
+    if "role" in message and ("parts" in message or message["role"] not in _ROLES):
+        message["role"] = "user"
+    for part in message.get("parts") or ():
+        if isinstance(part, dict) and part.keys() & {"functionCall", "functionResponse"}:
+            message["role"] = "model" if "functionCall" in part else "user"
     if "role" not in message or not isinstance(content, list):
         return
     kinds = {kind for block in content if isinstance(block, dict) for kind in (block.get("type"), *block)}
@@ -132,11 +144,24 @@ _SILENT: list[tuple[str, str, str, Any, str]] = [
     ("*", "*", r"(.*\.)?tools\[0\](\.function|\.toolSpec)?\.strict", False, "is what happens unasked"),
     ("*", "*", r".*\.is_error", False, "is what results are unasked"),
     ("converse", "*", r".*\.toolResult\.status", "success", "is what results are unasked"),
-    ("messages", "converse", r"tool_choice\.disable_parallel_tool_use", False, "is what happens unasked"),
+    ("messages", "*", r"tool_choice\.disable_parallel_tool_use", False, "is what happens unasked"),
+    ("gemini", "*", r".*\.(executableCode|codeExecutionResult)\.id", None, "links code to its result"),
+    ("gemini", "*", r".*\.functionResponse\.name", None, "of a result is linked to its call by an id"),
+    ("gemini", "*", r"contents\[0\]\.role", None, "is any word to the types"),
+    ("gemini", "*", r".*\.thought", False, "is what texts are unasked"),
+    ("gemini", "*", r".*\.thoughtSignature", None, "is nothing to anybody but its maker"),
+    ("gemini", "*", r".*\.fileData\.mimeType", None, "is what the file itself tells who fetches it"),
+    ("gemini", "*", r"generationConfig\.(responseLogprobs|thinkingConfig\.includeThoughts)", False, "happens unasked"),
+    ("gemini", "*", r"toolConfig\.functionCallingConfig\.mode", "AUTO", "is what happens unasked"),
+    ("gemini", "*", r"toolConfig\..*\.allowedFunctionNames\[0\]", None, "is any word to the types"),
+    ("gemini", "*", r"(contents|tools|.*\.functionResponse\.parts)\[0\]|.*\.thinkingConfig", {}, "says nothing"),
+    ("*", "gemini", r"(.*\.json_?[sS]chema|(.*\.)?text\.format)\.name", None, "is a label that no answer bears"),
+    ("*", "gemini", r"(.*\.json_schema|(.*\.)?text\.format)\.strict", None, "is what its formats always are"),
+    ("converse", "gemini", r".*\.document\.format", "pdf", "is what documents are unasked"),
     ("converse", "*", r".*\.audio\.format", None, "has three names for MP3"),
     ("converse", "messages", r".*\.jsonSchema\.name", None, "is a label that no answer bears"),
     ("*", "*", r".*\.detail", "auto", "is what happens unasked"),
-    ("messages", "responses", r"thinking\.display", "summarized", "is what happens unasked"),
+    ("messages", "*", r"thinking\.display", "summarized", "is what happens unasked"),
     ("messages", "*", r"tools\[0\]\.type", "custom", "is what tools are unasked"),
     ("responses", "*", r"input\[0\]\.type", "message", "is what items with a role are unasked"),
     ("*", "*", r"[A-Za-z_]+|.*\.citationsContent", {}, "says nothing"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from llmproxy.dialects.chat import DIALECT as CHAT
 from llmproxy.dialects.converse import DIALECT as CONVERSE
 from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.gemini import DIALECT as GEMINI
 from llmproxy.dialects.history import ASSISTANT, CALL, TOOL, USER, History, Piece, add, add_content, call_of, substance
 from llmproxy.dialects.messages import DIALECT as MESSAGES
 from llmproxy.dialects.responses import DIALECT as RESPONSES
@@ -20,8 +21,14 @@ from llmproxy.wire.json import read_value
 from tests.dialects.test_any_input import ALL, SOME, spoiled
 from tests.support.translation_cases import CASES, NAMES
 
-DIALECTS: dict[str, Dialect] = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES, "converse": CONVERSE}
-HOLDERS = {"chat": "messages", "messages": "messages", "responses": "input", "converse": "messages"}
+DIALECTS: dict[str, Dialect] = {
+    **{"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES},
+    **{"gemini": GEMINI, "converse": CONVERSE},
+}
+HOLDERS = {"chat": "messages", "messages": "messages", "responses": "input"} | {
+    "gemini": "contents",
+    "converse": "messages",
+}
 PAIRS = [
     (case.name, first, second)
     for case in CASES
@@ -29,8 +36,8 @@ PAIRS = [
     if first in case.requests and second in case.requests
 ]
 # What a translation tells in another form: documents as a file, a text, or a text below its title; pictures in results
-# of tools, which chat has not.
-OTHERWISE = {"document-citations", "document-text", "tool-result-image"}
+# of tools, which chat has not; instructions among the messages, which gemini has not.
+OTHERWISE = {"document-citations", "document-text", "tool-result-image", "later-system"}
 QUICK = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 JSON: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("\ud800"),

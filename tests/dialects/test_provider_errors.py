@@ -20,7 +20,7 @@ UNSAID = "The provider answered with status 400"
         (b'{"error":{"message":"No","type":"t","code":null}}', "No", "t"),
         (b'{"type":"error","error":{"type":"t","message":"No"},"request_id":"r"}', "No", "t"),
         (b'{"error":{"message":"No","type":"t","details":{"error_code":"file_expired"}}}', "No", "file_expired"),
-        (b'[{"error":{"code":400,"message":"No","status":"INVALID_ARGUMENT"}}]', "No", "upstream_error"),
+        (b'[{"error":{"code":400,"message":"No","status":"INVALID_ARGUMENT"}}]', "No", "INVALID_ARGUMENT"),
         (b'{"error":"No"}', "No", "upstream_error"),
         (b'{"message":"No"}', "No", "upstream_error"),
         (b'{"object":"error","message":"No","type":"BadRequestError","code":400}', "No", "BadRequestError"),

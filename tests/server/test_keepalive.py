@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import anthropic
 import openai
 import pytest
+from google import genai
 
 from llmproxy.server import keepalive
 from llmproxy.server.keepalive import Keepalive
@@ -16,6 +17,7 @@ from llmproxy.server.request_handler import RequestHandler
 from tests.support import vendors
 from tests.support.provider import Gate, Reply, Upstream
 from tests.support.proxy import ASK, CHAT, Listening, provider
+from tests.support.strict_gemini import chunks_of, frame
 
 COMMENT = b": keepalive\n"
 SSE = (("Content-Type", "text/event-stream"),)
@@ -156,12 +158,23 @@ def test_no_sdk_sees_it_where_events_have_names(upstream: Upstream, gate: Gate, 
             assert events.get_final_text() == vendors.TEXT
 
 
+def test_google_genai_sees_it_no_more(upstream: Upstream, gate: Gate) -> None:
+    """It takes a comment for an answer."""
+    pieces = [frame(each) for each in chunks_of({"contents": [{}]}, "gemini-3")]
+    upstream.next(Reply(headers=SSE, pieces=[pieces[0], gate, *pieces[1:]], framing="chunked"))
+    with Listening(provider(upstream, dialects=["gemini"])) as server:
+        client = genai.Client(api_key="k", http_options={"base_url": f"http://127.0.0.1:{server.port}"})
+        chunks = client.models.generate_content_stream(model="gemini-3", contents="Hi")
+        assert "".join(chunk.text or "" for chunk in chunks) == vendors.TEXT
+        client.close()
+
+
 def test_a_stream_of_an_unknown_call_gets_none(upstream: Upstream) -> None:
-    """google-genai takes a line that does not begin with `data: ` for JSON."""
+    """Some SDKs take a line that does not begin with `data: ` for data."""
     gate = Gate()
     upstream.next(Reply(headers=SSE, pieces=[FRAME, gate, FRAME], framing="chunked"))
     with Listening(provider(upstream)) as server, server.client() as client:
-        client.post("/main/v1beta/models/gemini-3:streamGenerateContent?alt=sse", ASK)
+        client.post("/main/v1/odd:stream", ASK)
         client.read_head()
         assert client.read_chunk() == FRAME
         client.pause(0.2)

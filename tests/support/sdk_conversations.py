@@ -17,6 +17,8 @@ import anthropic
 import boto3
 import openai
 from botocore.config import Config
+from google import genai
+from google.genai import types as genai_types
 
 from tests.support.converse_types import gather
 
@@ -292,4 +294,64 @@ class Converse(SdkConversation):
         )
 
 
-ASKERS: tuple[type[SdkConversation], ...] = (Chat, Responses, Messages, Converse)
+class Gemini(SdkConversation):
+    """google-genai's client."""
+
+    dialect = "gemini"
+    stops = ("STOP", "STOP")
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.google = genai.Client(api_key="dummy", http_options={"base_url": url})
+        self.client = contextlib.closing(self.google)
+
+    def say(self, words: str, *, image: bool = False) -> None:
+        picture = genai_types.Part.from_bytes(data=base64.b64decode(PNG), mime_type="image/png")
+        parts = [genai_types.Part(text=words), *([picture] if image else [])]
+        self.history.append(genai_types.Content(role="user", parts=parts))
+
+    def give(self, results: dict[str, str]) -> None:
+        names = {part.function_call.id: part.function_call.name for part in self._parts() if part.function_call}
+        parts = [
+            genai_types.Part(
+                function_response=genai_types.FunctionResponse(id=call, name=names[call], response={"output": text})
+            )
+            for call, text in results.items()
+        ]
+        self.history.append(genai_types.Content(role="user", parts=parts))
+
+    def _parts(self) -> list[Any]:
+        return [part for content in self.history for part in content.parts]
+
+    def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
+        config = genai_types.GenerateContentConfig(max_output_tokens=4000)
+        if tools:
+            functions = [
+                genai_types.FunctionDeclaration(name=name, description=f"The {name}", parameters_json_schema=PARAMETERS)
+                for name in NAMES
+            ]
+            config.tools = [genai_types.Tool(function_declarations=functions)]
+        if schema:
+            config.response_mime_type, config.response_json_schema = "application/json", SCHEMA
+        if think:
+            config.thinking_config = genai_types.ThinkingConfig(include_thoughts=True, thinking_budget=2000)
+        models = self.google.models
+        chunks: list[Any]
+        if stream:
+            chunks = list(models.generate_content_stream(model=model, contents=self.history, config=config))
+        else:
+            chunks = [models.generate_content(model=model, contents=self.history, config=config)]
+        parts = [part for chunk in chunks for part in chunk.candidates[0].content.parts if part.text != ""]
+        self.history.append(genai_types.Content(role="model", parts=parts))
+        usage = chunks[-1].usage_metadata or genai_types.GenerateContentResponseUsageMetadata()
+        calls = [part.function_call for part in parts if part.function_call]
+        return Turn(
+            text="".join(part.text for part in parts if part.text and not part.thought),
+            calls=[(call.id, call.name, call.args) for call in calls],
+            stop=chunks[-1].candidates[0].finish_reason.value,
+            tokens_in=usage.prompt_token_count or 0,
+            tokens_out=(usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
+        )
+
+
+ASKERS: tuple[type[SdkConversation], ...] = (Chat, Responses, Messages, Converse, Gemini)

@@ -17,6 +17,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
 from tests.support.converse_types import ConverseStreamError, accumulate_converse, check_converse_reply
+from tests.support.gemini_types import GeminiStreamError, accumulate_gemini, check_gemini_reply
 
 _REPLIES: dict[str, Any] = {"chat": ChatCompletion, "messages": Message, "responses": Response}
 _EVENTS: dict[str, TypeAdapter[Any]] = {
@@ -44,6 +45,9 @@ def check_reply(dialect: str, reply: dict[str, Any]) -> None:
     if dialect == "converse":
         check_converse_reply(reply)
         return
+    if dialect == "gemini":
+        check_gemini_reply(reply)
+        return
     model = _REPLIES[dialect].model_validate(reply)
     unknown = unnamed(model)
     assert not unknown, unknown
@@ -69,6 +73,8 @@ def accumulate(dialect: str, frames: bytes, *, named: bool = True) -> dict[str, 
     """
     if dialect == "converse":
         return _converse(frames)
+    if dialect == "gemini":
+        return _gemini(frames)
     _check_events(dialect, frames, named=named)
     try:
         return {"chat": _chat, "messages": _messages, "responses": _responses}[dialect](_answer(frames))
@@ -80,6 +86,13 @@ def _converse(frames: bytes) -> dict[str, Any]:
     try:
         return accumulate_converse(frames)
     except ConverseStreamError as error:
+        raise StreamError(str(error)) from error
+
+
+def _gemini(frames: bytes) -> dict[str, Any]:
+    try:
+        return accumulate_gemini(frames)
+    except GeminiStreamError as error:
         raise StreamError(str(error)) from error
 
 

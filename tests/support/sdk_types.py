@@ -20,10 +20,11 @@ from openai.types.chat import completion_create_params
 from openai.types.responses import ResponseInputAudioParam, response_create_params
 from typing_extensions import is_typeddict
 
-from tests.support import converse_types
+from tests.support import converse_types, gemini_types
 
 PARAMS: dict[str, Any] = {
     "converse": converse_types.REQUEST,
+    "gemini": gemini_types.REQUEST,
     "chat": completion_create_params.CompletionCreateParamsNonStreaming,
     "responses": response_create_params.ResponseCreateParamsNonStreaming,
     "messages": message_create_params.MessageCreateParamsNonStreaming,

@@ -24,7 +24,7 @@ from llmproxy.dialects.catalog import codecs
 from tests.support.event_messages import messages_of
 
 ROOT = Path(__file__).parent.parent / "golden" / "translation"
-NAMES = ("chat", "messages", "responses", "converse")
+NAMES = ("chat", "messages", "responses", "gemini", "converse")
 PAIRS = [(source, target) for source in NAMES for target in NAMES]
 
 _STEP = re.compile(r"[^.\[\]]+")
@@ -34,7 +34,7 @@ _DECIDED = {
     *("cache_creation", "inference_geo"),
 }
 _OF_RESPONSE = ("object", "status", "error", "incomplete_details", "output", "usage")
-_ARGUMENTS = ("arguments", "input")
+_ARGUMENTS = ("arguments", "input", "args")
 _TELLING = {*_ARGUMENTS, "content", "output", "choices", "summary", "text"}
 _WITH_IDS = ("tool_use", "function", "custom")
 
@@ -172,6 +172,8 @@ def same_reply(dialect: str, reply: dict[str, Any]) -> dict[str, Any]:
         reply = {name: value for name, value in reply.items() if name not in ("stop_details", "container")}
     if dialect == "converse":
         reply = {name: value for name, value in reply.items() if name not in ("metrics", "serviceTier")}
+    if dialect == "gemini":
+        reply = {name: value for name, value in reply.items() if name not in ("modelVersion", "responseId")}
     result = _plain(_parsed_arguments(reply))
     assert isinstance(result, dict)
     return result
@@ -182,13 +184,13 @@ def _plain(value: Any) -> Any:
         return [_plain(each) for each in value]
     if not isinstance(value, dict):
         return value
-    decided = _DECIDED - ({"id"} if value.get("type") in _WITH_IDS else set())
+    decided = _DECIDED - ({"id"} if value.get("type") in _WITH_IDS or "args" in value else set())
     result = {name: each if name in _ARGUMENTS else _plain(each) for name, each in value.items() if name not in decided}
     return {name: each for name, each in result.items() if name in _TELLING or _says_something(name, each)}
 
 
 def _says_something(name: str, value: Any) -> bool:
-    return value not in (None, [], {}) and not (name.lower().endswith("tokens") and value == 0)
+    return value not in (None, [], {}) and not (name.lower().endswith(("tokens", "tokencount")) and value == 0)
 
 
 def _parsed_arguments(value: Any) -> Any:

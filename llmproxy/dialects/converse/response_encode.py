@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmproxy.dialects.call_arguments import RAW, decode_arguments
+from llmproxy.dialects.call_arguments import encode_input
 from llmproxy.dialects.converse.citations import encode_link
 from llmproxy.dialects.converse.content import encode_id
 from llmproxy.dialects.converse.media import encode_media
@@ -22,7 +22,6 @@ from llmproxy.dialects.converse.tables import (
     STOP_WORDS,
 )
 from llmproxy.dialects.converse.usage import encode_usage
-from llmproxy.dialects.custom_tools import INPUT
 from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.model import (
     Block,
@@ -138,17 +137,6 @@ def call_without_input(call: ToolCall, losses: Losses) -> dict[str, Any]:
     """Return a call whose input is not known yet."""
     losses.drop_extra(call)
     return {"toolUseId": encode_id(call.id), "name": call.name}
-
-
-def encode_input(call: ToolCall, arguments: str, losses: Losses) -> dict[str, Any]:
-    """Return the input of a call with `arguments`. Arguments that are no JSON object are kept as text."""
-    if call.custom:
-        return {INPUT: arguments}
-    decoded = decode_arguments(arguments)
-    if decoded is None:
-        losses.drop("reply.tool_call.arguments")
-        return {RAW: arguments}
-    return decoded
 
 
 def finish_reason_of(response: Mapping[str, Any]) -> str | None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from llmproxy.dialects.aws_exceptions import error_frame
+from llmproxy.dialects.call_arguments import encode_input
 from llmproxy.dialects.converse.citations import encode_link
 from llmproxy.dialects.converse.response_encode import (
     METRICS,
     call_without_input,
     encode_answer_block,
-    encode_input,
     encode_stop,
     more_fields,
     signed,

@@ -9,8 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from llmproxy.dialects.call_arguments import RAW, decode_arguments
-from llmproxy.dialects.custom_tools import INPUT
+from llmproxy.dialects.call_arguments import encode_input
 from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.extra import put_back
 from llmproxy.dialects.messages.content import encode_citation, encode_id
@@ -139,17 +138,6 @@ def call_without_input(call: ToolCall, losses: Losses) -> dict[str, Any]:
     else:
         losses.drop_extra(call)
     return block
-
-
-def encode_input(call: ToolCall, arguments: str, losses: Losses) -> dict[str, Any]:
-    """Return the input of a call with `arguments`. Arguments that are no JSON object are kept as text."""
-    if call.custom:
-        return {INPUT: arguments}
-    decoded = decode_arguments(arguments)
-    if decoded is None:
-        losses.drop("reply.tool_call.arguments")
-        return {RAW: arguments}
-    return decoded
 
 
 def finish_reason_of(response: Mapping[str, Any]) -> str | None:

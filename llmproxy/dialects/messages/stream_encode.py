@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
+from llmproxy.dialects.call_arguments import encode_input
 from llmproxy.dialects.messages.error_body import error_type
 from llmproxy.dialects.messages.response_encode import (
     call_without_input,
     empty_message,
     encode_answer_block,
-    encode_input,
     encode_link,
     encode_stop,
 )

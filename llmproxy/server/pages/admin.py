@@ -34,7 +34,7 @@ from llmproxy.wire.query import check_query, parse_query
 
 JSON = "application/json"
 _READING = ("GET", "HEAD")
-_MODEL_PATHS = ("/v1/models/", "/models/")
+_MODEL_PATHS = tuple(f"{path}/" for path in catalog.model_paths())
 _TEXT_FORMATS = ("text/plain", "application/openmetrics-text")
 
 
@@ -121,8 +121,7 @@ class Admin:
             "/metrics": _Page(template="/metrics", write=self._write_metrics),
             "/metrics/json": _Page(template="/metrics/json", write=self._write_metrics_json),
             "/stats": _Page(template="/stats", write=self._write_stats),
-            "/v1/models": list_page,
-            "/models": list_page,
+            **dict.fromkeys(catalog.model_paths(), list_page),
             "/openai-proxy/models": list_page,
             "/openai-proxy/v1/models": list_page,
         }
@@ -226,7 +225,7 @@ class Admin:
 
 def _model_pages(exchange: Exchange) -> tuple[Dialect, ModelPages]:
     """Return the dialect of a client that asks for models, and how it lists them; then errors are its own, too."""
-    dialect = catalog.listing(exchange.headers)
+    dialect = catalog.listing(exchange.headers, exchange.full_path)
     assert dialect.models is not None, "the catalog gives one that lists models"
     if dialect is not catalog.default():
         exchange.endpoint = catalog.relayed(dialect, "/models", exchange.template)

@@ -1,0 +1,94 @@
+"""The gemini dialect: Google's own, at the Gemini API and at Vertex."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmproxy.dialects.call_form import CallForm
+from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.derived import readers
+from llmproxy.dialects.dialect import Dialect, TokenCount
+from llmproxy.dialects.gemini import model_list
+from llmproxy.dialects.gemini.error_body import write_error, write_error_event
+from llmproxy.dialects.gemini.models import is_gemini
+from llmproxy.dialects.gemini.proto_members import ProtoMembers
+from llmproxy.dialects.gemini.request_decode import decode_request
+from llmproxy.dialects.gemini.request_encode import encode_request, fit_request
+from llmproxy.dialects.gemini.reshape import RESHAPE
+from llmproxy.dialects.gemini.response_decode import decode_response
+from llmproxy.dialects.gemini.response_encode import encode_response, finish_reason_of
+from llmproxy.dialects.gemini.stream_decode import GeminiStreamDecoder
+from llmproxy.dialects.gemini.stream_encode import GeminiStreamEncoder
+from llmproxy.dialects.gemini.tables import BLOCKED, FINISHES, NAME
+from llmproxy.dialects.model_list import ModelPages
+from llmproxy.wire.json_array import JSON_ARRAY
+from llmproxy.wire.sse import BLANK_LINES
+
+_COUNT_PATH = "/models/{model}:countTokens"
+
+
+def _vertex_form(verb: str, stream_verb: str = "") -> CallForm:
+    """Return the form of a call at Vertex, below a project or, with an API key, below the version."""
+    path, form = "/models/{model}:", "/publishers/google/models/{model}:"
+    return CallForm(
+        name="vertex", call=path + verb, path=form + verb, stream_path=form + stream_verb if stream_verb else ""
+    )
+
+
+def request_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the request in the body of countTokens: below `generateContentRequest`, or its contents alone."""
+    return ProtoMembers(dict(body)).object("generateContentRequest") or body
+
+
+CODEC = Codec(
+    fit_request=fit_request,
+    knows_model=is_gemini,
+    name=NAME,
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    finish_reason_of=finish_reason_of,
+    stop_words=frozenset(FINISHES) | BLOCKED,
+    stream_decoder=GeminiStreamDecoder,
+    stream_encoder=GeminiStreamEncoder,
+    key_header="x-goog-api-key",
+    key_scheme="",
+)
+
+DIALECT = Dialect(
+    name=CODEC.name,
+    paths=(
+        "/models/{model}:generateContent",
+        _COUNT_PATH,
+        *(f"/models/{{model}}:{verb}" for verb in ("embedContent", "batchEmbedContents", "batchGenerateContent")),
+        *(f"/models/{{model}}:{verb}" for verb in ("predict", "predictLongRunning", "computeTokens")),
+    ),
+    stream_paths=("/models/{model}:streamGenerateContent",),
+    forms=(_vertex_form("generateContent", "streamGenerateContent"), _vertex_form("countTokens")),
+    framing=BLANK_LINES,
+    other_framing=JSON_ARRAY,
+    stream_query="alt=sse",
+    versions=("/v1beta", "/v1alpha"),
+    other_calls=(
+        ("GET POST", "/cachedContents"),
+        ("GET PATCH DELETE", "/cachedContents/{id}"),
+        ("GET POST", "/interactions"),
+        ("GET DELETE", "/interactions/{id}"),
+        ("POST", "/interactions/{id}/cancel"),
+        ("GET", "/models/{id}/operations/{id}"),
+        ("POST PUT", "/upload/{id}/files"),
+        ("GET", "/download/{id}/files/{id}"),
+    ),
+    own_headers=("x-goog-", "x-server-timeout"),
+    markers=("x-goog-api-key", "x-goog-api-client"),
+    models=ModelPages(one=model_list.one, all=model_list.page),
+    token_count=TokenCount(path=_COUNT_PATH, write=lambda count: b'{"totalTokens":%d}' % count, request_in=request_in),
+    key_variable="GEMINI_API_KEY",
+    write_error=write_error,
+    write_error_event=write_error_event,
+    readers=readers(CODEC),
+    reshape=RESHAPE,
+    codec=CODEC,
+)

@@ -187,7 +187,8 @@ class Connection(AiohttpHandler):
                 return
             self._arriving = payload
         if in_head:
-            self._in_heads(len(data))
+            if data:  # aiohttp also calls this with nothing, to go on with what it kept
+                self._in_heads(len(data))
         elif body.total_bytes == had_bytes:
             self._between_chunks(len(data))
         else:
@@ -203,7 +204,7 @@ class Connection(AiohttpHandler):
             elif size_bytes > self._small_bytes:
                 self._count_heads(sum(head_size(each) for each, _ in self._messages if not isinstance(each, _ErrInfo)))
             return
-        if size_bytes and not self._head_begun:
+        if not self._head_begun:
             self._head_begun = True
             self._expect_head(self._shared.runtime.limits.header_timeout_s)
         if self._head_bytes + size_bytes > self._max_head_bytes:

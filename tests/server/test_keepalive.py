@@ -164,7 +164,7 @@ def test_google_genai_sees_it_no_more(upstream: Upstream, gate: Gate) -> None:
     upstream.next(Reply(headers=SSE, pieces=[pieces[0], gate, *pieces[1:]], framing="chunked"))
     with Listening(provider(upstream, dialects=["gemini"])) as server:
         client = genai.Client(api_key="k", http_options={"base_url": f"http://127.0.0.1:{server.port}"})
-        chunks = client.models.generate_content_stream(model="gemini-3", contents="Hi")
+        chunks = client.models.generate_content_stream(model="main/gemini-3", contents="Hi")
         assert "".join(chunk.text or "" for chunk in chunks) == vendors.TEXT
         client.close()
 

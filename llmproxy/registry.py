@@ -56,6 +56,7 @@ BUILTIN: Mapping[str, Kind] = {
             "anthropic": "llmproxy.providers.anthropic:Anthropic",
             "azure": "llmproxy.providers.azure:Azure",
             "bedrock": "llmproxy.providers.bedrock:Bedrock",
+            "gemini": "llmproxy.providers.gemini:Gemini",
             "vertex": "llmproxy.providers.vertex:Vertex",
             "stub": "llmproxy.providers.stub:Stub",
             "openai-compatible": _COMPATIBLE,

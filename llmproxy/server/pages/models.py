@@ -292,15 +292,22 @@ async def _read_raw(answer: Answer) -> bytes:
 
 
 def _parse(body: bytes) -> Listed | None:
-    """Return the models of a reply, by id: `{"data": [{"id": ...}, ...]}`, or the bare list that some services give."""
+    """Return the models of a reply, by id: `{"data": [{"id": ...}, ...]}`, the bare list that some services give, or
+    `{"models": [{"name": "models/..."}, ...]}`, as Google lists them."""
     try:
         reply: object = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         return None
-    entries: object = reply.get("data") if isinstance(reply, dict) else reply
+    entries: object = reply.get("data", reply.get("models")) if isinstance(reply, dict) else reply
     if not isinstance(entries, list):
         return None
-    return {name: entry for entry in _dicts(entries) if isinstance(name := entry.get("id"), str) and name}
+    named = ((_id_of(entry), entry) for entry in _dicts(entries))
+    return {name: entry for name, entry in named if isinstance(name, str) and name}
+
+
+def _id_of(entry: dict[str, object]) -> object:
+    name = entry.get("name")
+    return name.removeprefix("models/") if "id" not in entry and isinstance(name, str) else entry.get("id")
 
 
 def _dicts(entries: Iterable[object]) -> Iterable[dict[str, object]]:

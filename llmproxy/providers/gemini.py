@@ -1,0 +1,71 @@
+"""The Gemini API of Google, with an API key. Facts from ai.google.dev/api and google-genai.
+
+Clients of OpenAI's API get Google's own form of it, and are translated into that from others; what google-genai asks is
+relayed below the provider's prefix. Begin reading at `Gemini`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import ClassVar
+
+from llmproxy.client_request import ClientRequest
+from llmproxy.dialects.encode_context import Options
+from llmproxy.providers.base import HttpProvider, Service
+from llmproxy.providers.service import GOOGLE_QUERY
+from llmproxy.target import Target, UpstreamRequest
+
+_GEMINI = "gemini"
+_KEY = "x-goog-api-key"
+_ROOT = "/v1beta"
+_OPENAI_ROOT = f"{_ROOT}/openai"
+_VERSION_AT_END = re.compile(r"/v1(?:alpha|beta)?$")
+
+
+class Gemini(HttpProvider):
+    """Google's models at the Gemini API."""
+
+    class Config(HttpProvider.Config):
+        """The keys of a Gemini provider."""
+
+        services: ClassVar[Mapping[str, Service]] = {
+            _GEMINI: Service(
+                origin="https://generativelanguage.googleapis.com",
+                root=_ROOT,
+                roots={"chat": _OPENAI_ROOT, "embeddings": _OPENAI_ROOT},
+                beside=frozenset({"upload", "download"}),
+                speaks=frozenset({"chat", "embeddings"}),
+                patterns=("gemini-*", "gemma-*", "imagen-*", "veo-*", "learnlm-*", "lyria-*"),
+                key_env="GEMINI_API_KEY",
+                base_url_env="GOOGLE_GEMINI_BASE_URL",
+                key_header=_KEY,
+                key_scheme="",
+                query_credentials=GOOGLE_QUERY,
+                options=Options(),
+                models_query="pageSize=1000",
+                variables={"api_key": ("GOOGLE_API_KEY", "GEMINI_API_KEY")},
+                usual=(("GOOGLE_API_KEY",),),
+            )
+        }
+
+    def __init__(self, config: Config) -> None:
+        """Take a base_url with or without a version at its end, as google-genai's variable has it."""
+        super().__init__(config)
+        if not self._base.endswith("/openai"):
+            self._base, self._root = _VERSION_AT_END.sub("", self._base), _ROOT
+            self._roots = dict(self._service.roots)
+
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
+        prepared = super().prepare(request, target)
+        endpoint = request.endpoint
+        if endpoint is not None and endpoint.capability in self._roots and _KEY in prepared.headers:
+            prepared.headers["Authorization"] = f"Bearer {prepared.headers.pop(_KEY)}"
+        return prepared
+
+    def _path_for(self, request: ClientRequest, path: str) -> str:
+        """Keep the version of Google's own clients, which call v1; elsewhere `/v1` stands for the root."""
+        own = request.endpoint is None or request.endpoint.capability == _GEMINI
+        if own and self._root and path.startswith("/v1/"):
+            return self._base + path
+        return super()._path_for(request, path)

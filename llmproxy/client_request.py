@@ -13,6 +13,9 @@ from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
 from llmproxy.wire.json import write_value
 
+PRINTABLE = frozenset(map(chr, range(33, 127)))
+"""What a request id consists of."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Client:

@@ -8,19 +8,29 @@ none of this. Begin reading at `log_failure`.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import sys
 from pathlib import Path
 from traceback import extract_tb
-from types import TracebackType
+from types import NoneType, TracebackType
 
 from multidict import CIMultiDict
 
 from llmproxy.answer import Answer
 from llmproxy.body import ByteStream
+from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BrokenStream, ComponentFailed, ProxyError
 
 _MORE = "The log of the proxy has the details"
+
+# The rest of an Answer, which hooks rarely set.
+_PARTS: tuple[tuple[str, tuple[type, ...]], ...] = (
+    ("reason", (str,)),
+    ("bodiless", (bool,)),
+    ("error", (ProxyError, NoneType)),
+    ("summary", (Summary, NoneType)),
+)
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +118,14 @@ def _fault(answer: Answer) -> str:
         return f"made an Answer whose body is {_kind(answer.body)}, not bytes"
     if length is not None and (type(length) is not int or length < 0):
         return f"made an Answer whose length is {length!r:.40}, not a number of bytes"
-    return _stream_fault(answer.stream)
+    return _part_fault(answer) or _stream_fault(answer.stream)
+
+
+def _part_fault(answer: Answer) -> str:
+    for name, types in _PARTS:
+        if not isinstance(value := getattr(answer, name), types):
+            return f"made an Answer whose {name} is {_kind(value)}, not {types[0].__name__}"
+    return ""
 
 
 def _stream_fault(stream: object) -> str:
@@ -151,9 +168,14 @@ class UserStream:
 
     def close(self) -> None:
         try:
-            self._stream.close()
+            result: object = self._stream.close()  # type: ignore[func-returns-value]  # it may return anything
         except BaseException as error:
             log.error("exchange %s: %s cannot be closed", self._exchange_id, self._who, exc_info=error)
+            return
+        if inspect.iscoroutine(result):
+            result.close()
+            fault = "has an asynchronous close, which is never run: write `def`, not `async def`"
+            log.error("exchange %s: %s %s", self._exchange_id, self._who, fault)
 
 
 def line_of(error: BaseException, component: type | None = None, file: str | None = None) -> str:

@@ -10,7 +10,7 @@ from llmproxy.errors import ComponentFailed
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.cache import Cache
 from llmproxy.registry import find_component
-from llmproxy.user_code import is_cancellation, is_user_defined, line_of, log_failure, short_name
+from llmproxy.user_code import UserStream, is_cancellation, is_user_defined, line_of, log_failure, short_name
 
 
 class Mine(Middleware):
@@ -76,3 +76,15 @@ def test_the_line_of_an_error_is_in_the_file_of_the_component(tmp_path: Path) ->
     innermost = traceback.extract_tb(raised.value.__traceback__)[-1]
     assert line_of(raised.value) == f"{innermost.filename}, line {innermost.lineno}"
     assert line_of(ValueError()) == ""
+
+
+def test_a_close_that_would_have_to_be_awaited_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    class Late:
+        async def read(self) -> bytes:
+            return b""
+
+        async def close(self) -> None:
+            raise AssertionError("nobody runs it")
+
+    UserStream(Late(), "around of middleware 'x'", "e1").close()  # type: ignore[arg-type]  # as users write it
+    assert "the stream Late of the answer of around of middleware 'x' has an asynchronous close" in caplog.text

@@ -18,6 +18,8 @@ from llmproxy.middleware.user_hooks import (
     ResponseHook,
     report_result,
     wrap_around,
+    wrap_chunk,
+    wrap_end,
     wrap_request,
     wrap_response,
 )
@@ -26,8 +28,8 @@ from llmproxy.user_code import is_user_defined
 log = logging.getLogger(__name__)
 
 Send = Callable[[Exchange], Awaitable[Answer]]
-ChunkHook = Callable[[Exchange, bytes], None]
-EndHook = Callable[[Exchange], None]
+ChunkHook = Callable[[Exchange, bytes], object]
+EndHook = Callable[[Exchange], object]
 
 
 class Hooks:
@@ -51,10 +53,12 @@ class Hooks:
             for name, each in reversed(overridden("on_response"))
         )
         self.on_chunk: tuple[tuple[str, ChunkHook], ...] = tuple(
-            (name, each.on_chunk) for name, each in reversed(overridden("on_chunk"))
+            (name, wrap_chunk(name, each.on_chunk) if is_user_defined(type(each)) else each.on_chunk)
+            for name, each in reversed(overridden("on_chunk"))
         )
         self.on_end: tuple[tuple[str, EndHook], ...] = tuple(
-            (name, each.on_end) for name, each in reversed(overridden("on_end"))
+            (name, wrap_end(name, each.on_end) if is_user_defined(type(each)) else each.on_end)
+            for name, each in reversed(overridden("on_end"))
         )
 
     async def request(self, exchange: Exchange) -> Answer | None:
@@ -82,7 +86,7 @@ class Hooks:
         for name, hook in self.on_chunk:
             if name not in exchange.muted:
                 try:
-                    result: object = hook(exchange, data)
+                    result = hook(exchange, data)
                 except BaseException as error:
                     exchange.muted.add(name)
                     log.error(
@@ -100,7 +104,7 @@ class Hooks:
         """Call `on_end` of all of them, whatever the others do."""
         for name, hook in self.on_end:
             try:
-                result: object = hook(exchange)
+                result = hook(exchange)
                 if result is not None:
                     report_result("on_end", name, exchange, result)
             except BaseException as error:

@@ -22,6 +22,9 @@ from llmproxy.redaction.names import MASK, is_secret, redact_url
 _NOTE = "llmproxy.secrets"
 # Shorter values are no secrets; masking them would damage ordinary words.
 _SHORTEST = 6
+# The base64 of a shorter one could be found by chance.
+_SHORTEST_BASE64 = 12
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 # Placeholders for a key that is required and not used, from the documentation of Ollama and LM Studio.
 _PLACEHOLDERS = frozenset(("anything", "lm-studio", "no-key", "no-key-required", "not-needed", "ollama", "unused"))
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_-]* +")
@@ -80,8 +83,8 @@ def _real(values: set[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def forms_of(secrets: Sequence[str]) -> tuple[bytes, ...]:
-    """Return the forms of `secrets` in bytes: raw, escaped in JSON, percent-encoded. A form that contains another one
-    is left out: what remains after masking is no secret.
+    """Return the forms of `secrets` in bytes: raw, escaped in JSON, percent-encoded, within something in base64. A form
+    that contains another one is left out: what remains after masking is no secret.
     """
     candidates: set[bytes] = set()
     for secret in secrets:
@@ -89,6 +92,8 @@ def forms_of(secrets: Sequence[str]) -> tuple[bytes, ...]:
         candidates.add(raw)
         if not (secret.isascii() and secret.isalnum()):
             candidates.update(_escaped(raw))
+        if len(raw) >= _SHORTEST_BASE64:
+            candidates.update(_in_base64(raw))
     forms: list[bytes] = []
     for form in sorted(candidates, key=len):
         if not any(shorter in form for shorter in forms):
@@ -104,6 +109,15 @@ def _escaped(raw: bytes) -> Iterator[bytes]:
     for form in (escaped, json.dumps(text)[1:-1], *percent, *lower):
         yield form.encode()
         yield form.replace("/", "\\/").encode()
+
+
+def _in_base64(raw: bytes) -> Iterator[bytes]:
+    """Yield what stands for `raw` in the base64 of something that contains it: three forms, as three bytes become four
+    letters, without the letters at its ends that stand for other bytes too."""
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + raw)[(before * 8 + 5) // 6 : (before + len(raw)) * 8 // 6]
+        yield encoded
+        yield encoded.translate(_URL_SAFE)
 
 
 def mask_text(text: str, secrets: tuple[str, ...]) -> str:
@@ -129,11 +143,18 @@ def mask_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:
 
 
 def _hide_escaped(data: bytes, forms: Sequence[bytes]) -> bytes:
+    """Return `data` with MASK where one of `forms` stands with escapes. `data` is copied once for each form: an answer
+    of a megabyte may repeat a secret thousands of times.
+    """
     for form in forms:
         plain = unescape(data)
-        while (at := plain.data.find(form)) >= 0:
-            data = data[: plain.origin(at)] + MASK.encode() + data[plain.origin(at + len(form)) :]
-            plain = unescape(data)
+        at, end, pieces = plain.data.find(form), 0, list[bytes]()
+        while at >= 0:
+            pieces += data[end : plain.origin(at)], MASK.encode()
+            end = plain.origin(at + len(form))
+            at = plain.data.find(form, at + len(form))
+        if pieces:
+            data = b"".join([*pieces, data[end:]])
     return data
 
 

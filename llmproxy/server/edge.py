@@ -24,7 +24,7 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server
 
-from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.server.request_handler import RequestHandler, Shared
 from llmproxy.server.request_head import exchange_of, head_size, head_too_large, nameless_exchange, refusal
 from llmproxy.server.response_head import error_answer, response_head
@@ -375,9 +375,9 @@ class Connection(AiohttpHandler):
         try:
             return await serving.run(payload, not message.should_close and not message.upgrade)
         except asyncio.CancelledError:
-            if not self._cutting or transport.is_closing():
+            if transport.is_closing():
                 raise
-            serving.cut()
+            serving.cut(self._why_cut(exchange.id))
             return False
         except ConnectionError:
             return False
@@ -388,6 +388,13 @@ class Connection(AiohttpHandler):
             self.serving = None
             self._edge.lost.discard(self)
             serving.finish()
+
+    def _why_cut(self, exchange_id: str) -> ProxyError:
+        """Return the error for an exchange that is cancelled while its client is there."""
+        if self._cutting:
+            return Overloaded("The proxy is stopping", code="stopping")
+        log.error("exchange %s was cancelled by a hook, or by what it calls", exchange_id)
+        return ProxyError("Internal Server Error")
 
     def _refuse(self, error: ProxyError) -> None:
         """Refuse and count a head that cannot be parsed or does not end: no exchange begins with it."""

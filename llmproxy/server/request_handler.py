@@ -339,9 +339,8 @@ class RequestHandler:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._transport.abort()
 
-    def cut(self) -> None:
-        """End this exchange with an error, now: the server stops and cannot wait longer."""
-        error = Overloaded("The proxy is stopping", code="stopping")
+    def cut(self, error: ProxyError) -> None:
+        """End this exchange with `error`, now: it was cancelled, and its client is still there."""
         if self._sending:
             self._break(error)
             return

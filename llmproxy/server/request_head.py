@@ -11,11 +11,10 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import _ErrInfo
 from multidict import CIMultiDict
 
-from llmproxy.client_request import Client
+from llmproxy.client_request import PRINTABLE, Client
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 
-PRINTABLE = frozenset(map(chr, range(33, 127)))
 REQUEST_ID_LENGTH = 128
 
 

@@ -155,7 +155,7 @@ class Translator:
             framing=endpoint.dialect.framing,
         )
         for media in translation.linked_media():
-            await self._embed_media(media)
+            await self._embed_media(media, exchange)
         view = exchange.view()
         model = target.model or exchange.model or ""
         view.body = body = Body(await _run(exchange.held.raw, translation.request, model))
@@ -169,7 +169,7 @@ class Translator:
         view.headers = _headers(exchange.headers, provider)
         return TranslatedCall(view, translation, turn)
 
-    async def _embed_media(self, media: Media) -> None:
+    async def _embed_media(self, media: Media, exchange: Exchange) -> None:
         """Put the content of `media` in the place of its URL."""
         assert media.url is not None
         if self._fetcher is None:
@@ -178,7 +178,7 @@ class Translator:
                 "base64, or set translation.fetch_media in the proxy's configuration"
             )
             raise Untranslatable(message, param=media.path)
-        fetched = await self._fetcher.fetch(media.url, media.path)
+        fetched = await self._fetcher.fetch(media.url, media.path, exchange.hold)
         media.media_type, media.data, media.url = fetched.media_type, fetched.data, None
 
     async def request(self, exchange: Exchange) -> tuple[Request, Turn | None]:

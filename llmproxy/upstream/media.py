@@ -13,6 +13,7 @@ import ipaddress
 import re
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,10 @@ class MediaFetcher:
         self._timeout_s = timeout_s
         self._trust: ssl.SSLContext | None = None
 
-    async def fetch(self, url: str, path: str) -> Fetched:
-        """Return the content of `url`, at the JSON path `path` of a request. Raises BadRequest that says why not."""
+    async def fetch(self, url: str, path: str, hold: Callable[[int], None]) -> Fetched:
+        """Return the content of `url`, at the JSON path `path` of a request. `hold` counts its bytes as they arrive: a
+        small request may name many files. Raises BadRequest that says why not, and what `hold` raises.
+        """
         if self._trust is None:
             self._trust = await asyncio.to_thread(trust, None)
         connector = aiohttp.TCPConnector(
@@ -67,7 +70,7 @@ class MediaFetcher:
         )
         try:
             async with asyncio.timeout(self._timeout_s), session:
-                return await self._follow(session, url, path)
+                return await self._follow(session, url, path, hold)
         except TimeoutError:
             raise _refused(path, f"{_public_part(url)} did not answer within {self._timeout_s:g} s") from None
         except ValueError as error:  # a host name that cannot be encoded or is no plain address: `a..b`, `127.1`
@@ -76,17 +79,19 @@ class MediaFetcher:
             reason = "not at a public address" if _is_not_public(error) else "no answer"
             raise _refused(path, f"{_public_part(url)} could not be fetched: {reason}") from error
 
-    async def _follow(self, session: aiohttp.ClientSession, url: str, path: str) -> Fetched:
+    async def _follow(
+        self, session: aiohttp.ClientSession, url: str, path: str, hold: Callable[[int], None]
+    ) -> Fetched:
         address = _parse(url, path)
         for _ in range(MAX_REDIRECTS + 1):
             async with session.get(address, allow_redirects=False, headers={"Accept-Encoding": "identity"}) as answer:
                 if answer.status not in _REDIRECTS:
-                    return await self._read(answer, url, path)
+                    return await self._read(answer, url, path, hold)
                 url = answer.headers.get("Location", "")
                 address = _parse(url, path, address)
         raise _refused(path, f"{_public_part(url)} redirects more than {MAX_REDIRECTS} times")
 
-    async def _read(self, answer: aiohttp.ClientResponse, url: str, path: str) -> Fetched:
+    async def _read(self, answer: aiohttp.ClientResponse, url: str, path: str, hold: Callable[[int], None]) -> Fetched:
         if answer.status != 200:
             raise _refused(path, f"{_public_part(url)} answered {answer.status}")
         media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -97,7 +102,10 @@ class MediaFetcher:
             content += data
             if len(content) > self._max_bytes:
                 raise _refused(path, f"{_public_part(url)} is larger than {self._max_bytes} bytes")
-        return Fetched(media_type=media_type, data=base64.b64encode(content).decode())
+            hold(len(data))
+        encoded = base64.b64encode(content).decode()
+        hold(len(encoded) - len(content))
+        return Fetched(media_type=media_type, data=encoded)
 
 
 class NotPublic(OSError):

@@ -329,7 +329,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _head(request: UpstreamRequest, pool: OriginPool) -> bytes:
-    """Return request line and headers as bytes. Raises ProxyError when a header that a hook set would end its line."""
+    """Return request line and headers as bytes. Raises ProxyError when a header or path that a hook set would
+    end its line or itself."""
     lines = [f"{request.method} {pool.target_prefix}{request.target} HTTP/1.1", f"Host: {request.origin.authority}"]
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
     if pool.proxy_authorization is not None:
@@ -343,6 +344,8 @@ def _head(request: UpstreamRequest, pool: OriginPool) -> bytes:
     text = "\r\n".join(lines) + "\r\n\r\n"
     if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1 or "\0" in text:
         raise ProxyError("A header or path of the request holds a line break", status=400, code="invalid_header")
+    if lines[0].count(" ") != 2:
+        raise ProxyError("The path of the request holds a blank: write %20", status=400, code="invalid_path")
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -212,6 +212,8 @@ def test_the_page_shows_and_forgets(cache: Program, upstream: Upstream) -> None:
             "/cache?model=",
             "/cache?model",
             "/cache?=x",
+            "/cache?&",
+            "/cache?&&",
         ),
         *(
             "/cache?model=a&model=b",

@@ -14,6 +14,7 @@ from llmproxy.redaction.echoes import hide_keys, mask_error, shows_key
 from llmproxy.redaction.names import MASK
 from llmproxy.target import Target
 from tests.support.exchanges import ended
+from tests.support.pieces import Pieces
 from tests.support.proxy import Scripted
 
 KEY = 'sk-Zq7+w/9="x'
@@ -54,6 +55,44 @@ def test_a_compressed_error_is_searched_too() -> None:
     found = answer(401, gzip.compress(BODY), ("Content-Encoding", "gzip"))
     hide_keys(found, (KEY,))
     assert MASK.encode() in found.body and "Content-Encoding" not in found.headers
+
+
+@pytest.mark.parametrize(("cut", "junk"), [(-4, b""), (-9, b""), (None, b"junk")])
+def test_what_can_be_decoded_of_a_broken_one_is_searched(cut: int | None, junk: bytes) -> None:
+    found = answer(401, gzip.compress(BODY)[:cut] + junk, ("Content-Encoding", "gzip"))
+    hide_keys(found, (KEY,))
+    assert (found.body, "Content-Encoding" in found.headers) == (b'{"error": "no %b"}' % MASK.encode(), False)
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_an_error_that_comes_in_pieces_is_searched_across_them(encoding: str, size: int) -> None:
+    whole = b"x" * 500 + BODY + b'\\u0073k-Zq7+w/9=\\"x' + b"y" * 500
+    sent = gzip.compress(whole) if encoding else whole
+    first, *rest = [sent[at : at + size] for at in range(0, len(sent), size)]
+    found = answer(401, first, *([("Content-Encoding", encoding)] if encoding else []))
+    found.stream, found.length = Pieces(*rest), len(sent)
+    hide_keys(found, (KEY,))
+    got = found.body
+    while data := await found.stream.read():
+        got += data
+    assert got == b"x" * 500 + (b'{"error": "no %b"}' + MASK.encode()) % MASK.encode() + b"y" * 500
+    assert found.length is None and not found.headers
+    found.close()
+
+
+def test_a_coding_that_nobody_reads_stays_as_it_is() -> None:
+    found = answer(401, b"\x0b\x02\x80", ("Content-Encoding", "br"))
+    found.stream = rest = Pieces(b"\x03")
+    hide_keys(found, (KEY,))
+    assert (found.body, found.stream, found.headers["Content-Encoding"]) == (b"\x0b\x02\x80", rest, "br")
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_header_whose_name_holds_the_key_is_left_out(status: int) -> None:
+    found = answer(status, b"", ("X-Sk-Secret-0123456789", "1"), ("X-Other", "2"))
+    hide_keys(found, ("sk-SECRET-0123456789",))
+    assert list(found.headers.items()) == [("X-Other", "2")]
 
 
 @pytest.mark.parametrize("body", [gzip.compress(b"fine", mtime=0), b"no gzip"], ids=["gzip", "none"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from llmproxy.answer import Headers
 from llmproxy.client_request import Client
 from llmproxy.exchange import Exchange
+from llmproxy.redaction import secrets
+from llmproxy.redaction.json_escapes import Unescaped, unescape
 from llmproxy.redaction.names import MASK
-from llmproxy.redaction.secrets import mask_bytes, mask_text, secret_header, secrets_of, with_credentials
+from llmproxy.redaction.secrets import forms_of, mask_bytes, mask_text, secret_header, secrets_of, with_credentials
 from llmproxy.route import Route
 from llmproxy.target import Target
 from tests.support.proxy import Scripted
@@ -175,3 +178,25 @@ def test_credentials_found_elsewhere_are_added() -> None:
         "Bearer mcp-12345",
         "mcp-12345",
     }
+
+
+@pytest.mark.parametrize("before", [b"", b"x", b"xy", b"Bearer ", b"Authorization: "])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_secret_in_base64_is_hidden_wherever_it_begins(encode: Callable[[bytes], bytes], before: bytes) -> None:
+    written = encode(before + b"sk-???>>>-secret" + b" and more")
+    masked = mask_bytes(b"<%b>" % written, ("sk-???>>>-secret",))
+    assert MASK.encode() in masked
+    assert b"secr" not in base64.b64decode(masked[1:-1].partition(MASK.encode())[0] + b"==", b"-_")
+
+
+def test_a_secret_that_is_there_thousands_of_times_takes_no_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[int] = []
+
+    def unescape_counted(data: bytes) -> Unescaped:
+        copied.append(len(data))
+        return unescape(data)
+
+    monkeypatch.setattr(secrets, "unescape", unescape_counted)
+    written = b"\\u0073k-abcdef at \\u0073k-abcdef, "
+    assert mask_bytes(written * 1000, ("sk-abcdef",)) == b"%b at %b, " % (MASK.encode(), MASK.encode()) * 1000
+    assert len(copied) == len(forms_of(("sk-abcdef",))), "one copy for each form"

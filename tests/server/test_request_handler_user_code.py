@@ -16,6 +16,7 @@ from llmproxy.middleware.base import Middleware, PageRequest
 from tests.support.pieces import Pieces
 from tests.support.proxy import ASK, CHAT, Listening, Scripted, loops
 from tests.support.raw_http import Cut
+from tests.support.waiting import until
 
 DECIDING = ("on_request", "around", "on_response")
 RAISED = [
@@ -126,6 +127,20 @@ WRONG: list[tuple[str, Callable[[Any], Any], str]] = [
     ("on_request", change("model", 5), "set exchange.model to a int"),
     ("on_request", change("headers", {"x-do": "it"}), "set exchange.headers to a dict"),
     ("on_request", change("body", b"{}"), "set exchange.body to a bytes"),
+    ("on_request", change("id", "other"), "set exchange.id to another value; it must not be changed"),
+    ("on_request", change("request_id", "x\r\nSet-Cookie: a=b"), "request_id to another value; it must be printable"),
+    ("on_request", change("request_id", None), "set exchange.request_id to a NoneType"),
+    ("on_request", change("path", None), "set exchange.path to a NoneType"),
+    ("on_request", change("query", b"x"), "set exchange.query to a bytes"),
+    ("on_request", change("endpoint", "chat"), "set exchange.endpoint to a str"),
+    ("on_request", change("client", None), "set exchange.client to a NoneType"),
+    ("on_request", change("calls", None), "set exchange.calls to a NoneType"),
+    ("on_request", change("muted", None), "set exchange.muted to a NoneType"),
+    ("on_request", lambda exchange: exchange.headers.add("X-A", 5), "set the header 'X-A' of the request to a int"),
+    ("on_request", lambda exchange: of(summary="x"), "summary is a value of type str"),
+    ("on_request", lambda exchange: of(error="x"), "error is a value of type str"),
+    ("on_request", lambda exchange: of(reason=None), "reason is None"),
+    ("on_response", change("bodiless", "x"), "bodiless is a value of type str"),
     ("on_response", lambda answer: fine(), "returned a value of type Answer, not None"),
     ("on_response", change("status", "200"), "status is '200'"),
     ("on_response", change("body", "text"), "body is a value of type str"),
@@ -241,6 +256,49 @@ def test_whatever_a_watching_hook_raises_is_only_logged(hook: str, caplog: pytes
             assert server.wait_ended(number + 1).outcome == "complete"
     for error in RAISED[:7]:
         assert f"{hook} of middleware '0' failed with {type(error).__name__}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id", "x"),
+        ("template", 5),
+        ("calls", 5),
+        ("client", None),
+        ("held_bytes", None),
+        ("muted", None),
+        ("model", []),
+    ],
+)
+@pytest.mark.parametrize("hook", ["on_chunk", "on_end"])
+def test_what_a_watching_hook_breaks_is_put_back(
+    hook: str, name: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    middleware = Strange(hook, change(name, value))
+    with Listening(Scripted("own", lambda _: fine()), middlewares=[middleware], factory=loops()[-1]) as server:
+        assert server.post(ASK, "x-do: it").status == 200
+        exchange = server.wait_ended()
+        assert exchange.outcome == "complete" and getattr(exchange, name) != value
+        until(lambda: not server.edge.shared.running, "the exchange to be forgotten")
+    assert f"{hook} of middleware '0' set exchange.{name} to" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+class Cancels(Middleware):
+    """Cancels its own task, as a wrong use of timeouts does."""
+
+    async def on_request(self, exchange: Exchange) -> Answer | None:
+        task = asyncio.current_task()
+        if task is not None and "x-do" in exchange.headers:
+            task.cancel()
+            await asyncio.sleep(0)
+        return None
+
+
+def test_a_hook_that_cancels_its_own_task_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    with Listening(Scripted("own", lambda _: fine()), middlewares=[Cancels(Cancels.Config())]) as server:
+        exchange = _check_500(server)
+    assert f"exchange {exchange.id} was cancelled by a hook" in caplog.text
 
 
 async def _coroutine() -> None:

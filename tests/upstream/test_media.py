@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import pytest
 from aiohttp.resolver import ThreadedResolver
 
-from llmproxy.errors import BadRequest
+from llmproxy.errors import BadRequest, Overloaded
+from llmproxy.exchange import MemoryBudget
 from llmproxy.upstream import media
 from llmproxy.upstream.media import MediaFetcher, is_public
+from tests.support.exchanges import ended
 from tests.support.provider import Gate, Reply, Upstream
 
 PNG = (("Content-Type", "image/png; charset=x"),)
@@ -31,9 +33,13 @@ def local(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media, "is_public", lambda address: address == "127.0.0.1" or real(address))
 
 
+def uncounted(size_bytes: int) -> None:
+    """Hold bytes in a memory without bounds."""
+
+
 async def refused(url: str, fetcher: MediaFetcher = FETCHER) -> str:
     with pytest.raises(BadRequest) as caught:
-        await fetcher.fetch(url, "messages[0].content[1]")
+        await fetcher.fetch(url, "messages[0].content[1]", uncounted)
     assert (caught.value.status, caught.value.param) == (400, "messages[0].content[1]")
     return caught.value.message
 
@@ -60,7 +66,7 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
 
 
 async def test_what_is_there_comes_as_base64_with_its_type(upstream: Upstream, local: None) -> None:
-    fetched = await FETCHER.fetch(f"{upstream.url}/a.png?sig=x", "input[0]")
+    fetched = await FETCHER.fetch(f"{upstream.url}/a.png?sig=x", "input[0]", uncounted)
     assert (fetched.media_type, base64.b64decode(fetched.data)) == ("image/png", b"\x89PNG")
     assert upstream.requests[0].target == b"/a.png?sig=x"
     assert not {name.lower() for name, _ in upstream.requests[0].headers} & {b"authorization", b"cookie"}
@@ -132,7 +138,7 @@ async def test_only_web_addresses_are_fetched(url: str) -> None:
 
 async def test_redirects_are_followed_and_each_is_checked(upstream: Upstream, local: None) -> None:
     upstream.next(Reply(status=302, headers=(("Location", "/b"),)), Reply(headers=PNG, pieces=[b"b"]))
-    assert (await FETCHER.fetch(f"{upstream.url}/a", "x")).data == base64.b64encode(b"b").decode()
+    assert (await FETCHER.fetch(f"{upstream.url}/a", "x", uncounted)).data == base64.b64encode(b"b").decode()
 
     upstream.next(Reply(status=302, headers=(("Location", "http://10.0.0.1/b"),)))
     assert "not at a public address" in await refused(f"{upstream.url}/a")
@@ -176,3 +182,15 @@ async def test_a_server_that_is_silent_is_not_waited_for_without_end(upstream: U
 
 async def test_a_server_that_is_not_there_is_told(local: None) -> None:
     assert "no answer" in await refused("http://127.0.0.1:1/a")
+
+
+async def test_what_comes_is_counted_while_it_comes(upstream: Upstream, local: None) -> None:
+    """A request of a kilobyte may name a hundred files of 20 MB."""
+    budget, asked = MemoryBudget(1600), ended()
+    asked.budget = budget
+    picture = Reply(headers=(("Content-Type", "image/png"),), pieces=[b"x" * 900])
+    upstream.next(picture, picture)
+    fetched = await FETCHER.fetch(f"{upstream.url}/a.png", "input[0]", asked.hold)
+    assert budget.used_bytes == len(fetched.data) == 1200
+    with pytest.raises(Overloaded):
+        await FETCHER.fetch(f"{upstream.url}/a.png", "input[1]", asked.hold)

@@ -212,6 +212,17 @@ async def test_nothing_can_break_out_of_its_line(upstream: Upstream, evil: str, 
     assert upstream.only.method == "GET"
 
 
+@pytest.mark.parametrize("target", ["/a b", "/a HTTP/1.1", " /a", "/a?b c "])
+async def test_a_path_of_a_hook_cannot_end_early(upstream: Upstream, target: str) -> None:
+    origin = origin_of(upstream)
+    async with pool() as made:
+        with pytest.raises(ProxyError) as caught:
+            await made.open(ask(origin, "POST", target, [], Body(b"{}")))
+        assert await fetch(made, ask(origin)) == b"ok"
+    assert (caught.value.status, caught.value.code) == (400, "invalid_path")
+    assert upstream.only.method == "GET"
+
+
 async def test_a_refused_header_does_not_cost_a_pooled_connection_its_answer(upstream: Upstream) -> None:
     origin = origin_of(upstream)
 

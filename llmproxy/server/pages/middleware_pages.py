@@ -67,9 +67,10 @@ class MiddlewarePages:
             message = f"No middleware {type_!r} is configured; add `- type: {type_}` to `middlewares`"
             raise ProxyError(message, status=404, code="not_configured")
         changing = exchange.method == "DELETE"
+        query = parse_query(exchange.query)
         if changing:
-            _check_change(exchange, page)
-        request = PageRequest(name=below, query=parse_query(exchange.query), changing=changing)
+            _check_change(exchange, page, query)
+        request = PageRequest(name=below, query=query, changing=changing)
         try:
             content = await middleware.page(request)
             if content is not None:
@@ -126,13 +127,13 @@ def _state(type_: str, middleware: Middleware) -> Mapping[str, object]:
         return {"error": f"describe failed with {type(error).__name__}"}
 
 
-def _check_change(exchange: Exchange, page: str) -> None:
+def _check_change(exchange: Exchange, page: str, query: Mapping[str, str]) -> None:
     """Raise BadRequest where the request seems to mean less than the whole of `page`, and says not what: an empty name
-    (`/cache/`), an empty query, a body, which is not read."""
+    (`/cache/`), a query without parameters (`?`, `?&`), a body, which is not read."""
     headers = exchange.headers
     if exchange.full_path == f"{page}/":
         raise BadRequest(f"The name is missing after {page}/. Use {page} itself to delete everything")
-    if exchange.query == "":
+    if exchange.query is not None and not query:
         raise BadRequest(f"The query is empty. Use {page} without a question mark to delete everything")
     body = "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
     if body and exchange.full_path == page:

@@ -1,7 +1,7 @@
 """The Gemini API of Google, with an API key. Facts from ai.google.dev/api and google-genai.
 
-Clients of OpenAI's API get Google's own form of it, and are translated into that from others; what google-genai asks is
-relayed below the provider's prefix. Begin reading at `Gemini`.
+Clients of other APIs are translated. What OpenAI's clients of embeddings ask goes to Google's own form of that API, and
+so do their chats with `dialects: [chat]`. Begin reading at `Gemini`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Gemini(HttpProvider):
                 root=_ROOT,
                 roots={"chat": _OPENAI_ROOT, "embeddings": _OPENAI_ROOT},
                 beside=frozenset({"upload", "download"}),
-                speaks=frozenset({"chat", "embeddings"}),
+                speaks=frozenset({_GEMINI, "embeddings"}),
                 patterns=("gemini-*", "gemma-*", "imagen-*", "veo-*", "learnlm-*", "lyria-*"),
                 key_env="GEMINI_API_KEY",
                 base_url_env="GOOGLE_GEMINI_BASE_URL",

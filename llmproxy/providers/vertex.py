@@ -39,6 +39,7 @@ _LOCATION = "GOOGLE_CLOUD_LOCATION"
 _FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 _PROJECT_ID = r"^[A-Za-z0-9.:_-]+$"
 _SEVERAL_REGIONS = ("us", "eu")
+_GEMINI = frozenset({"gemini"})
 _CLAUDE = frozenset({"messages"})
 _OPENAI = frozenset({"chat"})
 # The one that google-genai calls; other SDKs call v1.
@@ -58,13 +59,14 @@ class Vertex(HttpProvider):
         services: ClassVar[Mapping[str, Service]] = {
             "vertex": Service(
                 origin=f"https://{_HOST}",
-                speaks=_CLAUDE | _OPENAI,
+                speaks=_GEMINI | _CLAUDE | _OPENAI,
                 by_model=(
                     ("claude", _CLAUDE),
-                    ("google/", _OPENAI),
+                    ("google/", _GEMINI | _OPENAI),
+                    ("endpoints/|[^/]*$", _GEMINI),
                     ("", _OPENAI),
                 ),
-                patterns=("claude-*", "*-maas"),
+                patterns=("gemini-*", "claude-*", "imagen-*", "veo-*", "*-maas"),
                 key_header="x-goog-api-key",
                 key_scheme="",
                 query_credentials=GOOGLE_QUERY,

@@ -25,7 +25,9 @@ def sent(provider: Gemini, path: str, *headers: tuple[str, str], query: str | No
 @pytest.mark.parametrize(
     ("path", "target"),
     [
+        (CALL, f"/v1beta{CALL}"),
         (f"/v1{CALL}", f"/v1{CALL}"),
+        (f"/v1beta1/projects/p/locations/l/publishers/google{CALL}", f"/v1beta{CALL}"),
         (f"/v1alpha{CALL}", f"/v1alpha{CALL}"),
         ("/v1/embeddings", "/v1beta/openai/embeddings"),
         ("/v1/chat/completions", "/v1beta/openai/chat/completions"),
@@ -75,3 +77,8 @@ def test_answers_for_keys_in_queries_are_kept_apart() -> None:
         exchange.route = route
         scopes.add(cache_scope(exchange))
     assert len(scopes) == 2 and "" not in scopes
+
+
+def test_it_translates_unless_its_form_of_openais_api_is_asked_for() -> None:
+    assert gemini().speaks == {"gemini", "embeddings"}
+    assert gemini(dialects=["chat"]).speaks == {"chat"}

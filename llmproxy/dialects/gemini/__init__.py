@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmproxy.dialects.call_form import CallForm
+from llmproxy.dialects.call_form import CallForm, vertex_form
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, TokenCount
@@ -25,15 +25,21 @@ from llmproxy.dialects.model_list import ModelPages
 from llmproxy.wire.json_array import JSON_ARRAY
 from llmproxy.wire.sse import BLANK_LINES
 
+# google-genai with `vertexai=True`; its `_transformers.t_model` splits names such as `meta/llama` at the slash.
+_VERTEX = "/publishers/{maker}"
 _COUNT_PATH = "/models/{model}:countTokens"
+_STREAM_PATH = "/models/{model}:streamGenerateContent"
+_PATHS = (
+    "/models/{model}:generateContent",
+    _COUNT_PATH,
+    *(f"/models/{{model}}:{verb}" for verb in ("embedContent", "batchEmbedContents", "batchGenerateContent")),
+    *(f"/models/{{model}}:{verb}" for verb in ("predict", "predictLongRunning", "computeTokens")),
+)
 
 
-def _vertex_form(verb: str, stream_verb: str = "") -> CallForm:
-    """Return the form of a call at Vertex, below a project or, with an API key, below the version."""
-    path, form = "/models/{model}:", "/publishers/google/models/{model}:"
-    return CallForm(
-        name="vertex", call=path + verb, path=form + verb, stream_path=form + stream_verb if stream_verb else ""
-    )
+def _vertex_form(path: str) -> CallForm:
+    stream_path = _STREAM_PATH if path == _PATHS[0] else ""
+    return vertex_form(path, _VERTEX + path, stream_path and _VERTEX + stream_path, maker="google")
 
 
 def request_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -59,14 +65,9 @@ CODEC = Codec(
 
 DIALECT = Dialect(
     name=CODEC.name,
-    paths=(
-        "/models/{model}:generateContent",
-        _COUNT_PATH,
-        *(f"/models/{{model}}:{verb}" for verb in ("embedContent", "batchEmbedContents", "batchGenerateContent")),
-        *(f"/models/{{model}}:{verb}" for verb in ("predict", "predictLongRunning", "computeTokens")),
-    ),
-    stream_paths=("/models/{model}:streamGenerateContent",),
-    forms=(_vertex_form("generateContent", "streamGenerateContent"), _vertex_form("countTokens")),
+    paths=_PATHS,
+    stream_paths=(_STREAM_PATH,),
+    forms=tuple(_vertex_form(path) for path in _PATHS),
     framing=BLANK_LINES,
     other_framing=JSON_ARRAY,
     stream_query="alt=sse",

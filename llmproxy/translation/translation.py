@@ -51,8 +51,9 @@ from llmproxy.wire.framing import Framing
 from llmproxy.wire.json import write_unicode
 from llmproxy.wire.sse import SSE
 
-# What services send in front of a whole answer while the model works: white space, or events without content.
-_SIGNS_OF_LIFE = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t\r\n]|(?::[^\r\n]*|data:[ \t]*)(?:\r\n|\n|\r))*")
+# What services send in front of a whole answer while the model works: white space, or events without content. The loops
+# give nothing back: with 50 MB of blanks, what they could give back held up everybody for ten seconds.
+_SIGNS_OF_LIFE = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t\r\n]++|(?::[^\r\n]*+|data:[ \t]*+)(?:\r\n|\n|\r))*+")
 # The tool that stands for structured output where a service has none.
 ANSWER_TOOL = "structured_answer"
 _ANSWER_DESCRIPTION = "Gives the final answer in the required form. Call it once, when the answer is known."

@@ -235,6 +235,7 @@ class Translator:
 
     async def _error(self, exchange: Exchange, translation: Translation, answer: Answer) -> Answer:
         body = await self._read(exchange, answer, ERROR_BYTES)
+        answer.close()  # a longer one is not read to its end
         error = translation.error(answer.status, body)
         assert exchange.endpoint is not None
         dialect = exchange.endpoint.dialect

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -95,6 +96,17 @@ def test_a_whole_answer_may_follow_signs_of_life(client: str, provider: str, bef
     answer = before + json.dumps(whole(provider, "ab")).encode()
     assert words(plain(client, provider, answer)[0].content) == ["ab"]
     assert words(plain(client, provider, before + b"".join(frames(provider, ["a", "b"])))[0].content) == ["ab"]
+
+
+def test_megabytes_of_blanks_before_an_answer_hold_up_nobody() -> None:
+    answer = b" " * 4_000_000 + json.dumps(whole("chat", "ab")).encode()
+    took: list[float] = []
+    works: list[Callable[[], bytes]] = [answer.lstrip, lambda: translation("messages", "chat").reply(answer)]
+    for work in works:
+        began_s = time.thread_time()
+        work()
+        took.append(time.thread_time() - began_s)
+    assert took[1] < 100 * took[0] + 0.02, took
 
 
 NONE = [MISSING, None, "", " ", "null", "\n", {}, []]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from llmproxy.providers.anthropic import Anthropic
 from llmproxy.providers.openai import OpenAI
+from llmproxy.translation.translator import ERROR_BYTES
 from llmproxy.wire.compression import compress
 from tests.support import vendors
 from tests.support.provider import Reply, Upstream, drop
@@ -183,6 +185,18 @@ def test_a_stream_may_begin_with_signs_of_life(upstream: Upstream, target: str, 
         answer = server.post({**ASK, "stream": True})
         assert server.wait_ended().outcome == "complete"
     assert frames(answer)[-1] == "[DONE]"
+
+
+def test_an_error_that_is_not_read_to_its_end_is_closed(upstream: Upstream) -> None:
+    head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"
+    with Listening(claude(upstream)) as server, ThreadPoolExecutor(1) as threads:
+        upstream.hold()
+        asked = threads.submit(server.post, ASK)
+        call = upstream.take()
+        call.send(head + b"x" * 2 * ERROR_BYTES)
+        assert asked.result().status == 400
+        call.wait_left()
+        call.done()
 
 
 @pytest.mark.parametrize("stream", [False, True])

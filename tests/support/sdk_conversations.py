@@ -308,7 +308,14 @@ class Gemini(SdkConversation):
     def say(self, words: str, *, image: bool = False) -> None:
         picture = genai_types.Part.from_bytes(data=base64.b64decode(PNG), mime_type="image/png")
         parts = [genai_types.Part(text=words), *([picture] if image else [])]
-        self.history.append(genai_types.Content(role="user", parts=parts))
+        self._add("user", parts)
+
+    def _add(self, role: str, parts: list[Any]) -> None:
+        content = genai_types.Content(role=role, parts=parts)
+        self.history.append(content.model_dump(mode="json", exclude_none=True))
+
+    def _contents(self) -> list[Any]:
+        return [genai_types.Content.model_validate_json(json.dumps(each)) for each in self.history]
 
     def give(self, results: dict[str, str]) -> None:
         names = {part.function_call.id: part.function_call.name for part in self._parts() if part.function_call}
@@ -318,10 +325,10 @@ class Gemini(SdkConversation):
             )
             for call, text in results.items()
         ]
-        self.history.append(genai_types.Content(role="user", parts=parts))
+        self._add("user", parts)
 
     def _parts(self) -> list[Any]:
-        return [part for content in self.history for part in content.parts]
+        return [part for content in self._contents() for part in content.parts]
 
     def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
         config = genai_types.GenerateContentConfig(max_output_tokens=4000)
@@ -338,11 +345,11 @@ class Gemini(SdkConversation):
         models = self.google.models
         chunks: list[Any]
         if stream:
-            chunks = list(models.generate_content_stream(model=model, contents=self.history, config=config))
+            chunks = list(models.generate_content_stream(model=model, contents=self._contents(), config=config))
         else:
-            chunks = [models.generate_content(model=model, contents=self.history, config=config)]
+            chunks = [models.generate_content(model=model, contents=self._contents(), config=config)]
         parts = [part for chunk in chunks for part in chunk.candidates[0].content.parts if part.text != ""]
-        self.history.append(genai_types.Content(role="model", parts=parts))
+        self._add("model", parts)
         usage = chunks[-1].usage_metadata or genai_types.GenerateContentResponseUsageMetadata()
         calls = [part.function_call for part in parts if part.function_call]
         return Turn(

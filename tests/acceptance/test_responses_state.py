@@ -112,9 +112,9 @@ def test_places_are_those_of_the_clients_own_input(client: openai.OpenAI, model:
     with pytest.raises(openai.BadRequestError) as refused:
         client.responses.create(model=model, input=wrong, previous_response_id=first.id)
     assert refused.value.param == "input[1].content[0].text"
-    hosted: Any = [{"role": "user", "content": "two"}, {"type": "web_search_call", "id": "ws", "status": "completed"}]
-    with pytest.raises(openai.BadRequestError, match="web_search_call") as refused:
-        client.responses.create(model=model, input=hosted, previous_response_id=first.id)
+    sealed: Any = [{"role": "user", "content": "two"}, {"type": "compaction", "encrypted_content": "gAAAA"}]
+    with pytest.raises(openai.BadRequestError, match="compaction") as refused:
+        client.responses.create(model=model, input=sealed, previous_response_id=first.id)
     assert refused.value.param == "input[1]"
 
 

@@ -90,4 +90,4 @@ def test_many_clients_leaving_at_once_leave_nothing_behind(relay: Program, upstr
     for call in calls:
         call.wait_left()
     until(lambda: relay.metric("llmproxy_in_flight_requests") <= 1, "none to be running")
-    assert relay.metric("llmproxy_held_bytes") == 0
+    until(lambda: relay.metric("llmproxy_held_bytes") == 0, "nothing to be held")

@@ -112,6 +112,7 @@ def test_the_traceback_is_there_at_debug_level(tmp_path: Path) -> None:
     assert "Traceback" in ended.stderr and ended.stderr.splitlines()[-1].startswith("llmproxy: llmproxy.yaml:3:5: ")
 
 
+@pytest.mark.long
 def test_a_thread_that_was_begun_does_not_keep_a_start_that_failed(tmp_path: Path) -> None:
     (tmp_path / "thread.py").write_text(THREAD)
     ended = _start(tmp_path, STUB + "{type: './thread.py:Thread'}")

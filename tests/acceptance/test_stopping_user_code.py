@@ -95,9 +95,11 @@ def _end(program: Program, *, asks: bool, signals: int = 1) -> int:
     [
         ("swallow", True, f"on_request of middleware './stubborn.py:Stubborn' (DIR/stubborn.py, line {LINE})"),
         ("sleep", True, "blocked by on_request of middleware './stubborn.py:Stubborn'"),
-        ("executor", True, "the thread 'uvloop_0'"),
-        ("thread", False, "the thread 'mine'"),
-        ("close", False, "middleware './stubborn.py:Stubborn', which does not close"),
+        pytest.param("executor", True, "the thread 'uvloop_0'", marks=pytest.mark.long),
+        pytest.param("thread", False, "the thread 'mine'", marks=pytest.mark.long),
+        pytest.param(
+            "close", False, "middleware './stubborn.py:Stubborn', which does not close", marks=pytest.mark.long
+        ),
     ],
 )
 def test_it_ends_by_force_and_says_what_was_left(tmp_path: Path, does: str, asks: bool, words: str) -> None:

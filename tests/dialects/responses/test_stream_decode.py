@@ -298,7 +298,7 @@ EVENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.lists(EVENTS, max_size=6))
 def test_members_of_any_type_are_read_to_one_end(events: list[dict[str, Any]]) -> None:
     actual = read(b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events))

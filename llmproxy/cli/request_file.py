@@ -42,7 +42,7 @@ def exchange_with(endpoint: Endpoint, raw: bytes, model: str) -> Exchange:
     from llmproxy.client_request import Client
     from llmproxy.exchange import Exchange
 
-    path = f"/v1{endpoint.path_for(model)}"
+    path = f"{endpoint.dialect.version}{endpoint.path_for(model)}"
     return Exchange(
         id="explained",
         method="POST",

@@ -110,8 +110,8 @@ def capabilities() -> tuple[str, ...]:
 
 
 def client_paths() -> list[str]:
-    """Return the paths, with `/v1`, of the calls that name a model."""
-    return [_VERSION + path for dialect in DIALECTS for path in dialect.paths]
+    """Return the paths, with their version, of the calls that name a model."""
+    return [dialect.version + path for dialect in DIALECTS for path in dialect.paths]
 
 
 def translatable(endpoint: Endpoint) -> bool:
@@ -282,7 +282,7 @@ def _endpoint(
         capability=capability,
         path=path,
         own_path=own,
-        template=_VERSION + own,
+        template=dialect.version + own,
         model=model,
         streams=streams,
         model_in=_pattern(own) if "{model}" in own else None,

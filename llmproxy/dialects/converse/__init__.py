@@ -56,6 +56,7 @@ DIALECT = Dialect(
     paths=("/model/{model}/converse", _COUNT_PATH),
     stream_paths=("/model/{model}/converse-stream",),
     framing=EVENT_STREAM,
+    version="",
     own_headers=("x-amz-", "x-amzn-", "amz-sdk-"),
     token_count=TokenCount(path=_COUNT_PATH, write=lambda count: b'{"inputTokens":%d}' % count, request_in=request_in),
     key_variable="AWS_BEARER_TOKEN_BEDROCK",

@@ -96,6 +96,7 @@ INVOKE = replace(
     base=DIALECT.name,
     form=invoke.INVOKE_FORM,
     forms=(),
+    version="",
     paths=(invoke.PATH,),
     stream_paths=(invoke.STREAM_PATH,),
     other_calls=(),

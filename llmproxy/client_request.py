@@ -14,7 +14,7 @@ from llmproxy.errors import BadRequest
 from llmproxy.wire.json import write_value
 
 PRINTABLE = frozenset(map(chr, range(33, 127)))
-"""What a request id consists of."""
+"""The characters that a request id may have."""
 
 
 @dataclass(slots=True, kw_only=True)

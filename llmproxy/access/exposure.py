@@ -32,7 +32,7 @@ Key = TypeVar("Key")
 
 
 class Exposure:
-    """Who may come in, by where a request comes from.
+    """Refuses requests by where they come from: web pages of other sites, and names that are not ours.
 
     `admin_key` is `server.admin_key`, empty where there is none. `listens_on` is the address or name that is listened
     on; on loopback a request must name this machine in `Host`, elsewhere only with `allowed_hosts`. Those are names or

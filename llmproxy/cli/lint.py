@@ -120,7 +120,7 @@ def _by_config(loaded: Loaded, dialect: str, model: str, provider: str | None) -
 
 def _findings(check: _Check, dialect: str, raw: bytes, strict: bool) -> Iterator[str]:
     """Yield a line for each finding. A relayed request is sent as it is, so nothing is mended in it. Raises BadRequest
-    for what is no request."""
+    where `raw` is not a request."""
     from llmproxy.errors import BadRequest
 
     losses, judge = (_relay if check.relayed else _translation)(check, dialect, raw)

@@ -20,7 +20,7 @@ _CUTOFF = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverrideFault:
-    """What is wrong with a method, or looks wrong: then it is a warning."""
+    """A fault of a method of a user's class; `warning` where it may be meant."""
 
     message: str
     warning: bool = False

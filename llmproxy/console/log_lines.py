@@ -1,4 +1,4 @@
-"""The look of log lines: text from outside neither moves the cursor nor begins a line of its own."""
+"""Format log lines, so that text from outside neither moves the cursor nor begins a line of its own."""
 
 from __future__ import annotations
 

@@ -54,8 +54,6 @@ def _drop_tools(request: Request, dropped: list[Opaque], context: EncodeContext)
         _refuse_forced(choice, request, dropped, context)
     for tool in dropped:
         context.drop(tool.path)
-    if not request.tools:
-        request.tool_choice = request.parallel_tools = None
 
 
 def _drop_choice(request: Request, context: EncodeContext) -> None:

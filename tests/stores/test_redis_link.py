@@ -215,7 +215,7 @@ async def test_whatever_a_server_answers_is_a_value_or_a_fault(kind: str) -> Non
         ]
         for ask in asks:
             with contextlib.suppress(StoreFault, TimeoutError):
-                async with asyncio.timeout(1.0 if kind == "nothing" else 10.0):
+                async with asyncio.timeout(0.3 if kind == "nothing" else 10.0):
                     await ask()
         await blobs.close()
         await state.close()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs
+
 import pytest
 from pydantic import ValidationError
 
 from llmproxy.errors import BadRequest
 from llmproxy.providers.azure import Azure
 from llmproxy.target import Target
+from tests.support import vendors
 from tests.support.exchanges import new_exchange
+from tests.support.provider import Reply, Upstream
 
 RESOURCE = "https://r.openai.azure.com"
 
 
-def azure(base_url: str = RESOURCE, **keys: object) -> Azure:
+def azure(base_url: object = RESOURCE, **keys: object) -> Azure:
     return Azure(Azure.Config.model_validate({"name": "azure", "type": "azure", "base_url": base_url, **keys}))
 
 
@@ -60,6 +64,28 @@ def test_models_decide_what_it_speaks() -> None:
 def test_one_credential_is_enough() -> None:
     with pytest.raises(ValidationError, match="several credentials: api_key, entra"):
         azure(api_key="k", entra=True)
+
+
+@pytest.mark.parametrize(
+    ("keys", "scope"),
+    [
+        ({}, "https://cognitiveservices.azure.com/.default"),
+        ({"base_url": "https://r.services.ai.azure.com"}, "https://ai.azure.com/.default"),
+        ({"scope": "api://mine/.default"}, "api://mine/.default"),
+    ],
+)
+async def test_tokens_are_asked_for_the_scope_of_the_address_or_the_configured_one(
+    keys: dict[str, str], scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Upstream(Reply(headers=vendors.JSON, pieces=[b'{"access_token": "eyJ", "expires_in": 3599}'])) as entra:
+        for name, value in {"TENANT_ID": "t", "CLIENT_ID": "c", "CLIENT_SECRET": "s"}.items():
+            monkeypatch.setenv(f"AZURE_{name}", value)
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", entra.url)
+        provider = azure(**{"entra": True, **keys})
+        await provider.ready()
+        assert parse_qs(entra.only.body.decode())["scope"] == [scope]
+    sent_on = provider.prepare(new_exchange("/v1/chat/completions", body={"model": "d"}), Target(provider=provider))
+    assert sent_on.headers["Authorization"] == "Bearer eyJ" and provider.secrets == ("eyJ",)
 
 
 def test_a_clients_own_key_goes_on_where_there_is_none() -> None:

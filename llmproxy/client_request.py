@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
+from llmproxy.client_key import ClientKey
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
 from llmproxy.wire.json import write_value
@@ -21,7 +22,7 @@ PRINTABLE = frozenset(map(chr, range(33, 127)))
 class Client:
     """The client of an exchange.
 
-    `tenant` and `name` are those of the verified client key, when there is one. `credentials_verified` says that every
+    `key` is the verified client key, when there is one, `tenant` and `name` are its own. `credentials_verified` says that every
     provider gets the credentials that clients send, and so verifies them. `identity` is kept here by
     `access.identity.identity_of`, the only one to read it.
     """
@@ -32,6 +33,7 @@ class Client:
     tenant: str = ""
     credentials_verified: bool = False
     identity: str = ""
+    key: ClientKey | None = None
 
     @property
     def label(self) -> str:

@@ -1,0 +1,54 @@
+"""Who a client is, once it is verified, and what it may do.
+
+A value that access makes, from a key of the configuration or from a token, and that routing, limits and records read at
+`exchange.client.key`. How clients are verified is in `access/`. Begin reading at `ClientKey`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientKey:
+    """A verified client.
+
+    `id` is public: the part of a generated key that is no secret, else the name. Two keys of one client, while it
+    changes to the new one, have the same `name`. `tenant` says whose sessions, cached answers and stored responses are
+    the client's. `team` is "" for none. `models` (patterns, fnmatch style) and `providers` (names) are all that it may
+    use, everything when empty; `relay` lets a client that is restricted in this way call paths that nobody knows.
+    `limits` and `budgets` are its own, beside those of the configuration. `expires_s` is the wall clock, None for never.
+    """
+
+    id: str
+    name: str
+    tenant: str
+    team: str = ""
+    models: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    relay: bool = False
+    limits: tuple[object, ...] = ()
+    budgets: tuple[object, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    expires_s: float | None = None
+
+    @property
+    def restricted(self) -> bool:
+        """Return whether it may use some models or providers only."""
+        return bool(self.models or self.providers)
+
+    @property
+    def may_relay(self) -> bool:
+        """Return whether it may call paths on which nobody knows the model."""
+        return self.relay or not self.restricted
+
+    def may_use_model(self, names: Sequence[str]) -> bool:
+        """Return whether one of `names`, under which a client and the providers know a model, is allowed."""
+        patterns = self.models
+        return not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+    def may_use_provider(self, name: str) -> bool:
+        """Return whether requests may go to the provider `name`."""
+        return not self.providers or name in self.providers

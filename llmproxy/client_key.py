@@ -19,7 +19,8 @@ class ClientKey:
     changes to the new one, have the same `name`. `tenant` says whose sessions, cached answers and stored responses are
     the client's. `team` is "" for none. `models` (patterns, fnmatch style) and `providers` (names) are all that it may
     use, everything when empty; `relay` lets a client that is restricted in this way call paths that nobody knows.
-    `limits` and `budgets` are its own, beside those of the configuration. `expires_s` is the wall clock, None for never.
+    `limits` and `budgets` are its own, beside those of the configuration. `expires_s` is a time of the wall clock, None
+    for never.
     """
 
     id: str

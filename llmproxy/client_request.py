@@ -22,8 +22,8 @@ PRINTABLE = frozenset(map(chr, range(33, 127)))
 class Client:
     """The client of an exchange.
 
-    `key` is the verified client key, when there is one, `tenant` and `name` are its own. `credentials_verified` says that every
-    provider gets the credentials that clients send, and so verifies them. `identity` is kept here by
+    `key` is the verified client key, when there is one, `tenant` and `name` are its own. `credentials_verified` says
+    that every provider gets the credentials that clients send, and so verifies them. `identity` is kept here by
     `access.identity.identity_of`, the only one to read it.
     """
 

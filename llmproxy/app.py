@@ -32,6 +32,7 @@ from llmproxy.pipeline import LoggedPipeline, Pipeline
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import find_component
 from llmproxy.route import Route
+from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
 from llmproxy.server.freed_memory import FreedMemory
@@ -97,6 +98,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
             state.upstream.open,
             state.budget,
             _translator(config, state, stores),
+            Prices(),
         ),
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),

@@ -22,6 +22,7 @@ class Call:
     translation of the request and its answer could not carry, each as a JSON path; `cache_marks` counts the prompt-
     cache marks that it added. `summary` is what the translation knows of the answer, which grows while that
     streams, in the words of the client's dialect; None for an answer that is passed on as it came.
+    `cost_usd` is what the call costs, None while that is unknown.
     """
 
     target: Target
@@ -35,3 +36,4 @@ class Call:
     dropped: list[str] = field(default_factory=list)
     cache_marks: int = 0
     summary: Summary | None = None
+    cost_usd: float | None = None

@@ -110,6 +110,7 @@ class Exchange(ClientRequest):
     `session` is the conversation's id, when a middleware recognised one. `cache` is `hit` when an answer was there
     already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `own` says that it asks for
     one of our own pages. `budget` counts what it holds in memory.
+    `cost_usd` is what its calls cost, set before `on_end`; 0 when none was made for it, None when that is unknown.
     """
 
     route: Route | None = None
@@ -130,6 +131,7 @@ class Exchange(ClientRequest):
     cache: str | None = None
     own: bool = False
     budget: MemoryBudget | None = None
+    cost_usd: float | None = None
 
     @property
     def target(self) -> Target | None:

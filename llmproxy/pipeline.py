@@ -20,6 +20,7 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.redaction.echoes import hide_keys, mask_error
 from llmproxy.route import Route
+from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest, request_fault
 from llmproxy.translation.reframing import reframed
@@ -40,11 +41,18 @@ class Pipeline:
     """
 
     def __init__(
-        self, router: Router, hooks: Hooks, open_: OpenUpstream, budget: MemoryBudget, translator: Translator
+        self,
+        router: Router,
+        hooks: Hooks,
+        open_: OpenUpstream,
+        budget: MemoryBudget,
+        translator: Translator,
+        prices: Prices,
     ) -> None:
         self.router = router
         self.translator = translator
         self.hooks = hooks
+        self.prices = prices
         self._open = open_
         self._budget = budget
 
@@ -238,9 +246,15 @@ class LoggedPipeline(Pipeline):
     """The same, with a line in the log for each decision."""
 
     def __init__(
-        self, router: Router, hooks: Hooks, open_: OpenUpstream, budget: MemoryBudget, translator: Translator
+        self,
+        router: Router,
+        hooks: Hooks,
+        open_: OpenUpstream,
+        budget: MemoryBudget,
+        translator: Translator,
+        prices: Prices,
     ) -> None:
-        super().__init__(router, hooks, open_, budget, translator)
+        super().__init__(router, hooks, open_, budget, translator, prices)
         self.decisions = DecisionLog()
 
     async def answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:

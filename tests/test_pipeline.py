@@ -17,6 +17,7 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import EVENT_BYTES, PLAIN_BYTES, Pipeline
 from llmproxy.route import Route
+from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Target
@@ -69,7 +70,9 @@ async def line(first: Upstream, second: Upstream) -> AsyncIterator[Line]:
         yield Line(
             first=first,
             second=second,
-            pipeline=Pipeline(router, Hooks([]), made.open, budget, Translator(MemoryResponses(1 << 20), budget)),
+            pipeline=Pipeline(
+                router, Hooks([]), made.open, budget, Translator(MemoryResponses(1 << 20), budget), Prices()
+            ),
             budget=budget,
         )
 

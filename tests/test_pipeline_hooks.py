@@ -14,6 +14,7 @@ from llmproxy.middleware.base import Middleware, Proceed
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
 from llmproxy.route import Route
+from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Target
@@ -77,6 +78,7 @@ class Place:
                 made.open,
                 MemoryBudget(1 << 20),
                 Translator(MemoryResponses(1 << 20), MemoryBudget(1 << 20)),
+                Prices(),
             )
             return await pipeline.answer(exchange, router.locate(exchange.method, exchange.full_path))
 

@@ -15,6 +15,7 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
 from llmproxy.route import Route, Strategy
+from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import OpenUpstream, Origin, Provider, Target, UpstreamRequest
@@ -85,7 +86,7 @@ async def answered(open_: OpenUpstream, providers: Sequence[Provider], strategy:
         route = Route(name=route.name, targets=route.targets, strategy=strategy)
     budget = MemoryBudget(1 << 20)
     pipeline = Pipeline(
-        Router(providers, [route]), Hooks([]), open_, budget, Translator(MemoryResponses(1 << 20), budget)
+        Router(providers, [route]), Hooks([]), open_, budget, Translator(MemoryResponses(1 << 20), budget), Prices()
     )
     exchange = new_exchange(body={"model": "m", "messages": []})
     exchange.answer = await pipeline.answer(exchange, pipeline.router.locate("POST", "/v1/chat/completions"))

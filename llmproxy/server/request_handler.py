@@ -377,7 +377,9 @@ class RequestHandler:
         try:
             exchange.outcome = self._outcome()
             if not self._own:
-                self._runtime.pipeline.hooks.end(exchange)
+                pipeline = self._runtime.pipeline
+                pipeline.prices.charge(exchange)
+                pipeline.hooks.end(exchange)
         finally:
             shared.running.pop(exchange.id, None)
             try:

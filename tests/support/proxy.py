@@ -24,6 +24,7 @@ from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
 from llmproxy.providers.openai import OpenAI
+from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
 from llmproxy.server.pages.admin import Admin
@@ -258,7 +259,7 @@ class Listening:
         )
         translator = Translator(MemoryResponses(1 << 20), self.budget, estimates=self._estimates)
         return Made(
-            Pipeline(router, Hooks(named), pool.open, self.budget, translator),
+            Pipeline(router, Hooks(named), pool.open, self.budget, translator, Prices()),
             admin,
             self._limits,
             Admission(self._providers),

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from llmproxy.limit import Budget, Limit
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientKey:
@@ -30,8 +32,8 @@ class ClientKey:
     models: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
     relay: bool = False
-    limits: tuple[object, ...] = ()
-    budgets: tuple[object, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     expires_s: float | None = None
 

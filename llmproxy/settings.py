@@ -172,7 +172,7 @@ _AS_DURATION = PlainSerializer(write_duration, return_type=str, when_used="json"
 Size = Annotated[int, BeforeValidator(parse_size), _AS_SIZE, _schema(_SIZE_FORM)]
 SizeLimit = Annotated[int | None, BeforeValidator(parse_size_limit), _AS_SIZE, _schema(_SIZE_FORM + _NONE)]
 Duration = Annotated[float, BeforeValidator(parse_duration), _AS_DURATION, _schema(_DURATION_FORM)]
-Limit = Annotated[float | None, BeforeValidator(parse_limit), _AS_DURATION, _schema(_DURATION_FORM + _NONE)]
+DurationLimit = Annotated[float | None, BeforeValidator(parse_limit), _AS_DURATION, _schema(_DURATION_FORM + _NONE)]
 Whole = Annotated[int, BeforeValidator(refuse_bool), AfterValidator(check_whole)]
 ExistingFile = Annotated[str, AfterValidator(find_file)]
 HeaderName = Annotated[str, AfterValidator(check_header_name)]

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from llmproxy.settings import (
     Duration,
+    DurationLimit,
     ExistingFile,
-    Limit,
     Size,
     SizeLimit,
     Strict,
@@ -25,7 +25,7 @@ class Block(Strict):
     size: Size = 0
     size_limit: SizeLimit = None
     duration: Duration = 0.0
-    limit: Limit = None
+    limit: DurationLimit = None
     whole: Whole = 0
     file: ExistingFile | None = None
 

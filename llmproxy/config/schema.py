@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, fie
 from pydantic.json_schema import SkipJsonSchema
 
 from llmproxy.providers.base import ProviderConfig
-from llmproxy.settings import Duration, Limit, Secret, Size, SizeLimit, Strict, Whole, parse_size
+from llmproxy.settings import Duration, DurationLimit, Secret, Size, SizeLimit, Strict, Whole, parse_size
 from llmproxy.stores.base import StoreConfig
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -96,7 +96,7 @@ class ServerConfig(Strict):
     )
 
     body_timeout: Duration = Field(default=60.0, gt=0, description="How long a client may pause within a request body.")
-    body_total_timeout: Limit = Field(
+    body_total_timeout: DurationLimit = Field(
         default=600.0,
         gt=0,
         description="How long the proxy waits for one whole request body (408 after it), or none. Allow longer uploads "

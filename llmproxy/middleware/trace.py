@@ -27,7 +27,7 @@ from llmproxy.records.retention import Retention
 from llmproxy.records.trace_store import DayFiles, RecordFiles
 from llmproxy.redaction.json_path import parse_path
 from llmproxy.redaction.secrets import secrets_of
-from llmproxy.settings import Limit, Size, SizeLimit, Strict, parse_size
+from llmproxy.settings import DurationLimit, Size, SizeLimit, Strict, parse_size
 
 BUFFER_BYTES = 64 * 1024 * 1024
 
@@ -149,7 +149,7 @@ class Trace(Middleware):
             gt=0,
             description="Longer bodies are cut off there and marked as truncated.",
         )
-        max_age: Limit = Field(default=None, gt=0, description="Remove files older than this, such as 30d.")
+        max_age: DurationLimit = Field(default=None, gt=0, description="Remove files older than this, such as 30d.")
         max_total_size: SizeLimit = Field(
             default=None, gt=0, description="Remove the oldest files when all of them together exceed this size."
         )

@@ -27,7 +27,7 @@ from llmproxy.providers.call_forms import form_named, reform
 from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
 from llmproxy.providers.service import COMPATIBLE_OPTIONS as COMPATIBLE_OPTIONS
 from llmproxy.providers.service import Service as Service
-from llmproxy.settings import ExistingFile, Limit, Secret, Strict, Whole
+from llmproxy.settings import DurationLimit, ExistingFile, Secret, Strict, Whole
 from llmproxy.target import Origin, Provider, Target, Timeouts, UpstreamRequest, is_pattern
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.sse import SSE
@@ -105,12 +105,12 @@ _TIMEOUTS = Timeouts()
 class TimeoutsConfig(Strict):
     """How long the provider may take; `none` is no limit."""
 
-    connect: Limit = Field(default=_TIMEOUTS.connect_s, gt=0, description="Name resolution, TCP and TLS.")
-    first_byte: Limit = Field(
+    connect: DurationLimit = Field(default=_TIMEOUTS.connect_s, gt=0, description="Name resolution, TCP and TLS.")
+    first_byte: DurationLimit = Field(
         default=_TIMEOUTS.first_byte_s, gt=0, description="From the end of the request to the first byte of the answer."
     )
-    idle: Limit = Field(default=_TIMEOUTS.idle_s, gt=0, description="Longest pause within an answer.")
-    total: Limit = Field(default=_TIMEOUTS.total_s, gt=0, description="The whole call.")
+    idle: DurationLimit = Field(default=_TIMEOUTS.idle_s, gt=0, description="Longest pause within an answer.")
+    total: DurationLimit = Field(default=_TIMEOUTS.total_s, gt=0, description="The whole call.")
 
 
 class HttpProvider(ConfiguredProvider):

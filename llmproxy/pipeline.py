@@ -32,6 +32,7 @@ from llmproxy.wire.http import RETRYABLE_STATUSES
 
 PLAIN_BYTES = 64 * 1024
 EVENT_BYTES = 1024 * 1024
+_REFUSALS = frozenset((400, 401, 403))
 
 
 class Pipeline:
@@ -188,13 +189,24 @@ class Pipeline:
         return answer
 
     async def _send(self, exchange: Exchange, call: Call, request: UpstreamRequest) -> Answer:
+        """Send a request, once more where the provider refused its credentials and others were found."""
+        answer = await self._send_once(exchange, call, request)
+        if request.renew is not None and answer.status in _REFUSALS and not isinstance(request.body, StreamedBody):
+            again = call.target.provider.prepare(exchange, call.target) if await request.renew(answer) else None
+            if again is not None:
+                answer.close()
+                request = again
+                answer = await self._send_once(exchange, call, request)
+        return answer if request.adapt is None else await request.adapt(answer)
+
+    async def _send_once(self, exchange: Exchange, call: Call, request: UpstreamRequest) -> Answer:
         call.url = request.origin.url + request.target.partition("?")[0]
         if request.complete is not None:
             await request.complete()
         answer = await self._open(request)
         if answer.status in REDIRECT_STATUSES and exchange.endpoint is not None and exchange.endpoint.model:
             answer = await follow(self._open, request, answer, call.target.provider.name)
-        return answer if request.adapt is None else await request.adapt(answer)
+        return answer
 
     async def _commit(self, exchange: Exchange, answer: Answer, stream: ByteStream) -> None:
         """Hold the answer until it is certain: a plain body whole or 64 KB of it, a stream's first event."""

@@ -73,6 +73,8 @@ class UpstreamRequest:
     headers only (no Host, no framing), credentials in place. `adapt` is awaited with the answer, as far as its head,
     and returns the one that the client gets: where the provider has another form of the call, or must see its answers.
     `complete` is awaited before it is sent: for what would hold up others, such as the digest of a large body.
+    `renew` is awaited with an answer of 400, 401 or 403, and returns whether the provider has got other credentials
+    since, so that the call can be made once more.
     """
 
     origin: Origin
@@ -82,6 +84,7 @@ class UpstreamRequest:
     body: Body | StreamedBody | None
     adapt: Callable[[Answer], Awaitable[Answer]] | None = None
     complete: Callable[[], Awaitable[None]] | None = None
+    renew: Callable[[Answer], Awaitable[bool]] | None = None
 
 
 def request_fault(request: object) -> str:

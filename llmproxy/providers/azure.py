@@ -18,7 +18,8 @@ from llmproxy.dialects.call_form import without_fields
 from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.base import HttpProvider, Service
 from llmproxy.providers.entra import Entra
-from llmproxy.providers.refreshed_token import RefreshedToken
+from llmproxy.providers.refreshed_token import RefreshedToken, Token
+from llmproxy.providers.refreshing import RefreshingProvider
 from llmproxy.target import Target, UpstreamRequest
 
 _VERSION = frozenset({"api-version"})
@@ -29,7 +30,7 @@ _FOUNDRY = ".services.ai.azure.com"
 _SCOPES = {True: "https://ai.azure.com/.default", False: "https://cognitiveservices.azure.com/.default"}
 
 
-class Azure(HttpProvider):
+class Azure(RefreshingProvider[Token]):
     """Models of OpenAI and of Anthropic in a resource of Azure; models are the names of deployments."""
 
     class Config(HttpProvider.Config):
@@ -91,16 +92,9 @@ class Azure(HttpProvider):
             scope=config.scope or _SCOPES[self.origin.host.endswith(_FOUNDRY)],
             command=config.token_command,
         )
-        self._token = RefreshedToken(config.name, source.fetch) if config.entra or config.token_command else None
-        if self._token is not None:
+        if config.entra or config.token_command:
+            self._token = RefreshedToken(config.name, source.fetch)
             self.forwards_credentials = config.auth == "passthrough"
-
-    async def ready(self) -> None:
-        if self._token is None:
-            return
-        await self._token.ready()
-        self._credential = ("Authorization", f"Bearer {self._token.text}")
-        self.secrets = (self._token.text,)
 
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         prepared = super().prepare(request, target)

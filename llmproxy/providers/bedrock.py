@@ -8,13 +8,11 @@ docs.aws.amazon.com/bedrock/latest/APIReference and .../userguide (api-keys, inf
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import copy
 import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import ClassVar
@@ -35,6 +33,7 @@ from llmproxy.providers.bedrock_tokens import ask_for_count
 from llmproxy.providers.call_forms import entered
 from llmproxy.providers.forwarding import offers_credential
 from llmproxy.providers.refreshed_token import RefreshedToken
+from llmproxy.providers.refreshing import RefreshingProvider
 from llmproxy.providers.sigv4 import Keys, Signer
 from llmproxy.settings import Secret
 from llmproxy.target import Target, UpstreamRequest
@@ -58,12 +57,11 @@ _GEOGRAPHIES = ("apac", "au", "ca", "eu", "global", "jp", "us", "us-gov")
 _SKEW_S = 240.0
 # The digest of a larger body takes a millisecond and more.
 _LARGE_BYTES = 512 * 1024
-_TRY_AGAIN_S = 3.0
 _CLOCK_ERRORS = ("InvalidSignatureException", "RequestExpired", "SignatureDoesNotMatch", "RequestTimeTooSkewed")
 _KEY_ERRORS = ("ExpiredToken", "UnrecognizedClient", "InvalidClientTokenId", "InvalidSignature")
 
 
-class Bedrock(HttpProvider):
+class Bedrock(RefreshingProvider[Keys]):
     """Models at Amazon Bedrock. Models are named by their ids, inference profiles or ARNs."""
 
     class Config(HttpProvider.Config):
@@ -149,10 +147,6 @@ class Bedrock(HttpProvider):
         mantle = self.origin.host.startswith(f"{_MANTLE}.")
         self._signer = Signer(_MANTLE if mantle else "bedrock", region)
         key = _text(config.api_key) or (None if _names_aws(config) else os.environ.get(_BEARER, "").strip())
-        self._keys: RefreshedToken[Keys] | None = None
-        self._fault: ProxyError | None = None
-        self._next_try_s = 0.0
-        self._warming: asyncio.Task[None] | None = None
         self.forwards_credentials = config.auth == "passthrough"
         if key:
             self._credential = ("Authorization", f"Bearer {key}")
@@ -165,7 +159,7 @@ class Bedrock(HttpProvider):
             role_arn=config.role_arn,
             external_id=config.external_id,
         )
-        self._keys = RefreshedToken(config.name, self._source.fetch)
+        self._token = RefreshedToken(config.name, self._source.fetch)
 
     def _speak_as_addressed(self, config: Config) -> None:
         """Choose the API by `base_url`: below `/anthropic` Anthropic's, below `/openai` and at mantle OpenAI's."""
@@ -184,34 +178,8 @@ class Bedrock(HttpProvider):
         if config.dialects is None:
             self.speaks, self._by_model = speaks, ()
 
-    async def start(self) -> None:
-        if self._keys is not None:
-            self._warming = asyncio.get_running_loop().create_task(self._warm())
-
-    async def close(self) -> None:
-        if self._warming is not None:
-            self._warming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._warming
-
-    async def _warm(self) -> None:
-        """Find the credentials before the first request; the start does not wait for machines that have none."""
-        await self.ready()
-        if self._fault is not None:
-            log.warning("provider %r: %s", self.name, self._fault.message)
-
-    async def ready(self) -> None:
-        if self._keys is None or (self._fault is not None and time.monotonic() < self._next_try_s):
-            return
-        try:
-            await self._keys.ready()
-        except ProxyError as error:  # a client may send a key of its own
-            self._fault = error
-            self._next_try_s = time.monotonic() + _TRY_AGAIN_S
-            return
-        self._fault = None
-        token = self._keys.token
-        if token is not None and token.secret not in self.secrets:
+    def _use(self, token: Keys) -> None:
+        if token.secret not in self.secrets:
             self.secrets = tuple(each for each in (token.secret, token.session) if each)
 
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
@@ -219,18 +187,17 @@ class Bedrock(HttpProvider):
         endpoint = request.endpoint
         if self._form and endpoint is not None and _counts(endpoint):
             self._count(prepared, request, endpoint.dialect)
-        if self._keys is None or self._forwards_credential(request):
+        if self._token is None or self._forwards_credential(request):
             return prepared
-        if self._fault is not None or self._keys.token is None:
-            raise copy.copy(self._fault) or ProxyError("No credentials for AWS", status=502, code="no_credential")
-        body = prepared.body
+        keys, body = self._token.token, prepared.body
+        if keys is None:
+            raise ProxyError("No credentials for AWS", status=502, code="no_credential")
         if body is not None and not isinstance(body, Body):
             raise BadRequest("A request to Bedrock is signed, so its body must be held: this path is unknown")
-        prepared.adapt = self._watched(prepared.adapt)
         if body is not None and len(body.raw) > _LARGE_BYTES:
-            prepared.complete = partial(asyncio.to_thread, self._sign, prepared, self._keys.token)
+            prepared.complete = partial(asyncio.to_thread, self._sign, prepared, keys)
         else:
-            self._sign(prepared, self._keys.token)
+            self._sign(prepared, keys)
         return prepared
 
     def _count(self, prepared: UpstreamRequest, request: ClientRequest, client: Dialect) -> None:
@@ -247,7 +214,7 @@ class Bedrock(HttpProvider):
         if self._form:
             return None
         listing = super().list_models(request)
-        token = None if self._keys is None else self._keys.token
+        token = None if self._token is None else self._token.token
         if token is not None and "Authorization" not in listing.headers:
             self._sign(listing, token)
         return listing
@@ -266,21 +233,11 @@ class Bedrock(HttpProvider):
     def describe(self) -> dict[str, object]:
         return {**super().describe(), "auth": self._auth}
 
-    def _watched(self, adapt: Callable[[Answer], Awaitable[Answer]] | None) -> Callable[[Answer], Awaitable[Answer]]:
-        """Return what sees each answer to a signed request before the client does."""
-
-        async def watched(answer: Answer) -> Answer:
-            if answer.status in (400, 401, 403):
-                self._refused(answer)
-            return answer if adapt is None else await adapt(answer)
-
-        return watched
-
-    def _refused(self, answer: Answer) -> None:
-        """Look for other keys at the next call where AWS refused these, and say when it is the clock."""
+    def _refuses(self, answer: Answer) -> bool:
+        """Look for other keys where AWS refuses these, and say when it is the clock."""
         kind = answer.headers.get("x-amzn-ErrorType", "")
         if answer.status == 400 and not kind.startswith(_KEY_ERRORS[:3]):
-            return
+            return False
         skew_s = _skew_s(answer.headers)
         if abs(skew_s) > _SKEW_S and (kind.startswith(_CLOCK_ERRORS) or not kind):
             way = "ahead" if skew_s > 0 else "behind"
@@ -291,9 +248,11 @@ class Bedrock(HttpProvider):
                 abs(skew_s),
                 way,
             )
-        elif kind.startswith(_KEY_ERRORS) and self._keys is not None:
-            self._keys.forget()
+            return False
+        refused = kind.startswith(_KEY_ERRORS)
+        if refused:
             self._source.forget()
+        return refused
 
 
 def _counts(endpoint: Endpoint) -> bool:

@@ -6,6 +6,8 @@ client and proxy, those that the proxy writes itself, `x-llmproxy-*`, and, on re
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llmproxy.access.credentials import VENDOR_CREDENTIALS, Credentials, header_credentials, is_signature
 from llmproxy.answer import Headers
 from llmproxy.wire.compression import supported_encodings
@@ -14,6 +16,7 @@ from llmproxy.wire.http import HOP_BY_HOP
 _REBUILT = ("host", "content-length", "expect", "accept-encoding")
 # What belongs to the signature of a request: another host, path or body needs another one.
 _OF_SIGNATURE = ("x-amz-date", "x-amz-security-token", "x-amz-content-sha256")
+_KEY_HEADERS = tuple(name for name in VENDOR_CREDENTIALS if name != "authorization")
 _ORDINARY = frozenset({"keep-alive", "close"})
 _MOST_NAMES = 1024
 
@@ -52,6 +55,21 @@ def forward(headers: Headers, *, credentials: bool) -> Headers:
                 forwarded.popall(name.strip(), None)
     forwarded["Accept-Encoding"] = supported_encodings(", ".join(headers.getall("Accept-Encoding", ())))
     return forwarded
+
+
+def rename_key(headers: Headers, header_of: Callable[[str], tuple[str, str]]) -> None:
+    """Move a client's key from the header of another vendor's SDK into the one that `header_of` names for it.
+
+    `Authorization` stays: clients write tokens there that no other header takes.
+    """
+    key = next((headers[name] for name in _KEY_HEADERS if headers.get(name)), None)
+    if key is None or "Authorization" in headers:
+        return
+    name, value = header_of(key)
+    if name not in headers:
+        for other in _KEY_HEADERS:
+            headers.popall(other, None)
+        headers[name] = value
 
 
 def offers_credential(headers: Headers) -> bool:

@@ -81,6 +81,19 @@ class RefreshedToken(Generic[Kind]):
             self._token = None
             self._next_forget_s = self._clock() + _AGAIN_S
 
+    async def renew(self, used: Kind) -> bool:
+        """Get another token than `used`, which the provider refused. Return whether there is one.
+
+        Credentials that never change give the same one again, and so do sources that keep a token until its end.
+        """
+        if self._token is used:
+            self.forget()
+        try:
+            await self.ready()
+        except ProxyError:
+            return False
+        return self._token is not None and self._token.text != used.text
+
     def _left_s(self) -> float:
         """Return for how many seconds the token is valid."""
         token = self._token

@@ -7,37 +7,33 @@ Begin reading at `Vertex`.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import copy
 import json
-import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from llmproxy.answer import Answer, Headers
+from llmproxy.answer import Headers
 from llmproxy.client_request import ClientRequest
-from llmproxy.errors import ProxyError, UpstreamError
+from llmproxy.errors import UpstreamError
 from llmproxy.providers.base import COMPATIBLE_OPTIONS, HttpProvider, Service
 from llmproxy.providers.google_credentials import GoogleCredentials
 from llmproxy.providers.refreshed_token import RefreshedToken, Token
+from llmproxy.providers.refreshing import RefreshingProvider
 from llmproxy.providers.service import GOOGLE_QUERY
 from llmproxy.settings import ExistingFile
-from llmproxy.target import Target, UpstreamRequest
-
-log = logging.getLogger(__name__)
+from llmproxy.target import UpstreamRequest
 
 _HOST = "aiplatform.googleapis.com"
 _PROJECT = "GOOGLE_CLOUD_PROJECT"
 _LOCATION = "GOOGLE_CLOUD_LOCATION"
 _FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 _PROJECT_ID = r"^[A-Za-z0-9.:_-]+$"
+_TOKEN = "ya29."
 _SEVERAL_REGIONS = ("us", "eu")
 _GEMINI = frozenset({"gemini"})
 _CLAUDE = frozenset({"messages"})
@@ -50,7 +46,7 @@ _PATH = re.compile(
 _VERSION_AT_END = re.compile(r"/v1(?:beta1)?$")
 
 
-class Vertex(HttpProvider):
+class Vertex(RefreshingProvider[Token]):
     """Models at Vertex AI. Names with a maker, such as `meta/llama-4`, are called in the form of OpenAI."""
 
     class Config(HttpProvider.Config):
@@ -120,68 +116,18 @@ class Vertex(HttpProvider):
         self._base = _VERSION_AT_END.sub("", self._base)
         self._project = config.project or os.environ.get(_PROJECT, "").strip() or config.project_of_file
         self._source = GoogleCredentials(config.credentials_file)
-        self._token = RefreshedToken(config.name, self._source.fetch) if self._credential is None else None
-        self._express = self._credential is not None and config.project is None
-        self._fault: ProxyError | None = None
-        self._warming: asyncio.Task[None] | None = None
-        if self._token is not None:
+        if self._credential is None:
+            self._token = RefreshedToken(config.name, self._source.fetch)
             self.forwards_credentials = config.auth == "passthrough"
-
-    async def start(self) -> None:
-        if self._token is not None:
-            self._warming = asyncio.get_running_loop().create_task(self._warm())
-
-    async def close(self) -> None:
-        if self._warming is not None:
-            self._warming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._warming
-
-    async def _warm(self) -> None:
-        """Get a token before the first request; the start does not wait for machines that have no credentials."""
-        await self.ready()
-        if self._fault is not None and self._auth == "inject":
-            log.warning("provider %r: %s", self.name, self._fault.message)
-
-    async def ready(self) -> None:
-        if self._token is None:
-            return
-        try:
-            await self._token.ready()
-        except ProxyError as error:  # a client may have a token of its own
-            self._fault = error
-            return
-        self._fault = None
-        self._credential = ("Authorization", f"Bearer {self._token.text}")
-        self.secrets = (self._token.text,)
-
-    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
-        if self._fault is not None and not self._forwards_credential(request):
-            raise copy.copy(self._fault)
-        prepared = super().prepare(request, target)
-        if self._token is not None and not self._forwards_credential(request):
-            prepared.adapt = self._watched(self._token, prepared.adapt)
-        return prepared
-
-    def _watched(
-        self, token: RefreshedToken[Token], adapt: Callable[[Answer], Awaitable[Answer]] | None
-    ) -> Callable[[Answer], Awaitable[Answer]]:
-        """Return what sees each answer before the client does: a token that is refused has been withdrawn."""
-
-        async def watched(answer: Answer) -> Answer:
-            if answer.status == 401:
-                token.forget()
-            return answer if adapt is None else await adapt(answer)
-
-        return watched
+        self._express = self._credential is not None and config.project is None
 
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:  # type: ignore[override]
         """Return nothing: there is a list for each maker of models, and none of those that a project may call."""
         return None
 
-    def _forwards_credential(self, request: ClientRequest) -> bool:
-        """Tell whether the client's own token goes on: only where that is asked for; many send placeholders."""
-        return self._auth == "passthrough" and request.client.name is None and self._offers_credential(request)
+    def _header_of_key(self, key: str) -> tuple[str, str]:
+        """Return where a client's key stands, or a token of Google's, which no header for keys takes."""
+        return ("Authorization", f"Bearer {key}") if key.startswith(_TOKEN) else super()._header_of_key(key)
 
     def _complete(self, headers: Headers, *, own: bool) -> None:
         super()._complete(headers, own=own)

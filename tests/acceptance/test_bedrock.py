@@ -294,6 +294,29 @@ def test_a_start_loads_nothing_of_aws_or_google(tmp_path: Path, extra: str) -> N
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.ledger("P5")
+def test_keys_that_expired_are_replaced_within_the_call(tmp_path: Path) -> None:
+    fake, file = FakeBedrock(), tmp_path / "credentials"
+    fake.secrets["AKIDOLD"] = SECRET
+
+    def write(key: str) -> None:
+        file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {SECRET}\n")
+
+    write("AKIDOLD")
+    with Upstream(fake.answer) as aws:
+        text = f'providers:\n  - {{name: b, type: bedrock, region: {REGION}, base_url: "{aws.url}"}}\n'
+        with Program(tmp_path, "serve", config=text, extra={"AWS_SHARED_CREDENTIALS_FILE": str(file)}) as program:
+            expired = refusal(403, "Forbidden", "ExpiredTokenException", "The security token is expired")
+            statuses = [program.post("/v1/messages", {"model": CLAUDE, **ASK}).status]
+            write(KEY_ID)
+            for _ in range(2):  # there are no others the second time
+                aws.next(expired)
+                statuses.append(program.post("/v1/messages", {"model": CLAUDE, **ASK}).status)
+        signers = [(request.value("authorization") or "").split("/")[0][-10:] for request in aws.requests]
+    assert statuses == [200, 200, 403]
+    assert [each[-7:] for each in signers] == ["AKIDOLD", "AKIDOLD", "EXAMPLE", "EXAMPLE"]
+
+
 def test_missing_credentials_are_said_at_the_start_and_in_a_502(tmp_path: Path) -> None:
     text = f"providers:\n  - {{name: bedrock, type: bedrock, region: {REGION}}}\n"
     with Program(tmp_path, "serve", config=text, extra={"AWS_EC2_METADATA_DISABLED": "true"}) as program:

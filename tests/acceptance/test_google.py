@@ -14,7 +14,7 @@ from google import genai
 from google.genai import types
 from google.oauth2.credentials import Credentials
 
-from tests.support import google_accounts
+from tests.support import google_accounts, strict_gemini
 from tests.support.fake_google import KEY, SCOPE, FakeGoogle
 from tests.support.program import Program
 from tests.support.provider import Upstream
@@ -212,6 +212,18 @@ def test_a_clients_key_in_the_query_is_replaced_too(program: Program, google: Up
     body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
     answer = program.post(f"/v1beta/models/{GEMINI}:generateContent?key=dummy&a=b", body)
     assert answer.status == 200 and google.last.target.decode().endswith(":generateContent?a=b")
+
+
+@pytest.mark.ledger("P5")
+def test_a_refused_token_is_replaced_within_the_call_and_a_key_is_not(program: Program, google: Upstream) -> None:
+    refused = strict_gemini.refusal(401, "UNAUTHENTICATED", "expired")
+    body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    for provider, status, times in (("vertex", 200, 2), ("gemini", 401, 1)):
+        google.next(refused)
+        assert program.post(f"/v1beta/models/{provider}%2F{GEMINI}:generateContent", body).status == status
+        calls = [each for each in google.requests if each.path != "/token"]
+        assert len(calls) == times
+        google.forget()
 
 
 @pytest.mark.ledger("P5")

@@ -137,6 +137,17 @@ async def test_without_any_credential_only_a_clients_own_key_goes_on() -> None:
         assert caught.value.status == 502
 
 
+@pytest.mark.parametrize("own", [{}, {"access_key_id": "A", "secret_access_key": "s"}, {"api_key": "ours"}])
+@pytest.mark.parametrize("header", ["x-api-key", "api-key", "Authorization"])
+async def test_a_clients_own_key_is_sent_as_bedrock_expects_it(own: dict[str, str], header: str) -> None:
+    provider = Bedrock(config(region="us-east-1", auth="passthrough", **own))
+    await provider.ready()
+    value = "Bearer mine" if header == "Authorization" else "mine"
+    exchange = new_exchange("/v1/messages", (header, value), body={"model": "anthropic.claude"})
+    headers = provider.prepare(exchange, Target(provider=provider)).headers
+    assert headers["Authorization"] == "Bearer mine" and "x-api-key" not in headers and "X-Amz-Date" not in headers
+
+
 async def test_what_signed_the_clients_request_is_replaced() -> None:
     request = await sent(
         "/v1/messages",
@@ -158,15 +169,15 @@ async def test_no_model_leaves_its_path(model: str) -> None:
 
 async def test_a_clock_that_is_off_is_named(caplog: pytest.LogCaptureFixture) -> None:
     request = await sent("/v1/messages")
-    assert request.adapt is not None
+    assert request.renew is not None
     old = Headers(
         [("Date", formatdate(time.time() - 3600, usegmt=True)), ("x-amzn-ErrorType", "InvalidSignatureException")]
     )
-    await request.adapt(Answer(status=403, headers=old, body=b"{}"))
+    assert not await request.renew(Answer(status=403, headers=old, body=b"{}"))
     assert "is 3600 s ahead of AWS's" in caplog.text.replace("3599", "3600").replace("3601", "3600")
     caplog.clear()
     fresh = Headers([("Date", formatdate(usegmt=True)), ("x-amzn-ErrorType", "InvalidSignatureException")])
-    await request.adapt(Answer(status=403, headers=fresh, body=b"{}"))
+    assert not await request.renew(Answer(status=403, headers=fresh, body=b"{}")), "static keys stay what they are"
     assert "clock" not in caplog.text
 
 
@@ -184,7 +195,7 @@ async def test_refused_keys_are_looked_for_again(tmp_path: Path, monkeypatch: py
     request = provider.prepare(exchange, Target(provider=provider))
     write("NEW")
     expired = Headers([("x-amzn-ErrorType", "ExpiredTokenException")])
-    assert "Credential=OLD/" in request.headers["Authorization"] and request.adapt is not None
-    await request.adapt(Answer(status=403, headers=expired, body=b'{"message":"expired"}'))
-    await provider.ready()
+    assert "Credential=OLD/" in request.headers["Authorization"] and request.renew is not None
+    assert not await request.renew(Answer(status=403, headers=Headers([("x-amzn-ErrorType", "AccessDenied")])))
+    assert await request.renew(Answer(status=403, headers=expired, body=b'{"message":"expired"}'))
     assert "Credential=NEW/" in provider.prepare(exchange, Target(provider=provider)).headers["Authorization"]

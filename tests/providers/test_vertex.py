@@ -103,6 +103,16 @@ async def test_a_missing_credential_matters_where_the_client_has_none_of_its_own
             sent(provider, "/v1/chat/completions", *mine)
 
 
+@pytest.mark.parametrize(
+    ("key", "header", "value"),
+    [("AIza-mine", "x-goog-api-key", "AIza-mine"), ("ya29.mine", "authorization", "Bearer ya29.mine")],
+)
+async def test_a_clients_key_is_sent_as_vertex_expects_it(key: str, header: str, value: str, tmp_path: Path) -> None:
+    provider = await asyncio.to_thread(lambda: vertex(project="acme", auth="passthrough"))
+    headers = sent(provider, "/v1/chat/completions", ("x-api-key", key)).headers
+    assert headers[header] == value and "x-api-key" not in headers
+
+
 def test_who_pays_is_not_the_clients_to_say() -> None:
     request = sent(vertex(api_key="k"), "/v1/chat/completions", ("X-Goog-User-Project", "theirs"))
     assert "x-goog-user-project" not in request.headers
@@ -135,11 +145,10 @@ async def test_a_token_that_is_refused_is_fetched_again(tmp_path: Path, monkeypa
         provider = await asyncio.to_thread(lambda: vertex(credentials_file=str(file)))
         await provider.ready()
         request = sent(provider, "/v1/chat/completions")
-        assert request.headers["authorization"] == "Bearer ya29.1" and request.adapt is not None
+        assert request.headers["authorization"] == "Bearer ya29.1" and request.renew is not None
         assert f"/projects/{google_accounts.PROJECT}/" in request.target
         for status, given in ((403, 1), (401, 2)):
-            await request.adapt(Answer(status=status, headers=Headers()))
-            await provider.ready()
+            assert await request.renew(Answer(status=status, headers=Headers())) is (given == 2)
             assert tokens.given == given
     assert provider.secrets == ("ya29.2",)
 

@@ -153,6 +153,10 @@ class Provider(ABC):
         """Return what of `speaks` it serves for one model: clouds have models of several makers."""
         return self.speaks
 
+    def has_path(self, path: str) -> bool:
+        """Return whether it has a path without a model of a dialect that it speaks: clouds have others than vendors."""
+        return True
+
     async def ready(self) -> None:  # noqa: B027  # most credentials never change
         """Refresh credentials that are about to expire. Awaited before `prepare`; may raise ProxyError."""
 

@@ -37,8 +37,9 @@ _VERSIONED = re.compile(r"/v1(?:(?:alpha|beta)\d*)?(?=/)")
 
 # Azure has OpenAI's API and Anthropic's below these.
 _CLOUD_ROOTS = ("/openai", "/anthropic")
-# Vertex has its API below a project and location, after the version.
-_PROJECT = re.compile(r"(?:/v1(?:beta1)?)?/projects/[^/]+/locations/[^/]+(?=/)")
+# Vertex has its API below a project and location, after the version, and lists of models below their makers.
+_PROJECT = re.compile(r"(?:/v1(?:beta1)?)?/projects/[^/]+/locations/[^/]+(?=[/:])")
+_PUBLISHERS = re.compile(r"/v1(?:beta1)?/publishers(?=/)")
 
 # Calls of the rest of that API whose JSON body names a model.
 _REST_MODEL_PATHS = ("/images/generations", "/audio/speech", "/moderations")
@@ -62,11 +63,26 @@ _FAMILIES_BELOW = ("realtime",)
 def find(method: str, path: str) -> Endpoint | None:
     """Return the call that `method` and `path` (with or without a version, byte for byte, no query) make; None when
     unknown."""
+    called = _listed_call(method, path)
+    if called is not None:
+        return called
+    calls = _calls(DIALECTS)
+    if below_project(path) and calls.project is not None:
+        return calls.project
+    version = _version_of(path)
+    if version in calls.versions:
+        return calls.versions[version]
+    segments = path[len(version) :].split("/")
+    if segments[0]:
+        return None
+    return (calls.below if len(segments) > 2 else calls.alone).get(segments[1] if len(segments) > 1 else "")
+
+
+def _listed_call(method: str, path: str) -> Endpoint | None:
+    """Return the call that stands in the list of a dialect; None for paths of which only the beginning is known."""
     if "/projects/" in path and (project := _PROJECT.match(path)) is not None:
         path = path[project.end() :]
-    versioned = _VERSIONED.match(path)
-    version = versioned[0] if versioned is not None else ""
-    path = path[len(version) :]
+    path = path[len(_version_of(path)) :]
     calls = _calls(DIALECTS)
     exact = calls.exact.get((method, path))
     if exact is not None:
@@ -74,12 +90,22 @@ def find(method: str, path: str) -> Endpoint | None:
     for methods, pattern, endpoint in calls.patterns:
         if method in methods and pattern.fullmatch(path):
             return endpoint
-    if version in calls.versions:
-        return calls.versions[version]
-    segments = path.split("/")
-    if segments[0]:
-        return None
-    return (calls.below if len(segments) > 2 else calls.alone).get(segments[1] if len(segments) > 1 else "")
+    return None
+
+
+def _version_of(path: str) -> str:
+    versioned = _VERSIONED.match(path)
+    return versioned[0] if versioned is not None else ""
+
+
+def is_call(method: str, path: str) -> bool:
+    """Return whether a path below that of a model is a call of its own, such as that for an operation of the model."""
+    return _listed_call(method, path) is not None
+
+
+def below_project(path: str) -> bool:
+    """Return whether a path is of Vertex, whose other paths are below a project, or below the makers of models."""
+    return _PROJECT.match(path) is not None or _PUBLISHERS.match(path) is not None
 
 
 def below_root(path: str) -> str | None:
@@ -173,6 +199,11 @@ def listing(headers: Container[str], path: str) -> Dialect:
     return next((dialect for dialect in able if any([marker in headers for marker in dialect.markers])), able[0])
 
 
+def marked(headers: Container[str]) -> Dialect | None:
+    """Return the dialect whose clients send one of these headers; None where nothing tells."""
+    return next((dialect for dialect in DIALECTS if any([marker in headers for marker in dialect.markers])), None)
+
+
 def model_paths() -> list[str]:
     """Return the paths at which clients ask for the list of models."""
     versions = (version for dialect in DIALECTS for version in dialect.versions)
@@ -210,6 +241,7 @@ class _Calls(NamedTuple):
     first: dict[str, Endpoint]
     own_headers: tuple[str, ...]
     versions: dict[str, Endpoint]
+    project: Endpoint | None
 
 
 @lru_cache(maxsize=4)
@@ -247,6 +279,10 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
             for dialect in dialects
             for version in dialect.versions
         },
+        project=next(
+            (relayed(each, "/{path}", "/projects/{path}") for each in dialects if each.below_projects),
+            None,
+        ),
     )
 
 
@@ -293,5 +329,5 @@ def _endpoint(
 def _pattern(path: str) -> re.Pattern[str]:
     """Match the paths that `path` stands for, whatever its parameters are."""
     parts = re.split(r"(\{\w+\})", path)
-    parameters = {"{id}": "[^/]+", "{maker}": "(?P<maker>[^/]+)", "{model}": "(?P<model>.+)"}
+    parameters = {"{id}": "[^/]+", "{path}": ".+", "{maker}": "(?P<maker>[^/]+)", "{model}": "(?P<model>.+)"}
     return re.compile("".join(parameters.get(part) or re.escape(part) for part in parts), re.DOTALL)

@@ -91,7 +91,8 @@ class Dialect:
     order of `paths`; otherwise by the top-level member `stream`. `framing` is how streams are cut into frames that this
     dialect writes, and all streams unless there is an `other_framing`: then those alone whose query has the field
     `stream_query`. Clients put `version` in front of its paths; those below one of the `versions` are of this dialect
-    even where nobody knows them.
+    even where nobody knows them, and with `below_projects` those below a project of its vendor's cloud.
+    `holds_bodies` says that its vendor's requests are signed, so that all bodies are held.
     `other_calls` (methods, path) name something that was created before, or nothing, and are relayed. `significant` are
     the request headers, in lower case, on which an answer depends, `own_headers` the beginnings of those that only this
     dialect's providers understand. `markers` are headers that tell its clients from others on paths that several
@@ -121,6 +122,8 @@ class Dialect:
     other_framing: Framing | None = None
     stream_query: str | None = None
     versions: tuple[str, ...] = ()
+    below_projects: bool = False
+    holds_bodies: bool = False
     version: str = "/v1"
     stream_paths: tuple[str, ...] = ()
     other_calls: tuple[tuple[str, str], ...] = ()

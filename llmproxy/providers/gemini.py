@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from llmproxy.client_request import ClientRequest
+from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.base import HttpProvider, Service
 from llmproxy.providers.service import GOOGLE_QUERY
@@ -55,6 +56,9 @@ class Gemini(HttpProvider):
         if not self._base.endswith("/openai"):
             self._base, self._root = _VERSION_AT_END.sub("", self._base), _ROOT
             self._roots = dict(self._service.roots)
+
+    def has_path(self, path: str) -> bool:
+        return not catalog.below_project(path)
 
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         prepared = super().prepare(request, target)

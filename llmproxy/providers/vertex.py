@@ -19,6 +19,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from llmproxy.answer import Headers
 from llmproxy.client_request import ClientRequest
+from llmproxy.dialects import catalog
 from llmproxy.errors import UpstreamError
 from llmproxy.providers.base import COMPATIBLE_OPTIONS, HttpProvider, Service
 from llmproxy.providers.google_credentials import GoogleCredentials
@@ -41,7 +42,8 @@ _OPENAI = frozenset({"chat"})
 # The one that google-genai calls; other SDKs call v1.
 _VERSIONS = {"gemini": "v1beta1"}
 _PATH = re.compile(
-    r"(?:/(?P<version>v1(?:beta1)?)(?=/))?(?P<scope>/projects/[^/]+/locations/[^/]+(?=/))?(?P<rest>/.*)", re.DOTALL
+    r"(?:/(?P<version>v1(?:beta1)?)(?=/))?(?P<scope>/projects/[^/]+/locations/[^/]+(?=[/:]))?(?P<rest>[/:].*)",
+    re.DOTALL,
 )
 _VERSION_AT_END = re.compile(r"/v1(?:beta1)?$")
 
@@ -120,6 +122,9 @@ class Vertex(RefreshingProvider[Token]):
             self._token = RefreshedToken(config.name, self._source.fetch)
             self.forwards_credentials = config.auth == "passthrough"
         self._express = self._credential is not None and config.project is None
+
+    def has_path(self, path: str) -> bool:
+        return catalog.below_project(path)
 
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:  # type: ignore[override]
         """Return nothing: there is a list for each maker of models, and none of those that a project may call."""

@@ -7,7 +7,7 @@ Pure lookups in the configuration, without I/O and without health. Begin reading
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TypeVar
@@ -85,14 +85,27 @@ class Router:
         self._resolved: dict[tuple[str, str], ResolvedPath] = {}
         self._chosen: dict[tuple[str, str], Route] = {}
 
-    def locate(self, method: str, full_path: str) -> ResolvedPath:
-        """Resolve a path. Raise a 404 that lists the prefixes; pages of llmproxy itself are not looked up here."""
+    def locate(self, method: str, full_path: str, headers: Container[str] = ()) -> ResolvedPath:
+        """Resolve a path. Raise a 404 that lists the prefixes; pages of llmproxy itself are not looked up here.
+
+        On paths that several vendors have, such as `/v1/files`, the `headers` tell whose SDK it is.
+        """
         resolved = self._resolved.get((method, full_path))
         if resolved is None:
             resolved = self._resolve_path(method, full_path)
             if len(full_path) <= _MAX_CACHED_LENGTH:
                 _cache(self._resolved, (method, full_path), resolved)
-        return resolved
+        endpoint = resolved.endpoint
+        if endpoint is None or endpoint.model or endpoint.capability != catalog.REST or resolved.provider is not None:
+            return resolved
+        return self._of_sdk(resolved, endpoint, headers)
+
+    def _of_sdk(self, resolved: ResolvedPath, endpoint: Endpoint, headers: Container[str]) -> ResolvedPath:
+        """Return the path as one of the vendor whose SDK calls it, where a provider speaks its dialect."""
+        dialect = catalog.marked(headers)
+        if dialect is None or not any(dialect.name in each.speaks for each in self._providers):
+            return resolved
+        return replace(resolved, endpoint=catalog.relayed(dialect, endpoint.path, endpoint.template))
 
     def choose(self, resolved: ResolvedPath, model: str | None, provider_name: str | None = None) -> Route:
         """Return the route for `model` on the path `resolved`, with the targets that can answer the endpoint.
@@ -104,7 +117,7 @@ class Router:
             return self._relays[resolved.provider]
         assert resolved.endpoint is not None, "a path without a provider has an endpoint"
         if model is None or not resolved.endpoint.model:
-            return self._choose_without_model(resolved.endpoint, provider_name)
+            return self._choose_without_model(resolved.endpoint, provider_name, resolved.path)
         path = resolved.endpoint.path
         route = self._chosen.get((path, model))
         if route is None:
@@ -189,7 +202,7 @@ class Router:
         targets = tuple(Target(provider=each) for each in providers)
         return Route(name=matches[0][0], targets=targets, why="by the model lists of the providers")
 
-    def _choose_without_model(self, endpoint: Endpoint, provider_name: str | None) -> Route:
+    def _choose_without_model(self, endpoint: Endpoint, provider_name: str | None, path: str) -> Route:
         if provider_name:
             named = self._named.get(provider_name) or self._typed.get(provider_name)
             if named is None:
@@ -203,7 +216,8 @@ class Router:
             if named is None:
                 raise BadRequest("The request has no model. Add the field `model`", param="model")
             return _serving(self._direct[named], endpoint, None, "a request without a model", self._providers)
-        named = named or next((each for each in self._providers if endpoint.capability in each.speaks), None)
+        able = (each for each in self._providers if endpoint.capability in each.speaks and each.has_path(path))
+        named = named or next(able, None)
         if named is None:
             message = f"No provider supports {endpoint.template}. Providers: {_abilities(self._providers)}"
             raise BadRequest(message, status=404, code="not_found")

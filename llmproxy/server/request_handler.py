@@ -185,7 +185,7 @@ class RequestHandler:
         limits, budget = self._runtime.limits, self._shared.budget
         go_ahead = partial(_go_ahead, exchange.headers, self._transport, http10=self._http10)
         chosen = resolved.provider
-        whole = chosen is not None and chosen.holds_bodies
+        whole = chosen.holds_bodies if chosen is not None else _signs(resolved)
         await read_body(exchange, payload, limits, budget, go_ahead, routed=chosen is None, whole=whole)
         return await pipeline.answer(exchange, resolved)
 
@@ -195,7 +195,7 @@ class RequestHandler:
         """
         exchange, runtime = self._exchange, self._runtime
         try:
-            resolved = runtime.pipeline.router.locate(exchange.method, exchange.full_path)
+            resolved = runtime.pipeline.router.locate(exchange.method, exchange.full_path, exchange.headers)
         except ProxyError:
             runtime.admission.admit(exchange)
             raise
@@ -405,6 +405,10 @@ class RequestHandler:
         if exchange.outcome == "complete":
             return "incomplete" if watched and not ended else "complete"
         return "complete" if ended and not self._client.writing_paused else "cancelled"
+
+
+def _signs(resolved: ResolvedPath) -> bool:
+    return resolved.endpoint is not None and resolved.endpoint.dialect.holds_bodies
 
 
 def _go_ahead(headers: Headers, transport: asyncio.Transport, *, http10: bool) -> None:

@@ -294,6 +294,29 @@ def test_a_start_loads_nothing_of_aws_or_google(tmp_path: Path, extra: str) -> N
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.ledger("H1")
+def test_bedrocks_other_calls_are_signed_and_relayed(
+    boto: Callable[[str], Any], program: Program, bedrock: Upstream
+) -> None:
+    bedrock.next(*[vendors.plain({})] * 4)
+    client = boto(program.url)
+    arn = f"arn:aws:bedrock:{REGION}:123456789012:async-invoke/abc"
+    s3 = {"s3OutputDataConfig": {"s3Uri": "s3://b/k"}}
+    client.start_async_invoke(modelId="amazon.nova-reel-v1:1", modelInput={"a": "b"}, outputDataConfig=s3)
+    client.get_async_invoke(invocationArn=arn)
+    client.list_async_invokes(maxResults=5)
+    content = [{"text": {"text": "hi"}}]
+    client.apply_guardrail(guardrailIdentifier="g", guardrailVersion="1", source="INPUT", content=content)
+    paths = [request.target.decode() for request in bedrock.requests]
+    assert paths == [
+        "/async-invoke",
+        f"/async-invoke/{arn.replace(':', '%3A').replace('/', '%2F')}",
+        "/async-invoke?maxResults=5",
+        "/guardrail/g/version/1/apply",
+    ]
+    assert [FakeBedrock().fault_of(request) for request in bedrock.requests] == [None] * 4
+
+
 @pytest.mark.ledger("P5")
 def test_keys_that_expired_are_replaced_within_the_call(tmp_path: Path) -> None:
     fake, file = FakeBedrock(), tmp_path / "credentials"

@@ -14,7 +14,7 @@ from google import genai
 from google.genai import types
 from google.oauth2.credentials import Credentials
 
-from tests.support import google_accounts, strict_gemini
+from tests.support import google_accounts, strict_gemini, vendors
 from tests.support.fake_google import KEY, SCOPE, FakeGoogle
 from tests.support.program import Program
 from tests.support.provider import Upstream
@@ -212,6 +212,37 @@ def test_a_clients_key_in_the_query_is_replaced_too(program: Program, google: Up
     body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
     answer = program.post(f"/v1beta/models/{GEMINI}:generateContent?key=dummy&a=b", body)
     assert answer.status == 200 and google.last.target.decode().endswith(":generateContent?a=b")
+
+
+@pytest.mark.ledger("H1")
+@pytest.mark.parametrize(
+    ("method", "path", "sent"),
+    [
+        ("GET", f"/v1/models/{GEMINI}/operations/o", f"/v1/models/{GEMINI}/operations/o"),
+        ("HEAD", f"/v1beta/models/{GEMINI}/operations/o", f"/v1beta/models/{GEMINI}/operations/o"),
+        ("PATCH", "/v1/tunedModels/t/permissions/p", "/v1/tunedModels/t/permissions/p"),
+        ("POST", "/upload/v1beta/fileSearchStores/s:uploadToFileSearchStore?a=b", None),
+        ("GET", f"/v1{SCOPE}/operations/o", f"/v1{SCOPE}/operations/o"),
+        ("POST", "/v1beta1/projects/p/locations/l:retrieveContexts", f"/v1beta1{SCOPE}:retrieveContexts"),
+        ("GET", "/projects/p/locations/l/cachedContents/c", f"/v1beta1{SCOPE}/cachedContents/c"),
+        (
+            "POST",
+            "/v1/projects/p/locations/l/publishers/google/models/veo:fetchPredictOperation",
+            f"/v1{SCOPE}/publishers/google/models/veo:fetchPredictOperation",
+        ),
+        ("GET", "/v1beta1/publishers/google/models", "/v1beta1/publishers/google/models"),
+    ],
+)
+def test_everything_else_of_googles_apis_is_relayed_to_the_one_that_has_it(
+    program: Program, google: Upstream, method: str, path: str, sent: str | None
+) -> None:
+    google.next(vendors.plain({"done": True}))
+    with program.client() as client:
+        client.request(method, path, "Connection: close", "x-goog-api-key: dummy", body=b"{}")
+        assert client.read_answer(method).status == 200
+    (call,) = [each for each in google.requests if each.path != "/token"]
+    assert call.target.decode() == (sent or path) and b"dummy" not in call.head
+    assert (call.value("authorization") is None) is ("projects" not in (sent or path) and "publishers" not in path)
 
 
 @pytest.mark.ledger("P5")

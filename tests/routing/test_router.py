@@ -295,6 +295,21 @@ def test_a_path_that_is_nearly_right_is_a_404_with_the_right_one(method: str, pa
     assert refused.value.message == f"Not found: {method} {path!r}. Did you mean POST {close}?"
 
 
+@pytest.mark.parametrize(
+    ("headers", "name"),
+    [
+        ({"x-goog-api-key": "k"}, "gemini"),
+        ({"anthropic-version": "2023-06-01"}, "claude"),
+        ({"authorization": "Bearer k"}, "openai"),
+    ],
+)
+def test_on_paths_that_several_vendors_have_the_sdk_decides(headers: dict[str, str], name: str) -> None:
+    router = Router([OPENAI, CLAUDE, Named("gemini", ["gemini-*"], "gemini", type="gemini")])
+    for path in (FILES, "/v1/batches/b"):
+        assert router.choose(router.locate("GET", path, headers), None).name == name
+    assert Router([OPENAI]).choose(Router([OPENAI]).locate("GET", FILES, headers), None).name == "openai"
+
+
 def test_names_win_over_types_and_better_ones_over_others() -> None:
     odd = Named("anthropic", type="openai", priority=0)
     router = Router([CLAUDE, OPENAI, odd])

@@ -57,6 +57,13 @@ DIALECT = Dialect(
     stream_paths=("/model/{model}/converse-stream",),
     framing=EVENT_STREAM,
     version="",
+    holds_bodies=True,
+    other_calls=(
+        ("GET POST", "/async-invoke"),
+        ("GET", "/async-invoke/{path}"),
+        ("POST", "/guardrail/{path}"),
+        ("POST", "/guardrail-checks/{path}"),
+    ),
     own_headers=("x-amz-", "x-amzn-", "amz-sdk-"),
     token_count=TokenCount(path=_COUNT_PATH, write=lambda count: b'{"inputTokens":%d}' % count, request_in=request_in),
     key_variable="AWS_BEARER_TOKEN_BEDROCK",

@@ -32,8 +32,9 @@ _STREAM_PATH = "/models/{model}:streamGenerateContent"
 _PATHS = (
     "/models/{model}:generateContent",
     _COUNT_PATH,
-    *(f"/models/{{model}}:{verb}" for verb in ("embedContent", "batchEmbedContents", "batchGenerateContent")),
+    *(f"/models/{{model}}:{verb}" for verb in ("embedContent", "batchEmbedContents", "asyncBatchEmbedContent")),
     *(f"/models/{{model}}:{verb}" for verb in ("predict", "predictLongRunning", "computeTokens")),
+    "/models/{model}:batchGenerateContent",
 )
 
 
@@ -72,15 +73,18 @@ DIALECT = Dialect(
     other_framing=JSON_ARRAY,
     stream_query="alt=sse",
     versions=("/v1beta", "/v1alpha"),
+    below_projects=True,
     other_calls=(
-        ("GET POST", "/cachedContents"),
-        ("GET PATCH DELETE", "/cachedContents/{id}"),
-        ("GET POST", "/interactions"),
-        ("GET DELETE", "/interactions/{id}"),
-        ("POST", "/interactions/{id}/cancel"),
-        ("GET", "/models/{id}/operations/{id}"),
-        ("POST PUT", "/upload/{id}/files"),
-        ("GET", "/download/{id}/files/{id}"),
+        *(
+            ("GET POST PATCH DELETE", f"/{name}{below}")
+            for name in ("cachedContents", "fileSearchStores", "interactions", "tunedModels")
+            for below in ("", "/{path}")
+        ),
+        ("GET POST", "/operations/{path}"),
+        ("GET POST", "/models/{id}/operations/{path}"),
+        ("POST", "/auth_tokens"),
+        ("POST PUT", "/upload/{id}/{path}"),
+        ("GET", "/download/{id}/{path}"),
     ),
     own_headers=("x-goog-", "x-server-timeout"),
     markers=("x-goog-api-key", "x-goog-api-client"),

@@ -129,12 +129,12 @@ class Admin:
     def find(self, method: str, path: str) -> Handler | None:
         """Return what answers a request for `path`; None when it is not one of our pages.
 
-        Below `/v1/models/` only reading is ours: deleting a model, for example, goes to the provider.
+        Below `/v1/models/` only reading a model is ours: deleting one, or reading its operations, goes to the provider.
         """
         page = self._pages.get(path)
         if path == "/" and method == "HEAD":  # agents look with it whether the address answers
             return self._pages["/health"]
-        if page is None and path.startswith(_MODEL_PATHS) and method in _READING:
+        if page is None and path.startswith(_MODEL_PATHS) and method in _READING and not catalog.is_call(method, path):
             return self._model
         if page is None and (owner := self._middleware_pages.owns(path)) is not None:
             template = owner if len(path) <= len(owner) + 1 else f"{owner}/{{name}}"

@@ -7,15 +7,14 @@ The usual variables of a type are in its row (`Service.key_env`, `Service.base_u
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from llmproxy.config.cross_checks import entries, is_own_address, word
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.environment import Environment, Variable
 from llmproxy.config.legacy_keys import COMPATIBLE_TYPE, COMPATIBLE_VARIABLES, MODEL_MAP
 from llmproxy.config.problems import Mark, Problem
-from llmproxy.providers.base import HttpProvider, Service
-from llmproxy.registry import find_component, names
+from llmproxy.config.provider_types import service_of
+from llmproxy.providers.service import Service
+from llmproxy.registry import names
 
 STUB = "stub"
 
@@ -89,9 +88,9 @@ class _Adder:
         if service is None:
             return False
         name = service.key_env if service.origin else service.base_url_env
-        if name and name not in self._taken and self._environment.filled(name):
+        if name and name not in self._taken and _filled(service, name, self._environment):
             return True
-        return any(all(map(self._environment.filled, names_)) for names_ in service.usual)
+        return any(all(_filled(service, each, self._environment) for each in names_) for names_ in service.usual)
 
     def add(self, type_: str, *, named: bool = False, everything: bool = False) -> bool:
         """Add the provider of that type under its name, unless the name is in use or the type is unknown."""
@@ -134,20 +133,24 @@ class _Adder:
         return members
 
 
+def _filled(service: Service, name: str, environment: Environment) -> bool:
+    """Return whether a variable is set that the service takes."""
+
+    def value_of(each: str) -> str:
+        variable = environment.filled(each)
+        return "" if variable is None else variable.value.strip()
+
+    return bool(value_of(name)) and service.uses_variable(name, value_of)
+
+
 def _variables(type_: str, environment: Environment, named: bool) -> dict[str, str]:
     """Return the variables of a type by the key that they set."""
     service = service_of(type_)
-    usual = {"api_key": service.key_env, "base_url": service.base_url_env} if service else {}
-    for key, variables in service.variables.items() if service else ():
-        usual[key] = next((name for name in variables if environment.filled(name)), None)
+    if service is None:
+        return {}
+    usual = {"api_key": service.key_env, "base_url": service.base_url_env}
+    for key, variables in service.variables.items():
+        usual[key] = next((name for name in variables if _filled(service, name, environment)), None)
     if named and type_ == COMPATIBLE_TYPE:
         usual |= {key: name for key, name in COMPATIBLE_VARIABLES.items() if environment.filled(name)}
     return {key: variable for key, variable in usual.items() if variable}
-
-
-def service_of(type_: str) -> Service | None:
-    """Return the row of a built-in type that is called over HTTP; None for any other."""
-    if type_ not in names("providers"):
-        return None
-    component = find_component("providers", type_, Path())
-    return component.Config.services[type_] if issubclass(component, HttpProvider) else None

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
 
-from llmproxy.config.document import ConfigNode, below
+from llmproxy.config.document import ConfigNode
 from llmproxy.config.environment import Environment, Variable
+from llmproxy.config.model_groups import is_set, set_twice, unfold_groups
 from llmproxy.config.problems import Mark, Problem
 from llmproxy.config.section_aliases import SETTINGS, unfold_sections
-from llmproxy.config.validate import unknown_key, wrong_kind
+from llmproxy.config.validate import unknown_key
 
 # Older keys of files, and their current paths.
 KEYS: Mapping[str, str] = {
@@ -42,14 +42,14 @@ COMPATIBLE_TYPE = "ollama"
 COMPATIBLE_VARIABLES: Mapping[str, str] = {"base_url": "OPENAI_COMPAT_BASE_URL", "api_key": "OPENAI_COMPAT_API_KEY"}
 
 
-def modernise(top: ConfigNode) -> list[Problem]:
+def modernise(top: ConfigNode, environment: Environment) -> list[Problem]:
     """Move older keys of a file to their current paths. Report an older key beside its current one."""
     problems: list[Problem] = []
     for old, new in KEYS.items():
         problems += _move(top, old, new)
     problems += unfold_sections(top)
     problems += _leftover_settings(top)
-    problems += _model_groups(top)
+    problems += unfold_groups(top, environment)
     llm = top.members.get("llm")
     for entry in [*(top.members["providers"].items if "providers" in top.members else ()), *([llm] if llm else ())]:
         problems += _key_variable(entry)
@@ -74,17 +74,8 @@ def _move(top: ConfigNode, old: str, new: str) -> list[Problem]:
     return (
         []
         if put(top, new, moved)
-        else [_duplicate(moved, f"is an older spelling of {new!r}, and both are set; keep {new!r}")]
+        else [set_twice(moved, f"is an older spelling of {new!r}, and both are set; keep {new!r}")]
     )
-
-
-def _duplicate(node: ConfigNode, message: str) -> Problem:
-    return Problem(mark=node.key_mark or node.mark, key=node.key, message=message, code="set-twice")
-
-
-def _is_set(holder: ConfigNode, name: str) -> bool:
-    """Return whether a key has a value."""
-    return name in holder.members and not holder.members[name].blank
 
 
 def put(top: ConfigNode, path: str, value: ConfigNode, *, replace: bool = False) -> bool:
@@ -100,7 +91,7 @@ def put(top: ConfigNode, path: str, value: ConfigNode, *, replace: bool = False)
             current = ConfigNode(value={}, mark=value.mark, key=section)
             top.members[section] = current
         holder = current
-    if not isinstance(holder.value, dict) or (_is_set(holder, name) and not replace):
+    if not isinstance(holder.value, dict) or (is_set(holder, name) and not replace):
         return False
     holder.value[name] = value
     return True
@@ -111,9 +102,9 @@ def _key_variable(entry: ConfigNode) -> list[Problem]:
     node = entry.members.get("api_key_env")
     if node is None or node.blank:
         return []
-    if _is_set(entry, "api_key"):
+    if is_set(entry, "api_key"):
         del entry.members["api_key_env"]
-        return [_duplicate(node, "is set together with `api_key`; keep one of them")]
+        return [set_twice(node, "is set together with `api_key`; keep one of them")]
     variable = node.word or ""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
         return []  # reported by the config of the provider
@@ -121,90 +112,6 @@ def _key_variable(entry: ConfigNode) -> list[Problem]:
     key = ConfigNode(value=f"${{{variable}}}", mark=node.mark, key=node.key, key_mark=node.key_mark)
     entry.members["api_key"] = key
     return []
-
-
-def _model_groups(top: ConfigNode) -> list[Problem]:
-    """Turn `model_groups: [{model_group, models: [{model, params: {api_key, base_url}}]}]` into a model each, and a
-    provider for each different `params`."""
-    groups = top.members.pop("model_groups", None)
-    if groups is None or groups.blank:
-        return []
-    if not isinstance(groups.value, list):
-        return [wrong_kind(groups, "list")]
-    if _is_set(top, "models"):
-        return [_duplicate(groups, "is an older spelling of 'models', and both are set; keep 'models'")]
-    if not _is_set(top, "providers"):
-        top.members["providers"] = ConfigNode(value=[], mark=groups.mark, key=groups.key)
-    reader = _Groups(top.members["providers"])
-    models: list[ConfigNode] = [reader.model(group) for group in groups.items]
-    top.members["models"] = ConfigNode(value=models, mark=groups.mark, key=groups.key, key_mark=groups.key_mark)
-    return reader.problems
-
-
-_PARAMS = ("api_key", "base_url")
-
-
-class _Groups:
-    """Read model groups. Endpoints with the same `params` share a provider, which lists no model of its own."""
-
-    def __init__(self, providers: ConfigNode) -> None:
-        self.problems: list[Problem] = []
-        self._providers = providers
-        self._names = {name.word for each in providers.items if (name := each.members.get("name"))}
-        self._providers_by_params: dict[str, str] = {}
-
-    def model(self, group: ConfigNode) -> ConfigNode:
-        """Return the entry of `models` for a group."""
-        members = dict(group.members)
-        name = self._member(group, members, "model_group")
-        endpoints = self._member(group, members, "models")
-        if isinstance(endpoints.value, list):
-            targets: list[ConfigNode] = [self._target(each) for each in endpoints.items]
-            endpoints = ConfigNode(value=targets, mark=endpoints.mark, key=endpoints.key, key_mark=endpoints.key_mark)
-        return ConfigNode(value={**members, "name": name, "targets": endpoints}, mark=group.mark, key=group.key)
-
-    def _member(self, holder: ConfigNode, members: dict[str, ConfigNode], name: str) -> ConfigNode:
-        if name in members:
-            return members.pop(name)
-        key = below(holder.key, name)
-        self.problems.append(Problem(mark=holder.mark, key=key, message="is missing", code="missing-key"))
-        return ConfigNode(value=None, mark=holder.mark, key=key, stand_in=True)
-
-    def _target(self, endpoint: ConfigNode) -> ConfigNode:
-        members = dict(endpoint.members)
-        params = members.pop("params", ConfigNode(value={}, mark=endpoint.mark, key=below(endpoint.key, "params")))
-        if not isinstance(params.value, dict) and not params.blank:
-            self.problems.append(wrong_kind(params, "model"))
-        members["provider"] = ConfigNode(value=self._provider(params), mark=params.mark, key=params.key, literal=True)
-        return ConfigNode(value=members, mark=endpoint.mark, key=endpoint.key)
-
-    def _provider(self, params: ConfigNode) -> str:
-        params_key = repr(params.plain())
-        if params_key not in self._providers_by_params:
-            self._providers_by_params[params_key] = name = self._name(params)
-            entry = {key: value for key, value in params.members.items() if key in _PARAMS}
-            self.problems += [
-                unknown_key(each, list(_PARAMS), {}) for key, each in params.members.items() if key not in entry
-            ]
-            entry |= {
-                "name": ConfigNode(value=name, mark=params.mark, key=params.key, literal=True),
-                "type": ConfigNode(value="openai", mark=params.mark, key=params.key, literal=True),
-                "models": ConfigNode(value=[], mark=params.mark, key=params.key),
-            }
-            self._providers.items.append(ConfigNode(value=entry, mark=params.mark, key=params.key))
-        return self._providers_by_params[params_key]
-
-    def _name(self, params: ConfigNode) -> str:
-        """Name it after the host of its URL, or `openai`; with a number when the name is in use."""
-        base = params.members.get("base_url")
-        host = urlsplit(base.word or "").hostname if base else None
-        name = re.sub(r"[^A-Za-z0-9._-]", "-", host or "openai")
-        number = 2
-        unique = name
-        while unique in self._names:
-            unique, number = f"{name}-{number}", number + 1
-        self._names.add(unique)
-        return unique
 
 
 def overlay_environment(top: ConfigNode, environment: Environment) -> list[Problem]:

@@ -17,6 +17,7 @@ from llmproxy.config.components import read_llm, read_middlewares, read_provider
 from llmproxy.config.document import ConfigNode, from_python, read
 from llmproxy.config.environment import Environment, Variable, expand, read_dotenv
 from llmproxy.config.problems import ConfigError, Mark, Problem, sort_problems
+from llmproxy.config.provider_types import service_of
 from llmproxy.config.schema import SECTIONS, Config, ServerConfig
 from llmproxy.config.stores import read_stores, unfold_stores
 from llmproxy.config.validate import read_model, unknown_key
@@ -162,7 +163,7 @@ class _Loading:
 
     def run(self, overrides: Iterable[Override]) -> Loaded:
         top = self._top
-        self._problems += legacy_keys.modernise(top)
+        self._problems += legacy_keys.modernise(top, self._environment)
         self._problems += legacy_keys.overlay_environment(top, self._environment)
         for each in overrides:
             self._override(each)
@@ -336,7 +337,7 @@ def _place(node: ConfigNode) -> str:
 
 
 def _key_source(entry: ConfigNode) -> str:
-    service = implicit_providers.service_of(cross_checks.word(entry, "type"))
+    service = service_of(cross_checks.word(entry, "type"))
     named = [entry.members.get(name) for name in ("api_key", *(service.credentials if service else ()))]
     key = next((node for node in named if node and not node.blank and node.value not in (None, False, "")), None)
     if key is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, model_validator
 
@@ -16,6 +17,7 @@ from llmproxy.answer import Headers
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.call_form import without_fields
 from llmproxy.dialects.encode_context import Options
+from llmproxy.providers.address import root_below
 from llmproxy.providers.base import HttpProvider, Service
 from llmproxy.providers.entra import Entra
 from llmproxy.providers.refreshed_token import RefreshedToken, Token
@@ -23,6 +25,8 @@ from llmproxy.providers.refreshing import RefreshingProvider
 from llmproxy.target import Target, UpstreamRequest
 
 _VERSION = frozenset({"api-version"})
+_DEPLOYMENT = re.compile(r"(?P<base>.*?)(?:/openai)?/deployments/(?P<name>[^/]+)$")
+_OF_DEPLOYMENT = re.compile(r"^/openai/deployments/[^/]+")
 _UNVERSIONED = re.compile("/openai/v1/|/anthropic/")
 _OPENAI = frozenset({"chat", "responses", "completions", "embeddings", "openai"})
 _CLAUDE = frozenset({"messages"})
@@ -50,6 +54,7 @@ class Azure(RefreshingProvider[Token]):
                 key_header="api-key",
                 key_scheme="",
                 credentials=("token_command", "entra"),
+                hosts=(_FOUNDRY, ".openai.azure.com", ".cognitiveservices.azure.com"),
                 variables={"api_version": ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION")},
             )
         }
@@ -82,10 +87,27 @@ class Azure(RefreshingProvider[Token]):
                 raise ValueError(f"has several credentials: {', '.join(names)}; keep one")
             return self
 
+        @property
+        def version(self) -> str | None:
+            """Return the version of the deployment URLs: as it is set, or as the portal writes it behind `base_url`."""
+            return self.api_version or dict(parse_qsl(urlsplit(self.base_url or "").query)).get("api-version")
+
+        @model_validator(mode="after")
+        def _deployment_has_version(self) -> Azure.Config:
+            if _DEPLOYMENT.match(urlsplit(self.base_url or "").path) and self.version is None:
+                raise ValueError("base_url is the address of a deployment, which needs `api_version`")
+            return self
+
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self._version = config.api_version
-        if config.api_version is not None:
+        self._version = config.version
+        self._deployment = ""
+        self._query = without_fields(self._query, _VERSION) or ""
+        if (deployment := _DEPLOYMENT.match(self._base)) is not None:
+            self._base, self._deployment = deployment["base"], deployment["name"]
+            self._root = root_below(self._base, self._service.root)
+            self._roots = {name: root_below(self._base, root) for name, root in self._service.roots.items()}
+        if self._version is not None:
             self._form = "azure"
             self._root = self._root.removesuffix("/v1") if self._root else "/openai"
         source = Entra(
@@ -102,6 +124,12 @@ class Azure(RefreshingProvider[Token]):
         if endpoint is not None and endpoint.served_by(_CLAUDE):
             _complete_messages(prepared.headers)
         return prepared
+
+    def _path_for(self, request: ClientRequest, path: str) -> str:
+        """Call the deployment that `base_url` names, whatever the model."""
+        if self._deployment:
+            path = _OF_DEPLOYMENT.sub(f"/openai/deployments/{self._deployment}", path)
+        return super()._path_for(request, path)
 
     def _with_query(self, path: str, query: str | None) -> str:
         """Add the version where the client has none of its own; paths that have one in them take no other."""

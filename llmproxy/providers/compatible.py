@@ -106,6 +106,7 @@ class Compatible(HttpProvider):
                 base_url_env="OPENAI_COMPAT_BASE_URL",
             ),
             # On the user's machine. Their other APIs are beside /v1.
+            # Ollama has had `/v1/messages` since 0.14 (docs.ollama.com/api/anthropic-compatibility).
             "ollama": Service(
                 origin="http://localhost:11434",
                 beside=frozenset({"api"}),

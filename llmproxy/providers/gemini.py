@@ -14,7 +14,7 @@ from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.base import HttpProvider, Service
-from llmproxy.providers.service import GOOGLE_QUERY
+from llmproxy.providers.service import GOOGLE_KEY, GOOGLE_QUERY, Values, switched_to_vertex
 from llmproxy.target import Target, UpstreamRequest
 
 _GEMINI = "gemini"
@@ -22,6 +22,10 @@ _KEY = "x-goog-api-key"
 _ROOT = "/v1beta"
 _OPENAI_ROOT = f"{_ROOT}/openai"
 _VERSION_AT_END = re.compile(r"/v1(?:alpha|beta)?$")
+
+
+def _uses_variable(name: str, value_of: Values) -> bool:
+    return name != GOOGLE_KEY or not switched_to_vertex(value_of)
 
 
 class Gemini(HttpProvider):
@@ -45,8 +49,9 @@ class Gemini(HttpProvider):
                 query_credentials=GOOGLE_QUERY,
                 options=Options(),
                 models_query="pageSize=1000",
-                variables={"api_key": ("GOOGLE_API_KEY", "GEMINI_API_KEY")},
-                usual=(("GOOGLE_API_KEY",),),
+                variables={"api_key": (GOOGLE_KEY, "GEMINI_API_KEY")},
+                usual=((GOOGLE_KEY,),),
+                uses_variable=_uses_variable,
             )
         }
 

@@ -5,9 +5,10 @@ Begin reading at `Service`; `base.py` says what is done with them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias
 
 from llmproxy.dialects.encode_context import Options
 
@@ -20,6 +21,14 @@ COMPATIBLE_OPTIONS = Options(
 
 CLIENTS_OWN = "none (the client's own)"
 """What is shown where a provider has no key."""
+
+
+Values: TypeAlias = Callable[[str], str]
+
+
+def takes_all(name: str, value_of: Values) -> bool:
+    """Return True: no variable switches."""
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +44,9 @@ class Service:
     other settings of the configuration, by their keys. Beside the usual key, each of `usual` is a set of variables that
     together name such a provider. `credentials` are the settings that say which credentials it has in place of a key,
     the first ones first, and `without_key` what it uses without any of them. `query_credentials` are the fields of a
-    query in which its clients send credentials.
+    query in which its clients send credentials. `uses_variable` says whether it takes a variable, by its name and the
+    values of all (empty where they are not set): SDKs have switches that give a key to another service. `hosts` are
+    the ends of the hosts that all its services have.
     """
 
     origin: str | None
@@ -58,6 +69,19 @@ class Service:
     credentials: tuple[str, ...] = ()
     without_key: str = CLIENTS_OWN
     query_credentials: frozenset[str] = frozenset()
+    uses_variable: Callable[[str, Values], bool] = takes_all
+    hosts: tuple[str, ...] = ()
+
+
+GOOGLE_KEY = "GOOGLE_API_KEY"
+VERTEX_SWITCHES = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
+"""The variables that make google-genai call Vertex instead of the Gemini API; the first one that is set counts."""
+
+
+def switched_to_vertex(value_of: Values) -> bool:
+    """Return whether the environment makes google-genai call Vertex, as google-genai 3.6 reads it (`_api_client`)."""
+    switch = next((value for name in VERTEX_SWITCHES if (value := value_of(name))), "")
+    return switch.lower() in ("true", "1")
 
 
 GOOGLE_QUERY = frozenset({"key", "access_token", "oauth_token"})

@@ -25,7 +25,7 @@ from llmproxy.providers.base import COMPATIBLE_OPTIONS, HttpProvider, Service
 from llmproxy.providers.google_credentials import GoogleCredentials
 from llmproxy.providers.refreshed_token import RefreshedToken, Token
 from llmproxy.providers.refreshing import RefreshingProvider
-from llmproxy.providers.service import GOOGLE_QUERY
+from llmproxy.providers.service import GOOGLE_KEY, GOOGLE_QUERY, VERTEX_SWITCHES, Values, switched_to_vertex
 from llmproxy.settings import ExistingFile
 from llmproxy.target import UpstreamRequest
 
@@ -46,6 +46,13 @@ _PATH = re.compile(
     re.DOTALL,
 )
 _VERSION_AT_END = re.compile(r"/v1(?:beta1)?$")
+
+
+def _uses_variable(name: str, value_of: Values) -> bool:
+    """Take a key where google-genai does: with its switch, and without a project, which calls by other credentials."""
+    if name == GOOGLE_KEY:
+        return switched_to_vertex(value_of) and not value_of(_PROJECT)
+    return name not in VERTEX_SWITCHES or switched_to_vertex(value_of)
 
 
 class Vertex(RefreshingProvider[Token]):
@@ -69,10 +76,16 @@ class Vertex(RefreshingProvider[Token]):
                 key_scheme="",
                 query_credentials=GOOGLE_QUERY,
                 options=replace(COMPATIBLE_OPTIONS, media_urls=False),
-                usual=((_PROJECT, _FILE),),
+                usual=((_PROJECT, _FILE), (GOOGLE_KEY,), *((_PROJECT, switch) for switch in VERTEX_SWITCHES)),
                 credentials=("credentials_file",),
                 without_key="where Google's libraries look",
-                variables={"project": (_PROJECT,), "location": (_LOCATION,), "credentials_file": (_FILE,)},
+                variables={
+                    "project": (_PROJECT,),
+                    "location": (_LOCATION,),
+                    "credentials_file": (_FILE,),
+                    "api_key": (GOOGLE_KEY,),
+                },
+                uses_variable=_uses_variable,
             )
         }
 

@@ -138,6 +138,20 @@ model_groups:
     assert upstream.only.value("authorization") == "Bearer sk-group"
 
 
+def test_model_groups_have_deployments_of_azure(tmp_path: Path, upstream: Upstream) -> None:
+    config = f"""
+model_groups:
+  - model_group: fast
+    models:
+      - {{model: gpt4o-eu, params: {{api_key: az, base_url: "{upstream.url}", api_version: "2024-10-21"}}}}
+"""
+    with Program(tmp_path, config=config) as program:
+        assert program.post(CHAT, {**ASK, "model": "fast"}).status == 200
+    path = "/openai/deployments/gpt4o-eu/chat/completions?api-version=2024-10-21"
+    assert upstream.only.target.decode() == path
+    assert (upstream.only.value("api-key"), upstream.only.value("authorization")) == ("az", None)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no Redis server for Windows")
 def test_general_settings_describe_a_cache_in_redis(tmp_path: Path, upstream: Upstream) -> None:
     with RedisServer(tmp_path, "--requirepass", "secret") as redis:

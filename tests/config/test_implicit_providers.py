@@ -149,6 +149,30 @@ def test_several_variables_together_bring_a_provider(tmp_path: Path, names: tupl
         assert loaded.key_sources["bedrock"] == f"environment variable {names[0]}"
 
 
+@pytest.mark.parametrize(
+    ("more", "keys"),
+    [
+        ({}, {"gemini": "GOOGLE_API_KEY"}),
+        ({"GOOGLE_GENAI_USE_VERTEXAI": "false"}, {"gemini": "GOOGLE_API_KEY"}),
+        ({"GOOGLE_GENAI_USE_VERTEXAI": "True"}, {"vertex": "GOOGLE_API_KEY"}),
+        ({"GOOGLE_GENAI_USE_ENTERPRISE": "1", "GOOGLE_GENAI_USE_VERTEXAI": "0"}, {"vertex": "GOOGLE_API_KEY"}),
+        (
+            {"GOOGLE_GENAI_USE_VERTEXAI": "1", "GEMINI_API_KEY": "k"},
+            {"gemini": "GEMINI_API_KEY", "vertex": "GOOGLE_API_KEY"},
+        ),
+        ({"GOOGLE_GENAI_USE_VERTEXAI": "1", "GOOGLE_CLOUD_PROJECT": "p"}, {"vertex": ""}),
+    ],
+)
+def test_the_switch_of_googles_sdk_gives_its_key_to_vertex(
+    tmp_path: Path, more: dict[str, str], keys: dict[str, str]
+) -> None:
+    loaded = load(directory=tmp_path, environ={"GOOGLE_API_KEY": "k", **more})
+    assert {each.name for each in loaded.checked().providers} == set(keys)
+    for name, variable in keys.items():
+        expected = f"environment variable {variable}" if variable else "where Google's libraries look"
+        assert loaded.key_sources[name] == expected
+
+
 def test_what_an_earlier_provider_answers_does_not_fail_over_to_one_that_nobody_configured(tmp_path: Path) -> None:
     (tmp_path / "account.json").write_text("{}")
     google = {"GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "account.json")}

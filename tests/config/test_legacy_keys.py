@@ -59,28 +59,6 @@ def test_a_variable_for_the_key_is_the_key(tmp_path: Path) -> None:
     assert result.key_sources == {"a": "environment variable MY_KEY"}
 
 
-def test_model_groups_are_models_and_providers(tmp_path: Path) -> None:
-    text = """
-model_groups:
-  - model_group: gpt-4
-    models:
-      - {model: gpt-4o, params: {api_key: os.environ/ONE, base_url: "https://one.example/v1"}}
-      - {model: gpt-4, params: {api_key: os.environ/TWO, base_url: "https://one.example/v1"}}
-  - model_group: mini
-    models:
-      - {model: gpt-4o-mini, params: {api_key: os.environ/ONE, base_url: "https://one.example/v1"}}
-"""
-    config = configured(tmp_path, text, {"ONE": "1", "TWO": "2"})
-    assert {model.name: [(t.provider, t.model) for t in model.targets] for model in config.models} == {
-        "gpt-4": [("one.example", "gpt-4o"), ("one.example-2", "gpt-4")],
-        "mini": [("one.example", "gpt-4o-mini")],
-    }
-    assert [(provider.name, provider.type, provider.models) for provider in config.providers] == [
-        ("one.example", "openai", []),
-        ("one.example-2", "openai", []),
-    ]
-
-
 def test_the_upstream_may_come_from_the_environment(tmp_path: Path) -> None:
     environ = {"LLM_BASE_URL": "http://one.example/v1", "LLM_TYPE": "ollama", "LLM_API_KEY": "k"}
     result = load(directory=tmp_path, environ=environ)

@@ -54,6 +54,25 @@ def test_with_a_version(base_url: str, path: str, query: str | None, target: str
     assert sent(azure(base_url, api_version="V"), path, query=query) == target
 
 
+@pytest.mark.parametrize("below", ["/openai/deployments/mine", "/openai/deployments/mine/?api-version=V"])
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/v1/chat/completions", "/openai/deployments/mine/chat/completions?api-version=V"),
+        ("/v1/responses", "/openai/responses?api-version=V"),
+        ("/v1/messages", "/anthropic/v1/messages"),
+    ],
+)
+def test_the_address_of_a_deployment_is_that_of_the_portal(below: str, path: str, target: str) -> None:
+    version = {} if "?" in below else {"api_version": "V"}
+    assert sent(azure(RESOURCE + below, **version), path, model="gpt-4o") == target
+
+
+def test_a_deployment_without_a_version_is_refused() -> None:
+    with pytest.raises(ValidationError, match="needs `api_version`"):
+        azure(f"{RESOURCE}/openai/deployments/mine")
+
+
 def test_models_decide_what_it_speaks() -> None:
     provider = azure()
     assert provider.speaks_for("claude-sonnet-5-5") == {"messages"}

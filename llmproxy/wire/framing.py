@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from llmproxy.errors import BrokenStream
+
 
 def _no_error(data: bytes) -> bool:
     return False
@@ -94,41 +96,31 @@ class Framing:
 
 
 class StreamBeginning:
-    """The beginning of a stream, up to its first event that carries data.
+    """The beginning of a stream, up to its first event that carries data, or to where it is broken.
 
-    Whole frames without data (comments, retry times) are put aside, so that no byte is searched more than a few times,
-    wherever the network cut the stream.
+    A splitter looks for that event, so that no byte is searched more than a few times, wherever the network cut the
+    stream.
     """
 
-    __slots__ = ("_framing", "_passed", "_rest", "found")
+    __slots__ = ("_data", "_splitter", "found")
 
     def __init__(self, framing: Framing) -> None:
         self.found = False
-        self._framing = framing
-        self._passed = bytearray()
-        self._rest: bytes | bytearray = b""
+        self._splitter = framing.splitter()
+        self._data = bytearray()
 
     @property
     def size_bytes(self) -> int:
-        return len(self._passed) + len(self._rest)
+        return len(self._data)
 
     def add(self, data: bytes) -> None:
-        """Take the next bytes; `found` says then whether an event is whole."""
-        seam = max(len(self._rest) - 3, 0)
-        if self._rest:
-            self._rest = bytearray(self._rest) if isinstance(self._rest, bytes) else self._rest
-            self._rest += data
-        else:
-            self._rest = data
-        end = self._framing.last_frame_end(self._rest, seam)
-        if end < 0:
-            return
-        if self._framing.event_end(bytes(self._rest)) >= 0:
+        """Take the next bytes; `found` says then whether nothing more is to be waited for."""
+        self._data += data
+        try:
+            self.found = self.found or bool(self._splitter.feed(data))
+        except BrokenStream:
             self.found = True
-        else:
-            self._passed += self._rest[:end]
-            self._rest = self._rest[end:]
 
     def read(self) -> bytes:
         """Return all bytes that were added."""
-        return bytes(self._passed + self._rest) if self._passed else bytes(self._rest)
+        return bytes(self._data)

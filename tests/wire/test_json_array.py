@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmproxy.errors import BrokenStream
 from llmproxy.wire.framing import Frame, StreamBeginning
-from llmproxy.wire.json_array import JSON_ARRAY, ArrayPosition, ArraySplitter, ArrayWriter
+from llmproxy.wire.json_array import JSON_ARRAY, ArrayPosition, ArrayScanner, ArraySplitter, ArrayWriter
 
 ODD: list[Any] = [
     {"a": "]},[{", "b": ["\\", '"', "\\\\"]},
@@ -96,6 +97,20 @@ def test_an_element_that_never_ends_is_a_broken_stream() -> None:
     with pytest.raises(BrokenStream, match="100 bytes"):
         splitter.feed(b'[{"a":"' + b"x" * 100)
     assert len(ArraySplitter(max_bytes=100).feed(b"[" + b'{"a":1},' * 1000)) == 1000
+
+
+@pytest.mark.parametrize("byte", [b" ", b"\n", b"["])
+def test_blanks_and_brackets_are_passed_over_by_the_run(byte: bytes) -> None:
+    started_s = time.process_time()
+    ArrayScanner().scan(b"[" + byte * 8_000_000)
+    assert time.process_time() - started_s < 1
+
+
+def test_a_run_of_brackets_may_close_more_than_the_element() -> None:
+    assert elements([b"[[[{}],[1]]]"]) == [[[{}], [1]]]
+    assert elements([b"[[[", b"]", b"]]"]) == [[[]]]
+    scanner = ArrayScanner()
+    assert scanner.scan(b"[[[]]]]") == [(1, 5)] and scanner.broken
 
 
 def test_its_position_says_where_our_frame_fits() -> None:

@@ -23,7 +23,7 @@ _TAGS = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|$)|<!--.*?(?:-->|$)|<[^>]*(
 _ERROR = "error"
 _NO_ERROR: tuple[object, ...] = (None, "", False, [])
 # Where services put the words of an error, and its name or status.
-_MESSAGES = ("message", "msg", "detail", "error_message", "error_msg", "error_description")
+_MESSAGES = ("message", "Message", "msg", "detail", "error_message", "error_msg", "error_description")
 _NAMES = ("code", "type", "status", "status_code", "statusCode")
 _UNKNOWN = 502
 # Names of errors, and the status of an answer with them.

@@ -23,6 +23,7 @@ UNSAID = "The provider answered with status 400"
         (b'[{"error":{"code":400,"message":"No","status":"INVALID_ARGUMENT"}}]', "No", "INVALID_ARGUMENT"),
         (b'{"error":"No"}', "No", "upstream_error"),
         (b'{"message":"No"}', "No", "upstream_error"),
+        (b'{"Message":"No"}', "No", "upstream_error"),  # AWS, to who may not call a model
         (b'{"object":"error","message":"No","type":"BadRequestError","code":400}', "No", "BadRequestError"),
         (b'{"errors":[{"code":1010,"message":"No"}],"success":false}', "No", "upstream_error"),
         (b'{"detail":"No"}', "No", "upstream_error"),

@@ -21,7 +21,7 @@ from llmproxy.dialects.model import Block, Refusal, Reply, StopReason, Text, Too
 from llmproxy.dialects.response_fields import decode_object, not_a
 from llmproxy.errors import BadRequest
 
-ANSWER = "answer of generateContent"
+ANSWER = "GenerateContentResponse"
 CANDIDATE = "candidate"
 """The member of `Reply.extra` with what only this dialect says of the candidate."""
 _DECODED = frozenset({"candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId"})

@@ -27,6 +27,8 @@ from llmproxy.target import Target, UpstreamRequest
 _VERSION = frozenset({"api-version"})
 _DEPLOYMENT = re.compile(r"(?P<base>.*?)(?:/openai)?/deployments/(?P<name>[^/]+)$")
 _OF_DEPLOYMENT = re.compile(r"^/openai/deployments/[^/]+")
+# Where clients in browsers have the key of a resource or of a gateway in front of it.
+_QUERY = frozenset({"api-key", "subscription-key"})
 _UNVERSIONED = re.compile("/openai/v1/|/anthropic/")
 _OPENAI = frozenset({"chat", "responses", "completions", "embeddings", "openai"})
 _CLAUDE = frozenset({"messages"})
@@ -53,6 +55,7 @@ class Azure(RefreshingProvider[Token]):
                 base_url_env="AZURE_OPENAI_ENDPOINT",
                 key_header="api-key",
                 key_scheme="",
+                query_credentials=_QUERY,
                 credentials=("token_command", "entra"),
                 hosts=(_FOUNDRY, ".openai.azure.com", ".cognitiveservices.azure.com"),
                 variables={"api_version": ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION")},

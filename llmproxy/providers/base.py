@@ -24,7 +24,7 @@ from llmproxy.dialects.call_form import without_fields
 from llmproxy.providers.address import join, root_below, split_base_url
 from llmproxy.providers.call_answers import adapter
 from llmproxy.providers.call_forms import form_named, reform
-from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
+from llmproxy.providers.forwarding import forward, forward_query, forwarded_credentials, offers_credential
 from llmproxy.providers.service import COMPATIBLE_OPTIONS as COMPATIBLE_OPTIONS
 from llmproxy.providers.service import Service as Service
 from llmproxy.settings import DurationLimit, ExistingFile, Secret, Strict, Whole
@@ -268,8 +268,9 @@ class HttpProvider(ConfiguredProvider):
             adapt = adapter(endpoint, form, request.request_id)
             if adapt is not None:
                 headers["Accept-Encoding"] = "identity"
-        if query is not None and self._service.query_credentials and not self._forwards_credential(request):
-            query = without_fields(query, self._service.query_credentials)
+        if query is not None:
+            forwards = self._forwards_credential(request)
+            query = forward_query(query, frozenset() if forwards else self._service.query_credentials)
         check_path(path)  # a hook, a route or a body may have written it
         path = self._path_for(request, path)
         if isinstance(body, Body) and not body.encoding:

@@ -1,4 +1,4 @@
-"""Select the headers of a client that are forwarded to a provider.
+"""Select the headers and the fields of a query of a client that are forwarded to a provider.
 
 All of them, repeated and unknown ones too, in their order and byte for byte, except those of the connection between
 client and proxy, those that the proxy writes itself, `x-llmproxy-*`, and, on request, credentials.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from llmproxy.access.credentials import VENDOR_CREDENTIALS, Credentials, header_credentials, is_signature
 from llmproxy.answer import Headers
+from llmproxy.dialects.call_form import without_fields
 from llmproxy.wire.compression import supported_encodings
 from llmproxy.wire.http import HOP_BY_HOP
 
@@ -17,6 +18,12 @@ _REBUILT = ("host", "content-length", "expect", "accept-encoding")
 # What belongs to the signature of a request: another host, path or body needs another one.
 _OF_SIGNATURE = ("x-amz-date", "x-amz-security-token", "x-amz-content-sha256")
 _KEY_HEADERS = tuple(name for name in VENDOR_CREDENTIALS if name != "authorization")
+_OF_SIGNED_QUERY = frozenset(
+    (
+        *("X-Amz-Algorithm", "X-Amz-Content-Sha256", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires"),
+        *("X-Amz-Security-Token", "X-Amz-Signature", "X-Amz-SignedHeaders"),
+    )
+)
 _ORDINARY = frozenset({"keep-alive", "close"})
 _MOST_NAMES = 1024
 
@@ -70,6 +77,12 @@ def rename_key(headers: Headers, header_of: Callable[[str], tuple[str, str]]) ->
         for other in _KEY_HEADERS:
             headers.popall(other, None)
         headers[name] = value
+
+
+def forward_query(query: str, without: frozenset[str]) -> str | None:
+    """Return the client's `query` for a provider, byte for byte: but for the fields `without`, and for a signature of
+    AWS, which a URL may carry too."""
+    return without_fields(query, _OF_SIGNED_QUERY | without)
 
 
 def offers_credential(headers: Headers) -> bool:

@@ -42,7 +42,7 @@ _OPENAI = frozenset({"chat"})
 # The one that google-genai calls; other SDKs call v1.
 _VERSIONS = {"gemini": "v1beta1"}
 _PATH = re.compile(
-    r"(?:/(?P<version>v1(?:beta1)?)(?=/))?(?P<scope>/projects/[^/]+/locations/[^/]+(?=[/:]))?(?P<rest>[/:].*)",
+    r"(?:/(?P<version>v1(?:beta1)?)(?=/))?(?P<scope>/projects/[^/]+/locations/[^/]+(?=[/:]))?(?P<rest>.*)",
     re.DOTALL,
 )
 _VERSION_AT_END = re.compile(r"/v1(?:beta1)?$")
@@ -155,7 +155,7 @@ class Vertex(RefreshingProvider[Token]):
     def _path_for(self, request: ClientRequest, path: str) -> str:
         """Put our project and location in the place of the client's; the version stays."""
         match = _PATH.fullmatch(path)
-        assert match is not None, "all paths begin with a slash"
+        assert match is not None, "any path matches"
         endpoint, scope, rest = request.endpoint, match["scope"] or "", match["rest"]
         version = match["version"] or ("v1" if endpoint is None else _VERSIONS.get(endpoint.capability, "v1"))
         rest = rest.replace("/publishers/endpoints/models/", "/endpoints/", 1)  # models that a project has tuned

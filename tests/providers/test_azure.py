@@ -107,6 +107,12 @@ async def test_tokens_are_asked_for_the_scope_of_the_address_or_the_configured_o
     assert sent_on.headers["Authorization"] == "Bearer eyJ" and provider.secrets == ("eyJ",)
 
 
+def test_a_clients_key_in_the_query_gives_way_to_ours() -> None:
+    query = "api-key=theirs&subscription-key=theirs&a=1"
+    assert sent(azure(api_key="k"), "/v1/files", query=query) == "/openai/v1/files?a=1"
+    assert sent(azure(), "/v1/files", query=query).endswith(query)
+
+
 def test_a_clients_own_key_goes_on_where_there_is_none() -> None:
     provider = azure()
     exchange = new_exchange("/v1/chat/completions", ("api-key", "mine"), body={"model": "d"})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.answer import Headers
-from llmproxy.providers.forwarding import forward, forwarded_credentials, offers_credential
+from llmproxy.providers.forwarding import forward, forward_query, forwarded_credentials, offers_credential
 
 
 def test_unknown_and_repeated_headers_go_on_in_order_and_byte_for_byte() -> None:
@@ -119,6 +119,13 @@ def test_credentials_that_go_on_are_those_that_a_provider_gets() -> None:
         got = forward(sent, credentials=credentials)
         expected = {name.lower(): value for name, value in got.items() if name != "Accept-Encoding"}
         assert dict(forwarded_credentials(sent, credentials=credentials)) == expected
+
+
+def test_a_signature_of_aws_in_the_query_is_never_forwarded() -> None:
+    names = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Security-Token", "Content-Sha256")
+    signed = "&".join(f"X-Amz-{name}=a%2Fb" for name in names)
+    assert forward_query(f"{signed}&a=%zz&X-Amz-Target=t&%58-Amz-Signature=0", frozenset()) == "a=%zz&X-Amz-Target=t"
+    assert forward_query(f"{signed}&key=k", frozenset({"key"})) is None
 
 
 def test_a_signature_of_aws_is_never_forwarded() -> None:

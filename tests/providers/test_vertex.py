@@ -62,6 +62,7 @@ def test_the_host_of_a_location(location: str | None, host: str) -> None:
         (f"/v1beta1{THEIRS}{CHAT}", f"/v1beta1{OURS}{CHAT}"),
         (f"/v1beta1{THEIRS}/cachedContents/7", f"/v1beta1{OURS}/cachedContents/7"),
         ("/v1beta1/publishers/google/models", "/v1beta1/publishers/google/models"),
+        ("", "/v1"),
     ],
 )
 @pytest.mark.parametrize("base", ["", "/v1", "/gateway", "/gateway/v1beta1/"])

@@ -55,6 +55,7 @@ class AwsCredentials:
     def _find(self) -> Keys:
         """Return keys that are still valid for some minutes. Blocks."""
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
         from botocore.session import Session
 
         _quieten()
@@ -69,9 +70,15 @@ class AwsCredentials:
             if self._found is None:
                 raise _no_credentials(f"none found. Tried: {sources}")
             frozen = self._found.get_frozen_credentials()
-        except (BotoCoreError, ClientError, OSError, ValueError, RuntimeError) as error:
+        except (BotoCoreError, ClientError, OSError, ValueError) as error:
             self._found = None
             raise _no_credentials(str(error)) from error
+        except RuntimeError as error:  # of botocore, where new keys have ended already
+            self._found = None
+            raise _no_credentials(f"{error} Is the clock of this machine right?") from error
+        except (ResponseParserError, LookupError, TypeError, AttributeError):
+            self._found = None  # such an error quotes the answer, which may hold keys
+            raise _no_credentials("what answered for them cannot be read") from None
         # botocore has the end of credentials, but does not say it.
         ends: datetime | None = getattr(self._found, "_expiry_time", None)
         return Keys(
@@ -111,7 +118,7 @@ def _quieten() -> None:
 
 def _no_credentials(reason: str) -> UpstreamError:
     message = (
-        f"No credentials for AWS: {reason}. Set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and "
+        f"No credentials for AWS: {reason.rstrip('. ')}. Set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and "
         "AWS_SECRET_ACCESS_KEY, or `profile` or `api_key` of the provider"
     )
     return UpstreamError(message, code="no_credential")

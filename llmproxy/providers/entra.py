@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _AUTHORITY = "https://login.microsoftonline.com"
 _IDENTITY_ADDRESS = "http://169.254.169.254"
 _JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _LIMIT_S = 10.0
+_LONGEST_ANSWER = 1024 * 1024
 _COMMAND_LIMIT_S = 30.0
 _DEFAULT_LIFE_S = 600.0
 
@@ -67,7 +69,9 @@ class Entra:
             authority = f"https://{authority}"
         url = f"{authority.rstrip('/')}/{tenant}/oauth2/v2.0/token"
         form = {"grant_type": "client_credentials", "client_id": client, "scope": self._scope, **proof}
-        return _token(await _ask("POST", url, "Microsoft Entra", data=form), "Microsoft Entra")
+        proved = "AZURE_CLIENT_SECRET" if "client_secret" in proof else "AZURE_FEDERATED_TOKEN_FILE"
+        where = f"{authority} with {proved}"
+        return _token(await _ask("POST", url, where, data=form), where)
 
     async def _managed_identity(self, client: str | None) -> Token:
         query = {"resource": self._scope.removesuffix("/.default")} | ({"client_id": client} if client else {})
@@ -115,14 +119,26 @@ async def _ask(method: str, url: str, where: str, **arguments: Any) -> dict[str,
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
-            session.request(method, url, **arguments) as answer,
+            session.request(method, url, allow_redirects=False, **arguments) as answer,
         ):
-            text, status = await answer.text(errors="replace"), answer.status
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            text, status = await _text(answer), answer.status
+    except TimeoutError as error:
+        raise _no_token(where, f"no answer within {_LIMIT_S:g} s") from error
+    except (aiohttp.ClientError, ValueError) as error:
         raise _no_token(where, str(error) or type(error).__name__) from error
     if status != 200:
-        raise _no_token(where, f"status {status}: {_reason(text)}")
+        raise _no_token(where, f"status {status}: {_reason(text)}".rstrip(": "))
     return _object(text, where)
+
+
+async def _text(answer: aiohttp.ClientResponse) -> str:
+    """Return the beginning of a body, which is all of one with a token."""
+    body = bytearray()
+    async for data in answer.content.iter_any():
+        body += data
+        if len(body) > _LONGEST_ANSWER:
+            break
+    return body.decode(errors="replace")
 
 
 def _object(text: str, where: str) -> dict[str, Any]:
@@ -154,9 +170,11 @@ def _end(answer: dict[str, Any]) -> float:
     """Return when a token ends: in seconds from now, at an epoch, or at a local time."""
     for name, base in (("expires_in", time.time()), ("expires_on", 0.0)):
         try:
-            return base + float(answer[name])
+            end_s = base + float(answer[name])
         except (KeyError, TypeError, ValueError):
             continue
+        if isfinite(end_s):
+            return end_s
     try:
         return datetime.fromisoformat(str(answer["expiresOn"])).timestamp()
     except (KeyError, ValueError, OverflowError):

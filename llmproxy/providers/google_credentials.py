@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC
+from io import BytesIO
 from typing import Any
 
 from llmproxy.errors import UpstreamError
@@ -18,7 +19,9 @@ from llmproxy.upstream.egress import trust
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _FILE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
+_REMEDY = f"Set `credentials_file` or {_FILE_VARIABLE}, or run `gcloud auth application-default login`"
 _LIMIT_S = 10.0
+_LONGEST_ANSWER = 1024 * 1024
 
 
 class GoogleCredentials:
@@ -48,8 +51,12 @@ class GoogleCredentials:
             self._found.refresh(self._request)
         except (GoogleAuthError, OSError, ValueError) as error:
             self._found = None  # the file may be another one next time
-            nowhere = isinstance(error, DefaultCredentialsError) and self._file is None
-            raise _no_token(_sources() if nowhere else self._source(), _reason(error)) from error
+            if isinstance(error, DefaultCredentialsError):
+                raise _no_token(self._source() if self._file else _sources(), _reason(error), _REMEDY) from error
+            raise _no_token(self._source(), _reason(error)) from error
+        except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            self._found = None
+            raise _no_token(self._source(), "what answered is no server of tokens") from error
         end = self._found.expiry
         return Token(text=self._found.token, ends_s=None if end is None else end.replace(tzinfo=UTC).timestamp())
 
@@ -83,6 +90,11 @@ def _new_request() -> Any:
     context = trust(None)
 
     class Adapter(HTTPAdapter):
+        def send(self, *arguments: Any, **named: Any) -> Any:
+            answer = super().send(*arguments, **named)
+            answer.raw = BytesIO(answer.raw.read(_LONGEST_ANSWER, decode_content=True))
+            return answer
+
         def init_poolmanager(self, *arguments: Any, **named: Any) -> Any:
             return super().init_poolmanager(*arguments, ssl_context=context, **named)
 
@@ -96,6 +108,7 @@ def _new_request() -> Any:
 
     session = Session()
     session.mount("https://", Adapter())
+    session.mount("http://", Adapter())  # metadata servers
     return LimitedRequest(session)
 
 
@@ -112,13 +125,13 @@ def _sources() -> str:
 def _reason(error: BaseException) -> str:
     """Return the first words of an error of google-auth, whose other arguments are answers and more errors."""
     first = error.args[0] if error.args else error
-    reason = (str(first).strip().splitlines() or [type(error).__name__])[0][:300]
+    reason = (str(first).strip().splitlines() or ["its server answered with an error"])[0][:300]
     details = error.args[1] if len(error.args) > 1 else None
     if isinstance(details, dict) and details.get("error") == "invalid_grant":
         reason += " (was the key deleted or the login withdrawn, or is the clock of this machine wrong?)"
     return reason
 
 
-def _no_token(where: str, reason: str) -> UpstreamError:
-    remedy = f"Set `credentials_file` or {_FILE_VARIABLE}, or run `gcloud auth application-default login`"
-    return UpstreamError(f"No token of Google Cloud: {where}: {reason}. {remedy}", code="no_credential")
+def _no_token(where: str, reason: str, remedy: str = "") -> UpstreamError:
+    message = f"No token of Google Cloud: {where}: {reason.rstrip('. ')}. {remedy}"
+    return UpstreamError(message.rstrip(), code="no_credential")

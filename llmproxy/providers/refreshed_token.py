@@ -6,6 +6,7 @@ Begin reading at `RefreshedToken.ready`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import logging
 import time
@@ -13,11 +14,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from llmproxy.errors import ProxyError
+from llmproxy.errors import ProxyError, UpstreamError
 
 AHEAD_S = 300.0
 """How long before its end a token is refreshed."""
 _AGAIN_S = 10.0
+_LIMIT_S = 40.0
+_LONGEST = 64 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +39,9 @@ Kind = TypeVar("Kind", bound=Token)
 class RefreshedToken(Generic[Kind]):
     """Keeps the token that `fetch` gets. `fetch` raises ProxyError, or any other exception, when there is none.
 
-    Callers wait only where there is no valid token; within `AHEAD_S` of its end one of them fetches a new one, and the
-    others go on with the old one. While that one is valid, the next fetch comes ten seconds later at the earliest: the
-    last one may have failed, or have got the same token again. Those who waited for a fetch that failed get its error.
+    Callers wait only where there is no valid token, all of them for the same fetch, whose outcome is theirs; it goes on
+    when they leave. Within `AHEAD_S` of the end a new token is fetched beside the calls. While the old one is valid,
+    the next fetch comes ten seconds later at the earliest: the last one may have failed, or have got the same token.
     """
 
     def __init__(self, name: str, fetch: Callable[[], Awaitable[Kind]], clock: Callable[[], float] = time.time) -> None:
@@ -46,10 +49,8 @@ class RefreshedToken(Generic[Kind]):
         self._fetch = fetch
         self._clock = clock
         self._token: Kind | None = None
-        self._lock = asyncio.Lock()
+        self._fetching: asyncio.Task[ProxyError | None] | None = None
         self._next_s = self._next_forget_s = 0.0
-        self._fetches = 0
-        self._failure: ProxyError | None = None
 
     @property
     def token(self) -> Kind | None:
@@ -63,17 +64,22 @@ class RefreshedToken(Generic[Kind]):
 
     async def ready(self) -> None:
         """Get a new token where that is needed. Raises ProxyError when there is no valid one."""
-        if self._left_s() > AHEAD_S:
+        left_s = self._left_s()
+        if left_s > AHEAD_S or (left_s > 0 and self._clock() < self._next_s):
             return
-        if self._left_s() > 0 and (self._lock.locked() or self._clock() < self._next_s):
-            return
-        fetches = self._fetches
-        async with self._lock:
-            if self._left_s() > (0 if self._fetches != fetches else AHEAD_S):
-                return
-            if self._fetches != fetches and self._failure is not None:
-                raise copy.copy(self._failure)
-            await self._refresh()
+        if self._fetching is None:
+            self._fetching = asyncio.get_running_loop().create_task(self._refresh())
+        if left_s <= 0:
+            failure = await asyncio.shield(self._fetching)
+            if failure is not None:
+                raise copy.copy(failure)
+
+    async def close(self) -> None:
+        """Give up a fetch that is under way."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._fetching
 
     def forget(self) -> None:
         """Let the next call get a new token: the provider refused this one. Not again within ten seconds."""
@@ -101,17 +107,37 @@ class RefreshedToken(Generic[Kind]):
             return 0.0
         return float("inf") if token.ends_s is None else token.ends_s - self._clock()
 
-    async def _refresh(self) -> None:
-        self._failure = None
+    async def _refresh(self) -> ProxyError | None:
+        """Fetch a token. Return why there is no valid one, if so."""
         try:
-            self._token = await self._fetch()
+            async with asyncio.timeout(_LIMIT_S):
+                token = await self._fetch()
+            _check(token)
         except Exception as error:
+            failure = self._failure(error)
             if self._left_s() <= 0:
-                message = f"No credential for the provider {self._name!r}: {error}"
-                plain = ProxyError(message, status=502, code="no_credential")
-                self._failure = error if isinstance(error, ProxyError) else plain
-                raise self._failure from error
-            log.warning("provider %r: its token could not be refreshed, the old one is used: %s", self._name, error)
+                return failure
+            log.warning(
+                "provider %r: its token could not be refreshed, the old one is used: %s", self._name, failure.message
+            )
+            return None
+        else:
+            self._token = token
+            return None
         finally:
-            self._fetches += 1
+            self._fetching = None
             self._next_s = self._clock() + _AGAIN_S
+
+    def _failure(self, error: Exception) -> ProxyError:
+        """Return what to say about an error. The words of an unknown one may repeat what held a secret."""
+        if isinstance(error, ProxyError):
+            return error
+        slow = f"its source took longer than {_LIMIT_S:g} s"
+        reason = slow if isinstance(error, TimeoutError) else f"its source failed ({type(error).__name__})"
+        return UpstreamError(f"No credential for the provider {self._name!r}: {reason}", code="no_credential")
+
+
+def _check(token: Token) -> None:
+    """Raise UpstreamError for what no header can carry."""
+    if not token.text.isascii() or not token.text.isprintable() or len(token.text) > _LONGEST:
+        raise UpstreamError("What came as a credential is none: too long, or no plain text", code="no_credential")

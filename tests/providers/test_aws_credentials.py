@@ -182,3 +182,26 @@ async def test_a_role_that_may_not_be_assumed_is_named(server: Upstream) -> None
     own = Keys(text="SOURCE", secret="s", session=None, ends_s=None)
     with pytest.raises(UpstreamError, match=r"AccessDenied.*AssumeRole.*not you"):
         await AwsCredentials(region="eu-west-1", keys=own, role_arn=ROLE, external_id="partner").fetch()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"<html>log in first</html>", b"<AssumeRoleResponse><SecretAccessKey>hidden</SecretAccess", b'{"hidden": 1}'],
+)
+async def test_an_answer_of_sts_that_cannot_be_read_is_not_repeated(server: Upstream, answer: bytes) -> None:
+    server.next(Reply(headers=(("Content-Type", "text/xml"),), pieces=[answer]))
+    own = Keys(text="SOURCE", secret="s", session=None, ends_s=None)
+    source = AwsCredentials(region="eu-west-1", keys=own, role_arn=ROLE, external_id="partner")
+    with pytest.raises(UpstreamError, match="what answered for them cannot be read") as raised:
+        await source.fetch()
+    assert "hidden" not in str(raised.value)
+
+
+async def test_keys_that_have_ended_already_point_at_the_clock(
+    server: Upstream, metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/container")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token")
+    metadata.life_s = -60
+    with pytest.raises(UpstreamError, match="Is the clock of this machine right"):
+        await chain().fetch()

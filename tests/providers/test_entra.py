@@ -82,12 +82,40 @@ async def test_managed_identities_of_a_machine_and_of_app_service(upstream: Upst
 async def test_a_refusal_says_why_and_where(upstream: Upstream) -> None:
     answers(upstream, status=401, error="invalid_client", error_description="AADSTS7000215: Invalid secret.\r\nTrace")
     source = entra(**APPLICATION, AZURE_CLIENT_SECRET="s3cret", AZURE_AUTHORITY_HOST=upstream.url)
-    with pytest.raises(UpstreamError, match=r"Microsoft Entra: status 401: AADSTS7000215: Invalid secret\.$") as raised:
+    with pytest.raises(UpstreamError) as raised:
         await source.fetch()
-    assert "s3cret" not in str(raised.value)
+    where = f"No token of Microsoft Entra from {upstream.url} with AZURE_CLIENT_SECRET"
+    assert str(raised.value) == f"{where}: status 401: AADSTS7000215: Invalid secret."
     answers(upstream, nothing=1)
     with pytest.raises(UpstreamError, match="holds no access token"):
         await source.fetch()
+    upstream.next(Reply(status=503, pieces=[b""]))
+    with pytest.raises(UpstreamError, match=r"with AZURE_CLIENT_SECRET: status 503$"):
+        await source.fetch()
+
+
+async def test_a_secret_goes_nowhere_else(upstream: Upstream) -> None:
+    upstream.next(Reply(status=307, headers=(("Location", "/elsewhere"),), pieces=[b""]))
+    source = entra(**APPLICATION, AZURE_CLIENT_SECRET="s3cret", AZURE_AUTHORITY_HOST=upstream.url)
+    with pytest.raises(UpstreamError, match="status 307"):
+        await source.fetch()
+    assert len(upstream.requests) == 1
+
+
+async def test_of_a_long_answer_the_beginning_is_read(upstream: Upstream) -> None:
+    upstream.next(Reply(pieces=[b" " * 2_000_000 + b'{"access_token": "t", "expires_in": 9}']))
+    source = entra(**APPLICATION, AZURE_CLIENT_SECRET="s3cret", AZURE_AUTHORITY_HOST=upstream.url)
+    with pytest.raises(UpstreamError, match="is no JSON"):
+        await source.fetch()
+
+
+@pytest.mark.parametrize("end", ["NaN", "1e400", "soon"])
+async def test_an_end_that_is_no_time_is_a_near_one(upstream: Upstream, end: str) -> None:
+    upstream.next(
+        Reply(pieces=[b'{"access_token": "eyJ", "expires_in": %b}' % (end if end != "soon" else '"soon"').encode()])
+    )
+    token = await entra(**APPLICATION, AZURE_CLIENT_SECRET="s", AZURE_AUTHORITY_HOST=upstream.url).fetch()
+    assert token.ends_s is not None and token.ends_s - time.time() < 601
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,19 @@ async def test_a_refusal_is_told_in_googles_words(upstream: Upstream, tmp_path: 
     assert (raised.value.status, raised.value.code) == (502, "no_credential")
 
 
+@pytest.mark.parametrize("body", [b"<html>log in first</html>", b"[1]", b'{"access_token":"t","expires_in":1e400}'])
+async def test_what_is_no_server_of_tokens_is_named_as_such(upstream: Upstream, tmp_path: Path, body: bytes) -> None:
+    upstream.next(Reply(pieces=[body]))
+    with pytest.raises(UpstreamError, match=r"service-account.json': what answered is no server of tokens\.$"):
+        await GoogleCredentials(str(google_accounts.service_account(tmp_path, upstream.url))).fetch()
+
+
+async def test_of_a_long_answer_the_beginning_is_read(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.next(Reply(pieces=[b" " * 2_000_000 + b'{"access_token": "t", "expires_in": 9}']))
+    with pytest.raises(UpstreamError, match="no server of tokens"):
+        await GoogleCredentials(str(google_accounts.service_account(tmp_path, upstream.url))).fetch()
+
+
 async def test_where_there_is_nothing_the_sources_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "gone.json"))
     with pytest.raises(UpstreamError, match=r"GOOGLE_APPLICATION_CREDENTIALS \(.*gone.json\).*gcloud.*metadata server"):

@@ -28,6 +28,11 @@ class Source:
             raise self.fault
         return Token(text=f"t{self.fetched}", ends_s=self.now_s + self.life_s)
 
+    async def settle(self) -> None:
+        """Let a fetch beside the calls end."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+
     def token(self) -> RefreshedToken[Token]:
         return RefreshedToken("azure", self.fetch, clock=lambda: self.now_s)
 
@@ -44,18 +49,18 @@ async def test_one_fetch_serves_all_who_wait() -> None:
     assert (source.fetched, token.text) == (1, "t1")
 
 
-async def test_it_is_refreshed_before_it_ends_and_nobody_else_waits() -> None:
+async def test_it_is_refreshed_before_it_ends_and_nobody_waits() -> None:
     source = Source()
     token = source.token()
     await token.ready()
     source.now_s += 3600 - AHEAD_S + 1
     source.gate.clear()
-    first = asyncio.ensure_future(token.ready())  # noqa: TID251
-    await asyncio.sleep(0)
-    await token.ready()
+    for _ in range(3):
+        await token.ready()
+        await source.settle()
     assert (source.fetched, token.text) == (2, "t1")
     source.gate.set()
-    await first
+    await source.settle()
     assert token.text == "t2"
 
 
@@ -67,6 +72,7 @@ async def test_a_failure_matters_only_when_the_old_one_has_ended(caplog: pytest.
     source.fault = UpstreamError("the tenant is unknown")
     for _ in range(3):
         await token.ready()
+        await source.settle()
     assert (source.fetched, token.text) == (2, "t1") and "the tenant is unknown" in caplog.text
     source.now_s += 101
     with pytest.raises(ProxyError, match="the tenant is unknown"):
@@ -88,16 +94,37 @@ async def test_those_who_waited_for_a_fetch_that_failed_do_not_wait_for_their_ow
     assert (source.fetched, token.text) == (2, "t2")
 
 
-async def test_who_leaves_while_it_is_fetched_leaves_it_to_the_next() -> None:
+async def test_a_token_that_has_ended_at_once_serves_those_who_waited() -> None:
+    source = Source()
+    source.life_s = -5
+    token = source.token()
+    await asyncio.gather(*(token.ready() for _ in range(5)))
+    assert (source.fetched, token.text) == (1, "t1")
+
+
+async def test_who_leaves_while_it_is_fetched_leaves_it_to_the_others() -> None:
     source = Source()
     token = source.token()
     source.gate.clear()
     leaving, waiting = (asyncio.ensure_future(token.ready()) for _ in range(2))  # noqa: TID251
     await asyncio.sleep(0)
     leaving.cancel()
+    await asyncio.sleep(0)
     source.gate.set()
     await waiting
-    assert (source.fetched, token.text) == (2, "t2")
+    assert leaving.cancelled() and (source.fetched, token.text) == (1, "t1")
+
+
+async def test_a_fetch_that_is_under_way_ends_with_its_owner() -> None:
+    source = Source()
+    token = source.token()
+    source.gate.clear()
+    waiting = asyncio.ensure_future(token.ready())  # noqa: TID251
+    await asyncio.sleep(0)
+    await token.close()
+    await token.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 async def test_a_source_that_gives_the_same_token_until_its_end_is_not_asked_by_every_call() -> None:
@@ -109,17 +136,37 @@ async def test_a_source_that_gives_the_same_token_until_its_end_is_not_asked_by_
     await token.ready()
     assert source.fetched == 1
     source.now_s += 11
-    await token.ready()
-    await token.ready()
+    for _ in range(3):
+        await token.ready()
+        await source.settle()
     assert source.fetched == 2
 
 
 async def test_any_failure_names_the_provider() -> None:
     source = Source()
-    source.fault = ValueError("broken")
-    with pytest.raises(ProxyError, match=r"No credential for the provider 'azure': broken") as raised:
+    source.fault = ValueError("cannot parse <Secret>x</Secret>")
+    with pytest.raises(ProxyError, match=r"for the provider 'azure': its source failed \(ValueError\)$") as raised:
         await source.token().ready()
     assert raised.value.status == 502
+
+
+async def test_a_source_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmproxy.providers.refreshed_token._LIMIT_S", 0.01)
+    source = Source()
+    source.gate.clear()
+    with pytest.raises(ProxyError, match=r"'azure': its source took longer than 0.01 s"):
+        await source.token().ready()
+
+
+@pytest.mark.parametrize("text", ["a\r\nb", "\xe9", "x" * 100_000])
+async def test_what_no_header_can_carry_is_no_token(text: str) -> None:
+    async def fetch() -> Token:
+        return Token(text=text, ends_s=None)
+
+    token = RefreshedToken("azure", fetch)
+    with pytest.raises(ProxyError, match="too long, or no plain text"):
+        await token.ready()
+    assert token.token is None
 
 
 async def test_a_token_without_end_is_fetched_once_until_it_is_forgotten() -> None:

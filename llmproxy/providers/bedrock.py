@@ -179,8 +179,7 @@ class Bedrock(RefreshingProvider[Keys]):
             self.speaks, self._by_model = speaks, ()
 
     def _use(self, token: Keys) -> None:
-        if token.secret not in self.secrets:
-            self.secrets = tuple(each for each in (token.secret, token.session) if each)
+        self._hide(*(each for each in (token.secret, token.session) if each))
 
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         prepared = super().prepare(request, target)

@@ -32,6 +32,10 @@ class Token:
     text: str
     ends_s: float | None
 
+    def parts(self) -> tuple[str, ...]:
+        """Return what of it is sent in headers."""
+        return (self.text,)
+
 
 Kind = TypeVar("Kind", bound=Token)
 
@@ -139,5 +143,5 @@ class RefreshedToken(Generic[Kind]):
 
 def _check(token: Token) -> None:
     """Raise UpstreamError for what no header can carry."""
-    if not token.text.isascii() or not token.text.isprintable() or len(token.text) > _LONGEST:
+    if any(not part.isascii() or not part.isprintable() or len(part) > _LONGEST for part in token.parts()):
         raise UpstreamError("What came as a credential is none: too long, or no plain text", code="no_credential")

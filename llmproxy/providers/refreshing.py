@@ -42,6 +42,8 @@ class RefreshingProvider(HttpProvider, Generic[Kind]):
         self._fault: ProxyError | None = None
         self._next_try_s = 0.0
         self._warming: asyncio.Task[None] | None = None
+        self._lasting_secrets = self.secrets
+        self._token_secrets: tuple[str, ...] = ()
 
     async def start(self) -> None:
         if self._token is not None:
@@ -52,6 +54,8 @@ class RefreshingProvider(HttpProvider, Generic[Kind]):
             self._warming.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._warming
+        if self._token is not None:
+            await self._token.close()
 
     async def _warm(self) -> None:
         await self.ready()
@@ -74,7 +78,13 @@ class RefreshingProvider(HttpProvider, Generic[Kind]):
     def _use(self, token: Kind) -> None:
         """Send `token` with the next requests."""
         self._credential = ("Authorization", f"Bearer {token.text}")
-        self.secrets = (token.text,)
+        self._hide(token.text)
+
+    def _hide(self, *secrets: str) -> None:
+        """Keep the secrets of a token from clients, and those of the one before it, with which calls may be running."""
+        if secrets != self._token_secrets:
+            self.secrets = (*secrets, *self._token_secrets, *self._lasting_secrets)
+            self._token_secrets = secrets
 
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         token = None if self._token is None or self._forwards_credential(request) else self._token

@@ -30,6 +30,9 @@ class Keys(Token):
     secret: str
     session: str | None
 
+    def parts(self) -> tuple[str, ...]:
+        return (self.text,) if self.session is None else (self.text, self.session)
+
 
 class Signer:
     """Signs requests to one service in one region. `clock` gives the seconds of the epoch."""

@@ -8,6 +8,7 @@ import pytest
 
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.providers.refreshed_token import AHEAD_S, RefreshedToken, Token
+from llmproxy.providers.sigv4 import Keys
 
 
 class Source:
@@ -158,10 +159,16 @@ async def test_a_source_that_does_not_end_is_given_up(monkeypatch: pytest.Monkey
         await source.token().ready()
 
 
-@pytest.mark.parametrize("text", ["a\r\nb", "\xe9", "x" * 100_000])
-async def test_what_no_header_can_carry_is_no_token(text: str) -> None:
+@pytest.mark.parametrize(
+    "made",
+    [
+        *(Token(text=text, ends_s=None) for text in ("a\r\nb", "\xe9", "x" * 100_000)),
+        Keys(text="AKID", secret="s", session="a\nb", ends_s=None),
+    ],
+)
+async def test_what_no_header_can_carry_is_no_token(made: Token) -> None:
     async def fetch() -> Token:
-        return Token(text=text, ends_s=None)
+        return made
 
     token = RefreshedToken("azure", fetch)
     with pytest.raises(ProxyError, match="too long, or no plain text"):

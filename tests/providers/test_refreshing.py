@@ -48,13 +48,19 @@ async def renewed(request: UpstreamRequest) -> bool:
     return await request.renew(REFUSED)
 
 
+async def test_what_is_secret_in_the_address_stays_secret_beside_a_token() -> None:
+    azure = provider(Source("token"), base_url="https://gateway.example/?sig=hidden")
+    await azure.ready()
+    assert azure.secrets == ("token", "hidden")
+
+
 async def test_a_refused_token_is_replaced_for_all_that_used_it() -> None:
     source = Source("first", "second")
     azure = provider(source)
     await azure.ready()
     one, other = prepared(azure), prepared(azure)
     assert await renewed(one) and await renewed(other)
-    assert source.asked == 2 and azure.secrets == ("second",)
+    assert source.asked == 2 and azure.secrets == ("second", "first")
     assert prepared(azure).headers["Authorization"] == "Bearer second"
 
 

@@ -151,7 +151,7 @@ async def test_a_token_that_is_refused_is_fetched_again(tmp_path: Path, monkeypa
         for status, given in ((403, 1), (401, 2)):
             assert await request.renew(Answer(status=status, headers=Headers())) is (given == 2)
             assert tokens.given == given
-    assert provider.secrets == ("ya29.2",)
+    assert provider.secrets == ("ya29.2", "ya29.1")
 
 
 async def test_a_login_says_whose_project_pays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

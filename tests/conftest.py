@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -30,6 +31,10 @@ settings.load_profile("llmproxy")
 
 
 def pytest_configure() -> None:
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # `scripts/test &`: the programs that tests interrupt inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if _FOREIGN.fullmatch(name)]:
         del os.environ[name]
 

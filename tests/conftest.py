@@ -31,9 +31,8 @@ settings.load_profile("llmproxy")
 
 
 def pytest_configure() -> None:
-    if (
-        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):  # `scripts/test &`: the programs that tests interrupt inherit it
+    # `scripts/test &` would have the programs that tests interrupt ignore it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if _FOREIGN.fullmatch(name)]:
         del os.environ[name]

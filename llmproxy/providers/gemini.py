@@ -14,6 +14,7 @@ from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.base import HttpProvider, Service
+from llmproxy.providers.google_retry import with_retry_after
 from llmproxy.providers.service import GOOGLE_KEY, GOOGLE_QUERY, Values, switched_to_vertex
 from llmproxy.target import Target, UpstreamRequest
 
@@ -67,6 +68,7 @@ class Gemini(HttpProvider):
 
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         prepared = super().prepare(request, target)
+        prepared.adapt = with_retry_after(prepared.adapt)
         endpoint = request.endpoint
         if endpoint is not None and endpoint.capability in self._roots and _KEY in prepared.headers:
             prepared.headers["Authorization"] = f"Bearer {prepared.headers.pop(_KEY)}"

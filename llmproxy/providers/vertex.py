@@ -23,11 +23,12 @@ from llmproxy.dialects import catalog
 from llmproxy.errors import UpstreamError
 from llmproxy.providers.base import COMPATIBLE_OPTIONS, HttpProvider, Service
 from llmproxy.providers.google_credentials import GoogleCredentials
+from llmproxy.providers.google_retry import with_retry_after
 from llmproxy.providers.refreshed_token import RefreshedToken, Token
 from llmproxy.providers.refreshing import RefreshingProvider
 from llmproxy.providers.service import GOOGLE_KEY, GOOGLE_QUERY, VERTEX_SWITCHES, Values, switched_to_vertex
 from llmproxy.settings import ExistingFile
-from llmproxy.target import UpstreamRequest
+from llmproxy.target import Target, UpstreamRequest
 
 _HOST = "aiplatform.googleapis.com"
 _PROJECT = "GOOGLE_CLOUD_PROJECT"
@@ -138,6 +139,11 @@ class Vertex(RefreshingProvider[Token]):
 
     def has_path(self, path: str) -> bool:
         return catalog.below_project(path)
+
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
+        prepared = super().prepare(request, target)
+        prepared.adapt = with_retry_after(prepared.adapt)
+        return prepared
 
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:  # type: ignore[override]
         """Return nothing: there is a list for each maker of models, and none of those that a project may call."""

@@ -15,9 +15,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from llmproxy.wire.eventstream import write_exception, write_message
 from tests.support import vendors
 from tests.support.connection import Received
+from tests.support.event_messages import chunk_of, message_of
 from tests.support.provider import Call, Pairs, Reply
 
 KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -97,14 +97,12 @@ class FakeBedrock:
 
 def chunk(frame: bytes) -> bytes:
     """Return a server-sent event as a message of InvokeModelWithResponseStream."""
-    data = frame.partition(b"data: ")[2].strip()
-    padding = "abcdefghij"[: len(data) % 10]
-    return write_message("chunk", json.dumps({"bytes": base64.b64encode(data).decode(), "p": padding}).encode())
+    return chunk_of(frame.partition(b"data: ")[2].strip())
 
 
 def exception(name: str, message: str, **members: object) -> bytes:
     """Return the message that ends a stream with an exception."""
-    return write_exception(name, json.dumps({"message": message, **members}).encode())
+    return message_of(name, {"message": message, **members})
 
 
 def refusal(status: int, reason: str, name: str, message: str, *headers: tuple[str, str]) -> Reply:

@@ -34,14 +34,25 @@ class SpokenCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpokenTurn:
-    """An answer. `signature` marks the thinking; without one the model does not think. `input_tokens` is the
-    vendor's count of the request, None for the usual one."""
+    """An answer. `signature` marks the thinking; without one the model does not think. `redacted` is thinking that
+    nobody may read. `input_tokens` is the vendor's count of the request, None for the usual one. `stop` is `length`
+    where the limit cut the answer short."""
 
     text: str = ""
     thinking: str = ""
     signature: str = ""
     calls: tuple[SpokenCall, ...] = field(default=())
     input_tokens: int | None = None
+    stop: str = ""
+    redacted: str = ""
+
+
+# Why an answer without calls ended, in the words of each vendor.
+_STOPS = {
+    "chat": {"": "stop", "length": "length"},
+    "messages": {"": "end_turn", "length": "max_tokens"},
+    "responses": {"": "completed", "length": "incomplete"},
+}
 
 
 def render(dialect: str, model: str, turn: SpokenTurn, *, stream: bool, usage: bool = True) -> Reply:
@@ -85,6 +96,8 @@ def blocks(turn: SpokenTurn) -> list[Json]:
     result: list[Json] = []
     if turn.signature:
         result.append({"type": "thinking", "thinking": turn.thinking, "signature": turn.signature})
+    if turn.signature and turn.redacted:
+        result.append({"type": "redacted_thinking", "data": turn.redacted})
     if turn.text:
         result.append({"type": "text", "text": turn.text})
     for call in turn.calls:
@@ -93,8 +106,15 @@ def blocks(turn: SpokenTurn) -> list[Json]:
 
 
 def message(model: str, turn: SpokenTurn) -> Json:
-    stop = "tool_use" if turn.calls else "end_turn"
-    return vendors.message(model) | {"id": f"msg_{_mark(turn)}", "content": blocks(turn), "stop_reason": stop}
+    stop = "tool_use" if turn.calls else _STOPS["messages"][turn.stop]
+    whole = vendors.message(model) | {"id": f"msg_{_mark(turn)}", "content": blocks(turn), "stop_reason": stop}
+    return whole | {"usage": vendors.message_usage() | _message_output(turn)}
+
+
+def _message_output(turn: SpokenTurn) -> Json:
+    """Return the counts that come last; those of thinking only where the model thought."""
+    thought = {"output_tokens_details": {"thinking_tokens": vendors.REASONING}} if turn.signature else {}
+    return {"output_tokens": vendors.OUT, **thought}
 
 
 def message_frames(model: str, turn: SpokenTurn) -> list[bytes]:
@@ -105,8 +125,8 @@ def message_frames(model: str, turn: SpokenTurn) -> list[bytes]:
         events.append({"type": "content_block_start", "index": index, "content_block": opened})
         events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
         events.append({"type": "content_block_stop", "index": index})
-    stop = {"stop_reason": "tool_use" if turn.calls else "end_turn", "stop_sequence": None}
-    events.append({"type": "message_delta", "delta": stop, "usage": {"output_tokens": vendors.OUT}})
+    stop = {"stop_reason": message(model, turn)["stop_reason"], "stop_sequence": None}
+    events.append({"type": "message_delta", "delta": stop, "usage": _message_output(turn)})
     return [vendors.event_frame(event) for event in [*events, {"type": "message_stop"}]]
 
 
@@ -120,6 +140,8 @@ def _opened(block: Json) -> tuple[Json, list[Json]]:
         ]
     if block["type"] == "text":
         return block | {"text": ""}, [{"type": "text_delta", "text": piece} for piece in _pieces(block["text"])]
+    if block["type"] == "redacted_thinking":
+        return block, []
     parts = _pieces(json.dumps(block["input"]))
     return block | {"input": {}}, [{"type": "input_json_delta", "partial_json": part} for part in parts]
 
@@ -133,6 +155,8 @@ def converse_blocks(turn: SpokenTurn) -> list[Json]:
     if turn.signature:
         text = {"text": turn.thinking, "signature": turn.signature}
         result.append({"reasoningContent": {"reasoningText": text}})
+    if turn.signature and turn.redacted:
+        result.append({"reasoningContent": {"redactedContent": turn.redacted}})
     if turn.text:
         result.append({"text": turn.text})
     for call in turn.calls:
@@ -143,7 +167,7 @@ def converse_blocks(turn: SpokenTurn) -> list[Json]:
 def converse(turn: SpokenTurn) -> Json:
     return vendors.converse() | {
         "output": {"message": {"role": "assistant", "content": converse_blocks(turn)}},
-        "stopReason": "tool_use" if turn.calls else "end_turn",
+        "stopReason": "tool_use" if turn.calls else _STOPS["messages"][turn.stop],
     }
 
 
@@ -158,13 +182,15 @@ def converse_events(turn: SpokenTurn) -> list[Json]:
             deltas: list[Json] = [{"toolUse": {"input": piece}} for piece in _pieces(json.dumps(value["input"]))]
         elif kind == "text":
             deltas = [{"text": piece} for piece in _pieces(value)]
+        elif "redactedContent" in value:
+            deltas = [{"reasoningContent": value}]
         else:
             inner = value["reasoningText"]
             deltas = [{"reasoningContent": {"text": piece}} for piece in _pieces(inner["text"])]
             deltas.append({"reasoningContent": {"signature": inner["signature"]}})
         events += [{"contentBlockDelta": place | {"delta": delta, "p": "abcdefgh"}} for delta in deltas]
         events.append({"contentBlockStop": place})
-    events.append({"messageStop": {"stopReason": "tool_use" if turn.calls else "end_turn"}})
+    events.append({"messageStop": {"stopReason": converse(turn)["stopReason"]}})
     return [*events, {"metadata": {"usage": vendors.converse()["usage"], "metrics": {"latencyMs": 5}}}]
 
 
@@ -181,7 +207,7 @@ def items(turn: SpokenTurn) -> list[Json]:
     if turn.text:
         part = {"type": "output_text", "text": turn.text, "annotations": []}
         done = {"type": "message", "id": f"msg_{_mark(turn)}", "role": "assistant"}
-        result.append(done | {"status": "completed", "content": [part]})
+        result.append(done | {"status": _STOPS["responses"][turn.stop], "content": [part]})
     return result + [_call_item(call) for call in turn.calls]
 
 
@@ -202,7 +228,9 @@ def _call_item(call: SpokenCall) -> Json:
 
 
 def response(model: str, turn: SpokenTurn) -> Json:
-    return vendors.response(model) | {"id": f"resp_{_mark(turn)}", "output": items(turn)}
+    status = _STOPS["responses"][turn.stop]
+    cut = {"incomplete_details": {"reason": "max_output_tokens"}} if turn.stop else {}
+    return vendors.response(model) | {"id": f"resp_{_mark(turn)}", "output": items(turn), "status": status, **cut}
 
 
 def response_frames(model: str, turn: SpokenTurn) -> list[bytes]:
@@ -215,7 +243,7 @@ def response_frames(model: str, turn: SpokenTurn) -> list[bytes]:
         events.append({"type": "response.output_item.added", "output_index": index, "item": opened})
         events += [event | {"item_id": item["id"], "output_index": index} for event in _growth(item)]
         events.append({"type": "response.output_item.done", "output_index": index, "item": item})
-    events.append({"type": "response.completed", "response": response(model, turn)})
+    events.append({"type": f"response.{_STOPS['responses'][turn.stop]}", "response": response(model, turn)})
     return [vendors.event_frame(event | {"sequence_number": number}) for number, event in enumerate(events)]
 
 
@@ -263,7 +291,7 @@ def chat(model: str, turn: SpokenTurn) -> Json:
         said["reasoning_content"] = turn.thinking
     if turn.calls:
         said["tool_calls"] = [_chat_call(call) for call in turn.calls]
-    finish = "tool_calls" if turn.calls else "stop"
+    finish = "tool_calls" if turn.calls else _STOPS["chat"][turn.stop]
     choice = {"index": 0, "message": said, "finish_reason": finish}
     return vendors.chat(model) | {"id": f"chatcmpl-{_mark(turn)}", "choices": [choice]}
 
@@ -285,7 +313,7 @@ def chat_frames(model: str, turn: SpokenTurn, usage: bool) -> list[bytes]:
         deltas.append({"tool_calls": [first]})
         deltas += [{"tool_calls": [{"index": index, name: {member: piece}}]} for piece in _pieces(call.arguments)]
     choices: list[Json] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
-    choices.append({"index": 0, "delta": {}, "finish_reason": "tool_calls" if turn.calls else "stop"})
+    choices.append({"index": 0, "delta": {}, "finish_reason": chat(model, turn)["choices"][0]["finish_reason"]})
     common = {"object": "chat.completion.chunk", "created": 1700000000, "model": model}
     common["id"] = f"chatcmpl-{_mark(turn)}"
     chunks = [common | {"choices": [choice]} for choice in choices]

@@ -35,26 +35,40 @@ NAMES = ("weather", "clock")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One answer: its text, its tool calls (id, name, arguments), why it stopped, the tokens; None is unknown."""
+    """One answer: its text, its tool calls (id, name, arguments), why it stopped, the tokens; None is unknown. `parts`
+    of the tokens were read from a cache, written to one, and spent on reasoning; 0 where the client cannot say."""
 
     text: str
     calls: list[tuple[str, str, Any]]
     stop: str | None
     tokens_in: int | None
     tokens_out: int | None
+    parts: tuple[int, int, int] = (0, 0, 0)
+
+
+def _said(words: str, **more: Any) -> list[Any]:
+    return [{**more, "content": words}] if words else []
+
+
+def _parts(*counts: int | None) -> Any:
+    return tuple(each or 0 for each in counts)
 
 
 class SdkConversation(ABC):
-    """One vendor's client with one conversation. `stops` are its words for an end and for tool calls, `names` those of
-    its tools."""
+    """One vendor's client with one conversation. `stops` are its words for an end and for tool calls, `cut` that for a
+    limit of tokens, `names` those of its tools. An answer has `limit` tokens at most; `system` are
+    the instructions in front of all."""
 
     dialect: str
     stops: tuple[str, str]
+    cut: str
     names: tuple[str, ...] = NAMES
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.history: list[Any] = []
+        self.limit = 4000
+        self.system = ""
 
     @abstractmethod
     def say(self, words: str, *, image: bool = False) -> None:
@@ -74,6 +88,7 @@ class Chat(SdkConversation):
 
     dialect = "chat"
     stops = ("stop", "tool_calls")
+    cut = "length"
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -97,14 +112,9 @@ class Chat(SdkConversation):
             more["response_format"] = format_
         if think:
             more["reasoning_effort"] = "medium"
-        request = {"model": model, "messages": self.history, **more}
-        if stream:
-            with self.client.chat.completions.stream(**request, stream_options={"include_usage": True}) as events:
-                for _ in events:
-                    pass
-                reply: Any = events.get_final_completion()
-        else:
-            reply = self.client.chat.completions.create(**request)
+        more["max_completion_tokens"] = self.limit
+        request = {"model": model, "messages": [*_said(self.system, role="system"), *self.history], **more}
+        reply: Any = self._streamed(request) if stream else self.client.chat.completions.create(**request)
         message = reply.choices[0].message
         self.history.append(message.to_dict() | {"role": "assistant"})
         for call in self.history[-1].get("tool_calls") or ():
@@ -121,7 +131,23 @@ class Chat(SdkConversation):
             stop=reply.choices[0].finish_reason,
             tokens_in=usage and usage.prompt_tokens,
             tokens_out=usage and usage.completion_tokens,
+            parts=_openai_parts(usage and usage.prompt_tokens_details, usage and usage.completion_tokens_details),
         )
+
+    def _streamed(self, request: Any) -> Any:
+        try:
+            with self.client.chat.completions.stream(**request, stream_options={"include_usage": True}) as events:
+                for _ in events:
+                    pass
+                return events.get_final_completion()
+        except openai.LengthFinishReasonError as cut:
+            return cut.completion
+
+
+def _openai_parts(given: Any, answered: Any) -> tuple[int, int, int]:
+    written = getattr(given, "cache_write_tokens", None)
+    made: tuple[int, int, int] = _parts(given and given.cached_tokens, written, answered and answered.reasoning_tokens)
+    return made
 
 
 class Responses(SdkConversation):
@@ -129,6 +155,7 @@ class Responses(SdkConversation):
 
     dialect = "responses"
     stops = ("completed", "completed")
+    cut = "incomplete"
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -153,12 +180,13 @@ class Responses(SdkConversation):
             more["text"] = {"format": {"type": "json_schema", "name": "place", "schema": SCHEMA, "strict": True}}
         if think:
             more |= {"reasoning": {"effort": "medium"}, "include": ["reasoning.encrypted_content"]}
-        request = {"model": model, "input": self.history, **more}
+        request = {"model": model, "input": self.history, "max_output_tokens": self.limit, **more}
+        request |= {"instructions": self.system} if self.system else {}
         if stream:
             with self.client.responses.stream(**request) as events:
-                for _ in events:
-                    pass
-                reply: Any = events.get_final_response()
+                last: Any = [*events][-1:]
+                cut = last and last[0].type == "response.incomplete"  # which the helper does not take for an end
+                reply: Any = last[0].response if cut else events.get_final_response()
         else:
             reply = self.client.responses.create(**request)
         self.history += [
@@ -180,6 +208,7 @@ class Responses(SdkConversation):
             stop=reply.status,
             tokens_in=usage and usage.input_tokens,
             tokens_out=usage and usage.output_tokens,
+            parts=_openai_parts(usage and usage.input_tokens_details, usage and usage.output_tokens_details),
         )
 
 
@@ -188,6 +217,7 @@ class Messages(SdkConversation):
 
     dialect = "messages"
     stops = ("end_turn", "tool_use")
+    cut = "max_tokens"
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -212,7 +242,8 @@ class Messages(SdkConversation):
             more["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
         if think:
             more["thinking"] = {"type": "enabled", "budget_tokens": 2000}
-        request = {"model": model, "max_tokens": 4000, "messages": self.history, **more}
+        request = {"model": model, "max_tokens": self.limit, "messages": self.history, **more}
+        request |= {"system": self.system} if self.system else {}
         if stream:
             with self.client.messages.stream(**request) as events:
                 for _ in events:
@@ -225,13 +256,15 @@ class Messages(SdkConversation):
             block.pop("parsed_output", None)
         self.history.append({"role": "assistant", "content": content})
         counted = reply.usage
-        cached = (counted.cache_read_input_tokens or 0) + (counted.cache_creation_input_tokens or 0)
+        read, written = counted.cache_read_input_tokens or 0, counted.cache_creation_input_tokens or 0
+        details = counted.output_tokens_details
         return Turn(
             text="".join(block.text for block in reply.content if block.type == "text"),
             calls=[(block.id, block.name, block.input) for block in reply.content if block.type == "tool_use"],
             stop=reply.stop_reason,
-            tokens_in=counted.input_tokens + cached,
+            tokens_in=counted.input_tokens + read + written,
             tokens_out=counted.output_tokens,
+            parts=_parts(read, written, details and details.thinking_tokens),
         )
 
 
@@ -247,6 +280,7 @@ class Converse(SdkConversation):
 
     dialect = "converse"
     stops = ("end_turn", "tool_use")
+    cut = "max_tokens"
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -262,7 +296,7 @@ class Converse(SdkConversation):
         self.history.append({"role": "user", "content": content})
 
     def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
-        more: dict[str, Any] = {"inferenceConfig": {"maxTokens": 4000}}
+        more: dict[str, Any] = {"inferenceConfig": {"maxTokens": self.limit}}
         if tools:
             specs = [
                 {"name": name, "description": f"The {name}", "inputSchema": {"json": PARAMETERS}} for name in NAMES
@@ -275,6 +309,7 @@ class Converse(SdkConversation):
         if think:
             more["additionalModelRequestFields"] = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
         request = {"modelId": model, "messages": self.history, **more}
+        request |= {"system": [{"text": self.system}]} if self.system else {}
         if stream:
             with contextlib.closing(self.bedrock.converse_stream(**request)["stream"]) as events:
                 reply = gather(events)
@@ -284,13 +319,14 @@ class Converse(SdkConversation):
         self.history.append(message)
         calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
         usage = reply["usage"]
-        cached = usage.get("cacheReadInputTokens", 0) + usage.get("cacheWriteInputTokens", 0)
+        read, written = usage.get("cacheReadInputTokens", 0), usage.get("cacheWriteInputTokens", 0)
         return Turn(
             text="".join(block["text"] for block in message["content"] if "text" in block),
             calls=[(call["toolUseId"], call["name"], call["input"]) for call in calls],
             stop=reply["stopReason"],
-            tokens_in=usage["inputTokens"] + cached,
+            tokens_in=usage["inputTokens"] + read + written,
             tokens_out=usage["outputTokens"],
+            parts=_parts(read, written, 0),
         )
 
 
@@ -299,6 +335,7 @@ class Gemini(SdkConversation):
 
     dialect = "gemini"
     stops = ("STOP", "STOP")
+    cut = "MAX_TOKENS"
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -318,10 +355,13 @@ class Gemini(SdkConversation):
         return [genai_types.Content.model_validate_json(json.dumps(each)) for each in self.history]
 
     def give(self, results: dict[str, str]) -> None:
-        names = {part.function_call.id: part.function_call.name for part in self._parts() if part.function_call}
+        made = [part.function_call for part in self._parts() if part.function_call]
+        calls = {call.id or f"#{place}": call for place, call in enumerate(made)}
         parts = [
             genai_types.Part(
-                function_response=genai_types.FunctionResponse(id=call, name=names[call], response={"output": text})
+                function_response=genai_types.FunctionResponse(
+                    id=calls[call].id, name=calls[call].name, response={"output": text}
+                )
             )
             for call, text in results.items()
         ]
@@ -331,7 +371,7 @@ class Gemini(SdkConversation):
         return [part for content in self._contents() for part in content.parts]
 
     def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
-        config = genai_types.GenerateContentConfig(max_output_tokens=4000)
+        config = genai_types.GenerateContentConfig(max_output_tokens=self.limit, system_instruction=self.system or None)
         if tools:
             functions = [
                 genai_types.FunctionDeclaration(name=name, description=f"The {name}", parameters_json_schema=PARAMETERS)
@@ -349,15 +389,18 @@ class Gemini(SdkConversation):
         else:
             chunks = [models.generate_content(model=model, contents=self._contents(), config=config)]
         parts = [part for chunk in chunks for part in chunk.candidates[0].content.parts if part.text != ""]
+        before = sum(1 for part in self._parts() if part.function_call)
         self._add("model", parts)
         usage = chunks[-1].usage_metadata or genai_types.GenerateContentResponseUsageMetadata()
         calls = [part.function_call for part in parts if part.function_call]
         return Turn(
             text="".join(part.text for part in parts if part.text and not part.thought),
-            calls=[(call.id, call.name, call.args) for call in calls],
+            # Vertex names no ids: then calls are told apart by their places.
+            calls=[(call.id or f"#{place}", call.name, call.args) for place, call in enumerate(calls, start=before)],
             stop=chunks[-1].candidates[0].finish_reason.value,
             tokens_in=usage.prompt_token_count or 0,
             tokens_out=(usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
+            parts=_parts(usage.cached_content_token_count, 0, usage.thoughts_token_count),
         )
 
 

@@ -32,7 +32,7 @@ def judge_chat(body: dict[str, Any], *, compatible: bool) -> Iterator[str]:
         yield "Invalid 'messages': empty array. Expected an array with minimum length 1."
     yield from openai_refusals(body, body.get("reasoning_effort"), "reasoning_effort")
     model = openai_of(str(body.get("model")))
-    if "max_tokens" in body and model and model.always_reasons:
+    if "max_tokens" in body and model and model.efforts and "oss" not in str(body["model"]):
         yield (
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote
 
@@ -116,9 +117,9 @@ def parts_of(content: Json) -> list[Json]:
     return parts
 
 
-def judge_gemini(body: Json, model: str) -> list[str]:
-    """Return what the vendor refuses in a request."""
-    body = _camel(body)
+def judge_gemini(body: Json, model: str, issued: Collection[str] = (SIGNATURE,)) -> list[str]:
+    """Return what the vendor refuses in a request. `issued` are the signatures of its answers."""
+    body = camel(body)
     faults = misfits("gemini", body)
     contents = body.get("contents") or []
     if not contents:
@@ -137,18 +138,18 @@ def judge_gemini(body: Json, model: str) -> list[str]:
     calling = body.get("toolConfig", {}).get("functionCallingConfig", {})
     if calling.get("allowedFunctionNames") and calling.get("mode") not in ("ANY", "VALIDATED"):
         faults.append("allowed_function_names should be set only when the mode is ANY or VALIDATED")
-    return faults + _judge_calls(contents) + (_judge_signatures(contents) if "gemini-3" in model else [])
+    return faults + _judge_calls(contents) + (_judge_signatures(contents, issued) if "gemini-3" in model else [])
 
 
-def _camel(value: Any) -> Any:
+def camel(value: Any) -> Any:
     """A value with the names of the types: the SDK writes many as Python does."""
     if isinstance(value, list):
-        return [_camel(each) for each in value]
+        return [camel(each) for each in value]
     if not isinstance(value, dict):
         return value
     names = {name: re.sub("_([a-z])", lambda match: match[1].upper(), name) for name in value}
     return {
-        new: value[name] if new in ("args", "response") or "chema" in new else _camel(value[name])
+        new: value[name] if new in ("args", "response") or "chema" in new else camel(value[name])
         for name, new in names.items()
     }
 
@@ -170,7 +171,12 @@ def _judge_calls(contents: list[Json]) -> list[str]:
     return faults
 
 
-def _judge_signatures(contents: list[Json]) -> list[str]:
+def standard_base64(text: str | None) -> str:
+    """Return base64 in its usual alphabet: the SDK writes that of URLs."""
+    return (text or "").replace("-", "+").replace("_", "/")
+
+
+def _judge_signatures(contents: list[Json], issued: Collection[str]) -> list[str]:
     """Judge the signatures of the current turn, which began with the last words of the user."""
     faults = []
     for index in range(len(contents) - 1, -1, -1):
@@ -178,6 +184,6 @@ def _judge_signatures(contents: list[Json]) -> list[str]:
         if contents[index].get("role") != "model" and not any("functionResponse" in part for part in parts):
             break
         first = next((part for part in parts if "functionCall" in part), None)
-        if first is not None and first.get("thoughtSignature") not in (SIGNATURE, FILLER):
+        if first is not None and standard_base64(first.get("thoughtSignature")) not in (*issued, FILLER):
             faults.append("Function call is missing a thought_signature in functionCall parts")
     return faults

@@ -50,6 +50,10 @@ class Question:
             inner = [block for message in self.body["messages"] for block in message["content"]]
             parts = [block["toolResult"] for block in inner if "toolResult" in block]
             return [(part["toolUseId"], json.dumps(part["content"])) for part in parts]
+        if self.dialect == "gemini":
+            parts = [part for content in self.body["contents"] for part in content.get("parts", ())]
+            given = [part["functionResponse"] for part in parts if "functionResponse" in part]
+            return [(each.get("id") or each["name"], json.dumps(each)) for each in given]
         if self.dialect == "responses":
             items = self.body["input"] if isinstance(self.body["input"], list) else []
             said = [each for each in items if str(each.get("type")).endswith("_output")]
@@ -64,6 +68,8 @@ class Question:
         if self.dialect == "converse":
             offered = self.body.get("toolConfig", {}).get("tools", ())
             return [tool["toolSpec"] for tool in offered if "toolSpec" in tool]
+        if self.dialect == "gemini":
+            return [each for tool in self.body.get("tools", ()) for each in tool.get("functionDeclarations", ())]
         items = self.body.get("input")
         more = (
             [tool for item in items if item.get("tools") for tool in item["tools"]] if isinstance(items, list) else []

@@ -70,6 +70,9 @@ COUNTED = {
 SAYS = {"chat": (1, 1, 1), "responses": (1, 1, 1), "messages": (1, 1, 1), "converse": (1, 1, 0), "gemini": (1, 0, 1)}
 
 
+WAYS: dict[str, tuple[Any, ...]] = {"stream": (False, True), "trouble": ("cut", "torn")}
+
+
 def play(question: Question) -> SpokenTurn:
     """Call two tools, then one more, then say the end; speak where there are no tools."""
     if not question.tools:
@@ -132,16 +135,22 @@ providers:
         yield started
 
 
-def cells(case: int) -> Any:
-    """Parametrise by client and provider; without `--long` by a sample that moves on with each case."""
-    cases = []
-    for place, name in enumerate([*SIX, *MORE]):
-        model = (SIX | MORE)[name]
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test for each client, provider and way. Without `--long` for a sample: one client with each provider and
+    one way for it, which move on from test to test."""
+    way = next((name for name in WAYS if name in metafunc.fixturenames), None)
+    case = [name for name in vars(metafunc.module) if name.startswith("test_")].index(metafunc.function.__name__)
+    cells = []
+    for place, (name, model) in enumerate((SIX | MORE).items()):
         for number, asker in enumerate(ASKERS):
-            sampled = (number + place + case) % len(ASKERS) == 0 and (name in SIX or case % 3 == place % 3)
-            marks = () if sampled else pytest.mark.long
-            cases.append(pytest.param(asker, model, id=f"{asker.dialect} client-{name}", marks=marks))
-    return pytest.mark.parametrize(("asker", "model"), cases, indirect=["asker"])
+            ways = [*enumerate(WAYS[way] if way else (None,))]
+            if not metafunc.config.getoption("--long"):
+                met = (number + place + case) % len(ASKERS) == 0 and (name in SIX or case % 4 == place % 4)
+                ways = [ways[(place + case) % len(ways)]] if met else []
+            values = [[asker, model, *([value] if way else ())] for _, value in ways]
+            named = f"{asker.dialect} client-{name}"
+            cells += [pytest.param(*each, id="-".join(map(str, [named, *each[2:]]))) for each in values]
+    metafunc.parametrize(["asker", "model", *([way] if way else ())], cells, indirect=["asker"])
 
 
 @pytest.fixture
@@ -156,12 +165,7 @@ def sent(upstream: Upstream) -> str:
     return [each for each in upstream.requests if each.path != "/token"][-1].body.decode()
 
 
-both = pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
-
-
 @pytest.mark.ledger("H1", "P1", "P5")
-@both
-@cells(0)
 def test_a_question_is_answered_with_the_counts_of_the_provider(
     asker: SdkConversation, model: str, stream: bool, vendors: SixVendors, upstream: Upstream
 ) -> None:
@@ -176,8 +180,6 @@ def test_a_question_is_answered_with_the_counts_of_the_provider(
     assert turn.parts == tuple(count * said for count, said in zip(counted, SAYS[asker.dialect], strict=True))
 
 
-@both
-@cells(1)
 def test_two_turns_of_tools_go_round(
     asker: SdkConversation, model: str, stream: bool, vendors: SixVendors, upstream: Upstream
 ) -> None:
@@ -186,8 +188,6 @@ def test_two_turns_of_tools_go_round(
     assert "clock: 12" in results[1] and "weather: 3" in results[2]
 
 
-@both
-@cells(2)
 def test_thinking_is_kept_while_tools_are_called(
     asker: SdkConversation, model: str, stream: bool, vendors: SixVendors, upstream: Upstream
 ) -> None:
@@ -209,7 +209,6 @@ def go_round(asker: SdkConversation, model: str, *, stream: bool, think: bool) -
     assert asker.ask(model, stream=stream, tools=True, think=think).calls == []
 
 
-@cells(3)
 def test_a_picture_arrives(asker: SdkConversation, model: str, vendors: SixVendors, upstream: Upstream) -> None:
     asker.say("What is this?", image=True)
     assert asker.ask(model, stream=False).text == TEXT
@@ -219,7 +218,6 @@ def test_a_picture_arrives(asker: SdkConversation, model: str, vendors: SixVendo
     assert PNG in body and ("image/png" in body or '"png"' in body) and "What is this?" in body
 
 
-@cells(8)
 def test_an_answer_in_a_form_is_asked_for(
     asker: SdkConversation, model: str, vendors: SixVendors, upstream: Upstream
 ) -> None:
@@ -231,8 +229,6 @@ def test_an_answer_in_a_form_is_asked_for(
     assert '"people"' in body and '"integer"' in body
 
 
-@both
-@cells(4)
 def test_an_answer_that_the_limit_cut_short_says_so(
     asker: SdkConversation, model: str, stream: bool, vendors: SixVendors, upstream: Upstream
 ) -> None:
@@ -244,8 +240,6 @@ def test_an_answer_that_the_limit_cut_short_says_so(
     assert "64" in sent(upstream)
 
 
-@both
-@cells(5)
 def test_a_limit_is_the_error_of_the_sdk_in_the_words_of_the_provider(
     asker: SdkConversation, model: str, stream: bool, vendors: SixVendors, upstream: Upstream
 ) -> None:
@@ -267,7 +261,6 @@ def test_a_limit_is_the_error_of_the_sdk_in_the_words_of_the_provider(
         assert headers["retry-after"] == "7"
 
 
-@cells(6)
 def test_an_error_in_the_middle_of_a_stream_is_raised(
     asker: SdkConversation, model: str, vendors: SixVendors, upstream: Upstream
 ) -> None:
@@ -278,8 +271,6 @@ def test_an_error_in_the_middle_of_a_stream_is_raised(
     assert LATE_WORDS in str(caught.value) or asker.dialect == "responses"
 
 
-@pytest.mark.parametrize("trouble", ["cut", "torn"])
-@cells(7)
 def test_a_stream_that_breaks_off_never_ends_well(
     asker: SdkConversation, model: str, trouble: Any, vendors: SixVendors, upstream: Upstream
 ) -> None:

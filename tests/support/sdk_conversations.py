@@ -11,6 +11,7 @@ import contextlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import anthropic
@@ -268,11 +269,16 @@ class Messages(SdkConversation):
         )
 
 
+@cache
+def _session() -> Any:
+    """Return one session for all clients: each new one reads the service model again, which takes 0.3 s."""
+    return boto3.session.Session(aws_access_key_id="AKIDDUMMY", aws_secret_access_key="dummy")
+
+
 def bedrock(url: str) -> Any:
     """Return boto3's client with dummy credentials."""
-    session = boto3.session.Session(aws_access_key_id="AKIDDUMMY", aws_secret_access_key="dummy")
     once = Config(retries={"total_max_attempts": 1}, read_timeout=60)
-    return session.client("bedrock-runtime", region_name="us-east-1", endpoint_url=url, config=once)
+    return _session().client("bedrock-runtime", region_name="us-east-1", endpoint_url=url, config=once)
 
 
 class Converse(SdkConversation):

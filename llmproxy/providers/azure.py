@@ -32,6 +32,9 @@ _QUERY = frozenset({"api-key", "subscription-key"})
 _UNVERSIONED = re.compile("/openai/v1/|/anthropic/")
 _OPENAI = frozenset({"chat", "responses", "completions", "embeddings", "openai"})
 _CLAUDE = frozenset({"messages"})
+_RESPONSES = frozenset({"responses"})
+# "Azure OpenAI Responses API is enabled only for api-version 2025-03-01-preview and later" (Aider-AI/aider#4029).
+_FIRST_WITH_RESPONSES = "2025-03-01"
 _FOUNDRY = ".services.ai.azure.com"
 _SCOPES = {True: "https://ai.azure.com/.default", False: "https://cognitiveservices.azure.com/.default"}
 
@@ -110,6 +113,9 @@ class Azure(RefreshingProvider[Token]):
             self._base, self._deployment = deployment["base"], deployment["name"]
             self._root = root_below(self._base, self._service.root)
             self._roots = {name: root_below(self._base, root) for name, root in self._service.roots.items()}
+        if config.dialects is None and self._version is not None and self._version < _FIRST_WITH_RESPONSES:
+            self.speaks -= _RESPONSES
+            self._by_model = tuple((beginning, names - _RESPONSES) for beginning, names in self._by_model)
         if self._version is not None:
             self._form = "azure"
             self._root = self._root.removesuffix("/v1") if self._root else "/openai"

@@ -45,6 +45,7 @@ MORE = {
     "express key": f"express/{GEMINI}",
     "nova at bedrock": f"bedrock/arn:aws:bedrock:{REGION}:123456789012:inference-profile/eu.amazon.nova-pro-v1:0",
     "deployment of azure": f"azure-dated/{GPT}",
+    "newer deployment of azure": f"azure-newer/{GPT}",
     "azure responses": f"azure-responses/{GPT}",
     "claude at foundry": "azure/claude-sonnet-4-5",
 }
@@ -129,6 +130,7 @@ providers:
   - {{name: bedrock, type: bedrock, base_url: "{url}", {aws}}}
   - {{name: azure, {azure}, models: ["gpt-5.1", "claude-*"], priority: 9}}
   - {{name: azure-dated, {azure}, api_version: 2024-10-21, models: ["-"], priority: 9}}
+  - {{name: azure-newer, {azure}, api_version: 2025-04-01-preview, models: ["-"]}}
   - {{name: azure-responses, {azure}, dialects: [responses], models: ["-"]}}
 """
     with Program(folder, "serve", config=config) as started:

@@ -54,6 +54,17 @@ def test_with_a_version(base_url: str, path: str, query: str | None, target: str
     assert sent(azure(base_url, api_version="V"), path, query=query) == target
 
 
+@pytest.mark.parametrize(
+    ("version", "serves"),
+    [("2024-10-21", False), ("2025-02-01-preview", False), ("2025-03-01-preview", True), ("preview", True)],
+)
+def test_responses_are_called_from_the_version_on_that_has_them(version: str, serves: bool) -> None:
+    provider = azure(api_version=version)
+    assert ("responses" in provider.speaks_for("gpt-4o")) is ("responses" in provider.speaks) is serves
+    named = azure(api_version=version, dialects=["responses"])
+    assert named.speaks_for("gpt-4o") == {"responses"}
+
+
 @pytest.mark.parametrize("below", ["/openai/deployments/mine", "/openai/deployments/mine/?api-version=V"])
 @pytest.mark.parametrize(
     ("path", "target"),

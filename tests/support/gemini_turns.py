@@ -54,8 +54,9 @@ def gemini_chunks(model: str, turn: SpokenTurn, *, shown: bool, ids: bool) -> li
     """Return the same in chunks; each has the usage so far, the last one may have nothing else."""
     begun = {"promptTokenCount": IN, "totalTokenCount": IN}
     texts = _pieces(turn.text)
-    said = [{"text": piece, "thought": True} for piece in _pieces(turn.thinking) if shown]
-    chunks = [chunk(model, part, usageMetadata=begun) for part in [*said, *({"text": piece} for piece in texts)]]
+    said: list[Json] = [{"text": piece, "thought": True} for piece in _pieces(turn.thinking) if shown]
+    said += [{"text": piece} for piece in texts]
+    chunks = [chunk(model, part, usageMetadata=begun) for part in said]
     calls = gemini_calls(turn, ids=ids)
     if calls:
         chunks.append(chunk(model, *calls, usageMetadata=begun))

@@ -80,7 +80,12 @@ def _plain(request: Received, vendor: str, dialect: str) -> VendorCall:
     faults = []
     if dialect == "messages" and version not in _VERSIONS:
         faults.append("anthropic-version: header is required")
-    faults += _judge_query(request, ["api-version"] if request.path == "/openai/responses" else [])
+    if request.path == "/openai/responses":
+        faults += _judge_query(request, ["api-version"])
+        if "".join(_query(request).get("api-version", ())) < "2025-03-01":
+            faults.append("Azure OpenAI Responses API is enabled only for api-version 2025-03-01-preview and later")
+    else:
+        faults += _judge_query(request, [])
     return VendorCall(
         vendor=vendor,
         dialect=dialect,

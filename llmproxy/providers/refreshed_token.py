@@ -116,7 +116,7 @@ class RefreshedToken(Generic[Kind]):
         try:
             async with asyncio.timeout(_LIMIT_S):
                 token = await self._fetch()
-            _check(token)
+            self._check(token)
         except Exception as error:
             failure = self._failure(error)
             if self._left_s() <= 0:
@@ -140,8 +140,8 @@ class RefreshedToken(Generic[Kind]):
         reason = slow if isinstance(error, TimeoutError) else f"its source failed ({type(error).__name__})"
         return UpstreamError(f"No credential for the provider {self._name!r}: {reason}", code="no_credential")
 
-
-def _check(token: Token) -> None:
-    """Raise UpstreamError for what no header can carry."""
-    if any(not part.isascii() or not part.isprintable() or len(part) > _LONGEST for part in token.parts()):
-        raise UpstreamError("What came as a credential is none: too long, or no plain text", code="no_credential")
+    def _check(self, token: Kind) -> None:
+        """Raise UpstreamError for what no header can carry."""
+        if any(not part.isascii() or not part.isprintable() or len(part) > _LONGEST for part in token.parts()):
+            message = f"What came as the credential of the provider {self._name!r} is too long, or no plain text"
+            raise UpstreamError(message, code="no_credential")

@@ -20,7 +20,7 @@ from llmproxy.dialects.cache_marks import (
     path_of_mark,
 )
 from llmproxy.dialects.extra import paths_of, put_back
-from llmproxy.dialects.model import Block, Media, Node, Request, Text, Tool, ToolCall, ToolResult
+from llmproxy.dialects.model import Block, Media, Node, Opaque, Request, Text, Tool, ToolCall, ToolResult
 from llmproxy.dialects.openai_models import EffortRows, takes_breakpoints
 from llmproxy.errors import Untranslatable
 
@@ -173,6 +173,17 @@ class EncodeContext(msgspec.Struct, frozen=True, kw_only=True):
     def refuse(self, path: str, why: str) -> NoReturn:
         """See `Losses.refuse`."""
         self.losses.refuse(path, why)
+
+    def refuse_built_in(self, tool: Opaque, api: str) -> NoReturn:
+        """Refuse a tool of another dialect, or content that its provider keeps, which `api` does not have."""
+        self.refuse(tool.path, f"{tool.kind!r} is built into another API and does not exist in {api}")
+
+    def file_id_of(self, media: Media) -> str:
+        """Return the id of an uploaded file. Raises BadRequest for a path, as Google has them."""
+        file_id = media.file_id or ""
+        if "/" in file_id and not self.own:
+            self.refuse(media.path, f"The file {file_id[:60]!r} of another provider cannot be read here")
+        return file_id
 
     def put_extra(self, body: dict[str, Any], node: Node) -> None:
         """Put what only the dialect of `node` understands back into `body`, or list it as dropped."""

@@ -8,8 +8,8 @@ import pytest
 
 from llmproxy.dialects.encode_context import MAX_LOSSES, EncodeContext, Losses
 from llmproxy.dialects.extra import Inner
-from llmproxy.dialects.model import Request, Text, ToolChoice
-from llmproxy.errors import BadRequest
+from llmproxy.dialects.model import Media, Opaque, Request, Text, ToolChoice
+from llmproxy.errors import BadRequest, Untranslatable
 
 
 def request_with(**extra: Any) -> Request:
@@ -85,3 +85,18 @@ def test_extra_of_the_own_dialect_goes_back_and_any_other_is_listed() -> None:
     assert other.losses.dropped == [
         *("messages[0].x", "messages[0].image_url.y", "messages[0].cache_control", "cache_control", "p.z"),
     ]
+
+
+def test_a_path_in_googles_storage_is_no_file_elsewhere() -> None:
+    media = Media(path="a.b", kind="image", file_id="gs://bucket/x")
+    assert EncodeContext(losses=Losses(), own=True).file_id_of(media) == "gs://bucket/x"
+    with pytest.raises(
+        Untranslatable, match=r"^a.b: The file 'gs://bucket/x' of another provider cannot be read here$"
+    ):
+        EncodeContext(losses=Losses()).file_id_of(media)
+
+
+def test_what_is_built_into_another_api_is_named() -> None:
+    tool = Opaque(path="cachedContent", dialect="gemini", kind="cachedContent", value={})
+    with pytest.raises(Untranslatable, match=r"^cachedContent: 'cachedContent' is built into another API and does not"):
+        EncodeContext(losses=Losses()).refuse_built_in(tool, "chat")

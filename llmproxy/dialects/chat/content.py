@@ -197,7 +197,7 @@ def _encode_file(media: Media, context: EncodeContext) -> dict[str, Any]:
     name = media.name
     file: dict[str, Any] = {}
     if media.file_id is not None:
-        file["file_id"] = media.file_id
+        file["file_id"] = context.file_id_of(media)
     if media.text is not None:
         data = base64.b64encode(media.text.encode("utf-8", "surrogatepass")).decode()
         file["file_data"] = encode_data_url(media.media_type or "text/plain", data)

@@ -89,7 +89,7 @@ def encode_tool(tool: Tool | Opaque, context: EncodeContext) -> dict[str, Any]:
     """Return one of `tools`. Raises BadRequest for another dialect's built-in tool."""
     if isinstance(tool, Opaque):
         if tool.dialect != "chat":
-            context.refuse(tool.path, f"The tool {tool.kind!r} is built into another API and does not exist in chat")
+            context.refuse_built_in(tool, "chat")
         return tool.value
     if tool.custom and not context.takes_custom:
         tool = msgspec.structs.replace(tool, custom=False, description=describe(tool), schema=SCHEMA)

@@ -76,8 +76,7 @@ def put_tools(body: dict[str, Any], request: Request, family: Family, context: E
     for tool in _offered(request, context):
         if isinstance(tool, Opaque):
             if tool.dialect != "converse":
-                reason = f"The tool {tool.kind!r} is built into another API and does not exist in Converse"
-                context.refuse(tool.path, reason)
+                context.refuse_built_in(tool, "Converse")
             tools.append(tool.value)
             continue
         tools.append({"toolSpec": _encode_tool(tool, context, strict=family.strict)})

@@ -22,14 +22,19 @@ def camel(name: str) -> str:
 
 
 class ProtoMembers(Members):
-    """One JSON object, with its names in camel case."""
+    """One JSON object, with its names in camel case. A member that is there in both forms counts in camel case; the
+    other one is left under its own name."""
 
     __slots__ = ()
 
     def __init__(self, value: object, path: str = "") -> None:
         super().__init__(value, path)
         if any(["_" in name for name in self.rest]):
-            self.rest = {camel(name) if len(name) < 64 else name: each for name, each in self.rest.items()}
+            self.rest = {self._name_of(name): each for name, each in self.rest.items()}
+
+    def _name_of(self, name: str) -> str:
+        wanted = camel(name) if len(name) < 64 else name
+        return name if wanted in self.rest else wanted
 
     def objects(self, name: str) -> Iterator[Members]:
         """Take the objects of an array, or one that stands alone."""

@@ -93,8 +93,7 @@ def put_tools(body: dict[str, Any], request: Request, context: EncodeContext) ->
 
 def _put_opaque(body: dict[str, Any], tools: list[dict[str, Any]], tool: Opaque, context: EncodeContext) -> None:
     if tool.dialect != NAME:
-        reason = f"The tool {tool.kind!r} is built into another API and does not exist in a Gemini API"
-        context.refuse(tool.path, reason)
+        context.refuse_built_in(tool, "a Gemini API")
     if tool.kind in ELSEWHERE:
         body |= tool.value
     else:

@@ -42,7 +42,7 @@ def _encode_source(media: Media, context: EncodeContext) -> dict[str, Any]:
     if media.text is not None:
         return {"type": "text", "media_type": "text/plain", "data": media.text}
     if media.file_id is not None:
-        return {"type": "file", "file_id": media.file_id}
+        return {"type": "file", "file_id": context.file_id_of(media)}
     if media.url is not None:
         if not context.own and not media.url[:8].lower().startswith(("https://", "http://")):
             context.refuse(media.path, f"A Messages API takes http(s) URLs, not {media.url[:20]!r}")

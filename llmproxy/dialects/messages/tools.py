@@ -84,8 +84,7 @@ def put_tools(body: dict[str, Any], request: Request, context: EncodeContext) ->
 
 def _put_opaque(body: dict[str, Any], tools: list[dict[str, Any]], tool: Opaque, context: EncodeContext) -> None:
     if tool.dialect != "messages":
-        reason = f"The tool {tool.kind!r} is built into another API and does not exist in a Messages API"
-        context.refuse(tool.path, reason)
+        context.refuse_built_in(tool, "a Messages API")
     if tool.kind == SERVERS:
         body.setdefault(SERVERS, []).append(tool.value)
     elif tool.kind == THREAD:

@@ -197,7 +197,7 @@ def _encode_image(media: Media, context: EncodeContext) -> dict[str, Any]:
         context.drop(f"{media.path}.name")
     part: dict[str, Any] = {"type": "input_image", "detail": media.detail or "auto"}
     if media.file_id is not None:
-        part["file_id"] = media.file_id
+        part["file_id"] = context.file_id_of(media)
     if media.url is not None:
         part["image_url"] = media.url
     elif media.data is not None:
@@ -211,7 +211,7 @@ def _encode_file(media: Media, context: EncodeContext) -> dict[str, Any]:
     if media.detail is not None:
         part["detail"] = media.detail
     if media.file_id is not None:
-        part["file_id"] = media.file_id
+        part["file_id"] = context.file_id_of(media)
     elif media.url is not None:
         part["file_url"] = media.url
     elif media.text is not None:

@@ -93,8 +93,7 @@ def encode_tool(tool: Tool | Opaque, context: EncodeContext) -> dict[str, Any]:
     """Return one of `tools`. Raises BadRequest for another dialect's built-in tool."""
     if isinstance(tool, Opaque):
         if tool.dialect != "responses":
-            reason = f"The tool {tool.kind!r} is built into another API and does not exist in the Responses API"
-            context.refuse(tool.path, reason)
+            context.refuse_built_in(tool, "the Responses API")
         return tool.value
     context.drop_cache(tool)
     body: dict[str, Any] = {"type": TOOL_KINDS[tool.custom], "name": tool.name}

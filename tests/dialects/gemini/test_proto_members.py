@@ -34,3 +34,8 @@ def test_inner_objects_are_read_in_the_same_way() -> None:
 def test_what_is_no_list_and_no_object_is_refused() -> None:
     with pytest.raises(BadRequest, match="contents must be an array"):
         list(ProtoMembers({"contents": 5}).objects("contents"))
+
+
+def test_of_two_forms_of_a_name_the_other_one_is_left() -> None:
+    members = ProtoMembers({"top_k": 1, "topK": 2, "a_b": 3})
+    assert (members.any("topK"), members.any("aB")) == (2, 3) and members.left() == {"top_k": 1}

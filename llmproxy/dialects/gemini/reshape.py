@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from llmproxy.dialects.gemini.partial_calls import PartialCalls
 from llmproxy.dialects.gemini.proto_members import ProtoMembers
 from llmproxy.dialects.gemini.stream_decode import EitherSplitter
 from llmproxy.dialects.lenient_json import object_of, objects
@@ -51,10 +52,15 @@ class GeminiReshape(Reshape):
     def _to_reply(self, stream: bytes) -> bytes | None:
         whole: JsonObject = {}
         candidates: dict[int, JsonObject] = {}
+        calls: dict[int, PartialCalls] = {}
         for chunk in _chunks(stream):
             for candidate in objects(chunk.pop("candidates", None)):
                 index = candidate.get("index") or 0
-                _add(candidates.setdefault(index, {}), candidate)
+                partial = calls.setdefault(index, PartialCalls())
+                try:
+                    _add(candidates.setdefault(index, {}), candidate, partial)
+                except ProxyError:
+                    return None
             whole |= chunk
         if not any(each.get("finishReason") for each in candidates.values()):
             return None
@@ -75,12 +81,13 @@ def _chunks(stream: bytes) -> list[JsonObject]:
     return found
 
 
-def _add(whole: JsonObject, candidate: JsonObject) -> None:
+def _add(whole: JsonObject, candidate: JsonObject, calls: PartialCalls) -> None:
     """Add one chunk of a candidate to what came before."""
     content = candidate.pop("content", None)
     if isinstance(content, dict):
         parts = whole.setdefault("content", {"parts": []})["parts"]
-        for part in content.pop("parts", None) or ():
+        joined = calls.join(content.pop("parts", None) or ())
+        for part in [*joined, *calls.rest()] if candidate.get("finishReason") else joined:
             _add_part(parts, part)
         whole["content"] |= content
     whole |= candidate

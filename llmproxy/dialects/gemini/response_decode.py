@@ -13,6 +13,7 @@ from llmproxy.dialects.gemini.call_ids import MADE_UP, CallIds, new_id
 from llmproxy.dialects.gemini.citations import CITED, GROUNDING, decode_citations
 from llmproxy.dialects.gemini.content import OWN_SIGNATURE, read_part
 from llmproxy.dialects.gemini.logprobs import decode_logprobs
+from llmproxy.dialects.gemini.partial_calls import PartialCalls
 from llmproxy.dialects.gemini.proto_members import ProtoMembers
 from llmproxy.dialects.gemini.tables import FINISHES, NAME, SIGNATURE
 from llmproxy.dialects.gemini.usage import decode_usage
@@ -35,7 +36,7 @@ def decode_response(body: bytes) -> Reply:
     if not isinstance(value.get("candidates"), list) and not isinstance(value.get("promptFeedback"), dict):
         raise not_a(ANSWER, "it has no candidates")
     candidate = next(iter(objects(value.get("candidates"))), {})
-    blocks = answer_parts(candidate)
+    blocks = answer_parts(candidate, PartialCalls())
     word = string(candidate.get("finishReason"))
     stop = decode_stop(word, called=any(isinstance(block, ToolCall) for block in blocks))
     blocked = blocked_prompt(value)
@@ -64,14 +65,16 @@ def decode_response(body: bytes) -> Reply:
     )
 
 
-def answer_parts(candidate: Mapping[str, Any]) -> list[Block]:
-    """Return the blocks of a candidate, in a whole answer or a chunk. Raises BadReply."""
+def answer_parts(candidate: Mapping[str, Any], calls: PartialCalls, *, last: bool = True) -> list[Block]:
+    """Return the blocks of a candidate, in a whole answer or a chunk, with `calls` that came in pieces. Raises
+    BadReply."""
     parts = object_of(candidate.get("content")).get("parts")
     ids = CallIds()
     try:
+        joined = calls.join(parts if isinstance(parts, list) else ())
         blocks = [
             read_part(ProtoMembers(part, f"reply.content[{index}]"), ids)
-            for index, part in enumerate(parts if isinstance(parts, list) else ())
+            for index, part in enumerate([*joined, *calls.rest()] if last else joined)
         ]
     except BadRequest as error:
         raise not_a(ANSWER, error.message) from error

@@ -11,6 +11,7 @@ from typing import Any
 
 from llmproxy.dialects.gemini.citations import decode_citations
 from llmproxy.dialects.gemini.logprobs import decode_logprobs
+from llmproxy.dialects.gemini.partial_calls import PartialCalls
 from llmproxy.dialects.gemini.response_decode import (
     answer_parts,
     blocked_prompt,
@@ -76,6 +77,7 @@ class GeminiStreamDecoder(StreamDecoder):
         self._text: list[str] = []
         self._called = False
         self._finish: Stop | None = None
+        self._calls = PartialCalls()
 
     def _decode_frame(self, frame: Frame) -> None:
         value = read_value(frame.data)
@@ -113,12 +115,11 @@ class GeminiStreamDecoder(StreamDecoder):
 
     def _decode_candidate(self, candidate: dict[str, Any]) -> None:
         logprobs = decode_logprobs(candidate.get("logprobsResult"))
-        blocks = answer_parts(candidate)
-        for block in blocks:
+        word = string(candidate.get("finishReason"))
+        for block in answer_parts(candidate, self._calls, last=word is not None):
             if isinstance(block, Text) and logprobs is not None:
                 block.logprobs, logprobs = logprobs, None
             self._add(block)
-        word = string(candidate.get("finishReason"))
         if word is not None:
             self._finish = Stop(reason=decode_stop(word, called=self._called), word=word)
         citations = decode_citations(candidate, "".join(self._text)) if self._text_index >= 0 else []

@@ -59,8 +59,21 @@ class Text(Node):
     cache: Any = None
 
 
+PlaceKind: TypeAlias = Literal["characters", "pages", "chunks"]
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a document of the request, which is the `document`th one, from 0. `end` does not belong to it."""
+
+    kind: PlaceKind
+    document: int
+    start: int
+    end: int
+
+
 class Citation(Node):
-    """Where a text comes from. Offsets are characters of the text that cites, `quote` is the cited text."""
+    """Where a text comes from. Offsets are characters of the text that cites, `quote` is the cited text. `place` is a
+    second reading of members in `extra`, for the dialects that have such places."""
 
     url: str | None = None
     title: str | None = None
@@ -68,6 +81,7 @@ class Citation(Node):
     end: int | None = None
     quote: str | None = None
     file_id: str | None = None
+    place: Place | None = None
 
 
 class Media(Nested, kw_only=True):

@@ -5,13 +5,20 @@ Offsets in a location are places in a document, not in the text that cites, so t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from llmproxy.dialects.cited_documents import place_of
 from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.extra import Inner, put_back
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.model import Block, Citation, Text
+from llmproxy.dialects.model import Block, Citation, Place, PlaceKind, Text
 
+_PLACES: Mapping[str, PlaceKind] = {
+    "documentChar": "characters",
+    "documentPage": "pages",
+    "documentChunk": "chunks",
+}
 _OWN = {"location", "source"}
 """What only converse says of a citation."""
 
@@ -35,11 +42,17 @@ def decode_citation(citation: Members) -> Citation:
     decoded.extra = citation.left()
     if location is not None:
         rest = location.left()
+        decoded.place = _place(rest)
         if web is not None and (more := web.left()):
             rest["web"] = Inner(more)
         if rest:
             decoded.extra["location"] = Inner(rest)
     return decoded
+
+
+def _place(location: dict[str, Any]) -> Place | None:
+    name = next((name for name in _PLACES if isinstance(location.get(name), dict)), None)
+    return None if name is None else place_of(_PLACES[name], location[name], "documentIndex", "start", "end")
 
 
 def encode_citation(citation: Citation) -> dict[str, Any]:
@@ -59,6 +72,12 @@ def encode_link(citation: Citation, losses: Losses) -> dict[str, Any] | None:
     """Return a citation for an answer; one of another dialect as a link, without its position in the text."""
     if citation.extra and citation.extra.keys() <= _OWN:
         return encode_citation(citation)
+    place = citation.place
+    if place is not None:
+        encoded = encode_citation(Citation(title=citation.title, quote=citation.quote))
+        name = next(name for name, kind in _PLACES.items() if kind == place.kind)
+        part = {"documentIndex": place.document, "start": place.start, "end": place.end}
+        return {**encoded, "location": {name: part}}
     losses.drop_extra(citation)
     if citation.url is None and citation.title is None and citation.quote is None:
         losses.drop("reply.citation")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from llmproxy.dialects.cited_documents import put_document_options
 from llmproxy.dialects.converse.tables import FORMATS, MEDIA_TYPES, SPELLINGS, MediaKind
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra
@@ -55,7 +56,7 @@ def decode_media(block: Members, kind: MediaKind) -> Block:
 def encode_media(media: Media, context: EncodeContext) -> dict[str, Any]:
     """Return the block of an image, a document, a sound or a video. Raises BadRequest for what cannot be sent."""
     members = _encode_own(media) if context.own else _encode_members(media, context)
-    context.put_extra(members, media)
+    context.put_extra(members, put_document_options(members, media, context))
     return {media.kind: members}
 
 

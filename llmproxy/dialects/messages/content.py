@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, assert_never
 
 from llmproxy.dialects.call_arguments import arguments_object
+from llmproxy.dialects.cited_documents import place_of, put_document_options
 from llmproxy.dialects.content import PartDecoders, decode_parts, opaque
 from llmproxy.dialects.custom_tools import INPUT
 from llmproxy.dialects.encode_context import EncodeContext
@@ -20,13 +21,32 @@ from llmproxy.dialects.extra import nested_extra
 from llmproxy.dialects.media_data import set_url
 from llmproxy.dialects.members import Members, wrong
 from llmproxy.dialects.messages.media import encode_media
-from llmproxy.dialects.model import Block, Citation, Media, Opaque, Refusal, Text, Thinking, ToolCall, ToolResult
+from llmproxy.dialects.model import (
+    Block,
+    Citation,
+    Media,
+    Opaque,
+    PlaceKind,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
 from llmproxy.wire.json import write_value
 
 Content: TypeAlias = list[dict[str, Any]]
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 _PLAIN = {"type", "text"}
+
+
+PLACES: Mapping[str, tuple[PlaceKind, str, str]] = {
+    "char_location": ("characters", "start_char_index", "end_char_index"),
+    "page_location": ("pages", "start_page_number", "end_page_number"),
+    "content_block_location": ("chunks", "start_block_index", "end_block_index"),
+}
+"""The types of citations of documents, with the names of where the cited part begins and ends."""
 
 
 def decode_content(content: object, path: str) -> list[Block]:
@@ -48,6 +68,8 @@ def decode_citation(citation: Members) -> Citation:
     """Return one of `citations`. Its offsets are positions in a document, not in the text that cites, so they stay in
     `extra`."""
     title = citation.text("title")
+    kind, start, end = PLACES.get(str(citation.rest.get("type")), (None, "", ""))
+    place = place_of(kind, citation.rest, "document_index", start, end)
     return Citation(
         path=citation.path,
         url=citation.text("url"),
@@ -55,6 +77,7 @@ def decode_citation(citation: Members) -> Citation:
         quote=citation.text("cited_text"),
         file_id=citation.text("file_id"),
         extra=citation.left(),
+        place=place,
     )
 
 
@@ -185,7 +208,7 @@ def shortest(content: Content) -> str | Content:
 def encode_citation(citation: Citation) -> dict[str, Any]:
     """Return one of `citations`, of this dialect's own."""
     members = {**citation.extra, "cited_text": citation.quote or ""}
-    in_document = members.get("type") in ("char_location", "page_location", "content_block_location")
+    in_document = members.get("type") in PLACES
     members["document_title" if in_document else "title"] = citation.title
     for name, value in (("url", citation.url), ("file_id", citation.file_id)):
         if value is not None:
@@ -206,6 +229,8 @@ def _encode_block(block: Block, context: EncodeContext) -> dict[str, Any] | None
             )
         return block.value
     encoded = _encode_bare(block, context)
+    if isinstance(block, Media) and encoded is not None:
+        block = put_document_options(encoded, block, context)
     if isinstance(block, Text | Media | ToolCall | ToolResult) and block.cache is not None:
         if encoded is None:
             context.drop_cache(block)

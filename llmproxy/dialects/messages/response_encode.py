@@ -12,7 +12,7 @@ from typing import Any
 from llmproxy.dialects.call_arguments import encode_input
 from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.extra import put_back
-from llmproxy.dialects.messages.content import encode_citation, encode_id
+from llmproxy.dialects.messages.content import PLACES, encode_citation, encode_id
 from llmproxy.dialects.messages.tables import REPLY_TIERS, STOP_WORDS
 from llmproxy.dialects.messages.usage import encode_usage
 from llmproxy.dialects.model import (
@@ -20,6 +20,7 @@ from llmproxy.dialects.model import (
     Citation,
     Media,
     Opaque,
+    Place,
     Refusal,
     Reply,
     Request,
@@ -103,6 +104,8 @@ def encode_link(citation: Citation, losses: Losses) -> dict[str, Any] | None:
     """Return one of `citations`; one of another dialect as a link. Its position in the text is dropped."""
     if isinstance(citation.extra.get("type"), str) and citation.extra["type"].endswith("_location"):
         return encode_citation(citation)
+    if citation.place is not None:
+        return _in_document(citation, citation.place)
     losses.drop_extra(citation)
     if citation.url is None:
         losses.drop("reply.citation")
@@ -115,6 +118,19 @@ def encode_link(citation: Citation, losses: Losses) -> dict[str, Any] | None:
         "title": citation.title,
         "cited_text": citation.quote or "",
         "encrypted_index": "",
+    }
+
+
+def _in_document(citation: Citation, place: Place) -> dict[str, Any]:
+    name, start, end = next((name, *names) for name, (kind, *names) in PLACES.items() if kind == place.kind)
+    return {
+        "type": name,
+        "cited_text": citation.quote or "",
+        "document_index": place.document,
+        "document_title": citation.title,
+        start: place.start,
+        end: place.end,
+        "file_id": None,
     }
 
 

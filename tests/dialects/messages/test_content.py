@@ -9,7 +9,7 @@ import pytest
 from llmproxy.dialects.content import decode_part, only_texts
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.messages.content import DECODERS, decode_content
-from llmproxy.dialects.model import Block, Citation, Media, Opaque, Text, Thinking, ToolCall, ToolResult
+from llmproxy.dialects.model import Block, Citation, Media, Opaque, Place, Text, Thinking, ToolCall, ToolResult
 from llmproxy.errors import BadRequest
 
 MARK = {"type": "ephemeral", "ttl": "1h"}
@@ -54,7 +54,13 @@ def test_the_offsets_of_a_citation_are_places_in_a_document() -> None:
     assert isinstance(block, Text)
     inner = {"type": "char_location", "document_index": 0, "start_char_index": 4, "end_char_index": 9}
     assert block.annotations == [
-        Citation(path="here.citations[0]", title="Grass", quote="green", extra=inner),
+        Citation(
+            path="here.citations[0]",
+            title="Grass",
+            quote="green",
+            extra=inner,
+            place=Place(kind="characters", document=0, start=4, end=9),
+        ),
         Citation(
             path="here.citations[1]",
             url="https://a",

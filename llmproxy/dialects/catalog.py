@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Container, Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llmproxy.dialects import chat, converse, embeddings, gemini, messages, responses
 from llmproxy.dialects.call_form import CallForm
@@ -112,6 +112,17 @@ def below_root(path: str) -> str | None:
     """Return the part of `path` below a root that a cloud puts before an API, byte for byte; None without one."""
     root = next((root for root in _CLOUD_ROOTS if path.startswith(f"{root}/")), None)
     return None if root is None else path[len(root) :]
+
+
+def request_in(dialect: Dialect, body: Mapping[str, Any], *, counted: bool) -> tuple[Codec, dict[str, Any]]:
+    """Return the request in the decoded body of a call of `dialect`, with what decodes it. One whose tokens are to be
+    `counted` stands inside the body, and may be of another dialect. Raises BadRequest where there is none."""
+    count, codec = dialect.token_count, dialect.codec
+    assert codec is not None, "only what has a codec is read"
+    if not counted or count is None:
+        return codec, dict(body)
+    other = by_name(count.dialect_in(body))
+    return (other.codec if other is not None and other.codec is not None else codec), dict(count.request_in(body))
 
 
 def default() -> Dialect:

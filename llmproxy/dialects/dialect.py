@@ -51,6 +51,10 @@ def whole_body(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return body
 
 
+def own_dialect(body: Mapping[str, Any]) -> None:
+    """Return None: for calls whose body holds a request of their own dialect."""
+
+
 def no_history(body: Mapping[str, Any]) -> History:
     """Return the empty history: for calls without a conversation."""
     return NO_HISTORY
@@ -74,11 +78,12 @@ class Readers:
 class TokenCount:
     """The call of a dialect that counts the input tokens of a request: one of its `paths`, and the JSON body of its
     answer. `request_in` returns the request that stands in the decoded body of the call; it raises BadRequest where
-    there is none that can be read."""
+    there is none that can be read. `dialect_in` names the dialect of that request, None for this one."""
 
     path: str
     write: Callable[[int], bytes]
     request_in: Callable[[Mapping[str, Any]], Mapping[str, Any]] = whole_body
+    dialect_in: Callable[[Mapping[str, Any]], str | None] = own_dialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

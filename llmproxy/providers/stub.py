@@ -19,6 +19,7 @@ from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
 from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.derived import request_text
 from llmproxy.dialects.dialect import Dialect, Endpoint
 from llmproxy.dialects.embeddings import read_inputs
 from llmproxy.dialects.encode_context import Losses
@@ -105,10 +106,10 @@ def _events(reply: Reply) -> Iterable[Event]:
 
 def _count(dialect: Dialect, body: Body, reply: Reply) -> Answer:
     """Count the tokens of a request that could be sent."""
-    assert dialect.codec is not None and dialect.token_count is not None
-    request = dialect.token_count.request_in(body.content)
-    dialect.codec.decode_request({"model": reply.model, **request})
-    text = dialect.readers.request_text(write_value(request)) or ""
+    assert dialect.token_count is not None
+    codec, request = catalog.request_in(dialect, body.content, counted=True)
+    codec.decode_request({"model": reply.model, **request})
+    text = request_text(codec, write_value(request)) or ""
     return json_answer(dialect.token_count.write(len(text.split())))
 
 

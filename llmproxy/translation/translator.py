@@ -191,7 +191,7 @@ class Translator:
         exchange.hold(len(held.decoded))  # what the parsed request holds beside the body
         body, turn = await _run(held.raw, parse, held.decoded), None
         if endpoint is not None:
-            body = _request_in(body, endpoint)
+            codec, body = _request_in(body, endpoint)
         if endpoint is not None and endpoint.dialect.stateful:
             body, turn = await self._conversations.begin(exchange, body)
         try:
@@ -343,12 +343,12 @@ async def _run(body: bytes, work: Callable[[Input], Result], value: Input) -> Re
     return await asyncio.to_thread(work, value)
 
 
-def _request_in(body: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
-    """Return the request in the decoded body of a call, as the client's dialect has it."""
+def _request_in(body: dict[str, Any], endpoint: Endpoint) -> tuple[Codec, dict[str, Any]]:
+    """Return the request in the decoded body of a call, as its dialect has it, and what decodes it."""
     count = endpoint.dialect.token_count
-    if count is not None and count.path == endpoint.path:
-        body = dict(count.request_in(body))
-    return body if endpoint.form is None else endpoint.form.own_body(body)
+    counted = count is not None and count.path == endpoint.path
+    codec, body = catalog.request_in(endpoint.dialect, body, counted=counted)
+    return codec, (body if endpoint.form is None else endpoint.form.own_body(body))
 
 
 def _add_from_path(request: Request, exchange: Exchange) -> None:

@@ -204,6 +204,8 @@ def test_the_stub_answers(client: Any, stream: bool) -> None:
 def test_tokens_are_counted_by_the_provider_or_by_the_stub(client: Any, upstream: Upstream) -> None:
     asked = {"converse": {"messages": HI, "system": [{"text": "Be brief"}]}}
     assert client.count_tokens(modelId="pretend/stub", input=asked)["inputTokens"] == 5
+    invoked = {"invokeModel": {"body": b'{"max_tokens": 9, "messages": [{"role": "user", "content": "Hi there"}]}'}}
+    assert client.count_tokens(modelId="pretend/stub", input=invoked)["inputTokens"] == 3
     assert client.count_tokens(modelId="aws/m", input=asked)["inputTokens"] == IN
     assert upstream.only.target == b"/v1/model/m/count-tokens"
 
@@ -216,7 +218,10 @@ providers: [{{name: main, type: openai-compatible, base_url: "{upstream.url}/v1"
     with Program(tmp_path, "serve", config=config) as program, contextlib.closing(bedrock(program.url)) as client:
         asked: Any = {"messages": [{"role": "user", "content": [{"text": "x" * 400}]}]}
         assert client.count_tokens(modelId="m", input={"converse": asked})["inputTokens"] == 104
-        with pytest.raises(client.exceptions.ValidationException, match=r"input\.converse"):
+        claude = {"messages": [{"role": "user", "content": "x" * 400}], "anthropic_version": "bedrock-2023-05-31"}
+        body = json.dumps({**claude, "max_tokens": 9}).encode()
+        assert client.count_tokens(modelId="m", input={"invokeModel": {"body": body}})["inputTokens"] == 104
+        with pytest.raises(client.exceptions.ValidationException, match="messages is missing"):
             client.count_tokens(modelId="m", input={"invokeModel": {"body": b"{}"}})
     assert upstream.requests == []
 

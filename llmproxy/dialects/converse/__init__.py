@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,19 +22,37 @@ from llmproxy.dialects.converse.stream_watch import ConverseWatch
 from llmproxy.dialects.converse.tables import SEAL
 from llmproxy.dialects.derived import DerivedReshape, readers
 from llmproxy.dialects.dialect import Dialect, TokenCount
+from llmproxy.dialects.lenient_json import object_of
 from llmproxy.dialects.members import wrong
 from llmproxy.wire.eventstream import EVENT_STREAM
+from llmproxy.wire.json import read_value
 
 _COUNT_PATH = "/model/{model}/count-tokens"
 
 
 def request_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the request in the body of CountTokens. Raises BadRequest for one in the form of a model's own API."""
-    asked = body.get("input")
-    request = asked.get("converse") if isinstance(asked, dict) else None
+    """Return the request in the body of CountTokens: of Converse, or of a model's own API, as base64. Raises
+    BadRequest."""
+    asked = object_of(body.get("input"))
+    if dialect_in(body) is not None:
+        request = _decoded(object_of(asked["invokeModel"]).get("body"))
+    else:
+        request = asked.get("converse")
     if not isinstance(request, dict):
-        wrong("input.converse", "is missing: only the tokens of a Converse request can be counted here")
+        wrong("input", "must hold a request: `converse`, or `invokeModel` with a JSON body as base64")
     return request
+
+
+def dialect_in(body: Mapping[str, Any]) -> str | None:
+    """Return the dialect of a request that InvokeModel takes, which has the models' own forms."""
+    return "invoke" if "invokeModel" in object_of(body.get("input")) else None
+
+
+def _decoded(body: object) -> object:
+    try:
+        return read_value(binascii.a2b_base64(body)) if isinstance(body, str) else None
+    except ValueError:
+        return None
 
 
 CODEC = Codec(
@@ -65,7 +84,12 @@ DIALECT = Dialect(
         ("POST", "/guardrail-checks/{path}"),
     ),
     own_headers=("x-amz-", "x-amzn-", "amz-sdk-"),
-    token_count=TokenCount(path=_COUNT_PATH, write=lambda count: b'{"inputTokens":%d}' % count, request_in=request_in),
+    token_count=TokenCount(
+        path=_COUNT_PATH,
+        write=lambda count: b'{"inputTokens":%d}' % count,
+        request_in=request_in,
+        dialect_in=dialect_in,
+    ),
     key_variable="AWS_BEARER_TOKEN_BEDROCK",
     write_error=write_error,
     write_error_event=write_error_event,

@@ -1,7 +1,8 @@
 """The system prompt and the messages of a request, encoded. Decoding is in `request_decode.py`, as it needs no state.
 
-Bedrock refuses two messages of one role in a row, messages without content, blank texts, and documents without a text
-beside them (dify#9294, langchain-aws#130, the words of the shape `Message`). Begin reading at `encode_messages`.
+Bedrock refuses conversations that the assistant begins (dify#12340, strands-agents/harness-sdk#2085), two messages of
+one role in a row, messages without content, blank texts, and documents without a text beside them (dify#9294,
+langchain-aws#130, the words of the shape `Message`). Begin reading at `encode_messages`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from llmproxy.dialects.converse.request_decode import OWN_BLOCK
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.model import Instruction, Message, Opaque, Text
 
+_BEGINNING = "Begin."
+"""The message of the user before a conversation that the assistant begins."""
 _BESIDE_DOCUMENT = "Document:"
 """The text beside a document that came without one."""
 
@@ -54,6 +57,10 @@ def encode_messages(messages: Sequence[Message], family: Family, context: Encode
         context.put_extra(encoded[-1], message)
     if not context.own:
         _finish(turns)
+        if turns and turns[0][0] == "assistant":
+            where = next((message.path for message in messages if message.role == "assistant"), "messages")
+            context.adapt(where, "a conversation with Bedrock begins with the user", "a message of the user before it")
+            encoded.insert(0, {"role": "user", "content": [{"text": _BEGINNING}]})
     return encoded
 
 

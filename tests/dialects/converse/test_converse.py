@@ -40,6 +40,8 @@ def test_the_tokens_of_a_nested_request_are_counted() -> None:
     assert endpoint is not None and catalog.untranslated(endpoint)
     assert request_in({"input": {"converse": {"messages": []}}}) == {"messages": []}
     assert DIALECT.token_count is not None and DIALECT.token_count.write(5) == b'{"inputTokens":5}'
-    for body in ({}, {"input": {"invokeModel": {"body": "e30="}}}, {"input": 5}):
-        with pytest.raises(BadRequest, match=r"input\.converse"):
-            request_in(body)
+    invoked = {"input": {"invokeModel": {"body": "eyJhIjogMX0="}}}
+    assert request_in(invoked) == {"a": 1} and DIALECT.token_count.dialect_in(invoked) == "invoke"
+    for asked in ({}, 5, {"invokeModel": {"body": "e3"}}, {"invokeModel": {"body": "5"}}, {"invokeModel": 1}):
+        with pytest.raises(BadRequest, match="must hold a request"):
+            request_in({"input": asked})

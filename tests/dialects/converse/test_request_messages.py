@@ -30,6 +30,14 @@ def test_messages_of_one_role_in_a_row_are_one() -> None:
     assert len(written(user(Text(text="a")), user(Text(text="b")), own=True)) == 2
 
 
+def test_a_conversation_that_the_assistant_begins_has_a_message_of_the_user_before_it() -> None:
+    greeting = Message(path="messages[0]", role="assistant", content=[Text(text="How can I help?")])
+    losses = Losses()
+    body = encode_messages([greeting, user(Text(text="a"))], family_of("claude"), EncodeContext(losses=losses))
+    assert [each["role"] for each in body] == ["user", "assistant", "user"] and losses.dropped == ["messages[0]"]
+    assert len(written(greeting, own=True)) == 1
+
+
 def test_results_of_tools_come_first_each_with_its_cache_point() -> None:
     result = ToolResult(id="t", content=[Text(text="r")], cache={"type": "ephemeral"})
     [body] = written(user(Text(text="a", cache={"type": "ephemeral"})), user(result, Text(text="b")))

@@ -114,7 +114,7 @@ def below_root(path: str) -> str | None:
     return None if root is None else path[len(root) :]
 
 
-def request_in(dialect: Dialect, body: Mapping[str, Any], *, counted: bool) -> tuple[Codec, dict[str, Any]]:
+def decoded_call(dialect: Dialect, body: Mapping[str, Any], *, counted: bool) -> tuple[Codec, dict[str, Any]]:
     """Return the request in the decoded body of a call of `dialect`, with what decodes it. One whose tokens are to be
     `counted` stands inside the body, and may be of another dialect. Raises BadRequest where there is none."""
     count, codec = dialect.token_count, dialect.codec

@@ -107,7 +107,7 @@ def _events(reply: Reply) -> Iterable[Event]:
 def _count(dialect: Dialect, body: Body, reply: Reply) -> Answer:
     """Count the tokens of a request that could be sent."""
     assert dialect.token_count is not None
-    codec, request = catalog.request_in(dialect, body.content, counted=True)
+    codec, request = catalog.decoded_call(dialect, body.content, counted=True)
     codec.decode_request({"model": reply.model, **request})
     text = request_text(codec, write_value(request)) or ""
     return json_answer(dialect.token_count.write(len(text.split())))

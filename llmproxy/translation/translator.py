@@ -347,7 +347,7 @@ def _request_in(body: dict[str, Any], endpoint: Endpoint) -> tuple[Codec, dict[s
     """Return the request in the decoded body of a call, as its dialect has it, and what decodes it."""
     count = endpoint.dialect.token_count
     counted = count is not None and count.path == endpoint.path
-    codec, body = catalog.request_in(endpoint.dialect, body, counted=counted)
+    codec, body = catalog.decoded_call(endpoint.dialect, body, counted=counted)
     return codec, (body if endpoint.form is None else endpoint.form.own_body(body))
 
 

@@ -10,16 +10,19 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llmproxy.wire.eventstream import MessageSplitter
 from scripts.fuzzing.findings import Finding
 from scripts.fuzzing.programs import Served
 from tests.support.raw_http import Cut, RawAnswer
 from tests.support.sdk_streams import StreamError, accumulate, check_reply
 
 End = Literal["whole", "cut", "none", "left"]
-# What ends an answer in one of the dialects: without any of it, nothing that was sent was whole.
+# What ends an answer in one of the dialects, message_stop as base64 too: without it, nothing that was sent was whole.
 _ENDS = re.compile(
-    rb"\[DONE\]|message_stop|\"(?:stop_reason|finish_reason)\":\s*[^n\s]|response\.(?:completed|incomplete|failed)"
+    rb"\[DONE\]|message_stop|messageStop|\"(?:stop_reason|finish_reason|finishReason|stopReason)\":\s*[^n\s]"
+    rb"|blockReason|response\.(?:completed|incomplete|failed)|bWVzc2FnZV9zdG9w|1lc3NhZ2Vfc3RvcC|tZXNzYWdlX3N0b3"
 )
+_ERRORS = re.compile(rb"error|exception-type")
 _SHOWN = 1500
 
 
@@ -53,7 +56,7 @@ class Outcome:
 
     @property
     def streamed(self) -> bool:
-        return self.value("content-type").startswith("text/event-stream")
+        return self.value("content-type").startswith(("text/event-stream", "application/vnd.amazon.eventstream"))
 
 
 def ask(
@@ -122,7 +125,7 @@ def _check_relayed(outcome: Outcome, sent: Sent) -> None:
     if sent.whole:
         if outcome.body != sent.body:
             raise Finding("invalid", f"a relayed answer was changed: {_shown(outcome, sent)}")
-    elif not (outcome.streamed and (b"error" in outcome.body[len(sent.body) :] or _ENDS.search(sent.body))):
+    elif not (outcome.streamed and (_ERRORS.search(outcome.body[len(sent.body) :]) or _ENDS.search(sent.body))):
         raise Finding("false end", _shown(outcome, sent))
 
 
@@ -147,6 +150,9 @@ def _check_translated(dialect: str, outcome: Outcome, sent: Sent, *, odd: bool) 
 
 def _read_stream(dialect: str, body: bytes, *, named: bool) -> None:
     """Fail for what is no stream of JSON events with an end."""
+    if dialect == "converse":
+        MessageSplitter().feed(body)
+        return
     assert body.endswith(b"\n\n"), body[-100:]
     data = [line.removeprefix(b"data: ") for line in body.split(b"\n") if line.startswith(b"data: ")]
     for each in data:
@@ -156,9 +162,13 @@ def _read_stream(dialect: str, body: bytes, *, named: bool) -> None:
 
 def _check_error(dialect: str, outcome: Outcome) -> None:
     try:
-        error = json.loads(outcome.body)["error"]
-        assert error["message"] and error["type"]
-        assert dialect != "messages" or json.loads(outcome.body)["type"] == "error"
+        value = json.loads(outcome.body)
+        if dialect == "converse":
+            assert value["message"] and outcome.value("x-amzn-errortype")
+            return
+        error = value["error"]
+        assert error["message"] and error["status" if dialect == "gemini" else "type"]
+        assert dialect != "messages" or value["type"] == "error"
     except Exception as wrong:
         raise Finding(
             "invalid", f"an error that is none of {dialect}: {outcome.status} {outcome.body!r:.600}"

@@ -58,6 +58,13 @@ _FRAMES = (
     ),
 )
 
+_EVENT = re.compile(rb":event-type\x07\x00.([A-Za-z]+)")
+_MESSAGES = (
+    *(seeds.message("ping", {}), seeds.message("messageStop", {}), seeds.message("metadata", {"usage": None})),
+    *(seeds.message("throttlingException", {"message": "busy"}), seeds.message("chunk", {"bytes": "e30="})),
+    *(b"", b"\x00" * 16, b"\x00\x00\x00\x10" * 4, b"\x7f\xff\xff\xff" + b"\x00" * 12),
+)
+
 End = Literal["keep", "fin", "rst", "stall"]
 
 
@@ -109,11 +116,11 @@ def crowds(rng: Random, programs: Programs, id_: str) -> None:
 
 
 def _case(rng: Random, served: Served, id_: str, make: Any, *, streamed: bool) -> None:
-    dialect, provider = rng.choice(list(seeds.PATHS)), rng.choice("crm")
+    dialect, provider = rng.choice(seeds.NAMES), seeds.provider(rng)
     target = seeds.DIALECT_OF[provider]
     body = seeds.request(rng, dialect) | {"model": seeds.model(rng, provider), "stream": streamed}
     if rng.random() < 0.05:
-        body["model"] = "any"  # three targets, of three dialects
+        body["model"] = "any"  # a target of each dialect
     script: Script = make(rng, target)
     if body["model"] == "any":
         script.sent.certain = False
@@ -123,7 +130,7 @@ def _case(rng: Random, served: Served, id_: str, make: Any, *, streamed: bool) -
         fields = ("Accept-Encoding: gzip, deflate, zstd",) if rng.random() < 0.2 else ()
         outcome = ask(
             served,
-            seeds.PATHS[dialect],
+            seeds.path_of(dialect, body["model"], stream=streamed),
             json.dumps(body).encode(),
             *fields,
             id_=id_,
@@ -235,9 +242,11 @@ def _stream(rng: Random, target: str) -> Script:
     other = target if rng.random() < 0.97 else rng.choice(list(seeds.STREAMS))
     body = rng.choice(seeds.STREAMS[other])
     for _ in range(rng.choice((0, 1, 1, 1, 2))):
-        body = _changed(rng, body)
+        body = _changed(rng, other, body)
     sent = Sent(body=body, streamed=True)
-    fields = [b"Content-Type: text/event-stream" + rng.choice((b"", b"; charset=utf-8"))]
+    binary = b"application/vnd.amazon.eventstream"
+    type_ = binary if target in seeds.BINARY else b"text/event-stream" + rng.choice((b"", b"; charset=utf-8"))
+    fields = [b"Content-Type: " + type_]
     if rng.random() < 0.05:
         name, sent.body = mutation.compress(rng, body)
         fields.append(f"Content-Encoding: {name}".encode())
@@ -245,20 +254,20 @@ def _stream(rng: Random, target: str) -> Script:
     return _on_the_wire(rng, sent, fields)
 
 
-def _changed(rng: Random, stream: bytes) -> bytes:
+def _changed(rng: Random, dialect: str, stream: bytes) -> bytes:
     """Change one thing in a stream."""
     match rng.randrange(6):
         case 0:
             return mutation.flip_bytes(rng, stream)
         case 1:
             return mutation.cut(rng, stream)
-        case 2:
+        case 2 if dialect not in seeds.BINARY:
             return _other_lines(rng, stream)
         case _:
-            return b"\n\n".join(_changed_frames(rng, stream.split(b"\n\n")))
+            return seeds.joined(dialect, _changed_frames(rng, dialect, seeds.frames_of(dialect, stream)))
 
 
-def _changed_frames(rng: Random, frames: list[bytes]) -> list[bytes]:
+def _changed_frames(rng: Random, dialect: str, frames: list[bytes]) -> list[bytes]:
     """Leave out, double, exchange or change a frame, or end before it."""
     at = rng.randrange(len(frames))
     match rng.randrange(8):
@@ -269,13 +278,25 @@ def _changed_frames(rng: Random, frames: list[bytes]) -> list[bytes]:
         case 2:
             del frames[at]
         case 3:
-            frames.insert(at, rng.choice(_FRAMES))
+            frames.insert(at, rng.choice(_MESSAGES if dialect in seeds.BINARY else _FRAMES))
         case 4:
             other = rng.randrange(len(frames))
             frames[at], frames[other] = frames[other], frames[at]
+        case _ if dialect in seeds.BINARY:
+            frames[at] = _spoiled_message(rng, frames[at])
         case _:
             frames[at] = _DATA.sub(lambda match: b"data: " + _spoiled(rng, match[1]), frames[at], count=1)
     return frames
+
+
+def _spoiled_message(rng: Random, frame: bytes) -> bytes:
+    """Return a binary message with another value and right checksums; one that is broken with other bytes."""
+    name, start = _EVENT.search(frame), frame.find(b"{")
+    try:
+        value = mutation.spoil(rng, json.loads(frame[start:-4]))
+    except (ValueError, RecursionError):
+        return mutation.flip_bytes(rng, frame)
+    return seeds.message("chunk" if name is None else name[1].decode(), value)
 
 
 def _other_lines(rng: Random, stream: bytes) -> bytes:

@@ -117,14 +117,16 @@ def _traces(rng: Random, folder: Path, programs: Programs) -> None:
 
 def _record(rng: Random, number: int) -> Any:
     """Return a record of a golden conversation, with a few places changed."""
-    dialect = rng.choice(list(seeds.PATHS))
+    dialect = rng.choice(seeds.NAMES)
     asked, answered = rng.choice(seeds.REQUESTS[dialect]), rng.choice(seeds.REPLIES[dialect])
     response = records.response(answered)
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and dialect not in seeds.BINARY:
         stream = rng.choice(seeds.STREAMS[dialect]).decode()
         chunks = [[index * 1.5, frame + "\n\n"] for index, frame in enumerate(stream.split("\n\n")[:-1])]
         response = records.response(None, format=None, chunks=chunks)
-    head = records.head(number, session=rng.choice((None, "s_1")), dialect=dialect, path=seeds.PATHS[dialect])
+    head = records.head(
+        number, session=rng.choice((None, "s_1")), dialect=dialect, path=seeds.path_of(dialect, "m", stream=False)
+    )
     value = {**head, "request": records.request(asked), "response": response}
     return value if rng.random() < 0.1 else mutation.spoil(rng, value, 4)
 
@@ -223,7 +225,7 @@ def _other_lines(rng: Random, data: bytes) -> bytes:
 
 def _request(rng: Random, folder: Path, programs: Programs) -> None:
     """The body of a request, as `translate`, `lint` and `explain` read it."""
-    source, target = rng.choice(list(seeds.PATHS)), rng.choice(list(seeds.PATHS))
+    source, target = rng.choice(seeds.NAMES), rng.choice(seeds.NAMES)
     data = mutation.to_json(rng, mutation.spoil(rng, seeds.request(rng, source)))
     data = _spoil_bytes(rng, data) if rng.random() < 0.2 else data
     path = folder / "request.json"
@@ -231,7 +233,7 @@ def _request(rng: Random, folder: Path, programs: Programs) -> None:
     more = rng.choice(((), ("--strict",), ("--json",), ("--model", "gpt-5"), ("--model", "claude-opus-4-8")))
     _run("translate", "--from", source, "--to", target, str(path), *more, shown=data)
     _run("lint", "--dialect", source, "--model", rng.choice(("gpt-5", "claude-sonnet-4-5", "x")), str(path), shown=data)
-    config = str(ROOT / "configs" / "translate.yaml")
+    config = str(ROOT / "configs" / "minimal.yaml")
     _run("explain", "gpt-4o", "--config", config, "--request", str(path), "--dialect", source, shown=data)
 
 

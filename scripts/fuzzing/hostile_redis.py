@@ -124,13 +124,15 @@ def redis_answers(rng: Random, programs: Programs, id_: str) -> None:
     if rng.random() < 0.6:
         with stand.server.client() as client, contextlib.suppress(RedisError):
             _change_values(rng, client)
-    dialect, provider = rng.choice(list(seeds.PATHS)), rng.choice("crm")
-    value = rng.choice(seeds.REQUESTS[dialect][:4]) | {"model": f"{provider}/gpt-4o", "stream": rng.random() < 0.5}
+    dialect, provider = rng.choice(seeds.NAMES), rng.choice("crm")
+    streamed = rng.random() < 0.5
+    value = rng.choice(seeds.REQUESTS[dialect][:4]) | {"model": f"{provider}/gpt-4o", "stream": streamed}
     if dialect == "responses" and rng.random() < 0.5:
         value |= {"store": True, "previous_response_id": "resp_1"} if rng.random() < 0.3 else {"store": True}
     try:
         fields = (f"x-session-id: s{rng.randrange(3)}",) if rng.random() < 0.5 else ()
-        outcome = ask(stand.served, seeds.PATHS[dialect], json.dumps(value).encode(), *fields, id_=id_)
+        path = seeds.path_of(dialect, value["model"], stream=streamed)
+        outcome = ask(stand.served, path, json.dumps(value).encode(), *fields, id_=id_)
         judge(dialect, seeds.DIALECT_OF[provider], outcome, Sent())
         if rng.random() < 0.2:
             for page in ("/sessions", "/cache", "/stats", "/metrics"):

@@ -39,6 +39,13 @@ _OTHER_PATHS = (
         "/anthropic/v1/messages",
         "/v1/messages/batches",
         "/v1/nothing",
+        "/v1beta/models/g%2Fx:countTokens",
+        "/v1beta/models/c%2Fx:streamGenerateContent",
+        "/model/b%2Fx/count-tokens",
+        "/model/i%2Fanthropic.claude/invoke-with-response-stream",
+        "/v1/projects/p/locations/l/publishers/anthropic/models/m%2Fx:rawPredict",
+        "/b/guardrail/g/version/1/apply",
+        "/v1beta/interactions",
     ),
 )
 _TARGETS = (
@@ -122,10 +129,11 @@ _QUIET_S = 0.3
 def json_requests(rng: Random, programs: Programs, id_: str) -> None:
     """One request of a dialect."""
     served = programs[rng.choice(_PROGRAMS)]
-    dialect, provider = rng.choice(list(seeds.PATHS)), rng.choice("crm")
-    value = seeds.request(rng, dialect) | {"stream": rng.random() < 0.5}
+    dialect, provider = rng.choice(seeds.NAMES), seeds.provider(rng)
+    streamed = rng.random() < 0.5
+    value = seeds.request(rng, dialect) | {"stream": streamed}
     if rng.random() < 0.1:
-        value = seeds.request(rng, rng.choice(list(seeds.PATHS)))  # of another dialect
+        value = seeds.request(rng, rng.choice(seeds.NAMES))  # of another dialect
     if rng.random() < 0.9:
         value = mutation.spoil(rng, value)
     if rng.random() < 0.95:
@@ -141,10 +149,11 @@ def json_requests(rng: Random, programs: Programs, id_: str) -> None:
         fields += (
             rng.choice(("x-session-id: a", "Cache-Control: no-cache", "x-llmproxy-cache-ttl: 1s", "x-api-key: k")),
         )
-    path = seeds.PATHS[dialect] if rng.random() < 0.9 else rng.choice(_OTHER_PATHS)
+    own_path = seeds.path_of(dialect, value.get("model"), stream=streamed)
+    path = own_path if rng.random() < 0.9 else rng.choice(_OTHER_PATHS)
     try:
         outcome = ask(served, path, body, *fields, id_=id_, reuse=rng.random() < 0.3)
-        known = path == seeds.PATHS[dialect] and served.name != "stub"
+        known = path == own_path and served.name != "stub"
         target = seeds.DIALECT_OF[provider] if known and str(value.get("model")).startswith(f"{provider}/") else dialect
         judge(dialect, target, outcome, Sent(), odd=True)
         served.upstream.check()
@@ -192,9 +201,10 @@ def _raw(rng: Random) -> bytes:
 
 
 def _request(rng: Random) -> bytes:
-    dialect = rng.choice(list(seeds.PATHS))
-    body = json.dumps(seeds.request(rng, dialect) | {"model": seeds.model(rng, rng.choice("crm"))}).encode()
-    target = seeds.PATHS[dialect] if rng.random() < 0.6 else rng.choice((*_TARGETS, *_OTHER_PATHS))
+    dialect, model = rng.choice(seeds.NAMES), seeds.model(rng, seeds.provider(rng))
+    body = json.dumps(seeds.request(rng, dialect) | {"model": model}).encode()
+    own_path = seeds.path_of(dialect, model, stream=rng.random() < 0.5)
+    target = own_path if rng.random() < 0.6 else rng.choice((*_TARGETS, *_OTHER_PATHS))
     method = "POST" if rng.random() < 0.7 else rng.choice(_METHODS)
     fields = [
         b"Host: localhost",

@@ -36,9 +36,13 @@ providers:
   - {name: c, type: openai-compatible, base_url: "UPSTREAM/v1", api_key: sk-up, dialects: [chat], timeouts: TIMES}
   - {name: r, type: openai, base_url: "UPSTREAM/v1", api_key: sk-up, dialects: [responses], timeouts: TIMES}
   - {name: m, type: anthropic, base_url: "UPSTREAM", api_key: sk-up, timeouts: TIMES}
+  - {name: g, type: gemini, base_url: "UPSTREAM", api_key: sk-up, timeouts: TIMES}
+  - {name: b, type: bedrock, base_url: "UPSTREAM", KEYS, dialects: [converse], timeouts: TIMES}
+  - {name: i, type: bedrock, base_url: "UPSTREAM", KEYS, dialects: [messages], timeouts: TIMES}
 models:
-  - {name: any, targets: [c/gpt-4o, r/gpt-5, m/claude-sonnet-4-5]}
+  - {name: any, targets: [c/gpt-4o, r/gpt-5, m/claude-sonnet-4-5, g/gemini-x, b/amazon.nova, i/anthropic.claude-x]}
 """
+_KEYS = "region: us-east-1, access_key_id: AKIDUP, secret_access_key: up"
 _TIMES = "{connect: 5s, first_byte: 5s, idle: 2s}"
 _WATCHED = """
 middlewares:
@@ -58,7 +62,13 @@ middlewares:
 _STUB = """
 logging: {level: warning}
 server: {header_timeout: 1s, body_timeout: 1s, keepalive_timeout: 5s, max_body_size: 4MB}
-providers: [{name: c, type: stub}, {name: r, type: stub}, {name: m, type: stub}]
+providers:
+  - {name: c, type: stub}
+  - {name: r, type: stub}
+  - {name: m, type: stub}
+  - {name: g, type: stub}
+  - {name: b, type: stub}
+  - {name: i, type: stub}
 middlewares: [{type: printer}]
 """
 # Words in capitals are filled in at the start of a program.
@@ -97,7 +107,8 @@ class Served:
         upstream.default = self._answer
         self._read_bytes = {"out": 0, "err": 0}
         folder.mkdir(parents=True)
-        config = CONFIGS[name].replace("UPSTREAM", upstream.url).replace("TIMES", _TIMES).replace("REDIS", redis)
+        config = CONFIGS[name].replace("UPSTREAM", upstream.url)
+        config = config.replace("TIMES", _TIMES).replace("KEYS", _KEYS).replace("REDIS", redis)
         (folder / "llmproxy.yaml").write_text(config)
         self._files = [open(folder / f"{each}.log", "wb") for each in ("out", "err")]  # noqa: SIM115 (closed by stop)
         self._process = subprocess.Popen(

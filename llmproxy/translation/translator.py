@@ -34,7 +34,7 @@ from llmproxy.translation.token_estimate import estimate_tokens
 from llmproxy.translation.translation import Translation
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.wire.framing import Framing
-from llmproxy.wire.http import header_text
+from llmproxy.wire.http import BODILESS_STATUSES, header_text
 from llmproxy.wire.json import read_value
 
 # How much of an error page is read for its message.
@@ -226,6 +226,8 @@ class Translator:
                 answer.stream, answer.body = DecodedStream(answer), b""
             if answer.status >= 400:
                 return await self._error(exchange, call.translation, answer)
+            if answer.status in BODILESS_STATUSES:
+                raise UpstreamError(f"The provider answered {answer.status}, which has no body")
             if answer.framing is not None and exchange.stream:
                 return await self._streamed(exchange, call, answer)
             return await self._whole(exchange, call, answer)

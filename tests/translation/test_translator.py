@@ -199,6 +199,14 @@ def test_an_error_that_is_not_read_to_its_end_is_closed(upstream: Upstream) -> N
         call.done()
 
 
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_a_body_is_a_502(upstream: Upstream, status: int) -> None:
+    upstream.next(Reply(status=status, headers=(), framing="none"))
+    with Listening(claude(upstream)) as server:
+        answer = server.post(ASK)
+    assert answer.status == 502 and f"answered {status}, which has no body" in answer.json["error"]["message"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_that_is_none_of_the_dialect_is_a_502(upstream: Upstream, stream: bool) -> None:
     upstream.next(Reply(pieces=[b"<html>"], headers=(("Content-Type", "text/html"),)))

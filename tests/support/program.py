@@ -13,17 +13,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from tests.support.raw_http import RawAnswer, RawClient
 from tests.support.waiting import until
+from tests.support.warm_start import WarmProcess, start
 
 ROOT = Path(__file__).parent.parent.parent
 _ADDRESS = re.compile(r"http://[^\s/]+:(\d+)")
 _START_S = 30.0
+_COMMAND = [sys.executable, "-m", "llmproxy"]
 
 
 def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -36,9 +39,47 @@ def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dic
 
 def run(*arguments: str, cwd: Path, extra: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `llmproxy <arguments>` to its end."""
-    command = [sys.executable, "-m", "llmproxy", *arguments]
-    environment = clean_environment(cwd, extra)
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    command = [*_COMMAND, *arguments]
+    process = _start(command, cwd, clean_environment(cwd, extra))
+    out: list[str] = []
+    err: list[str] = []
+    readers = [_reader(process.stdout, out.append), _reader(process.stderr, err.append)]
+    try:
+        code = process.wait(60)
+    finally:
+        process.kill()
+        for reader in readers:
+            reader.join()
+    return subprocess.CompletedProcess(command, code, "".join(out), "".join(err))
+
+
+def _start(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.Popen[str] | WarmProcess:
+    """Run `command`; the program itself in the way that takes the least time."""
+    warm = start(command[len(_COMMAND) :], cwd, environment) if command[: len(_COMMAND)] == _COMMAND else None
+    return warm or subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
+def _reader(stream: IO[str] | None, keep: Callable[[str], object]) -> threading.Thread:
+    """Call `keep` with each line of `stream`, until it ends."""
+    assert stream
+
+    def follow() -> None:
+        with stream:
+            for line in stream:
+                keep(line)
+
+    reader = threading.Thread(target=follow, daemon=True)
+    reader.start()
+    return reader
 
 
 class Program:
@@ -58,14 +99,14 @@ class Program:
         free_port: bool = True,
     ) -> None:
         self.directory = directory
+        self.port = 0
         self.out = ""
         self.err = ""
-        self.port = 0
-        self._command = [sys.executable, "-m", "llmproxy", *(arguments or ("serve",))]
+        self._command = [*_COMMAND, *(arguments or ("serve",))]
         if free_port:
             self._command += ["--port", "0"]
         self._environment = clean_environment(directory, extra)
-        self._process: subprocess.Popen[str]
+        self._process: subprocess.Popen[str] | WarmProcess
         self._readers: list[threading.Thread] = []
         if config:
             (directory / "llmproxy.yaml").write_text(config, encoding="utf-8")
@@ -92,19 +133,9 @@ class Program:
         return self._process.pid
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command,
-            cwd=self.directory,
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-        assert self._process.stdout and self._process.stderr
-        self._read(self._process.stdout, "out")
-        self._read(self._process.stderr, "err")
+        self._process = _start(self._command, self.directory, self._environment)
+        streams = (("out", self._process.stdout), ("err", self._process.stderr))
+        self._readers = [_reader(stream, partial(self._keep, name)) for name, stream in streams]
         until(lambda: self._listening() or self._process.poll() is not None, "the address of the program", _START_S)
         if not self.port:
             self.wait()
@@ -139,9 +170,6 @@ class Program:
         finally:
             for reader in self._readers:
                 reader.join(timeout_s)
-            for stream in (self._process.stdout, self._process.stderr):
-                if stream:
-                    stream.close()
 
     def client(self, timeout_s: float = 15.0, receive_buffer: int | None = None) -> RawClient:
         """Return a raw connection to it."""
@@ -184,19 +212,13 @@ class Program:
         assert match
         return int(match[1]) * 1024
 
+    def _keep(self, name: str, line: str) -> None:
+        setattr(self, name, str(getattr(self, name)) + line)
+
     def _listening(self) -> bool:
         if (match := _ADDRESS.search(self.out)) and "\n" in self.out[match.end() :]:
             self.port = int(match[1])
         return bool(self.port)
-
-    def _read(self, stream: IO[str], name: str) -> None:
-        def follow() -> None:
-            for line in stream:
-                setattr(self, name, str(getattr(self, name)) + line)
-
-        reader = threading.Thread(target=follow, daemon=True)
-        reader.start()
-        self._readers.append(reader)
 
 
 @contextlib.contextmanager

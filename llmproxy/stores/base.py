@@ -13,6 +13,7 @@ from pydantic import Field
 
 from llmproxy.settings import Strict
 from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.quotas import QuotaStore
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
 
@@ -82,3 +83,7 @@ class Store(ABC):
     @abstractmethod
     def responses(self, max_bytes: int) -> ResponseStore:
         """Return the state of the Responses API, for a user that wants at most `max_bytes` of it to be kept."""
+
+    @abstractmethod
+    def quotas(self, max_counters: int) -> QuotaStore:
+        """Return the counters, for a user that wants at most `max_counters` of those that clients choose."""

@@ -1,7 +1,8 @@
 """The store in one SQLite file: it outlives the process, and the processes of one machine share it.
 
-A kill loses at most what was not yet committed. The facets are `disk_values.py` and `disk_sessions.py`, the tables
-`disk_tables.py`; `sqlite_file.py` opens the file and has the thread.
+A kill loses at most what was not yet committed. The facets are `disk_values.py`,
+`disk_sessions.py` and `disk_quotas.py`, the tables `disk_tables.py`; `sqlite_file.py` opens the file and has the
+thread.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from llmproxy.errors import ProxyError
 from llmproxy.private_files import DIRECTORY_MODE
 from llmproxy.stores.base import Namespace, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.disk_quotas import DiskQuotas
 from llmproxy.stores.disk_sessions import DiskSessions
 from llmproxy.stores.disk_tables import open_file
 from llmproxy.stores.disk_values import DiskBlobs, DiskResponses
 from llmproxy.stores.facet import StoreFault
+from llmproxy.stores.quotas import QuotaStore
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
 from llmproxy.stores.sqlite_file import UnusableFile
@@ -86,6 +89,9 @@ class DiskStore(Store):
 
     def responses(self, max_bytes: int) -> ResponseStore:
         return DiskResponses(self._file, max_bytes)
+
+    def quotas(self, max_counters: int) -> QuotaStore:
+        return DiskQuotas(self._file, max_counters)
 
 
 def _make_private(directory: Path) -> None:

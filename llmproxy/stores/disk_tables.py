@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llmproxy.stores.sqlite_file import SqliteFile
 
-_VERSION = 2  # of the tables; a file of another version is set aside
+_VERSION = 3  # of the tables; a file of another version is set aside
 BLOBS, RESPONSES = "blobs", "responses"  # tables of values
 
 # Values stand in a table of their own, so that noting a use does not write them again. Triggers do the counting: no
@@ -41,6 +41,17 @@ _SESSIONS = (
         DELETE FROM known WHERE session = OLD.id;
         UPDATE totals SET entries = entries - 1 WHERE name = 'sessions'; END""",
 )
+_QUOTAS = (
+    "INSERT INTO totals VALUES ('quotas', 0, 0)",  # counts those that clients choose
+    """CREATE TABLE quotas (key TEXT PRIMARY KEY, base REAL, slots TEXT, warned INTEGER, chosen INTEGER, used REAL,
+        ends REAL) WITHOUT ROWID""",
+    "CREATE INDEX quotas_ends ON quotas (ends)",
+    "CREATE INDEX quotas_used ON quotas (chosen, used)",
+    """CREATE TRIGGER quota_added AFTER INSERT ON quotas WHEN NEW.chosen BEGIN
+        UPDATE totals SET entries = entries + 1 WHERE name = 'quotas'; END""",
+    """CREATE TRIGGER quota_removed AFTER DELETE ON quotas WHEN OLD.chosen BEGIN
+        UPDATE totals SET entries = entries - 1 WHERE name = 'quotas'; END""",
+)
 
 
 def _schema() -> Iterator[str]:
@@ -48,6 +59,7 @@ def _schema() -> Iterator[str]:
     for table in (BLOBS, RESPONSES):
         yield from (statement.replace("{table}", table) for statement in _VALUES)
     yield from _SESSIONS
+    yield from _QUOTAS
 
 
 def open_file(path: Path) -> SqliteFile:

@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_TIMEOUT_S = 0.05
+TIMEOUT_S = 0.05
 RESPONSE_TIMEOUT_S = 1.0
 LONG_TIMEOUT_S = 5.0  # for operations that walk over everything, and for connecting
 _START_S = 1.0  # how long a start waits for a store at most
-_FIRST_REST_S = 1.0
+FIRST_REST_S = 1.0
 _LONGEST_REST_S = 30.0
 _BYTES_PER_SECOND = 16 << 20  # of large values: writing them may take longer
 _PROBE = "probe"  # a key that nobody sets
@@ -158,7 +158,7 @@ class GuardedBlobs(BlobStore):
     """`inner`, which is started and closed with it. `timeout_s` bounds every operation but `clear` and `size`."""
 
     def __init__(
-        self, inner: BlobStore, name: str, timeout_s: float = _TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
+        self, inner: BlobStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = FIRST_REST_S
     ) -> None:
         self._inner = inner
         self._guard = Guard(name, lambda: inner.get(_PROBE), timeout_s, first_rest_s)
@@ -210,7 +210,7 @@ class GuardedResponses(GuardedBlobs, ResponseStore):
         inner: ResponseStore,
         name: str,
         timeout_s: float = RESPONSE_TIMEOUT_S,
-        first_rest_s: float = _FIRST_REST_S,
+        first_rest_s: float = FIRST_REST_S,
     ) -> None:
         super().__init__(inner, name, timeout_s, first_rest_s)
         self._responses = inner
@@ -227,7 +227,7 @@ class GuardedSessions(SessionStore):
     """`inner`, which is started and closed with it. `timeout_s` bounds every operation but `sessions` and `figures`."""
 
     def __init__(
-        self, inner: SessionStore, name: str, timeout_s: float = _TIMEOUT_S, first_rest_s: float = _FIRST_REST_S
+        self, inner: SessionStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = FIRST_REST_S
     ) -> None:
         self._inner = inner
         self._guard = Guard(name, lambda: inner.session(_PROBE), timeout_s, first_rest_s)

@@ -17,6 +17,8 @@ from pydantic import Field
 from llmproxy.stores.base import Namespace, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore, StoreSize
 from llmproxy.stores.lru import ByteBoundedLru
+from llmproxy.stores.memory_quotas import MemoryQuotas, QuotaTable
+from llmproxy.stores.quotas import QuotaStore
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import (
     MAX_KEYS,
@@ -50,6 +52,7 @@ class MemoryStore(Store):
         self._blobs = ByteBoundedLru()
         self._responses = ByteBoundedLru()
         self._sessions = SessionTable()
+        self._quotas = QuotaTable()
 
     def blobs(self, max_bytes: int) -> BlobStore:
         return MemoryBlobs(max_bytes, self._blobs)
@@ -59,6 +62,9 @@ class MemoryStore(Store):
 
     def responses(self, max_bytes: int) -> ResponseStore:
         return MemoryResponses(max_bytes, self._responses)
+
+    def quotas(self, max_counters: int) -> QuotaStore:
+        return MemoryQuotas(max_counters, table=self._quotas)
 
 
 class MemoryBlobs(BlobStore):

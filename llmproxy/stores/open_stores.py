@@ -13,7 +13,9 @@ from llmproxy.stores.base import DEFAULT_STORE, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.facet import Facet
 from llmproxy.stores.guard import GuardedBlobs, GuardedResponses, GuardedSessions
+from llmproxy.stores.guarded_quotas import GuardedQuotas
 from llmproxy.stores.memory import MemoryStore
+from llmproxy.stores.quotas import QuotaStore
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
 
@@ -37,6 +39,7 @@ class OpenStore:
         self._blobs: dict[int, BlobStore] = {}
         self._sessions: dict[tuple[int, float], SessionStore] = {}
         self._responses: dict[int, ResponseStore] = {}
+        self._quotas: dict[int, QuotaStore] = {}
         self._started = False
         self._running: list[Facet] = []
 
@@ -53,6 +56,10 @@ class OpenStore:
         """Return the state of the Responses API. At most `max_bytes` are kept, unless the store bounds itself."""
         return self._facet(self._responses, max_bytes, lambda: self._store.responses(max_bytes), GuardedResponses)
 
+    def quotas(self, max_counters: int) -> QuotaStore:
+        """Return the counters of limits. At most `max_counters` of those that clients choose are kept."""
+        return self._facet(self._quotas, max_counters, lambda: self._store.quotas(max_counters), GuardedQuotas)
+
     def _facet(self, known: dict[K, F], bounds: K, make: Callable[[], F], guard: Callable[[F, str], F]) -> F:
         if bounds not in known:
             facet = make()
@@ -64,7 +71,8 @@ class OpenStore:
         if not self._started:
             self._started = True
             await self._store.start()
-        facets: list[Facet] = [*self._blobs.values(), *self._sessions.values(), *self._responses.values()]
+        kinds = self._blobs, self._sessions, self._responses, self._quotas
+        facets: list[Facet] = [facet for kind in kinds for facet in kind.values()]
         new = [facet for facet in facets if facet not in self._running]
         self._running += new
         await asyncio.gather(*(facet.start() for facet in new))

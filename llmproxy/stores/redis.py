@@ -1,7 +1,7 @@
 """The store in a Redis: all replicas share it; the server's own memory and eviction policy bound it.
 
-The facets are `redis_values.py` and `redis_sessions.py`; `redis_link.py` speaks to the server. They need the client
-library, which checking a configuration does not import.
+The facets are `redis_values.py`, `redis_sessions.py` and `redis_quotas.py`; `redis_link.py` speaks to the server.
+They need the client library, which checking a configuration does not import.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from llmproxy.settings import ExistingFile, Secret
 from llmproxy.stores.base import Namespace, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.quotas import QuotaStore
 from llmproxy.stores.redis_url import RedisAddress, parse_redis_url
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
@@ -98,3 +99,8 @@ class RedisStore(Store):
         from llmproxy.stores.redis_values import RedisResponses
 
         return RedisResponses(self._link, self._namespace, max_bytes)
+
+    def quotas(self, max_counters: int) -> QuotaStore:
+        from llmproxy.stores.redis_quotas import RedisQuotas
+
+        return RedisQuotas(self._link, self._namespace)

@@ -11,6 +11,8 @@ import pytest
 
 from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.memory import MemoryBlobs, MemoryResponses, MemorySessions
+from llmproxy.stores.memory_quotas import MemoryQuotas, QuotaTable
+from llmproxy.stores.quotas import QuotaStore
 from llmproxy.stores.redis_link import RedisLink
 from llmproxy.stores.redis_url import parse_redis_url
 from llmproxy.stores.responses import ResponseStore
@@ -18,9 +20,11 @@ from llmproxy.stores.sessions import SessionStore
 from tests.support.redis_server import RedisServer, cluster
 from tests.support.stores import (
     LoneDiskBlobs,
+    LoneDiskQuotas,
     LoneDiskResponses,
     LoneDiskSessions,
     LoneRedisBlobs,
+    LoneRedisQuotas,
     LoneRedisResponses,
     LoneRedisSessions,
 )
@@ -28,6 +32,7 @@ from tests.support.stores import (
 MakeBlobs: TypeAlias = Callable[..., Awaitable[BlobStore]]
 MakeResponses: TypeAlias = Callable[..., Awaitable[ResponseStore]]
 MakeSessions: TypeAlias = Callable[..., Awaitable[SessionStore]]
+MakeQuotas: TypeAlias = Callable[..., Awaitable[QuotaStore]]
 
 _numbers = itertools.count()
 
@@ -151,3 +156,29 @@ def kind(request: pytest.FixtureRequest) -> str:
     """Which kind of store the test has."""
     params = request.node.callspec.params
     return str(next(params[name] for name in ("make_blobs", "make_sessions", "make_responses") if name in params))
+
+
+@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
+async def make_quotas(
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, clock: Clock
+) -> AsyncIterator[MakeQuotas]:
+    """Makes counters by `clock`; each call the same ones again, as another process would see them."""
+    url = _url(request) if request.param in ("redis", "cluster") else ""
+    made: list[QuotaStore] = []
+    table = QuotaTable()
+
+    async def make(max_counters: int = 1000) -> QuotaStore:
+        match request.param:
+            case "memory":
+                quotas: QuotaStore = MemoryQuotas(max_counters, clock, clock, table)
+            case "disk":
+                quotas = LoneDiskQuotas(tmp_path / "store.sqlite", max_counters, clock)
+            case _:
+                quotas = LoneRedisQuotas(RedisLink(parse_redis_url(url)), namespace, clock)
+        made.append(quotas)
+        await quotas.start()
+        return quotas
+
+    yield make
+    for quotas in made:
+        await quotas.close()

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from llmproxy.stores.base import DEFAULT_STORE, StoreConfig
 from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.disk_quotas import DiskQuotas
 from llmproxy.stores.disk_sessions import DiskSessions
 from llmproxy.stores.disk_tables import open_file
 from llmproxy.stores.disk_values import DiskBlobs, DiskResponses
 from llmproxy.stores.memory import MemoryStore
 from llmproxy.stores.open_stores import OpenStore, Stores
 from llmproxy.stores.redis_link import RedisLink
+from llmproxy.stores.redis_quotas import RedisQuotas
 from llmproxy.stores.redis_sessions import RedisSessions
 from llmproxy.stores.redis_values import RedisBlobs, RedisResponses
 from llmproxy.stores.sessions import SessionStore
@@ -52,6 +54,17 @@ class LoneDiskSessions(DiskSessions):
         await self._file.close()
 
 
+class LoneDiskQuotas(DiskQuotas):
+    """Counters in a file of their own."""
+
+    def __init__(self, path: Path, max_counters: int, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(open_file(path), max_counters, clock)
+
+    async def close(self) -> None:
+        await super().close()
+        await self._file.close()
+
+
 class LoneRedisBlobs(RedisBlobs):
     """Values over a connection of their own."""
 
@@ -74,6 +87,20 @@ class LoneRedisResponses(RedisResponses):
 
 class LoneRedisSessions(RedisSessions):
     """Sessions over a connection of their own."""
+
+    _link: RedisLink
+
+    async def start(self) -> None:
+        await self._link.start()
+        await super().start()
+
+    async def close(self) -> None:
+        await super().close()
+        await self._link.close()
+
+
+class LoneRedisQuotas(RedisQuotas):
+    """Counters over a connection of their own."""
 
     _link: RedisLink
 

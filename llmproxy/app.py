@@ -22,6 +22,7 @@ from llmproxy import __version__, decision_log
 from llmproxy import discovery as servers
 from llmproxy.access.admission import Admission
 from llmproxy.access.exposure import Exposure
+from llmproxy.config.client_limits import build_limits, hook_order
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config
 from llmproxy.exchange import MemoryBudget
@@ -89,21 +90,24 @@ def build(loaded: Loaded, state: State) -> Runtime:
     config = loaded.checked()
     stores = _stores(config, state)
     router, everybody = routing(loaded)
-    named_middlewares = _middlewares(loaded, stores)
+    prices = Prices()
+    configured = _middlewares(loaded, stores)
+    client_limits = build_limits(config, stores, prices)
+    named_middlewares = [*client_limits, *configured]
     pipeline = LoggedPipeline if decision_log.is_enabled() else Pipeline
     return Runtime(
         pipeline=pipeline(
             router,
-            Hooks(named_middlewares),
+            Hooks(hook_order(config, client_limits, configured)),
             state.upstream.open,
             state.budget,
             _translator(config, state, stores),
-            Prices(),
+            prices,
         ),
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
         admission=Admission(everybody, _exposure(config)),
-        components=_components(loaded, stores, everybody, named_middlewares),
+        components=_components(loaded, stores, everybody, configured, client_limits),
         middlewares=named_middlewares,
     )
 
@@ -164,13 +168,18 @@ def _made(loaded: Loaded, kind: str, type_: str, settings: Strict, who: str, pla
 
 
 def _components(
-    loaded: Loaded, stores: Stores, providers: Sequence[Provider], middlewares: Sequence[tuple[str, Middleware]]
+    loaded: Loaded,
+    stores: Stores,
+    providers: Sequence[Provider],
+    middlewares: Sequence[tuple[str, Middleware]],
+    client_limits: Sequence[tuple[str, Middleware]],
 ) -> list[Component]:
     """Return what is started, in this order."""
     components = [Component(part=stores, who="the stores", place=loaded.places.get(("stores", ""), ""))]
     for provider in providers:
         who, place = _provider_place(loaded, provider.name)
         components.append(Component(part=provider, who=who, place=place))
+    components += [Component(part=part, who=name) for name, part in client_limits]
     enabled = [index for index, entry in enumerate(loaded.checked().middlewares) if entry.enabled]
     for index, (type_, middleware) in zip(enabled, middlewares, strict=True):
         place = loaded.places.get(("middlewares", index), "")

@@ -6,6 +6,9 @@ writes it for a client (`dialects/dialect.py`); this module knows neither HTTP f
 
 from __future__ import annotations
 
+BUDGET_EXCEEDED = "budget_exceeded"
+"""The code of a request beyond a budget: repeating it is of no use."""
+
 
 class ProxyError(Exception):
     """An error that the proxy answers with.

@@ -108,7 +108,8 @@ class Exchange(ClientRequest):
     (the answer broke off) or `error` (ours). `muted` names the middlewares whose watching hooks failed; `notes` is
     where middlewares leave things, each under its own name.
     `session` is the conversation's id, when a middleware recognised one. `cache` is `hit` when an answer was there
-    already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `own` says that it asks for
+    already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `rerouted_from` is the
+    model that the client asked for, where a budget sent the request to another. `own` says that it asks for
     one of our own pages. `budget` counts what it holds in memory.
     `cost_usd` is what its calls cost, set before `on_end`; 0 when none was made for it, None when that is unknown.
     """
@@ -129,6 +130,7 @@ class Exchange(ClientRequest):
     notes: dict[str, object] = field(default_factory=dict)
     session: str | None = None
     cache: str | None = None
+    rerouted_from: str | None = None
     own: bool = False
     budget: MemoryBudget | None = None
     cost_usd: float | None = None

@@ -6,13 +6,13 @@ The hot path gets the values of `limit.py`, which `LimitConfig.limit` and `Budge
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from llmproxy.limit import Budget, BudgetPeriod, Limit, LimitKind, LimitMatch, LimitScope
-from llmproxy.settings import Duration, Strict, Whole
+from llmproxy.settings import Strict, Whole, parse_duration, write_duration
 
 _KINDS: tuple[LimitKind, ...] = ("requests", "tokens", "concurrent", "cost")
 _LARGEST_COST = 1e12
@@ -20,11 +20,16 @@ _SHORTEST_S, _LONGEST_S = 1.0, 31 * 86400.0
 _DEFAULT_S = 60.0
 _WORDS = {"second": "1s", "minute": "1m", "hour": "1h", "day": "24h"}
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_REFUSE = "refuse"
 _NEVER = ("none", "off", "never")
 
 
-def _period(value: object) -> object:
-    return _WORDS.get(value.strip().lower(), value) if isinstance(value, str) else value
+def _period(value: object) -> float:
+    """Read a duration, or the word for one. Raises ValueError."""
+    seconds = parse_duration(_WORDS.get(value.strip().lower(), value) if isinstance(value, str) else value)
+    if not _SHORTEST_S <= seconds <= _LONGEST_S:
+        raise ValueError(f"must be from 1s to 31d, not {value!r}; longer times are for `budgets`")
+    return seconds
 
 
 def _patterns(value: object) -> object:
@@ -35,11 +40,11 @@ def _share(value: object) -> object:
     """Read `80%` or 0.8 as a share; `none` as no share. Raises ValueError."""
     if value is None or (isinstance(value, str) and value.strip().lower() in _NEVER):
         return None
-    if isinstance(value, str) and (match := _PERCENT.fullmatch(value.strip())):
-        value = float(match[1]) / 100
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+    percent = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    share = float(percent[1]) / 100 if percent else value
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
         raise ValueError(f"invalid share: {value!r}; write a percentage such as 80%, or never")
-    return value
+    return share
 
 
 def _zone(value: str) -> str:
@@ -55,8 +60,18 @@ def _write_share(value: float | None) -> str:
     return "never" if value is None else f"{value * 100:g}%"
 
 
-Patterns = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_patterns)]
-Period = Annotated[Duration, BeforeValidator(_period)]
+Count = Annotated[Whole, Field(ge=1)]
+Patterns = Annotated[
+    list[Annotated[str, Field(min_length=1)]],
+    BeforeValidator(_patterns),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+Window = Annotated[
+    float,
+    BeforeValidator(_period),
+    PlainSerializer(write_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]}),
+]
 Share = Annotated[
     float | None,
     BeforeValidator(_share),
@@ -102,18 +117,16 @@ class LimitConfig(Strict):
     """How much clients may use in a time, such as {requests: 600, per: 1m, scope: key}. One of requests, tokens,
     concurrent and cost is required."""
 
-    requests: Whole | None = Field(default=None, ge=1, description="Requests in any time of length `per`.")
-    tokens: Whole | None = Field(
-        default=None, ge=1, description="Tokens, input and output together, in any time of length `per`."
+    requests: Count | None = Field(default=None, description="Requests in any time of length `per`.")
+    tokens: Count | None = Field(
+        default=None, description="Tokens, input and output together, in any time of length `per`."
     )
-    concurrent: Whole | None = Field(default=None, ge=1, description="Requests that run at the same time.")
+    concurrent: Count | None = Field(default=None, description="Requests that run at the same time.")
     cost: float | None = Field(
         default=None, gt=0, le=_LARGEST_COST, description="USD in any time of length `per`; needs prices."
     )
-    per: Period | None = Field(
+    per: Window | None = Field(
         default=None,
-        ge=_SHORTEST_S,
-        le=_LONGEST_S,
         description="The time: 1m, 1h, or second, minute, hour, day. By default 1m. For longer times use budgets.",
     )
     scope: LimitScope = Field(default="key", description=_SCOPES)
@@ -142,6 +155,32 @@ class RouteInstead(Strict):
     route: str = Field(min_length=1, description="A name of `models`.", examples=["cheap"])
 
 
+def _instead(value: object) -> object:
+    if isinstance(value, str) and value != _REFUSE:
+        raise ValueError(f"must be refuse, or {{route: NAME}} with a name of `models`, not {value!r}")
+    return None if value == _REFUSE else value
+
+
+Instead = Annotated[
+    RouteInstead | None,
+    BeforeValidator(_instead),
+    PlainSerializer(lambda value: _REFUSE if value is None else value, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": _REFUSE},
+                {
+                    "type": "object",
+                    "properties": {"route": {"type": "string", "minLength": 1}},
+                    "required": ["route"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+
+
 class BudgetConfig(Strict):
     """How much money clients may spend, such as {max_cost: 100, per: month}. Needs prices."""
 
@@ -156,8 +195,8 @@ class BudgetConfig(Strict):
     warn_at: Share = Field(
         default=0.8, description="Warn at this share: in the log, the metrics and a header; or never."
     )
-    on_exceeded: Literal["refuse"] | RouteInstead = Field(
-        default="refuse",
+    on_exceeded: Instead = Field(
+        default=None,
         description="refuse: answer 429 with the code budget_exceeded. {route: NAME}: send requests to this model "
         "instead.",
     )
@@ -177,6 +216,6 @@ class BudgetConfig(Strict):
             scope=self.scope or ("session" if self.per == "session" else "global"),
             match=self.match.match(),
             warn_at=self.warn_at,
-            route=self.on_exceeded.route if isinstance(self.on_exceeded, RouteInstead) else None,
+            route=None if self.on_exceeded is None else self.on_exceeded.route,
             timezone=self.timezone,
         )

@@ -16,6 +16,7 @@ DELIBERATE = frozenset(
         "summarize",  # derived from a codec, and the overrides of dialects
         "write_error",  # the usual form, and the overrides of dialects
         "write_error_event",  # the same for streams
+        "write_limit_headers",  # the same for headers
     }
 )
 # What belongs to its module by convention.

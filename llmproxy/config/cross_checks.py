@@ -59,6 +59,7 @@ def cross_check(top: ConfigNode) -> list[Problem]:
         *_unique_provider_names(top),
         *_target_providers(top),
         *_unique_model_names(top),
+        *_budget_routes(top),
         *_empty_keys(top),
         *_loops(top),
         *_exposure(top),
@@ -148,6 +149,21 @@ def _unique_model_names(top: ConfigNode) -> Iterator[Problem]:
                 f"the name {name.word!r} is already used by {seen[name.word].key}; choose another name", "name-taken"
             )
         seen.setdefault(name.word, model)
+
+
+def _budget_routes(top: ConfigNode) -> Iterator[Problem]:
+    """Check that the models exist to which budgets send requests."""
+    names_of_models = [
+        word(model, "name") for model in (top.members["models"].items if "models" in top.members else ())
+    ]
+    for budget in top.members["budgets"].items if "budgets" in top.members else []:
+        instead = budget.members.get("on_exceeded")
+        route = None if instead is None else instead.members.get("route")
+        if route is None or not route.word or route.stand_in or route.word in names_of_models:
+            continue
+        close = nearest(route.word, names_of_models)
+        hint = f"did you mean {close!r}?" if close else "add a name to `models` and write it here"
+        yield route.problem(f"there is no model {route.word!r} in `models`; {hint}", "unknown-model")
 
 
 def _empty_keys(top: ConfigNode) -> Iterator[Problem]:

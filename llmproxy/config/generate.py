@@ -28,6 +28,8 @@ from llmproxy.config.schema import (
     TranslationConfig,
 )
 from llmproxy.dialects import catalog
+from llmproxy.limit_config import BudgetConfig, LimitConfig
+from llmproxy.middleware.limits import QuotasConfig
 from llmproxy.registry import config_of, find_component, names
 from llmproxy.settings import Strict
 from llmproxy.stores.base import StoreConfig
@@ -91,6 +93,9 @@ _EXAMPLES: Mapping[str, object] = {
     "external_id": "llmproxy",
     "admin_key": "${LLMPROXY_ADMIN_KEY}",
     "path": "./llmproxy.sqlite",
+    "tokens": 100_000,
+    "concurrent": 20,
+    "cost": 5,
     "namespace": "llmproxy",
     "username": "llmproxy",
     "password": "${REDIS_PASSWORD}",
@@ -203,12 +208,35 @@ def _middlewares() -> Iterator[str]:
     yield "#    config: {team: blue}"
 
 
+def _limits() -> Iterator[str]:
+    yield "#limits:"
+    yield from _commented(_item(_block(LimitConfig, "    ", {"requests": 600, "per": "1m"})))
+
+
+def _budgets() -> Iterator[str]:
+    yield "#budgets:"
+    yield from _commented(_item(_block(BudgetConfig, "    ", {"max_cost": 100, "per": "month", "scope": "global"})))
+
+
+def _quotas() -> Iterator[str]:
+    yield "quotas:"
+    yield from _block(QuotasConfig, "  ")
+
+
+def _commented(lines: Iterable[str]) -> Iterator[str]:
+    """Turn an example of an entry into comments: it would do something."""
+    return (f"#{line}" for line in lines)
+
+
 _BODIES: Mapping[str, Callable[[], Iterator[str]]] = {
     "server": _server,
     "providers": _providers,
     "default_provider": _default_provider,
     "models": _models,
     "stores": _stores,
+    "limits": _limits,
+    "budgets": _budgets,
+    "quotas": _quotas,
     "translation": _translation,
     "middlewares": _middlewares,
     "logging": _logging,

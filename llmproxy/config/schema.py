@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from llmproxy.limit_config import BudgetConfig, LimitConfig
+from llmproxy.middleware.limits import QuotasConfig
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.settings import Duration, DurationLimit, Secret, Size, SizeLimit, Strict, Whole, parse_size
 from llmproxy.stores.base import StoreConfig
@@ -241,6 +243,13 @@ class Config(Strict):
         description="Stores by name. `default` is for middlewares that name no store, and for what the Responses API "
         "stores; it is in memory unless it is set here.",
     )
+    limits: list[LimitConfig] = Field(
+        default=[], description="How much clients may use in a time; beyond it they get 429. All that match count."
+    )
+    budgets: list[BudgetConfig] = Field(
+        default=[], description="How much money clients may spend; prices must be known for it. All that match count."
+    )
+    quotas: QuotasConfig = Field(default=QuotasConfig(), description="Where limits and budgets are counted.")
     translation: TranslationConfig = Field(
         default=TranslationConfig(), description="How requests are translated between dialects."
     )

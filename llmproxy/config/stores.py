@@ -1,6 +1,6 @@
-"""Read `stores:`, and the store in the settings of a middleware: a name, a short form, or the keys of a store.
+"""Read `stores:`, and the store in the settings of a middleware or of `quotas`: a name, a short form, or its keys.
 
-A store in the settings of a middleware becomes an entry of `stores` under a name that no other setting can use, so that
+A store in such settings becomes an entry of `stores` under a name that no other setting can use, so that
 there is one list of stores. Begin reading at `unfold_stores`.
 """
 
@@ -14,6 +14,7 @@ from llmproxy.config.components import read_component
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.problems import Problem
 from llmproxy.config.validate import read_model, wrong_kind
+from llmproxy.middleware.limits import QuotasConfig
 from llmproxy.registry import RegistryError, config_of, find_component, names, nearest
 from llmproxy.settings import Strict
 from llmproxy.stores.base import DEFAULT_STORE, StoreConfig, StoreReference
@@ -28,7 +29,7 @@ _FORMS = "memory, disk, disk:PATH, the URL of a Redis such as redis://127.0.0.1:
 
 
 def unfold_stores(top: ConfigNode, directory: Path) -> list[Problem]:
-    """Turn stores in the settings of middlewares into entries of `stores`, and check the names of the others."""
+    """Turn stores in the settings of their users into entries of `stores`, and check the names of the others."""
     section = top.members.get("stores")
     entries = dict(section.members) if section is not None else {}
     problems = [
@@ -37,16 +38,24 @@ def unfold_stores(top: ConfigNode, directory: Path) -> list[Problem]:
         if name in names("stores")
     ]
     added: dict[str, ConfigNode] = {}
-    for entry in top.members["middlewares"].items if "middlewares" in top.members else []:
-        settings = entry.members.get("config")
-        if settings is not None and isinstance(settings.value, dict) and (model := _model(entry, directory)):
-            problems += _unfold_entry(settings, model, [DEFAULT_STORE, *entries], added)
+    for settings, model in _users(top, directory):
+        problems += _unfold_entry(settings, model, [DEFAULT_STORE, *entries], added)
     if added:
         if section is None or section.blank:
             section = top.members["stores"] = ConfigNode(value={}, mark=top.mark, key="stores")
         if isinstance(section.value, dict):
             section.value |= added
     return problems
+
+
+def _users(top: ConfigNode, directory: Path) -> Iterator[tuple[ConfigNode, type[Strict]]]:
+    """Yield the settings that name a store, with their classes: those of middlewares, and `quotas`."""
+    for entry in top.members["middlewares"].items if "middlewares" in top.members else []:
+        settings = entry.members.get("config")
+        if settings is not None and isinstance(settings.value, dict) and (model := _model(entry, directory)):
+            yield settings, model
+    if (quotas := top.members.get("quotas")) is not None and isinstance(quotas.value, dict):
+        yield quotas, QuotasConfig
 
 
 def _model(entry: ConfigNode, directory: Path) -> type[Strict] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.errors import ProxyError
+from llmproxy.errors import BUDGET_EXCEEDED, ProxyError
 from llmproxy.wire.eventstream import write_exception
 from llmproxy.wire.json import write_value
 
@@ -40,8 +40,15 @@ _OF_MODEL = (408, 424, 502, 504)
 """Statuses of what went wrong at the model, after which a stream may be repeated."""
 
 
+ERROR_STATUSES = {BUDGET_EXCEEDED: 400}
+"""The statuses of errors that the SDKs would repeat by their usual one: 429 is throttling, whatever the exception."""
+_NAMES_BY_CODE = {BUDGET_EXCEEDED: "ServiceQuotaExceededException"}
+
+
 def error_headers(error: ProxyError) -> tuple[tuple[str, str], ...]:
     """Return the header from which the SDKs learn which exception to raise."""
+    if error.code in _NAMES_BY_CODE:
+        return (("x-amzn-ErrorType", _NAMES_BY_CODE[error.code]),)
     other = "InternalServerException" if error.status >= 500 else "ValidationException"
     return (("x-amzn-ErrorType", ERROR_NAMES.get(error.status, other)),)
 

@@ -8,14 +8,15 @@ its codec. Begin reading at `Dialect`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import unquote
 
 from llmproxy.dialects.call_form import CallForm, filled
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.history import NO_HISTORY, History
+from llmproxy.dialects.limit_headers import LimitStatus, write_limit_headers
 from llmproxy.dialects.model_list import ModelPages
 from llmproxy.dialects.reshape import Reshape
 from llmproxy.dialects.summary import Summary, Watch
@@ -110,7 +111,9 @@ class Dialect:
 
     `overloaded` is the status with which its vendor says that it is overloaded: 503, or 529 where that is known.
     `write_error` gives the JSON body of an error of ours, `error_headers` the headers beside it, `write_error_event`
-    the whole frames that tell a client of a started stream that it failed. `codec` is None for a dialect that is only
+    the whole frames that tell a client of a started stream that it failed. `error_statuses` are the statuses of errors
+    by their codes, where clients would misread the usual one. `limit_headers` writes what is left of limits, at a time
+    of the wall clock. `codec` is None for a dialect that is only
     relayed. `stateful` says that answers are stored by their ids and continued by later requests. `key_variable` is
     where its SDKs find their key.
     """
@@ -123,6 +126,8 @@ class Dialect:
     reshape: Reshape
     codec: Codec | None = None
     error_headers: Callable[[ProxyError], Pairs] = no_headers
+    error_statuses: Mapping[str, int] = field(default_factory=dict)
+    limit_headers: Callable[[Sequence[LimitStatus], float], Pairs] = write_limit_headers
     framing: Framing = SSE
     other_framing: Framing | None = None
     stream_query: str | None = None
@@ -151,7 +156,7 @@ class Dialect:
 
     def status_of(self, error: ProxyError) -> int:
         """Return the status of an answer with `error`: its own, unless this dialect's vendor does not know that."""
-        return self.overloaded if error.status == _OVERLOADED else error.status
+        return self.overloaded if error.status == _OVERLOADED else self.error_statuses.get(error.code, error.status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ from llmproxy.dialects.model import (
     ToolCall,
     ToolResult,
 )
-from llmproxy.translation.token_estimate import estimate_tokens
+from llmproxy.translation.token_estimate import estimate_body_tokens, estimate_tokens, stated_output_tokens
+from llmproxy.wire.json import read_members
 
 LONG = "word " * 80
 
@@ -71,3 +72,32 @@ def test_system_tools_and_the_form_of_the_answer_count() -> None:
         Request(dialect="chat", model="m", format=Format(kind="schema", schema=schema)),
     ):
         assert 100 <= estimate_tokens(request) < 200
+
+
+def test_a_body_is_estimated_by_its_size() -> None:
+    assert estimate_body_tokens(b'{"model": "m", "messages": []}') == 8
+
+
+@pytest.mark.parametrize("media", [b"A" * 100_000, b"data:image/png;base64," + b"iVBOR/+w" * 20_000])
+def test_media_in_a_body_count_as_images(media: bytes) -> None:
+    text = b"some words and more " * 1000
+    body = b'{"content": "' + text + b'", "image": "' + media + b'", "more": "' + text + b'"}'
+
+    assert 11_600 <= estimate_body_tokens(body) <= 11_700
+
+
+@pytest.mark.parametrize(
+    ("body", "stated"),
+    [
+        (b'{"max_tokens": 5}', 5),
+        (b'{"max_completion_tokens":77, "messages": []}', 77),
+        (b'{"max_output_tokens": 1}', 1),
+        (b'{"generationConfig": {"temperature": 1, "maxOutputTokens": 300}}', 300),
+        (b'{"inferenceConfig": {"maxTokens": 12}}', 12),
+        (b'{"max_tokens": "many"}', None),
+        (b'{"messages": [{"max_tokens": 5}]}', None),
+        (b"[]", None),
+    ],
+)
+def test_the_output_that_a_request_allows_is_read_by_its_names(body: bytes, stated: int | None) -> None:
+    assert stated_output_tokens(read_members(body)) == stated

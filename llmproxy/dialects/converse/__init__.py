@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from llmproxy.dialects.aws_exceptions import error_headers, write_error, write_error_event
+from llmproxy.dialects.aws_exceptions import ERROR_STATUSES, error_headers, write_error, write_error_event
 from llmproxy.dialects.claude_models import is_claude
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.converse import summary
@@ -94,6 +94,7 @@ DIALECT = Dialect(
     write_error=write_error,
     write_error_event=write_error_event,
     error_headers=error_headers,
+    error_statuses=ERROR_STATUSES,
     readers=replace(readers(CODEC), summarize=summary.summarize, watch=ConverseWatch),
     reshape=DerivedReshape(CODEC, stream_fields=()),
     codec=CODEC,

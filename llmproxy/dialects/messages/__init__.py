@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llmproxy.dialects import aws_exceptions
+from llmproxy.dialects import aws_exceptions, limit_headers
 from llmproxy.dialects.call_form import vertex_form
 from llmproxy.dialects.claude_models import is_claude
 from llmproxy.dialects.claude_rules import fit_claude_request
@@ -13,6 +13,7 @@ from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, TokenCount
 from llmproxy.dialects.messages import history, invoke, model_list, reshape, stream_watch, summary
 from llmproxy.dialects.messages.error_body import write_error, write_error_event
+from llmproxy.dialects.messages.limit_headers import write_limit_headers
 from llmproxy.dialects.messages.request_decode import decode_request
 from llmproxy.dialects.messages.request_encode import encode_request
 from llmproxy.dialects.messages.response_decode import decode_response
@@ -80,6 +81,7 @@ DIALECT = Dialect(
     token_count=TokenCount(path="/messages/count_tokens", write=lambda count: b'{"input_tokens":%d}' % count),
     key_variable="ANTHROPIC_API_KEY",
     overloaded=529,
+    limit_headers=write_limit_headers,
     write_error=write_error,
     write_error_event=write_error_event,
     readers=replace(
@@ -109,6 +111,8 @@ INVOKE = replace(
     write_error=aws_exceptions.write_error,
     write_error_event=aws_exceptions.write_error_event,
     error_headers=aws_exceptions.error_headers,
+    error_statuses=aws_exceptions.ERROR_STATUSES,
+    limit_headers=limit_headers.write_limit_headers,
     readers=replace(DIALECT.readers, watch=invoke.InvokeWatch),
     reshape=invoke.InvokeReshape(),
     codec=replace(

@@ -1,0 +1,37 @@
+"""Make the middleware of limits and budgets from the configuration, and find its place among the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmproxy.config.schema import Config
+from llmproxy.limit import Budget, Limit
+from llmproxy.middleware.base import Middleware
+from llmproxy.middleware.limits import ClientLimits
+from llmproxy.routing.prices import Prices
+from llmproxy.stores.open_stores import Stores
+
+Named = list[tuple[str, Middleware]]
+
+
+def build_limits(config: Config, stores: Stores, prices: Prices) -> Named:
+    """Return the middleware with its name, its stores opened; nothing when there are no limits and budgets."""
+    rules = _rules(config)
+    if not rules:
+        return []
+    limits = ClientLimits(config.quotas, rules, prices)
+    limits.use_stores(stores)
+    return [("limits", limits)]
+
+
+def hook_order(config: Config, limits: Named, middlewares: Sequence[tuple[str, Middleware]]) -> Named:
+    """Return all middlewares in the order of their hooks: limits first, but after the one that recognises sessions
+    where a limit or budget counts sessions."""
+    first = 0
+    if any(rule.scope == "session" for rule in _rules(config)):
+        first = next((place + 1 for place, (type_, _) in enumerate(middlewares) if type_ == "sessions"), 0)
+    return [*middlewares[:first], *limits, *middlewares[first:]]
+
+
+def _rules(config: Config) -> list[Limit | Budget]:
+    return [*(each.limit() for each in config.limits), *(each.budget() for each in config.budgets)]

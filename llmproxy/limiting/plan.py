@@ -1,0 +1,196 @@
+"""Which rules count a request, and in which counters: found once for requests that are alike.
+
+Requests of one key, to one model, path and provider, count in the same counters, except for those of addresses and
+sessions. Begin reading at `Planner.plan`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import msgspec
+
+from llmproxy.client_key import ClientKey
+from llmproxy.exchange import Exchange
+from llmproxy.limit import Budget, Limit
+from llmproxy.limiting.rules import Rule, make_rules
+from llmproxy.stores.quotas import Quota
+
+MAX_SEEN = 1000  # counters that `/stats` may show
+_MAX_KEYS = 4096
+_MAX_PLANS = 256  # of one key
+
+
+class Demand(msgspec.Struct, kw_only=True):
+    """What a request needs: the rules that count it, with a counter and an amount for each. `tokens` and `costs` are
+    the indices of amounts that are still to be estimated."""
+
+    rules: list[Rule]
+    quotas: list[Quota]
+    amounts: list[float]
+    tokens: list[int]
+    costs: list[int]
+
+    def without_measured(self) -> Demand | None:
+        """Return the demand of a call that has no tokens and costs nothing; None when nothing is left."""
+        kept = [place for place in range(len(self.rules)) if place not in self.tokens and place not in self.costs]
+        if not kept:
+            return None
+        return Demand(
+            rules=[self.rules[place] for place in kept],
+            quotas=[self.quotas[place] for place in kept],
+            amounts=[self.amounts[place] for place in kept],
+            tokens=[],
+            costs=[],
+        )
+
+
+class SeenCounter(msgspec.Struct, frozen=True, kw_only=True):
+    """A counter that was used lately. `subject` is what has it: a key, a team, an address."""
+
+    rule: Rule
+    quota: Quota
+    subject: str
+
+
+class SeenCounters:
+    """The counters that were used lately: those that clients choose apart, so that they push out no others."""
+
+    def __init__(self) -> None:
+        self._chosen: OrderedDict[str, SeenCounter] = OrderedDict()
+        self._others: OrderedDict[str, SeenCounter] = OrderedDict()
+
+    def add(self, counter: SeenCounter) -> None:
+        """Note that a counter is used now."""
+        counters = self._chosen if counter.quota.chosen else self._others
+        key = counter.quota.key
+        counters[key] = counter
+        counters.move_to_end(key)
+        if len(counters) > MAX_SEEN:
+            counters.popitem(last=False)
+
+    def listed(self) -> list[SeenCounter]:
+        """Return the counters, the last used first."""
+        return [*reversed(self._others.values()), *reversed(self._chosen.values())]
+
+
+class _Plan:
+    """The rules that count requests that are alike, from `from_s` until `until_s` (wall clock). The counters of
+    `open_rules` are different for each request."""
+
+    __slots__ = ("demand", "from_s", "open_rules", "until_s")
+
+    def __init__(self) -> None:
+        self.demand = Demand(rules=[], quotas=[], amounts=[], tokens=[], costs=[])
+        self.open_rules: list[Rule] = []
+        self.from_s, self.until_s = -math.inf, math.inf
+
+
+class _Group:
+    """The rules of one key (or of clients without one), and the plans made of them."""
+
+    __slots__ = ("by_model", "by_path", "by_provider", "key", "plans", "rules")
+
+    def __init__(self, rules: Sequence[Rule], key: ClientKey | None) -> None:
+        self.rules = rules
+        self.key = key
+        self.by_model = any(rule.match.models or rule.scope == "model" for rule in rules)
+        self.by_path = any(rule.match.paths for rule in rules)
+        self.by_provider = any(rule.match.providers for rule in rules)
+        self.plans: dict[tuple[str | None, ...], _Plan] = {}
+
+
+class Planner:
+    """Plans what requests need. `rules` are those of the configuration."""
+
+    def __init__(self, rules: Sequence[Limit | Budget]) -> None:
+        self.rules = make_rules(rules)
+        self.seen = SeenCounters()
+        self._without_key = _Group(self.rules, None)
+        self._groups: OrderedDict[str, _Group] = OrderedDict()
+
+    def all_rules(self) -> list[Rule]:
+        """Return the rules of the configuration and of the keys that were used lately."""
+        return [*self.rules, *(rule for group in self._groups.values() for rule in group.rules if rule.owner)]
+
+    def plan(self, exchange: Exchange) -> Demand | None:
+        """Return what the request needs, None when no rule counts it."""
+        key = exchange.client.key
+        group = self._without_key if key is None else self._group(key)
+        if not group.rules:
+            return None
+        plan = self._plan(group, exchange)
+        if plan.open_rules:
+            return self._bound(plan, exchange)
+        demand = plan.demand
+        return demand if demand.rules else None
+
+    def _group(self, key: ClientKey) -> _Group:
+        group = self._groups.get(key.name)
+        if group is not None and (group.key is key or group.key == key):
+            return group
+        own = make_rules([*key.limits, *key.budgets], f"key {key.name}")
+        self._groups[key.name] = group = _Group([*own, *self.rules], key)
+        self._groups.move_to_end(key.name)
+        if len(self._groups) > _MAX_KEYS:
+            self._groups.popitem(last=False)
+        return group
+
+    def _plan(self, group: _Group, exchange: Exchange) -> _Plan:
+        provider = None
+        if group.by_provider and exchange.route is not None:
+            provider = exchange.route.targets[0].provider.name
+        model = exchange.model if group.by_model else None
+        alike = model, exchange.full_path if group.by_path else None, provider
+        plan = group.plans.get(alike)
+        if plan is None or not plan.from_s <= exchange.began_s < plan.until_s:
+            plan = self._made(group, exchange, provider)
+            if len(group.plans) >= _MAX_PLANS:
+                group.plans.clear()
+            group.plans[alike] = plan
+        return plan
+
+    def _made(self, group: _Group, exchange: Exchange, provider: str | None) -> _Plan:
+        plan = _Plan()
+        for rule in group.rules:
+            if not rule.counts(exchange, provider):
+                continue
+            if rule.calendar is not None:
+                period = rule.calendar.period_at(exchange.began_s)
+                plan.from_s, plan.until_s = max(plan.from_s, period.start_s), min(plan.until_s, period.end_s)
+            if rule.scope in ("address", "session") or (rule.scope == "key" and group.key is None):
+                plan.open_rules.append(rule)
+            else:
+                self._add(plan.demand, rule, exchange)
+        return plan
+
+    def _bound(self, plan: _Plan, exchange: Exchange) -> Demand | None:
+        """Return the demand with the counters that are this request's alone."""
+        known = plan.demand
+        demand = Demand(
+            rules=[*known.rules],
+            quotas=[*known.quotas],
+            amounts=[*known.amounts],
+            tokens=[*known.tokens],
+            costs=[*known.costs],
+        )
+        for rule in plan.open_rules:
+            self._add(demand, rule, exchange)
+        return demand if demand.rules else None
+
+    def _add(self, demand: Demand, rule: Rule, exchange: Exchange) -> None:
+        subject = rule.subject(exchange)
+        if subject is None:
+            return
+        quota = rule.quota_for(exchange, subject)
+        place = len(demand.rules)
+        if rule.kind == "tokens":
+            demand.tokens.append(place)
+        elif rule.kind in ("cost", "budget"):
+            demand.costs.append(place)
+        demand.rules.append(rule)
+        demand.quotas.append(quota)
+        demand.amounts.append(1.0 if rule.kind in ("requests", "concurrent") else 0.0)
+        self.seen.add(SeenCounter(rule=rule, quota=quota, subject=subject))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmproxy.config.client_limits import build_limits, hook_order
+from llmproxy.config.load import load_from_python
+from llmproxy.config.schema import Config
+from llmproxy.middleware.base import Middleware
+from llmproxy.middleware.sessions import Sessions
+from llmproxy.routing.prices import Prices
+from llmproxy.stores.open_stores import Stores
+
+SESSION = {"max_cost": 1, "per": "session"}
+
+
+def config_of(**sections: Any) -> Config:
+    stub = {"providers": [{"name": "stub", "type": "stub"}]}
+    return load_from_python(stub | sections, {}, environ={}, directory=Path()).checked()
+
+
+def test_without_limits_and_budgets_there_is_no_middleware() -> None:
+    assert build_limits(config_of(), Stores(), Prices()) == []
+
+
+@pytest.mark.parametrize(
+    ("sections", "order"),
+    [
+        ({"limits": [{"requests": 1}]}, ["limits", "own", "sessions", "own"]),
+        ({"budgets": [SESSION]}, ["own", "sessions", "limits", "own"]),
+        ({"limits": [{"requests": 1, "scope": "session"}]}, ["own", "sessions", "limits", "own"]),
+    ],
+)
+def test_limits_come_first_but_after_the_sessions_that_they_count(sections: Any, order: list[str]) -> None:
+    config = config_of(**sections)
+    own = ("own", Middleware(Middleware.Config()))
+    sessions = ("sessions", Sessions(Sessions.Config()))
+    limits = build_limits(config, Stores(), Prices())
+
+    assert [name for name, _ in hook_order(config, limits, [own, sessions, own])] == order
+
+
+def test_sessions_that_only_a_header_names_need_no_other_middleware() -> None:
+    config = config_of(budgets=[SESSION])
+    limits = build_limits(config, Stores(), Prices())
+
+    assert [name for name, _ in hook_order(config, limits, [])] == ["limits"]

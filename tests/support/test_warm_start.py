@@ -26,7 +26,7 @@ def test_output_and_exit_code_are_those_of_a_cold_start(tmp_path: Path, argument
 
 
 def test_it_has_its_own_directory_and_environment(tmp_path: Path) -> None:
-    (tmp_path / "llmproxy.yaml").write_text('server: {port: "${A_PORT}"}')
+    (tmp_path / "llmproxy.yaml").write_text('{server: {port: "${A_PORT}"}, providers: [{name: stub, type: stub}]}')
     assert run("validate-config", "llmproxy.yaml", cwd=tmp_path).returncode == 1
     assert run("validate-config", "llmproxy.yaml", cwd=tmp_path, extra={"A_PORT": "1"}).returncode == 0
 

@@ -6,7 +6,8 @@ Each case is run for a sample in which each client meets each provider; `--long`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anthropic
@@ -14,7 +15,9 @@ import httpx2
 import openai
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
+from google import genai
 from google.genai import errors as genai_errors
+from google.oauth2.credentials import Credentials
 from urllib3.exceptions import HTTPError
 
 from tests.support import google_accounts
@@ -22,13 +25,13 @@ from tests.support.fake_bedrock import KEY_ID, REGION, SECRET
 from tests.support.program import Program
 from tests.support.provider import Upstream
 from tests.support.scripted_turns import SpokenCall, SpokenTurn
-from tests.support.sdk_conversations import ASKERS, PNG, SdkConversation
+from tests.support.sdk_conversations import ASKERS, PNG, Chat, Converse, Gemini, Messages, Responses, SdkConversation
 from tests.support.six_vendors import KEYS, LATE_WORDS, WORDS, SixVendors
 from tests.support.strict_vendor import Question
 from tests.support.vendor_calls import LOCATION
 from tests.support.vendors import CACHED, IN, OUT, REASONING
 
-CLAUDE, GEMINI, GPT = "claude-sonnet-4-5", "gemini-3-flash-preview", "gpt-5.1"
+CLAUDE, GEMINI, GPT = "claude-sonnet-4-6", "gemini-3-flash-preview", "gpt-5.1"
 SIX = {
     "openai": f"openai/{GPT}",
     "anthropic": f"anthropic/{CLAUDE}",
@@ -47,7 +50,7 @@ MORE = {
     "deployment of azure": f"azure-dated/{GPT}",
     "newer deployment of azure": f"azure-newer/{GPT}",
     "azure responses": f"azure-responses/{GPT}",
-    "claude at foundry": "azure/claude-sonnet-4-5",
+    "claude at foundry": f"azure/{CLAUDE}",
 }
 TEXT = "Grüße aus dem Süden: 你好 🙂 und noch ein paar Wörter"
 FIRST = (
@@ -140,6 +143,8 @@ providers:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test for each client, provider and way. Without `--long` for a sample: one client with each provider and
     one way for it, which move on from test to test."""
+    if "asker" not in metafunc.fixturenames:
+        return
     way = next((name for name in WAYS if name in metafunc.fixturenames), None)
     case = [name for name in vars(metafunc.module) if name.startswith("test_")].index(metafunc.function.__name__)
     cells = []
@@ -172,12 +177,13 @@ def test_a_question_is_answered_with_the_counts_of_the_provider(
     asker: SdkConversation, model: str, stream: bool, vendors: SixVendors, upstream: Upstream
 ) -> None:
     asker.system = "You answer in German."
+    asker.more = {"temperature": 0.5} if asker.dialect != "messages" else {}  # its API has no temperature any more
     asker.say("Grüß Gott")
     turn = asker.ask(model, stream=stream)
     assert (turn.text, turn.calls, turn.stop) == (TEXT, [], asker.stops[0])
     assert vendors.calls[-1].model == model.partition("/")[2]
     assert vendors.calls[-1].stream is stream and asker.system in sent(upstream)
-    assert (turn.tokens_in, turn.tokens_out) == (IN, OUT)
+    assert (turn.tokens_in, turn.tokens_out) == (IN, OUT) and turn.total in (None, IN + OUT)
     counted = COUNTED[vendors.calls[-1].dialect]
     assert turn.parts == tuple(count * said for count, said in zip(counted, SAYS[asker.dialect], strict=True))
 
@@ -250,7 +256,7 @@ def test_a_limit_is_the_error_of_the_sdk_in_the_words_of_the_provider(
     with pytest.raises(LIMITED) as caught:
         asker.ask(model, stream=stream)
     error: Any = caught.value
-    assert WORDS in str(error)
+    assert WORDS in str(error) and len(vendors.calls) == 1
     if asker.dialect == "converse":
         assert type(error).__name__ == error.response["Error"]["Code"] == "ThrottlingException"
         headers = error.response["ResponseMetadata"]["HTTPHeaders"]
@@ -280,3 +286,89 @@ def test_a_stream_that_breaks_off_never_ends_well(
     asker.say("Hi")
     with pytest.raises(FAILED):
         asker.ask(model, stream=True)
+
+
+# -- each vendor's own SDK, unmodified, below the prefix of its vendor
+
+
+def chat(client: openai.OpenAI) -> SdkConversation:
+    return _with(Chat(""), client)
+
+
+def responses(client: openai.OpenAI) -> SdkConversation:
+    return _with(Responses(""), client)
+
+
+def messages(client: Any) -> SdkConversation:
+    return _with(Messages(""), client)
+
+
+def gemini(**options: Any) -> Callable[[str], SdkConversation]:
+    def make(url: str) -> SdkConversation:
+        conversation = Gemini(url)
+        conversation.google.close()
+        conversation.google = genai.Client(**options, http_options={"base_url": url})
+        conversation.client = contextlib.closing(conversation.google)
+        return conversation
+
+    return make
+
+
+def _with(conversation: Any, client: Any) -> SdkConversation:
+    conversation.client.close()
+    conversation.client = client
+    made: SdkConversation = conversation
+    return made
+
+
+DUMMY: dict[str, Any] = {"api_key": "dummy", "max_retries": 0}
+AWS: dict[str, Any] = {"aws_access_key": "dummy", "aws_secret_key": "dummy", "aws_region": "us-east-1"}
+TOKEN = Credentials(token="dummy")  # type: ignore[no-untyped-call]
+GOOGLE: dict[str, Any] = {"project_id": "dummy", "region": "global", "access_token": "dummy"}
+AZURE = {**DUMMY, "api_version": "2025-04-01-preview"}
+# How each is made for an address, its prefix, and the model that it calls.
+OWN: dict[str, tuple[Callable[[str], SdkConversation], str, str]] = {
+    "openai": (lambda url: chat(openai.OpenAI(base_url=f"{url}/v1", **DUMMY)), "/openai", GPT),
+    "openai responses": (lambda url: responses(openai.OpenAI(base_url=f"{url}/v1", **DUMMY)), "/openai", GPT),
+    "azure": (lambda url: chat(openai.AzureOpenAI(azure_endpoint=url, **AZURE)), "/azure", GPT),
+    "azure responses": (lambda url: responses(openai.AzureOpenAI(azure_endpoint=url, **AZURE)), "/azure", GPT),
+    "azure without versions": (lambda url: chat(openai.OpenAI(base_url=f"{url}/openai/v1", **DUMMY)), "/azure", GPT),
+    "foundry": (
+        lambda url: messages(anthropic.AnthropicFoundry(base_url=f"{url}/anthropic", **DUMMY)),
+        "/azure",
+        CLAUDE,
+    ),
+    "anthropic": (lambda url: messages(anthropic.Anthropic(base_url=url, **DUMMY)), "/anthropic", CLAUDE),
+    "anthropic for bedrock": (
+        lambda url: messages(anthropic.AnthropicBedrock(base_url=url, **AWS)),
+        "/bedrock",
+        SIX["bedrock"][8:],
+    ),
+    "anthropic for vertex": (
+        lambda url: messages(anthropic.AnthropicVertex(base_url=url, **GOOGLE)),
+        "/vertex",
+        MORE["claude at vertex"][7:],
+    ),
+    "boto3": (Converse, "/bedrock", SIX["bedrock"][8:]),
+    "boto3 for an ARN": (Converse, "/bedrock", MORE["nova at bedrock"][8:]),
+    "google-genai": (gemini(api_key="dummy"), "/gemini", GEMINI),
+    "google-genai for vertex": (
+        gemini(vertexai=True, project="dummy", location="us-east5", credentials=TOKEN),
+        "/vertex",
+        GEMINI,
+    ),
+    "google-genai with an express key": (gemini(vertexai=True, api_key="dummy"), "/express", GEMINI),
+}
+
+
+@pytest.mark.ledger("H1", "P1", "P5")
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("sdk", OWN)
+def test_each_vendors_own_sdk_goes_round_below_its_prefix(
+    program: Program, sdk: str, stream: bool, vendors: SixVendors, upstream: Upstream
+) -> None:
+    make, prefix, model = OWN[sdk]
+    conversation: Any = make(program.url + prefix)
+    with conversation.client:
+        go_round(conversation, model, stream=stream, think="nova" not in model)
+    assert {call.vendor for call in vendors.calls} == {prefix[1:].replace("express", "vertex")}

@@ -31,13 +31,19 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 PARAMETERS: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}, "zone": {"type": "string"}}}
+OPEN_API: dict[str, Any] = {
+    "type": "OBJECT",
+    "properties": {"city": {"type": "STRING", "nullable": True}, "zone": {"type": "STRING"}},
+}
+"""The same in Google's words."""
 NAMES = ("weather", "clock")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """One answer: its text, its tool calls (id, name, arguments), why it stopped, the tokens; None is unknown. `parts`
-    of the tokens were read from a cache, written to one, and spent on reasoning; 0 where the client cannot say."""
+    of the tokens were read from a cache, written to one, and spent on reasoning; where a client cannot say, these are 0
+    and the `total` is None."""
 
     text: str
     calls: list[tuple[str, str, Any]]
@@ -45,6 +51,7 @@ class Turn:
     tokens_in: int | None
     tokens_out: int | None
     parts: tuple[int, int, int] = (0, 0, 0)
+    total: int | None = None
 
 
 def _said(words: str, **more: Any) -> list[Any]:
@@ -58,7 +65,7 @@ def _parts(*counts: int | None) -> Any:
 class SdkConversation(ABC):
     """One vendor's client with one conversation. `stops` are its words for an end and for tool calls, `cut` that for a
     limit of tokens, `names` those of its tools. An answer has `limit` tokens at most; `system` are
-    the instructions in front of all."""
+    the instructions in front of all, `more` are further parameters of each call."""
 
     dialect: str
     stops: tuple[str, str]
@@ -70,6 +77,7 @@ class SdkConversation(ABC):
         self.history: list[Any] = []
         self.limit = 4000
         self.system = ""
+        self.more: dict[str, Any] = {}
 
     @abstractmethod
     def say(self, words: str, *, image: bool = False) -> None:
@@ -114,7 +122,7 @@ class Chat(SdkConversation):
         if think:
             more["reasoning_effort"] = "medium"
         more["max_completion_tokens"] = self.limit
-        request = {"model": model, "messages": [*_said(self.system, role="system"), *self.history], **more}
+        request = {"model": model, "messages": [*_said(self.system, role="system"), *self.history], **more, **self.more}
         reply: Any = self._streamed(request) if stream else self.client.chat.completions.create(**request)
         message = reply.choices[0].message
         self.history.append(message.to_dict() | {"role": "assistant"})
@@ -133,6 +141,7 @@ class Chat(SdkConversation):
             tokens_in=usage and usage.prompt_tokens,
             tokens_out=usage and usage.completion_tokens,
             parts=_openai_parts(usage and usage.prompt_tokens_details, usage and usage.completion_tokens_details),
+            total=usage and usage.total_tokens,
         )
 
     def _streamed(self, request: Any) -> Any:
@@ -181,7 +190,7 @@ class Responses(SdkConversation):
             more["text"] = {"format": {"type": "json_schema", "name": "place", "schema": SCHEMA, "strict": True}}
         if think:
             more |= {"reasoning": {"effort": "medium"}, "include": ["reasoning.encrypted_content"]}
-        request = {"model": model, "input": self.history, "max_output_tokens": self.limit, **more}
+        request = {"model": model, "input": self.history, "max_output_tokens": self.limit, **more, **self.more}
         request |= {"instructions": self.system} if self.system else {}
         if stream:
             with self.client.responses.stream(**request) as events:
@@ -210,6 +219,7 @@ class Responses(SdkConversation):
             tokens_in=usage and usage.input_tokens,
             tokens_out=usage and usage.output_tokens,
             parts=_openai_parts(usage and usage.input_tokens_details, usage and usage.output_tokens_details),
+            total=usage and usage.total_tokens,
         )
 
 
@@ -243,7 +253,7 @@ class Messages(SdkConversation):
             more["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
         if think:
             more["thinking"] = {"type": "enabled", "budget_tokens": 2000}
-        request = {"model": model, "max_tokens": self.limit, "messages": self.history, **more}
+        request = {"model": model, "max_tokens": self.limit, "messages": self.history, **more, **self.more}
         request |= {"system": self.system} if self.system else {}
         if stream:
             with self.client.messages.stream(**request) as events:
@@ -298,11 +308,16 @@ class Converse(SdkConversation):
         self.history.append({"role": "user", "content": [{"text": words}, *([picture] if image else [])]})
 
     def give(self, results: dict[str, str]) -> None:
-        content = [{"toolResult": {"toolUseId": call, "content": [{"text": text}]}} for call, text in results.items()]
+        forms: list[Any] = [
+            [{"json": {"found": text}}] if place else [{"text": text}] for place, text in enumerate(results.values())
+        ]
+        content = [
+            {"toolResult": {"toolUseId": call, "content": form}} for call, form in zip(results, forms, strict=True)
+        ]
         self.history.append({"role": "user", "content": content})
 
     def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
-        more: dict[str, Any] = {"inferenceConfig": {"maxTokens": self.limit}}
+        more: dict[str, Any] = {"inferenceConfig": {"maxTokens": self.limit, **self.more}}
         if tools:
             specs = [
                 {"name": name, "description": f"The {name}", "inputSchema": {"json": PARAMETERS}} for name in NAMES
@@ -333,6 +348,7 @@ class Converse(SdkConversation):
             tokens_in=usage["inputTokens"] + read + written,
             tokens_out=usage["outputTokens"],
             parts=_parts(read, written, 0),
+            total=usage["totalTokens"],
         )
 
 
@@ -379,9 +395,10 @@ class Gemini(SdkConversation):
     def ask(self, model: str, *, stream: bool, tools: bool = False, schema: bool = False, think: bool = False) -> Turn:
         config = genai_types.GenerateContentConfig(max_output_tokens=self.limit, system_instruction=self.system or None)
         if tools:
+            forms: list[Any] = [{"parameters_json_schema": PARAMETERS}, {"parameters": OPEN_API}]
             functions = [
-                genai_types.FunctionDeclaration(name=name, description=f"The {name}", parameters_json_schema=PARAMETERS)
-                for name in NAMES
+                genai_types.FunctionDeclaration(name=name, description=f"The {name}", **form)
+                for name, form in zip(NAMES, forms, strict=True)
             ]
             config.tools = [genai_types.Tool(function_declarations=functions)]
         if schema:
@@ -407,6 +424,7 @@ class Gemini(SdkConversation):
             tokens_in=usage.prompt_token_count or 0,
             tokens_out=(usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
             parts=_parts(usage.cached_content_token_count, 0, usage.thoughts_token_count),
+            total=usage.total_token_count,
         )
 
 

@@ -11,9 +11,12 @@ from llmproxy.errors import ProxyError
 from llmproxy.wire.json import write_unicode
 from llmproxy.wire.sse import write_frame
 
+_OVERLOADED = 529  # Anthropic's
+
 
 def error_json(message: str, status: int) -> bytes:
-    """Return the JSON of an error, for an answer or a frame."""
+    """Return the JSON of an error, for an answer or a frame. Overloaded is 503 here, as in the status of an answer."""
+    status = 503 if status == _OVERLOADED else status
     name = STATUSES.get(status, "INTERNAL" if status >= 500 else "INVALID_ARGUMENT")
     return write_unicode({"error": {"code": status, "message": message, "status": name}})
 

@@ -112,6 +112,5 @@ STATUSES = {
     501: "UNIMPLEMENTED",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
-    529: "UNAVAILABLE",
 }
 """The names of errors by their status; others are `INVALID_ARGUMENT` below 500 and `INTERNAL` from there on."""

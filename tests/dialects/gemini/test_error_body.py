@@ -21,3 +21,8 @@ def test_a_status_has_its_word(status: int, word: str) -> None:
     assert (read.code, read.status, read.message) == (status, word, "It \ufffd failed")
     frame = write_error_event(error, "id")
     assert frame.startswith(b'data: {"error":') and frame.endswith(b"\n\n")
+
+
+def test_overloaded_is_the_status_that_google_has_for_it() -> None:
+    read = APIError(503, json.loads(write_error(ProxyError("busy", status=529), "id")))
+    assert read.details["error"] == {"code": 503, "message": "busy", "status": "UNAVAILABLE"}

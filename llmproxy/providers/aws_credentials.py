@@ -17,6 +17,7 @@ from llmproxy.providers.daemon_thread import in_daemon_thread
 from llmproxy.providers.sigv4 import Keys
 
 _ROLE_SESSION = "llmproxy"
+_LIMIT_S = 10.0
 
 
 class AwsCredentials:
@@ -54,6 +55,7 @@ class AwsCredentials:
 
     def _find(self) -> Keys:
         """Return keys that are still valid for some minutes. Blocks."""
+        from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
         from botocore.session import Session
@@ -64,6 +66,8 @@ class AwsCredentials:
             if self._found is None:
                 session = Session(profile=self._profile)
                 session.set_config_variable("region", self._region)
+                limits = Config(connect_timeout=_LIMIT_S / 2, read_timeout=_LIMIT_S, retries={"total_max_attempts": 2})
+                session.set_default_client_config(limits)  # STS would be waited for five times a minute
                 chain = session.get_component("credential_provider")
                 sources = ", ".join(provider.METHOD for provider in chain.providers)
                 self._found = self._through_role(session, self._first(session))

@@ -16,7 +16,7 @@ import pytest
 from llmproxy.errors import UpstreamError
 from llmproxy.providers.aws_credentials import AwsCredentials, configured_region
 from llmproxy.providers.sigv4 import Keys
-from tests.support.provider import Call, Reply, Upstream
+from tests.support.provider import Call, Reply, Upstream, silence
 
 ROLE = "arn:aws:iam::123456789012:role/bedrock"
 
@@ -205,3 +205,11 @@ async def test_keys_that_have_ended_already_point_at_the_clock(
     metadata.life_s = -60
     with pytest.raises(UpstreamError, match="Is the clock of this machine right"):
         await chain().fetch()
+
+
+async def test_an_sts_that_does_not_answer_is_named(server: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmproxy.providers.aws_credentials._LIMIT_S", 0.05)
+    server.next(silence, silence)
+    own = Keys(text="SOURCE", secret="s", session=None, ends_s=None)
+    with pytest.raises(UpstreamError, match=r"Read timeout on endpoint URL: .http://127"):
+        await AwsCredentials(region="eu-west-1", keys=own, role_arn=ROLE, external_id="partner").fetch()

@@ -29,6 +29,7 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _PLACEHOLDERS = frozenset(("anything", "lm-studio", "no-key", "no-key-required", "not-needed", "ollama", "unused"))
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_-]* +")
 _SIGNED = re.compile(r"(?:Credential|Signature)=([^,\s]+)")
+_SIGNATURE = re.compile(rb"(?<=Signature=)[0-9a-f]{64}")
 _USERINFO = re.compile(r"://([^/?#\s\"'<>]+)@")
 _FIELD = re.compile(r"(?:^|[?&;#])([^=&;#?\s]+)=([^&;#\s\"'<>]+)")
 # Keys that find something and open nothing: our own x-llmproxy-cache-key, those of other gateways and CDNs.
@@ -134,8 +135,11 @@ def mask_text(text: str, secrets: tuple[str, ...]) -> str:
 
 
 def mask_bytes(data: bytes, secrets: tuple[str, ...]) -> bytes:
-    """Return `data` with MASK in place of each of `secrets`, also where they are escaped or percent-encoded."""
+    """Return `data` with MASK in place of each of `secrets`, also where they are escaped or percent-encoded, and of
+    signatures of AWS, which differ in each request."""
     forms = forms_of(secrets)
+    if b"Signature=" in data:
+        data = _SIGNATURE.sub(MASK.encode(), data)
     for form in forms:
         if form in data:
             data = data.replace(form, MASK.encode())

@@ -200,3 +200,9 @@ def test_a_secret_that_is_there_thousands_of_times_takes_no_longer_each_time(mon
     written = b"\\u0073k-abcdef at \\u0073k-abcdef, "
     assert mask_bytes(written * 1000, ("sk-abcdef",)) == b"%b at %b, " % (MASK.encode(), MASK.encode()) * 1000
     assert len(copied) == len(forms_of(("sk-abcdef",))), "one copy for each form"
+
+
+def test_a_signature_of_aws_is_masked_whoever_made_it() -> None:
+    said = b"'AWS4-HMAC-SHA256 Credential=AKID/x, SignedHeaders=host, Signature=%b' does not match" % (b"0f" * 32)
+    assert mask_bytes(said, ("sk-abcdef",)) == said.replace(b"0f" * 32, MASK.encode())
+    assert mask_bytes(b"Signature=none", ("sk-abcdef",)) == b"Signature=none"

@@ -30,7 +30,7 @@ def hide_keys(answer: Answer, keys: tuple[str, ...]) -> None:
     secrets, forms, harmless = _forms(keys)
     headers = answer.headers
     head = "\0".join((answer.reason, *headers.values()))
-    for form in forms:
+    for form in (*forms, "Signature="):
         if form in head:
             _hide_in_head(answer, secrets)
             break

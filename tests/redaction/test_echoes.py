@@ -44,6 +44,12 @@ def test_the_headers_of_every_answer_are_searched(status: int) -> None:
     assert found.reason == MASK
 
 
+def test_a_signature_that_is_repeated_is_hidden() -> None:
+    found = answer(200, b"", ("X-Echo", f"AWS4-HMAC-SHA256 Credential=a, Signature={'0f' * 32}"))
+    hide_keys(found, (KEY,))
+    assert found.headers["X-Echo"].endswith(f"Signature={MASK}")
+
+
 @pytest.mark.parametrize("status", [300, 401, 500])
 def test_the_body_of_an_error_is_searched(status: int) -> None:
     found = answer(status, BODY)

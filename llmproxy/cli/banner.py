@@ -54,8 +54,7 @@ def _provider(provider: ProviderConfig, loaded: Loaded) -> str:
 
     if not isinstance(provider, HttpProvider.Config):
         return provider.type
-    service = provider.service(provider.type)
-    url = urlsplit(provider.base_url or f"{service.origin}{service.root}")
+    url = urlsplit(provider.address())
     address = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
     return f"{provider.type} at {address}, key: {loaded.key_sources[provider.name]}"
 

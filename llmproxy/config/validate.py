@@ -95,6 +95,8 @@ def _problem(node: ConfigNode, model: type[BaseModel], error: ErrorDetails, home
     if sort == "missing":
         key = below(target.key, rest[0]) if rest else target.key
         return Problem(mark=target.mark, key=key, message="is missing", code="missing-key")
+    if sort == "string_pattern_mismatch":
+        return target.problem(_pattern(target, model, error), "invalid-value")
     problem = target.problem(*_words(target, error))
     left_out = rest and rest[0] in _model_at(model, error["loc"][:-1])
     return replace(problem, key=below(target.key, rest[0])) if left_out else problem
@@ -160,6 +162,15 @@ def _words(node: ConfigNode, error: ErrorDetails) -> tuple[str, str]:
     return error["msg"][:1].lower() + error["msg"][1:], "invalid-value"
 
 
+def _pattern(node: ConfigNode, model: type[BaseModel], error: ErrorDetails) -> str:
+    """Describe a text of another form than its key takes, by the example that the field has."""
+    *above, name = error["loc"]
+    owner = _class_at(model, tuple(above))
+    examples = owner.model_fields[str(name)].examples if owner and name in owner.model_fields else None
+    form = f"look like {examples[0]}" if examples else f"match {error['ctx']['pattern']}"
+    return f"must {form}{_instead(node)}"
+
+
 def wrong_kind(node: ConfigNode, kind: str) -> Problem:
     """Report a value of the wrong kind; `kind` is a word of pydantic."""
     text = node.value if isinstance(node.value, str) else ""
@@ -185,13 +196,18 @@ def _instead(node: ConfigNode) -> str:
 
 def _model_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
     """Return the keys of the model at `place` below `model`."""
+    inner = _class_at(model, place)
+    return list(inner.model_fields) if inner else []
+
+
+def _class_at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """Return the model at `place` below `model`."""
     here: Any = model
     for step in place:
         inner = _inner(here)
         if isinstance(step, str) and inner and step in inner.model_fields:
             here = inner.model_fields[step].annotation
-    inner = _inner(here)
-    return list(inner.model_fields) if inner else []
+    return _inner(here)
 
 
 def _inner(annotation: Any) -> type[BaseModel] | None:

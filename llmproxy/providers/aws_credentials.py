@@ -8,6 +8,7 @@ once there is something to sign. Begin reading at `AwsCredentials.fetch`.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from datetime import datetime
 from typing import Any
@@ -129,12 +130,17 @@ def _no_credentials(reason: str) -> UpstreamError:
 
 
 def configured_region(profile: str | None) -> str | None:
-    """Return the region in AWS's configuration files. Blocks for a moment: botocore is imported and reads them."""
-    from botocore.exceptions import BotoCoreError
+    """Return the region in AWS's configuration files. Blocks for a moment: botocore is imported and reads them. Raises
+    ValueError for a profile that is not there, and for files that cannot be read."""
+    from botocore.exceptions import BotoCoreError, ProfileNotFound
     from botocore.session import Session
 
     try:
         region = Session(profile=profile).get_config_variable("region")
-    except (BotoCoreError, OSError, ValueError):
-        return None
+    except ProfileNotFound as error:
+        named = profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
+        remedy = f"run `aws configure --profile {named}`, or name another one in `profile` or AWS_PROFILE"
+        raise ValueError(f"the profile {named!r} is in none of AWS's configuration files; {remedy}") from error
+    except (BotoCoreError, OSError, ValueError) as error:
+        raise ValueError(f"AWS's configuration cannot be read: {error}") from error
     return region if isinstance(region, str) else None

@@ -68,6 +68,7 @@ class Azure(RefreshingProvider[Token]):
         api_version: str | None = Field(
             default=None,
             pattern=r"^[A-Za-z0-9.-]+$",
+            examples=["2024-10-21"],
             description="`api-version` of the deployment URLs, such as 2024-10-21; without one `/openai/v1` is called, "
             "which has no versions.",
         )

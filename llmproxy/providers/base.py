@@ -177,6 +177,11 @@ class HttpProvider(ConfiguredProvider):
             """Return the row of a type; a custom class with a single row may use any type name."""
             return cls.services.get(type_) or next(iter(cls.services.values()))
 
+        def address(self) -> str:
+            """Return the URL that is called, for people to read: `base_url`, or the usual one."""
+            service = self.service(self.type)
+            return self.base_url or f"{service.origin}{service.root}"
+
         @field_validator("base_url")
         @classmethod
         def _base_url_is_an_address(cls, url: str | None, info: ValidationInfo) -> str | None:

@@ -100,6 +100,7 @@ class Bedrock(RefreshingProvider[Keys]):
         region: str | None = Field(
             default=None,
             pattern=_REGION,
+            examples=["us-east-1"],
             description="The region of AWS; by default that of `base_url`, AWS_REGION, AWS_DEFAULT_REGION or the "
             "profile. An API key alone is used in us-east-1.",
         )
@@ -110,12 +111,18 @@ class Bedrock(RefreshingProvider[Keys]):
             "which AWS's tools look: environment, profiles, single sign-on, web identity, container, machine.",
         )
         access_key_id: str | None = Field(
-            default=None, pattern=r"^[!-~]+$", description="The id of an access key, with `secret_access_key`."
+            default=None,
+            pattern=r"^[!-~]+$",
+            examples=["AKIAIOSFODNN7EXAMPLE"],
+            description="The id of an access key, with `secret_access_key`.",
         )
         secret_access_key: Secret | None = Field(default=None, description="The secret of that access key.")
         session_token: Secret | None = Field(default=None, description="The session of a temporary access key.")
         role_arn: str | None = Field(
-            default=None, pattern=r"^arn:\S+$", description="A role to assume with the credentials that were found."
+            default=None,
+            pattern=r"^arn:\S+$",
+            examples=["arn:aws:iam::123456789012:role/bedrock"],
+            description="A role to assume with the credentials that were found.",
         )
         external_id: str | None = Field(default=None, description="What the owner of that role asks for.")
         _region: str | None = PrivateAttr(default=None)
@@ -126,23 +133,38 @@ class Bedrock(RefreshingProvider[Keys]):
             if given[0] != given[1]:
                 lacks = "secret_access_key" if given[0] else "access_key_id"
                 raise ValueError(f"has half of an access key: {lacks} is missing")
+            if self.external_id and not self.role_arn:
+                raise ValueError("external_id belongs to a role; set role_arn too")
             if _text(self.api_key) and self.role_arn:
                 raise ValueError("has several credentials: api_key and role_arn; keep one")
             return self
 
         @model_validator(mode="after")
         def _has_region(self) -> Bedrock.Config:
-            self._region = region_of(self)  # once, as the search may read files
-            if self.enabled and not _text(self.api_key) and self._region is None:
+            needed = self.enabled and not _text(self.api_key)
+            try:
+                self._region = region_of(self)  # once, as the search may read files
+            except ValueError:
+                if needed:
+                    raise
+            if needed and self._region is None:
                 raise ValueError("region is missing; set it, or AWS_REGION, or a region in the profile")
             return self
+
+        @property
+        def used_region(self) -> str:
+            """Return the region that is called."""
+            return self._region or "us-east-1"
+
+        def address(self) -> str:
+            region = self.used_region
+            return self.base_url or f"https://bedrock-runtime.{region}.{_domain(region)}"
 
     holds_bodies = True
 
     def __init__(self, config: Config) -> None:
-        region = config._region or "us-east-1"
-        url = config.base_url or f"https://bedrock-runtime.{region}.{_domain(region)}"
-        super().__init__(config.model_copy(update={"base_url": url}))
+        region = config.used_region
+        super().__init__(config.model_copy(update={"base_url": config.address()}))
         self._speak_as_addressed(config)
         mantle = self.origin.host.startswith(f"{_MANTLE}.")
         self._signer = Signer(_MANTLE if mantle else "bedrock", region)
@@ -261,7 +283,8 @@ def _counts(endpoint: Endpoint) -> bool:
 
 
 def region_of(config: Bedrock.Config) -> str | None:
-    """Return the region of a provider, from the configuration, its address, the environment or the profile."""
+    """Return the region of a provider, from the configuration, its address, the environment or the profile. Raises
+    ValueError where AWS's own configuration is needed for it and cannot be read."""
     if config.region:
         return config.region
     if config.base_url and (found := _REGION_IN_HOST.search(split_base_url(config.base_url).host)):

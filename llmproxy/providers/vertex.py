@@ -93,11 +93,13 @@ class Vertex(RefreshingProvider[Token]):
         project: str | None = Field(
             default=None,
             pattern=_PROJECT_ID,
+            examples=["my-project"],
             description="Project of Google Cloud; by default GOOGLE_CLOUD_PROJECT, or that of the credentials.",
         )
         location: str | None = Field(
             default=None,
             pattern=r"^[a-z0-9-]+$",
+            examples=["europe-west4"],
             description="Such as europe-west4, us, eu or global; by default GOOGLE_CLOUD_LOCATION, else global.",
         )
         credentials_file: ExistingFile | None = Field(
@@ -113,6 +115,14 @@ class Vertex(RefreshingProvider[Token]):
             """Return the project that `credentials_file` names, if any."""
             return self._project_of_file
 
+        @property
+        def used_location(self) -> str:
+            """Return the location that is called."""
+            return self.location or os.environ.get(_LOCATION, "").strip() or "global"
+
+        def address(self) -> str:
+            return self.base_url or f"https://{_host(self.used_location)}"
+
         @model_validator(mode="after")
         def _read_project(self) -> Vertex.Config:
             self._project_of_file = _project_in(self.credentials_file)
@@ -125,9 +135,8 @@ class Vertex(RefreshingProvider[Token]):
             return self
 
     def __init__(self, config: Config) -> None:
-        self._location = config.location or os.environ.get(_LOCATION, "").strip() or "global"
-        url = config.base_url or f"https://{_host(self._location)}"
-        super().__init__(config.model_copy(update={"base_url": url}))
+        self._location = config.used_location
+        super().__init__(config.model_copy(update={"base_url": config.address()}))
         self._form = "vertex"
         self._base = _VERSION_AT_END.sub("", self._base)
         self._project = config.project or os.environ.get(_PROJECT, "").strip() or config.project_of_file
@@ -183,11 +192,15 @@ class Vertex(RefreshingProvider[Token]):
 
 
 def _project_in(file: str | None) -> str | None:
-    """Return the project that a file with credentials names; None where none can be read."""
+    """Return the project that a file with credentials names; None where it names none. Raises ValueError for one that
+    is not JSON."""
     try:
         project = None if file is None else json.loads(Path(file).read_bytes())["project_id"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, LookupError, TypeError):
         return None
+    except ValueError as error:
+        remedy = "download the key of the service account again, or run `gcloud auth application-default login`"
+        raise ValueError(f"the credentials_file {file!r} is not JSON; {remedy}") from error
     return project if isinstance(project, str) and re.fullmatch(_PROJECT_ID, project) else None
 
 

@@ -65,3 +65,13 @@ def test_a_stub_among_others_is_called_by_its_name(tmp_path: Path) -> None:
 
 def test_the_first_line_ends_with_the_address(tmp_path: Path) -> None:
     assert lines(tmp_path, None, {})[0].endswith(ADDRESS)
+
+
+def test_the_address_is_that_of_the_region_or_location(tmp_path: Path) -> None:
+    text = """providers:
+  - {name: aws, type: bedrock, region: eu-west-3, api_key: k}
+  - {name: gcp, type: vertex, location: europe-west4, project: p}
+"""
+    shown = lines(tmp_path, text, {})[3:5]
+    assert "bedrock at https://bedrock-runtime.eu-west-3.amazonaws.com, key: config file" in shown[0]
+    assert "vertex at https://europe-west4-aiplatform.googleapis.com, key: where" in shown[1]

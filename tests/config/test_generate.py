@@ -82,7 +82,7 @@ def test_everything_that_full_leaves_out_may_be_put_in(tmp_path: Path) -> None:
     text = re.sub(r"^ *api_key: .*\n", "", text, flags=re.MULTILINE)  # api_key_env takes its place
     (tmp_path / "x.yaml").write_text(text)
     for name in ("company-ca.pem", "service-account.json"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text("{}")
     (tmp_path / "my").mkdir()
     (tmp_path / "my" / "tag.py").write_text(TAG)
     loaded = load("x.yaml", directory=tmp_path, environ=VARIABLES)

@@ -122,7 +122,11 @@ async def test_a_profile_is_read_again_after_it_was_refused(server: Upstream, tm
     source.forget()
     assert (await source.fetch()).text == "B"
     assert await asyncio.to_thread(configured_region, "work") == "ap-south-1"
-    assert await asyncio.to_thread(configured_region, "nobody") is None
+    with pytest.raises(ValueError, match="the profile 'nobody' is in none of AWS's configuration files; run `aws conf"):
+        await asyncio.to_thread(configured_region, "nobody")
+    (tmp_path / ".aws" / "config").write_text("[profile work\nregion")
+    with pytest.raises(ValueError, match="AWS's configuration cannot be read: Unable to parse"):
+        await asyncio.to_thread(configured_region, None)
 
 
 async def test_the_metadata_of_a_container_and_keys_that_end(

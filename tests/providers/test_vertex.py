@@ -121,9 +121,16 @@ def test_who_pays_is_not_the_clients_to_say() -> None:
 
 def test_one_credential_is_enough(tmp_path: Path) -> None:
     file = tmp_path / "account.json"
-    file.touch()
+    file.write_text("{}")
     with pytest.raises(ValidationError, match="several credentials: api_key, credentials_file"):
         vertex(api_key="k", credentials_file=str(file))
+
+
+def test_a_file_that_is_not_json_is_refused_before_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "account.json"
+    file.write_text("not json")
+    with pytest.raises(ValidationError, match=r"account.json' is not JSON; download the key of the service account"):
+        vertex(credentials_file=str(file))
 
 
 @pytest.mark.parametrize("keys", [{"project": "a/../b"}, {"location": "eu/x"}, {"location": "evil.example#"}])
@@ -171,7 +178,6 @@ async def test_a_login_says_whose_project_pays(tmp_path: Path, monkeypatch: pyte
         ('{"project_id": "a/../b"}', None),
         ('{"project_id": 1}', None),
         ("[]", None),
-        ("no json", None),
     ],
 )
 def test_the_file_of_a_service_account_names_the_project_before_there_is_a_token(

@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.overhead import accounting, nginx
@@ -62,6 +62,49 @@ CACHED = (
     Case(name="cached stream, 16 connections", body_bytes=1_000, stream=True, connections=16, limit=1, cached=True),
 )
 RECOGNISED = (Case(name="sessions, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=10),)
+PLAIN_CHAT = "chat 1 KB, 32 connections"
+GEMINI = (
+    Case(
+        name="gemini 1 KB, 32 connections",
+        body_bytes=1_000,
+        stream=False,
+        connections=32,
+        limit=1.1,
+        of=PLAIN_CHAT,
+        dialect="gemini",
+    ),
+    Case(
+        name="gemini, stream of 40 chunks, 16 connections",
+        body_bytes=1_000,
+        stream=True,
+        connections=16,
+        limit=1.1,
+        of=RELAYED_STREAM,
+        dialect="gemini",
+    ),
+)
+CONVERSE = (
+    Case(
+        name="converse 1 KB, 32 connections",
+        body_bytes=1_000,
+        stream=False,
+        connections=32,
+        limit=1.1,
+        of=PLAIN_CHAT,
+        dialect="converse",
+    ),
+    Case(
+        name="converse, stream of 40 chunks, 16 connections",
+        body_bytes=1_000,
+        stream=True,
+        connections=16,
+        limit=1.1,
+        of=RELAYED_STREAM,
+        dialect="converse",
+    ),
+)
+# A signature is half of what an unsigned request costs.
+SIGNED = (replace(CONVERSE[0], name="converse signed, 1 KB, 32 connections", limit=1.6),)
 _CACHING = """
 middlewares:
   - {type: cache, config: {when: always}}
@@ -72,8 +115,10 @@ middlewares:
 """
 _PROVIDER = """
 providers:
-  - {name: up, type: %(type)s, base_url: "http://127.0.0.1:%(port)d/v1", api_key: sk-up, models: ["*"]}
+  - {name: up, type: %(type)s, base_url: "http://127.0.0.1:%(port)d", %(key)s, models: ["*"]}
 """
+_KEY = "api_key: sk-up"
+_AWS_KEYS = "region: us-east-1, access_key_id: AKIDBENCH, secret_access_key: bench"
 _WATCHING = """
 middlewares:
   - {type: trace, config: {directory: ./traces, max_total_size: 64MB}}
@@ -151,7 +196,7 @@ def _measure_case(case: Case, measured: Measured, options: argparse.Namespace, r
         accounting.fill(port, case)
     for _ in range(options.rounds):
         base = drive(servers.yardstick_port, servers.yardstick_pid, case, options.seconds, options.folder)
-        before = accounting.read(port)
+        before = accounting.read(port, case.template)
         mine = drive(port, measured.pid, case, options.seconds, options.folder)
         rounds.append((base, mine))
         complaints |= {*base.failures, *mine.failures, *_errors_of_run(case, port, before, mine)}
@@ -174,7 +219,7 @@ def _errors_of_run(case: Case, port: int, before: accounting.Totals, run: Run) -
     """All must be counted, and no more than the one request a connection that wrk leaves unread, warmed up or not."""
     least = accounting.expected(run.requests, case)
     most = accounting.expected(run.requests + 2 * case.connections, case)
-    actual = accounting.settled(port, lambda now: now.since(before).answered >= least.answered).since(before)
+    actual = accounting.settled(port, case, lambda now: now.since(before).answered >= least.answered).since(before)
     numbers = zip(_numbers(least), _numbers(actual), _numbers(most), strict=True)
     if all(low <= number <= high for low, number, high in numbers):
         return []
@@ -223,17 +268,20 @@ def _measure(options: argparse.Namespace, report: Report) -> None:
             report.row("CPU per request", "nginx", "llmproxy", "ratio", "at most", "requests/s", "p50", "p99")
             report.row(*["---"] * 8)
             _measure_cases(CASES, measured, options, report)
-        for cases, type_, more in (
-            (WATCHED, "openai", _WATCHING),
-            (TRANSLATED, "anthropic", ""),
-            (CACHED, "openai", _CACHING),
-            (RECOGNISED, "openai", _RECOGNISING),
+        for cases, type_, key, more in (
+            (WATCHED, "openai", _KEY, _WATCHING),
+            (TRANSLATED, "anthropic", _KEY, ""),
+            (CACHED, "openai", _KEY, _CACHING),
+            (RECOGNISED, "openai", _KEY, _RECOGNISING),
+            (GEMINI, "gemini", _KEY, ""),
+            (CONVERSE, "bedrock", _KEY, ""),
+            (SIGNED, "bedrock", _AWS_KEYS, ""),
         ):
             if not any(options.only in case.name for case in cases):
                 continue
             port = nginx.free_port()
             config = options.folder / f"{type_}.yaml"
-            config.write_text(_PROVIDER % {"type": type_, "port": servers.upstream_port} + more)
+            config.write_text(_PROVIDER % {"type": type_, "port": servers.upstream_port, "key": key} + more)
             with _proxy(port, options.folder, "--config", str(config)) as (pid, _):
                 _measure_cases(cases, Measured(servers=servers, port=port, pid=pid), options, report)
 

@@ -43,8 +43,8 @@ def expected(requests: int, case: Case) -> Totals:
     return Totals(answered=requests, input_tokens=counted * INPUT_TOKENS, output_tokens=counted * OUTPUT_TOKENS)
 
 
-def read(port: int) -> Totals:
-    """Read the proxy's /metrics."""
+def read(port: int, path: str = PATH) -> Totals:
+    """Read the proxy's /metrics, for the calls that they name `path`."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
         text = reply.read().decode()
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -53,16 +53,16 @@ def read(port: int) -> Totals:
         return int(sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items()))
 
     return Totals(
-        answered=total("http_requests_total", method="POST", path=PATH, status="200"),
+        answered=total("http_requests_total", method="POST", path=path, status="200"),
         input_tokens=total("llmproxy_tokens_total", type="input"),
         output_tokens=total("llmproxy_tokens_total", type="output"),
     )
 
 
-def settled(port: int, is_settled: Callable[[Totals], bool]) -> Totals:
+def settled(port: int, case: Case, is_settled: Callable[[Totals], bool]) -> Totals:
     """Read the counters until `is_settled` accepts them, for at most two seconds: exchanges are recorded last."""
     until_s = time.monotonic() + 2
-    while not is_settled(totals := read(port)) and time.monotonic() < until_s:
+    while not is_settled(totals := read(port, case.template)) and time.monotonic() < until_s:
         time.sleep(0.05)
     return totals
 
@@ -76,8 +76,7 @@ def losses(port: int) -> list[str]:
 
 def fill(port: int, case: Case) -> None:
     """Fill the cache with the answer to the requests of `case`."""
-    body = chat_body(case.body_bytes, stream=case.stream).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{PATH}", body, _HEADERS)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{case.path}", case.body, _HEADERS)
     with urllib.request.urlopen(request, timeout=60) as reply:
         reply.read()
 
@@ -92,14 +91,14 @@ def misses(port: int) -> list[str]:
 def accounting_errors(port: int, case: Case) -> list[str]:
     """Send a fixed number of requests of `case`, and compare the counters and ids."""
     time.sleep(0.5)  # for what an earlier client left behind
-    before = read(port)
-    body = chat_body(case.body_bytes, stream=case.stream).encode()
+    before = read(port, case.template)
+    body = case.body
 
     def ask(count: int) -> list[str | None]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         ids = []
         for _ in range(count):
-            connection.request("POST", PATH, body, _HEADERS)
+            connection.request("POST", case.path, body, _HEADERS)
             reply = connection.getresponse()
             reply.read()
             ids.append(reply.getheader("x-request-id") if reply.status == 200 else f"status {reply.status}")
@@ -110,7 +109,7 @@ def accounting_errors(port: int, case: Case) -> list[str]:
     with ThreadPoolExecutor(case.connections) as pool:
         ids = [each for share in pool.map(ask, shares) for each in share]
     due = expected(len(ids), case)
-    actual = settled(port, lambda now: now.since(before) == due).since(before)
+    actual = settled(port, case, lambda now: now.since(before) == due).since(before)
     errors = [] if actual == due else [f"/metrics has {actual}, expected {due}"]
     if None in ids or len(set(ids)) != len(ids):
         errors.append(f"{len(ids)} answers have {len(set(ids) - {None})} different ids")

@@ -6,11 +6,25 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 PATH = "/v1/chat/completions"
+MODEL = "gpt-4o"
+PATHS = {
+    ("chat", False): (PATH, PATH),
+    ("chat", True): (PATH, PATH),
+    ("gemini", False): (f"/v1beta/models/{MODEL}:generateContent", "/v1/models/{model}:generateContent"),
+    ("gemini", True): (
+        f"/v1beta/models/{MODEL}:streamGenerateContent?alt=sse",
+        "/v1/models/{model}:streamGenerateContent",
+    ),
+    ("converse", False): (f"/model/{MODEL}/converse", "/model/{model}/converse"),
+    ("converse", True): (f"/model/{MODEL}/converse-stream", "/model/{model}/converse-stream"),
+}
+"""The paths of calls, and what /metrics calls them, by dialect and whether they stream."""
 _WRK_SCRIPT = """
 wrk.method = "POST"
 local file = io.open(os.getenv("BODY")); wrk.body = file:read("*a"); file:close()
@@ -24,7 +38,7 @@ class Case:
     """One kind of traffic.
 
     `limit` is the maximum CPU time per request relative to nginx, or, with `of`, relative to the case of that name.
-    `cached` means that every answer but the first comes from the cache.
+    `cached` means that every answer but the first comes from the cache. Clients speak `dialect`.
     """
 
     name: str
@@ -34,6 +48,26 @@ class Case:
     limit: float
     of: str = ""
     cached: bool = False
+    dialect: str = "chat"
+
+    @property
+    def path(self) -> str:
+        """Return the path that clients call."""
+        return PATHS[self.dialect, self.stream][0]
+
+    @property
+    def template(self) -> str:
+        """Return the path in /metrics."""
+        return PATHS[self.dialect, self.stream][1]
+
+    @property
+    def body(self) -> bytes:
+        """Return the body of each request."""
+        return _BODIES[self.dialect](self.body_bytes, stream=self.stream).encode()
+
+
+class _WriteBody(Protocol):
+    def __call__(self, size_bytes: int, *, stream: bool) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,17 +84,42 @@ class Run:
 
 def chat_body(size_bytes: int, *, stream: bool, user: str = "bench") -> str:
     """Build a conversation of about `size_bytes`; `stream` is the last field, where the upstream looks for it."""
-    messages = [{"role": "system", "content": "You are a helpful assistant. " * 6}]
-    while len(json.dumps(messages)) < size_bytes - 150:
-        messages.append({"role": "user", "content": "What is the capital of France, and why? " * 3})
-        messages.append({"role": "assistant", "content": "Paris is the capital of France. " * 5})
-    messages.append({"role": "user", "content": "Go on."})
-    return json.dumps({"model": "gpt-4o", "messages": messages, "temperature": 0.7, "user": user, "stream": stream})
+    messages = [{"role": "system", "content": _SYSTEM}]
+    messages += [{"role": role, "content": text} for role, text in _turns(size_bytes)]
+    return json.dumps({"model": MODEL, "messages": messages, "temperature": 0.7, "user": user, "stream": stream})
+
+
+def gemini_body(size_bytes: int, *, stream: bool) -> str:
+    """Build the same conversation for generateContent."""
+    roles = {"user": "user", "assistant": "model"}
+    contents = [{"role": roles[role], "parts": [{"text": text}]} for role, text in _turns(size_bytes)]
+    system = {"parts": [{"text": _SYSTEM}]}
+    return json.dumps(
+        {"contents": contents, "systemInstruction": system, "generationConfig": {"temperature": 0.7, "seed": 7}}
+    )
+
+
+def converse_body(size_bytes: int, *, stream: bool) -> str:
+    """Build the same conversation for Converse."""
+    messages = [{"role": role, "content": [{"text": text}]} for role, text in _turns(size_bytes)]
+    return json.dumps({"messages": messages, "system": [{"text": _SYSTEM}], "inferenceConfig": {"temperature": 0.7}})
+
+
+_BODIES: Mapping[str, _WriteBody] = {"chat": chat_body, "gemini": gemini_body, "converse": converse_body}
+_SYSTEM = "You are a helpful assistant. " * 6
+
+
+def _turns(size_bytes: int) -> list[tuple[str, str]]:
+    turns: list[tuple[str, str]] = []
+    while sum(len(text) + 40 for _, text in turns) < size_bytes - 400:
+        turns.append(("user", "What is the capital of France, and why? " * 3))
+        turns.append(("assistant", "Paris is the capital of France. " * 5))
+    return [*turns, ("user", "Go on.")]
 
 
 def drive(port: int, pid: int, case: Case, seconds: float, folder: Path) -> Run:
     """Warm a server up for a second, then drive it for `seconds` and measure its process `pid`."""
-    url = f"http://127.0.0.1:{port}{PATH}"
+    url = f"http://127.0.0.1:{port}{case.path}"
     warm_up = _wrk(url, case, 1, folder)
     before_s = cpu_seconds(pid)
     printed = _wrk(url, case, seconds, folder)
@@ -79,7 +138,7 @@ def drive(port: int, pid: int, case: Case, seconds: float, folder: Path) -> Run:
 def _wrk(url: str, case: Case, seconds: float, folder: Path) -> str:
     script, body = folder / "post.lua", folder / "body.json"
     script.write_text(_WRK_SCRIPT)
-    body.write_text(chat_body(case.body_bytes, stream=case.stream))
+    body.write_bytes(case.body)
     command = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds:.0f}s", "--latency", "-s", str(script), url]
     return subprocess.run(
         command, env={**os.environ, "BODY": str(body)}, capture_output=True, text=True, check=True

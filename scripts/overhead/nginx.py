@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import socket
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from llmproxy.wire.eventstream import write_message
 
 MODULES = Path("/usr/lib/nginx/modules")
 INPUT_TOKENS, OUTPUT_TOKENS = 120, 42  # what the upstream reports for each plain chat
@@ -78,6 +81,42 @@ _UPSTREAM = (
           .. '"usage":{"input_tokens":%(input)d,"output_tokens":%(output)d}}')
       end
     } }
+    location ~ ^/v1beta/models/ { content_by_lua_block {
+      ngx.req.read_body()
+      local function answer(text, more)
+        return '{"candidates":[{"content":{"parts":[{"text":"' .. text .. '"}],"role":"model"},"index":0' .. more
+          .. '"modelVersion":"gpt-4o","responseId":"r1"}'
+      end
+      if string.find(ngx.var.request_uri, "stream") then
+        ngx.header["Content-Type"] = "text/event-stream"
+        for i = 1, 40 do
+          ngx.print('data: ' .. answer(' token' .. i, '}],') .. '\r\n\r\n')
+          ngx.flush(true)
+        end
+        ngx.print('data: ' .. answer('', ',"finishReason":"STOP"}],') .. '\r\n\r\n')
+      else
+        ngx.header["Content-Type"] = "application/json"
+        ngx.print(answer(string.rep("The quick brown fox jumps over it. ", 16), ',"finishReason":"STOP"}],'
+          .. '"usageMetadata":{"promptTokenCount":%(input)d,"candidatesTokenCount":%(output)d,'
+          .. '"totalTokenCount":%(total)d},'))
+      end
+    } }
+    location ~ ^/model/ { content_by_lua_block {
+      ngx.req.read_body()
+      if string.find(ngx.var.uri, "stream") then
+        ngx.header["Content-Type"] = "application/vnd.amazon.eventstream"
+        for _, message in ipairs({%(messages)s}) do
+          ngx.print(ngx.decode_base64(message))
+          ngx.flush(true)
+        end
+      else
+        ngx.header["Content-Type"] = "application/json"
+        ngx.print('{"output":{"message":{"role":"assistant","content":[{"text":"'
+          .. string.rep("The quick brown fox jumps over it. ", 16) .. '"}]}},"stopReason":"end_turn",'
+          .. '"usage":{"inputTokens":%(input)d,"outputTokens":%(output)d,"totalTokens":%(total)d},'
+          .. '"metrics":{"latencyMs":9}}')
+      end
+    } }
   }
 }
 """
@@ -95,6 +134,19 @@ _YARDSTICK = (
 }
 """
 )
+
+
+def _messages() -> str:
+    """Return the messages of a stream of Converse as Lua texts, in base64: as many as the other streams have events."""
+    events: list[tuple[str, str]] = [("messageStart", '{"role":"assistant"}')]
+    for number in range(1, 41):
+        events.append(
+            ("contentBlockDelta", f'{{"contentBlockIndex":0,"delta":{{"text":" token{number}"}},"p":"abcdefghij"}}')
+        )
+    events += [("contentBlockStop", '{"contentBlockIndex":0}'), ("messageStop", '{"stopReason":"end_turn"}')]
+    events.append(("metadata", '{"metrics":{"latencyMs":9}}'))
+    written = [write_message(name, value.encode()) for name, value in events]
+    return ",".join(f'"{base64.b64encode(message).decode()}"' for message in written)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +171,13 @@ def running(folder: Path, proxy_core: int, load_core: int) -> Iterator[Servers]:
     (folder / "modules").symlink_to(MODULES)
     tokens = {"input": INPUT_TOKENS, "output": OUTPUT_TOKENS, "total": INPUT_TOKENS + OUTPUT_TOKENS}
     upstream_port, yardstick_port = free_port(), free_port()
-    upstream = _UPSTREAM % {"name": "upstream", "port": upstream_port, "held": HELD_USER, **tokens}
+    upstream = _UPSTREAM % {
+        "name": "upstream",
+        "port": upstream_port,
+        "held": HELD_USER,
+        "messages": _messages(),
+        **tokens,
+    }
     yardstick = _YARDSTICK % {"name": "yardstick", "port": yardstick_port, "upstream": upstream_port}
     pids: list[int] = []
     try:

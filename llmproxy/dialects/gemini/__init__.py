@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from llmproxy.dialects.call_form import CallForm, vertex_form
@@ -20,6 +21,7 @@ from llmproxy.dialects.gemini.response_decode import decode_response
 from llmproxy.dialects.gemini.response_encode import encode_response, finish_reason_of
 from llmproxy.dialects.gemini.stream_decode import GeminiStreamDecoder
 from llmproxy.dialects.gemini.stream_encode import GeminiStreamEncoder
+from llmproxy.dialects.gemini.stream_watch import GeminiWatch
 from llmproxy.dialects.gemini.tables import BLOCKED, FINISHES, NAME
 from llmproxy.dialects.model_list import ModelPages
 from llmproxy.wire.json_array import JSON_ARRAY
@@ -93,7 +95,7 @@ DIALECT = Dialect(
     key_variable="GEMINI_API_KEY",
     write_error=write_error,
     write_error_event=write_error_event,
-    readers=readers(CODEC),
+    readers=replace(readers(CODEC), watch=GeminiWatch),
     reshape=RESHAPE,
     codec=CODEC,
 )

@@ -14,7 +14,7 @@ import msgspec
 from llmproxy.dialects.members import parse
 from llmproxy.errors import BadRequest
 from llmproxy.wire.compression import decompress, decompressed_pieces
-from llmproxy.wire.json import RawMembers, read_members, read_value, remove_member, replace_member
+from llmproxy.wire.json import RawMembers, check_members, read_members, read_value, remove_member, replace_member
 
 
 class ByteStream(Protocol):
@@ -95,6 +95,15 @@ class Body:
         """Raise BadRequest when the body is not a JSON object; it says what the body is instead."""
         if not self.members:
             parse(self.decoded)
+
+    def require_single(self, name: str) -> None:
+        """Raise BadRequest unless every reader finds the same member `name`: one that is there twice, or once more in
+        other letters, which readers in Go take for the same.
+        """
+        check_members(self.decoded)
+        if any(each != name and each.casefold() == name for each in self.members):
+            message = f"The body has {name!r} twice; send it once"
+            raise BadRequest(message, code="duplicate_member", param=name)
 
     @property
     def strict(self) -> bool:

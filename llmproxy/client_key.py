@@ -47,6 +47,10 @@ class ClientKey:
         """Return whether it may call paths on which nobody knows the model."""
         return self.relay or not self.restricted
 
+    def has_expired(self, now_s: float) -> bool:
+        """Return whether it is no longer valid at `now_s` of the wall clock."""
+        return self.expires_s is not None and now_s >= self.expires_s
+
     def may_use_model(self, names: Sequence[str]) -> bool:
         """Return whether one of `names`, under which a client and the providers know a model, is allowed."""
         patterns = self.models

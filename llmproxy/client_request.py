@@ -18,13 +18,26 @@ PRINTABLE = frozenset(map(chr, range(33, 127)))
 """The characters that a request id may have."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificate:
+    """A client's certificate that was verified when its connection began.
+
+    `subject` is written as `O=Acme,CN=ci`, `parts` are the parts of that in any order, `name` is its common name.
+    """
+
+    subject: str
+    parts: frozenset[str]
+    name: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Client:
     """The client of an exchange.
 
-    `key` is the verified client key, when there is one, `tenant` and `name` are its own. `credentials_verified` says
-    that every provider gets the credentials that clients send, and so verifies them. `identity` is kept here by
-    `access.identity.identity_of`, the only one to read it.
+    `key` is the verified client key, when there is one, `tenant` and `name` are its own. `certificate` is that of its
+    connection, where clients have one. `credentials_verified` says that every provider gets the credentials that
+    clients send, and so verifies them. `identity` is kept here by `access.identity.identity_of`, the only one to read
+    it.
     """
 
     address: str
@@ -34,6 +47,7 @@ class Client:
     credentials_verified: bool = False
     identity: str = ""
     key: ClientKey | None = None
+    certificate: ClientCertificate | None = None
 
     @property
     def label(self) -> str:

@@ -46,6 +46,19 @@ class BadRequest(ProxyError):
         super().__init__(message, status=status, code=code, param=param)
 
 
+class Unauthenticated(ProxyError):
+    """The client did not show who it is: 401. The message is the same whatever was wrong, and no middleware gets the
+    exchange, which anybody can make."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The API key is missing or not valid",
+            status=401,
+            code="invalid_api_key",
+            headers=(("WWW-Authenticate", "Bearer"),),
+        )
+
+
 class ComponentFailed(ProxyError):
     """A middleware, provider or strategy of a user failed, or returned what it must not: 500. The log says why."""
 

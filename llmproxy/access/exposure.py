@@ -36,7 +36,8 @@ class Exposure:
 
     `admin_key` is `server.admin_key`, empty where there is none. `listens_on` is the address or name that is listened
     on; on loopback a request must name this machine in `Host`, elsewhere only with `allowed_hosts`. Those are names or
-    `name:port`, `allowed_origins` are origins such as `https://app.example.com`; in both `*` matches anything.
+    `name:port`, `allowed_origins` are origins such as `https://app.example.com`; in both `*` matches anything. Where
+    `clients_have_keys`, a name that resolves to this machine is worth nothing without a key.
     """
 
     __slots__ = ("_admin_key", "_hosts", "_judges_hosts", "_known_hosts", "_known_origins", "_origins")
@@ -48,9 +49,11 @@ class Exposure:
         listens_on: str = "",
         allowed_hosts: Sequence[str] = (),
         allowed_origins: Sequence[str] = (),
+        clients_have_keys: bool = False,
     ) -> None:
         self._admin_key = admin_key
-        self._judges_hosts = bool(allowed_hosts) or (_names_this_machine(listens_on) and not _is_any(listens_on))
+        on_loopback = _names_this_machine(listens_on) and not _is_any(listens_on)
+        self._judges_hosts = bool(allowed_hosts) or (on_loopback and not clients_have_keys)
         self._hosts = _pattern([*allowed_hosts, *([] if _is_any(listens_on) else [listens_on])])
         self._origins = _pattern(allowed_origins)
         # Clients send the same again and again: 0.1 µs instead of 3.
@@ -61,6 +64,14 @@ class Exposure:
         """Raise ProxyError (403) when this request may not come in, BadRequest when it names several hosts."""
         if exchange.own and self._admin_key and _has_admin_key(exchange, self._admin_key):
             return
+        self.check_host(exchange)
+        if "Origin" in exchange.headers:
+            self.check_origin(exchange)
+        if exchange.own and exchange.method not in _READING:
+            self._check_change(exchange)
+
+    def check_host(self, exchange: Exchange) -> None:
+        """Raise ProxyError (403) for a foreign host, BadRequest for several."""
         headers = exchange.headers
         host = headers.get("Host", "")
         known = self._known_hosts.get(host)
@@ -72,10 +83,19 @@ class Exposure:
             raise _refused("host", host, "server.allowed_hosts")
         if len(headers.getall("Host", ())) > 1:
             raise BadRequest("The request has several headers Host. Send one", code="several_hosts")
-        if "Origin" in headers:
-            self._check_origins(headers.getall("Origin"), host)
-        if exchange.own and exchange.method not in _READING:
-            self._check_change(exchange)
+
+    def check_operator(self, exchange: Exchange) -> None:
+        """Raise a 401 or 403 unless the request has the admin key: our own pages, where clients have keys."""
+        if not self._admin_key:
+            message = "With `auth`, this page needs `server.admin_key`, which is not set"
+            raise ProxyError(message, status=403, code="forbidden")
+        if not _has_admin_key(exchange, self._admin_key):
+            message = "This page needs `server.admin_key` as a bearer token"
+            raise ProxyError(message, status=401, code="invalid_api_key", headers=(("WWW-Authenticate", "Bearer"),))
+
+    def check_origin(self, exchange: Exchange) -> None:
+        """Raise ProxyError (403) for a page of another site."""
+        self._check_origins(exchange.headers.getall("Origin", ()), exchange.headers.get("Host", ""))
 
     def _knows_host(self, host: str) -> bool:
         """Return whether `host` is a name of this machine, or allowed. HTTP/1.0 clients may send none."""

@@ -340,8 +340,6 @@ class HttpProvider(ConfiguredProvider):
 
     def _forwards_credential(self, request: ClientRequest) -> bool:
         """Return whether the client's credential is forwarded, instead of our own."""
-        if request.client.name is not None:
-            return False
         return self._credential is None or (self._auth == "passthrough" and self._offers_credential(request))
 
     def _offers_credential(self, request: ClientRequest) -> bool:

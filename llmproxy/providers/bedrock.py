@@ -247,7 +247,7 @@ class Bedrock(RefreshingProvider[Keys]):
 
     def _forwards_credential(self, request: ClientRequest) -> bool:
         """Tell whether the client's own key goes on: where that is asked for, or where there is no other."""
-        if request.client.name is not None or not offers_credential(request.headers):
+        if not offers_credential(request.headers):
             return False
         return self._auth == "passthrough" or (self._fault is not None and self._credential is None)
 

@@ -114,7 +114,7 @@ class RefreshingProvider(HttpProvider, Generic[Kind]):
         send placeholders."""
         if self._token is None:
             return super()._forwards_credential(request)
-        return self._auth == "passthrough" and request.client.name is None and self._offers_credential(request)
+        return self._auth == "passthrough" and self._offers_credential(request)
 
     def _headers_for(self, request: ClientRequest) -> Headers:
         headers = super()._headers_for(request)

@@ -148,6 +148,12 @@ def remove_member(data: bytes, name: str) -> bytes:
     return data
 
 
+def check_members(data: bytes) -> None:
+    """Raise BadRequest when `data` is not a JSON object, or when readers may understand it differently: when it has a
+    duplicate key."""
+    _places(data)
+
+
 def _splice(data: bytes, start: int, new: bytes, end: int) -> bytes:
     view = memoryview(data)
     return b"".join((view[:start], new, view[end:]))

@@ -89,12 +89,6 @@ def test_without_a_key_the_clients_own_credential_goes_on() -> None:
     assert prepared(vendor(api_key=" "), "/v1/chat/completions", *sent)[1] == dict(sent), "an empty key is none"
 
 
-@pytest.mark.parametrize("keys", [{}, {"api_key": "sk"}, {"api_key": "sk", "auth": "passthrough"}])
-def test_what_authenticated_the_client_here_goes_nowhere(keys: dict[str, str]) -> None:
-    headers = prepared(vendor(**keys), "/v1/chat/completions", ("Authorization", "Bearer ours"), client="ci")[1]
-    assert headers == ({"Authorization": "Bearer sk"} if keys else {})
-
-
 @pytest.mark.parametrize(
     ("sent", "got"),
     [

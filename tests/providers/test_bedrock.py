@@ -131,10 +131,9 @@ async def test_without_any_credential_only_a_clients_own_key_goes_on() -> None:
     own = new_exchange("/v1/messages", ("Authorization", "Bearer mine"), body={"model": "anthropic.claude"})
     assert provider.prepare(own, target).headers["Authorization"] == "Bearer mine"
     signed = new_exchange("/v1/messages", ("Authorization", "AWS4-HMAC-SHA256 x"), body={"model": "anthropic.claude"})
-    for request in (signed, new_exchange("/v1/messages", ("x-api-key", "k"), body={"model": "a"}, client="named")):
-        with pytest.raises(ProxyError, match=r"No credentials for AWS: none found\. Tried: env,") as caught:
-            provider.prepare(request, target)
-        assert caught.value.status == 502
+    with pytest.raises(ProxyError, match=r"No credentials for AWS: none found\. Tried: env,") as caught:
+        provider.prepare(signed, target)
+    assert caught.value.status == 502
 
 
 @pytest.mark.parametrize("own", [{}, {"access_key_id": "A", "secret_access_key": "s"}, {"api_key": "ours"}])

@@ -1,0 +1,106 @@
+"""Decide what a client key may use, once the route is known: models, providers, and paths without a known model.
+
+A hook may change the model and so the route; then it is decided again. Begin reading at `permitted_route`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from llmproxy.body import Body
+from llmproxy.client_key import ClientKey
+from llmproxy.client_request import ClientRequest
+from llmproxy.dialects.dialect import Endpoint
+from llmproxy.errors import BadRequest, ProxyError
+from llmproxy.route import Route
+
+# Members in which services take models to fall back to: OpenRouter's, Anthropic's, and those of other gateways.
+_MORE_MODELS = ("models", "fallbacks", "fallback_models")
+_LONGEST = 200
+
+
+def check_known_path(key: ClientKey, endpoint: Endpoint | None) -> None:
+    """Raise a 403 when the model of a request at this path cannot be known, and `key` may use only some. Paths of what
+    the client itself has stored are let through."""
+    if key.may_relay or (endpoint is not None and (endpoint.model or not key.models or _is_stored(endpoint))):
+        return
+    raise _refused("this path. It needs `relay: true`")
+
+
+def _is_stored(endpoint: Endpoint) -> bool:
+    """Return whether a call is about what was stored before."""
+    return endpoint.dialect.stateful and endpoint.capability == endpoint.dialect.name
+
+
+def permitted_route(key: ClientKey, route: Route, request: ClientRequest) -> Route:
+    """Return `route` with the targets that `key` may use. Raise a 403 when it may not use the model, or no target, and
+    a 404 for what a provider has stored, perhaps for others."""
+    endpoint, body = request.endpoint, request.body
+    if key.models and endpoint is not None and endpoint.model:
+        check_model(key, request.model, route)
+        if isinstance(body, Body):
+            if endpoint.model_in is None:
+                body.require_single("model")
+            for each in _more_models(body):
+                check_model(key, each)
+    elif key.models and not key.may_relay:  # a provider has it, and whose it is nobody knows
+        raise BadRequest("Not found", status=404, code="not_found")
+    if not key.providers:
+        return route
+    allowed = tuple(target for target in route.targets if key.may_use_provider(target.provider.name))
+    if not allowed:
+        raise _refused("this provider" if request.model is None else f"the model {_quote(request.model)}")
+    return route if len(allowed) == len(route.targets) else replace(route, targets=allowed)
+
+
+def may_use(key: ClientKey, route: Route, model: str) -> bool:
+    """Return whether `key` may use `model`, which is answered by `route`."""
+    if not key.may_use_model(_names(model, route)):
+        return False
+    return any(key.may_use_provider(target.provider.name) for target in route.targets)
+
+
+def hide_names(key: ClientKey, request: ClientRequest, error: ProxyError) -> None:
+    """Raise the error for a model that nobody has as the client of a restricted `key` may see it: without the names
+    that there are, and for a model that it may not use as for any of these."""
+    if key.restricted and request.model is not None:
+        check_model(key, request.model)
+        message = f"Unknown model {_quote(request.model)}. GET /v1/models lists yours"
+        raise BadRequest(message, status=404, code=error.code, param="model") from error
+
+
+def check_model(key: ClientKey, model: str | None, route: Route | None = None) -> None:
+    """Raise a 403 when `key` may not use `model`. Without a name it is whatever the provider takes."""
+    if not key.may_use_model(_names(model, route)):
+        raise _refused("a model that the request does not name" if model is None else f"the model {_quote(model)}")
+
+
+def _names(model: str | None, route: Route | None) -> Sequence[str]:
+    """Return the names of a model: the client's, and in `provider/model` what follows the provider."""
+    if model is None:
+        return ()
+    if route is None or len(route.targets) != 1:
+        return (model,)
+    target = route.targets[0]
+    for owner in (target.provider.name, target.provider.type):
+        if route.name == f"{owner}/*" and model == f"{owner}/{target.model}":
+            return (model, str(target.model))
+    return (model,)
+
+
+def _more_models(body: Body) -> Iterator[str | None]:
+    """Yield what the body names beside its model; None for what cannot be read."""
+    for name in _MORE_MODELS:
+        entries = body.value(name)
+        for entry in entries if isinstance(entries, list) else () if entries is None else (entries,):
+            named = entry.get("model") if isinstance(entry, dict) else entry
+            yield named if isinstance(named, str) else None
+
+
+def _refused(what: str) -> ProxyError:
+    return ProxyError(f"This API key may not use {what}", status=403, code="permission_denied")
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from llmproxy.access.permission import hide_names, permitted_route
 from llmproxy.answer import Answer, framing_of
 from llmproxy.body import Body, ByteStream, StreamedBody
 from llmproxy.caching.control import take_settings
@@ -105,9 +106,13 @@ class Pipeline:
         return answer
 
     def _route(self, exchange: Exchange, resolved: ResolvedPath) -> Route:
+        key = exchange.client.key
         try:
-            return self.router.choose(resolved, exchange.model, exchange.headers.get("x-llmproxy-provider"))
-        except ProxyError:
+            route = self.router.choose(resolved, exchange.model, exchange.headers.get("x-llmproxy-provider"))
+            return route if key is None or not key.restricted else permitted_route(key, route, exchange)
+        except ProxyError as error:
+            if key is not None and error.status == 404:
+                hide_names(key, exchange, error)
             if exchange.model is None and isinstance(exchange.body, Body):
                 exchange.body.require_object()  # a body that cannot be read names no model either
             raise

@@ -24,6 +24,8 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server
 
+from llmproxy.access.certificates import read_certificate
+from llmproxy.client_request import ClientCertificate
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.server.request_handler import RequestHandler, Shared
 from llmproxy.server.request_head import exchange_of, head_size, head_too_large, nameless_exchange, refusal
@@ -123,6 +125,7 @@ class Connection(AiohttpHandler):
     __slots__ = (
         "_arriving",
         "_between_bytes",
+        "_certificate",
         "_cutting",
         "_edge",
         "_head_begun",
@@ -160,9 +163,12 @@ class Connection(AiohttpHandler):
         self._cutting = False
         self.task: asyncio.Task[None] | None = None
         self.serving: RequestHandler | None = None
+        self._certificate: ClientCertificate | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
+        if certificate := transport.get_extra_info("peercert"):
+            self._certificate = read_certificate(certificate.get("subject", ()))
         self.task = self._task_handler
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -363,6 +369,7 @@ class Connection(AiohttpHandler):
         if transport is None:
             return False
         exchange = exchange_of(message, self.peername)
+        exchange.client.certificate = self._certificate
         if self._head_bytes:
             own_bytes = min(head_size(message), self._head_bytes)
             self._head_bytes -= own_bytes

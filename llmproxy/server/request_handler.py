@@ -18,10 +18,11 @@ from typing import Protocol
 
 from aiohttp.streams import StreamReader
 
-from llmproxy.access.admission import Admission
+from llmproxy.access.admission import Admission, Audience
+from llmproxy.access.permission import check_known_path
 from llmproxy.answer import Answer, Headers, framing_of
 from llmproxy.body import ByteStream
-from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, forget_frames
+from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, Unauthenticated, forget_frames
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.metrics.counters import Metrics
 from llmproxy.pipeline import Pipeline
@@ -46,6 +47,7 @@ from llmproxy.wire.http import BODILESS_STATUSES
 log = logging.getLogger(__name__)
 
 PART_BYTES = 256 * 1024
+_PREFLIGHT = "preflight"  # of browsers, whatever the path: the path in metrics
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -155,10 +157,13 @@ class RequestHandler:
         handler = self._runtime.admin.find(exchange.method, exchange.full_path)
         hooks = self._runtime.pipeline.hooks
         self._own = exchange.own = handler is not None
+        preflight = self._runtime.admission.preflight(exchange)
         try:
-            if handler is not None:
+            if preflight is not None:
+                self._own, exchange.template, answer = True, _PREFLIGHT, preflight
+            elif handler is not None:
                 exchange.template = handler.template
-                self._runtime.admission.admit(exchange)
+                await self._admit(handler.audience)
                 answer = await handler(exchange)
             else:
                 answer = await self._proxied(payload)
@@ -179,9 +184,9 @@ class RequestHandler:
         if self._shared.stopping:
             raise Overloaded("The proxy is stopping", code="stopping")
         if exchange.headers.get("Upgrade", "").lower() == "websocket":
-            self._runtime.admission.admit(exchange)
+            await self._admit()
             raise BadRequest("WebSockets are not relayed here; use HTTP", status=426, code="upgrade_not_supported")
-        resolved = self._locate()
+        resolved = await self._locate()
         limits, budget = self._runtime.limits, self._shared.budget
         go_ahead = partial(_go_ahead, exchange.headers, self._transport, http10=self._http10)
         chosen = resolved.provider
@@ -189,7 +194,17 @@ class RequestHandler:
         await read_body(exchange, payload, limits, budget, go_ahead, routed=chosen is None, whole=whole)
         return await pipeline.answer(exchange, resolved)
 
-    def _locate(self) -> ResolvedPath:
+    async def _admit(self, audience: Audience = Audience.CLIENTS) -> None:
+        """Let the request in. Raises ProxyError; one from nobody that is known is for no middleware."""
+        try:
+            waiting = self._runtime.admission.admit(self._exchange, audience)
+            if waiting is not None:
+                await waiting
+        except Unauthenticated:
+            self._own = True
+            raise
+
+    async def _locate(self) -> ResolvedPath:
         """Find endpoint and provider of the path. Raises ProxyError for a request that may not come in, which is not
         told what else there is, and for an unknown path.
         """
@@ -197,10 +212,13 @@ class RequestHandler:
         try:
             resolved = runtime.pipeline.router.locate(exchange.method, exchange.full_path, exchange.headers)
         except ProxyError:
-            runtime.admission.admit(exchange)
+            await self._admit()
             raise
         exchange.path, exchange.endpoint, exchange.template = resolved.path, resolved.endpoint, resolved.template
-        runtime.admission.admit(exchange)
+        await self._admit()
+        key = exchange.client.key
+        if key is not None:
+            check_known_path(key, resolved.endpoint)
         return resolved
 
     def _failed(self, error: BaseException) -> Answer:
@@ -229,6 +247,8 @@ class RequestHandler:
     async def _send(self, answer: Answer, keep_alive: bool) -> bool:
         exchange = self._exchange
         exchange.answer = answer
+        if "Origin" in exchange.headers:
+            self._runtime.admission.share(exchange, answer)
         if answer.status in BODILESS_STATUSES:
             answer.bodiless = True  # also where a hook says so
         try:

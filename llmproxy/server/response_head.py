@@ -11,6 +11,7 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.dialects import catalog
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
+from llmproxy.server.secure_headers import SECURE_HEADERS
 
 # The headers that `response_head` writes itself; with those of a hook there would be two.
 OURS = ("Connection", "Content-Length", "Transfer-Encoding", "x-request-id")
@@ -28,7 +29,7 @@ class TransferMode(Enum):
 def error_answer(exchange: Exchange, error: ProxyError) -> Answer:
     """Return an error of ours as the client's dialect writes errors."""
     dialect = catalog.default() if exchange.endpoint is None else exchange.endpoint.dialect
-    headers = Headers((*error.headers, *dialect.error_headers(error)))
+    headers = Headers((*SECURE_HEADERS, *error.headers, *dialect.error_headers(error)))
     headers["Content-Type"] = "application/json"
     body = dialect.write_error(error, exchange.request_id)
     return Answer(status=dialect.status_of(error), headers=headers, body=body, error=error)

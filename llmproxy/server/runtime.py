@@ -11,6 +11,7 @@ import logging
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from llmproxy.access.admission import Admission
 from llmproxy.errors import ProxyError
@@ -19,8 +20,6 @@ from llmproxy.pipeline import Pipeline
 from llmproxy.registry import RegistryError
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.request_body import Limits
-from llmproxy.stores.open_stores import Stores
-from llmproxy.target import Provider
 from llmproxy.user_code import is_cancellation, is_user_defined, line_of
 
 log = logging.getLogger(__name__)
@@ -29,11 +28,21 @@ CLOSING_S = 5.0  # what closing may take where nobody says how long
 _SLOW_START_S = 10.0
 
 
+class Startable(Protocol):
+    """What lives as long as its runtime."""
+
+    async def start(self) -> None:
+        """Start what it owns. Called once, before traffic."""
+
+    async def close(self) -> None:
+        """Close what it owns. Called once, after the last exchange."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
     """A part that is started and closed. `who` names it, `place` is its entry: `llmproxy.yaml:7:5: middlewares[0]`."""
 
-    part: Provider | Middleware | Stores
+    part: Startable
     who: str
     place: str = ""
 

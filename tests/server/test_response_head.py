@@ -12,6 +12,7 @@ from llmproxy.dialects.catalog import find
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.server.response_head import TransferMode, chunk, error_answer, error_event, last_chunk, response_head
+from llmproxy.server.secure_headers import SECURE_HEADERS
 from tests.support.exchanges import new_exchange
 from tests.support.pieces import Pieces
 
@@ -198,7 +199,7 @@ def test_an_error_answer_has_status_headers_and_the_error() -> None:
     answer = error_answer(exchange(), error)
 
     assert (answer.status, answer.error) == (503, error)
-    assert dict(answer.headers) == {"Retry-After": "7", "Content-Type": "application/json"}
+    assert dict(answer.headers) == {"Retry-After": "7", "Content-Type": "application/json", **dict(SECURE_HEADERS)}
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tests.support.waiting import until
 from tests.support.warm_start import WarmProcess, start
 
 ROOT = Path(__file__).parent.parent.parent
-_ADDRESS = re.compile(r"http://[^\s/]+:(\d+)")
+_ADDRESS = re.compile(r"https?://[^\s/]+:(\d+)")
 _START_S = 30.0
 _COMMAND = [sys.executable, "-m", "llmproxy"]
 

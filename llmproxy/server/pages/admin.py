@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote
 
+from llmproxy.access.admission import Audience
 from llmproxy.answer import Answer
 from llmproxy.dialects import catalog
 from llmproxy.dialects.dialect import Dialect
@@ -39,10 +40,12 @@ _TEXT_FORMATS = ("text/plain", "application/openmetrics-text")
 
 
 class Handler(Protocol):
-    """Answers requests for one of our pages. `template` is its path in metrics."""
+    """Answers requests for one of our pages. `template` is its path in metrics, `audience` who may ask for it."""
 
     @property
     def template(self) -> str: ...
+    @property
+    def audience(self) -> Audience: ...
 
     def __call__(self, exchange: Exchange) -> Awaitable[Answer]: ...
 
@@ -53,6 +56,7 @@ class _Page:
 
     template: str
     write: Callable[[Exchange], Awaitable[Answer]]
+    audience: Audience = Audience.OPERATORS
 
     async def __call__(self, exchange: Exchange) -> Answer:
         if exchange.method not in _READING:
@@ -72,6 +76,7 @@ class _MiddlewarePage:
     pages: MiddlewarePages
     page: str
     template: str
+    audience: Audience = Audience.OPERATORS
 
     async def __call__(self, exchange: Exchange) -> Answer:
         return await self.pages.write(exchange, self.page)
@@ -112,10 +117,10 @@ class Admin:
         self._metrics = metrics
         self._middleware_pages = MiddlewarePages(middlewares)
         self._running = running
-        self._model = _Page(template="/v1/models/{id}", write=self._write_model)
-        list_page = _Page(template="/v1/models", write=self._write_models)
+        self._model = _Page(template="/v1/models/{id}", write=self._write_model, audience=Audience.CLIENTS)
+        list_page = _Page(template="/v1/models", write=self._write_models, audience=Audience.CLIENTS)
         self._pages = {
-            "/health": _Page(template="/health", write=self._write_health),
+            "/health": _Page(template="/health", write=self._write_health, audience=Audience.EVERYBODY),
             "/config": _Page(template="/config", write=self._write_config),
             "/providers": _Page(template="/providers", write=self._write_providers),
             "/metrics": _Page(template="/metrics", write=self._write_metrics),

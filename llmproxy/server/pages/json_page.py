@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from llmproxy.answer import Answer, Headers
+from llmproxy.server.secure_headers import SECURE_HEADERS
 
 
 def json_page(content: object, *, status: int = 200) -> Answer:
@@ -15,4 +16,4 @@ def json_page(content: object, *, status: int = 200) -> Answer:
 
 def page_headers(content_type: str) -> Headers:
     """Return the headers of a page."""
-    return Headers({"Content-Type": content_type, "Cache-Control": "no-store"})
+    return Headers((("Content-Type", content_type), *SECURE_HEADERS))

@@ -17,8 +17,10 @@ from urllib.parse import quote
 import msgspec
 
 from llmproxy.access.credentials import header_credentials
+from llmproxy.access.permission import may_use
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import iterate
+from llmproxy.client_key import ClientKey
 from llmproxy.dialects import catalog
 from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.model_list import ListedModel
@@ -27,6 +29,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.fault_log import FaultLog
 from llmproxy.redaction.echoes import hide_keys
 from llmproxy.redaction.secrets import mask_text, with_credentials
+from llmproxy.route import Route
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest
 from llmproxy.user_code import is_cancellation
@@ -76,6 +79,9 @@ class ModelList:
                 if known is None or not known.members:
                     owner = known.owner if known else provider.name
                     models[called] = ListedModel(id=called, owner=owner, members=members)
+        key = exchange.client.key
+        if key is not None and key.restricted:
+            models = {name: each for name, each in models.items() if self._permits(key, dialect, name)}
         failed = [name for name, found in listed.items() if found is None]
         if failed and not models:
             raise UpstreamError(
@@ -85,8 +91,8 @@ class ModelList:
 
     async def relay_list(self, exchange: Exchange, dialect: Dialect) -> Answer | None:
         """Return the list of the only provider as it is, query and all; None where there is something to merge."""
-        sole = self._router.sole
-        if sole is None or dialect.name not in sole.speaks:
+        sole, key = self._router.sole, exchange.client.key
+        if sole is None or dialect.name not in sole.speaks or (key is not None and key.restricted):
             return None
         return await self._ask(exchange, dialect, Target(provider=sole), "/v1/models")
 
@@ -96,14 +102,16 @@ class ModelList:
         The latter is passed on as it is where that provider speaks `dialect` and knows the model by the same name.
         Raises a 404 when there is no such model, a 502 when it cannot be found out.
         """
+        key = exchange.client.key
+        if key is not None and not self._permits(key, dialect.name, name):
+            raise _unknown_model(name)
         if self._router.sole is None:
             listed = await self.one(exchange, dialect.name, name)
             if listed is not None:
                 return listed
         target = self._answerer(dialect.name, name)
         if target is None:
-            message = f"Unknown model {name[:200]!r}. GET /v1/models lists all models"
-            raise BadRequest(message, status=404, code="model_not_found", param="model")
+            raise _unknown_model(name)
         as_it_is = target.model is None and dialect.name in target.provider.speaks
         path = exchange.full_path if target.model is None else f"/v1/models/{quote(target.model, safe='')}"
         answer = await self._ask(exchange, dialect, target, path)
@@ -111,14 +119,26 @@ class ModelList:
             return ListedModel(id=name, owner=target.provider.name, members={})
         return answer if as_it_is else await _read_model(answer, name, target.provider)
 
+    def _permits(self, key: ClientKey, dialect: str, name: str) -> bool:
+        """Return whether a client with `key` may use the model `name`."""
+        if not key.restricted:
+            return True
+        route = self._route(dialect, name)
+        return route is not None and may_use(key, route, name)
+
     def _answerer(self, dialect: str, name: str) -> Target | None:
         """Return who would get a request for the model `name`, in `dialect` or else in any other; None for nobody."""
+        route = self._route(dialect, name)
+        return None if route is None else route.targets[0]
+
+    def _route(self, dialect: str, name: str) -> Route | None:
+        """Return the route of the model `name`, in `dialect` or else in any other; None when there is none."""
         if not name:
             return None
         for endpoint in (*catalog.first_calls({dialect}), *catalog.first_calls(catalog.capabilities())):
             resolved = ResolvedPath(endpoint=endpoint, provider=None, path=endpoint.path, template=endpoint.template)
             try:
-                return self._router.choose(resolved, name).targets[0]
+                return self._router.choose(resolved, name)
             except BadRequest as error:
                 if error.status == 404:
                     return None
@@ -252,6 +272,11 @@ class ModelList:
             if target.provider is provider and target.model is None:
                 return True
         return False
+
+
+def _unknown_model(name: str) -> BadRequest:
+    message = f"Unknown model {name[:200]!r}. GET /v1/models lists all models"
+    return BadRequest(message, status=404, code="model_not_found", param="model")
 
 
 def _carries_credential(sent: Headers, clients: Headers) -> bool:

@@ -1,0 +1,63 @@
+"""Notice that files have changed, by looking: network drives and the volumes of containers send no events.
+
+A part of a runtime, started and closed with it. Begin reading at `FileWatch`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+_INTERVAL_S = 1.0
+
+_Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+class FileWatch:
+    """Calls `changed` after one of `paths` is another file, or has another size or time. It must raise nothing."""
+
+    def __init__(
+        self, paths: Sequence[str], changed: Callable[[], Coroutine[Any, Any, None]], *, interval_s: float = _INTERVAL_S
+    ) -> None:
+        self._paths = tuple(paths)
+        self._changed = changed
+        self._interval_s = interval_s
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to watch."""
+        self._watching = asyncio.get_running_loop().create_task(self._watch(await self._stamp()))
+
+    async def close(self) -> None:
+        """Stop watching."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+
+    async def _watch(self, known: _Stamp) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            stamp = await self._stamp()
+            if stamp != known:
+                known = stamp
+                await self._changed()
+
+    async def _stamp(self) -> _Stamp:
+        return await asyncio.to_thread(_stamp, self._paths)
+
+
+def _stamp(paths: Sequence[str]) -> _Stamp:
+    return tuple([_identity(path) for path in paths])
+
+
+def _identity(path: str) -> tuple[int, int, int] | None:
+    """Return what changes with a file; None while it is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

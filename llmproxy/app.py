@@ -20,8 +20,7 @@ from typing import Any
 
 from llmproxy import __version__, decision_log
 from llmproxy import discovery as servers
-from llmproxy.access.admission import Admission
-from llmproxy.access.exposure import Exposure
+from llmproxy.config.access import build_access, server_tls
 from llmproxy.config.client_limits import build_limits, hook_order
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config
@@ -45,8 +44,9 @@ from llmproxy.server.request_body import Limits
 from llmproxy.server.request_handler import Shared
 from llmproxy.server.runtime import Component, Runtime, start_error
 from llmproxy.server.shutdown import AT_ONCE_S, GRACE_S, Shutdown, stop_signals
+from llmproxy.server.tls import HANDSHAKE_S, ServerTls, renewed
 from llmproxy.server.user_frames import UserFrames
-from llmproxy.settings import Secret, Strict
+from llmproxy.settings import Strict
 from llmproxy.stores.open_stores import StorePool, Stores
 from llmproxy.target import Provider, Target
 from llmproxy.translation.translator import Translator
@@ -94,6 +94,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
     configured = _middlewares(loaded, stores)
     client_limits = build_limits(config, stores, prices)
     named_middlewares = [*client_limits, *configured]
+    access = build_access(loaded, everybody)
     pipeline = LoggedPipeline if decision_log.is_enabled() else Pipeline
     return Runtime(
         pipeline=pipeline(
@@ -106,8 +107,11 @@ def build(loaded: Loaded, state: State) -> Runtime:
         ),
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
-        admission=Admission(everybody, _exposure(config)),
-        components=_components(loaded, stores, everybody, configured, client_limits),
+        admission=access.admission,
+        components=[
+            *_components(loaded, stores, everybody, configured, client_limits),
+            *access.components,
+        ],
         middlewares=named_middlewares,
     )
 
@@ -209,10 +213,6 @@ def _admin(
     )
 
 
-def _secret(value: Secret | None) -> str:
-    return "" if value is None else value.get_secret_value()
-
-
 def _stores(config: Config, state: State) -> Stores:
     """Return the stores of `config`, not opened."""
     configured = {
@@ -231,16 +231,6 @@ def _translator(config: Config, state: State, stores: Stores) -> Translator:
     responses = store.responses(most_bytes)
     return Translator(
         responses, state.budget, strict=settings.strict, fetcher=fetcher, estimates=settings.estimate_tokens
-    )
-
-
-def _exposure(config: Config) -> Exposure:
-    server = config.server
-    return Exposure(
-        admin_key=_secret(server.admin_key),
-        listens_on=server.host,
-        allowed_hosts=server.allowed_hosts,
-        allowed_origins=server.allowed_origins,
     )
 
 
@@ -282,6 +272,7 @@ async def serve(
         with contextlib.closing(Shutdown()) as shutdown:
             return await serve(loaded, announce, sock, shutdown)
     server = loaded.checked().server
+    tls = await asyncio.to_thread(server_tls, server)
     state = State(server.max_held_bytes)
     try:
         runtime = build(loaded, state)
@@ -294,7 +285,7 @@ async def serve(
         try:
             with stop_signals(shutdown, server.shutdown_timeout, edge.cut) as stop:
                 try:
-                    await _serve_until(stop, edge, loaded, runtime, announce, sock)
+                    await _serve_until(stop, edge, loaded, runtime, announce, sock, tls)
                 finally:
                     await _retire(shared, edge, shutdown)
         finally:
@@ -326,14 +317,16 @@ async def _serve_until(
     runtime: Runtime,
     announce: Callable[[str], None],
     sock: socket.socket | None,
+    tls: ServerTls | None,
 ) -> None:
     """Serve until `stop` is set, then wait for the running exchanges."""
     server = loaded.checked().server
-    listener = await _listen(edge, server.host, server.port, sock)
+    listener = await _listen(edge, server.host, server.port, sock, tls)
     try:
         host, port = listener.sockets[0].getsockname()[:2]
-        address = f"http://{_announced_host(server.host if sock is None else host, host)}:{port}"
-        async with _registered(_described(loaded, runtime, address, host, port)):
+        scheme = "http" if tls is None else "https"
+        address = f"{scheme}://{_announced_host(server.host if sock is None else host, host)}:{port}"
+        async with _registered(_described(loaded, runtime, address, host, port)), renewed(tls):
             announce(address)
             await stop.wait()
         log.info("stopping: no new connections; waiting up to %g s for running exchanges", server.shutdown_timeout)
@@ -342,12 +335,17 @@ async def _serve_until(
         await edge.stop(server.shutdown_timeout if stop.is_set() else 0)
 
 
-async def _listen(edge: Edge, host: str, port: int, sock: socket.socket | None) -> asyncio.Server:
+async def _listen(
+    edge: Edge, host: str, port: int, sock: socket.socket | None, tls: ServerTls | None
+) -> asyncio.Server:
     """Listen on `sock`, or on a new socket at `host` and `port`."""
     loop = asyncio.get_running_loop()
+    options: dict[str, Any] = {"backlog": BACKLOG}
+    if tls is not None:
+        options |= {"ssl": tls.context, "ssl_handshake_timeout": HANDSHAKE_S}
     if sock is not None:
-        return await loop.create_server(edge, sock=sock, backlog=BACKLOG)
-    return await loop.create_server(edge, host, port, backlog=BACKLOG)
+        return await loop.create_server(edge, sock=sock, **options)
+    return await loop.create_server(edge, host, port, **options)
 
 
 @contextlib.asynccontextmanager

@@ -216,15 +216,39 @@ def loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def requires_keys(top: ConfigNode) -> bool:
+    """Return whether clients need a key, a token or a certificate."""
+    tls = top.members["server"].members.get("tls") if "server" in top.members else None
+    if tls is not None and "client_ca" in tls.members:
+        return True
+    auth = top.members.get("auth")
+    if auth is None:
+        return False
+    mode = auth.members.get("mode")
+    if mode is not None and not mode.blank:
+        return mode.word != "none" and [each.word for each in mode.items] != ["none"]
+    return any(name in auth.members and not auth.members[name].blank for name in ("keys", "keys_file", "jwt"))
+
+
 def _exposure(top: ConfigNode) -> Iterator[Problem]:
-    server = top.members.get("server", ConfigNode(value={}, mark=top.mark))
-    host = server.members.get("host")
-    if host is None or not host.word or host.stand_in or loopback(host.word):
+    """Warn where clients need no key and somebody could use ours: everybody on the network, or every web page."""
+    if requires_keys(top):
         return
-    for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
-        if word(entry, "api_key") and not disabled(entry):
-            owner = word(entry, "name") or LLM
-            risk = f"everybody who can reach {host.word} can use the key of provider {owner!r}"
-            message = f"{risk}; restrict access to the port"
-            yield Problem(mark=host.mark, key=host.key, message=message, code="exposed-key", severity="warning")
-            return
+    server = top.members.get("server", ConfigNode(value={}, mark=top.mark))
+    providers = [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]
+    owner = next((word(each, "name") or LLM for each in providers if word(each, "api_key") and not disabled(each)), "")
+    if not owner:
+        return
+    remedy = "give clients keys (`auth`, `llmproxy keys new NAME`)"
+    cors = server.members.get("cors")
+    origins = cors.members.get("allow_origins") if cors is not None else None
+    if any_page := next((each for each in origins.items if each.word == "*"), None) if origins is not None else None:
+        message = (
+            f"every web page that somebody here visits can use the key of provider {owner!r}; {remedy}, or list origins"
+        )
+        yield Problem(mark=any_page.mark, key=any_page.key, message=message, code="exposed-key", severity="warning")
+    host = server.members.get("host")
+    if host is not None and host.word and not host.stand_in and not loopback(host.word):
+        risk = f"everybody who can reach {host.word} can use the key of provider {owner!r}"
+        message = f"{risk}; {remedy}, or restrict access to the port"
+        yield Problem(mark=host.mark, key=host.key, message=message, code="exposed-key", severity="warning")

@@ -1,7 +1,8 @@
 """Write example configuration files.
 
-`minimal` and `stub` are texts; `full` comes from the schema, so that it always has every key with its description and
-default. In it a comment begins with `# `, a key without a default with `#` alone. Begin reading at `generate`.
+`minimal`, `stub` and `team` are texts; `full` comes from the schema, so that it always has every key with its
+description and default. In it a comment begins with `# `, a key without a default with `#` alone. Begin reading at
+`generate`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
+from llmproxy.config.auth import AuthConfig, JwtConfig, KeyConfig
 from llmproxy.config.json_schema import FILE_NAME, types_without_address
 from llmproxy.config.schema import (
     SECTIONS,
@@ -34,7 +37,7 @@ from llmproxy.registry import config_of, find_component, names
 from llmproxy.settings import Strict
 from llmproxy.stores.base import StoreConfig
 
-PresetName = Literal["minimal", "full", "stub"]
+PresetName = Literal["minimal", "full", "stub", "team"]
 
 _WIDTH = 100
 _MODELINE = f"# yaml-language-server: $schema=./{FILE_NAME}\n"
@@ -60,6 +63,42 @@ providers:
   - name: stub
     type: stub
     models: ["*"]
+"""
+
+_TEAM = """\
+# llmproxy for a team: everybody has a key of their own. `llmproxy generate-config --preset full` shows every key.
+
+server:
+  host: 0.0.0.0
+  # For our own pages: /stats, /metrics, /config ...
+  admin_key: "${LLMPROXY_ADMIN_KEY:-}"
+
+auth:
+  keys:
+    # `llmproxy keys new NAME` prints a key and its line. Nobody has the keys of these two.
+    - name: anna
+      team: search
+      id: 3e2mht3w
+      sha256: "e26edcfe5c8dd6549dec2f62f2cd9b379e64aae486f5baad4c51fe49ef64bf69"
+
+    - name: ci
+      team: build
+      id: gq3n9bee
+      sha256: "0454a7984286d78df121232249c62636bb4b4bae5af5d478198c9d65d5f769d2"
+      models: ["gpt-*", "claude-*"]
+      expires: "2036-12-31"
+
+  # More keys, in a file that is read again when it changes.
+  # keys_file: ./keys.yaml
+
+providers:
+  - name: openai
+    type: openai
+    api_key: "${OPENAI_API_KEY:-}"
+
+  - name: anthropic
+    type: anthropic
+    api_key: "${ANTHROPIC_API_KEY:-}"
 """
 
 _FULL = f"""\
@@ -117,6 +156,8 @@ def generate(preset: PresetName) -> str:
             return _MODELINE + _MINIMAL
         case "stub":
             return _MODELINE + _STUB
+        case "team":
+            return _MODELINE + _TEAM
         case "full":
             return _MODELINE + _FULL + "".join(f"\n{_section(name)}" for name in SECTIONS)
 
@@ -133,6 +174,23 @@ def _server() -> Iterator[str]:
 def _translation() -> Iterator[str]:
     yield "translation:"
     yield from _block(TranslationConfig, "  ")
+
+
+def _auth() -> Iterator[str]:
+    """Write it commented out: a key that everybody can read here must not open anything."""
+    yield "auth:"
+    for name in ("mode", "keys_file"):
+        yield from _about(AuthConfig, name, "  ")
+        yield f"  #{name}: {_scalar(_example(AuthConfig, name))}"
+    yield from _about(AuthConfig, "keys", "  ")
+    yield "#  keys:"
+    entry = _item(_with_examples(KeyConfig, "      ", ("id", "sha256")))
+    yield from _commented(entry)
+    yield "#    - name: anna"
+    yield from _commented(_with_examples(KeyConfig, "      ", (), ("id", "sha256")))
+    yield from _about(AuthConfig, "jwt", "  ")
+    yield "#  jwt:"
+    yield from _commented(_with_examples(JwtConfig, "    "))
 
 
 def _logging() -> Iterator[str]:
@@ -230,6 +288,7 @@ def _commented(lines: Iterable[str]) -> Iterator[str]:
 
 _BODIES: Mapping[str, Callable[[], Iterator[str]]] = {
     "server": _server,
+    "auth": _auth,
     "providers": _providers,
     "default_provider": _default_provider,
     "models": _models,
@@ -262,10 +321,42 @@ def _block(
         if isinstance(field.default, Strict):
             yield f"{indent}{name}:"
             yield from _block(type(field.default), f"{indent}  ")
-        elif (value := values.get(name, defaults[name])) is None:
+        elif (value := values.get(name, defaults[name])) is None and (inner := _inner_model(field)):
+            yield f"#{indent}{name}:"
+            yield from _commented(_with_examples(inner, f"{indent}  "))
+        elif value is None:
             yield f"{indent}#{name}: {_scalar(_EXAMPLES[name])}"
         else:
             yield f"{indent}{name}: {_scalar(value)}"
+
+
+def _inner_model(field: FieldInfo) -> type[Strict] | None:
+    """Return the model of a key that has no default."""
+    kinds = get_args(field.annotation)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Strict)), None)
+
+
+def _with_examples(
+    model: type[BaseModel], indent: str, without: Collection[str] = (), only: Collection[str] = ()
+) -> Iterator[str]:
+    """Write the keys of `model`, which needs values that nobody has yet: with examples, else defaults."""
+    own_first = sorted(model.model_fields.items(), key=lambda item: item[0] not in model.__annotations__)
+    for name, field in own_first:
+        if name in without or (only and name not in only):
+            continue
+        yield from _about(model, name, indent)
+        if isinstance(field.default, Strict):
+            yield f"{indent}{name}:"
+            yield from _with_examples(type(field.default), f"{indent}  ")
+        else:
+            yield f"{indent}{name}: {_scalar(_example(model, name))}"
+
+
+def _example(model: type[BaseModel], name: str) -> object:
+    field = model.model_fields[name]
+    if field.examples:
+        return field.examples[0]
+    return model.model_construct().model_dump(mode="json")[name] if field.default is not None else _EXAMPLES[name]
 
 
 def _item(lines: Iterable[str]) -> Iterator[str]:

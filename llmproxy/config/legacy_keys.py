@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from llmproxy.config.document import ConfigNode
+from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.environment import Environment, Variable
 from llmproxy.config.model_groups import is_set, set_twice, unfold_groups
 from llmproxy.config.problems import Mark, Problem
@@ -29,6 +29,7 @@ VARIABLES: Mapping[str, str] = {
     "LLM_TYPE": "llm.type",
     "LLM_API_KEY": "llm.api_key",
     "LLM_PROVIDER": "default_provider",
+    "CORS_ALLOW_ORIGINS": "server.cors.allow_origins",
     "LOG_LEVEL": "logging.level",
     "MAX_REQUEST_BYTES": "server.max_body_size",
     "PROXY_API_DEBUG": "logging.level",
@@ -36,6 +37,7 @@ VARIABLES: Mapping[str, str] = {
     "PROXY_API_PORT": "server.port",
 }
 MODEL_MAP = "MODEL_PROVIDER_MAP"
+_LISTS = frozenset({"CORS_ALLOW_ORIGINS"})  # with commas
 
 # The provider type that these variables configure.
 COMPATIBLE_TYPE = "ollama"
@@ -83,13 +85,15 @@ def put(top: ConfigNode, path: str, value: ConfigNode, *, replace: bool = False)
 
     Return False when the key has a value already, or the section is not a block of keys.
     """
-    section, _, name = path.rpartition(".")
+    *sections, name = path.split(".")
     holder = top
-    if section:
-        current = top.members.get(section)
+    for section in sections:
+        current = holder.members.get(section)
         if current is None or current.value is None:
-            current = ConfigNode(value={}, mark=value.mark, key=section)
-            top.members[section] = current
+            if not isinstance(holder.value, dict):
+                return False
+            current = ConfigNode(value={}, mark=value.mark, key=below(holder.key, section))
+            holder.value[section] = current
         holder = current
     if not isinstance(holder.value, dict) or (is_set(holder, name) and not replace):
         return False
@@ -127,7 +131,8 @@ def overlay_environment(top: ConfigNode, environment: Environment) -> list[Probl
             problems.append(Problem(mark=Mark(source=variable.place), message=str(error)))
             continue
         if value is not None and not (name == "PROXY_API_DEBUG" and environment.filled("LOG_LEVEL")):
-            put(top, path, _literal(value, variable), replace=True)
+            node = _list(value, variable) if name in _LISTS else _literal(value, variable)
+            put(top, path, node, replace=True)
     if model_map := environment.filled(MODEL_MAP):
         problems += _overlay_models(top, model_map)
     return problems
@@ -135,6 +140,12 @@ def overlay_environment(top: ConfigNode, environment: Environment) -> list[Probl
 
 def _literal(value: str, variable: Variable) -> ConfigNode:
     return ConfigNode(value=value, mark=Mark(source=variable.place), literal=True, variables=(variable.place,))
+
+
+def _list(value: str, variable: Variable) -> ConfigNode:
+    """Return the words between commas as a list."""
+    words = [_literal(word, variable) for each in value.split(",") if (word := each.strip())]
+    return ConfigNode(value=list[ConfigNode](words), mark=Mark(source=variable.place), variables=(variable.place,))
 
 
 def _no_limit(value: str) -> str:

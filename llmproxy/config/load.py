@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmproxy.config import cross_checks, implicit_providers, legacy_keys
+from llmproxy.config.auth import KeyConfig
+from llmproxy.config.auth_checks import check_auth
 from llmproxy.config.components import read_llm, read_middlewares, read_providers
 from llmproxy.config.document import ConfigNode, from_python, read
 from llmproxy.config.environment import Environment, Variable, expand, read_dotenv
+from llmproxy.config.keys_file import read_keys_file
 from llmproxy.config.problems import ConfigError, Mark, Problem, sort_problems
 from llmproxy.config.provider_types import service_of
 from llmproxy.config.schema import SECTIONS, Config, ServerConfig
@@ -49,7 +52,7 @@ class Loaded:
     `path` is the file as the user named it, None without a file. `implicit` describes where the providers come from
     when the configuration names none. `key_sources` describes, per provider, where its key comes from. `dotenv` holds
     the variables of `.env`. `places` says where entries of components stand, as `llmproxy.yaml:7:5: middlewares[0]`: by
-    "providers" and the name, by "middlewares" and the index.
+    "providers" and the name, by "middlewares" and the index. `file_keys` are the client keys in `auth.keys_file`.
     """
 
     config: Config | None
@@ -59,6 +62,7 @@ class Loaded:
     key_sources: Mapping[str, str] = field(default_factory=dict)
     dotenv: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[tuple[str, str | int], str] = field(default_factory=dict)
+    file_keys: Sequence[KeyConfig] = ()
 
     @property
     def warnings(self) -> list[Problem]:
@@ -176,6 +180,8 @@ class _Loading:
         self._problems += problems
         config = self._read()
         self._problems += cross_checks.cross_check(top)
+        file_keys, in_file = self._keys_file(config)
+        self._problems += check_auth(top, in_file)
         problems = sort_problems(self._problems)
         if len(problems) > MAX_PROBLEMS:
             more = f"{len(problems) - MAX_PROBLEMS:,} more problems are not shown"
@@ -190,7 +196,16 @@ class _Loading:
             key_sources=_key_sources(top),
             dotenv=self._dotenv,
             places=_places(top),
+            file_keys=file_keys,
         )
+
+    def _keys_file(self, config: Config | None) -> tuple[Sequence[KeyConfig], ConfigNode | None]:
+        """Read `auth.keys_file`, where there is one."""
+        if config is None or config.auth.keys_file is None or self._no_env:
+            return (), None
+        keys, problems, tree = read_keys_file(config.auth.keys_file, self._directory)
+        self._problems += problems
+        return keys, tree
 
     def _override(self, override: Override) -> None:
         node = from_python(override.value, override.source)

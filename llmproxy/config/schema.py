@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from llmproxy.config.auth import AuthConfig
+from llmproxy.config.transport import CorsConfig, NetworkText, TlsConfig
 from llmproxy.limit_config import BudgetConfig, LimitConfig
 from llmproxy.middleware.limits import QuotasConfig
 from llmproxy.providers.base import ProviderConfig
@@ -125,6 +127,15 @@ class ServerConfig(Strict):
         examples=["https://app.example.com", "chrome-extension://*"],
     )
 
+    trusted_proxies: list[NetworkText] = Field(
+        default=[],
+        description="Networks of proxies in front of this server. Only from these X-Forwarded-For counts: the last "
+        "address in it that is not in these networks is the client's.",
+        examples=["10.0.0.0/8"],
+    )
+    cors: CorsConfig = Field(default=CorsConfig(), description="Which web pages may read answers (CORS).")
+    tls: TlsConfig | None = Field(default=None, description="TLS for clients; without it the server speaks plain HTTP.")
+
     @field_validator("host")
     @classmethod
     def _is_host(cls, value: str) -> str:
@@ -227,6 +238,9 @@ class Config(Strict):
     """The whole configuration."""
 
     server: ServerConfig = Field(default=ServerConfig(), description="The address of the proxy, and its limits.")
+    auth: AuthConfig = Field(
+        default=AuthConfig(), description="Who may use the proxy. Without it everybody who reaches it may."
+    )
     llm: SerializeAsAny[ProviderConfig] | None = Field(
         default=None, description="One upstream that takes every request that nothing else answers."
     )

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.problems import Problem
+from llmproxy.redaction.names import is_secret
 from llmproxy.registry import nearest
 from llmproxy.user_code import is_user_defined, line_of
 
@@ -147,11 +148,16 @@ def _words(node: ConfigNode, error: ErrorDetails) -> tuple[str, str]:
     if sort in ("value_error", "assertion_error"):
         return str(context["error"]), "invalid-value"
     if sort in _BOUNDS:
+        if isinstance(node.value, str):  # pydantic counts the characters of a secret as entries
+            sort = sort.replace("too_", "string_too_", 1) if sort in ("too_short", "too_long") else sort
         name, words = _BOUNDS[sort]
         if context[name] == 1 and name == "min_length":
             return "must not be empty", "invalid-value"
         bound = context[name]
-        return words.format(f"{bound:g}" if isinstance(bound, float) else bound) + _instead(node), "invalid-value"
+        secret = sort.startswith("string") and is_secret(node.key.rpartition(".")[2])
+        return words.format(f"{bound:g}" if isinstance(bound, float) else bound) + (
+            "" if secret else _instead(node)
+        ), "invalid-value"
     if sort in ("literal_error", "enum"):
         choices = re.findall(r"'([^']*)'", str(context["expected"]))
         close = nearest(node.word or "", choices)

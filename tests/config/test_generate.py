@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_certificate
 from pydantic import BaseModel
 
+from llmproxy.config.auth import ClaimsConfig, JwtConfig, KeyConfig
 from llmproxy.config.generate import generate
 from llmproxy.config.json_schema import FILE_NAME, config_schema
 from llmproxy.config.load import load
 from llmproxy.config.schema import LoggingConfig, MiddlewareEntry, ModelConfig, ServerConfig, TargetConfig
+from llmproxy.config.transport import CorsConfig, TlsConfig
 from llmproxy.registry import config_of, find_component, names
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
-PRESETS = ["minimal", "full", "stub"]
+PRESETS = ["minimal", "full", "stub", "team"]
 LEFT_OUT = re.compile(r"^( *)#(?! [^ ])", re.MULTILINE)
 TAG = "from llmproxy.middleware.base import Middleware\nfrom llmproxy.settings import Strict\n\n" + (
     "class Tag(Middleware):\n    class Config(Strict):\n        team: str\n"
@@ -63,7 +67,8 @@ def test_full_shows_and_explains_every_key() -> None:
         inner for type_ in names("providers") for inner in nested(config_of(find_component("providers", type_, Path())))
     ]
     models += [config_of(find_component("middlewares", type_, Path())) for type_ in names("middlewares")]
-    prose = re.sub(r"\s*\n\s*#+\s+", " ", text)
+    models += [KeyConfig, JwtConfig, ClaimsConfig, CorsConfig, TlsConfig]
+    prose = re.sub(r"\s*\n\s*(#+\s+)+", " ", text)
     for model in models:
         for name, field in model.model_fields.items():
             assert re.search(rf"^[ #-]*{name}:( |$)", text, re.MULTILINE), f"{model.__qualname__}.{name} is not shown"
@@ -74,6 +79,8 @@ def test_full_shows_and_explains_every_key() -> None:
 
 
 VARIABLES = {"OPENAI_API_KEY": "k", "LLMPROXY_ADMIN_KEY": "a-long-key", "REDIS_PASSWORD": "p"}
+VARIABLES |= {"CI_KEY": "a-key-of-ci", "JWT_SECRET": "s" * 32}
+CERTIFICATES = Path(__file__).parent.parent / "support" / "certificates"
 
 
 def test_everything_that_full_leaves_out_may_be_put_in(tmp_path: Path) -> None:
@@ -83,6 +90,13 @@ def test_everything_that_full_leaves_out_may_be_put_in(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(text)
     for name in ("company-ca.pem", "service-account.json"):
         (tmp_path / name).write_text("{}")
+    for name in ("server.pem", "server.key"):
+        (tmp_path / name).write_bytes((CERTIFICATES / name).read_bytes())
+    (tmp_path / "clients-ca.pem").write_bytes((CERTIFICATES / "ca.pem").read_bytes())
+    certificate = load_pem_x509_certificate((CERTIFICATES / "server.pem").read_bytes())
+    public = certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "token-key.pem").write_bytes(public)
+    (tmp_path / "keys.yaml").write_text("keys: []\n")
     (tmp_path / "my").mkdir()
     (tmp_path / "my" / "tag.py").write_text(TAG)
     loaded = load("x.yaml", directory=tmp_path, environ=VARIABLES)

@@ -22,7 +22,7 @@ def test_it_is_a_schema() -> None:
     jsonschema.Draft7Validator.check_schema(config_schema())
 
 
-@pytest.mark.parametrize("preset", ["minimal", "full", "stub"])
+@pytest.mark.parametrize("preset", ["minimal", "full", "stub", "team"])
 def test_what_is_generated_fits(preset: Any) -> None:
     assert complaints(yaml.safe_load(generate(preset))) == []
 

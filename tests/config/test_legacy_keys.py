@@ -112,6 +112,15 @@ def test_the_longest_body_may_come_from_the_environment(tmp_path: Path, value: s
     assert configured(tmp_path, STUB, {"MAX_REQUEST_BYTES": value}).server.max_body_size == size_bytes
 
 
+def test_the_origins_of_web_pages_may_come_from_the_environment(tmp_path: Path) -> None:
+    environ = {"CORS_ALLOW_ORIGINS": "http://localhost:3000, https://app.example.com/,"}
+    text = STUB + "server: {port: 1, cors: {allow_origins: [https://old.example], max_age: 5s}}\n"
+    cors = configured(tmp_path, text, environ).server.cors
+    assert cors.allow_origins == ["http://localhost:3000", "https://app.example.com"]
+    assert cors.max_age == 5
+    assert configured(tmp_path, STUB, {"CORS_ALLOW_ORIGINS": "*"}).server.cors.allow_origins == ["*"]
+
+
 def test_the_default_provider_may_come_from_the_environment(tmp_path: Path) -> None:
     config = configured(tmp_path, STUB + "default_provider: stub\n", {"LLM_PROVIDER": "ollama"})
     assert config.default_provider == "ollama"
@@ -158,6 +167,10 @@ def test_a_map_that_maps_nothing_is_refused(text: str) -> None:
         ({"PROXY_API_DEBUG": "perhaps"}, "environment variable PROXY_API_DEBUG: must be true or false, not 'perhaps'"),
         ({"PROXY_API_PORT": "http"}, "environment variable PROXY_API_PORT: must be a whole number"),
         ({"MAX_REQUEST_BYTES": "-1"}, "environment variable MAX_REQUEST_BYTES: must be a number of bytes, 0 for no"),
+        (
+            {"CORS_ALLOW_ORIGINS": "x"},
+            "environment variable CORS_ALLOW_ORIGINS: 'x' is not an origin; write scheme and",
+        ),
         ({"MODEL_PROVIDER_MAP": "x"}, "environment variable MODEL_PROVIDER_MAP: invalid entry: 'x'; write model"),
         ({"MODEL_PROVIDER_MAP": "x=y"}, "environment variable MODEL_PROVIDER_MAP: unknown provider: 'y'"),
         (

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from llmproxy.access.cors import EXPOSED
+from llmproxy.config.auth import AuthConfig, ClaimsConfig, JwtConfig, KeyConfig
 from llmproxy.config.schema import (
     SECTIONS,
     Config,
@@ -14,10 +16,12 @@ from llmproxy.config.schema import (
     ServerConfig,
     TargetConfig,
 )
+from llmproxy.config.transport import CorsConfig, TlsConfig
 from llmproxy.registry import config_of, find_component, names
 
 MODELS: list[type[BaseModel]] = [
     *(Config, ServerConfig, LoggingConfig, ModelConfig, TargetConfig, MiddlewareEntry),
+    *(AuthConfig, KeyConfig, JwtConfig, ClaimsConfig, CorsConfig, TlsConfig),
     *(config_of(find_component("providers", type_, Path())) for type_ in names("providers")),
 ]
 
@@ -49,6 +53,15 @@ def test_defaults_are_those_of_the_readme() -> None:
         "admin_key": None,
         "allowed_hosts": [],
         "allowed_origins": [],
+        "trusted_proxies": [],
+        "cors": {
+            "allow_origins": [],
+            "allow_headers": ["*"],
+            "expose_headers": list(EXPOSED),
+            "max_age": "600s",
+            "allow_credentials": False,
+        },
+        "tls": None,
     }
 
 

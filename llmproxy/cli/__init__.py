@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from llmproxy import __version__
-from llmproxy.cli import cache, config, explain, lint, serve, sessions, stats
+from llmproxy.cli import cache, config, explain, keys, lint, serve, sessions, stats
 from llmproxy.cli.trace import commands as trace
 
 _ABOUT = """One program between LLM clients and LLM providers.
@@ -43,6 +43,7 @@ app.command()(lint.lint)
 app.command()(stats.stats)
 app.command()(sessions.sessions)
 app.add_typer(cache.cache_app, name="cache")
+app.add_typer(keys.keys_app, name="keys")
 app.add_typer(trace.trace_app, name="trace")
 
 

@@ -35,6 +35,7 @@ def _file(loaded: Loaded) -> str:
 
 
 def _facts(config: Config, loaded: Loaded) -> Iterator[tuple[str, str]]:
+    yield "clients", clients(loaded) or "everybody who reaches this address, without a key"
     for provider in config.providers:
         if provider.enabled:
             yield "providers", f"{provider.name}: {_provider(provider, loaded)}"
@@ -49,6 +50,21 @@ def _facts(config: Config, loaded: Loaded) -> Iterator[tuple[str, str]]:
     yield "middlewares", ", ".join(middlewares) or "none"
 
 
+def clients(loaded: Loaded) -> str:
+    """Say who may use the proxy; "" where everybody may who reaches it."""
+    config = loaded.checked()
+    auth, tls = config.auth, config.server.tls
+    ways: list[str] = []
+    if auth.uses_keys:
+        count = len(auth.keys) + len(loaded.file_keys)
+        ways.append(f"{count} key{'' if count == 1 else 's'}" + (f" ({auth.keys_file})" if auth.keys_file else ""))
+    if auth.uses_tokens and auth.jwt is not None:
+        ways.append(f"tokens (JWT) of {auth.jwt.issuer or 'any issuer'}")
+    if tls is not None and tls.client_ca is not None:
+        ways.append("client certificates")
+    return ", ".join(ways)
+
+
 def _provider(provider: ProviderConfig, loaded: Loaded) -> str:
     from llmproxy.providers.base import HttpProvider
 
@@ -61,6 +77,10 @@ def _provider(provider: ProviderConfig, loaded: Loaded) -> str:
 
 def _try(config: Config, address: str) -> str:
     """Return a chat with the stub if it is configured, else a request for the list of models."""
+    if config.server.tls is not None:
+        address = f"-k {address}"
+    if config.auth.uses_keys or config.auth.uses_tokens:
+        address = f'-H "authorization: Bearer $KEY" {address}'
     stub = next((each for each in config.providers if each.enabled and each.type == "stub"), None)
     if stub is None:
         return f"curl {address}/v1/models"

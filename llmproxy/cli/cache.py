@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from llmproxy.cli.output import ConfigOfServer, QuietExit, Url, fail, print_line, stdout_console
+from llmproxy.cli.output import ADMIN_KEY_VARIABLE, ConfigOfServer, QuietExit, Url, fail, print_line, stdout_console
 
 if TYPE_CHECKING:
     from llmproxy.cli.client import PageError
 
 cache_app = typer.Typer(help="Show or clear the cache of a running server: stats, clear.", no_args_is_help=True)
-
-_KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
 
 
 @cache_app.command("stats")
@@ -60,9 +58,9 @@ def cache_clear(
         str | None,
         typer.Option(
             metavar="KEY",
-            envvar=_KEY_VARIABLE,
+            envvar=ADMIN_KEY_VARIABLE,
             show_envvar=False,
-            help=f"The server.admin_key of the server; default ${_KEY_VARIABLE}. Not needed on the same machine.",
+            help=f"The server.admin_key of the server; default ${ADMIN_KEY_VARIABLE}. Not needed on the same machine.",
         ),
     ] = None,
 ) -> None:
@@ -114,7 +112,7 @@ def _refuse(reason: PageError, address: str | None, key: str | None, *, with_key
             fail(f"{address} refused the admin key; use the value of server.admin_key in its configuration")
         fail(
             f"{address} requires an admin key to clear its cache from another machine: "
-            f"pass its server.admin_key with --admin-key or ${_KEY_VARIABLE}"
+            f"pass its server.admin_key with --admin-key or ${ADMIN_KEY_VARIABLE}"
         )
     if key is not None and reason.status == 404 and reason.code not in (None, "not_configured"):
         fail(f"no answer with the key {sanitize(key, 100)!r} in the cache of {address}")

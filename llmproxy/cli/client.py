@@ -19,6 +19,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
+from llmproxy.cli.output import ADMIN_KEY_VARIABLE
+
 if TYPE_CHECKING:
     from llmproxy.discovery import RunningServer
 
@@ -101,10 +103,13 @@ def fetch_page(
 ) -> dict[str, Any]:
     """Return the JSON object at `page` (path and query) of the server at `url`, a base address. Raises PageError.
 
-    `key` is sent to this server, and not to one that it redirects to.
+    `key`, by default the variable LLMPROXY_ADMIN_KEY, is sent to this server, and not to one that it redirects to.
     """
+    key = key or os.environ.get(ADMIN_KEY_VARIABLE, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise PageError(f"${ADMIN_KEY_VARIABLE} contains a character that is not allowed in a key")
     request = Request(url + page, headers={"Accept": "application/json", "Connection": "close"}, method=method)
-    if key is not None:
+    if key:
         request.add_unredirected_header("Authorization", f"Bearer {key}")
     timeout_s = _TIMEOUT_S if method == "GET" else _CHANGE_S
     try:
@@ -152,7 +157,7 @@ def _refusal(url: str, page: str, error: HTTPError) -> PageError:
     elif status == 404:
         why = f"not found: {url}{path}; not an llmproxy server, or an older version"
     elif status in (401, 403):
-        why = f"access to {url}{path} denied (status {status})"
+        why = f"access to {url}{path} denied (status {status}); set ${ADMIN_KEY_VARIABLE} to its server.admin_key"
     else:
         why = f"{url} answered {path} with status {status}" + (f": {message}" if message else "")
     return PageError(why, status=status, code=code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ class Preset(StrEnum):
     minimal = "minimal"
     full = "full"
     stub = "stub"
+    team = "team"
 
 
 class OutputFormat(StrEnum):
@@ -88,23 +89,28 @@ def validate_config(
     ] = False,
 ) -> None:
     """Check configuration files as `serve` does, without starting anything."""
+    from llmproxy.cli.banner import clients
     from llmproxy.config.load import load
     from llmproxy.config.problems import Verdict
 
-    verdicts = [Verdict(file=file, problems=load(file, no_env=no_env).problems) for file in files]
-    _print_verdicts(verdicts, format)
+    loaded = [load(file, no_env=no_env) for file in files]
+    verdicts = [Verdict(file=file, problems=each.problems) for file, each in zip(files, loaded, strict=True)]
+    if format is OutputFormat.text:
+        _print_text(verdicts, [clients(each) if each.config is not None else None for each in loaded])
+    else:
+        _print_verdicts(verdicts, format)
     if not all(verdict.valid for verdict in verdicts):
         raise typer.Exit(1)
 
 
-def _print_verdicts(verdicts: list[Verdict], format: OutputFormat) -> None:
-    """Print problems as text to standard error, everything else to standard output."""
+def _print_verdicts(
+    verdicts: list[Verdict], format: Literal[OutputFormat.json, OutputFormat.github, OutputFormat.sarif]
+) -> None:
+    """Print what programs read to standard output."""
     from llmproxy import __version__
     from llmproxy.config import problems
 
     match format:
-        case OutputFormat.text:
-            _print_text(verdicts)
         case OutputFormat.json:
             print(problems.as_json(verdicts))
         case OutputFormat.github:
@@ -113,8 +119,9 @@ def _print_verdicts(verdicts: list[Verdict], format: OutputFormat) -> None:
             print(problems.as_sarif(verdicts, __version__))
 
 
-def _print_text(verdicts: list[Verdict]) -> None:
-    for verdict in verdicts:
+def _print_text(verdicts: list[Verdict], clients: list[str | None]) -> None:
+    """Print problems to standard error, valid files to standard output, with those who may use the proxy."""
+    for verdict, who in zip(verdicts, clients, strict=True):
         print_problems(verdict.problems)
         if verdict.valid:
-            print_text(f"{verdict.file}: OK")
+            print_text(f"{verdict.file}: OK" + (f" (clients: {who})" if who else ""))

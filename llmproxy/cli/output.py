@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Names in a pipe are not cut to the width of a window.
 _PIPE_COLUMNS = 200
 
+ADMIN_KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
+
 Url = Annotated[
     str | None,
     typer.Option(metavar="URL", help="The server, such as http://127.0.0.1:3000; default: your running server."),

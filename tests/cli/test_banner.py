@@ -34,6 +34,7 @@ default_provider: local
         f"llmproxy {__version__} listens on http://127.0.0.1:3000",
         "",
         "  config       llmproxy.yaml",
+        "  clients      everybody who reaches this address, without a key",
         "  providers    openai: openai at https://api.openai.com/v1, key: environment variable OPENAI_API_KEY",
         "               local: ollama at http://box:11434/v1/, key: none (the client's own)",
         "  models       fast: openai/gpt-4o-mini, local",
@@ -50,6 +51,7 @@ def test_without_a_file_the_reason_is_reported_and_a_call_that_works(tmp_path: P
         f"llmproxy {__version__} listens on http://127.0.0.1:3000",
         "",
         "  config       no file (no key variable is set, so the stub answers every model)",
+        "  clients      everybody who reaches this address, without a key",
         "  providers    stub: stub",
         "  middlewares  none",
         "",
@@ -72,6 +74,20 @@ def test_the_address_is_that_of_the_region_or_location(tmp_path: Path) -> None:
   - {name: aws, type: bedrock, region: eu-west-3, api_key: k}
   - {name: gcp, type: vertex, location: europe-west4, project: p}
 """
-    shown = lines(tmp_path, text, {})[3:5]
+    shown = lines(tmp_path, text, {})[4:6]
     assert "bedrock at https://bedrock-runtime.eu-west-3.amazonaws.com, key: config file" in shown[0]
     assert "vertex at https://europe-west4-aiplatform.googleapis.com, key: where" in shown[1]
+
+
+def test_who_may_use_it_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "keys.yaml").write_text("keys: [{name: b, key: a-key-of-b}]")
+    text = """
+auth:
+  keys: [{name: a, key: "${KEY}"}]
+  keys_file: keys.yaml
+  jwt: {issuer: "https://login.example", secret: "0123456789012345678901234567890123456789"}
+providers: [{name: openai, type: openai}]
+"""
+    shown = lines(tmp_path, text, {"KEY": "sk-long-enough"})
+    assert "  clients      2 keys (keys.yaml), tokens (JWT) of https://login.example" in shown
+    assert '-H "authorization: Bearer $KEY"' in shown[-1]

@@ -79,8 +79,9 @@ def without_fields(query: str | None, names: Container[str]) -> str | None:
     """Return a query without the fields of these names, byte for byte; None where nothing is left."""
     if query is None:
         return None
-    fields = [field for field in query.split("&") if unquote_plus(field.partition("=")[0]) not in names]
-    return "&".join(fields) or None
+    fields = query.split("&")
+    kept = [field for field in fields if unquote_plus(field.partition("=")[0]) not in names]
+    return query if len(kept) == len(fields) else "&".join(kept) or None
 
 
 def deployment_form(call: str) -> CallForm:

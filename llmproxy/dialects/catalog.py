@@ -84,6 +84,7 @@ def _listed_call(method: str, path: str) -> Endpoint | None:
         path = path[project.end() :]
     path = path[len(_version_of(path)) :]
     calls = _calls(DIALECTS)
+    method = "GET" if method == "HEAD" else method
     exact = calls.exact.get((method, path))
     if exact is not None:
         return exact

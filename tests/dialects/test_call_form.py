@@ -12,7 +12,7 @@ from llmproxy.dialects.call_form import deployment_form, without_fields
     ("query", "left"),
     [
         (None, None),
-        ("", None),
+        ("", ""),
         ("api-version=1", None),
         ("a=1&api%2Dversion=1&b=%2F", "a=1&b=%2F"),
         ("api-versions=1&x", "api-versions=1&x"),

@@ -44,7 +44,7 @@ def add_implicit_providers(
         return "", [*adder.problems, _no_provider(top, any_variable)]
     if not usual and "default_provider" not in top.members:
         adder.add(STUB, everything=True)
-        return "no key variable is set, so the stub answers every model", adder.problems
+        return f"{adder.lacking()}, so the stub answers every model", adder.problems
     return "the providers whose variables are set", adder.problems
 
 
@@ -92,6 +92,16 @@ class _Adder:
             return True
         return any(all(_filled(service, each, self._environment) for each in names_) for names_ in service.usual)
 
+    def lacking(self) -> str:
+        """Return why the environment names no provider."""
+        for service in filter(None, map(service_of, names("providers"))):
+            with_address = ((service.key_env, service.base_url_env),) if service.origin is None else ()
+            for first, *others in (*service.usual, *with_address):
+                missing = [each for each in others if each and not _filled(service, each, self._environment)]
+                if first and missing and _filled(service, first, self._environment):
+                    return f"{first} is set without {' and '.join(missing)}"
+        return "no key variable is set"
+
     def add(self, type_: str, *, named: bool = False, everything: bool = False) -> bool:
         """Add the provider of that type under its name, unless the name is in use or the type is unknown."""
         if type_ not in names("providers") or any(word(entry, "name") == type_ for entry in entries(self._top)):
@@ -102,6 +112,7 @@ class _Adder:
             if value := self._environment.filled(variable):
                 self._taken.add(variable)
                 members |= self._member(key, variable, value)
+        members |= self._switched(type_) if "api_key" not in members else {}
         models = ["*"] if everything else None if named else self._left_to(type_)
         if models is not None:
             nodes = [ConfigNode(value=model, mark=place, literal=True) for model in models]
@@ -111,6 +122,15 @@ class _Adder:
             providers = self._top.members["providers"] = ConfigNode(value=[], mark=place)
         providers.items.append(ConfigNode(value=members, mark=place))
         return True
+
+    def _switched(self, type_: str) -> dict[str, ConfigNode]:
+        """Return the settings that variables with a credential switch on."""
+        service, members = service_of(type_), dict[str, ConfigNode]()
+        for key, variable in service.switches.items() if service else ():
+            if value := self._environment.filled(variable):
+                place = Mark(source=value.place)
+                members[key] = ConfigNode(value=True, mark=place, literal=True, variables=(value.place,))
+        return members
 
     def _left_to(self, type_: str) -> list[str] | None:
         """Return the models that are left to that type, None for all of its own: nothing fails over from one provider

@@ -19,6 +19,10 @@ from llmproxy.providers.sigv4 import Keys
 
 _ROLE_SESSION = "llmproxy"
 _LIMIT_S = 10.0
+_REMEDY = (
+    "Set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `profile` or `api_key` of the "
+    "provider"
+)
 
 
 class AwsCredentials:
@@ -56,34 +60,19 @@ class AwsCredentials:
 
     def _find(self) -> Keys:
         """Return keys that are still valid for some minutes. Blocks."""
-        from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
-        from botocore.session import Session
 
         _quieten()
-        sources = "nowhere"
+        expected = BotoCoreError, ClientError, ResponseParserError, OSError, ValueError, RuntimeError
+        unreadable = LookupError, TypeError, AttributeError
         try:
             if self._found is None:
-                session = Session(profile=self._profile)
-                session.set_config_variable("region", self._region)
-                limits = Config(connect_timeout=_LIMIT_S / 2, read_timeout=_LIMIT_S, retries={"total_max_attempts": 2})
-                session.set_default_client_config(limits)  # STS would be waited for five times a minute
-                chain = session.get_component("credential_provider")
-                sources = ", ".join(provider.METHOD for provider in chain.providers)
-                self._found = self._through_role(session, self._first(session))
-            if self._found is None:
-                raise _no_credentials(f"none found. Tried: {sources}")
+                self._found = self._search()
             frozen = self._found.get_frozen_credentials()
-        except (BotoCoreError, ClientError, OSError, ValueError) as error:
+        except (*expected, *unreadable) as error:
             self._found = None
-            raise _no_credentials(str(error)) from error
-        except RuntimeError as error:  # of botocore, where new keys have ended already
-            self._found = None
-            raise _no_credentials(f"{error} Is the clock of this machine right?") from error
-        except (ResponseParserError, LookupError, TypeError, AttributeError):
-            self._found = None  # such an error quotes the answer, which may hold keys
-            raise _no_credentials("what answered for them cannot be read") from None
+            raise _no_credentials(self._explain(error)) from None  # some quote answers that hold keys
         # botocore has the end of credentials, but does not say it.
         ends: datetime | None = getattr(self._found, "_expiry_time", None)
         return Keys(
@@ -92,6 +81,36 @@ class AwsCredentials:
             session=frozen.token or None,
             ends_s=None if ends is None else ends.timestamp(),
         )
+
+    def _search(self) -> Any:
+        """Return what gives keys, of botocore. Raises UpstreamError that names the sources, where none has any."""
+        from botocore.config import Config
+        from botocore.session import Session
+
+        session = Session(profile=self._profile)
+        session.set_config_variable("region", self._region)
+        limits = Config(connect_timeout=_LIMIT_S / 2, read_timeout=_LIMIT_S, retries={"total_max_attempts": 2})
+        session.set_default_client_config(limits)  # STS would be waited for five times a minute
+        found = self._through_role(session, self._first(session))
+        if found is None:
+            sources = ", ".join(each.METHOD for each in session.get_component("credential_provider").providers)
+            raise _no_credentials(f"none found. Tried: {sources}. {_REMEDY}")
+        return found
+
+    def _explain(self, error: Exception) -> str:
+        """Return what to say about an error of botocore, and what to do next where that is known."""
+        from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound, SSOError, TokenRetrievalError
+
+        if isinstance(error, (SSOError, TokenRetrievalError)):
+            profile = f" --profile {self._profile}" if self._profile else ""
+            return f"{_words(error)}. Run `aws sso login{profile}`"
+        if isinstance(error, ProfileNotFound):
+            return f"{_words(error)}. {_REMEDY}"
+        if isinstance(error, (BotoCoreError, ClientError, OSError, ValueError)):
+            return _words(error)
+        if isinstance(error, RuntimeError):  # new keys have ended already
+            return f"{_words(error)}. Is the clock of this machine right?"
+        return "what answered for them cannot be read"
 
     def _first(self, session: Any) -> Any:
         from botocore.credentials import Credentials
@@ -121,12 +140,12 @@ def _quieten() -> None:
     logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)
 
 
+def _words(error: Exception) -> str:
+    return str(error).rstrip(". ")
+
+
 def _no_credentials(reason: str) -> UpstreamError:
-    message = (
-        f"No credentials for AWS: {reason.rstrip('. ')}. Set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY, or `profile` or `api_key` of the provider"
-    )
-    return UpstreamError(message, code="no_credential")
+    return UpstreamError(f"No credentials for AWS: {reason}", code="no_credential")
 
 
 def configured_region(profile: str | None) -> str | None:

@@ -61,6 +61,7 @@ class Azure(RefreshingProvider[Token]):
                 query_credentials=_QUERY,
                 credentials=("token_command", "entra"),
                 hosts=(_FOUNDRY, ".openai.azure.com", ".cognitiveservices.azure.com"),
+                switches={"entra": "AZURE_OPENAI_AD_TOKEN"},
                 variables={"api_version": ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION")},
             )
         }

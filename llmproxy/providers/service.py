@@ -44,7 +44,8 @@ class Service:
     other settings of the configuration, by their keys. Beside the usual key, each of `usual` is a set of variables that
     together name such a provider. `credentials` are the settings that say which credentials it has in place of a key,
     the first ones first, and `without_key` what it uses without any of them. `query_credentials` are the fields of a
-    query in which its clients send credentials. `uses_variable` says whether it takes a variable, by its name and the
+    query in which its clients send credentials. `switches` are settings that are `true` where a variable is set, by
+    their keys, unless there is a key. `uses_variable` says whether it takes a variable, by its name and the
     values of all (empty where they are not set): SDKs have switches that give a key to another service. `hosts` are
     the ends of the hosts that all its services have.
     """
@@ -69,6 +70,7 @@ class Service:
     credentials: tuple[str, ...] = ()
     without_key: str = CLIENTS_OWN
     query_credentials: frozenset[str] = frozenset()
+    switches: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     uses_variable: Callable[[str, Values], bool] = takes_all
     hosts: tuple[str, ...] = ()
 

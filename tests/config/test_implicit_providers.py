@@ -188,3 +188,26 @@ def test_what_an_earlier_provider_answers_does_not_fail_over_to_one_that_nobody_
     for name in google:
         environ = {name: google[name]}
         assert [each.name for each in load(directory=tmp_path, environ=environ).checked().providers] == ["stub"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}, "AWS_ACCESS_KEY_ID is set without AWS_REGION"),
+        ({"AWS_PROFILE": "work"}, "AWS_PROFILE is set without AWS_REGION"),
+        ({"AZURE_OPENAI_API_KEY": "k"}, "AZURE_OPENAI_API_KEY is set without AZURE_OPENAI_ENDPOINT"),
+        ({"GOOGLE_CLOUD_PROJECT": "p"}, "GOOGLE_CLOUD_PROJECT is set without GOOGLE_APPLICATION_CREDENTIALS"),
+        ({"AWS_REGION": "us-east-1"}, "no key variable is set"),
+    ],
+)
+def test_half_of_the_variables_of_a_provider_are_named(tmp_path: Path, environ: dict[str, str], reason: str) -> None:
+    assert load(directory=tmp_path, environ=environ).implicit == f"{reason}, so the stub answers every model"
+
+
+@pytest.mark.parametrize("key", [{}, {"AZURE_OPENAI_API_KEY": "k"}])
+def test_a_token_of_entra_in_the_environment_is_used_where_there_is_no_key(tmp_path: Path, key: dict[str, str]) -> None:
+    environ = {"AZURE_OPENAI_ENDPOINT": "https://r.openai.azure.com", "AZURE_OPENAI_AD_TOKEN": "t", **key}
+    loaded = load(directory=tmp_path, environ=environ)
+    (provider,) = loaded.checked().providers
+    assert provider.model_dump()["entra"] is not bool(key)
+    assert loaded.key_sources["azure"] == f"environment variable {next(iter(key), 'AZURE_OPENAI_AD_TOKEN')}"

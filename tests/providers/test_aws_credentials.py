@@ -217,3 +217,13 @@ async def test_an_sts_that_does_not_answer_is_named(server: Upstream, monkeypatc
     own = Keys(text="SOURCE", secret="s", session=None, ends_s=None)
     with pytest.raises(UpstreamError, match=r"Read timeout on endpoint URL: .http://127"):
         await AwsCredentials(region="eu-west-1", keys=own, role_arn=ROLE, external_id="partner").fetch()
+
+
+async def test_a_single_sign_on_that_has_ended_says_how_to_begin_again(server: Upstream, tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text(
+        "[profile sso]\nsso_start_url=https://x.awsapps.com/start\nsso_region=us-east-1\nsso_account_id=1\n"
+        "sso_role_name=r\n"
+    )
+    with pytest.raises(UpstreamError, match=r"does not exist\. Run `aws sso login --profile sso`"):
+        await chain(profile="sso").fetch()

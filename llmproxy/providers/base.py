@@ -25,6 +25,7 @@ from llmproxy.providers.address import join, root_below, split_base_url
 from llmproxy.providers.call_answers import adapter
 from llmproxy.providers.call_forms import form_named, reform
 from llmproxy.providers.forwarding import forward, forward_query, forwarded_credentials, offers_credential
+from llmproxy.providers.key_rotation import KeyRotation
 from llmproxy.providers.service import COMPATIBLE_OPTIONS as COMPATIBLE_OPTIONS
 from llmproxy.providers.service import Service as Service
 from llmproxy.settings import DurationLimit, ExistingFile, Secret, Strict, Whole
@@ -129,6 +130,11 @@ class HttpProvider(ConfiguredProvider):
             default=None, description="Its key; without one the client's own key is forwarded."
         )
         api_key_env: str | None = Field(default=None, description="Environment variable with the key.")
+        api_keys: list[Secret] = Field(
+            default=[],
+            description="More keys. They are used in turn; one that the provider refuses (401, 402, 403, 429) is left "
+            "out for a while, and the same request goes on with the next one.",
+        )
         auth: Literal["inject", "passthrough"] = Field(
             default="inject",
             description="`inject`: the key replaces the client's; `passthrough`: the client's key, else this one.",
@@ -200,6 +206,20 @@ class HttpProvider(ConfiguredProvider):
                 raise ValueError("contains white space or other invalid characters; copy the key again")
             return SecretStr(secret) if secret else None
 
+        @field_validator("api_keys")
+        @classmethod
+        def _keys_are_words(cls, keys: list[SecretStr]) -> list[SecretStr]:
+            stripped = [cls._key_is_one_word(key) for key in keys]
+            if not all(stripped):
+                raise ValueError("contains an empty key; remove it")
+            return [key for key in stripped if key is not None]
+
+        @property
+        def keys(self) -> list[str]:
+            """Return all its keys."""
+            keys = [*([self.api_key] if self.api_key else []), *self.api_keys]
+            return list(dict.fromkeys(key.get_secret_value() for key in keys))
+
         @field_validator("api_key_env")
         @classmethod
         def _env_is_a_variable(cls, variable: str | None) -> str | None:
@@ -256,11 +276,12 @@ class HttpProvider(ConfiguredProvider):
         self._form = ""
         self._beside = service.beside
         self._headers = service.headers
-        key = config.api_key.get_secret_value() if config.api_key else None
-        self._credential = (service.key_header, service.key_scheme + key) if key else None
+        keys = [service.key_scheme + key for key in config.keys]
+        self._credential = (service.key_header, keys[0]) if keys else None
+        self._rotation = KeyRotation(keys) if len(keys) > 1 else None
         self._auth = config.auth
-        self.forwards_credentials = key is None or config.auth == "passthrough"
-        self.secrets = (*((key,) if key else ()), *_secrets_in(address.query))
+        self.forwards_credentials = not keys or config.auth == "passthrough"
+        self.secrets = (*config.keys, *_secrets_in(address.query))
 
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         """Build the client's request for this provider: its address and credentials, the body unchanged."""
@@ -338,6 +359,12 @@ class HttpProvider(ConfiguredProvider):
             credentials += query_credentials(request.query)
         return credentials
 
+    def replace_credential(self, request: UpstreamRequest, status: int, rest_s: float | None) -> bool | None:
+        value = None if self._rotation is None else request.headers.get(self._service.key_header)
+        if self._rotation is None or value is None or value not in self._rotation.values:
+            return None
+        return self._rotation.refuse(value, status, rest_s)
+
     def _forwards_credential(self, request: ClientRequest) -> bool:
         """Return whether the client's credential is forwarded, instead of our own."""
         return self._credential is None or (self._auth == "passthrough" and self._offers_credential(request))
@@ -348,7 +375,8 @@ class HttpProvider(ConfiguredProvider):
 
     def _complete(self, headers: Headers, *, own: bool) -> None:
         if own and self._credential is not None:
-            headers.add(*self._credential)
+            name, value = self._credential
+            headers.add(name, value if self._rotation is None else self._rotation.next())
         for name, value in self._headers:
             headers.setdefault(name, value)
 

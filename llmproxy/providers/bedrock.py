@@ -135,13 +135,13 @@ class Bedrock(RefreshingProvider[Keys]):
                 raise ValueError(f"has half of an access key: {lacks} is missing")
             if self.external_id and not self.role_arn:
                 raise ValueError("external_id belongs to a role; set role_arn too")
-            if _text(self.api_key) and self.role_arn:
+            if self.keys and self.role_arn:
                 raise ValueError("has several credentials: api_key and role_arn; keep one")
             return self
 
         @model_validator(mode="after")
         def _has_region(self) -> Bedrock.Config:
-            needed = self.enabled and not _text(self.api_key)
+            needed = self.enabled and not self.keys
             try:
                 self._region = region_of(self)  # once, as the search may read files
             except ValueError:
@@ -168,7 +168,7 @@ class Bedrock(RefreshingProvider[Keys]):
         self._speak_as_addressed(config)
         mantle = self.origin.host.startswith(f"{_MANTLE}.")
         self._signer = Signer(_MANTLE if mantle else "bedrock", region)
-        key = _text(config.api_key) or (None if _names_aws(config) else os.environ.get(_BEARER, "").strip())
+        key = next(iter(config.keys), None) or (None if _names_aws(config) else os.environ.get(_BEARER, "").strip())
         self.forwards_credentials = config.auth == "passthrough"
         if key:
             self._credential = ("Authorization", f"Bearer {key}")

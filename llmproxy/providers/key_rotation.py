@@ -1,0 +1,42 @@
+"""Several keys of one provider (`api_keys`): one after the other, without those that the provider refused of late.
+
+Begin reading at `KeyRotation.next`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+REFUSED_S = 300.0
+LIMITED_S = 30.0
+MOST_S = 3600.0
+_AT_LIMIT = 429
+
+
+class KeyRotation:
+    """The keys of one provider, as values of its header. `now` is `time.monotonic`."""
+
+    def __init__(self, values: Sequence[str], now: Callable[[], float] = time.monotonic) -> None:
+        self.values = tuple(values)
+        self._now = now
+        self._turn = -1
+        self._rests_until_s: dict[str, float] = {}
+
+    def next(self) -> str:
+        """Return the key for the next request; when all were refused, the one that rests no longer than others."""
+        count = len(self.values)
+        self._turn = (self._turn + 1) % count
+        if not self._rests_until_s:
+            return self.values[self._turn]
+        now_s = self._now()
+        in_turn = [self.values[(self._turn + place) % count] for place in range(count)]
+        return min(in_turn, key=lambda value: max(self._rests_until_s.get(value, 0.0) - now_s, 0.0))
+
+    def refuse(self, value: str, status: int, rest_s: float | None) -> bool:
+        """Take a key out: it was refused with `status`, for `rest_s` seconds where the provider says so. Return whether
+        another one can be used."""
+        now_s = self._now()
+        usual_s = LIMITED_S if status == _AT_LIMIT else REFUSED_S
+        self._rests_until_s[value] = now_s + min(rest_s or usual_s, MOST_S)
+        return any(self._rests_until_s.get(each, 0.0) <= now_s for each in self.values)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from llmproxy.providers.key_rotation import LIMITED_S, MOST_S, REFUSED_S, KeyRotation
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def used(keys: KeyRotation, count: int) -> str:
+    return "".join(keys.next() for _ in range(count))
+
+
+def test_keys_are_used_in_turn_without_those_that_were_refused() -> None:
+    clock = Clock()
+    keys = KeyRotation("abc", clock)
+    assert used(keys, 4) == "abca"
+    assert keys.refuse("b", 401, None)
+    assert "b" not in used(keys, 6)
+    clock.now_s = REFUSED_S
+    assert sorted(used(keys, 3)) == ["a", "b", "c"]
+
+
+def test_a_key_at_its_limit_rests_as_long_as_the_provider_asks() -> None:
+    clock = Clock()
+    keys = KeyRotation("ab", clock)
+    keys.refuse("a", 429, 2.0)
+    clock.now_s = 2.0
+    assert set(used(keys, 2)) == {"a", "b"}
+    keys.refuse("a", 429, None)
+    clock.now_s += LIMITED_S - 0.1
+    assert used(keys, 2) == "bb"
+    keys.refuse("a", 429, 1e12)
+    clock.now_s += MOST_S
+    assert set(used(keys, 2)) == {"a", "b"}
+
+
+def test_when_all_are_out_the_one_that_is_back_first_is_used() -> None:
+    keys = KeyRotation("ab", Clock())
+    assert keys.refuse("a", 403, None)
+    assert not keys.refuse("b", 429, None)
+    assert used(keys, 3) == "bbb"

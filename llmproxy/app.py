@@ -29,9 +29,9 @@ from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import LoggedPipeline, Pipeline
-from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import find_component
-from llmproxy.route import Route
+from llmproxy.routes import build_routing, make_component, provider_place
+from llmproxy.routing.health import Health
 from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
@@ -46,9 +46,8 @@ from llmproxy.server.runtime import Component, Runtime, start_error
 from llmproxy.server.shutdown import AT_ONCE_S, GRACE_S, Shutdown, stop_signals
 from llmproxy.server.tls import HANDSHAKE_S, ServerTls, renewed
 from llmproxy.server.user_frames import UserFrames
-from llmproxy.settings import Strict
 from llmproxy.stores.open_stores import StorePool, Stores
-from llmproxy.target import Provider, Target
+from llmproxy.target import Provider
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.upstream.pool import Upstream
@@ -72,6 +71,7 @@ class State:
         self.metrics = Metrics(lambda: self.budget.used_bytes)
         self.upstream = Upstream()
         self.stores = StorePool()
+        self.health = Health()
         self.shared: Shared | None = None
 
     @property
@@ -89,8 +89,8 @@ def build(loaded: Loaded, state: State) -> Runtime:
     """Return the runtime that `loaded` describes, not started. Raises ConfigError, RegistryError."""
     config = loaded.checked()
     stores = _stores(config, state)
-    router, everybody = routing(loaded)
     prices = Prices()
+    router, everybody = build_routing(loaded, state.health, prices)
     configured = _middlewares(loaded, stores)
     client_limits = build_limits(config, stores, prices)
     named_middlewares = [*client_limits, *configured]
@@ -104,6 +104,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
             state.budget,
             _translator(config, state, stores),
             prices,
+            state.health,
         ),
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
@@ -116,36 +117,6 @@ def build(loaded: Loaded, state: State) -> Runtime:
     )
 
 
-def routing(loaded: Loaded) -> tuple[Router, list[Provider]]:
-    """Return the router and the providers, not started. Raises RegistryError."""
-    config = loaded.checked()
-    providers = [_provider(loaded, each) for each in config.providers if each.enabled]
-    named = {provider.name: provider for provider in providers}
-    catch_all = None if config.llm is None else _provider(loaded, config.llm)
-    strategy = find_component("strategies", "priority", config.directory)
-    routes = [
-        Route(name=model.name, targets=targets, strategy=strategy(Strict()))
-        for model in config.models
-        if (
-            targets := tuple(
-                Target(provider=named[t.provider], model=t.model) for t in model.targets if t.provider in named
-            )
-        )
-    ]
-    default = named.get(config.default_provider) if config.default_provider else None
-    router = Router(providers, routes, catch_all, default)
-    return router, [*providers, *([catch_all] if catch_all else [])]
-
-
-def _provider(loaded: Loaded, settings: ProviderConfig) -> Provider:
-    made: Provider = _made(loaded, "providers", settings.type, settings, *_provider_place(loaded, settings.name))
-    return made
-
-
-def _provider_place(loaded: Loaded, name: str) -> tuple[str, str]:
-    return f"provider {name!r}", loaded.places.get(("providers", name), "")
-
-
 def _middlewares(loaded: Loaded, stores: Stores) -> list[tuple[str, Middleware]]:
     """Return the enabled middlewares with their types, their stores opened."""
     config = loaded.checked()
@@ -153,22 +124,13 @@ def _middlewares(loaded: Loaded, stores: Stores) -> list[tuple[str, Middleware]]
     for index, entry in enumerate(config.middlewares):
         if entry.enabled:
             who, place = f"middleware {entry.type!r}", loaded.places.get(("middlewares", index), "")
-            middleware: Middleware = _made(loaded, "middlewares", entry.type, entry.config, who, place)
+            middleware: Middleware = make_component(loaded, "middlewares", entry.type, entry.config, who, place)
             try:
                 middleware.use_stores(stores)
             except BaseException as error:
                 raise start_error(who, place, "cannot open its stores", error, type(middleware)) from error
             made.append((entry.type, middleware))
     return made
-
-
-def _made(loaded: Loaded, kind: str, type_: str, settings: Strict, who: str, place: str) -> Any:
-    """Return an instance of the class that `type_` names; the schema has read `settings` for that class."""
-    component = find_component(kind, type_, loaded.checked().directory)
-    try:
-        return component(settings)
-    except BaseException as error:
-        raise start_error(who, place, "cannot be created", error, component) from error
 
 
 def _components(
@@ -181,7 +143,7 @@ def _components(
     """Return what is started, in this order."""
     components = [Component(part=stores, who="the stores", place=loaded.places.get(("stores", ""), ""))]
     for provider in providers:
-        who, place = _provider_place(loaded, provider.name)
+        who, place = provider_place(loaded, provider.name)
         components.append(Component(part=provider, who=who, place=place))
     components += [Component(part=part, who=name) for name, part in client_limits]
     enabled = [index for index, entry in enumerate(loaded.checked().middlewares) if entry.enabled]
@@ -210,6 +172,7 @@ def _admin(
         metrics=state.metrics,
         middlewares=middlewares,
         running=lambda: state.shared.running if state.shared else {},
+        health=state.health,
     )
 
 
@@ -251,6 +214,7 @@ async def swap(shared: Shared, runtime: Runtime) -> None:
     """Let new exchanges begin with `runtime`, and close the old one once its last exchange is over."""
     await runtime.start()
     old, shared.runtime = shared.runtime, runtime
+    runtime.pipeline.failover.health.keep(runtime.pipeline.router.targets())
     assert isinstance(old, Runtime)
     await old.retire()
 

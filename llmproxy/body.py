@@ -143,6 +143,12 @@ class Body:
         """Remove the top-level member `name`, when it is there; all other members keep their bytes and order."""
         self._change(remove_member(self.decoded, name))
 
+    def copy(self) -> Body:
+        """Return a body of its own with the same bytes."""
+        copy = Body(self.raw, self.encoding, self._limit_bytes)
+        copy._decoded, copy._members = self._decoded, self._members
+        return copy
+
     def _change(self, raw: bytes) -> None:
         self.raw = self._decoded = raw
         self.encoding = ""

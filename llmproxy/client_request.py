@@ -13,6 +13,15 @@ from llmproxy.client_key import ClientKey
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
 from llmproxy.wire.json import write_value
+from llmproxy.wire.text import replace_surrogates
+
+SESSION_HEADER = "x-llmproxy-session"
+"""The header that names the session in answers."""
+
+SESSION_HEADERS = ("x-session-id", SESSION_HEADER, "x-claude-code-session-id", "session-id", "session_id")
+"""The headers in which clients name their session; the first one that is present counts."""
+
+SESSION_LENGTH = 200
 
 PRINTABLE = frozenset(map(chr, range(33, 127)))
 """The characters that a request id may have."""
@@ -63,7 +72,8 @@ class ClientRequest:
     question mark, None where there is none; all byte for byte (surrogateescape). `headers` are the client's, hooks may
     change them. `model` is what the client asks for; setting it to another name routes again. `started_s` is
     `time.monotonic()`, `began_s` the wall clock. `request_id` is what the client sees as `x-request-id`: its own when
-    it sent a short printable one, else `id`. `template` is the path in metrics.
+    it sent a short printable one, else `id`. `template` is the path in metrics. `session` is the conversation's id,
+    when a middleware recognised one.
     """
 
     id: str
@@ -81,6 +91,16 @@ class ClientRequest:
     body: Body | StreamedBody | None = None
     model: str | None = None
     stream: bool = False
+    session: str | None = None
+
+    @property
+    def session_id(self) -> str | None:
+        """Return `session`, else the session that the client names in a header; cut to 200 characters."""
+        name = self.session
+        if name is None:
+            headers = self.headers
+            name = next((value for header in SESSION_HEADERS if (value := headers.get(header))), None)
+        return None if name is None else replace_surrogates(name[:SESSION_LENGTH])
 
     def read_model(self) -> None:
         """Take model and stream flag from where the dialect has them: the path or the body. Raises BadRequest when the

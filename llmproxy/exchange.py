@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from llmproxy.answer import Answer
 from llmproxy.body import Body
 from llmproxy.call import Call
-from llmproxy.client_request import ClientRequest
+from llmproxy.client_request import SESSION_HEADERS, SESSION_LENGTH, ClientRequest
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import neutral_request
 from llmproxy.dialects.model import Text
@@ -24,19 +24,12 @@ from llmproxy.route import Route
 from llmproxy.target import Target
 from llmproxy.wire.text import replace_surrogates
 
-SESSION_HEADER = "x-llmproxy-session"
-"""The header that names the session in answers."""
-
-SESSION_HEADERS = ("x-session-id", SESSION_HEADER, "x-claude-code-session-id", "session-id", "session_id")
-"""The headers in which clients name their session; the first one that is present counts."""
-
 THREAD_HEADERS = ("x-claude-code-agent-id", "x-openai-subagent")
 """The headers in which agents name the subagent that calls, within their session."""
 
 BURST_BYTES = 32 * 1024 * 1024
 
 _MAIN_THREAD, _TITLE_THREAD = "main", "title"
-_SESSION_LENGTH = 200
 _TITLE_CALL_BYTES = 64 * 1024
 _TITLE = re.compile(
     r"(?:generat|writ|creat|com(?:e|ing) up with)\w*[^.]{0,60}\btitle|\btitle generator", re.IGNORECASE
@@ -106,8 +99,7 @@ class Exchange(ClientRequest):
     `status` is what the client got, None when it left before. `first_token_s` and `ended_s` are `time.monotonic()`.
     `outcome` is `complete`, `incomplete` (a stream without its last event), `cancelled` (the client left), `broken`
     (the answer broke off) or `error` (ours). `muted` names the middlewares whose watching hooks failed; `notes` is
-    where middlewares leave things, each under its own name.
-    `session` is the conversation's id, when a middleware recognised one. `cache` is `hit` when an answer was there
+    where middlewares leave things, each under its own name. `cache` is `hit` when an answer was there
     already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `rerouted_from` is the
     model that the client asked for, where a budget sent the request to another. `own` says that it asks for
     one of our own pages. `budget` counts what it holds in memory.
@@ -128,7 +120,6 @@ class Exchange(ClientRequest):
     error: ProxyError | None = None
     muted: set[str] = field(default_factory=set)
     notes: dict[str, object] = field(default_factory=dict)
-    session: str | None = None
     cache: str | None = None
     rerouted_from: str | None = None
     own: bool = False
@@ -168,22 +159,13 @@ class Exchange(ClientRequest):
         return view
 
     @property
-    def session_id(self) -> str | None:
-        """Return `session`, else the session that the client names in a header; cut to 200 characters."""
-        name = self.session
-        if name is None:
-            headers = self.headers
-            name = next((value for header in SESSION_HEADERS if (value := headers.get(header))), None)
-        return None if name is None else replace_surrogates(name[:_SESSION_LENGTH])
-
-    @property
     def thread_id(self) -> str | None:
         """Return the name of the thread within the session: the subagent that a header names, or `title` for a call
         that only names the session; None for the main thread."""
         headers = self.headers
         name = next((value for header in THREAD_HEADERS if (value := headers.get(header))), None)
         if name is not None and name != _MAIN_THREAD:
-            return replace_surrogates(name[:_SESSION_LENGTH])
+            return replace_surrogates(name[:SESSION_LENGTH])
         codec = None if self.endpoint is None else self.endpoint.dialect.codec
         if codec is None or not isinstance(self.body, Body):
             return None

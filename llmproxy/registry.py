@@ -94,7 +94,15 @@ BUILTIN: Mapping[str, Kind] = {
         base="llmproxy.route:Strategy",
         config="llmproxy.settings:Strict",
         group="llmproxy.strategies",
-        builtin={"priority": "llmproxy.routing.strategies:Priority"},
+        builtin={
+            "priority": "llmproxy.routing.strategies:Priority",
+            "weighted": "llmproxy.routing.strategies:Weighted",
+            "round_robin": "llmproxy.routing.strategies:RoundRobin",
+            "least_busy": "llmproxy.routing.strategies:LeastBusy",
+            "fastest": "llmproxy.routing.strategies:Fastest",
+            "cheapest": "llmproxy.routing.strategies:Cheapest",
+            "sticky": "llmproxy.routing.strategies:Sticky",
+        },
     ),
     "stores": Kind(
         noun="store type",

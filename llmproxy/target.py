@@ -19,6 +19,7 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.encode_context import Options
+from llmproxy.target_health import TargetHealth
 from llmproxy.user_code import is_user_defined
 
 
@@ -75,6 +76,7 @@ class UpstreamRequest:
     `complete` is awaited before it is sent: for what would hold up others, such as the digest of a large body.
     `renew` is awaited with an answer of 400, 401 or 403, and returns whether the provider has got other credentials
     since, so that the call can be made once more.
+    `timeouts` are those of the target, None for those of the origin; how long connecting takes is the origin's.
     """
 
     origin: Origin
@@ -85,6 +87,7 @@ class UpstreamRequest:
     adapt: Callable[[Answer], Awaitable[Answer]] | None = None
     complete: Callable[[], Awaitable[None]] | None = None
     renew: Callable[[Answer], Awaitable[bool]] | None = None
+    timeouts: Timeouts | None = None
 
 
 def request_fault(request: object) -> str:
@@ -175,6 +178,13 @@ class Provider(ABC):
         """Return the provider's own answer. Called only after `prepare` returned None; may raise ProxyError."""
         raise NotImplementedError(f"provider {self.name!r} prepares requests, it does not answer them")
 
+    def replace_credential(self, request: UpstreamRequest, status: int, rest_s: float | None) -> bool | None:
+        """Take note that the provider refused the credential of `request` with `status` (401, 402, 403 or 429), for
+        `rest_s` seconds where it says so. Return whether there is another one, with which the same call may succeed
+        now; None for a provider with one credential or none.
+        """
+        return None
+
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:
         """Return the request that lists its models, with the headers of `request`, or with nothing of a client without
         one; None when the provider has no such call, then `models` is its list.
@@ -193,8 +203,41 @@ class Provider(ABC):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Which requests a target takes: those that fit everything that is set.
+
+    `headers` are names with patterns for their values, `keys` patterns for the name of the client's key. Tokens are
+    those of the request, estimated from its length.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+    keys: tuple[str, ...] = ()
+    min_tokens: int | None = None
+    max_tokens: int | None = None
+    has_images: bool | None = None
+    has_tools: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One thing a request can be sent to. `model` None sends the name that the client gave."""
+    """One thing a request can be sent to. `model` None sends the name that the client gave.
+
+    `weight` is its share of the route's requests, 0 where it is called only when all others are out. `extra_body` are
+    members for the top level of the body (JSON), `extra_headers` headers, both in place of the client's. `timeouts`
+    are names of `Timeouts` with values in place of the provider's, `when` None takes every request. `health` is None
+    where nothing else could be called in its place.
+    """
 
     provider: Provider
     model: str | None = None
+    weight: int = 1
+    extra_body: tuple[tuple[str, bytes], ...] = ()
+    extra_headers: tuple[tuple[str, str], ...] = ()
+    timeouts: tuple[tuple[str, float], ...] = ()
+    when: Condition | None = None
+    health: TargetHealth | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Return the short form of the target, as in the configuration."""
+        return self.provider.name if self.model is None else f"{self.provider.name}/{self.model}"

@@ -5,9 +5,9 @@ from multidict import CIMultiDict
 
 from llmproxy.answer import Headers
 from llmproxy.body import Body, StreamedBody
-from llmproxy.client_request import Client
+from llmproxy.client_request import SESSION_HEADERS, Client
 from llmproxy.errors import Overloaded
-from llmproxy.exchange import BURST_BYTES, SESSION_HEADERS, Exchange, MemoryBudget
+from llmproxy.exchange import BURST_BYTES, Exchange, MemoryBudget
 from tests.support.exchanges import ended, new_exchange
 
 

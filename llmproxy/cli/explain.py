@@ -84,11 +84,11 @@ def explain(
     ] = None,
 ) -> None:
     """Show who answers a model: route, targets in order, URLs, relayed or translated. Sends nothing."""
-    from llmproxy.app import routing
     from llmproxy.config.load import load
     from llmproxy.dialects.catalog import codecs
     from llmproxy.errors import ProxyError
     from llmproxy.registry import RegistryError
+    from llmproxy.routes import build_routing
 
     loaded = load(config)
     print_problems(loaded.problems)
@@ -97,7 +97,7 @@ def explain(
     if request is not None and dialect is None:
         fail("--request needs --dialect: the dialect of the file", code=2)
     try:
-        router, _ = routing(loaded)
+        router, _ = build_routing(loaded)
         for each in [dialect] if dialect else codecs():
             _explain(router, model, each, request, loaded.config.translation.strict)
     except (ProxyError, RegistryError) as error:

@@ -92,14 +92,14 @@ def _load(file: str) -> Loaded:
 
 def _by_config(loaded: Loaded, dialect: str, model: str, provider: str | None) -> list[_Check]:
     """Return the targets that the configuration has for a model, in order."""
-    from llmproxy.app import routing
     from llmproxy.errors import ProxyError
     from llmproxy.registry import RegistryError
+    from llmproxy.routes import build_routing
     from llmproxy.translation.translator import translation_endpoint
 
     exchange, translates = exchange_with(call_in(dialect), b"", model), translator()
     try:
-        router, _ = routing(loaded)
+        router, _ = build_routing(loaded)
         route = exchange.route = router.choose(router.locate("POST", exchange.path), model)
     except (ProxyError, RegistryError) as error:
         fail(str(error), code=2)

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.problems import Problem
-from llmproxy.config.schema import ServerConfig, split_target
+from llmproxy.config.routing_schema import split_target
+from llmproxy.config.schema import ServerConfig
 from llmproxy.dialects import catalog
 from llmproxy.registry import names, nearest
 
@@ -76,6 +77,11 @@ def word(node: ConfigNode, name: str) -> str:
     return (node.members[name].word or "") if name in node.members else ""
 
 
+def has_key(entry: ConfigNode) -> bool:
+    """Return whether a provider has a key in the configuration."""
+    return bool(word(entry, "api_key")) or "api_keys" in entry.members
+
+
 def disabled(entry: ConfigNode) -> bool:
     """Return whether an entry has `enabled: false`."""
     return word(entry, "enabled").strip().lower() in _NO
@@ -115,7 +121,8 @@ def _target_providers(top: ConfigNode) -> Iterator[Problem]:
     if any(each.members["name"].stand_in for each in providers.values()):
         return
     for model in top.members["models"].items if "models" in top.members else []:
-        for target in model.members["targets"].items if "targets" in model.members else []:
+        targets = list(model.members["targets"].items) if "targets" in model.members else []
+        for target in [*targets, *([model.members["shadow"]] if "shadow" in model.members else [])]:
             if "provider" in target.members:
                 yield from _provider(providers, target.members["provider"])
             elif target.word and not target.stand_in:
@@ -139,16 +146,19 @@ def _provider(providers: Mapping[str, ConfigNode], node: ConfigNode, name: str =
 
 
 def _unique_model_names(top: ConfigNode) -> Iterator[Problem]:
+    """Check that no two models have a name in common, aliases included."""
     seen: dict[str, ConfigNode] = {}
     for model in top.members["models"].items if "models" in top.members else []:
-        name = model.members.get("name")
-        if name is None or not name.word or name.stand_in:
-            continue
-        if name.word in seen:
-            yield name.problem(
-                f"the name {name.word!r} is already used by {seen[name.word].key}; choose another name", "name-taken"
-            )
-        seen.setdefault(name.word, model)
+        aliases = model.members["aliases"].items if "aliases" in model.members else []
+        for name in [*([model.members["name"]] if "name" in model.members else []), *aliases]:
+            if not name.word or name.stand_in:
+                continue
+            if seen.get(name.word) is model:
+                yield name.problem(f"the name {name.word!r} stands here twice; remove one", "name-taken")
+            elif name.word in seen:
+                message = f"the name {name.word!r} is already used by {seen[name.word].key}; choose another name"
+                yield name.problem(message, "name-taken")
+            seen.setdefault(name.word, model)
 
 
 def _budget_routes(top: ConfigNode) -> Iterator[Problem]:
@@ -169,10 +179,11 @@ def _budget_routes(top: ConfigNode) -> Iterator[Problem]:
 def _empty_keys(top: ConfigNode) -> Iterator[Problem]:
     """Report empty key variables: with an empty key, the client's own credential would be forwarded."""
     for entry in [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]:
-        key = entry.members.get("api_key")
-        if key and key.variables and not key.blank and not (key.word or "").strip() and not disabled(entry):
-            message = f"{' and '.join(key.variables)} is empty; set it, or write ${{NAME:-}} to use no key"
-            yield key.problem(message, "missing-variable")
+        key, more = entry.members.get("api_key"), entry.members.get("api_keys")
+        for each in [*([key] if key else []), *(more.items if more else [])]:
+            if each.variables and not each.blank and not (each.word or "").strip() and not disabled(entry):
+                message = f"{' and '.join(each.variables)} is empty; set it, or write ${{NAME:-}} to use no key"
+                yield each.problem(message, "missing-variable")
 
 
 def own_address(top: ConfigNode) -> tuple[set[str], int]:
@@ -236,7 +247,7 @@ def _exposure(top: ConfigNode) -> Iterator[Problem]:
         return
     server = top.members.get("server", ConfigNode(value={}, mark=top.mark))
     providers = [*entries(top), *([top.members[LLM]] if LLM in top.members else [])]
-    owner = next((word(each, "name") or LLM for each in providers if word(each, "api_key") and not disabled(each)), "")
+    owner = next((word(each, "name") or LLM for each in providers if has_key(each) and not disabled(each)), "")
     if not owner:
         return
     remedy = "give clients keys (`auth`, `llmproxy keys new NAME`)"

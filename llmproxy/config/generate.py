@@ -20,14 +20,13 @@ from pydantic.fields import FieldInfo
 
 from llmproxy.config.auth import AuthConfig, JwtConfig, KeyConfig
 from llmproxy.config.json_schema import FILE_NAME, types_without_address
+from llmproxy.config.routing_schema import ModelConfig, RoutingConfig, StrategyConfig, TargetConfig
 from llmproxy.config.schema import (
     SECTIONS,
     Config,
     LoggingConfig,
     MiddlewareEntry,
-    ModelConfig,
     ServerConfig,
-    TargetConfig,
     TranslationConfig,
 )
 from llmproxy.dialects import catalog
@@ -137,6 +136,7 @@ _EXAMPLES: Mapping[str, object] = {
     "cost": 5,
     "namespace": "llmproxy",
     "username": "llmproxy",
+    "health_check": "30s",
     "password": "${REDIS_PASSWORD}",
 }
 _LLM = """\
@@ -226,14 +226,18 @@ def _providers() -> Iterator[str]:
 
 def _models() -> Iterator[str]:
     yield "models:"
-    yield from _about(ModelConfig, "name", "  ")
-    yield "  - name: fast"
+    target = {"provider": "openai", "model": "gpt-4o-mini"}
+    values = {"name": "fast", "targets": [target]}
+    yield from _item(_block(ModelConfig, "    ", values, ["name", "aliases"]))
     yield from _about(ModelConfig, "targets", "    ")
     yield "    targets:"
-    yield from _about(TargetConfig, "provider", "      ")
-    yield "      - provider: openai"
-    yield from _about(TargetConfig, "model", "        ")
-    yield "        model: gpt-4o-mini"
+    yield from _item(_block(TargetConfig, "        ", target))
+    yield from _block(ModelConfig, "    ", values, [*ModelConfig.model_fields][3:])
+
+
+def _routing() -> Iterator[str]:
+    yield "routing:"
+    yield from _block(RoutingConfig, "  ")
 
 
 def _stores() -> Iterator[str]:
@@ -292,6 +296,7 @@ _BODIES: Mapping[str, Callable[[], Iterator[str]]] = {
     "providers": _providers,
     "default_provider": _default_provider,
     "models": _models,
+    "routing": _routing,
     "stores": _stores,
     "limits": _limits,
     "budgets": _budgets,
@@ -318,10 +323,14 @@ def _block(
         if only and name not in only:
             continue
         yield from _about(model, name, indent)
-        if isinstance(field.default, Strict):
+        if isinstance(field.default, StrategyConfig):
+            yield f"{indent}{name}: {field.default.type}"
+        elif isinstance(field.default, Strict):
             yield f"{indent}{name}:"
             yield from _block(type(field.default), f"{indent}  ")
-        elif (value := values.get(name, defaults[name])) is None and (inner := _inner_model(field)):
+        elif (value := values.get(name, defaults[name])) is None and field.examples and name not in _EXAMPLES:
+            yield f"{indent}#{name}: {_scalar(field.examples[0])}"
+        elif value is None and (inner := _inner_model(field)):
             yield f"#{indent}{name}:"
             yield from _commented(_with_examples(inner, f"{indent}  "))
         elif value is None:

@@ -25,6 +25,7 @@ from llmproxy.stores.base import StoreReference
 FILE_NAME = "llmproxy.schema.json"
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{|^os\.environ/", "description": "A variable: ${NAME}."}
+_CUSTOM = "./path/file.py:Class, or the name of an entry point of a package."
 _NOTES = ("description", "default", "examples", "deprecated")
 
 
@@ -40,6 +41,7 @@ def config_schema() -> dict[str, Any]:
     defs["TargetConfig"] = {
         "anyOf": [{"type": "string", "description": "Short form: provider/model."}, defs["TargetConfig"]]
     }
+    defs["StrategyConfig"] = _strategy_entry()
     stores = _store_classes()
     defs |= stores | {"StoreEntry": _store_entry()}
     properties["stores"]["additionalProperties"] = _STORE_ENTRY
@@ -106,10 +108,22 @@ def _store_classes() -> dict[str, dict[str, Any]]:
     return {component.__name__: _of(config_of(component)) for component in components}
 
 
+def _strategy_entry() -> dict[str, Any]:
+    """Return the schema of a strategy: its type alone, or with options that depend on it."""
+    short = {"anyOf": [{"enum": names("strategies")}, {"type": "string", "description": _CUSTOM}]}
+    cases = []
+    for type_ in names("strategies"):
+        options = _of(config_of(find_component("strategies", type_, Path())))
+        keys = {"type": {"type": "string"}, **options.get("properties", {})}
+        cases.append(_case([type_], {"properties": keys, "additionalProperties": False}))
+    full = {"type": "object", "required": ["type"], "properties": {"type": short}, "allOf": cases}
+    return {"anyOf": [*short["anyOf"], full]}
+
+
 def _store_entry() -> dict[str, Any]:
     """Return the schema of an entry of `stores`: its short form, or keys that depend on its type."""
     builtin = {"enum": names("stores")}
-    custom = {"type": "string", "description": "./path/file.py:Class, or the name of an entry point of a package."}
+    custom = {"type": "string", "description": _CUSTOM}
     cases = [_case([type_], _ref(find_component("stores", type_, Path()).__name__)) for type_ in names("stores")]
     full = {
         "type": "object",
@@ -166,7 +180,7 @@ def types_without_address() -> list[str]:
 def _provider_entry() -> dict[str, Any]:
     """Return the schema of an entry of `providers`: its keys depend on its type; a custom type may have any."""
     builtin = {"enum": names("providers")}
-    custom = {"type": "string", "description": "./path/file.py:Class, or the name of an entry point of a package."}
+    custom = {"type": "string", "description": _CUSTOM}
     cases = [_case(types, {"$ref": f"#/$defs/{title}"}) for title, (_, types) in _provider_classes().items()]
     return {
         "type": "object",
@@ -201,7 +215,8 @@ def _older_keys(properties: dict[str, Any], defs: dict[str, Any]) -> dict[str, A
     older: dict[str, Any] = {}
     for old, new in KEYS.items():
         section, _, name = new.rpartition(".")
-        value = defs[f"{section.capitalize()}Config"]["properties"][name] if section else properties[new]
+        block = f"{section.rpartition('.')[2].capitalize()}Config"
+        value = defs[block]["properties"][name] if section else properties[new]
         deprecated = {**value, "description": f"Older spelling of `{new}`.", "deprecated": True}
         top, _, member = old.partition(".")
         if member:

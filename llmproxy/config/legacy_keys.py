@@ -20,6 +20,9 @@ from llmproxy.config.validate import unknown_key
 KEYS: Mapping[str, str] = {
     "general_settings.bind_address": "server.host",
     "general_settings.bind_port": "server.port",
+    "general_settings.num_retries": "routing.retries",
+    "general_settings.allowed_fails": "routing.breaker.failures",
+    "general_settings.cooldown_time": "routing.breaker.recovery",
     "interceptors": "middlewares",
 }
 

@@ -21,6 +21,7 @@ from llmproxy.config.environment import Environment, Variable, expand, read_dote
 from llmproxy.config.keys_file import read_keys_file
 from llmproxy.config.problems import ConfigError, Mark, Problem, sort_problems
 from llmproxy.config.provider_types import service_of
+from llmproxy.config.routes import read_models, read_routing
 from llmproxy.config.schema import SECTIONS, Config, ServerConfig
 from llmproxy.config.stores import read_stores, unfold_stores
 from llmproxy.config.validate import read_model, unknown_key
@@ -290,6 +291,8 @@ class _Loading:
 _COMPONENTS = {
     "llm": read_llm,
     "providers": read_providers,
+    "models": read_models,
+    "routing": read_routing,
     "stores": read_stores,
     "middlewares": read_middlewares,
 }
@@ -354,6 +357,7 @@ def _place(node: ConfigNode) -> str:
 def _key_source(entry: ConfigNode) -> str:
     service = service_of(cross_checks.word(entry, "type"))
     named = [entry.members.get(name) for name in ("api_key", *(service.credentials if service else ()))]
+    named[1:1] = entry.members["api_keys"].items if "api_keys" in entry.members else []
     key = next((node for node in named if node and not node.blank and node.value not in (None, False, "")), None)
     if key is None:
         return service.without_key if service else CLIENTS_OWN

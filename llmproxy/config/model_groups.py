@@ -45,6 +45,7 @@ def unfold_groups(top: ConfigNode, environment: Environment) -> list[Problem]:
     return reader.problems
 
 
+_STRATEGY = "weighted"  # what model groups have always been
 _BY_TYPE = frozenset({"api_version"})
 _PARAMS = ("api_key", "base_url", *_BY_TYPE)
 _USUAL_TYPE = "openai"
@@ -68,6 +69,7 @@ class _Groups:
         if isinstance(endpoints.value, list):
             targets: list[ConfigNode] = [self._target(each) for each in endpoints.items]
             endpoints = ConfigNode(value=targets, mark=endpoints.mark, key=endpoints.key, key_mark=endpoints.key_mark)
+        members.setdefault("strategy", ConfigNode(value=_STRATEGY, mark=group.mark, key=group.key, literal=True))
         return ConfigNode(value={**members, "name": name, "targets": endpoints}, mark=group.mark, key=group.key)
 
     def _member(self, holder: ConfigNode, members: dict[str, ConfigNode], name: str) -> ConfigNode:

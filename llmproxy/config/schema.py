@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, fie
 from pydantic.json_schema import SkipJsonSchema
 
 from llmproxy.config.auth import AuthConfig
+from llmproxy.config.routing_schema import ModelConfig, RoutingConfig
 from llmproxy.config.transport import CorsConfig, NetworkText, TlsConfig
 from llmproxy.limit_config import BudgetConfig, LimitConfig
 from llmproxy.middleware.limits import QuotasConfig
@@ -149,43 +150,6 @@ class ServerConfig(Strict):
         return host
 
 
-class TargetConfig(Strict):
-    """One provider, and perhaps its name for the model, that requests can be sent to."""
-
-    provider: str = Field(min_length=1, description="The name of a provider.", examples=["openai"])
-    model: str | None = Field(
-        default=None,
-        min_length=1,
-        description="The provider's name for the model; by default the name that the client sent.",
-        examples=["gpt-4o-mini"],
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: object) -> object:
-        return split_target(value) if isinstance(value, str) else value
-
-
-def split_target(text: str) -> dict[str, str]:
-    """Split the short form of a target, `provider/model` or `provider`, into its keys."""
-    provider, slash, model = text.partition("/")
-    return {"provider": provider, "model": model} if slash else {"provider": provider}
-
-
-class ModelConfig(Strict):
-    """A model name for clients, and the targets that answer it."""
-
-    name: str = Field(
-        min_length=1,
-        description="The model name that clients send. * matches anything, as in gpt-*.",
-        examples=["fast"],
-    )
-    targets: list[TargetConfig] = Field(
-        min_length=1,
-        description="The targets, tried in order until one answers. Short form: openai/gpt-4o-mini.",
-    )
-
-
 class TranslationConfig(Strict):
     """How requests are translated between dialects. Short form: `translation: strict`."""
 
@@ -252,6 +216,9 @@ class Config(Strict):
         default=None, description="Name of the provider for models that nothing else answers."
     )
     models: list[ModelConfig] = Field(default=[], description="Model names of your own, and their targets.")
+    routing: RoutingConfig = Field(
+        default=RoutingConfig(), description="Failover, retries and circuit breakers of all models."
+    )
     stores: dict[str, SerializeAsAny[StoreConfig]] = Field(
         default={},
         description="Stores by name. `default` is for middlewares that name no store, and for what the Responses API "

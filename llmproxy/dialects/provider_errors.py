@@ -53,7 +53,8 @@ _TOO_LONG = re.compile(
     r"|input token count.{0,40}exceeds|input is too long|maximum prompt length",
     re.IGNORECASE,
 )
-_TOO_LONG_CODE = "context_length_exceeded"  # OpenAI's
+TOO_LONG_CODE = "context_length_exceeded"
+"""The code of a request that is longer than the context of its model, in the word of OpenAI."""
 
 
 def decode_error(status: int, body: bytes) -> ProxyError:
@@ -62,7 +63,7 @@ def decode_error(status: int, body: bytes) -> ProxyError:
     message, error = read_error(read_value(body))
     message, code = message or _plain(body), code_of(error) or "upstream_error"
     if message is not None and status in (400, 413) and _TOO_LONG.search(message):
-        code = _TOO_LONG_CODE
+        code = TOO_LONG_CODE
     return ProxyError(
         message or f"The provider answered with status {status}",
         status=status,

@@ -74,12 +74,23 @@ class _MetricsCollector(Collector):
             ("dialect", "provider", "member"),
             Counter(metrics.dropped.copy()),
         )
-        for sample in self._samples:
-            kind = CounterMetricFamily if sample.counter else GaugeMetricFamily
-            yield kind(sample.name, sample.help, value=sample.value)
+        yield from _samples(self._samples)
         info = GaugeMetricFamily("llmproxy_build_info", "The running version.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info
+
+
+def _samples(samples: Iterable[Sample]) -> Iterator[Metric]:
+    """Yield a family for each name."""
+    families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+    for sample in samples:
+        family = families.get(sample.name)
+        if family is None:
+            kind = CounterMetricFamily if sample.counter else GaugeMetricFamily
+            names = [name for name, _ in sample.labels]
+            family = families[sample.name] = kind(sample.name, sample.help, labels=names)
+        family.add_metric([value for _, value in sample.labels], sample.value)
+    yield from families.values()
 
 
 def _requests(metrics: Metrics) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""One number that a middleware adds to `/metrics`."""
+"""One number that a middleware, or another part of the program, adds to `/metrics`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import msgspec
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric without labels. `counter` says whether it only grows; a metric that also falls is a gauge."""
+    """A number of a metric. `counter` says whether it only grows; a metric that also falls is a gauge. Samples of one
+    name have the same `labels` (names and values), and follow each other or not."""
 
     name: str
     help: str
-    counter: bool
+    counter: bool = False
     value: float
+    labels: tuple[tuple[str, str], ...] = ()

@@ -24,9 +24,10 @@ from pydantic import Field
 from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer
 from llmproxy.body import Body
+from llmproxy.client_request import SESSION_HEADER, SESSION_HEADERS
 from llmproxy.dialects.history import MADE, NO_HISTORY, USER, History
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.exchange import SESSION_HEADER, SESSION_HEADERS, Exchange
+from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes

@@ -7,7 +7,7 @@ Pure lookups in the configuration, without I/O and without health. Begin reading
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TypeVar
@@ -17,7 +17,7 @@ from llmproxy.dialects import catalog
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
 from llmproxy.registry import nearest
-from llmproxy.route import Route
+from llmproxy.route import RetryPolicy, Route
 from llmproxy.target import Provider, Target, is_pattern
 
 # Lookups are cached by strings that clients send, so their number and length are bounded.
@@ -50,7 +50,8 @@ class Router:
     `providers` are the enabled ones and `routes` the `models:` of the configuration, both in file order. `catch_all`
     is `llm:`; `default` gets the models that nothing else answers. `has_responses` is true when a provider keeps the
     state of the Responses API itself. `sole` is the provider that answers every model under its own name, where there
-    is no other provider and no model in the configuration; else None.
+    is no other provider and no model in the configuration; else None. `policy` is that of models which several
+    providers list, `health_of` gives their targets health.
     """
 
     def __init__(
@@ -59,8 +60,14 @@ class Router:
         routes: Sequence[Route] = (),
         catch_all: Provider | None = None,
         default: Provider | None = None,
+        *,
+        policy: RetryPolicy | None = None,
+        health_of: Callable[[Target], Target] | None = None,
     ) -> None:
         self._providers = sorted(providers, key=lambda provider: provider.priority)
+        self._policy = policy or RetryPolicy()
+        self._health_of = health_of
+        self._routes = routes
         self._catch_all = catch_all
         self._default = default
         everybody = [*self._providers, *(each for each in (catch_all, default) if each and each not in providers)]
@@ -135,6 +142,11 @@ class Router:
                 listed.setdefault(name, provider.name)
         return listed
 
+    def targets(self) -> list[Target]:
+        """Return the targets whose health is known: those of `models:`, and those of lists that were asked for."""
+        routes = [*self._routes, *self._chosen.values()]
+        return [target for route in routes for target in route.targets if target.health is not None]
+
     def _sole(self, provider: Provider) -> Provider | None:
         everything = provider is self._catch_all or "*" in self._patterns(provider)
         return provider if everything and not provider.models else None
@@ -199,8 +211,11 @@ class Router:
         if not matches:
             return None
         providers = dict.fromkeys(provider for _, provider in matches)
-        targets = tuple(Target(provider=each) for each in providers)
-        return Route(name=matches[0][0], targets=targets, why="by the model lists of the providers")
+        targets, why = tuple(Target(provider=each) for each in providers), "by the model lists of the providers"
+        if len(targets) == 1 or self._health_of is None:
+            return Route(name=matches[0][0], targets=targets, why=why)
+        targets = tuple(map(self._health_of, targets))
+        return Route(name=matches[0][0], targets=targets, policy=self._policy, why=why)
 
     def _choose_without_model(self, endpoint: Endpoint, provider_name: str | None, path: str) -> Route:
         if provider_name:
@@ -251,7 +266,7 @@ def _serving(route: Route, endpoint: Endpoint, model: str | None, what: str, eve
     if not able and catalog.untranslated(endpoint):  # the translator answers in their place
         able = tuple(target for target in route.targets if _is_translated(target, model))
     if able:
-        return Route(name=route.name, targets=able, why=f"{route.why}, only those that can answer the path")
+        return replace(route, targets=able, why=f"{route.why}, only those that can answer the path")
     capability = endpoint.capability
     others = ", ".join(provider.name for provider in everybody if capability in provider.speaks) or "none"
     abilities = _abilities(dict.fromkeys(target.provider for target in route.targets))

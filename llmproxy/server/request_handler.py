@@ -398,7 +398,7 @@ class RequestHandler:
             exchange.outcome = self._outcome()
             if not self._own:
                 pipeline = self._runtime.pipeline
-                pipeline.prices.charge(exchange)
+                pipeline.finish(exchange)
                 pipeline.hooks.end(exchange)
         finally:
             shared.running.pop(exchange.id, None)

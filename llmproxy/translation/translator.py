@@ -216,8 +216,11 @@ class Translator:
         """
         return await self._conversations.answer(exchange, alone=alone)
 
-    async def answer(self, exchange: Exchange, call: TranslatedCall, answer: Answer) -> Answer:
-        """Return the provider's answer for the client, as far as it must be certain before anything of it is sent.
+    async def answer(
+        self, exchange: Exchange, call: TranslatedCall, answer: Answer, *, content: bool = False
+    ) -> Answer:
+        """Return the provider's answer for the client, as far as it must be certain before anything of it is sent: a
+        stream with its first event, with `content` with its first content.
 
         Raises ProxyError when the answer cannot be read, or when its stream fails before its first event.
         """
@@ -229,7 +232,7 @@ class Translator:
             if answer.status in BODILESS_STATUSES:
                 raise UpstreamError(f"The provider answered {answer.status}, which has no body")
             if answer.framing is not None and exchange.stream:
-                return await self._streamed(exchange, call, answer)
+                return await self._streamed(exchange, call, answer, content=content)
             return await self._whole(exchange, call, answer)
         except BaseException:
             answer.close()
@@ -239,6 +242,8 @@ class Translator:
         body = await self._read(exchange, answer, ERROR_BYTES)
         answer.close()  # a longer one is not read to its end
         error = translation.error(answer.status, body)
+        if exchange.call is not None:
+            exchange.call.code = error.code
         assert exchange.endpoint is not None
         dialect = exchange.endpoint.dialect
         written = dialect.write_error(error, exchange.request_id)
@@ -304,13 +309,16 @@ class Translator:
             body += data
         return bytes(body)
 
-    async def _streamed(self, exchange: Exchange, call: TranslatedCall, answer: Answer) -> Answer:
+    async def _streamed(self, exchange: Exchange, call: TranslatedCall, answer: Answer, *, content: bool) -> Answer:
         translation = call.translation
         frames, stream = translation.stream(), answer.stream
         first = frames.feed(answer.body) if answer.body else b""
-        while not first and frames.failure is None and stream is not None:
+        summary = translation.summary
+        while frames.failure is None and stream is not None:
+            if first and (not content or summary.started or frames.done):
+                break
             data = await stream.read()
-            first = frames.feed(data) if data else b""
+            first += frames.feed(data) if data else b""
             stream = stream if data else None
         if stream is None:
             first += frames.close()

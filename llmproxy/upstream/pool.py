@@ -141,7 +141,7 @@ class Upstream:
         on it. Raises UpstreamError: 502 when the provider cannot be reached or breaks off, 504 when it takes too
         long.
         """
-        total_s = request.origin.timeouts.total_s
+        total_s = (request.timeouts or request.origin.timeouts).total_s
         if total_s is None:
             return await self._open(request, None)
         deadline_s = self._loop.time() + total_s
@@ -252,7 +252,7 @@ class Upstream:
         protocol = connection.protocol
         assert isinstance(protocol, UpstreamConnection)
         used, protocol.used = protocol.used, True
-        timeouts = request.origin.timeouts
+        timeouts = request.timeouts or request.origin.timeouts
         protocol.expect(head_only=request.method == "HEAD", timeout_s=timeouts.first_byte_s)
         pump: asyncio.Task[None] | None = None
         try:
@@ -295,7 +295,7 @@ class Upstream:
         body = request.body
         if isinstance(body, StreamedBody):
             transport.write(head)
-            pump = self._loop.create_task(_pump(body, protocol, request.origin.timeouts.idle_s))
+            pump = self._loop.create_task(_pump(body, protocol, (request.timeouts or request.origin.timeouts).idle_s))
             pump.add_done_callback(partial(_end_upload, protocol))
             return pump
         if body is None or not body.raw:

@@ -15,7 +15,8 @@ from llmproxy.config.auth import ClaimsConfig, JwtConfig, KeyConfig
 from llmproxy.config.generate import generate
 from llmproxy.config.json_schema import FILE_NAME, config_schema
 from llmproxy.config.load import load
-from llmproxy.config.schema import LoggingConfig, MiddlewareEntry, ModelConfig, ServerConfig, TargetConfig
+from llmproxy.config.routing_schema import ModelConfig, TargetConfig
+from llmproxy.config.schema import LoggingConfig, MiddlewareEntry, ServerConfig
 from llmproxy.config.transport import CorsConfig, TlsConfig
 from llmproxy.registry import config_of, find_component, names
 

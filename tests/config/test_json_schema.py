@@ -83,7 +83,7 @@ def test_what_is_right_fits(value: object) -> None:
         {"models": [{"name": "x", "targets": []}]},
         {"middlewares": [{"config": {}}]},
         {"middlewares": [{"type": "trace", "config": {"directry": "x"}}]},
-        {"general_settings": {"num_retries": 3}},
+        {"general_settings": {"num_retry": 3}},
     ],
 )
 def test_what_is_wrong_does_not_fit(value: object) -> None:

@@ -7,21 +7,15 @@ from pydantic import BaseModel, ValidationError
 
 from llmproxy.access.cors import EXPOSED
 from llmproxy.config.auth import AuthConfig, ClaimsConfig, JwtConfig, KeyConfig
-from llmproxy.config.schema import (
-    SECTIONS,
-    Config,
-    LoggingConfig,
-    MiddlewareEntry,
-    ModelConfig,
-    ServerConfig,
-    TargetConfig,
-)
+from llmproxy.config.routing_schema import BreakerConfig, ConditionConfig, ModelConfig, RoutingConfig, TargetConfig
+from llmproxy.config.schema import SECTIONS, Config, LoggingConfig, MiddlewareEntry, ServerConfig
 from llmproxy.config.transport import CorsConfig, TlsConfig
 from llmproxy.registry import config_of, find_component, names
 
 MODELS: list[type[BaseModel]] = [
     *(Config, ServerConfig, LoggingConfig, ModelConfig, TargetConfig, MiddlewareEntry),
     *(AuthConfig, KeyConfig, JwtConfig, ClaimsConfig, CorsConfig, TlsConfig),
+    *(RoutingConfig, BreakerConfig, ConditionConfig),
     *(config_of(find_component("providers", type_, Path())) for type_ in names("providers")),
 ]
 
@@ -114,8 +108,3 @@ def test_what_is_no_host_is_refused(host: str) -> None:
 @pytest.mark.parametrize("word", ["DEBUG", " debug ", "Debug"])
 def test_levels_may_be_written_in_any_case(word: str) -> None:
     assert LoggingConfig.model_validate({"level": word}).level == "debug"
-
-
-def test_a_target_may_be_written_in_short() -> None:
-    assert TargetConfig.model_validate("a/org/model") == TargetConfig(provider="a", model="org/model")
-    assert TargetConfig.model_validate("a") == TargetConfig(provider="a")

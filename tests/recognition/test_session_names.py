@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from llmproxy.access.identity import digest
 from llmproxy.answer import Headers
-from llmproxy.exchange import SESSION_HEADERS
+from llmproxy.client_request import SESSION_HEADERS
 from llmproxy.recognition.session_names import SessionName, answer_key, session_name_of
 
 ID = "0b1e6d2c-7a55-4c1b-9f3e-2d4c8a9b7e61"

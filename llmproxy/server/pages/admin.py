@@ -26,6 +26,7 @@ from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.prometheus import render
 from llmproxy.middleware.base import Middleware
 from llmproxy.redaction.names import redact
+from llmproxy.routing.health import Health
 from llmproxy.server.pages.json_page import json_page, page_headers
 from llmproxy.server.pages.middleware_pages import MiddlewarePages
 from llmproxy.server.pages.models import ModelList
@@ -88,7 +89,8 @@ class Admin:
     `config` is the whole configuration as it is in effect, defaults included; its secrets are masked here. `file` says
     where it came from, `key_sources` in words where each provider's key came from. `providers` are the enabled ones.
     `middlewares` are the enabled ones with their types, `running` gives the exchanges in flight. `started_s` is
-    `time.monotonic()` at the start, `stopping` says whether the server is about to end.
+    `time.monotonic()` at the start, `stopping` says whether the server is about to end, `health` how well all targets
+    do.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Admin:
         metrics: Metrics,
         middlewares: Sequence[tuple[str, Middleware]] = (),
         running: Callable[[], Mapping[str, Exchange]] = dict,
+        health: Health | None = None,
     ) -> None:
         self._version = version
         self._started_s = started_s
@@ -117,6 +120,7 @@ class Admin:
         self._metrics = metrics
         self._middleware_pages = MiddlewarePages(middlewares)
         self._running = running
+        self._health = health or Health()
         self._model = _Page(template="/v1/models/{id}", write=self._write_model, audience=Audience.CLIENTS)
         list_page = _Page(template="/v1/models", write=self._write_models, audience=Audience.CLIENTS)
         self._pages = {
@@ -151,6 +155,7 @@ class Admin:
         stopping = self._stopping()
         states = [(type_, state) for type_, state in self._middleware_pages.states() if state]
         faults = [f"{type_}: {state['fault']}" for type_, state in states if state.get("fault")]
+        faults += self._health.faults()
         return json_page(
             {
                 "status": "stopping" if stopping else "degraded" if faults else "ok",
@@ -169,12 +174,14 @@ class Admin:
         return json_page(self._config)
 
     async def _write_providers(self, exchange: Exchange) -> Answer:
+        rows = self._health.rows()
         enabled = [
             {
                 **provider.describe(),
                 "priority": provider.priority,
                 "enabled": True,
                 "key_from": self._key_sources.get(provider.name),
+                "targets": [row for row in rows if row["provider"] == provider.name],
             }
             for provider in self._providers
         ]
@@ -190,7 +197,7 @@ class Admin:
         if format_ == "json" or (format_ is None and _prefers_json(accept)):
             return await self._write_metrics_json(exchange)
         lost = _lost(self._middleware_pages.states())
-        samples = await self._middleware_pages.metrics()
+        samples = [*await self._middleware_pages.metrics(), *self._health.samples()]
         text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost, samples)
         return Answer(status=200, headers=page_headers(content_type), body=text)
 
@@ -209,7 +216,8 @@ class Admin:
             providers=self._names(),
             query=exchange.query,
         )
-        return await asyncio.to_thread(json_page, {**await self._middleware_pages.stats(), **content})
+        targets = {"targets": self._health.rows()}
+        return await asyncio.to_thread(json_page, {**await self._middleware_pages.stats(), **content, **targets})
 
     def _names(self) -> list[str]:
         return [provider.name for provider in self._providers]

@@ -223,6 +223,7 @@ async def test_providers_tells_who_there_is_and_where_keys_came_from() -> None:
         "priority": 1,
         "enabled": True,
         "key_from": "OPENAI_API_KEY",
+        "targets": [],
     }
     assert (listed[1]["name"], listed[1]["priority"], listed[1]["key_from"]) == ("local", 2, None)
 

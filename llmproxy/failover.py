@@ -1,0 +1,270 @@
+"""Failover and retry: one attempt after the other, until a target answers or nothing more may be tried.
+
+A pass calls each target at most once. Nothing here is sent to the client: an answer that comes out is certain up to its
+commit point. `attempt.py` makes the single calls, `verdict.py` judges them. Begin reading at `Failover.answer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from llmproxy.answer import Answer
+from llmproxy.attempt import Attempts
+from llmproxy.body import StreamedBody
+from llmproxy.errors import ProxyError, UpstreamError
+from llmproxy.exchange import Exchange
+from llmproxy.route import Route
+from llmproxy.routing.conditions import fitting
+from llmproxy.routing.health import Health
+from llmproxy.target import Target
+from llmproxy.target_health import TargetHealth
+from llmproxy.verdict import Attempted, AttemptOutcome, judge_answer, judge_error
+from llmproxy.wire.http import header_text
+from llmproxy.wire.retry_after import read_seconds
+
+# The headers in which clients say how many seconds they wait: our own, and those of the SDKs of OpenAI and Anthropic.
+PATIENCE_HEADERS = ("x-llmproxy-timeout", "x-stainless-read-timeout", "x-stainless-timeout")
+# The client must get the error before it gives up.
+_MARGIN, _MOST_MARGIN_S = 0.05, 1.0
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Failover:
+    """Answers exchanges by calls to the targets of their routes. `now`, `sleep` and `jitter` are the clock."""
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        health: Health,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.attempts = attempts
+        self.health = health
+        self.now = now
+        self.sleep = sleep
+        self.jitter = jitter
+
+    async def answer(self, exchange: Exchange, route: Route) -> Answer:
+        """Return the first good answer of the route's targets; else the answer of the last one, or raise its error."""
+        try:
+            if route.plain:
+                answer = await self.attempts.make(exchange, route, route.targets[0])
+            else:
+                answer = await _Series(self, exchange, route).run()
+        except ProxyError as error:
+            if exchange.calls:
+                error.headers = (*error.headers, *_facts(exchange))
+            raise
+        for name, value in _facts(exchange):
+            answer.headers[name] = value
+        return answer
+
+    def finish(self, exchange: Exchange) -> None:
+        """Take note that the answer of an exchange is over: whole, broken, or its client left."""
+        if not exchange.calls:
+            return
+        call = exchange.calls[-1]
+        if call.running:
+            call.end_running()
+            if exchange.outcome == "broken" and isinstance(exchange.error, UpstreamError):
+                assert call.target.health is not None, "counted there"
+                call.target.health.breaker.fail(self.now())
+
+
+class _Series:
+    """The attempts for one exchange, one after the other."""
+
+    __slots__ = ("_deadline_s", "_exchange", "_failover", "_last", "_policy", "_rest_s", "_route", "_unable")
+
+    def __init__(self, failover: Failover, exchange: Exchange, route: Route) -> None:
+        self._failover = failover
+        self._exchange = exchange
+        self._route = route
+        self._policy = route.policy
+        self._deadline_s = _deadline_s(exchange, route.policy.timeout_s, failover.now())
+        self._last: Attempted | None = None
+        self._unable: set[int] = set()
+        self._rest_s: dict[int, float] = {}
+
+    async def run(self) -> Answer:
+        """Call each target once, then some of them again, as the policy of the route says."""
+        failover, route, policy = self._failover, self._route, self._policy
+        failover.health.budget.count(failover.now())
+        targets = route.targets if not route.conditional else await fitting(route, self._exchange)
+        once = isinstance(self._exchange.body, StreamedBody)  # a body that streams can be sent only once
+        await self._pass(targets, 1 if once else len(targets))
+        left, delay_s = 0 if once else policy.retries, policy.delay_s
+        while left > 0 and self._failed():
+            again = [target for target in targets if id(target) not in self._unable]
+            wait_s = self._wait_s(again, delay_s)
+            if wait_s is None:
+                break
+            await failover.sleep(wait_s)
+            now_s = failover.now()
+            made = await self._pass([each for each in again if self._rest_s.get(id(each), 0.0) <= now_s], left)
+            left = left - made if made else 0
+            delay_s = min(delay_s * 2, policy.max_delay_s)
+        if self._last is None:
+            raise self._all_out(targets)
+        return self._last.result()
+
+    def _failed(self) -> bool:
+        return self._last is not None and self._last.verdict is AttemptOutcome.FAILED
+
+    async def _pass(self, targets: Sequence[Target], most: int) -> int:
+        """Call each of `targets` that is well, in the order of the strategy, until one answers; at most so many. Return
+        the number of calls."""
+        made = 0
+        for target in self._order(targets):
+            if made >= most or not self._may_go_on(target):
+                continue
+            await self._call(target)
+            made += 1
+            while self._last is not None and self._last.verdict is AttemptOutcome.REFUSED and self._may_go_on(target):
+                await self._call(target)
+        return made
+
+    def _order(self, targets: Sequence[Target]) -> Sequence[Target]:
+        """Return the targets that are well in the order of the strategy, those of weight 0 behind all others."""
+        health, route = self._failover.health, self._route
+        if health.out:
+            now_s = self._failover.now()
+            targets = [each for each in targets if each.health is None or each.health.breaker.admits(now_s)]
+        if not targets:
+            return ()
+        if not route.has_reserves:
+            return route.order(self._exchange, targets)
+        first = [each for each in targets if each.weight]
+        reserves = [each for each in targets if not each.weight]
+        return [*(route.order(self._exchange, first) if first else ()), *reserves]
+
+    def _may_go_on(self, target: Target) -> bool:
+        """Return whether `target` may be called now, after what has been tried before."""
+        failover, last = self._failover, self._last
+        now_s = failover.now()
+        if target.health is not None and not target.health.breaker.admits(now_s):
+            return False
+        if last is None:
+            return True
+        if last.verdict is AttemptOutcome.DONE or (self._deadline_s is not None and now_s >= self._deadline_s):
+            return False
+        return not last.failed_by_load or failover.health.budget.take(now_s)
+
+    async def _call(self, target: Target) -> None:
+        """Make one attempt, and tell the health of the target how it went."""
+        if self._last is not None:
+            self._last.discard()
+        breaker, probe = None if target.health is None else target.health.breaker, False
+        if breaker is not None:
+            breaker.enter(self._failover.now())  # asked just before whether it admits a call
+            probe = breaker.state == "half_open"
+        try:
+            self._last = attempted = await self._attempt(target)
+        except BaseException:
+            if breaker is not None:
+                breaker.abandon(self._failover.now(), probe=probe)
+            raise
+        if attempted.verdict is AttemptOutcome.UNABLE:
+            self._unable.add(id(target))
+        if attempted.verdict is AttemptOutcome.FAILED and attempted.call.retry_after_s is not None:
+            self._rest_s[id(target)] = self._failover.now() + attempted.call.retry_after_s
+        if target.health is not None:
+            self._note(target.health, attempted, probe=probe)
+
+    def _note(self, health: TargetHealth, attempted: Attempted, *, probe: bool) -> None:
+        """Tell the health of a target how an attempt went."""
+        now_s = self._failover.now()
+        if attempted.verdict is AttemptOutcome.FAILED:
+            health.breaker.fail(now_s, probe=probe)
+        elif not attempted.answered:
+            health.breaker.abandon(now_s, probe=probe)
+        else:
+            health.breaker.succeed(now_s, probe=probe)
+            if attempted.call.status == 200:
+                took_s = now_s - self._exchange.started_s - attempted.call.started_s
+                health.note_first_token(took_s, now_s, stream=self._exchange.stream)
+
+    async def _attempt(self, target: Target) -> Attempted:
+        """Make one attempt within its time, and judge it."""
+        exchange, route, policy = self._exchange, self._route, self._policy
+        try:
+            answer = await self._limited(target)
+        except ProxyError as error:
+            call = exchange.calls[-1]
+            return Attempted(verdict=judge_error(policy, call, error), call=call, error=error)
+        call = exchange.calls[-1]
+        return Attempted(verdict=judge_answer(exchange, route, call, answer), call=call, answer=answer)
+
+    async def _limited(self, target: Target) -> Answer:
+        """Make one attempt. Raises UpstreamError when there is no answer, or no content of a stream, in time."""
+        make = self._failover.attempts.make
+        limit_s = None if self._deadline_s is None else self._deadline_s - self._failover.now()
+        if (token_s := self._policy.first_token_s) is not None and self._exchange.stream:
+            limit_s = token_s if limit_s is None else min(limit_s, token_s)
+        if limit_s is None:
+            return await make(self._exchange, self._route, target)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await make(self._exchange, self._route, target)
+        except TimeoutError as error:
+            message = f"{target.provider.name} did not answer within {max(limit_s, 0.0):.3g} s"
+            call = self._exchange.calls[-1]
+            call.error = "timeout"
+            raise UpstreamError(message, status=504, code="timeout") from error
+
+    def _wait_s(self, targets: Sequence[Target], delay_s: float) -> float | None:
+        """Return how long to wait before `targets` are called again; None where that takes too long or is useless."""
+        failover, policy = self._failover, self._policy
+        now_s = failover.now()
+        wait_s = failover.jitter() * delay_s
+        rests = [max(self._rest_s.get(id(target), 0.0) - now_s, 0.0) for target in targets]
+        rests = [rest_s for rest_s in rests if rest_s <= policy.max_retry_after_s]
+        if not rests:
+            return None
+        wait_s = max(wait_s, min(rests))
+        if self._deadline_s is not None and now_s + wait_s >= self._deadline_s:
+            return None
+        return wait_s
+
+    def _all_out(self, targets: Sequence[Target]) -> ProxyError:
+        """Return the error for a route none of whose targets may be called at present."""
+        now_s = self._failover.now()
+        waits = [target.health.breaker.retry_s - now_s for target in targets if target.health is not None]
+        retry_after_s = max(math.ceil(min(waits, default=1.0)), 1)
+        return ProxyError(
+            f"No target of the model {self._route.name!r} can be called now: each failed too often. Try again later",
+            status=503,
+            code="no_target_available",
+            headers=(("Retry-After", str(retry_after_s)),),
+        )
+
+
+def _deadline_s(exchange: Exchange, timeout_s: float | None, now_s: float) -> float | None:
+    """Return when the client must have an answer: by the route's time limit, or by what its headers say."""
+    limits = [] if timeout_s is None else [now_s + timeout_s]
+    for name in PATIENCE_HEADERS:
+        value = exchange.headers.get(name)
+        if value is not None and (patience_s := read_seconds(value)) is not None:
+            limits.append(exchange.started_s + patience_s - min(patience_s * _MARGIN, _MOST_MARGIN_S))
+    return min(limits, default=None)
+
+
+def _facts(exchange: Exchange) -> tuple[tuple[str, str], ...]:
+    """Return the headers that say who answered."""
+    calls = exchange.calls
+    if not calls:
+        return ()
+    last = calls[-1]
+    return (
+        ("x-llmproxy-provider", last.target.provider.name),
+        *((("x-llmproxy-model", header_text(last.model)),) if last.model is not None else ()),
+        ("x-llmproxy-attempts", str(len(calls))),
+    )

@@ -1,0 +1,121 @@
+"""The health of all targets, and the retry budget: what outlives a reload.
+
+Targets are the same when provider and model are. Each change of a circuit breaker is logged once. Begin reading at
+`Health.of`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from llmproxy.metrics.sample import Sample
+from llmproxy.routing.retry_budget import RetryBudget
+from llmproxy.target import Target
+from llmproxy.target_health import BreakerSettings, TargetHealth
+
+log = logging.getLogger(__name__)
+
+
+class Health:
+    """The health of targets, by provider and model. `out` counts those whose breaker is not closed."""
+
+    def __init__(self) -> None:
+        self.budget = RetryBudget()
+        self.out = 0
+        self._targets: dict[tuple[str, str | None], TargetHealth] = {}
+
+    def of(self, provider: str, model: str | None, settings: BreakerSettings) -> TargetHealth:
+        """Return the health of a target, with these settings for its breaker from now on."""
+        known = self._targets.get((provider, model))
+        if known is None:
+            known = self._targets[provider, model] = TargetHealth(provider, model, settings)
+            known.breaker.on_change = partial(self._note_change, known)
+        known.breaker.settings = settings
+        return known
+
+    def keep(self, targets: Iterable[Target]) -> None:
+        """Forget all but those of `targets`, of the configuration that is in effect now."""
+        kept = {id(target.health) for target in targets}
+        self._targets = {key: each for key, each in self._targets.items() if id(each) in kept}
+        self.out = sum(each.breaker.state != "closed" for each in self._targets.values())
+
+    def all(self) -> list[TargetHealth]:
+        """Return the health of each target, in the order of the configuration."""
+        return list(self._targets.values())
+
+    def faults(self) -> list[str]:
+        """Return a sentence for each target that is taken out."""
+        now_s = time.monotonic()
+        return [_describe_out(each, now_s) for each in self._targets.values() if each.breaker.state != "closed"]
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return a row for each target, as pages show it. Times are in milliseconds, unknown ones null."""
+        now_s = time.monotonic()
+        return [_row(each, now_s) for each in self._targets.values()]
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what `/metrics` shows."""
+        for each in self._targets.values():
+            labels = (("provider", each.provider), ("model", each.model or ""))
+            yield Sample(
+                name="llmproxy_target_state",
+                help="Circuit breaker of a target: 0 closed, 1 half open, 2 open.",
+                value=_STATES[each.breaker.state],
+                labels=labels,
+            )
+            yield Sample(
+                name="llmproxy_target_opened_total",
+                help="How often the circuit breaker of a target has opened.",
+                value=each.breaker.opened,
+                counter=True,
+                labels=labels,
+            )
+            yield Sample(name="llmproxy_target_running", help="Calls under way.", value=each.running, labels=labels)
+        yield Sample(
+            name="llmproxy_retries_refused_total",
+            help="Retries and failovers that the retry budget did not allow.",
+            value=self.budget.refused,
+            counter=True,
+        )
+
+    def _note_change(self, target: TargetHealth) -> None:
+        breaker = target.breaker
+        if breaker.state == "closed":
+            self.out -= 1
+            log.warning("target %s answers again and is taken back", target.name)
+        else:
+            self.out += 1
+            count = breaker.failures(breaker.since_s)
+            log.warning("target %s is taken out for %g s after %d failed calls", target.name, breaker.recovery_s, count)
+
+
+_STATES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+def _row(target: TargetHealth, now_s: float) -> dict[str, object]:
+    breaker = target.breaker
+    left_s = max(breaker.retry_s - now_s, 0.0) if breaker.state == "open" else None
+    return {
+        "provider": target.provider,
+        "model": target.model,
+        "state": breaker.state,
+        "recent_failures": breaker.failures(now_s),
+        "opened": breaker.opened,
+        "next_try_ms": None if left_s is None else round(left_s * 1000),
+        "running": target.running,
+        "first_token_ms": _ms(target.first_token_s(stream=True)),
+        "answer_ms": _ms(target.first_token_s(stream=False)),
+    }
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _describe_out(target: TargetHealth, now_s: float) -> str:
+    left_s = max(target.breaker.retry_s - now_s, 0.0)
+    when = "a call decides now" if target.breaker.state == "half_open" else f"next try in {left_s:.0f} s"
+    return f"target {target.name} is taken out since {now_s - target.breaker.since_s:.0f} s; {when}"

@@ -1,0 +1,186 @@
+"""How well a target does at present: its circuit breaker, its calls under way, its time to the first token.
+
+A `TargetHealth` belongs to a provider and a model, outlives a reload, and is shared by all routes to them. Everything
+here is plain arithmetic on times that callers pass in, `time.monotonic()`. Begin reading at `Breaker`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+BreakerState = Literal["closed", "open", "half_open"]
+
+_DECAY_S = 30.0
+_MOST_FAILURES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerSettings:
+    """When a target is taken out, and for how long.
+
+    It is taken out after `failures` failed calls within `window_s` seconds, if they are at least `failure_ratio` of all
+    its calls there; for `recovery_s` seconds, and twice as long after each probe that fails, up to `max_recovery_s`.
+    """
+
+    failures: int = 5
+    window_s: float = 60.0
+    failure_ratio: float = 0.2
+    recovery_s: float = 30.0
+    max_recovery_s: float = 600.0
+
+
+class Breaker:
+    """A circuit breaker. Closed: calls are made. Open: none is, until its recovery time is over. Half open: one call,
+    the probe, is under way; it closes the breaker, or opens it for longer.
+
+    `on_change` is called with it after each change between closed and open. `since_s` is when it was opened last.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_earlier_calls",
+        "_failed_s",
+        "_window_s",
+        "on_change",
+        "opened",
+        "recovery_s",
+        "retry_s",
+        "settings",
+        "since_s",
+        "state",
+    )
+
+    def __init__(self, settings: BreakerSettings, on_change: Callable[[], None] | None = None) -> None:
+        self.settings = settings
+        self.on_change = on_change
+        self.state: BreakerState = "closed"
+        self.opened = 0
+        self.since_s = self.retry_s = 0.0
+        self.recovery_s = 0.0
+        self._failed_s: deque[float] = deque()
+        self._window_s = -math.inf
+        self._calls = self._earlier_calls = 0
+
+    def admits(self, now_s: float) -> bool:
+        """Return whether a call may be made now; `enter` makes it."""
+        return self.state == "closed" or (self.state == "open" and now_s >= self.retry_s)
+
+    def enter(self, now_s: float) -> bool:
+        """Begin a call, and return whether it may be made. A call that begins ends with one of `succeed`, `fail` and
+        `abandon`."""
+        if self.state == "closed":
+            return True
+        if self.state == "open" and now_s >= self.retry_s:
+            self.state = "half_open"
+            return True
+        return False
+
+    def succeed(self, now_s: float, *, probe: bool = False) -> None:
+        """Take note of a call that the target answered. `probe` says that it began while the breaker was half open."""
+        if probe:
+            self._close()
+        self._count(now_s)
+
+    def abandon(self, now_s: float, *, probe: bool = False) -> None:
+        """Take note of a call that ended before its outcome was known: its client left, or the proxy refused it."""
+        if probe:
+            self.state, self.retry_s = "open", now_s + self.recovery_s
+
+    def fail(self, now_s: float, *, probe: bool = False) -> None:
+        """Take note of a call that failed."""
+        settings = self.settings
+        self._count(now_s)
+        if probe:
+            self._open(now_s, min(self.recovery_s * 2, settings.max_recovery_s))
+        if self.state != "closed":
+            return  # it began before the breaker was opened
+        failed_s = self._failed_s
+        failed_s.append(now_s)
+        while failed_s[0] <= now_s - settings.window_s or len(failed_s) > _MOST_FAILURES:
+            failed_s.popleft()
+        recent = len(failed_s)
+        if recent >= settings.failures and recent >= settings.failure_ratio * self._recent_calls(now_s):
+            self._open(now_s, min(settings.recovery_s, settings.max_recovery_s))
+
+    def failures(self, now_s: float) -> int:
+        """Return how many calls failed within the window."""
+        return sum(each > now_s - self.settings.window_s for each in self._failed_s)
+
+    def _count(self, now_s: float) -> None:
+        """Count a call. Calls are counted for this window and the one before it."""
+        if now_s >= self._window_s + self.settings.window_s:
+            follows = now_s < self._window_s + 2 * self.settings.window_s
+            self._earlier_calls = self._calls if follows else 0
+            self._window_s, self._calls = now_s, 0
+        self._calls += 1
+
+    def _recent_calls(self, now_s: float) -> float:
+        """Return about how many calls ended within the last `window_s` seconds."""
+        passed = min((now_s - self._window_s) / self.settings.window_s, 1.0)
+        return self._calls + self._earlier_calls * (1.0 - passed)
+
+    def _open(self, now_s: float, recovery_s: float) -> None:
+        newly = self.state == "closed"
+        self.state, self.recovery_s, self.retry_s = "open", recovery_s, now_s + recovery_s
+        if newly:
+            self.opened += 1
+            self.since_s = now_s
+            if self.on_change is not None:
+                self.on_change()
+
+    def _close(self) -> None:
+        self.state = "closed"
+        self.recovery_s = 0.0
+        self._failed_s.clear()
+        self._calls = self._earlier_calls = 0
+        if self.on_change is not None:
+            self.on_change()
+
+
+class TargetHealth:
+    """What is known of one target: `provider` and `model` (None: whatever model a client names there).
+
+    `running` counts its calls under way, streams to their end.
+    """
+
+    __slots__ = ("_first_token_s", "breaker", "model", "provider", "running")
+
+    def __init__(self, provider: str, model: str | None, settings: BreakerSettings) -> None:
+        self.provider = provider
+        self.model = model
+        self.breaker = Breaker(settings)
+        self.running = 0
+        self._first_token_s: list[tuple[float, float] | None] = [None, None]
+
+    @property
+    def name(self) -> str:
+        """Return the short form of the target, as in the configuration."""
+        return self.provider if self.model is None else f"{self.provider}/{self.model}"
+
+    def note_first_token(self, took_s: float, now_s: float, *, stream: bool) -> None:
+        """Take note of the time to the first token of a stream, or to a whole answer: the mean of the last ones, in
+        which a measurement weighs half as much after `_DECAY_S` seconds."""
+        known = self._first_token_s[stream]
+        if known is not None:
+            mean_s, measured_s = known
+            weight = 0.5 ** (1.0 / 4 + max(now_s - measured_s, 0.0) / _DECAY_S)
+            took_s = mean_s * weight + took_s * (1.0 - weight)
+        self._first_token_s[stream] = took_s, now_s
+
+    def first_token_s(self, *, stream: bool) -> float | None:
+        """Return the mean time to the first token; None before the first answer."""
+        known = self._first_token_s[stream]
+        return None if known is None else known[0]
+
+    def expected_s(self, now_s: float, *, stream: bool) -> float:
+        """Return the time to the first token that is expected now: an old measurement counts for less and less, so that
+        a target that was slow once is tried again."""
+        known = self._first_token_s[stream]
+        if known is None:
+            return 0.0
+        mean_s, measured_s = known
+        return float(mean_s * 0.5 ** (max(now_s - measured_s, 0.0) / _DECAY_S))

@@ -1,0 +1,135 @@
+"""Judge an attempt: is its outcome the client's, or may another call succeed?
+
+Decides by status and code, never by words. Begin reading at `judge_answer`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from llmproxy.answer import Answer
+from llmproxy.attempt import first_error
+from llmproxy.call import Call
+from llmproxy.dialects.provider_errors import TOO_LONG_CODE, decode_error
+from llmproxy.errors import BadRequest, ProxyError, Untranslatable, UpstreamError
+from llmproxy.exchange import Exchange
+from llmproxy.route import RetryPolicy, Route
+from llmproxy.wire.compression import decompress
+
+# Statuses with which a provider says that it cannot take this content: the model is unknown there, the request is too
+# large; and those with which one of the codes below may say so.
+_UNABLE_AT_ONCE = frozenset({404, 413})
+_UNABLE_BY_CODE = frozenset({400, 422})
+_UNABLE_CODES = frozenset({TOO_LONG_CODE, "model_not_found", "request_too_large"})
+_NO_ANSWER = frozenset({502, 504})
+_AT_LIMIT = 429
+_ERROR_BYTES = 64 * 1024
+
+
+class AttemptOutcome(Enum):
+    """What follows from an attempt.
+
+    DONE: the client gets it. FAILED: another call may succeed, and this counts against the target. UNABLE: the target
+    is well, but cannot take this content. REFUSED: the same call with another credential may succeed.
+    """
+
+    DONE = auto()
+    FAILED = auto()
+    UNABLE = auto()
+    REFUSED = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempted:
+    """An attempt that ended, with an answer or an error."""
+
+    verdict: AttemptOutcome
+    call: Call
+    answer: Answer | None = None
+    error: ProxyError | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Return whether the target did its work, whatever it said."""
+        return self.answer is not None and self.verdict is not AttemptOutcome.REFUSED
+
+    @property
+    def failed_by_load(self) -> bool:
+        """Return whether a call in its place adds to the load of an outage. One that is passed over for its content, or
+        for a credential that is not valid, says nothing about the load."""
+        refused_by_limit = self.verdict is AttemptOutcome.REFUSED and self.call.status == _AT_LIMIT
+        return self.verdict is AttemptOutcome.FAILED or refused_by_limit
+
+    def discard(self) -> None:
+        """Give up the answer: another call is made."""
+        self.call.end_running()
+        if self.answer is not None:
+            self.answer.close()
+
+    def result(self) -> Answer:
+        """Return the answer, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        assert self.answer is not None
+        return self.answer
+
+
+def judge_answer(exchange: Exchange, route: Route, call: Call, answer: Answer) -> AttemptOutcome:
+    """Judge the answer of `call`, which is certain up to its commit point."""
+    status = answer.status
+    if status < 400:
+        return _judge_stream(exchange, route.policy, call, answer)
+    if call.other_credential:
+        return AttemptOutcome.REFUSED
+    if status in route.policy.retry_on:
+        return AttemptOutcome.FAILED
+    if call.other_credential is False and len(route.targets) > 1:
+        return AttemptOutcome.FAILED  # none of our credentials is good: the client's request is
+    if exchange.endpoint is None or not exchange.endpoint.model:
+        return AttemptOutcome.DONE
+    if status in _UNABLE_AT_ONCE:
+        return AttemptOutcome.UNABLE
+    if status in _UNABLE_BY_CODE and _code(call, answer) in _UNABLE_CODES:
+        return AttemptOutcome.UNABLE
+    return AttemptOutcome.DONE
+
+
+def judge_error(policy: RetryPolicy, call: Call, error: ProxyError) -> AttemptOutcome:
+    """Judge an attempt that ended without an answer that may be sent."""
+    if isinstance(error, Untranslatable):
+        return AttemptOutcome.UNABLE
+    if not error.retryable:
+        return AttemptOutcome.DONE
+    if isinstance(error, UpstreamError) and error.status in _NO_ANSWER:
+        return AttemptOutcome.FAILED if policy.on_connection else AttemptOutcome.DONE
+    return _judge_code(policy, error.status, error.code)
+
+
+def _judge_code(policy: RetryPolicy, status: int, code: str) -> AttemptOutcome:
+    """Judge an error that a provider reported in a reply of status 200, or as the first event of a stream."""
+    if status in policy.retry_on:
+        return AttemptOutcome.FAILED
+    if status in _UNABLE_AT_ONCE or (status in _UNABLE_BY_CODE and code in _UNABLE_CODES):
+        return AttemptOutcome.UNABLE
+    return AttemptOutcome.DONE
+
+
+def _judge_stream(exchange: Exchange, policy: RetryPolicy, call: Call, answer: Answer) -> AttemptOutcome:
+    """Judge an answer by what is held of it. What was translated has raised its error already."""
+    if answer.framing is None or call.summary is not None or b"error" not in answer.body:
+        return AttemptOutcome.DONE
+    if "Content-Encoding" in answer.headers or (event := first_error(exchange, answer.body)) is None:
+        return AttemptOutcome.DONE
+    return _judge_code(policy, event.status, event.code)
+
+
+def _code(call: Call, answer: Answer) -> str:
+    """Return the machine-readable code of an answer that is an error."""
+    if call.code is not None or answer.stream is not None:
+        return call.code or ""
+    body, encoding = answer.body, answer.headers.get("Content-Encoding", "")
+    try:
+        return decode_error(answer.status, decompress(body, encoding, _ERROR_BYTES) if encoding else body).code
+    except BadRequest:
+        return ""

@@ -1,0 +1,214 @@
+"""Failover and retry: which call follows which, when, and what the client gets at last."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from llmproxy.body import StreamedBody
+from llmproxy.errors import BadRequest, ProxyError, UpstreamError
+from llmproxy.route import RetryPolicy, Route
+from llmproxy.target_health import BreakerSettings
+from tests.support.pieces import Pieces
+from tests.support.targets import Line, Moody, asked, reply
+
+TOO_LONG = json.dumps({"error": {"message": "no", "code": "context_length_exceeded"}}).encode()
+
+
+async def test_after_a_pass_over_all_targets_some_are_called_again_with_growing_waits() -> None:
+    one, two = Moody("one", 500), Moody("two", 503, "down", 200)
+    line = Line(one, two, policy=RetryPolicy(retries=5, delay_s=0.5))
+    exchange = line.exchange()
+    answer = await line.ask(exchange)
+    assert answer.status == 200 and asked([one, two]) == [3, 3]
+    assert line.waits == [0.5, 1.0]
+    assert answer.headers["x-llmproxy-provider"] == "two" and answer.headers["x-llmproxy-attempts"] == "6"
+    assert [call.status or call.error for call in exchange.calls] == [500, 503, 500, "upstream_error", 500, 200]
+
+
+async def test_retries_are_counted_in_calls() -> None:
+    one, two = Moody("one", 500), Moody("two", 500)
+    line = Line(one, two, policy=RetryPolicy(retries=3))
+    assert (await line.ask()).status == 500
+    assert asked([one, two]) == [3, 2]
+
+
+async def test_what_the_policy_does_not_name_goes_to_the_client_and_does_not_count() -> None:
+    one, two = Moody("one", 500, 500, 500, "down"), Moody("two")
+    policy = RetryPolicy(retry_on=frozenset({503}), on_connection=False)
+    line = Line(one, two, policy=policy, breaker=BreakerSettings(failures=1))
+    assert [(await line.ask()).status for _ in range(3)] == [500, 500, 500]
+    with pytest.raises(UpstreamError):
+        await line.ask()
+    assert two.asked == [] and line.health.out == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "wait_s"), [("3", 3.0), ("0.2", 0.5), ("-1", 0.5), ("soon", 0.5), ("31", None), ("1e12", None)]
+)
+async def test_a_target_that_asks_to_wait_gets_that_time_within_reason(value: str, wait_s: float | None) -> None:
+    one = Moody("one", reply(429, ("Retry-After", value)), 200)
+    line = Line(one, policy=RetryPolicy(retries=1))
+    answer = await line.ask()
+    assert (answer.status, line.waits) == ((200, [wait_s]) if wait_s is not None else (429, []))
+
+
+async def test_the_time_budget_ends_retries_and_waits() -> None:
+    line = Line(Moody("one", 500), policy=RetryPolicy(retries=9, delay_s=4.0, max_delay_s=4.0, timeout_s=10.0))
+    assert (await line.ask()).status == 500
+    assert line.waits == [4.0, 4.0]
+
+
+@pytest.mark.parametrize("header", ["x-llmproxy-timeout", "x-stainless-read-timeout", "X-Stainless-Timeout"])
+async def test_a_client_gets_the_error_before_it_gives_up(header: str) -> None:
+    line = Line(Moody("one", 500), policy=RetryPolicy(retries=9, delay_s=4.0, max_delay_s=4.0))
+    assert (await line.ask(line.exchange((header, "10")))).status == 500
+    assert line.waits == [4.0, 4.0]
+    line.waits.clear()
+    for garbage in ("-5", "0", "nan", "inf", "soon", "9" * 400):
+        line.health.of("one", None, BreakerSettings(failures=10_000))
+        await line.ask(line.exchange((header, garbage)))
+    assert len(line.waits) == 6 * 9
+
+
+async def test_a_call_that_hangs_is_given_up_when_the_time_is_over() -> None:
+    one = Moody("one", "hang")
+    line = Line(one, policy=RetryPolicy(timeout_s=0.01))
+    exchange = line.exchange()
+    with pytest.raises(UpstreamError) as caught:
+        await line.ask(exchange)
+    assert (caught.value.status, caught.value.code, exchange.calls[0].error) == (504, "timeout", "timeout")
+    assert ("x-llmproxy-attempts", "1") in caught.value.headers
+
+
+async def test_a_stream_without_content_in_time_fails() -> None:
+    silent, two = Moody("one", "hang"), Moody("two", b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n')
+    line = Line(silent, two, policy=RetryPolicy(first_token_s=0.01))
+    answer = await line.ask(line.exchange(stream=True))
+    assert b'"x"' in answer.body and asked([silent, two]) == [1, 1]
+
+
+async def test_an_error_as_first_event_is_a_failure() -> None:
+    error = b'data: {"error": {"message": "overloaded", "type": "server_error", "code": 503}}\n\n'
+    one, two = Moody("one", error), Moody("two", b'data: {"choices": []}\n\n')
+    line = Line(one, two)
+    assert (await line.ask(line.exchange(stream=True))).headers["x-llmproxy-provider"] == "two"
+    alone = Line(Moody("one", error))
+    answer = await alone.ask(alone.exchange(stream=True))
+    assert (answer.status, answer.body) == (200, error)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "next_one"),
+    [
+        (400, TOO_LONG, True),
+        (413, b"", True),
+        (404, b"", True),
+        (400, b'{"error": {"message": "prompt is too long: 9 tokens", "type": "invalid_request_error"}}', True),
+        (400, b'{"error": {"message": "bad", "code": "invalid_value"}}', False),
+        (422, b"not json", False),
+        (403, b"", False),
+    ],
+)
+async def test_a_target_that_cannot_take_the_content_is_passed_over(status: int, body: bytes, next_one: bool) -> None:
+    one, two = Moody("one", reply(status, body=body)), Moody("two")
+    line = Line(one, two, policy=RetryPolicy(retries=2), breaker=BreakerSettings(failures=1))
+    answer = await line.ask()
+    assert answer.status == (200 if next_one else status)
+    assert line.health.out == 0 and len(one.asked) == 1
+
+
+async def test_a_target_that_refused_the_content_is_not_called_again() -> None:
+    one, two = Moody("one", reply(400, body=TOO_LONG)), Moody("two", 500, 500, 200)
+    line = Line(one, two, policy=RetryPolicy(retries=2))
+    assert (await line.ask()).status == 200
+    assert asked([one, two]) == [1, 3]
+
+
+async def test_a_target_of_weight_0_is_called_only_when_all_others_are_out() -> None:
+    one, two, last = Moody("one"), Moody("two"), Moody("last")
+    line = Line(last, one, two)
+    targets = (replace(line.targets[0], weight=0), *line.targets[1:])
+    line.route = Route(name="m", targets=targets)
+    for _ in range(3):
+        await line.ask()
+    assert asked([last, one, two]) == [0, 3, 0]
+    one.script = two.script = [500]
+    assert (await line.ask()).headers["x-llmproxy-provider"] == "last"
+
+
+async def test_a_route_without_a_target_that_is_well_says_when_to_come_back() -> None:
+    one = Moody("one", 500)
+    line = Line(one, breaker=BreakerSettings(failures=2, recovery_s=30.0))
+    for _ in range(2):
+        assert (await line.ask()).status == 500
+    line.now_s += 10.5
+    with pytest.raises(ProxyError) as caught:
+        await line.ask()
+    assert (caught.value.status, caught.value.code) == (503, "no_target_available")
+    assert ("Retry-After", "20") in caught.value.headers and len(one.asked) == 2
+
+
+async def test_a_dead_target_gets_one_probe_in_each_recovery_time() -> None:
+    dead = Moody("dead", 500)
+    line = Line(dead, Moody("well"), breaker=BreakerSettings(failures=5, recovery_s=30.0, max_recovery_s=60.0))
+    for _ in range(600):  # five minutes, two requests a second
+        assert (await line.ask()).status == 200
+        line.now_s += 0.5
+    assert len(dead.asked) == 5 + 5  # after 30, 90, 150, 210 and 270 seconds
+    dead.script = [200]
+    line.now_s += 60
+    await line.ask()
+    assert line.health.out == 0
+
+
+async def test_retries_stay_within_the_budget_of_the_program() -> None:
+    one, two = Moody("one", 500), Moody("two", 500)
+    line = Line(one, two, policy=RetryPolicy(retries=2), breaker=BreakerSettings(failures=10_000), jitter=0.0)
+    for _ in range(1000):
+        await line.ask()
+    assert sum(asked([one, two])) <= 1200
+    assert line.health.budget.refused > 0
+
+
+async def test_a_body_that_streams_is_sent_once() -> None:
+    one, two = Moody("one", "down"), Moody("two")
+    line = Line(one, two, policy=RetryPolicy(retries=2))
+    exchange = line.exchange()
+    exchange.body = StreamedBody(stream=Pieces(b"x"), length=None)
+    exchange.model = None
+    with pytest.raises(UpstreamError):
+        await line.ask(exchange)
+    assert two.asked == []
+
+
+async def test_a_request_that_is_wrong_is_nobodys_fault() -> None:
+    one, two = Moody("one", BadRequest("no")), Moody("two")
+    line = Line(one, two, breaker=BreakerSettings(failures=1))
+    with pytest.raises(BadRequest):
+        await line.ask()
+    assert two.asked == [] and line.health.out == 0
+
+
+async def test_calls_count_as_under_way_until_their_stream_ends() -> None:
+    line = Line(Moody("one", b"data: 1\n\n"))
+    exchange = line.exchange(stream=True)
+    [target] = line.targets
+    assert target.health is not None
+    answer = await line.ask(exchange)
+    assert answer.stream is not None and target.health.running == 1
+    line.failover.finish(exchange)
+    line.failover.finish(exchange)
+    assert target.health.running == 0
+
+
+async def test_streams_that_break_count_against_the_target() -> None:
+    line = Line(Moody("one", b"data: 1\n\n"), breaker=BreakerSettings(failures=2, failure_ratio=0.5))
+    for _ in range(2):
+        exchange = line.exchange(stream=True)
+        await line.ask(exchange)
+        exchange.outcome, exchange.error = "broken", UpstreamError("cut")
+        line.failover.finish(exchange)
+    assert line.health.out == 1

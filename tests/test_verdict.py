@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, Untranslatable, UpstreamError
+from llmproxy.route import RetryPolicy
+from llmproxy.verdict import AttemptOutcome, judge_answer, judge_error
+from llmproxy.wire.compression import compress
+from tests.support.exchanges import new_call
+from tests.support.targets import Line, Moody, reply
+
+POLICY = RetryPolicy()
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (UpstreamError("down"), AttemptOutcome.FAILED),
+        (UpstreamError("late", status=504), AttemptOutcome.FAILED),
+        (BrokenStream("cut"), AttemptOutcome.FAILED),
+        (UpstreamError("busy", status=529), AttemptOutcome.FAILED),
+        (UpstreamError("no", status=400, code="context_length_exceeded"), AttemptOutcome.UNABLE),
+        (UpstreamError("no", status=400, code="invalid_value"), AttemptOutcome.DONE),
+        (ProxyError("busy", status=503, retryable=True), AttemptOutcome.FAILED),
+        (Untranslatable("no audio", param="messages[0]"), AttemptOutcome.UNABLE),
+        (BadRequest("no"), AttemptOutcome.DONE),
+        (Overloaded("full"), AttemptOutcome.DONE),
+    ],
+)
+def test_errors_are_judged_by_status_and_code(error: ProxyError, verdict: AttemptOutcome) -> None:
+    assert judge_error(POLICY, new_call(), error) is verdict
+
+
+def test_without_connection_a_provider_that_is_down_is_the_clients_to_know() -> None:
+    assert judge_error(RetryPolicy(on_connection=False), new_call(), UpstreamError("down")) is AttemptOutcome.DONE
+
+
+@pytest.mark.parametrize("other", [True, False, None])
+def test_a_refused_credential_is_replaced_while_there_is_another(other: bool | None) -> None:
+    line = Line(Moody("one"), Moody("two"))
+    call = new_call(other_credential=other)
+    verdict = judge_answer(line.exchange(), line.route, call, reply(401))
+    assert verdict is {True: AttemptOutcome.REFUSED, False: AttemptOutcome.FAILED, None: AttemptOutcome.DONE}[other]
+
+
+def test_the_code_of_a_compressed_error_is_read() -> None:
+    line = Line(Moody("one"))
+    body = compress(b'{"error": {"code": "context_length_exceeded", "message": "m"}}', "gzip")
+    answer = reply(400, ("Content-Encoding", "gzip"), body=body)
+    assert judge_answer(line.exchange(), line.route, new_call(), answer) is AttemptOutcome.UNABLE
+    broken = reply(400, ("Content-Encoding", "gzip"), body=b"x")
+    assert judge_answer(line.exchange(), line.route, new_call(), broken) is AttemptOutcome.DONE

@@ -25,7 +25,8 @@ def one_provider(upstream: Upstream) -> str:
 
 def test_this_file_and_the_routing_tests_name_every_older_setting() -> None:
     here = Path(__file__)
-    text = here.read_text("utf-8") + here.with_name("test_routing.py").read_text("utf-8")
+    others = [here.with_name(f"test_{name}.py") for name in ("routing", "failover", "cors")]
+    text = here.read_text("utf-8") + "".join(each.read_text("utf-8") for each in others if each.exists())
     names = [*VARIABLES, MODEL_MAP, *COMPATIBLE_VARIABLES.values(), *SETTINGS]
     names += [key.rpartition(".")[2] for key in KEYS]
     assert [name for name in names if name not in text.partition("def test_this_file")[2]] == []

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from scripts.translation_table import ABOUT, DROPPED, FEATURES, KEPT, NONE, PAIRS, REFUSED, problems, table
+from scripts.translation_table import ABOUT, DIALECTS, DROPPED, FEATURES, KEPT, NONE, REFUSED, problems, table
 
 
 def cells() -> dict[str, list[str]]:
@@ -8,11 +8,11 @@ def cells() -> dict[str, list[str]]:
     return {name: outcomes for name, *outcomes in rows}
 
 
-def test_every_feature_has_an_outcome_for_each_pair_whose_client_has_it() -> None:
+def test_every_feature_has_an_outcome_for_each_dialect() -> None:
     match = cells()
     assert len(match) == len(FEATURES)
     for outcomes in match.values():
-        assert len(outcomes) == len(PAIRS)
+        assert len(outcomes) == len(DIALECTS)
         assert set(outcomes) <= {KEPT, ABOUT, DROPPED, REFUSED, NONE} and set(outcomes) != {NONE}
 
 

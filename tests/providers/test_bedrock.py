@@ -147,6 +147,13 @@ async def test_a_clients_own_key_is_sent_as_bedrock_expects_it(own: dict[str, st
     assert headers["Authorization"] == "Bearer mine" and "x-api-key" not in headers and "X-Amz-Date" not in headers
 
 
+def test_where_a_request_goes_is_known_before_there_are_credentials() -> None:
+    provider = Bedrock(config(region="us-east-1", access_key_id="A", secret_access_key="s"))
+    exchange = new_exchange("/v1/messages", body={"model": "anthropic.claude"})
+    request = provider.prepare(exchange, Target(provider=provider))
+    assert request.target == "/model/anthropic.claude/invoke" and "Authorization" not in request.headers
+
+
 async def test_what_signed_the_clients_request_is_replaced() -> None:
     request = await sent(
         "/v1/messages",

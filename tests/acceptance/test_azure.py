@@ -121,7 +121,7 @@ def test_the_usual_variables_name_an_azure_provider(upstream: Upstream, tmp_path
     variables = {
         "AZURE_OPENAI_ENDPOINT": upstream.url,
         "AZURE_OPENAI_API_KEY": "az-env",
-        "OPENAI_API_VERSION": "2024-06-01",
+        "AZURE_OPENAI_API_VERSION": "2024-06-01",
     }
     with Program(tmp_path, "serve", extra=variables) as program:
         assert program.post("/v1/chat/completions", {"model": "my-deployment"}).status == 200

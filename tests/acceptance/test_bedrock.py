@@ -230,17 +230,29 @@ def test_no_model_reaches_another_path(program: Program, bedrock: Upstream) -> N
     assert bedrock.only.path == "/model/anthropic.claude%3Fx%23y%2Fconverse/invoke"
 
 
+_KEYS = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET}
+
+
 @pytest.mark.ledger("C2", "C9")
-def test_the_usual_variables_name_a_bedrock_provider(bedrock: Upstream, tmp_path: Path) -> None:
-    variables = {
-        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock.url,
-        "AWS_ACCESS_KEY_ID": KEY_ID,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": REGION,
-    }
-    with Program(tmp_path, "serve", extra=variables) as program:
-        assert program.post("/v1/messages", {"model": CLAUDE, **ASK}).status == 200
-        assert "AWS_ACCESS_KEY_ID" in program.out
+@pytest.mark.parametrize(
+    ("variables", "shown"),
+    [
+        ({**_KEYS, "AWS_DEFAULT_REGION": REGION}, "AWS_ACCESS_KEY_ID"),
+        ({**_KEYS, "AWS_SESSION_TOKEN": "the-session", "AWS_REGION": REGION}, "AWS_ACCESS_KEY_ID"),
+        ({"AWS_PROFILE": "work", "AWS_REGION": REGION, "AWS_SHARED_CREDENTIALS_FILE": "aws.ini"}, "AWS_PROFILE"),
+        ({"AWS_BEARER_TOKEN_BEDROCK": "the-key"}, "AWS_BEARER_TOKEN_BEDROCK"),
+    ],
+)
+def test_the_usual_variables_name_a_bedrock_provider(variables: dict[str, str], shown: str, tmp_path: Path) -> None:
+    (tmp_path / "aws.ini").write_text(f"[work]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n")
+    fake = FakeBedrock()
+    fake.sessions = {KEY_ID: variables["AWS_SESSION_TOKEN"]} if "AWS_SESSION_TOKEN" in variables else {}
+    fake.bearer = variables.get("AWS_BEARER_TOKEN_BEDROCK")
+    with Upstream(fake.answer) as aws:
+        extra = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": aws.url, **variables}
+        with Program(tmp_path, "serve", extra=extra) as program:
+            assert program.post("/v1/messages", {"model": CLAUDE, **ASK}).status == 200
+            assert f"environment variable {shown}" in program.out
 
 
 def test_large_requests_are_signed_too(program: Program, bedrock: Upstream) -> None:

@@ -271,12 +271,14 @@ def test_the_usual_variables_name_both(google: Upstream, tmp_path: Path) -> None
         "GOOGLE_API_KEY": KEY,
         "GEMINI_API_KEY": "another",
         "GOOGLE_CLOUD_PROJECT": "of-the-variable",
+        "GOOGLE_CLOUD_LOCATION": "europe-west4",
         "GOOGLE_APPLICATION_CREDENTIALS": str(file),
     }
     with Program(tmp_path, "serve", extra=variables) as program:
         listed = {each["name"]: each for each in program.get("/providers").json["providers"]}
         banner = program.out
     assert set(listed) == {"gemini", "vertex"}
+    assert listed["vertex"]["base_url"] == "https://europe-west4-aiplatform.googleapis.com/v1"
     assert (
         "gemini: gemini at https://generativelanguage.googleapis.com/v1beta, key: environment variable GOOGLE_API_KEY"
         in banner

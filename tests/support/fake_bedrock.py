@@ -31,12 +31,14 @@ _INVOKE = re.compile(r"/model/([^/]+)/(invoke|invoke-with-response-stream)")
 
 
 class FakeBedrock:
-    """Knows access keys by their ids, and how it is told of sessions: `sessions` are the tokens by key id."""
+    """Knows access keys by their ids, and how it is told of sessions: `sessions` are the tokens by key id. `bearer`
+    is a key that it takes in place of a signature."""
 
     def __init__(self, service: str = "bedrock") -> None:
         self.secrets = {KEY_ID: SECRET}
         self.sessions: dict[str, str] = {}
         self.service = service
+        self.bearer: str | None = None
 
     async def answer(self, call: Call) -> None:
         """Script: answer as Bedrock does."""
@@ -72,7 +74,10 @@ class FakeBedrock:
 
     def fault_of(self, request: Received) -> str | None:
         """Return the name of the exception for a request that is not signed right; None for a good one."""
-        match = _AUTHORIZATION.fullmatch(request.value("authorization") or "")
+        given = request.value("authorization") or ""
+        if self.bearer is not None and given == f"Bearer {self.bearer}":
+            return None
+        match = _AUTHORIZATION.fullmatch(given)
         if match is None:
             return "MissingAuthenticationTokenException"
         key, day, region, service, names, signature = match.groups()

@@ -405,7 +405,7 @@ def _request(feature: Feature, dialect: str) -> dict[str, Any] | None:
     part = feature.parts.get(dialect)
     if part is not None:
         return base | _asking(dialect, copy.deepcopy(part))
-    members = {name: getattr(feature, name) for name in DIALECTS}[dialect]
+    members: dict[str, Any] | None = getattr(feature, dialect)
     if members is None:
         return None
     return base | _asking(dialect) | copy.deepcopy(members)

@@ -37,6 +37,10 @@ PATH = "/model/{model}/invoke"
 STREAM_PATH = "/model/{model}/invoke-with-response-stream"
 
 
+# JSON may have line breaks between its words; a server-sent event ends with two of them.
+_BLANKS = bytes.maketrans(b"\r\n", b"  ")
+
+
 class _Chunk(Fields):
     bytes: Any = None
 
@@ -92,7 +96,10 @@ def _unwrapped(frame: Frame) -> bytes:
         raise _broken(frame)
     event = _event_in(frame)
     typed = read_as(_TYPED, event) if event else None
-    return b"" if typed is None else write_frame(event, string(typed.type) or "")
+    if typed is None:
+        return b""
+    name = string(typed.type) or ""
+    return write_frame(event.translate(_BLANKS), name if name.isprintable() else "")
 
 
 def _broken(frame: ErrorFrame) -> BrokenStream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -31,6 +32,18 @@ def test_a_stream_cut_at_any_byte_becomes_the_same_events() -> None:
         assert unwrap.feed(STREAM[:cut]) + unwrap.feed(STREAM[cut:]) + unwrap.close() == whole
     events = [json.loads(line[6:]) for line in whole.split(b"\n") if line.startswith(b"data: ")]
     assert events == [json.loads(frame.partition(b"data: ")[2]) for frame in FRAMES]
+
+
+@pytest.mark.parametrize(
+    ("event", "frame"),
+    [
+        ('{"type":"ping",\r\n\n"a":1}', b'event: ping\ndata: {"type":"ping",   "a":1}\n\n'),
+        ('{"type":"a\\n\\ndata: {}"}', b'data: {"type":"a\\n\\ndata: {}"}\n\n'),
+    ],
+)
+def test_line_breaks_in_an_event_end_no_frame(event: str, frame: bytes) -> None:
+    data = base64.b64encode(event.encode()).decode()
+    assert Unwrap().feed(write_message("chunk", json.dumps({"bytes": data}).encode())) == frame
 
 
 def test_wrapping_undoes_unwrapping() -> None:

@@ -15,7 +15,8 @@ class StreamConverter(Protocol):
     """Puts the events of one stream into other frames."""
 
     def feed(self, data: bytes) -> bytes:
-        """Return what the next bytes, cut anywhere, become. Raises BrokenStream at an error of the provider."""
+        """Return what the next bytes, cut anywhere, become. Raises BrokenStream at an error of the provider: when
+        something stands in front of it, at the next call, which may be one without bytes."""
 
     def close(self) -> bytes:
         """Return the rest, when the stream has ended. Raises BrokenStream for one that was cut short."""

@@ -13,6 +13,7 @@ from llmproxy.answer import Answer
 from llmproxy.body import Body
 from llmproxy.dialects.claude_models import claude_of
 from llmproxy.dialects.dialect import Dialect
+from llmproxy.errors import UpstreamError
 from llmproxy.providers.call_answers import changed_answer, read_whole
 from llmproxy.target import UpstreamRequest
 from llmproxy.wire.json import read_value, write_value
@@ -49,9 +50,10 @@ def ask_for_count(
             return await changed_answer(answer, own, client, None, request_id)
         value = read_value(await read_whole(answer))
         tokens = value.get("inputTokens") if isinstance(value, dict) else None
-        if isinstance(tokens, int) and client.token_count is not None:
-            answer.body = client.token_count.write(tokens)
-            answer.length = len(answer.body)
+        if type(tokens) is not int or client.token_count is None:
+            raise UpstreamError("The provider's answer holds no number of tokens", code="upstream_bad_reply")
+        answer.body = client.token_count.write(tokens)
+        answer.length = len(answer.body)
         return answer
 
     prepared.adapt = adapt

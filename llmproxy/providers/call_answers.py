@@ -28,6 +28,7 @@ class ConvertedStream:
 
     async def read(self) -> bytes:
         while not self._ended:
+            self._converter.feed(b"")  # raises the error behind what was returned last
             data = await self._stream.read()
             self._ended = not data
             converted = self._converter.feed(data) if data else self._converter.close()
@@ -55,6 +56,7 @@ async def changed_answer(
     answer.length = None
     try:
         answer.body = converter.feed(answer.body) if answer.body else b""
+        converter.feed(b"")  # raises an error behind it: nothing is sent yet
         if answer.stream is None:
             answer.body += converter.close()
     except BrokenStream as error:

@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from llmproxy.answer import Headers
+from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.dialects.messages import DIALECT, INVOKE
+from llmproxy.errors import UpstreamError
 from llmproxy.providers.bedrock_tokens import ask_for_count, counted_model
 from llmproxy.target import Origin, UpstreamRequest
 
@@ -43,3 +44,14 @@ def test_a_limit_is_added_that_the_call_requires(body: dict[str, object], tokens
     assert request.target == "/model/anthropic.claude-sonnet-4-5/count-tokens" and isinstance(request.body, Body)
     asked = json.loads(base64.b64decode(json.loads(request.body.raw)["input"]["invokeModel"]["body"]))
     assert asked == {**body, "max_tokens": tokens}
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"inputTokens":true}', b"<html>", b'{"inputTokens":"7"}'])
+async def test_an_answer_without_a_number_is_an_error(body: bytes) -> None:
+    request = UpstreamRequest(
+        origin=Origin(scheme="https", host="h", port=443), method="POST", target="/x", headers=Headers(), body=None
+    )
+    ask_for_count(request, "anthropic.claude-a", Body(b'{"messages":[]}'), INVOKE, DIALECT, "id")
+    assert request.adapt is not None
+    with pytest.raises(UpstreamError, match="holds no number of tokens"):
+        await request.adapt(Answer(status=200, headers=Headers(), body=body))

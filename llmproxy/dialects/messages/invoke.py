@@ -9,7 +9,7 @@ and the shape `ResponseStream` of botocore. Begin reading at `Wrap` and `Unwrap`
 from __future__ import annotations
 
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -29,7 +29,7 @@ from llmproxy.dialects.reshape import Reshape
 from llmproxy.dialects.summary import Summary, Watch
 from llmproxy.errors import BrokenStream
 from llmproxy.wire.eventstream import MessageSplitter, write_message
-from llmproxy.wire.framing import ErrorFrame, Frame
+from llmproxy.wire.framing import ErrorFrame, Frame, FrameSplitter
 from llmproxy.wire.json import read_as, read_value
 from llmproxy.wire.sse import Splitter, write_frame
 
@@ -53,17 +53,40 @@ _CHUNK: msgspec.json.Decoder[_Chunk] = msgspec.json.Decoder(_Chunk)
 _TYPED: msgspec.json.Decoder[_Typed] = msgspec.json.Decoder(_Typed)
 
 
-class Wrap:
+class _Converter:
+    """Converts a stream frame by frame. What stands in front of an error is returned first."""
+
+    def __init__(self, splitter: FrameSplitter, convert: Callable[[Frame], bytes]) -> None:
+        self._splitter = splitter
+        self._convert = convert
+        self._error: BrokenStream | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        return self._converted(self._splitter.feed(data))
+
+    def close(self) -> bytes:
+        return self._converted(self._splitter.flush())
+
+    def _converted(self, frames: list[Frame]) -> bytes:
+        if self._error is not None:
+            raise self._error
+        converted: list[bytes] = []
+        for frame in frames:
+            try:
+                converted.append(self._convert(frame))
+            except BrokenStream as error:
+                if not any(converted):
+                    raise
+                self._error = error
+                break
+        return b"".join(converted)
+
+
+class Wrap(_Converter):
     """Converts server-sent events of messages into an event stream."""
 
     def __init__(self) -> None:
-        self._splitter = Splitter()
-
-    def feed(self, data: bytes) -> bytes:
-        return b"".join(map(_wrapped, self._splitter.feed(data)))
-
-    def close(self) -> bytes:
-        return b"".join(map(_wrapped, self._splitter.flush()))
+        super().__init__(Splitter(), _wrapped)
 
 
 def _wrapped(frame: Frame) -> bytes:
@@ -78,17 +101,11 @@ def _wrapped(frame: Frame) -> bytes:
     return write_message("chunk", b'{"bytes":"%b"}' % binascii.b2a_base64(frame.data, newline=False))
 
 
-class Unwrap:
+class Unwrap(_Converter):
     """Converts an event stream into server-sent events of messages."""
 
     def __init__(self) -> None:
-        self._splitter = MessageSplitter()
-
-    def feed(self, data: bytes) -> bytes:
-        return b"".join(map(_unwrapped, self._splitter.feed(data)))
-
-    def close(self) -> bytes:
-        return b"".join(map(_unwrapped, self._splitter.flush()))
+        super().__init__(MessageSplitter(), _unwrapped)
 
 
 def _unwrapped(frame: Frame) -> bytes:

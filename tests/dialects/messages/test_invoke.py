@@ -116,3 +116,14 @@ def test_replies_take_the_other_form() -> None:
     again = INVOKE.reshape.reply_of(stream)
     assert again is not None and json.loads(again)["content"] == json.loads(reply)["content"]
     assert INVOKE.reshape.reply_of(STREAM) is not None and INVOKE.reshape.reply_of(STREAM[:-2]) is None
+
+
+def test_what_stands_in_front_of_an_error_is_not_lost() -> None:
+    unwrap = Unwrap()
+    before = unwrap.feed(chunk(FRAMES[0]) + exception("throttlingException", "slow down"))
+    assert before == Unwrap().feed(chunk(FRAMES[0]))
+    for _ in range(2):
+        with pytest.raises(BrokenStream, match="slow down"):
+            unwrap.feed(b"")
+    with pytest.raises(BrokenStream, match="slow down"):
+        Unwrap().feed(exception("throttlingException", "slow down"))

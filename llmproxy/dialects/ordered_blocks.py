@@ -19,6 +19,7 @@ from llmproxy.dialects.model import (
     Open,
     Refusal,
     Request,
+    Stop,
     Text,
     Thinking,
     ToolCall,
@@ -44,7 +45,8 @@ class OrderedBlock:
 
 
 class OrderedStreamEncoder(StreamEncoder):
-    """One stream for a client that sent `request`. `_called` says that a tool was called."""
+    """One stream for a client that sent `request`. `_called` says that a tool was called,
+    `_started` that something was written, `_last_stop` why the answer ended."""
 
     def __init__(self, request: Request) -> None:
         super().__init__(request)
@@ -52,6 +54,8 @@ class OrderedStreamEncoder(StreamEncoder):
         self._queue: list[int] = []
         self._next_number = 0
         self._called = False
+        self._started = False
+        self._last_stop = Stop(reason="end")
 
     @abstractmethod
     def _begin_growing(self, block: OrderedBlock) -> bytes:
@@ -84,6 +88,10 @@ class OrderedStreamEncoder(StreamEncoder):
     @abstractmethod
     def _end_block(self, block: OrderedBlock) -> None:
         """Write the end of a block that has begun."""
+
+    def _stop(self, event: Stop) -> None:
+        """Keep the reason for the end, where the rest of the answer is known."""
+        self._last_stop = event
 
     def _number(self, block: OrderedBlock) -> int:
         """Give a block its place in the answer."""

@@ -14,6 +14,7 @@ from llmproxy.dialects.chat.request_messages import call_object
 from llmproxy.dialects.chat.tables import FINISH_REASONS, LEGACY, THINKING
 from llmproxy.dialects.chat.usage import encode_usage
 from llmproxy.dialects.encode_context import EncodeContext, Losses
+from llmproxy.dialects.lenient_json import string
 from llmproxy.dialects.model import (
     Block,
     Citation,
@@ -166,5 +167,4 @@ def _put_extra(body: dict[str, Any], reply: Reply, context: EncodeContext) -> No
 
 def finish_reason_of(response: Mapping[str, Any]) -> str | None:
     """Return the `finish_reason` of a whole answer."""
-    reason = response["choices"][0]["finish_reason"]
-    return reason if isinstance(reason, str) else None
+    return string(response["choices"][0]["finish_reason"])

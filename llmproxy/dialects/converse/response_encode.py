@@ -23,6 +23,7 @@ from llmproxy.dialects.converse.tables import (
 )
 from llmproxy.dialects.converse.usage import encode_usage
 from llmproxy.dialects.encode_context import EncodeContext, Losses
+from llmproxy.dialects.lenient_json import string
 from llmproxy.dialects.model import (
     Block,
     Media,
@@ -141,5 +142,4 @@ def call_without_input(call: ToolCall, losses: Losses) -> dict[str, Any]:
 
 def finish_reason_of(response: Mapping[str, Any]) -> str | None:
     """Return the `stopReason` of a whole answer."""
-    reason = response["stopReason"]
-    return reason if isinstance(reason, str) else None
+    return string(response["stopReason"])

@@ -21,7 +21,7 @@ from llmproxy.dialects.converse.response_encode import (
 )
 from llmproxy.dialects.converse.tables import SEAL
 from llmproxy.dialects.converse.usage import encode_usage
-from llmproxy.dialects.model import Cite, Close, Fail, Request, Start, Stop, Text, Thinking, ToolCall
+from llmproxy.dialects.model import Cite, Close, Fail, Start, Text, Thinking, ToolCall
 from llmproxy.dialects.ordered_blocks import OrderedBlock, OrderedStreamEncoder
 from llmproxy.dialects.stream_encode import encode_string
 from llmproxy.wire.eventstream import write_message
@@ -32,11 +32,6 @@ _DELTA = "contentBlockDelta"
 
 class ConverseStreamEncoder(OrderedStreamEncoder):
     """One stream for a client that sent `request`."""
-
-    def __init__(self, request: Request) -> None:
-        super().__init__(request)
-        self._started = False
-        self._last_stop = Stop(reason="end")
 
     def _put(self, event: str, members: dict[str, Any]) -> None:
         self._frames.append(write_message(event, write_value(members)))
@@ -117,9 +112,6 @@ class ConverseStreamEncoder(OrderedStreamEncoder):
             self._put_delta(block, {"reasoningContent": signed(signature)})
         elif block.number < 0:
             self._drop("thinking")
-
-    def _stop(self, event: Stop) -> None:
-        self._last_stop = event
 
     def _end(self) -> None:
         if not self._started:

@@ -19,6 +19,7 @@ from llmproxy.dialects.gemini.media import encode_media
 from llmproxy.dialects.gemini.response_decode import CANDIDATE
 from llmproxy.dialects.gemini.tables import BLOCKED, FINISH_WORDS, NAME, SIGNATURE
 from llmproxy.dialects.gemini.usage import encode_usage
+from llmproxy.dialects.lenient_json import string
 from llmproxy.dialects.model import (
     Block,
     Citation,
@@ -164,5 +165,4 @@ def finish_reason_of(response: Mapping[str, Any]) -> str | None:
     candidates = response.get("candidates")
     if not candidates:
         return str(response["promptFeedback"]["blockReason"])
-    reason = candidates[0].get("finishReason")
-    return reason if isinstance(reason, str) else None
+    return string(candidates[0].get("finishReason"))

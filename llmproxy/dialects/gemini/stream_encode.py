@@ -21,7 +21,7 @@ from llmproxy.dialects.gemini.response_encode import (
 )
 from llmproxy.dialects.gemini.tables import FINISH_WORDS
 from llmproxy.dialects.gemini.usage import encode_usage
-from llmproxy.dialects.model import Citation, Cite, Close, Fail, Request, Start, Stop, Text, Thinking, ToolCall
+from llmproxy.dialects.model import Citation, Cite, Close, Fail, Request, Start, Text, Thinking, ToolCall
 from llmproxy.dialects.ordered_blocks import OrderedBlock, OrderedStreamEncoder
 from llmproxy.dialects.response_fields import drop_stop_details
 from llmproxy.dialects.stream_encode import encode_string
@@ -36,7 +36,6 @@ class GeminiStreamEncoder(OrderedStreamEncoder):
         super().__init__(request)
         self._names = identity("", request.model)
         self._shown = shows_thoughts(request)
-        self._last_stop = Stop(reason="end")
         self._after = b""
         self._set_after()
         self._lengths: dict[int, int] = {}
@@ -98,9 +97,6 @@ class GeminiStreamEncoder(OrderedStreamEncoder):
 
     def _end_block(self, block: OrderedBlock) -> None:
         """Do nothing: blocks have no end of their own."""
-
-    def _stop(self, event: Stop) -> None:
-        self._last_stop = event
 
     def _end(self) -> None:
         self._close_all()

@@ -12,6 +12,7 @@ from typing import Any
 from llmproxy.dialects.call_arguments import encode_input
 from llmproxy.dialects.encode_context import EncodeContext, Losses
 from llmproxy.dialects.extra import put_back
+from llmproxy.dialects.lenient_json import string
 from llmproxy.dialects.messages.content import PLACES, encode_citation, encode_id
 from llmproxy.dialects.messages.tables import REPLY_TIERS, STOP_WORDS
 from llmproxy.dialects.messages.usage import encode_usage
@@ -158,5 +159,4 @@ def call_without_input(call: ToolCall, losses: Losses) -> dict[str, Any]:
 
 def finish_reason_of(response: Mapping[str, Any]) -> str | None:
     """Return the `stop_reason` of a whole answer."""
-    reason = response["stop_reason"]
-    return reason if isinstance(reason, str) else None
+    return string(response["stop_reason"])

@@ -20,7 +20,7 @@ from llmproxy.dialects.messages.response_encode import (
     encode_stop,
 )
 from llmproxy.dialects.messages.usage import encode_usage
-from llmproxy.dialects.model import Cite, Close, Fail, Request, Start, Stop, Text, Thinking, ToolCall
+from llmproxy.dialects.model import Cite, Close, Fail, Start, Text, Thinking, ToolCall
 from llmproxy.dialects.ordered_blocks import OrderedBlock, OrderedStreamEncoder
 from llmproxy.dialects.stream_encode import encode_string
 from llmproxy.wire.json import write_unicode
@@ -31,11 +31,6 @@ _AFTER = b"}}\n\n"
 
 class MessagesStreamEncoder(OrderedStreamEncoder):
     """One stream for a client that sent `request`."""
-
-    def __init__(self, request: Request) -> None:
-        super().__init__(request)
-        self._started = False
-        self._last_stop = Stop(reason="end")
 
     def _put(self, kind: str, members: dict[str, Any]) -> None:
         self._frames.append(write_frame(write_unicode({"type": kind, **members}), kind))
@@ -107,9 +102,6 @@ class MessagesStreamEncoder(OrderedStreamEncoder):
             self._put_start(block, {**content, "signature": ""} if signature else content)
         if signature:
             self._put_delta(block, {"type": "signature_delta", "signature": signature})
-
-    def _stop(self, event: Stop) -> None:
-        self._last_stop = event
 
     def _end(self) -> None:
         if not self._started:

@@ -293,7 +293,7 @@ def test_a_delta_of_a_block_that_is_not_open_is_not_lost(client: str, provider: 
 @pytest.mark.parametrize("details", [{}, {"reasoning": 0, "cache_read": 0, "cache_write": 0}], ids=["unknown", "zero"])
 @pairs
 def test_tokens_that_the_provider_does_not_count_are_unknown(
-    client: str, provider: str, details: dict[str, int], stream: bool
+    client: str, provider: str, details: dict[str, Any], stream: bool
 ) -> None:
     counted = Usage(input=9, output=4, **details)
     written = {"chat": chat_usage, "messages": messages_usage, "responses": responses_usage}[provider](counted)

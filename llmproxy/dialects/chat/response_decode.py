@@ -45,7 +45,7 @@ def decode_response(body: bytes) -> Reply:
         content=content,
         stop=_decode_stop(choice.get("finish_reason"), content),
         stop_word=string(choice.get("finish_reason")),
-        usage=decode_usage(value.get("usage")),
+        usage=decode_usage(value.get("usage"), value.get("service_tier")),
         created_s=count(value.get("created")),
         service_tier=string(value.get("service_tier")),
     )

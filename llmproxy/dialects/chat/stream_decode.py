@@ -76,6 +76,7 @@ class _Chunk(Fields):
     usage: UsageFields | Other = None
     error: Any = None
     moderation: Any = None
+    service_tier: Any = None
 
 
 _CHUNK: msgspec.json.Decoder[_Chunk] = msgspec.json.Decoder(_Chunk)
@@ -118,7 +119,7 @@ class ChatStreamDecoder(StreamDecoder):
             self._decode_rest_of_chunk(chunk)
 
     def _decode_rest_of_chunk(self, chunk: _Chunk) -> None:
-        usage = decode_usage(chunk.usage)
+        usage = decode_usage(chunk.usage, chunk.service_tier)
         if usage is not None:
             self._events.append(UsageUpdate(usage=usage))
         if chunk.moderation is not None:

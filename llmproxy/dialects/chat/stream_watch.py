@@ -65,6 +65,7 @@ class _Chunk(Fields):
     usage: UsageFields | Other = None
     error: Any = None
     x_groq: _Beside | Other = None
+    service_tier: Any = None
 
 
 _CHUNK: msgspec.json.Decoder[_Chunk] = msgspec.json.Decoder(_Chunk)
@@ -95,25 +96,25 @@ class ChatWatch(FrameWatch):
         summary.model = summary.model or string(chunk.model)
         summary.error = summary.error or error_message(chunk.error)
         if isinstance(chunk.x_groq, _Beside):
-            self._count(chunk.x_groq.usage)
+            self._count(chunk.x_groq.usage, chunk.service_tier)
             summary.error = summary.error or error_message(chunk.x_groq.error)
         for choice in chunk.choices if isinstance(chunk.choices, list) else ():
             if isinstance(choice, _Choice):
-                self._read_choice(choice)
-        self._count(chunk.usage)
+                self._read_choice(choice, chunk.service_tier)
+        self._count(chunk.usage, chunk.service_tier)
 
-    def _count(self, usage: object) -> None:
+    def _count(self, usage: object, tier: object) -> None:
         """Note the usage, which a client need not ask for where a service writes it into a choice or beside them (Groq:
         `XGroq` of its SDK; Moonshot)."""
         if isinstance(usage, UsageFields):
-            self.summary.usage = decode_usage(usage)
+            self.summary.usage = decode_usage(usage, tier)
 
-    def _read_choice(self, choice: _Choice) -> None:
+    def _read_choice(self, choice: _Choice, tier: object) -> None:
         reason = string(choice.finish_reason)
         if reason:
             self.summary.finish_reason = self.summary.finish_reason or reason
             self.summary.complete = True
-        self._count(choice.usage)
+        self._count(choice.usage, tier)
         delta = choice.delta
         if not self.started:
             self.started = delta.carries_content() if isinstance(delta, _Delta) else bool(choice.text)

@@ -23,6 +23,7 @@ class _Reply(Fields):
     model: Any = None
     usage: UsageFields | Other = None
     error: Any = None
+    service_tier: Any = None
     choices: list[_Choice | Other] | NoList = None
 
 
@@ -53,7 +54,7 @@ def summarize(body: bytes, *, text: bool = False) -> Summary:
     error = error_message(reply.error)
     return Summary(
         model=string(reply.model),
-        usage=decode_usage(reply.usage),
+        usage=decode_usage(reply.usage, reply.service_tier),
         finish_reason=string(choice.finish_reason) if isinstance(choice, _Choice) else None,
         text=_text(choice) if isinstance(choice, _TextChoice) else None,
         error=error,

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from llmproxy.dialects.lenient_json import Fields, Other, count, fields_of, written_tokens
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage_details import details_of
 
 
 class _Details(Fields):
     cached_tokens: Any = None
     cache_write_tokens: Any = None
     reasoning_tokens: Any = None
+    audio_tokens: Any = None
+    image_tokens: Any = None
 
 
 class UsageFields(Fields):
@@ -26,13 +31,18 @@ class UsageFields(Fields):
     prompt_cache_hit_tokens: Any = None
     prompt_tokens_details: _Details | Other = None
     completion_tokens_details: _Details | Other = None
+    cost: Any = None
+    num_search_queries: Any = None
 
 
-def decode_usage(value: object) -> Usage | None:
+_NO_DETAILS = _Details()
+
+
+def decode_usage(value: object, tier: object = None) -> Usage | None:
     """Return the tokens in a member `usage`, given as `UsageFields` or as decoded JSON; None when it is no object.
 
-    Prompt tokens include cached ones. Where the total shows that reasoning was counted beside the completion, the
-    output is the sum of both.
+    `tier` is the service tier that the answer names. OpenRouter and Perplexity add the `cost`. Prompt tokens include
+    cached ones. Where the total shows that reasoning was counted beside the completion, the output is the sum of both.
     """
     usage = fields_of(UsageFields, value)
     if usage is None:
@@ -52,6 +62,33 @@ def decode_usage(value: object) -> Usage | None:
         cache_read=cached,
         cache_write=written_tokens(written, tokens_in, cached),
         reasoning=reasoning,
+        details=_details(usage, prompt, completion, tier),
+    )
+
+
+def _details(
+    usage: UsageFields, prompt: _Details | Other, completion: _Details | Other, tier: object
+) -> UsageDetails | msgspec.UnsetType:
+    given = prompt if isinstance(prompt, _Details) else _NO_DETAILS
+    made = completion if isinstance(completion, _Details) else _NO_DETAILS
+    if not (
+        (tier is not None and tier != "default")
+        or given.audio_tokens
+        or given.image_tokens
+        or made.audio_tokens
+        or made.image_tokens
+        or usage.cost is not None
+        or usage.num_search_queries
+    ):
+        return msgspec.UNSET
+    return details_of(
+        tier=tier,
+        input_audio=given.audio_tokens,
+        output_audio=made.audio_tokens,
+        input_image=given.image_tokens,
+        output_image=made.image_tokens,
+        web_search=usage.num_search_queries,
+        cost_usd=usage.cost,
     )
 
 

@@ -42,7 +42,7 @@ def decode_response(body: bytes) -> Reply:
         stop=decode_stop(value.get("stopReason"), called=any(isinstance(block, ToolCall) for block in blocks)),
         stop_sequence=sequence,
         stop_word=string(value.get("stopReason")),
-        usage=decode_usage(value.get("usage")),
+        usage=decode_usage(value.get("usage"), value.get("serviceTier")),
         service_tier=string(object_of(value.get("serviceTier")).get("type")),
     )
     reply.extra = {

@@ -241,7 +241,7 @@ class ConverseStreamDecoder(StreamDecoder):
     def _end(self, value: dict[str, Any]) -> None:
         if not self._stopped:
             self._stop({})
-        usage = decode_usage(value.get("usage"))
+        usage = decode_usage(value.get("usage"), value.get("serviceTier"))
         if usage is not None:
             self._events.append(UsageUpdate(usage=usage))
         if value.get("trace") is not None:

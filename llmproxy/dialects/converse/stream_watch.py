@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.converse.usage import UsageFields, decode_usage
+from llmproxy.dialects.converse.usage import TierFields, UsageFields, decode_usage
 from llmproxy.dialects.lenient_json import Fields, Other, object_of, string
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.dialects.summary import Summary
@@ -29,6 +29,7 @@ class _Event(Fields):
     delta: _Delta | Other = None
     stopReason: Any = None
     usage: UsageFields | Other = None
+    serviceTier: TierFields | Other = None
 
 
 _EVENT: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
@@ -71,7 +72,7 @@ class ConverseWatch(FrameWatch):
             case "messageStop":
                 summary.finish_reason = string(event.stopReason)
             case "metadata":
-                summary.usage = decode_usage(event.usage)
+                summary.usage = decode_usage(event.usage, event.serviceTier)
                 summary.complete = True
 
     def _read_delta(self, delta: _Delta) -> None:

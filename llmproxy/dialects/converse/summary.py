@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.converse.usage import UsageFields, decode_usage
+from llmproxy.dialects.converse.usage import TierFields, UsageFields, decode_usage
 from llmproxy.dialects.lenient_json import Fields, Other, error_message, objects, string
 from llmproxy.dialects.summary import Summary
 from llmproxy.wire.json import read_as
@@ -26,6 +26,7 @@ class _Output(Fields):
 class _Reply(Fields):
     stopReason: Any = None
     usage: UsageFields | Other = None
+    serviceTier: TierFields | Other = None
     message: Any = None
     error: Any = None
 
@@ -45,7 +46,7 @@ def summarize(body: bytes, *, text: bool = False) -> Summary:
         return Summary()
     error = string(reply.message) or error_message(reply.error)
     return Summary(
-        usage=decode_usage(reply.usage),
+        usage=decode_usage(reply.usage, reply.serviceTier),
         finish_reason=string(reply.stopReason),
         text=_text(reply) if isinstance(reply, _TextReply) and error is None else None,
         error=error,

@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmproxy.dialects.lenient_json import Fields, count, fields_of
-from llmproxy.dialects.model import Usage
+import msgspec
+
+from llmproxy.dialects.lenient_json import Fields, NoList, Other, count, fields_of
+from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage_details import details_of
+
+
+class _CacheDetail(Fields):
+    ttl: Any = None
+    inputTokens: Any = None
 
 
 class UsageFields(Fields):
@@ -19,13 +27,23 @@ class UsageFields(Fields):
     outputTokens: Any = None
     cacheReadInputTokens: Any = None
     cacheWriteInputTokens: Any = None
+    cacheDetails: list[_CacheDetail | Other] | NoList = None
+
+
+class TierFields(Fields):
+    """The object `serviceTier` beside it."""
+
+    type: Any = None
 
 
 _NO_USAGE = Usage()
 
 
-def decode_usage(value: object) -> Usage | None:
-    """Return the tokens in a member `usage`, given as `UsageFields` or as decoded JSON; None when it is no object."""
+def decode_usage(value: object, tier: object = None) -> Usage | None:
+    """Return the tokens in a member `usage`, given as `UsageFields` or as decoded JSON; None when it is no object.
+
+    `tier` is the member `serviceTier`, in the same forms.
+    """
     usage = fields_of(UsageFields, value)
     if usage is None:
         return None
@@ -36,7 +54,20 @@ def decode_usage(value: object) -> Usage | None:
         output=count(usage.outputTokens),
         cache_read=cache_read,
         cache_write=cache_write,
+        details=_details(usage.cacheDetails, tier),
     )
+
+
+def _details(cached: object, tier: object) -> UsageDetails | msgspec.UnsetType:
+    if not cached and tier is None:
+        return msgspec.UNSET
+    hours = [
+        count(each.inputTokens) or 0
+        for each in (cached if isinstance(cached, list) else ())
+        if isinstance(each, _CacheDetail) and each.ttl == "1h"
+    ]
+    used = fields_of(TierFields, tier)
+    return details_of(tier=None if used is None else used.type, cache_write_1h=sum(hours))
 
 
 def encode_usage(usage: Usage | None) -> dict[str, Any]:

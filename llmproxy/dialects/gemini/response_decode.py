@@ -61,7 +61,7 @@ def decode_response(body: bytes) -> Reply:
         content=blocks,
         stop=stop,
         stop_word=word,
-        usage=decode_usage(value.get("usageMetadata")),
+        usage=decode_usage(value),
     )
 
 

@@ -95,7 +95,7 @@ class GeminiStreamDecoder(StreamDecoder):
             self._fail(error.message)
 
     def _decode_chunk(self, value: dict[str, Any]) -> None:
-        usage = decode_usage(value.get("usageMetadata"))
+        usage = decode_usage(value)
         if not self._started:
             self._started = True
             self._id = string(value.get("responseId")) or ""

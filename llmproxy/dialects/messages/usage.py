@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from llmproxy.dialects.lenient_json import Fields, Other, count, fields_of
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage_details import details_of, merged
 
 
 class _Details(Fields):
     thinking_tokens: Any = None
+
+
+class _CacheCreation(Fields):
+    ephemeral_1h_input_tokens: Any = None
+
+
+class _ServerTools(Fields):
+    web_search_requests: Any = None
 
 
 class UsageFields(Fields):
@@ -20,8 +31,15 @@ class UsageFields(Fields):
     cache_read_input_tokens: Any = None
     cache_creation_input_tokens: Any = None
     output_tokens_details: _Details | Other = None
+    cache_creation: _CacheCreation | Other = None
+    server_tool_use: _ServerTools | Other = None
+    service_tier: Any = None
+    speed: Any = None
+    inference_geo: Any = None
 
 
+# Where the model runs is no tier, but has a price of its own (platform.claude.com/docs/en/about-claude/pricing).
+_ANYWHERE = (None, "global", "not_available")
 _NO_USAGE = Usage()
 
 
@@ -47,7 +65,22 @@ def decode_usage(value: object, before: Usage | None = None) -> Usage | None:
         cache_read=cache_read,
         cache_write=cache_write,
         reasoning=_newer(details.thinking_tokens if isinstance(details, _Details) else None, before.reasoning),
+        details=merged(before.details, _details(usage)),
     )
+
+
+def _details(usage: UsageFields) -> UsageDetails | msgspec.UnsetType:
+    cache, tools = usage.cache_creation, usage.server_tool_use
+    hour = cache.ephemeral_1h_input_tokens if isinstance(cache, _CacheCreation) else None
+    searches = tools.web_search_requests if isinstance(tools, _ServerTools) else None
+    tier = usage.service_tier
+    if usage.inference_geo not in _ANYWHERE:
+        tier = usage.inference_geo
+    elif usage.speed == "fast":
+        tier = "fast"
+    if not (hour or searches or (tier is not None and tier != "standard")):
+        return msgspec.UNSET
+    return details_of(tier=tier, cache_write_1h=hour, web_search=searches)
 
 
 def _newer(tokens: object, before: int | None) -> int | None:

@@ -16,7 +16,7 @@ from llmproxy.dialects.response_fields import answered_with_error, decode_object
 from llmproxy.dialects.responses.content import DECODERS
 from llmproxy.dialects.responses.request_messages import OUTPUT_DECODERS
 from llmproxy.dialects.responses.tables import CALL_TYPES, ECHOED, STOP_REASONS
-from llmproxy.dialects.responses.usage import decode_usage
+from llmproxy.dialects.responses.usage import count_searches, decode_usage
 from llmproxy.errors import BadRequest
 
 _FAILED = ("failed", "cancelled")
@@ -50,7 +50,7 @@ def decode_response(body: bytes) -> Reply:
         content=content,
         stop=decode_stop(value, content),
         stop_word=finish_reason_of(value),
-        usage=decode_usage(value.get("usage")),
+        usage=decode_usage(value.get("usage"), value.get("service_tier"), count_searches(output)),
         created_s=decode_time(value.get("created_at")),
         service_tier=string(value.get("service_tier")),
         extra={name: each for name, each in value.items() if name not in _DECODED and each not in (None, [], {})},

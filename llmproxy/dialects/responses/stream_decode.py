@@ -34,7 +34,7 @@ from llmproxy.dialects.responses.content import decode_citation
 from llmproxy.dialects.responses.logprobs import with_bytes
 from llmproxy.dialects.responses.response_decode import decode_item, decode_stop, decode_time, finish_reason_of
 from llmproxy.dialects.responses.tables import CALL_TYPES
-from llmproxy.dialects.responses.usage import decode_usage
+from llmproxy.dialects.responses.usage import count_searches, decode_usage
 from llmproxy.dialects.stream_decode import StreamDecoder
 from llmproxy.errors import BadRequest
 from llmproxy.wire.framing import Frame
@@ -312,7 +312,9 @@ class ResponsesStreamDecoder(StreamDecoder):
             self._fail("The provider's stream holds arguments of a tool call that it did not begin")
             return
         self._over = True
-        usage = decode_usage(response.get("usage"))
+        usage = decode_usage(
+            response.get("usage"), response.get("service_tier"), count_searches(response.get("output"))
+        )
         if usage is not None:
             self._events.append(UsageUpdate(usage=usage))
         status = response if "status" in response else {"status": str(event.type).rpartition(".")[2]}

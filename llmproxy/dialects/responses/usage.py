@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from llmproxy.dialects.lenient_json import Fields, Other, count, fields_of, written_tokens
-from llmproxy.dialects.model import Usage
+import msgspec
+
+from llmproxy.dialects.lenient_json import Fields, NoList, Other, count, fields_of, objects, written_tokens
+from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.usage_details import details_of
+from llmproxy.wire.json import read_as
 
 
 class _Details(Fields):
@@ -21,10 +25,73 @@ class UsageFields(Fields):
     output_tokens: Any = None
     input_tokens_details: _Details | Other = None
     output_tokens_details: _Details | Other = None
+    cost: Any = None
 
 
-def decode_usage(value: object) -> Usage | None:
-    """Return the tokens in a member `usage`, given as `UsageFields` or as decoded JSON; None when it is no object."""
+class Searches(NamedTuple):
+    """How many searches of the provider's own tools an answer has, as they are charged."""
+
+    web: int = 0
+    files: int = 0
+
+
+NO_SEARCHES = Searches()
+
+
+class _Action(Fields):
+    type: Any = None
+
+
+class _Item(Fields):
+    type: Any = None
+    action: _Action | Other = None
+
+
+class _Response(Fields):
+    output: list[_Item | Other] | NoList = None
+
+
+class _Holder(_Response):
+    """A response, or an event with one."""
+
+    response: _Response | Other = None
+
+
+_HOLDER: msgspec.json.Decoder[_Holder] = msgspec.json.Decoder(_Holder)
+
+
+def read_searches(data: bytes) -> Searches:
+    """Return the searches in a response or in an event that holds one; few answers have any."""
+    if data.find(b'_search_call"') < 0:
+        return NO_SEARCHES
+    holder = read_as(_HOLDER, data)
+    if holder is None:
+        return NO_SEARCHES
+    response = holder.response if isinstance(holder.response, _Response) else holder
+    return _count(response.output)
+
+
+def count_searches(output: object) -> Searches:
+    """Return the searches in the member `output` of a decoded response."""
+    return _count([fields_of(_Item, item) for item in objects(output)])
+
+
+def _count(items: object) -> Searches:
+    """Count the items. Opening a page and searching in one is free (the guide on web search)."""
+    web = files = 0
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, _Item):
+            action = item.action.type if isinstance(item.action, _Action) else None
+            web += item.type == "web_search_call" and action in (None, "search")
+            files += item.type == "file_search_call"
+    return Searches(web, files)
+
+
+def decode_usage(value: object, tier: object = None, searches: Searches = NO_SEARCHES) -> Usage | None:
+    """Return the tokens in a member `usage`, given as `UsageFields` or as decoded JSON; None when it is no object.
+
+    `tier` is the service tier that the response names.
+    """
     usage = fields_of(UsageFields, value)
     if usage is None:
         return None
@@ -39,7 +106,14 @@ def decode_usage(value: object) -> Usage | None:
         cache_read=read,
         cache_write=written,
         reasoning=count(outputs.reasoning_tokens) if isinstance(outputs, _Details) else None,
+        details=_details(usage.cost, tier, searches),
     )
+
+
+def _details(cost: object, tier: object, searches: Searches) -> UsageDetails | msgspec.UnsetType:
+    if cost is None and searches is NO_SEARCHES and (tier is None or tier == "default"):
+        return msgspec.UNSET
+    return details_of(tier=tier, web_search=searches.web, file_search=searches.files, cost_usd=cost)
 
 
 def encode_usage(usage: Usage | None) -> dict[str, Any] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from llmproxy.dialects.chat.usage import decode_usage, encode_usage
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.model import Usage, UsageDetails
 
 
 def usage(**members: object) -> Usage | None:
@@ -44,3 +46,20 @@ def test_what_was_written_to_the_cache_is_not_counted_twice() -> None:
     details = {"cached_tokens": 2161, "cache_write_tokens": 2161}
     usage = decode_usage({"prompt_tokens": 2168, "prompt_tokens_details": details})
     assert usage is not None and (usage.cache_read, usage.cache_write) == (2161, 7)
+
+
+def test_the_tier_media_searches_and_the_cost_decide_the_price() -> None:
+    counts = {
+        "prompt_tokens_details": {"audio_tokens": 3, "image_tokens": 0},
+        "completion_tokens_details": {"audio_tokens": 2},
+        "cost": 0.0125,
+        "num_search_queries": 4,
+    }
+    expected = UsageDetails(tier="flex", input_audio=3, output_audio=2, web_search=4, cost_usd=0.0125)
+    assert decode_usage(counts, "flex") == Usage(details=expected)
+    assert decode_usage({"cost": {"total_cost": 0.5}}) == Usage(details=UsageDetails(cost_usd=0.5))
+
+
+@pytest.mark.parametrize("tier", [None, "default", "auto", "on_demand", 7])
+def test_an_answer_of_the_standard_tier_has_no_details(tier: object) -> None:
+    assert decode_usage({"prompt_tokens": 1, "cost": -1}, tier) == Usage(input=1)

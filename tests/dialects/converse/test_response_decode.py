@@ -10,7 +10,7 @@ import pytest
 from llmproxy.dialects.converse import CODEC
 from llmproxy.dialects.converse.response_decode import decode_response, decode_stop
 from llmproxy.dialects.encode_context import EncodeContext, Losses
-from llmproxy.dialects.model import Request, Usage
+from llmproxy.dialects.model import Request, Usage, UsageDetails
 from llmproxy.dialects.provider_errors import BadReply
 
 WHOLE: dict[str, Any] = {
@@ -34,7 +34,10 @@ WHOLE: dict[str, Any] = {
 def test_an_answer_is_read() -> None:
     reply = decode_response(json.dumps(WHOLE).encode())
     assert (reply.id, reply.model, reply.stop, reply.stop_sequence) == ("", "", "stop_sequence", "END")
-    assert reply.usage == Usage(input=9, output=2, cache_read=4) and reply.service_tier == "flex"
+    assert (
+        reply.usage == Usage(input=9, output=2, cache_read=4, details=UsageDetails(tier="flex"))
+        and reply.service_tier == "flex"
+    )
 
 
 def test_bookkeeping_is_no_loss_and_goes_back_to_its_own_dialect() -> None:

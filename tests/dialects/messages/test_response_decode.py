@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.dialects.messages.response_decode import decode_response
-from llmproxy.dialects.model import Citation, Opaque, Reply, Text, Thinking, ToolCall, Usage
+from llmproxy.dialects.model import Citation, Opaque, Reply, Text, Thinking, ToolCall, Usage, UsageDetails
 from llmproxy.dialects.provider_errors import BadReply
 from tests.support import vendors
 
@@ -117,14 +117,18 @@ def test_the_sequence_the_tokens_and_the_tier() -> None:
     }
     reply = read(stop_reason="stop_sequence", stop_sequence="END", usage=usage)
     assert reply.stop_sequence == "END" and reply.service_tier == "priority" and reply.extra == {}
-    assert reply.usage == Usage(input=321, output=9, cache_read=20, cache_write=300, reasoning=5)
+    assert reply.usage == Usage(
+        input=321, output=9, cache_read=20, cache_write=300, reasoning=5, details=UsageDetails(tier="priority")
+    )
 
 
 def test_what_only_messages_says_of_a_reply_is_kept() -> None:
     used = {"web_search_requests": 2, "web_fetch_requests": 0}
     details = {"type": "refusal", "category": "bio", "explanation": "no"}
     reply = read(stop_details=details, container=None, usage={"server_tool_use": used})
-    assert reply.extra == {"stop_details": details, "usage": {"server_tool_use": used}} and reply.usage == Usage()
+    assert reply.extra == {"stop_details": details, "usage": {"server_tool_use": used}} and reply.usage == Usage(
+        details=UsageDetails(web_search=2)
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.dialects.messages.usage import decode_usage, encode_usage
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.model import Usage, UsageDetails
 
 
 def usage(**members: object) -> Usage | None:
@@ -35,3 +35,21 @@ def test_unknown_counts_are_written_as_0() -> None:
     assert encode_usage(None) == {"input_tokens": 0, "output_tokens": 0}
     whole = Usage(input=123, output=4, cache_read=100, cache_write=20, reasoning=2)
     assert decode_usage(encode_usage(whole)) == whole
+
+
+def test_hours_of_cache_searches_and_the_tier_decide_the_price() -> None:
+    start = {
+        "input_tokens": 5,
+        "cache_creation_input_tokens": 9,
+        "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 7},
+        "service_tier": "standard",
+    }
+    usage = decode_usage({"output_tokens": 3, "server_tool_use": {"web_search_requests": 2}}, decode_usage(start))
+    details = UsageDetails(cache_write_1h=7, web_search=2)
+    assert usage == Usage(input=14, output=3, cache_write=9, details=details)
+    assert decode_usage({"input_tokens": 1, "service_tier": "batch"}) == Usage(
+        input=1, details=UsageDetails(tier="batch")
+    )
+    assert decode_usage({"speed": "fast", "service_tier": "standard"}) == Usage(details=UsageDetails(tier="fast"))
+    assert decode_usage({"inference_geo": "us"}) == Usage(details=UsageDetails(tier="us"))
+    assert decode_usage({"speed": "standard", "inference_geo": "global"}) == Usage()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from llmproxy.dialects.model import Usage
-from llmproxy.dialects.responses.usage import decode_usage, encode_usage
+import json
+
+from llmproxy.dialects.model import Usage, UsageDetails
+from llmproxy.dialects.responses.usage import count_searches, decode_usage, encode_usage, read_searches
 
 
 def test_what_was_written_to_the_cache_is_counted() -> None:
@@ -24,3 +26,18 @@ def test_what_was_written_to_the_cache_is_not_counted_twice() -> None:
     details = {"cached_tokens": 2161, "cache_write_tokens": 2161}
     usage = decode_usage({"input_tokens": 2168, "input_tokens_details": details})
     assert usage is not None and (usage.cache_read, usage.cache_write) == (2161, 7)
+
+
+def test_searches_and_the_tier_decide_the_price() -> None:
+    search = {"type": "web_search_call", "action": {"type": "search"}}
+    opened = {"type": "web_search_call", "action": {"type": "open_page"}}
+    output = [search, search, opened, {"type": "file_search_call"}, 7]
+    searches = count_searches(output)
+    assert searches == (2, 1)
+    assert read_searches(json.dumps({"response": {"output": output}}).encode()) == searches
+    assert read_searches(json.dumps({"output": output}).encode()) == searches
+    assert read_searches(json.dumps({"output": [{"text": '"web_search_call"'}]}).encode()) == (0, 0)
+    assert decode_usage({"input_tokens": 1}, "priority", searches) == Usage(
+        input=1, details=UsageDetails(tier="priority", web_search=2, file_search=1)
+    )
+    assert decode_usage({"input_tokens": 1}, "default") == Usage(input=1)

@@ -22,7 +22,8 @@ class Call:
     translation of the request and its answer could not carry, each as a JSON path; `cache_marks` counts the prompt-
     cache marks that it added. `summary` is what the translation knows of the answer, which grows while that
     streams, in the words of the client's dialect; None for an answer that is passed on as it came.
-    `cost_usd` is what the call costs, None while that is unknown. `code` is the machine-readable one of an error that
+    `cost_usd` is what the call costs, None while that is unknown. `left` says that the client for
+    which it was made left. `code` is the machine-readable one of an error that
     was translated. `retry_after_s` is how long the provider asked to wait. `other_credential` is set where it refused
     ours: True when the same call may succeed with another one, False when none is left. `running` says that the call
     counts as under way at its target.
@@ -44,6 +45,7 @@ class Call:
     code: str | None = None
     other_credential: bool | None = None
     running: bool = False
+    left: bool = False
 
     def end_running(self) -> None:
         """Count the call as over at its target. Called again it does nothing."""

@@ -132,6 +132,11 @@ class Exchange(ClientRequest):
         return self.calls[-1].target if self.calls else None
 
     @property
+    def cost_unknown(self) -> bool:
+        """Return whether a call to a model was made whose cost is unknown."""
+        return self.cost_usd is None and self.model is not None and bool(self.calls)
+
+    @property
     def dropped(self) -> list[str]:
         """Return the JSON paths that translation could not carry."""
         return [] if self.call is None else self.call.dropped

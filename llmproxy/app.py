@@ -22,6 +22,7 @@ from llmproxy import __version__, decision_log
 from llmproxy import discovery as servers
 from llmproxy.config.access import build_access, server_tls
 from llmproxy.config.client_limits import build_limits, hook_order
+from llmproxy.config.configured_prices import configured_prices
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config
 from llmproxy.exchange import MemoryBudget
@@ -32,7 +33,6 @@ from llmproxy.pipeline import LoggedPipeline, Pipeline
 from llmproxy.registry import find_component
 from llmproxy.routes import build_routing, make_component, provider_place
 from llmproxy.routing.health import Health
-from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
 from llmproxy.server.freed_memory import FreedMemory
@@ -89,7 +89,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
     """Return the runtime that `loaded` describes, not started. Raises ConfigError, RegistryError."""
     config = loaded.checked()
     stores = _stores(config, state)
-    prices = Prices()
+    prices = configured_prices(config)
     router, everybody = build_routing(loaded, state.health, prices)
     configured = _middlewares(loaded, stores)
     client_limits = build_limits(config, stores, prices)

@@ -52,6 +52,8 @@ class Pipeline:
 
     async def answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:
         """Route the exchange and get its answer, up to the commit point. Raises ProxyError when there is none."""
+        if self.prices.table is None:
+            await self.prices.load()
         return reframed(exchange, await self._answer(exchange, resolved))
 
     async def _answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:

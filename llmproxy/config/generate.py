@@ -32,6 +32,7 @@ from llmproxy.config.schema import (
 from llmproxy.dialects import catalog
 from llmproxy.limit_config import BudgetConfig, LimitConfig
 from llmproxy.middleware.limits import QuotasConfig
+from llmproxy.price_config import PriceConfig, RatesConfig
 from llmproxy.registry import config_of, find_component, names
 from llmproxy.settings import Strict
 from llmproxy.stores.base import StoreConfig
@@ -138,6 +139,7 @@ _EXAMPLES: Mapping[str, object] = {
     "username": "llmproxy",
     "health_check": "30s",
     "password": "${REDIS_PASSWORD}",
+    **dict.fromkeys(RatesConfig.model_fields, 0.5),
 }
 _LLM = """\
 # One upstream that takes every request that nothing else answers. It has the keys of an entry of `providers`,
@@ -253,6 +255,16 @@ def _stores() -> Iterator[str]:
             yield from _block(config, "    ", {"type": type_}, keys)
 
 
+def _prices() -> Iterator[str]:
+    yield "prices:"
+    yield f"  {_scalar('my-llama*')}:"
+    yield from _block(PriceConfig, "    ", {"input": 0.0, "output": 0.0})
+
+
+def _require_price() -> Iterator[str]:
+    yield "require_price: false"
+
+
 def _middlewares() -> Iterator[str]:
     """Write all of them with `enabled: false`: none is on by default."""
     yield "middlewares:"
@@ -302,6 +314,8 @@ _BODIES: Mapping[str, Callable[[], Iterator[str]]] = {
     "budgets": _budgets,
     "quotas": _quotas,
     "translation": _translation,
+    "prices": _prices,
+    "require_price": _require_price,
     "middlewares": _middlewares,
     "logging": _logging,
 }

@@ -18,6 +18,7 @@ from llmproxy.config.routing_schema import ModelConfig, RoutingConfig
 from llmproxy.config.transport import CorsConfig, NetworkText, TlsConfig
 from llmproxy.limit_config import BudgetConfig, LimitConfig
 from llmproxy.middleware.limits import QuotasConfig
+from llmproxy.price_config import PriceConfigs
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.settings import Duration, DurationLimit, Secret, Size, SizeLimit, Strict, Whole, parse_size
 from llmproxy.stores.base import StoreConfig
@@ -233,6 +234,15 @@ class Config(Strict):
     quotas: QuotasConfig = Field(default=QuotasConfig(), description="Where limits and budgets are counted.")
     translation: TranslationConfig = Field(
         default=TranslationConfig(), description="How requests are translated between dialects."
+    )
+    prices: PriceConfigs = Field(
+        default={},
+        description="Prices of models in USD per million tokens, by the model's name (* matches anything); the first "
+        "match counts, before the table that comes with llmproxy. 0 is free; what has no price has an unknown cost.",
+        examples=[{"my-llama*": {"input": 0, "output": 0}}],
+    )
+    require_price: bool = Field(
+        default=False, description="Refuse (403) calls of models whose price is unknown, before anything is sent."
     )
     middlewares: list[MiddlewareEntry] = Field(
         default=[], description="Components that watch, change or answer requests, in this order."

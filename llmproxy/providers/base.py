@@ -21,6 +21,7 @@ from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
 from llmproxy.dialects.call_form import without_fields
+from llmproxy.price_config import PriceConfigs
 from llmproxy.providers.address import join, root_below, split_base_url
 from llmproxy.providers.call_answers import adapter
 from llmproxy.providers.call_forms import form_named, reform
@@ -61,6 +62,12 @@ class ProviderConfig(Strict):
         default=None,
         description="Models it answers, exact or with `*`; by default the usual ones of its type. "
         "`name/model` always reaches it.",
+    )
+
+    prices: PriceConfigs = Field(
+        default={},
+        description="Prices of its models in USD per million tokens, as the section `prices`, which they precede.",
+        examples=[{"gpt-4o*": {"input": 2.75, "output": 11.0}}],
     )
 
     @field_validator("name")

@@ -15,12 +15,12 @@ _METRICS = {
 
 
 class CacheCounters:
-    """Counts hits, misses and savings. Answers without usage add no tokens."""
+    """Counts hits, misses and savings. Answers without usage add no tokens and no cost."""
 
     def __init__(self) -> None:
         self.hits = self.misses = self.bypasses = self.shared = self.stored = 0
         self.input_tokens = self.output_tokens = 0
-        self.spent_s = 0.0
+        self.spent_s = self.cost_usd = 0.0
 
     def hit(self, entry: CacheEntry) -> None:
         """Count an answer from the cache."""
@@ -28,6 +28,7 @@ class CacheCounters:
         self.input_tokens += entry.input_tokens or 0
         self.output_tokens += entry.output_tokens or 0
         self.spent_s += entry.spent_s
+        self.cost_usd += entry.cost_usd or 0.0
 
     def share(self) -> None:
         """Count a request that shares a running call."""
@@ -44,6 +45,7 @@ class CacheCounters:
                 "input_tokens": self.input_tokens,
                 "output_tokens": self.output_tokens,
                 "seconds": round(self.spent_s, 3),
+                "cost_usd": round(self.cost_usd, 10),
             },
         }
 
@@ -53,6 +55,7 @@ class CacheCounters:
             ("saved_input_tokens", "Input tokens that were not paid again.", float(self.input_tokens)),
             ("saved_output_tokens", "Output tokens that were not paid again.", float(self.output_tokens)),
             ("saved_seconds", "Time that providers did not need again.", self.spent_s),
+            ("saved_cost_usd", "Known cost in USD that was not paid again.", self.cost_usd),
         )
         counts = [(name, text, float(getattr(self, name))) for name, text in _METRICS.items()]
         return [

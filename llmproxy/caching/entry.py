@@ -17,8 +17,8 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A stored answer.
 
     `body` has no content coding. `stream` is true for a stream, and `counted` when the stream has usage. `created_s` is
-    wall-clock time, `spent_s` the time that the provider took. `paces` has the milliseconds since the first part and
-    the size in bytes of each part.
+    wall-clock time, `spent_s` the time that the provider took, `cost_usd` its price. `paces` has the milliseconds since
+    the first part and the size in bytes of each part.
     """
 
     status: int
@@ -31,6 +31,7 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     output_tokens: int | None
     paces: list[tuple[int, int]]
     body: bytes
+    cost_usd: float | None = None
 
 
 _ENCODER = msgspec.msgpack.Encoder()

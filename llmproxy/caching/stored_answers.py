@@ -51,6 +51,7 @@ def entry_from_call(
         output_tokens=usage.output if usage else None,
         paces=paces if stream and not encoding else [],
         body=body,
+        cost_usd=exchange.call.cost_usd if exchange.call is not None else None,
     )
 
 

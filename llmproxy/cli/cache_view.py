@@ -11,7 +11,7 @@ from rich.text import Text
 
 from llmproxy.cli.client import as_number, object_at
 from llmproxy.cli.tables import RED, Row, count_cell, text_cell
-from llmproxy.console.formatting import UNKNOWN, format_duration
+from llmproxy.console.formatting import UNKNOWN, format_cost, format_duration
 from llmproxy.settings import format_size
 
 
@@ -57,5 +57,7 @@ def _values(page: Row) -> Iterator[tuple[str, str]]:
     ]
     if seconds is not None:
         parts.append(format_duration(seconds * 1000))
+    if (cost := as_number(saved.get("cost_usd"))) is not None:
+        parts.append(format_cost(cost))
     if parts:
         yield "saved", ", ".join(parts)

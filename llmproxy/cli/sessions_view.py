@@ -24,7 +24,7 @@ from llmproxy.cli.tables import (
     text_cell,
     tokens_cell,
 )
-from llmproxy.console.formatting import UNKNOWN, format_duration
+from llmproxy.console.formatting import UNKNOWN, format_cost, format_duration
 
 
 def render_sessions(page: Row, width: int, now_s: float) -> list[Text]:
@@ -61,6 +61,7 @@ def render_session(session: Row, now_s: float) -> list[Text]:
         ("errors", count_cell(session.get("errors"))),
         ("models", _models(session)),
         ("tokens", f"{count_cell(used.get('input'))} in, {count_cell(used.get('output'))} out"),
+        ("cost", _cost(session)),
     )
     return [Text(f"{name:<11}{value}") for name, value in values]
 
@@ -91,6 +92,20 @@ def _when(stamp: object, now_s: float) -> str:
     return f"{clock}, {format_duration(age_ms(now_s, stamp))} ago"
 
 
+def _cost(session: Row) -> str:
+    """Return what the session cost, and of how many requests that is unknown; a dash when nothing is known."""
+    cost, unknown = as_number(session.get("cost_usd")), as_number(session.get("cost_unknown"))
+    if unknown and not cost:
+        return f"unknown ({count_cell(unknown)} requests)"
+    return format_cost(cost) + (f" and {count_cell(unknown)} requests unknown" if unknown else "")
+
+
+def _cost_cell(session: Row) -> str:
+    unknown = as_number(session.get("cost_unknown"))
+    cost = as_number(session.get("cost_usd"))
+    return UNKNOWN if unknown and not cost else f"{format_cost(cost)}{'+' if unknown else ''}"
+
+
 def _models(session: Row) -> str:
     models = session.get("models")
     return ", ".join(text_cell(model) for model in models) if isinstance(models, list) and models else UNKNOWN
@@ -106,4 +121,5 @@ _COLUMNS = (
     TableColumn("models", _models, 60, least=8),
     TableColumn("in", tokens_cell("input"), 80),
     TableColumn("out", tokens_cell("output"), 80),
+    TableColumn("cost", _cost_cell, 70),
 )

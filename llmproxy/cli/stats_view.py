@@ -18,6 +18,7 @@ from llmproxy.cli.tables import (
     Row,
     TableColumn,
     age_ms,
+    cost_cell,
     count_cell,
     duration_cell,
     errors_cell,
@@ -26,7 +27,7 @@ from llmproxy.cli.tables import (
     text_cell,
     tokens_cell,
 )
-from llmproxy.console.formatting import UNKNOWN, format_count, format_duration, format_input, sanitize
+from llmproxy.console.formatting import UNKNOWN, format_cost, format_count, format_duration, format_input, sanitize
 from llmproxy.settings import format_size
 
 _BAD_RATE = 0.95
@@ -81,8 +82,17 @@ def _requests(page: Row) -> Text:
         f"{count_cell(requests.get('in_flight'))} in flight",
         f"{count_cell(requests.get('cancelled'))} cancelled",
         f"tokens {_input(total)}, {count_cell(total.get('output'))} out",
+        *_cost(object_at(page, "totals")),
     ]
     return Text("  ".join(parts))
+
+
+def _cost(totals: Row) -> Iterator[str]:
+    """Yield what all calls cost, if something is known of that, and how many costs are unknown."""
+    cost, unknown = as_number(totals.get("cost_usd")), as_number(totals.get("cost_unknown"))
+    if cost is not None or unknown:
+        beside = f" and {count_cell(unknown)} unknown" if unknown else ""
+        yield f"cost {format_cost(cost)}{beside}"
 
 
 def _input(tokens: Row) -> str:
@@ -197,6 +207,7 @@ _PROVIDERS = (
     TableColumn("out", tokens_cell("output"), 110),
     TableColumn("cached", tokens_cell("cache_read"), 110),
     TableColumn("reason", tokens_cell("reasoning"), 130),
+    TableColumn("cost", cost_cell, 90),
     TableColumn("now", lambda row: count_cell(row.get("in_flight"))),
     TableColumn("over", lambda row: count_cell(row.get("failed_over")), 100),
     TableColumn("errors", _failures),
@@ -215,6 +226,7 @@ _SEEN = (
     TableColumn("in", tokens_cell("input")),
     TableColumn("cached", tokens_cell("cache_read")),
     TableColumn("out", tokens_cell("output")),
+    TableColumn("cost", cost_cell, 90),
     TableColumn("now", lambda row: count_cell(row.get("in_flight"))),
     TableColumn("errors", _failures),
     TableColumn("ago", lambda row: duration_cell(row.get("ago_ms"))),

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from llmproxy.cli.client import as_number, as_text, object_at
-from llmproxy.console.formatting import UNKNOWN, format_count, format_duration, sanitize
+from llmproxy.console.formatting import UNKNOWN, format_cost, format_count, format_duration, sanitize
 
 RED = "bold red"
 
@@ -104,6 +104,11 @@ def text_cell(value: object, limit: int | None = None) -> str:
 def tokens_cell(kind: str) -> Callable[[Row], str]:
     """Return a function for the cells of one kind of tokens."""
     return lambda row: count_cell(object_at(row, "tokens").get(kind))
+
+
+def cost_cell(row: Row) -> str:
+    """Return what the calls of a row cost."""
+    return format_cost(as_number(row.get("cost_usd")))
 
 
 def errors_cell(value: object) -> Text:

@@ -90,6 +90,15 @@ def format_short(number: int | None) -> str:
     return f"{number / 1000:.1f}k" if number is not None and 1000 <= number < 10_000 else format_count(number)
 
 
+def format_cost(cost_usd: float | None) -> str:
+    """Return an amount of USD: `$0`, `$0.00042`, `$0.0125`, `$1.25`, `$1234`."""
+    if cost_usd is None or not cost_usd < _TOO_LARGE:
+        return UNKNOWN
+    if cost_usd < 0.00995:
+        return f"${cost_usd:.2g}" if cost_usd >= 0.0001 else f"${cost_usd:.7f}".rstrip("0").rstrip(".")
+    return f"${cost_usd:.4f}" if cost_usd < 0.995 else f"${cost_usd:.2f}" if cost_usd < 999.5 else f"${cost_usd:.0f}"
+
+
 def format_status(entry: Entry) -> str:
     """Return the client's status, and how an answer ended early: `200`, `429`, `left`, `200 broken`."""
     if entry.outcome == "cancelled":

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from llmproxy.console.formatting import (
     UNKNOWN,
+    format_cost,
     format_duration,
     format_model,
     format_provider,
@@ -136,9 +137,10 @@ class LinePrinter:
         provider = sanitize(format_provider(entry), _PROVIDER)
         status = self._coloured(f"{format_status(entry):<3}", _colour(entry))
         first = f"first {format_duration(entry.first_token_ms)}"
+        cost = f"  cost {format_cost(entry.cost_usd)}" if entry.cost_usd else ""
         return (
             f" {provider:<10} {status} tokens {format_tokens(entry.usage):<11} "
-            f"{first:<12} total {format_duration(entry.duration_ms):<6}"
+            f"{first:<12} total {format_duration(entry.duration_ms):<6}{cost}"
         )
 
     def _show(self, bodies: ExchangeBodies) -> None:

@@ -20,7 +20,7 @@ from llmproxy.dialects.model import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.activity import Activity
 from llmproxy.metrics.quantiles import Quantiles
-from llmproxy.metrics.tokens import TokenCounters, sum_tokens
+from llmproxy.metrics.tokens import TokenCounters, sum_costs, sum_tokens
 
 # Upper bounds of the histogram buckets, in seconds; the last bucket has no bound.
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -206,6 +206,7 @@ class Metrics:
             requests.cancelled += 1
         if calls is not None:
             calls.add(summary.usage)
+            calls.add_cost(exchange.cost_usd, unknown=exchange.cost_unknown)
             self._time(calls, exchange, ended_s)
         elif not requests.own:
             self.uncalled[_uncalled(exchange)] += 1
@@ -411,6 +412,7 @@ def _provider_json(
         "error_counts": dict(sorted(errors.items())),
         "tokens": sum_tokens(calls for _, calls in rows),
         "usage_unknown": sum(calls.usage_unknown for _, calls in rows),
+        **sum_costs(calls for _, calls in rows),
     }
 
 

@@ -59,6 +59,7 @@ class _MetricsCollector(Collector):
         calls = list(metrics.calls.copy().items())
         yield from _calls(calls)
         yield from _tokens(calls)
+        yield from _costs(calls)
         yield from _latencies(metrics)
         yield _gauge("llmproxy_in_flight_requests", "Client requests in progress.", metrics.in_flight)
         yield _gauge("llmproxy_held_bytes", "Bytes of bodies held in memory.", metrics.held_bytes())
@@ -150,6 +151,22 @@ def _tokens(calls: Iterable[tuple[CallLabels, CallCounters]]) -> Iterator[Metric
         ("provider", "model"),
         unknown,
     )
+
+
+def _costs(calls: Iterable[tuple[CallLabels, CallCounters]]) -> Iterator[Metric]:
+    labels = ["provider", "model"]
+    costs = CounterMetricFamily("llmproxy_cost_usd_total", "Cost of calls to providers in USD.", labels=labels)
+    unknown: Counter[tuple[str, ...]] = Counter()
+    sums: dict[tuple[str, str], float] = {}
+    for key, counters in calls:
+        if counters.cost_usd is not None:
+            sums[key.provider, key.model] = sums.get((key.provider, key.model), 0.0) + counters.cost_usd
+        if counters.cost_unknown:
+            unknown[key.provider, key.model] += counters.cost_unknown
+    for names, cost in sorted(sums.items()):
+        costs.add_metric(names, cost)
+    yield costs
+    yield _counter("llmproxy_cost_unknown_total", "Calls whose cost is unknown.", ("provider", "model"), unknown)
 
 
 def _latencies(metrics: Metrics) -> Iterator[Metric]:

@@ -27,7 +27,7 @@ from llmproxy.metrics.counters import (
     SpeedLabels,
 )
 from llmproxy.metrics.quantiles import Quantiles
-from llmproxy.metrics.tokens import sum_tokens
+from llmproxy.metrics.tokens import sum_costs, sum_tokens
 from llmproxy.wire.text import replace_surrogates
 from llmproxy.wire.timestamp import format_timestamp
 
@@ -63,6 +63,7 @@ class _Row:
             **self._speed(),
             "tokens": sum_tokens(calls for _, calls in self.calls),
             "usage_unknown": sum(calls.usage_unknown for _, calls in self.calls),
+            **sum_costs(calls for _, calls in self.calls),
         }
 
     def _count(self, outcome: str) -> int:
@@ -189,6 +190,7 @@ class Snapshot:
             "cancelled": counters.cancelled,
             "avg_duration_ms": _ms(counters.spent_s / counters.requests) if counters.requests else None,
             "tokens": sum_tokens([counters]),
+            **sum_costs([counters]),
             "first_seen": self._wall(counters.first_s),
             "last_seen": self._wall(counters.last_s),
         }

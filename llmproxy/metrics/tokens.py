@@ -1,4 +1,4 @@
-"""Adds up the token usage that providers report; what they do not report stays unknown."""
+"""Adds up the token usage that providers report, and what it costs; what is not known stays unknown."""
 
 from __future__ import annotations
 
@@ -7,18 +7,28 @@ from dataclasses import dataclass
 
 from llmproxy.dialects.model import Usage
 
+COST_DIGITS = 10
 TOKEN_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
 @dataclass(slots=True, kw_only=True)
 class TokenCounters:
-    """Tokens by kind; None until a provider reports a number."""
+    """Tokens by kind and their cost in USD; None until a number is known. `cost_unknown` counts unknown costs."""
 
     input: int | None = None
     output: int | None = None
     cache_read: int | None = None
     cache_write: int | None = None
     reasoning: int | None = None
+    cost_usd: float | None = None
+    cost_unknown: int = 0
+
+    def add_cost(self, cost_usd: float | None, *, unknown: bool) -> None:
+        """Count what one exchange cost. `unknown` says that it cost something that nobody knows."""
+        if cost_usd is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + cost_usd
+        elif unknown:
+            self.cost_unknown += 1
 
     def add_usage(self, usage: Usage | None) -> bool:
         """Count the usage of one answer; return False when it reports neither input nor output."""
@@ -56,3 +66,13 @@ def sum_tokens(parts: Iterable[TokenCounters]) -> dict[str, int | None]:
             if number is not None:
                 sums[kind] = (sums[kind] or 0) + number
     return sums
+
+
+def sum_costs(parts: Iterable[TokenCounters]) -> dict[str, float | int | None]:
+    """Return what `parts` cost together, and how many costs are unknown."""
+    listed = list(parts)
+    known = [part.cost_usd for part in listed if part.cost_usd is not None]
+    return {
+        "cost_usd": round(sum(known), COST_DIGITS) if known else None,
+        "cost_unknown": sum(part.cost_unknown for part in listed),
+    }

@@ -113,6 +113,7 @@ def audit_line(exchange: Exchange) -> AuditLine:
         cache_read_tokens=usage.cache_read,
         cache_write_tokens=usage.cache_write,
         reasoning_tokens=usage.reasoning,
+        cost_usd=entry.cost_usd,
         duration_ms=entry.duration_ms,
         first_token_ms=entry.first_token_ms,
         attempts=len(entry.attempts),

@@ -328,6 +328,8 @@ class Sessions(Middleware):
                 model=_shortened(mask_text(summary.model or exchange.model or "", secrets_of(exchange))) or None,
                 input_tokens=(usage.input or 0) if usage else 0,
                 output_tokens=(usage.output or 0) if usage else 0,
+                cost_usd=exchange.cost_usd or 0.0,
+                cost_unknown=exchange.cost_unknown,
                 learn=(answer,) if answer else (),
                 sketch=known.sketch,
             )
@@ -427,4 +429,6 @@ def _as_json(session: Session) -> dict[str, object]:
         "errors": session.errors,
         "models": list(session.models),
         "tokens": {"input": session.input_tokens, "output": session.output_tokens},
+        "cost_usd": round(session.cost_usd, 10),
+        "cost_unknown": session.cost_unknown,
     }

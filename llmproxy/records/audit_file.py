@@ -46,7 +46,8 @@ class AuditLine(msgspec.Struct, kw_only=True, gc=False):
     client's key, `session` the conversation. `model` is the requested model, `served_model` the one that answered,
     `provider` the last provider called, in `attempts` calls. `outcome` is `complete`, `incomplete`, `cancelled`,
     `broken` or `error`; `status` is the one sent to the client, null when it left before; `error` is a stable code.
-    Tokens are as reported by the provider, null when it did not report them. `request_bytes` is the length declared by
+    Tokens are as reported by the provider, null when it did not report them. `cost_usd` is the price of the calls, null
+    when it is unknown. `request_bytes` is the length declared by
     the client, null for a chunked body; `response_bytes` counts the bytes of the body sent to it.
     """
 
@@ -74,6 +75,7 @@ class AuditLine(msgspec.Struct, kw_only=True, gc=False):
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     reasoning_tokens: int | None
+    cost_usd: float | None
     duration_ms: float
     first_token_ms: float | None
     attempts: int

@@ -65,7 +65,8 @@ class Entry(msgspec.Struct, kw_only=True):
     to the client, null when it left before. `thread` names a conversation beside the main one of its session: that of a
     subagent, or `title`. `cache` is `hit`, `miss` or `bypass`, null without a cache. `outcome` is
     `complete`, `incomplete`, `cancelled`, `broken` or `error`; `complete` says whether the client got the whole answer.
-    `usage` and its members are null when not reported. `dropped` lists the JSON paths of fields that translation could
+    `usage` and its members are null when not reported. `cost_usd` is the price of its calls, null when it is unknown,
+    0 when none was made. `dropped` lists the JSON paths of fields that translation could
     not carry, `cache_marks` counts the prompt-cache marks that it added. Secrets in `query` and in `error` are masked.
     """
 
@@ -95,9 +96,15 @@ class Entry(msgspec.Struct, kw_only=True):
     error: ErrorEntry | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
+    cost_usd: float | None = None
     dropped: list[str] = []
     cache_marks: int = 0
     attempts: list[AttemptEntry] = []
+
+    @property
+    def cost_unknown(self) -> bool:
+        """Return whether a call to a model was made whose cost is unknown."""
+        return self.cost_usd is None and self.model is not None and bool(self.attempts)
 
     @property
     def failed(self) -> bool:
@@ -162,6 +169,7 @@ def _entry(exchange: Exchange) -> Entry:
         error=_error(exchange),
         finish_reason=_word(summary.finish_reason),
         usage=summary.usage,
+        cost_usd=exchange.cost_usd,
         dropped=[mask_text(replace_surrogates(path), ()) for path in exchange.dropped] if exchange.dropped else [],
         cache_marks=0 if exchange.call is None else exchange.call.cache_marks,
         attempts=attempts,

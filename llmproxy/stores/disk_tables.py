@@ -29,7 +29,8 @@ _VALUES = (
 _SESSIONS = (
     "INSERT INTO totals VALUES ('sessions', 0, 0)",
     """CREATE TABLE sessions (id INTEGER PRIMARY KEY, name TEXT UNIQUE, tenant TEXT, client TEXT, started REAL,
-        seen REAL, requests INTEGER, errors INTEGER, input INTEGER, output INTEGER, models TEXT, sketch BLOB)""",
+        seen REAL, requests INTEGER, errors INTEGER, input INTEGER, output INTEGER, models TEXT, sketch BLOB,
+        cost REAL DEFAULT 0, unpriced INTEGER DEFAULT 0)""",
     "CREATE INDEX sessions_seen ON sessions (seen)",
     "CREATE INDEX sessions_tenant ON sessions (tenant, seen)",
     """CREATE TABLE known (tenant TEXT, key TEXT, session INTEGER, turn INTEGER,

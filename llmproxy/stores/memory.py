@@ -119,6 +119,8 @@ class _Live:
     errors: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cost_usd: float = 0.0
+    cost_unknown: int = 0
     models: list[str] = field(default_factory=list)
     keys: deque[str] = field(default_factory=deque)
     sketch: bytes = b""
@@ -133,6 +135,8 @@ class _Live:
             errors=self.errors,
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
+            cost_usd=self.cost_usd,
+            cost_unknown=self.cost_unknown,
             models=tuple(self.models),
         )
 
@@ -259,6 +263,8 @@ class MemorySessions(SessionStore):
         live.errors += outcome.error
         live.input_tokens += outcome.input_tokens
         live.output_tokens += outcome.output_tokens
+        live.cost_usd += outcome.cost_usd
+        live.cost_unknown += outcome.cost_unknown
         if outcome.model and outcome.model not in live.models and len(live.models) < MAX_MODELS:
             live.models.append(outcome.model)
         if outcome.sketch:

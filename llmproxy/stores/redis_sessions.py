@@ -130,6 +130,8 @@ def _arguments(outcome: SessionOutcome) -> tuple[Argument, ...]:
         outcome.model or "",
         min(outcome.input_tokens, _MOST),
         min(outcome.output_tokens, _MOST),
+        f"{outcome.cost_usd:.12f}",
+        int(outcome.cost_unknown),
         outcome.sketch,
         len(outcome.learn),
         *outcome.learn,
@@ -144,7 +146,7 @@ def _sessions(answer: object) -> list[Session]:
 
 def _session(row: Any) -> Session:
     try:
-        name, seen, client, started, requests, errors, came_in, went_out, models = row
+        name, seen, client, started, requests, errors, came_in, went_out, models, cost, unpriced = row
         return Session(
             id=_text(name),
             client=_text(client),
@@ -154,6 +156,8 @@ def _session(row: Any) -> Session:
             errors=int(errors),
             input_tokens=int(came_in),
             output_tokens=int(went_out),
+            cost_usd=float(cost),
+            cost_unknown=int(unpriced),
             models=tuple(each for each in _text(models).split("\0") if each),
         )
     except (AttributeError, TypeError, ValueError) as error:

@@ -54,7 +54,8 @@ class RecentSession(msgspec.Struct, frozen=True, kw_only=True):
 class SessionOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What one exchange adds to its session: a request, perhaps an error, tokens, a model, keys and a piece of sketch.
 
-    `sketch` is appended to the session's own, of which the last SKETCH_BYTES stay.
+    `cost_unknown` says that it has a cost that nobody knows. `sketch` is appended to the session's own, of which the
+    last SKETCH_BYTES stay.
     """
 
     session: str
@@ -63,12 +64,15 @@ class SessionOutcome(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    cost_usd: float = 0.0
+    cost_unknown: bool = False
     learn: Sequence[str] = ()
     sketch: bytes = b""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversation. Times are the wall clock in seconds; `models` in the order of their first use, at most
+    """One conversation. Times are the wall clock in seconds; `cost_unknown` counts requests whose cost is unknown;
+    `models` in the order of their first use, at most
     MAX_MODELS."""
 
     id: str
@@ -79,6 +83,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     errors: int
     input_tokens: int
     output_tokens: int
+    cost_usd: float = 0.0
+    cost_unknown: int = 0
     models: Sequence[str]
 
 

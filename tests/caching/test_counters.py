@@ -9,12 +9,12 @@ from tests.caching.test_entry import entry
 def test_hits_save_what_the_answers_cost() -> None:
     counters = CacheCounters()
     counters.misses += 1
-    counters.hit(entry(input_tokens=10, output_tokens=4, spent_s=2.0))
+    counters.hit(entry(input_tokens=10, output_tokens=4, spent_s=2.0, cost_usd=0.25))
     counters.hit(entry(input_tokens=None, output_tokens=None, spent_s=0.5))
     output = counters.stats()
     assert (output["hits"], output["misses"], output["shared"]) == (2, 1, 0)
     assert output["hit_rate"] == 0.666667
-    assert output["saved"] == {"input_tokens": 10, "output_tokens": 4, "seconds": 2.5}
+    assert output["saved"] == {"input_tokens": 10, "output_tokens": 4, "seconds": 2.5, "cost_usd": 0.25}
 
 
 def test_one_call_for_two_is_a_hit_that_is_shared() -> None:
@@ -41,4 +41,5 @@ def test_each_count_is_a_counter_that_only_grows() -> None:
         "llmproxy_cache_saved_input_tokens": 7,
         "llmproxy_cache_saved_output_tokens": 8,
         "llmproxy_cache_saved_seconds": 0.5,
+        "llmproxy_cache_saved_cost_usd": 0.0,
     }

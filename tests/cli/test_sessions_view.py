@@ -20,6 +20,8 @@ SESSION: dict[str, Any] = {
     "errors": 1,
     "models": ["gpt-4o", "claude-sonnet-4-5"],
     "tokens": {"input": 12000, "output": 200},
+    "cost_usd": 0.0125,
+    "cost_unknown": 1,
 }
 FIGURES = {
     "active": 3,
@@ -52,10 +54,10 @@ def listed(width: int, /, **changes: Any) -> list[str]:
 
 def test_a_session_is_a_line_and_all_figures_are_one() -> None:
     head, row, more, _, figures = listed(140)
-    assert head.split() == ["session", "client", "age", "seen", "reqs", "errors", "models", "in", "out"]
+    assert head.split() == ["session", "client", "age", "seen", "reqs", "errors", "models", "in", "out", "cost"]
     assert row.split() == [
         *("s_3f2a9c01d4e85b76", "127.0.0.1", "openai/python", "10m00s", "30.00s", "4", "1"),
-        *("gpt-4o,", "claude-sonnet-4-5", "12.0k", "200"),
+        *("gpt-4o,", "claude-sonnet-4-5", "12.0k", "200", "$0.0125+"),
     ]
     assert more == "… 2 more; show more with -n"
     assert figures == (
@@ -86,6 +88,7 @@ def test_one_session_is_reported_in_lines() -> None:
         "30.00s ago",
         "models     gpt-4o, claude",
         "tokens     12.0k in, 200 out",
+        "cost       $0.0125 and 1 requests unknown",
     ):
         assert part in output
 

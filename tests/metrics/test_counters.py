@@ -311,6 +311,8 @@ def test_the_json_form_says_null_where_nothing_is_known() -> None:
             "error_counts": {},
             "tokens": {"input": None, "output": None, "cache_read": None, "cache_write": None, "reasoning": None},
             "usage_unknown": 0,
+            "cost_usd": None,
+            "cost_unknown": 0,
         }
     }
 

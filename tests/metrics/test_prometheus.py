@@ -87,6 +87,15 @@ def test_tokens_are_counted_by_type_and_only_where_they_were_reported() -> None:
     }
 
 
+def test_costs_are_added_up_and_unknown_ones_are_counted_apart() -> None:
+    samples = scraped(recorded(ended(cost_usd=0.25), ended(cost_usd=0.0000028), ended(), ended(calls=[], model=None)))
+
+    assert {name: value for name, value in samples.items() if "cost" in name} == {
+        "llmproxy_cost_usd_total{model=gpt-4o,provider=openai}": 0.2500028,
+        "llmproxy_cost_unknown_total{model=gpt-4o,provider=openai}": 1,
+    }
+
+
 def test_failed_attempts_count_as_calls_but_not_as_requests() -> None:
     attempts = [new_call(provider="eu", model="a", status=503), new_call(provider="openai", model="gpt-4o")]
     samples = scraped(recorded(ended(calls=attempts)))

@@ -60,6 +60,7 @@ async def test_a_line_says_who_called_what_and_what_came_of_it(tmp_path: Path) -
         "cache_read_tokens": None,
         "cache_write_tokens": None,
         "reasoning_tokens": None,
+        "cost_usd": None,
         "duration_ms": 250.0,
         "first_token_ms": None,
         "attempts": 1,

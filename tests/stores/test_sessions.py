@@ -217,12 +217,13 @@ async def test_recent_tells_the_last_sessions_of_a_tenant(make_sessions: MakeSes
 async def test_outcomes_add_up(make_sessions: MakeSessions) -> None:
     state = await make_sessions()
     await state.touch(visit("s"))
-    state.settle(settled("s", model="m-1", input_tokens=10, output_tokens=1, learn=["later"]))
+    state.settle(settled("s", model="m-1", input_tokens=10, output_tokens=1, cost_usd=0.25, learn=["later"]))
     state.settle(settled("s", model="m-2", input_tokens=20, error=True))
-    state.settle(settled("s", model="m-1", output_tokens=5))
-    state.settle(settled("s"))
+    state.settle(settled("s", model="m-1", output_tokens=5, cost_usd=0.0000028))
+    state.settle(settled("s", cost_unknown=True))
     found = await known(state, "s", 4)
     assert (found.errors, found.input_tokens, found.output_tokens) == (1, 30, 6)
+    assert found.cost_usd == pytest.approx(0.2500028) and found.cost_unknown == 1
     assert list(found.models) == ["m-1", "m-2"]
     assert found.seen_s == START_S
     assert await state.touch(visit(None, "later")) == VisitResult(session="s", place=0, created=False)

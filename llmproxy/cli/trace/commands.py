@@ -33,6 +33,7 @@ class Key(StrEnum):
     duration = "duration"
     first = "first"
     tokens = "tokens"
+    cost = "cost"
     status = "status"
     model = "model"
     provider = "provider"
@@ -314,6 +315,7 @@ def _rank(entry: Entry, key: Key) -> tuple[bool, float | str]:
         Key.duration: lambda: entry.duration_ms,
         Key.first: lambda: entry.first_token_ms,
         Key.tokens: lambda: (usage.input or 0) + (usage.output or 0) if usage else None,
+        Key.cost: lambda: entry.cost_usd,
         Key.status: lambda: entry.status,
         Key.model: lambda: entry.model,
         Key.provider: lambda: entry.provider,

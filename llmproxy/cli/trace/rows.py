@@ -14,6 +14,7 @@ from rich.text import Text
 
 from llmproxy.cli.tables import fit_cell
 from llmproxy.console.formatting import (
+    format_cost,
     format_duration,
     format_model,
     format_provider,
@@ -77,7 +78,7 @@ def _few_tokens(entry: Entry) -> str:
 
 TIME = EntryColumn("time", 8, 2, _time)
 DATE = EntryColumn("time", 14, 2, _date_and_time)
-NOTE = EntryColumn("session, client, error", 14, 8, _note, most=200)
+NOTE = EntryColumn("session, client, error", 14, 9, _note, most=200)
 _NOTE_WIDTH = 40
 TOKENS = EntryColumn("tokens", 11, 5, lambda entry: format_tokens(entry.usage), right=True, most=30, narrow=_few_tokens)
 COLUMNS = (
@@ -86,9 +87,10 @@ COLUMNS = (
     EntryColumn("model", 18, 1, format_model, most=36),
     EntryColumn("provider", 9, 6, format_provider, most=16),
     TOKENS,
+    EntryColumn("cost", 8, 8, lambda entry: format_cost(entry.cost_usd), right=True),
     EntryColumn("first", 6, 7, lambda entry: format_duration(entry.first_token_ms), right=True),
     EntryColumn("total", 6, 3, lambda entry: format_duration(entry.duration_ms), right=True),
-    EntryColumn("path", 20, 9, lambda entry: entry.path, most=28),
+    EntryColumn("path", 20, 10, lambda entry: entry.path, most=28),
     NOTE,
 )
 _GAP = 1

@@ -17,7 +17,7 @@ from llmproxy.cli.output import print_line
 from llmproxy.cli.trace.json_output import escape_json
 from llmproxy.cli.trace.rows import DIM, EntryTable
 from llmproxy.cli.trace.show import render_body_lines, render_parts, render_truncation
-from llmproxy.console.formatting import format_count, format_input, format_model, sanitize
+from llmproxy.console.formatting import format_cost, format_count, format_input, format_model, sanitize
 from llmproxy.metrics.tokens import TokenCounters
 from llmproxy.records.record import Record
 from llmproxy.transcripts.preview import strip_context
@@ -66,13 +66,15 @@ def _thread_lines(records: Iterable[Record]) -> Iterator[Text]:
         thread.requests += 1
         thread.failed += record.failed
         thread.add_usage(record.usage)
+        thread.add_cost(record.cost_usd, unknown=record.cost_unknown)
     if threads:
         yield Text()
     for name, thread in threads.items():
         counted = "1 request" if thread.requests == 1 else f"{thread.requests} requests"
         failed = f", {thread.failed} failed" if thread.failed else ""
         tokens = f"{format_input(thread.input, thread.cache_read)}, {format_count(thread.output)} out"
-        text = f"thread {name or '(main)'}: {counted}{failed}, {format_model(thread.first)}, {tokens}"
+        used = tokens if thread.cost_usd is None else f"{tokens}, {format_cost(thread.cost_usd)}"
+        text = f"thread {name or '(main)'}: {counted}{failed}, {format_model(thread.first)}, {used}"
         asked = next((part.text for part in reversed(request_transcript(thread.first)) if part.role == "user"), "")
         more = f", asked: {sanitize(' '.join(strip_context(asked).split()), _ASKED)}" if strip_context(asked) else ""
         yield Text(sanitize(text) + more, style=DIM)

@@ -16,6 +16,7 @@ from llmproxy.cli.trace.json_output import print_json
 from llmproxy.cli.trace.rows import DIM, RED
 from llmproxy.console.formatting import (
     UNKNOWN,
+    format_cost,
     format_duration,
     format_model,
     format_provider,
@@ -59,9 +60,7 @@ def _head(record: Record) -> Iterator[Text]:
     query = f"?{record.query}" if record.query else ""
     yield Text(sanitize(f"{record.method} {record.path}{query}"), style=_BOLD)
     usage = record.usage
-    counted = (
-        {name: value for name, value in msgspec.structs.asdict(usage).items() if value is not None} if usage else {}
-    )
+    counted = {name: value for name, value in msgspec.to_builtins(usage).items() if type(value) is int} if usage else {}
     client = [record.client.name, record.client.address, record.client.agent]
     values: list[tuple[str, str | None]] = [
         ("id", record.id if record.request_id == record.id else f"{record.id} (x-request-id {record.request_id})"),
@@ -75,6 +74,7 @@ def _head(record: Record) -> Iterator[Text]:
         ("status", format_status(record)),
         ("finish", record.finish_reason),
         ("tokens", ", ".join(f"{name} {value}" for name, value in counted.items()) or "unknown"),
+        ("cost", format_cost(record.cost_usd) if record.cost_usd is not None or record.cost_unknown else None),
         ("took", _took(record)),
         ("dropped", ", ".join(record.dropped) or None),
     ]

@@ -10,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from llmproxy.cli.trace.rows import RED
-from llmproxy.console.formatting import format_count, format_duration, sanitize
-from llmproxy.metrics.tokens import TokenCounters
+from llmproxy.console.formatting import format_cost, format_count, format_duration, sanitize
+from llmproxy.metrics.tokens import TokenCounters, sum_costs
 from llmproxy.records.entry import Entry
 
-# The width of the numbers in a line: durations, requests and failures; more for each kind of token. A narrow table has
-# cached tokens in place of the time to the first token.
-_NUMBERS, _NUMBER, _LEAST_NAME, _PROVIDER, _WIDE = 44, 8, 18, 20, 100
+# The width of the numbers in a line: durations, requests, failures and cost; more for each kind of token. A narrow
+# table has cached tokens in place of the time to the first token.
+_NUMBERS, _NUMBER, _LEAST_NAME, _PROVIDER, _WIDE = 53, 8, 18, 20, 100
 _TIMES = ("p50", "p95", "p99", "first")
 _COUNTED = (("in", "input"), ("out", "output"), ("cached", "cache_read"), ("reasoning", "reasoning"))
 
@@ -39,6 +39,7 @@ class _Group(TokenCounters):
         if entry.first_token_ms is not None:
             self.first_tokens_ms.append(entry.first_token_ms)
         self.add_usage(entry.usage)
+        self.add_cost(entry.cost_usd, unknown=entry.cost_unknown)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -47,6 +48,7 @@ class _Group(TokenCounters):
             "cancelled": self.cancelled,
             "error_rate": round(self.failed / self.requests, 6) if self.requests else None,
             "tokens": dict(self.tokens),
+            **sum_costs([self]),
             "duration_ms": _percentiles(self.durations_ms),
             "first_token_ms": _percentiles(self.first_tokens_ms),
         }
@@ -79,7 +81,7 @@ def totals_table(totals: dict[str, Any], width: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("provider", no_wrap=True)
     table.add_column("model", no_wrap=True)
-    for title in ("requests", "failed", *(title for title, _ in kinds), *times):
+    for title in ("requests", "failed", *(title for title, _ in kinds), "cost", *times):
         table.add_column(title, justify="right", no_wrap=True)
     rows = [(row["provider"] or "-", row["model"] or "-", row) for row in totals["models"]]
     if len(rows) > 1:
@@ -103,6 +105,7 @@ def _cells(row: dict[str, Any], kinds: list[str], times: int) -> list[Text | str
         format_count(row["requests"]),
         Text(format_count(row["failed"]), style=RED if row["failed"] else ""),
         *(format_count(tokens[kind]) for kind in kinds),
+        format_cost(row["cost_usd"]),
         *durations[:times],
     ]
 

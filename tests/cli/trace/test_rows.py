@@ -41,7 +41,7 @@ def test_80_columns_show_what_matters_most() -> None:
 
 def test_cached_tokens_are_shown_where_there_is_room() -> None:
     cached = entry(usage={"input": 1300, "output": 85, "cache_read": 1200, "cache_write": None, "reasoning": None})
-    assert " 1.3k in (1.2k cached), 85 out " in EntryTable(160).row(cached).plain
+    assert " 1.3k in (1.2k cached), 85 out " in EntryTable(170).row(cached).plain
     assert " 1300/85 " in EntryTable(80).row(cached).plain
 
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from llmproxy import __version__
-from llmproxy.cli import cache, config, explain, keys, lint, serve, sessions, stats
+from llmproxy.cli import cache, config, explain, keys, lint, prices, serve, sessions, stats
 from llmproxy.cli.trace import commands as trace
 
 _ABOUT = """One program between LLM clients and LLM providers.
@@ -44,6 +44,7 @@ app.command()(stats.stats)
 app.command()(sessions.sessions)
 app.add_typer(cache.cache_app, name="cache")
 app.add_typer(keys.keys_app, name="keys")
+app.add_typer(prices.prices_app, name="prices")
 app.add_typer(trace.trace_app, name="trace")
 
 

@@ -26,6 +26,7 @@ providers:
   - {{name: claude, type: anthropic, base_url: "{url}/claude", api_key: k}}
 models: [{{name: fast, targets: [late/gpt-mini]}}]
 translation: strict
+prices: {{gpt-x: {{input: 1, output: 1, request: 0.25}}}}
 middlewares: [{{type: audit, enabled: false, config: {{path: audit.jsonl}}}}]
 session: {{headers: [X-Conversation], store: kept}}
 cache: {{store: memory}}
@@ -56,6 +57,7 @@ def test_sections_do_what_they_say(program: Program, upstream: Upstream, tmp_pat
     assert upstream.last.value("authorization") == "Bearer sk-early"
     assert provider_of("fast") == "late" and b'"gpt-mini"' in upstream.last.body
     assert provider_of("unknown") == "llm"
+    assert program.post(CHAT, ASK).values("x-llmproxy-cost")[0].startswith("0.25")
     assert program.post(CHAT, {**ASK, "model": "gpt-x", "user": "x" * 2048}).status == 413
     assert program.post(CHAT, {**ASK, "model": "claude-x", "logit_bias": {"1": 5}}).status == 400, "strict translation"
     answer = program.post(CHAT, {**ASK, "temperature": 0}, "X-Conversation: talk-1")

@@ -104,6 +104,7 @@ class Exchange(ClientRequest):
     model that the client asked for, where a budget sent the request to another. `own` says that it asks for
     one of our own pages. `budget` counts what it holds in memory.
     `cost_usd` is what its calls cost, set before `on_end`; 0 when none was made for it, None when that is unknown.
+    `charged` says that it is set.
     """
 
     route: Route | None = None
@@ -125,6 +126,7 @@ class Exchange(ClientRequest):
     own: bool = False
     budget: MemoryBudget | None = None
     cost_usd: float | None = None
+    charged: bool = False
 
     @property
     def target(self) -> Target | None:

@@ -34,43 +34,43 @@ def _tokens(value: object) -> int:
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
-Usd = Annotated[float, BeforeValidator(_usd), Field(ge=0, le=_LARGEST)]
+_Usd = Annotated[float, BeforeValidator(_usd), Field(ge=0, le=_LARGEST)]
 _TOKENS_SCHEMA = WithJsonSchema({"type": ["integer", "string"], "pattern": r"^\d+(\.\d+)?\s*[kKmM]?$"})
-Tokens = Annotated[int, BeforeValidator(_tokens), _TOKENS_SCHEMA]
+_Tokens = Annotated[int, BeforeValidator(_tokens), _TOKENS_SCHEMA]
 
 
 class RatesConfig(Strict):
     """Prices in USD of a million tokens; of one search, request, image or second where it says so."""
 
-    input: Usd | None = Field(default=None, description="Input tokens.", examples=[2.5])
-    output: Usd | None = Field(default=None, description="Output tokens.", examples=[10.0])
-    cache_read: Usd | None = Field(
+    input: _Usd | None = Field(default=None, description="Input tokens.", examples=[2.5])
+    output: _Usd | None = Field(default=None, description="Output tokens.", examples=[10.0])
+    cache_read: _Usd | None = Field(
         default=None, description="Input tokens that were read from the prompt cache; by default as `input`."
     )
-    cache_write: Usd | None = Field(
+    cache_write: _Usd | None = Field(
         default=None, description="Input tokens that were written to the prompt cache; by default as `input`."
     )
-    cache_write_1h: Usd | None = Field(
+    cache_write_1h: _Usd | None = Field(
         default=None, description="The same for a cache of an hour; unknown by default, where an answer has them."
     )
-    reasoning: Usd | None = Field(default=None, description="Reasoning tokens; by default as `output`.")
-    input_audio: Usd | None = Field(default=None, description="Input tokens of audio; by default as `input`.")
-    output_audio: Usd | None = Field(default=None, description="Output tokens of audio; by default as `output`.")
-    cache_read_audio: Usd | None = Field(
+    reasoning: _Usd | None = Field(default=None, description="Reasoning tokens; by default as `output`.")
+    input_audio: _Usd | None = Field(default=None, description="Input tokens of audio; by default as `input`.")
+    output_audio: _Usd | None = Field(default=None, description="Output tokens of audio; by default as `output`.")
+    cache_read_audio: _Usd | None = Field(
         default=None, description="Cached input tokens of audio; by default as `cache_read`."
     )
-    input_image: Usd | None = Field(default=None, description="Input tokens of images; by default as `input`.")
-    output_image: Usd | None = Field(default=None, description="Output tokens of images; by default as `output`.")
-    cache_read_image: Usd | None = Field(
+    input_image: _Usd | None = Field(default=None, description="Input tokens of images; by default as `input`.")
+    output_image: _Usd | None = Field(default=None, description="Output tokens of images; by default as `output`.")
+    cache_read_image: _Usd | None = Field(
         default=None, description="Cached input tokens of images; by default as `cache_read`."
     )
-    input_video: Usd | None = Field(default=None, description="Input tokens of videos; by default as `input`.")
-    output_video: Usd | None = Field(default=None, description="Output tokens of videos; by default as `output`.")
-    web_search: Usd | None = Field(
+    input_video: _Usd | None = Field(default=None, description="Input tokens of videos; by default as `input`.")
+    output_video: _Usd | None = Field(default=None, description="Output tokens of videos; by default as `output`.")
+    web_search: _Usd | None = Field(
         default=None, description="One web search of the provider; unknown by default, where an answer has some."
     )
-    file_search: Usd | None = Field(default=None, description="One file search of the provider; the same.")
-    request: Usd | None = Field(default=None, description="One request, beside its tokens.")
+    file_search: _Usd | None = Field(default=None, description="One file search of the provider; the same.")
+    request: _Usd | None = Field(default=None, description="One request, beside its tokens.")
 
     def rates(self, above: Mapping[int, RatesConfig] | None = None) -> Rates:
         """Return the value for the hot path."""
@@ -81,7 +81,7 @@ class RatesConfig(Strict):
 class TierConfig(RatesConfig):
     """The prices of a service tier: those of the standard tier do not count for it."""
 
-    above: dict[Tokens, RatesConfig] = Field(
+    above: dict[_Tokens, RatesConfig] = Field(
         default={}, description="Prices of requests with more input tokens, for the whole request."
     )
 

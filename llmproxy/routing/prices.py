@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from llmproxy.answer import Answer
 from llmproxy.call import Call
 from llmproxy.dialects.model import Usage, UsageDetails
 from llmproxy.errors import ProxyError
@@ -156,10 +157,13 @@ class Prices:
         )
 
     def charge(self, exchange: Exchange) -> None:
-        """Set what the exchange and its calls cost. Called once, when the answer is known, before `on_end`.
+        """Set what the exchange and its calls cost, once: when the answer is known, before `on_end`.
 
         Calls that failed cost nothing. Of several exchanges that share a call, the one that made it pays.
         """
+        if exchange.charged:
+            return
+        exchange.charged = True
         calls = exchange.calls
         if not calls:
             exchange.cost_usd = self._share(exchange)
@@ -169,6 +173,12 @@ class Prices:
         last = calls[-1]
         exchange.cost_usd = last.cost_usd = self._cost_of(exchange, last)
         last.left = exchange.outcome == "cancelled"
+
+    def charge_answer(self, exchange: Exchange, answer: Answer) -> None:
+        """Charge an exchange whose whole answer is known, and put its cost into the head."""
+        self.charge(exchange)
+        if exchange.cost_usd is not None and (exchange.calls or exchange.cache == "hit"):
+            answer.headers[COST_HEADER] = format_usd(exchange.cost_usd)
 
     def _share(self, exchange: Exchange) -> float | None:
         """Return what an exchange pays that made no call: nothing, but for what its call cost after the client left for

@@ -182,6 +182,14 @@ def observe(exchange: Exchange, answer: Answer) -> Observer:
         return _Blind()
 
 
+def observe_whole(exchange: Exchange, answer: Answer) -> None:
+    """Read an answer that is whole, before it is sent."""
+    if exchange.method != "HEAD":
+        observer = observe(exchange, answer)
+        observer.feed(answer.body)
+        observer.close()
+
+
 def _reader(exchange: Exchange, answer: Answer) -> Observer | None:
     """Return the observer for the decoded body; None when nothing can be read there."""
     dialect = None if exchange.endpoint is None else exchange.endpoint.dialect

@@ -27,10 +27,9 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.metrics.counters import Metrics
 from llmproxy.pipeline import Pipeline
 from llmproxy.redaction.echoes import mask_error, shows_key
-from llmproxy.routing.prices import COST_HEADER, format_usd
 from llmproxy.routing.router import ResolvedPath
 from llmproxy.server.keepalive import Keepalive
-from llmproxy.server.observer import Observer, observe
+from llmproxy.server.observer import Observer, observe, observe_whole
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.request_body import Limits, read_body
 from llmproxy.server.response_head import (
@@ -101,7 +100,6 @@ class RequestHandler:
 
     __slots__ = (
         "_answer",
-        "_charged",
         "_client",
         "_exchange",
         "_finished",
@@ -138,7 +136,6 @@ class RequestHandler:
         self._transfer = TransferMode.LENGTH
         self._position: StreamPosition | None = None
         self._own = False
-        self._charged = False
         self._sending = False
         self._finished = False
         exchange.budget = shared.budget
@@ -264,7 +261,7 @@ class RequestHandler:
         if transfer is not TransferMode.LENGTH and "Content-Encoding" not in answer.headers:
             self._position = None if answer.framing is None else answer.framing.position()
         exchange.status = answer.status
-        if not self._charged:
+        if not exchange.charged:
             self._observer = observe(exchange, answer)
         self._sending = True
         bodiless = answer.bodiless or exchange.method == "HEAD"
@@ -279,26 +276,15 @@ class RequestHandler:
         return keep_alive and transfer is not TransferMode.CLOSE
 
     def _read_head(self, answer: Answer) -> None:
-        """Find the framing of an answer, and what it costs if it is whole. Both depend on headers that hooks change."""
+        """Find the framing of an answer and, if it is whole, read it: its head says what it costs."""
         exchange = self._exchange
         if answer.status in BODILESS_STATUSES:
             answer.bodiless = True  # also where a hook says so
         answer.framing = framing_of(answer.headers, exchange.endpoint, exchange.query, answer.status)
         if answer.stream is None and answer.framing is None and not self._own:
-            self._charge_whole(answer)
-
-    def _charge_whole(self, answer: Answer) -> None:
-        """Read an answer that is whole before its head is written, which says what it costs."""
-        exchange = self._exchange
-        exchange.status = answer.status
-        if exchange.method != "HEAD":
-            observer = observe(exchange, answer)
-            observer.feed(answer.body)
-            observer.close()
-        self._charged = True
-        self._runtime.pipeline.prices.charge(exchange)
-        if exchange.cost_usd is not None and (exchange.calls or exchange.cache == "hit"):
-            answer.headers[COST_HEADER] = format_usd(exchange.cost_usd)
+            exchange.status = answer.status
+            observe_whole(exchange, answer)
+            self._runtime.pipeline.prices.charge_answer(exchange, answer)
 
     async def _begin(self, head: bytes, body: bytes) -> None:
         """Send `head` and what is here of the body. A long one goes as fast as the client reads it: the socket would

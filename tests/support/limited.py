@@ -21,10 +21,7 @@ from tests.support.waiting import PATIENCE_S
 class EasyPrices(Prices):
     """A dollar for each token; models that begin with `free` have no price."""
 
-    def __init__(self) -> None:
-        return
-
-    def cost(self, target: Target, model: str | None, usage: Usage | None) -> float | None:
+    def cost(self, target: Target, model: str | None, usage: Usage | None, answered: str | None = None) -> float | None:
         if usage is None or (model or "").startswith("free"):
             return None
         return float((usage.input or 0) + (usage.output or 0))

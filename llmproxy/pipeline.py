@@ -69,6 +69,8 @@ class Pipeline:
         route = exchange.route
         if route is None:
             route = exchange.route = self._route(exchange, resolved)
+        if self.prices.required:
+            route = exchange.route = self.prices.priced_route(route, exchange)
         if self.hooks.around:
             return await self._around(exchange, route)
         return await self.failover.answer(exchange, route)

@@ -119,19 +119,19 @@ def _in_table(model: str, provider: str | None) -> dict[str, Price]:
 
 
 def _in_config(model: str, provider: str | None, file: str) -> dict[str, Price]:
-    from llmproxy.app import routing
     from llmproxy.config.configured_prices import configured_prices
     from llmproxy.config.load import load
     from llmproxy.registry import RegistryError
+    from llmproxy.routes import build_routing
 
     loaded = load(file)
     print_problems(loaded.problems)
     if loaded.config is None:
         raise typer.Exit(1)
     try:
-        _, providers = routing(loaded)
+        _, providers = build_routing(loaded)
     except RegistryError as error:
         fail(str(error))
-    prices = configured_prices(loaded.config, providers)
+    prices = configured_prices(loaded.config)
     chosen = [each for each in providers if provider in (None, each.name, each.type)]
     return {each.name: price for each in chosen if (price := prices.find(each, model)) is not None}

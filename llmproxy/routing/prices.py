@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from llmproxy.answer import Answer
@@ -40,35 +40,24 @@ class PriceRule:
     price: Price
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderPrices:
-    """What decides the prices of one provider: its address, where that is known, and its configured prices."""
-
-    url: str | None = None
-    rules: Sequence[PriceRule] = ()
-
-
-_NO_RULES = ProviderPrices()
-
-
 class Prices:
     """The prices of models, by provider.
 
-    `rules` are the configured prices for all providers, `providers` what is known of single ones, by name. Calls of
-    models without a price are refused when `required` is set. `table` is the table once it was read.
+    `rules` are the configured prices for all providers, `own` those of single ones, by name. Calls of models without a
+    price are refused when `required` is set. `table` is the table once it was read.
     """
 
     def __init__(
         self,
         rules: Sequence[PriceRule] = (),
-        providers: Mapping[str, ProviderPrices] | None = None,
+        own: Mapping[str, Sequence[PriceRule]] | None = None,
         *,
         required: bool = False,
     ) -> None:
         self.required = required
         self.table: PriceTable | None = None
         self._rules = rules
-        self._providers = providers or {}
+        self._own = own or {}
         self._known: dict[tuple[str, str | None, str | None], Price | None] = {}
         self._reporting: dict[str, bool] = {}
 
@@ -98,15 +87,14 @@ class Prices:
             return price
 
     def _find(self, provider: Provider, model: str | None, answered: str | None) -> Price | None:
-        own = self._providers.get(provider.name, _NO_RULES)
-        for rule in (*own.rules, *self._rules):
+        for rule in (*self._own.get(provider.name, ()), *self._rules):
             if any(name is not None and fnmatchcase(name, rule.pattern) for name in (model, answered)):
                 return rule.price
         names = [answered, model]
         if answered is not None and model is not None and answered.lower() in model.lower():
             names = [model, answered]
         table = self.loaded()
-        list_name = table.list_for(provider.type, own.url)
+        list_name = table.list_for(provider.type, _address(provider))
         if list_name is None:
             return None
         return next((price for name in names if name and (price := table.price(list_name, name)) is not None), None)
@@ -116,7 +104,7 @@ class Prices:
         reports = self._reporting.get(provider.name)
         if reports is None:
             table = self.loaded()
-            name = table.list_for(provider.type, self._providers.get(provider.name, _NO_RULES).url)
+            name = table.list_for(provider.type, _address(provider))
             reports = self._reporting[provider.name] = name is not None and table.list(name)[0].reports_cost
         return reports
 
@@ -143,18 +131,21 @@ class Prices:
         costs = [self.cost(target, target.model or model, usage) for target in route.targets]
         return max((cost for cost in costs if cost is not None), default=None)
 
-    def require(self, exchange: Exchange, target: Target) -> None:
-        """Raise ProxyError when calls need a price and the model has none at this target. Another target may have."""
-        model = target.model or exchange.model
-        if not self.required or model is None or self.find(target.provider, model) is not None:
-            return
-        raise ProxyError(
-            f"The price of the model {model!r} at the provider {target.provider.name!r} is unknown, and require_price "
-            "is set. Add it to `prices` in the configuration, or choose another model",
-            status=403,
-            code="price_unknown",
-            retryable=True,
-        )
+    def priced_route(self, route: Route, exchange: Exchange) -> Route:
+        """Return `route` with the targets at which the model has a price. Raises ProxyError when there is none."""
+        model = exchange.model
+        if model is None:
+            return route
+        targets = tuple(each for each in route.targets if self.find(each.provider, each.model or model) is not None)
+        if not targets:
+            first = route.targets[0]
+            raise ProxyError(
+                f"The price of the model {first.model or model!r} at the provider {first.provider.name!r} is unknown, "
+                "and require_price is set. Add it to `prices` in the configuration, or choose another model",
+                status=403,
+                code="price_unknown",
+            )
+        return route if len(targets) == len(route.targets) else replace(route, targets=targets)
 
     def charge(self, exchange: Exchange) -> None:
         """Set what the exchange and its calls cost, once: when the answer is known, before `on_end`.
@@ -208,3 +199,8 @@ def format_usd(cost: float) -> str:
     """Return an amount without an exponent: `0.0000028`, `0`, `1.5`."""
     text = f"{cost:.{_DIGITS}f}".rstrip("0").rstrip(".")
     return text or "0"
+
+
+def _address(provider: Provider) -> str | None:
+    url = provider.describe().get("base_url")
+    return url if isinstance(url, str) else None

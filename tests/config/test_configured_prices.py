@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmproxy.app import routing
 from llmproxy.config.configured_prices import configured_prices
 from llmproxy.config.load import load
 from llmproxy.dialects.model import Usage
+from llmproxy.routes import build_routing
 from llmproxy.target import Target
 
 MILLION = Usage(input=1_000_000, output=0)
@@ -27,8 +27,8 @@ def test_prices_of_a_provider_those_of_all_and_the_table_are_known(tmp_path: Pat
     (tmp_path / "llmproxy.yaml").write_text(CONFIG)
     loaded = load(str(tmp_path / "llmproxy.yaml"))
     assert not loaded.problems
-    _, providers = routing(loaded)
-    prices = configured_prices(loaded.checked(), providers)
+    _, providers = build_routing(loaded)
+    prices = configured_prices(loaded.checked())
     named = {each.name: Target(provider=each) for each in providers}
     assert prices.required
     assert prices.cost(named["eu"], "gpt-4o", MILLION) == 7

@@ -14,7 +14,7 @@ from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.price import Price, PriceRow, Rates
 from llmproxy.route import Route
-from llmproxy.routing.prices import PriceRule, Prices, ProviderPrices, format_usd
+from llmproxy.routing.prices import PriceRule, Prices, format_usd
 from llmproxy.target import Target
 from tests.support.exchanges import NamedProvider, ended, new_call
 
@@ -81,13 +81,11 @@ def test_local_services_have_no_price(provider: str) -> None:
 
 
 def test_configured_prices_come_first_those_of_the_provider_before_all() -> None:
-    own = {"eu": ProviderPrices(rules=[rule("gpt-4o*", 7.0)]), "gw": ProviderPrices(url="https://api.openai.com/v1")}
-    prices = Prices([rule("gpt-4o", 5.0), rule("llama*", 0.0)], own)
+    prices = Prices([rule("gpt-4o", 5.0), rule("llama*", 0.0)], {"eu": [rule("gpt-4o*", 7.0)]})
     assert cost("eu", "gpt-4o", prices=prices) == 7
     assert cost("openai", "gpt-4o", prices=prices) == 5
     assert cost("openai", "gpt-4o-mini", prices=prices) == 0.15
     assert cost("ollama", "llama3:8b", prices=prices) == 0
-    assert cost("gw", "gpt-4.1", prices=prices) == 2
 
 
 def test_a_route_is_estimated_at_its_dearest_target() -> None:
@@ -151,14 +149,20 @@ def test_who_shares_a_call_that_is_paid_pays_nothing() -> None:
     assert (first.cost_usd, second.cost_usd) == (2.5, 0)
 
 
-def test_a_model_without_a_price_is_refused_where_one_is_required() -> None:
+def test_targets_without_a_price_are_left_out_where_one_is_required() -> None:
     prices = Prices(required=True)
-    prices.require(ended(model="gpt-4o"), target("openai"))
-    prices.require(ended(model=None), target("openai"))
-    Prices().require(ended(model="nobody-knows-me"), target("openai"))
+    route = Route(name="smart", targets=(target("ollama"), target("openai", "gpt-4o")))
+    assert prices.priced_route(route, ended(model="smart")).targets == route.targets[1:]
+    assert prices.priced_route(route, ended(model=None)) is route
+    priced = Route(name="gpt-4o", targets=(target("openai"),))
+    assert prices.priced_route(priced, ended(model="gpt-4o")) is priced
+
+
+def test_a_model_without_any_price_is_refused_where_one_is_required() -> None:
+    route = Route(name="x", targets=(target("openai"),))
     with pytest.raises(ProxyError, match=r"'nobody-knows-me' at the provider 'openai' .* `prices`") as refused:
-        prices.require(ended(model="nobody-knows-me"), target("openai"))
-    assert (refused.value.status, refused.value.code, refused.value.retryable) == (403, "price_unknown", True)
+        Prices(required=True).priced_route(route, ended(model="nobody-knows-me"))
+    assert (refused.value.status, refused.value.code) == (403, "price_unknown")
 
 
 async def test_the_table_is_read_once_and_not_before_it_is_needed() -> None:

@@ -23,6 +23,9 @@ SESSION_HEADERS = ("x-session-id", SESSION_HEADER, "x-claude-code-session-id", "
 
 SESSION_LENGTH = 200
 
+# The longest name at a cloud (Bedrock's modelId). What is known of a model is remembered by its name.
+_LONGEST_MODEL = 2048
+
 PRINTABLE = frozenset(map(chr, range(33, 127)))
 """The characters that a request id may have."""
 
@@ -104,12 +107,15 @@ class ClientRequest:
 
     def read_model(self) -> None:
         """Take model and stream flag from where the dialect has them: the path or the body. Raises BadRequest when the
-        body cannot be decoded."""
+        body cannot be decoded, or the name of the model is too long."""
         endpoint, body = self.endpoint, self.body
         if endpoint is None or not isinstance(body, Body):
             return
-        self.model = body.model if endpoint.model_in is None else endpoint.model_of(self.path)
         self.stream = body.flag("stream") if endpoint.streams is None else endpoint.streams
+        model = body.model if endpoint.model_in is None else endpoint.model_of(self.path)
+        if model is not None and len(model) > _LONGEST_MODEL:
+            raise BadRequest(f"The name of the model has more than {_LONGEST_MODEL} characters", param="model")
+        self.model = model
 
     def write_model(self, model: str) -> None:
         """Put another name of the model where the dialect has it."""

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmproxy.errors import BrokenStream
+from llmproxy.wire import eventstream
 from llmproxy.wire.eventstream import (
     EVENT_STREAM,
     MessagePosition,
@@ -198,3 +199,12 @@ def test_only_a_first_message_that_is_marked_is_an_error() -> None:
 def test_corrupt_bytes_are_not_waited_for() -> None:
     assert EVENT_STREAM.event_end(b"no message at all") == -1
     assert EVENT_STREAM.last_frame_end(STREAM + b"no message at all", 0) == len(STREAM) + 17
+
+
+def test_only_short_headers_are_remembered() -> None:
+    remembered = eventstream._read_short_headers.cache_info
+    before = remembered().misses
+    long = pack_message(write_headers({f"h{number}": "x" * 50 for number in range(20)}), b"{}")
+    assert len(MessageSplitter().feed(long)) == 1 and remembered().misses == before
+    short = pack_message(write_headers({":event-type": "never before"}), b"{}")
+    assert len(MessageSplitter().feed(short)) == 1 and remembered().misses == before + 1

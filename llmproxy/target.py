@@ -122,8 +122,9 @@ class Provider(ABC):
     and `priority` its place among equals (low first). `sole_catch_all` says that it answers every name when there
     is no other provider. `secrets` are the credentials that it adds to requests: what must not be shown when an answer
     repeats them. `forwards_credentials` says that it gets the credentials that clients send for a provider, and so
-    verifies them. Clients of dialects that it does not speak are served through translation: it is asked in the first
-    of `translate_to` that it speaks and that can be translated (of the catalog, when that is empty), with `options`.
+    verifies them. `address` is its URL, where it has one. Clients of dialects that it does not speak are served through
+    translation: it is asked in the first of `translate_to` that it speaks and that can be translated (of the catalog,
+    when that is empty), with `options`.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Provider(ABC):
     sole_catch_all: bool
     secrets: tuple[str, ...] = ()
     forwards_credentials: bool = False
+    address: str | None = None
     translate_to: tuple[str, ...] = ()
     options: Options = Options()
 

@@ -276,6 +276,7 @@ class HttpProvider(ConfiguredProvider):
         )
         self._base = address.path
         self._query = address.query
+        self.address = f"{self.origin.url}{address.path}"
         self._root = root_below(address.path, service.root, always=service.root_always)
         self._roots = {name: root_below(address.path, root) for name, root in service.roots.items()}
         self._by_model = () if config.dialects is not None else service.by_model

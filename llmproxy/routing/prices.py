@@ -94,7 +94,7 @@ class Prices:
         if answered is not None and model is not None and answered.lower() in model.lower():
             names = [model, answered]
         table = self.loaded()
-        list_name = table.list_for(provider.type, _address(provider))
+        list_name = table.list_for(provider.type, provider.address)
         if list_name is None:
             return None
         return next((price for name in names if name and (price := table.price(list_name, name)) is not None), None)
@@ -104,7 +104,7 @@ class Prices:
         reports = self._reporting.get(provider.name)
         if reports is None:
             table = self.loaded()
-            name = table.list_for(provider.type, _address(provider))
+            name = table.list_for(provider.type, provider.address)
             reports = self._reporting[provider.name] = name is not None and table.list(name)[0].reports_cost
         return reports
 
@@ -199,8 +199,3 @@ def format_usd(cost: float) -> str:
     """Return an amount without an exponent: `0.0000028`, `0`, `1.5`."""
     text = f"{cost:.{_DIGITS}f}".rstrip("0").rstrip(".")
     return text or "0"
-
-
-def _address(provider: Provider) -> str | None:
-    url = provider.describe().get("base_url")
-    return url if isinstance(url, str) else None

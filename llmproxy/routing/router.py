@@ -172,6 +172,9 @@ class Router:
             return ResolvedPath(endpoint=endpoint, provider=provider, path=path, template=template)
         if self._catch_all is not None and full_path.startswith("/"):
             return ResolvedPath(endpoint=None, provider=self._catch_all, path=full_path, template="/{path}")
+        below = catalog.below_root(full_path)
+        if below is not None and (endpoint := catalog.find(method, below)) is not None:  # no provider has this name
+            return ResolvedPath(endpoint=endpoint, provider=None, path=below, template=endpoint.template)
         message = f"Not found: {method} {_quote(full_path)}. {self._hint(full_path)}"
         raise BadRequest(message, status=404, code="not_found")
 

@@ -372,3 +372,54 @@ def test_each_vendors_own_sdk_goes_round_below_its_prefix(
     with conversation.client:
         go_round(conversation, model, stream=stream, think="nova" not in model)
     assert {call.vendor for call in vendors.calls} == {prefix[1:].replace("express", "vertex")}
+
+
+# Below `/openai`, where the SDK of Azure calls responses, a provider of this name has its prefix.
+ABROAD = ("azure", "anthropic for bedrock", "anthropic for vertex", *list(OWN)[-2:])
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize(
+    ("sdk", "model"),
+    [
+        pytest.param(sdk, model, id=f"{sdk} to {name}", marks=() if place % len(SIX) == number else pytest.mark.long)
+        for number, sdk in enumerate(ABROAD)
+        for place, (name, model) in enumerate(SIX.items())
+    ],
+)
+def test_the_sdk_of_a_cloud_reaches_every_provider(
+    program: Program, sdk: str, model: str, stream: bool, vendors: SixVendors, upstream: Upstream
+) -> None:
+    conversation: Any = OWN[sdk][0](program.url)
+    with conversation.client:
+        go_round(conversation, model, stream=stream, think=True)
+    assert {call.vendor for call in vendors.calls} == {model.partition("/")[0]}
+
+
+@pytest.mark.ledger("H2")
+@pytest.mark.parametrize("prefix", ["openai-proxy", "openai-proxy/v1", "v1"])
+def test_a_model_is_found_by_its_name_or_by_that_of_its_provider(
+    program: Program, prefix: str, vendors: SixVendors, upstream: Upstream
+) -> None:
+    bare = {name: model.partition("/")[2] for name, model in SIX.items() if name not in ("vertex", "azure")}
+    bare["vertex"] = MORE["openai form of vertex"][7:]
+    with chat(openai.OpenAI(base_url=f"{program.url}/{prefix}", **DUMMY)).client as client:
+        for name, model in [*SIX.items(), *bare.items()]:
+            said = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "Hi"}])
+            assert said.choices[0].message.content == TEXT
+            assert vendors.calls[-1].vendor == name and model.endswith(vendors.calls[-1].model)
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_a_stream_without_alt_is_an_array_from_every_provider(
+    program: Program, name: str, vendors: SixVendors, upstream: Upstream
+) -> None:
+    ask = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
+    path = f"/v1beta/models/{SIX[name].replace('/', '%2F')}:streamGenerateContent"
+    said = program.post(path, ask)
+    parts = [part for each in said.json for part in each["candidates"][0].get("content", {}).get("parts", ())]
+    assert "".join(part["text"] for part in parts) == TEXT and said.json[-1]["usageMetadata"]["promptTokenCount"] == IN
+    vendors.trouble = "error"
+    said = program.post(path, ask)  # plain where the error came before anything else was sent
+    last = said.json[-1] if isinstance(said.json, list) else said.json
+    assert LATE_WORDS in last["error"]["message"] and isinstance(said.json, list) is (said.status == 200)

@@ -272,6 +272,24 @@ def test_the_openai_interface_stands_below_a_path_of_its_own_too(below: str) -> 
     assert chosen(router, "groq/x", f"/openai-proxy{below}") == [("groq", "x")]
 
 
+@pytest.mark.parametrize(
+    ("path", "below"),
+    [
+        ("/openai/responses", "/responses"),
+        ("/openai/v1/chat/completions", "/v1/chat/completions"),
+        ("/anthropic/v1/messages", "/v1/messages"),
+    ],
+)
+def test_the_roots_of_a_cloud_are_routed_by_model_where_no_provider_has_their_name(path: str, below: str) -> None:
+    groq = next(each for each in ALL if each.name == "groq")
+    resolved = Router([groq]).locate("POST", path)
+    assert (resolved.provider, resolved.path) == (None, below) and resolved.endpoint is not None
+    llm = Named("llm")
+    llm.type = "other"
+    caught = Router([groq], catch_all=llm).locate("POST", path)
+    assert caught.endpoint is None and caught.path == path
+
+
 @pytest.mark.parametrize("path", ["/nobody/knows", "/openai-proxy/nothing", "/", "", "*", "/v1", "/v1/", "/v1/nothing"])
 def test_an_unknown_path_is_a_404_that_says_what_there_is(path: str) -> None:
     with pytest.raises(BadRequest) as refused:

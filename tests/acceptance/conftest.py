@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import vendors
+from tests.support import six_program, vendors
 from tests.support.program import Program
 from tests.support.provider import Upstream
+from tests.support.six_vendors import SixVendors
 from tests.support.waiting import until
 
 KEY = "sk-up-5e7c"
@@ -73,6 +74,40 @@ def lasting_stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 def stub(lasting_stub: Program) -> Iterator[Program]:
     """The program with nothing said at all."""
     yield from _without_complaint(lasting_stub)
+
+
+@pytest.fixture(scope="session")
+def lasting_six() -> Iterator[tuple[SixVendors, Upstream]]:
+    vendors = SixVendors(six_program.play)
+    with Upstream(vendors) as upstream:
+        yield vendors, upstream
+
+
+@pytest.fixture
+def six(lasting_six: tuple[SixVendors, Upstream]) -> Iterator[SixVendors]:
+    """The six vendors behind `clouds`, without memory of other tests. They have refused nothing."""
+    vendors, upstream = lasting_six
+    vendors.forget()
+    upstream.forget()
+    yield vendors
+    upstream.check()
+    assert vendors.faults == []
+    assert not [each.head for each in upstream.requests if b"dummy" in each.head.lower()]
+
+
+@pytest.fixture(scope="session")
+def lasting_clouds(
+    lasting_six: tuple[SixVendors, Upstream], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Program]:
+    folder = tmp_path_factory.mktemp("six")
+    with Program(folder, "serve", config=six_program.configuration(folder, lasting_six[1].url)) as program:
+        yield program
+
+
+@pytest.fixture
+def clouds(lasting_clouds: Program, six: SixVendors) -> Iterator[Program]:
+    """The program with a provider of each kind."""
+    yield from _without_complaint(lasting_clouds)
 
 
 def _without_complaint(program: Program) -> Iterator[Program]:

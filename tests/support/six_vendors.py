@@ -48,6 +48,7 @@ class SixVendors(StrictVendor):
     trouble: Trouble = ""
     cut_short: bool = False
     calls: list[VendorCall] = field(default_factory=list)
+    last_body: str = ""
     tokens: TokenServer = field(default_factory=TokenServer)
     _signatures: list[tuple[str, str | None]] = field(default_factory=list)
     _reasoned: dict[str, str] = field(default_factory=dict)
@@ -87,6 +88,7 @@ class SixVendors(StrictVendor):
         faults = [*self._judge_credential(made, request), *made.faults, *self._judge_body(made, body)]
         question = Question(dialect=made.dialect, body=body, faults=faults)
         self.calls.append(made)
+        self.last_body = request.body.decode()
         self.questions.append(question)
         return question
 

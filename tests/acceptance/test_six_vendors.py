@@ -63,7 +63,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def asker(request: pytest.FixtureRequest, clouds: Program) -> Iterator[SdkConversation]:
     conversation: SdkConversation = request.param(clouds.url)
-    with conversation.client:  # type: ignore[attr-defined]
+    with conversation.client:
         yield conversation
 
 

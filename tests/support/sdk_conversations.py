@@ -71,6 +71,7 @@ class SdkConversation(ABC):
     stops: tuple[str, str]
     cut: str
     names: tuple[str, ...] = NAMES
+    client: Any
 
     def __init__(self, url: str) -> None:
         self.url = url

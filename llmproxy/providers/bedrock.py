@@ -257,14 +257,13 @@ class Bedrock(RefreshingProvider[Keys]):
     def _refuses(self, answer: Answer) -> bool:
         """Look for other keys where AWS refuses these, and say when it is the clock."""
         kind = answer.headers.get("x-amzn-ErrorType", "")
-        if answer.status == 400 and not kind.startswith(_KEY_ERRORS[:3]):
+        if answer.status == 400 and not kind.startswith((*_KEY_ERRORS, *_CLOCK_ERRORS)):
             return False
         skew_s = _skew_s(answer.headers)
         if abs(skew_s) > _SKEW_S and (kind.startswith(_CLOCK_ERRORS) or not kind):
-            way = "ahead" if skew_s > 0 else "behind"
+            way = "ahead of" if skew_s > 0 else "behind"
             log.error(
-                "provider %r: AWS refused a signature, and the clock of this machine is %.0f s %s of AWS's; set it "
-                "right",
+                "provider %r: AWS refused a signature, and the clock of this machine is %.0f s %s AWS's; set it right",
                 self.name,
                 abs(skew_s),
                 way,

@@ -7,6 +7,7 @@ is something to ask. Begin reading at `GoogleCredentials.fetch`.
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import UTC
 from io import BytesIO
@@ -45,6 +46,7 @@ class GoogleCredentials:
     def _fetch(self) -> Token:
         from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 
+        logging.getLogger("google.auth").setLevel(logging.ERROR)  # it warns of what we say ourselves
         try:
             if self._found is None:
                 self._find()

@@ -182,6 +182,10 @@ async def test_a_clock_that_is_off_is_named(caplog: pytest.LogCaptureFixture) ->
     assert not await request.renew(Answer(status=403, headers=old, body=b"{}"))
     assert "is 3600 s ahead of AWS's" in caplog.text.replace("3599", "3600").replace("3601", "3600")
     caplog.clear()
+    late = Headers([("Date", formatdate(time.time() + 3600, usegmt=True)), ("x-amzn-ErrorType", "RequestExpired:x")])
+    assert not await request.renew(Answer(status=400, headers=late, body=b"{}"))
+    assert " s behind AWS's; set it right" in caplog.text
+    caplog.clear()
     fresh = Headers([("Date", formatdate(usegmt=True)), ("x-amzn-ErrorType", "InvalidSignatureException")])
     assert not await request.renew(Answer(status=403, headers=fresh, body=b"{}")), "static keys stay what they are"
     assert "clock" not in caplog.text

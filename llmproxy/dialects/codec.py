@@ -53,7 +53,8 @@ class Codec:
     Clients send their key in the header `key_header` behind `key_scheme`. `takes_url` are the kinds of media that a
     request can name by URL. `needs_thinking` says of a model that it refuses to think in a tool turn whose earlier
     thinking is missing; `seal` is the `Thinking.dialect` that its providers accept back, its own name unless it shares
-    the models of another dialect. `longest_tool_name` is how many characters the name of a tool may have.
+    the models of another dialect. `longest_tool_name` is how many characters the name of a tool may have, and
+    `made_up_id` says of the id of a call that it is one of the decoder's, as the call has none.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Codec:
     takes_url: frozenset[str] = frozenset({"image", "document", "audio", "video"})
     needs_thinking: Callable[[str], bool] = _unknown
     seal: str = ""
+    made_up_id: Callable[[str], bool] = _unknown
     longest_tool_name: int = 64
 
     def unknown_stop(self, word: str | None) -> str | None:

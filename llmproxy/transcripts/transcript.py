@@ -134,26 +134,26 @@ def _request_parts(codec: Codec, body: bytes) -> Iterator[TranscriptPart]:
     for instruction in request.system:
         yield _instruction(instruction)
     for message in request.messages:
-        yield from _message(message)
+        yield from _message(message, codec)
 
 
 def _instruction(instruction: Instruction) -> TranscriptPart:
     return TranscriptPart(instruction.role, "\n".join(block.text for block in instruction.content))
 
 
-def _message(message: Message) -> Iterator[TranscriptPart]:
+def _message(message: Message, codec: Codec) -> Iterator[TranscriptPart]:
     role = f"{message.role} ({message.name})" if message.name else message.role
     for block in message.content:
-        yield _part(role, block)
+        yield _part(role, block, codec)
 
 
 def _answer_parts(codec: Codec, body: bytes, *, stream: bool) -> Iterator[TranscriptPart]:
     reply = neutral_reply(codec, body, stream=stream)
     for block in reply.content if reply is not None else ():
-        yield _part("assistant", block)
+        yield _part("assistant", block, codec)
 
 
-def _part(role: str, block: Block) -> TranscriptPart:
+def _part(role: str, block: Block, codec: Codec) -> TranscriptPart:
     match block:
         case Text():
             return TranscriptPart(role, block.text)
@@ -162,14 +162,20 @@ def _part(role: str, block: Block) -> TranscriptPart:
         case Thinking():
             return TranscriptPart("thinking", block.text or "(sealed)")
         case ToolCall():
-            return TranscriptPart("tool call", f"{block.name} [{block.id}]\n{_pretty(block.arguments)}")
+            return TranscriptPart("tool call", f"{block.name}{_id(block, codec)}\n{_pretty(block.arguments)}")
         case ToolResult():
-            inner = "\n".join(_part("", each).text for each in block.content)
-            return TranscriptPart("tool error" if block.error else "tool result", f"[{block.id}]\n{inner}")
+            inner = "\n".join(_part("", each, codec).text for each in block.content)
+            head = _id(block, codec).strip()
+            return TranscriptPart("tool error" if block.error else "tool result", f"{head}\n{inner}".lstrip("\n"))
         case Media():
             return TranscriptPart(role, _media(block))
         case Opaque():
             return TranscriptPart(f"{role}, {block.kind}", pretty_json(block.value))
+
+
+def _id(block: ToolCall | ToolResult, codec: Codec) -> str:
+    """Return the id of a call or its result; nothing where the dialect has none, since it is another one each time."""
+    return "" if codec.made_up_id(block.id) else f" [{block.id}]"
 
 
 def _media(media: Media) -> str:

@@ -56,6 +56,18 @@ def test_a_chat_is_reported_turn_by_turn(tmp_path: Path) -> None:
     assert answer_transcript(output) == [TranscriptPart("assistant", "Hello")]
 
 
+def test_ids_that_calls_do_not_have_are_not_shown(tmp_path: Path) -> None:
+    contents = [
+        {"role": "user", "parts": [{"text": "Look"}]},
+        {"role": "model", "parts": [{"functionCall": {"name": "look", "args": {}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "look", "response": {"output": "sun"}}}]},
+    ]
+    reply = {"candidates": [{"content": {"parts": [{"functionCall": {"name": "go", "id": "own"}}]}, "index": 0}]}
+    output = record(tmp_path, dialect="gemini", request=request({"contents": contents}), response=response(reply))
+    shown = [*request_transcript(output), *answer_transcript(output)]
+    assert [part.text for part in shown] == ["Look", "look\n{}", "sun", "go [own]\n{}"]
+
+
 def test_a_stream_is_put_together(tmp_path: Path) -> None:
     chunks = chat_chunks({"delta": {"content": "Hel"}}, {"delta": {"content": "lo"}, "finish_reason": "stop"})
     assert answer_transcript(record(tmp_path, response=stream(chunks))) == [TranscriptPart("assistant", "Hello")]

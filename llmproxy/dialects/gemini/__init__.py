@@ -11,6 +11,7 @@ from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, TokenCount
 from llmproxy.dialects.gemini import model_list
+from llmproxy.dialects.gemini.call_ids import is_made_up
 from llmproxy.dialects.gemini.error_body import write_error, write_error_event
 from llmproxy.dialects.gemini.models import is_gemini
 from llmproxy.dialects.gemini.proto_members import ProtoMembers
@@ -64,6 +65,7 @@ CODEC = Codec(
     stream_encoder=GeminiStreamEncoder,
     key_header="x-goog-api-key",
     key_scheme="",
+    made_up_id=is_made_up,
 )
 
 DIALECT = Dialect(

@@ -15,6 +15,11 @@ def new_id() -> str:
     return f"{MADE_UP}{uuid.uuid4().hex[:24]}"
 
 
+def is_made_up(call_id: str) -> bool:
+    """Return whether a call had no id of its own."""
+    return call_id.startswith(MADE_UP)
+
+
 class CallIds:
     """Pairs the calls and results of one request, in their order. Its ids are the same each time, as its texts are."""
 

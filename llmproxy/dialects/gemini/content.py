@@ -13,7 +13,7 @@ from llmproxy.dialects.call_arguments import NO_ARGUMENTS, arguments_object
 from llmproxy.dialects.custom_tools import INPUT
 from llmproxy.dialects.encode_context import EncodeContext
 from llmproxy.dialects.extra import nested_extra, put_back
-from llmproxy.dialects.gemini.call_ids import MADE_UP, CallIds
+from llmproxy.dialects.gemini.call_ids import CallIds, is_made_up
 from llmproxy.dialects.gemini.media import decode_file, decode_inline, encode_media
 from llmproxy.dialects.gemini.proto_members import ProtoMembers
 from llmproxy.dialects.gemini.tables import NAME, SIGNATURE
@@ -149,7 +149,7 @@ def _output(response: dict[str, Any]) -> tuple[str | None, bool]:
 
 def own_id(call_id: str) -> dict[str, str]:
     """Return the member `id` of a call or its response, unless it was made up."""
-    return {} if not call_id or call_id.startswith(MADE_UP) else {"id": call_id}
+    return {} if not call_id or is_made_up(call_id) else {"id": call_id}
 
 
 def encode_part(

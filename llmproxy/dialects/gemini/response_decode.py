@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmproxy.dialects.extra import Inner
-from llmproxy.dialects.gemini.call_ids import MADE_UP, CallIds, new_id
+from llmproxy.dialects.gemini.call_ids import CallIds, is_made_up, new_id
 from llmproxy.dialects.gemini.citations import CITED, GROUNDING, decode_citations
 from llmproxy.dialects.gemini.content import OWN_SIGNATURE, read_part
 from llmproxy.dialects.gemini.logprobs import decode_logprobs
@@ -80,7 +80,7 @@ def answer_parts(candidate: Mapping[str, Any], calls: PartialCalls, *, last: boo
         raise not_a(ANSWER, error.message) from error
     for block in blocks:
         if isinstance(block, ToolCall):
-            block.id = new_id() if block.id.startswith(MADE_UP) else block.id
+            block.id = new_id() if is_made_up(block.id) else block.id
             signature = block.extra.pop(OWN_SIGNATURE, None)
             block.signature = None if signature is None else {SIGNATURE: signature}
     return blocks

@@ -89,8 +89,8 @@ class Azure(RefreshingProvider[Token]):
 
         @model_validator(mode="after")
         def _one_credential(self) -> Azure.Config:
-            given = {"api_key": self.api_key, "entra": self.entra, "token_command": self.token_command}
-            names = [name for name, value in given.items() if value]
+            credentials = {"api_key": self.api_key, "entra": self.entra, "token_command": self.token_command}
+            names = [name for name, value in credentials.items() if value]
             if len(names) > 1:
                 raise ValueError(f"has several credentials: {', '.join(names)}; keep one")
             return self

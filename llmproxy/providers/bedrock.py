@@ -129,10 +129,10 @@ class Bedrock(RefreshingProvider[Keys]):
 
         @model_validator(mode="after")
         def _complete_key(self) -> Bedrock.Config:
-            given = self.access_key_id is not None, _text(self.secret_access_key) is not None
-            if given[0] != given[1]:
-                lacks = "secret_access_key" if given[0] else "access_key_id"
-                raise ValueError(f"has half of an access key: {lacks} is missing")
+            has_id, has_secret = self.access_key_id is not None, _text(self.secret_access_key) is not None
+            if has_id != has_secret:
+                lacking = "secret_access_key" if has_id else "access_key_id"
+                raise ValueError(f"has half of an access key: {lacking} is missing")
             if self.external_id and not self.role_arn:
                 raise ValueError("external_id belongs to a role; set role_arn too")
             if self.keys and self.role_arn:

@@ -91,11 +91,11 @@ async def _changed_error(answer: Answer, provider: Dialect, client: Dialect, req
 
 
 def adapter(
-    endpoint: Endpoint, wanted: CallForm | None, request_id: str
+    endpoint: Endpoint, provider_form: CallForm | None, request_id: str
 ) -> Callable[[Answer], Awaitable[Answer]] | None:
-    """Return what changes answers to the form `wanted` into those of the client's `endpoint`; None where both have the
-    same frames."""
-    theirs = None if wanted is None else wanted.frames
+    """Return what changes answers in the form `provider_form` into those of the client's `endpoint`; None where both
+    have the same frames."""
+    theirs = None if provider_form is None else provider_form.frames
     own = None if endpoint.form is None else endpoint.form.frames
     if theirs is own:
         return None

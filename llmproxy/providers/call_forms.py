@@ -37,14 +37,14 @@ def form_named(endpoint: Endpoint, name: str) -> CallForm | None:
     return next((form for form in forms if form.name == name and form.call == endpoint.path), None)
 
 
-def reform(request: ClientRequest, endpoint: Endpoint, wanted: CallForm | None, headers: Headers) -> Reformed:
-    """Return what `request` is in the form `wanted`, None for the dialect's own. `headers` are those that go on, and
-    are changed too.
+def reform(request: ClientRequest, endpoint: Endpoint, provider_form: CallForm | None, headers: Headers) -> Reformed:
+    """Return what `request` is in the form `provider_form`, None for the dialect's own. `headers` are those that go on,
+    and are changed too.
 
     Raises BadRequest when the form has the model in the path and the request has none.
     """
     form, body, query = endpoint.form, request.body, request.query
-    if form is wanted:
+    if form is provider_form:
         return Reformed(request.path, query, body)
     if endpoint.model_in is None:
         model = body.model if isinstance(body, Body) else request.model
@@ -53,11 +53,11 @@ def reform(request: ClientRequest, endpoint: Endpoint, wanted: CallForm | None, 
     if form is not None:
         query = without_fields(query, form.query)
         body = _leave(form, body, headers, stream=request.stream)
-    if wanted is not None:
-        if not model and "{model}" in wanted.path:
+    if provider_form is not None:
+        if not model and "{model}" in provider_form.path:
             raise BadRequest("The request has no model. Add the field `model`", param="model")
-        body = entered(wanted, body, headers) if isinstance(body, Body) else body
-        return Reformed(wanted.path_for(model or "", stream=request.stream), query, body)
+        body = entered(provider_form, body, headers) if isinstance(body, Body) else body
+        return Reformed(provider_form.path_for(model or "", stream=request.stream), query, body)
     assert form is not None, "the two forms differ"
     path = endpoint.dialect.path_of(form.call, stream=request.stream)
     if "{model}" in path:

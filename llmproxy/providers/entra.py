@@ -53,8 +53,8 @@ class Entra:
         """Return a token. Raises UpstreamError that names the source, and why it gave none."""
         if self._command is not None:
             return await in_daemon_thread(partial(_run, self._command))
-        if given := self._environment.get("AZURE_OPENAI_AD_TOKEN"):
-            return Token(text=given, ends_s=None)
+        if token := self._environment.get("AZURE_OPENAI_AD_TOKEN"):
+            return Token(text=token, ends_s=None)
         tenant, client = self._environment.get("AZURE_TENANT_ID"), self._environment.get("AZURE_CLIENT_ID")
         if tenant and client and (secret := self._environment.get("AZURE_CLIENT_SECRET")):
             return await self._grant(tenant, client, {"client_secret": secret})

@@ -18,17 +18,17 @@ def reframed(exchange: Exchange, answer: Answer) -> Answer:
     endpoint = exchange.endpoint
     if endpoint is None or endpoint.dialect.other_framing is None or answer.framing is None:
         return answer
-    wanted = endpoint.framing_for(exchange.query)
+    framing = endpoint.framing_for(exchange.query)
     if (
-        wanted is answer.framing
-        or wanted.writer is None
+        framing is answer.framing
+        or framing.writer is None
         or answer.status >= 400
         or answer.headers.get("Content-Encoding")
     ):
         return answer
-    stream = ReframedStream(answer.body, answer.stream, answer.framing, wanted, wanted.writer())
-    answer.body, answer.stream, answer.length, answer.framing = b"", stream, None, wanted
-    answer.headers["Content-Type"] = wanted.content_type
+    stream = ReframedStream(answer.body, answer.stream, answer.framing, framing, framing.writer())
+    answer.body, answer.stream, answer.length, answer.framing = b"", stream, None, framing
+    answer.headers["Content-Type"] = framing.content_type
     answer.headers.popall("Content-Length", None)
     return answer
 
@@ -37,12 +37,12 @@ class ReframedStream:
     """A ByteStream that reads frames and writes them in another framing. `first` are the bytes that came already."""
 
     def __init__(
-        self, first: bytes, stream: ByteStream | None, framing: Framing, wanted: Framing, writer: FrameWriter
+        self, first: bytes, stream: ByteStream | None, source: Framing, framing: Framing, writer: FrameWriter
     ) -> None:
         self._first = first
         self._stream = stream
-        self._splitter: FrameSplitter = framing.splitter()
-        self._last_frame = wanted.last_frame
+        self._splitter: FrameSplitter = source.splitter()
+        self._last_frame = framing.last_frame
         self._writer = writer
         self._ended = False
 

@@ -33,11 +33,11 @@ _COUNT_PATH = "/model/{model}/count-tokens"
 def request_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the request in the body of CountTokens: of Converse, or of a model's own API, as base64. Raises
     BadRequest."""
-    asked = object_of(body.get("input"))
+    source = object_of(body.get("input"))
     if dialect_in(body) is not None:
-        request = _decoded(object_of(asked["invokeModel"]).get("body"))
+        request = _decoded(object_of(source["invokeModel"]).get("body"))
     else:
-        request = asked.get("converse")
+        request = source.get("converse")
     if not isinstance(request, dict):
         wrong("input", "must hold a request: `converse`, or `invokeModel` with a JSON body as base64")
     return request

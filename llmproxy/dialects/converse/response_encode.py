@@ -75,8 +75,8 @@ def encode_stop(stop: StopReason, *, called: bool) -> str:
 def more_fields(sequence: str | None, request: Request, *, own: bool = False) -> dict[str, Any]:
     """Return the members with the stop sequence, for clients that ask for it."""
     paths = request.extra.get(FIELD_PATHS, request.extra.get(f"~{FIELD_PATHS}"))
-    asked = own or (isinstance(paths, list) and STOP_SEQUENCE_PATH in paths)
-    return {MORE_FIELDS: {STOP_SEQUENCE: sequence}} if sequence is not None and asked else {}
+    expected = own or (isinstance(paths, list) and STOP_SEQUENCE_PATH in paths)
+    return {MORE_FIELDS: {STOP_SEQUENCE: sequence}} if sequence is not None and expected else {}
 
 
 def encode_answer_block(block: Block, losses: Losses) -> dict[str, Any] | None:

@@ -27,23 +27,23 @@ class CallIds:
         self._waiting: list[tuple[str, str]] = []
         self._made = 0
 
-    def call(self, given: str | None, name: str) -> str:
-        """Return the id of a call."""
-        call_id = given or self._make()
-        self._waiting.append((call_id, name))
-        return call_id
+    def call(self, call_id: str | None, name: str) -> str:
+        """Return the id of a call: its own, or one that is made up."""
+        known_id = call_id or self._make()
+        self._waiting.append((known_id, name))
+        return known_id
 
-    def result(self, given: str | None, name: str) -> str:
+    def result(self, call_id: str | None, name: str) -> str:
         """Return the id of the call that a result answers: of that name, or the first that waits."""
-        if given:
-            known = (each for each in self._waiting if each[0] == given)
+        if call_id:
+            known = (each for each in self._waiting if each[0] == call_id)
         else:
             known = (each for each in self._waiting if each[1] == name)
         found = next(known, None)
-        if found is None and not given and self._waiting and not name:
+        if found is None and not call_id and self._waiting and not name:
             found = self._waiting[0]
         if found is None:
-            return given or self._make()
+            return call_id or self._make()
         self._waiting.remove(found)
         return found[0]
 

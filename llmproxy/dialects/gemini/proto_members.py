@@ -33,8 +33,8 @@ class ProtoMembers(Members):
             self.rest = {self._name_of(name): each for name, each in self.rest.items()}
 
     def _name_of(self, name: str) -> str:
-        wanted = camel(name) if len(name) < 64 else name
-        return name if wanted in self.rest else wanted
+        in_camel_case = camel(name) if len(name) < 64 else name
+        return name if in_camel_case in self.rest else in_camel_case
 
     def objects(self, name: str) -> Iterator[Members]:
         """Take the objects of an array, or one that stands alone."""

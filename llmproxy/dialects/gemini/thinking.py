@@ -88,19 +88,19 @@ def _drop_all(request: Request, context: EncodeContext) -> None:
 
 def _level(request: Request, levels: tuple[Effort, ...], context: EncodeContext, *, off: bool) -> Effort | None:
     """Return the level to ask for; None to leave it to the model."""
-    reasoning, wanted = request.reasoning, request.reasoning.effort
-    name = "effort" if wanted is not None else "mode"
+    reasoning, effort = request.reasoning, request.reasoning.effort
+    name = "effort" if effort is not None else "mode"
     if off:
         context.adapt(request.where(name), f"{request.model} always thinks", LEVEL_WORDS[levels[0]])
         return levels[0]
-    if wanted is None and reasoning.budget_tokens is not None:
+    if effort is None and reasoning.budget_tokens is not None:
         return nearest_effort(effort_of(reasoning.budget_tokens), levels)
-    if wanted is not None and reasoning.budget_tokens is not None:
+    if effort is not None and reasoning.budget_tokens is not None:
         context.drop(request.where("budget_tokens"))
-    if wanted is None or wanted in levels:
-        return wanted
-    nearest = nearest_effort(wanted, levels)
-    context.adapt(request.where("effort"), f"{request.model} has no level {wanted!r}", LEVEL_WORDS[nearest])
+    if effort is None or effort in levels:
+        return effort
+    nearest = nearest_effort(effort, levels)
+    context.adapt(request.where("effort"), f"{request.model} has no level {effort!r}", LEVEL_WORDS[nearest])
     return nearest
 
 
@@ -113,13 +113,13 @@ def _budget(request: Request, limits: tuple[int, int], context: EncodeContext, *
         name = "effort" if reasoning.effort is not None else "mode"
         context.adapt(request.where(name), f"{request.model} always thinks", f"a budget of {least} tokens")
         return least
-    wanted = reasoning.budget_tokens
-    if wanted is None and reasoning.effort is not None:
+    budget = reasoning.budget_tokens
+    if budget is None and reasoning.effort is not None:
         return min(max(budget_of(reasoning.effort), least), most)
-    if wanted is None:
+    if budget is None:
         return DYNAMIC if reasoning.mode == "adaptive" else None
-    if not least <= wanted <= most:
-        nearest = min(max(wanted, least), most)
+    if not least <= budget <= most:
+        nearest = min(max(budget, least), most)
         context.adapt(request.where("budget_tokens"), f"{request.model} takes {least} to {most} tokens", str(nearest))
         return nearest
-    return wanted
+    return budget

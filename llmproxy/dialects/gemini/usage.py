@@ -35,13 +35,13 @@ def decode_usage(answer: Mapping[str, Any]) -> Usage | None:
     prompt, total = count(value.get("promptTokenCount")), count(value.get("totalTokenCount"))
     tools, thoughts = count(value.get("toolUsePromptTokenCount")), count(value.get("thoughtsTokenCount"))
     candidates = count(value.get("candidatesTokenCount"))
-    given = prompt if tools is None else (prompt or 0) + tools
-    if candidates is None and total is not None and given is not None:
-        output: int | None = max(total - given, 0)
+    input_tokens = prompt if tools is None else (prompt or 0) + tools
+    if candidates is None and total is not None and input_tokens is not None:
+        output: int | None = max(total - input_tokens, 0)
     else:
         output = thoughts if candidates is None else candidates + (thoughts or 0)
     return Usage(
-        input=given,
+        input=input_tokens,
         output=output,
         cache_read=count(value.get("cachedContentTokenCount")),
         reasoning=thoughts,

@@ -22,18 +22,20 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_limit_headers(statuses: Sequence[LimitStatus], now_s: float) -> tuple[tuple[str, str], ...]:
     """Return the headers for these limits; `now_s` is the wall clock."""
-    return tuple(
-        pair
-        for status in statuses
-        for pair in (
-            (f"x-ratelimit-limit-{status.kind}", str(status.limit)),
-            (f"x-ratelimit-remaining-{status.kind}", str(status.remaining)),
-            (f"x-ratelimit-reset-{status.kind}", write_reset(status.reset_s)),
-        )
-    )
+    pairs: list[tuple[str, str]] = []
+    for status in statuses:
+        limit, name, reset = _parts(status.kind, status.limit, status.reset_s)
+        pairs += (limit, (name, str(status.remaining)), reset)
+    return tuple(pairs)
 
 
+# What is the same for every answer: 0.1 of 1.5 µs.
 @lru_cache(maxsize=256)
+def _parts(kind: str, limit: int, reset_s: float) -> tuple[tuple[str, str], str, tuple[str, str]]:
+    reset = (f"x-ratelimit-reset-{kind}", write_reset(reset_s))
+    return (f"x-ratelimit-limit-{kind}", str(limit)), f"x-ratelimit-remaining-{kind}", reset
+
+
 def write_reset(seconds: float) -> str:
     """Return a duration as OpenAI writes it: `20ms`, `1.5s`, `6m0s`, `1h0m0s`."""
     if seconds < 1:

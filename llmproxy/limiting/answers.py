@@ -29,16 +29,14 @@ def limit_headers(exchange: Exchange, demand: Demand, taken: Taken) -> Pairs:
     """Return what is left of the requests and tokens, as the client's dialect says it: of the limit with the least
     left."""
     tightest: dict[str, LimitStatus] = {}
-    used = taken.used
-    for place, rule in enumerate(demand.rules):
-        kind = rule.kind
-        if kind == "requests" or kind == "tokens":
-            remaining = int(rule.limit - used[place])
-            known = tightest.get(kind)
-            if known is None or remaining < known.remaining:
-                tightest[kind] = LimitStatus(
-                    kind=kind, limit=int(rule.limit), remaining=max(remaining, 0), reset_s=rule.per_s
-                )
+    for place in demand.shown:
+        rule = demand.rules[place]
+        remaining = int(rule.limit - taken.used[place])
+        known = tightest.get(rule.kind)
+        if known is None or remaining < known.remaining:
+            tightest[rule.kind] = LimitStatus(
+                kind=rule.kind, limit=int(rule.limit), remaining=max(remaining, 0), reset_s=rule.per_s
+            )
     if not tightest:
         return ()
     dialect = catalog.default() if exchange.endpoint is None else exchange.endpoint.dialect

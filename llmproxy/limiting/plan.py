@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from llmproxy.access.identity import identity_of
 from llmproxy.client_key import ClientKey
 from llmproxy.exchange import Exchange
 from llmproxy.limit import Budget, Limit
@@ -21,30 +22,44 @@ from llmproxy.stores.quotas import Quota
 MAX_SEEN = 1000  # counters that `/stats` may show
 _MAX_KEYS = 4096
 _MAX_PLANS = 256  # of one key
+_MAX_BOUND = 256  # of one plan
 
 
 class Demand(msgspec.Struct, kw_only=True):
     """What a request needs: the rules that count it, with a counter and an amount for each. `tokens` and `costs` are
-    the indices of amounts that are still to be estimated."""
+    the indices of amounts that are still to be estimated, `running` those of what counts until the end of the request,
+    `shown` those of which headers say what is left."""
 
     rules: list[Rule]
     quotas: list[Quota]
     amounts: list[float]
-    tokens: list[int]
-    costs: list[int]
+    tokens: list[int] = []
+    costs: list[int] = []
+    running: list[int] = []
+    shown: list[int] = []
 
     def without_measured(self) -> Demand | None:
         """Return the demand of a call that has no tokens and costs nothing; None when nothing is left."""
-        kept = [place for place in range(len(self.rules)) if place not in self.tokens and place not in self.costs]
-        if not kept:
-            return None
-        return Demand(
-            rules=[self.rules[place] for place in kept],
-            quotas=[self.quotas[place] for place in kept],
-            amounts=[self.amounts[place] for place in kept],
-            tokens=[],
-            costs=[],
-        )
+        kept = Demand(rules=[], quotas=[], amounts=[])
+        for place, rule in enumerate(self.rules):
+            if place not in self.tokens and place not in self.costs:
+                kept.add(rule, self.quotas[place])
+        return kept if kept.rules else None
+
+    def add(self, rule: Rule, quota: Quota) -> None:
+        """Add what a rule needs."""
+        place = len(self.rules)
+        for kinds, places in (
+            (("tokens",), self.tokens),
+            (("cost", "budget"), self.costs),
+            (("concurrent",), self.running),
+            (("requests", "tokens"), self.shown),
+        ):
+            if rule.kind in kinds:
+                places.append(place)
+        self.rules.append(rule)
+        self.quotas.append(quota)
+        self.amounts.append(1.0 if rule.kind in ("requests", "concurrent") else 0.0)
 
 
 class SeenCounter(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,13 +93,15 @@ class SeenCounters:
 
 class _Plan:
     """The rules that count requests that are alike, from `from_s` until `until_s` (wall clock). The counters of
-    `open_rules` are different for each request."""
+    `open_rules` are those of an address or session; `bound` has the demands with these."""
 
-    __slots__ = ("demand", "from_s", "open_rules", "until_s")
+    __slots__ = ("bound", "demand", "from_s", "of_sessions", "open_rules", "until_s")
 
     def __init__(self) -> None:
-        self.demand = Demand(rules=[], quotas=[], amounts=[], tokens=[], costs=[])
+        self.demand = Demand(rules=[], quotas=[], amounts=[])
         self.open_rules: list[Rule] = []
+        self.of_sessions = False
+        self.bound: dict[tuple[str | None, ...], Demand] = {}
         self.from_s, self.until_s = -math.inf, math.inf
 
 
@@ -162,22 +179,28 @@ class Planner:
                 plan.from_s, plan.until_s = max(plan.from_s, period.start_s), min(plan.until_s, period.end_s)
             if rule.scope in ("address", "session") or (rule.scope == "key" and group.key is None):
                 plan.open_rules.append(rule)
+                plan.of_sessions = plan.of_sessions or rule.scope == "session"
             else:
                 self._add(plan.demand, rule, exchange)
         return plan
 
     def _bound(self, plan: _Plan, exchange: Exchange) -> Demand | None:
-        """Return the demand with the counters that are this request's alone."""
-        known = plan.demand
-        demand = Demand(
-            rules=[*known.rules],
-            quotas=[*known.quotas],
-            amounts=[*known.amounts],
-            tokens=[*known.tokens],
-            costs=[*known.costs],
-        )
+        """Return the demand with the counters of this request's address and session."""
+        address = exchange.client.address
+        subjects: tuple[str | None, ...] = (address,)
+        if plan.of_sessions:
+            subjects = address, exchange.session_id, identity_of(exchange)
+        known = plan.bound.get(subjects)
+        if known is not None:
+            return known if known.rules else None
+        demand = Demand(rules=[], quotas=[], amounts=[])
+        for rule, quota in zip(plan.demand.rules, plan.demand.quotas, strict=True):
+            demand.add(rule, quota)
         for rule in plan.open_rules:
             self._add(demand, rule, exchange)
+        if len(plan.bound) >= _MAX_BOUND:
+            plan.bound.clear()
+        plan.bound[subjects] = demand
         return demand if demand.rules else None
 
     def _add(self, demand: Demand, rule: Rule, exchange: Exchange) -> None:
@@ -185,12 +208,5 @@ class Planner:
         if subject is None:
             return
         quota = rule.quota_for(exchange, subject)
-        place = len(demand.rules)
-        if rule.kind == "tokens":
-            demand.tokens.append(place)
-        elif rule.kind in ("cost", "budget"):
-            demand.costs.append(place)
-        demand.rules.append(rule)
-        demand.quotas.append(quota)
-        demand.amounts.append(1.0 if rule.kind in ("requests", "concurrent") else 0.0)
+        demand.add(rule, quota)
         self.seen.add(SeenCounter(rule=rule, quota=quota, subject=subject))

@@ -193,11 +193,9 @@ class ClientLimits(Middleware):
         reserved = exchange.notes.get(self._note)
         if not isinstance(reserved, _Reserved):
             return
-        headers = answer.headers
-        for name, value in limit_headers(exchange, reserved.demand, reserved.taken):
-            headers[name] = value
-        for name, value in reserved.headers:
-            headers[name] = value
+        pairs = limit_headers(exchange, reserved.demand, reserved.taken)
+        if pairs or reserved.headers:
+            answer.headers.update([*pairs, *reserved.headers])
 
     def on_end(self, exchange: Exchange) -> None:
         reserved = exchange.notes.pop(self._note, None)
@@ -210,10 +208,9 @@ class ClientLimits(Middleware):
             for place, used in charged.items()
             if used or amounts[place]
         ]
-        for place, rule in enumerate(demand.rules):
-            if rule.kind == "concurrent":
-                slot = reserved.taken.slots[place]
-                settlements.append(Settlement(quota=demand.quotas[place], slot=slot, taken=amounts[place]))
+        for place in demand.running:
+            slot = reserved.taken.slots[place]
+            settlements.append(Settlement(quota=demand.quotas[place], slot=slot, taken=amounts[place]))
         if settlements:
             reserved.store.settle(settlements)
 

@@ -15,7 +15,7 @@ import msgspec
 
 from llmproxy.stores.quota_counter import QuotaCounter, take_from
 from llmproxy.stores.quota_queue import Batch, Group, QueuedQuotas
-from llmproxy.stores.quotas import SLOTS, Quota, Taken
+from llmproxy.stores.quotas import Quota, Taken
 from llmproxy.stores.sqlite_file import SqliteFile, writing
 
 _FEW = 32  # counters that are over are removed with each call, so many at most
@@ -45,7 +45,7 @@ class DiskQuotas(QueuedQuotas):
         with writing(connection):
             counters = {key: _read(connection, key) for key in quotas}
             for each in settlements:
-                counters[each.quota.key].settle(each, int(now_s * SLOTS / each.quota.window_s))
+                counters[each.quota.key].settle(each, int(now_s * each.quota.slots_per_s))
             taken = [
                 take_from([counters[quota.key] for quota in group.quotas], group.quotas, group.amounts, now_s)
                 for group in groups

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from llmproxy.stores.quota_counter import QuotaCounter, take_from
-from llmproxy.stores.quotas import DAY_S, SLOTS, Quota, QuotaStore, Settlement, Taken
+from llmproxy.stores.quotas import DAY_S, Quota, QuotaStore, Settlement, Taken
 
 _FIRST_SWEEP = 4096
 
@@ -29,6 +29,9 @@ class _RunningCounter(QuotaCounter):
 
     def add(self, slot: int, amount: float) -> int:
         return super().add(0, amount)
+
+    def settle(self, settlement: Settlement, slot: int) -> None:
+        super().settle(settlement, 0)
 
 
 class QuotaTable:
@@ -59,12 +62,15 @@ class MemoryQuotas(QuotaStore):
         self._table = QuotaTable() if table is None else table
 
     async def take(self, quotas: Sequence[Quota], amounts: Sequence[float]) -> Taken:
-        return take_from([self._counter(quota) for quota in quotas], quotas, amounts, self._clock())
+        others, counter = self._table.others, self._counter
+        counters = [others.get(quota.key) or counter(quota) for quota in quotas]
+        return take_from(counters, quotas, amounts, self._clock())
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
-        now_s = self._clock()
+        others, now_s = self._table.others, self._clock()
         for each in settlements:
-            self._counter(each.quota).settle(each, int(now_s * SLOTS / each.quota.window_s))
+            counter = others.get(each.quota.key) or self._counter(each.quota)
+            counter.settle(each, int(now_s * each.quota.slots_per_s))
 
     def _counter(self, quota: Quota) -> QuotaCounter:
         table, key = self._table, quota.key

@@ -34,18 +34,15 @@ class QuotaCounter:
     def advance(self, slot: int) -> None:
         """Forget what is out of the window that ends with `slot`. After a clock that was moved back all counts as of
         now: it must lock out nobody for longer than a window."""
-        slots = self.slots
+        slots, first = self.slots, slot - SLOTS
         if self.newest > slot + 1:
             self.slots, self.newest = {slot: self.sum}, slot
-            return
-        first = slot - SLOTS
-        if self.newest < first:
+        elif self.newest < first:
             slots.clear()
+            self.sum = 0.0
         else:
             while (oldest := next(iter(slots))) < first:
                 self.sum -= slots.pop(oldest)
-        if not slots:
-            self.sum = 0.0
 
     def add(self, slot: int, amount: float) -> int:
         """Add to `slot`, or to a later one that is there already. Return which."""
@@ -58,18 +55,20 @@ class QuotaCounter:
 
     def settle(self, settlement: Settlement, slot: int) -> None:
         """Put what was charged in place of what was taken; `slot` is that of now."""
-        if self.slots:
-            self.advance(slot)
         charged = settlement.charged
         if settlement.quota.kind == "total":
             self.base += charged
             charged = 0.0
-        if settlement.slot in self.slots:
-            before = self.slots[settlement.slot]
-            after = max(before + charged - settlement.taken, 0.0)
+        before = self.slots.get(settlement.slot) if settlement.slot >= slot - SLOTS else None
+        if before is not None:
+            after = before + charged - settlement.taken
+            if after < 0.0:
+                after = 0.0
             self.slots[settlement.slot] = after
             self.sum += after - before
         elif charged > settlement.taken:
+            if self.slots:
+                self.advance(slot)
             self.add(slot, charged - settlement.taken)
 
     def wait_s(self, missing: float, now_s: float, window_s: float) -> float:
@@ -89,12 +88,11 @@ def take_from(
     used, slots = taken.used, taken.slots
     for index, quota in enumerate(quotas):
         counter = counters[index]
-        slot = int(now_s * SLOTS / quota.window_s)
+        slot = int(now_s * quota.slots_per_s)
         if counter.slots:
             counter.advance(slot)
         slots.append(slot)
-        sum_ = counter.base + counter.sum
-        wanted = sum_ + amounts[index]
+        wanted = counter.base + counter.sum + amounts[index]
         used.append(wanted)
         if wanted > quota.limit * _ROUNDING:
             _exceeded(taken, index, quota, counter, wanted - quota.limit, now_s)

@@ -41,7 +41,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     and not settled yet; a `total` everything until `ends_s` (wall clock), and beside it what was taken and not settled
     yet. One that does not `refuse` only counts, and says that it is over its limit. Once `warn_at` of a total is used,
     the store says so to one request. `chosen` says that a client chooses the key. `window_s` is for how long something
-    counts that is not settled.
+    counts that is not settled, in SLOTS parts of which there are `slots_per_s`.
     """
 
     key: str
@@ -53,6 +53,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     refuses: bool = True
     chosen: bool = False
     window_s: float = 0.0
+    slots_per_s: float = 0.0
 
     def __post_init__(self) -> None:
         match self.kind:
@@ -63,6 +64,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
             case "total":
                 window_s = RESERVATION_S
         msgspec.structs.force_setattr(self, "window_s", window_s)
+        msgspec.structs.force_setattr(self, "slots_per_s", SLOTS / window_s)
 
     def keep_s(self, now_s: float) -> float:
         """Return how long to keep the counter that is used at `now_s` (wall clock), inf for ever."""

@@ -23,14 +23,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scripts.overhead import accounting, nginx
+from scripts.overhead import accounting, nginx, redis
 from scripts.overhead.load import Case, Run, drive, memory_mb
 
 PROXY_CORE, LOAD_CORE = 0, 1
 RELAYED_STREAM = "stream of 40 chunks, 16 connections"
+RELAYED = "chat 1 KB, 32 connections"
 CASES = (
     Case(name="chat 1 KB, 1 connection", body_bytes=1_000, stream=False, connections=1, limit=4),
-    Case(name="chat 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=5),
+    Case(name=RELAYED, body_bytes=1_000, stream=False, connections=32, limit=5),
     Case(name="chat 30 KB, 32 connections", body_bytes=30_000, stream=False, connections=32, limit=7),
     Case(name=RELAYED_STREAM, body_bytes=1_000, stream=True, connections=16, limit=1.5),
 )
@@ -62,7 +63,6 @@ CACHED = (
     Case(name="cached stream, 16 connections", body_bytes=1_000, stream=True, connections=16, limit=1, cached=True),
 )
 RECOGNISED = (Case(name="sessions, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=10),)
-PLAIN_CHAT = "chat 1 KB, 32 connections"
 GEMINI = (
     Case(
         name="gemini 1 KB, 32 connections",
@@ -70,7 +70,7 @@ GEMINI = (
         stream=False,
         connections=32,
         limit=1.1,
-        of=PLAIN_CHAT,
+        of=RELAYED,
         dialect="gemini",
     ),
     Case(
@@ -90,7 +90,7 @@ CONVERSE = (
         stream=False,
         connections=32,
         limit=1.1,
-        of=PLAIN_CHAT,
+        of=RELAYED,
         dialect="converse",
     ),
     Case(
@@ -105,6 +105,26 @@ CONVERSE = (
 )
 # A signature is half of what an unsigned request costs.
 SIGNED = (replace(CONVERSE[0], name="converse signed, 1 KB, 32 connections", limit=1.6),)
+LIMITED = (
+    Case(
+        name="limits in memory, 1 KB, 32 connections",
+        body_bytes=1_000,
+        stream=False,
+        connections=32,
+        limit=1.3,
+        of=RELAYED,
+    ),
+)
+LIMITED_IN_REDIS = (
+    Case(
+        name="limits in Redis, 1 KB, 32 connections",
+        body_bytes=1_000,
+        stream=False,
+        connections=32,
+        limit=2,
+        of=RELAYED,
+    ),
+)
 _CACHING = """
 middlewares:
   - {type: cache, config: {when: always}}
@@ -112,6 +132,17 @@ middlewares:
 _RECOGNISING = """
 middlewares:
   - {type: sessions}
+"""
+_LIMITING = """
+limits:
+  - {requests: 10000000, per: 1m}
+  - {tokens: 10000000000, per: 1m}
+  - {concurrent: 1000}
+budgets:
+  - {max_cost: 1000000, per: month}
+"""
+_IN_REDIS = """
+quotas: {store: "redis://127.0.0.1:%d/0"}
 """
 _PROVIDER = """
 providers:
@@ -268,22 +299,34 @@ def _measure(options: argparse.Namespace, report: Report) -> None:
             report.row("CPU per request", "nginx", "llmproxy", "ratio", "at most", "requests/s", "p50", "p99")
             report.row(*["---"] * 8)
             _measure_cases(CASES, measured, options, report)
-        for cases, type_, key, more in (
-            (WATCHED, "openai", _KEY, _WATCHING),
-            (TRANSLATED, "anthropic", _KEY, ""),
-            (CACHED, "openai", _KEY, _CACHING),
-            (RECOGNISED, "openai", _KEY, _RECOGNISING),
-            (GEMINI, "gemini", _KEY, ""),
-            (CONVERSE, "bedrock", _KEY, ""),
-            (SIGNED, "bedrock", _AWS_KEYS, ""),
-        ):
-            if not any(options.only in case.name for case in cases):
-                continue
-            port = nginx.free_port()
-            config = options.folder / f"{type_}.yaml"
-            config.write_text(_PROVIDER % {"type": type_, "port": servers.upstream_port, "key": key} + more)
-            with _proxy(port, options.folder, "--config", str(config)) as (pid, _):
-                _measure_cases(cases, Measured(servers=servers, port=port, pid=pid), options, report)
+        with redis.running(options.folder, LOAD_CORE) as redis_port:
+            _measure_configured(servers, redis_port, options, report)
+
+
+def _measure_configured(
+    servers: nginx.Servers, redis_port: int | None, options: argparse.Namespace, report: Report
+) -> None:
+    for cases, type_, key, more in (
+        (WATCHED, "openai", _KEY, _WATCHING),
+        (TRANSLATED, "anthropic", _KEY, ""),
+        (CACHED, "openai", _KEY, _CACHING),
+        (RECOGNISED, "openai", _KEY, _RECOGNISING),
+        (GEMINI, "gemini", _KEY, ""),
+        (CONVERSE, "bedrock", _KEY, ""),
+        (SIGNED, "bedrock", _AWS_KEYS, ""),
+        (LIMITED, "openai", _KEY, _LIMITING),
+        (LIMITED_IN_REDIS, "openai", _KEY, _LIMITING + _IN_REDIS % (redis_port or 0)),
+    ):
+        if not any(_selected(case, options) for case in cases):
+            continue
+        if cases is LIMITED_IN_REDIS and redis_port is None:
+            print(f"no Redis server is installed: {cases[0].name!r} is not measured", file=sys.stderr)
+            continue
+        port = nginx.free_port()
+        config = options.folder / f"{type_}.yaml"
+        config.write_text(_PROVIDER % {"type": type_, "port": servers.upstream_port, "key": key} + more)
+        with _proxy(port, options.folder, "--config", str(config)) as (pid, _):
+            _measure_cases(cases, Measured(servers=servers, port=port, pid=pid), options, report)
 
 
 def _plain(servers: nginx.Servers) -> tuple[str, ...]:
@@ -292,8 +335,12 @@ def _plain(servers: nginx.Servers) -> tuple[str, ...]:
 
 def _measure_cases(cases: Sequence[Case], measured: Measured, options: argparse.Namespace, report: Report) -> None:
     for case in cases:
-        if options.only in case.name:
+        if _selected(case, options):
             _measure_case(case, measured, options, report)
+
+
+def _selected(case: Case, options: argparse.Namespace) -> bool:
+    return not options.only or any(part in case.name for part in options.only)
 
 
 def main() -> int:
@@ -302,7 +349,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often nginx and llmproxy take turns in each case")
     parser.add_argument("--seconds", type=int, default=4, help="how long each turn takes")
     parser.add_argument(
-        "--only", default="", help="a part of the names of the cases to run, without the memory figures"
+        "--only",
+        action="append",
+        default=[],
+        help="a part of the names of the cases to run, without the memory figures; repeatable",
     )
     options = parser.parse_args()
     os.sched_setaffinity(0, {LOAD_CORE})

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from llmproxy.cli.cache_view import render_cache_line
 from llmproxy.cli.client import as_number, as_text, object_at, objects_in
+from llmproxy.cli.limits_view import limit_lists
 from llmproxy.cli.tables import (
     RED,
     Row,
@@ -135,6 +136,8 @@ def _model(name: str) -> str:
 def _lists(page: Row) -> Iterator[tuple[str, Sequence[TableColumn], list[Row], int]]:
     """Yield the lists below the table: title, columns, rows, and the total number."""
     now = _now(page)
+    for title, limit_columns, rows in limit_lists(page, now):
+        yield title, limit_columns, rows, len(rows)
     for name, columns in (("clients", _CLIENTS), ("sessions", _SESSIONS)):
         listed: list[Row] = [{**row, "ago_ms": age_ms(now, row.get("last_seen"))} for row in objects_in(page.get(name))]
         yield name, columns, listed, len(listed)

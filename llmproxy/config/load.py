@@ -19,6 +19,7 @@ from llmproxy.config.components import read_llm, read_middlewares, read_provider
 from llmproxy.config.document import ConfigNode, from_python, read
 from llmproxy.config.environment import Environment, Variable, expand, read_dotenv
 from llmproxy.config.keys_file import read_keys_file
+from llmproxy.config.legacy_limits import overlay_limits
 from llmproxy.config.problems import ConfigError, Mark, Problem, sort_problems
 from llmproxy.config.provider_types import service_of
 from llmproxy.config.routes import read_models, read_routing
@@ -170,6 +171,7 @@ class _Loading:
         top = self._top
         self._problems += legacy_keys.modernise(top, self._environment)
         self._problems += legacy_keys.overlay_environment(top, self._environment)
+        self._problems += overlay_limits(top, self._environment)
         for each in overrides:
             self._override(each)
         self._problems += _drop_lone_key(top)

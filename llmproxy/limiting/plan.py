@@ -27,15 +27,15 @@ _MAX_BOUND = 256  # of one plan
 
 class Demand(msgspec.Struct, kw_only=True):
     """What a request needs: the rules that count it, with a counter and an amount for each. `tokens` and `costs` are
-    the indices of amounts that are still to be estimated, `running` those of what counts until the end of the request,
-    `shown` those of which headers say what is left."""
+    the indices of amounts that are still to be estimated, `settled` those of what is settled at
+    the end of the request, `shown` those of which headers say what is left."""
 
     rules: list[Rule]
     quotas: list[Quota]
     amounts: list[float]
     tokens: list[int] = []
     costs: list[int] = []
-    running: list[int] = []
+    settled: list[int] = []
     shown: list[int] = []
 
     def without_measured(self) -> Demand | None:
@@ -52,7 +52,7 @@ class Demand(msgspec.Struct, kw_only=True):
         for kinds, places in (
             (("tokens",), self.tokens),
             (("cost", "budget"), self.costs),
-            (("concurrent",), self.running),
+            (("tokens", "cost", "budget", "concurrent"), self.settled),
             (("requests", "tokens"), self.shown),
         ):
             if rule.kind in kinds:

@@ -201,18 +201,17 @@ class ClientLimits(Middleware):
         reserved = exchange.notes.pop(self._note, None)
         if not isinstance(reserved, _Reserved):
             return
-        demand, amounts = reserved.demand, reserved.amounts
+        demand = reserved.demand
+        if not demand.settled:
+            return
+        quotas, slots, amounts = demand.quotas, reserved.taken.slots, reserved.amounts
         charged = self._charged(exchange, reserved) if demand.tokens or demand.costs else {}
-        settlements = [
-            Settlement(quota=demand.quotas[place], slot=reserved.taken.slots[place], taken=amounts[place], charged=used)
-            for place, used in charged.items()
-            if used or amounts[place]
-        ]
-        for place in demand.running:
-            slot = reserved.taken.slots[place]
-            settlements.append(Settlement(quota=demand.quotas[place], slot=slot, taken=amounts[place]))
-        if settlements:
-            reserved.store.settle(settlements)
+        reserved.store.settle(
+            [
+                Settlement(quotas[place], slots[place], amounts[place], charged.get(place, 0.0))
+                for place in demand.settled
+            ]
+        )
 
     def _charged(self, exchange: Exchange, reserved: _Reserved) -> dict[int, float]:
         """Return what the exchange used, by the index of the rule that counts it."""

@@ -61,13 +61,14 @@ class Entry(msgspec.Struct, kw_only=True):
     """One exchange in short.
 
     `started` is UTC (RFC 3339, microseconds); all other times are milliseconds since then. `model` is the requested
-    model, `served_model` the one that answered, as named by the provider where it named one. `status` is the one sent
-    to the client, null when it left before. `thread` names a conversation beside the main one of its session: that of a
-    subagent, or `title`. `cache` is `hit`, `miss` or `bypass`, null without a cache. `outcome` is
-    `complete`, `incomplete`, `cancelled`, `broken` or `error`; `complete` says whether the client got the whole answer.
-    `usage` and its members are null when not reported. `cost_usd` is the price of its calls, null when it is unknown,
-    0 when none was made. `dropped` lists the JSON paths of fields that translation could
-    not carry, `cache_marks` counts the prompt-cache marks that it added. Secrets in `query` and in `error` are masked.
+    model, `served_model` the one that answered, as named by the provider where it named one. `rerouted_from` is what
+    the client requested where a budget sent the request to `model` instead. `status` is the one sent to the client,
+    null when it left before. `thread` names a conversation beside the main one of its session: that of a subagent, or
+    `title`. `cache` is `hit`, `miss` or `bypass`, null without a cache. `outcome` is `complete`, `incomplete`,
+    `cancelled`, `broken` or `error`; `complete` says whether the client got the whole answer. `usage` and its members
+    are null when not reported. `cost_usd` is the price of its calls, null when it is unknown, 0 when none was made.
+    `dropped` lists the JSON paths of fields that translation could not carry, `cache_marks` counts the prompt-cache
+    marks that it added. Secrets in `query` and in `error` are masked.
     """
 
     version: int = RECORD_VERSION
@@ -86,6 +87,7 @@ class Entry(msgspec.Struct, kw_only=True):
     query: str | None = None
     dialect: str | None = None
     model: str | None = None
+    rerouted_from: str | None = None
     served_model: str | None = None
     provider: str | None = None
     route: str | None = None
@@ -159,6 +161,7 @@ def _entry(exchange: Exchange) -> Entry:
         query=None if exchange.query is None else redact_query(replace_surrogates(exchange.query)),
         dialect=endpoint.dialect.name if endpoint else None,
         model=_word(exchange.model),
+        rerouted_from=_word(exchange.rerouted_from),
         served_model=_word(summary.model or (last.model if last else None)),
         provider=last.provider if last else None,
         route=_word(exchange.route.name) if exchange.route else None,

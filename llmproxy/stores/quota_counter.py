@@ -89,7 +89,7 @@ def take_from(
     for index, quota in enumerate(quotas):
         counter = counters[index]
         slot = int(now_s * quota.slots_per_s)
-        if counter.slots:
+        if counter.newest != slot and counter.slots:
             counter.advance(slot)
         slots.append(slot)
         wanted = counter.base + counter.sum + amounts[index]
@@ -102,10 +102,20 @@ def take_from(
     if taken.refused >= 0:
         taken.used = [each - amount for each, amount in zip(used, amounts, strict=True)]
         return taken
+    _add_all(counters, slots, amounts)
+    return taken
+
+
+def _add_all(counters: Sequence[QuotaCounter], slots: list[int], amounts: Sequence[float]) -> None:
+    """Add to the counters, and note in which slots that was."""
     for index, amount in enumerate(amounts):
         if amount:
-            slots[index] = counters[index].add(slots[index], amount)
-    return taken
+            counter, slot = counters[index], slots[index]
+            if counter.newest == slot and slot in counter.slots:  # the usual case, without a call
+                counter.slots[slot] += amount
+                counter.sum += amount
+            else:
+                slots[index] = counter.add(slot, amount)
 
 
 def _exceeded(taken: Taken, index: int, quota: Quota, counter: QuotaCounter, missing: float, now_s: float) -> None:

@@ -93,7 +93,7 @@ class Taken(msgspec.Struct, kw_only=True):
     warnings: Sequence[int] = ()
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+class Settlement(msgspec.Struct, frozen=True):
     """What became of `taken`, in `slot` of the counter: `charged` is what was really used, 0 for nothing."""
 
     quota: Quota

@@ -69,6 +69,7 @@ def _head(record: Record) -> Iterator[Text]:
         ("session", record.session),
         ("thread", record.thread),
         ("model", format_model(record)),
+        ("instead", None if record.rerouted_from is None else f"of {record.rerouted_from}, whose budget is used up"),
         ("route", record.route),
         ("provider", None if (provider := format_provider(record)) == UNKNOWN else provider),
         ("status", format_status(record)),

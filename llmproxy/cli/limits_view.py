@@ -1,0 +1,65 @@
+"""Formats limits and budgets of the page `/stats` for a console. The page may come from another version: missing values
+are dashes. Begin reading at `limit_lists`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from llmproxy.cli.client import as_number, as_text, object_at, objects_in
+from llmproxy.cli.tables import RED, Row, TableColumn, count_cell, parse_timestamp, text_cell
+from llmproxy.console.formatting import UNKNOWN, format_duration
+
+_LEAST_NAME = 8
+_MONEY = ("cost", "budget")
+_NEARLY = 0.8
+
+
+def limit_lists(page: Row, now_s: float | None) -> Iterator[tuple[str, tuple[TableColumn, ...], list[Row]]]:
+    """Yield title, columns and rows of limits and of budgets, the most used first. `now_s` is the time of the
+    server."""
+    limits = object_at(page, "limits")
+    yield "limits", _LIMITS, list(objects_in(limits.get("limits")))
+    yield "budgets", _BUDGETS, [{**row, "now_s": now_s} for row in objects_in(limits.get("budgets"))]
+
+
+def _name(row: Row) -> str:
+    """Return what is limited, and for whom."""
+    scope, of, key = as_text(row.get("scope")), as_text(row.get("of")), as_text(row.get("key"))
+    owner = f"key {key}" if key else None
+    whose = "all" if scope == "global" and owner is None else owner if scope == "global" else f"{scope} {of or UNKNOWN}"
+    return f"{text_cell(row.get('rule'))}, {text_cell(whose, 40)}"
+
+
+def _amount(name: str) -> TableColumn:
+    return TableColumn(name, lambda row: _amount_text(row, name))
+
+
+def _amount_text(row: Row, name: str) -> Text:
+    value, limit = as_number(row.get(name)), as_number(row.get("limit"))
+    if value is None:
+        return Text(UNKNOWN)
+    text = f"${value:,.2f}" if row.get("kind") in _MONEY else count_cell(value)
+    used = as_number(row.get("used"))
+    if name == "left" and limit and used is not None and used >= _NEARLY * limit:
+        return Text(text, style=RED if used >= limit else "yellow")
+    if name == "forecast" and limit and value > limit:
+        return Text(text, style=RED)
+    return Text(text)
+
+
+def _window(row: Row) -> str:
+    seconds = as_number(row.get("window_seconds"))
+    return UNKNOWN if seconds is None else format_duration(seconds * 1000)
+
+
+def _resets(row: Row) -> str:
+    ends_s, now_s = parse_timestamp(row.get("resets")), as_number(row.get("now_s"))
+    return UNKNOWN if ends_s is None or now_s is None else format_duration(max(ends_s - now_s, 0.0) * 1000)
+
+
+_WHAT = TableColumn("what", _name, least=_LEAST_NAME)
+_LIMITS = (_WHAT, _amount("used"), _amount("left"), TableColumn("window", _window))
+_BUDGETS = (_WHAT, _amount("used"), _amount("left"), TableColumn("resets in", _resets), _amount("forecast"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,8 @@ from llmproxy.console.formatting import (
     sanitize,
     sanitize_lines,
 )
+from llmproxy.dialects import catalog
+from llmproxy.errors import BrokenStream
 from llmproxy.records.record import Chunk, Record
 from llmproxy.settings import format_size
 from llmproxy.transcripts.transcript import (
@@ -160,7 +163,7 @@ def _timeline(record: Record) -> Iterator[Text]:
         if chunk is None:
             yield Text(f"  {'':>9}  ... {len(chunks) - 2 * _CHUNKS} more chunks")
         else:
-            yield Text(f"  {_at(chunk.at_ms)}  {sanitize(' '.join(_text(chunk).split()), 100)}")
+            yield Text(f"  {_at(chunk.at_ms)}  {sanitize(' '.join(_text(chunk, record.dialect).split()), 100)}")
     yield Text(f"  {_at(record.duration_ms)}  {sanitize(record.outcome)}, {format_size(record.response.size)} sent")
 
 
@@ -168,8 +171,18 @@ def _at(milliseconds: float) -> str:
     return f"{format_duration(milliseconds):>9}"
 
 
-def _text(chunk: Chunk) -> str:
-    return chunk.text if isinstance(chunk.text, str) else f"[base64] {chunk.base64}"
+def _text(chunk: Chunk, dialect: str | None) -> str:
+    """Return what a chunk says; of binary messages their events, where it holds whole ones."""
+    if isinstance(chunk.text, str):
+        return chunk.text
+    known = catalog.by_name(dialect)
+    try:
+        data = base64.b64decode(chunk.base64 or b"")
+        frames = known.framing.splitter().feed(data) if known is not None else []
+    except (BrokenStream, ValueError):
+        frames = []
+    events = [f"{frame.event} {frame.data.decode(errors='replace')}" for frame in frames]
+    return "  ".join(events) or f"[base64] {chunk.base64}"
 
 
 def print_raw(record: Record) -> None:

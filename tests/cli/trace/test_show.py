@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from io import StringIO
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from llmproxy.cli.trace import show as traceshow
+from tests.support.event_messages import message_of
 from tests.support.records import head, record, request, response
 
 
@@ -94,6 +96,15 @@ def test_long_streams_are_reported_in_short(tmp_path: Path, capsys: pytest.Captu
     output = shown(tmp_path, capsys, dialect=None, response=response(None, format=None, chunks=chunks))
     assert "... 492 more chunks" in output
     assert output.split("timeline")[1].count("data:") == 8
+
+
+def test_binary_messages_are_shown_as_their_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = message_of("messageStop", {"stopReason": "end_turn"})
+    chunks = [
+        {"at_ms": 1.0, "base64": base64.b64encode(each).decode()} for each in (whole, whole[:9], b"no message" * 9)
+    ]
+    output = shown(tmp_path, capsys, dialect="converse", response=response(None, format=None, chunks=chunks))
+    assert 'messageStop {"stopReason": "end_turn"}' in output and output.count("[base64]") == 2
 
 
 def test_raw_is_byte_for_byte(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -97,12 +97,17 @@ class Azure(RefreshingProvider[Token]):
 
         @property
         def version(self) -> str | None:
-            """Return the version of the deployment URLs: as it is set, or as the portal writes it behind `base_url`."""
-            return self.api_version or dict(parse_qsl(urlsplit(self.base_url or "").query)).get("api-version")
+            """Return the version of the deployment URLs: as it is set, or as the portal writes it behind that of a
+            deployment. Behind others it is one of the API without deployments."""
+            address = urlsplit(self.base_url or "")
+            if self.api_version or not _DEPLOYMENT.match(address.path.rstrip("/")):
+                return self.api_version
+            return dict(parse_qsl(address.query)).get("api-version")
 
         @model_validator(mode="after")
         def _deployment_has_version(self) -> Azure.Config:
-            if _DEPLOYMENT.match(urlsplit(self.base_url or "").path) and self.version is None:
+            path = urlsplit(self.base_url or "").path.rstrip("/")
+            if _DEPLOYMENT.match(path) and self.version is None:
                 raise ValueError("base_url is the address of a deployment, which needs `api_version`")
             return self
 
@@ -110,8 +115,8 @@ class Azure(RefreshingProvider[Token]):
         super().__init__(config)
         self._version = config.version
         self._deployment = ""
-        self._query = without_fields(self._query, _VERSION) or ""
         if (deployment := _DEPLOYMENT.match(self._base)) is not None:
+            self._query = without_fields(self._query, _VERSION) or ""
             self._base, self._deployment = deployment["base"], deployment["name"]
             self._root = root_below(self._base, self._service.root)
             self._roots = {name: root_below(self._base, root) for name, root in self._service.roots.items()}

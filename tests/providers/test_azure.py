@@ -79,6 +79,11 @@ def test_the_address_of_a_deployment_is_that_of_the_portal(below: str, path: str
     assert sent(azure(RESOURCE + below, **version), path, model="gpt-4o") == target
 
 
+def test_a_version_of_the_api_without_deployments_stays_in_the_address() -> None:
+    provider = azure(f"{RESOURCE}/openai/v1?api-version=preview")
+    assert sent(provider, "/v1/responses") == "/openai/v1/responses?api-version=preview"
+
+
 def test_a_deployment_without_a_version_is_refused() -> None:
     with pytest.raises(ValidationError, match="needs `api_version`"):
         azure(f"{RESOURCE}/openai/deployments/mine")

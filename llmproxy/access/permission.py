@@ -36,22 +36,29 @@ def _is_stored(endpoint: Endpoint) -> bool:
 def permitted_route(key: ClientKey, route: Route, request: ClientRequest) -> Route:
     """Return `route` with the targets that `key` may use. Raise a 403 when it may not use the model, or no target, and
     a 404 for what a provider has stored, perhaps for others."""
-    endpoint, body = request.endpoint, request.body
+    endpoint = request.endpoint
     if key.models and endpoint is not None and endpoint.model:
-        check_model(key, request.model, route)
-        if isinstance(body, Body):
-            if endpoint.model_in is None:
-                body.require_single("model")
-            for each in _more_models(body):
-                check_model(key, each)
+        _check_request(key, route, request, endpoint)
     elif key.models and not key.may_relay:  # a provider has it, and whose it is nobody knows
-        raise BadRequest("Not found", status=404, code="not_found")
+        raise _not_found()
     if not key.providers:
         return route
     allowed = tuple(target for target in route.targets if key.may_use_provider(target.provider.name))
-    if not allowed:
-        raise _refused("this provider" if request.model is None else f"the model {_quote(request.model)}")
-    return route if len(allowed) == len(route.targets) else replace(route, targets=allowed)
+    if allowed:
+        return route if len(allowed) == len(route.targets) else replace(route, targets=allowed)
+    if endpoint is not None and not endpoint.model and _is_stored(endpoint):
+        raise _not_found()
+    raise _refused("this provider" if request.model is None else f"the model {_quote(request.model)}")
+
+
+def _check_request(key: ClientKey, route: Route, request: ClientRequest, endpoint: Endpoint) -> None:
+    """Raise a 403 for a model that `key` may not use, wherever the request names it; a 400 where that is not clear."""
+    check_model(key, request.model, route)
+    if isinstance(request.body, Body):
+        if endpoint.model_in is None:
+            request.body.require_single("model")
+        for each in _more_models(request.body):
+            check_model(key, each)
 
 
 def may_use(key: ClientKey, route: Route, model: str) -> bool:
@@ -96,6 +103,10 @@ def _more_models(body: Body) -> Iterator[str | None]:
         for entry in entries if isinstance(entries, list) else () if entries is None else (entries,):
             named = entry.get("model") if isinstance(entry, dict) else entry
             yield named if isinstance(named, str) else None
+
+
+def _not_found() -> BadRequest:
+    return BadRequest("Not found", status=404, code="not_found")
 
 
 def _refused(what: str) -> ProxyError:

@@ -129,6 +129,7 @@ def test_what_a_provider_has_stored_may_be_anothers() -> None:
     assert refusal(key(models=("gpt-*",)), BOTH, exchange) == (404, "not_found")
     assert permitted_route(key(models=("gpt-*",), relay=True), BOTH, exchange) is BOTH
     assert permitted_route(key(providers=("a", "b")), BOTH, exchange) is BOTH
+    assert refusal(key(providers=("c",)), BOTH, exchange) == (404, "not_found")
 
 
 def test_an_unknown_model_is_not_answered_with_the_names_of_others() -> None:

@@ -12,7 +12,13 @@ from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 from llmproxy.access.keys import KeyRing
-from llmproxy.access.presented_keys import KEY_PREFIX, presented_keys, remove_keys
+from llmproxy.access.presented_keys import (
+    KEY_PREFIX,
+    presented_keys,
+    remove_bearer_key,
+    remove_keys,
+    sole_bearer_key,
+)
 from llmproxy.client_key import ClientKey
 from llmproxy.errors import Unauthenticated
 from llmproxy.exchange import Exchange
@@ -64,7 +70,13 @@ class Authentication:
 
         Returns something to await when that depends on a key set that has to be fetched first.
         """
-        presented = presented_keys(exchange.headers, exchange.query)
+        headers, query = exchange.headers, exchange.query
+        if (sole := sole_bearer_key(headers, query)) and (key := self._verified(sole)) is not None:
+            _name(exchange, key)
+            if not remove_bearer_key(headers, sole):
+                remove_keys(exchange, [sole])
+            return None
+        presented = presented_keys(headers, query)
         if self._find(exchange, presented):
             return None
         tokens = self._tokens
@@ -76,9 +88,7 @@ class Authentication:
         verified: list[str] = []
         found: ClientKey | None = None
         for each in presented:
-            key = self.keys.find(each)
-            if key is None and self._tokens is not None:
-                key = self._tokens.find(each)
+            key = self._verified(each)
             if key is not None or each.startswith(KEY_PREFIX):  # one that has expired is nobody else's either
                 verified.append(each)
                 found = found or key
@@ -86,10 +96,13 @@ class Authentication:
             found = self._by_certificate(exchange)
         if found is None:
             return False
-        client = exchange.client
-        client.key, client.name, client.tenant = found, found.name, found.tenant
+        _name(exchange, found)
         remove_keys(exchange, verified)
         return True
+
+    def _verified(self, presented: str) -> ClientKey | None:
+        key = self.keys.find(presented)
+        return self._tokens.find(presented) if key is None and self._tokens is not None else key
 
     async def _identify_later(self, exchange: Exchange, presented: list[str], tokens: TokenVerifier) -> None:
         await tokens.fetch()
@@ -117,3 +130,8 @@ class Authentication:
             exchange.client.address,
         )
         return Unauthenticated()
+
+
+def _name(exchange: Exchange, key: ClientKey) -> None:
+    client = exchange.client
+    client.key, client.name, client.tenant = key, key.name, key.tenant

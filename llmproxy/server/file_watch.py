@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-_INTERVAL_S = 1.0
+_INTERVAL_S = 0.5
 
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 

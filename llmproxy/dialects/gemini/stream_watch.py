@@ -93,7 +93,7 @@ class _EventWatch(FrameWatch):
         summary.model = summary.model or string(chunk.modelVersion)
         summary.error = error_message(chunk.error)
         if chunk.usageMetadata is not None:
-            summary.usage = decode_usage(chunk.usageMetadata) or summary.usage
+            summary.usage = decode_usage(object_of(read_value(frame.data))) or summary.usage
         for candidate in (chunk.candidates if isinstance(chunk.candidates, list) else ())[:1]:
             if isinstance(candidate, _Candidate):
                 self._read_candidate(candidate)

@@ -35,7 +35,7 @@ def test_an_answer_is_read() -> None:
     reply = decode_response(json.dumps(WHOLE).encode())
     assert (reply.id, reply.model, reply.stop, reply.stop_sequence) == ("", "", "stop_sequence", "END")
     assert (
-        reply.usage == Usage(input=9, output=2, cache_read=4, details=UsageDetails(tier="flex"))
+        reply.usage == Usage(input=9, output=2, cache_read=4, details=UsageDetails(tier="flex", cache_write_1h=4))
         and reply.service_tier == "flex"
     )
 

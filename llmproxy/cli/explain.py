@@ -1,19 +1,24 @@
-"""`explain` and `translate`: show where a request would be sent, and its translation. Both send nothing."""
+"""`explain` and `translate`: show where a request would be sent, and its translation. Nothing goes to a provider."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmproxy.cli.output import fail, print_error, print_problems, print_text
+from llmproxy.cli.output import Url, fail, print_error, print_problems, print_text
 from llmproxy.cli.request_file import call_in, decode_as_served, exchange_with, read_file, translator
 
 if TYPE_CHECKING:
     from llmproxy.exchange import Exchange
+    from llmproxy.route import Route
+    from llmproxy.routing.health import Health
     from llmproxy.routing.router import Router
     from llmproxy.target import Target
+    from llmproxy.target_health import TargetHealth
 
 
 def check_dialect(name: str | None) -> str | None:
@@ -82,13 +87,17 @@ def explain(
             metavar="DIALECT", callback=check_dialect, help="Only for clients of this dialect: the dialect of FILE."
         ),
     ] = None,
+    url: Url = None,
 ) -> None:
-    """Show who answers a model: route, targets in order, URLs, relayed or translated. Sends nothing."""
+    """Show who answers a model: route, targets and their health, order now, URLs, relayed or translated. Sends nothing
+    to providers. Health and order are those of the running server with this configuration, or at --url.
+    """
     from llmproxy.config.load import load
     from llmproxy.dialects.catalog import codecs
     from llmproxy.errors import ProxyError
     from llmproxy.registry import RegistryError
     from llmproxy.routes import build_routing
+    from llmproxy.routing.health import Health
 
     loaded = load(config)
     print_problems(loaded.problems)
@@ -97,14 +106,43 @@ def explain(
     if request is not None and dialect is None:
         fail("--request needs --dialect: the dialect of the file", code=2)
     try:
-        router, _ = build_routing(loaded)
+        health = Health()
+        router, _ = build_routing(loaded, health)
+        shown = Shown(router=router, live=_take_over(router, model, health, url, loaded.path))
         for each in [dialect] if dialect else codecs():
-            _explain(router, model, each, request, loaded.config.translation.strict)
+            _explain(shown, model, each, request, loaded.config.translation.strict)
     except (ProxyError, RegistryError) as error:
         fail(str(error))
 
 
-def _explain(router: Router, model: str, dialect: str, file: str | None, strict: bool) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What is explained. `live` says that the health of its targets is that of a running server."""
+
+    router: Router
+    live: bool
+
+
+def _take_over(router: Router, model: str, health: Health, url: str | None, path: str | None) -> bool:
+    """Take over the health of a running server. Return whether there is one that tells it."""
+    from llmproxy.cli.client import PageError, fetch_page, find_server, objects_in
+    from llmproxy.errors import ProxyError
+
+    if url is None and path is None:
+        return False
+    try:
+        rows = objects_in(fetch_page(find_server(url, None if url else path), "/stats").get("targets"))
+    except PageError as error:
+        if url is not None:
+            fail(str(error))
+        return False
+    with contextlib.suppress(ProxyError):  # targets of lists are known once somebody asks for a model
+        router.choose(router.locate("POST", "/v1/chat/completions"), model)
+    health.take_over(rows)
+    return True
+
+
+def _explain(shown: Shown, model: str, dialect: str, file: str | None, strict: bool) -> None:
     from llmproxy.dialects.derived import example_request
     from llmproxy.errors import ProxyError
 
@@ -116,14 +154,64 @@ def _explain(router: Router, model: str, dialect: str, file: str | None, strict:
     )
     print_text(f"{dialect}: POST {exchange.path}")
     try:
-        route = router.choose(router.locate("POST", exchange.path), model)
+        route = shown.router.choose(shown.router.locate("POST", exchange.path), model)
     except ProxyError as error:
         print_text(f"  {error.status}: {error.message}")
         return
     print_text(f"  route {route.name}")
     exchange.route = route
+    if len(route.targets) > 1:
+        print_text(f"  strategy {_name(route)}, order now: {_order(route, exchange)}")
     for number, target in enumerate(route.targets, 1):
         _show_target(number, exchange, target, strict)
+        if shown.live and target.health is not None:
+            print_text(f"     {describe_health(target.health)}")
+
+
+def _name(route: Route) -> str:
+    """Return the name of the route's strategy, as the configuration has it."""
+    from llmproxy.registry import BUILTIN
+
+    class_ = type(route.strategy).__name__
+    names = {reference.rpartition(":")[2]: name for name, reference in BUILTIN["strategies"].builtin.items()}
+    return names.get(class_, "priority" if class_ == "Strategy" else class_)
+
+
+def _order(route: Route, exchange: Exchange) -> str:
+    """Return the targets that a request would go to, first to last, of those that are well and take it."""
+    import asyncio
+    import time
+
+    from llmproxy.errors import ProxyError
+    from llmproxy.routing.conditions import fitting
+
+    try:
+        targets = asyncio.run(fitting(route, exchange)) if route.conditional else route.targets
+    except ProxyError as error:
+        return error.message
+    now_s = time.monotonic()
+    well = [each for each in targets if each.health is None or each.health.breaker.admits(now_s)]
+    if not well:
+        return "none, all are out"
+    first = [each for each in well if each.weight]
+    ordered = [*(route.order(exchange, first) if first else ()), *(each for each in well if not each.weight)]
+    return ", ".join(each.name for each in ordered)
+
+
+def describe_health(health: TargetHealth) -> str:
+    """Return a line about the health of a target."""
+    import time
+
+    breaker = health.breaker
+    if breaker.state == "closed":
+        state = "well"
+    elif breaker.state == "half_open":
+        state = "out, and being tried"
+    else:
+        state = f"out, next try in {max(breaker.retry_s - time.monotonic(), 0.0):.0f} s"
+    took_s = health.first_token_s(stream=True)
+    first = "" if took_s is None else f", first token after {took_s * 1000:.0f} ms"
+    return f"{state}, {health.running} calls under way{first}"
 
 
 def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) -> None:

@@ -136,6 +136,8 @@ def _model(name: str) -> str:
 def _lists(page: Row) -> Iterator[tuple[str, Sequence[TableColumn], list[Row], int]]:
     """Yield the lists below the table: title, columns, rows, and the total number."""
     now = _now(page)
+    targets = objects_in(page.get("targets"))
+    yield "targets", _TARGETS, targets, len(targets)
     for title, limit_columns, rows in limit_lists(page, now):
         yield title, limit_columns, rows, len(rows)
     for name, columns in (("clients", _CLIENTS), ("sessions", _SESSIONS)):
@@ -186,6 +188,19 @@ def _sent(row: Row) -> str:
     return UNKNOWN if sent is None else format_size(int(sent))
 
 
+def _target(row: Row) -> str:
+    model = as_text(row.get("model"))
+    provider = text_cell(row.get("provider"))
+    return provider if model is None else f"{provider}/{sanitize(model)}"
+
+
+def _state(row: Row) -> Text:
+    """Return the state of a circuit breaker in a word."""
+    state = as_text(row.get("state"))
+    words = {"closed": "well", "half_open": "probing", "open": "out"}
+    return Text(words.get(state or "", UNKNOWN), style="" if state == "closed" else RED)
+
+
 def _part(group: str, name: str) -> Callable[[Row], str]:
     return lambda row: duration_cell(object_at(row, group).get(name))
 
@@ -214,6 +229,15 @@ _PROVIDERS = (
     TableColumn("now", lambda row: count_cell(row.get("in_flight"))),
     TableColumn("over", lambda row: count_cell(row.get("failed_over")), 100),
     TableColumn("errors", _failures),
+)
+_TARGETS = (
+    TableColumn("target", _target, least=_LEAST_NAME),
+    TableColumn("state", _state),
+    TableColumn("failed", lambda row: errors_cell(row.get("recent_failures"))),
+    TableColumn("out", lambda row: count_cell(row.get("opened"))),
+    TableColumn("next try", lambda row: duration_cell(row.get("next_try_ms"))),
+    TableColumn("ttft", lambda row: duration_cell(row.get("first_token_ms"))),
+    TableColumn("now", lambda row: count_cell(row.get("running"))),
 )
 _RUNNING = (
     TableColumn("what", _what, least=_LEAST_NAME),

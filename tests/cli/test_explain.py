@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects import catalog
-from tests.support.program import run
+from tests.support.program import Program, run
 
 REQUEST: dict[str, Any] = {
     "model": "gpt-4o",
@@ -120,3 +120,21 @@ def test_a_mistake_in_the_configuration_is_reported(tmp_path: Path) -> None:
     (tmp_path / "llmproxy.yaml").write_text("providers: 5\n")
     done = run("explain", "smart", cwd=tmp_path)
     assert done.returncode == 1 and "providers" in done.stderr
+
+
+def test_health_and_order_are_those_of_the_running_server(tmp_path: Path) -> None:
+    config = """
+providers:
+  - {name: a, type: openai, base_url: "http://127.0.0.1:9", api_key: k, models: []}
+  - {name: b, type: stub, models: []}
+routing: {breaker: {failures: 1, recovery: 1h}}
+models: [{name: smart, targets: [a/x, {provider: b, model: y, weight: 0}, b/z]}]
+"""
+    (tmp_path / "llmproxy.yaml").write_text(config)
+    done = run("explain", "smart", "--dialect", "chat", cwd=tmp_path)
+    assert "  strategy priority, order now: a/x, b/z, b/y\n" in done.stdout and "calls under way" not in done.stdout
+    with Program(tmp_path) as program:
+        assert program.post("/v1/chat/completions", {"model": "smart", "messages": []}).status == 200
+        done = run("explain", "smart", "--dialect", "chat", cwd=tmp_path)
+    assert "  strategy priority, order now: b/z, b/y\n" in done.stdout
+    assert "     out, next try in " in done.stdout and "     well, 0 calls under way" in done.stdout

@@ -233,3 +233,15 @@ def test_a_page_that_lacks_or_changes_members_is_shown_as_far_as_it_goes(shown: 
     lines = drawn(shown)
 
     assert lines[0].startswith("llmproxy ") and lines[1].startswith("- requests")
+
+
+def test_each_target_has_a_row_with_the_state_of_its_breaker() -> None:
+    targets = [
+        {"provider": "a", "model": "gpt", "state": "closed", "recent_failures": 0, "opened": 1, "next_try_ms": None},
+        {"provider": "b", "model": None, "state": "open", "recent_failures": 7, "opened": 2, "next_try_ms": 12000},
+        {"state": "of another version"},
+    ]
+    lines = drawn(page() | {"targets": targets})
+    start = lines.index("targets: 3")
+    rows = [line.split() for line in lines[start + 2 : start + 4]]
+    assert rows == [["a/gpt", "well", "0", "1", "-", "-", "-"], ["b", "out", "7", "2", "12.00s", "-", "-"]]

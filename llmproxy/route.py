@@ -105,8 +105,7 @@ class Route:
     _checked: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        first = self.targets[0]
-        alone = len(self.targets) == 1 and first.health is None and self.shadow is None
+        alone = len(self.targets) == 1 and self.targets[0].health is None and self.shadow is None
         object.__setattr__(self, "_checked", is_user_defined(type(self.strategy)))
         object.__setattr__(self, "conditional", any(target.when is not None for target in self.targets))
         object.__setattr__(self, "has_reserves", any(target.weight == 0 for target in self.targets))

@@ -26,6 +26,7 @@ from llmproxy.config.configured_prices import configured_prices
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config
 from llmproxy.exchange import MemoryBudget
+from llmproxy.health_checks import HealthChecks
 from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
@@ -95,23 +96,26 @@ def build(loaded: Loaded, state: State) -> Runtime:
     client_limits = build_limits(config, stores, prices)
     named_middlewares = [*client_limits, *configured]
     access = build_access(loaded, everybody)
-    pipeline = LoggedPipeline if decision_log.is_enabled() else Pipeline
+    pipeline = (LoggedPipeline if decision_log.is_enabled() else Pipeline)(
+        router,
+        Hooks(hook_order(config, client_limits, configured)),
+        state.upstream.open,
+        state.budget,
+        _translator(config, state, stores),
+        prices,
+        state.health,
+    )
+    checks = HealthChecks(router.targets, state.upstream.open, config.routing.health_check)
     return Runtime(
-        pipeline=pipeline(
-            router,
-            Hooks(hook_order(config, client_limits, configured)),
-            state.upstream.open,
-            state.budget,
-            _translator(config, state, stores),
-            prices,
-            state.health,
-        ),
+        pipeline=pipeline,
         admin=_admin(loaded, state, router, everybody, named_middlewares),
         limits=_limits(config),
         admission=access.admission,
         components=[
             *_components(loaded, stores, everybody, configured, client_limits),
             *access.components,
+            Component(part=pipeline.shadows, who="the shadow calls"),
+            Component(part=checks, who="the health checks"),
         ],
         middlewares=named_middlewares,
     )

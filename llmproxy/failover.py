@@ -20,6 +20,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.route import Route
 from llmproxy.routing.conditions import fitting
 from llmproxy.routing.health import Health
+from llmproxy.shadow import ShadowCalls
 from llmproxy.target import Target
 from llmproxy.target_health import TargetHealth
 from llmproxy.verdict import Attempted, AttemptOutcome, judge_answer, judge_error
@@ -45,8 +46,10 @@ class Failover:
         now: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        shadows: ShadowCalls | None = None,
     ) -> None:
         self.attempts = attempts
+        self.shadows = shadows
         self.health = health
         self.now = now
         self.sleep = sleep
@@ -58,6 +61,8 @@ class Failover:
             if route.plain:
                 answer = await self.attempts.make(exchange, route, route.targets[0])
             else:
+                if route.shadow is not None and self.shadows is not None:
+                    self.shadows.begin(exchange, route, route.shadow)
                 answer = await _Series(self, exchange, route).run()
         except ProxyError as error:
             if exchange.calls:

@@ -20,6 +20,7 @@ from llmproxy.route import Route
 from llmproxy.routing.health import Health
 from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import ResolvedPath, Router
+from llmproxy.shadow import ShadowCalls
 from llmproxy.target import OpenUpstream
 from llmproxy.translation.reframing import reframed
 from llmproxy.translation.translator import Translator
@@ -45,7 +46,9 @@ class Pipeline:
         self.translator = translator
         self.hooks = hooks
         self.prices = prices
-        self.failover = Failover(self._attempts(open_, budget), health or Health())
+        attempts, health = self._attempts(open_, budget), health or Health()
+        self.shadows = ShadowCalls(attempts, hooks.record_shadow, health.shadow_calls)
+        self.failover = Failover(attempts, health, shadows=self.shadows)
 
     def _attempts(self, open_: OpenUpstream, budget: MemoryBudget) -> Attempts:
         return Attempts(open_, budget, self.translator)

@@ -122,6 +122,7 @@ class _Routes:
             targets=targets,
             strategy=self._strategy(model),
             policy=policy_of(self._config.routing, model),
+            shadow=next(self._targets(model, [model.shadow] if model.shadow else []), None),
         )
         for name in model.names:
             yield replace(route, name=name)

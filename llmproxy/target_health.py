@@ -106,6 +106,11 @@ class Breaker:
         if recent >= settings.failures and recent >= settings.failure_ratio * self._recent_calls(now_s):
             self._open(now_s, min(settings.recovery_s, settings.max_recovery_s))
 
+    def retry_now(self, now_s: float) -> None:
+        """Let the next call be the probe: something says that the target is well again."""
+        if self.state == "open":
+            self.retry_s = min(self.retry_s, now_s)
+
     def failures(self, now_s: float) -> int:
         """Return how many calls failed within the window."""
         return sum(each > now_s - self.settings.window_s for each in self._failed_s)

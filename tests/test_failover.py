@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -171,6 +172,16 @@ async def test_retries_stay_within_the_budget_of_the_program() -> None:
         await line.ask()
     assert sum(asked([one, two])) <= 1200
     assert line.health.budget.refused > 0
+
+
+async def test_a_thousand_clients_at_once_do_not_multiply_an_outage() -> None:
+    one, two, three = (Moody(name, "slow failure") for name in ("one", "two", "three"))
+    line = Line(one, two, three, policy=RetryPolicy(retries=2))
+    line.failover.sleep = asyncio.sleep
+    line.failover.jitter = lambda: 0.0
+    answers = await asyncio.gather(*(line.ask() for _ in range(1000)), return_exceptions=True)
+    assert {503 if isinstance(each, ProxyError) else getattr(each, "status", each) for each in answers} == {503}
+    assert 1000 <= sum(asked([one, two, three])) <= 1200
 
 
 async def test_a_body_that_streams_is_sent_once() -> None:

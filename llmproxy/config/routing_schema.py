@@ -151,6 +151,12 @@ class RoutingConfig(Strict):
         "they do not multiply an outage; 100 are always allowed.",
     )
     breaker: BreakerConfig = Field(default=BreakerConfig(), description="When a target is taken out, and for how long.")
+    health_check: DurationLimit = Field(
+        default=None,
+        gt=0,
+        description="How often a target that is out is asked for its list of models, so that it is back as soon as it "
+        "answers; or none: requests of clients find out.",
+    )
 
 
 class TargetTimeouts(Strict):
@@ -276,6 +282,13 @@ class ModelConfig(Strict):
     )
     first_token: Duration | None = Field(
         default=None, gt=0, description="As in `routing`, for this model.", examples=["20s"]
+    )
+
+    shadow: TargetConfig | None = Field(
+        default=None,
+        description="A target that gets a copy of each request. Its answer is recorded in traces beside the first one, "
+        "and nobody waits for it.",
+        examples=["openai/gpt-4o"],
     )
 
     @field_validator("targets")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange
@@ -77,6 +77,9 @@ class Middleware:
         `degraded`.
         """
         return {}
+
+    records_shadows: ClassVar[bool] = False
+    """Whether its `on_chunk` and `on_end` are called for shadow calls too, whose answers no client gets."""
 
     page_path: str | None = None
     """The path of its page, such as `/cache`; pages of single things are below it."""

@@ -56,6 +56,7 @@ class Hooks:
             (name, wrap_chunk(name, each.on_chunk) if is_user_defined(type(each)) else each.on_chunk)
             for name, each in reversed(overridden("on_chunk"))
         )
+        self._recorders = tuple((name, each) for name, each in middlewares if each.records_shadows)
         self.on_end: tuple[tuple[str, EndHook], ...] = tuple(
             (name, wrap_end(name, each.on_end) if is_user_defined(type(each)) else each.on_end)
             for name, each in reversed(overridden("on_end"))
@@ -115,6 +116,16 @@ class Hooks:
                     exchange.id,
                     exc_info=error,
                 )
+
+    def record_shadow(self, exchange: Exchange, body: bytes) -> None:
+        """Show a shadow call that has ended, and the beginning of its answer, to those that record them."""
+        for name, each in self._recorders:
+            try:
+                if body:
+                    each.on_chunk(exchange, body)
+                each.on_end(exchange)
+            except BaseException as error:
+                log.error("middleware %r cannot record a shadow call: %s", name, type(error).__name__, exc_info=error)
 
 
 def _sending(exchange: Exchange, send: Send) -> Proceed:

@@ -170,6 +170,8 @@ class Trace(Middleware):
                 parse_path(path)
             return paths
 
+    records_shadows = True
+
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._directory = os.path.abspath(os.path.expanduser(config.directory))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from llmproxy.metrics.sample import Sample
 from llmproxy.routing.retry_budget import RetryBudget
@@ -20,11 +22,13 @@ log = logging.getLogger(__name__)
 
 
 class Health:
-    """The health of targets, by provider and model. `out` counts those whose breaker is not closed."""
+    """The health of targets, by provider and model. `out` counts those whose breaker is not closed, `shadow_calls` the
+    copies of requests by provider, model and outcome."""
 
     def __init__(self) -> None:
         self.budget = RetryBudget()
         self.out = 0
+        self.shadow_calls: Counter[tuple[str, str, str]] = Counter()
         self._targets: dict[tuple[str, str | None], TargetHealth] = {}
 
     def of(self, provider: str, model: str | None, settings: BreakerSettings) -> TargetHealth:
@@ -56,6 +60,22 @@ class Health:
         now_s = time.monotonic()
         return [_row(each, now_s) for each in self._targets.values()]
 
+    def take_over(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take over the state in `rows`, as the page of another process shows it, for the targets known here."""
+        now_s = time.monotonic()
+        for row in rows:
+            target = self._targets.get((str(row.get("provider")), row.get("model")))
+            if target is None or row.get("state") not in _STATES:
+                continue
+            left_ms, running = row.get("next_try_ms"), row.get("running")
+            target.breaker.state = row["state"]
+            target.breaker.retry_s = now_s + (left_ms / 1000 if isinstance(left_ms, (int, float)) else 0.0)
+            target.running = running if isinstance(running, int) else 0
+            for name, stream in (("first_token_ms", True), ("answer_ms", False)):
+                if isinstance(took_ms := row.get(name), (int, float)):
+                    target.note_first_token(took_ms / 1000, now_s, stream=stream)
+        self.out = sum(each.breaker.state != "closed" for each in self._targets.values())
+
     def samples(self) -> Iterator[Sample]:
         """Yield what `/metrics` shows."""
         for each in self._targets.values():
@@ -74,6 +94,14 @@ class Health:
                 labels=labels,
             )
             yield Sample(name="llmproxy_target_running", help="Calls under way.", value=each.running, labels=labels)
+        for (provider, model, outcome), count in sorted(self.shadow_calls.items()):
+            yield Sample(
+                name="llmproxy_shadow_calls_total",
+                help="Copies of requests for a shadow target, by outcome.",
+                value=count,
+                counter=True,
+                labels=(("provider", provider), ("model", model), ("outcome", outcome)),
+            )
         yield Sample(
             name="llmproxy_retries_refused_total",
             help="Retries and failovers that the retry budget did not allow.",

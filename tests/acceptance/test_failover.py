@@ -14,6 +14,7 @@ import pytest
 from tests.support import vendors
 from tests.support.program import Program
 from tests.support.provider import Call, Reply, Script, Upstream, drop
+from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
 ASK = {"model": "team", "messages": [{"role": "user", "content": "hi"}]}
@@ -191,3 +192,37 @@ providers:
         assert "bad" not in program.get("/config").body.decode()
         assert "poor" not in program.get("/config").body.decode()
     assert len(one.requests) == 7  # each bad key once
+
+
+def test_a_shadow_target_gets_a_copy_whose_answer_is_only_recorded(
+    tmp_path: Path, upstreams: tuple[Upstream, Upstream, Upstream]
+) -> None:
+    more = """
+models: [{name: team, targets: [a], shadow: b/other}]
+middlewares: [{type: trace, config: {directory: ./traces, include_body: true}}]
+"""
+    with serving(tmp_path, upstreams[:2], more) as program:
+        two = upstreams[1]
+        two.next(vendors.failure(500, "X"))
+        assert who(program, 2) == "aa"
+        until(lambda: program.metric("llmproxy_shadow_calls_total", provider="b") == 2, "both copies to end")
+        assert program.metric("llmproxy_shadow_calls_total", outcome="error") == 1
+        assert program.metric("http_requests_total", path=CHAT) == 2
+    records = [json.loads(path.read_text()) for path in (tmp_path / "traces").rglob("*.json")]
+    assert sorted(each["route"] for each in records) == ["team", "team", "team (shadow)", "team (shadow)"]
+    shadows = [each for each in records if each["route"] == "team (shadow)"]
+    assert sorted(each["status"] for each in shadows) == [200, 500]
+    assert {each["request_id"] for each in shadows} == {each["request_id"] for each in records}
+
+
+def test_a_health_check_brings_a_target_back_before_its_time(
+    tmp_path: Path, upstreams: tuple[Upstream, Upstream, Upstream]
+) -> None:
+    more = """
+routing: {health_check: 50ms, breaker: {failures: 1, recovery: 1h, max_recovery: 1h}}
+models: [{name: team, targets: [a, b]}]
+"""
+    with serving(tmp_path, upstreams[:2], more) as program:
+        upstreams[0].next(drop, drop)  # the second time for the connection that is made again
+        assert who(program, 1) == "b"
+        until(lambda: who(program, 1) == "a", "the target to be back")

@@ -1,6 +1,6 @@
 """Targets that answer by a script, and a failover over them with a clock that the test moves.
 
-A script is a status, or what a provider raises: `b"data..."` a stream of these bytes, "down" a connection fault.
+A script is a status, an answer or an error; bytes are a stream, "down" is a connection fault, "hang" never ends.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ class Moody(Provider):
             raise UpstreamError(f"{self.name} could not be reached")
         if isinstance(outcome, Exception):
             raise outcome
+        if outcome == "slow failure":
+            await asyncio.sleep(0.01)
+            return reply(503)
         if outcome == "hang":
             await asyncio.Event().wait()
         if isinstance(outcome, bytes):
@@ -83,7 +86,7 @@ class Line:
         self.route = Route(
             name="m", targets=self.targets, policy=policy or RetryPolicy(), strategy=strategy or Strategy()
         )
-        budget = MemoryBudget(1 << 20)
+        self.budget = budget = MemoryBudget(1 << 20)
         attempts = Attempts(self._open, budget, Translator(MemoryResponses(1 << 20), budget))
         self.failover = Failover(
             attempts, self.health, now=lambda: self.now_s, sleep=self._sleep, jitter=lambda: jitter

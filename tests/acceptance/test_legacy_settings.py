@@ -25,7 +25,7 @@ def one_provider(upstream: Upstream) -> str:
 
 def test_this_file_and_the_routing_tests_name_every_older_setting() -> None:
     here = Path(__file__)
-    others = [here.with_name(f"test_{name}.py") for name in ("routing", "failover", "cors")]
+    others = [here.with_name(f"test_{name}.py") for name in ("routing", "failover", "web_pages")]
     text = here.read_text("utf-8") + "".join(each.read_text("utf-8") for each in others if each.exists())
     names = [*VARIABLES, MODEL_MAP, *COMPATIBLE_VARIABLES.values(), *SETTINGS]
     names += [key.rpartition(".")[2] for key in KEYS]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from llmproxy.config.cross_checks import entries, word
+from llmproxy.config.cross_checks import budget_routes, entries, word
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.problems import Problem
 from llmproxy.registry import nearest
@@ -23,6 +23,7 @@ def check_auth(top: ConfigNode, in_file: ConfigNode | None) -> Iterator[Problem]
     jwt = None if auth is None else auth.members.get("jwt")
     for each in (*keys, *([jwt] if jwt is not None else [])):
         yield from _providers(each, providers)
+        yield from budget_routes(each, top)
 
 
 def _keys(section: ConfigNode | None) -> list[ConfigNode]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from llmproxy.config.auth import AuthConfig, Grants
 from llmproxy.config.schema import Config
 from llmproxy.limit import Budget, Limit
 from llmproxy.middleware.base import Middleware
@@ -15,9 +16,9 @@ Named = list[tuple[str, Middleware]]
 
 
 def build_limits(config: Config, stores: Stores, prices: Prices) -> Named:
-    """Return the middleware with its name, its stores opened; nothing when there are no limits and budgets."""
+    """Return the middleware with its name, its stores opened; nothing when there can be no limits and budgets."""
     rules = _rules(config)
-    if not rules:
+    if not (rules or _of_clients(config) or _unknown(config.auth)):
         return []
     limits = ClientLimits(config.quotas, rules, prices)
     limits.use_stores(stores)
@@ -28,10 +29,24 @@ def hook_order(config: Config, limits: Named, middlewares: Sequence[tuple[str, M
     """Return all middlewares in the order of their hooks: limits first, but after the one that recognises sessions
     where a limit or budget counts sessions."""
     first = 0
-    if any(rule.scope == "session" for rule in _rules(config)):
+    if any(rule.scope == "session" for rule in (*_rules(config), *_of_clients(config))):
         first = next((place + 1 for place, (type_, _) in enumerate(middlewares) if type_ == "sessions"), 0)
     return [*middlewares[:first], *limits, *middlewares[first:]]
 
 
 def _rules(config: Config) -> list[Limit | Budget]:
     return [*(each.limit() for each in config.limits), *(each.budget() for each in config.budgets)]
+
+
+def _of_clients(config: Config) -> list[Limit | Budget]:
+    """Return the limits and budgets of all client keys and tokens that stand in the configuration."""
+    grants: list[Grants] = [*config.auth.keys, *([config.auth.jwt] if config.auth.jwt is not None else [])]
+    return [
+        *(each.limit() for grant in grants for each in grant.limits),
+        *(each.budget() for grant in grants for each in grant.budgets),
+    ]
+
+
+def _unknown(auth: AuthConfig) -> bool:
+    """Return whether clients may have limits that do not stand in the configuration."""
+    return auth.keys_file is not None or (auth.jwt is not None and auth.jwt.claims.limits is not None)

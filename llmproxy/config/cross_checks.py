@@ -60,7 +60,7 @@ def cross_check(top: ConfigNode) -> list[Problem]:
         *_unique_provider_names(top),
         *_target_providers(top),
         *_unique_model_names(top),
-        *_budget_routes(top),
+        *budget_routes(top, top),
         *_empty_keys(top),
         *_loops(top),
         *_exposure(top),
@@ -161,17 +161,16 @@ def _unique_model_names(top: ConfigNode) -> Iterator[Problem]:
             seen.setdefault(name.word, model)
 
 
-def _budget_routes(top: ConfigNode) -> Iterator[Problem]:
-    """Check that the models exist to which budgets send requests."""
-    names_of_models = [
-        word(model, "name") for model in (top.members["models"].items if "models" in top.members else ())
-    ]
-    for budget in top.members["budgets"].items if "budgets" in top.members else []:
+def budget_routes(holder: ConfigNode, top: ConfigNode) -> Iterator[Problem]:
+    """Check that the models exist to which `budgets` of `holder` (the configuration, or a client key) send requests."""
+    budgets = holder.members["budgets"].items if "budgets" in holder.members else []
+    known = [word(model, "name") for model in (top.members["models"].items if "models" in top.members else [])]
+    for budget in budgets:
         instead = budget.members.get("on_exceeded")
         route = None if instead is None else instead.members.get("route")
-        if route is None or not route.word or route.stand_in or route.word in names_of_models:
+        if route is None or not route.word or route.stand_in or route.word in known:
             continue
-        close = nearest(route.word, names_of_models)
+        close = nearest(route.word, known)
         hint = f"did you mean {close!r}?" if close else "add a name to `models` and write it here"
         yield route.problem(f"there is no model {route.word!r} in `models`; {hint}", "unknown-model")
 

@@ -26,6 +26,28 @@ def test_without_limits_and_budgets_there_is_no_middleware() -> None:
 
 
 @pytest.mark.parametrize(
+    ("auth", "some"),
+    [
+        ({"keys": [{"name": "ci", "key": "sk-12345678"}]}, False),
+        ({"keys": [{"name": "ci", "key": "sk-12345678", "limits": [{"requests": 1}]}]}, True),
+        ({"keys": [{"name": "ci", "key": "sk-12345678", "budgets": [SESSION]}]}, True),
+        ({"jwt": {"secret": "s" * 32, "claims": {"limits": "limits"}}}, True),
+    ],
+)
+def test_limits_of_clients_need_it_too(auth: object, some: bool) -> None:
+    assert bool(build_limits(config_of(auth=auth), Stores(), Prices())) is some
+
+
+def test_a_budget_of_a_key_names_a_model_that_exists() -> None:
+    budget = {"max_cost": 1, "per": "day", "on_exceeded": {"route": "cheep"}}
+    auth = {"keys": [{"name": "ci", "key": "sk-12345678", "budgets": [budget]}]}
+    stub = {"providers": [{"name": "stub", "type": "stub"}]}
+    problems = load_from_python(stub | {"auth": auth}, {}, environ={}, directory=Path()).problems
+
+    assert [each.key for each in problems] == ["auth.keys[0].budgets[0].on_exceeded.route"]
+
+
+@pytest.mark.parametrize(
     ("sections", "order"),
     [
         ({"limits": [{"requests": 1}]}, ["limits", "own", "sessions", "own"]),

@@ -257,12 +257,12 @@ class ClientLimits(Middleware):
 
     async def metrics(self) -> Sequence[Sample]:
         figures = (
-            ("limits_refused", "Requests that a limit or budget refused.", self._refused),
-            ("limits_counted_alone", "Requests that were counted without the store.", self._alone),
-            ("budget_warnings", "Warnings that a budget is nearly used.", self._warned),
-            ("budget_reroutes", "Requests that a budget sent to another model.", self._rerouted),
+            ("llmproxy_limits_refused", "Requests that a limit or budget refused.", self._refused),
+            ("llmproxy_limits_counted_alone", "Requests that were counted without the store.", self._alone),
+            ("llmproxy_budget_warnings", "Warnings that a budget is nearly used.", self._warned),
+            ("llmproxy_budget_reroutes", "Requests that a budget sent to another model.", self._rerouted),
         )
-        return [Sample(name=f"llmproxy_{name}", help=text, counter=True, value=value) for name, text, value in figures]
+        return [Sample(name=name, help=text, counter=True, value=value) for name, text, value in figures]
 
 
 def _spends(exchange: Exchange) -> bool:

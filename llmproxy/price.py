@@ -218,21 +218,23 @@ class Price:
         self._later = sorted(
             ((_day_s(day), _Day(each.prices, each.tiers)) for day, each in row.later), key=lambda each: each[0]
         )
-        self._hours = [(_minute(start), _minute(end), _PerToken(rates)) for start, end, rates in row.hours]
+        # The last one counts where two overlap.
+        self._hours = [(_minute(start), _minute(end), _PerToken(rates)) for start, end, rates in reversed(row.hours)]
 
     def cost(self, usage: Usage | None, moment_s: float | None = None) -> float | None:
         """Return what an answer costs in USD; None where a price or a count is unknown.
 
         `moment_s` is the time of the call in seconds since 1970, by default now.
         """
-        day = self._now
         details = None if usage is None else usage.details
         tier = details.tier if isinstance(details, UsageDetails) else None
+        day = self._now
         if self._later or self._hours:
             moment_s = time.time() if moment_s is None else moment_s
-            day = next((later for start_s, later in reversed(self._later) if moment_s >= start_s), day)
-            if tier is None and (rates := self._in_hours(moment_s)) is not None:
-                return rates.cost(usage)
+            for start_s, later in self._later:
+                day = later if moment_s >= start_s else day
+            if tier is None and self._hours:
+                return (self._in_hours(moment_s) or day.standard).cost(usage)
         if tier is None:
             return day.standard.cost(usage)
         special = day.tiers.get(tier)
@@ -240,7 +242,7 @@ class Price:
 
     def _in_hours(self, moment_s: float) -> _PerToken | None:
         minute = int(moment_s // 60) % 1440
-        for start, end, rates in reversed(self._hours):
+        for start, end, rates in self._hours:
             if start <= minute < end or (end < start and not end <= minute < start):
                 return rates
         return None

@@ -19,7 +19,7 @@ StopReason: TypeAlias = Literal[
 ]
 
 
-class UsageDetails(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class UsageDetails(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The counts of an answer, beside its tokens, that decide its price; None where the provider did not send them.
 
     `tier` is the service tier that was used, such as `flex`, `priority`, `batch` or `fast`, None for the standard one.

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from llmproxy.dialects.model import UsageDetails
 from llmproxy.records.entry import RECORD_VERSION, Entry, Milliseconds
 from llmproxy.records.record_body import NULL, BodyFormat, Masks, decompress_parts, render_body, render_stream
 from llmproxy.redaction.json_path import Path, Side
@@ -24,6 +25,9 @@ from llmproxy.wire.text import replace_surrogates
 
 # The memory of a part of a body besides its bytes.
 PART_OVERHEAD_BYTES = 100
+
+# Members that are left out when there is nothing to say.
+_OPTIONAL = {"Chunk": ("text", "base64"), "Usage": ("details",), "UsageDetails": UsageDetails.__struct_fields__}
 
 RecordedHeaders = dict[str, str | list[str]]
 
@@ -184,13 +188,13 @@ def _judge_header(name: str) -> tuple[str, bool]:
 
 
 def record_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a record (draft 2020-12). All members are required, except in chunks; later versions
-    may add some.
+    """Return the JSON Schema of a record (draft 2020-12). All members are required but a few; later versions may add
+    some.
     """
     [schema], parts = msgspec.json.schema_components([Record], ref_template="#/$defs/{name}")
     for name, part in parts.items():
         part["description"] = " ".join(part["description"].split())
-        part["required"] = ["at_ms"] if name == Chunk.__name__ else list(part["properties"])
+        part["required"] = [each for each in part["properties"] if each not in _OPTIONAL.get(name, ())]
         for member in part["properties"].values():
             member.pop("default", None)
     parts[Record.__name__]["properties"]["version"] = {"const": RECORD_VERSION}

@@ -19,7 +19,7 @@ from tests.support.waiting import until
 CHAT = "/v1/chat/completions"
 FIGURES = {
     *("requests", "in_flight", "success_rate", "cancelled", "failed_over", "errors", "latency_ms", "first_token_ms"),
-    *("tokens_per_second", "tokens", "usage_unknown"),
+    *("tokens_per_second", "tokens", "usage_unknown", "cost_usd", "cost_unknown"),
 }
 
 

@@ -30,7 +30,7 @@ def test_prices_of_a_provider_those_of_all_and_the_table_are_known(tmp_path: Pat
     _, providers = build_routing(loaded)
     prices = configured_prices(loaded.checked())
     named = {each.name: Target(provider=each) for each in providers}
-    assert prices.required
+    assert prices.required and prices.table is None, "the table is read with the first request"
     assert prices.cost(named["eu"], "gpt-4o", MILLION) == 7
     assert prices.cost(named["us"], "gpt-4o", MILLION) == 2.5
     assert prices.cost(named["us"], "gpt-4.1-mini", MILLION) == 5

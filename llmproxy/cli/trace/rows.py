@@ -87,7 +87,7 @@ COLUMNS = (
     EntryColumn("model", 18, 1, format_model, most=36),
     EntryColumn("provider", 9, 6, format_provider, most=16),
     TOKENS,
-    EntryColumn("cost", 8, 8, lambda entry: format_cost(entry.cost_usd), right=True),
+    EntryColumn("cost", 8, 11, lambda entry: format_cost(entry.cost_usd), right=True),
     EntryColumn("first", 6, 7, lambda entry: format_duration(entry.first_token_ms), right=True),
     EntryColumn("total", 6, 3, lambda entry: format_duration(entry.duration_ms), right=True),
     EntryColumn("path", 20, 10, lambda entry: entry.path, most=28),

@@ -75,9 +75,13 @@ def encode_usage(usage: Usage | None) -> dict[str, Any]:
     usage = usage or _NO_USAGE
     cached = (usage.cache_read or 0) + (usage.cache_write or 0)
     fresh, output = max((usage.input or 0) - cached, 0), usage.output or 0
-    written = {"inputTokens": fresh, "outputTokens": output, "totalTokens": fresh + cached + output}
+    written: dict[str, Any] = {"inputTokens": fresh, "outputTokens": output, "totalTokens": fresh + cached + output}
     if usage.cache_read is not None:
         written["cacheReadInputTokens"] = usage.cache_read
     if usage.cache_write is not None:
         written["cacheWriteInputTokens"] = usage.cache_write
+        hour = None if usage.details is msgspec.UNSET else usage.details.cache_write_1h
+        if hour:
+            parts = {"1h": hour, "5m": max(usage.cache_write - hour, 0)}
+            written["cacheDetails"] = [{"ttl": ttl, "inputTokens": tokens} for ttl, tokens in parts.items() if tokens]
     return written

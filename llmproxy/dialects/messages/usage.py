@@ -95,6 +95,10 @@ def encode_usage(usage: Usage | None) -> dict[str, Any]:
     written: dict[str, Any] = {"input_tokens": max((usage.input or 0) - cached, 0)}
     if usage.cache_write is not None:
         written["cache_creation_input_tokens"] = usage.cache_write
+        hour = None if usage.details is msgspec.UNSET else usage.details.cache_write_1h
+        if hour:
+            short = max(usage.cache_write - hour, 0)
+            written["cache_creation"] = {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": hour}
     if usage.cache_read is not None:
         written["cache_read_input_tokens"] = usage.cache_read
     written["output_tokens"] = usage.output or 0

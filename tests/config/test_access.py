@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,8 @@ def test_a_changed_keys_file_counts_and_a_bad_one_does_not(tmp_path: Path, caplo
     assert client(admission, "key-of-c") and client(admission, "key-of-b")
     with pytest.raises(ProxyError):
         client(admission, "key-of-a")
+
+
+def test_tokens_cost_nothing_where_there_are_none() -> None:
+    code = "import sys, llmproxy.app; sys.exit('jwt' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

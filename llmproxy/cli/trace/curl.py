@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
+from llmproxy.access.presented_keys import KEY_HEADER
 from llmproxy.dialects import catalog
 from llmproxy.records.record import Record, RecordedHeaders
 from llmproxy.redaction.names import MASK
@@ -21,6 +22,7 @@ _UNSEEN = re.compile(
     r"\u2070-\u3163\u3165-\ud7ff\uf900-\ufdff\U0001f000-\U0003ffff]"
 )
 _END = "END_OF_BODY"
+_KEY_VARIABLE = "LLMPROXY_KEY"
 _NOT_SENT = frozenset((*HOP_BY_HOP, "host", "content-length", "content-encoding", "accept-encoding", "expect"))
 
 # Headers of requests that AWS's SDKs signed.
@@ -55,6 +57,9 @@ def curl_command(record: Record) -> str:
     recorded = None if record.request.headers is None else headers
     lines += [f"-H {_quoted(header, variable)}" for header in _headers(recorded, of_body=bool(body))]
     notes = [_SIGN_NOTE] if signature else []
+    if record.client.name is not None:  # what let it in is not recorded
+        lines.append(f'-H "{KEY_HEADER}: ${_KEY_VARIABLE}"')
+        notes.append(f"# set {_KEY_VARIABLE} to a key of the client {record.client.name!r}")
     if any(MASK in line for line in (url, *map(str, headers.values()))):
         notes.append(f"# set {variable} to the masked secret")
     if MASK.encode() in body:

@@ -128,3 +128,10 @@ def test_a_signed_request_is_signed_anew(tmp_path: Path) -> None:
     assert came.value("x-amz-security-token") == "session" and "20260101" not in came.head.decode()
     assert f"AWS4-HMAC-SHA256 Credential={KEY_ID}/" in (came.value("authorization") or "")
     assert came.value("amz-sdk-request") == "attempt=1" and MASK not in command
+
+
+def test_the_key_of_a_client_is_not_recorded_and_asked_for(tmp_path: Path) -> None:
+    client = {"address": "127.0.0.1", "agent": "sdk/1", "name": "ci"}
+    command = curl_command(record(tmp_path, request=request({}, format="json", headers={"host": "h"}), client=client))
+    assert '-H "x-llmproxy-key: $LLMPROXY_KEY"' in command
+    assert command.startswith("# set LLMPROXY_KEY to a key of the client 'ci'\n")

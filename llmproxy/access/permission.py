@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from llmproxy.body import Body
 from llmproxy.client_key import ClientKey
@@ -34,25 +35,29 @@ def _is_stored(endpoint: Endpoint) -> bool:
 
 
 def permitted_route(key: ClientKey, route: Route, request: ClientRequest) -> Route:
-    """Return `route` with the targets that `key` may use. Raise a 403 when it may not use the model, or no target, and
-    a 404 for what a provider has stored, perhaps for others."""
+    """Return `route` with the targets and the shadow that `key` may use. Raise a 403 when it may not use the model, or
+    no target, and a 404 for what a provider has stored, perhaps for others."""
     endpoint = request.endpoint
     if key.models and endpoint is not None and endpoint.model:
         _check_request(key, route, request, endpoint)
     elif key.models and not key.may_relay:  # a provider has it, and whose it is nobody knows
         raise _not_found()
-    if not key.providers or _all_allowed(key, route):
-        return route
-    allowed = tuple(target for target in route.targets if key.may_use_provider(target.provider.name))
-    if allowed:
-        return replace(route, targets=allowed)
+    allowed = route if not key.providers else _with_providers(route, key.providers)
+    if allowed is not None:
+        return allowed
     if endpoint is not None and not endpoint.model and _is_stored(endpoint):
         raise _not_found()
     raise _refused("this provider" if request.model is None else f"the model {_quote(request.model)}")
 
 
-def _all_allowed(key: ClientKey, route: Route) -> bool:
-    return all([target.provider.name in key.providers for target in route.targets])
+@lru_cache(maxsize=1024)
+def _with_providers(route: Route, providers: tuple[str, ...]) -> Route | None:
+    """Return `route` with the targets and the shadow that belong to `providers`; None without a target."""
+    targets = tuple([target for target in route.targets if target.provider.name in providers])
+    shadow = route.shadow if route.shadow is not None and route.shadow.provider.name in providers else None
+    if len(targets) == len(route.targets) and shadow is route.shadow:
+        return route
+    return replace(route, targets=targets, shadow=shadow) if targets else None
 
 
 def _check_request(key: ClientKey, route: Route, request: ClientRequest, endpoint: Endpoint) -> None:

@@ -18,6 +18,7 @@ from google.genai import errors, types
 
 from tests.support.program import Program, run
 from tests.support.provider import Upstream
+from tests.support.raw_http import RawClient
 from tests.support.waiting import until
 
 CHAT = "/v1/chat/completions"
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.ledger("A1")
 def lasting_team(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     url = lasting_upstream.url
     config = f"""
-server: {{admin_key: {ADMIN}}}
+server: {{admin_key: {ADMIN}, trusted_proxies: [127.0.0.1]}}
 auth:
   mode: keys
   keys:
@@ -326,14 +327,32 @@ def test_commands_take_the_admin_key_from_the_environment(team: Program, tmp_pat
     assert shown.returncode == 0, shown.stderr
 
 
+def recorded(program: Program, model: str) -> Any:
+    """Return the record of the only request for `model`."""
+
+    def records() -> list[Any]:
+        texts = [path.read_text() for path in (program.directory / "traces").rglob("*.json")]
+        return [json.loads(text) for text in texts if f'"{model}"' in text and text.rstrip().endswith("}")]
+
+    until(lambda: bool(records()), "the record")
+    return records()[0]
+
+
 def test_records_name_the_client_and_never_its_key(team: Program) -> None:
     marker = "gpt-recorded"
     ask(team, marker, f"Authorization: Bearer {CI}", "X-Mine: yes")
-    traces = team.directory / "traces"
-    until(lambda: any(marker in path.read_text() for path in traces.rglob("*.json")), "the record")
-    found = [text for text in (path.read_text() for path in traces.rglob("*.json")) if marker in text]
-    assert any('"ci"' in text for text in found)
-    assert not any(key in text for text in found for key in KEYS)
+    record = recorded(team, marker)
+    assert record["client"]["name"] == "ci"
+    assert not any(key in json.dumps(record) for key in KEYS)
+
+
+@pytest.mark.parametrize(("source", "address"), [("127.0.0.1", "1.2.3.4"), ("127.0.0.2", "127.0.0.2")])
+def test_a_client_cannot_lie_about_its_address(team: Program, source: str, address: str) -> None:
+    body = json.dumps({"model": f"gpt-from-{source}", "messages": HELLO}).encode()
+    with RawClient(team.address, source=source) as client:
+        client.request("POST", CHAT, "X-Forwarded-For: 6.6.6.6, 1.2.3.4", f"x-api-key: {CI}", body=body)
+        assert client.read_answer().status == 200
+    assert recorded(team, f"gpt-from-{source}")["client"]["address"] == address
 
 
 def test_thousands_of_unknown_keys_cost_little(team: Program, upstream: Upstream) -> None:
@@ -356,6 +375,25 @@ def test_thousands_of_unknown_keys_cost_little(team: Program, upstream: Upstream
     assert team.memory_bytes() - before < 8 * 1024 * 1024
     assert team.err.count("\n") - lines <= 2, team.err
     assert len(list((team.directory / "traces").rglob("*"))) == records
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: xchunked",
+        "X: a\rb",
+        "X: a\x00b",
+        "X: one\r\n two",
+        "Authorization: Bearer a\rb",
+    ],
+)
+def test_a_key_does_not_help_to_smuggle(team: Program, upstream: Upstream, field: str) -> None:
+    with team.client() as client:
+        client.send(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {CI}\r\n{field}\r\n\r\n".encode())
+        client.send(b"0\r\n\r\nGET /v1/files/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.read_answer().status in (400, 501)
     assert not upstream.requests
 
 

@@ -44,6 +44,12 @@ def test_targets_of_other_providers_are_skipped() -> None:
     assert route.name == BOTH.name
 
 
+def test_no_copy_of_a_request_goes_to_another_provider() -> None:
+    route = Route(name="gpt-*", targets=(Target(provider=A),), shadow=Target(provider=B))
+    assert permitted_route(key(providers=("a", "b")), route, asks({"model": "gpt-4o"})) is route
+    assert permitted_route(key(providers=("a",)), route, asks({"model": "gpt-4o"})).shadow is None
+
+
 @pytest.mark.parametrize(
     ("grants", "body"),
     [

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support import toy_vendor, vendors
 from tests.support.program import Program, clean_environment
-from tests.support.provider import Reply, Upstream
+from tests.support.provider import Gate, Reply, Upstream
 from tests.support.raw_http import RawAnswer
 from tests.support.sdk_conversations import ASKERS, NAMES, SdkConversation
 from tests.support.vendors import IN, OUT, PIECES, TEXT, TOOL_CALLS
@@ -239,10 +239,15 @@ def test_a_stream_that_breaks_ends_with_an_error_line(program: Program, upstream
 
 
 def test_what_a_toy_reports_in_a_stream_reaches_other_clients(program: Program, upstream: Upstream) -> None:
-    lines = [*toy_vendor.frames("m", False)[:4], b'{"oops":{"note":"the toy fell"}}\n']
+    begun = Gate()  # before that, another call would be made
+    lines: list[bytes | Gate] = [*toy_vendor.frames("m", False)[:4], begun, b'{"oops":{"note":"the toy fell"}}\n']
     upstream.next(Reply(headers=toy_vendor.LINES, pieces=lines, framing="chunked"))
     body = {"model": "pet", "stream": True, "messages": [{"role": "user", "content": next(_WORDS)}]}
-    answer = program.post("/v1/chat/completions", body)
+    with program.client() as client:
+        client.post("/v1/chat/completions", body)
+        head = client.read_head()
+        begun.open()
+        answer = client.read_body(head)
     assert b"the toy fell" in answer.body and b"[DONE]" not in answer.body
 
 

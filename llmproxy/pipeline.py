@@ -47,7 +47,7 @@ class Pipeline:
         self.hooks = hooks
         self.prices = prices
         attempts, health = self._attempts(open_, budget), health or Health()
-        self.shadows = ShadowCalls(attempts, hooks.record_shadow, health.shadow_calls)
+        self.shadows = ShadowCalls(attempts, self._record_shadow, health.shadow_calls)
         self.failover = Failover(attempts, health, shadows=self.shadows)
 
     def _attempts(self, open_: OpenUpstream, budget: MemoryBudget) -> Attempts:
@@ -115,6 +115,10 @@ class Pipeline:
             if exchange.model is None and isinstance(exchange.body, Body):
                 exchange.body.require_object()  # a body that cannot be read names no model either
             raise
+
+    def _record_shadow(self, exchange: Exchange, body: bytes) -> None:
+        self.prices.charge(exchange)
+        self.hooks.record_shadow(exchange, body)
 
     def finish(self, exchange: Exchange) -> None:
         """Take note that an exchange has ended. Called once for each, before `on_end`."""

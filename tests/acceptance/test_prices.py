@@ -221,3 +221,19 @@ require_price: true
         assert program.post(CHAT, {"model": "llama-x", "messages": HI}).json["error"]["code"] == "price_unknown"
         assert program.post(CHAT, {"model": "smart", "messages": HI}).status == 200
         assert b'"gpt-4o"' in upstream.only.body, "the next target has a price"
+
+
+def test_a_shadow_call_has_a_cost_of_its_own(tmp_path: Path, upstream: Upstream) -> None:
+    config = f"""
+providers:
+  - {{name: a, type: openai, base_url: "{upstream.url}/v1", api_key: k, prices: {{one: {{input: 1, output: 1}}}}}}
+  - {{name: b, type: openai, base_url: "{upstream.url}/v1", api_key: k, prices: {{two: {{input: 5, output: 5}}}}}}
+models: [{{name: team, targets: [a/one], shadow: b/two}}]
+middlewares: [{{type: trace, config: {{directory: traces}}}}]
+"""
+    upstream.next(chat(model="x"), chat(model="x"))
+    with Program(tmp_path, "serve", config=config) as program:
+        assert cost(ask(program, "team")) == pytest.approx(0.0015)
+        until(lambda: len(list((tmp_path / "traces").glob("*/*.json"))) == 2, "both records")
+    costs = [json.loads(each.read_text())["cost_usd"] for each in (tmp_path / "traces").glob("*/*.json")]
+    assert sorted(costs) == pytest.approx([0.0015, 0.0075])

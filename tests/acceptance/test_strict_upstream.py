@@ -21,6 +21,15 @@ MODELS = {
     ),
     "messages": tuple(f"on-messages/claude-{name}" for name in ("sonnet-4-5", "opus-4-6", "opus-4-8", "opus-5-5")),
 }
+# One plain loop of each dialect is played; the streams are built from the same blocks.
+LOOPS = [
+    *(pytest.param(name, True, id=f"{name}-streamed") for names in MODELS.values() for name in names),
+    *(
+        pytest.param(name, False, id=f"{name}-plain", marks=[pytest.mark.long] if index else [])
+        for names in MODELS.values()
+        for index, name in enumerate(names)
+    ),
+]
 FIRST = (
     SpokenCall(id="call_first_1", name="weather", input={"city": "Łódź"}),
     SpokenCall(id="call_first_2", name="clock", input={"zone": "UTC"}),
@@ -63,8 +72,7 @@ def asker(request: pytest.FixtureRequest, program: Program) -> Iterator[SdkConve
         yield conversation
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
-@pytest.mark.parametrize("model", [name for names in MODELS.values() for name in names])
+@pytest.mark.parametrize(("model", "stream"), LOOPS)
 def test_a_tool_loop_with_parallel_calls_and_thinking_is_never_refused(
     asker: SdkConversation, vendor: StrictVendor, model: str, stream: bool
 ) -> None:

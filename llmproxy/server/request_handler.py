@@ -163,6 +163,8 @@ class RequestHandler:
                 self._own, exchange.template, answer = True, _PREFLIGHT, preflight
             elif handler is not None:
                 exchange.template = handler.template
+                if handler.audience is Audience.CLIENTS:
+                    self._runtime.admin.take_dialect(exchange)
                 await self._admit(handler.audience)
                 answer = await handler(exchange)
             else:

@@ -124,6 +124,27 @@ def test_without_a_valid_key_everything_is_the_same_401(
     assert not upstream.requests
 
 
+@pytest.mark.parametrize(
+    ("path", "header", "member"),
+    [
+        ("/v1/models", "Accept: */*", ("error", "code")),
+        ("/v1/models", "anthropic-version: 2023-06-01", ("error", "type")),
+        ("/v1beta/models", "Accept: */*", ("error", "status")),
+        ("/v1/messages/batches", "Accept: */*", ("error", "type")),
+        ("/model/x/converse", "Accept: */*", ("message",)),
+    ],
+)
+def test_it_is_refused_in_the_dialect_of_the_client(
+    team: Program, path: str, header: str, member: tuple[str, ...]
+) -> None:
+    with team.client() as client:
+        client.request("POST" if path.endswith("converse") else "GET", path, header)
+        body = client.read_answer().json
+    for name in member:
+        body = body[name]
+    assert body in ("invalid_api_key", "authentication_error", "UNAUTHENTICATED", "The API key is missing or not valid")
+
+
 def test_it_is_refused_before_a_body_is_read(team: Program, upstream: Upstream) -> None:
     with team.client() as client:
         client.request("POST", CHAT, "Content-Length: 1000000", "Expect: 100-continue")

@@ -150,6 +150,10 @@ class Admin:
             return _MiddlewarePage(pages=self._middleware_pages, page=owner, template=template)
         return page
 
+    def take_dialect(self, exchange: Exchange) -> None:
+        """Find out which dialect the client of a list of models speaks: in that one it is refused, too."""
+        _model_pages(exchange)
+
     async def _write_health(self, exchange: Exchange) -> Answer:
         """Write whether all works. A server that is degraded still serves, so that only a stopping one is a 503."""
         stopping = self._stopping()

@@ -42,8 +42,8 @@ from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.process import loop_factory, prepare_process
 from llmproxy.server.request_body import Limits
-from llmproxy.server.request_handler import Shared
 from llmproxy.server.runtime import Component, Runtime, start_error
+from llmproxy.server.shared import Shared
 from llmproxy.server.shutdown import AT_ONCE_S, GRACE_S, Shutdown, stop_signals
 from llmproxy.server.tls import HANDSHAKE_S, ServerTls, renewed
 from llmproxy.server.user_frames import UserFrames

@@ -20,8 +20,8 @@ from llmproxy.app import State, build, serve, swap
 from llmproxy.config.load import Loaded, load_from_python
 from llmproxy.registry import RegistryError, find_component
 from llmproxy.server.edge import Edge
-from llmproxy.server.request_handler import Shared
 from llmproxy.server.runtime import Runtime
+from llmproxy.server.shared import Shared
 from tests.support import vendors
 from tests.support.pooling import HEAD, take
 from tests.support.program import ROOT, clean_environment

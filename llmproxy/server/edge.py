@@ -27,9 +27,10 @@ from aiohttp.web_server import Server
 from llmproxy.access.certificates import read_certificate
 from llmproxy.client_request import ClientCertificate
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
-from llmproxy.server.request_handler import RequestHandler, Shared
+from llmproxy.server.request_handler import RequestHandler
 from llmproxy.server.request_head import exchange_of, head_size, head_too_large, nameless_exchange, refusal
 from llmproxy.server.response_head import error_answer, response_head
+from llmproxy.server.shared import Shared
 from llmproxy.server.user_frames import UserFrames
 from llmproxy.wire.http import MAX_FIELDS, READ_BYTES
 

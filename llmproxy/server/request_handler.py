@@ -18,20 +18,17 @@ from typing import Protocol
 
 from aiohttp.streams import StreamReader
 
-from llmproxy.access.admission import Admission, Audience
+from llmproxy.access.admission import Audience
 from llmproxy.access.permission import check_known_path
 from llmproxy.answer import Answer, Headers, framing_of
 from llmproxy.body import ByteStream
 from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, Unauthenticated, forget_frames
-from llmproxy.exchange import Exchange, MemoryBudget
-from llmproxy.metrics.counters import Metrics
-from llmproxy.pipeline import Pipeline
+from llmproxy.exchange import Exchange
 from llmproxy.redaction.echoes import mask_error, shows_key
 from llmproxy.routing.router import ResolvedPath
 from llmproxy.server.keepalive import Keepalive
 from llmproxy.server.observer import Observer, observe, observe_whole
-from llmproxy.server.pages.admin import Admin
-from llmproxy.server.request_body import Limits, read_body
+from llmproxy.server.request_body import read_body
 from llmproxy.server.response_head import (
     TransferMode,
     chunk,
@@ -40,6 +37,7 @@ from llmproxy.server.response_head import (
     last_chunk,
     response_head,
 )
+from llmproxy.server.shared import Shared
 from llmproxy.user_code import discard, is_cancellation
 from llmproxy.wire.framing import StreamPosition
 from llmproxy.wire.http import BODILESS_STATUSES
@@ -50,39 +48,6 @@ PART_BYTES = 256 * 1024
 _PREFLIGHT = "preflight"  # of browsers, whatever the path: the path in metrics
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-class ServedRuntime(Protocol):
-    """The parts of a runtime that serving needs."""
-
-    @property
-    def pipeline(self) -> Pipeline: ...
-    @property
-    def admin(self) -> Admin: ...
-    @property
-    def limits(self) -> Limits: ...
-    @property
-    def admission(self) -> Admission: ...
-
-    def enter(self) -> None:
-        """Count one more exchange that uses this runtime."""
-
-    def leave(self) -> None:
-        """Count one exchange less. The last one out of a replaced runtime closes it."""
-
-
-class Shared:
-    """What all connections share. `runtime` may be replaced at any time; an exchange keeps the one it began with.
-
-    `running` are the exchanges under way, by id.
-    """
-
-    def __init__(self, runtime: ServedRuntime, metrics: Metrics, budget: MemoryBudget) -> None:
-        self.runtime = runtime
-        self.metrics = metrics
-        self.budget = budget
-        self.running: dict[str, Exchange] = {}
-        self.stopping = False
 
 
 class ClientConnection(Protocol):

@@ -13,6 +13,7 @@ from tests.support import six_program, vendors
 from tests.support.program import Program
 from tests.support.provider import Upstream
 from tests.support.six_vendors import SixVendors
+from tests.support.team import GPT, team_config
 from tests.support.waiting import until
 
 KEY = "sk-up-5e7c"
@@ -108,6 +109,21 @@ def lasting_clouds(
 def clouds(lasting_clouds: Program, six: SixVendors) -> Iterator[Program]:
     """The program with a provider of each kind."""
     yield from _without_complaint(lasting_clouds)
+
+
+@pytest.fixture(scope="session")
+def lasting_team(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    home = tmp_path_factory.mktemp("team")
+    (home / "keys.yaml").write_text("keys: []\n")
+    config = team_config(lasting_upstream.url)
+    with Program(home, "serve", config=config, extra={"GPT_KEY": GPT}) as program:
+        yield program
+
+
+@pytest.fixture
+def team(lasting_team: Program, upstream: Upstream) -> Program:
+    """The program with client keys."""
+    return lasting_team
 
 
 def _without_complaint(program: Program) -> Iterator[Program]:

@@ -30,7 +30,7 @@ from llmproxy.server.edge import Edge
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.request_body import Limits
-from llmproxy.server.request_handler import Shared
+from llmproxy.server.shared import Shared
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Provider
 from llmproxy.translation.translator import Translator

@@ -55,18 +55,23 @@ def used_tokens(exchange: Exchange, expected: tuple[int, int]) -> tuple[int, boo
     return (sum(expected), True) if whole else (expected[0] + _produced(exchange), True)
 
 
-def used_cost(exchange: Exchange, prices: Prices, tokens: int, expected: tuple[int, int]) -> tuple[float, bool, bool]:
+def used_cost(
+    exchange: Exchange, prices: Prices, tokens: tuple[int, bool], expected: tuple[int, int]
+) -> tuple[float, bool, bool]:
     """Return what an exchange cost in USD, whether that is an estimate, and whether its price is unknown. `tokens` are
-    those that it used."""
-    if exchange.cost_usd is not None:
-        return exchange.cost_usd, False, False
+    those that it used, and whether they are estimated: then the cost may be more than what is known of it."""
+    known = exchange.cost_usd
+    if known is not None and not tokens[1]:
+        return known, False, False
     call = exchange.calls[-1] if exchange.calls else None
-    if call is None or not tokens:
-        return 0.0, False, False
-    input_tokens = min(expected[0], tokens)
-    usage = Usage(input=input_tokens, output=tokens - input_tokens)
-    cost = prices.cost(call.target, call.model, usage)
-    return (0.0, False, True) if cost is None else (cost, True, False)
+    if call is None or not tokens[0]:
+        return known or 0.0, False, False
+    usage = exchange.summary.usage
+    input_tokens = min(expected[0] if usage is None or usage.input is None else usage.input, tokens[0])
+    cost = prices.cost(call.target, call.model, Usage(input=input_tokens, output=tokens[0] - input_tokens))
+    if cost is None:
+        return known or 0.0, False, known is None
+    return max(cost, known or 0.0), True, False
 
 
 def _produced(exchange: Exchange) -> int:

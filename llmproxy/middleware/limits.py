@@ -221,7 +221,7 @@ class ClientLimits(Middleware):
         for place in demand.tokens if guessed else ():
             demand.rules[place].estimated += 1
         if demand.costs:
-            cost, guessed, unpriced = used_cost(exchange, self._prices, tokens, reserved.expected)
+            cost, guessed, unpriced = used_cost(exchange, self._prices, (tokens, guessed), reserved.expected)
             charged |= dict.fromkeys(demand.costs, cost)
             for place in demand.costs:
                 demand.rules[place].estimated += guessed

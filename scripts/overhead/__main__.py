@@ -107,7 +107,7 @@ CONVERSE = (
 SIGNED = (replace(CONVERSE[0], name="converse signed, 1 KB, 32 connections", limit=1.6),)
 LIMITED = (
     Case(
-        name="limits in memory, 1 KB, 32 connections",
+        name="key and limits in memory, 1 KB, 32 connections",
         body_bytes=1_000,
         stream=False,
         connections=32,
@@ -117,7 +117,7 @@ LIMITED = (
 )
 LIMITED_IN_REDIS = (
     Case(
-        name="limits in Redis, 1 KB, 32 connections",
+        name="key and limits in Redis, 1 KB, 32 connections",
         body_bytes=1_000,
         stream=False,
         connections=32,
@@ -134,13 +134,15 @@ middlewares:
   - {type: sessions}
 """
 _LIMITING = """
+server: {admin_key: ADMIN}
+auth: {keys: [{name: bench, key: sk-client}]}
 limits:
   - {requests: 10000000, per: 1m}
   - {tokens: 10000000000, per: 1m}
   - {concurrent: 1000}
 budgets:
   - {max_cost: 1000000, per: month}
-"""
+""".replace("ADMIN", accounting.ADMIN_KEY)
 _IN_REDIS = """
 quotas: {store: "redis://127.0.0.1:%d/0"}
 """

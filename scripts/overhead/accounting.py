@@ -18,6 +18,12 @@ from scripts.overhead.nginx import HELD_USER, INPUT_TOKENS, OUTPUT_TOKENS
 
 EXACT_REQUESTS = 512
 _HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer sk-client"}
+ADMIN_KEY = "bench-admin"
+"""What opens the pages of a server that asks for a key."""
+
+
+def _page(port: int, path: str) -> urllib.request.Request:
+    return urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {ADMIN_KEY}"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +51,7 @@ def expected(requests: int, case: Case) -> Totals:
 
 def read(port: int, path: str = PATH) -> Totals:
     """Read the proxy's /metrics, for the calls that they name `path`."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+    with urllib.request.urlopen(_page(port, "/metrics"), timeout=10) as reply:
         text = reply.read().decode()
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
@@ -69,7 +75,7 @@ def settled(port: int, case: Case, is_settled: Callable[[Totals], bool]) -> Tota
 
 def losses(port: int) -> list[str]:
     """List the records that middlewares lost, from /health."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as reply:
+    with urllib.request.urlopen(_page(port, "/health"), timeout=10) as reply:
         middlewares = json.load(reply)["middlewares"]
     return [f"{each['type']} lost {each['lost']} records" for each in middlewares if each.get("lost")]
 
@@ -83,7 +89,7 @@ def fill(port: int, case: Case) -> None:
 
 def misses(port: int) -> list[str]:
     """Report misses beyond the one that filled the cache."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/cache", timeout=10) as reply:
+    with urllib.request.urlopen(_page(port, "/cache"), timeout=10) as reply:
         page = json.load(reply)
     return [f"{page['misses']} requests missed the cache"] if page["misses"] > page["entries"] else []
 

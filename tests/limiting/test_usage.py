@@ -95,13 +95,18 @@ def test_a_call_that_expects_no_tokens_has_those_that_are_reported() -> None:
 
 
 def test_the_cost_is_that_of_the_exchange_where_it_is_known() -> None:
-    assert used_cost(ended(cost_usd=0.25), DollarATokenPrices(), 10, EXPECTED) == (0.25, False, False)
+    assert used_cost(ended(cost_usd=0.25), DollarATokenPrices(), (10, False), EXPECTED) == (0.25, False, False)
 
 
 def test_a_cost_that_is_not_known_is_estimated_from_the_tokens() -> None:
-    assert used_cost(ended(), DollarATokenPrices(), 110, EXPECTED) == (110, True, False)
+    assert used_cost(ended(), DollarATokenPrices(), (110, True), EXPECTED) == (110, True, False)
 
 
 def test_what_has_no_price_counts_nothing_and_is_said() -> None:
-    assert used_cost(ended(), UnknownPrices(), 110, EXPECTED) == (0, False, True)
-    assert used_cost(ended(calls=[]), UnknownPrices(), 0, EXPECTED) == (0, False, False)
+    assert used_cost(ended(), UnknownPrices(), (110, False), EXPECTED) == (0, False, True)
+    assert used_cost(ended(calls=[]), UnknownPrices(), (0, False), EXPECTED) == (0, False, False)
+
+
+def test_a_stream_that_ended_early_costs_what_of_it_was_sent_too() -> None:
+    assert used_cost(ended(cost_usd=91), DollarATokenPrices(), (130, True), EXPECTED) == (130, True, False)
+    assert used_cost(ended(cost_usd=91), UnknownPrices(), (130, True), EXPECTED) == (91, False, False)

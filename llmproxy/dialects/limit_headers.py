@@ -11,7 +11,7 @@ from functools import lru_cache
 import msgspec
 
 
-class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
+class LimitStatus(msgspec.Struct, frozen=True):
     """The state of a limit. `kind` is `requests` or `tokens`; all of it is there again in `reset_s` seconds."""
 
     kind: str

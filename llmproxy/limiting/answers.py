@@ -28,19 +28,18 @@ _SOON_S = 1.0
 def limit_headers(exchange: Exchange, demand: Demand, taken: Taken) -> Pairs:
     """Return what is left of the requests and tokens, as the client's dialect says it: of the limit with the least
     left."""
-    tightest: dict[str, LimitStatus] = {}
-    for place in demand.shown:
+    if not demand.shown:
+        return ()
+    statuses = []
+    for kind, places in demand.shown.items():
+        place = places[0]
+        if len(places) > 1:
+            place = min(places, key=lambda each: demand.rules[each].limit - taken.used[each])
         rule = demand.rules[place]
         remaining = int(rule.limit - taken.used[place])
-        known = tightest.get(rule.kind)
-        if known is None or remaining < known.remaining:
-            tightest[rule.kind] = LimitStatus(
-                kind=rule.kind, limit=int(rule.limit), remaining=max(remaining, 0), reset_s=rule.per_s
-            )
-    if not tightest:
-        return ()
+        statuses.append(LimitStatus(kind, int(rule.limit), max(remaining, 0), rule.per_s))
     dialect = catalog.default() if exchange.endpoint is None else exchange.endpoint.dialect
-    return dialect.limit_headers(tuple(tightest.values()), exchange.began_s)
+    return dialect.limit_headers(statuses, exchange.began_s)
 
 
 def limit_refusal(

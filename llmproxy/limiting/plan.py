@@ -28,7 +28,7 @@ _MAX_BOUND = 256  # of one plan
 class Demand(msgspec.Struct, kw_only=True):
     """What a request needs: the rules that count it, with a counter and an amount for each. `tokens` and `costs` are
     the indices of amounts that are still to be estimated, `settled` those of what is settled at
-    the end of the request, `shown` those of which headers say what is left."""
+    the end of the request, `shown` those of which headers say what is left, by their kind."""
 
     rules: list[Rule]
     quotas: list[Quota]
@@ -36,7 +36,7 @@ class Demand(msgspec.Struct, kw_only=True):
     tokens: list[int] = []
     costs: list[int] = []
     settled: list[int] = []
-    shown: list[int] = []
+    shown: dict[str, list[int]] = {}
 
     def without_measured(self) -> Demand | None:
         """Return the demand of a call that has no tokens and costs nothing; None when nothing is left."""
@@ -53,10 +53,11 @@ class Demand(msgspec.Struct, kw_only=True):
             (("tokens",), self.tokens),
             (("cost", "budget"), self.costs),
             (("tokens", "cost", "budget", "concurrent"), self.settled),
-            (("requests", "tokens"), self.shown),
         ):
             if rule.kind in kinds:
                 places.append(place)
+        if rule.kind in ("requests", "tokens"):
+            self.shown.setdefault(rule.kind, []).append(place)
         self.rules.append(rule)
         self.quotas.append(quota)
         self.amounts.append(1.0 if rule.kind in ("requests", "concurrent") else 0.0)

@@ -37,6 +37,7 @@ _START_S = 1.0  # how long a start waits for a store at most
 FIRST_REST_S = 1.0
 _LONGEST_REST_S = 30.0
 _BYTES_PER_SECOND = 16 << 20  # of large values: writing them may take longer
+_LAST_TURNS = 8  # of the loop, a moment when it has nothing else to do
 _PROBE = "probe"  # a key that nobody sets
 
 
@@ -131,12 +132,13 @@ class Guard:
 
 
 class _Timeout:
-    """`asyncio.timeout` that waits once more when the loop was busy, which is not the store's fault."""
+    """`asyncio.timeout` that waits longer when the loop is busy, which is not the store's fault: once more when a turn
+    took too long, and at the end some turns, in which an answer that is here already is read."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._timeout = asyncio.timeout(None)
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: asyncio.Handle | None = None
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
@@ -145,8 +147,16 @@ class _Timeout:
         self._handle = loop.call_at(due_s, self._end, loop, due_s)
 
     def _end(self, loop: asyncio.AbstractEventLoop, due_s: float) -> None:
-        late = loop.time() - due_s > self._limit_s / 5
-        self._timeout.reschedule(loop.time() + self._limit_s if late else loop.time())
+        if loop.time() - due_s > self._limit_s / 5:
+            self._timeout.reschedule(loop.time() + self._limit_s)
+        else:
+            self._last_turns(loop, _LAST_TURNS)
+
+    def _last_turns(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        if turns:
+            self._handle = loop.call_soon(self._last_turns, loop, turns - 1)
+        else:
+            self._timeout.reschedule(loop.time())
 
     async def __aexit__(self, *raised: object) -> None:
         if self._handle is not None:

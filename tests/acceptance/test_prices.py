@@ -78,6 +78,7 @@ providers:
   - {{name: claude, type: anthropic, base_url: "{url}", api_key: k}}
   - {{name: google, type: gemini, base_url: "{url}", api_key: k}}
   - {{name: own, type: vllm, base_url: "{url}/v1", models: ["mine-*"], prices: {{mine-2: {{input: 3, output: 4}}}}}}
+models: [{{name: team, targets: [own/mine-2], shadow: own/mine-free}}]
 prices:
   gpt-own: {{input: 1, output: 2}}
   mine-free: {{input: 0, output: 0}}
@@ -223,17 +224,25 @@ require_price: true
         assert b'"gpt-4o"' in upstream.only.body, "the next target has a price"
 
 
-def test_a_shadow_call_has_a_cost_of_its_own(tmp_path: Path, upstream: Upstream) -> None:
-    config = f"""
-providers:
-  - {{name: a, type: openai, base_url: "{upstream.url}/v1", api_key: k, prices: {{one: {{input: 1, output: 1}}}}}}
-  - {{name: b, type: openai, base_url: "{upstream.url}/v1", api_key: k, prices: {{two: {{input: 5, output: 5}}}}}}
-models: [{{name: team, targets: [a/one], shadow: b/two}}]
-middlewares: [{{type: trace, config: {{directory: traces}}}}]
-"""
+def test_a_shadow_call_has_a_cost_of_its_own(pricing: Program, upstream: Upstream) -> None:
     upstream.next(chat(model="x"), chat(model="x"))
-    with Program(tmp_path, "serve", config=config) as program:
-        assert cost(ask(program, "team")) == pytest.approx(0.0015)
-        until(lambda: len(list((tmp_path / "traces").glob("*/*.json"))) == 2, "both records")
-    costs = [json.loads(each.read_text())["cost_usd"] for each in (tmp_path / "traces").glob("*/*.json")]
-    assert sorted(costs) == pytest.approx([0.0015, 0.0075])
+    assert cost(ask(pricing, "team")) == pytest.approx(0.005)
+
+    def shadow() -> list[dict[str, Any]]:
+        records = [json.loads(each.read_text()) for each in Path(pricing.directory, "traces").glob("*/*.json")]
+        return [each for each in records if each["route"] == "team (shadow)"]
+
+    [record] = until(shadow, "the record of the shadow call")
+    assert record["cost_usd"] == 0
+
+
+def test_pictures_are_priced_by_their_tokens(pricing: Program, upstream: Upstream) -> None:
+    usage = {
+        "input_tokens": 300,
+        "input_tokens_details": {"text_tokens": 100, "image_tokens": 200},
+        "output_tokens": 1000,
+        "total_tokens": 1300,
+    }
+    upstream.next(vendors.plain({"created": 1, "data": [{"b64_json": "AA=="}], "usage": usage}))
+    answer = pricing.post("/v1/images/generations", {"model": "gpt-image-1", "prompt": "x"})
+    assert cost(answer) == pytest.approx((100 * 5 + 200 * 10 + 1000 * 40) / 1e6)

@@ -33,6 +33,21 @@ class UsageFields(Fields):
     completion_tokens_details: _Details | Other = None
     cost: Any = None
     num_search_queries: Any = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    input_tokens_details: _Details | Other = None
+    output_tokens_details: _Details | Other = None
+
+    def as_chat(self) -> UsageFields:
+        """Return the counts of a picture under the names of a chat, as OpenAI has two sets of them."""
+        if self.prompt_tokens is not None or self.input_tokens is None:
+            return self
+        return UsageFields(
+            prompt_tokens=self.input_tokens,
+            completion_tokens=self.output_tokens,
+            prompt_tokens_details=self.input_tokens_details,
+            completion_tokens_details=self.output_tokens_details,
+        )
 
 
 _NO_DETAILS = _Details()
@@ -47,6 +62,8 @@ def decode_usage(value: object, tier: object = None) -> Usage | None:
     usage = fields_of(UsageFields, value)
     if usage is None:
         return None
+    if usage.prompt_tokens is None:
+        usage = usage.as_chat()
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
     tokens_in, tokens_out = count(usage.prompt_tokens), count(usage.completion_tokens)
     cached = count(prompt.cached_tokens) if isinstance(prompt, _Details) else None

@@ -63,3 +63,8 @@ def test_the_tier_media_searches_and_the_cost_decide_the_price() -> None:
 @pytest.mark.parametrize("tier", [None, "default", "auto", "on_demand", 7])
 def test_an_answer_of_the_standard_tier_has_no_details(tier: object) -> None:
     assert decode_usage({"prompt_tokens": 1, "cost": -1}, tier) == Usage(input=1)
+
+
+def test_the_usage_of_a_picture_has_names_of_its_own() -> None:
+    counts = {"input_tokens": 30, "output_tokens": 9, "input_tokens_details": {"text_tokens": 10, "image_tokens": 20}}
+    assert decode_usage(counts) == Usage(input=30, output=9, details=UsageDetails(input_image=20))

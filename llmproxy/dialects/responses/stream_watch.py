@@ -14,7 +14,6 @@ from llmproxy.dialects.responses.summary import (
     ResponseFields,
     read_response,
 )
-from llmproxy.dialects.responses.usage import NO_SEARCHES, Searches, read_searches
 from llmproxy.dialects.stream_watch import FrameWatch
 from llmproxy.wire.framing import Frame
 from llmproxy.wire.json import read_as
@@ -64,10 +63,10 @@ class ResponsesWatch(FrameWatch):
         elif kind == "error":
             self.summary.error = error_message(event.error) or string(event.message) or "error"
         elif isinstance(event.response, ResponseFields):
-            self._take(event.response, kind, read_searches(frame.data) if kind in _LAST else NO_SEARCHES)
+            self._take(event.response, kind)
 
-    def _take(self, response: ResponseFields, kind: str, searches: Searches) -> None:
-        latest = read_response(response, searches)
+    def _take(self, response: ResponseFields, kind: str) -> None:
+        latest = read_response(response)
         summary = self.summary
         summary.id = latest.id or summary.id
         summary.model = latest.model or summary.model

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.dialects.lenient_json import Fields, Other, content_text, error_message, objects, string
-from llmproxy.dialects.responses.usage import NO_SEARCHES, Searches, UsageFields, decode_usage, read_searches
+from llmproxy.dialects.lenient_json import Fields, NoList, Other, content_text, error_message, objects, string
+from llmproxy.dialects.responses.usage import OutputItem, UsageFields, count_searches, decode_usage
 from llmproxy.dialects.summary import Summary
 from llmproxy.wire.json import read_as
 
@@ -28,6 +28,7 @@ class ResponseFields(Fields):
     incomplete_details: _Incomplete | Other = None
     usage: UsageFields | Other = None
     service_tier: Any = None
+    output: list[OutputItem | Other] | NoList = None
     error: Any = None
 
 
@@ -44,7 +45,7 @@ def summarize(body: bytes, *, text: bool = False) -> Summary:
     reply: ResponseFields | None = read_as(_TEXT_REPLY, body) if text else read_as(_REPLY, body)
     if reply is None:
         return Summary()
-    summary = read_response(reply, read_searches(body))
+    summary = read_response(reply)
     summary.complete = summary.error is None
     if isinstance(reply, _TextReply):
         items = [item for item in objects(reply.output) if item.get("type") == "message"]
@@ -52,14 +53,14 @@ def summarize(body: bytes, *, text: bool = False) -> Summary:
     return summary
 
 
-def read_response(response: ResponseFields, searches: Searches = NO_SEARCHES) -> Summary:
+def read_response(response: ResponseFields) -> Summary:
     """Summarize a response object. Its finish reason is why it is incomplete, else its status."""
     details = response.incomplete_details
     reason = string(details.reason) if isinstance(details, _Incomplete) else None
     return Summary(
         id=string(response.id),
         model=string(response.model),
-        usage=decode_usage(response.usage, response.service_tier, searches),
+        usage=decode_usage(response.usage, response.service_tier, count_searches(response.output)),
         finish_reason=reason or string(response.status),
         error=error_message(response.error),
     )

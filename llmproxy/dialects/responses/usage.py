@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from llmproxy.dialects.lenient_json import Fields, NoList, Other, count, fields_of, objects, written_tokens
+from llmproxy.dialects.lenient_json import Fields, Other, count, fields_of, written_tokens
 from llmproxy.dialects.model import Usage, UsageDetails
 from llmproxy.dialects.usage_details import details_of
-from llmproxy.wire.json import read_as
 
 
 class _Details(Fields):
@@ -42,49 +41,27 @@ class _Action(Fields):
     type: Any = None
 
 
-class _Item(Fields):
+class OutputItem(Fields):
+    """What of an item of the output decides its price."""
+
     type: Any = None
     action: _Action | Other = None
 
 
-class _Response(Fields):
-    output: list[_Item | Other] | NoList = None
-
-
-class _Holder(_Response):
-    """A response, or an event with one."""
-
-    response: _Response | Other = None
-
-
-_HOLDER: msgspec.json.Decoder[_Holder] = msgspec.json.Decoder(_Holder)
-
-
-def read_searches(data: bytes) -> Searches:
-    """Return the searches in a response or in an event that holds one; few answers have any."""
-    if data.find(b'_search_call"') < 0:
-        return NO_SEARCHES
-    holder = read_as(_HOLDER, data)
-    if holder is None:
-        return NO_SEARCHES
-    response = holder.response if isinstance(holder.response, _Response) else holder
-    return _count(response.output)
-
-
 def count_searches(output: object) -> Searches:
-    """Return the searches in the member `output` of a decoded response."""
-    return _count([fields_of(_Item, item) for item in objects(output)])
-
-
-def _count(items: object) -> Searches:
-    """Count the items. Opening a page and searching in one is free (the guide on web search)."""
+    """Return the searches in the member `output` of a response, whose items are `OutputItem` or decoded JSON. Opening a
+    page and searching in one is free (the guide on web search)."""
     web = files = 0
-    for item in items if isinstance(items, list) else ():
-        if isinstance(item, _Item):
+    for item in output if isinstance(output, list) else ():
+        item = fields_of(OutputItem, item)
+        if item is None:
+            continue
+        if item.type == "web_search_call":
             action = item.action.type if isinstance(item.action, _Action) else None
-            web += item.type == "web_search_call" and action in (None, "search")
-            files += item.type == "file_search_call"
-    return Searches(web, files)
+            web += action in (None, "search")
+        elif item.type == "file_search_call":
+            files += 1
+    return Searches(web, files) if web or files else NO_SEARCHES
 
 
 def decode_usage(value: object, tier: object = None, searches: Searches = NO_SEARCHES) -> Usage | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response
 
-from llmproxy.dialects.model import Usage
+from llmproxy.dialects.model import Usage, UsageDetails
 from llmproxy.dialects.responses import CODEC, DIALECT
 from llmproxy.dialects.summary import Summary
 from tests.support import vendors
@@ -93,3 +93,15 @@ def test_what_is_written_is_read_again() -> None:
         text="stub response",
         complete=True,
     )
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_searches_are_counted_for_the_price(text: bool) -> None:
+    output = [{"type": "web_search_call", "action": {"type": "search"}}, {"type": "message", "content": []}]
+    response = {"status": "completed", "output": output, "usage": {"input_tokens": 1}, "service_tier": "flex"}
+    expected = Usage(input=1, details=UsageDetails(tier="flex", web_search=1))
+    assert read(response, text=text).usage == expected
+    watch = DIALECT.readers.watch(text=text)
+    event = {"type": "response.completed", "response": response}
+    watch.feed(b"event: response.completed\ndata: " + json.dumps(event).encode() + b"\n\n")
+    assert watch.close().usage == expected

@@ -165,11 +165,11 @@ def test_a_request_does_not_inherit_the_key_of_the_one_before_it(team: Program, 
     body = b'{"model": "gpt-x", "messages": []}'
     heads = [
         f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n{more}\r\n"
-        for more in (f"x-api-key: {CI}\r\n", "", f"x-api-key: {CI}\r\n")
+        for more in (f"x-api-key: {CI}\r\n", "")
     ]
     with team.client() as client:
         client.send(b"".join(head.encode() + body for head in heads))
-        assert [client.read_answer().status for _ in heads[:2]] == [200, 401]
+        assert [client.read_answer().status for _ in heads] == [200, 401]
     assert len(upstream.requests) == 1
 
 

@@ -12,23 +12,27 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.quota_queue import Batch, Group, QueuedQuotas
 from llmproxy.stores.quotas import SLOTS, Quota, Taken
-from llmproxy.stores.redis_link import LONGEST_S, Argument, RedisLink, Script
+from llmproxy.stores.redis_link import LONGEST_S, RedisLink, Script
 
 _APPLIED_MS = 600_000
-_NEVER = 1e300
+_READ = msgspec.msgpack.Decoder(list[list[float]])
 
-# ARGV: the time or "", the batch or "", the number of settlements, for each: its quota, slot, taken, charged; then
-# until the end for each group: the number of quotas, for each: its quota, limit, amount, whether it refuses, warn_at.
-# A quota is: key, whether it is a total, seconds of its window, milliseconds to keep it or 0.
-# Gives for each group: refused or -1, wait, settled, then for each quota: used, slot, whether it is over, whether to
-# warn.
+# ARGV: one value in MessagePack, since packing and parsing hundreds of arguments costs the client more than all else:
+# the time or -1; the batch or ""; for each settlement: its quota, slot, taken, charged; for each group, for each of its
+# quotas: the quota, limit, amount, whether it refuses, warn_at. A quota is: key, whether it is a total, seconds of its
+# window, milliseconds to keep it or 0.
+# Gives in the same form for each group: refused or -1, wait, settled, then for each quota: used, slot, whether it is
+# over, whether to warn.
 COUNT = Script(
     """
-local base, now = KEYS[1], tonumber(ARGV[1])
-if not now then
+local base = KEYS[1]
+local now, batch, settlements, groups = unpack(cmsgpack.unpack(ARGV[1]))
+if now < 0 then
   local time = redis.call('TIME')
   now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
@@ -46,15 +50,15 @@ local function drop(c, first, last)
   c.changed = true
 end
 local known = {}
-local function load(i)
-  local key, window = ARGV[i], tonumber(ARGV[i + 2])
+local function load(quota)
+  local key, window = quota[1], quota[3]
   local c = known[key]
   if c then return c end
   local at = base .. ':' .. key
   local f = redis.call('HMGET', at, 'base', 'sum', 'oldest', 'newest', 'warned')
   c = {at = at, base = tonumber(f[1] or 0) or 0, sum = tonumber(f[2] or 0) or 0, oldest = tonumber(f[3] or ''),
-    newest = tonumber(f[4] or ''), warned = f[5], total = ARGV[i + 1] == '1', window = window,
-    slot = math.floor(now * SLOTS / window), keep = ARGV[i + 3]}
+    newest = tonumber(f[4] or ''), warned = f[5], total = quota[2], window = window,
+    slot = math.floor(now * SLOTS / window), keep = quota[4]}
   known[key] = c
   if c.oldest and c.newest then
     if c.newest > c.slot + 1 then
@@ -80,12 +84,11 @@ local function add(c, amount)
   return slot
 end
 
-local i, settlements = 4, tonumber(ARGV[3])
-if settlements > 0 and not redis.call('SET', base .. ':did:' .. ARGV[2], 1, 'NX', 'PX', APPLIED) then
-  i, settlements = i + 7 * settlements, 0
+if #settlements > 0 and not redis.call('SET', base .. ':did:' .. batch, 1, 'NX', 'PX', APPLIED) then
+  settlements = {}
 end
-for _ = 1, settlements do
-  local c, slot, taken, charged = load(i), tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6])
+for _, each in ipairs(settlements) do
+  local c, slot, taken, charged = load(each[1]), each[2], each[3], each[4]
   if c.total then
     c.base, c.changed = c.base + charged, true
     charged = 0
@@ -99,22 +102,19 @@ for _ = 1, settlements do
   elseif charged > taken then
     add(c, charged - taken)
   end
-  i = i + 7
 end
 
 local answer = {}
-while i <= #ARGV do
-  local quotas, first = tonumber(ARGV[i]), i + 1
+for _, group in ipairs(groups) do
   local refused, wait, settled, states = -1, 0, 0, {}
-  for q = 0, quotas - 1 do
-    local at = first + q * 8
-    local c, limit, amount = load(at), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  for q, each in ipairs(group) do
+    local c, limit, amount = load(each[1]), each[2], each[3]
     local used, over, warn = c.base + c.sum + amount, 0, 0
     if used > limit * 1.000000001 then
-      if ARGV[at + 6] == '0' then
+      if not each[4] then
         over = 1
       else
-        local missing, waiting = used - limit, NEVER
+        local missing, waiting = used - limit, math.huge
         if c.oldest then
           for n, value in ipairs(redis.call('HMGET', c.at, unpack(names(c.oldest, c.newest)))) do
             missing = missing - (tonumber(value or 0) or 0)
@@ -124,31 +124,26 @@ while i <= #ARGV do
             end
           end
         end
-        if refused < 0 or waiting > wait then refused, wait, settled = q, waiting, c.base end
+        if refused < 0 or waiting > wait then refused, wait, settled = q - 1, waiting, c.base end
       end
     end
-    if not c.warned and c.base >= tonumber(ARGV[at + 7]) then
+    if not c.warned and c.base >= each[5] then
       c.warned, c.changed, warn = '1', true, 1
       redis.call('HSET', c.at, 'warned', 1)
     end
     states[q] = {used, c.slot, over, warn}
   end
-  local result = {refused, exact(wait), exact(settled)}
-  for q = 0, quotas - 1 do
-    local at = first + q * 8
-    local amount, state = tonumber(ARGV[at + 5]), states[q]
+  local result = {refused, wait, settled}
+  for q, each in ipairs(group) do
+    local amount, state = each[3], states[q]
     if refused >= 0 then
       state[1] = state[1] - amount
     elseif amount > 0 then
-      state[2] = add(load(at), amount)
+      state[2] = add(load(each[1]), amount)
     end
-    result[#result + 1] = exact(state[1])
-    result[#result + 1] = name(state[2])
-    result[#result + 1] = state[3]
-    result[#result + 1] = state[4]
+    for _, value in ipairs(state) do result[#result + 1] = value end
   end
   answer[#answer + 1] = result
-  i = first + quotas * 8
 end
 
 for _, c in pairs(known) do
@@ -160,13 +155,11 @@ for _, c in pairs(known) do
       redis.call('HSET', c.at, 'base', exact(c.base), 'sum', 0)
       redis.call('HDEL', c.at, 'oldest', 'newest')
     end
-    if c.keep == '0' then redis.call('PERSIST', c.at) else redis.call('PEXPIRE', c.at, c.keep) end
+    if c.keep == 0 then redis.call('PERSIST', c.at) else redis.call('PEXPIRE', c.at, name(c.keep)) end
   end
 end
-return answer
-""".replace("SLOTS", str(SLOTS))
-    .replace("APPLIED", str(_APPLIED_MS))
-    .replace("NEVER", repr(_NEVER))
+return cmsgpack.pack(answer)
+""".replace("SLOTS", str(SLOTS)).replace("APPLIED", str(_APPLIED_MS))
 )
 
 
@@ -181,49 +174,49 @@ class RedisQuotas(QueuedQuotas):
         self._clock = clock
 
     async def _send(self, batch: Batch | None, groups: Sequence[Group]) -> list[Taken]:
-        now = "" if self._clock is None else repr(self._clock())
-        arguments: list[Argument] = [now]
-        if batch is None:
-            arguments += ("", 0)
-        else:
-            arguments += (f"{self._process}:{batch.number}", len(batch.settlements))
-            for each in batch.settlements:
-                arguments += (*self._quota(each.quota), each.slot, repr(each.taken), repr(each.charged))
-        for group in groups:
-            arguments.append(len(group.quotas))
-            for quota, amount in zip(group.quotas, group.amounts, strict=True):
-                warn_at = min(quota.warn_at, _NEVER)
-                more = (repr(quota.limit), repr(amount), int(quota.refuses), repr(warn_at))
-                arguments += (*self._quota(quota), *more)
-        answer = await self._link.run(COUNT, self._base, *arguments)
-        if not isinstance(answer, list) or len(answer) != len(groups):
+        now_s = -1.0 if self._clock is None else self._clock()
+        value = (
+            now_s,
+            "" if batch is None else f"{self._process}:{batch.number}",
+            [(self._quota(each.quota), each.slot, each.taken, each.charged) for each in batch.settlements]
+            if batch is not None
+            else [],
+            [
+                [
+                    (self._quota(quota), quota.limit, amount, quota.refuses, quota.warn_at)
+                    for quota, amount in zip(group.quotas, group.amounts, strict=True)
+                ]
+                for group in groups
+            ],
+        )
+        answer = await self._link.run(COUNT, self._base, msgspec.msgpack.encode(value))
+        try:
+            results = _READ.decode(answer)
+        except (msgspec.MsgspecError, TypeError) as error:
+            raise _unexpected() from error
+        if len(results) != len(groups):
             raise _unexpected()
-        return [_taken(each, len(group.quotas)) for each, group in zip(answer, groups, strict=True)]
+        return [_taken(each, len(group.quotas)) for each, group in zip(results, groups, strict=True)]
 
-    def _quota(self, quota: Quota) -> tuple[Argument, ...]:
+    def _quota(self, quota: Quota) -> tuple[str, bool, float, int]:
         keep_s = quota.keep_s(time.time() if self._clock is None else self._clock())
         keep_ms = 0 if keep_s == math.inf else round(min(keep_s, LONGEST_S) * 1000)
-        return quota.key, int(quota.kind == "total"), repr(quota.window_s), keep_ms
+        return quota.key, quota.kind == "total", quota.window_s, keep_ms
 
 
-def _taken(answer: object, count: int) -> Taken:
-    try:
-        assert isinstance(answer, list)
-        refused, wait_s, settled = int(answer[0]), float(answer[1]), float(answer[2])
-        used, slots, over, warn = (answer[3 + at :: 4] for at in range(4))
-        if len(warn) != count:
-            raise ValueError(count)
-        return Taken(
-            used=[float(each) for each in used],
-            slots=[int(each) for each in slots],
-            refused=refused,
-            wait_s=math.inf if wait_s >= _NEVER else wait_s,
-            settled=settled,
-            over=[index for index, each in enumerate(over) if each],
-            warnings=[index for index, each in enumerate(warn) if each],
-        )
-    except (AssertionError, IndexError, TypeError, ValueError) as error:
-        raise _unexpected() from error
+def _taken(result: list[float], count: int) -> Taken:
+    if len(result) != 3 + 4 * count:
+        raise _unexpected()
+    over, warn = result[5::4], result[6::4]
+    return Taken(
+        used=result[3::4],
+        slots=[int(each) for each in result[4::4]],
+        refused=int(result[0]),
+        wait_s=result[1],
+        settled=result[2],
+        over=[index for index, each in enumerate(over) if each] if any(over) else (),
+        warnings=[index for index, each in enumerate(warn) if each] if any(warn) else (),
+    )
 
 
 def _unexpected() -> StoreFault:

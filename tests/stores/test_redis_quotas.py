@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.msgpack import encode
 
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.quota_queue import Batch
@@ -54,7 +55,10 @@ async def test_a_batch_of_settlements_is_applied_once(redis_server: RedisServer,
     assert used == [5]
 
 
-@pytest.mark.parametrize("answer", [None, [], [[1]], [[-1, b"0", b"0", b"x", 1, 0, 0]], [[-1, b"0", b"0"]]])
+@pytest.mark.parametrize(
+    "answer",
+    [None, 7, b"", b"rubbish", encode([]), encode([[1]]), encode([[-1, 0, 0, "x", 1, 0, 0]]), encode([[-1, 0, 0]])],
+)
 async def test_an_answer_that_makes_no_sense_is_a_fault(
     redis_server: RedisServer, namespace: str, answer: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,7 @@ def try_out(program: Path, folder: Path) -> None:
         sys.exit(f"--version prints {version!r}, not {__version__}")
     run("generate-config", "full.yaml", "--preset", "full")
     run("validate-config", "full.yaml", "--no-env")
+    run("prices", "show", "gpt-4o", "--provider", "openai")
     (folder / "llmproxy.yaml").write_text(PROVIDERS)
     port = _free_port()
     command = [str(program), "serve", "--port", str(port)]

@@ -69,14 +69,14 @@ def prices_update(
         count = table.check()
     except ValueError as error:
         fail(f"{file} is no table of prices: {error}")
-    path: Path = user_table()
     try:
+        path: Path = user_table()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = path.with_suffix(".new")
         beside.write_bytes(content)
         beside.replace(path)
     except OSError as error:
-        fail(f"{path} cannot be written: {error.strerror}")
+        fail(f"the table cannot be written: {error}")
     print_text(f"{path}: {count} models, from {table.source}, {table.date}")
 
 

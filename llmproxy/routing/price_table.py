@@ -110,8 +110,11 @@ class PriceTable:
 
 
 def user_table() -> Path:
-    """Return the path of the table that replaces the embedded one."""
-    return Path(user_state_dir("llmproxy", appauthor=False), "prices.json")
+    """Return the path of the table that replaces the embedded one. Raises OSError when the user has no directory."""
+    try:
+        return Path(user_state_dir("llmproxy", appauthor=False), "prices.json")
+    except ValueError as error:  # Windows has no such folder
+        raise FileNotFoundError(str(error)) from error
 
 
 @cache
@@ -123,11 +126,10 @@ def embedded_table() -> PriceTable:
 def read_table() -> PriceTable:
     """Return the user's table if there is one that can be read, else the embedded one."""
     try:
-        path = user_table()
-        with path.open("rb") as file:
+        with user_table().open("rb") as file:
             return PriceTable(file.read(_FILE_BYTES))
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        log.warning("the prices in %s cannot be read, those of this version are used: %s", path, error)
+        log.warning("the prices in %s cannot be read, those of this version are used: %s", user_table(), error)
     return embedded_table()

@@ -29,6 +29,7 @@ COST_HEADER = "x-llmproxy-cost"
 """The header of whole answers that says what they cost."""
 
 _MAX_KNOWN = 2000
+_LONGEST_NAME = 500
 _DIGITS = 12
 
 
@@ -81,6 +82,8 @@ class Prices:
         try:
             return self._known[key]
         except KeyError:
+            if len(model or "") > _LONGEST_NAME or len(answered or "") > _LONGEST_NAME:
+                return None
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
             price = self._known[key] = self._find(provider, model, answered)

@@ -245,3 +245,9 @@ def test_each_target_has_a_row_with_the_state_of_its_breaker() -> None:
     start = lines.index("targets: 3")
     rows = [line.split() for line in lines[start + 2 : start + 4]]
     assert rows == [["a/gpt", "well", "0", "1", "-", "-", "-"], ["b", "out", "7", "2", "12.00s", "-", "-"]]
+
+
+def test_costs_have_a_column_and_a_sum() -> None:
+    lines = drawn(page(recorded(ended(cost_usd=0.25), ended())), width=140)
+    assert "cost $0.2500 and 1 unknown" in lines[1]
+    assert row(lines, "openai")["cost"] == "$0.2500"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from llmproxy.console.formatting import (
+    format_cost,
     format_count,
     format_duration,
     format_model,
@@ -147,3 +148,21 @@ def test_long_text_ends_in_an_ellipsis() -> None:
 
 def test_lines_keep_newlines_and_tabs_and_nothing_else() -> None:
     assert sanitize_lines("a\tb\r\nc\rd\x1b[m\x0b") == "a\tb\nc\\x0dd\\x1b[m\\x0b"
+
+
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [
+        (None, "-"),
+        (0.0, "$0"),
+        (0.0000028, "$0.0000028"),
+        (0.00042, "$0.00042"),
+        (0.0125, "$0.0125"),
+        (0.9999, "$1.00"),
+        (12.345, "$12.35"),
+        (1234.5, "$1234"),
+        (math.inf, "-"),
+    ],
+)
+def test_costs_are_in_dollars(cost: float | None, text: str) -> None:
+    assert format_cost(cost) == text

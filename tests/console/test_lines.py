@@ -68,6 +68,13 @@ def test_an_exchange_is_one_line_with_the_time_of_its_end() -> None:
     ]
 
 
+def test_a_cost_stands_behind_the_times() -> None:
+    [line] = printed(over(ended(cost_usd=0.0125)))
+    assert "total 250ms   cost $0.0125" in line
+    [free] = printed(over(ended(cost_usd=0.0)))
+    assert "cost" not in free
+
+
 def test_columns_stay_where_they_are() -> None:
     lines = printed(
         over(ended()),

@@ -48,3 +48,12 @@ def test_cached_tokens_have_a_column(width: int) -> None:
     out = StringIO()
     Console(file=out, width=width).print(totals_table(sum_entries([entry(1, usage=usage)]), width))
     assert "cached" in out.getvalue() and " 1200 " in out.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_costs_are_added_up_and_unknown_ones_counted(width: int) -> None:
+    found = sum_entries([entry(1, cost_usd=0.25), entry(2, cost_usd=0.5), entry(3, attempts=[{"provider": "openai"}])])
+    assert (found["total"]["cost_usd"], found["total"]["cost_unknown"]) == (0.75, 1)
+    out = StringIO()
+    Console(file=out, width=width).print(totals_table(found, width))
+    assert " cost " in out.getvalue() and " $0.7500 " in out.getvalue()

@@ -91,6 +91,18 @@ auth:
   # More keys, in a file that is read again when it changes.
   # keys_file: ./keys.yaml
 
+# What each key may use; `limits` and `budgets` of a key are its own beside these.
+limits:
+  - {requests: 600, per: minute}
+  - {concurrent: 50}
+
+budgets:
+  - {max_cost: 100, per: day, scope: team}
+  - {max_cost: 1000, per: month}
+
+# Counted in a file, so that a restart changes nothing. Several machines share a Redis: redis://host:6379/0
+quotas: {store: disk}
+
 providers:
   - name: openai
     type: openai

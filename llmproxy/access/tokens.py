@@ -194,15 +194,15 @@ class Tokens:
         if not _is_name(name) or not (team == "" or _is_name(team)) or models is None or providers is None:
             return None
         limits = grants.limits
-        if names.limits is not None and (claimed := _claim(claims, names.limits)) is not None:
-            try:
+        try:
+            if names.limits is not None and (claimed := _claim(claims, names.limits)) is not None:
                 limits = self._read_limits(claimed)
-            except ValueError:
-                return None
+            expires_s = float(claims["exp"]) + self._rules.leeway_s
+        except (ValueError, OverflowError):
+            return None
         tenant = f"token:{self._rules.issuer or ''}:{name}"
-        expires_s = float(claims["exp"]) + self._rules.leeway_s
         return replace(
-            *(grants,),
+            grants,
             id=name,
             name=name,
             tenant=tenant,

@@ -12,6 +12,7 @@ from functools import lru_cache
 from llmproxy.body import Body
 from llmproxy.client_key import ClientKey
 from llmproxy.client_request import ClientRequest
+from llmproxy.dialects.catalog import names_stored
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.route import Route
@@ -24,14 +25,9 @@ _LONGEST = 200
 def check_known_path(key: ClientKey, endpoint: Endpoint | None) -> None:
     """Raise a 403 when the model of a request at this path cannot be known, and `key` may use only some. Paths of what
     the client itself has stored are let through."""
-    if key.may_relay or (endpoint is not None and (endpoint.model or not key.models or _is_stored(endpoint))):
+    if key.may_relay or (endpoint is not None and (endpoint.model or not key.models or names_stored(endpoint))):
         return
     raise _refused("this path. It needs `relay: true`")
-
-
-def _is_stored(endpoint: Endpoint) -> bool:
-    """Return whether a call is about what was stored before."""
-    return endpoint.dialect.stateful and endpoint.capability == endpoint.dialect.name
 
 
 def permitted_route(key: ClientKey, route: Route, request: ClientRequest) -> Route:
@@ -45,7 +41,7 @@ def permitted_route(key: ClientKey, route: Route, request: ClientRequest) -> Rou
     allowed = route if not key.providers else _with_providers(route, key.providers)
     if allowed is not None:
         return allowed
-    if endpoint is not None and not endpoint.model and _is_stored(endpoint):
+    if endpoint is not None and names_stored(endpoint):
         raise _not_found()
     raise _refused("this provider" if request.model is None else f"the model {_quote(request.model)}")
 

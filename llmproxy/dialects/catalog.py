@@ -58,6 +58,7 @@ _FAMILIES = (
     *("fine_tuning", "images", "moderations", "skills", "threads", "uploads", "vector_stores", "videos"),
 )
 _FAMILIES_BELOW = ("realtime",)
+_CONVERSATIONS = "/conversations"
 
 
 def find(method: str, path: str) -> Endpoint | None:
@@ -184,6 +185,13 @@ def translation_dialect(speaks: Container[str], preferred: Collection[str] = ())
         if dialect is not None and dialect.codec is not None:
             return dialect
     return None
+
+
+def names_stored(endpoint: Endpoint) -> bool:
+    """Return whether a call is about what earlier requests stored: responses and conversations."""
+    dialect = endpoint.dialect
+    stored = dialect.stateful and endpoint.capability == dialect.name
+    return not endpoint.model and (stored or endpoint.path.startswith(_CONVERSATIONS))
 
 
 def keeps_state(speaks: Container[str]) -> bool:

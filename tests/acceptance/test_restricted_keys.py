@@ -119,6 +119,13 @@ def test_stored_responses_belong_to_the_key(team: Program) -> None:
     assert set(statuses.values()) == {404}
 
 
+def test_a_restricted_key_finds_what_it_has_stored(team: Program) -> None:
+    body = {"model": "claude-x", "input": "Hi"}
+    stored = team.post("/v1/responses", body, f"x-api-key: {CLAUDE}").json["id"]
+    assert team.get(f"/v1/responses/{stored}", f"x-api-key: {CLAUDE}").status == 200
+    assert team.get(f"/v1/responses/{stored}", f"x-api-key: {GPT}").status == 404
+
+
 def test_thousands_of_unknown_keys_cost_little(team: Program, upstream: Upstream) -> None:
     before, lines, records = (
         team.memory_bytes(),

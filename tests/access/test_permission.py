@@ -131,7 +131,8 @@ def test_known_paths_without_a_model_need_relay_where_models_are_restricted() ->
 def test_what_a_provider_has_stored_may_be_anothers() -> None:
     exchange = new_exchange("/v1/responses/resp_1", method="GET")
     assert exchange.endpoint is STORED
-    check_known_path(key(models=("gpt-*",)), STORED)
+    for path in ("/v1/responses/resp_1", "/v1/conversations", "/v1/conversations/conv_1/items"):
+        check_known_path(key(models=("gpt-*",)), find("POST" if path.endswith("conversations") else "GET", path))
     assert refusal(key(models=("gpt-*",)), BOTH, exchange) == (404, "not_found")
     assert permitted_route(key(models=("gpt-*",), relay=True), BOTH, exchange) is BOTH
     assert permitted_route(key(providers=("a", "b")), BOTH, exchange) is BOTH

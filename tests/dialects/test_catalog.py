@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.dialects.catalog import find
+from llmproxy.dialects.catalog import find, names_stored
 
 MODEL_CALLS = [
     ("/chat/completions", "chat", "chat"),
@@ -101,3 +101,19 @@ def test_what_is_no_path_of_a_call_is_unknown(path: str) -> None:
 def test_the_same_call_is_the_same_value_every_time() -> None:
     assert find("POST", "/v1/messages") is find("POST", "/messages")
     assert find("GET", "/files/a") is find("DELETE", "/v1/files/b/c")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "stored"),
+    [
+        ("GET", "/v1/responses/resp_1", True),
+        ("POST", "/v1/conversations", True),
+        ("GET", "/v1/conversations/conv_1/items", True),
+        ("POST", "/v1/responses", False),
+        ("GET", "/v1/files/f", False),
+        ("GET", "/v1/chat/completions/c", False),
+    ],
+)
+def test_calls_about_what_was_stored_are_known(method: str, path: str, stored: bool) -> None:
+    endpoint = find(method, path)
+    assert endpoint is not None and names_stored(endpoint) is stored

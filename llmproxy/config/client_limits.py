@@ -18,9 +18,11 @@ Named = list[tuple[str, Middleware]]
 def build_limits(config: Config, stores: Stores, prices: Prices) -> Named:
     """Return the middleware with its name, its stores opened; nothing when there can be no limits and budgets."""
     rules = _rules(config)
-    if not (rules or _of_clients(config) or _unknown(config.auth)):
+    clients = _of_clients(config)
+    if not (rules or clients or _unknown(config.auth)):
         return []
-    limits = ClientLimits(config.quotas, rules, prices)
+    budgets = any(isinstance(rule, Budget) for rule in (*rules, *clients))
+    limits = ClientLimits(config.quotas, rules, prices, budgets=budgets)
     limits.use_stores(stores)
     return [("limits", limits)]
 

@@ -70,7 +70,8 @@ class QuotasConfig(StoreReference):
 
 
 class ClientLimits(Middleware):
-    """The limits and budgets of the configuration, and those of client keys."""
+    """The limits and budgets of the configuration, `rules`, and those of client keys. `budgets` says that there is a
+    budget among them."""
 
     def __init__(
         self,
@@ -78,9 +79,12 @@ class ClientLimits(Middleware):
         rules: Sequence[Limit | Budget] = (),
         prices: Prices | None = None,
         clock: Callable[[], float] = time.time,
+        *,
+        budgets: bool = False,
     ) -> None:
         super().__init__(config)
         self._planner = Planner(rules)
+        self._has_budgets = budgets
         self._prices = Prices() if prices is None else prices
         self._denies = config.on_store_failure == "deny"
         self._store_name, self._store = config.store, ""
@@ -97,7 +101,7 @@ class ClientLimits(Middleware):
         self._store, self._quotas = store.type, store.quotas(MAX_COUNTERS)
 
     async def start(self) -> None:
-        if self._store == _MEMORY and any(rule.kind == "budget" for rule in self._planner.rules):
+        if self._store == _MEMORY and self._has_budgets:
             log.warning(
                 "budgets are counted in memory and begin anew when llmproxy restarts; set `quotas.store` to disk or to "
                 "a Redis to keep them"

@@ -11,6 +11,7 @@ from llmproxy.config.schema import Config
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.sessions import Sessions
 from llmproxy.routing.prices import Prices
+from llmproxy.stores.disk import DiskStore
 from llmproxy.stores.open_stores import Stores
 
 SESSION = {"max_cost": 1, "per": "session"}
@@ -36,6 +37,26 @@ def test_without_limits_and_budgets_there_is_no_middleware() -> None:
 )
 def test_limits_of_clients_need_it_too(auth: object, some: bool) -> None:
     assert bool(build_limits(config_of(auth=auth), Stores(), Prices())) is some
+
+
+@pytest.mark.parametrize(
+    ("sections", "warns"),
+    [
+        ({"limits": [{"requests": 1}]}, False),
+        ({"budgets": [SESSION]}, True),
+        ({"budgets": [SESSION], "quotas": {"store": "disk"}}, False),
+        ({"auth": {"keys": [{"name": "ci", "key": "sk-12345678", "budgets": [SESSION]}]}}, True),
+    ],
+)
+async def test_budgets_that_a_restart_forgets_are_said_at_the_start(
+    sections: Any, warns: bool, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    config = config_of(**sections)
+    stores = Stores(configured={"disk": (DiskStore, DiskStore.Config(type="disk", path=str(tmp_path / "x")))})
+    ((_, limits),) = build_limits(config, stores, Prices())
+    await limits.start()
+
+    assert ("begin anew when llmproxy restarts" in caplog.text) is warns
 
 
 def test_a_budget_of_a_key_names_a_model_that_exists() -> None:

@@ -178,6 +178,24 @@ def test_what_runs_is_released_when_the_client_leaves(upstream: Upstream) -> Non
     assert "requests at a time" in refused.body.decode()
 
 
+def test_clients_that_share_a_call_are_released_and_one_pays(upstream: Upstream) -> None:
+    upstream.hold()
+    body = ASK | {"temperature": 0}
+    rules = Limit(kind="concurrent", amount=2), TOKENS, DAY
+    with limited(*rules, providers=[provider(upstream)], inner=[Cache(Cache.Config())]) as here:
+        with here.server.client() as one, here.server.client() as two:
+            one.post(CHAT, body)
+            call = upstream.take()
+            two.post(CHAT, body)
+            until(lambda: here.used("concurrent") == 2, "both to run")
+            call.give(vendors.plain(vendors.chat("gpt-x")))
+            assert [client.read_answer().status for client in (one, two)] == [200, 200]
+        here.server.wait_ended(2)
+
+        assert (here.used("concurrent"), here.used("tokens"), here.used("budget")) == (0, USED, USED)
+    assert len(upstream.requests) == 1
+
+
 def test_a_stream_that_the_client_leaves_is_charged_for_what_it_got(upstream: Upstream) -> None:
     upstream.hold()
     with limited(TOKENS, DAY, providers=[provider(upstream)]) as here:

@@ -22,7 +22,6 @@ from llmproxy.routing.conditions import fitting
 from llmproxy.routing.health import Health
 from llmproxy.shadow import ShadowCalls
 from llmproxy.target import Target
-from llmproxy.target_health import TargetHealth
 from llmproxy.verdict import Attempted, AttemptOutcome, judge_answer, judge_error
 from llmproxy.wire.http import header_text
 from llmproxy.wire.retry_after import read_seconds
@@ -68,8 +67,8 @@ class Failover:
             if exchange.calls:
                 error.headers = (*error.headers, *_facts(exchange))
             raise
-        for name, value in _facts(exchange):
-            answer.headers[name] = value
+        if exchange.calls:
+            answer.headers.update(_facts(exchange))
         return answer
 
     def finish(self, exchange: Exchange) -> None:
@@ -101,25 +100,31 @@ class _Series:
 
     async def run(self) -> Answer:
         """Call each target once, then some of them again, as the policy of the route says."""
-        failover, route, policy = self._failover, self._route, self._policy
+        failover, route = self._failover, self._route
         failover.health.budget.count(failover.now())
         targets = route.targets if not route.conditional else await fitting(route, self._exchange)
         once = isinstance(self._exchange.body, StreamedBody)  # a body that streams can be sent only once
         await self._pass(targets, 1 if once else len(targets))
-        left, delay_s = 0 if once else policy.retries, policy.delay_s
+        if not once and self._failed():
+            await self._repeat(targets)
+        if self._last is None:
+            raise self._all_out(targets)
+        return self._last.result()
+
+    async def _repeat(self, targets: Sequence[Target]) -> None:
+        """Call targets that failed again, after growing waits."""
+        failover, policy = self._failover, self._policy
+        left, delay_s = policy.retries, policy.delay_s
         while left > 0 and self._failed():
             again = [target for target in targets if id(target) not in self._unable]
             wait_s = self._wait_s(again, delay_s)
             if wait_s is None:
-                break
+                return
             await failover.sleep(wait_s)
             now_s = failover.now()
             made = await self._pass([each for each in again if self._rest_s.get(id(each), 0.0) <= now_s], left)
             left = left - made if made else 0
             delay_s = min(delay_s * 2, policy.max_delay_s)
-        if self._last is None:
-            raise self._all_out(targets)
-        return self._last.result()
 
     def _failed(self) -> bool:
         return self._last is not None and self._last.verdict is AttemptOutcome.FAILED
@@ -129,12 +134,14 @@ class _Series:
         the number of calls."""
         made = 0
         for target in self._order(targets):
-            if made >= most or not self._may_go_on(target):
+            if not self._may_go_on(target):
                 continue
-            await self._call(target)
+            verdict = await self._call(target)
             made += 1
-            while self._last is not None and self._last.verdict is AttemptOutcome.REFUSED and self._may_go_on(target):
-                await self._call(target)
+            while verdict is AttemptOutcome.REFUSED and self._may_go_on(target):
+                verdict = await self._call(target)
+            if verdict is AttemptOutcome.DONE or made >= most:
+                break
         return made
 
     def _order(self, targets: Sequence[Target]) -> Sequence[Target]:
@@ -143,8 +150,8 @@ class _Series:
         if health.out:
             now_s = self._failover.now()
             targets = [each for each in targets if each.health is None or each.health.breaker.admits(now_s)]
-        if not targets:
-            return ()
+        if len(targets) < 2:
+            return targets
         if not route.has_reserves:
             return route.order(self._exchange, targets)
         first = [each for each in targets if each.weight]
@@ -154,75 +161,78 @@ class _Series:
     def _may_go_on(self, target: Target) -> bool:
         """Return whether `target` may be called now, after what has been tried before."""
         failover, last = self._failover, self._last
+        if last is None and not failover.health.out:
+            return True
         now_s = failover.now()
         if target.health is not None and not target.health.breaker.admits(now_s):
             return False
         if last is None:
             return True
-        if last.verdict is AttemptOutcome.DONE or (self._deadline_s is not None and now_s >= self._deadline_s):
+        if self._deadline_s is not None and now_s >= self._deadline_s:
             return False
         return not last.failed_by_load or failover.health.budget.take(now_s)
 
-    async def _call(self, target: Target) -> None:
-        """Make one attempt, and tell the health of the target how it went."""
+    async def _call(self, target: Target) -> AttemptOutcome:
+        """Make one attempt within its time, judge it, and tell the health of the target."""
+        exchange, route, health = self._exchange, self._route, target.health
         if self._last is not None:
             self._last.discard()
-        breaker, probe = None if target.health is None else target.health.breaker, False
-        if breaker is not None:
-            breaker.enter(self._failover.now())  # asked just before whether it admits a call
-            probe = breaker.state == "half_open"
+        probe = health is not None and health.breaker.state != "closed" and health.breaker.enter(self._failover.now())
+        limit_s = self._limit_s()
         try:
-            self._last = attempted = await self._attempt(target)
-        except BaseException:
-            if breaker is not None:
-                breaker.abandon(self._failover.now(), probe=probe)
-            raise
-        if attempted.verdict is AttemptOutcome.UNABLE:
-            self._unable.add(id(target))
-        if attempted.verdict is AttemptOutcome.FAILED and attempted.call.retry_after_s is not None:
-            self._rest_s[id(target)] = self._failover.now() + attempted.call.retry_after_s
-        if target.health is not None:
-            self._note(target.health, attempted, probe=probe)
-
-    def _note(self, health: TargetHealth, attempted: Attempted, *, probe: bool) -> None:
-        """Tell the health of a target how an attempt went."""
-        now_s = self._failover.now()
-        if attempted.verdict is AttemptOutcome.FAILED:
-            health.breaker.fail(now_s, probe=probe)
-        elif not attempted.answered:
-            health.breaker.abandon(now_s, probe=probe)
-        else:
-            health.breaker.succeed(now_s, probe=probe)
-            if attempted.call.status == 200:
-                took_s = now_s - self._exchange.started_s - attempted.call.started_s
-                health.note_first_token(took_s, now_s, stream=self._exchange.stream)
-
-    async def _attempt(self, target: Target) -> Attempted:
-        """Make one attempt within its time, and judge it."""
-        exchange, route, policy = self._exchange, self._route, self._policy
-        try:
-            answer = await self._limited(target)
+            if limit_s is None:
+                answer = await self._failover.attempts.make(exchange, route, target)
+            else:
+                answer = await self._limited(target, limit_s)
         except ProxyError as error:
             call = exchange.calls[-1]
-            return Attempted(verdict=judge_error(policy, call, error), call=call, error=error)
-        call = exchange.calls[-1]
-        return Attempted(verdict=judge_answer(exchange, route, call, answer), call=call, answer=answer)
+            attempted = Attempted(verdict=judge_error(self._policy, call, error), call=call, error=error)
+        except BaseException:
+            if health is not None:
+                health.breaker.abandon(self._failover.now(), probe=probe)
+            raise
+        else:
+            call = exchange.calls[-1]
+            attempted = Attempted(verdict=judge_answer(exchange, route, call, answer), call=call, answer=answer)
+        self._last = attempted
+        self._note(target, attempted, probe=probe)
+        return attempted.verdict
 
-    async def _limited(self, target: Target) -> Answer:
-        """Make one attempt. Raises UpstreamError when there is no answer, or no content of a stream, in time."""
-        make = self._failover.attempts.make
+    def _note(self, target: Target, attempted: Attempted, *, probe: bool) -> None:
+        """Take note of how an attempt went: for the rest of the series, and for the health of the target."""
+        call, health, now_s = attempted.call, target.health, self._failover.now()
+        if attempted.verdict is AttemptOutcome.UNABLE:
+            self._unable.add(id(target))
+        elif attempted.verdict is AttemptOutcome.FAILED:
+            if call.retry_after_s is not None:
+                self._rest_s[id(target)] = now_s + call.retry_after_s
+            if health is not None:
+                health.breaker.fail(now_s, probe=probe)
+            return
+        if health is not None:
+            if not attempted.answered:
+                health.breaker.abandon(now_s, probe=probe)
+                return
+            health.breaker.succeed(now_s, probe=probe)
+            if call.status == 200:
+                took_s = now_s - self._exchange.started_s - call.started_s
+                health.note_first_token(took_s, now_s, stream=self._exchange.stream)
+
+    def _limit_s(self) -> float | None:
+        """Return how long the next attempt may take; None for as long as it takes."""
         limit_s = None if self._deadline_s is None else self._deadline_s - self._failover.now()
         if (token_s := self._policy.first_token_s) is not None and self._exchange.stream:
-            limit_s = token_s if limit_s is None else min(limit_s, token_s)
-        if limit_s is None:
-            return await make(self._exchange, self._route, target)
+            return token_s if limit_s is None else min(limit_s, token_s)
+        return limit_s
+
+    async def _limited(self, target: Target, limit_s: float) -> Answer:
+        """Make one attempt. Raises UpstreamError when there is no answer, or no content of a stream, in time."""
         try:
             async with asyncio.timeout(limit_s):
-                return await make(self._exchange, self._route, target)
+                return await self._failover.attempts.make(self._exchange, self._route, target)
         except TimeoutError as error:
             message = f"{target.provider.name} did not answer within {max(limit_s, 0.0):.3g} s"
-            call = self._exchange.calls[-1]
-            call.error = "timeout"
+            self._exchange.calls[-1].error = "timeout"
             raise UpstreamError(message, status=504, code="timeout") from error
 
     def _wait_s(self, targets: Sequence[Target], delay_s: float) -> float | None:
@@ -254,22 +264,20 @@ class _Series:
 
 def _deadline_s(exchange: Exchange, timeout_s: float | None, now_s: float) -> float | None:
     """Return when the client must have an answer: by the route's time limit, or by what its headers say."""
-    limits = [] if timeout_s is None else [now_s + timeout_s]
+    limit_s = None if timeout_s is None else now_s + timeout_s
     for name in PATIENCE_HEADERS:
         value = exchange.headers.get(name)
         if value is not None and (patience_s := read_seconds(value)) is not None:
-            limits.append(exchange.started_s + patience_s - min(patience_s * _MARGIN, _MOST_MARGIN_S))
-    return min(limits, default=None)
+            patience_s = exchange.started_s + patience_s - min(patience_s * _MARGIN, _MOST_MARGIN_S)
+            limit_s = patience_s if limit_s is None else min(limit_s, patience_s)
+    return limit_s
 
 
 def _facts(exchange: Exchange) -> tuple[tuple[str, str], ...]:
-    """Return the headers that say who answered."""
+    """Return the headers that say who answered, the calls made so far."""
     calls = exchange.calls
-    if not calls:
-        return ()
-    last = calls[-1]
-    return (
-        ("x-llmproxy-provider", last.target.provider.name),
-        *((("x-llmproxy-model", header_text(last.model)),) if last.model is not None else ()),
-        ("x-llmproxy-attempts", str(len(calls))),
-    )
+    provider, model = calls[-1].target.provider.name, calls[-1].model
+    attempts = ("x-llmproxy-attempts", "1" if len(calls) == 1 else str(len(calls)))
+    if model is None:
+        return ("x-llmproxy-provider", provider), attempts
+    return ("x-llmproxy-provider", provider), ("x-llmproxy-model", header_text(model)), attempts

@@ -15,6 +15,7 @@ from typing import Literal
 BreakerState = Literal["closed", "open", "half_open"]
 
 _DECAY_S = 30.0
+_LAST_WEIGHT = 1 / 6
 _MOST_FAILURES = 10_000
 
 
@@ -167,13 +168,12 @@ class TargetHealth:
         return self.provider if self.model is None else f"{self.provider}/{self.model}"
 
     def note_first_token(self, took_s: float, now_s: float, *, stream: bool) -> None:
-        """Take note of the time to the first token of a stream, or to a whole answer: the mean of the last ones, in
-        which a measurement weighs half as much after `_DECAY_S` seconds."""
+        """Take note of the time to the first token of a stream, or to a whole answer: a mean in which the last one
+        weighs a sixth, and more the older the others are."""
         known = self._first_token_s[stream]
         if known is not None:
             mean_s, measured_s = known
-            weight = 0.5 ** (1.0 / 4 + max(now_s - measured_s, 0.0) / _DECAY_S)
-            took_s = mean_s * weight + took_s * (1.0 - weight)
+            took_s = mean_s + (took_s - mean_s) * min(_LAST_WEIGHT + (now_s - measured_s) / (2 * _DECAY_S), 1.0)
         self._first_token_s[stream] = took_s, now_s
 
     def first_token_s(self, *, stream: bool) -> float | None:

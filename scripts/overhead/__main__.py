@@ -27,6 +27,7 @@ from scripts.overhead import accounting, nginx, redis
 from scripts.overhead.load import Case, Run, drive, memory_mb
 
 PROXY_CORE, LOAD_CORE = 0, 1
+RELAYED = "chat 1 KB, 32 connections"
 RELAYED_STREAM = "stream of 40 chunks, 16 connections"
 RELAYED = "chat 1 KB, 32 connections"
 CASES = (
@@ -125,6 +126,16 @@ LIMITED_IN_REDIS = (
         of=RELAYED,
     ),
 )
+ROUTED = (
+    Case(
+        name="weighted route, 1 KB, 32 connections",
+        body_bytes=1_000,
+        stream=False,
+        connections=32,
+        limit=1.15,
+        of=RELAYED,
+    ),
+)
 _CACHING = """
 middlewares:
   - {type: cache, config: {when: always}}
@@ -152,6 +163,10 @@ providers:
 """
 _KEY = "api_key: sk-up"
 _AWS_KEYS = "region: us-east-1, access_key_id: AKIDBENCH, secret_access_key: bench"
+_ROUTING = """
+models:
+  - {name: "*", strategy: weighted, targets: [{provider: up, weight: 3}, {provider: up, weight: 1}]}
+"""
 _WATCHING = """
 middlewares:
   - {type: trace, config: {directory: ./traces, max_total_size: 64MB}}

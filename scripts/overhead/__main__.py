@@ -29,7 +29,6 @@ from scripts.overhead.load import Case, Run, drive, memory_mb
 PROXY_CORE, LOAD_CORE = 0, 1
 RELAYED = "chat 1 KB, 32 connections"
 RELAYED_STREAM = "stream of 40 chunks, 16 connections"
-RELAYED = "chat 1 KB, 32 connections"
 CASES = (
     Case(name="chat 1 KB, 1 connection", body_bytes=1_000, stream=False, connections=1, limit=4),
     Case(name=RELAYED, body_bytes=1_000, stream=False, connections=32, limit=5),
@@ -328,6 +327,7 @@ def _measure_configured(
         (TRANSLATED, "anthropic", _KEY, ""),
         (CACHED, "openai", _KEY, _CACHING),
         (RECOGNISED, "openai", _KEY, _RECOGNISING),
+        (ROUTED, "openai", _KEY, _ROUTING),
         (GEMINI, "gemini", _KEY, ""),
         (CONVERSE, "bedrock", _KEY, ""),
         (SIGNED, "bedrock", _AWS_KEYS, ""),

@@ -22,6 +22,7 @@ class Preset(StrEnum):
     full = "full"
     stub = "stub"
     team = "team"
+    failover = "failover"
 
 
 class OutputFormat(StrEnum):

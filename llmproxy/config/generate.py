@@ -1,7 +1,7 @@
 """Write example configuration files.
 
-`minimal`, `stub` and `team` are texts; `full` comes from the schema, so that it always has every key with its
-description and default. In it a comment begins with `# `, a key without a default with `#` alone. Begin reading at
+`full` comes from the schema, so that it always has every key with its description and default; the others are texts in
+`presets.py`. In `full` a comment begins with `# `, a key without a default with `#` alone. Begin reading at
 `generate`.
 """
 
@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from llmproxy.config.auth import AuthConfig, JwtConfig, KeyConfig
 from llmproxy.config.json_schema import FILE_NAME, types_without_address
+from llmproxy.config.presets import PRESETS
 from llmproxy.config.routing_schema import ModelConfig, RoutingConfig, StrategyConfig, TargetConfig
 from llmproxy.config.schema import (
     SECTIONS,
@@ -37,81 +38,10 @@ from llmproxy.registry import config_of, find_component, names
 from llmproxy.settings import Strict
 from llmproxy.stores.base import StoreConfig
 
-PresetName = Literal["minimal", "full", "stub", "team"]
+PresetName = Literal["minimal", "full", "stub", "team", "failover"]
 
 _WIDTH = 100
 _MODELINE = f"# yaml-language-server: $schema=./{FILE_NAME}\n"
-
-_MINIMAL = """\
-# llmproxy: OpenAI and Anthropic behind one address. `llmproxy generate-config --preset full` shows every key.
-
-providers:
-  # If the variable is not set, the key of the client is forwarded to the provider.
-  - name: openai
-    type: openai
-    api_key: "${OPENAI_API_KEY:-}"
-
-  - name: anthropic
-    type: anthropic
-    api_key: "${ANTHROPIC_API_KEY:-}"
-"""
-
-_STUB = """\
-# llmproxy without a real provider: every model answers "stub response". It needs no key and no network.
-
-providers:
-  - name: stub
-    type: stub
-    models: ["*"]
-"""
-
-_TEAM = """\
-# llmproxy for a team: everybody has a key of their own. `llmproxy generate-config --preset full` shows every key.
-
-server:
-  host: 0.0.0.0
-  # For our own pages: /stats, /metrics, /config ...
-  admin_key: "${LLMPROXY_ADMIN_KEY:-}"
-
-auth:
-  keys:
-    # `llmproxy keys new NAME` prints a key and its line. Nobody has the keys of these two.
-    - name: anna
-      team: search
-      id: 3e2mht3w
-      sha256: "e26edcfe5c8dd6549dec2f62f2cd9b379e64aae486f5baad4c51fe49ef64bf69"
-
-    - name: ci
-      team: build
-      id: gq3n9bee
-      sha256: "0454a7984286d78df121232249c62636bb4b4bae5af5d478198c9d65d5f769d2"
-      models: ["gpt-*", "claude-*"]
-      expires: "2036-12-31"
-
-  # More keys, in a file that is read again when it changes.
-  # keys_file: ./keys.yaml
-
-# What each key may use; `limits` and `budgets` of a key are its own beside these.
-limits:
-  - {requests: 600, per: minute}
-  - {concurrent: 50}
-
-budgets:
-  - {max_cost: 100, per: day, scope: team}
-  - {max_cost: 1000, per: month}
-
-# Counted in a file, so that a restart changes nothing. Several machines share a Redis: redis://host:6379/0
-quotas: {store: disk}
-
-providers:
-  - name: openai
-    type: openai
-    api_key: "${OPENAI_API_KEY:-}"
-
-  - name: anthropic
-    type: anthropic
-    api_key: "${ANTHROPIC_API_KEY:-}"
-"""
 
 _FULL = f"""\
 # llmproxy: every key with its default. A key after a # without a space has no default; its value is an example.
@@ -165,15 +95,9 @@ _LLM = """\
 
 def generate(preset: PresetName) -> str:
     """Return the text of a configuration file."""
-    match preset:
-        case "minimal":
-            return _MODELINE + _MINIMAL
-        case "stub":
-            return _MODELINE + _STUB
-        case "team":
-            return _MODELINE + _TEAM
-        case "full":
-            return _MODELINE + _FULL + "".join(f"\n{_section(name)}" for name in SECTIONS)
+    if preset == "full":
+        return _MODELINE + _FULL + "".join(f"\n{_section(name)}" for name in SECTIONS)
+    return _MODELINE + PRESETS[preset]
 
 
 def _section(name: str) -> str:

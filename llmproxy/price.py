@@ -79,8 +79,8 @@ class _PerToken:
     )
 
     def __init__(self, rates: Rates) -> None:
-        self._input = rates.input
-        self._output = rates.output
+        self._input = None if rates.input is None else rates.input * _TOKENS
+        self._output = None if rates.output is None else rates.output * _TOKENS
         usual_in, usual_out = rates.input or 0.0, rates.output or 0.0
         read, written = _or(rates.cache_read, usual_in), _or(rates.cache_write, usual_in)
         self._cache_read = (read - usual_in) * _TOKENS
@@ -112,9 +112,11 @@ class _PerToken:
         if cost is None:
             return None
         read, written = usage.cache_read or 0, usage.cache_write or 0
-        if read + written > usage.input:
-            return None  # counts that contradict each other
-        cost += read * self._cache_read + written * self._cache_write + (usage.reasoning or 0) * self._reasoning
+        if read or written:
+            if read + written > usage.input:
+                return None  # counts that contradict each other
+            cost += read * self._cache_read + written * self._cache_write
+        cost += (usage.reasoning or 0) * self._reasoning
         details = usage.details
         if isinstance(details, UsageDetails):
             more = self._beside(details, read)
@@ -123,13 +125,14 @@ class _PerToken:
 
     def _usual(self, tokens_in: int, tokens_out: int | None) -> float | None:
         """Return what so many tokens of text cost that were not cached, and the request."""
-        cost = self._request
-        for tokens, price in ((tokens_in, self._input), (tokens_out, self._output)):
-            if tokens and price is not None:
-                cost += tokens * price * _TOKENS
-            elif tokens or (tokens is None and price):
+        if tokens_out is None:
+            if self._output:
                 return None
-        return cost
+            tokens_out = 0
+        input_price, output_price = self._input, self._output
+        if (input_price is None and tokens_in) or (output_price is None and tokens_out):
+            return None
+        return self._request + tokens_in * (input_price or 0.0) + tokens_out * (output_price or 0.0)
 
     def _beside(self, details: UsageDetails, read: int) -> float | None:
         """Return what the details add to the usual price of the tokens."""

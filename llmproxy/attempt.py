@@ -72,7 +72,9 @@ class Attempts:
             exchange.write_model(call.model)
         answer = await self._open_call(exchange, exchange, call)
         if answer.stream is not None:
+            before_bytes = exchange.held_bytes
             await self._commit.hold(exchange, answer, answer.stream, content=content)
+            call.held_bytes += exchange.held_bytes - before_bytes
         if answer.framing is not None and answer.framing.begins_with_error(answer.body):
             answer.close()
             raise_first_error(exchange, answer.body)
@@ -91,7 +93,7 @@ class Attempts:
         target = call.target
         provider = target.provider
         if target.extra_body or target.extra_headers:
-            sent = with_extras(exchange, sent, target)
+            sent = with_extras(exchange, sent, call)
         request, answer = await _prepared(provider, sent, target)
         if answer is None:
             assert request is not None, "checked, where it is not ours"
@@ -163,10 +165,10 @@ def raise_first_error(exchange: Exchange, body: bytes) -> None:
         raise UpstreamError(event.message, status=event.status, code=event.code)
 
 
-def with_extras(exchange: Exchange, sent: Exchange, target: Target) -> Exchange:
-    """Return `sent` with the members and headers that `target` has of its own; all other bytes stay as they are. What
-    that takes in memory is counted for `exchange`."""
-    view = sent.view()
+def with_extras(exchange: Exchange, sent: Exchange, call: Call) -> Exchange:
+    """Return `sent` with the members and headers that the target of `call` has of its own; all other bytes stay as they
+    are. What that takes in memory is counted for `exchange`."""
+    view, target = sent.view(), call.target
     if target.extra_headers:
         view.headers = sent.headers.copy()
         view.headers.update(target.extra_headers)
@@ -176,6 +178,7 @@ def with_extras(exchange: Exchange, sent: Exchange, target: Target) -> Exchange:
         for name, raw in target.extra_body:
             body.replace(name, raw)
         exchange.hold(len(body.raw))
+        call.held_bytes += len(body.raw)
     return view
 
 

@@ -26,7 +26,8 @@ class Call:
     which it was made left. `code` is the machine-readable one of an error that
     was translated. `retry_after_s` is how long the provider asked to wait. `other_credential` is set where it refused
     ours: True when the same call may succeed with another one, False when none is left. `running` says that the call
-    counts as under way at its target.
+    counts as under way at its target. `held_bytes` are those of what the exchange holds in memory that belong to this
+    call alone.
     """
 
     target: Target
@@ -45,6 +46,7 @@ class Call:
     code: str | None = None
     other_credential: bool | None = None
     running: bool = False
+    held_bytes: int = 0
     left: bool = False
 
     def end_running(self) -> None:

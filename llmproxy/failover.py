@@ -133,10 +133,12 @@ class _Series:
         """Call each of `targets` that is well, in the order of the strategy, until one answers; at most so many. Return
         the number of calls."""
         made = 0
+        called: set[int] = set()  # strategies of users may name a target twice
         for target in self._order(targets):
-            if not self._may_go_on(target):
+            if id(target) in called or not self._may_go_on(target):
                 continue
             verdict = await self._call(target)
+            called.add(id(target))
             made += 1
             while verdict is AttemptOutcome.REFUSED and self._may_go_on(target):
                 verdict = await self._call(target)
@@ -176,7 +178,7 @@ class _Series:
         """Make one attempt within its time, judge it, and tell the health of the target."""
         exchange, route, health = self._exchange, self._route, target.health
         if self._last is not None:
-            self._last.discard()
+            self._last.discard(exchange)
         probe = health is not None and health.breaker.state != "closed" and health.breaker.enter(self._failover.now())
         limit_s = self._limit_s()
         try:

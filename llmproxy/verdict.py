@@ -61,9 +61,11 @@ class Attempted:
         refused_by_limit = self.verdict is AttemptOutcome.REFUSED and self.call.status == _AT_LIMIT
         return self.verdict is AttemptOutcome.FAILED or refused_by_limit
 
-    def discard(self) -> None:
-        """Give up the answer: another call is made."""
+    def discard(self, exchange: Exchange) -> None:
+        """Give up the answer, and what is in memory for it: another call is made."""
         self.call.end_running()
+        exchange.release(self.call.held_bytes)
+        self.call.held_bytes = 0
         if self.answer is not None:
             self.answer.close()
 

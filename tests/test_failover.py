@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from llmproxy.answer import Answer, Headers
 from llmproxy.body import StreamedBody
+from llmproxy.client_request import ClientRequest
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
-from llmproxy.route import RetryPolicy, Route
+from llmproxy.route import RetryPolicy, Route, Strategy
+from llmproxy.target import Condition, Target
 from llmproxy.target_health import BreakerSettings
 from tests.support.pieces import Pieces
 from tests.support.targets import Line, Moody, asked, reply
@@ -182,6 +186,36 @@ async def test_a_thousand_clients_at_once_do_not_multiply_an_outage() -> None:
     answers = await asyncio.gather(*(line.ask() for _ in range(1000)), return_exceptions=True)
     assert {503 if isinstance(each, ProxyError) else getattr(each, "status", each) for each in answers} == {503}
     assert 1000 <= sum(asked([one, two, three])) <= 1200
+
+
+async def test_each_target_is_called_once_in_a_pass_whatever_the_strategy_says() -> None:
+    class Stubborn(Strategy):
+        def order(self, targets: Sequence[Target], request: ClientRequest) -> Sequence[Target]:
+            return [targets[0], targets[0], targets[1], targets[0]]
+
+    one, two = Moody("one", 500), Moody("two", 500)
+    line = Line(one, two, strategy=Stubborn())
+    assert (await line.ask()).status == 500
+    assert asked([one, two]) == [1, 1]
+
+
+async def test_only_targets_that_take_the_request_are_called() -> None:
+    one, two = Moody("one"), Moody("two", 500)
+    line = Line(one, two)
+    targets = (replace(line.targets[0], when=Condition(headers=(("x-tier", "gold"),))), line.targets[1])
+    line.route = Route(name="m", targets=targets)
+    assert (await line.ask(line.exchange(("X-Tier", "gold")))).status == 200
+    assert (await line.ask()).status == 500
+    assert asked([one, two]) == [1, 1]
+
+
+async def test_memory_for_a_call_that_failed_is_released() -> None:
+    big = Answer(status=503, headers=Headers(), stream=Pieces(*[b"x" * 1000] * 10))
+    line = Line(Moody("one", big), Moody("two"), extra_body=(("a", b"1"),))
+    exchange = line.exchange()
+    line.budget.hold(exchange, 10)
+    await line.ask(exchange)
+    assert exchange.held_bytes == line.budget.used_bytes < 200
 
 
 async def test_a_body_that_streams_is_sent_once() -> None:

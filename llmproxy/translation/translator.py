@@ -160,6 +160,7 @@ class Translator:
         model = target.model or exchange.model or ""
         view.body = body = Body(await _run(exchange.held.raw, translation.request, model))
         exchange.hold(len(body.raw))
+        call.held_bytes += len(body.raw)
         call.dropped, call.summary = translation.losses.dropped, translation.summary
         call.cache_marks = translation.losses.cache_marks
         translation.summary.id = None if turn is None else turn.response_id

@@ -14,7 +14,6 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,10 @@ from llmproxy.config.access import build_access, server_tls
 from llmproxy.config.client_limits import build_limits, hook_order
 from llmproxy.config.configured_prices import configured_prices
 from llmproxy.config.load import Loaded
+from llmproxy.config.observability import LoggingConfig
 from llmproxy.config.schema import Config
+from llmproxy.console.log_output import LogHandler, set_up_logging
+from llmproxy.console.request_log import RequestLog
 from llmproxy.exchange import MemoryBudget
 from llmproxy.health_checks import HealthChecks
 from llmproxy.metrics.counters import Metrics
@@ -38,6 +40,7 @@ from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
 from llmproxy.server.freed_memory import FreedMemory
 from llmproxy.server.loop_watch import LoopWatch
+from llmproxy.server.metrics_listener import metrics_listener
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.process import loop_factory, prepare_process
@@ -60,6 +63,20 @@ log = logging.getLogger(__name__)
 BACKLOG = 1024
 _UNREGISTER_S = 1.0
 RESPONSE_BYTES = 128 * 1024 * 1024  # of what the Responses API stores, and of reasoning
+
+
+def start_logging(settings: LoggingConfig) -> LogHandler | None:
+    """Set up the log messages of the process, and return the handler; None where the process has its own.
+
+    Raises ProxyError and OSError for a file that cannot be written.
+    """
+    return set_up_logging(
+        level=settings.level,
+        form=settings.format,
+        file=None if settings.file is None else os.path.abspath(os.path.expanduser(settings.file)),
+        max_bytes=settings.max_size,
+        backups=settings.backups,
+    )
 
 
 class State:
@@ -96,9 +113,10 @@ def build(loaded: Loaded, state: State) -> Runtime:
     client_limits = build_limits(config, stores, prices)
     named_middlewares = [*client_limits, *configured]
     access = build_access(loaded, everybody)
+    reporters = _reporters(config)
     pipeline = (LoggedPipeline if decision_log.is_enabled() else Pipeline)(
         router,
-        Hooks(hook_order(config, client_limits, configured)),
+        Hooks(hook_order(config, client_limits, configured), [part for _, part in reporters]),
         state.upstream.open,
         state.budget,
         _translator(config, state, stores),
@@ -108,7 +126,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
     checks = HealthChecks(router.targets, state.upstream.open, config.routing.health_check)
     return Runtime(
         pipeline=pipeline,
-        admin=_admin(loaded, state, router, everybody, named_middlewares),
+        admin=_admin(loaded, state, router, everybody, named_middlewares, reporters),
         limits=_limits(config),
         admission=access.admission,
         components=[
@@ -116,6 +134,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
             *access.components,
             Component(part=pipeline.shadows, who="the shadow calls"),
             Component(part=checks, who="the health checks"),
+            *(Component(part=part, who=f"the {name}") for name, part in reporters),
         ],
         middlewares=named_middlewares,
     )
@@ -135,6 +154,11 @@ def _middlewares(loaded: Loaded, stores: Stores) -> list[tuple[str, Middleware]]
                 raise start_error(who, place, "cannot open its stores", error, type(middleware)) from error
             made.append((entry.type, middleware))
     return made
+
+
+def _reporters(config: Config) -> list[tuple[str, RequestLog]]:
+    """Return those who tell somebody outside of every exchange, with their names."""
+    return [("request log", RequestLog())] if config.logging.requests else []
 
 
 def _components(
@@ -163,6 +187,7 @@ def _admin(
     router: Router,
     providers: Sequence[Provider],
     middlewares: Sequence[tuple[str, Middleware]],
+    reporters: Sequence[tuple[str, RequestLog]],
 ) -> Admin:
     return Admin(
         version=__version__,
@@ -177,6 +202,7 @@ def _admin(
         middlewares=middlewares,
         running=lambda: state.shared.running if state.shared else {},
         health=state.health,
+        reporters=[(name.replace(" ", "_"), part.describe) for name, part in reporters],
     )
 
 
@@ -294,7 +320,11 @@ async def _serve_until(
         host, port = listener.sockets[0].getsockname()[:2]
         scheme = "http" if tls is None else "https"
         address = f"{scheme}://{_announced_host(server.host if sock is None else host, host)}:{port}"
-        async with _registered(_described(loaded, runtime, address, host, port)), renewed(tls):
+        telemetry = loaded.checked().telemetry
+        metrics = metrics_listener(
+            telemetry.prometheus_host or server.host, telemetry.metrics_port, edge.shared.render_metrics
+        )
+        async with _registered(_described(loaded, runtime, address, host, port)), renewed(tls), metrics:
             announce(address)
             await stop.wait()
         log.info("stopping: no new connections; waiting up to %g s for running exchanges", server.shutdown_timeout)
@@ -379,22 +409,3 @@ def run(
         if not whole_process:
             shutdown.close()
     return 0
-
-
-class App:
-    """The proxy as a Python object: `llmproxy.create_app(...).run(host, port)`."""
-
-    def __init__(self, loaded: Loaded) -> None:
-        loaded.checked()
-        self.loaded = loaded
-
-    def run(self, host: str | None = None, port: int | None = None) -> None:
-        """Serve until a signal comes; `host` and `port` win over the configuration. Raises as `serve` does."""
-        config = self.loaded.checked()
-        logging.getLogger("llmproxy").setLevel(config.logging.level.upper())
-        for warning in self.loaded.warnings:
-            log.warning("%s", warning)
-        changed = {"host": host, "port": port}
-        server = config.server.model_copy(update={name: value for name, value in changed.items() if value is not None})
-        loaded = replace(self.loaded, config=config.model_copy(update={"server": server}))
-        run(loaded, lambda address: print(f"llmproxy serves {address}", flush=True))

@@ -84,7 +84,9 @@ class Attempts:
         """Make a call in the dialect of its target."""
         if exchange.endpoint is not None and catalog.untranslated(exchange.endpoint):
             return await self._translator.answer_untranslated(exchange, call)
+        began_s = time.monotonic()
         translated = await self._translator.prepare(exchange, call)
+        call.translate_s += time.monotonic() - began_s
         answer = await self._open_call(exchange, translated.exchange, call)
         return await self._translator.answer(exchange, translated, answer, content=content)
 

@@ -18,10 +18,11 @@ class Call:
 
     `model` is the name that the target is asked for, `url` the address without credentials and query. `status` is the
     provider's, `error` the code of the error that ended the call before an answer was certain. `started_s` and
-    `ended_s` are seconds since the exchange began, `first_byte_s` is `time.monotonic()`. `dropped` lists what the
-    translation of the request and its answer could not carry, each as a JSON path; `cache_marks` counts the prompt-
-    cache marks that it added. `summary` is what the translation knows of the answer, which grows while that
-    streams, in the words of the client's dialect; None for an answer that is passed on as it came.
+    `ended_s` are seconds since the exchange began, `translate_s` is how many of them translation took, `first_byte_s`
+    is `time.monotonic()`. `dropped` lists what the translation of the request and its answer could not carry, each as a
+    JSON path; `cache_marks` counts the prompt-cache marks that it added. `summary` is what the translation knows of the
+    answer, which grows while that streams, in the words of the client's dialect; None for an answer that is passed on
+    as it came.
     `cost_usd` is what the call costs, None while that is unknown. `left` says that the client for
     which it was made left. `code` is the machine-readable one of an error that
     was translated. `retry_after_s` is how long the provider asked to wait. `other_credential` is set where it refused
@@ -37,6 +38,7 @@ class Call:
     error: str | None = None
     started_s: float = 0.0
     ended_s: float | None = None
+    translate_s: float = 0.0
     first_byte_s: float | None = None
     dropped: list[str] = field(default_factory=list)
     cache_marks: int = 0
@@ -48,6 +50,11 @@ class Call:
     running: bool = False
     held_bytes: int = 0
     left: bool = False
+
+    @property
+    def upstream_s(self) -> float:
+        """Return how many seconds it took until its answer was certain, or it failed, translation not counted."""
+        return 0.0 if self.ended_s is None else max(self.ended_s - self.started_s - self.translate_s, 0.0)
 
     def end_running(self) -> None:
         """Count the call as over at its target. Called again it does nothing."""

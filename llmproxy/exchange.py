@@ -96,7 +96,8 @@ class Exchange(ClientRequest):
 
     `calls` are the calls made for it, in order, and `call` is the one whose answer it gets: the last of them, or one
     that was made for another exchange with the same request. `summary` says what the client's answer says.
-    `status` is what the client got, None when it left before. `first_token_s` and `ended_s` are `time.monotonic()`.
+    `status` is what the client got, None when it left before. `received_s` (the request is here, with its body),
+    `answered_s` (the head of the answer goes out), `first_token_s` and `ended_s` are `time.monotonic()`.
     `outcome` is `complete`, `incomplete` (a stream without its last event), `cancelled` (the client left), `broken`
     (the answer broke off) or `error` (ours). `muted` names the middlewares whose watching hooks failed; `notes` is
     where middlewares leave things, each under its own name. `cache` is `hit` when an answer was there
@@ -115,6 +116,8 @@ class Exchange(ClientRequest):
     status: int | None = None
     sent_bytes: int = 0
     held_bytes: int = 0
+    received_s: float | None = None
+    answered_s: float | None = None
     first_token_s: float | None = None
     ended_s: float | None = None
     outcome: str = ""
@@ -137,6 +140,11 @@ class Exchange(ClientRequest):
     def cost_unknown(self) -> bool:
         """Return whether a call to a model was made whose cost is unknown."""
         return self.cost_usd is None and self.model is not None and bool(self.calls)
+
+    @property
+    def upstream_s(self) -> float:
+        """Return how many seconds its calls took until each answer was certain, translation not counted."""
+        return sum(call.upstream_s for call in self.calls)
 
     @property
     def dropped(self) -> list[str]:

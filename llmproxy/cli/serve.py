@@ -99,22 +99,17 @@ def _overrides(values: list[str | int | dict[str, str] | None]) -> list[Override
 
 
 def _run(loaded: Loaded) -> int:
-    import logging
-
-    from llmproxy.app import run
+    from llmproxy.app import run, start_logging
     from llmproxy.cli.banner import banner
     from llmproxy.config.problems import ConfigError
-    from llmproxy.console.log_lines import LogFormatter
     from llmproxy.errors import ProxyError
     from llmproxy.registry import RegistryError
 
     config = loaded.checked()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LogFormatter())
-    logging.basicConfig(level=config.logging.level.upper(), handlers=[handler])
     for name, value in loaded.dotenv.items():
         os.environ.setdefault(name, value)  # for libraries and user code that read the environment
     try:
+        start_logging(config.logging)
         return run(loaded, lambda address: _announce(banner(loaded, address)), whole_process=True)
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
         print_error(f"llmproxy: {describe_start_error(error, config.server.host, config.server.port)}")

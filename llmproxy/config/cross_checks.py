@@ -25,6 +25,8 @@ RESERVED = frozenset(
         *(
             "health",
             "healthz",
+            "livez",
+            "readyz",
             "metrics",
             "stats",
             "sessions",

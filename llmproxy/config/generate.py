@@ -20,12 +20,12 @@ from pydantic.fields import FieldInfo
 
 from llmproxy.config.auth import AuthConfig, JwtConfig, KeyConfig
 from llmproxy.config.json_schema import FILE_NAME, types_without_address
+from llmproxy.config.observability import LoggingConfig, TelemetryConfig
 from llmproxy.config.presets import PRESETS
 from llmproxy.config.routing_schema import ModelConfig, RoutingConfig, StrategyConfig, TargetConfig
 from llmproxy.config.schema import (
     SECTIONS,
     Config,
-    LoggingConfig,
     MiddlewareEntry,
     ServerConfig,
     TranslationConfig,
@@ -134,6 +134,11 @@ def _auth() -> Iterator[str]:
 def _logging() -> Iterator[str]:
     yield "logging:"
     yield from _block(LoggingConfig, "  ")
+
+
+def _telemetry() -> Iterator[str]:
+    yield "telemetry:"
+    yield from _block(TelemetryConfig, "  ")
 
 
 def _default_provider() -> Iterator[str]:
@@ -254,6 +259,7 @@ _BODIES: Mapping[str, Callable[[], Iterator[str]]] = {
     "require_price": _require_price,
     "middlewares": _middlewares,
     "logging": _logging,
+    "telemetry": _telemetry,
 }
 
 

@@ -33,13 +33,19 @@ VARIABLES: Mapping[str, str] = {
     "LLM_API_KEY": "llm.api_key",
     "LLM_PROVIDER": "default_provider",
     "CORS_ALLOW_ORIGINS": "server.cors.allow_origins",
+    "ENABLE_TELEMETRY": "telemetry.enabled",
     "LOG_LEVEL": "logging.level",
+    "LOG_REQUESTS": "logging.requests",
     "MAX_REQUEST_BYTES": "server.max_body_size",
+    "PROMETHEUS_PORT": "telemetry.prometheus_port",
     "PROXY_API_DEBUG": "logging.level",
     "PROXY_API_HOST": "server.host",
     "PROXY_API_PORT": "server.port",
 }
 MODEL_MAP = "MODEL_PROVIDER_MAP"
+COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""Other programs use it too, so that it alone switches nothing on: ENABLE_TELEMETRY must say so."""
+
 _LISTS = frozenset({"CORS_ALLOW_ORIGINS"})  # with commas
 
 # The provider type that these variables configure.
@@ -136,6 +142,9 @@ def overlay_environment(top: ConfigNode, environment: Environment) -> list[Probl
         if value is not None and not (name == "PROXY_API_DEBUG" and environment.filled("LOG_LEVEL")):
             node = _list(value, variable) if name in _LISTS else _literal(value, variable)
             put(top, path, node, replace=True)
+    collector = environment.filled(COLLECTOR)
+    if collector is not None and environment.filled("ENABLE_TELEMETRY"):  # "false" switches it off all the same
+        put(top, "telemetry.otlp", _literal("true", collector))
     if model_map := environment.filled(MODEL_MAP):
         problems += _overlay_models(top, model_map)
     return problems

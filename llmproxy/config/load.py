@@ -32,6 +32,8 @@ from llmproxy.registry import nearest
 FILES = ("llmproxy.yaml", "config.yaml")
 MAX_PROBLEMS = 200
 FILE_VARIABLE = "LLMPROXY_CONFIG"
+OPTIONS = {"enable_telemetry": "telemetry.enabled", "prometheus_port": "telemetry.prometheus_port"}
+"""Further keyword arguments of `create_app`, and what they set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +117,7 @@ def load_from_python(
 ) -> Loaded:
     """Load a file, a mapping of the same shape, or the usual file.
 
-    `overrides` are sections or keys of `server`. Raises TypeError for any other.
+    `overrides` are sections, keys of `server` or names of OPTIONS. Raises TypeError for any other.
     """
     from_keywords = [each for name, value in overrides.items() for each in _overrides(name, value)]
     if isinstance(config, Mapping):
@@ -138,7 +140,9 @@ def _overrides(name: str, value: object) -> list[Override]:
         return [Override(path=name, value=value, source=f"{name}=")]
     if name in ServerConfig.model_fields:
         return [Override(path=f"server.{name}", value=value, source=f"{name}=")]
-    close = nearest(name, [*ServerConfig.model_fields, *SECTIONS])
+    if name in OPTIONS:
+        return [Override(path=OPTIONS[name], value=value, source=f"{name}=")]
+    close = nearest(name, [*ServerConfig.model_fields, *SECTIONS, *OPTIONS])
     raise TypeError(f"unknown setting: {name!r}" + (f"; did you mean {close!r}?" if close else ""))
 
 
@@ -310,7 +314,7 @@ class _AnyVariable:
 def _homes() -> dict[str, str]:
     """Map the keys of plain sections to their full paths, for hints about keys in the wrong section."""
     homes: dict[str, str] = {}
-    for section in ("logging", "server"):
+    for section in ("logging", "telemetry", "server"):
         model = Config.model_fields[section].annotation
         assert model is not None
         homes |= {name: f"{section}.{name}" for name in model.model_fields}

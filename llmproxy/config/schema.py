@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AfterValidator, Field, SerializeAsAny, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from llmproxy.config.auth import AuthConfig
+from llmproxy.config.observability import LoggingConfig, TelemetryConfig
 from llmproxy.config.routing_schema import ModelConfig, RoutingConfig
 from llmproxy.config.transport import CorsConfig, NetworkText, TlsConfig
 from llmproxy.limit_config import BudgetConfig, LimitConfig
@@ -22,18 +23,6 @@ from llmproxy.price_config import PriceConfigs
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.settings import Duration, DurationLimit, Secret, Size, SizeLimit, Strict, Whole, parse_size
 from llmproxy.stores.base import StoreConfig
-
-LEVELS = ("debug", "info", "warning", "error", "critical")
-_LEVEL_WORDS = {"warn": "warning", "fatal": "critical"}
-
-
-def _level(value: object) -> object:
-    word = value.strip().lower() if isinstance(value, str) else value
-    return _LEVEL_WORDS.get(word, word) if isinstance(word, str) else word
-
-
-Level = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_level)]
-
 
 _HOST = re.compile(r"[a-z0-9._*-]+(:\d{1,5})?|[0-9a-f:.]+")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s?#@]+")
@@ -193,12 +182,6 @@ class MiddlewareEntry(Strict):
     config: SerializeAsAny[Strict] = Field(default=Strict(), description="Its settings; they depend on the type.")
 
 
-class LoggingConfig(Strict):
-    """Messages on the console."""
-
-    level: Level = Field(default="info", description="Lowest level of messages on the console.")
-
-
 class Config(Strict):
     """The whole configuration."""
 
@@ -247,7 +230,10 @@ class Config(Strict):
     middlewares: list[MiddlewareEntry] = Field(
         default=[], description="Components that watch, change or answer requests, in this order."
     )
-    logging: LoggingConfig = Field(default=LoggingConfig(), description="Messages on the console.")
+    logging: LoggingConfig = Field(default=LoggingConfig(), description="Log messages.")
+    telemetry: TelemetryConfig = Field(
+        default=TelemetryConfig(), description="A metrics port of its own, and OpenTelemetry."
+    )
     directory: SkipJsonSchema[Path] = Field(default=Path(), exclude=True)
 
 

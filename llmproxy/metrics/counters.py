@@ -24,6 +24,10 @@ from llmproxy.metrics.tokens import TokenCounters, sum_costs, sum_tokens
 
 # Upper bounds of the histogram buckets, in seconds; the last bucket has no bound.
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+# The same for the time that the proxy itself takes.
+PROXY_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
+MAX_ATTEMPTS = 4
+"""Attempts for one request beyond this number are counted with it."""
 
 OTHER = "other"
 UNCALLED = ("cache", "unknown_model", OTHER)
@@ -31,7 +35,7 @@ UNCALLED = ("cache", "unknown_model", OTHER)
 answered here for another reason."""
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"))
-_MAX_MODELS = 1000
+_MAX_MODELS = 200
 _MAX_MODEL_LENGTH = 200
 _MAX_KINDS = 200
 _MAX_CALLS = 10_000
@@ -43,18 +47,24 @@ _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class Histogram:
-    """A histogram of durations: `counts` per bucket of BOUNDS_S (plus one for longer durations), and their sum."""
+    """A histogram of durations: `counts` per bucket of `bounds_s` (plus one for longer durations), and their sum."""
 
-    __slots__ = ("counts", "sum_s")
+    __slots__ = ("bounds_s", "counts", "sum_s")
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS_S) + 1)
+    def __init__(self, bounds_s: tuple[float, ...] = BOUNDS_S) -> None:
+        self.bounds_s = bounds_s
+        self.counts = [0] * (len(bounds_s) + 1)
         self.sum_s = 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one duration; a bucket includes its bound."""
-        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
+        self.counts[bisect_left(self.bounds_s, seconds)] += 1
         self.sum_s += seconds
+
+    def add(self, other: Histogram) -> None:
+        """Count all durations of another one with the same bounds."""
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sum_s += other.sum_s
 
 
 class RequestLabels(NamedTuple):
@@ -70,11 +80,13 @@ class RequestLabels(NamedTuple):
 @dataclass(slots=True, kw_only=True)
 class RequestCounters:
     """Client requests with the same labels. `cancelled` counts clients that left before the end of the answer; `own`
-    marks requests for our own pages.
+    marks requests for our own pages. `proxy_times` are the durations to the head of the answer, without the reading of
+    the request and the time that providers took.
     """
 
     own: bool
     durations: Histogram = field(default_factory=Histogram)
+    proxy_times: Histogram = field(default_factory=lambda: Histogram(PROXY_BOUNDS_S))
     cancelled: int = 0
 
 
@@ -139,13 +151,15 @@ class CallCounters(TokenCounters):
     """Calls with the same labels.
 
     `reports_usage` says that a successful answer to such a call reports usage; `usage_unknown` counts those that did
-    not. `replaced` counts failed calls after which another target was called.
+    not. `replaced` counts failed calls after which another target was called. `attempts` counts the calls by the number
+    of the attempt, from 1.
     """
 
     latency: Latency
     speed: Speed
     reports_usage: bool
     count: int = 0
+    attempts: list[int] = field(default_factory=lambda: [0] * MAX_ATTEMPTS)
     replaced: int = 0
     usage_unknown: int = 0
 
@@ -204,6 +218,8 @@ class Metrics:
         requests.durations.observe(ended_s - exchange.started_s)
         if exchange.outcome == "cancelled":
             requests.cancelled += 1
+        if exchange.received_s is not None and exchange.answered_s is not None:
+            requests.proxy_times.observe(max(exchange.answered_s - exchange.received_s - exchange.upstream_s, 0.0))
         if calls is not None:
             calls.add(summary.usage)
             calls.add_cost(exchange.cost_usd, unknown=exchange.cost_unknown)
@@ -229,12 +245,13 @@ class Metrics:
     def _time(self, calls: CallCounters, exchange: Exchange, ended_s: float) -> None:
         """Count the last call, timed from its own start, and the failed calls before it."""
         calls.count += 1
+        calls.attempts[min(len(exchange.calls), MAX_ATTEMPTS) - 1] += 1
         began_s = exchange.started_s
         *failed, last = exchange.calls
         if failed:
             began_s += last.started_s
-            for call in failed:
-                self._record_failed(exchange, call)
+            for attempt, call in enumerate(failed):
+                self._record_failed(exchange, call, attempt)
         latency, cancelled = calls.latency, exchange.outcome == "cancelled"
         latency.total.observe(ended_s - began_s)
         if not cancelled:
@@ -255,7 +272,7 @@ class Metrics:
             speed.streamed_tokens += usage.output
             speed.streamed_s += ended_s - first_token_s
 
-    def _record_failed(self, exchange: Exchange, call: Call) -> None:
+    def _record_failed(self, exchange: Exchange, call: Call, attempt: int) -> None:
         """Count a failed call that another call replaced, so that the client saw nothing of it."""
         kind = f"http_{call.status}" if call.status is not None else self._kind(call.error or "error")
         labels = CallLabels(
@@ -269,6 +286,7 @@ class Metrics:
         )
         calls = self._calls(labels, reports_usage=False)
         calls.count += 1
+        calls.attempts[min(attempt, MAX_ATTEMPTS - 1)] += 1
         calls.replaced += 1
         if call.ended_s is not None:
             calls.latency.total.observe(call.ended_s - call.started_s)

@@ -7,7 +7,7 @@ touches prometheus-client. The names of metrics stand here and nowhere else. Beg
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from llmproxy.metrics.counters import (
-    BOUNDS_S,
+    PROXY_BOUNDS_S,
     CallCounters,
     CallLabels,
     Histogram,
@@ -25,20 +25,16 @@ from llmproxy.metrics.counters import (
 )
 from llmproxy.metrics.sample import Sample
 
-_LES = (*map(str, BOUNDS_S), "+Inf")
 
-
-def render(
-    metrics: Metrics, version: str, accept: str, lost: Mapping[str, int], samples: Sequence[Sample] = ()
-) -> tuple[bytes, str]:
+def render(metrics: Metrics, version: str, accept: str, samples: Sequence[Sample] = ()) -> tuple[bytes, str]:
     """Return the metrics as text, and the content type: OpenMetrics when the Accept header asks for it, else
-    Prometheus. `lost` counts records that could not be written, by middleware; `samples` come from middlewares.
+    Prometheus. `samples` come from other parts of the program.
 
     Call it in a thread: it reads system files and takes milliseconds for thousands of series. Exchanges may be counted
     meanwhile.
     """
     registry = CollectorRegistry()
-    registry.register(_MetricsCollector(metrics, version, lost, samples))
+    registry.register(_MetricsCollector(metrics, version, samples))
     ProcessCollector(registry=registry)
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
@@ -47,10 +43,9 @@ def render(
 class _MetricsCollector(Collector):
     """Reads `metrics` again at every scrape."""
 
-    def __init__(self, metrics: Metrics, version: str, lost: Mapping[str, int], samples: Sequence[Sample]) -> None:
+    def __init__(self, metrics: Metrics, version: str, samples: Sequence[Sample]) -> None:
         self._metrics = metrics
         self._samples = samples
-        self._lost = lost
         self._version = version
 
     def collect(self) -> Iterator[Metric]:
@@ -61,14 +56,10 @@ class _MetricsCollector(Collector):
         yield from _tokens(calls)
         yield from _costs(calls)
         yield from _latencies(metrics)
+        yield _attempts(calls)
+        yield _proxy_time(metrics)
         yield _gauge("llmproxy_in_flight_requests", "Client requests in progress.", metrics.in_flight)
         yield _gauge("llmproxy_held_bytes", "Bytes of bodies held in memory.", metrics.held_bytes())
-        yield _counter(
-            "llmproxy_records_lost_total",
-            "Records that a middleware could not write.",
-            ("middleware",),
-            Counter({(name,): count for name, count in self._lost.items()}),
-        )
         yield _counter(
             "llmproxy_dropped_total",
             "Request fields that translation dropped, by client dialect and field.",
@@ -192,11 +183,42 @@ def _latencies(metrics: Metrics) -> Iterator[Metric]:
         yield family
 
 
+def _attempts(calls: Iterable[tuple[CallLabels, CallCounters]]) -> Metric:
+    counts: Counter[tuple[str, ...]] = Counter()
+    for labels, counters in calls:
+        for number, count in enumerate(counters.attempts, 1):
+            if count:
+                counts[labels.provider, labels.model, str(number), labels.outcome] += count
+    return _counter(
+        "llmproxy_upstream_attempts_total",
+        "Calls to providers by the number of the attempt: 1 is the first for a request, 4 all from the fourth.",
+        ("provider", "model", "attempt", "outcome"),
+        counts,
+    )
+
+
+def _proxy_time(metrics: Metrics) -> Metric:
+    """Return the time that the proxy itself added."""
+    family = HistogramMetricFamily(
+        "llmproxy_proxy_seconds",
+        "Time from a whole request to the head of its answer, without the time that providers took. Waiting for a "
+        "limit or for the next retry counts.",
+        labels=["path"],
+    )
+    by_path: dict[str, Histogram] = {}
+    for labels, requests in sorted(metrics.requests.copy().items()):
+        if any(requests.proxy_times.counts):
+            by_path.setdefault(labels.path, Histogram(PROXY_BOUNDS_S)).add(requests.proxy_times)
+    for path, histogram in by_path.items():
+        _observe(family, (path,), histogram)
+    return family
+
+
 def _observe(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram) -> int:
     """Add `histogram` to `family`; return the number of observations."""
     sum_s = histogram.sum_s
     count, buckets = 0, []
-    for le, observed in zip(_LES, histogram.counts.copy(), strict=True):
+    for le, observed in zip((*map(str, histogram.bounds_s), "+Inf"), histogram.counts.copy(), strict=True):
         count += observed
         buckets.append((le, float(count)))
     family.add_metric(labels, buckets, sum_s)

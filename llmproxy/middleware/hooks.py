@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange
@@ -32,10 +33,22 @@ ChunkHook = Callable[[Exchange, bytes], object]
 EndHook = Callable[[Exchange], object]
 
 
-class Hooks:
-    """The hooks of a list of named middlewares, in the order in which they are called."""
+class Reporter(Protocol):
+    """Tells somebody outside of every exchange, those with our own pages and with malformed requests too."""
 
-    def __init__(self, middlewares: Sequence[tuple[str, Middleware]]) -> None:
+    def begin(self, exchange: Exchange) -> None:
+        """See an exchange before anything is known of it. Must not fail."""
+
+    def end(self, exchange: Exchange) -> None:
+        """See an exchange that has ended, once. Hands I/O to a thread."""
+
+
+class Hooks:
+    """The hooks of a list of named middlewares, in the order in which they are called; then the `reporters`."""
+
+    def __init__(self, middlewares: Sequence[tuple[str, Middleware]], reporters: Sequence[Reporter] = ()) -> None:
+        self._reporters = tuple(reporters)
+
         def overridden(hook: str) -> list[tuple[str, Middleware]]:
             base = getattr(Middleware, hook)
             return [(name, each) for name, each in middlewares if getattr(type(each), hook) is not base]
@@ -116,6 +129,19 @@ class Hooks:
                     exchange.id,
                     exc_info=error,
                 )
+
+    def begin_report(self, exchange: Exchange) -> None:
+        """Show an exchange that begins to those who report all of them."""
+        for each in self._reporters:
+            each.begin(exchange)
+
+    def report(self, exchange: Exchange) -> None:
+        """Show an exchange that has ended to those who report all of them."""
+        for each in self._reporters:
+            try:
+                each.end(exchange)
+            except Exception as error:
+                log.error("exchange %s cannot be reported", exchange.id, exc_info=error)
 
     def record_shadow(self, exchange: Exchange, body: bytes) -> None:
         """Show a shadow call that has ended, and the beginning of its answer, to those that record them."""

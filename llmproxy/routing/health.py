@@ -50,6 +50,13 @@ class Health:
         """Return the health of each target, in the order of the configuration."""
         return list(self._targets.values())
 
+    def all_out(self) -> bool:
+        """Return whether there are targets and none of them may be called now."""
+        if not self.out or self.out < len(self._targets):
+            return False
+        now_s = time.monotonic()
+        return not any(each.breaker.admits(now_s) for each in self._targets.values())
+
     def faults(self) -> list[str]:
         """Return a sentence for each target that is taken out."""
         now_s = time.monotonic()

@@ -416,7 +416,9 @@ class Connection(AiohttpHandler):
         head, _ = response_head(exchange, answer, http10=False, keep_alive=False)
         if self.transport is not None:
             self.transport.write(head + answer.body)
+        exchange.ended_s = time.monotonic()
         metrics.record(exchange)
+        self._shared.runtime.pipeline.hooks.report(exchange)
 
 
 async def _linger(payload: StreamReader) -> None:

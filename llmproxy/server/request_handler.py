@@ -24,6 +24,7 @@ from llmproxy.answer import Answer, Headers, framing_of
 from llmproxy.body import ByteStream
 from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, Unauthenticated, forget_frames
 from llmproxy.exchange import Exchange
+from llmproxy.log_context import current_request_id
 from llmproxy.redaction.echoes import mask_error, shows_key
 from llmproxy.routing.router import ResolvedPath
 from llmproxy.server.keepalive import Keepalive
@@ -107,6 +108,8 @@ class RequestHandler:
         self._runtime.enter()
         shared.running[exchange.id] = exchange
         shared.metrics.begin()
+        current_request_id.set(exchange.request_id)
+        self._runtime.pipeline.hooks.begin_report(exchange)
 
     @property
     def exchange(self) -> Exchange:
@@ -159,6 +162,7 @@ class RequestHandler:
         chosen = resolved.provider
         whole = chosen.holds_bodies if chosen is not None else _signs(resolved)
         await read_body(exchange, payload, limits, budget, go_ahead, routed=chosen is None, whole=whole)
+        exchange.received_s = time.monotonic()
         return await pipeline.answer(exchange, resolved)
 
     async def _admit(self, audience: Audience = Audience.CLIENTS) -> None:
@@ -227,7 +231,7 @@ class RequestHandler:
         self._transfer = transfer
         if transfer is not TransferMode.LENGTH and "Content-Encoding" not in answer.headers:
             self._position = None if answer.framing is None else answer.framing.position()
-        exchange.status = answer.status
+        exchange.status, exchange.answered_s = answer.status, time.monotonic()
         if not exchange.charged:
             self._observer = observe(exchange, answer)
         self._sending = True
@@ -382,7 +386,9 @@ class RequestHandler:
             shared.running.pop(exchange.id, None)
             try:
                 shared.metrics.record(exchange)
+                self._runtime.pipeline.hooks.report(exchange)
             finally:
+                current_request_id.set(None)
                 forget_frames(exchange.error)
                 shared.budget.release_all(exchange)
                 self._runtime.leave()

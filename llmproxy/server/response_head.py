@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import Enum
 from http import HTTPStatus
 
@@ -12,6 +13,7 @@ from llmproxy.dialects import catalog
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.server.secure_headers import SECURE_HEADERS
+from llmproxy.server.server_timing import server_timing
 
 # The headers that `response_head` writes itself; with those of a hook there would be two.
 OURS = ("Connection", "Content-Length", "Transfer-Encoding", "x-request-id")
@@ -67,6 +69,7 @@ def response_head(exchange: Exchange, answer: Answer, *, http10: bool, keep_aliv
     if "Date" not in answer.headers:
         lines.append(f"Date: {rfc822_formatted_time()}")
     lines.append(f"x-request-id: {exchange.request_id}")
+    lines.append(f"server-timing: {server_timing(exchange, time.monotonic())}")
     line, transfer = _transfer(answer, http10)
     if line:
         lines.append(line)

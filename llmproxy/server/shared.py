@@ -43,3 +43,7 @@ class Shared:
         self.budget = budget
         self.running: dict[str, Exchange] = {}
         self.stopping = False
+
+    async def render_metrics(self, accept: str) -> tuple[bytes, str]:
+        """Return what `/metrics` shows, of the runtime of the moment, for an Accept header, and its content type."""
+        return await self.runtime.admin.prometheus(accept)

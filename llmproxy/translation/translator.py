@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -255,7 +256,7 @@ class Translator:
 
     async def _whole(self, exchange: Exchange, call: TranslatedCall, answer: Answer) -> Answer:
         translation = call.translation
-        body = await self._read(exchange, answer, REPLY_BYTES)
+        body, began_s = await self._read(exchange, answer, REPLY_BYTES), time.monotonic()
         framing = _framing(exchange) if exchange.stream else None
         if framing is not None:
             content, type_ = await _run(body, translation.reply_as_stream, body), framing.content_type
@@ -263,6 +264,8 @@ class Translator:
             content, type_ = await _run(body, translation.reply, body), "application/json"
         exchange.hold(len(content))
         await self._finish(exchange, call)
+        if exchange.call is not None:
+            exchange.call.translate_s += time.monotonic() - began_s
         headers = _answer_headers(answer, translation, type_)
         return Answer(status=answer.status, headers=headers, body=content, framing=framing, summary=translation.summary)
 

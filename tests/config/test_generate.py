@@ -15,8 +15,9 @@ from llmproxy.config.auth import ClaimsConfig, JwtConfig, KeyConfig
 from llmproxy.config.generate import generate
 from llmproxy.config.json_schema import FILE_NAME, config_schema
 from llmproxy.config.load import load
+from llmproxy.config.observability import LoggingConfig, OtlpConfig, TelemetryConfig
 from llmproxy.config.routing_schema import ModelConfig, TargetConfig
-from llmproxy.config.schema import LoggingConfig, MiddlewareEntry, ServerConfig
+from llmproxy.config.schema import MiddlewareEntry, ServerConfig
 from llmproxy.config.transport import CorsConfig, TlsConfig
 from llmproxy.registry import config_of, find_component, names
 
@@ -63,7 +64,15 @@ def nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def test_full_shows_and_explains_every_key() -> None:
     text = generate("full")
-    models: list[type[BaseModel]] = [ServerConfig, LoggingConfig, ModelConfig, TargetConfig, MiddlewareEntry]
+    models: list[type[BaseModel]] = [
+        ServerConfig,
+        LoggingConfig,
+        TelemetryConfig,
+        OtlpConfig,
+        ModelConfig,
+        TargetConfig,
+        MiddlewareEntry,
+    ]
     models += [
         inner for type_ in names("providers") for inner in nested(config_of(find_component("providers", type_, Path())))
     ]

@@ -186,6 +186,29 @@ def test_a_mistake_in_a_variable_is_reported_under_its_name(tmp_path: Path, envi
     assert problem.startswith(text)
 
 
+def test_requests_are_logged_and_a_metrics_port_is_opened_by_the_environment(tmp_path: Path) -> None:
+    assert configured(tmp_path, STUB, {"LOG_REQUESTS": "true"}).logging.requests
+    ports = [
+        configured(tmp_path, STUB, environ).telemetry.metrics_port
+        for environ in (
+            {},
+            {"ENABLE_TELEMETRY": "true"},
+            {"PROMETHEUS_PORT": "9100"},
+            {"PROMETHEUS_PORT": "9100", "ENABLE_TELEMETRY": "false"},
+        )
+    ]
+    assert ports == [None, 8081, 9100, None]
+
+
+def test_a_collector_of_the_environment_is_used_only_where_telemetry_is_switched_on(tmp_path: Path) -> None:
+    collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}
+    found = [
+        configured(tmp_path, STUB, {**collector, **more}).telemetry.exported is not None
+        for more in ({}, {"ENABLE_TELEMETRY": "true"}, {"ENABLE_TELEMETRY": "false"})
+    ]
+    assert found == [False, True, False]
+
+
 def test_every_variable_of_the_table_is_tested_here() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in VARIABLES if source.count(name) < 1] == []

@@ -7,13 +7,14 @@ from pydantic import BaseModel, ValidationError
 
 from llmproxy.access.cors import EXPOSED
 from llmproxy.config.auth import AuthConfig, ClaimsConfig, JwtConfig, KeyConfig
+from llmproxy.config.observability import LoggingConfig, OtlpConfig, TelemetryConfig
 from llmproxy.config.routing_schema import BreakerConfig, ConditionConfig, ModelConfig, RoutingConfig, TargetConfig
-from llmproxy.config.schema import SECTIONS, Config, LoggingConfig, MiddlewareEntry, ServerConfig
+from llmproxy.config.schema import SECTIONS, Config, MiddlewareEntry, ServerConfig
 from llmproxy.config.transport import CorsConfig, TlsConfig
 from llmproxy.registry import config_of, find_component, names
 
 MODELS: list[type[BaseModel]] = [
-    *(Config, ServerConfig, LoggingConfig, ModelConfig, TargetConfig, MiddlewareEntry),
+    *(Config, ServerConfig, LoggingConfig, TelemetryConfig, OtlpConfig, ModelConfig, TargetConfig, MiddlewareEntry),
     *(AuthConfig, KeyConfig, JwtConfig, ClaimsConfig, CorsConfig, TlsConfig),
     *(RoutingConfig, BreakerConfig, ConditionConfig),
     *(config_of(find_component("providers", type_, Path())) for type_ in names("providers")),

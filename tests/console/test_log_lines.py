@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import logging
 import sys
 
-from llmproxy.console.log_lines import LogFormatter
+from llmproxy.console.log_lines import JsonLogFormatter, LogFormatter
+from llmproxy.log_context import current_request_id
 
 
 def formatted(message: str, *values: object) -> str:
@@ -27,3 +29,20 @@ def test_a_traceback_stands_below_its_line() -> None:
     first, *more = LogFormatter().format(record).split("\n")
     assert first.endswith("failed") and more[0] == "  Traceback (most recent call last):"
     assert more[-2:] == ["  ValueError: a\\x9b", "  b"]
+
+
+def test_a_message_within_a_request_carries_its_id() -> None:
+    token = current_request_id.set("r-7")
+    try:
+        assert formatted("slow").endswith(": slow (request r-7)")
+        assert formatted("exchange r-7 failed").endswith(": exchange r-7 failed"), "but not twice"
+        record = logging.LogRecord("llmproxy.x", logging.INFO, "f", 1, "slow", (), None)
+        assert json.loads(JsonLogFormatter().format(record))["request_id"] == "r-7"
+    finally:
+        current_request_id.reset(token)
+
+
+def test_json_is_one_line_whatever_is_logged() -> None:
+    record = logging.LogRecord("llmproxy.x", logging.ERROR, "f", 1, "a\nb\ud800 %s", ("ü",), None)
+    line = JsonLogFormatter().format(record)
+    assert "\n" not in line and json.loads(line)["message"].startswith("a\nb")

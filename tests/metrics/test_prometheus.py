@@ -20,7 +20,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 def scraped(metrics: Metrics, accept: str = "") -> dict[str, float]:
     """Every sample by its name and labels, as Prometheus reads it: `name{a=1,b=2}`."""
-    text, _ = render(metrics, "1.2.3", accept, {})
+    text, _ = render(metrics, "1.2.3", accept)
     families: Iterable[Metric] = parse_prometheus(text.decode())
     return {
         sample.name + "{" + ",".join(f"{key}={value}" for key, value in sample.labels.items()) + "}": sample.value
@@ -131,7 +131,7 @@ def test_the_process_is_shown_where_the_system_reports_about_it() -> None:
     ],
 )
 def test_the_format_is_the_one_that_is_asked_for(accept: str, content_type: str) -> None:
-    text, output = render(recorded(ended(stream=True)), "1.2.3", accept, {})
+    text, output = render(recorded(ended(stream=True)), "1.2.3", accept)
 
     assert output.startswith(content_type)
     assert text.endswith(b"# EOF\n") == ("openmetrics" in accept)
@@ -140,7 +140,7 @@ def test_the_format_is_the_one_that_is_asked_for(accept: str, content_type: str)
 def test_openmetrics_readers_accept_all_of_it() -> None:
     usage = Usage(input=1, output=2)
     metrics = recorded(ended(stream=True, first_token_s=100.2, summary=Summary(usage=usage)), ended(status=429))
-    text, _ = render(metrics, "1.2.3", OPENMETRICS, {})
+    text, _ = render(metrics, "1.2.3", OPENMETRICS)
 
     names = [family.name for family in parse_openmetrics(text.decode())]  # type: ignore[no-untyped-call]  # not typed there
     assert {"http_requests", "http_request_duration_seconds", "llmproxy_tokens"} <= set(names)
@@ -151,10 +151,3 @@ def test_names_with_quotes_and_line_breaks_are_read_back_as_they_were() -> None:
     name = 'we"ird\\\nünïcode'
 
     assert f"llmproxy_usage_unknown_total{{model={name},provider=openai}}" in scraped(recorded(ended(model=name)))
-
-
-def test_lost_records_are_counted_by_middleware() -> None:
-    text, _ = render(Metrics(), "1.2.3", "", {"trace": 3, "audit": 0})
-
-    assert b'llmproxy_records_lost_total{middleware="trace"} 3.0' in text
-    assert b'llmproxy_records_lost_total{middleware="audit"} 0.0' in text

@@ -7,10 +7,8 @@ is in them. Errors are raised as ProxyErrors, which the caller renders. Begin re
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote
@@ -24,9 +22,11 @@ from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.prometheus import render
+from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware
 from llmproxy.redaction.names import redact
 from llmproxy.routing.health import Health
+from llmproxy.server.pages.health import HealthPages, States, count_states
 from llmproxy.server.pages.json_page import json_page, page_headers
 from llmproxy.server.pages.middleware_pages import MiddlewarePages
 from llmproxy.server.pages.models import ModelList
@@ -90,7 +90,7 @@ class Admin:
     where it came from, `key_sources` in words where each provider's key came from. `providers` are the enabled ones.
     `middlewares` are the enabled ones with their types, `running` gives the exchanges in flight. `started_s` is
     `time.monotonic()` at the start, `stopping` says whether the server is about to end, `health` how well all targets
-    do.
+    do. `reporters` are those who report every exchange, by name, and what they say of their state.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class Admin:
         middlewares: Sequence[tuple[str, Middleware]] = (),
         running: Callable[[], Mapping[str, Exchange]] = dict,
         health: Health | None = None,
+        reporters: Sequence[tuple[str, Callable[[], Mapping[str, object]]]] = (),
     ) -> None:
         self._version = version
         self._started_s = started_s
-        self._stopping = stopping
         self._config = redact({"file": file, **config})
         self._key_sources = key_sources
         self._providers = providers
@@ -121,10 +121,24 @@ class Admin:
         self._middleware_pages = MiddlewarePages(middlewares)
         self._running = running
         self._health = health or Health()
+        self._reporters = reporters
+        probes = HealthPages(
+            version=version,
+            started_s=started_s,
+            stopping=stopping,
+            providers=providers,
+            metrics=metrics,
+            health=self._health,
+            states=self._states,
+            config=config,
+        )
         self._model = _Page(template="/v1/models/{id}", write=self._write_model, audience=Audience.CLIENTS)
         list_page = _Page(template="/v1/models", write=self._write_models, audience=Audience.CLIENTS)
         self._pages = {
-            "/health": _Page(template="/health", write=self._write_health, audience=Audience.EVERYBODY),
+            "/health": _Page(template="/health", write=probes.health, audience=Audience.EVERYBODY),
+            "/healthz": _Page(template="/healthz", write=probes.healthz, audience=Audience.EVERYBODY),
+            "/livez": _Page(template="/livez", write=probes.livez, audience=Audience.EVERYBODY),
+            "/readyz": _Page(template="/readyz", write=probes.readyz, audience=Audience.EVERYBODY),
             "/config": _Page(template="/config", write=self._write_config),
             "/providers": _Page(template="/providers", write=self._write_providers),
             "/metrics": _Page(template="/metrics", write=self._write_metrics),
@@ -154,26 +168,6 @@ class Admin:
         """Find out which dialect the client of a list of models speaks: in that one it is refused, too."""
         _model_pages(exchange)
 
-    async def _write_health(self, exchange: Exchange) -> Answer:
-        """Write whether all works. A server that is degraded still serves, so that only a stopping one is a 503."""
-        stopping = self._stopping()
-        states = [(type_, state) for type_, state in self._middleware_pages.states() if state]
-        faults = [f"{type_}: {state['fault']}" for type_, state in states if state.get("fault")]
-        faults += self._health.faults()
-        return json_page(
-            {
-                "status": "stopping" if stopping else "degraded" if faults else "ok",
-                "faults": faults,
-                "version": self._version,
-                "pid": os.getpid(),
-                "uptime_seconds": round(time.monotonic() - self._started_s, 3),
-                "providers": len(self._providers),
-                "requests_in_flight": self._metrics.in_flight,
-                "middlewares": [{"type": type_, **state} for type_, state in states],
-            },
-            status=503 if stopping else 200,
-        )
-
     async def _write_config(self, exchange: Exchange) -> Answer:
         return json_page(self._config)
 
@@ -200,10 +194,14 @@ class Admin:
             raise BadRequest(f"Unknown format {format_[:50]!r}. Use format=json or format=text", param="format")
         if format_ == "json" or (format_ is None and _prefers_json(accept)):
             return await self._write_metrics_json(exchange)
-        lost = _lost(self._middleware_pages.states())
-        samples = [*await self._middleware_pages.metrics(), *self._health.samples()]
-        text, content_type = await asyncio.to_thread(render, self._metrics, self._version, accept, lost, samples)
+        text, content_type = await self.prometheus(accept)
         return Answer(status=200, headers=page_headers(content_type), body=text)
+
+    async def prometheus(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics as text for an Accept header, and its content type."""
+        states = self._states()
+        samples = [*await self._middleware_pages.metrics(), *self._health.samples(), *_writers(states)]
+        return await asyncio.to_thread(render, self._metrics, self._version, accept, samples)
 
     async def _write_metrics_json(self, exchange: Exchange) -> Answer:
         activity = self._metrics.activity
@@ -222,6 +220,10 @@ class Admin:
         )
         targets = {"targets": self._health.rows()}
         return await asyncio.to_thread(json_page, {**await self._middleware_pages.stats(), **content, **targets})
+
+    def _states(self) -> States:
+        """Return what middlewares and reporters say of their state."""
+        return [*self._middleware_pages.states(), *((name, describe()) for name, describe in self._reporters)]
 
     def _names(self) -> list[str]:
         return [provider.name for provider in self._providers]
@@ -249,14 +251,23 @@ def _model_pages(exchange: Exchange) -> tuple[Dialect, ModelPages]:
     return dialect, dialect.models
 
 
-def _lost(states: Sequence[tuple[str, Mapping[str, object]]]) -> Counter[str]:
-    """Count the records that each type of middleware could not write, as it reports."""
-    lost: Counter[str] = Counter()
-    for type_, state in states:
-        count = state.get("lost")
-        if isinstance(count, int):
-            lost[type_] += count
-    return lost
+def _writers(states: States) -> Iterator[Sample]:
+    """Yield how much waits to be written, and what was lost, by type of middleware."""
+    for type_, count in sorted(count_states(states, "lost").items()):
+        yield Sample(
+            name="llmproxy_records_lost_total",
+            help="Records that a middleware could not write.",
+            counter=True,
+            value=count,
+            labels=(("middleware", type_),),
+        )
+    for type_, count in sorted(count_states(states, "queued").items()):
+        yield Sample(
+            name="llmproxy_records_queued",
+            help="Records that wait to be written.",
+            value=count,
+            labels=(("middleware", type_),),
+        )
 
 
 def _disabled(config: Mapping[str, object]) -> list[dict[str, object]]:

@@ -93,10 +93,11 @@ class MiddlewarePages:
 
     async def metrics(self) -> list[Sample]:
         """Return the samples for Prometheus."""
-        samples: dict[str, Sample] = {}
+        samples: dict[tuple[str, object], Sample] = {}
         for type_, middleware in reversed(self._middlewares):
             found = await _collect(type_, "metrics", middleware.metrics)
-            samples |= {each.name: each for each in (found if isinstance(found, (list, tuple)) else ()) if _valid(each)}
+            listed = found if isinstance(found, (list, tuple)) else ()
+            samples |= {(each.name, each.labels): each for each in listed if _valid(each)}
         return list(samples.values())
 
     def states(self) -> list[tuple[str, Mapping[str, object]]]:

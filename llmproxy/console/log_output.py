@@ -1,0 +1,138 @@
+"""Where log messages go: standard error, or a file of its own that is renamed when it is full.
+
+The file is readable by its owner alone. What cannot be written is lost and said once on standard error: logging never
+fails an exchange. Begin reading at `set_up_logging`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from typing import TextIO
+
+from llmproxy.console.log_lines import JsonLogFormatter, LogFormatter
+from llmproxy.private_files import explain_fault, keep_private, make_directory, open_regular, refuse_place
+
+
+class LogFile:
+    """A file that is renamed to `name.1` before it grows beyond `max_bytes`, `name.1` to `name.2` and so on.
+
+    `backups` of them are kept; 0 keeps none. Raises ProxyError for a place that can never be used.
+    """
+
+    def __init__(self, path: str, max_bytes: int, backups: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._backups = backups
+        try:
+            make_directory(os.path.dirname(path))
+            self._file = self._open()
+        except (OSError, ValueError) as error:
+            refuse_place("logging.file", path, error, "choose another file")
+            raise
+
+    def write(self, text: str) -> int:
+        """Write lines that belong together. Raises OSError."""
+        data = text.encode("utf-8", "backslashreplace")
+        fits = self._size_bytes + len(data) <= self._max_bytes
+        for part in (data,) if fits else data.splitlines(keepends=True):
+            self._append(part)
+        return len(text)
+
+    def _append(self, data: bytes) -> None:
+        if self._size_bytes and self._size_bytes + len(data) > self._max_bytes:
+            self._rotate()
+        left = memoryview(data)
+        while left:
+            written = os.write(self._file, left)
+            self._size_bytes += written
+            left = left[written:]
+
+    def flush(self) -> None:
+        """Do nothing: nothing is buffered here."""
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _open(self) -> int:
+        keep_private(self._path)
+        file = open_regular(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._size_bytes = os.fstat(file).st_size
+        return file
+
+    def _rotate(self) -> None:
+        os.close(self._file)
+        try:
+            for number in range(self._backups, 0, -1):
+                source = self._path if number == 1 else f"{self._path}.{number - 1}"
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(source, f"{self._path}.{number}")
+            if not self._backups:
+                os.unlink(self._path)
+        finally:
+            self._file = self._open()
+
+
+class LogHandler(logging.StreamHandler[TextIO | LogFile]):
+    """Writes each message at once, those of requests in batches: whoever logs these calls `flush`."""
+
+    def __init__(self, stream: TextIO | LogFile) -> None:
+        super().__init__(stream)
+        self._waiting: list[str] = []
+        self._failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._waiting.append(self.format(record))
+        except Exception:
+            self.handleError(record)
+            return
+        if "fields" not in record.__dict__:
+            self.flush()
+
+    def flush(self) -> None:
+        with self.lock or contextlib.nullcontext():
+            if not self._waiting:
+                return
+            text = "\n".join([*self._waiting, ""])
+            self._waiting.clear()
+            try:
+                self.stream.write(text)
+                self.stream.flush()
+                self._failed = False
+            except (OSError, ValueError) as error:
+                self._complain(error)
+
+    def close(self) -> None:
+        self.flush()
+        if isinstance(self.stream, LogFile):
+            self.stream.close()
+        super().close()
+
+    def _complain(self, error: OSError | ValueError) -> None:
+        """Say once that messages are lost."""
+        if not self._failed and self.stream is not sys.stderr:
+            self._failed = True
+            with contextlib.suppress(OSError, ValueError):
+                print(f"llmproxy: log messages are lost: {explain_fault(error)}", file=sys.stderr, flush=True)
+
+
+def set_up_logging(
+    *, level: str, form: str = "text", file: str | None = None, max_bytes: int = 0, backups: int = 0
+) -> LogHandler | None:
+    """Send the messages of the whole process from `level` on to standard error, or to `file`, and return the handler;
+    None where the process has handlers of its own and `file` is not set.
+
+    `form` is `text` or `json`. Raises ProxyError for a file that can never be written, OSError for one that cannot now.
+    """
+    root, handler = logging.getLogger(), None
+    if file is not None or not root.handlers:
+        handler = LogHandler(sys.stderr if file is None else LogFile(file, max_bytes, backups))
+        handler.setFormatter(JsonLogFormatter() if form == "json" else LogFormatter())
+        root.addHandler(handler)
+        root.setLevel(level.upper())
+    logging.getLogger("llmproxy").setLevel(level.upper())
+    return handler

@@ -1,0 +1,143 @@
+"""The pages that say whether the server is well: `/health` for people, `/healthz`, `/livez` and `/readyz` for probes.
+
+A server that is degraded still serves, so that only one that stops, or that can call no provider at all, is a 503.
+Begin reading at `HealthPages`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from llmproxy.answer import Answer
+from llmproxy.exchange import Exchange
+from llmproxy.metrics.counters import Metrics
+from llmproxy.routing.health import Health
+from llmproxy.server.pages.json_page import json_page
+from llmproxy.target import Provider
+
+# The window and the number in /healthz where no limit is configured.
+_WINDOW_S, _MOST_REQUESTS = 60, 60
+
+States = Sequence[tuple[str, Mapping[str, object]]]
+"""What parts of the program say of their state, by type: `queued`, `lost`, `fault`."""
+
+
+class HealthPages:
+    """`states` returns the states of middlewares and reporters, `config` is the configuration in effect."""
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        started_s: float,
+        stopping: Callable[[], bool],
+        providers: Sequence[Provider],
+        metrics: Metrics,
+        health: Health,
+        states: Callable[[], States],
+        config: Mapping[str, object],
+    ) -> None:
+        self._version = version
+        self._started_s = started_s
+        self._stopping = stopping
+        self._providers = providers
+        self._metrics = metrics
+        self._health = health
+        self._states = states
+        self._settings = _settings(config)
+
+    async def health(self, exchange: Exchange) -> Answer:
+        """Write whether all works, and what does not."""
+        states = [(type_, state) for type_, state in self._states() if state]
+        faults = self._faults(states)
+        stopping = self._stopping()
+        return json_page(
+            {
+                "status": _status(stopping, faults),
+                "faults": faults,
+                "version": self._version,
+                "pid": os.getpid(),
+                "uptime_seconds": self._uptime_s(),
+                "providers": len(self._providers),
+                "requests_in_flight": self._metrics.in_flight,
+                "middlewares": [{"type": type_, **state} for type_, state in states],
+            },
+            status=503 if stopping else 200,
+        )
+
+    async def healthz(self, exchange: Exchange) -> Answer:
+        """Write the same in short, with the settings that older clients read there."""
+        stopping = self._stopping()
+        content = {
+            "status": _status(stopping, self._faults(self._states())),
+            "uptime_seconds": self._uptime_s(),
+            "version": self._version,
+            **self._settings,
+        }
+        return json_page(content, status=503 if stopping else 200)
+
+    async def livez(self, exchange: Exchange) -> Answer:
+        """Write that the process answers: it needs no restart."""
+        return json_page({"status": "ok"})
+
+    async def readyz(self, exchange: Exchange) -> Answer:
+        """Write whether requests should be sent here: not while it stops, nor while each target is taken out."""
+        if self._stopping():
+            reason = "the server is stopping"
+        elif self._providers and self._health.all_out():
+            reason = "no provider can be called: every target failed too often"
+        else:
+            return json_page({"status": "ok"})
+        return json_page({"status": "unavailable", "reason": reason}, status=503)
+
+    def _faults(self, states: States) -> list[str]:
+        return [
+            *(f"{type_}: {state['fault']}" for type_, state in states if state.get("fault")),
+            *self._health.faults(),
+        ]
+
+    def _uptime_s(self) -> float:
+        return round(time.monotonic() - self._started_s, 3)
+
+
+def count_states(states: States, name: str) -> Counter[str]:
+    """Add up a number of the `states` by type: what is `queued`, or `lost`."""
+    counts: Counter[str] = Counter()
+    for type_, state in states:
+        count = state.get(name)
+        if isinstance(count, int):
+            counts[type_] += count
+    return counts
+
+
+def _status(stopping: bool, faults: Sequence[str]) -> str:
+    return "stopping" if stopping else "degraded" if faults else "ok"
+
+
+def _settings(config: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings that `/healthz` shows: the first limit of requests, the request log, CORS."""
+    limits = config.get("limits")
+    rows = [row for row in (limits if isinstance(limits, (list, tuple)) else ()) if isinstance(row, Mapping)]
+    limit = next((row for row in rows if row.get("requests") is not None), None)
+    logged = _section(config, "logging")
+    return {
+        "rate_limit": {
+            "enabled": limit is not None,
+            "window_seconds": _WINDOW_S if limit is None else _whole(limit.get("per")),
+            "max_requests": _MOST_REQUESTS if limit is None else limit.get("requests"),
+        },
+        "logging": {"enabled": bool(logged.get("requests")), "level": str(logged.get("level", "info")).upper()},
+        "cors": {"allow_origins": _section(_section(config, "server"), "cors").get("allow_origins", [])},
+    }
+
+
+def _section(config: Mapping[str, object], name: str) -> Mapping[str, object]:
+    section = config.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,26 @@
+"""Write the header `server-timing`: where the time went until the head of an answer.
+
+Browsers, curl and APM agents read it (W3C Server Timing). Durations are in milliseconds.
+"""
+
+from __future__ import annotations
+
+from llmproxy.exchange import Exchange
+
+
+def server_timing(exchange: Exchange, now_s: float) -> str:
+    """Return `queue` (from the request to the first call to a provider, without reading the body), `translate`,
+    `upstream` (waiting for providers) and `total` up to `now_s`, a value of `time.monotonic()`.
+    """
+    started_s, calls = exchange.started_s, exchange.calls
+    total_ms = (now_s - started_s) * 1000
+    if not calls:
+        return f"total;dur={total_ms:.2f}"
+    received_s = exchange.received_s or started_s
+    queue_ms = max(calls[0].started_s - (received_s - started_s), 0.0) * 1000
+    translate_ms = 1000 * sum(call.translate_s for call in calls)
+    upstream_ms = exchange.upstream_s * 1000
+    return (
+        f"queue;dur={queue_ms:.2f}, translate;dur={translate_ms:.2f}, upstream;dur={upstream_ms:.2f}, "
+        f"total;dur={total_ms:.2f}"
+    )

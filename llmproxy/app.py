@@ -11,20 +11,18 @@ import contextlib
 import logging
 import os
 import socket
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from llmproxy import __version__, decision_log
-from llmproxy import discovery as servers
 from llmproxy.config.access import build_access, server_tls
 from llmproxy.config.client_limits import build_limits, hook_order
-from llmproxy.config.configured_prices import configured_prices
+from llmproxy.config.configured_prices import configured_prices, price_settings
 from llmproxy.config.load import Loaded
 from llmproxy.config.observability import LoggingConfig
-from llmproxy.config.schema import Config
+from llmproxy.config.schema import Config, MiddlewareEntry
 from llmproxy.console.log_output import LogHandler, set_up_logging
 from llmproxy.console.request_log import RequestLog
 from llmproxy.exchange import MemoryBudget
@@ -34,34 +32,35 @@ from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import LoggedPipeline, Pipeline
 from llmproxy.registry import find_component
-from llmproxy.routes import build_routing, make_component, provider_place
+from llmproxy.reload import Replacement
+from llmproxy.routes import build_routing, file_stamps, make_component, provider_place
 from llmproxy.routing.health import Health
+from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
 from llmproxy.server.freed_memory import FreedMemory
-from llmproxy.server.loop_watch import LoopWatch
 from llmproxy.server.metrics_listener import metrics_listener
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.process import loop_factory, prepare_process
+from llmproxy.server.registration import Registration, announced_host
+from llmproxy.server.reloading import Reloader
 from llmproxy.server.request_body import Limits
+from llmproxy.server.reuse import Reuse
 from llmproxy.server.runtime import Component, Runtime, start_error
 from llmproxy.server.shared import Shared
-from llmproxy.server.shutdown import AT_ONCE_S, GRACE_S, Shutdown, stop_signals
+from llmproxy.server.shutdown import GRACE_S, Shutdown, stop_signals
 from llmproxy.server.tls import HANDSHAKE_S, ServerTls, renewed
-from llmproxy.server.user_frames import UserFrames
+from llmproxy.serving import Serving
 from llmproxy.stores.open_stores import StorePool, Stores
 from llmproxy.target import Provider
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.upstream.pool import Upstream
-from llmproxy.wire.text import replace_surrogates
-from llmproxy.wire.timestamp import format_timestamp
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
-_UNREGISTER_S = 1.0
 RESPONSE_BYTES = 128 * 1024 * 1024  # of what the Responses API stores, and of reasoning
 
 
@@ -90,12 +89,33 @@ class State:
         self.upstream = Upstream()
         self.stores = StorePool()
         self.health = Health()
+        self.reloader = Reloader()
         self.shared: Shared | None = None
+        self._prices: tuple[object, Prices] | None = None
 
     @property
     def stopping(self) -> bool:
         """Return whether the server is about to end."""
         return self.shared is not None and self.shared.stopping
+
+    @property
+    def components(self) -> Sequence[Component]:
+        """Return the components of the runtime in effect; none before there is one."""
+        runtime = None if self.shared is None else self.shared.runtime
+        return runtime.components if isinstance(runtime, Runtime) else ()
+
+    def prices(self, config: Config) -> Prices:
+        """Return the prices of `config`: the ones in use where they are the same, since their table is read once."""
+        settings = price_settings(config)
+        if self._prices is None or self._prices[0] != settings:
+            self._prices = settings, configured_prices(config)
+        return self._prices[1]
+
+    def release(self, runtime: Runtime) -> None:
+        """Close the idle connections of providers that only `runtime` had, which is closed."""
+        for each in runtime.components:
+            if not each.uses.count and isinstance(each.part, Provider) and each.part.origin is not None:
+                self.upstream.forget(each.part.origin)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -104,16 +124,21 @@ class State:
 
 
 def build(loaded: Loaded, state: State) -> Runtime:
-    """Return the runtime that `loaded` describes, not started. Raises ConfigError, RegistryError."""
+    """Return the runtime that `loaded` describes, not started. Raises ConfigError, RegistryError.
+
+    It goes on with the parts of the runtime in effect that it would make in the same way.
+    """
     config = loaded.checked()
     stores = _stores(config, state)
-    prices = configured_prices(config)
-    router, everybody = build_routing(loaded, state.health, prices)
-    configured = _middlewares(loaded, stores)
-    client_limits = build_limits(config, stores, prices)
+    reuse = Reuse(stores, state.components)
+    prices = state.prices(config)
+    router, everybody = build_routing(loaded, state.health, prices, reuse)
+    configured = _middlewares(loaded, reuse)
+    client_limits = build_limits(config, reuse, prices)
     named_middlewares = [*client_limits, *configured]
-    access = build_access(loaded, everybody)
-    reporters = _reporters(config)
+    access = build_access(loaded, everybody, reuse)
+    reporters = _reporters(config, reuse)
+    state.budget.limit_bytes = config.server.max_held_bytes
     pipeline = (LoggedPipeline if decision_log.is_enabled() else Pipeline)(
         router,
         Hooks(hook_order(config, client_limits, configured), [part for _, part in reporters]),
@@ -130,40 +155,47 @@ def build(loaded: Loaded, state: State) -> Runtime:
         limits=_limits(config),
         admission=access.admission,
         components=[
-            *_components(loaded, stores, everybody, configured, client_limits),
+            *_components(loaded, stores, reuse, everybody, configured, client_limits),
             *access.components,
             Component(part=pipeline.shadows, who="the shadow calls"),
             Component(part=checks, who="the health checks"),
-            *(Component(part=part, who=f"the {name}") for name, part in reporters),
+            *(reuse.component(part, f"the {name}") for name, part in reporters),
         ],
         middlewares=named_middlewares,
     )
 
 
-def _middlewares(loaded: Loaded, stores: Stores) -> list[tuple[str, Middleware]]:
+def _middlewares(loaded: Loaded, reuse: Reuse) -> list[tuple[str, Middleware]]:
     """Return the enabled middlewares with their types, their stores opened."""
     config = loaded.checked()
     made: list[tuple[str, Middleware]] = []
     for index, entry in enumerate(config.middlewares):
         if entry.enabled:
-            who, place = f"middleware {entry.type!r}", loaded.places.get(("middlewares", index), "")
-            middleware: Middleware = make_component(loaded, "middlewares", entry.type, entry.config, who, place)
-            try:
-                middleware.use_stores(stores)
-            except BaseException as error:
-                raise start_error(who, place, "cannot open its stores", error, type(middleware)) from error
-            made.append((entry.type, middleware))
+            kind = find_component("middlewares", entry.type, config.directory)
+            make = partial(_middleware, loaded, index, entry)
+            made.append((entry.type, reuse.take((kind, entry.config, file_stamps(entry.config)), make)))
     return made
 
 
-def _reporters(config: Config) -> list[tuple[str, RequestLog]]:
+def _reporters(config: Config, reuse: Reuse) -> list[tuple[str, RequestLog]]:
     """Return those who tell somebody outside of every exchange, with their names."""
-    return [("request log", RequestLog())] if config.logging.requests else []
+    return [("request log", reuse.take(RequestLog, lambda stores: RequestLog()))] if config.logging.requests else []
+
+
+def _middleware(loaded: Loaded, index: int, entry: MiddlewareEntry, stores: Stores) -> Middleware:
+    who, place = f"middleware {entry.type!r}", loaded.places.get(("middlewares", index), "")
+    middleware: Middleware = make_component(loaded, "middlewares", entry.type, entry.config, who, place)
+    try:
+        middleware.use_stores(stores)
+    except BaseException as error:
+        raise start_error(who, place, "cannot open its stores", error, type(middleware)) from error
+    return middleware
 
 
 def _components(
     loaded: Loaded,
     stores: Stores,
+    reuse: Reuse,
     providers: Sequence[Provider],
     middlewares: Sequence[tuple[str, Middleware]],
     client_limits: Sequence[tuple[str, Middleware]],
@@ -171,13 +203,12 @@ def _components(
     """Return what is started, in this order."""
     components = [Component(part=stores, who="the stores", place=loaded.places.get(("stores", ""), ""))]
     for provider in providers:
-        who, place = provider_place(loaded, provider.name)
-        components.append(Component(part=provider, who=who, place=place))
-    components += [Component(part=part, who=name) for name, part in client_limits]
+        components.append(reuse.component(provider, *provider_place(loaded, provider.name)))
+    components += [reuse.component(part, name) for name, part in client_limits]
     enabled = [index for index, entry in enumerate(loaded.checked().middlewares) if entry.enabled]
     for index, (type_, middleware) in zip(enabled, middlewares, strict=True):
         place = loaded.places.get(("middlewares", index), "")
-        components.append(Component(part=middleware, who=f"middleware {type_!r}", place=place))
+        components.append(reuse.component(middleware, f"middleware {type_!r}", place))
     return components
 
 
@@ -203,6 +234,7 @@ def _admin(
         running=lambda: state.shared.running if state.shared else {},
         health=state.health,
         reporters=[(name.replace(" ", "_"), part.describe) for name, part in reporters],
+        reloader=state.reloader,
     )
 
 
@@ -240,15 +272,6 @@ def _limits(config: Config) -> Limits:
     )
 
 
-async def swap(shared: Shared, runtime: Runtime) -> None:
-    """Let new exchanges begin with `runtime`, and close the old one once its last exchange is over."""
-    await runtime.start()
-    old, shared.runtime = shared.runtime, runtime
-    runtime.pipeline.failover.health.keep(runtime.pipeline.router.targets())
-    assert isinstance(old, Runtime)
-    await old.retire()
-
-
 async def serve(
     loaded: Loaded,
     announce: Callable[[str], None],
@@ -273,64 +296,50 @@ async def serve(
         await runtime.start()
         state.shared = shared = Shared(runtime, state.metrics, state.budget)
         edge = Edge(shared)
-        frames = UserFrames((each.who, each.part) for each in runtime.components)
-        shutdown.left = partial(_left, edge, runtime, frames, threading.get_ident())
-        watch = LoopWatch(frames)
+        replacement = Replacement(loaded, shared, lambda again: build(again, state), state.release)
+        serving = Serving(edge, state.reloader, replacement, runtime)
+        shutdown.left = serving.left
         try:
-            with stop_signals(shutdown, server.shutdown_timeout, edge.cut) as stop:
+            with stop_signals(shutdown, serving.shutdown_timeout_s, edge.cut, serving.on_hangup) as stop:
                 try:
-                    await _serve_until(stop, edge, loaded, runtime, announce, sock, tls)
+                    await _serve_until(stop, serving, announce, sock, tls)
                 finally:
-                    await _retire(shared, edge, shutdown)
+                    await serving.retire(shutdown)
         finally:
-            watch.stop()
+            serving.watch.stop()
     finally:
         await state.close()
 
 
-async def _retire(shared: Shared, edge: Edge, shutdown: Shutdown) -> None:
-    """Close the components. What did not end by then would never let the loop end."""
-    runtime = shared.runtime
-    assert isinstance(runtime, Runtime)
-    await runtime.retire(shutdown.remaining_s)
-    if edge.abandoned or runtime.late:
-        shutdown.end_within(AT_ONCE_S)
-
-
-def _left(edge: Edge, runtime: Runtime, frames: UserFrames, loop_thread: int) -> list[str]:
-    """Say what is still there when the time is over."""
-    busy = frames.running(loop_thread)
-    late = [f"{who}, which does not close" for who in (*runtime.late, runtime.closing) if who]
-    return [*edge.left(frames), *([f"the event loop, blocked by {busy}"] if busy else []), *late]
-
-
 async def _serve_until(
     stop: asyncio.Event,
-    edge: Edge,
-    loaded: Loaded,
-    runtime: Runtime,
+    serving: Serving,
     announce: Callable[[str], None],
     sock: socket.socket | None,
     tls: ServerTls | None,
 ) -> None:
     """Serve until `stop` is set, then wait for the running exchanges."""
+    loaded, edge = serving.replacement.loaded, serving.edge
     server = loaded.checked().server
     listener = await _listen(edge, server.host, server.port, sock, tls)
     try:
         host, port = listener.sockets[0].getsockname()[:2]
         scheme = "http" if tls is None else "https"
-        address = f"{scheme}://{_announced_host(server.host if sock is None else host, host)}:{port}"
+        address = f"{scheme}://{announced_host(server.host if sock is None else host, host)}:{port}"
+        registration = Registration(version=__version__, file=loaded.path, url=address, host=host, port=port)
         telemetry = loaded.checked().telemetry
         metrics = metrics_listener(
             telemetry.prometheus_host or server.host, telemetry.metrics_port, edge.shared.render_metrics
         )
-        async with _registered(_described(loaded, runtime, address, host, port)), renewed(tls), metrics:
+        reloading = serving.reloading(registration, tls)
+        async with registration.kept(serving.runtime.middlewares), renewed(tls), metrics, reloading:
             announce(address)
             await stop.wait()
-        log.info("stopping: no new connections; waiting up to %g s for running exchanges", server.shutdown_timeout)
+        timeout_s = serving.shutdown_timeout_s()
+        log.info("stopping: no new connections; waiting up to %g s for running exchanges", timeout_s)
     finally:
         listener.close()
-        await edge.stop(server.shutdown_timeout if stop.is_set() else 0)
+        await edge.stop(serving.shutdown_timeout_s() if stop.is_set() else 0)
 
 
 async def _listen(
@@ -344,45 +353,6 @@ async def _listen(
     if sock is not None:
         return await loop.create_server(edge, sock=sock, **options)
     return await loop.create_server(edge, host, port, **options)
-
-
-@contextlib.asynccontextmanager
-async def _registered(server: servers.RunningServer) -> AsyncIterator[None]:
-    """Register this server, so that commands find it."""
-    path = await asyncio.to_thread(servers.register, server)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(TimeoutError):  # threads of users may keep all of the loop's
-            await asyncio.wait_for(asyncio.to_thread(servers.unregister, path), _UNREGISTER_S)
-
-
-def _described(loaded: Loaded, runtime: Runtime, url: str, host: str, port: int) -> servers.RunningServer:
-    return servers.RunningServer(
-        pid=os.getpid(),
-        url=url,
-        version=__version__,
-        started=format_timestamp(time.time()),
-        host=host,
-        port=port,
-        config=None if loaded.path is None else replace_surrogates(os.path.abspath(os.path.expanduser(loaded.path))),
-        traces=_trace_directories(runtime.middlewares),
-    )
-
-
-def _trace_directories(middlewares: Sequence[tuple[str, Middleware]]) -> list[str]:
-    """Return the directories of the trace middlewares."""
-    directories = [each.describe().get("directory") for type_, each in middlewares if type_ == "trace"]
-    return [replace_surrogates(os.path.abspath(each)) for each in directories if isinstance(each, str)]
-
-
-def _announced_host(configured: str, bound: str) -> str:
-    """Return the host to announce: one that a client on this machine can call."""
-    if bound in ("0.0.0.0", "::"):
-        return "127.0.0.1" if bound == "0.0.0.0" else "[::1]"
-    if configured == "localhost":
-        return configured
-    return f"[{bound}]" if ":" in bound else bound
 
 
 def run(

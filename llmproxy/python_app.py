@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 from llmproxy.app import run, start_logging
@@ -25,17 +26,31 @@ class App:
         Messages go to standard error, or to `logging.file`; where the program has set up logging for itself, to its own
         handlers. Raises as `serve` does.
         """
-        config = self.loaded.checked()
-        changed = {"host": host, "port": port}
-        server = config.server.model_copy(update={name: value for name, value in changed.items() if value is not None})
-        logging_ = config.logging.model_copy(update={"level": "debug"} if debug else {})
-        config = config.model_copy(update={"server": server, "logging": logging_})
-        handler = start_logging(logging_)
+        given = {"host": host, "port": port}
+        server = {name: value for name, value in given.items() if value is not None}
+        loaded = _with(self.loaded, server, {"level": "debug"} if debug else {})
+        handler = start_logging(loaded.checked().logging)
         try:
             for warning in self.loaded.warnings:
                 log.warning("%s", warning)
-            run(replace(self.loaded, config=config), lambda address: print(f"llmproxy serves {address}", flush=True))
+            run(loaded, lambda address: print(f"llmproxy serves {address}", flush=True))
         finally:
             if handler is not None:
                 logging.getLogger().removeHandler(handler)
                 handler.close()
+
+
+def _with(loaded: Loaded, server: Mapping[str, object], logging_: Mapping[str, object]) -> Loaded:
+    """Return `loaded` with these fields of `server` and `logging`, also when it is loaded again."""
+    config, again = loaded.config, loaded.again
+    if config is None:
+        return loaded
+    changed = {
+        "server": config.server.model_copy(update=server),
+        "logging": config.logging.model_copy(update=logging_),
+    }
+    return replace(
+        loaded,
+        config=config.model_copy(update=changed),
+        again=None if again is None else lambda: _with(again(), server, logging_),
+    )

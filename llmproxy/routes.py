@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,21 +17,25 @@ from llmproxy.route import CONNECTION, RetryPolicy, Route, Strategy
 from llmproxy.routing.health import Health
 from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
+from llmproxy.server.file_watch import file_stamp
+from llmproxy.server.reuse import Reuse
 from llmproxy.server.runtime import start_error
 from llmproxy.settings import Strict
+from llmproxy.stores.open_stores import Stores
 from llmproxy.target import Condition, Provider, Target, is_pattern
 from llmproxy.target_health import BreakerSettings
 from llmproxy.wire.json import write_value
 
 
 def build_routing(
-    loaded: Loaded, health: Health | None = None, prices: Prices | None = None
+    loaded: Loaded, health: Health | None = None, prices: Prices | None = None, reuse: Reuse | None = None
 ) -> tuple[Router, list[Provider]]:
-    """Return the router and the providers, not started. Raises RegistryError."""
+    """Return the router and the providers, those that are not in use yet not started. Raises RegistryError."""
     config = loaded.checked()
-    providers = [_provider(loaded, each) for each in config.providers if each.enabled]
+    reuse = reuse or Reuse(Stores())
+    providers = [_provider(loaded, each, reuse) for each in config.providers if each.enabled]
     named = {provider.name: provider for provider in providers}
-    catch_all = None if config.llm is None else _provider(loaded, config.llm)
+    catch_all = None if config.llm is None else _provider(loaded, config.llm, reuse)
     default = named.get(config.default_provider) if config.default_provider else None
     routes = _Routes(loaded, named, health or Health(), prices or Prices())
     router = Router(
@@ -59,11 +63,21 @@ def provider_place(loaded: Loaded, name: str) -> tuple[str, str]:
     return f"provider {name!r}", loaded.places.get(("providers", name), "")
 
 
-def _provider(loaded: Loaded, settings: ProviderConfig) -> Provider:
-    made: Provider = make_component(
-        loaded, "providers", settings.type, settings, *provider_place(loaded, settings.name)
-    )
-    return made
+def file_stamps(settings: Strict) -> Sequence[object]:
+    """Return what changes when a file that `settings` name does: their fields `..._file`."""
+    fields: Iterable[tuple[str, object]] = settings
+    return [file_stamp(value) for name, value in fields if name.endswith("_file") and isinstance(value, str)]
+
+
+def _provider(loaded: Loaded, settings: ProviderConfig, reuse: Reuse) -> Provider:
+    def make(stores: Stores) -> Provider:
+        made: Provider = make_component(
+            loaded, "providers", settings.type, settings, *provider_place(loaded, settings.name)
+        )
+        return made
+
+    kind = find_component("providers", settings.type, loaded.checked().directory)
+    return reuse.take((kind, settings, file_stamps(settings)), make)
 
 
 def policy_of(routing: RoutingConfig, model: ModelConfig | None = None) -> RetryPolicy:

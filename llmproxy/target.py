@@ -122,9 +122,10 @@ class Provider(ABC):
     and `priority` its place among equals (low first). `sole_catch_all` says that it answers every name when there
     is no other provider. `secrets` are the credentials that it adds to requests: what must not be shown when an answer
     repeats them. `forwards_credentials` says that it gets the credentials that clients send for a provider, and so
-    verifies them. `address` is its URL, where it has one. Clients of dialects that it does not speak are served through
-    translation: it is asked in the first of `translate_to` that it speaks and that can be translated (of the catalog,
-    when that is empty), with `options`.
+    verifies them. `address` is its URL, where it has one, and `origin` the peer of its calls where that is always the
+    same: idle connections to it are closed with the provider. Clients of dialects that it does not speak are served
+    through translation: it is asked in the first of `translate_to` that it speaks and that can be translated (of the
+    catalog, when that is empty), with `options`.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Provider(ABC):
     secrets: tuple[str, ...] = ()
     forwards_credentials: bool = False
     address: str | None = None
+    origin: Origin | None = None
     translate_to: tuple[str, ...] = ()
     options: Options = Options()
 

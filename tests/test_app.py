@@ -16,9 +16,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from llmproxy.app import State, build, serve, swap
+from llmproxy.app import State, build, serve
 from llmproxy.config.load import Loaded, load_from_python
 from llmproxy.registry import RegistryError, find_component
+from llmproxy.reload import replace_runtime
 from llmproxy.server.edge import Edge
 from llmproxy.server.runtime import Runtime
 from llmproxy.server.shared import Shared
@@ -107,6 +108,11 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, upstream: Upstream) -> Place:
     return Place(tmp_path, upstream)
+
+
+async def swap(shared: Shared, runtime: Runtime) -> None:
+    """Let new exchanges begin with `runtime`, and close the old one once its last exchange is over."""
+    await (await replace_runtime(shared, runtime)).retire()
 
 
 class Server:

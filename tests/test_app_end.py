@@ -14,13 +14,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from llmproxy.app import State, build, serve, swap
+from llmproxy.app import State, build, serve
 from llmproxy.config.load import Loaded, load_from_python
 from tests.support import vendors
 from tests.support.pooling import take
 from tests.support.provider import Upstream
 from tests.support.waiting import PATIENCE_S
-from tests.test_app import ASK, CHAT, Place, listening
+from tests.test_app import ASK, CHAT, Place, listening, swap
 
 STUBBORN = '''
 from llmproxy.middleware.base import Middleware

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from llmproxy import __version__
-from llmproxy.cli import cache, config, explain, keys, lint, prices, serve, sessions, stats
+from llmproxy.cli import cache, config, explain, keys, lint, prices, reload, serve, sessions, stats
 from llmproxy.cli.trace import commands as trace
 
 _ABOUT = """One program between LLM clients and LLM providers.
@@ -41,6 +41,7 @@ app.command()(explain.explain)
 app.command()(explain.translate)
 app.command()(lint.lint)
 app.command()(stats.stats)
+app.command()(reload.reload)
 app.command()(sessions.sessions)
 app.add_typer(cache.cache_app, name="cache")
 app.add_typer(keys.keys_app, name="keys")

@@ -99,7 +99,7 @@ def server_base_url(text: str) -> str:
 
 
 def fetch_page(
-    url: str, page: str, *, method: Literal["GET", "DELETE"] = "GET", key: str | None = None
+    url: str, page: str, *, method: Literal["GET", "DELETE", "POST"] = "GET", key: str | None = None
 ) -> dict[str, Any]:
     """Return the JSON object at `page` (path and query) of the server at `url`, a base address. Raises PageError.
 

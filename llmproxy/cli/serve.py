@@ -104,10 +104,10 @@ def _run(loaded: Loaded) -> int:
     from llmproxy.config.problems import ConfigError
     from llmproxy.errors import ProxyError
     from llmproxy.registry import RegistryError
+    from llmproxy.reload import export_dotenv
 
     config = loaded.checked()
-    for name, value in loaded.dotenv.items():
-        os.environ.setdefault(name, value)  # for libraries and user code that read the environment
+    export_dotenv({}, loaded.dotenv)
     try:
         start_logging(config.logging)
         return run(loaded, lambda address: _announce(banner(loaded, address)), whole_process=True)

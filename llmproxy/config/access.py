@@ -32,9 +32,11 @@ from llmproxy.config.schema import ServerConfig
 from llmproxy.limit import Limit
 from llmproxy.limit_config import LimitConfig
 from llmproxy.server.file_watch import FileWatch
+from llmproxy.server.reuse import Reuse
 from llmproxy.server.runtime import Component
 from llmproxy.server.tls import ServerTls, TlsFiles
 from llmproxy.settings import Secret
+from llmproxy.stores.open_stores import Stores
 from llmproxy.target import Provider
 from llmproxy.upstream.document import fetch_document
 
@@ -51,15 +53,16 @@ class Access:
     components: Sequence[Component]
 
 
-def build_access(loaded: Loaded, providers: Sequence[Provider]) -> Access:
+def build_access(loaded: Loaded, providers: Sequence[Provider], reuse: Reuse | None = None) -> Access:
     """Return the access of a checked configuration."""
+    reuse = reuse or Reuse(Stores())
     config = loaded.checked()
     server, auth = config.server, config.auth
     components: list[Component] = []
     with_certificates = server.tls is not None and server.tls.client_ca is not None
     authentication: Authentication | None = None
     if auth.uses_keys or auth.uses_tokens or with_certificates:
-        tokens = _tokens(auth.jwt, components) if auth.jwt is not None and auth.uses_tokens else None
+        tokens = _tokens(auth.jwt, components, reuse) if auth.jwt is not None and auth.uses_tokens else None
         keys = (*auth.keys, *loaded.file_keys) if auth.uses_keys or with_certificates else ()
         authentication = Authentication(
             _ring(keys),
@@ -149,16 +152,20 @@ def _granted(grants: Grants, name: str, tenant: str) -> ClientKey:
     )
 
 
-def _tokens(jwt: JwtConfig, components: list[Component]) -> Tokens:
+def _key_set(jwt: JwtConfig, url: str, reuse: Reuse) -> KeySet:
+    def make(stores: Stores) -> KeySet:
+        return KeySet(
+            partial(fetch_document, url), url, refresh_s=jwt.jwks_refresh, min_interval_s=jwt.jwks_min_interval
+        )
+
+    return reuse.take((KeySet, url, jwt.jwks_refresh, jwt.jwks_min_interval), make)
+
+
+def _tokens(jwt: JwtConfig, components: list[Component], reuse: Reuse) -> Tokens:
     key_set: KeySet | None = None
     if jwt.jwks_url is not None:
-        key_set = KeySet(
-            partial(fetch_document, jwt.jwks_url),
-            jwt.jwks_url,
-            refresh_s=jwt.jwks_refresh,
-            min_interval_s=jwt.jwks_min_interval,
-        )
-        components.append(Component(part=key_set, who="the key set of auth.jwt"))
+        key_set = _key_set(jwt, jwt.jwks_url, reuse)
+        components.append(reuse.component(key_set, "the key set of auth.jwt"))
     keys = [] if jwt.secret is None else [secret_key(jwt.secret.get_secret_value())]
     if jwt.public_key_file is not None:
         keys.append(read_public_key(jwt.public_key_file))

@@ -10,21 +10,26 @@ from llmproxy.limit import Budget, Limit
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.limits import ClientLimits
 from llmproxy.routing.prices import Prices
+from llmproxy.server.reuse import Reuse
 from llmproxy.stores.open_stores import Stores
 
 Named = list[tuple[str, Middleware]]
 
 
-def build_limits(config: Config, stores: Stores, prices: Prices) -> Named:
+def build_limits(config: Config, reuse: Reuse, prices: Prices) -> Named:
     """Return the middleware with its name, its stores opened; nothing when there can be no limits and budgets."""
     rules = _rules(config)
     clients = _of_clients(config)
     if not (rules or clients or _unknown(config.auth)):
         return []
     budgets = any(isinstance(rule, Budget) for rule in (*rules, *clients))
-    limits = ClientLimits(config.quotas, rules, prices, budgets=budgets)
-    limits.use_stores(stores)
-    return [("limits", limits)]
+
+    def make(stores: Stores) -> ClientLimits:
+        limits = ClientLimits(config.quotas, rules, prices, budgets=budgets)
+        limits.use_stores(stores)
+        return limits
+
+    return [("limits", reuse.take((ClientLimits, config.quotas, rules, prices, budgets), make))]
 
 
 def hook_order(config: Config, limits: Named, middlewares: Sequence[tuple[str, Middleware]]) -> Named:

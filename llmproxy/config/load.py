@@ -8,8 +8,9 @@ use this; nothing is started. Flags win over the environment, the environment ov
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from llmproxy.config import cross_checks, implicit_providers, legacy_keys
@@ -28,6 +29,7 @@ from llmproxy.config.stores import read_stores, unfold_stores
 from llmproxy.config.validate import read_model, unknown_key
 from llmproxy.providers.service import CLIENTS_OWN
 from llmproxy.registry import nearest
+from llmproxy.server.file_watch import FileStamp, file_stamp
 
 FILES = ("llmproxy.yaml", "config.yaml")
 MAX_PROBLEMS = 200
@@ -57,6 +59,8 @@ class Loaded:
     when the configuration names none. `key_sources` describes, per provider, where its key comes from. `dotenv` holds
     the variables of `.env`. `places` says where entries of components stand, as `llmproxy.yaml:7:5: middlewares[0]`: by
     "providers" and the name, by "middlewares" and the index. `file_keys` are the client keys in `auth.keys_file`.
+    `again` loads the same once more, with the files as they are then; None where the configuration is no file.
+    `files` are the paths of the configuration and of its `.env`, whether they exist or not, with their stamps.
     """
 
     config: Config | None
@@ -67,6 +71,8 @@ class Loaded:
     dotenv: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[tuple[str, str | int], str] = field(default_factory=dict)
     file_keys: Sequence[KeyConfig] = ()
+    again: Callable[[], Loaded] | None = None
+    files: Mapping[str, FileStamp] = field(default_factory=dict)
 
     @property
     def warnings(self) -> list[Problem]:
@@ -92,12 +98,35 @@ def load(
 
     `no_env` ignores the environment: every variable counts as present, with any value.
     """
-    environ = {} if no_env else os.environ if environ is None else environ
-    directory = directory or Path()
+    # A copy, since `serve` adds the variables of `.env` for libraries, and those must not win when it has changed.
+    environ = {} if no_env else dict(os.environ) if environ is None else environ
+    overrides = list(overrides)
+    again = partial(load, path, overrides=overrides, environ=environ, directory=directory, no_env=no_env)
+    stamps = _stamps(path, environ, directory or Path())
+    return replace(_load(path, overrides, environ, directory or Path(), no_env), again=again, files=stamps)
+
+
+def _find_file(path: str | None, environ: Mapping[str, str], directory: Path) -> str | None:
+    """Return the path of the file as the user named it, or the usual one that exists."""
     if path is None and (variable := environ.get(FILE_VARIABLE, "").strip()):
         path = variable
     if path is None:
         path = next((name for name in FILES if (directory / name).exists()), None)
+    return path
+
+
+def _stamps(path: str | None, environ: Mapping[str, str], directory: Path) -> dict[str, FileStamp]:
+    """Return the files that are about to be read, so that a change while they are read counts as one."""
+    name = _find_file(path, environ, directory)
+    file = None if name is None else directory / Path(name).expanduser()
+    files = [directory / ".env"] if file is None else [file, file.parent / ".env"]
+    return {str(each.absolute()): file_stamp(str(each)) for each in files}
+
+
+def _load(
+    path: str | None, overrides: Sequence[Override], environ: Mapping[str, str], directory: Path, no_env: bool
+) -> Loaded:
+    path = _find_file(path, environ, directory)
     if path is None:
         nothing = ConfigNode(value={}, mark=Mark(source="config"))
         return _Loading(nothing, directory, environ, no_env, written=False).run(overrides)

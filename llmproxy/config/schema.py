@@ -83,6 +83,9 @@ class ServerConfig(Strict):
         default=30.0,
         description="How long running requests may continue after a signal to stop; then they end with an error.",
     )
+    reload_on_change: bool = Field(
+        default=True, description="Reload the configuration when its file or the .env beside it changes."
+    )
     keepalive_timeout: Duration = Field(
         default=75.0, gt=0, description="How long a client connection may stay open without a request."
     )

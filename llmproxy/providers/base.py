@@ -243,6 +243,8 @@ class HttpProvider(ConfiguredProvider):
                 raise ValueError("invalid proxy; write http://host:port, `auto` or `none`")
             return proxy
 
+    origin: Origin
+
     def __init__(self, config: Config) -> None:
         service = config.service(config.type)
         super().__init__(config, service.speaks, service.patterns, alone=not service.patterns)

@@ -40,9 +40,14 @@ class Health:
         known.breaker.settings = settings
         return known
 
-    def keep(self, targets: Iterable[Target]) -> None:
-        """Forget all but those of `targets`, of the configuration that is in effect now."""
+    def keep(self, targets: Iterable[Target], providers: Iterable[str] = ()) -> None:
+        """Forget all but those of `targets`, of the configuration that is in effect now, and of the `providers` whose
+        models clients name themselves."""
         kept = {id(target.health) for target in targets}
+        kept |= {id(self._targets[name, None]) for name in providers if (name, None) in self._targets}
+        for each in self._targets.values():
+            if id(each) not in kept:  # calls of the configuration before may still change it
+                each.breaker.on_change = None
         self._targets = {key: each for key, each in self._targets.items() if id(each) in kept}
         self.out = sum(each.breaker.state != "closed" for each in self._targets.values())
 

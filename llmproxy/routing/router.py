@@ -147,6 +147,10 @@ class Router:
         routes = [*self._routes, *self._chosen.values()]
         return [target for route in routes for target in route.targets if target.health is not None]
 
+    def provider_names(self) -> list[str]:
+        """Return the names of all providers."""
+        return list(self._named)
+
     def _sole(self, provider: Provider) -> Provider | None:
         everything = provider is self._catch_all or "*" in self._patterns(provider)
         return provider if everything and not provider.models else None

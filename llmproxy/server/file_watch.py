@@ -12,8 +12,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 _INTERVAL_S = 0.5
+# Some editors empty a file before they write it, and others write several files: a change is over after so long.
+_SETTLING_S = 0.1
+_MOST_LOOKS = 20
 
-_Stamp = tuple[tuple[int, int, int] | None, ...]
+FileStamp = tuple[int, int, int] | None
+"""What changes with a file; None while it is not there."""
 
 
 class FileWatch:
@@ -38,24 +42,33 @@ class FileWatch:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
 
-    async def _watch(self, known: _Stamp) -> None:
+    async def _watch(self, known: Sequence[FileStamp]) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
             stamp = await self._stamp()
             if stamp != known:
-                known = stamp
+                known = await self._settled(stamp)
                 await self._changed()
 
-    async def _stamp(self) -> _Stamp:
+    async def _settled(self, stamp: Sequence[FileStamp]) -> Sequence[FileStamp]:
+        """Wait until the files stay as they are, for two seconds at most."""
+        for _ in range(_MOST_LOOKS):
+            await asyncio.sleep(min(_SETTLING_S, self._interval_s))
+            before, stamp = stamp, await self._stamp()
+            if stamp == before:
+                break
+        return stamp
+
+    async def _stamp(self) -> Sequence[FileStamp]:
         return await asyncio.to_thread(_stamp, self._paths)
 
 
-def _stamp(paths: Sequence[str]) -> _Stamp:
-    return tuple([_identity(path) for path in paths])
+def _stamp(paths: Sequence[str]) -> Sequence[FileStamp]:
+    return tuple([file_stamp(path) for path in paths])
 
 
-def _identity(path: str) -> tuple[int, int, int] | None:
-    """Return what changes with a file; None while it is not there."""
+def file_stamp(path: str) -> FileStamp:
+    """Return what changes with a file; None while it is not there. Blocks."""
     try:
         status = os.stat(path)
     except OSError:

@@ -22,7 +22,7 @@ _QUIET_S = 60.0  # between two reports of one method
 
 
 class LoopWatch:
-    """Watches the running loop from its creation until `stop`."""
+    """Watches the running loop from `start` until `stop`."""
 
     def __init__(self, frames: UserFrames) -> None:
         self._frames = frames
@@ -31,7 +31,12 @@ class LoopWatch:
         self._answered = threading.Event()
         self._stopped = threading.Event()
         self._reported_s: dict[str, float] = {}
-        if frames:
+        self._watching = False
+
+    def start(self) -> None:
+        """Begin to watch, as soon as there are methods of users."""
+        if self._frames and not self._watching:
+            self._watching = True
             threading.Thread(target=self._watch, name="llmproxy loop watch", daemon=True).start()
 
     def stop(self) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from llmproxy.access.admission import Admission
@@ -20,6 +20,7 @@ from llmproxy.pipeline import Pipeline
 from llmproxy.registry import RegistryError
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.request_body import Limits
+from llmproxy.stores.open_stores import OpenStore
 from llmproxy.user_code import is_cancellation, is_user_defined, line_of
 
 log = logging.getLogger(__name__)
@@ -38,13 +39,29 @@ class Startable(Protocol):
         """Close what it owns. Called once, after the last exchange."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Uses:
+    """Counts the runtimes that use a part: the first one starts it, the last one closes it."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Component:
-    """A part that is started and closed. `who` names it, `place` is its entry: `llmproxy.yaml:7:5: middlewares[0]`."""
+    """A part that is started and closed. `who` names it, `place` is its entry: `llmproxy.yaml:7:5: middlewares[0]`.
+
+    `made_from` is all that decides what the part is; a later configuration with the same goes on with it, see
+    `reuse.py`. None is for a part that each configuration makes anew. `stores` are those that the part has opened.
+    """
 
     part: Startable
     who: str
     place: str = ""
+    made_from: object = None
+    stores: Mapping[str, OpenStore] = field(default_factory=dict)
+    uses: Uses = field(default_factory=Uses)
 
 
 def start_error(who: str, place: str, what: str, error: BaseException, component: type) -> RegistryError:
@@ -140,12 +157,16 @@ class Runtime:
 
 
 async def _start(component: Component) -> None:
-    """Start one component; say so when that takes long."""
+    """Start one component, unless another runtime has; say so when that takes long."""
+    component.uses.count += 1
+    if component.uses.count > 1:
+        return
     loop = asyncio.get_running_loop()
     slow = loop.call_later(_SLOW_START_S, lambda: log.warning("%s is still starting", component.who))
     try:
         await component.part.start()
     except BaseException as error:
+        component.uses.count -= 1
         if is_cancellation(error):
             raise
         raise start_error(component.who, component.place, "cannot start", error, type(component.part)) from error
@@ -154,6 +175,10 @@ async def _start(component: Component) -> None:
 
 
 async def _close(component: Component) -> None:
+    """Close one component, unless another runtime uses it."""
+    component.uses.count -= 1
+    if component.uses.count:
+        return
     try:
         await component.part.close()
     except BaseException as error:

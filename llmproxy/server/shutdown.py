@@ -28,10 +28,13 @@ EXIT_CODE = 1
 _SAY_S = 1.0  # a console that is stopped must not keep the process
 _MARGIN_S = 0.5
 
+HANGUP: int | None
 if sys.platform == "win32":
     SIGNALS = (signal.SIGINT, signal.SIGBREAK)
+    HANGUP = None
 else:
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    HANGUP = signal.SIGHUP
 
 
 def _nothing() -> list[str]:
@@ -109,19 +112,27 @@ def _threads() -> list[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def stop_signals(shutdown: Shutdown, timeout_s: float, cut: Callable[[], None]) -> Iterator[asyncio.Event]:
+def stop_signals(
+    shutdown: Shutdown, timeout_s: Callable[[], float], cut: Callable[[], None], reload: Callable[[], None]
+) -> Iterator[asyncio.Event]:
     """Yield an event that a signal to stop sets; then the process ends `timeout_s` and a little later at the latest.
 
-    A second signal calls `cut` and ends the process at once, a third one immediately. Outside of the main thread there
-    are no signals.
+    A second signal calls `cut` and ends the process at once, a third one immediately. SIGHUP calls `reload`, unless it
+    says that the terminal is gone. Outside of the main thread there are no signals.
     """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    limits_s = [timeout_s + GRACE_S, AT_ONCE_S, 0.0]
+    has_terminal = _has_terminal()
     count = 0
 
-    def on_signal() -> None:
+    def on_signal(number: int) -> None:
         nonlocal count
-        shutdown.end_within(limits_s[min(count, 2)])
+        if number == HANGUP and not (has_terminal and not _has_terminal()):
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(reload)
+            return
+        if number == HANGUP and ignored:
+            return
+        shutdown.end_within((timeout_s() + GRACE_S, AT_ONCE_S, 0.0)[min(count, 2)])
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(cut if count else stop.set)
         count += 1
@@ -129,7 +140,8 @@ def stop_signals(shutdown: Shutdown, timeout_s: float, cut: Callable[[], None]) 
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = [(number, signal.signal(number, _ignore)) for number in SIGNALS]
+    before = [(number, signal.signal(number, _ignore)) for number in (*SIGNALS, *([HANGUP] if HANGUP else []))]
+    ignored = (HANGUP, signal.SIG_IGN) in before  # by nohup
     try:
         with _listen(on_signal):
             yield stop
@@ -138,13 +150,18 @@ def stop_signals(shutdown: Shutdown, timeout_s: float, cut: Callable[[], None]) 
             signal.signal(number, previous)
 
 
+def _has_terminal() -> bool:
+    """Return whether the process has a terminal that is still there: one that is closed sends SIGHUP too."""
+    return any(os.isatty(descriptor) for descriptor in range(3))
+
+
 def _ignore(number: int, frame: FrameType | None) -> None:
     """Do nothing: `_listen` has it already."""
 
 
 @contextlib.contextmanager
-def _listen(on_signal: Callable[[], None]) -> Iterator[None]:
-    """Call `on_signal` in a thread of its own for each of `SIGNALS`.
+def _listen(on_signal: Callable[[int], None]) -> Iterator[None]:
+    """Call `on_signal` in a thread of its own for each of `SIGNALS`, and for `HANGUP`.
 
     The main thread may never get to run a handler: the system gives a second signal to any thread, and C code does not
     look. The loop, which listens to all signals in the same way, gets them too.
@@ -160,8 +177,8 @@ def _listen(on_signal: Callable[[], None]) -> Iterator[None]:
                     with contextlib.suppress(OSError):
                         _pass_on(loops, numbers)
                 for number in numbers:
-                    if number in SIGNALS:
-                        on_signal()
+                    if number in SIGNALS or number == HANGUP:
+                        on_signal(number)
 
     threading.Thread(target=listen, name="llmproxy signals", daemon=True).start()
     try:

@@ -19,6 +19,10 @@ class UserFrames:
 
     def __init__(self, components: Iterable[tuple[str, object]]) -> None:
         self._names: dict[CodeType, str] = {}
+        self.add(components)
+
+    def add(self, components: Iterable[tuple[str, object]]) -> None:
+        """Know the methods of these too: of a configuration that was reloaded."""
         for who, component in components:
             for owner in type(component).__mro__:
                 if is_user_defined(owner) and owner is not object:

@@ -123,6 +123,10 @@ class Stores:
             self._used[name] = self._pool.open(*self._configured[name])
         return self._used[name]
 
+    def find(self, name: str) -> OpenStore | None:
+        """Return the store called `name` as `open` does, None where none of that name is configured."""
+        return self.open(name) if name in self._configured else None
+
     async def start(self) -> None:
         """Start the stores that were opened. When one cannot be used they are closed again, and its error is raised."""
         self._started = list({id(store): store for store in self._used.values()}.values())
@@ -139,3 +143,16 @@ class Stores:
         started, self._started = self._started, []
         for store in started:
             await self._pool.release(store)
+
+
+class RecordedStores(Stores):
+    """The same as `stores`, for a component whose stores are of interest: `opened` are those that it has opened."""
+
+    def __init__(self, stores: Stores) -> None:
+        super().__init__()
+        self.opened: dict[str, OpenStore] = {}
+        self._stores = stores
+
+    def open(self, name: str = DEFAULT_STORE) -> OpenStore:
+        store = self.opened[name] = self._stores.open(name)
+        return store

@@ -9,6 +9,7 @@ public side: `TCPConnector.connect` and the messages of the response parser. It 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from asyncio import AbstractEventLoop
@@ -116,7 +117,7 @@ class Upstream:
         self._connector = TCPConnector(limit=0, force_close=True, loop=self._loop)
         self._connector._factory = lambda: UpstreamConnection(self._loop)  # type: ignore[assignment]  # a partial there, any factory does
         self._pools: dict[Origin, OriginPool] = {}
-        self._contexts: dict[str | None, ssl.SSLContext] = {}
+        self._contexts: dict[str | None, tuple[float | None, ssl.SSLContext]] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
@@ -229,10 +230,12 @@ class Upstream:
         return pool
 
     async def _context(self, ca_file: str | None) -> ssl.SSLContext:
-        context = self._contexts.get(ca_file)
-        if context is None:
-            context = self._contexts[ca_file] = await asyncio.to_thread(trust, ca_file)
-        return context
+        """Return the trusted certificates; those of a file that has changed are read again."""
+        changed_s = None if ca_file is None else await asyncio.to_thread(os.path.getmtime, ca_file)
+        known = self._contexts.get(ca_file)
+        if known is None or known[0] != changed_s:
+            known = self._contexts[ca_file] = changed_s, await asyncio.to_thread(trust, ca_file)
+        return known[1]
 
     async def _connect(self, pool: OriginPool) -> Connection:
         try:

@@ -11,6 +11,7 @@ from llmproxy.config.schema import Config
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.sessions import Sessions
 from llmproxy.routing.prices import Prices
+from llmproxy.server.reuse import Reuse
 from llmproxy.stores.disk import DiskStore
 from llmproxy.stores.open_stores import Stores
 
@@ -23,7 +24,7 @@ def config_of(**sections: Any) -> Config:
 
 
 def test_without_limits_and_budgets_there_is_no_middleware() -> None:
-    assert build_limits(config_of(), Stores(), Prices()) == []
+    assert build_limits(config_of(), Reuse(Stores()), Prices()) == []
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_without_limits_and_budgets_there_is_no_middleware() -> None:
     ],
 )
 def test_limits_of_clients_need_it_too(auth: object, some: bool) -> None:
-    assert bool(build_limits(config_of(auth=auth), Stores(), Prices())) is some
+    assert bool(build_limits(config_of(auth=auth), Reuse(Stores()), Prices())) is some
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ async def test_budgets_that_a_restart_forgets_are_said_at_the_start(
 ) -> None:
     config = config_of(**sections)
     stores = Stores(configured={"disk": (DiskStore, DiskStore.Config(type="disk", path=str(tmp_path / "x")))})
-    ((_, limits),) = build_limits(config, stores, Prices())
+    ((_, limits),) = build_limits(config, Reuse(stores), Prices())
     await limits.start()
 
     assert ("begin anew when llmproxy restarts" in caplog.text) is warns
@@ -80,13 +81,13 @@ def test_limits_come_first_but_after_the_sessions_that_they_count(sections: Any,
     config = config_of(**sections)
     own = ("own", Middleware(Middleware.Config()))
     sessions = ("sessions", Sessions(Sessions.Config()))
-    limits = build_limits(config, Stores(), Prices())
+    limits = build_limits(config, Reuse(Stores()), Prices())
 
     assert [name for name, _ in hook_order(config, limits, [own, sessions, own])] == order
 
 
 def test_sessions_that_only_a_header_names_need_no_other_middleware() -> None:
     config = config_of(budgets=[SESSION])
-    limits = build_limits(config, Stores(), Prices())
+    limits = build_limits(config, Reuse(Stores()), Prices())
 
     assert [name for name, _ in hook_order(config, limits, [])] == ["limits"]

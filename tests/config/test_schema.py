@@ -41,6 +41,7 @@ def test_defaults_are_those_of_the_readme() -> None:
         "max_upload_size": "none",
         "max_held_bytes": "512MB",
         "shutdown_timeout": "30s",
+        "reload_on_change": True,
         "keepalive_timeout": "75s",
         "header_timeout": "30s",
         "body_timeout": "60s",

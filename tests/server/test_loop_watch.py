@@ -30,6 +30,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_what_blocked_the_loop_is_named_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     sleepy = Sleepy(Sleepy.Config())
     watch = LoopWatch(UserFrames([("middleware 'x'", sleepy)]))
+    watch.start()
     sleepy.block(0.2)
     await until_async(lambda: "block of middleware 'x' (" in caplog.text, "the warning")
     assert "blocked the event loop for 0." in caplog.text and "test_loop_watch.py, line" in caplog.text
@@ -42,6 +43,7 @@ async def test_what_blocked_the_loop_is_named_once_a_minute(caplog: pytest.LogCa
 async def test_what_blocks_for_long_is_named_before_it_ends(caplog: pytest.LogCaptureFixture) -> None:
     sleepy = Sleepy(Sleepy.Config())
     watch = LoopWatch(UserFrames([("middleware 'x'", sleepy)]))
+    watch.start()
     sleepy.block(0.6)
     assert "has blocked the event loop" in caplog.text
     await until_async(lambda: len(caplog.records) == 2, "the second warning")
@@ -50,6 +52,7 @@ async def test_what_blocks_for_long_is_named_before_it_ends(caplog: pytest.LogCa
 
 async def test_what_is_not_a_users_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     watch = LoopWatch(UserFrames([("middleware 'x'", Sleepy(Sleepy.Config()))]))
+    watch.start()
     threading.Event().wait(0.3)
     await asyncio.sleep(0.1)
     assert not caplog.records

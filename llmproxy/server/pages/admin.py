@@ -31,6 +31,7 @@ from llmproxy.server.pages.json_page import json_page, page_headers
 from llmproxy.server.pages.middleware_pages import MiddlewarePages
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.stats import stats_page
+from llmproxy.server.reloading import Reloader
 from llmproxy.target import Provider
 from llmproxy.wire.query import check_query, parse_query
 
@@ -53,19 +54,20 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
-    """A page that can only be read, and what writes it. HEAD is answered like GET; the edge sends no body."""
+    """A page, and what writes it. HEAD is answered like GET; the edge sends no body."""
 
     template: str
     write: Callable[[Exchange], Awaitable[Answer]]
     audience: Audience = Audience.OPERATORS
+    methods: Sequence[str] = _READING
 
     async def __call__(self, exchange: Exchange) -> Answer:
-        if exchange.method not in _READING:
+        if exchange.method not in self.methods:
             raise ProxyError(
-                f"{self.template} can only be read: use GET",
+                f"{self.template} has no {exchange.method}: use {self.methods[0]}",
                 status=405,
                 code="method_not_allowed",
-                headers=(("Allow", ", ".join(_READING)),),
+                headers=(("Allow", ", ".join(self.methods)),),
             )
         return await self.write(exchange)
 
@@ -90,7 +92,8 @@ class Admin:
     where it came from, `key_sources` in words where each provider's key came from. `providers` are the enabled ones.
     `middlewares` are the enabled ones with their types, `running` gives the exchanges in flight. `started_s` is
     `time.monotonic()` at the start, `stopping` says whether the server is about to end, `health` how well all targets
-    do. `reporters` are those who report every exchange, by name, and what they say of their state.
+    do, `reloader` reloads the configuration. `reporters` are those who report every exchange, by name, and what they
+    say of their state.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Admin:
         running: Callable[[], Mapping[str, Exchange]] = dict,
         health: Health | None = None,
         reporters: Sequence[tuple[str, Callable[[], Mapping[str, object]]]] = (),
+        reloader: Reloader | None = None,
     ) -> None:
         self._version = version
         self._started_s = started_s
@@ -122,6 +126,7 @@ class Admin:
         self._running = running
         self._health = health or Health()
         self._reporters = reporters
+        self._reloader = reloader
         probes = HealthPages(
             version=version,
             started_s=started_s,
@@ -131,6 +136,7 @@ class Admin:
             health=self._health,
             states=self._states,
             config=config,
+            reloader=reloader,
         )
         self._model = _Page(template="/v1/models/{id}", write=self._write_model, audience=Audience.CLIENTS)
         list_page = _Page(template="/v1/models", write=self._write_models, audience=Audience.CLIENTS)
@@ -144,6 +150,7 @@ class Admin:
             "/metrics": _Page(template="/metrics", write=self._write_metrics),
             "/metrics/json": _Page(template="/metrics/json", write=self._write_metrics_json),
             "/stats": _Page(template="/stats", write=self._write_stats),
+            "/admin/reload": _Page(template="/admin/reload", write=self._write_reload, methods=("POST",)),
             **dict.fromkeys(catalog.model_paths(), list_page),
             "/openai-proxy/models": list_page,
             "/openai-proxy/v1/models": list_page,
@@ -167,6 +174,12 @@ class Admin:
     def take_dialect(self, exchange: Exchange) -> None:
         """Find out which dialect the client of a list of models speaks: in that one it is refused, too."""
         _model_pages(exchange)
+
+    async def _write_reload(self, exchange: Exchange) -> Answer:
+        if self._reloader is None:
+            raise ProxyError("This server cannot reload its configuration", status=501, code="not_reloadable")
+        done = await self._reloader.reload("POST /admin/reload")
+        return json_page({"changes": done.changes, "ignored": done.ignored})
 
     async def _write_config(self, exchange: Exchange) -> Answer:
         return json_page(self._config)

@@ -16,6 +16,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
 from llmproxy.routing.health import Health
 from llmproxy.server.pages.json_page import json_page
+from llmproxy.server.reloading import Reloader
 from llmproxy.target import Provider
 
 # The window and the number in /healthz where no limit is configured.
@@ -39,6 +40,7 @@ class HealthPages:
         health: Health,
         states: Callable[[], States],
         config: Mapping[str, object],
+        reloader: Reloader | None = None,
     ) -> None:
         self._version = version
         self._started_s = started_s
@@ -48,6 +50,7 @@ class HealthPages:
         self._health = health
         self._states = states
         self._settings = _settings(config)
+        self._reloader = reloader
 
     async def health(self, exchange: Exchange) -> Answer:
         """Write whether all works, and what does not."""
@@ -64,6 +67,7 @@ class HealthPages:
                 "providers": len(self._providers),
                 "requests_in_flight": self._metrics.in_flight,
                 "middlewares": [{"type": type_, **state} for type_, state in states],
+                "reload": None if self._reloader is None else self._reloader.describe(),
             },
             status=503 if stopping else 200,
         )
@@ -97,6 +101,7 @@ class HealthPages:
         return [
             *(f"{type_}: {state['fault']}" for type_, state in states if state.get("fault")),
             *self._health.faults(),
+            *([] if self._reloader is None else self._reloader.faults()),
         ]
 
     def _uptime_s(self) -> float:

@@ -1,0 +1,52 @@
+"""`reload`: lets a running server read its configuration again, and prints what has changed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llmproxy.cli.output import ADMIN_KEY_VARIABLE, ConfigOfServer, Url, fail
+
+
+def reload(
+    url: Url = None,
+    config: ConfigOfServer = None,
+    admin_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            envvar=ADMIN_KEY_VARIABLE,
+            show_envvar=False,
+            help=f"The server.admin_key of the server; default ${ADMIN_KEY_VARIABLE}. Not needed on the same machine.",
+        ),
+    ] = None,
+) -> None:
+    """Reload the configuration of a running server. A configuration with mistakes changes nothing.
+
+    Example: `llmproxy reload --config llmproxy.yaml`
+    """
+    from llmproxy.cli.client import PageError, fetch_page, find_server
+    from llmproxy.console.formatting import sanitize
+
+    if admin_key is not None and not (admin_key.isascii() and admin_key.isprintable()):
+        raise typer.BadParameter("contains a character that is not allowed in a key", param_hint="--admin-key")
+    try:
+        address = find_server(url, config)
+        page = fetch_page(address, "/admin/reload", method="POST", key=admin_key or None)
+        changes, ignored = _words(page, "changes"), _words(page, "ignored")
+    except PageError as reason:
+        fail(str(reason))
+    for line in changes or ["nothing is different"]:
+        print(sanitize(line))
+    for line in ignored:
+        print(f"warning: {sanitize(line)}")
+
+
+def _words(page: dict[str, object], name: str) -> list[str]:
+    from llmproxy.cli.client import PageError
+
+    words = page.get(name)
+    if not isinstance(words, list):
+        raise PageError("not an llmproxy server, or an older version: unexpected answer to POST /admin/reload")
+    return [str(each) for each in words]

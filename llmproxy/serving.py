@@ -1,0 +1,86 @@
+"""What surrounds the runtime in effect while the process serves: reloads, what is left at the end, and who is told.
+
+Begin reading at `Serving.reloading`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+
+from llmproxy.reload import Replacement
+from llmproxy.server.edge import Edge
+from llmproxy.server.loop_watch import LoopWatch
+from llmproxy.server.registration import Registration
+from llmproxy.server.reloading import Reloader
+from llmproxy.server.runtime import Runtime
+from llmproxy.server.shutdown import AT_ONCE_S, Shutdown
+from llmproxy.server.tls import ServerTls
+from llmproxy.server.user_frames import UserFrames
+
+
+class Serving:
+    """One serving process. Created in its main loop."""
+
+    def __init__(self, edge: Edge, reloader: Reloader, replacement: Replacement, runtime: Runtime) -> None:
+        self.edge = edge
+        self.reloader = reloader
+        self.replacement = replacement
+        self.frames = UserFrames((each.who, each.part) for each in runtime.components)
+        self.watch = LoopWatch(self.frames)
+        self.watch.start()
+        self._loop_thread = threading.get_ident()
+
+    @property
+    def runtime(self) -> Runtime:
+        """Return the runtime in effect."""
+        runtime = self.edge.shared.runtime
+        assert isinstance(runtime, Runtime)
+        return runtime
+
+    def shutdown_timeout_s(self) -> float:
+        """Return how long running exchanges may continue after a signal."""
+        return self.replacement.loaded.checked().server.shutdown_timeout
+
+    def on_hangup(self) -> None:
+        """Reload: the operator has sent SIGHUP."""
+        self.reloader.begin("SIGHUP")
+
+    @contextlib.asynccontextmanager
+    async def reloading(self, registration: Registration, tls: ServerTls | None) -> AsyncIterator[None]:
+        """Reload on demand, and when files change, within the block."""
+
+        async def swapped(runtime: Runtime) -> None:
+            self.frames.add((each.who, each.part) for each in runtime.components)
+            self.watch.start()
+            await registration.write(runtime.middlewares)
+            if tls is not None:
+                await tls.reload()
+
+        self.replacement.swapped = swapped
+        self.reloader.apply = self.replacement.apply
+        try:
+            async with self.replacement.watching(self.reloader):
+                yield
+        finally:
+            await self.reloader.stop()
+
+    async def retire(self, shutdown: Shutdown) -> None:
+        """Close the components. What did not end by then would never let the loop end."""
+        late = await self.reloader.close(shutdown.remaining_s() / 2)
+        await self.runtime.retire(shutdown.remaining_s)
+        if self.edge.abandoned or self.runtime.late or late:
+            shutdown.end_within(AT_ONCE_S)
+
+    def left(self) -> list[str]:
+        """Say what is still there when the time is over. Called in another thread."""
+        busy = self.frames.running(self._loop_thread)
+        runtimes = [*self.reloader.retiring.values(), self.runtime]
+        late = [
+            f"{who}, which does not close"
+            for each in runtimes
+            for who in dict.fromkeys((*each.late, each.closing))
+            if who
+        ]
+        return [*self.edge.left(self.frames), *([f"the event loop, blocked by {busy}"] if busy else []), *late]

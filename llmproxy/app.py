@@ -27,6 +27,7 @@ from llmproxy.console.log_output import LogHandler, set_up_logging
 from llmproxy.console.request_log import RequestLog
 from llmproxy.exchange import MemoryBudget
 from llmproxy.health_checks import HealthChecks
+from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
@@ -37,6 +38,7 @@ from llmproxy.routes import build_routing, file_stamps, make_component, provider
 from llmproxy.routing.health import Health
 from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
+from llmproxy.routing.shared_health import SharedHealth
 from llmproxy.server.edge import Edge
 from llmproxy.server.freed_memory import FreedMemory
 from llmproxy.server.metrics_listener import metrics_listener
@@ -53,6 +55,7 @@ from llmproxy.server.shutdown import GRACE_S, Shutdown, stop_signals
 from llmproxy.server.tls import HANDSHAKE_S, ServerTls, renewed
 from llmproxy.serving import Serving
 from llmproxy.stores.open_stores import StorePool, Stores
+from llmproxy.stores.quotas import MAX_COUNTERS
 from llmproxy.target import Provider
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.media import MediaFetcher
@@ -147,7 +150,9 @@ def build(loaded: Loaded, state: State) -> Runtime:
         _translator(config, state, stores),
         prices,
         state.health,
+        _target_quotas(config, stores),
     )
+    sharing = _sharing(config, state, stores)
     checks = HealthChecks(router.targets, state.upstream.open, config.routing.health_check)
     return Runtime(
         pipeline=pipeline,
@@ -159,6 +164,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
             *access.components,
             Component(part=pipeline.shadows, who="the shadow calls"),
             Component(part=checks, who="the health checks"),
+            *([Component(part=sharing, who="the shared state of targets")] if sharing else []),
             *(reuse.component(part, f"the {name}") for name, part in reporters),
         ],
         middlewares=named_middlewares,
@@ -257,6 +263,22 @@ def _translator(config: Config, state: State, stores: Stores) -> Translator:
     return Translator(
         responses, state.budget, strict=settings.strict, fetcher=fetcher, estimates=settings.estimate_tokens
     )
+
+
+def _sharing(config: Config, state: State, stores: Stores) -> SharedHealth | None:
+    """Return what shares the state of targets with other processes; None where only this one has it."""
+    store = stores.open(config.routing.store)
+    if store.type == "memory" or not (config.models or len(config.providers) > 1):
+        return None
+    return SharedHealth(state.health, store.breakers())
+
+
+def _target_quotas(config: Config, stores: Stores) -> TargetQuotas:
+    """Return the configured limits of targets, in the store of `routing`."""
+    targets = [target for model in config.models for target in model.targets]
+    if not any(target.limited for target in targets):
+        return TargetQuotas()
+    return TargetQuotas(stores.open(config.routing.store).quotas(MAX_COUNTERS))
 
 
 def _limits(config: Config) -> Limits:

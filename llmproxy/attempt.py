@@ -28,7 +28,8 @@ from llmproxy.wire.retry_after import retry_after_s
 
 _REFUSALS = frozenset((400, 401, 403))
 # Statuses that another credential of the provider may mend: refused, not paid, not allowed, at its limit.
-_OF_CREDENTIAL = frozenset({401, 402, 403, 429})
+_AT_LIMIT = 429
+_OF_CREDENTIAL = frozenset({401, 402, 403, _AT_LIMIT})
 
 
 class Attempts:
@@ -100,9 +101,13 @@ class Attempts:
         if answer is None:
             assert request is not None, "checked, where it is not ours"
             answer = await self._send(sent, call, request)
+        else:
+            note_limits(call, answer)
         call.status, call.first_byte_s = answer.status, time.monotonic()
         if answer.status >= 400:
             call.retry_after_s = retry_after_s(answer.headers)
+            if call.retry_after_s is None and answer.status == _AT_LIMIT:
+                call.retry_after_s = call.used_up_s
         answer.framing = framing_of(answer.headers, sent.endpoint, sent.query, answer.status)
         return answer
 
@@ -116,9 +121,12 @@ class Attempts:
                 answer.close()
                 request = again
                 answer = await self._send_once(exchange, call, request)
+        note_limits(call, answer)
         if answer.status in _OF_CREDENTIAL:
-            rest_s = retry_after_s(answer.headers)
+            rest_s = retry_after_s(answer.headers) or call.used_up_s
             call.other_credential = provider.replace_credential(request, answer.status, rest_s)
+        elif call.used_up_s is not None and answer.status < 400:
+            call.other_credential = provider.replace_credential(request, _AT_LIMIT, call.used_up_s)
         return answer if request.adapt is None else await request.adapt(answer)
 
     async def _send_once(self, exchange: Exchange, call: Call, request: UpstreamRequest) -> Answer:
@@ -151,6 +159,13 @@ class LoggedAttempts(Attempts):
             raise
         self._decisions.returned(exchange, answer.status)
         return answer
+
+
+def note_limits(call: Call, answer: Answer) -> None:
+    """Note in the call what its provider says of its limits; those of clients' own credentials are not ours."""
+    target = call.target
+    if target.health is not None and not target.provider.forwards_credentials:
+        call.limits = catalog.limit_readings(answer.headers, time.time())
 
 
 def first_error(exchange: Exchange, body: bytes) -> Fail | None:

@@ -6,8 +6,10 @@ the call, which is one value. Begin reading at `Call`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from llmproxy.dialects.limit_readings import LimitReading
 from llmproxy.dialects.summary import Summary
 from llmproxy.target import Target
 
@@ -28,7 +30,8 @@ class Call:
     was translated. `retry_after_s` is how long the provider asked to wait. `other_credential` is set where it refused
     ours: True when the same call may succeed with another one, False when none is left. `running` says that the call
     counts as under way at its target. `held_bytes` are those of what the exchange holds in memory that belong to this
-    call alone.
+    call alone. `limits` is what the provider said of its limits. `settle` is set for a call that took from the
+    configured limits of its target: it is called at the end, once, with the tokens that were used.
     """
 
     target: Target
@@ -50,6 +53,20 @@ class Call:
     running: bool = False
     held_bytes: int = 0
     left: bool = False
+    limits: Sequence[LimitReading] = ()
+    settle: Callable[[int | None], None] | None = None
+
+    @property
+    def used_up_s(self) -> float | None:
+        """Return for how long nothing is left of one of the provider's limits, None where something is of all."""
+        return max((seconds for each in self.limits if (seconds := each.used_up_s)), default=None)
+
+    def settle_once(self, tokens: int | None) -> None:
+        """Give back what the call took from the limits of its target, but for the tokens that it used. Called again it
+        does nothing."""
+        settle, self.settle = self.settle, None
+        if settle is not None:
+            settle(tokens)
 
     @property
     def upstream_s(self) -> float:

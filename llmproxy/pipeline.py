@@ -15,6 +15,7 @@ from llmproxy.decision_log import DecisionLog
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.failover import Failover
+from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.route import Route
 from llmproxy.routing.health import Health
@@ -41,6 +42,7 @@ class Pipeline:
         translator: Translator,
         prices: Prices,
         health: Health | None = None,
+        quotas: TargetQuotas | None = None,
     ) -> None:
         self.router = router
         self.translator = translator
@@ -48,7 +50,7 @@ class Pipeline:
         self.prices = prices
         attempts, health = self._attempts(open_, budget), health or Health()
         self.shadows = ShadowCalls(attempts, self._record_shadow, health.shadow_calls)
-        self.failover = Failover(attempts, health, shadows=self.shadows)
+        self.failover = Failover(attempts, health, shadows=self.shadows, quotas=quotas)
 
     def _attempts(self, open_: OpenUpstream, budget: MemoryBudget) -> Attempts:
         return Attempts(open_, budget, self.translator)
@@ -138,9 +140,10 @@ class LoggedPipeline(Pipeline):
         translator: Translator,
         prices: Prices,
         health: Health | None = None,
+        quotas: TargetQuotas | None = None,
     ) -> None:
         self.decisions = DecisionLog()
-        super().__init__(router, hooks, open_, budget, translator, prices, health)
+        super().__init__(router, hooks, open_, budget, translator, prices, health, quotas)
 
     def _attempts(self, open_: OpenUpstream, budget: MemoryBudget) -> Attempts:
         return LoggedAttempts(open_, budget, self.translator, self.decisions)

@@ -62,6 +62,7 @@ class RetryPolicy:
     answer; then up to `retries` more calls are made, after random delays of at most `delay_s`, doubled each time up to
     `max_delay_s`. A target that asks to wait gets that time, unless it is more than `max_retry_after_s`. All of it
     takes at most `timeout_s`. With `first_token_s` a stream counts as failed that has no content after that time.
+    While all targets are at their limit, a request waits for at most `max_wait_s`.
     """
 
     retries: int = 0
@@ -72,6 +73,7 @@ class RetryPolicy:
     max_retry_after_s: float = 30.0
     timeout_s: float | None = None
     first_token_s: float | None = None
+    max_wait_s: float = 10.0
 
 
 _ONCE = RetryPolicy()

@@ -22,7 +22,7 @@ from llmproxy.server.reuse import Reuse
 from llmproxy.server.runtime import start_error
 from llmproxy.settings import Strict
 from llmproxy.stores.open_stores import Stores
-from llmproxy.target import Condition, Provider, Target, is_pattern
+from llmproxy.target import Condition, Provider, Target, TargetLimit, is_pattern
 from llmproxy.target_health import BreakerSettings
 from llmproxy.wire.json import write_value
 
@@ -96,6 +96,7 @@ def policy_of(routing: RoutingConfig, model: ModelConfig | None = None) -> Retry
         max_retry_after_s=routing.max_retry_after,
         timeout_s=value("timeout"),
         first_token_s=value("first_token"),
+        max_wait_s=value("max_wait"),
     )
 
 
@@ -157,6 +158,7 @@ class _Routes:
                     extra_headers=tuple(target.extra_headers.items()),
                     timeouts=_timeouts(target),
                     when=None if target.when is None else _condition(target.when),
+                    limit=_limit(target),
                 )
             )
 
@@ -172,6 +174,12 @@ def _timeouts(target: TargetConfig) -> tuple[tuple[str, float], ...]:
     """Return the time limits that a target has of its own."""
     own = {} if target.timeouts is None else target.timeouts.model_dump()
     return tuple((f"{name}_s", value) for name, value in own.items() if value is not None)
+
+
+def _limit(target: TargetConfig) -> TargetLimit | None:
+    """Return the configured limits of a target; None without any."""
+    limit = TargetLimit(rpm=target.rpm, tpm=target.tpm, concurrent=target.concurrent)
+    return limit if target.limited else None
 
 
 def _condition(config: ConditionConfig) -> Condition:

@@ -223,13 +223,22 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetLimit:
+    """How much the configuration allows a target: requests and tokens in a minute, and calls at a time."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One thing a request can be sent to. `model` None sends the name that the client gave.
 
     `weight` is its share of the route's requests, 0 where it is called only when all others are out. `extra_body` are
     members for the top level of the body (JSON), `extra_headers` headers, both in place of the client's. `timeouts`
-    are names of `Timeouts` with values in place of the provider's, `when` None takes every request. `health` is None
-    where nothing else could be called in its place.
+    are names of `Timeouts` with values in place of the provider's, `when` None takes every request, `limit` None allows
+    everything. `health` is None where nothing else could be called in its place.
     """
 
     provider: Provider
@@ -239,6 +248,7 @@ class Target:
     extra_headers: tuple[tuple[str, str], ...] = ()
     timeouts: tuple[tuple[str, float], ...] = ()
     when: Condition | None = None
+    limit: TargetLimit | None = None
     health: TargetHealth | None = field(default=None, compare=False)
 
     @property

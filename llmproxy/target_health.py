@@ -1,4 +1,4 @@
-"""How well a target does at present: its circuit breaker, its calls under way, its time to the first token.
+"""How well a target does at present: its circuit breaker, its limits, its calls under way, its time to the first token.
 
 A `TargetHealth` belongs to a provider and a model, outlives a reload, and is shared by all routes to them. Everything
 here is plain arithmetic on times that callers pass in, `time.monotonic()`. Begin reading at `Breaker`.
@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from llmproxy.dialects.limit_readings import LimitReading
+
 BreakerState = Literal["closed", "open", "half_open"]
 
+MOST_REST_S = 600.0
+"""A target that is at its limit is left alone for so long at most, whatever its provider says."""
+
+_MOST_READINGS = 16
 _DECAY_S = 30.0
 _LAST_WEIGHT = 1 / 6
 _MOST_FAILURES = 10_000
@@ -38,7 +44,8 @@ class Breaker:
     """A circuit breaker. Closed: calls are made. Open: none is, until its recovery time is over. Half open: one call,
     the probe, is under way; it closes the breaker, or opens it for longer.
 
-    `on_change` is called with it after each change between closed and open. `since_s` is when it was opened last.
+    `on_change` is called after each change between closed and open, `on_decision` when something here opens it, for
+    longer too, or closes it. `since_s` is when it was opened last.
     """
 
     __slots__ = (
@@ -47,6 +54,7 @@ class Breaker:
         "_failed_s",
         "_window_s",
         "on_change",
+        "on_decision",
         "opened",
         "recovery_s",
         "retry_s",
@@ -58,6 +66,7 @@ class Breaker:
     def __init__(self, settings: BreakerSettings, on_change: Callable[[], None] | None = None) -> None:
         self.settings = settings
         self.on_change = on_change
+        self.on_decision: Callable[[], None] | None = None
         self.state: BreakerState = "closed"
         self.opened = 0
         self.since_s = self.retry_s = 0.0
@@ -89,7 +98,7 @@ class Breaker:
     def abandon(self, now_s: float, *, probe: bool = False) -> None:
         """Take note of a call that ended before its outcome was known: its client left, or the proxy refused it."""
         if probe:
-            self.state, self.retry_s = "open", now_s + self.recovery_s
+            self._open(now_s, self.recovery_s)
 
     def fail(self, now_s: float, *, probe: bool = False) -> None:
         """Take note of a call that failed."""
@@ -112,6 +121,24 @@ class Breaker:
         if self.state == "open":
             self.retry_s = min(self.retry_s, now_s)
 
+    def wait(self, now_s: float, seconds: float) -> None:
+        """Give up a probe that another process makes, and look again after so long."""
+        self.state, self.retry_s = "open", now_s + seconds
+
+    def adopt_open(self, now_s: float, retry_s: float, recovery_s: float) -> None:
+        """Be open as elsewhere: the next probe may be made in `retry_s` seconds."""
+        if self.state == "half_open":
+            return
+        newly, self.state = self.state == "closed", "open"
+        self.recovery_s, self.retry_s = recovery_s, now_s + retry_s
+        if newly:
+            self._note_opening(now_s)
+
+    def adopt_closed(self) -> None:
+        """Be closed as elsewhere."""
+        if self.state == "open":
+            self._reset()
+
     def failures(self, now_s: float) -> int:
         """Return how many calls failed within the window."""
         return sum(each > now_s - self.settings.window_s for each in self._failed_s)
@@ -133,12 +160,22 @@ class Breaker:
         newly = self.state == "closed"
         self.state, self.recovery_s, self.retry_s = "open", recovery_s, now_s + recovery_s
         if newly:
-            self.opened += 1
-            self.since_s = now_s
-            if self.on_change is not None:
-                self.on_change()
+            self._note_opening(now_s)
+        if self.on_decision is not None:
+            self.on_decision()
+
+    def _note_opening(self, now_s: float) -> None:
+        self.opened += 1
+        self.since_s = now_s
+        if self.on_change is not None:
+            self.on_change()
 
     def _close(self) -> None:
+        self._reset()
+        if self.on_decision is not None:
+            self.on_decision()
+
+    def _reset(self) -> None:
         self.state = "closed"
         self.recovery_s = 0.0
         self._failed_s.clear()
@@ -147,18 +184,58 @@ class Breaker:
             self.on_change()
 
 
+class UpstreamLimits:
+    """What a provider said of the limits of a target: the last reading of each kind, and when that was.
+
+    The target rests until `rest_until_s`: nothing is left of one of them. `rested` counts how often it began to.
+    """
+
+    __slots__ = ("readings", "rest_until_s", "rested")
+
+    def __init__(self) -> None:
+        self.rest_until_s = -math.inf
+        self.rested = 0
+        self.readings: dict[str, tuple[LimitReading, float]] = {}
+
+    def note(self, readings: Sequence[LimitReading], now_s: float) -> None:
+        """Take note of what an answer says."""
+        for reading in readings:
+            if reading.kind in self.readings or len(self.readings) < _MOST_READINGS:
+                self.readings[reading.kind] = reading, now_s
+
+    def current(self, now_s: float) -> list[LimitReading]:
+        """Return the last readings as they are now: after its reset, all of a limit is there again."""
+        current = []
+        for reading, read_s in self.readings.values():
+            reset_s = None if reading.reset_s is None else max(reading.reset_s - (now_s - read_s), 0.0)
+            remaining = reading.limit if reset_s == 0.0 else reading.remaining
+            current.append(LimitReading(kind=reading.kind, limit=reading.limit, remaining=remaining, reset_s=reset_s))
+        return current
+
+    def rest(self, seconds: float, now_s: float) -> bool:
+        """Leave the target alone for so long, and at most MOST_REST_S. Return whether that is longer than before."""
+        until_s = now_s + min(seconds, MOST_REST_S)
+        if until_s <= self.rest_until_s:
+            return False
+        if self.rest_until_s <= now_s:
+            self.rested += 1
+        self.rest_until_s = until_s
+        return True
+
+
 class TargetHealth:
     """What is known of one target: `provider` and `model` (None: whatever model a client names there).
 
     `running` counts its calls under way, streams to their end.
     """
 
-    __slots__ = ("_first_token_s", "breaker", "model", "provider", "running")
+    __slots__ = ("_first_token_s", "breaker", "limits", "model", "provider", "running")
 
     def __init__(self, provider: str, model: str | None, settings: BreakerSettings) -> None:
         self.provider = provider
         self.model = model
         self.breaker = Breaker(settings)
+        self.limits = UpstreamLimits()
         self.running = 0
         self._first_token_s: list[tuple[float, float] | None] = [None, None]
 

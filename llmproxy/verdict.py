@@ -61,9 +61,15 @@ class Attempted:
         refused_by_limit = self.verdict is AttemptOutcome.REFUSED and self.call.status == _AT_LIMIT
         return self.verdict is AttemptOutcome.FAILED or refused_by_limit
 
+    @property
+    def at_limit(self) -> bool:
+        """Return whether the target works and refused for a limit, until a time that it named."""
+        return self.call.status == _AT_LIMIT and self.call.retry_after_s is not None
+
     def discard(self, exchange: Exchange) -> None:
         """Give up the answer, and what is in memory for it: another call is made."""
         self.call.end_running()
+        self.call.settle_once(0)
         exchange.release(self.call.held_bytes)
         self.call.held_bytes = 0
         if self.answer is not None:

@@ -13,11 +13,13 @@ from llmproxy.answer import Answer, Headers
 from llmproxy.body import StreamedBody
 from llmproxy.client_request import ClientRequest
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
+from llmproxy.failover import pause
 from llmproxy.route import RetryPolicy, Route, Strategy
-from llmproxy.target import Condition, Target
+from llmproxy.target import Condition, Target, TargetLimit
 from llmproxy.target_health import BreakerSettings
 from tests.support.pieces import Pieces
 from tests.support.targets import Line, Moody, asked, reply
+from tests.support.waiting import until_async
 
 TOO_LONG = json.dumps({"error": {"message": "no", "code": "context_length_exceeded"}}).encode()
 
@@ -257,3 +259,121 @@ async def test_streams_that_break_count_against_the_target() -> None:
         exchange.outcome, exchange.error = "broken", UpstreamError("cut")
         line.failover.finish(exchange)
     assert line.health.out == 1
+
+
+USED_UP = (("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "4s"))
+
+
+async def test_a_target_with_nothing_left_is_skipped_until_its_reset() -> None:
+    one, two = Moody("one", reply(200, *USED_UP)), Moody("two")
+    line = Line(one, two)
+    await line.ask()
+    await line.ask()
+    assert asked([one, two]) == [1, 1] and line.health.out == 0
+    line.now_s += 4.0
+    await line.ask()
+    assert asked([one, two]) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("x-ratelimit-remaining-requests", "-1"), ("x-ratelimit-reset-requests", "4s")),
+        (("x-ratelimit-remaining-requests", "0"),),
+        (("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "1000000000000")),
+        (
+            ("anthropic-ratelimit-requests-remaining", "0"),
+            ("anthropic-ratelimit-requests-reset", "2026-99-99T00:00:00Z"),
+        ),
+    ],
+)
+async def test_what_is_unknown_or_broken_keeps_no_target_out(headers: tuple[tuple[str, str], ...]) -> None:
+    one, two = Moody("one", reply(200, *headers)), Moody("two")
+    line = Line(one, two)
+    await line.ask()
+    await line.ask()
+    assert asked([one, two]) == [2, 0]
+
+
+async def test_no_header_keeps_a_target_out_for_longer_than_ten_minutes() -> None:
+    late = (("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "999999999999s"))
+    one, two = Moody("one", reply(200, *late)), Moody("two")
+    line = Line(one, two)
+    await line.ask()
+    line.now_s += 599
+    await line.ask()
+    assert asked([one, two]) == [1, 1]
+    line.now_s += 1
+    await line.ask()
+    assert asked([one, two]) == [2, 1]
+
+
+async def test_a_target_at_its_limit_is_well_and_others_answer_until_it_is_back() -> None:
+    one, two = Moody("one", reply(429, ("Retry-After", "20")), 200), Moody("two")
+    line = Line(one, two, breaker=BreakerSettings(failures=1))
+    assert [(await line.ask()).status for _ in range(3)] == [200] * 3
+    assert asked([one, two]) == [1, 3] and line.health.out == 0 and line.waits == []
+
+
+async def test_a_request_waits_while_all_targets_are_at_their_limit() -> None:
+    one = Moody("one", reply(200, *USED_UP), 200)
+    line = Line(one)
+    await line.ask()
+    assert (await line.ask()).status == 200
+    assert line.waits == [4.0] and line.health.lines.waiting == 0
+
+
+async def test_a_wait_that_is_too_long_ends_as_an_honest_429_at_once() -> None:
+    one = Moody("one", reply(200, *USED_UP))
+    line = Line(one, policy=RetryPolicy(max_wait_s=3.0))
+    await line.ask()
+    line.now_s += 0.5
+    with pytest.raises(ProxyError) as caught:
+        await line.ask()
+    headers = dict(caught.value.headers)
+    assert (caught.value.status, headers["Retry-After"], headers["retry-after-ms"]) == (429, "4", "3500")
+    assert line.waits == [] and line.health.lines.refused == 1 and line.health.lines.waiting == 0
+
+
+async def test_configured_limits_are_kept_and_another_target_answers() -> None:
+    one, two = Moody("one"), Moody("two")
+    line = Line(one, two, limit=TargetLimit(rpm=2))
+    for _ in range(4):
+        await line.ask()
+    assert asked([one, two]) == [2, 2]
+    with pytest.raises(ProxyError) as caught:
+        await line.ask()
+    assert caught.value.status == 429 and 59 <= int(dict(caught.value.headers)["Retry-After"]) <= 61
+
+
+async def test_a_place_is_free_again_when_its_exchange_ends_and_who_waits_gets_it() -> None:
+    one = Moody("one")
+    line = Line(one, limit=TargetLimit(concurrent=1))
+    first = line.exchange()
+    await line.ask(first)
+    line.failover.pause = pause
+    waiting = asyncio.get_running_loop().create_task(line.ask())
+    await until_async(lambda: line.health.lines.waiting == 1, "a request in line")
+    line.failover.finish(first)
+    assert (await waiting).status == 200 and asked([one]) == [2]
+
+
+async def test_a_client_that_leaves_leaves_the_line() -> None:
+    line = Line(Moody("one", reply(200, *USED_UP)))
+    await line.ask()
+    line.failover.pause = pause
+    tasks = [asyncio.get_running_loop().create_task(line.ask()) for _ in range(2)]
+    await until_async(lambda: line.health.lines.waiting == 2, "two requests in line")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert line.health.lines.waiting == 0 and line.health.lines.is_empty("m")
+
+
+async def test_limits_of_clients_own_keys_keep_no_target_out() -> None:
+    one = Moody("one", reply(429, ("Retry-After", "20"), *USED_UP))
+    one.forwards_credentials = True
+    line = Line(one, Moody("two"))
+    await line.ask()
+    await line.ask()
+    assert len(one.asked) == 2

@@ -166,6 +166,8 @@ def _explain(shown: Shown, model: str, dialect: str, file: str | None, strict: b
         _show_target(number, exchange, target, strict)
         if shown.live and target.health is not None:
             print_text(f"     {describe_health(target.health)}")
+            for line in describe_limits(target.health):
+                print_text(f"     {line}")
 
 
 def _name(route: Route) -> str:
@@ -193,6 +195,9 @@ def _order(route: Route, exchange: Exchange) -> str:
     well = [each for each in targets if each.health is None or each.health.breaker.admits(now_s)]
     if not well:
         return "none, all are out"
+    well = [each for each in well if each.health is None or each.health.limits.rest_until_s <= now_s]
+    if not well:
+        return "none, all are at their limit"
     first = [each for each in well if each.weight]
     ordered = [*(route.order(exchange, first) if first else ()), *(each for each in well if not each.weight)]
     return ", ".join(each.name for each in ordered)
@@ -212,6 +217,23 @@ def describe_health(health: TargetHealth) -> str:
     took_s = health.first_token_s(stream=True)
     first = "" if took_s is None else f", first token after {took_s * 1000:.0f} ms"
     return f"{state}, {health.running} calls under way{first}"
+
+
+def describe_limits(health: TargetHealth) -> list[str]:
+    """Return a line for each limit of a target of which something is known."""
+    import time
+
+    from llmproxy.console.formatting import sanitize
+
+    now_s = time.monotonic()
+    lines = []
+    for each in health.limits.current(now_s):
+        left = "unknown" if each.remaining is None else f"{each.remaining:g}"
+        limit = "" if each.limit is None else f" of {each.limit:g}"
+        reset = f", all again in {each.reset_s:.3g} s" if each.reset_s else ""
+        lines.append(f"limit {sanitize(each.kind)}: {left}{limit} left{reset}")
+    rest_s = health.limits.rest_until_s - now_s
+    return [*lines, f"at its limit, next call in {rest_s:.0f} s"] if rest_s > 0 else lines
 
 
 def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) -> None:

@@ -198,7 +198,23 @@ def _state(row: Row) -> Text:
     """Return the state of a circuit breaker in a word."""
     state = as_text(row.get("state"))
     words = {"closed": "well", "half_open": "probing", "open": "out"}
+    if state == "closed" and as_number(row.get("at_limit_ms")):
+        return Text("at limit", style=RED)
     return Text(words.get(state or "", UNKNOWN), style="" if state == "closed" else RED)
+
+
+def _left(row: Row) -> str:
+    """Return the limit of which the smallest part is left, and how much that is."""
+    left = [
+        (remaining / limit, f"{as_text(each.get('kind')) or ''} {remaining:g}/{limit:g}")
+        for each in objects_in(row.get("limits"))
+        if (limit := as_number(each.get("limit"))) and (remaining := as_number(each.get("left"))) is not None
+    ]
+    return text_cell(min(left)[1], 40) if left else UNKNOWN
+
+
+def _next_try(row: Row) -> str:
+    return duration_cell(row.get("next_try_ms") or row.get("at_limit_ms") or None)
 
 
 def _part(group: str, name: str) -> Callable[[Row], str]:
@@ -235,7 +251,8 @@ _TARGETS = (
     TableColumn("state", _state),
     TableColumn("failed", lambda row: errors_cell(row.get("recent_failures"))),
     TableColumn("out", lambda row: count_cell(row.get("opened"))),
-    TableColumn("next try", lambda row: duration_cell(row.get("next_try_ms"))),
+    TableColumn("next try", _next_try),
+    TableColumn("left", _left, 90),
     TableColumn("ttft", lambda row: duration_cell(row.get("first_token_ms"))),
     TableColumn("now", lambda row: count_cell(row.get("running"))),
 )

@@ -46,6 +46,7 @@ def config_schema() -> dict[str, Any]:
     defs |= stores | {"StoreEntry": _store_entry()}
     properties["stores"]["additionalProperties"] = _STORE_ENTRY
     _add_store_keys(defs["QuotasConfig"], stores)
+    _add_store_keys(defs["RoutingConfig"], stores)
     defs |= _describe_middlewares(defs["MiddlewareEntry"], stores)
     properties["providers"]["items"] = _provider_entry()
     properties["llm"] = {"description": properties["llm"]["description"], **_llm()}

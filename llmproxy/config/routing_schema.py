@@ -20,6 +20,7 @@ from pydantic import (
 
 from llmproxy.route import CONNECTION
 from llmproxy.settings import Duration, DurationLimit, HeaderName, Strict, Whole, refuse_bool
+from llmproxy.stores.base import DEFAULT_STORE, StoreReference
 from llmproxy.wire.http import RETRYABLE_STATUSES
 
 _MOST_RETRIES = 20
@@ -108,8 +109,15 @@ class BreakerConfig(Strict):
     max_recovery: Duration = Field(default=600.0, gt=0, description="The longest time that it is out.")
 
 
-class RoutingConfig(Strict):
+class RoutingConfig(StoreReference):
     """Defaults for all models, the circuit breaker of all targets, and the retry budget of the program."""
+
+    store: str = Field(
+        default=DEFAULT_STORE,
+        min_length=1,
+        description="Where replicas share what they know of targets: which are out or at their limit, and which one "
+        "made a response or file. The name of an entry of `stores`; or in short memory, disk, or the URL of a Redis.",
+    )
 
     strategy: StrategyConfig = Field(
         default=PRIORITY,
@@ -144,6 +152,11 @@ class RoutingConfig(Strict):
         gt=0,
         description="Time limit for the first content of a stream; after it the next target is called. Without it a "
         "stream is passed on from its first event.",
+    )
+    max_wait: Duration = Field(
+        default=10.0,
+        le=3600,
+        description="How long a request waits while all targets of its model are at their limit; then it gets 429.",
     )
     retry_budget: Percentage = Field(
         default=0.2,
@@ -234,6 +247,20 @@ class TargetConfig(Strict):
         description="Which requests it takes: those that fit everything that is set; all by default.",
     )
 
+    rpm: Whole | None = Field(
+        default=None,
+        ge=1,
+        description="Most requests in a minute; beyond it the next target is called.",
+        examples=[500],
+    )
+    tpm: Whole | None = Field(default=None, ge=1, description="Most tokens in a minute.", examples=[200000])
+    concurrent: Whole | None = Field(default=None, ge=1, description="Most calls at a time.", examples=[20])
+
+    @property
+    def limited(self) -> bool:
+        """Return whether it has limits of its own."""
+        return (self.rpm, self.tpm, self.concurrent) != (None, None, None)
+
     @field_validator("extra_headers")
     @classmethod
     def _fit_in_a_line(cls, headers: dict[str, str]) -> dict[str, str]:
@@ -282,6 +309,9 @@ class ModelConfig(Strict):
     )
     first_token: Duration | None = Field(
         default=None, gt=0, description="As in `routing`, for this model.", examples=["20s"]
+    )
+    max_wait: Duration | None = Field(
+        default=None, le=3600, description="As in `routing`, for this model.", examples=["2s"]
     )
 
     shadow: TargetConfig | None = Field(

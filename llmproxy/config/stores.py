@@ -1,4 +1,4 @@
-"""Read `stores:`, and the store in the settings of a middleware or of `quotas`: a name, a short form, or its keys.
+"""Read `stores:`, and the store in the settings of a middleware, `quotas` or `routing`: a name, a short form, or keys.
 
 A store in such settings becomes an entry of `stores` under a name that no other setting can use, so that
 there is one list of stores. Begin reading at `unfold_stores`.
@@ -13,6 +13,7 @@ from pathlib import Path
 from llmproxy.config.components import read_component
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.problems import Problem
+from llmproxy.config.routing_schema import RoutingConfig
 from llmproxy.config.validate import read_model, wrong_kind
 from llmproxy.middleware.limits import QuotasConfig
 from llmproxy.registry import RegistryError, config_of, find_component, names, nearest
@@ -49,13 +50,15 @@ def unfold_stores(top: ConfigNode, directory: Path) -> list[Problem]:
 
 
 def _users(top: ConfigNode, directory: Path) -> Iterator[tuple[ConfigNode, type[Strict]]]:
-    """Yield the settings that name a store, with their classes: those of middlewares, and `quotas`."""
+    """Yield the settings that name a store, with their classes: those of middlewares, `quotas` and `routing`."""
     for entry in top.members["middlewares"].items if "middlewares" in top.members else []:
         settings = entry.members.get("config")
         if settings is not None and isinstance(settings.value, dict) and (model := _model(entry, directory)):
             yield settings, model
     if (quotas := top.members.get("quotas")) is not None and isinstance(quotas.value, dict):
         yield quotas, QuotasConfig
+    if (routing := top.members.get("routing")) is not None and isinstance(routing.value, dict):
+        yield routing, RoutingConfig
 
 
 def _model(entry: ConfigNode, directory: Path) -> type[Strict] | None:

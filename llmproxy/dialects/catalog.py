@@ -15,6 +15,7 @@ from llmproxy.dialects import chat, converse, embeddings, gemini, messages, resp
 from llmproxy.dialects.call_form import CallForm
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Dialect, Endpoint
+from llmproxy.dialects.limit_readings import LimitReading
 
 DIALECTS: tuple[Dialect, ...] = (
     chat.DIALECT,
@@ -146,6 +147,16 @@ def codecs() -> Mapping[str, Codec]:
 def capabilities() -> tuple[str, ...]:
     """Return what a provider may speak: the names of all dialects, and `REST`."""
     return (*(dialect.name for dialect in DIALECTS), REST)
+
+
+def limit_readings(headers: Mapping[str, str], now_s: float) -> list[LimitReading]:
+    """Return what a provider says of its limits in the headers of an answer, in the words of whatever vendor: services
+    have each other's names. `now_s` is the wall clock."""
+    fields = {name.lower(): value for name, value in headers.items() if "ratelimit-" in name.lower()}
+    if not fields:
+        return []
+    readers = dict.fromkeys(dialect.read_limits for dialect in DIALECTS)
+    return [reading for read in readers for reading in read(fields, now_s)]
 
 
 def client_paths() -> list[str]:

@@ -17,6 +17,7 @@ from llmproxy.dialects.call_form import CallForm, filled
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.history import NO_HISTORY, History
 from llmproxy.dialects.limit_headers import LimitStatus, write_limit_headers
+from llmproxy.dialects.limit_readings import LimitReading, read_usual_limits
 from llmproxy.dialects.model_list import ModelPages
 from llmproxy.dialects.reshape import Reshape
 from llmproxy.dialects.summary import Summary, Watch
@@ -113,7 +114,8 @@ class Dialect:
     `write_error` gives the JSON body of an error of ours, `error_headers` the headers beside it, `write_error_event`
     the whole frames that tell a client of a started stream that it failed. `error_statuses` are the statuses of errors
     by their codes, where clients would misread the usual one. `limit_headers` writes what is left of limits, at a time
-    of the wall clock. `codec` is None for a dialect that is only
+    of the wall clock; `read_limits` reads what its vendor says of its own, from headers whose names are in lower case.
+    `codec` is None for a dialect that is only
     relayed. `stateful` says that answers are stored by their ids and continued by later requests. `key_variable` is
     where its SDKs find their key.
     """
@@ -128,6 +130,7 @@ class Dialect:
     error_headers: Callable[[ProxyError], Pairs] = no_headers
     error_statuses: Mapping[str, int] = field(default_factory=dict)
     limit_headers: Callable[[Sequence[LimitStatus], float], Pairs] = write_limit_headers
+    read_limits: Callable[[Mapping[str, str], float], Sequence[LimitReading]] = read_usual_limits
     framing: Framing = SSE
     other_framing: Framing | None = None
     stream_query: str | None = None

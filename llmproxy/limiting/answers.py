@@ -53,21 +53,22 @@ def limit_refusal(
     if rule.kind == "budget":
         if taken.settled < rule.limit and taken.settled + amounts[taken.refused] <= rule.limit:
             message = f"The rest of the budget of {rule.text} {whose} is reserved by running requests. Try again soon"
-            return _too_many(message, _SOON_S, headers)
+            return too_many(message, _SOON_S, headers)
         return budget_exceeded(rule, whose, quota, exchange.began_s, headers)
     if rule.kind == "concurrent":
         message = f"Too many requests at a time {whose}: the limit is {rule.text}. Try again when one has ended"
-        return _too_many(message, _SOON_S, headers)
+        return too_many(message, _SOON_S, headers)
     wait_s = min(taken.wait_s, rule.per_s)
     message = f"Rate limit reached {whose}: {rule.text}. Try again in {_words(wait_s)}"
-    return _too_many(message, wait_s, headers)
+    return too_many(message, wait_s, headers)
 
 
 def _words(seconds: float) -> str:
     return f"{max(math.ceil(seconds), 1)} s"
 
 
-def _too_many(message: str, wait_s: float, headers: Pairs) -> ProxyError:
+def too_many(message: str, wait_s: float, headers: Pairs = ()) -> ProxyError:
+    """Return the error for a request that may be made again in `wait_s` seconds."""
     wait_s = max(wait_s, 0.001)
     more = (
         ("Retry-After", str(math.ceil(wait_s))),

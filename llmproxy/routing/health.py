@@ -7,27 +7,45 @@ Targets are the same when provider and model are. Each change of a circuit break
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
+from llmproxy.dialects.limit_readings import LimitReading
 from llmproxy.metrics.sample import Sample
+from llmproxy.routing.limit_line import LimitLines
 from llmproxy.routing.retry_budget import RetryBudget
 from llmproxy.target import Target
-from llmproxy.target_health import BreakerSettings, TargetHealth
+from llmproxy.target_health import MOST_REST_S, BreakerSettings, TargetHealth
 
 log = logging.getLogger(__name__)
 
 
+class HealthSharing(Protocol):
+    """Tells other processes what happens to targets here; see `shared_health.py`."""
+
+    def opened(self, target: TargetHealth) -> None: ...
+    def closed(self, target: TargetHealth) -> None: ...
+    def rests(self, target: TargetHealth, seconds: float) -> None: ...
+    async def may_probe(self, target: TargetHealth) -> bool: ...
+
+
 class Health:
-    """The health of targets, by provider and model. `out` counts those whose breaker is not closed, `shadow_calls` the
-    copies of requests by provider, model and outcome."""
+    """The health of targets, by provider and model. `shared` shares it with other processes, where they do.
+
+    `out` counts those whose breaker is not closed; none rests for its limits after `resting_until_s`. `lines` has the
+    requests whose targets are all at their limit, `shadow_calls` the copies of requests by provider, model and outcome.
+    """
 
     def __init__(self) -> None:
         self.budget = RetryBudget()
         self.out = 0
+        self.resting_until_s = -math.inf
+        self.lines = LimitLines()
+        self.shared: HealthSharing | None = None
         self.shadow_calls: Counter[tuple[str, str, str]] = Counter()
         self._targets: dict[tuple[str, str | None], TargetHealth] = {}
 
@@ -37,6 +55,7 @@ class Health:
         if known is None:
             known = self._targets[provider, model] = TargetHealth(provider, model, settings)
             known.breaker.on_change = partial(self._note_change, known)
+            known.breaker.on_decision = partial(self._note_decision, known)
         known.breaker.settings = settings
         return known
 
@@ -54,6 +73,14 @@ class Health:
     def all(self) -> list[TargetHealth]:
         """Return the health of each target, in the order of the configuration."""
         return list(self._targets.values())
+
+    def rest(self, target: TargetHealth, seconds: float, now_s: float, *, told: bool = False) -> None:
+        """Leave a target alone for so long: its provider says that nothing is left of a limit, here or, if `told`, to
+        another process."""
+        if target.limits.rest(seconds, now_s):
+            self.resting_until_s = max(self.resting_until_s, target.limits.rest_until_s)
+            if self.shared is not None and not told:
+                self.shared.rests(target, min(seconds, MOST_REST_S))
 
     def all_out(self) -> bool:
         """Return whether there are targets and none of them may be called now."""
@@ -83,6 +110,11 @@ class Health:
             target.breaker.state = row["state"]
             target.breaker.retry_s = now_s + (left_ms / 1000 if isinstance(left_ms, (int, float)) else 0.0)
             target.running = running if isinstance(running, int) else 0
+            if isinstance(at_limit_ms := row.get("at_limit_ms"), (int, float)) and at_limit_ms > 0:
+                self.rest(target, at_limit_ms / 1000, now_s)
+            limits = row.get("limits")
+            readings = map(_limit_in, limits if isinstance(limits, list) else ())
+            target.limits.note([each for each in readings if each is not None], now_s)
             for name, stream in (("first_token_ms", True), ("answer_ms", False)):
                 if isinstance(took_ms := row.get(name), (int, float)):
                     target.note_first_token(took_ms / 1000, now_s, stream=stream)
@@ -90,6 +122,7 @@ class Health:
 
     def samples(self) -> Iterator[Sample]:
         """Yield what `/metrics` shows."""
+        now_s = time.monotonic()
         for each in self._targets.values():
             labels = (("provider", each.provider), ("model", each.model or ""))
             yield Sample(
@@ -105,6 +138,15 @@ class Health:
                 counter=True,
                 labels=labels,
             )
+            yield Sample(
+                name="llmproxy_target_rested_total",
+                help="How often a target was left alone because nothing was left of its limits.",
+                value=each.limits.rested,
+                counter=True,
+                labels=labels,
+            )
+            for reading in each.limits.current(now_s):
+                yield from _limit_samples(reading, labels)
             yield Sample(name="llmproxy_target_running", help="Calls under way.", value=each.running, labels=labels)
         for (provider, model, outcome), count in sorted(self.shadow_calls.items()):
             yield Sample(
@@ -121,6 +163,25 @@ class Health:
             counter=True,
         )
 
+        yield Sample(
+            name="llmproxy_limit_waiting",
+            help="Requests whose targets are all at their limit.",
+            value=self.lines.waiting,
+        )
+        for name, help_, value in (
+            ("waited", "Requests that waited because all targets were at their limit.", self.lines.waited),
+            ("refused", "Requests that waited in vain for a target at its limit.", self.lines.refused),
+        ):
+            yield Sample(name=f"llmproxy_limit_{name}_total", help=help_, value=value, counter=True)
+
+    def _note_decision(self, target: TargetHealth) -> None:
+        if self.shared is None:
+            return
+        if target.breaker.state == "closed":
+            self.shared.closed(target)
+        else:
+            self.shared.opened(target)
+
     def _note_change(self, target: TargetHealth) -> None:
         breaker = target.breaker
         if breaker.state == "closed":
@@ -129,7 +190,26 @@ class Health:
         else:
             self.out += 1
             count = breaker.failures(breaker.since_s)
-            log.warning("target %s is taken out for %g s after %d failed calls", target.name, breaker.recovery_s, count)
+            why = f"after {count} failed calls" if count else "as in another process"
+            log.warning("target %s is taken out for %g s %s", target.name, breaker.recovery_s, why)
+
+
+def _limit_samples(reading: LimitReading, labels: tuple[tuple[str, str], ...]) -> Iterator[Sample]:
+    labels = (*labels, ("limit", reading.kind))
+    if reading.limit is not None:
+        yield Sample(
+            name="llmproxy_target_limit",
+            help="A limit of a target, of its provider or configured.",
+            value=reading.limit,
+            labels=labels,
+        )
+    if reading.remaining is not None:
+        yield Sample(
+            name="llmproxy_target_limit_left",
+            help="What is left of a limit of a target.",
+            value=reading.remaining,
+            labels=labels,
+        )
 
 
 _STATES = {"closed": 0, "half_open": 1, "open": 2}
@@ -148,7 +228,32 @@ def _row(target: TargetHealth, now_s: float) -> dict[str, object]:
         "running": target.running,
         "first_token_ms": _ms(target.first_token_s(stream=True)),
         "answer_ms": _ms(target.first_token_s(stream=False)),
+        "at_limit_ms": round(max(target.limits.rest_until_s - now_s, 0.0) * 1000) if target.limits.rested else 0,
+        "limits": [_limit_row(each) for each in target.limits.current(now_s)],
     }
+
+
+def _limit_row(reading: LimitReading) -> dict[str, object]:
+    known = reading.limit is not None and reading.remaining is not None
+    return {
+        "kind": reading.kind,
+        "limit": reading.limit,
+        "used": (reading.limit or 0.0) - (reading.remaining or 0.0) if known else None,
+        "left": reading.remaining,
+        "reset_ms": _ms(reading.reset_s),
+    }
+
+
+def _limit_in(row: object) -> LimitReading | None:
+    """Read what `_limit_row` wrote; None where another process shows something else."""
+    if not isinstance(row, dict) or not isinstance(row.get("kind"), str):
+        return None
+    limit, remaining, reset_ms = (
+        float(value) if isinstance(value := row.get(name), (int, float)) else None
+        for name in ("limit", "left", "reset_ms")
+    )
+    reset_s = None if reset_ms is None else reset_ms / 1000
+    return LimitReading(kind=row["kind"], limit=limit, remaining=remaining, reset_s=reset_s)
 
 
 def _ms(seconds: float | None) -> float | None:

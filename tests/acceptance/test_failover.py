@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import openai
 import pytest
 
 from tests.support import vendors
-from tests.support.program import Program
+from tests.support.program import Program, run
 from tests.support.provider import Call, Reply, Script, Upstream, drop
 from tests.support.waiting import until
 
@@ -226,3 +227,36 @@ models: [{name: team, targets: [a, b]}]
         upstreams[0].next(drop, drop)  # the second time for the connection that is made again
         assert who(program, 1) == "b"
         until(lambda: who(program, 1) == "a", "the target to be back")
+
+
+@pytest.mark.ledger("L4")
+def test_a_target_with_nothing_left_is_skipped_and_clients_see_no_429(
+    tmp_path: Path, upstreams: tuple[Upstream, Upstream, Upstream]
+) -> None:
+    more = """
+routing: {max_wait: 4s}
+models:
+  - {name: team, targets: [a, b]}
+  - {name: narrow, targets: [{provider: c, rpm: 1}]}
+"""
+    used_up = ("x-ratelimit-limit-requests", "60"), ("x-ratelimit-remaining-requests", "0")
+    with serving(tmp_path, upstreams, more) as program:
+        one, two, _ = upstreams
+        one.next(vendors.plain(vendors.chat("m"), *used_up, ("x-ratelimit-reset-requests", "10m0s")))
+        two.next(vendors.failure(429, "X", ("Retry-After", "2")))
+        assert who(program, 1) == "a"
+        client = openai.OpenAI(base_url=f"{program.url}/v1", api_key="dummy", max_retries=0)
+        with client:  # a has nothing left, b says when it is back: the request waits for that
+            client.chat.completions.create(model="team", messages=[{"role": "user", "content": "hi"}])
+        assert [len(each.requests) for each in (one, two)] == [1, 2]
+        row = next(each for each in program.get("/stats").json["targets"] if each["provider"] == "a")
+        limit = row["limits"][0]
+        assert (limit["kind"], limit["limit"], limit["used"], limit["left"]) == ("requests", 60, 60, 0)
+        assert row["at_limit_ms"] > 590_000 and row["state"] == "closed"
+        assert program.metric("llmproxy_target_limit_left", provider="a") == 0
+        assert program.post(CHAT, {**ASK, "model": "narrow"}).status == 200
+        refused = program.post(CHAT, {**ASK, "model": "narrow"})
+        assert (refused.status, refused.json["error"]["code"]) == (429, "rate_limit_exceeded")
+        assert 55 <= int(refused.value("retry-after") or 0) <= 61
+        shown = run("explain", "team", "-c", "llmproxy.yaml", "--url", program.url, cwd=tmp_path).stdout
+        assert "limit requests: 0 of 60 left" in shown and "order now: b" in shown

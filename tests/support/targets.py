@@ -15,9 +15,11 @@ from llmproxy.client_request import ClientRequest
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.failover import Failover
+from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.route import RetryPolicy, Route, Strategy
 from llmproxy.routing.health import Health
 from llmproxy.stores.memory import MemoryResponses
+from llmproxy.stores.memory_quotas import MemoryQuotas
 from llmproxy.target import Provider, Target, UpstreamRequest
 from llmproxy.target_health import BreakerSettings
 from llmproxy.translation.translator import Translator
@@ -89,7 +91,13 @@ class Line:
         self.budget = budget = MemoryBudget(1 << 20)
         attempts = Attempts(self._open, budget, Translator(MemoryResponses(1 << 20), budget))
         self.failover = Failover(
-            attempts, self.health, now=lambda: self.now_s, sleep=self._sleep, jitter=lambda: jitter
+            attempts,
+            self.health,
+            now=lambda: self.now_s,
+            sleep=self._sleep,
+            pause=self._pause,
+            jitter=lambda: jitter,
+            quotas=TargetQuotas(MemoryQuotas(100, lambda: self.now_s)),
         )
 
     async def _open(self, request: UpstreamRequest) -> Answer:
@@ -98,6 +106,10 @@ class Line:
     async def _sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
         self.now_s += seconds
+
+    async def _pause(self, seconds: float, event: asyncio.Event) -> None:
+        if not event.is_set():
+            await self._sleep(seconds)
 
     def exchange(self, *headers: tuple[str, str], **members: object) -> Exchange:
         """Return a request for the model `m`."""

@@ -13,7 +13,7 @@ from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, TokenCount
 from llmproxy.dialects.messages import history, invoke, model_list, reshape, stream_watch, summary
 from llmproxy.dialects.messages.error_body import write_error, write_error_event
-from llmproxy.dialects.messages.limit_headers import write_limit_headers
+from llmproxy.dialects.messages.limit_headers import read_vendor_limits, write_limit_headers
 from llmproxy.dialects.messages.request_decode import decode_request
 from llmproxy.dialects.messages.request_encode import encode_request
 from llmproxy.dialects.messages.response_decode import decode_response
@@ -82,6 +82,7 @@ DIALECT = Dialect(
     key_variable="ANTHROPIC_API_KEY",
     overloaded=529,
     limit_headers=write_limit_headers,
+    read_limits=read_vendor_limits,
     write_error=write_error,
     write_error_event=write_error_event,
     readers=replace(

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from llmproxy.settings import Strict
 from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.breakers import BreakerStore
 from llmproxy.stores.quotas import QuotaStore
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
@@ -83,6 +84,14 @@ class Store(ABC):
     @abstractmethod
     def responses(self, max_bytes: int) -> ResponseStore:
         """Return the state of the Responses API, for a user that wants at most `max_bytes` of it to be kept."""
+
+    @abstractmethod
+    def breakers(self) -> BreakerStore:
+        """Return the targets that are out."""
+
+    @abstractmethod
+    def affinity(self, max_bytes: int) -> BlobStore:
+        """Return which target made what, for a user that wants at most `max_bytes` of it to be kept."""
 
     @abstractmethod
     def quotas(self, max_counters: int) -> QuotaStore:

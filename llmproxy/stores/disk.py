@@ -1,8 +1,7 @@
 """The store in one SQLite file: it outlives the process, and the processes of one machine share it.
 
-A kill loses at most what was not yet committed. The facets are `disk_values.py`,
-`disk_sessions.py` and `disk_quotas.py`, the tables `disk_tables.py`; `sqlite_file.py` opens the file and has the
-thread.
+A kill loses at most what was not yet committed. The facets are `disk_values.py`, `disk_sessions.py`, `disk_quotas.py`
+and `disk_breakers.py`, the tables `disk_tables.py`; `sqlite_file.py` opens the file and has the thread.
 """
 
 from __future__ import annotations
@@ -18,9 +17,11 @@ from llmproxy.errors import ProxyError
 from llmproxy.private_files import DIRECTORY_MODE
 from llmproxy.stores.base import Namespace, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.breakers import BreakerStore
+from llmproxy.stores.disk_breakers import DiskBreakers
 from llmproxy.stores.disk_quotas import DiskQuotas
 from llmproxy.stores.disk_sessions import DiskSessions
-from llmproxy.stores.disk_tables import open_file
+from llmproxy.stores.disk_tables import AFFINITY, open_file
 from llmproxy.stores.disk_values import DiskBlobs, DiskResponses
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.quotas import QuotaStore
@@ -89,6 +90,12 @@ class DiskStore(Store):
 
     def responses(self, max_bytes: int) -> ResponseStore:
         return DiskResponses(self._file, max_bytes)
+
+    def breakers(self) -> BreakerStore:
+        return DiskBreakers(self._file)
+
+    def affinity(self, max_bytes: int) -> BlobStore:
+        return DiskBlobs(self._file, max_bytes, table=AFFINITY)
 
     def quotas(self, max_counters: int) -> QuotaStore:
         return DiskQuotas(self._file, max_counters)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from llmproxy.stores.sqlite_file import SqliteFile
 
-_VERSION = 3  # of the tables; a file of another version is set aside
-BLOBS, RESPONSES = "blobs", "responses"  # tables of values
+_VERSION = 4  # of the tables; a file of another version is set aside
+BLOBS, RESPONSES, AFFINITY = "blobs", "responses", "affinity"  # tables of values
 
 # Values stand in a table of their own, so that noting a use does not write them again. Triggers do the counting: no
 # process can forget it.
@@ -55,12 +55,17 @@ _QUOTAS = (
 )
 
 
+_BREAKERS = """CREATE TABLE breakers (target TEXT PRIMARY KEY, retry_at REAL, recovery REAL, probe_until REAL,
+    rest_until REAL, used REAL) WITHOUT ROWID"""
+
+
 def _schema() -> Iterator[str]:
     yield "CREATE TABLE totals (name TEXT PRIMARY KEY, entries INTEGER, bytes INTEGER)"
-    for table in (BLOBS, RESPONSES):
+    for table in (BLOBS, RESPONSES, AFFINITY):
         yield from (statement.replace("{table}", table) for statement in _VALUES)
     yield from _SESSIONS
     yield from _QUOTAS
+    yield _BREAKERS
 
 
 def open_file(path: Path) -> SqliteFile:

@@ -16,7 +16,9 @@ from pydantic import Field
 
 from llmproxy.stores.base import Namespace, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore, StoreSize
+from llmproxy.stores.breakers import BreakerStore, OutageRow
 from llmproxy.stores.lru import ByteBoundedLru
+from llmproxy.stores.memory_breakers import MemoryBreakers
 from llmproxy.stores.memory_quotas import MemoryQuotas, QuotaTable
 from llmproxy.stores.quotas import QuotaStore
 from llmproxy.stores.responses import ResponseStore
@@ -53,6 +55,8 @@ class MemoryStore(Store):
         self._responses = ByteBoundedLru()
         self._sessions = SessionTable()
         self._quotas = QuotaTable()
+        self._affinity = ByteBoundedLru()
+        self._breakers: dict[str, OutageRow] = {}
 
     def blobs(self, max_bytes: int) -> BlobStore:
         return MemoryBlobs(max_bytes, self._blobs)
@@ -62,6 +66,12 @@ class MemoryStore(Store):
 
     def responses(self, max_bytes: int) -> ResponseStore:
         return MemoryResponses(max_bytes, self._responses)
+
+    def breakers(self) -> BreakerStore:
+        return MemoryBreakers(rows=self._breakers)
+
+    def affinity(self, max_bytes: int) -> BlobStore:
+        return MemoryBlobs(max_bytes, self._affinity)
 
     def quotas(self, max_counters: int) -> QuotaStore:
         return MemoryQuotas(max_counters, table=self._quotas)

@@ -11,8 +11,10 @@ from typing import TypeVar
 
 from llmproxy.stores.base import DEFAULT_STORE, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.breakers import BreakerStore
 from llmproxy.stores.facet import Facet
 from llmproxy.stores.guard import GuardedBlobs, GuardedResponses, GuardedSessions
+from llmproxy.stores.guarded_breakers import GuardedBreakers
 from llmproxy.stores.guarded_quotas import GuardedQuotas
 from llmproxy.stores.memory import MemoryStore
 from llmproxy.stores.quotas import QuotaStore
@@ -40,6 +42,8 @@ class OpenStore:
         self._sessions: dict[tuple[int, float], SessionStore] = {}
         self._responses: dict[int, ResponseStore] = {}
         self._quotas: dict[int, QuotaStore] = {}
+        self._breakers: dict[None, BreakerStore] = {}
+        self._affinity: dict[int, BlobStore] = {}
         self._started = False
         self._running: list[Facet] = []
 
@@ -60,6 +64,14 @@ class OpenStore:
         """Return the counters of limits. At most `max_counters` of those that clients choose are kept."""
         return self._facet(self._quotas, max_counters, lambda: self._store.quotas(max_counters), GuardedQuotas)
 
+    def breakers(self) -> BreakerStore:
+        """Return the targets that are out."""
+        return self._facet(self._breakers, None, self._store.breakers, GuardedBreakers)
+
+    def affinity(self, max_bytes: int) -> BlobStore:
+        """Return which target made what. At most `max_bytes` are kept, unless the store bounds itself."""
+        return self._facet(self._affinity, max_bytes, lambda: self._store.affinity(max_bytes), GuardedBlobs)
+
     def _facet(self, known: dict[K, F], bounds: K, make: Callable[[], F], guard: Callable[[F, str], F]) -> F:
         if bounds not in known:
             facet = make()
@@ -71,7 +83,7 @@ class OpenStore:
         if not self._started:
             self._started = True
             await self._store.start()
-        kinds = self._blobs, self._sessions, self._responses, self._quotas
+        kinds = self._blobs, self._sessions, self._responses, self._quotas, self._breakers, self._affinity
         facets: list[Facet] = [facet for kind in kinds for facet in kind.values()]
         new = [facet for facet in facets if facet not in self._running]
         self._running += new

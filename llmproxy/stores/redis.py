@@ -1,7 +1,7 @@
 """The store in a Redis: all replicas share it; the server's own memory and eviction policy bound it.
 
-The facets are `redis_values.py`, `redis_sessions.py` and `redis_quotas.py`; `redis_link.py` speaks to the server.
-They need the client library, which checking a configuration does not import.
+The facets are `redis_values.py`, `redis_sessions.py`, `redis_quotas.py` and `redis_breakers.py`; `redis_link.py` speaks
+to the server. They need the client library, which checking a configuration does not import.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from llmproxy.settings import ExistingFile, Secret
 from llmproxy.stores.base import Namespace, Store, StoreConfig
 from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.breakers import BreakerStore
 from llmproxy.stores.quotas import QuotaStore
 from llmproxy.stores.redis_url import RedisAddress, parse_redis_url
 from llmproxy.stores.responses import ResponseStore
@@ -99,6 +100,16 @@ class RedisStore(Store):
         from llmproxy.stores.redis_values import RedisResponses
 
         return RedisResponses(self._link, self._namespace, max_bytes)
+
+    def breakers(self) -> BreakerStore:
+        from llmproxy.stores.redis_breakers import RedisBreakers
+
+        return RedisBreakers(self._link, self._namespace)
+
+    def affinity(self, max_bytes: int) -> BlobStore:
+        from llmproxy.stores.redis_values import RedisBlobs
+
+        return RedisBlobs(self._link, self._namespace, max_bytes, "affinity")
 
     def quotas(self, max_counters: int) -> QuotaStore:
         from llmproxy.stores.redis_quotas import RedisQuotas

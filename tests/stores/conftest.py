@@ -9,10 +9,15 @@ from typing import TypeAlias
 
 import pytest
 
+from llmproxy.stores.base import Store
 from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.breakers import BreakerStore, OutageRow
+from llmproxy.stores.disk import DiskStore
 from llmproxy.stores.memory import MemoryBlobs, MemoryResponses, MemorySessions
+from llmproxy.stores.memory_breakers import MemoryBreakers
 from llmproxy.stores.memory_quotas import MemoryQuotas, QuotaTable
 from llmproxy.stores.quotas import QuotaStore
+from llmproxy.stores.redis import RedisStore
 from llmproxy.stores.redis_link import RedisLink
 from llmproxy.stores.redis_url import parse_redis_url
 from llmproxy.stores.responses import ResponseStore
@@ -32,6 +37,7 @@ from tests.support.stores import (
 MakeBlobs: TypeAlias = Callable[..., Awaitable[BlobStore]]
 MakeResponses: TypeAlias = Callable[..., Awaitable[ResponseStore]]
 MakeSessions: TypeAlias = Callable[..., Awaitable[SessionStore]]
+MakeBreakers: TypeAlias = Callable[..., Awaitable[BreakerStore]]
 MakeQuotas: TypeAlias = Callable[..., Awaitable[QuotaStore]]
 
 _numbers = itertools.count()
@@ -149,6 +155,30 @@ async def make_responses(
     yield make
     for responses in made:
         await responses.close()
+
+
+@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
+async def make_breakers(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) -> AsyncIterator[MakeBreakers]:
+    """Makes a store of targets that are out; each call the same one again, as another process would see it."""
+    url = _url(request) if request.param in ("redis", "cluster") else ""
+    opened: list[Store] = []
+    rows: dict[str, OutageRow] = {}
+
+    async def make() -> BreakerStore:
+        match request.param:
+            case "memory":
+                return MemoryBreakers(rows=rows)
+            case "disk":
+                store: Store = DiskStore(DiskStore.Config(type="disk", path=str(tmp_path / "store.sqlite")))
+            case _:
+                store = RedisStore(RedisStore.Config(type="redis", url=url, namespace=namespace))
+        opened.append(store)
+        await store.start()
+        return store.breakers()
+
+    yield make
+    for store in opened:
+        await store.close()
 
 
 @pytest.fixture

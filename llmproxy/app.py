@@ -44,7 +44,7 @@ from llmproxy.server.freed_memory import FreedMemory
 from llmproxy.server.metrics_listener import metrics_listener
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
-from llmproxy.server.process import loop_factory, prepare_process
+from llmproxy.server.process import check_file_limit, loop_factory, prepare_process
 from llmproxy.server.registration import Registration, announced_host
 from llmproxy.server.reloading import Reloader
 from llmproxy.server.request_body import Limits
@@ -239,6 +239,7 @@ def _admin(
         middlewares=middlewares,
         running=lambda: state.shared.running if state.shared else {},
         health=state.health,
+        waiting=lambda: state.shared.concurrency.waiting if state.shared else 0,
         reporters=[(name.replace(" ", "_"), part.describe) for name, part in reporters],
         reloader=state.reloader,
     )
@@ -291,6 +292,9 @@ def _limits(config: Config) -> Limits:
         keepalive_timeout_s=server.keepalive_timeout,
         body_timeout_s=server.body_timeout,
         body_total_timeout_s=server.body_total_timeout,
+        max_connections=server.max_connections,
+        max_concurrent=server.max_concurrent,
+        queue_timeout_s=server.queue_timeout,
     )
 
 
@@ -312,6 +316,7 @@ async def serve(
             return await serve(loaded, announce, sock, shutdown)
     server = loaded.checked().server
     tls = await asyncio.to_thread(server_tls, server)
+    check_file_limit(server.max_connections)
     state = State(server.max_held_bytes)
     try:
         runtime = build(loaded, state)

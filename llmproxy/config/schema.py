@@ -79,6 +79,19 @@ class ServerConfig(Strict):
         description="Memory limit for all requests and answers together, as they arrive and as they are decoded; above "
         "it requests get 503.",
     )
+    max_connections: Whole | None = Field(
+        default=None, gt=0, description="How many clients may be connected; further ones get 503.", examples=[10_000]
+    )
+    max_concurrent: Whole | None = Field(
+        default=None,
+        gt=0,
+        description="How many requests of clients run at the same time, streams to their end. Further ones wait for "
+        "their turn (ten times as many), and get 503 after queue_timeout.",
+        examples=[500],
+    )
+    queue_timeout: Duration = Field(
+        default=5.0, gt=0, description="How long a request waits when max_concurrent others run."
+    )
     shutdown_timeout: Duration = Field(
         default=30.0,
         description="How long running requests may continue after a signal to stop; then they end with an error.",

@@ -171,6 +171,9 @@ class Connection(AiohttpHandler):
         if certificate := transport.get_extra_info("peercert"):
             self._certificate = read_certificate(certificate.get("subject", ()))
         self.task = self._task_handler
+        limit = self._shared.runtime.limits.max_connections
+        if limit is not None and len(self._edge._connections) > limit:
+            self._turn_away(Overloaded("Too many connections are open (server.max_connections). Try again shortly"))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)

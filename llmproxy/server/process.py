@@ -8,11 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import sys
 from collections.abc import Callable
 
 from llmproxy.server.freed_memory import limit_heap
 
+log = logging.getLogger(__name__)
+
+FEWEST_FILES = 4096
 # The young generation is collected after so many new objects: an exchange makes some twenty that outlive it briefly,
 # and the default of 700 costs 7 % of the CPU time for nothing, since they go without the collector.
 YOUNG_OBJECTS = 10_000
@@ -34,6 +38,23 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop
 
     return uvloop.new_event_loop
+
+
+def check_file_limit(max_connections: int | None) -> None:
+    """Log a warning when too few files may be open: connections fail then."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = max(FEWEST_FILES, 2 * (max_connections or 0))
+    if limit != resource.RLIM_INFINITY and limit < needed:
+        log.warning(
+            "only %d files and sockets can be open at once, and a request needs two; allow %d with `ulimit -Hn`, or "
+            "LimitNOFILE= of systemd",
+            limit,
+            needed,
+        )
 
 
 def _raise_file_limit() -> None:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of what clients may send, from `server:` of the configuration.
+    """The limits of what clients may send, and how much at once, from `server:` of the configuration.
 
     Sizes in bytes, times in seconds; None for no limit.
     """
@@ -41,6 +41,9 @@ class Limits:
     keepalive_timeout_s: float
     body_timeout_s: float
     body_total_timeout_s: float | None
+    max_connections: int | None = None
+    max_concurrent: int | None = None
+    queue_timeout_s: float = 0.0
 
 
 class RequestStream:

@@ -69,6 +69,7 @@ class RequestHandler:
         "_client",
         "_exchange",
         "_finished",
+        "_has_turn",
         "_http10",
         "_keepalive",
         "_observer",
@@ -103,7 +104,7 @@ class RequestHandler:
         self._position: StreamPosition | None = None
         self._own = False
         self._sending = False
-        self._finished = False
+        self._finished = self._has_turn = False
         exchange.budget = shared.budget
         self._runtime.enter()
         shared.running[exchange.id] = exchange
@@ -158,12 +159,22 @@ class RequestHandler:
             raise BadRequest("WebSockets are not relayed here; use HTTP", status=426, code="upgrade_not_supported")
         resolved = await self._locate()
         limits, budget = self._runtime.limits, self._shared.budget
+        await self._take_turn(limits.max_concurrent, limits.queue_timeout_s)
         go_ahead = partial(_go_ahead, exchange.headers, self._transport, http10=self._http10)
         chosen = resolved.provider
         whole = chosen.holds_bodies if chosen is not None else _signs(resolved)
         await read_body(exchange, payload, limits, budget, go_ahead, routed=chosen is None, whole=whole)
         exchange.received_s = time.monotonic()
         return await pipeline.answer(exchange, resolved)
+
+    async def _take_turn(self, limit: int | None, wait_s: float) -> None:
+        """Wait while too many requests run. Raises Overloaded."""
+        concurrency = self._shared.concurrency
+        if limit is not None and not concurrency.admits(limit):
+            await concurrency.enter(limit, wait_s)
+        elif limit is None:
+            concurrency.running += 1
+        self._has_turn = True
 
     async def _admit(self, audience: Audience = Audience.CLIENTS) -> None:
         """Let the request in. Raises ProxyError; one from nobody that is known is for no middleware."""
@@ -384,6 +395,8 @@ class RequestHandler:
                 pipeline.hooks.end(exchange)
         finally:
             shared.running.pop(exchange.id, None)
+            if self._has_turn:
+                shared.concurrency.leave(shared.runtime.limits.max_concurrent)
             try:
                 shared.metrics.record(exchange)
                 self._runtime.pipeline.hooks.report(exchange)

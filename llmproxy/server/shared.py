@@ -8,6 +8,7 @@ from llmproxy.access.admission import Admission
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.metrics.counters import Metrics
 from llmproxy.pipeline import Pipeline
+from llmproxy.server.concurrency import Concurrency
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.request_body import Limits
 
@@ -41,6 +42,7 @@ class Shared:
         self.runtime = runtime
         self.metrics = metrics
         self.budget = budget
+        self.concurrency = Concurrency()
         self.running: dict[str, Exchange] = {}
         self.stopping = False
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from llmproxy.server.process import YOUNG_OBJECTS, loop_factory
+from llmproxy.server.process import FEWEST_FILES, YOUNG_OBJECTS, check_file_limit, loop_factory
 
 SHOW = """
 import gc, resource
@@ -23,6 +23,16 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard, gc.get_threshold()[
 def test_the_limit_of_files_is_raised_and_the_collector_looks_seldom() -> None:
     shown = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, check=True).stdout
     assert shown.split() == ["True", str(YOUNG_OBJECTS), "True"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_limit_of_files_that_is_too_low_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    import resource
+
+    check_file_limit(1)
+    assert not caplog.text or resource.getrlimit(resource.RLIMIT_NOFILE)[0] < FEWEST_FILES
+    check_file_limit(1 << 40)
+    assert f"allow {2 << 40}" in caplog.text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no uvloop on Windows")

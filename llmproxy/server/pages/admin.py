@@ -92,8 +92,8 @@ class Admin:
     where it came from, `key_sources` in words where each provider's key came from. `providers` are the enabled ones.
     `middlewares` are the enabled ones with their types, `running` gives the exchanges in flight. `started_s` is
     `time.monotonic()` at the start, `stopping` says whether the server is about to end, `health` how well all targets
-    do, `reloader` reloads the configuration. `reporters` are those who report every exchange, by name, and what they
-    say of their state.
+    do, `reloader` reloads the configuration. `waiting` counts the requests that wait for their turn. `reporters` are
+    those who report every exchange, by name, and what they say of their state.
     """
 
     def __init__(
@@ -113,6 +113,7 @@ class Admin:
         health: Health | None = None,
         reporters: Sequence[tuple[str, Callable[[], Mapping[str, object]]]] = (),
         reloader: Reloader | None = None,
+        waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self._version = version
         self._started_s = started_s
@@ -127,6 +128,7 @@ class Admin:
         self._health = health or Health()
         self._reporters = reporters
         self._reloader = reloader
+        self._waiting = waiting
         probes = HealthPages(
             version=version,
             started_s=started_s,
@@ -213,7 +215,10 @@ class Admin:
     async def prometheus(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics as text for an Accept header, and its content type."""
         states = self._states()
-        samples = [*await self._middleware_pages.metrics(), *self._health.samples(), *_writers(states)]
+        waiting = Sample(
+            name="llmproxy_waiting_requests", help="Client requests that wait for their turn.", value=self._waiting()
+        )
+        samples = [*await self._middleware_pages.metrics(), *self._health.samples(), *_writers(states), waiting]
         return await asyncio.to_thread(render, self._metrics, self._version, accept, samples)
 
     async def _write_metrics_json(self, exchange: Exchange) -> Answer:

@@ -50,6 +50,7 @@ from llmproxy.server.reloading import Reloader
 from llmproxy.server.request_body import Limits
 from llmproxy.server.reuse import Reuse
 from llmproxy.server.runtime import Component, Runtime, start_error
+from llmproxy.server.service_manager import passed_socket
 from llmproxy.server.shared import Shared
 from llmproxy.server.shutdown import GRACE_S, Shutdown, stop_signals
 from llmproxy.server.tls import HANDSHAKE_S, ServerTls, renewed
@@ -361,7 +362,8 @@ async def _serve_until(
         reloading = serving.reloading(registration, tls)
         async with registration.kept(serving.runtime.middlewares), renewed(tls), metrics, reloading:
             announce(address)
-            await stop.wait()
+            async with serving.service.serving(address):
+                await stop.wait()
         timeout_s = serving.shutdown_timeout_s()
         log.info("stopping: no new connections; waiting up to %g s for running exchanges", timeout_s)
     finally:
@@ -391,9 +393,12 @@ def run(
 ) -> int:
     """Serve in this process until a signal comes, and return the exit code. Raises as `serve` does.
 
+    Without `sock` it listens on the socket that the service manager has passed, if there is one.
+
     With `whole_process` nothing else happens in it afterwards: threads of users that go on do not keep it either.
     """
     prepare_process()
+    sock = sock or passed_socket(os.environ)
     shutdown = Shutdown()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -6,6 +6,7 @@ Begin reading at `Serving.reloading`.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import AsyncIterator
 
@@ -13,8 +14,9 @@ from llmproxy.reload import Replacement
 from llmproxy.server.edge import Edge
 from llmproxy.server.loop_watch import LoopWatch
 from llmproxy.server.registration import Registration
-from llmproxy.server.reloading import Reloader
+from llmproxy.server.reloading import Reloaded, Reloader
 from llmproxy.server.runtime import Runtime
+from llmproxy.server.service_manager import ServiceManager
 from llmproxy.server.shutdown import AT_ONCE_S, Shutdown
 from llmproxy.server.tls import ServerTls
 from llmproxy.server.user_frames import UserFrames
@@ -24,6 +26,7 @@ class Serving:
     """One serving process. Created in its main loop."""
 
     def __init__(self, edge: Edge, reloader: Reloader, replacement: Replacement, runtime: Runtime) -> None:
+        self.service = ServiceManager(os.environ)
         self.edge = edge
         self.reloader = reloader
         self.replacement = replacement
@@ -59,7 +62,12 @@ class Serving:
                 await tls.reload()
 
         self.replacement.swapped = swapped
-        self.reloader.apply = self.replacement.apply
+
+        async def apply() -> Reloaded:
+            with self.service.reloading():
+                return await self.replacement.apply()
+
+        self.reloader.apply = apply
         try:
             async with self.replacement.watching(self.reloader):
                 yield

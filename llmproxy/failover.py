@@ -95,15 +95,16 @@ class Failover:
         """Take note that the answer of an exchange is over: whole, broken, or its client left."""
         if not exchange.calls:
             return
-        call = exchange.calls[-1]
-        if call.settle is not None:
-            call.settle_once(used_tokens(exchange, expected_tokens(exchange))[0])
+        last = exchange.calls[-1]
+        if last.settle is not None:
+            last.settle_once(used_tokens(exchange, expected_tokens(exchange))[0])
             self.health.lines.freed()
-        if call.running:
-            call.end_running()
-            if exchange.outcome == "broken" and isinstance(exchange.error, UpstreamError):
-                assert call.target.health is not None, "counted there"
-                call.target.health.breaker.fail(self.now())
+        for call in exchange.calls:  # several run where a middleware has repeated the call
+            if call.running:
+                call.end_running()
+                if exchange.outcome == "broken" and isinstance(exchange.error, UpstreamError):
+                    assert call.target.health is not None, "counted there"
+                    call.target.health.breaker.fail(self.now())
 
 
 class _Series:

@@ -260,3 +260,24 @@ models:
         assert 55 <= int(refused.value("retry-after") or 0) <= 61
         shown = run("explain", "team", "-c", "llmproxy.yaml", "--url", program.url, cwd=tmp_path).stdout
         assert "limit requests: 0 of 60 left" in shown and "order now: b" in shown
+
+
+def test_a_package_announces_a_strategy_by_an_entry_point(
+    tmp_path: Path, upstreams: tuple[Upstream, Upstream, Upstream]
+) -> None:
+    package = tmp_path / "packages"
+    info = package / "backwards-1.0.dist-info"
+    info.mkdir(parents=True)
+    (package / "backwards.py").write_text(OWN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: backwards\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[llmproxy.strategies]\nbackwards = backwards:Backwards\n")
+    one, two = upstreams[:2]
+    config = f"""
+providers:
+  - {{name: a, type: openai, base_url: "{one.url}/v1", api_key: k, models: []}}
+  - {{name: b, type: openai, base_url: "{two.url}/v1", api_key: k, models: []}}
+models: [{{name: team, targets: [a, b], strategy: {{type: backwards, start: 1}}}}]
+"""
+    one.default = two.default = vendors.answer
+    with Program(tmp_path, config=config, search=package) as program:
+        assert who(program, 2) == "bb"

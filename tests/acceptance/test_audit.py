@@ -54,7 +54,7 @@ providers:
   - {{name: main, type: openai, base_url: "{upstream.url}/v1", api_key: {KEY}, models: ["gpt-*"]}}
   - {{name: spare, type: openai, base_url: "{upstream.url}/v1", api_key: {KEY}, models: ["gpt-*"]}}
 models:
-  - {{name: fast, targets: [{{provider: main, model: gpt-a}}, {{provider: spare, model: gpt-b}}]}}
+  - {{name: fast, retries: 0, targets: [{{provider: main, model: gpt-a}}, {{provider: spare, model: gpt-b}}]}}
 middlewares:
   - type: audit
     config: {{path: "{path}"{settings}}}

@@ -138,7 +138,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
     prices = state.prices(config)
     router, everybody = build_routing(loaded, state.health, prices, reuse)
     configured = _middlewares(loaded, reuse)
-    client_limits = build_limits(config, reuse, prices)
+    client_limits = build_limits(config, reuse, prices, loaded.file_keys)
     named_middlewares = [*client_limits, *configured]
     access = build_access(loaded, everybody, reuse)
     reporters = _reporters(config, reuse)

@@ -25,7 +25,8 @@ from llmproxy.access.keys import KeyRing, digest_of
 from llmproxy.access.tokens import ClaimNames, TokenRules, Tokens, read_public_key, secret_key
 from llmproxy.access.trusted_proxies import TrustedProxies
 from llmproxy.client_key import ClientKey
-from llmproxy.config.auth import AuthConfig, Grants, JwtConfig, KeyConfig
+from llmproxy.config.auth import Grants, JwtConfig, KeyConfig
+from llmproxy.config.auth_checks import check_auth
 from llmproxy.config.keys_file import read_keys_file
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import ServerConfig
@@ -71,7 +72,7 @@ def build_access(loaded: Loaded, providers: Sequence[Provider], reuse: Reuse | N
             certificates_suffice=not (auth.uses_keys or auth.uses_tokens),
         )
         if auth.keys_file is not None and auth.uses_keys:
-            components.append(_watched(authentication, auth, auth.keys_file, config.directory))
+            components.append(_watched(authentication, loaded, auth.keys_file))
     networks = [ip_network(each) for each in server.trusted_proxies]
     admission = Admission(
         providers,
@@ -187,15 +188,19 @@ def _read_limits(claim: object) -> tuple[Limit, ...]:
     return tuple(each.limit() for each in _LIMITS.validate_python(claim))
 
 
-def _watched(authentication: Authentication, auth: AuthConfig, file: str, directory: Path) -> Component:
+def _watched(authentication: Authentication, loaded: Loaded, file: str) -> Component:
     """Return what puts the keys of a changed file in place of the old ones. A bad file changes nothing."""
+    config = loaded.checked()
+    directory, own_keys = config.directory, config.auth.keys
 
     async def reload() -> None:
-        keys, problems, _ = await asyncio.to_thread(read_keys_file, file, directory)
+        keys, problems, in_file = await asyncio.to_thread(read_keys_file, file, directory)
+        if loaded.tree is not None:
+            problems += check_auth(loaded.tree, in_file)
         if problems:
             log.error("the changed keys file is not used, the known keys stay: %s", "; ".join(map(str, problems)))
             return
-        everybody = (*auth.keys, *keys)
+        everybody = (*own_keys, *keys)
         authentication.keys, authentication.subjects = _ring(everybody), _subjects(everybody)
         log.info("%s is read again: %d keys", file, len(keys))
 

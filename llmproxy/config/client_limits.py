@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmproxy.config.auth import AuthConfig, Grants
+from llmproxy.config.auth import AuthConfig, Grants, KeyConfig
 from llmproxy.config.schema import Config
 from llmproxy.limit import Budget, Limit
 from llmproxy.middleware.base import Middleware
@@ -16,10 +16,11 @@ from llmproxy.stores.open_stores import Stores
 Named = list[tuple[str, Middleware]]
 
 
-def build_limits(config: Config, reuse: Reuse, prices: Prices) -> Named:
-    """Return the middleware with its name, its stores opened; nothing when there can be no limits and budgets."""
+def build_limits(config: Config, reuse: Reuse, prices: Prices, file_keys: Sequence[KeyConfig] = ()) -> Named:
+    """Return the middleware with its name, its stores opened; nothing when there can be no limits and budgets.
+    `file_keys` are the keys in `auth.keys_file`."""
     rules = _rules(config)
-    clients = _of_clients(config)
+    clients = _of_clients(config, file_keys)
     if not (rules or clients or _unknown(config.auth)):
         return []
     budgets = any(isinstance(rule, Budget) for rule in (*rules, *clients))
@@ -34,9 +35,9 @@ def build_limits(config: Config, reuse: Reuse, prices: Prices) -> Named:
 
 def hook_order(config: Config, limits: Named, middlewares: Sequence[tuple[str, Middleware]]) -> Named:
     """Return all middlewares in the order of their hooks: limits first, but after the one that recognises sessions
-    where a limit or budget counts sessions."""
+    where a limit or budget counts sessions, or may do so."""
     first = 0
-    if any(rule.scope == "session" for rule in (*_rules(config), *_of_clients(config))):
+    if _unknown(config.auth) or any(rule.scope == "session" for rule in (*_rules(config), *_of_clients(config))):
         first = next((place + 1 for place, (type_, _) in enumerate(middlewares) if type_ == "sessions"), 0)
     return [*middlewares[:first], *limits, *middlewares[first:]]
 
@@ -45,9 +46,10 @@ def _rules(config: Config) -> list[Limit | Budget]:
     return [*(each.limit() for each in config.limits), *(each.budget() for each in config.budgets)]
 
 
-def _of_clients(config: Config) -> list[Limit | Budget]:
-    """Return the limits and budgets of all client keys and tokens that stand in the configuration."""
-    grants: list[Grants] = [*config.auth.keys, *([config.auth.jwt] if config.auth.jwt is not None else [])]
+def _of_clients(config: Config, file_keys: Sequence[KeyConfig] = ()) -> list[Limit | Budget]:
+    """Return the limits and budgets of all client keys, and of the tokens, that are known at the start."""
+    tokens = [] if config.auth.jwt is None else [config.auth.jwt]
+    grants: list[Grants] = [*config.auth.keys, *file_keys, *tokens]
     return [
         *(each.limit() for grant in grants for each in grant.limits),
         *(each.budget() for grant in grants for each in grant.budgets),

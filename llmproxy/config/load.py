@@ -58,7 +58,8 @@ class Loaded:
     `path` is the file as the user named it, None without a file. `implicit` describes where the providers come from
     when the configuration names none. `key_sources` describes, per provider, where its key comes from. `dotenv` holds
     the variables of `.env`. `places` says where entries of components stand, as `llmproxy.yaml:7:5: middlewares[0]`: by
-    "providers" and the name, by "middlewares" and the index. `file_keys` are the client keys in `auth.keys_file`.
+    "providers" and the name, by "middlewares" and the index. `file_keys` are the client keys in `auth.keys_file`, and
+    `tree` is what these are checked against.
     `again` loads the same once more, with the files as they are then; None where the configuration is no file.
     `files` are the paths of the configuration and of its `.env`, whether they exist or not, with their stamps.
     """
@@ -73,6 +74,7 @@ class Loaded:
     file_keys: Sequence[KeyConfig] = ()
     again: Callable[[], Loaded] | None = None
     files: Mapping[str, FileStamp] = field(default_factory=dict)
+    tree: ConfigNode | None = None
 
     @property
     def warnings(self) -> list[Problem]:
@@ -233,6 +235,7 @@ class _Loading:
             dotenv=self._dotenv,
             places=_places(top),
             file_keys=file_keys,
+            tree=top,
         )
 
     def _keys_file(self, config: Config | None) -> tuple[Sequence[KeyConfig], ConfigNode | None]:

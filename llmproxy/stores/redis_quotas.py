@@ -2,7 +2,8 @@
 
 The time is the server's, so that replicas whose clocks differ count alike. All keys begin with KEYS[1], a hash tag:
 `:KEY` has the fields of a counter (base, sum, oldest, newest, warned, and its slots by their numbers), `:did:PROCESS:N`
-says that a batch of settlements was applied. The arithmetic is that of `quota_counter.py`.
+says that a batch of settlements was applied. The arithmetic is that of `quota_counter.py`. What is no counter there is
+replaced: one error would keep all counters of a call, and the settlements that come again with every call, from counting.
 """
 
 from __future__ import annotations
@@ -55,7 +56,11 @@ local function load(quota)
   local c = known[key]
   if c then return c end
   local at = base .. ':' .. key
-  local f = redis.call('HMGET', at, 'base', 'sum', 'oldest', 'newest', 'warned')
+  local f = redis.pcall('HMGET', at, 'base', 'sum', 'oldest', 'newest', 'warned')
+  if f.err then
+    redis.call('DEL', at)
+    f = {}
+  end
   c = {at = at, base = tonumber(f[1] or 0) or 0, sum = tonumber(f[2] or 0) or 0, oldest = tonumber(f[3] or ''),
     newest = tonumber(f[4] or ''), warned = f[5], total = quota[2], window = window,
     slot = math.floor(now * SLOTS / window), keep = quota[4]}
@@ -79,7 +84,8 @@ end
 local function add(c, amount)
   local slot = c.slot
   if c.newest and c.newest > slot then slot = c.newest end
-  redis.call('HINCRBYFLOAT', c.at, name(slot), exact(amount))
+  local added = redis.pcall('HINCRBYFLOAT', c.at, name(slot), exact(amount))
+  if type(added) == 'table' and added.err then redis.call('HSET', c.at, name(slot), exact(amount)) end
   c.oldest, c.newest, c.sum, c.changed = c.oldest or slot, slot, c.sum + amount, true
   return slot
 end
@@ -95,7 +101,7 @@ for _, each in ipairs(settlements) do
   end
   local before = c.newest and slot >= c.oldest and slot <= c.newest and redis.call('HGET', c.at, name(slot))
   if before then
-    before = tonumber(before)
+    before = tonumber(before) or 0
     local after = math.max(before + charged - taken, 0)
     redis.call('HSET', c.at, name(slot), exact(after))
     c.sum, c.changed = c.sum + after - before, true

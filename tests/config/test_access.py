@@ -124,6 +124,32 @@ def test_a_changed_keys_file_counts_and_a_bad_one_does_not(tmp_path: Path, caplo
         client(admission, "key-of-a")
 
 
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("{name: b, key: key-of-c}", "the name 'b' is already used by auth.keys[0]"),
+        ("{name: c, key: key-of-c, providers: [stup]}", "unknown provider: 'stup'; did you mean 'stub'?"),
+        (
+            "{name: c, key: key-of-c, budgets: [{max_cost: 1, per: day, on_exceeded: {route: cheap}}]}",
+            "there is no model 'cheap'",
+        ),
+    ],
+)
+def test_a_changed_keys_file_is_checked_against_the_configuration(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, entry: str, problem: str
+) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text("keys: []")
+    admission, (watch,) = access(tmp_path, "auth: {keys_file: keys.yaml, keys: [{name: b, key: key-of-b}]}\n")
+    assert isinstance(watch, FileWatch)
+    file.write_text(f"keys: [{entry}]")
+    asyncio.run(watch._changed())
+
+    assert problem in caplog.text
+    with pytest.raises(ProxyError):
+        client(admission, "key-of-c")
+
+
 def test_tokens_cost_nothing_where_there_are_none() -> None:
     code = "import sys, llmproxy.app; sys.exit('jwt' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

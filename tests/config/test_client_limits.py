@@ -16,6 +16,7 @@ from llmproxy.stores.disk import DiskStore
 from llmproxy.stores.open_stores import Stores
 
 SESSION = {"max_cost": 1, "per": "session"}
+JWT = {"secret": "s" * 32, "claims": {"limits": "limits"}}
 
 
 def config_of(**sections: Any) -> Config:
@@ -33,7 +34,7 @@ def test_without_limits_and_budgets_there_is_no_middleware() -> None:
         ({"keys": [{"name": "ci", "key": "sk-12345678"}]}, False),
         ({"keys": [{"name": "ci", "key": "sk-12345678", "limits": [{"requests": 1}]}]}, True),
         ({"keys": [{"name": "ci", "key": "sk-12345678", "budgets": [SESSION]}]}, True),
-        ({"jwt": {"secret": "s" * 32, "claims": {"limits": "limits"}}}, True),
+        ({"jwt": JWT}, True),
     ],
 )
 def test_limits_of_clients_need_it_too(auth: object, some: bool) -> None:
@@ -75,6 +76,7 @@ def test_a_budget_of_a_key_names_a_model_that_exists() -> None:
         ({"limits": [{"requests": 1}]}, ["limits", "own", "sessions", "own"]),
         ({"budgets": [SESSION]}, ["own", "sessions", "limits", "own"]),
         ({"limits": [{"requests": 1, "scope": "session"}]}, ["own", "sessions", "limits", "own"]),
+        ({"auth": {"jwt": JWT}}, ["own", "sessions", "limits", "own"]),
     ],
 )
 def test_limits_come_first_but_after_the_sessions_that_they_count(sections: Any, order: list[str]) -> None:

@@ -71,3 +71,19 @@ async def test_an_answer_that_makes_no_sense_is_a_fault(
     with pytest.raises(StoreFault):
         await store.take([MINUTE], [1])
     await store.close()
+
+
+@pytest.mark.parametrize("command", [("SET", "x"), ("HSET", "oldest", "x"), ("HSET", "1", "x", "oldest", "1", "newest", "1")])
+async def test_a_counter_that_somebody_else_wrote_begins_anew(
+    redis_server: RedisServer, namespace: str, clock: Clock, command: tuple[str, ...]
+) -> None:
+    clock.now_s = 0.0
+    redis_server.ask(command[0], f"{{{namespace}:quotas}}:minute", *command[1:])
+    store = quotas(redis_server, namespace, clock)
+    await store.start()
+    clock.now_s = 0.7
+    await store._send(Batch(1, [Settlement(quota=MINUTE, slot=1, taken=0, charged=2)]), [])
+    used = (await store.take([MINUTE, TOTAL], [1, 1])).used
+    await store.close()
+
+    assert used == [3, 1]

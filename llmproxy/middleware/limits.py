@@ -59,6 +59,16 @@ class _Reserved(msgspec.Struct, kw_only=True):
     headers: list[tuple[str, str]]
 
 
+_NOTHING_RESERVED = _Reserved(
+    demand=Demand(rules=[], quotas=[], amounts=[]),
+    amounts=(),
+    taken=Taken(used=[], slots=[]),
+    store=MemoryQuotas(0),
+    expected=_UNESTIMATED,
+    headers=[],
+)
+
+
 class QuotasConfig(StoreReference):
     """Where limits and budgets are counted."""
 
@@ -108,6 +118,13 @@ class ClientLimits(Middleware):
             )
 
     async def on_request(self, exchange: Exchange) -> Answer | None:
+        reserved = await self._reserve(exchange)
+        if reserved is not None and reserved.taken.over:
+            await self._route_elsewhere(exchange, reserved)
+        return None
+
+    async def _reserve(self, exchange: Exchange) -> _Reserved | None:
+        """Take what the request needs; None when nothing counts it. Raises ProxyError when a rule refuses it."""
         demand = self._planner.plan(exchange)
         if demand is None:
             return None
@@ -135,9 +152,7 @@ class ClientLimits(Middleware):
             demand=demand, amounts=amounts, taken=taken, store=store, expected=expected, headers=headers
         )
         exchange.notes[self._note] = reserved
-        if taken.over:
-            self._route_elsewhere(exchange, reserved)
-        return None
+        return reserved
 
     def _note_refusal(self, rule: Rule) -> None:
         rule.refused += 1
@@ -192,22 +207,53 @@ class ClientLimits(Middleware):
             headers.append((WARNING_HEADER, text.encode("ascii", "replace").decode()))
         return headers
 
-    def _route_elsewhere(self, exchange: Exchange, reserved: _Reserved) -> None:
-        """Send a request beyond a budget to the model of that budget. Raises ProxyError where no other model can
-        answer."""
-        demand = reserved.demand
+    async def _route_elsewhere(self, exchange: Exchange, reserved: _Reserved) -> None:
+        """Send a request beyond a budget to the model of that budget, where it counts as one for that model. Raises
+        ProxyError where no other model can answer, or that model is beyond its own limits too."""
+        applied: set[str] = set()
+        tried = {exchange.model}
+        while (model := self._other_model(exchange, reserved, applied, tried)) is not None:
+            tried.add(model)
+            exchange.rerouted_from, exchange.model = exchange.rerouted_from or exchange.model, model
+            self._give_back(exchange, reserved)
+            headers = [each for each in reserved.headers if each[0] != REROUTED_HEADER]
+            reserved = await self._reserve(exchange) or _NOTHING_RESERVED
+            rerouted = (REROUTED_HEADER, model.encode("ascii", "replace").decode())
+            reserved = msgspec.structs.replace(reserved, headers=[*headers, *reserved.headers, rerouted])
+            exchange.notes[self._note] = reserved
+
+    def _other_model(
+        self, exchange: Exchange, reserved: _Reserved, applied: set[str], tried: set[str | None]
+    ) -> str | None:
+        """Return the model to which the first of the budgets sends a request that is beyond them, None for its own.
+        `applied` are the names of rules that had their turn, `tried` the models."""
+        demand, chosen = reserved.demand, None
         for place in reserved.taken.over:
             rule = demand.rules[place]
-            route, endpoint = exchange.route, exchange.endpoint
-            if endpoint is None or exchange.model is None or (route is not None and route.relay):
+            if rule.name in applied:
+                continue
+            if not _may_be_rerouted(exchange) or (rule.route in tried and rule.route != exchange.model):
                 self._note_refusal(rule)
                 whose = _whose(exchange, demand, place)
                 raise budget_exceeded(rule, whose, demand.quotas[place], exchange.began_s)
+            applied.add(rule.name)
             rule.rerouted += 1
             self._rerouted += 1
-            if exchange.rerouted_from is None and rule.route != exchange.model:
-                exchange.rerouted_from, exchange.model = exchange.model, rule.route
-                reserved.headers.append((REROUTED_HEADER, (rule.route or "").encode("ascii", "replace").decode()))
+            if chosen is None and rule.route != exchange.model:
+                chosen = rule.route
+        return chosen
+
+    def _give_back(self, exchange: Exchange, reserved: _Reserved) -> None:
+        """Let nothing count of what was taken for another model."""
+        del exchange.notes[self._note]
+        demand, slots = reserved.demand, reserved.taken.slots
+        reserved.store.settle(
+            [
+                Settlement(quota, slot, amount)
+                for quota, slot, amount in zip(demand.quotas, slots, reserved.amounts, strict=True)
+                if amount
+            ]
+        )
 
     async def on_response(self, exchange: Exchange, answer: Answer) -> None:
         reserved = exchange.notes.get(self._note)
@@ -283,6 +329,12 @@ class ClientLimits(Middleware):
             ("llmproxy_budget_reroutes", "Requests that a budget sent to another model.", self._rerouted),
         )
         return [Sample(name=name, help=text, counter=True, value=value) for name, text, value in figures]
+
+
+def _may_be_rerouted(exchange: Exchange) -> bool:
+    """Return whether another model can answer the request: not where nobody knows the model, or all is relayed."""
+    route = exchange.route
+    return exchange.endpoint is not None and exchange.model is not None and (route is None or not route.relay)
 
 
 def _spends(exchange: Exchange) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from llmproxy.errors import ProxyError
-from llmproxy.limit import Budget, Limit
+from llmproxy.limit import Budget, Limit, LimitMatch
 from llmproxy.middleware.cache import Cache
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.open_stores import OpenStore, Stores
@@ -266,6 +266,45 @@ def test_a_budget_that_is_used_up_sends_requests_to_another_model(upstream: Upst
     assert [answer.value("x-llmproxy-budget-route") for answer in rerouted] == ["gpt-cheap", None]
     assert here.server.ended[1].rerouted_from == "gpt-x"
     assert last.rerouted_from is None
+
+
+CHEAP = LimitMatch(models=("gpt-cheap",))
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        (Limit(kind="requests", amount=1, per_s=60, match=CHEAP), "rate_limit_exceeded"),
+        (Budget(max_cost=20, period="day", match=CHEAP), "budget_exceeded"),
+        (Budget(max_cost=20, period="day", match=CHEAP, route="gpt-x"), "budget_exceeded"),
+    ],
+)
+def test_what_limits_the_other_model_counts_what_a_budget_sends_there(
+    upstream: Upstream, rule: Limit | Budget, code: str
+) -> None:
+    budget = Budget(max_cost=20, period="day", route="gpt-cheap", match=LimitMatch(models=("gpt-x",)))
+    with limited(budget, rule, providers=[provider(upstream)]) as here:
+        for ended in (1, 2):
+            assert here.server.post().status == 200
+            here.server.wait_ended(ended)
+        refused = here.server.post()
+
+    assert (refused.status, refused.value("x-llmproxy-error")) == (429, code)
+    assert [json.loads(request.body)["model"] for request in upstream.requests] == ["gpt-x", "gpt-cheap"]
+
+
+def test_a_budget_of_the_other_model_may_send_requests_further(upstream: Upstream) -> None:
+    first = Budget(max_cost=20, period="day", route="gpt-cheap", match=LimitMatch(models=("gpt-x",)))
+    second = Budget(max_cost=20, period="day", route="gpt-free", match=CHEAP)
+    with limited(first, second, ONE, providers=[provider(upstream)]) as here:
+        for ended in (1, 2, 3):
+            answer = here.server.post()
+            last = here.server.wait_ended(ended)
+        running = here.used("concurrent")
+
+    assert [json.loads(request.body)["model"] for request in upstream.requests] == ["gpt-x", "gpt-cheap", "gpt-free"]
+    assert (answer.value("x-llmproxy-budget-route"), last.rerouted_from) == ("gpt-free", "gpt-x")
+    assert running == 0
 
 
 class _Broken(QuotaStore):

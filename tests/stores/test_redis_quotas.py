@@ -73,7 +73,9 @@ async def test_an_answer_that_makes_no_sense_is_a_fault(
     await store.close()
 
 
-@pytest.mark.parametrize("command", [("SET", "x"), ("HSET", "oldest", "x"), ("HSET", "1", "x", "oldest", "1", "newest", "1")])
+@pytest.mark.parametrize(
+    "command", [("SET", "x"), ("HSET", "oldest", "x"), ("HSET", "1", "x", "oldest", "1", "newest", "1")]
+)
 async def test_a_counter_that_somebody_else_wrote_begins_anew(
     redis_server: RedisServer, namespace: str, clock: Clock, command: tuple[str, ...]
 ) -> None:

@@ -19,6 +19,7 @@ _LARGEST_COST = 1e12
 _SHORTEST_S, _LONGEST_S = 1.0, 31 * 86400.0
 _DEFAULT_S = 60.0
 _WORDS = {"second": "1s", "minute": "1m", "hour": "1h", "day": "24h"}
+_CALENDAR = ("week", "month", "year")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _REFUSE = "refuse"
 _NEVER = ("none", "off", "never")
@@ -26,6 +27,8 @@ _NEVER = ("none", "off", "never")
 
 def _period(value: object) -> float:
     """Read a duration, or the word for one. Raises ValueError."""
+    if isinstance(value, str) and value.strip().lower() in _CALENDAR:
+        raise ValueError(f"must be from 1s to 31d, not {value!r}; periods of the calendar are for `budgets`")
     seconds = parse_duration(_WORDS.get(value.strip().lower(), value) if isinstance(value, str) else value)
     if not _SHORTEST_S <= seconds <= _LONGEST_S:
         raise ValueError(f"must be from 1s to 31d, not {value!r}; longer times are for `budgets`")

@@ -49,6 +49,7 @@ def test_a_budget_is_read_from_its_short_form(written: dict[str, object], budget
         ({"cost": 1e13}, "less than or equal to"),
         ({"requests": 1, "per": "10ms"}, "from 1s to 31d"),
         ({"requests": 1, "per": "40d"}, "from 1s to 31d"),
+        ({"requests": 1, "per": "month"}, "periods of the calendar are for `budgets`"),
         ({"concurrent": 1, "per": "1m"}, "remove `per`"),
     ],
 )

@@ -230,6 +230,8 @@ class AuthConfig(Strict):
     @model_validator(mode="after")
     def _modes_have_their_settings(self) -> AuthConfig:
         modes = self.mode or []
+        if self.mode == []:
+            raise ValueError("mode is empty; write keys, jwt, or none to let everybody in")
         if "none" in modes and len(modes) > 1:
             raise ValueError("mode `none` stands alone")
         if "keys" in modes and not (self.keys or self.keys_file):

@@ -16,6 +16,7 @@ from llmproxy.registry import nearest
 def check_auth(top: ConfigNode, in_file: ConfigNode | None) -> Iterator[Problem]:
     """Yield the problems of `auth` in the tree of the configuration, and in that of its keys file."""
     auth = top.members.get("auth")
+    yield from _no_ways_in(auth, top)
     keys = [*_keys(auth), *_keys(in_file)]
     yield from _unique_proofs(keys)
     yield from _unique_names(keys)
@@ -24,6 +25,22 @@ def check_auth(top: ConfigNode, in_file: ConfigNode | None) -> Iterator[Problem]
     for each in (*keys, *([jwt] if jwt is not None else [])):
         yield from _providers(each, providers)
         yield from budget_routes(each, top)
+
+
+def _no_ways_in(auth: ConfigNode | None, top: ConfigNode) -> Iterator[Problem]:
+    """Report a list of keys without a key, where nothing else lets clients in: everybody could come in."""
+    keys = None if auth is None else auth.members.get("keys")
+    if auth is None or keys is None or keys.items or not {"mode", "keys_file", "jwt"}.isdisjoint(auth.members):
+        return
+    if (keys.blank or isinstance(keys.value, list)) and not _asks_for_certificates(top):
+        message = "is empty, so that everybody may come in; add a key (`llmproxy keys new NAME`), or write `mode: none`"
+        yield keys.problem(message, "no-keys")
+
+
+def _asks_for_certificates(top: ConfigNode) -> bool:
+    server = top.members.get("server")
+    tls = None if server is None else server.members.get("tls")
+    return tls is not None and bool(word(tls, "client_ca"))
 
 
 def _keys(section: ConfigNode | None) -> list[ConfigNode]:

@@ -242,7 +242,11 @@ class _Loading:
         """Read `auth.keys_file`, where there is one."""
         if config is None or config.auth.keys_file is None or self._no_env:
             return (), None
-        keys, problems, tree = read_keys_file(config.auth.keys_file, self._directory)
+        file = config.auth.keys_file
+        keys, problems, tree = read_keys_file(file, self._directory)
+        if not (self._directory / Path(file).expanduser()).exists():
+            message = f"file not found: {file!r}; create it with the line `keys: []`"
+            problems = [self._top.members["auth"].members["keys_file"].problem(message, "unreadable")]
         self._problems += problems
         return keys, tree
 

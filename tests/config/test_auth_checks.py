@@ -38,3 +38,9 @@ def test_two_clients_cannot_have_the_same(tmp_path: Path, proof: str) -> None:
 )
 def test_providers_must_exist(tmp_path: Path, auth: str) -> None:
     assert problems(tmp_path, auth) == ["unknown provider: 'stob'; did you mean 'stub'?"]
+
+
+@pytest.mark.parametrize("auth", ["{keys: []}", "{keys: }"])
+def test_a_list_without_keys_does_not_open_the_proxy_to_everybody(tmp_path: Path, auth: str) -> None:
+    assert [each.partition(",")[0] for each in problems(tmp_path, auth)] == ["is empty"]
+    assert problems(tmp_path, "{mode: none, keys: []}") == problems(tmp_path, "") == []

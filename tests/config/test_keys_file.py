@@ -53,7 +53,9 @@ def test_its_keys_are_checked_together_with_those_of_the_configuration(tmp_path:
     )
     (tmp_path / "k").mkdir()
     file = tmp_path / "k" / "keys.yaml"
-    assert [str(each) for each in load(directory=tmp_path, environ={}).problems] == ["k/keys.yaml: file not found"]
+    assert [str(each) for each in load(directory=tmp_path, environ={}).problems] == [
+        "llmproxy.yaml:1:19: auth.keys_file: file not found: 'k/keys.yaml'; create it with the line `keys: []`"
+    ]
     file.write_text(f"keys: [{{name: b, sha256: {DIGEST}, providers: [stab]}}]")
     assert [str(each) for each in load(directory=tmp_path, environ={}).problems] == [
         "k/keys.yaml:1:26: keys[0].sha256: is the same as that of auth.keys[0] (a); each client needs its own",

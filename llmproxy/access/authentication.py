@@ -89,7 +89,8 @@ class Authentication:
         found: ClientKey | None = None
         for each in presented:
             key = self._verified(each)
-            if key is not None or each.startswith(KEY_PREFIX):  # one that has expired is nobody else's either
+            # One that has expired is nobody else's either.
+            if key is not None or each.startswith(KEY_PREFIX) or self.keys.knows(each):
                 verified.append(each)
                 found = found or key
         if found is None:

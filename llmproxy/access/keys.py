@@ -62,6 +62,10 @@ class KeyRing:
     def __len__(self) -> int:
         return len(self._keys)
 
+    def knows(self, presented: str) -> bool:
+        """Return whether this is one of the keys, expired or not."""
+        return len(presented) <= _LONGEST and digest_of(presented) in self._keys
+
     def find(self, presented: str) -> ClientKey | None:
         """Return whose key was presented; None when it is unknown or has expired."""
         if len(presented) > _LONGEST:

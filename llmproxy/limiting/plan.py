@@ -147,7 +147,7 @@ class Planner:
 
     def _group(self, key: ClientKey) -> _Group:
         group = self._groups.get(key.name)
-        if group is not None and (group.key is key or group.key == key):
+        if group is not None and (group.key is key or (group.key is not None and _counts_alike(group.key, key))):
             return group
         own = make_rules([*key.limits, *key.budgets], f"key {key.name}")
         self._groups[key.name] = group = _Group([*own, *self.rules], key)
@@ -211,3 +211,8 @@ class Planner:
         quota = rule.quota_for(exchange, subject)
         demand.add(rule, quota)
         self.seen.add(SeenCounter(rule=rule, quota=quota, subject=subject))
+
+
+def _counts_alike(one: ClientKey, other: ClientKey) -> bool:
+    """Return whether the same rules count two keys of one client: while it changes its key, and for each new token."""
+    return one.team == other.team and one.limits == other.limits and one.budgets == other.budgets

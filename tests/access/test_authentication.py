@@ -188,3 +188,13 @@ class TestCertificates:
         key = self.found(Authentication(KeyRing(), certificates_suffice=True))
         assert key is not None
         assert (key.name, key.tenant) == ("box", "certificate:O=Acme,CN=box")
+
+
+def test_an_expired_key_beside_a_valid_one_goes_no_further() -> None:
+    expired = ClientKey(id="old", name="box", tenant="key:box", expires_s=1.0)
+    keys = KeyRing([(digest_of("plain-key"), BOX), (digest_of("expired-key"), expired)])
+    exchange = asked(("x-api-key", "expired-key"), ("Authorization", "Bearer plain-key"))
+    Authentication(keys).identify(exchange)
+
+    assert exchange.client.key == BOX
+    assert "key" not in " ".join(exchange.headers.values())

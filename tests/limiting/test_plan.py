@@ -73,6 +73,16 @@ def test_a_key_that_changed_has_its_new_rules() -> None:
     assert before.quotas[0].key == after.quotas[0].key
 
 
+def test_two_keys_of_one_client_share_its_rules() -> None:
+    planner, exchange = Planner([]), new_exchange(body=BODY)
+    demands = []
+    for key in (CI, replace(CI, id="new", expires_s=1.0), CI):
+        exchange.client.key = replace(key, limits=(PER_KEY,))
+        demands.append(planner.plan(exchange))
+
+    assert demands[0] is demands[1] is demands[2] is not None
+
+
 def test_the_provider_of_a_rule_is_the_first_that_the_request_would_go_to() -> None:
     planner = Planner([replace(PER_KEY, match=LimitMatch(providers=("azure",)))])
     exchange = new_exchange(body=BODY)

@@ -95,7 +95,12 @@ class QueuedQuotas(QuotaStore):
         group = Group(quotas, amounts, asyncio.get_running_loop().create_future())
         self._groups.append(group)
         self._wake.set()
-        return await group.taken
+        try:
+            return await group.taken
+        except asyncio.CancelledError:
+            if group.taken.done() and not group.taken.cancelled() and group.taken.exception() is None:
+                self._give_back(group, group.taken.result())  # it came in the turn in which the client left
+            raise
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         for each in settlements:
@@ -166,7 +171,7 @@ class QueuedQuotas(QuotaStore):
                 group.taken.set_exception(fault)
 
     def _hand_over(self, group: Group, taken: Taken) -> None:
-        """Give a request what it took; give that back when it does not wait any more."""
+        """Hand a request what it took, or give that back when the request does not wait any more."""
         if taken.refused < 0:
             for quota, slot, amount in zip(group.quotas, taken.slots, group.amounts, strict=True):
                 if quota.kind == "running" and amount:
@@ -174,7 +179,11 @@ class QueuedQuotas(QuotaStore):
                     slots[slot] = slots.get(slot, 0.0) + amount
         if not group.taken.done():
             group.taken.set_result(taken)
-        elif taken.refused < 0:
+        else:
+            self._give_back(group, taken)
+
+    def _give_back(self, group: Group, taken: Taken) -> None:
+        if taken.refused < 0:
             self.settle(
                 [
                     Settlement(quota=quota, slot=slot, taken=amount)

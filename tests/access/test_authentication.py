@@ -198,3 +198,10 @@ def test_an_expired_key_beside_a_valid_one_goes_no_further() -> None:
 
     assert exchange.client.key == BOX
     assert "key" not in " ".join(exchange.headers.values())
+
+
+def test_a_key_that_is_repeated_as_the_whole_query_goes_no_further() -> None:
+    exchange = asked(("Authorization", "Bearer plain-key"), query="plain-key")
+    Authentication(RING).identify(exchange)
+
+    assert (exchange.client.key, exchange.query) == (BOX, None)

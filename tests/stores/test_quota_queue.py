@@ -107,6 +107,23 @@ async def test_what_a_request_took_that_does_not_wait_any_more_is_given_back(sto
     assert sorted(store.settled) == [("minute", 1, 7, 0), ("running", 1, 1, 0)]
 
 
+async def test_what_comes_in_the_turn_in_which_a_request_leaves_is_given_back(store: Recorded) -> None:
+    leaving = asyncio.get_running_loop().create_task(store.take([RUNNING], [1]))
+    hand_over = store._hand_over
+
+    def hand_over_and_leave(group: Group, taken: Taken) -> None:
+        hand_over(group, taken)
+        leaving.cancel()
+
+    store._hand_over = hand_over_and_leave  # type: ignore[method-assign]
+    await turns()
+    store._hand_over = hand_over  # type: ignore[method-assign]
+    await store.take([MINUTE], [1])
+
+    assert leaving.cancelled()
+    assert store.settled == [("running", 1, 1, 0)]
+
+
 async def test_what_runs_is_counted_as_of_now_while_it_runs(store: Recorded, clock: Clock) -> None:
     await store.take([RUNNING], [1])
     await store.take([RUNNING], [1])

@@ -38,8 +38,8 @@ def expected_tokens(exchange: Exchange) -> tuple[int, int]:
 def used_tokens(exchange: Exchange, expected: tuple[int, int]) -> tuple[int, bool]:
     """Return the tokens that an exchange used, and whether that is an estimate.
 
-    An answer that broke off counts with what of it was sent. One without usage counts as it was expected; failed calls,
-    and answers for which no call was made, count nothing.
+    An answer that broke off counts with what of it was sent. One without usage, or without the input in it, counts as
+    it was expected; failed calls, and answers for which no call was made, count nothing.
     """
     if not exchange.calls:
         return 0, False
@@ -47,9 +47,9 @@ def used_tokens(exchange: Exchange, expected: tuple[int, int]) -> tuple[int, boo
     known = usage is not None and (usage.input is not None or usage.output is not None)
     whole = exchange.outcome == "complete"
     if usage is not None and known:
-        total, output = (usage.input or 0) + (usage.output or 0), usage.output or 0
-        produced = 0 if whole else _produced(exchange)
-        return (total, False) if output >= produced else (total - output + produced, True)
+        input_tokens, guessed = (expected[0], expected[0] > 0) if usage.input is None else (usage.input, False)
+        output, produced = usage.output or 0, 0 if whole else _produced(exchange)
+        return input_tokens + max(output, produced), guessed or output < produced
     if not sum(expected) or not 200 <= (exchange.status or 0) < 300 or (whole and exchange.summary.error):
         return 0, False
     return (sum(expected), True) if whole else (expected[0] + _produced(exchange), True)

@@ -2,8 +2,9 @@
 
 The time is the server's, so that replicas whose clocks differ count alike. All keys begin with KEYS[1], a hash tag:
 `:KEY` has the fields of a counter (base, sum, oldest, newest, warned, and its slots by their numbers), `:did:PROCESS:N`
-says that a batch of settlements was applied. The arithmetic is that of `quota_counter.py`. What is no counter there is
-replaced: one error would keep all counters of a call, and the settlements that come again with every call, from counting.
+says that a batch of settlements was applied. The arithmetic is that of `quota_counter.py`. A value there that is no
+counter is replaced: an error would keep all counters of the call from counting, and its settlements come again with
+every later call.
 """
 
 from __future__ import annotations

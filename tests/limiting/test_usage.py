@@ -78,6 +78,15 @@ def test_a_whole_answer_without_usage_counts_as_expected() -> None:
     assert used_tokens(without_usage(), EXPECTED) == (150, True)
 
 
+def test_an_answer_that_does_not_report_its_input_counts_the_expected_one() -> None:
+    exchange = ended(summary=Summary(usage=Usage(output=7)))
+    exchange.cost_usd = None
+    tokens = used_tokens(exchange, EXPECTED)
+    assert tokens == (107, True)
+    assert used_cost(exchange, DollarATokenPrices(), tokens, EXPECTED) == (107, True, False)
+    assert used_tokens(exchange, (0, 0)) == (7, False)
+
+
 @pytest.mark.parametrize("outcome", ["cancelled", "broken", "incomplete"])
 def test_a_stream_that_ends_early_counts_with_what_was_sent(outcome: str) -> None:
     exchange = streamed(outcome=outcome, sent_bytes=1280)

@@ -12,7 +12,7 @@ from llmproxy.answer import Answer
 from llmproxy.attempt import first_error
 from llmproxy.call import Call
 from llmproxy.dialects.provider_errors import TOO_LONG_CODE, decode_error
-from llmproxy.errors import BadRequest, ProxyError, Untranslatable, UpstreamError
+from llmproxy.errors import BadRequest, ProxyError, Untranslatable, UpstreamError, forget_frames
 from llmproxy.exchange import Exchange
 from llmproxy.route import RetryPolicy, Route
 from llmproxy.wire.compression import decompress
@@ -72,6 +72,7 @@ class Attempted:
         self.call.settle_once(0)
         exchange.release(self.call.held_bytes)
         self.call.held_bytes = 0
+        forget_frames(self.error)
         if self.answer is not None:
             self.answer.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -218,6 +219,25 @@ async def test_memory_for_a_call_that_failed_is_released() -> None:
     line.budget.hold(exchange, 10)
     await line.ask(exchange)
     assert exchange.held_bytes == line.budget.used_bytes < 200
+
+
+async def test_errors_of_calls_that_failed_keep_nothing_in_memory() -> None:
+    errors: list[ProxyError] = []
+    line = Line(Moody("one", "down"), Moody("two"))
+    line.failover.attempts.make = _noting(line.failover.attempts.make, errors)  # type: ignore[method-assign]  # notes them
+    await line.ask()
+    assert [each.__traceback__ for each in errors] == [None]
+
+
+def _noting(make: Any, errors: list[ProxyError]) -> Any:
+    async def noted(*arguments: Any) -> Any:
+        try:
+            return await make(*arguments)
+        except ProxyError as error:
+            errors.append(error)
+            raise
+
+    return noted
 
 
 async def test_a_body_that_streams_is_sent_once() -> None:

@@ -131,6 +131,7 @@ models: [{name: team, targets: [a, b]}]
     assert program.err.count("is taken out") == program.err.count("is taken back") == 1
 
 
+@pytest.mark.ledger("C9")
 def test_older_settings_of_retries_and_cooldown(tmp_path: Path, upstreams: tuple[Upstream, Upstream, Upstream]) -> None:
     more = """
 general_settings: {num_retries: 1, allowed_fails: 2, cooldown_time: 60}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from llmproxy.config.legacy_keys import COMPATIBLE_VARIABLES, KEYS, MODEL_MAP, VARIABLES
+from llmproxy.config.legacy_limits import ENABLED, MAX_REQUESTS, REQUESTS, WINDOW, WINDOW_SECONDS
 from llmproxy.config.section_aliases import SETTINGS
-from tests.support.program import Program
+from tests.support.program import ROOT, Program
 from tests.support.provider import Upstream
 from tests.support.redis_server import RedisServer, free_port
 
@@ -23,13 +25,17 @@ def one_provider(upstream: Upstream) -> str:
     return f'providers: [{{name: main, type: openai, base_url: "{upstream.url}/main/v1", api_key: sk-file}}]\n'
 
 
-def test_this_file_and_the_routing_tests_name_every_older_setting() -> None:
+def test_every_older_setting_is_in_the_readme_and_in_an_acceptance_test() -> None:
+    names = {*VARIABLES, MODEL_MAP, *COMPATIBLE_VARIABLES.values(), *SETTINGS, "model_groups"}
+    names |= {key.rpartition(".")[2] for key in KEYS}
+    names |= {REQUESTS, WINDOW, ENABLED, MAX_REQUESTS, WINDOW_SECONDS}
     here = Path(__file__)
-    others = [here.with_name(f"test_{name}.py") for name in ("routing", "failover", "web_pages")]
-    text = here.read_text("utf-8") + "".join(each.read_text("utf-8") for each in others if each.exists())
-    names = [*VARIABLES, MODEL_MAP, *COMPATIBLE_VARIABLES.values(), *SETTINGS]
-    names += [key.rpartition(".")[2] for key in KEYS]
-    assert [name for name in names if name not in text.partition("def test_this_file")[2]] == []
+    files = [each.read_text("utf-8") for each in here.parent.glob("test_*.py")]
+    tests = "".join(text for text in files if 'ledger("C9")' in text)
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", tests)] == []
+    readme = (ROOT / "README.md").read_text("utf-8")
+    table = readme.partition("### Settings of older programs")[2].partition("\n## ")[0]
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", table)] == []
 
 
 def test_llm_variables_are_a_whole_configuration(tmp_path: Path, upstream: Upstream) -> None:

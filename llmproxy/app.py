@@ -24,7 +24,6 @@ from llmproxy.config.load import Loaded
 from llmproxy.config.observability import LoggingConfig
 from llmproxy.config.schema import Config, MiddlewareEntry
 from llmproxy.console.log_output import LogHandler, set_up_logging
-from llmproxy.console.request_log import RequestLog
 from llmproxy.exchange import MemoryBudget
 from llmproxy.health_checks import HealthChecks
 from llmproxy.limiting.target_quotas import TargetQuotas
@@ -34,6 +33,7 @@ from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import LoggedPipeline, Pipeline
 from llmproxy.registry import find_component
 from llmproxy.reload import Replacement
+from llmproxy.reporters import Reporters, build_reporters
 from llmproxy.routes import build_routing, file_stamps, make_component, provider_place
 from llmproxy.routing.health import Health
 from llmproxy.routing.prices import Prices
@@ -141,7 +141,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
     client_limits = build_limits(config, reuse, prices, loaded.file_keys)
     named_middlewares = [*client_limits, *configured]
     access = build_access(loaded, everybody, reuse)
-    reporters = _reporters(config, reuse)
+    reporters = build_reporters(config, reuse, __version__)
     state.budget.limit_bytes = config.server.max_held_bytes
     pipeline = (LoggedPipeline if decision_log.is_enabled() else Pipeline)(
         router,
@@ -184,11 +184,6 @@ def _middlewares(loaded: Loaded, reuse: Reuse) -> list[tuple[str, Middleware]]:
     return made
 
 
-def _reporters(config: Config, reuse: Reuse) -> list[tuple[str, RequestLog]]:
-    """Return those who tell somebody outside of every exchange, with their names."""
-    return [("request log", reuse.take(RequestLog, lambda stores: RequestLog()))] if config.logging.requests else []
-
-
 def _middleware(loaded: Loaded, index: int, entry: MiddlewareEntry, stores: Stores) -> Middleware:
     who, place = f"middleware {entry.type!r}", loaded.places.get(("middlewares", index), "")
     middleware: Middleware = make_component(loaded, "middlewares", entry.type, entry.config, who, place)
@@ -225,7 +220,7 @@ def _admin(
     router: Router,
     providers: Sequence[Provider],
     middlewares: Sequence[tuple[str, Middleware]],
-    reporters: Sequence[tuple[str, RequestLog]],
+    reporters: Reporters,
 ) -> Admin:
     return Admin(
         version=__version__,

@@ -21,6 +21,7 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.redaction.echoes import hide_keys, mask_error
 from llmproxy.route import Route
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest, request_fault
+from llmproxy.trace_context import TRACEPARENT, TRACESTATE, TraceContext, new_span_id
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.redirects import REDIRECT_STATUSES, follow
 from llmproxy.user_code import check_answer, log_failure
@@ -97,6 +98,8 @@ class Attempts:
         provider = target.provider
         if target.extra_body or target.extra_headers:
             sent = with_extras(exchange, sent, call)
+        if exchange.trace is not None:
+            sent = within_trace(sent, exchange.trace, call)
         request, answer = await _prepared(provider, sent, target)
         if answer is None:
             assert request is not None, "checked, where it is not ours"
@@ -196,6 +199,18 @@ def with_extras(exchange: Exchange, sent: Exchange, call: Call) -> Exchange:
             body.replace(name, raw)
         exchange.hold(len(body.raw))
         call.held_bytes += len(body.raw)
+    return view
+
+
+def within_trace(sent: Exchange, trace: TraceContext, call: Call) -> Exchange:
+    """Return `sent` with the headers that make the call a part of the trace, as a span of its own where it is
+    sampled."""
+    view = sent.view()
+    view.headers = sent.headers.copy()
+    call.span_id = new_span_id() if trace.sampled else None
+    view.headers[TRACEPARENT] = trace.header(call.span_id or trace.span_id)
+    if trace.parent_id is None:
+        view.headers.popall(TRACESTATE, None)  # of a trace that was not continued
     return view
 
 

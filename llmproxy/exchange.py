@@ -22,6 +22,7 @@ from llmproxy.dialects.summary import Summary
 from llmproxy.errors import Overloaded, ProxyError
 from llmproxy.route import Route
 from llmproxy.target import Target
+from llmproxy.trace_context import TraceContext
 from llmproxy.wire.text import replace_surrogates
 
 THREAD_HEADERS = ("x-claude-code-agent-id", "x-openai-subagent")
@@ -104,6 +105,7 @@ class Exchange(ClientRequest):
     already, `miss` or `bypass` when it was not or was not asked for, None without a cache. `rerouted_from` is the
     model that the client asked for, where a budget sent the request to another. `own` says that it asks for
     one of our own pages. `budget` counts what it holds in memory.
+    `trace` is its place in a distributed trace, where that is known.
     `cost_usd` is what its calls cost, set before `on_end`; 0 when none was made for it, None when that is unknown.
     `charged` says that it is set.
     """
@@ -127,6 +129,7 @@ class Exchange(ClientRequest):
     cache: str | None = None
     rerouted_from: str | None = None
     own: bool = False
+    trace: TraceContext | None = None
     budget: MemoryBudget | None = None
     cost_usd: float | None = None
     charged: bool = False

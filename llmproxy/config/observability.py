@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from llmproxy.settings import Duration, HeaderName, Secret, Size, Strict, Whole, parse_size
+from llmproxy.telemetry.settings import OtlpSettings
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _LEVEL_WORDS = {"warn": "warning", "fatal": "critical"}
@@ -114,6 +115,19 @@ class OtlpConfig(Strict):
         if not is_otlp_installed():
             raise ValueError("OpenTelemetry is not installed; install it with: pip install 'llmproxy[otel]'")
         return self
+
+    def settings(self) -> OtlpSettings:
+        """Return the plain values."""
+        return OtlpSettings(
+            endpoint=self.endpoint,
+            headers={name: value.get_secret_value() for name, value in self.headers.items()},
+            traces=self.traces,
+            metrics=self.metrics,
+            sample_ratio=self.sample_ratio,
+            names=self.names,
+            content=self.content,
+            interval_s=self.metrics_interval,
+        )
 
 
 class TelemetryConfig(Strict):

@@ -65,6 +65,8 @@ class RequestLines:
 class RequestLog:
     """Logs every exchange, those with our own pages too."""
 
+    watches_chunks = False
+
     def __init__(self) -> None:
         self._writer: BackgroundWriter[_Ended] = BackgroundWriter("request log", RequestLines())
 
@@ -82,6 +84,9 @@ class RequestLog:
 
     def begin(self, exchange: Exchange) -> None:
         """Do nothing: an exchange is logged when it has ended."""
+
+    def chunk(self, exchange: Exchange, data: bytes) -> None:
+        """Do nothing: answers are not logged."""
 
     def end(self, exchange: Exchange) -> None:
         """Log an exchange that ended."""

@@ -36,8 +36,13 @@ EndHook = Callable[[Exchange], object]
 class Reporter(Protocol):
     """Tells somebody outside of every exchange, those with our own pages and with malformed requests too."""
 
+    watches_chunks: bool
+
     def begin(self, exchange: Exchange) -> None:
         """See an exchange before anything is known of it. Must not fail."""
+
+    def chunk(self, exchange: Exchange, data: bytes) -> None:
+        """See what was just sent, where it `watches_chunks`; not of our own pages."""
 
     def end(self, exchange: Exchange) -> None:
         """See an exchange that has ended, once. Hands I/O to a thread."""
@@ -69,6 +74,7 @@ class Hooks:
             (name, wrap_chunk(name, each.on_chunk) if is_user_defined(type(each)) else each.on_chunk)
             for name, each in reversed(overridden("on_chunk"))
         )
+        self.on_chunk += tuple((type(each).__name__, each.chunk) for each in reporters if each.watches_chunks)
         self._recorders = tuple((name, each) for name, each in middlewares if each.records_shadows)
         self.on_end: tuple[tuple[str, EndHook], ...] = tuple(
             (name, wrap_end(name, each.on_end) if is_user_defined(type(each)) else each.on_end)

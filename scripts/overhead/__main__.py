@@ -115,6 +115,16 @@ LIMITED = (
         of=RELAYED,
     ),
 )
+OBSERVED = (
+    Case(
+        name="request log and OpenTelemetry at 1 %, 1 KB, 32 connections",
+        body_bytes=1_000,
+        stream=False,
+        connections=32,
+        limit=1.3,
+        of=RELAYED,
+    ),
+)
 LIMITED_IN_REDIS = (
     Case(
         name="key and limits in Redis, 1 KB, 32 connections",
@@ -153,6 +163,10 @@ limits:
 budgets:
   - {max_cost: 1000000, per: month}
 """.replace("ADMIN", accounting.ADMIN_KEY)
+_OBSERVING = """
+logging: {format: json, file: ./requests.log, requests: true}
+telemetry: {otlp: {endpoint: "http://127.0.0.1:%d", sample_ratio: 0.01, metrics_interval: 5s}}
+"""
 _IN_REDIS = """
 quotas: {store: "redis://127.0.0.1:%d/0"}
 """
@@ -332,6 +346,7 @@ def _measure_configured(
         (CONVERSE, "bedrock", _KEY, ""),
         (SIGNED, "bedrock", _AWS_KEYS, ""),
         (LIMITED, "openai", _KEY, _LIMITING),
+        (OBSERVED, "openai", _KEY, _OBSERVING % servers.upstream_port),  # it takes anything, telemetry too
         (LIMITED_IN_REDIS, "openai", _KEY, _LIMITING + _IN_REDIS % (redis_port or 0)),
     ):
         if not any(_selected(case, options) for case in cases):

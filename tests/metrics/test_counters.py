@@ -24,7 +24,7 @@ class _Place(Provider):
     """A provider with a name and nothing else."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = self.type = name
 
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest | None:
         return None

@@ -35,6 +35,7 @@ from llmproxy.registry import find_component
 from llmproxy.reload import Replacement
 from llmproxy.reporters import Reporters, build_reporters
 from llmproxy.routes import build_routing, file_stamps, make_component, provider_place
+from llmproxy.routing.affinity import MAX_BYTES, Affinity
 from llmproxy.routing.health import Health
 from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
@@ -152,6 +153,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
         prices,
         state.health,
         _target_quotas(config, stores),
+        Affinity(stores.open(config.routing.store).affinity(MAX_BYTES)) if len(everybody) > 1 else None,
     )
     sharing = _sharing(config, state, stores)
     checks = HealthChecks(router.targets, state.upstream.open, config.routing.health_check)

@@ -6,6 +6,8 @@ afterwards none does. It knows no HTTP framing and no vendor.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llmproxy.access.permission import hide_names, permitted_route
 from llmproxy.answer import Answer
 from llmproxy.attempt import Attempts, LoggedAttempts
@@ -18,6 +20,7 @@ from llmproxy.failover import Failover
 from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.route import Route
+from llmproxy.routing.affinity import STORED_HERE, Affinity
 from llmproxy.routing.health import Health
 from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import ResolvedPath, Router
@@ -43,8 +46,10 @@ class Pipeline:
         prices: Prices,
         health: Health | None = None,
         quotas: TargetQuotas | None = None,
+        affinity: Affinity | None = None,
     ) -> None:
         self.router = router
+        self.affinity = affinity
         self.translator = translator
         self.hooks = hooks
         self.prices = prices
@@ -78,11 +83,45 @@ class Pipeline:
             route = exchange.route = self.prices.priced_route(route, exchange)
         if self.hooks.around:
             return await self._around(exchange, route)
+        return await self._call(exchange, route)
+
+    async def _call_maker(self, affinity: Affinity, exchange: Exchange, route: Route) -> Answer:
+        """Call the provider that made what the request names, where it names something, and learn what is made now."""
+        if not route.relay and (maker := await affinity.maker(exchange)) is not None:
+            route = exchange.route = self._towards(exchange, route, maker)
+        answer = await self.failover.answer(exchange, route)
+        await affinity.learn(exchange, answer)
+        return answer
+
+    def _towards(self, exchange: Exchange, route: Route, maker: str) -> Route:
+        """Return the route with those targets that know what the request names, whose `maker` is a provider,
+        STORED_HERE or unknown; the whole route where none is known to."""
+        endpoint = exchange.endpoint
+        if maker and maker != STORED_HERE:
+            targets = tuple(target for target in route.targets if target.provider.name == maker)
+            if not targets and endpoint is not None and not endpoint.model:
+                direct = self.router.direct(maker)
+                key = exchange.client.key
+                if direct is None or "x-llmproxy-provider" in exchange.headers:
+                    return route
+                return direct if key is None or not key.restricted else permitted_route(key, direct, exchange)
+        elif endpoint is not None and endpoint.model and endpoint.dialect.stateful:
+            ours = maker == STORED_HERE
+            targets = tuple(each for each in route.targets if self.translator.needed(exchange, each) is ours)
+        else:
+            return route
+        if not targets or len(targets) == len(route.targets):
+            return route
+        return replace(route, targets=targets, why=f"{route.why}, to the maker of what it names")
+
+    async def _call(self, exchange: Exchange, route: Route) -> Answer:
+        if self.affinity is not None:
+            return await self._call_maker(self.affinity, exchange, route)
         return await self.failover.answer(exchange, route)
 
     async def _around(self, exchange: Exchange, route: Route) -> Answer:
         """Call the route's targets within the middlewares that may answer instead."""
-        answer = await self.hooks.call(exchange, lambda each: self.failover.answer(each, route))
+        answer = await self.hooks.call(exchange, lambda each: self._call(each, route))
         if not exchange.calls:
             await self.translator.recall(exchange, answer, route)
         return answer
@@ -141,9 +180,10 @@ class LoggedPipeline(Pipeline):
         prices: Prices,
         health: Health | None = None,
         quotas: TargetQuotas | None = None,
+        affinity: Affinity | None = None,
     ) -> None:
         self.decisions = DecisionLog()
-        super().__init__(router, hooks, open_, budget, translator, prices, health, quotas)
+        super().__init__(router, hooks, open_, budget, translator, prices, health, quotas, affinity)
 
     def _attempts(self, open_: OpenUpstream, budget: MemoryBudget) -> Attempts:
         return LoggedAttempts(open_, budget, self.translator, self.decisions)

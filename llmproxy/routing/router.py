@@ -151,6 +151,11 @@ class Router:
         """Return the names of all providers."""
         return list(self._named)
 
+    def direct(self, provider: str) -> Route | None:
+        """Return the route to a provider, by its name; None where there is none of that name."""
+        named = self._named.get(provider)
+        return None if named is None else self._direct[named]
+
     def _sole(self, provider: Provider) -> Provider | None:
         everything = provider is self._catch_all or "*" in self._patterns(provider)
         return provider if everything and not provider.models else None

@@ -1,0 +1,117 @@
+"""Send what names a stored thing (a response, file, batch ...) to the provider that made it.
+
+Who made what is learned from answers and kept by identity, so that nobody reaches what is another's. Unknown ids follow
+the ordinary route. While the store does not answer nothing is learned, and everything is unknown. Begin reading at
+`Affinity.maker`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+
+from llmproxy.access.identity import identity_of
+from llmproxy.answer import Answer
+from llmproxy.body import Body, StreamedBody, iterate
+from llmproxy.dialects.stored_ids import ids_in_answer, ids_in_request
+from llmproxy.exchange import Exchange
+from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.facet import StoreFault
+from llmproxy.wire.compression import DecodingError, decompress
+
+MAX_BYTES = 16 * 1024 * 1024  # about 40,000 ids
+_KEPT_S = 30 * 86400.0  # as long as OpenAI stores responses
+STORED_HERE = "-"
+"""The maker of what translation stored here: no provider knows it."""
+
+_READ_BYTES = 64 * 1024
+
+
+class Affinity:
+    """The makers of stored things, in `store`."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+
+    async def maker(self, exchange: Exchange) -> str | None:
+        """Return the name of the provider that made what a request names, STORED_HERE, or "" where that is unknown;
+        None for a request that names nothing."""
+        endpoint = exchange.endpoint
+        body = await _read(exchange)
+        ids = ids_in_request(exchange.path, body, with_path=endpoint is not None and not endpoint.model)
+        if not ids:
+            return None
+        identity = identity_of(exchange)
+        try:
+            found = await asyncio.gather(*(self._store.get(_key(identity, each)) for each in ids))
+        except StoreFault:
+            return ""
+        return next((value.decode("utf-8", "replace") for value in found if value), "")
+
+    async def learn(self, exchange: Exchange, answer: Answer) -> None:
+        """Keep who made what an answer names, before the client gets it."""
+        endpoint = exchange.endpoint
+        if endpoint is None or not exchange.calls or answer.status >= 300:
+            return
+        if endpoint.model and not endpoint.dialect.stateful:
+            return
+        ids = ids_in_answer(_beginning(answer), first=endpoint.model)
+        if not ids:
+            return
+        call = exchange.calls[-1]
+        maker = (call.target.provider.name if call.summary is None else STORED_HERE).encode("utf-8", "replace")
+        await self._bind(identity_of(exchange), ids, maker)
+
+    async def _bind(self, identity: str, ids: Sequence[str], maker: bytes) -> None:
+        try:
+            await asyncio.gather(*(self._store.set(_key(identity, each), maker, _KEPT_S) for each in ids))
+        except StoreFault:
+            return
+
+
+class _HeldStream:
+    """A body that was read already."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+    def close(self) -> None:
+        self._data = b""
+
+
+async def _read(exchange: Exchange) -> bytes | None:
+    """Return the body as far as it may name something: all that is held, and small JSON that only passes through."""
+    body = exchange.body
+    if isinstance(body, Body):
+        return None if body.encoding else body.raw
+    if body is None or not 0 < (body.length or 0) <= _READ_BYTES:
+        return None
+    if "json" not in exchange.headers.get("Content-Type", "") or "Content-Encoding" in exchange.headers:
+        return None
+    exchange.hold(body.length or 0)
+    data = b"".join([piece async for piece in iterate(body.stream)])
+    exchange.body = StreamedBody(stream=_HeldStream(data), length=body.length)
+    return data
+
+
+def _beginning(answer: Answer) -> bytes:
+    """Return the part of an answer that is there already, readable; nothing of a compressed stream."""
+    encoding = answer.headers.get("Content-Encoding", "")
+    if not encoding:
+        return answer.body[:_READ_BYTES]
+    if answer.stream is not None:
+        return b""
+    try:
+        return decompress(answer.body, encoding, _READ_BYTES)
+    except DecodingError:
+        return b""
+
+
+def _key(identity: str, name: str) -> str:
+    """Return the key in the store: ids are words of others, of any form."""
+    return hashlib.sha256(f"{identity}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()[:48]

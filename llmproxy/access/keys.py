@@ -59,9 +59,6 @@ class KeyRing:
     def __init__(self, keys: Iterable[tuple[bytes, ClientKey]] = ()) -> None:
         self._keys: Mapping[bytes, tuple[bytes, ClientKey]] = {digest: (digest, key) for digest, key in keys}
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
     def knows(self, presented: str) -> bool:
         """Return whether this is one of the keys, expired or not."""
         return len(presented) <= _LONGEST and digest_of(presented) in self._keys

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from llmproxy.cli.output import ADMIN_KEY_VARIABLE, ConfigOfServer, QuietExit, Url, fail, print_line, stdout_console
+from llmproxy.cli.output import (
+    ADMIN_KEY_VARIABLE,
+    AdminKey,
+    ConfigOfServer,
+    QuietExit,
+    Url,
+    fail,
+    print_line,
+    stdout_console,
+)
 
 if TYPE_CHECKING:
     from llmproxy.cli.client import PageError
@@ -54,15 +63,7 @@ def cache_clear(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Clear everything without asking.")] = False,
     url: Url = None,
     config: ConfigOfServer = None,
-    admin_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY",
-            envvar=ADMIN_KEY_VARIABLE,
-            show_envvar=False,
-            help=f"The server.admin_key of the server; default ${ADMIN_KEY_VARIABLE}. Not needed on the same machine.",
-        ),
-    ] = None,
+    admin_key: AdminKey = None,
 ) -> None:
     """Clear the cache of a running server: all answers, those of one model, or a single one.
 
@@ -72,8 +73,6 @@ def cache_clear(
 
     if model is not None and key is not None:
         raise typer.BadParameter("cannot be combined with --model: a key names a single answer", param_hint="--key")
-    if admin_key is not None and not (admin_key.isascii() and admin_key.isprintable()):
-        raise typer.BadParameter("contains a character that is not allowed in a key", param_hint="--admin-key")
     everything = model is None and key is None
     address = None
     try:

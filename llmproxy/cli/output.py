@@ -34,6 +34,24 @@ ConfigOfServer = Annotated[
 ]
 
 
+def _checked_key(key: str | None) -> str | None:
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise typer.BadParameter("contains a character that is not allowed in a key")
+    return key
+
+
+AdminKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        envvar=ADMIN_KEY_VARIABLE,
+        show_envvar=False,
+        callback=_checked_key,
+        help=f"The server.admin_key of the server; default ${ADMIN_KEY_VARIABLE}. Not needed on the same machine.",
+    ),
+]
+
+
 def fail(reason: str, code: int = 1) -> NoReturn:
     """End the command with the exit code `code`, and print `reason`, which says what to do."""
     print_error(f"llmproxy: {reason}")

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from llmproxy.cli.output import ADMIN_KEY_VARIABLE, ConfigOfServer, Url, fail
+from llmproxy.cli.output import AdminKey, ConfigOfServer, Url, fail
 
 
 def reload(
     url: Url = None,
     config: ConfigOfServer = None,
-    admin_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY",
-            envvar=ADMIN_KEY_VARIABLE,
-            show_envvar=False,
-            help=f"The server.admin_key of the server; default ${ADMIN_KEY_VARIABLE}. Not needed on the same machine.",
-        ),
-    ] = None,
+    admin_key: AdminKey = None,
 ) -> None:
     """Reload the configuration of a running server. A configuration with mistakes changes nothing.
 
@@ -29,8 +17,6 @@ def reload(
     from llmproxy.cli.client import PageError, fetch_page, find_server
     from llmproxy.console.formatting import sanitize
 
-    if admin_key is not None and not (admin_key.isascii() and admin_key.isprintable()):
-        raise typer.BadParameter("contains a character that is not allowed in a key", param_hint="--admin-key")
     try:
         address = find_server(url, config)
         page = fetch_page(address, "/admin/reload", method="POST", key=admin_key or None)

@@ -11,7 +11,6 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from llmproxy.settings import Duration, HeaderName, Secret, Size, Strict, Whole, parse_size
 from llmproxy.telemetry.settings import OtlpSettings
 
-LEVELS = ("debug", "info", "warning", "error", "critical")
 _LEVEL_WORDS = {"warn": "warning", "fatal": "critical"}
 _OTLP_PACKAGE = "opentelemetry.exporter.otlp.proto.http"
 PROMETHEUS_PORT = 8081

@@ -18,7 +18,6 @@ from llmproxy.server.secure_headers import SECURE_HEADERS
 log = logging.getLogger(__name__)
 
 _PATHS = ("/metrics", "/")
-_STOP_S = 1.0
 # Windows has its own number.
 _IN_USE = (errno.EADDRINUSE, 10048)
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from llmproxy.fault_log import FaultLog
 from llmproxy.stores.blobs import BlobStore, StoreSize
-from llmproxy.stores.facet import StoreFault, StoreRefusal
+from llmproxy.stores.facet import Facet, StoreFault, StoreRefusal
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import (
     RecentSession,
@@ -28,6 +28,7 @@ from llmproxy.stores.sessions import (
 
 log = logging.getLogger(__name__)
 
+F = TypeVar("F", bound=Facet)
 T = TypeVar("T")
 
 TIMEOUT_S = 0.05
@@ -164,14 +165,20 @@ class _Timeout:
         await self._timeout.__aexit__(*raised)  # type: ignore[arg-type]  # the three of every context manager
 
 
-class GuardedBlobs(BlobStore):
-    """`inner`, which is started and closed with it. `timeout_s` bounds every operation but `clear` and `size`."""
+class GuardedFacet(Facet, Generic[F]):
+    """A facet behind a guard: `inner`, which is started and closed with it. `probe` is a small operation on it,
+    `timeout_s` bounds each of its operations unless its class says otherwise."""
 
     def __init__(
-        self, inner: BlobStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = FIRST_REST_S
+        self,
+        inner: F,
+        name: str,
+        probe: Callable[[], Awaitable[object]],
+        timeout_s: float = TIMEOUT_S,
+        first_rest_s: float = FIRST_REST_S,
     ) -> None:
         self._inner = inner
-        self._guard = Guard(name, lambda: inner.get(_PROBE), timeout_s, first_rest_s)
+        self._guard = Guard(name, probe, timeout_s, first_rest_s)
 
     @property
     def available(self) -> bool:  # type: ignore[override]  # an attribute that nobody sets
@@ -193,6 +200,15 @@ class GuardedBlobs(BlobStore):
     async def close(self) -> None:
         await self._guard.close()
         await self._inner.close()
+
+
+class GuardedBlobs(GuardedFacet[BlobStore], BlobStore):
+    """Values behind a guard. `timeout_s` bounds every operation but `clear` and `size`."""
+
+    def __init__(
+        self, inner: BlobStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = FIRST_REST_S
+    ) -> None:
+        super().__init__(inner, name, lambda: inner.get(_PROBE), timeout_s, first_rest_s)
 
     async def get(self, key: str) -> bytes | None:
         return await self._guard.run(lambda: self._inner.get(key), self._guard.timeout_s)
@@ -233,35 +249,13 @@ class GuardedResponses(GuardedBlobs, ResponseStore):
         return await self._guard.run(lambda: self._responses.replace(key, before, value, ttl_s), limit_s)
 
 
-class GuardedSessions(SessionStore):
-    """`inner`, which is started and closed with it. `timeout_s` bounds every operation but `sessions` and `figures`."""
+class GuardedSessions(GuardedFacet[SessionStore], SessionStore):
+    """Sessions behind a guard. `timeout_s` bounds every operation but `sessions` and `counts`."""
 
     def __init__(
         self, inner: SessionStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = FIRST_REST_S
     ) -> None:
-        self._inner = inner
-        self._guard = Guard(name, lambda: inner.session(_PROBE), timeout_s, first_rest_s)
-
-    @property
-    def available(self) -> bool:  # type: ignore[override]  # an attribute that nobody sets
-        return self._guard.available
-
-    @property
-    def fault_reason(self) -> str | None:  # type: ignore[override]  # an attribute that nobody sets
-        return self._guard.fault
-
-    @property
-    def faults(self) -> int:
-        """Return how many operations failed; those that were not even tried do not count."""
-        return self._guard.faults
-
-    async def start(self) -> None:
-        await self._inner.start()
-        await self._guard.start()
-
-    async def close(self) -> None:
-        await self._guard.close()
-        await self._inner.close()
+        super().__init__(inner, name, lambda: inner.session(_PROBE), timeout_s, first_rest_s)
 
     async def touch(self, visit: Visit) -> VisitResult | None:
         touched = await self._guard.run(lambda: self._inner.touch(visit), self._guard.timeout_s)

@@ -5,33 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llmproxy.stores.breakers import BreakerStore, Outage
-from llmproxy.stores.guard import FIRST_REST_S, TIMEOUT_S, Guard
+from llmproxy.stores.guard import FIRST_REST_S, TIMEOUT_S, GuardedFacet
 
 
-class GuardedBreakers(BreakerStore):
-    """`inner`, which is started and closed with it."""
+class GuardedBreakers(GuardedFacet[BreakerStore], BreakerStore):
+    """Targets that are out, behind a guard."""
 
     def __init__(
         self, inner: BreakerStore, name: str, timeout_s: float = TIMEOUT_S, first_rest_s: float = FIRST_REST_S
     ) -> None:
-        self._inner = inner
-        self._guard = Guard(name, inner.outages, timeout_s, first_rest_s)
-
-    @property
-    def available(self) -> bool:  # type: ignore[override]  # an attribute that nobody sets
-        return self._guard.available
-
-    @property
-    def fault_reason(self) -> str | None:  # type: ignore[override]  # an attribute that nobody sets
-        return self._guard.fault
-
-    async def start(self) -> None:
-        await self._inner.start()
-        await self._guard.start()
-
-    async def close(self) -> None:
-        await self._guard.close()
-        await self._inner.close()
+        super().__init__(inner, name, inner.outages, timeout_s, first_rest_s)
 
     async def trip(self, target: str, recovery_s: float) -> None:
         await self._guard.run(lambda: self._inner.trip(target, recovery_s), self._guard.timeout_s)

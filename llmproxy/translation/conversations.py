@@ -35,7 +35,6 @@ _TRIES = 20
 _MOST_BODY_BYTES = 64 * 1024 * 1024
 _MOST_ITEMS, _USUAL_ITEMS = 100, 20
 _REFERENCE = "item_reference"
-_LAST_EVENTS = ("response.completed", "response.incomplete")
 
 ItemJson = dict[str, Any]
 

@@ -29,7 +29,6 @@ def test_a_key_is_found_by_its_digest_alone() -> None:
     assert ring.find("plain") == client_key("other")
     for wrong in (new.text[:-1], new.text + "0", new.text.upper(), new.sha256, "", "\udcff", "x" * 2_000_000):
         assert ring.find(wrong) is None
-    assert len(ring) == 2
 
 
 def test_a_key_that_has_expired_is_unknown() -> None:

@@ -24,7 +24,6 @@ from llmproxy.dialects.request_fields import decode_strings
 _ROLES = ("user", "model", "function")
 _CONFIG = "generationConfig"
 JSON_TYPE = "application/json"
-PLAIN_TYPE = "text/plain"
 _PATHS = {name: f"{_CONFIG}.{member}" for name, member in SAMPLING.items()} | {
     "stop": f"{_CONFIG}.stopSequences",
     "n": f"{_CONFIG}.candidateCount",

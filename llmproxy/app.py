@@ -155,7 +155,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
         _target_quotas(config, stores),
         Affinity(stores.open(config.routing.store).affinity(MAX_BYTES)) if len(everybody) > 1 else None,
     )
-    sharing = _sharing(config, state, stores)
+    sharing = _sharing(config, state, stores, reuse)
     checks = HealthChecks(router.targets, state.upstream.open, config.routing.health_check)
     return Runtime(
         pipeline=pipeline,
@@ -167,7 +167,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
             *access.components,
             Component(part=pipeline.shadows, who="the shadow calls"),
             Component(part=checks, who="the health checks"),
-            *([Component(part=sharing, who="the shared state of targets")] if sharing else []),
+            *([reuse.component(sharing, "the shared state of targets")] if sharing else []),
             *(reuse.component(part, f"the {name}") for name, part in reporters),
         ],
         middlewares=named_middlewares,
@@ -264,12 +264,12 @@ def _translator(config: Config, state: State, stores: Stores) -> Translator:
     )
 
 
-def _sharing(config: Config, state: State, stores: Stores) -> SharedHealth | None:
+def _sharing(config: Config, state: State, stores: Stores, reuse: Reuse) -> SharedHealth | None:
     """Return what shares the state of targets with other processes; None where only this one has it."""
-    store = stores.open(config.routing.store)
-    if store.type == "memory" or not (config.models or len(config.providers) > 1):
+    name = config.routing.store
+    if stores.open(name).type == "memory" or not (config.models or len(config.providers) > 1):
         return None
-    return SharedHealth(state.health, store.breakers())
+    return reuse.take((SharedHealth, name), lambda stores: SharedHealth(state.health, stores.open(name).breakers()))
 
 
 def _target_quotas(config: Config, stores: Stores) -> TargetQuotas:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 class Replacement:
     """Replaces the runtime of `shared`. `loaded` is the configuration in effect, `build` makes a runtime of one, and
-    `release` is called when a replaced one is closed. `swapped` is awaited after each replacement.
+    `release` is called when a replaced one is closed.
     """
 
     def __init__(
@@ -43,7 +43,6 @@ class Replacement:
         self._shared = shared
         self._build = build
         self._release = release
-        self.swapped: Callable[[Runtime], Awaitable[None]] | None = None
 
     async def apply(self) -> Reloaded:
         """Load the configuration again and let new exchanges begin with it. Raises ReloadFailed, or a ProxyError where
@@ -58,23 +57,32 @@ class Replacement:
             raise ReloadFailed("; ".join(str(each) for each in loaded.problems if each.severity == "error"))
         config, ignored = keep_fixed(self.loaded.checked(), loaded.config)
         loaded = replace(loaded, config=config)
-        changes = describe_changes(self.loaded, loaded)
-        try:
-            runtime = self._build(loaded)
-            replaced = await replace_runtime(self._shared, runtime)
-        except RegistryError as error:
-            raise ReloadFailed(str(error)) from error
-        for warning in loaded.warnings:
-            if warning not in self.loaded.warnings:
-                log.warning("%s", warning)
-        export_dotenv(self.loaded.dotenv, loaded.dotenv)
-        if loaded.checked().logging != self.loaded.checked().logging:
-            logging.getLogger("llmproxy").setLevel(config.logging.level.upper())
+        before, replaced = self.loaded, await self._replace(loaded)
+        # Nothing is awaited from here on: who is cancelled would not retire what was replaced.
         self.loaded = loaded
-        if self.swapped is not None:
-            await self.swapped(runtime)
-        release = partial(self._release, replaced)
-        return Reloaded(changes=changes, ignored=ignored, replaced=replaced, release=release)
+        for warning in loaded.warnings:
+            if warning not in before.warnings:
+                log.warning("%s", warning)
+        if config.logging.level != before.checked().logging.level:
+            logging.getLogger("llmproxy").setLevel(config.logging.level.upper())
+        return Reloaded(
+            changes=describe_changes(before, loaded),
+            ignored=ignored,
+            replaced=replaced,
+            release=partial(self._release, replaced),
+        )
+
+    async def _replace(self, loaded: Loaded) -> Runtime:
+        """Use `loaded` for new exchanges, and return the runtime before. When that fails nothing has changed."""
+        before = self.loaded.dotenv
+        export_dotenv(before, loaded.dotenv)
+        try:
+            return await replace_runtime(self._shared, self._build(loaded))
+        except BaseException as error:
+            export_dotenv(loaded.dotenv, before)
+            if isinstance(error, RegistryError):
+                raise ReloadFailed(str(error)) from error
+            raise
 
     @contextlib.asynccontextmanager
     async def watching(self, reloader: Reloader) -> AsyncIterator[None]:

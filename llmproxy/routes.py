@@ -77,7 +77,8 @@ def _provider(loaded: Loaded, settings: ProviderConfig, reuse: Reuse) -> Provide
         return made
 
     kind = find_component("providers", settings.type, loaded.checked().directory)
-    return reuse.take((kind, settings, file_stamps(settings)), make)
+    # Libraries of clouds take credentials from the environment, in which the variables of `.env` are.
+    return reuse.take((kind, settings, file_stamps(settings), loaded.dotenv), make)
 
 
 def policy_of(routing: RoutingConfig, model: ModelConfig | None = None) -> RetryPolicy:

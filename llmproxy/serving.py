@@ -54,14 +54,15 @@ class Serving:
     async def reloading(self, registration: Registration, tls: ServerTls | None) -> AsyncIterator[None]:
         """Reload on demand, and when files change, within the block."""
 
-        async def swapped(runtime: Runtime) -> None:
+        async def applied() -> None:
+            runtime = self.runtime
             self.frames.add((each.who, each.part) for each in runtime.components)
             self.watch.start()
             await registration.write(runtime.middlewares)
             if tls is not None:
                 await tls.reload()
 
-        self.replacement.swapped = swapped
+        self.reloader.applied = applied
 
         async def apply() -> Reloaded:
             with self.service.reloading():

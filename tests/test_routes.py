@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from llmproxy.routes import build_routing
 from llmproxy.routing.health import Health
 from llmproxy.routing.router import Router
 from llmproxy.routing.strategies import Cheapest, Priority, Weighted
+from llmproxy.server.reuse import Reuse
+from llmproxy.stores.open_stores import Stores
+from llmproxy.target import Provider
 
 PROVIDERS = """
 providers:
@@ -89,3 +93,25 @@ def test_every_route_has_a_strategy_of_its_own(tmp_path: Path) -> None:
     made = router(tmp_path, "models: [{name: one, targets: [a]}, {name: two, targets: [a]}]\n")
     one, two = chosen(made, "one"), chosen(made, "two")
     assert isinstance(one.strategy, Priority) and one.strategy is not two.strategy
+
+
+def test_a_provider_serves_the_next_configuration_too_unless_it_or_its_files_changed(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("1")
+    text = "providers: [{name: a, type: openai, ca_file: ca.pem, models: [x]}, {name: b, type: openai, priority: %d}]"
+
+    def built(priority: int, before: Reuse | None, providers: Sequence[Provider]) -> tuple[Reuse, list[Provider]]:
+        (tmp_path / "x.yaml").write_text(text % priority)
+        components = [] if before is None else [before.component(each, each.name) for each in providers]
+        reuse = Reuse(Stores(), components)
+        loaded = load("x.yaml", directory=tmp_path, environ={})
+        return reuse, build_routing(loaded, reuse=reuse)[1]
+
+    first, (a, b) = built(1, None, ())
+    second, (same, other) = built(2, first, (a, b))
+    assert same is a and other is not b
+    (tmp_path / "ca.pem").write_text("22")
+    third, (changed, kept) = built(2, second, (same, other))
+    assert changed is not same and kept is other
+    (tmp_path / ".env").write_text("AWS_PROFILE=x")
+    _, providers = built(2, third, (changed, kept))
+    assert not {*providers} & {changed, kept}

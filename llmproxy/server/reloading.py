@@ -48,12 +48,15 @@ class ReloadFailed(ProxyError):
 
 
 class Reloader:
-    """Reloads. `apply` is set by who serves; it raises ReloadFailed. `fault` says why the last one failed, "" if it did
-    not, and `ignored` what waits for a restart. `retiring` are runtimes whose last exchanges are still running.
+    """Reloads. `apply` is set by who serves; it raises ReloadFailed. `applied` is awaited after each reload.
+
+    `fault` says why the last one failed, "" if it did not, and `ignored` what waits for a restart. `retiring` are
+    runtimes whose last exchanges are still running.
     """
 
     def __init__(self) -> None:
         self.apply: Callable[[], Awaitable[Reloaded]] | None = None
+        self.applied: Callable[[], Awaitable[None]] | None = None
         self.fault = ""
         self.ignored: Sequence[str] = ()
         self.count = 0
@@ -87,6 +90,8 @@ class Reloader:
             self.count += 1
             _report(reason, done)
             self._retire(done)
+            if self.applied is not None:
+                await self.applied()
             return done
 
     def begin(self, reason: str) -> None:

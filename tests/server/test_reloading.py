@@ -80,3 +80,22 @@ async def test_an_error_of_ours_in_a_reload_is_logged(caplog: pytest.LogCaptureF
     await over.wait()
     await reloader.stop()
     assert "not reloaded (a test)" in caplog.text and "a mistake" in caplog.text
+
+
+async def test_who_asks_may_leave_once_the_new_runtime_is_in_place() -> None:
+    reloader, old, swapped = Reloader(), OldRuntime(), asyncio.Event()
+
+    async def apply() -> Reloaded:
+        return done(old)
+
+    async def applied() -> None:
+        swapped.set()
+        await asyncio.Event().wait()
+
+    reloader.apply, reloader.applied = apply, applied
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(reloader.reload("a test"))
+        await swapped.wait()
+        asking.cancel()
+    old.may_close.set()
+    assert list(reloader.retiring.values()) == [old] and await reloader.close(5) == []

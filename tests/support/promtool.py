@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.program import ROOT
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*[a-z0-9]")
 _UNITS = ("milliseconds", "ms", "minutes", "kilobytes", "mb", "percent")
 _OF_HISTOGRAMS = ("_bucket", "_sum", "_count")
@@ -29,6 +31,13 @@ def names(text: str) -> set[str]:
     """Return the names of all metrics as queries write them, those of histograms without their endings."""
     families = text_string_to_metric_families(text)
     return {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
+
+
+def documented() -> dict[str, set[str]]:
+    """Return the metrics in the table of the README, with their labels."""
+    rows = re.findall(r"^\| (`(?:llmproxy|http)_.*?) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    spans = [re.fullmatch(r"(\w+)(?:\{(.*)\})?", each) for row in rows for each in re.findall(r"`([^`]+)`", row)]
+    return {match[1]: set((match[2] or "").split(", ")) for match in spans if match is not None}
 
 
 def _problems(family: Metric) -> Iterator[str]:

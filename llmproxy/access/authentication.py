@@ -126,7 +126,7 @@ class Authentication:
         self._refused += 1
         self._refusals.failed(
             logging.WARNING,
-            "no valid key: %d requests refused so far, now from %s",
+            "requests refused without a valid key: %d so far, the last from %s",
             self._refused,
             exchange.client.address,
         )

@@ -43,6 +43,7 @@ def new_key(
         entry["team"] = team
     if models:
         entry["models"] = models
+    _check(entry)
     _print_new(key.text, entry)
 
 
@@ -72,6 +73,20 @@ def rotate_key(
     print_text(f"\nAdd to the old entry of {name!r}, and remove that entry afterwards:\n\n  expires: {until}")
 
 
+def _check(entry: dict[str, object]) -> None:
+    """End with what is wrong when a configuration would refuse this entry."""
+    from pydantic import ValidationError
+
+    from llmproxy.config.auth import KeyConfig
+
+    try:
+        KeyConfig.model_validate(entry)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        message = problem["msg"].removeprefix("Value error, ")
+        fail(f"{problem['loc'][0]}: {message[:1].lower()}{message[1:]}")
+
+
 def _print_new(key: str, entry: dict[str, object]) -> None:
     print_text("The key, for its owner. It is shown only now:\n")
     print(f"  {key}")
@@ -84,7 +99,7 @@ def _yaml(value: object) -> str:
     """Return a value as YAML in one line, which JSON is; words need no quotes, but digests of digits do."""
     if isinstance(value, str) and value.isidentifier() and value.lower() not in _WORDS:
         return value
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 @keys_app.command("list")

@@ -129,7 +129,7 @@ def test_refusals_are_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> 
         for number in range(1000):
             refused(authentication, asked(("x-api-key", f"wrong-{number}")))
     assert [record.getMessage() for record in caplog.records] == [
-        "no valid key: 1 requests refused so far, now from 127.0.0.1"
+        "requests refused without a valid key: 1 so far, the last from 127.0.0.1"
     ]
 
 

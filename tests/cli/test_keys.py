@@ -48,6 +48,11 @@ auth:
     return str(tmp_path / "llmproxy.yaml")
 
 
+@pytest.mark.parametrize("arguments", [[""], ["a\nb"], ["a", "--team", "b\tc"], ["a" * 101]])
+def test_what_a_configuration_would_refuse_gets_no_key(arguments: list[str]) -> None:
+    assert not KEY.search(run("new", *arguments, code=1))
+
+
 def test_a_new_key_is_printed_once_with_its_line() -> None:
     key, entry = printed(run("new", "ci bot", "--team", "on", "--model", "gpt-*", "--model", "o4"))
     assert entry == {

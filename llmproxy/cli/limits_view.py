@@ -10,11 +10,12 @@ from rich.text import Text
 
 from llmproxy.cli.client import as_number, as_text, object_at, objects_in
 from llmproxy.cli.tables import RED, Row, TableColumn, count_cell, parse_timestamp, text_cell
-from llmproxy.console.formatting import UNKNOWN, format_duration
+from llmproxy.console.formatting import UNKNOWN, format_cost, format_duration
 
 _LEAST_NAME = 8
 _MONEY = ("cost", "budget")
 _NEARLY = 0.8
+_CENT = 0.01
 
 
 def limit_lists(page: Row, now_s: float | None) -> Iterator[tuple[str, tuple[TableColumn, ...], list[Row]]]:
@@ -41,13 +42,17 @@ def _amount_text(row: Row, name: str) -> Text:
     value, limit = as_number(row.get(name)), as_number(row.get("limit"))
     if value is None:
         return Text(UNKNOWN)
-    text = f"${value:,.2f}" if row.get("kind") in _MONEY else count_cell(value)
+    text = _money(value) if row.get("kind") in _MONEY else count_cell(value)
     used = as_number(row.get("used"))
     if name == "left" and limit and used is not None and used >= _NEARLY * limit:
         return Text(text, style=RED if used >= limit else "yellow")
     if name == "forecast" and limit and value > limit:
         return Text(text, style=RED)
     return Text(text)
+
+
+def _money(value: float) -> str:
+    return format_cost(value) if 0 < value < _CENT else f"${value:,.2f}"
 
 
 def _window(row: Row) -> str:

@@ -23,6 +23,7 @@ ERROR_HEADER = "x-llmproxy-error"
 
 _LONGEST_RETRY_S = 60.0  # SDKs that are to wait longer try again at once
 _SOON_S = 1.0
+_SMALLEST_COST = 1e-6
 
 
 def limit_headers(exchange: Exchange, demand: Demand, taken: Taken) -> Pairs:
@@ -54,7 +55,7 @@ def limit_refusal(
         if taken.settled < rule.limit and taken.settled + amounts[taken.refused] <= rule.limit:
             message = f"The rest of the budget of {rule.text} {whose} is reserved by running requests. Try again soon"
             return too_many(message, _SOON_S, headers)
-        return budget_exceeded(rule, whose, quota, exchange.began_s, headers)
+        return budget_exceeded(rule, whose, quota, exchange.began_s, headers, left=rule.limit - taken.settled)
     if rule.kind == "concurrent":
         message = f"Too many requests at a time {whose}: the limit is {rule.text}. Try again when one has ended"
         return too_many(message, _SOON_S, headers)
@@ -79,13 +80,17 @@ def too_many(message: str, wait_s: float, headers: Pairs = ()) -> ProxyError:
     return ProxyError(message, status=429, code="rate_limit_exceeded", headers=(*headers, *more))
 
 
-def budget_exceeded(rule: Rule, whose: str, quota: Quota, now_s: float, headers: Pairs = ()) -> ProxyError:
-    """Return the error for a request beyond a budget, which SDKs do not repeat."""
+def budget_exceeded(
+    rule: Rule, whose: str, quota: Quota, now_s: float, headers: Pairs = (), left: float = 0.0
+) -> ProxyError:
+    """Return the error for a request beyond a budget, which SDKs do not repeat. `left` is the rest of the budget
+    in USD, which is less than the request may cost."""
     ends_s = quota.ends_s
+    less = f"; {left:.4g} USD is left, and this request may cost more" if left >= _SMALLEST_COST else ""
     again = "" if ends_s == math.inf else f". The next period begins at {format_timestamp(ends_s)[:19]}Z"
     wait = () if ends_s == math.inf else (("Retry-After", str(max(math.ceil(ends_s - now_s), 1))),)
     return ProxyError(
-        f"Budget exceeded {whose}: {rule.text}{again}",
+        f"Budget exceeded {whose}: {rule.text}{less}{again}",
         status=429,
         code=BUDGET_EXCEEDED,
         headers=(*headers, *wait, ("x-should-retry", "false"), (ERROR_HEADER, BUDGET_EXCEEDED)),

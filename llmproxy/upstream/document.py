@@ -29,6 +29,9 @@ async def fetch_document(url: str, *, timeout_s: float = _LIMIT_S) -> bytes:
             data = await answer.content.read(_LONGEST_BYTES + 1)
             while len(data) <= _LONGEST_BYTES and (more := await answer.content.read(_LONGEST_BYTES + 1)):
                 data += more
+    except aiohttp.ClientConnectorError as error:
+        reason = error.os_error.strerror or str(error.os_error)
+        raise UpstreamError(f"cannot connect to {error.host}:{error.port}: {reason}") from error
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         raise UpstreamError(str(error) or f"it did not answer ({type(error).__name__})") from error
     if len(data) > _LONGEST_BYTES:

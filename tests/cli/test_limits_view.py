@@ -67,3 +67,8 @@ def test_limits_and_budgets_are_tables() -> None:
 def test_a_page_of_another_version_has_dashes() -> None:
     assert lines({"limits": {"limits": [{}], "budgets": [{"used": "x"}]}})[2].split()[-3:] == ["-", "-", "-"]
     assert lines({}) != []
+
+
+def test_less_than_a_cent_is_not_nothing() -> None:
+    row = {**ROW, "rule": "0.001 USD per day", "kind": "budget", "used": 0.000018, "limit": 0.001, "left": 0.000982}
+    assert lines({"limits": {"budgets": [row]}})[-1].split()[5:7] == ["$0.000018", "$0.00098"]

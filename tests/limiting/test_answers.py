@@ -60,3 +60,12 @@ def test_a_budget_of_a_period_names_the_next_one() -> None:
 
     assert error.message.endswith("The next period begins at 2023-11-15T00:00:00Z")
     assert dict(error.headers)["Retry-After"] == "6400"
+
+
+def test_a_budget_whose_rest_is_too_small_for_the_request_names_the_rest() -> None:
+    total = demand(Budget(max_cost=5, period="total"))
+    taken = Taken(used=[4.75], slots=[0], refused=0, wait_s=math.inf, settled=4.75)
+
+    assert limit_refusal(EXCHANGE, total, [1], taken, ()).message == (
+        "Budget exceeded for all clients together: 5 USD in total; 0.25 USD is left, and this request may cost more"
+    )

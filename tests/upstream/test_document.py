@@ -40,6 +40,11 @@ async def test_everything_else_is_an_error(answer: dict[str, object], reason: st
             await fetch_document(URL)
 
 
+async def test_an_address_where_nobody_listens_is_named_with_the_reason() -> None:
+    with pytest.raises(UpstreamError, match=r"^cannot connect to 127\.0\.0\.1:1: [^<]*$"):
+        await fetch_document("https://127.0.0.1:1/jwks")
+
+
 async def test_a_real_server_is_asked_and_a_slow_one_given_up() -> None:
     never = asyncio.Event()
 

@@ -109,8 +109,15 @@ class Rule:
         kind: Literal["running", "window"] = "running" if self.kind == "concurrent" else "window"
         return Quota(key=f"{self.name}:{name}", kind=kind, limit=self.limit, per_s=self.per_s, chosen=chosen)
 
+    def counter_of(self, exchange: Exchange) -> str:
+        """Return the name of the counter of the request, for operators."""
+        if self.scope == "global":
+            return self.owner or "all clients together"
+        scope = "address" if self.scope == "key" and exchange.client.key is None else self.scope
+        return f"{scope} {(self.subject(exchange) or '')[:_LONGEST]!r}"
+
     def whose(self, subject: str, *, keyed: bool) -> str:
-        """Say in a message for whom the rule counts."""
+        """Return for whom the rule counts, in a message to the client."""
         match self.scope:
             case "key":
                 return "for this key" if keyed else "for this address"

@@ -202,8 +202,9 @@ class ClientLimits(Middleware):
             rule = demand.rules[place]
             rule.warned += 1
             self._warned += 1
-            text = f"{rule.warn_at or 0:.0%} of {rule.text} used {_whose(exchange, demand, place)}"
-            log.warning("budget: %s", text)
+            used = f"{rule.warn_at or 0:.0%} of {rule.text} used"
+            log.warning("budget: %s for %s", used, rule.counter_of(exchange))
+            text = f"{used} {_whose(exchange, demand, place)}"
             headers.append((WARNING_HEADER, text.encode("ascii", "replace").decode()))
         return headers
 
@@ -232,7 +233,7 @@ class ClientLimits(Middleware):
             rule = demand.rules[place]
             if rule.name in applied:
                 continue
-            if not _may_be_rerouted(exchange) or (rule.route in tried and rule.route != exchange.model):
+            if not _may_be_rerouted(exchange, rule) or (rule.route in tried and rule.route != exchange.model):
                 self._note_refusal(rule)
                 whose = _whose(exchange, demand, place)
                 raise budget_exceeded(rule, whose, demand.quotas[place], exchange.began_s)
@@ -331,10 +332,13 @@ class ClientLimits(Middleware):
         return [Sample(name=name, help=text, counter=True, value=value) for name, text, value in figures]
 
 
-def _may_be_rerouted(exchange: Exchange) -> bool:
-    """Return whether another model can answer the request: not where nobody knows the model, or all is relayed."""
-    route = exchange.route
-    return exchange.endpoint is not None and exchange.model is not None and (route is None or not route.relay)
+def _may_be_rerouted(exchange: Exchange, rule: Rule) -> bool:
+    """Return whether the model of `rule` can answer the request: not where nobody knows the model, where all is
+    relayed, or where the client may not use it."""
+    route, key = exchange.route, exchange.client.key
+    if exchange.endpoint is None or exchange.model is None or rule.route is None or (route is not None and route.relay):
+        return False
+    return key is None or key.may_use_model((rule.route,))
 
 
 def _spends(exchange: Exchange) -> bool:

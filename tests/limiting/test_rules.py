@@ -61,6 +61,17 @@ def test_the_scope_says_what_has_a_counter(scope: str, subject: str, without_key
     assert (rule.subject(exchange), without) == (subject, without_key)
 
 
+def test_operators_learn_whose_counter_it_is() -> None:
+    exchange = new_exchange(body={"model": "gpt-4o"})
+    day = Budget(max_cost=1, period="day", scope="key")
+    everybody = Budget(max_cost=1, period="day")
+    assert Rule(day).counter_of(exchange) == f"address {exchange.client.address!r}"
+    exchange.client.key = ClientKey(id="x", name="ci", tenant="ci")
+    assert Rule(day).counter_of(exchange) == "key 'ci'"
+    assert Rule(everybody).counter_of(exchange) == "all clients together"
+    assert Rule(everybody, "key ci").counter_of(exchange) == "key ci"
+
+
 def test_an_address_cannot_pass_for_a_key() -> None:
     rule = Rule(Limit(kind="requests", amount=1, per_s=60))
     exchange, keyed = new_exchange(body=BODY), new_exchange(body=BODY)

@@ -8,14 +8,19 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from llmproxy.client_key import ClientKey
 from llmproxy.errors import ProxyError
 from llmproxy.limit import Budget, Limit, LimitMatch
 from llmproxy.middleware.cache import Cache
+from llmproxy.middleware.limits import ClientLimits, QuotasConfig
+from llmproxy.route import Route
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.open_stores import OpenStore, Stores
 from llmproxy.stores.quotas import Quota, QuotaStore, Settlement, Taken
+from llmproxy.target import Target
 from tests.support import vendors
-from tests.support.limited import limited
+from tests.support.exchanges import NamedProvider, new_exchange
+from tests.support.limited import EasyPrices, limited
 from tests.support.provider import Reply, Upstream
 from tests.support.proxy import ASK, CHAT, Scripted, provider
 from tests.support.raw_http import Cut
@@ -240,7 +245,7 @@ def test_a_budget_that_is_reserved_may_be_free_again_soon(upstream: Upstream) ->
     assert refused.value("retry-after") == "1"
 
 
-def test_a_budget_warns_once(upstream: Upstream) -> None:
+def test_a_budget_warns_once(upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
     with limited(Budget(max_cost=300, period="day", warn_at=0.8), providers=[provider(upstream)]) as here:
         warnings = []
         for count in (1, 2, 3):
@@ -250,6 +255,7 @@ def test_a_budget_warns_once(upstream: Upstream) -> None:
 
     assert warnings[0] is None
     assert [each for each in warnings if each] == ["80% of 300 USD per day used for all clients together"]
+    assert caplog.messages == ["budget: 80% of 300 USD per day used for all clients together"]
     assert {sample.name: sample.value for sample in metrics}["llmproxy_budget_warnings"] == 1
 
 
@@ -305,6 +311,21 @@ def test_a_budget_of_the_other_model_may_send_requests_further(upstream: Upstrea
     assert [json.loads(request.body)["model"] for request in upstream.requests] == ["gpt-x", "gpt-cheap", "gpt-free"]
     assert (answer.value("x-llmproxy-budget-route"), last.rerouted_from) == ("gpt-free", "gpt-x")
     assert running == 0
+
+
+async def test_a_client_that_may_not_use_the_other_model_is_refused() -> None:
+    budget = Budget(max_cost=1, period="day", route="cheap", scope="key")
+    limits = ClientLimits(QuotasConfig(), [budget], EasyPrices())
+    limits.use_stores(Stores())
+    first, second = (new_exchange(body=ASK) for _ in range(2))
+    for exchange in (first, second):
+        exchange.client.key = ClientKey(id="a", name="anna", tenant="a", models=("gpt-*",))
+        exchange.route = Route(name="m", targets=(Target(provider=NamedProvider("main"), model="gpt-x"),))
+    await limits.on_request(first)
+    with pytest.raises(ProxyError) as refused:
+        await limits.on_request(second)
+
+    assert refused.value.code == "budget_exceeded"
 
 
 class _Broken(QuotaStore):

@@ -145,6 +145,16 @@ ROUTED = (
         of=RELAYED,
     ),
 )
+ROUTED_IN_REDIS = (
+    Case(
+        name="route with limits in Redis, 1 KB, 32 connections",
+        body_bytes=1_000,
+        stream=False,
+        connections=32,
+        limit=2,
+        of=RELAYED,
+    ),
+)
 _CACHING = """
 middlewares:
   - {type: cache, config: {when: always}}
@@ -179,6 +189,14 @@ _AWS_KEYS = "region: us-east-1, access_key_id: AKIDBENCH, secret_access_key: ben
 _ROUTING = """
 models:
   - {name: "*", strategy: weighted, targets: [{provider: up, weight: 3}, {provider: up, weight: 1}]}
+"""
+_ROUTING_IN_REDIS = """
+routing: {store: "redis://127.0.0.1:%d/0"}
+models:
+  - name: "*"
+    targets:
+      - {provider: up, rpm: 100000000, tpm: 100000000000, concurrent: 1000}
+      - {provider: up, model: other}
 """
 _WATCHING = """
 middlewares:
@@ -348,10 +366,11 @@ def _measure_configured(
         (LIMITED, "openai", _KEY, _LIMITING),
         (OBSERVED, "openai", _KEY, _OBSERVING % servers.upstream_port),  # it takes anything, telemetry too
         (LIMITED_IN_REDIS, "openai", _KEY, _LIMITING + _IN_REDIS % (redis_port or 0)),
+        (ROUTED_IN_REDIS, "openai", _KEY, _ROUTING_IN_REDIS % (redis_port or 0)),
     ):
         if not any(_selected(case, options) for case in cases):
             continue
-        if cases is LIMITED_IN_REDIS and redis_port is None:
+        if cases in (LIMITED_IN_REDIS, ROUTED_IN_REDIS) and redis_port is None:
             print(f"no Redis server is installed: {cases[0].name!r} is not measured", file=sys.stderr)
             continue
         port = nginx.free_port()

@@ -162,7 +162,8 @@ class _Series:
                 return
             await failover.sleep(wait_s)
             now_s = failover.now()
-            made = await self._turn([each for each in again if self._ready_at_s(each) <= now_s], left)
+            ready = [each for each in again if self._ready_at_s(each) <= now_s]
+            made = await self._turn(ready or again, left)  # timers may be early by a millisecond
             left = left - made if made else 0
             delay_s = min(delay_s * 2, policy.max_delay_s)
 

@@ -18,8 +18,9 @@ BudgetPeriod = Literal["day", "week", "month", "total", "session"]
 class LimitMatch:
     """Which requests are counted: those that fit every list that is not empty.
 
-    All are patterns with `*`. `models` are the names that clients send, `keys` and `teams` those of the client's key,
-    `paths` the paths that clients call, `providers` the first that the request would go to.
+    All are patterns with `*`. `models` are the names that clients send, of `provider/model` also the name without the
+    provider. `keys` and `teams` are those of the client's key, `paths` the paths that clients call, `providers` the
+    first that the request would go to.
     """
 
     models: tuple[str, ...] = ()

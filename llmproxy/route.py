@@ -142,3 +142,16 @@ class Route:
 
     def _who(self, method: str) -> str:
         return f"{method} of strategy {type(self.strategy).__name__!r} of the model {self.name!r}"
+
+
+def model_names(model: str | None, route: Route | None) -> tuple[str, ...]:
+    """Return the names of a model: the client's, and in `provider/model` what follows the provider."""
+    if model is None:
+        return ()
+    if route is None or len(route.targets) != 1:
+        return (model,)
+    target = route.targets[0]
+    for owner in (target.provider.name, target.provider.type):
+        if route.name == f"{owner}/*" and model == f"{owner}/{target.model}":
+            return model, str(target.model)
+    return (model,)

@@ -5,7 +5,7 @@ A hook may change the model and so the route; then it is decided again. Begin re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.catalog import names_stored
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest, ProxyError
-from llmproxy.route import Route
+from llmproxy.route import Route, model_names
 
 # Members in which services take models to fall back to: OpenRouter's, Anthropic's, and those of other gateways.
 _MORE_MODELS = frozenset(("models", "fallbacks", "fallback_models"))
@@ -71,7 +71,7 @@ def _check_request(key: ClientKey, route: Route, request: ClientRequest, endpoin
 
 def may_use(key: ClientKey, route: Route, model: str) -> bool:
     """Return whether `key` may use `model`, which is answered by `route`."""
-    if not key.may_use_model(_names(model, route)):
+    if not key.may_use_model(model_names(model, route)):
         return False
     return any(key.may_use_provider(target.provider.name) for target in route.targets)
 
@@ -87,21 +87,8 @@ def hide_names(key: ClientKey, request: ClientRequest, error: ProxyError) -> Non
 
 def check_model(key: ClientKey, model: str | None, route: Route | None = None) -> None:
     """Raise a 403 when `key` may not use `model`. Without a name it is whatever the provider takes."""
-    if not key.may_use_model(_names(model, route)):
+    if not key.may_use_model(model_names(model, route)):
         raise _refused("a model that the request does not name" if model is None else f"the model {_quote(model)}")
-
-
-def _names(model: str | None, route: Route | None) -> Sequence[str]:
-    """Return the names of a model: the client's, and in `provider/model` what follows the provider."""
-    if model is None:
-        return ()
-    if route is None or len(route.targets) != 1:
-        return (model,)
-    target = route.targets[0]
-    for owner in (target.provider.name, target.provider.type):
-        if route.name == f"{owner}/*" and model == f"{owner}/{target.model}":
-            return (model, str(target.model))
-    return (model,)
 
 
 def _more_models(body: Body) -> Iterator[str | None]:

@@ -17,6 +17,7 @@ from llmproxy.client_key import ClientKey
 from llmproxy.exchange import Exchange
 from llmproxy.limit import Budget, Limit
 from llmproxy.limiting.rules import Rule, make_rules
+from llmproxy.route import model_names
 from llmproxy.stores.quotas import Quota
 
 MAX_SEEN = 1000  # counters that `/stats` may show
@@ -117,7 +118,7 @@ class _Group:
         self.by_model = any(rule.match.models or rule.scope == "model" for rule in rules)
         self.by_path = any(rule.match.paths for rule in rules)
         self.by_provider = any(rule.match.providers for rule in rules)
-        self.plans: dict[tuple[str | None, ...], _Plan] = {}
+        self.plans: dict[tuple[tuple[str, ...] | None, str | None, str | None], _Plan] = {}
 
 
 class Planner:
@@ -160,8 +161,8 @@ class Planner:
         provider = None
         if group.by_provider and exchange.route is not None:
             provider = exchange.route.targets[0].provider.name
-        model = exchange.model if group.by_model else None
-        alike = model, exchange.full_path if group.by_path else None, provider
+        models = model_names(exchange.model, exchange.route) if group.by_model else None
+        alike = models, exchange.full_path if group.by_path else None, provider
         plan = group.plans.get(alike)
         if plan is None or not plan.from_s <= exchange.began_s < plan.until_s:
             plan = self._made(group, exchange, provider)

@@ -14,6 +14,7 @@ from llmproxy.access.identity import digest, identity_of
 from llmproxy.exchange import Exchange
 from llmproxy.limit import Budget, Limit, LimitMatch, LimitScope
 from llmproxy.limiting.calendar import Calendar
+from llmproxy.route import model_names
 from llmproxy.settings import write_duration
 from llmproxy.stores.quotas import Quota
 
@@ -60,7 +61,7 @@ class Rule:
         """Return whether the rule counts the request, which would go to `provider` first."""
         match, key = self.match, exchange.client.key
         return (
-            _fits(match.models, exchange.model)
+            (not match.models or any(_fits(match.models, name) for name in _model_names(exchange)))
             and _fits(match.keys, None if key is None else key.name)
             and _fits(match.teams, None if key is None else key.team)
             and _fits(match.paths, exchange.full_path)
@@ -79,7 +80,7 @@ class Rule:
             case "address":
                 return exchange.client.address
             case "model":
-                return exchange.model
+                return next(reversed(_model_names(exchange)), None)
             case "session":
                 return exchange.session_id
             case "global":
@@ -129,6 +130,10 @@ class Rule:
                 return f"for the {self.scope} {subject[:_LONGEST]!r}"
             case "global":
                 return "for this key" if self.owner else "for all clients together"
+
+
+def _model_names(exchange: Exchange) -> tuple[str, ...]:
+    return model_names(exchange.model, exchange.route)
 
 
 def make_rules(rules: Sequence[Limit | Budget], owner: str = "") -> list[Rule]:

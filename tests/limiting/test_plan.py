@@ -94,6 +94,20 @@ def test_the_provider_of_a_rule_is_the_first_that_the_request_would_go_to() -> N
     assert planner.plan(exchange) is None
 
 
+def test_a_model_is_counted_by_its_name_with_and_without_the_provider() -> None:
+    of_model = [replace(TOKENS, match=LimitMatch(models=("gpt-4o",))), replace(TOKENS, scope="model")]
+    planner = Planner(of_model)
+    usual, named = new_exchange(body=BODY), new_exchange(body={"model": "azure/gpt-4o"})
+    planner.plan(named)  # without a route nobody knows that it names a provider
+    target = Target(provider=NamedProvider("azure"), model="gpt-4o")
+    named.route = Route(name="azure/*", targets=(target,))
+    demands = [planner.plan(each) for each in (usual, named)]
+
+    assert demands[0] is not None and demands[1] is not None
+    assert [each.key for each in demands[0].quotas] == [each.key for each in demands[1].quotas]
+    assert len(demands[0].quotas) == 2
+
+
 def test_a_new_period_begins_a_new_counter() -> None:
     planner = Planner([DAY])
     keys = set()

@@ -80,6 +80,8 @@ class Replacement:
             return await replace_runtime(self._shared, self._build(loaded))
         except BaseException as error:
             export_dotenv(loaded.dotenv, before)
+            with contextlib.suppress(RegistryError):
+                self._build(self.loaded)  # it also sets what outlives runtimes: breakers, the limit of memory
             if isinstance(error, RegistryError):
                 raise ReloadFailed(str(error)) from error
             raise

@@ -42,7 +42,7 @@ class LogFormatter(logging.Formatter):
 class JsonLogFormatter(logging.Formatter):
     """Formats a record as one JSON object: `time`, `level`, `logger`, `message`, `request_id`, `traceback`.
 
-    What stands in the attribute `fields` of a record (of requests: all that is known) are members of it too.
+    What the attribute `fields` of a record returns (of requests: all that is known) are members of it too.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -50,13 +50,14 @@ class JsonLogFormatter(logging.Formatter):
             "time": format_timestamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": replace_surrogates(record.getMessage()),
         }
+        fields = record.__dict__.get("fields")
+        if callable(fields):
+            line |= fields()
+        else:
+            line["message"] = replace_surrogates(record.getMessage())
         if (request_id := current_request_id.get()) is not None:
             line["request_id"] = request_id
-        fields = record.__dict__.get("fields")
-        if isinstance(fields, dict):
-            line |= fields
         if record.exc_info:
             line["traceback"] = replace_surrogates(self.formatException(record.exc_info))
         return msgspec.json.encode(line).decode()

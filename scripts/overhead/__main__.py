@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scripts.overhead import accounting, nginx, redis
+from scripts.overhead import accounting, collector, nginx, redis
 from scripts.overhead.load import Case, Run, drive, memory_mb
 
 PROXY_CORE, LOAD_CORE = 0, 1
@@ -347,12 +347,12 @@ def _measure(options: argparse.Namespace, report: Report) -> None:
             report.row("CPU per request", "nginx", "llmproxy", "ratio", "at most", "requests/s", "p50", "p99")
             report.row(*["---"] * 8)
             _measure_cases(CASES, measured, options, report)
-        with redis.running(options.folder, LOAD_CORE) as redis_port:
-            _measure_configured(servers, redis_port, options, report)
+        with redis.running(options.folder, LOAD_CORE) as redis_port, collector.running() as collector_port:
+            _measure_configured(servers, redis_port, collector_port, options, report)
 
 
 def _measure_configured(
-    servers: nginx.Servers, redis_port: int | None, options: argparse.Namespace, report: Report
+    servers: nginx.Servers, redis_port: int | None, collector_port: int, options: argparse.Namespace, report: Report
 ) -> None:
     for cases, type_, key, more in (
         (WATCHED, "openai", _KEY, _WATCHING),
@@ -364,7 +364,7 @@ def _measure_configured(
         (CONVERSE, "bedrock", _KEY, ""),
         (SIGNED, "bedrock", _AWS_KEYS, ""),
         (LIMITED, "openai", _KEY, _LIMITING),
-        (OBSERVED, "openai", _KEY, _OBSERVING % servers.upstream_port),  # it takes anything, telemetry too
+        (OBSERVED, "openai", _KEY, _OBSERVING % collector_port),
         (LIMITED_IN_REDIS, "openai", _KEY, _LIMITING + _IN_REDIS % (redis_port or 0)),
         (ROUTED_IN_REDIS, "openai", _KEY, _ROUTING_IN_REDIS % (redis_port or 0)),
     ):

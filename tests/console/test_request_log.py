@@ -26,7 +26,7 @@ async def test_an_exchange_has_one_line_and_its_facts(caplog: pytest.LogCaptureF
         "POST /v1/chat/completions 200 model=gpt-4o provider=openai tokens=- first=- total=250ms client=anna "
         "session=s1 (request r1)"
     )
-    fields = record.__dict__["fields"]
+    fields = record.__dict__["fields"]()
     assert (fields["request_id"], fields["status"], fields["duration_ms"], fields["attempts"]) == ("r1", 200, 250.0, 1)
     assert "input_tokens" not in fields, "what is unknown is left out"
 
@@ -45,4 +45,4 @@ async def test_keys_of_the_client_are_masked(caplog: pytest.LogCaptureFixture) -
     log.end(exchange)
     await log.close()
     (record,) = caplog.records
-    assert "sk-secret" not in record.getMessage() + str(record.__dict__["fields"])
+    assert "sk-secret" not in record.getMessage() + str(record.__dict__["fields"]())

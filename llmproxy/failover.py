@@ -34,8 +34,8 @@ from llmproxy.wire.retry_after import read_seconds
 
 # The headers in which clients say how many seconds they wait: our own, and those of the SDKs of OpenAI and Anthropic.
 PATIENCE_HEADERS = ("x-llmproxy-timeout", "x-stainless-read-timeout", "x-stainless-timeout")
-# The client must get the error before it gives up.
 _OTHERS_PROBE_S = 1.0
+# The client must get the error before it gives up.
 _MARGIN, _MOST_MARGIN_S = 0.05, 1.0
 
 Sleep = Callable[[float], Awaitable[None]]

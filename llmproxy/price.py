@@ -146,15 +146,15 @@ class _PerToken:
                 if price is None:
                     return None
                 cost += number * price
-        for prices, given, made, cached in (
+        for prices, input_, output, cached in (
             (self._audio, details.input_audio, details.output_audio, details.cache_read_audio),
             (self._image, details.input_image, details.output_image, details.cache_read_image),
             (self._video, details.input_video, details.output_video, None),
         ):
             if prices is not None:
-                if given and read and cached is None and prices.split_needed:
+                if input_ and read and cached is None and prices.split_needed:
                     return None  # it is unknown which of them were cached
-                cost += (given or 0) * prices.input + (made or 0) * prices.output + (cached or 0) * prices.cached
+                cost += (input_ or 0) * prices.input + (output or 0) * prices.output + (cached or 0) * prices.cached
         return cost
 
 
@@ -174,11 +174,11 @@ def _modality(
     if input_price is None and output_price is None and cached_price is None:
         return None
     usual_in, usual_out = rates.input or 0.0, rates.output or 0.0
-    given, read = _or(input_price, usual_in), _or(rates.cache_read, usual_in)
+    input_, read = _or(input_price, usual_in), _or(rates.cache_read, usual_in)
     # A cached token is counted as input, as cached and as audio: what these three add must come to its own price.
-    cached = _or(cached_price, read) - read - (given - usual_in)
+    cached = _or(cached_price, read) - read - (input_ - usual_in)
     return _Modality(
-        input=(given - usual_in) * _TOKENS,
+        input=(input_ - usual_in) * _TOKENS,
         output=(_or(output_price, usual_out) - usual_out) * _TOKENS,
         cached=cached * _TOKENS,
         split_needed=cached != 0.0,

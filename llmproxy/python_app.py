@@ -26,8 +26,8 @@ class App:
         Messages go to standard error, or to `logging.file`; where the program has set up logging for itself, to its own
         handlers. Raises as `serve` does.
         """
-        given = {"host": host, "port": port}
-        server = {name: value for name, value in given.items() if value is not None}
+        options = {"host": host, "port": port}
+        server = {name: value for name, value in options.items() if value is not None}
         loaded = _with(self.loaded, server, {"level": "debug"} if debug else {})
         handler = start_logging(loaded.checked().logging)
         try:

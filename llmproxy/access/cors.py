@@ -49,8 +49,8 @@ class Cors:
         origin, method = headers.get("Origin", ""), headers.get("Access-Control-Request-Method", "")
         if not method or not self._allows(origin):
             return None
-        asked = ", ".join(headers.getall("Access-Control-Request-Headers", ()))
-        allowed = asked if self._headers == _EVERYBODY else self._headers
+        requested = ", ".join(headers.getall("Access-Control-Request-Headers", ()))
+        allowed = requested if self._headers == _EVERYBODY else self._headers
         answer = Headers({"Access-Control-Allow-Methods": METHODS, "Access-Control-Max-Age": f"{self._max_age_s:.0f}"})
         if allowed:
             answer["Access-Control-Allow-Headers"] = allowed

@@ -147,8 +147,8 @@ class Exposure:
 
 def _refused(what: str, value: str, key: str) -> ProxyError:
     """Return the error for a foreign host or origin."""
-    shown = ascii(value if len(value) <= _LONGEST else f"{value[:_LONGEST]}...")
-    message = f"The {what} {shown} is not allowed. To allow it, add it to {key}"
+    quoted = ascii(value if len(value) <= _LONGEST else f"{value[:_LONGEST]}...")
+    message = f"The {what} {quoted} is not allowed. To allow it, add it to {key}"
     return ProxyError(message, status=403, code=f"foreign_{what}")
 
 

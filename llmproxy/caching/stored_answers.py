@@ -69,13 +69,13 @@ def fits(entry: CacheEntry, stream: bool, counted: bool, framing: Framing | None
 
 
 def answer_from_entry(
-    entry: CacheEntry, dialect: Dialect, stream: bool, counted: bool, wanted: Framing | None = None
+    entry: CacheEntry, dialect: Dialect, stream: bool, counted: bool, preferred: Framing | None = None
 ) -> Answer | None:
     """Turn the entry into the answer to a request: a `stream` or not, with usage (`counted`) or not. Return None when
-    it cannot be reshaped. A stream comes in the `wanted` framing, or in the one that the dialect writes.
+    it cannot be reshaped. A stream comes in the `preferred` framing, or in the one that the dialect writes.
     """
     headers = Headers(entry.headers)
-    for framing in (wanted, dialect.framing) if wanted is not None else (None,):
+    for framing in (preferred, dialect.framing) if preferred is not None else (None,):
         if fits(entry, stream, counted, framing):
             return _unchanged(entry, headers, (framing or dialect.framing) if stream else None)
     reshape = dialect.reshape

@@ -108,16 +108,16 @@ def explain(
     try:
         health = Health()
         router, _ = build_routing(loaded, health)
-        shown = Shown(router=router, live=_take_over(router, model, health, url, loaded.path))
+        explained = Explained(router=router, live=_take_over(router, model, health, url, loaded.path))
         for each in [dialect] if dialect else codecs():
-            _explain(shown, model, each, request, loaded.config.translation.strict)
+            _explain(explained, model, each, request, loaded.config.translation.strict)
     except (ProxyError, RegistryError) as error:
         fail(str(error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What is explained. `live` says that the health of its targets is that of a running server."""
+class Explained:
+    """The routing to explain. `live` says that the health of its targets is that of a running server."""
 
     router: Router
     live: bool
@@ -142,7 +142,7 @@ def _take_over(router: Router, model: str, health: Health, url: str | None, path
     return True
 
 
-def _explain(shown: Shown, model: str, dialect: str, file: str | None, strict: bool) -> None:
+def _explain(explained: Explained, model: str, dialect: str, file: str | None, strict: bool) -> None:
     from llmproxy.dialects.derived import example_request
     from llmproxy.errors import ProxyError
 
@@ -154,7 +154,7 @@ def _explain(shown: Shown, model: str, dialect: str, file: str | None, strict: b
     )
     print_text(f"{dialect}: POST {exchange.path}")
     try:
-        route = shown.router.choose(shown.router.locate("POST", exchange.path), model)
+        route = explained.router.choose(explained.router.locate("POST", exchange.path), model)
     except ProxyError as error:
         print_text(f"  {error.status}: {error.message}")
         return
@@ -164,7 +164,7 @@ def _explain(shown: Shown, model: str, dialect: str, file: str | None, strict: b
         print_text(f"  strategy {_name(route)}, order now: {_order(route, exchange)}")
     for number, target in enumerate(route.targets, 1):
         _show_target(number, exchange, target, strict)
-        if shown.live and target.health is not None:
+        if explained.live and target.health is not None:
             print_text(f"     {describe_health(target.health)}")
             for line in describe_limits(target.health):
                 print_text(f"     {line}")

@@ -114,9 +114,9 @@ class _Groups:
         except ValueError:
             return ""
 
-    def _name(self, wanted: str) -> str:
+    def _name(self, preferred: str) -> str:
         """Return a name for a provider, with a number when it is in use."""
-        name = re.sub(r"[^A-Za-z0-9._-]", "-", wanted)
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", preferred)
         number = 2
         unique = name
         while unique in self._names:

@@ -35,9 +35,9 @@ def nearest_effort(effort: Effort, accepted: Sequence[Effort]) -> Effort:
     becomes none."""
     if effort in accepted:
         return effort
-    wanted = EFFORTS.index(effort)
+    position = EFFORTS.index(effort)
     some = [each for each in accepted if each != "none"]
-    return min(some, key=lambda each: (abs(EFFORTS.index(each) - wanted), -EFFORTS.index(each)))
+    return min(some, key=lambda each: (abs(EFFORTS.index(each) - position), -EFFORTS.index(each)))
 
 
 def encode_effort(request: Request, context: EncodeContext) -> Effort | None:

@@ -70,7 +70,7 @@ def _effort_of(reasoning: Reasoning) -> Effort | None:
 
 
 def _fit_effort(request: Request, model: OpenAIModel, effort: Effort | None, context: EncodeContext) -> Effort | None:
-    """Return the effort to send, None for none. A model that does not reason needs not be asked to stop."""
+    """Return the effort to send, None for none. A model that does not reason need not be told to stop."""
     if effort is None or effort in model.efforts or (effort == "none" and not model.efforts):
         return effort if effort in model.efforts else None
     thinking = [each for each in model.efforts if each != "none"]
@@ -88,9 +88,9 @@ def _fit_effort(request: Request, model: OpenAIModel, effort: Effort | None, con
 def reasoning_path(request: Request) -> str:
     """Return the JSON path of what asks for thinking, or for none."""
     reasoning = request.reasoning
-    asked = {"effort": reasoning.effort, "budget_tokens": reasoning.budget_tokens, "mode": reasoning.mode}
-    names = ("mode",) if reasoning.mode == "off" else asked
-    name = next((name for name in names if asked[name] is not None), "")
+    fields = {"effort": reasoning.effort, "budget_tokens": reasoning.budget_tokens, "mode": reasoning.mode}
+    names = ("mode",) if reasoning.mode == "off" else fields
+    name = next((name for name in names if fields[name] is not None), "")
     return request.where(name) if name in request.paths else reasoning.path or "reasoning"
 
 

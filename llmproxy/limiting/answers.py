@@ -29,10 +29,10 @@ _SMALLEST_COST = 1e-6
 def limit_headers(exchange: Exchange, demand: Demand, taken: Taken) -> Pairs:
     """Return what is left of the requests and tokens, as the client's dialect says it: of the limit with the least
     left."""
-    if not demand.shown:
+    if not demand.in_headers:
         return ()
     statuses = []
-    for kind, places in demand.shown.items():
+    for kind, places in demand.in_headers.items():
         place = places[0]
         if len(places) > 1:
             place = min(places, key=lambda each: demand.rules[each].limit - taken.used[each])

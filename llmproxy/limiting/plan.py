@@ -28,8 +28,8 @@ _MAX_BOUND = 256  # of one plan
 
 class Demand(msgspec.Struct, kw_only=True):
     """What a request needs: the rules that count it, with a counter and an amount for each. `tokens` and `costs` are
-    the indices of amounts that are still to be estimated, `settled` those of what is settled at
-    the end of the request, `shown` those of which headers say what is left, by their kind."""
+    the indices of amounts that are still to be estimated, `settled` those to settle at the
+    end of the request, `in_headers` those whose rest stands in headers of the answer, by their kind."""
 
     rules: list[Rule]
     quotas: list[Quota]
@@ -37,7 +37,7 @@ class Demand(msgspec.Struct, kw_only=True):
     tokens: list[int] = []
     costs: list[int] = []
     settled: list[int] = []
-    shown: dict[str, list[int]] = {}
+    in_headers: dict[str, list[int]] = {}
 
     def without_measured(self) -> Demand | None:
         """Return the demand of a call that has no tokens and costs nothing; None when nothing is left."""
@@ -58,7 +58,7 @@ class Demand(msgspec.Struct, kw_only=True):
             if rule.kind in kinds:
                 places.append(place)
         if rule.kind in ("requests", "tokens"):
-            self.shown.setdefault(rule.kind, []).append(place)
+            self.in_headers.setdefault(rule.kind, []).append(place)
         self.rules.append(rule)
         self.quotas.append(quota)
         self.amounts.append(1.0 if rule.kind in ("requests", "concurrent") else 0.0)

@@ -29,10 +29,10 @@ async def report(
     current = [each for each in counters if each.quota.ends_s > now_s]
     used: list[float] = []
     for start in range(0, len(current), _AT_ONCE):
-        asked = [
+        batch = [
             structs.replace(each.quota, refuses=False, warn_at=math.inf) for each in current[start : start + _AT_ONCE]
         ]
-        used += (await quotas.take(asked, [0.0] * len(asked))).used
+        used += (await quotas.take(batch, [0.0] * len(batch))).used
     rows = sorted(zip(current, used, strict=True), key=lambda row: -row[1] / row[0].rule.limit)[:MAX_ROWS]
     return {
         "limits": [_limit(each, amount) for each, amount in rows if each.rule.kind != "budget"],

@@ -74,12 +74,12 @@ class Health:
         """Return the health of each target, in the order of the configuration."""
         return list(self._targets.values())
 
-    def rest(self, target: TargetHealth, seconds: float, now_s: float, *, told: bool = False) -> None:
-        """Leave a target alone for so long: its provider says that nothing is left of a limit, here or, if `told`, to
-        another process."""
+    def rest(self, target: TargetHealth, seconds: float, now_s: float, *, from_shared: bool = False) -> None:
+        """Leave a target alone for so long: its provider says that nothing is left of a limit, to another
+        process where it is `from_shared`."""
         if target.limits.rest(seconds, now_s):
             self.resting_until_s = max(self.resting_until_s, target.limits.rest_until_s)
-            if self.shared is not None and not told:
+            if self.shared is not None and not from_shared:
                 self.shared.rests(target, min(seconds, MOST_REST_S))
 
     def all_out(self) -> bool:

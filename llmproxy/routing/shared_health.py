@@ -120,7 +120,7 @@ class SharedHealth:
         for target in self._health.all():
             outage = outages.get(target.name, Outage())
             if outage.rest_s:
-                self._health.rest(target, outage.rest_s, now_s, told=True)
+                self._health.rest(target, outage.rest_s, now_s, from_shared=True)
             if (target.name, "breaker") in self._waiting:
                 continue
             if outage.recovery_s:

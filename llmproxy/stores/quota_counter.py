@@ -92,10 +92,10 @@ def take_from(
         if counter.newest != slot and counter.slots:
             counter.advance(slot)
         slots.append(slot)
-        wanted = counter.base + counter.sum + amounts[index]
-        used.append(wanted)
-        if wanted > quota.limit * _ROUNDING:
-            _exceeded(taken, index, quota, counter, wanted - quota.limit, now_s)
+        total = counter.base + counter.sum + amounts[index]
+        used.append(total)
+        if total > quota.limit * _ROUNDING:
+            _exceeded(taken, index, quota, counter, total - quota.limit, now_s)
         if counter.base >= quota.warn_at and not counter.warned:
             counter.warned = True
             taken.warnings = (*taken.warnings, index)

@@ -23,9 +23,9 @@ def parse_query(query: str | None) -> dict[str, str]:
 def check_query(parameters: Mapping[str, str], names: Collection[str]) -> None:
     """Raise BadRequest for a parameter that is none of `names`, and for one without a value."""
     for name, value in parameters.items():
-        shown = name[:50]
+        short = name[:50]
         if name not in names:
             known = f"Use {' or '.join(sorted(names))}" if names else "Send none"
-            raise BadRequest(f"Unknown parameter {shown!r}. {known}", code="unknown_parameter", param=shown)
+            raise BadRequest(f"Unknown parameter {short!r}. {known}", code="unknown_parameter", param=short)
         if not value:
-            raise BadRequest(f"The parameter {shown!r} is empty. Give it a value, or leave it out", param=shown)
+            raise BadRequest(f"The parameter {short!r} is empty. Give it a value, or leave it out", param=short)

@@ -203,9 +203,9 @@ def _show_session(session: str, directory: str | None, thread: str | None, *, as
             for _, data in traces.records(matches):
                 print_record_line(data)
         else:
-            shown = [each for each in matches if each.entry.thread == thread]
+            selected = [each for each in matches if each.entry.thread == thread]
             others = [each for each in matches if each.entry.thread != thread]
-            records, threads = traces.records(shown), traces.records(others)
+            records, threads = traces.records(selected), traces.records(others)
             print_session(stdout_console(), (each for each, _ in records), (each for each, _ in threads))
     _print_faults(traces)
 

@@ -32,7 +32,7 @@ from llmproxy.transcripts.transcript_diff import SessionTranscript, TranscriptDi
 
 # The limit for a body that is not a conversation; `trace show ID` shows all of it.
 _BODY_LINES = 20
-_ASKED = 80
+_PROMPT_LENGTH = 80
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,8 +75,12 @@ def _thread_lines(records: Iterable[Record]) -> Iterator[Text]:
         tokens = f"{format_input(thread.input, thread.cache_read)}, {format_count(thread.output)} out"
         used = tokens if thread.cost_usd is None else f"{tokens}, {format_cost(thread.cost_usd)}"
         text = f"thread {name or '(main)'}: {counted}{failed}, {format_model(thread.first)}, {used}"
-        asked = next((part.text for part in reversed(request_transcript(thread.first)) if part.role == "user"), "")
-        more = f", asked: {sanitize(' '.join(strip_context(asked).split()), _ASKED)}" if strip_context(asked) else ""
+        prompt = next((part.text for part in reversed(request_transcript(thread.first)) if part.role == "user"), "")
+        more = (
+            f", asked: {sanitize(' '.join(strip_context(prompt).split()), _PROMPT_LENGTH)}"
+            if strip_context(prompt)
+            else ""
+        )
         yield Text(sanitize(text) + more, style=DIM)
 
 

@@ -59,18 +59,18 @@ def encode_request(request: Request, context: EncodeContext) -> dict[str, Any]:
 def _put_tools(body: dict[str, Any], request: Request, context: EncodeContext) -> None:
     tools, choice = [], request.tool_choice
     # Services that know no choice among some tools get those alone.
-    shown = None if choice is None or context.takes_custom else choice.allowed
+    allowed = None if choice is None or context.takes_custom else choice.allowed
     for tool in request.tools:
         if isinstance(tool, Opaque) and tool.dialect == "chat" and tool.kind == WEB_SEARCH:
             body[WEB_SEARCH] = tool.value
-        elif shown is None or not isinstance(tool, Tool) or tool.name in shown:
+        elif allowed is None or not isinstance(tool, Tool) or tool.name in allowed:
             tools.append(encode_tool(tool, context))
     if tools:
         body["tools"] = tools
-    elif shown is not None:
+    elif allowed is not None:
         return  # nothing is left to choose from
     if choice is not None:
-        choice = choice if shown is None else msgspec.structs.replace(choice, allowed=None)
+        choice = choice if allowed is None else msgspec.structs.replace(choice, allowed=None)
         body["tool_choice"] = encode_choice(choice, request.tools, context)
     if request.parallel_tools is not None:
         body["parallel_tool_calls"] = request.parallel_tools

@@ -54,7 +54,7 @@ _NO_DETAILS = _Details()
 
 
 def decode_usage(value: object, tier: object = None) -> Usage | None:
-    """Return the tokens in a member `usage`, given as `UsageFields` or as decoded JSON; None when it is no object.
+    """Return the tokens in a member `usage`, which is `UsageFields` or decoded JSON; None when it is no object.
 
     `tier` is the service tier that the answer names. OpenRouter and Perplexity add the `cost`. Prompt tokens include
     cached ones. Where the total shows that reasoning was counted beside the completion, the output is the sum of both.
@@ -86,24 +86,24 @@ def decode_usage(value: object, tier: object = None) -> Usage | None:
 def _details(
     usage: UsageFields, prompt: _Details | Other, completion: _Details | Other, tier: object
 ) -> UsageDetails | msgspec.UnsetType:
-    given = prompt if isinstance(prompt, _Details) else _NO_DETAILS
-    made = completion if isinstance(completion, _Details) else _NO_DETAILS
+    input_ = prompt if isinstance(prompt, _Details) else _NO_DETAILS
+    output = completion if isinstance(completion, _Details) else _NO_DETAILS
     if not (
         (tier is not None and tier != "default")
-        or given.audio_tokens
-        or given.image_tokens
-        or made.audio_tokens
-        or made.image_tokens
+        or input_.audio_tokens
+        or input_.image_tokens
+        or output.audio_tokens
+        or output.image_tokens
         or usage.cost is not None
         or usage.num_search_queries
     ):
         return msgspec.UNSET
     return details_of(
         tier=tier,
-        input_audio=given.audio_tokens,
-        output_audio=made.audio_tokens,
-        input_image=given.image_tokens,
-        output_image=made.image_tokens,
+        input_audio=input_.audio_tokens,
+        output_audio=output.audio_tokens,
+        input_image=input_.image_tokens,
+        output_image=output.image_tokens,
         web_search=usage.num_search_queries,
         cost_usd=usage.cost,
     )

@@ -40,7 +40,7 @@ _NO_USAGE = Usage()
 
 
 def decode_usage(value: object, tier: object = None) -> Usage | None:
-    """Return the tokens in a member `usage`, given as `UsageFields` or as decoded JSON; None when it is no object.
+    """Return the tokens in a member `usage`, which is `UsageFields` or decoded JSON; None when it is no object.
 
     `tier` is the member `serviceTier`, in the same forms.
     """

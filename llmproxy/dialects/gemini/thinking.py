@@ -31,9 +31,9 @@ def decode_thinking_config(config: Members | None, paths: dict[str, str]) -> Rea
     elif budget is not None:
         reasoning.mode = "on" if budget else "off"
         reasoning.budget_tokens = budget or None
-    shown = config.flag("includeThoughts")
-    if shown is not None:
-        reasoning.summary = _SHOWN if shown else _HIDDEN
+    included = config.flag("includeThoughts")
+    if included is not None:
+        reasoning.summary = _SHOWN if included else _HIDDEN
     paths["effort"], paths["summary"] = config.at("thinkingLevel"), config.at("includeThoughts")
     paths["mode"] = paths["budget_tokens"] = config.at("thinkingBudget")
     reasoning.extra = config.left()

@@ -60,18 +60,18 @@ def decode_response(body: bytes) -> Reply:
 
 def decode_answer_block(block: object, path: str) -> Block:
     """Return one block of an answer. Raises BadReply."""
-    given: object = None
+    input_: object = None
     if isinstance(block, dict) and isinstance(kind := block.get("type"), str):
         block = _DEFAULTS.get(kind, {}) | {name: value for name, value in block.items() if value is not None}
         if kind == "tool_use" and not isinstance(block["input"], dict):
-            given, block["input"] = block["input"], {}
+            input_, block["input"] = block["input"], {}
     try:
         decoded = decode_part(Members(block, path), DECODERS, "messages")
     except BadRequest as error:
         raise not_a("message", error.message) from error
     if isinstance(decoded, ToolCall):
-        if given is not None:
-            decoded.arguments = arguments_of(given)
+        if input_ is not None:
+            decoded.arguments = arguments_of(input_)
         if decoded.extra.get("caller") == _DIRECT:
             del decoded.extra["caller"]  # part of each call that the model itself makes
     return decoded

@@ -44,7 +44,7 @@ _NO_USAGE = Usage()
 
 
 def decode_usage(value: object, before: Usage | None = None) -> Usage | None:
-    """Return the tokens in a member `usage`, given as `UsageFields` or as decoded JSON; `before` when it is no object.
+    """Return the tokens in a member `usage`, which is `UsageFields` or decoded JSON; `before` when it is no object.
 
     What the object leaves out stays as in `before`, since the counts of a stream grow. `input_tokens` leaves out what
     was read from the cache and written to it; our `input` is the sum.

@@ -65,7 +65,7 @@ def count_searches(output: object) -> Searches:
 
 
 def decode_usage(value: object, tier: object = None, searches: Searches = NO_SEARCHES) -> Usage | None:
-    """Return the tokens in a member `usage`, given as `UsageFields` or as decoded JSON; None when it is no object.
+    """Return the tokens in a member `usage`, which is `UsageFields` or decoded JSON; None when it is no object.
 
     `tier` is the service tier that the response names.
     """

@@ -240,8 +240,8 @@ class ModelList:
     def _log_failure(self, provider: Provider, reason: str) -> None:
         """Log why the models of a provider are not listed, once a minute: every request for the list may find it so."""
         faults = self._faults.setdefault(provider.name, FaultLog(log))
-        shown = mask_text(reason, with_credentials((), provider.secrets))
-        faults.failed(logging.WARNING, "the models of provider %r are not listed: %s", provider.name, shown)
+        masked = mask_text(reason, with_credentials((), provider.secrets))
+        faults.failed(logging.WARNING, "the models of provider %r are not listed: %s", provider.name, masked)
 
     async def _is_ready(self, provider: Provider) -> bool:
         try:

@@ -208,7 +208,7 @@ def shortest(content: Content) -> str | Content:
 def encode_citation(citation: Citation) -> dict[str, Any]:
     """Return one of `citations`, of this dialect's own."""
     members = {**citation.extra, "cited_text": citation.quote or ""}
-    in_document = members.get("type") in PLACES
+    in_document = str(members.get("type")) in PLACES  # a client may send a list
     members["document_title" if in_document else "title"] = citation.title
     for name, value in (("url", citation.url), ("file_id", citation.file_id)):
         if value is not None:

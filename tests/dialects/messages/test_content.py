@@ -8,7 +8,7 @@ import pytest
 
 from llmproxy.dialects.content import decode_part, only_texts
 from llmproxy.dialects.members import Members
-from llmproxy.dialects.messages.content import DECODERS, decode_content
+from llmproxy.dialects.messages.content import DECODERS, decode_content, encode_citation
 from llmproxy.dialects.model import Block, Citation, Media, Opaque, Place, Text, Thinking, ToolCall, ToolResult
 from llmproxy.errors import BadRequest
 
@@ -32,6 +32,13 @@ def test_a_string_is_one_text() -> None:
 def test_a_text_keeps_its_cache_mark_and_what_else_it_has() -> None:
     block = read(type="text", text="Hi", cache_control=MARK, citations=None, new=1)
     assert block == Text(path="here", text="Hi", cache=MARK, extra={"new": 1})
+
+
+def test_a_citation_of_a_type_that_is_no_string_goes_on_as_it_came() -> None:
+    cited = {"type": ["page_location"], "cited_text": "green", "title": "Grass"}
+    block = read(type="text", text="Hi", citations=[cited])
+    assert isinstance(block, Text)
+    assert encode_citation(block.annotations[0]) == cited
 
 
 def test_the_offsets_of_a_citation_are_places_in_a_document() -> None:

@@ -39,7 +39,9 @@ class Affinity:
         None for a request that names nothing."""
         endpoint = exchange.endpoint
         body = await _read(exchange)
-        ids = ids_in_request(exchange.path, body, with_path=endpoint is not None and not endpoint.model)
+        members = exchange.body.members if body is not None and isinstance(exchange.body, Body) else None
+        with_path = endpoint is not None and not endpoint.model
+        ids = ids_in_request(exchange.path, body, members, with_path=with_path)
         if not ids:
             return None
         identity = identity_of(exchange)

@@ -40,6 +40,16 @@ def test_requests_of_models_name_things_in_the_body(body: bytes, ids: list[str])
     assert ids_in_request("/v1/responses", body, with_path=False) == ids
 
 
+@pytest.mark.parametrize(
+    ("field", "ids"), [("previous_response_id", ["resp_1"]), ("file_id", ["resp_1"]), ("other", [])]
+)
+def test_large_bodies_are_looked_through_in_part(field: str, ids: list[str]) -> None:
+    value = b'"resp_1"'
+    top = {"messages": b"[]", field: value} if field != "file_id" else {"messages": b"[]"}
+    body = b'{"messages": ["%b"], "%b": %b}' % (b"x" * 20_000, field.encode(), value)
+    assert ids_in_request("/v1/responses", body, top, with_path=False) == ids
+
+
 def test_answers_say_what_was_made() -> None:
     response = b'{"id":"resp_1","conversation":{"id":"conv_1"},"x":[{"id":"msg_1"}]}'
     event = b'event: response.created\ndata: {"response":' + response + b"}\n\n"

@@ -30,9 +30,9 @@ class Concurrency:
         """Return how many requests wait for their turn."""
         return len(self._waiting)
 
-    def admits(self, limit: int) -> bool:
-        """Return whether a request may run at once, and count it then."""
-        if self.running >= limit or self._waiting:
+    def admits(self, limit: int | None) -> bool:
+        """Return whether a request may run at once, and count it then. Without a limit it always may."""
+        if limit is not None and (self.running >= limit or self._waiting):
             return False
         self.running += 1
         return True

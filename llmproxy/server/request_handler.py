@@ -159,22 +159,16 @@ class RequestHandler:
             raise BadRequest("WebSockets are not relayed here; use HTTP", status=426, code="upgrade_not_supported")
         resolved = await self._locate()
         limits, budget = self._runtime.limits, self._shared.budget
-        await self._take_turn(limits.max_concurrent, limits.queue_timeout_s)
+        concurrency = self._shared.concurrency
+        if not concurrency.admits(limits.max_concurrent):
+            await concurrency.enter(limits.max_concurrent or 0, limits.queue_timeout_s)
+        self._has_turn = True
         go_ahead = partial(_go_ahead, exchange.headers, self._transport, http10=self._http10)
         chosen = resolved.provider
         whole = chosen.holds_bodies if chosen is not None else _signs(resolved)
         await read_body(exchange, payload, limits, budget, go_ahead, routed=chosen is None, whole=whole)
         exchange.received_s = time.monotonic()
         return await pipeline.answer(exchange, resolved)
-
-    async def _take_turn(self, limit: int | None, wait_s: float) -> None:
-        """Wait while too many requests run. Raises Overloaded."""
-        concurrency = self._shared.concurrency
-        if limit is not None and not concurrency.admits(limit):
-            await concurrency.enter(limit, wait_s)
-        elif limit is None:
-            concurrency.running += 1
-        self._has_turn = True
 
     async def _admit(self, audience: Audience = Audience.CLIENTS) -> None:
         """Let the request in. Raises ProxyError; one from nobody that is known is for no middleware."""

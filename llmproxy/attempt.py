@@ -111,6 +111,8 @@ class Attempts:
             call.retry_after_s = retry_after_s(answer.headers)
             if call.retry_after_s is None and answer.status == _AT_LIMIT:
                 call.retry_after_s = call.used_up_s
+            if call.retry_after_s is not None:
+                call.retry_after_s = min(call.retry_after_s, call.credentials_rest_s)
         answer.framing = framing_of(answer.headers, sent.endpoint, sent.query, answer.status)
         return answer
 
@@ -130,6 +132,8 @@ class Attempts:
             call.other_credential = provider.replace_credential(request, answer.status, rest_s)
         elif call.used_up_s is not None and answer.status < 400:
             call.other_credential = provider.replace_credential(request, _AT_LIMIT, call.used_up_s)
+        if call.other_credential is False:
+            call.credentials_rest_s = provider.credentials_rest_s()
         return answer if request.adapt is None else await request.adapt(answer)
 
     async def _send_once(self, exchange: Exchange, call: Call, request: UpstreamRequest) -> Answer:

@@ -6,6 +6,7 @@ the call, which is one value. Begin reading at `Call`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -28,11 +29,12 @@ class Call:
     `cost_usd` is what the call costs, None while that is unknown. `left` says that the client for
     which it was made left. `code` is the machine-readable one of an error that
     was translated. `retry_after_s` is how long the provider asked to wait. `other_credential` is set where it refused
-    ours: True when the same call may succeed with another one, False when none is left. `span_id` is its span, where
-    it is traced. `running` says that the call
-    counts as under way at its target. `held_bytes` are those of what the exchange holds in memory that belong to this
-    call alone. `limits` is what the provider said of its limits. `settle` is set for a call that took from the
-    configured limits of its target: it is called at the end, once, with the tokens that were used.
+    ours: True when the same call may succeed with another one, False when none is left, which is so for
+    `credentials_rest_s`. `given_up` says that a client in a hurry ended it, not its target. `span_id` is its span,
+    where it is traced. `running` says that the call counts as under way at its target. `held_bytes` are those of what
+    the exchange holds in memory that belong to this call alone. `limits` is what the provider said of its limits.
+    `settle` is set for a call that took from the configured limits of its target: it is called at the end, once, with
+    the tokens that were used.
     """
 
     target: Target
@@ -51,6 +53,8 @@ class Call:
     retry_after_s: float | None = None
     code: str | None = None
     other_credential: bool | None = None
+    credentials_rest_s: float = math.inf
+    given_up: bool = False
     span_id: str | None = None
     running: bool = False
     held_bytes: int = 0

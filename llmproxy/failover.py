@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from llmproxy.answer import Answer
 from llmproxy.attempt import Attempts
 from llmproxy.body import StreamedBody
+from llmproxy.deadline import deadline_of
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.limiting.answers import too_many
@@ -30,13 +31,8 @@ from llmproxy.target import Target
 from llmproxy.target_health import TargetHealth
 from llmproxy.verdict import Attempted, AttemptOutcome, judge_answer, judge_error
 from llmproxy.wire.http import header_text
-from llmproxy.wire.retry_after import read_seconds
 
-# The headers in which clients say how many seconds they wait: our own, and those of the SDKs of OpenAI and Anthropic.
-PATIENCE_HEADERS = ("x-llmproxy-timeout", "x-stainless-read-timeout", "x-stainless-timeout")
 _OTHERS_PROBE_S = 1.0
-# The client must get the error before it gives up.
-_MARGIN, _MOST_MARGIN_S = 0.05, 1.0
 
 Sleep = Callable[[float], Awaitable[None]]
 Pause = Callable[[float, asyncio.Event], Awaitable[None]]
@@ -111,12 +107,14 @@ class _Series:
     """The attempts for one exchange, one after the other."""
 
     __slots__ = (
-        "_deadline_s",
+        "_deadline",
         "_exchange",
+        "_failed_targets",
         "_failover",
         "_full_until_s",
         "_last",
         "_line_until_s",
+        "_once",
         "_place",
         "_policy",
         "_rest_s",
@@ -129,9 +127,11 @@ class _Series:
         self._exchange = exchange
         self._route = route
         self._policy = route.policy
-        self._deadline_s = _deadline_s(exchange, route.policy.timeout_s, failover.now())
+        self._deadline = deadline_of(exchange, route.policy.timeout_s, failover.now())
+        self._once = isinstance(exchange.body, StreamedBody)  # a body that streams can be sent only once
         self._last: Attempted | None = None
         self._unable: set[int] = set()
+        self._failed_targets: set[int] = set()
         self._rest_s: dict[int, float] = {}
         self._full_until_s: dict[int, float] = {}
         self._line_until_s: float | None = None
@@ -139,12 +139,19 @@ class _Series:
 
     async def run(self) -> Answer:
         """Call each target once, then some of them again, as the policy of the route says."""
+        try:
+            return await self._run()
+        except BaseException:
+            if self._last is not None:  # the client may have left while a refusal was kept for it
+                self._last.discard(self._exchange)
+            raise
+
+    async def _run(self) -> Answer:
         failover, route = self._failover, self._route
         failover.health.budget.count(failover.now())
         targets = route.targets if not route.conditional else await fitting(route, self._exchange)
-        once = isinstance(self._exchange.body, StreamedBody)  # a body that streams can be sent only once
-        await self._turn(targets, 1 if once else len(targets))
-        if not once and self._failed():
+        await self._turn(targets, 1 if self._once else len(targets))
+        if not self._once and self._failed():
             await self._repeat(targets)
         if self._last is None:
             limited_s = self._limited_s(targets)
@@ -187,8 +194,7 @@ class _Series:
         """Make passes when it is this request's turn, until one makes a call or the time is over."""
         failover = self._failover
         until_s = self._line_until_s = self._line_until_s or failover.now() + self._policy.max_wait_s
-        if self._deadline_s is not None:
-            until_s = min(until_s, self._deadline_s)
+        until_s = min(until_s, self._deadline.at_s)
         while not place.first.is_set() and failover.now() < until_s:
             await failover.pause(until_s - failover.now(), place.first)
         while place.first.is_set():
@@ -219,7 +225,11 @@ class _Series:
         return min((wait_s for wait_s in waits if wait_s > 0), default=None)
 
     def _failed(self) -> bool:
-        return self._last is not None and self._last.verdict is AttemptOutcome.FAILED
+        """Return whether there is no answer yet and a target that failed, the last one or one before those that cannot
+        take the content."""
+        if self._last is None or not self._failed_targets:
+            return False
+        return self._last.verdict in (AttemptOutcome.FAILED, AttemptOutcome.UNABLE)
 
     async def _pass(self, targets: Sequence[Target], most: int) -> int:
         """Call each of `targets` that is well, in the order of the strategy, until one answers; at most so many. Return
@@ -233,7 +243,7 @@ class _Series:
             if (verdict := await self._call(target)) is None:
                 continue
             made += 1
-            while verdict is AttemptOutcome.REFUSED and self._may_go_on(target):
+            while verdict is AttemptOutcome.REFUSED and not self._once and self._may_go_on(target):
                 verdict = await self._call(target)
             if verdict is AttemptOutcome.DONE or made >= most:
                 break
@@ -265,7 +275,7 @@ class _Series:
             return False
         if last is None:
             return True
-        if self._deadline_s is not None and now_s >= self._deadline_s:
+        if now_s >= self._deadline.at_s:
             return False
         return not last.failed_by_load or failover.health.budget.take(now_s)
 
@@ -340,8 +350,11 @@ class _Series:
         call, health, now_s = attempted.call, target.health, self._failover.now()
         if attempted.verdict is AttemptOutcome.UNABLE:
             self._unable.add(id(target))
-        elif attempted.verdict is AttemptOutcome.FAILED and call.retry_after_s is not None:
-            self._rest_s[id(target)] = now_s + call.retry_after_s
+            self._failed_targets.discard(id(target))
+        elif attempted.verdict is AttemptOutcome.FAILED:
+            self._failed_targets.add(id(target))
+            if call.retry_after_s is not None:
+                self._rest_s[id(target)] = now_s + call.retry_after_s
         if call.settle is not None and attempted.verdict is not AttemptOutcome.DONE:
             call.settle_once(0)
             self._failover.health.lines.freed()
@@ -357,11 +370,11 @@ class _Series:
         health.limits.note(call.limits, now_s)
         rest_s = call.retry_after_s if attempted.at_limit else call.used_up_s
         if rest_s is not None and not call.other_credential and not target.provider.forwards_credentials:
-            self._failover.health.rest(health, rest_s, now_s)
+            self._failover.health.rest(health, min(rest_s, call.credentials_rest_s), now_s)
 
     def _note_health(self, health: TargetHealth, attempted: Attempted, now_s: float, *, probe: bool) -> None:
         """Tell the health of a target how an attempt went. One at its limit, which says until when, is well."""
-        if attempted.verdict is AttemptOutcome.FAILED and not attempted.at_limit:
+        if attempted.verdict is AttemptOutcome.FAILED and not attempted.at_limit and not attempted.call.given_up:
             health.breaker.fail(now_s, probe=probe)
         elif not attempted.answered:
             health.breaker.abandon(now_s, probe=probe)
@@ -374,10 +387,10 @@ class _Series:
 
     def _limit_s(self) -> float | None:
         """Return how long the next attempt may take; None for as long as it takes."""
-        limit_s = None if self._deadline_s is None else self._deadline_s - self._failover.now()
+        limit_s = self._deadline.at_s - self._failover.now()
         if (token_s := self._policy.first_token_s) is not None and self._exchange.stream:
-            return token_s if limit_s is None else min(limit_s, token_s)
-        return limit_s
+            return min(limit_s, token_s)
+        return limit_s if limit_s < math.inf else None
 
     async def _limited(self, target: Target, limit_s: float) -> Answer:
         """Make one attempt. Raises UpstreamError when there is no answer, or no content of a stream, in time."""
@@ -386,7 +399,9 @@ class _Series:
                 return await self._failover.attempts.make(self._exchange, self._route, target)
         except TimeoutError as error:
             message = f"{target.provider.name} did not answer within {max(limit_s, 0.0):.3g} s"
-            self._exchange.calls[-1].error = "timeout"
+            call = self._exchange.calls[-1]
+            call.error = "timeout"
+            call.given_up = self._deadline.impatient and limit_s != self._policy.first_token_s
             raise UpstreamError(message, status=504, code="timeout") from error
 
     def _wait_s(self, targets: Sequence[Target], delay_s: float) -> float | None:
@@ -399,9 +414,7 @@ class _Series:
         if not rests:
             return None
         wait_s = max(wait_s, min(rests))
-        if self._deadline_s is not None and now_s + wait_s >= self._deadline_s:
-            return None
-        return wait_s
+        return wait_s if now_s + wait_s < self._deadline.at_s else None
 
     def _all_out(self, targets: Sequence[Target]) -> ProxyError:
         """Return the error for a route none of whose targets may be called at present."""
@@ -421,17 +434,6 @@ class _Series:
             f"All targets of the model {self._route.name!r} are at their limit. Try again in {math.ceil(wait_s)} s"
         )
         return too_many(message, wait_s)
-
-
-def _deadline_s(exchange: Exchange, timeout_s: float | None, now_s: float) -> float | None:
-    """Return when the client must have an answer: by the route's time limit, or by what its headers say."""
-    limit_s = None if timeout_s is None else now_s + timeout_s
-    for name in PATIENCE_HEADERS:
-        value = exchange.headers.get(name)
-        if value is not None and (patience_s := read_seconds(value)) is not None:
-            patience_s = exchange.started_s + patience_s - min(patience_s * _MARGIN, _MOST_MARGIN_S)
-            limit_s = patience_s if limit_s is None else min(limit_s, patience_s)
-    return limit_s
 
 
 def _facts(exchange: Exchange) -> tuple[tuple[str, str], ...]:

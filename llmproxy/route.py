@@ -96,7 +96,7 @@ class Route:
     policy: RetryPolicy = RetryPolicy()
     shadow: Target | None = None
     plain: bool = field(init=False, compare=False)
-    """Whether its only target is called once, whatever happens."""
+    """Whether its only target is called once, whatever happens: it has no other credential either."""
 
     conditional: bool = field(init=False, compare=False)
     """Whether some of its targets take only some requests."""
@@ -111,6 +111,7 @@ class Route:
         object.__setattr__(self, "_checked", is_user_defined(type(self.strategy)))
         object.__setattr__(self, "conditional", any(target.when is not None for target in self.targets))
         object.__setattr__(self, "has_reserves", any(target.weight == 0 for target in self.targets))
+        alone = alone and not self.targets[0].provider.rotates
         object.__setattr__(self, "plain", alone and not self.conditional and self.policy == _ONCE)
 
     def order(self, request: ClientRequest, candidates: Sequence[Target] | None = None) -> Sequence[Target]:

@@ -88,6 +88,8 @@ class ShadowCalls:
         finally:
             if answer is not None:
                 answer.close()
+            for call in copy.calls:
+                call.end_running()
             copy.ended_s = time.monotonic()
             copy.release_all()
         copy.answer = answer

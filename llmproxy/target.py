@@ -7,6 +7,7 @@ belong to `upstream/`, the choice among targets to `route.py` and `routing/`, th
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -125,7 +126,8 @@ class Provider(ABC):
     verifies them. `address` is its URL, where it has one, and `origin` the peer of its calls where that is always the
     same: idle connections to it are closed with the provider. Clients of dialects that it does not speak are served
     through translation: it is asked in the first of `translate_to` that it speaks and that can be translated (of the
-    catalog, when that is empty), with `options`.
+    catalog, when that is empty), with `options`. `rotates` says that it has several credentials, so that a call that is
+    refused may succeed with another one.
     """
 
     name: str
@@ -141,6 +143,7 @@ class Provider(ABC):
     origin: Origin | None = None
     translate_to: tuple[str, ...] = ()
     options: Options = Options()
+    rotates: bool = False
 
     refreshes: ClassVar[bool] = False
     """Whether `ready` is awaited before each call; set for classes that override it."""
@@ -188,6 +191,12 @@ class Provider(ABC):
         now; None for a provider with one credential or none.
         """
         return None
+
+    def credentials_rest_s(self) -> float:
+        """Return in how many seconds the first of its credentials can be used again, where `replace_credential` found
+        none; math.inf for unknown.
+        """
+        return math.inf
 
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest | None:
         """Return the request that lists its models, with the headers of `request`, or with nothing of a client without

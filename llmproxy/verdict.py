@@ -5,17 +5,19 @@ Decides by status and code, never by words. Begin reading at `judge_answer`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from llmproxy.answer import Answer
 from llmproxy.attempt import first_error
 from llmproxy.call import Call
-from llmproxy.dialects.provider_errors import TOO_LONG_CODE, decode_error
+from llmproxy.dialects.provider_errors import TOO_LONG_CODE, code_of, decode_error, read_error, status_of
 from llmproxy.errors import BadRequest, ProxyError, Untranslatable, UpstreamError, forget_frames
 from llmproxy.exchange import Exchange
 from llmproxy.route import RetryPolicy, Route
 from llmproxy.wire.compression import decompress
+from llmproxy.wire.json import read_value
 
 # Statuses with which a provider says that it cannot take this content: the model is unknown there, the request is too
 # large; and those with which one of the codes below may say so.
@@ -25,6 +27,7 @@ _UNABLE_CODES = frozenset({TOO_LONG_CODE, "model_not_found", "request_too_large"
 _NO_ANSWER = frozenset({502, 504})
 _AT_LIMIT = 429
 _ERROR_BYTES = 64 * 1024
+_ERROR_FIRST = re.compile(rb'[\s\[]*\{\s*"error"\s*:\s*[{"]')
 
 
 class AttemptOutcome(Enum):
@@ -88,8 +91,8 @@ def judge_answer(exchange: Exchange, route: Route, call: Call, answer: Answer) -
     """Judge the answer of `call`, which is certain up to its commit point."""
     status = answer.status
     if status < 400:
-        plain = answer.framing is None
-        return AttemptOutcome.DONE if plain else _judge_stream(exchange, route.policy, call, answer)
+        judge = _judge_plain if answer.framing is None else _judge_stream
+        return judge(exchange, route.policy, call, answer)
     if call.other_credential:
         return AttemptOutcome.REFUSED
     if status in route.policy.retry_on:
@@ -125,8 +128,23 @@ def _judge_code(policy: RetryPolicy, status: int, code: str) -> AttemptOutcome:
     return AttemptOutcome.DONE
 
 
+def _judge_plain(exchange: Exchange, policy: RetryPolicy, call: Call, answer: Answer) -> AttemptOutcome:
+    """Judge an answer of a model: a page or nothing at all is none, and an error may come with status 200."""
+    endpoint = exchange.endpoint
+    if answer.status != 200 or answer.stream is not None or endpoint is None or not endpoint.model:
+        return AttemptOutcome.DONE
+    if not answer.body or answer.headers.get("Content-Type", "").startswith("text/html"):
+        return AttemptOutcome.FAILED if policy.on_connection else AttemptOutcome.DONE
+    if not _ERROR_FIRST.match(answer.body):
+        return AttemptOutcome.DONE
+    error = read_error(read_value(answer.body))[1]
+    return _judge_code(policy, status_of(error), code_of(error) or "")
+
+
 def _judge_stream(exchange: Exchange, policy: RetryPolicy, call: Call, answer: Answer) -> AttemptOutcome:
     """Judge an answer by what is held of it. What was translated has raised its error already."""
+    if not answer.body and answer.stream is None:
+        return AttemptOutcome.FAILED if policy.on_connection else AttemptOutcome.DONE
     if call.summary is not None or b"error" not in answer.body:
         return AttemptOutcome.DONE
     if "Content-Encoding" in answer.headers or (event := first_error(exchange, answer.body)) is None:

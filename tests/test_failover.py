@@ -397,3 +397,30 @@ async def test_limits_of_clients_own_keys_keep_no_target_out() -> None:
     await line.ask()
     await line.ask()
     assert len(one.asked) == 2
+
+
+async def test_a_client_in_a_hurry_takes_no_target_from_others() -> None:
+    line = Line(Moody("one", "hang"), breaker=BreakerSettings(failures=1))
+    with pytest.raises(UpstreamError):
+        await line.ask(line.exchange(("x-llmproxy-timeout", "0.001")))
+    assert line.health.out == 0
+
+
+async def test_a_client_that_leaves_between_calls_leaves_nothing_open() -> None:
+    pieces = Pieces(*[b"x" * 70_000] * 2)
+    line = Line(Moody("one", Answer(status=503, headers=Headers(), stream=pieces)), policy=RetryPolicy(retries=1))
+    line.failover.sleep = asyncio.sleep
+    exchange = line.exchange()
+    exchange.budget = line.budget
+    task = asyncio.get_running_loop().create_task(line.ask(exchange))
+    await until_async(lambda: exchange.calls and exchange.calls[0].ended_s is not None, "the first call")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert pieces.closed and exchange.held_bytes == 0 and line.targets[0].health.running == 0  # type: ignore[union-attr]
+
+
+async def test_a_target_that_failed_is_called_again_though_others_cannot_take_the_content() -> None:
+    one, two = Moody("one", 503, 200), Moody("two", 404)
+    line = Line(one, two, policy=RetryPolicy(retries=2))
+    assert (await line.ask()).status == 200
+    assert asked([one, two]) == [2, 1]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.shadow import MOST_RUNNING, ShadowCalls
 from llmproxy.target import Target
+from llmproxy.target_health import BreakerSettings, TargetHealth
 from tests.support.targets import Line, Moody, Outcome
 
 WORD = b'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
@@ -73,3 +75,11 @@ async def test_without_room_in_memory_none_is_made() -> None:
     watched = Watched(200)
     watched.begin(MemoryBudget(3))
     assert watched.counts == {("other", "m2", "left_out"): 1} and not watched.calls._tasks
+
+
+async def test_a_shadow_that_streamed_is_no_longer_under_way() -> None:
+    watched = Watched(WORD)
+    watched.target = replace(watched.target, health=TargetHealth("other", "m2", BreakerSettings()))
+    watched.begin(stream=True)
+    await watched.ended()
+    assert watched.target.health is not None and watched.target.health.running == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from llmproxy.answer import Answer, Headers, framing_of
 from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, Untranslatable, UpstreamError
 from llmproxy.route import RetryPolicy
 from llmproxy.verdict import AttemptOutcome, judge_answer, judge_error
@@ -50,3 +51,23 @@ def test_the_code_of_a_compressed_error_is_read() -> None:
     assert judge_answer(line.exchange(), line.route, new_call(), answer) is AttemptOutcome.UNABLE
     broken = reply(400, ("Content-Encoding", "gzip"), body=b"x")
     assert judge_answer(line.exchange(), line.route, new_call(), broken) is AttemptOutcome.DONE
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "verdict"),
+    [
+        (b"", "application/json", AttemptOutcome.FAILED),
+        (b"<html>log in</html>", "text/html; charset=utf-8", AttemptOutcome.FAILED),
+        (b' {"error": {"message": "busy", "code": 503}}', "application/json", AttemptOutcome.FAILED),
+        (b'[{"error": {"message": "busy", "status": "UNAVAILABLE"}}]', "application/json", AttemptOutcome.FAILED),
+        (b'{"error": {"code": 400, "type": "context_length_exceeded"}}', "application/json", AttemptOutcome.UNABLE),
+        (b'{"error": {"message": "bad", "code": 400}}', "application/json", AttemptOutcome.DONE),
+        (b'{"error": null, "choices": []}', "application/json", AttemptOutcome.DONE),
+        (b"", "text/event-stream", AttemptOutcome.FAILED),
+    ],
+)
+def test_a_success_without_an_answer_in_it_is_none(body: bytes, kind: str, verdict: AttemptOutcome) -> None:
+    line = Line(Moody("one"))
+    answer = Answer(status=200, headers=Headers([("Content-Type", kind)]), body=body)
+    answer.framing = framing_of(answer.headers, None, None, 200)
+    assert judge_answer(line.exchange(), line.route, new_call(), answer) is verdict

@@ -289,6 +289,7 @@ class HttpProvider(ConfiguredProvider):
         keys = [service.key_scheme + key for key in config.keys]
         self._credential = (service.key_header, keys[0]) if keys else None
         self._rotation = KeyRotation(keys) if len(keys) > 1 else None
+        self.rotates = self._rotation is not None
         self._auth = config.auth
         self.forwards_credentials = not keys or config.auth == "passthrough"
         self.secrets = (*config.keys, *_secrets_in(address.query))
@@ -374,6 +375,9 @@ class HttpProvider(ConfiguredProvider):
         if self._rotation is None or value is None or value not in self._rotation.values:
             return None
         return self._rotation.refuse(value, status, rest_s)
+
+    def credentials_rest_s(self) -> float:
+        return super().credentials_rest_s() if self._rotation is None else self._rotation.rest_s()
 
     def _forwards_credential(self, request: ClientRequest) -> bool:
         """Return whether the client's credential is forwarded, instead of our own."""

@@ -33,6 +33,11 @@ class KeyRotation:
         in_turn = [self.values[(self._turn + place) % count] for place in range(count)]
         return min(in_turn, key=lambda value: max(self._rests_until_s.get(value, 0.0) - now_s, 0.0))
 
+    def rest_s(self) -> float:
+        """Return in how many seconds the first of the keys can be used again, 0 when one can be used now."""
+        now_s = self._now()
+        return max(min(self._rests_until_s.get(each, 0.0) for each in self.values) - now_s, 0.0)
+
     def refuse(self, value: str, status: int, rest_s: float | None) -> bool:
         """Take a key out: it was refused with `status`, for `rest_s` seconds where the provider says so. Return whether
         another one can be used."""

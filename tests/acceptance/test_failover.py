@@ -189,7 +189,7 @@ providers:
   - {{name: a, type: openai, base_url: "{one.url}/v1", api_key: bad, api_keys: [poor, busy, good], models: [gpt-*]}}
 """
     with Program(tmp_path, config=config + "models: [{name: team, targets: [a]}]\n") as program:
-        answers = [program.post(CHAT, ASK) for _ in range(4)]
+        answers = [program.post(CHAT, {**ASK, "model": model}) for model in ("gpt-x", "team", "team", "team")]
         assert [each.status for each in answers] == [200] * 4
         assert "bad" not in program.get("/config").body.decode()
         assert "poor" not in program.get("/config").body.decode()

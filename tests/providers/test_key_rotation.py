@@ -43,3 +43,13 @@ def test_when_all_are_out_the_one_that_is_back_first_is_used() -> None:
     assert keys.refuse("a", 403, None)
     assert not keys.refuse("b", 429, None)
     assert used(keys, 3) == "bbb"
+
+
+def test_it_says_when_the_first_key_is_back() -> None:
+    clock = Clock()
+    keys = KeyRotation("ab", clock)
+    keys.refuse("a", 401, None)
+    assert keys.rest_s() == 0.0
+    keys.refuse("b", 429, 2.0)
+    clock.now_s = 0.5
+    assert keys.rest_s() == 1.5

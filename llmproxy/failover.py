@@ -39,7 +39,7 @@ Pause = Callable[[float, asyncio.Event], Awaitable[None]]
 
 
 async def pause(seconds: float, event: asyncio.Event) -> None:
-    """Wait until the event is set, for at most so long."""
+    """Wait until the event is set, for at most `seconds`."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -1,4 +1,4 @@
-"""Active health checks: targets that are out are asked for their list of models, which costs nothing.
+"""Active health checks: request the list of models from targets that are out, which costs nothing.
 
 One that answers gets the next request as its probe, before its recovery time is over. Begin reading at
 `HealthChecks.check`.

@@ -56,7 +56,7 @@ CONNECTION = "connection"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """What is done when a target of a route fails, before anything was sent to the client.
+    """The steps when a target of a route fails, before anything was sent to the client.
 
     Each target is called once, as long as they fail with a status of `retry_on` or, with `on_connection`, without an
     answer; then up to `retries` more calls are made, after random delays of at most `delay_s`, doubled each time up to

@@ -82,7 +82,7 @@ def _provider(loaded: Loaded, settings: ProviderConfig, reuse: Reuse) -> Provide
 
 
 def policy_of(routing: RoutingConfig, model: ModelConfig | None = None) -> RetryPolicy:
-    """Return what is done when a target fails: of a model, or of all that have nothing of their own."""
+    """Return the retry policy of a model, or the one for all models without their own."""
 
     def value(name: str) -> Any:
         return getattr(routing, name) if model is None else model.or_default(routing, name)

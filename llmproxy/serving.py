@@ -1,4 +1,4 @@
-"""What surrounds the runtime in effect while the process serves: reloads, what is left at the end, and who is told.
+"""What surrounds the runtime in effect while the process serves: reloads, the end, and the service manager.
 
 Begin reading at `Serving.reloading`.
 """
@@ -83,7 +83,7 @@ class Serving:
             shutdown.end_within(AT_ONCE_S)
 
     def left(self) -> list[str]:
-        """Say what is still there when the time is over. Called in another thread."""
+        """Return the parts that still run when the time is over. Called in another thread."""
         busy = self.frames.running(self._loop_thread)
         runtimes = [*self.reloader.retiring.values(), self.runtime]
         late = [

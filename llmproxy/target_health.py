@@ -17,7 +17,7 @@ from llmproxy.dialects.limit_readings import LimitReading
 BreakerState = Literal["closed", "open", "half_open"]
 
 MOST_REST_S = 600.0
-"""A target that is at its limit is left alone for so long at most, whatever its provider says."""
+"""The longest time for which a target at its limit is skipped, whatever its provider says."""
 
 _MOST_READINGS = 16
 _DECAY_S = 30.0

@@ -50,7 +50,7 @@ class Admission:
         self._verified_upstream = bool(providers) and all(each.forwards_credentials for each in providers)
 
     def admit(self, exchange: Exchange, audience: Audience = Audience.CLIENTS) -> Awaitable[None] | None:
-        """Fill in what is known of the client. Raise ProxyError when the request may not come in.
+        """Fill in who the client is. Raise ProxyError when the request is refused.
 
         Returns something to await, which may raise too, when that cannot be decided at once.
         """

@@ -64,7 +64,7 @@ class KeyRing:
         return len(presented) <= _LONGEST and digest_of(presented) in self._keys
 
     def find(self, presented: str) -> ClientKey | None:
-        """Return whose key was presented; None when it is unknown or has expired."""
+        """Return the client key that was presented; None when it is unknown or has expired."""
         if len(presented) > _LONGEST:
             return None
         digest = digest_of(presented)

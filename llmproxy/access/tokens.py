@@ -31,7 +31,7 @@ Claims = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRules:
-    """What is asked of tokens. `audience` may be empty; then tokens for somebody are refused. `leeway_s` is how far
+    """The requirements for tokens. `audience` may be empty; then tokens for somebody are refused. `leeway_s` is how far
     clocks may differ."""
 
     issuer: str | None

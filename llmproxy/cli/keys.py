@@ -74,7 +74,7 @@ def rotate_key(
 
 
 def _check(entry: dict[str, object]) -> None:
-    """End with what is wrong when a configuration would refuse this entry."""
+    """End with the mistakes when a configuration would refuse this entry."""
     from pydantic import ValidationError
 
     from llmproxy.config.auth import KeyConfig

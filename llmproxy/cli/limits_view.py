@@ -27,7 +27,7 @@ def limit_lists(page: Row, now_s: float | None) -> Iterator[tuple[str, tuple[Tab
 
 
 def _name(row: Row) -> str:
-    """Return what is limited, and for whom."""
+    """Return the rule of a row, and whose counter it is."""
     scope, of, key = as_text(row.get("scope")), as_text(row.get("of")), as_text(row.get("key"))
     owner = f"key {key}" if key else None
     whose = "all" if scope == "global" and owner is None else owner if scope == "global" else f"{scope} {of or UNKNOWN}"

@@ -1,4 +1,4 @@
-"""Limits and budgets as `/stats` shows them: what is used, what is left, when it resets, and a forecast.
+"""Limits and budgets as `/stats` shows them: used, left, the next reset, and a forecast.
 
 Begin reading at `report`.
 """

@@ -1,4 +1,4 @@
-"""Adds up the token usage that providers report, and what it costs; what is not known stays unknown."""
+"""Adds up the token usage that providers report, and its cost. Unknown values stay unknown."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class LimitLines:
         self._lines: dict[str, LimitLine] = {}
 
     def is_empty(self, route: str) -> bool:
-        """Return whether nobody waits for a route."""
+        """Return whether no request waits for a route."""
         return route not in self._lines
 
     def enter(self, route: str, client: str) -> LinePlace | None:

@@ -52,7 +52,7 @@ class PriceTable:
     """A table whose lists are decoded when they are used. `source` and `date` say where and when it is from."""
 
     def __init__(self, content: bytes) -> None:
-        """Raises ValueError (msgspec.ValidationError, DecodeError) for what is no table."""
+        """Read the table from JSON. Raises ValueError (msgspec.ValidationError, DecodeError) when it is none."""
         table = msgspec.json.decode(content, type=_Table)
         self.source, self.date = table.source, table.date
         self._lists = table.lists

@@ -68,7 +68,7 @@ class Prices:
             self.table = await asyncio.to_thread(read_table)
 
     def loaded(self) -> PriceTable:
-        """Return the table; read it now if nobody did. For commands."""
+        """Return the table; read it unless it was read before. For commands."""
         if self.table is None:
             self.table = read_table()
         return self.table

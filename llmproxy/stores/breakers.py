@@ -14,7 +14,7 @@ import msgspec
 from llmproxy.stores.facet import Facet
 
 KEEP_S = 86400.0
-"""A target that nobody speaks of for so long is forgotten."""
+"""A target without news for this time is forgotten."""
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ class BreakerStore(Facet):
 
     @abstractmethod
     async def rest(self, target: str, seconds: float) -> None:
-        """Leave a target alone for so long: of its limits nothing is left."""
+        """Skip a target for `seconds`: nothing is left of its limits."""
 
     @abstractmethod
     async def outages(self) -> Mapping[str, Outage]:

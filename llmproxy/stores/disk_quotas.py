@@ -58,7 +58,7 @@ class DiskQuotas(QueuedQuotas):
         return taken
 
     def _remove(self, connection: sqlite3.Connection, now_s: float) -> None:
-        """Remove what nobody uses any more, and of what clients choose the longest unused."""
+        """Remove counters that are over, and the longest unused of those that clients choose."""
         connection.execute(
             "DELETE FROM quotas WHERE key IN (SELECT key FROM quotas WHERE ends <= ? ORDER BY ends LIMIT ?)",
             (now_s, _FEW),

@@ -19,13 +19,13 @@ MAX_COUNTERS = 50_000
 """How many counters a store keeps of those that clients choose (addresses, sessions); the longest unused go first."""
 
 SLOTS = 100
-"""A window is counted in so many parts, and ends with the part in which it ends: at most 1 % later."""
+"""The parts in which a window is counted. It ends with the end of a part: at most 1 % later."""
 
 LEASE_S = 60.0
-"""A process that stops without a word holds what runs in it for so long."""
+"""After this time the running requests of a process that crashed are released."""
 
 RESERVATION_S = 3600.0
-"""What was taken from a total and not settled counts for so long."""
+"""How long an amount counts that was taken from a total and not settled."""
 
 DAY_S = 86400.0
 _GRACE_S = 2 * DAY_S  # a clock that was moved back finds the totals of the day before

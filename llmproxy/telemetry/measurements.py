@@ -20,7 +20,7 @@ _LONGEST = 200
 
 
 class CallKind(NamedTuple):
-    """The attributes of what is measured. `error` is empty for a success."""
+    """The attributes of a measurement. `error` is empty for a success."""
 
     provider: str
     operation: str

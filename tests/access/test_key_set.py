@@ -124,8 +124,9 @@ async def test_old_keys_are_renewed_while_they_serve() -> None:
     await keys.refresh()
     address.now_s += 601
     assert keys.find("RS256", "r")
+    await asyncio.sleep(0)
     await keys.close()
-    assert address.asked == 1 or keys.generation == 1
+    assert address.asked == 2
 
 
 async def test_closing_ends_a_fetch() -> None:

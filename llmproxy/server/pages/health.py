@@ -109,7 +109,7 @@ class HealthPages:
 
 
 def count_states(states: States, name: str) -> Counter[str]:
-    """Add up a number of the `states` by type: what is `queued`, or `lost`."""
+    """Add up a number of the `states` (`queued` or `lost`) by type."""
     counts: Counter[str] = Counter()
     for type_, state in states:
         count = state.get(name)

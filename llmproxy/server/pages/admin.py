@@ -141,8 +141,12 @@ class Admin:
             reloader=reloader,
         )
         self._model = _Page(template="/v1/models/{id}", write=self._write_model, audience=Audience.CLIENTS)
+        self._pages = self._all_pages(probes)
+
+    def _all_pages(self, probes: HealthPages) -> Mapping[str, Handler]:
+        """Return the pages by path."""
         list_page = _Page(template="/v1/models", write=self._write_models, audience=Audience.CLIENTS)
-        self._pages = {
+        return {
             "/health": _Page(template="/health", write=probes.health, audience=Audience.EVERYBODY),
             "/healthz": _Page(template="/healthz", write=probes.healthz, audience=Audience.EVERYBODY),
             "/livez": _Page(template="/livez", write=probes.livez, audience=Audience.EVERYBODY),

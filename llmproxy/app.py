@@ -25,7 +25,6 @@ from llmproxy.config.observability import LoggingConfig
 from llmproxy.config.schema import Config, MiddlewareEntry
 from llmproxy.console.log_output import LogHandler, set_up_logging
 from llmproxy.exchange import MemoryBudget
-from llmproxy.health_checks import HealthChecks
 from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
@@ -37,6 +36,7 @@ from llmproxy.reporters import Reporters, build_reporters
 from llmproxy.routes import build_routing, file_stamps, make_component, provider_place
 from llmproxy.routing.affinity import MAX_BYTES, Affinity
 from llmproxy.routing.health import Health
+from llmproxy.routing.health_checks import HealthChecks
 from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.routing.shared_health import SharedHealth

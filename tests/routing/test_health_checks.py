@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from llmproxy.health_checks import HealthChecks
+from llmproxy.routing.health_checks import HealthChecks
 from llmproxy.target import Target
 from llmproxy.target_health import BreakerSettings, TargetHealth
 from tests.support import vendors

@@ -39,6 +39,7 @@ providers:
   - {name: g, type: gemini, base_url: "UPSTREAM", api_key: sk-up, timeouts: TIMES}
   - {name: b, type: bedrock, base_url: "UPSTREAM", KEYS, dialects: [converse], timeouts: TIMES}
   - {name: i, type: bedrock, base_url: "UPSTREAM", KEYS, dialects: [messages], timeouts: TIMES}
+routing: {retries: 0, breaker: {failures: 10000}}  # all that is asked is to be sent
 models:
   - {name: any, targets: [c/gpt-4o, r/gpt-5, m/claude-sonnet-4-5, g/gemini-x, b/amazon.nova, i/anthropic.claude-x]}
 """

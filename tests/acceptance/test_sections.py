@@ -34,7 +34,7 @@ stores: {{kept: {{type: disk, path: kept.sqlite}}}}
 logging: {{level: error}}
 """
 
-TESTED_ALONE = {"default_provider", "auth", "routing", "limits", "budgets", "quotas", "require_price"}
+TESTED_ALONE = {*("default_provider", "auth", "routing", "limits", "budgets", "quotas", "require_price"), "telemetry"}
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -117,10 +118,13 @@ def explain(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """The routing to explain. `live` says that the health of its targets is that of a running server."""
+    """The routing to explain. `live` says that the health of its targets is that of a running server. `orders` keeps
+    the order of targets: strategies that take turns are asked once, so that all dialects show the same.
+    """
 
     router: Router
     live: bool
+    orders: dict[tuple[Target, ...], Sequence[Target]] = field(default_factory=dict)
 
 
 def _take_over(router: Router, model: str, health: Health, url: str | None, path: str | None) -> bool:
@@ -161,7 +165,7 @@ def _explain(explained: Explained, model: str, dialect: str, file: str | None, s
     print_text(f"  route {route.name}")
     exchange.route = route
     if len(route.targets) > 1:
-        print_text(f"  strategy {_name(route)}, order now: {_order(route, exchange)}")
+        print_text(f"  strategy {_name(route)}, order now: {_order(explained, route, exchange)}")
     for number, target in enumerate(route.targets, 1):
         _show_target(number, exchange, target, strict)
         if explained.live and target.health is not None:
@@ -179,7 +183,7 @@ def _name(route: Route) -> str:
     return names.get(class_, "priority" if class_ == "Strategy" else class_)
 
 
-def _order(route: Route, exchange: Exchange) -> str:
+def _order(explained: Explained, route: Route, exchange: Exchange) -> str:
     """Return the targets that a request would go to, first to last, of those that are well and take it."""
     import asyncio
     import time
@@ -198,8 +202,10 @@ def _order(route: Route, exchange: Exchange) -> str:
     well = [each for each in well if each.health is None or each.health.limits.rest_until_s <= now_s]
     if not well:
         return "none, all are at their limit"
-    first = [each for each in well if each.weight]
-    ordered = [*(route.order(exchange, first) if first else ()), *(each for each in well if not each.weight)]
+    first = tuple(each for each in well if each.weight)
+    if first and first not in explained.orders:
+        explained.orders[first] = route.order(exchange, first)
+    ordered = [*explained.orders.get(first, ()), *(each for each in well if not each.weight)]
     return ", ".join(each.name for each in ordered)
 
 

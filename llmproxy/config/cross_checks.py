@@ -122,13 +122,22 @@ def _target_providers(top: ConfigNode) -> Iterator[Problem]:
     providers = {word(entry, "name"): entry for entry in entries(top) if word(entry, "name")}
     if any(each.members["name"].stand_in for each in providers.values()):
         return
-    for model in top.members["models"].items if "models" in top.members else []:
+    listed = top.members["models"].items if "models" in top.members else []
+    models = {word(model, "name") for model in listed} - providers.keys()
+    for model in listed:
         targets = list(model.members["targets"].items) if "targets" in model.members else []
         for target in [*targets, *([model.members["shadow"]] if "shadow" in model.members else [])]:
             if "provider" in target.members:
-                yield from _provider(providers, target.members["provider"])
+                node, name = target.members["provider"], target.members["provider"].word
             elif target.word and not target.stand_in:
-                yield from _provider(providers, target, split_target(target.word)["provider"])
+                node, name = target, split_target(target.word)["provider"]
+            else:
+                continue
+            if name and name in models:
+                message = f"{name!r} is a model of this list; a target names a provider: {', '.join(providers)}"
+                yield node.problem(message, "unknown-provider")
+            else:
+                yield from _provider(providers, node, name or "")
     if "default_provider" in top.members:
         yield from _provider(providers, top.members["default_provider"])
 

@@ -71,8 +71,8 @@ class Router:
         self._catch_all = catch_all
         self._default = default
         everybody = [*self._providers, *(each for each in (catch_all, default) if each and each not in providers)]
-        self._named = {provider.name: provider for provider in reversed(everybody)}
-        self._typed = {provider.type: provider for provider in reversed(everybody)}
+        self._named = _first((provider.name, provider) for provider in everybody)
+        self._typed = _first((provider.type, provider) for provider in everybody)
         self.has_responses = any(catalog.keeps_state(provider.speaks) for provider in everybody)
         self._single = everybody[0] if len(everybody) == 1 else None
         self._direct = {
@@ -82,7 +82,7 @@ class Router:
             each: replace(route, relay=True, why="the path chooses the provider")
             for each, route in self._direct.items()
         }
-        self._exact = {route.name: route for route in reversed(routes) if not is_pattern(route.name)}
+        self._exact = _first((route.name, route) for route in routes if not is_pattern(route.name))
         self._wildcards = sorted(
             (route for route in routes if is_pattern(route.name)), key=lambda each: _sort_key(each.name)
         )
@@ -301,6 +301,14 @@ def _sort_key(pattern: str) -> tuple[bool, int]:
 
 def _quote(text: str) -> str:
     return repr(text if len(text) <= 100 else f"{text[:100]}...")
+
+
+def _first(pairs: Iterable[tuple[str, Value]]) -> dict[str, Value]:
+    """Return the first value of each name, in the order of the configuration, as pages and messages list them."""
+    found: dict[str, Value] = {}
+    for name, value in pairs:
+        found.setdefault(name, value)
+    return found
 
 
 def _cache(cache: dict[Key, Value], key: Key, value: Value) -> None:

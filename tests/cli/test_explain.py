@@ -138,3 +138,12 @@ models: [{name: smart, targets: [a/x, {provider: b, model: y, weight: 0}, b/z]}]
         done = run("explain", "smart", "--dialect", "chat", cwd=tmp_path)
     assert "  strategy priority, order now: b/z, b/y\n" in done.stdout
     assert "     out, next try in " in done.stdout and "     well, 0 calls under way" in done.stdout
+
+
+def test_all_dialects_show_the_same_turn(tmp_path: Path) -> None:
+    (tmp_path / "llmproxy.yaml").write_text(
+        "providers: [{name: a, type: stub}, {name: b, type: stub}]\n"
+        "models: [{name: m, strategy: round_robin, targets: [a, b]}]\n"
+    )
+    lines = [line for line in run("explain", "m", cwd=tmp_path).stdout.splitlines() if "order now" in line]
+    assert len(lines) > 1 and set(lines) == {"  strategy round_robin, order now: a, b"}

@@ -30,6 +30,7 @@ from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import LoggedPipeline, Pipeline
+from llmproxy.pricing.prices import Prices
 from llmproxy.registry import find_component
 from llmproxy.reload import Replacement
 from llmproxy.reporters import Reporters, build_reporters
@@ -37,7 +38,6 @@ from llmproxy.routes import build_routing, file_stamps, make_component, provider
 from llmproxy.routing.affinity import MAX_BYTES, Affinity
 from llmproxy.routing.health import Health
 from llmproxy.routing.health_checks import HealthChecks
-from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.routing.shared_health import SharedHealth
 from llmproxy.server.edge import Edge

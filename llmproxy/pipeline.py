@@ -19,10 +19,10 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.failover import Failover
 from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.middleware.hooks import Hooks
+from llmproxy.pricing.prices import Prices
 from llmproxy.route import Route
 from llmproxy.routing.affinity import STORED_HERE, Affinity
 from llmproxy.routing.health import Health
-from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import ResolvedPath, Router
 from llmproxy.shadow import ShadowCalls
 from llmproxy.target import OpenUpstream

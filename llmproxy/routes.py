@@ -11,11 +11,11 @@ from typing import Any
 
 from llmproxy.config.load import Loaded
 from llmproxy.config.routing_schema import BreakerConfig, ConditionConfig, ModelConfig, RoutingConfig, TargetConfig
+from llmproxy.pricing.prices import Prices
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import find_component
 from llmproxy.route import CONNECTION, RetryPolicy, Route, Strategy
 from llmproxy.routing.health import Health
-from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.server.file_watch import file_stamp
 from llmproxy.server.reuse import Reuse

@@ -17,9 +17,9 @@ from typing import Any
 from genai_prices import types
 from genai_prices.data import providers
 
-from llmproxy.routing.genai_prices import convert
+from llmproxy.pricing.genai_prices import convert
 
-TABLE = Path(__file__).parent.parent / "llmproxy" / "routing" / "price_table.json"
+TABLE = Path(__file__).parent.parent / "llmproxy" / "pricing" / "price_table.json"
 _CLAUSES = {
     "ClauseStartsWith": "starts_with",
     "ClauseEndsWith": "ends_with",

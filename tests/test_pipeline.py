@@ -17,8 +17,8 @@ from llmproxy.errors import BadRequest, ComponentFailed, Overloaded, ProxyError,
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
+from llmproxy.pricing.prices import Prices
 from llmproxy.route import Route
-from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Target

@@ -13,8 +13,8 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.base import Middleware, Proceed
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
+from llmproxy.pricing.prices import Prices
 from llmproxy.route import Route
-from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Target

@@ -14,8 +14,8 @@ from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
+from llmproxy.pricing.prices import Prices
 from llmproxy.route import Route, Strategy
-from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import OpenUpstream, Origin, Provider, Target, UpstreamRequest

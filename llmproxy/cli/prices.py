@@ -9,8 +9,8 @@ import typer
 from llmproxy.cli.output import QuietExit, fail, print_problems, print_text
 
 if TYPE_CHECKING:
-    from llmproxy.price import Price
-    from llmproxy.routing.price_table import PriceTable
+    from llmproxy.pricing.price import Price
+    from llmproxy.pricing.price_table import PriceTable
 
 prices_app = typer.Typer(help="Show the prices of models, or replace their table: show, update.", no_args_is_help=True)
 
@@ -61,7 +61,7 @@ def prices_update(
     """
     from pathlib import Path
 
-    from llmproxy.routing.price_table import PriceTable, user_table
+    from llmproxy.pricing.price_table import PriceTable, user_table
 
     content = _table_in(file)
     try:
@@ -87,7 +87,7 @@ def _table_in(file: str) -> bytes:
 
     import msgspec
 
-    from llmproxy.routing.genai_prices import convert, is_genai_prices
+    from llmproxy.pricing.genai_prices import convert, is_genai_prices
 
     try:
         content = Path(file).read_bytes()
@@ -105,7 +105,7 @@ def _table_in(file: str) -> bytes:
 
 def _in_table(model: str, provider: str | None) -> dict[str, Price]:
     """Return the prices of all lists that know the model, by name of the list."""
-    from llmproxy.routing.price_table import read_table
+    from llmproxy.pricing.price_table import read_table
 
     table: PriceTable = read_table()
     if provider is None:

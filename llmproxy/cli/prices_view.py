@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.price import Price, Rates
-from llmproxy.routing.prices import format_usd
+from llmproxy.pricing.price import Price, Rates
+from llmproxy.pricing.prices import format_usd
 
 _UNITS = {
     "web_search": "for a web search",

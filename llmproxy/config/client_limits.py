@@ -9,7 +9,7 @@ from llmproxy.config.schema import Config
 from llmproxy.limit import Budget, Limit
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.limits import ClientLimits
-from llmproxy.routing.prices import Prices
+from llmproxy.pricing.prices import Prices
 from llmproxy.server.reuse import Reuse
 from llmproxy.stores.open_stores import Stores
 

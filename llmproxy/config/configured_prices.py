@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from llmproxy.config.schema import Config
-from llmproxy.price import Price
-from llmproxy.price_config import PriceConfigs
-from llmproxy.routing.prices import PriceRule, Prices
+from llmproxy.pricing.price import Price
+from llmproxy.pricing.price_config import PriceConfigs
+from llmproxy.pricing.prices import PriceRule, Prices
 
 
 def configured_prices(config: Config) -> Prices:

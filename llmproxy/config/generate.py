@@ -33,7 +33,7 @@ from llmproxy.config.schema import (
 from llmproxy.dialects import catalog
 from llmproxy.limit_config import BudgetConfig, LimitConfig
 from llmproxy.middleware.limits import QuotasConfig
-from llmproxy.price_config import PriceConfig, RatesConfig
+from llmproxy.pricing.price_config import PriceConfig, RatesConfig
 from llmproxy.registry import config_of, find_component, names
 from llmproxy.settings import Strict
 from llmproxy.stores.base import StoreConfig

@@ -19,7 +19,7 @@ from llmproxy.config.routing_schema import ModelConfig, RoutingConfig
 from llmproxy.config.transport import CorsConfig, NetworkText, TlsConfig
 from llmproxy.limit_config import BudgetConfig, LimitConfig
 from llmproxy.middleware.limits import QuotasConfig
-from llmproxy.price_config import PriceConfigs
+from llmproxy.pricing.price_config import PriceConfigs
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.settings import Duration, DurationLimit, Secret, Size, SizeLimit, Strict, Whole, parse_size
 from llmproxy.stores.base import StoreConfig

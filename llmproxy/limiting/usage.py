@@ -10,7 +10,7 @@ from llmproxy.body import Body
 from llmproxy.dialects.model import Usage
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
-from llmproxy.routing.prices import Prices
+from llmproxy.pricing.prices import Prices
 from llmproxy.translation.token_estimate import estimate_body_tokens, stated_output_tokens
 
 USUAL_OUTPUT = 512

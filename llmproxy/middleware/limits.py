@@ -27,7 +27,7 @@ from llmproxy.limiting.rules import Rule
 from llmproxy.limiting.usage import expected_tokens, used_cost, used_tokens
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware
-from llmproxy.routing.prices import Prices
+from llmproxy.pricing.prices import Prices
 from llmproxy.stores.base import StoreReference
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.memory_quotas import MemoryQuotas

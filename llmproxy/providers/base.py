@@ -21,7 +21,7 @@ from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
 from llmproxy.dialects.call_form import without_fields
-from llmproxy.price_config import PriceConfigs
+from llmproxy.pricing.price_config import PriceConfigs
 from llmproxy.providers.address import join, root_below, split_base_url
 from llmproxy.providers.call_answers import adapter
 from llmproxy.providers.call_forms import form_named, reform

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from llmproxy.cli import app
-from llmproxy.routing.price_table import EMBEDDED, embedded_table, read_table, user_table
+from llmproxy.pricing.price_table import EMBEDDED, embedded_table, read_table, user_table
 from scripts.prices import raw_providers
 
 CONFIG = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.cli.prices_view import price_json, price_lines
-from llmproxy.price import Price, PriceRow, PriceSet, Rates
+from llmproxy.pricing.price import Price, PriceRow, PriceSet, Rates
 
 ROW = PriceRow(
     names=["m", "m-1*"],

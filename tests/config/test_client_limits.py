@@ -10,7 +10,7 @@ from llmproxy.config.load import load_from_python
 from llmproxy.config.schema import Config
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.sessions import Sessions
-from llmproxy.routing.prices import Prices
+from llmproxy.pricing.prices import Prices
 from llmproxy.server.reuse import Reuse
 from llmproxy.stores.disk import DiskStore
 from llmproxy.stores.open_stores import Stores

@@ -7,7 +7,7 @@ from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from llmproxy.exchange import Exchange
 from llmproxy.limiting.usage import USUAL_OUTPUT, expected_tokens, used_cost, used_tokens
-from llmproxy.routing.prices import Prices
+from llmproxy.pricing.prices import Prices
 from llmproxy.target import Target
 from llmproxy.wire.sse import SSE
 from tests.support.exchanges import ended, new_exchange

@@ -10,8 +10,8 @@ from llmproxy.dialects.model import Usage
 from llmproxy.limit import Budget, Limit
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.limits import ClientLimits, QuotasConfig
+from llmproxy.pricing.prices import Prices
 from llmproxy.route import Route
-from llmproxy.routing.prices import Prices
 from llmproxy.stores.open_stores import Stores
 from llmproxy.target import Provider, Target
 from tests.support.proxy import Listening

@@ -23,8 +23,8 @@ from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
+from llmproxy.pricing.prices import Prices
 from llmproxy.providers.openai import OpenAI
-from llmproxy.routing.prices import Prices
 from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
 from llmproxy.server.pages.admin import Admin

@@ -20,9 +20,9 @@ from llmproxy.call import Call
 from llmproxy.dialects.model import Usage, UsageDetails
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
-from llmproxy.price import Price
+from llmproxy.pricing.price import Price
+from llmproxy.pricing.price_table import PriceTable, read_table
 from llmproxy.route import Route
-from llmproxy.routing.price_table import PriceTable, read_table
 from llmproxy.target import Provider, Target
 
 COST_HEADER = "x-llmproxy-cost"

@@ -12,9 +12,9 @@ from llmproxy.dialects.model import Usage, UsageDetails
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
-from llmproxy.price import Price, PriceRow, Rates
+from llmproxy.pricing.price import Price, PriceRow, Rates
+from llmproxy.pricing.prices import PriceRule, Prices, format_usd
 from llmproxy.route import Route
-from llmproxy.routing.prices import PriceRule, Prices, format_usd
 from llmproxy.target import Target
 from tests.support.exchanges import NamedProvider, ended, new_call
 

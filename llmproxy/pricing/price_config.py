@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from llmproxy.price import PriceRow, Rates
+from llmproxy.pricing.price import PriceRow, Rates
 from llmproxy.settings import Strict
 
 _LARGEST = 1e9

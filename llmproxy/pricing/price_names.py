@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from llmproxy.price import PriceRow
+from llmproxy.pricing.price import PriceRow
 
 _LONGEST = 200
 _VERSION = re.compile(

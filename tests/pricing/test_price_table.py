@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmproxy.routing.price_table import PriceTable, embedded_table, read_table, user_table
+from llmproxy.pricing.price_table import PriceTable, embedded_table, read_table, user_table
 
 TABLE = {
     "source": "my list",

@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 from platformdirs import user_state_dir
 
-from llmproxy.price import Price, PriceRow
-from llmproxy.routing.price_names import PriceNames
+from llmproxy.pricing.price import Price, PriceRow
+from llmproxy.pricing.price_names import PriceNames
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from genai_prices import types
 from genai_prices.data import providers
 
 from llmproxy.dialects.model import Usage, UsageDetails
-from llmproxy.price import Price, PriceRow, Rates
-from llmproxy.routing.genai_prices import convert, is_genai_prices
-from llmproxy.routing.price_table import embedded_table
+from llmproxy.pricing.genai_prices import convert, is_genai_prices
+from llmproxy.pricing.price import Price, PriceRow, Rates
+from llmproxy.pricing.price_table import embedded_table
 from scripts.prices import raw_providers
 
 CONTEXTS: dict[str, dict[str, str]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.price import PriceRow, Rates
-from llmproxy.routing.price_names import PriceNames, cleaned
+from llmproxy.pricing.price import PriceRow, Rates
+from llmproxy.pricing.price_names import PriceNames, cleaned
 
 NAMES = {
     "exact": ["gpt-4o", "anthropic/claude-x", "accounts/fireworks/models/kimi"],

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from llmproxy.price import PriceRow, Rates
-from llmproxy.price_config import PriceConfig
+from llmproxy.pricing.price import PriceRow, Rates
+from llmproxy.pricing.price_config import PriceConfig
 
 
 def row(**keys: Any) -> PriceRow:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmproxy.dialects.model import Usage, UsageDetails
-from llmproxy.price import Price, PriceRow, PriceSet, Rates
+from llmproxy.pricing.price import Price, PriceRow, PriceSet, Rates
 
 M = 1_000_000
 DAY_S = 86400.0

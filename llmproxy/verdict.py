@@ -25,6 +25,8 @@ _UNABLE_AT_ONCE = frozenset({404, 413})
 _UNABLE_BY_CODE = frozenset({400, 422})
 _UNABLE_CODES = frozenset({TOO_LONG_CODE, "model_not_found", "request_too_large"})
 _NO_ANSWER = frozenset({502, 504})
+# Bedrock's status for a model that failed while it answered: as good as a 500.
+_MODEL_FAILED, _SERVER_FAILED = 424, 500
 _AT_LIMIT = 429
 _ERROR_BYTES = 64 * 1024
 _ERROR_FIRST = re.compile(rb'[\s\[]*\{\s*"error"\s*:\s*[{"]')
@@ -121,7 +123,7 @@ def judge_error(policy: RetryPolicy, call: Call, error: ProxyError) -> AttemptOu
 
 def _judge_code(policy: RetryPolicy, status: int, code: str) -> AttemptOutcome:
     """Judge an error that a provider reported in a reply of status 200, or as the first event of a stream."""
-    if status in policy.retry_on:
+    if (_SERVER_FAILED if status == _MODEL_FAILED else status) in policy.retry_on:
         return AttemptOutcome.FAILED
     if status in _UNABLE_AT_ONCE or (status in _UNABLE_BY_CODE and code in _UNABLE_CODES):
         return AttemptOutcome.UNABLE

@@ -20,6 +20,7 @@ POLICY = RetryPolicy()
         (UpstreamError("late", status=504), AttemptOutcome.FAILED),
         (BrokenStream("cut"), AttemptOutcome.FAILED),
         (UpstreamError("busy", status=529), AttemptOutcome.FAILED),
+        (UpstreamError("the model failed", status=424), AttemptOutcome.FAILED),
         (UpstreamError("no", status=400, code="context_length_exceeded"), AttemptOutcome.UNABLE),
         (UpstreamError("no", status=400, code="invalid_value"), AttemptOutcome.DONE),
         (ProxyError("busy", status=503, retryable=True), AttemptOutcome.FAILED),

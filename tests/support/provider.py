@@ -93,6 +93,8 @@ class Call:
         """Put `reply` on the wire."""
         pieces = list(reply.pieces) if reply.framing == "length" and reply.length is None else reply.pieces
         await self.send(reply.before + _head(reply, pieces))
+        if self.request.method == "HEAD" and reply.end == "keep":
+            return
         for piece in pieces:
             if isinstance(piece, Gate):
                 await piece.wait()

@@ -56,6 +56,7 @@ class SixVendors(StrictVendor):
     def forget(self) -> None:
         StrictVendor.forget(self)
         self.calls.clear()
+        self._reasoned.clear()
         self.trouble, self.cut_short = "", False
 
     async def __call__(self, call: Call) -> None:

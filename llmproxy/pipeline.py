@@ -170,22 +170,10 @@ class Pipeline:
 class LoggedPipeline(Pipeline):
     """The same, with a line in the log for each decision."""
 
-    def __init__(
-        self,
-        router: Router,
-        hooks: Hooks,
-        open_: OpenUpstream,
-        budget: MemoryBudget,
-        translator: Translator,
-        prices: Prices,
-        health: Health | None = None,
-        quotas: TargetQuotas | None = None,
-        affinity: Affinity | None = None,
-    ) -> None:
-        self.decisions = DecisionLog()
-        super().__init__(router, hooks, open_, budget, translator, prices, health, quotas, affinity)
+    decisions: DecisionLog
 
     def _attempts(self, open_: OpenUpstream, budget: MemoryBudget) -> Attempts:
+        self.decisions = DecisionLog()
         return LoggedAttempts(open_, budget, self.translator, self.decisions)
 
     async def answer(self, exchange: Exchange, resolved: ResolvedPath) -> Answer:

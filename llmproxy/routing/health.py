@@ -124,30 +124,7 @@ class Health:
         """Yield what `/metrics` shows."""
         now_s = time.monotonic()
         for each in self._targets.values():
-            labels = (("provider", each.provider), ("model", each.model or ""))
-            yield Sample(
-                name="llmproxy_target_state",
-                help="Circuit breaker of a target: 0 closed, 1 half open, 2 open.",
-                value=_STATES[each.breaker.state],
-                labels=labels,
-            )
-            yield Sample(
-                name="llmproxy_target_opened_total",
-                help="How often the circuit breaker of a target has opened.",
-                value=each.breaker.opened,
-                counter=True,
-                labels=labels,
-            )
-            yield Sample(
-                name="llmproxy_target_rested_total",
-                help="How often a target was left alone because nothing was left of its limits.",
-                value=each.limits.rested,
-                counter=True,
-                labels=labels,
-            )
-            for reading in each.limits.current(now_s):
-                yield from _limit_samples(reading, labels)
-            yield Sample(name="llmproxy_target_running", help="Calls under way.", value=each.running, labels=labels)
+            yield from _target_samples(each, now_s)
         for (provider, model, outcome), count in sorted(self.shadow_calls.items()):
             yield Sample(
                 name="llmproxy_shadow_calls_total",
@@ -162,7 +139,6 @@ class Health:
             value=self.budget.refused,
             counter=True,
         )
-
         yield Sample(
             name="llmproxy_limit_waiting",
             help="Requests whose targets are all at their limit.",
@@ -192,6 +168,33 @@ class Health:
             count = breaker.failures(breaker.since_s)
             why = f"after {count} failed calls" if count else "as in another process"
             log.warning("target %s is taken out for %g s %s", target.name, breaker.recovery_s, why)
+
+
+def _target_samples(target: TargetHealth, now_s: float) -> Iterator[Sample]:
+    labels = (("provider", target.provider), ("model", target.model or ""))
+    yield Sample(
+        name="llmproxy_target_state",
+        help="Circuit breaker of a target: 0 closed, 1 half open, 2 open.",
+        value=_STATES[target.breaker.state],
+        labels=labels,
+    )
+    yield Sample(
+        name="llmproxy_target_opened_total",
+        help="How often the circuit breaker of a target has opened.",
+        value=target.breaker.opened,
+        counter=True,
+        labels=labels,
+    )
+    yield Sample(
+        name="llmproxy_target_rested_total",
+        help="How often a target was left alone because nothing was left of its limits.",
+        value=target.limits.rested,
+        counter=True,
+        labels=labels,
+    )
+    for reading in target.limits.current(now_s):
+        yield from _limit_samples(reading, labels)
+    yield Sample(name="llmproxy_target_running", help="Calls under way.", value=target.running, labels=labels)
 
 
 def _limit_samples(reading: LimitReading, labels: tuple[tuple[str, str], ...]) -> Iterator[Sample]:

@@ -1,4 +1,4 @@
-"""Who a client is, once it is verified, and what it may do.
+"""The verified client of a request, and its rights.
 
 A value that access makes, from a key of the configuration or from a token, and that routing, limits and records read at
 `exchange.client.key`. How clients are verified is in `access/`. Begin reading at `ClientKey`.

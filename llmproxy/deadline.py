@@ -1,4 +1,4 @@
-"""When a client must have an answer: by the time limit of its route, or by what its headers say.
+"""Compute the deadline of an answer: by the time limit of its route, or by the client's headers.
 
 Begin reading at `deadline_of`.
 """
@@ -21,7 +21,7 @@ _MARGIN, _MOST_MARGIN_S = 0.05, 1.0
 
 
 class Deadline(NamedTuple):
-    """When an answer must be there, math.inf for never; `impatient` says that a client in a hurry set it."""
+    """The deadline of an answer, math.inf for none; `impatient` says that a client in a hurry set it."""
 
     at_s: float = math.inf
     impatient: bool = False

@@ -1,4 +1,4 @@
-"""What clients may use in a time: the values of `limits:` and `budgets:`, and of those of a client key.
+"""The limits and budgets of clients: the values of `limits:` and `budgets:`, and of those of a client key.
 
 Plain values for the hot path; `limit_config.py` has their form in the configuration, `middleware/limits.py` applies
 them. Begin reading at `Limit`.
@@ -16,7 +16,7 @@ BudgetPeriod = Literal["day", "week", "month", "total", "session"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitMatch:
-    """Which requests are counted: those that fit every list that is not empty.
+    """Selects the requests that are counted: those that fit every list that is not empty.
 
     All are patterns with `*`. `models` are the names that clients send, of `provider/model` also the name without the
     provider. `keys` and `teams` are those of the client's key, `paths` the paths that clients call, `providers` the

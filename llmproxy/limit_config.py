@@ -1,4 +1,4 @@
-"""How limits and budgets are written in the configuration: at the top, and within a client key.
+"""Read limits and budgets from the configuration: at the top, and within a client key.
 
 The hot path gets the values of `limit.py`, which `LimitConfig.limit` and `BudgetConfig.budget` return.
 """
@@ -97,7 +97,7 @@ _SCOPES = (
 
 
 class MatchConfig(Strict):
-    """Which requests are counted. Each member is a pattern with *, or a list of them."""
+    """The requests that are counted. Each member is a pattern with *, or a list of them."""
 
     model: Patterns = Field(default=[], description="Model names that clients send.", examples=["gpt-*"])
     key: Patterns = Field(default=[], description="Names of client keys.", examples=["ci-*"])
@@ -117,7 +117,7 @@ class MatchConfig(Strict):
 
 
 class LimitConfig(Strict):
-    """How much clients may use in a time, such as {requests: 600, per: 1m, scope: key}. One of requests, tokens,
+    """A limit of use in a time, such as {requests: 600, per: 1m, scope: key}. One of requests, tokens,
     concurrent and cost is required."""
 
     requests: Count | None = Field(default=None, description="Requests in any time of length `per`.")
@@ -185,7 +185,7 @@ Instead = Annotated[
 
 
 class BudgetConfig(Strict):
-    """How much money clients may spend, such as {max_cost: 100, per: month}. Needs prices."""
+    """A limit of money, such as {max_cost: 100, per: month}. Needs prices."""
 
     max_cost: float = Field(gt=0, le=_LARGEST_COST, description="USD in the period.")
     per: BudgetPeriod = Field(

@@ -8,4 +8,4 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 current_request_id: ContextVar[str | None] = ContextVar("current_request_id", default=None)
-"""What the client sees as `x-request-id`; None outside of exchanges."""
+"""The `x-request-id` of the answer; None outside of exchanges."""

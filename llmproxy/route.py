@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class ModelPrices(Protocol):
-    """What strategies need of the prices."""
+    """The part of the prices that strategies need."""
 
     def cost(self, target: Target, model: str | None, usage: Usage | None, /) -> float | None:
         """Return what an answer with `usage` costs in USD; None where that is unknown."""
@@ -51,7 +51,7 @@ _AS_CONFIGURED = Strategy()
 
 
 CONNECTION = "connection"
-"""How `retry_on` names a provider that cannot be reached, breaks off or takes too long."""
+"""The word of `retry_on` for a provider that cannot be reached, breaks off or takes too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +96,13 @@ class Route:
     policy: RetryPolicy = RetryPolicy()
     shadow: Target | None = None
     plain: bool = field(init=False, compare=False)
-    """Whether its only target is called once, whatever happens: it has no other credential either."""
+    """True where its only target is called once, whatever happens: it has no other credential either."""
 
     conditional: bool = field(init=False, compare=False)
-    """Whether some of its targets take only some requests."""
+    """True where some of its targets take only some requests."""
 
     has_reserves: bool = field(init=False, compare=False)
-    """Whether some of its targets are called only when all others are out."""
+    """True where some of its targets are called only when all others are out."""
 
     _checked: bool = field(init=False, compare=False, repr=False)
 

@@ -1,4 +1,4 @@
-"""What surrounds the runtime in effect while the process serves: reloads, the end, and the service manager.
+"""Keep the runtime in effect while the process serves: reloads, the end, and the service manager.
 
 Begin reading at `Serving.reloading`.
 """

@@ -217,7 +217,7 @@ class Provider(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """Which requests a target takes: those that fit everything that is set.
+    """Selects the requests that a target takes: those that fit everything that is set.
 
     `headers` are names with patterns for their values, `keys` patterns for the name of the client's key. Tokens are
     those of the request, estimated from its length.
@@ -233,7 +233,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetLimit:
-    """How much the configuration allows a target: requests and tokens in a minute, and calls at a time."""
+    """The configured limits of a target: requests and tokens in a minute, and calls at a time."""
 
     rpm: int | None = None
     tpm: int | None = None

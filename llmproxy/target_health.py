@@ -1,4 +1,4 @@
-"""How well a target does at present: its circuit breaker, its limits, its calls under way, its time to the first token.
+"""The health of a target at present: its circuit breaker, its limits, its calls under way, its time to the first token.
 
 A `TargetHealth` belongs to a provider and a model, outlives a reload, and is shared by all routes to them. Everything
 here is plain arithmetic on times that callers pass in, `time.monotonic()`. Begin reading at `Breaker`.
@@ -27,7 +27,7 @@ _MOST_FAILURES = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerSettings:
-    """When a target is taken out, and for how long.
+    """Takes a target out that fails too often, for a while.
 
     It is taken out after `failures` failed calls within `window_s` seconds, if they are at least `failure_ratio` of all
     its calls there; for `recovery_s` seconds, and twice as long after each probe that fails, up to `max_recovery_s`.
@@ -185,7 +185,7 @@ class Breaker:
 
 
 class UpstreamLimits:
-    """What a provider said of the limits of a target: the last reading of each kind, and when that was.
+    """The limits of a target as its provider reports them: the last reading of each kind, and its time.
 
     The target rests until `rest_until_s`: nothing is left of one of them. `rested` counts how often it began to.
     """
@@ -224,7 +224,7 @@ class UpstreamLimits:
 
 
 class TargetHealth:
-    """What is known of one target: `provider` and `model` (None: whatever model a client names there).
+    """The health of one target: `provider` and `model` (None: whatever model a client names there).
 
     `running` counts its calls under way, streams to their end.
     """

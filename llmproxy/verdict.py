@@ -33,7 +33,7 @@ _ERROR_FIRST = re.compile(rb'[\s\[]*\{\s*"error"\s*:\s*[{"]')
 
 
 class AttemptOutcome(Enum):
-    """What follows from an attempt.
+    """The verdict on an attempt.
 
     DONE: the client gets it. FAILED: another call may succeed, and this counts against the target. UNABLE: the target
     is well, but cannot take this content. REFUSED: the same call with another credential may succeed.

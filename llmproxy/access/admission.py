@@ -18,7 +18,7 @@ from llmproxy.target import Provider
 
 
 class Audience(Enum):
-    """Who may ask for something, where clients have keys."""
+    """Decides who may come in, where clients have keys."""
 
     EVERYBODY = "everybody"
     CLIENTS = "clients"

@@ -41,7 +41,7 @@ class TokenRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimNames:
-    """Which claims say what; None for those that say nothing. Nested claims have a path with dots."""
+    """Names the claims of each value; None for values without a claim. Nested claims have a path with dots."""
 
     name: str = "sub"
     team: str | None = None

@@ -48,7 +48,7 @@ _LIMITS = TypeAdapter(list[LimitConfig])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Who may come in, and what is started and closed for that."""
+    """Holds the admission of clients, and the parts that are started and closed for it."""
 
     admission: Admission
     components: Sequence[Component]

@@ -79,7 +79,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_li
 
 
 class Grants(Strict):
-    """What a client may do, and what is counted for it."""
+    """The rights, limits and budgets of a client."""
 
     team: Name | None = Field(default=None, description="Its team, for limits and reports.", examples=["search"])
     models: list[str] = Field(
@@ -136,7 +136,8 @@ class KeyConfig(Grants):
 
 
 class ClaimsConfig(Strict):
-    """Which claims of a token say what. For nested claims write a path: realm_access.team."""
+    """The claims of a token that hold the name, team and rights of its client. For nested claims write a path:
+    realm_access.team."""
 
     name: str = Field(default="sub", min_length=1, description="Claim with the name of the client; required in tokens.")
     team: str | None = Field(default=None, min_length=1, description="Claim with its team.", examples=["team"])
@@ -211,7 +212,7 @@ class JwtConfig(Grants):
 
 
 class AuthConfig(Strict):
-    """Who may use the proxy. Without it everybody who reaches it may."""
+    """Client authentication. Without it everybody who reaches the proxy may use it."""
 
     mode: Modes = Field(
         default=None,

@@ -94,7 +94,7 @@ PRIORITY = StrategyConfig(type="priority")
 
 
 class BreakerConfig(Strict):
-    """When a target is taken out, and for how long (circuit breaker)."""
+    """Circuit breaker: takes a target out that fails too often, for a while."""
 
     failures: Whole = Field(default=5, ge=1, le=10_000, description="Number of failed calls that take a target out.")
     window: Duration = Field(default=60.0, gt=0, description="The time within which they are counted.")
@@ -183,7 +183,7 @@ class TargetTimeouts(Strict):
 
 
 class ConditionConfig(Strict):
-    """Which requests a target takes: those that fit everything that is set."""
+    """Conditions on requests: a target takes those that fit everything that is set."""
 
     headers: dict[HeaderName, str] = Field(
         default={}, description="Request headers, with patterns for their values.", examples=[{"x-tier": "gold*"}]

@@ -47,7 +47,7 @@ NetworkText = Annotated[str, AfterValidator(_network)]
 
 
 class CorsConfig(Strict):
-    """Which web pages may read answers (CORS)."""
+    """CORS: the web pages that may read answers."""
 
     allow_origins: list[ExactOrigin] = Field(
         default=[],

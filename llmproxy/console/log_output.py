@@ -1,4 +1,4 @@
-"""Where log messages go: standard error, or a file of its own that is renamed when it is full.
+"""Write log messages to standard error, or to a file of their own that is renamed when it is full.
 
 The file is readable by its owner alone. What cannot be written is lost and said once on standard error: logging never
 fails an exchange. Begin reading at `set_up_logging`.

@@ -29,7 +29,7 @@ _FIELDS = {"limit": 0, "remaining": 1, "reset": 2}
 
 
 class LimitReading(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider says of one limit, as far as it is known; all of it is there again in `reset_s` seconds."""
+    """One limit as a provider reports it, as far as it is known; all of it is there again in `reset_s` seconds."""
 
     kind: str
     limit: float | None = None

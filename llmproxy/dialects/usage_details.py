@@ -1,4 +1,4 @@
-"""What of an answer decides its price beside its tokens: the service tier, searches, tokens of audio and images.
+"""Read the price details of an answer beside its tokens: the service tier, searches, tokens of audio and images.
 
 Most answers have nothing of it, so nothing is made for them. Begin reading at `details_of`.
 """

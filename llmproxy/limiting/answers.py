@@ -1,4 +1,4 @@
-"""What clients learn of their limits: headers of answers, and the errors that refuse a request.
+"""Tell clients of their limits: by headers of answers, and by the errors that refuse a request.
 
 Begin reading at `limit_refusal`.
 """

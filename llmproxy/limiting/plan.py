@@ -1,4 +1,4 @@
-"""Which rules count a request, and in which counters: found once for requests that are alike.
+"""Find the rules and counters of a request: once for requests that are alike.
 
 Requests of one key, to one model, path and provider, count in the same counters, except for those of addresses and
 sessions. Begin reading at `Planner.plan`.
@@ -27,7 +27,7 @@ _MAX_BOUND = 256  # of one plan
 
 
 class Demand(msgspec.Struct, kw_only=True):
-    """What a request needs: the rules that count it, with a counter and an amount for each. `tokens` and `costs` are
+    """The needs of a request: the rules that count it, with a counter and an amount for each. `tokens` and `costs` are
     the indices of amounts that are still to be estimated, `settled` those to settle at the
     end of the request, `in_headers` those whose rest stands in headers of the answer, by their kind."""
 

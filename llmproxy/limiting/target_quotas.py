@@ -28,7 +28,7 @@ _LIMIT_KINDS = ("rpm", "tpm", "concurrent")
 
 
 class Taking(msgspec.Struct, kw_only=True):
-    """What a call took, from which store."""
+    """The amounts that a call took, and from which store."""
 
     store: QuotaStore
     quotas: Sequence[Quota]

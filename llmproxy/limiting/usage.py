@@ -1,4 +1,4 @@
-"""What a request may use, estimated before its call, and what it did use, read after its end.
+"""Estimate the use of a request before its call, and read the real one after its end.
 
 Tokens and cost that a provider did not report are estimated from what went through: then it is said that they are.
 Begin reading at `used_tokens`.

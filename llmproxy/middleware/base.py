@@ -79,7 +79,7 @@ class Middleware:
         return {}
 
     records_shadows: ClassVar[bool] = False
-    """Whether its `on_chunk` and `on_end` are called for shadow calls too, whose answers no client gets."""
+    """True where its `on_chunk` and `on_end` are called for shadow calls too, whose answers no client gets."""
 
     page_path: str | None = None
     """The path of its page, such as `/cache`; pages of single things are below it."""

@@ -49,7 +49,7 @@ _MEMORY = "memory"
 
 
 class _Reserved(msgspec.Struct, kw_only=True):
-    """What an exchange took, from which store; `expected` are the input and output tokens that were estimated."""
+    """The amounts that an exchange took, and from which store; `expected` are the estimated input and output tokens."""
 
     demand: Demand
     amounts: Sequence[float]
@@ -70,7 +70,7 @@ _NOTHING_RESERVED = _Reserved(
 
 
 class QuotasConfig(StoreReference):
-    """Where limits and budgets are counted."""
+    """The store that counts limits and budgets."""
 
     on_store_failure: Literal["allow", "deny"] = Field(
         default="allow",

@@ -159,7 +159,7 @@ class _PerToken:
 
 
 class _Modality(msgspec.Struct, frozen=True, gc=False):
-    """What a token of audio, images or video costs beside a token of text. `split_needed` says that its input has
+    """The rates of a token of audio, images or video, beside a token of text. `split_needed` says that its input has
     another price when it was cached."""
 
     input: float

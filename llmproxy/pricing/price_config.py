@@ -1,4 +1,4 @@
-"""How prices are written in the configuration: for all providers, and for one.
+"""Read prices from the configuration: for all providers, and for one.
 
 The hot path gets the values of `price.py`, which `PriceConfig.row` returns.
 """

@@ -1,4 +1,4 @@
-"""What the calls of an exchange cost, in USD, and what a call may cost at most.
+"""Compute the cost of an exchange, in USD, and the most that a call may cost.
 
 `Prices` is built once for each configuration; its table is read in a thread, before the first request needs it. An
 unknown price is None, never 0. Begin reading at `Prices.charge`.

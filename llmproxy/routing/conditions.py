@@ -24,7 +24,7 @@ _LARGE_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContent:
-    """What a request holds, as far as conditions ask."""
+    """The content of a request, as far as conditions ask."""
 
     has_images: bool = False
     has_tools: bool = False

@@ -140,7 +140,7 @@ class Health:
             counter=True,
         )
         yield Sample(
-            name="llmproxy_limit_waiting",
+            name="llmproxy_target_limit_waiting",
             help="Requests whose targets are all at their limit.",
             value=self.lines.waiting,
         )
@@ -148,7 +148,7 @@ class Health:
             ("waited", "Requests that waited because all targets were at their limit.", self.lines.waited),
             ("refused", "Requests that waited in vain for a target at its limit.", self.lines.refused),
         ):
-            yield Sample(name=f"llmproxy_limit_{name}_total", help=help_, value=value, counter=True)
+            yield Sample(name=f"llmproxy_target_limit_{name}_total", help=help_, value=value, counter=True)
 
     def _note_decision(self, target: TargetHealth) -> None:
         if self.shared is None:

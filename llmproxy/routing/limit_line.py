@@ -1,4 +1,4 @@
-"""Where requests wait whose targets are all at their limit: in a line for each route, in turn by client.
+"""Let requests wait whose targets are all at their limit: in a line for each route, in turn by client.
 
 Within a client the first comes first; among clients one request each. Who is first in line tries, all others wait for
 their turn, and so does who comes later. Begin reading at `LimitLines.enter`.
@@ -10,7 +10,7 @@ import asyncio
 from collections import OrderedDict, deque
 
 MOST_WAITING = 1000
-"""How many requests wait at most, in all lines together."""
+"""The most requests that wait, in all lines together."""
 
 
 class LinePlace:

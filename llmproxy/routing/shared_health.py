@@ -19,7 +19,7 @@ from llmproxy.target_health import TargetHealth
 
 _SHARE_EVERY_S = 0.5
 PROBE_S = 120.0
-"""How long a process that probes a target may take at most, before another one may."""
+"""The longest time in seconds for which one process alone may probe a target."""
 
 Write = Callable[[], Awaitable[None]]
 

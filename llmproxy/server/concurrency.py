@@ -13,7 +13,7 @@ from collections import deque
 from llmproxy.errors import Overloaded
 
 MAX_WAITING = 10
-"""How many requests may wait for each one that may run."""
+"""The number of requests that may wait for each one that may run."""
 
 
 class Concurrency:

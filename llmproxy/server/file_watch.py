@@ -17,7 +17,7 @@ _SETTLING_S = 0.1
 _MOST_LOOKS = 20
 
 FileStamp = tuple[int, int, int] | None
-"""What changes with a file; None while it is not there."""
+"""The stamp of a file, which changes with it; None while it is not there."""
 
 
 class FileWatch:

@@ -30,8 +30,8 @@ class ReplacedRuntime(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reloaded:
-    """What a reload did. `changes` say what is different, `ignored` what cannot change while the server runs, both in
-    words. `release` is called when the replaced runtime is closed.
+    """The result of a reload. `changes` list the differences, `ignored` those that need a restart, both in words.
+    `release` is called when the replaced runtime is closed.
     """
 
     changes: Sequence[str]

@@ -30,7 +30,7 @@ _SLOW_START_S = 10.0
 
 
 class Startable(Protocol):
-    """What lives as long as its runtime."""
+    """A part that lives as long as its runtime."""
 
     async def start(self) -> None:
         """Start what it owns. Called once, before traffic."""

@@ -1,4 +1,4 @@
-"""What all connections of a server share: the runtime of the moment, the counters, the memory limit."""
+"""The state that all connections of a server share: the runtime of the moment, the counters, the memory limit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ServedRuntime(Protocol):
 
 
 class Shared:
-    """What all connections share. `runtime` may be replaced at any time; an exchange keeps the one it began with.
+    """The state of all connections. `runtime` may be replaced at any time; an exchange keeps the one it began with.
 
     `running` are the exchanges under way, by id.
     """

@@ -18,7 +18,7 @@ KEEP_S = 86400.0
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a target. `recovery_s` is 0 unless its breaker is open, and a call may find out in `retry_s`
+    """The state of a target. `recovery_s` is 0 unless its breaker is open, and a call may find out in `retry_s`
     seconds; of its limits nothing is left for `rest_s` seconds."""
 
     retry_s: float = 0.0

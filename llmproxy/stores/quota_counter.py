@@ -15,7 +15,7 @@ _ROUNDING = 1 + 1e-9  # sums of fractions of a cent
 
 
 class QuotaCounter:
-    """What counts: `base` for good, and `sum` in `slots`, parts of a window by number, oldest first."""
+    """The amounts that count: `base` for good, and `sum` in `slots`, parts of a window by number, oldest first."""
 
     __slots__ = ("base", "newest", "slots", "sum", "warned")
 

@@ -1,4 +1,4 @@
-"""What stores of quotas that several processes share have in common: one call at a time, which carries all that waits.
+"""Send the calls of quotas to a store that several processes share: one at a time, which carries all that waits.
 
 While a call is under way, requests and settlements gather, and the next call carries them together. So a request makes
 at most one round trip, and under load far less. What a call that failed was to settle is settled by a later one, once.
@@ -44,7 +44,7 @@ class Batch:
 
 
 class Group:
-    """What one request takes. `taken` gets the result."""
+    """The amounts that one request takes. `taken` gets the result."""
 
     __slots__ = ("amounts", "quotas", "taken")
 

@@ -16,7 +16,7 @@ import msgspec
 from llmproxy.stores.facet import Facet
 
 MAX_COUNTERS = 50_000
-"""How many counters a store keeps of those that clients choose (addresses, sessions); the longest unused go first."""
+"""The most counters of those that clients choose (addresses, sessions) in a store; the longest unused go first."""
 
 SLOTS = 100
 """The parts in which a window is counted. It ends with the end of a part: at most 1 % later."""
@@ -25,7 +25,7 @@ LEASE_S = 60.0
 """After this time the running requests of a process that crashed are released."""
 
 RESERVATION_S = 3600.0
-"""How long an amount counts that was taken from a total and not settled."""
+"""The time in seconds for which an amount counts that was taken from a total and not settled."""
 
 DAY_S = 86400.0
 _GRACE_S = 2 * DAY_S  # a clock that was moved back finds the totals of the day before
@@ -76,7 +76,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Taken(msgspec.Struct, kw_only=True):
-    """What a request took. The lists have an item for each of its quotas.
+    """The amounts that a request took. The lists have an item for each of its quotas.
 
     `refused` is the index of the quota that refused it and frees what is missing last, -1 for none; then nothing was
     taken. `wait_s` is the time until it could be taken, inf where that is unknown, and `settled` what of that quota is
@@ -94,7 +94,7 @@ class Taken(msgspec.Struct, kw_only=True):
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """What became of `taken`, in `slot` of the counter: `charged` is what was really used, 0 for nothing."""
+    """The settlement of `taken`, in `slot` of the counter: `charged` is what was really used, 0 for nothing."""
 
     quota: Quota
     slot: int

@@ -48,7 +48,7 @@ class Distribution:
 
 
 class Figures:
-    """What is known of the calls of one kind."""
+    """The measurements of the calls of one kind."""
 
     __slots__ = ("cache_read", "cache_write", "durations", "first_chunks", "inputs", "outputs", "reasoning")
 

@@ -1,4 +1,4 @@
-"""What is exported, how much of it and where to: the configuration, and where it says nothing the OTEL_* variables.
+"""Settings of the export, from the configuration and, where that is silent, the OTEL_* variables.
 
 The variables are those of the OpenTelemetry specification; the exporters read more of them themselves (headers,
 timeouts, compression, certificates, resource attributes). Begin reading at `OtlpSettings.from_environment`.

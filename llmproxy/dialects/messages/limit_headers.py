@@ -1,4 +1,4 @@
-"""How much of a limit is left, as clients of messages expect it, and as its vendor says it.
+"""Write the rest of a limit as clients of messages expect it, and read it as its vendor reports it.
 
 Source: docs.anthropic.com/en/api/rate-limits (Response headers). Subscriptions have `unified` limits, whose resets are
 numbers of seconds since 1970 and which say `rejected` in place of 0.

@@ -28,7 +28,7 @@ class UsageFields(Fields):
 
 
 class Searches(NamedTuple):
-    """How many searches of the provider's own tools an answer has, as they are charged."""
+    """Counts the searches of the provider's own tools in an answer, as they are charged."""
 
     web: int = 0
     files: int = 0
@@ -42,7 +42,7 @@ class _Action(Fields):
 
 
 class OutputItem(Fields):
-    """What of an item of the output decides its price."""
+    """The members of an output item that decide its price."""
 
     type: Any = None
     action: _Action | Other = None

@@ -23,7 +23,7 @@ from llmproxy.target import Provider
 _WINDOW_S, _MOST_REQUESTS = 60, 60
 
 States = Sequence[tuple[str, Mapping[str, object]]]
-"""What parts of the program say of their state, by type: `queued`, `lost`, `fault`."""
+"""The states of parts of the program, by type: `queued`, `lost`, `fault`."""
 
 
 class HealthPages:

@@ -55,7 +55,8 @@ class Pipeline:
         self.prices = prices
         attempts, health = self._attempts(open_, budget), health or Health()
         self.shadows = ShadowCalls(attempts, self._record_shadow, health.shadow_calls)
-        self.failover = Failover(attempts, health, shadows=self.shadows, quotas=quotas)
+        self.failover = Failover(attempts, health, quotas=quotas)
+        self.failover.shadows = self.shadows
 
     def _attempts(self, open_: OpenUpstream, budget: MemoryBudget) -> Attempts:
         return Attempts(open_, budget, self.translator)

@@ -1,0 +1,399 @@
+"""The attempts for one exchange: passes over the targets of its route, waits between them, and a place in line.
+
+A pass calls each target at most once. Nothing here is sent to the client: an answer that comes out is certain up to its
+commit point. `attempt.py` makes the single calls, `verdict.py` judges them. Begin reading at `AttemptSeries.run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from llmproxy.answer import Answer
+from llmproxy.attempt import Attempts
+from llmproxy.body import StreamedBody
+from llmproxy.deadline import deadline_of
+from llmproxy.errors import ProxyError, UpstreamError
+from llmproxy.exchange import Exchange
+from llmproxy.limiting.answers import too_many
+from llmproxy.limiting.target_quotas import Taking, TargetQuotas
+from llmproxy.route import Route
+from llmproxy.routing.conditions import fitting
+from llmproxy.routing.health import Health
+from llmproxy.routing.limit_line import LinePlace
+from llmproxy.target import Target
+from llmproxy.target_health import TargetHealth
+from llmproxy.verdict import Attempted, AttemptOutcome, judge_answer, judge_error
+
+_OTHERS_PROBE_S = 1.0
+
+Sleep = Callable[[float], Awaitable[None]]
+Pause = Callable[[float, asyncio.Event], Awaitable[None]]
+
+
+async def pause(seconds: float, event: asyncio.Event) -> None:
+    """Wait until the event is set, for at most `seconds`."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+class FailoverContext:
+    """The parts with which calls are made. `now`, `sleep`, `pause` and `jitter` are the clock, `quotas` the configured
+    limits of targets."""
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        health: Health,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        pause: Pause = pause,
+        jitter: Callable[[], float] = random.random,
+        quotas: TargetQuotas | None = None,
+    ) -> None:
+        self.attempts = attempts
+        self.quotas = quotas or TargetQuotas()
+        self.health = health
+        self.now = now
+        self.sleep = sleep
+        self.pause = pause
+        self.jitter = jitter
+
+
+class AttemptSeries:
+    """The attempts for one exchange, one after the other."""
+
+    __slots__ = (
+        "_deadline",
+        "_exchange",
+        "_failed_targets",
+        "_failover",
+        "_full_until_s",
+        "_last",
+        "_line_until_s",
+        "_once",
+        "_place",
+        "_policy",
+        "_rest_s",
+        "_route",
+        "_unable",
+    )
+
+    def __init__(self, failover: FailoverContext, exchange: Exchange, route: Route) -> None:
+        self._failover = failover
+        self._exchange = exchange
+        self._route = route
+        self._policy = route.policy
+        self._deadline = deadline_of(exchange, route.policy.timeout_s, failover.now())
+        self._once = isinstance(exchange.body, StreamedBody)  # a body that streams can be sent only once
+        self._last: Attempted | None = None
+        self._unable: set[int] = set()
+        self._failed_targets: set[int] = set()
+        self._rest_s: dict[int, float] = {}
+        self._full_until_s: dict[int, float] = {}
+        self._line_until_s: float | None = None
+        self._place: LinePlace | None = None
+
+    async def run(self) -> Answer:
+        """Call each target once, then some of them again, as the policy of the route says."""
+        try:
+            return await self._run()
+        except BaseException:
+            if self._last is not None:  # the client may have left while a refusal was kept for it
+                self._last.discard(self._exchange)
+            raise
+
+    async def _run(self) -> Answer:
+        failover, route = self._failover, self._route
+        failover.health.budget.count(failover.now())
+        targets = route.targets if not route.conditional else await fitting(route, self._exchange)
+        await self._turn(targets, 1 if self._once else len(targets))
+        if not self._once and self._failed():
+            await self._repeat(targets)
+        if self._last is None:
+            limited_s = self._limited_s(targets)
+            raise self._all_out(targets) if limited_s is None else self._all_full(limited_s)
+        return self._last.result()
+
+    async def _repeat(self, targets: Sequence[Target]) -> None:
+        """Call targets that failed again, after growing waits."""
+        failover, policy = self._failover, self._policy
+        left, delay_s = policy.retries, policy.delay_s
+        while left > 0 and self._failed():
+            again = [target for target in targets if id(target) not in self._unable]
+            wait_s = self._wait_s(again, delay_s)
+            if wait_s is None:
+                return
+            await failover.sleep(wait_s)
+            now_s = failover.now()
+            ready = [each for each in again if self._ready_at_s(each) <= now_s]
+            made = await self._turn(ready or again, left)  # timers may be early by a millisecond
+            left = left - made if made else 0
+            delay_s = min(delay_s * 2, policy.max_delay_s)
+
+    async def _turn(self, targets: Sequence[Target], most: int) -> int:
+        """Make a pass. Where all targets that are well are at their limit, or others wait for that, wait in line."""
+        lines, route = self._failover.health.lines, self._route.name
+        if not lines.waiting or lines.is_empty(route):
+            made = await self._pass(targets, most)
+            if made or self._limited_s(targets) is None:
+                return made
+        self._place = lines.enter(route, self._exchange.client.label)
+        if self._place is None:
+            lines.refused += 1
+            return 0
+        try:
+            return await self._wait_in_line(self._place, targets, most)
+        finally:
+            self._place.leave()
+
+    async def _wait_in_line(self, place: LinePlace, targets: Sequence[Target], most: int) -> int:
+        """Make passes when it is this request's turn, until one makes a call or the time is over."""
+        failover = self._failover
+        until_s = self._line_until_s = self._line_until_s or failover.now() + self._policy.max_wait_s
+        until_s = min(until_s, self._deadline.at_s)
+        while not place.first.is_set() and failover.now() < until_s:
+            await failover.pause(until_s - failover.now(), place.first)
+        while place.first.is_set():
+            freed = failover.health.lines.freed_event(self._route.name)
+            made = await self._pass(targets, most)
+            wait_s = self._limited_s(targets)
+            if made or wait_s is None:
+                return made
+            if failover.now() + wait_s > until_s:
+                break
+            await failover.pause(wait_s, freed)
+        failover.health.lines.refused += 1
+        return 0
+
+    def _ready_at_s(self, target: Target) -> float:
+        """Return when a target may be called again, which said how long to wait, or of whose limits nothing is left."""
+        rest_until_s = 0.0 if target.health is None else target.health.limits.rest_until_s
+        return max(rest_until_s, self._rest_s.get(id(target), 0.0))
+
+    def _limited_s(self, targets: Sequence[Target]) -> float | None:
+        """Return how long the first of the targets that are well is still at its limit; None where none is."""
+        now_s = self._failover.now()
+        waits = [
+            max(target.health.limits.rest_until_s, self._full_until_s.get(id(target), 0.0)) - now_s
+            for target in targets
+            if target.health is not None and target.health.breaker.admits(now_s) and id(target) not in self._unable
+        ]
+        return min((wait_s for wait_s in waits if wait_s > 0), default=None)
+
+    def _failed(self) -> bool:
+        """Return whether there is no answer yet and a target that failed, the last one or one before those that cannot
+        take the content."""
+        if self._last is None or not self._failed_targets:
+            return False
+        return self._last.verdict in (AttemptOutcome.FAILED, AttemptOutcome.UNABLE)
+
+    async def _pass(self, targets: Sequence[Target], most: int) -> int:
+        """Call each of `targets` that is well, in the order of the strategy, until one answers; at most so many. Return
+        the number of calls."""
+        made = 0
+        called: set[int] = set()  # strategies of users may name a target twice
+        for target in self._order(targets):
+            if id(target) in called or not self._may_go_on(target):
+                continue
+            called.add(id(target))
+            if (verdict := await self._call(target)) is None:
+                continue
+            made += 1
+            while verdict is AttemptOutcome.REFUSED and not self._once and self._may_go_on(target):
+                verdict = await self._call(target)
+            if verdict is AttemptOutcome.DONE or made >= most:
+                break
+        return made
+
+    def _order(self, targets: Sequence[Target]) -> Sequence[Target]:
+        """Return the targets that are well in the order of the strategy, those of weight 0 behind all others."""
+        health, route = self._failover.health, self._route
+        if health.out:
+            now_s = self._failover.now()
+            targets = [each for each in targets if each.health is None or each.health.breaker.admits(now_s)]
+        if health.resting_until_s > -math.inf and health.resting_until_s > (now_s := self._failover.now()):
+            targets = [each for each in targets if each.health is None or each.health.limits.rest_until_s <= now_s]
+        if len(targets) < 2:
+            return targets
+        if not route.has_reserves:
+            return route.order(self._exchange, targets)
+        first = [each for each in targets if each.weight]
+        reserves = [each for each in targets if not each.weight]
+        return [*(route.order(self._exchange, first) if first else ()), *reserves]
+
+    def _may_go_on(self, target: Target) -> bool:
+        """Return whether `target` may be called now, after what has been tried before."""
+        failover, last = self._failover, self._last
+        if last is None and not failover.health.out:
+            return True
+        now_s = failover.now()
+        if target.health is not None and not target.health.breaker.admits(now_s):
+            return False
+        if last is None:
+            return True
+        if now_s >= self._deadline.at_s:
+            return False
+        return not last.failed_by_load or failover.health.budget.take(now_s)
+
+    async def _call(self, target: Target) -> AttemptOutcome | None:
+        """Make one attempt, and take note of how it went. Return None where it cannot be made now: the target is at its
+        limit, or others are finding out whether it is well."""
+        health, taking, probe = target.health, None, False
+        if target.limit is not None and (taking := await self._take(target)) is None:
+            return None
+        if health is not None and health.breaker.state != "closed":
+            probe = await self._enter(health)
+            if not probe:
+                self._failover.quotas.give_back(taking)
+                return None
+        if self._place is not None:
+            self._place.leave()
+        try:
+            attempted = self._last = await self._make(target, probe=probe)
+        finally:
+            if taking is not None:
+                self._failover.quotas.attach(self._exchange.calls[-1], taking)
+        self._note(target, attempted, probe=probe)
+        return attempted.verdict
+
+    async def _enter(self, health: TargetHealth) -> bool:
+        """Return whether a call may find out whether a target is well again: one at a time, of all processes."""
+        failover = self._failover
+        if not health.breaker.enter(failover.now()):
+            return False
+        shared = failover.health.shared
+        if shared is None:
+            return True
+        try:
+            may_probe = await shared.may_probe(health)
+        except BaseException:
+            health.breaker.wait(failover.now(), 0.0)
+            raise
+        if not may_probe:
+            health.breaker.wait(failover.now(), _OTHERS_PROBE_S)
+        return may_probe
+
+    async def _take(self, target: Target) -> Taking | None:
+        """Take what a call needs from the configured limits of its target; None where they do not have it now."""
+        wait_s, taking = await self._failover.quotas.take(self._exchange, target)
+        if taking is None:
+            self._full_until_s[id(target)] = self._failover.now() + wait_s
+        return taking
+
+    async def _make(self, target: Target, *, probe: bool) -> Attempted:
+        """Make one attempt within its time, in place of the one before, and judge it."""
+        exchange, route = self._exchange, self._route
+        if self._last is not None:
+            self._last.discard(exchange)
+        limit_s = self._limit_s()
+        try:
+            if limit_s is None:
+                answer = await self._failover.attempts.make(exchange, route, target)
+            else:
+                answer = await self._limited(target, limit_s)
+        except ProxyError as error:
+            call = exchange.calls[-1]
+            return Attempted(verdict=judge_error(self._policy, call, error), call=call, error=error)
+        except BaseException:
+            if target.health is not None:
+                target.health.breaker.abandon(self._failover.now(), probe=probe)
+            raise
+        call = exchange.calls[-1]
+        return Attempted(verdict=judge_answer(exchange, route, call, answer), call=call, answer=answer)
+
+    def _note(self, target: Target, attempted: Attempted, *, probe: bool) -> None:
+        """Take note of how an attempt went: for the rest of the series, and for the health of the target."""
+        call, health, now_s = attempted.call, target.health, self._failover.now()
+        if attempted.verdict is AttemptOutcome.UNABLE:
+            self._unable.add(id(target))
+            self._failed_targets.discard(id(target))
+        elif attempted.verdict is AttemptOutcome.FAILED:
+            self._failed_targets.add(id(target))
+            if call.retry_after_s is not None:
+                self._rest_s[id(target)] = now_s + call.retry_after_s
+        if call.settle is not None and attempted.verdict is not AttemptOutcome.DONE:
+            call.settle_once(0)
+            self._failover.health.lines.freed()
+        if health is not None:
+            if call.limits or attempted.at_limit:
+                self._note_limits(target, health, attempted, now_s)
+            self._note_health(health, attempted, now_s, probe=probe)
+
+    def _note_limits(self, target: Target, health: TargetHealth, attempted: Attempted, now_s: float) -> None:
+        """Take note of what the provider says of its limits, and leave the target alone while nothing is left; unless
+        they are those of a client, or of one of several keys."""
+        call = attempted.call
+        health.limits.note(call.limits, now_s)
+        rest_s = call.retry_after_s if attempted.at_limit else call.used_up_s
+        if rest_s is not None and not call.other_credential and not target.provider.forwards_credentials:
+            self._failover.health.rest(health, min(rest_s, call.credentials_rest_s), now_s)
+
+    def _note_health(self, health: TargetHealth, attempted: Attempted, now_s: float, *, probe: bool) -> None:
+        """Tell the health of a target how an attempt went. One at its limit, which says until when, is well."""
+        if attempted.verdict is AttemptOutcome.FAILED and not attempted.at_limit and not attempted.call.given_up:
+            health.breaker.fail(now_s, probe=probe)
+        elif not attempted.answered:
+            health.breaker.abandon(now_s, probe=probe)
+        else:
+            health.breaker.succeed(now_s, probe=probe)
+            call = attempted.call
+            if call.status == 200:
+                took_s = now_s - self._exchange.started_s - call.started_s
+                health.note_first_token(took_s, now_s, stream=self._exchange.stream)
+
+    def _limit_s(self) -> float | None:
+        """Return how long the next attempt may take; None for as long as it takes."""
+        limit_s = self._deadline.at_s - self._failover.now()
+        if (token_s := self._policy.first_token_s) is not None and self._exchange.stream:
+            return min(limit_s, token_s)
+        return limit_s if limit_s < math.inf else None
+
+    async def _limited(self, target: Target, limit_s: float) -> Answer:
+        """Make one attempt. Raises UpstreamError when there is no answer, or no content of a stream, in time."""
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._failover.attempts.make(self._exchange, self._route, target)
+        except TimeoutError as error:
+            message = f"{target.provider.name} did not answer within {max(limit_s, 0.0):.3g} s"
+            call = self._exchange.calls[-1]
+            call.error = "timeout"
+            call.given_up = self._deadline.impatient and limit_s != self._policy.first_token_s
+            raise UpstreamError(message, status=504, code="timeout") from error
+
+    def _wait_s(self, targets: Sequence[Target], delay_s: float) -> float | None:
+        """Return how long to wait before `targets` are called again; None where that takes too long or is useless."""
+        failover, policy = self._failover, self._policy
+        now_s = failover.now()
+        wait_s = failover.jitter() * delay_s
+        rests = [max(self._ready_at_s(target) - now_s, 0.0) for target in targets]
+        rests = [rest_s for rest_s in rests if rest_s <= policy.max_retry_after_s]
+        if not rests:
+            return None
+        wait_s = max(wait_s, min(rests))
+        return wait_s if now_s + wait_s < self._deadline.at_s else None
+
+    def _all_out(self, targets: Sequence[Target]) -> ProxyError:
+        """Return the error for a route none of whose targets may be called at present."""
+        now_s = self._failover.now()
+        waits = [target.health.breaker.retry_s - now_s for target in targets if target.health is not None]
+        retry_after_s = max(math.ceil(min(waits, default=1.0)), 1)
+        return ProxyError(
+            f"No target of the model {self._route.name!r} can be called now: each failed too often. Try again later",
+            status=503,
+            code="no_target_available",
+            headers=(("Retry-After", str(retry_after_s)),),
+        )
+
+    def _all_full(self, wait_s: float) -> ProxyError:
+        """Return the error for a route all of whose targets are at their limit."""
+        message = (
+            f"All targets of the model {self._route.name!r} are at their limit. Try again in {math.ceil(wait_s)} s"
+        )
+        return too_many(message, wait_s)

@@ -65,6 +65,8 @@ class Call:
     @property
     def used_up_s(self) -> float | None:
         """Return for how long nothing is left of one of the provider's limits, None where something is of all."""
+        if not self.limits:
+            return None
         return max((seconds for each in self.limits if (seconds := each.used_up_s)), default=None)
 
     def settle_once(self, tokens: int | None) -> None:

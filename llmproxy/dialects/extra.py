@@ -45,6 +45,7 @@ def paths_of(extra: dict[str, Any], path: str) -> list[str]:
     for name, value in extra.items():
         if name[:1] == "~":
             continue
-        inner = f"{path}.{name}" if path else name
+        label = name or '""'  # a list of losses names it, too
+        inner = f"{path}.{label}" if path else label
         paths += paths_of(value, inner) if type(value) is Inner else (inner,)
     return paths

@@ -28,3 +28,7 @@ def test_bookkeeping_goes_back_and_is_no_loss() -> None:
     put_back(body, extra)
     assert body == {"id": "x", "text": {"format": {}}, "odd": 1}
     assert paths_of(extra, "") == ["odd"]
+
+
+def test_a_member_without_a_name_has_a_path_that_shows_it() -> None:
+    assert paths_of({"": 1}, "") == ['""'] and paths_of({"": 1}, "a") == ['a.""']

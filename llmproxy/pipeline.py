@@ -10,13 +10,14 @@ from dataclasses import replace
 
 from llmproxy.access.permission import hide_names, permitted_route
 from llmproxy.answer import Answer
-from llmproxy.attempt import Attempts, LoggedAttempts
 from llmproxy.body import Body
 from llmproxy.caching.control import take_settings
 from llmproxy.decision_log import DecisionLog
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
-from llmproxy.failover import Failover
+from llmproxy.failover.attempt import Attempts, LoggedAttempts
+from llmproxy.failover.failover import Failover
+from llmproxy.failover.shadow import ShadowCalls
 from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pricing.prices import Prices
@@ -24,7 +25,6 @@ from llmproxy.route import Route
 from llmproxy.routing.affinity import STORED_HERE, Affinity
 from llmproxy.routing.health import Health
 from llmproxy.routing.router import ResolvedPath, Router
-from llmproxy.shadow import ShadowCalls
 from llmproxy.target import OpenUpstream
 from llmproxy.translation.reframing import reframed
 from llmproxy.translation.translator import Translator

@@ -12,9 +12,9 @@ import pytest
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import StreamedBody
-from llmproxy.commit_point import EVENT_BYTES, PLAIN_BYTES
 from llmproxy.errors import BadRequest, ComponentFailed, Overloaded, ProxyError, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
+from llmproxy.failover.commit_point import EVENT_BYTES, PLAIN_BYTES
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
 from llmproxy.pricing.prices import Prices

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.attempt import Attempts
 from llmproxy.client_request import ClientRequest
 from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
-from llmproxy.failover import Failover
+from llmproxy.failover.attempt import Attempts
+from llmproxy.failover.failover import Failover
 from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.route import RetryPolicy, Route, Strategy
 from llmproxy.routing.health import Health

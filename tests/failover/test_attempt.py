@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from llmproxy.attempt import first_error
 from llmproxy.body import Body
+from llmproxy.failover.attempt import first_error
 from llmproxy.target import Target
 from llmproxy.wire.compression import compress
 from tests.support import vendors

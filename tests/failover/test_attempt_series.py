@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.attempt_series import pause
 from llmproxy.body import StreamedBody
 from llmproxy.client_request import ClientRequest
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
+from llmproxy.failover.attempt_series import pause
 from llmproxy.route import RetryPolicy, Route, Strategy
 from llmproxy.target import Condition, Target, TargetLimit
 from llmproxy.target_health import BreakerSettings

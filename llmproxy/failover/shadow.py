@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Callable
 
 from llmproxy.answer import Answer
-from llmproxy.attempt import Attempts
 from llmproxy.body import Body
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import Overloaded, ProxyError
 from llmproxy.exchange import Exchange
+from llmproxy.failover.attempt import Attempts
 from llmproxy.route import Route
 from llmproxy.target import Target
 

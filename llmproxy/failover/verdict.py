@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from llmproxy.answer import Answer
-from llmproxy.attempt import first_error
 from llmproxy.call import Call
 from llmproxy.dialects.provider_errors import TOO_LONG_CODE, code_of, decode_error, read_error, status_of
 from llmproxy.errors import BadRequest, ProxyError, Untranslatable, UpstreamError, forget_frames
 from llmproxy.exchange import Exchange
+from llmproxy.failover.attempt import first_error
 from llmproxy.route import RetryPolicy, Route
 from llmproxy.wire.compression import decompress
 from llmproxy.wire.json import read_value

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.commit_point import CommitPoint
 from llmproxy.errors import BrokenStream
 from llmproxy.exchange import MemoryBudget
+from llmproxy.failover.commit_point import CommitPoint
 from llmproxy.wire.sse import SSE
 from tests.support.exchanges import new_exchange
 from tests.support.pieces import Pieces

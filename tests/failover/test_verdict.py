@@ -4,8 +4,8 @@ import pytest
 
 from llmproxy.answer import Answer, Headers, framing_of
 from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, Untranslatable, UpstreamError
+from llmproxy.failover.verdict import AttemptOutcome, judge_answer, judge_error
 from llmproxy.route import RetryPolicy
-from llmproxy.verdict import AttemptOutcome, judge_answer, judge_error
 from llmproxy.wire.compression import compress
 from tests.support.exchanges import new_call
 from tests.support.targets import Line, Moody, reply

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 from llmproxy.exchange import Exchange, MemoryBudget
-from llmproxy.shadow import MOST_RUNNING, ShadowCalls
+from llmproxy.failover.shadow import MOST_RUNNING, ShadowCalls
 from llmproxy.target import Target
 from llmproxy.target_health import BreakerSettings, TargetHealth
 from tests.support.targets import Line, Moody, Outcome

@@ -1,7 +1,7 @@
 """One attempt: one call to one target on behalf of an exchange, up to the commit point.
 
 Same dialect: the bytes as they came, but for what the target has of its own; other dialect: through the translator. It
-decides nothing; `failover.py` says what happens after an attempt that failed. Begin reading at `Attempts.make`.
+decides nothing; `attempt_series.py` says what happens after an attempt that failed. Begin reading at `Attempts.make`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import replace
 from llmproxy.answer import Answer, framing_of
 from llmproxy.body import Body, StreamedBody
 from llmproxy.call import Call
-from llmproxy.commit_point import CommitPoint
 from llmproxy.decision_log import DecisionLog
 from llmproxy.dialects import catalog
 from llmproxy.dialects.model import Fail
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange, MemoryBudget
+from llmproxy.failover.commit_point import CommitPoint
 from llmproxy.redaction.echoes import hide_keys, mask_error
 from llmproxy.route import Route
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest, request_fault

@@ -14,11 +14,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from llmproxy.answer import Answer
-from llmproxy.attempt import Attempts
 from llmproxy.body import StreamedBody
 from llmproxy.deadline import deadline_of
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
+from llmproxy.failover.attempt import Attempts
+from llmproxy.failover.verdict import Attempted, AttemptOutcome, judge_answer, judge_error
 from llmproxy.limiting.answers import too_many
 from llmproxy.limiting.target_quotas import Taking, TargetQuotas
 from llmproxy.route import Route
@@ -27,7 +28,6 @@ from llmproxy.routing.health import Health
 from llmproxy.routing.limit_line import LinePlace
 from llmproxy.target import Target
 from llmproxy.target_health import TargetHealth
-from llmproxy.verdict import Attempted, AttemptOutcome, judge_answer, judge_error
 
 _OTHERS_PROBE_S = 1.0
 

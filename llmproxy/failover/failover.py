@@ -7,12 +7,12 @@ tried.
 from __future__ import annotations
 
 from llmproxy.answer import Answer
-from llmproxy.attempt_series import AttemptSeries, FailoverContext
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
+from llmproxy.failover.attempt_series import AttemptSeries, FailoverContext
+from llmproxy.failover.shadow import ShadowCalls
 from llmproxy.limiting.usage import expected_tokens, used_tokens
 from llmproxy.route import Route
-from llmproxy.shadow import ShadowCalls
 from llmproxy.wire.http import header_text
 
 

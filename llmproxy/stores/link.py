@@ -25,7 +25,7 @@ from llmproxy.stores.facet import StoreFault, StoreRefusal
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Handler = Callable[..., object]
+_Handler = Callable[..., object]
 
 MAX_FRAME_BYTES = 256 << 20
 MAX_CALLS = 4096  # under way at a time; further ones wait
@@ -79,7 +79,7 @@ class Link(asyncio.Protocol):
 
     def __init__(self, peer: str) -> None:
         self._peer = peer
-        self._handlers: dict[str, tuple[Operation[Any], Handler]] = {}
+        self._handlers: dict[str, tuple[Operation[Any], _Handler]] = {}
         self._on_close: list[Callable[[], None]] = []
         self._transport: asyncio.Transport | None = None
         self._closed: asyncio.Future[None] | None = None

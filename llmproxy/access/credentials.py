@@ -10,6 +10,7 @@ from functools import lru_cache
 from urllib.parse import unquote_plus
 
 from llmproxy.answer import Headers
+from llmproxy.errors import ProxyError
 from llmproxy.redaction.names import is_secret
 from llmproxy.redaction.secrets import secret_header, secret_value
 
@@ -67,6 +68,16 @@ def header_credentials(headers: Headers) -> Credentials:
         if (counts := names[name]) is not False and (counts or secret_value(value))
     ]
     return tuple(sorted(credentials) if len(credentials) > 1 else credentials)
+
+
+def missing_authorization() -> ProxyError:
+    """Return the 401 for a request without the header Authorization, on a path that demands one."""
+    return ProxyError(
+        "The header Authorization is missing. Send `Authorization: Bearer <key>`",
+        status=401,
+        code="missing_authorization",
+        headers=(("WWW-Authenticate", "Bearer"),),
+    )
 
 
 def _signer(value: str) -> str:

@@ -26,6 +26,7 @@ DIALECTS: tuple[Dialect, ...] = (
     chat.COMPLETIONS,
     embeddings.DIALECT,
     messages.INVOKE,
+    chat.PROXY,
 )
 """All dialects. The first writes errors where nobody knows what the client speaks; a provider that speaks several and
 has no preference is called in the first that can be translated."""
@@ -140,13 +141,14 @@ def by_name(name: str | None) -> Dialect | None:
 
 def codecs() -> Mapping[str, Codec]:
     """Return the codecs of the dialects that can be translated, by name, in the order of the list; other forms of a
-    dialect are none of their own."""
-    return {dialect.name: dialect.codec for dialect in DIALECTS if dialect.codec is not None and not dialect.base}
+    dialect, and those that clients alone speak, are none of their own."""
+    own = [dialect for dialect in DIALECTS if not dialect.base and not dialect.client_only]
+    return {dialect.name: dialect.codec for dialect in own if dialect.codec is not None}
 
 
 def capabilities() -> tuple[str, ...]:
     """Return what a provider may speak: the names of all dialects, and `REST`."""
-    return (*(dialect.name for dialect in DIALECTS), REST)
+    return (*(dialect.name for dialect in DIALECTS if not dialect.client_only), REST)
 
 
 def limit_readings(headers: Mapping[str, str], now_s: float) -> list[LimitReading]:
@@ -249,7 +251,8 @@ def relayed(dialect: Dialect, path: str, template: str) -> Endpoint:
 def path_patterns() -> list[str]:
     """Return regular expressions for the ends of URLs that name the main call of a dialect: a path of one segment only
     below a version, since it may be an address of its own."""
-    paths = [path for dialect in DIALECTS for path in dialect.paths[:1] if "{" not in path]
+    spoken = [dialect for dialect in DIALECTS if not dialect.client_only]
+    paths = [path for dialect in spoken for path in dialect.paths[:1] if "{" not in path]
     return [re.escape(path) if path.count("/") > 1 else f"(?<={_VERSION}){re.escape(path)}" for path in paths]
 
 

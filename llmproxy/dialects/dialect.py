@@ -117,7 +117,8 @@ class Dialect:
     of the wall clock; `read_limits` reads what its vendor says of its own, from headers whose names are in lower case.
     `codec` is None for a dialect that is only
     relayed. `stateful` says that answers are stored by their ids and continued by later requests. `key_variable` is
-    where its SDKs find their key.
+    where its SDKs find their key. `client_only` says that no provider speaks it, so that every call is translated, and
+    `needs_authorization` that a call without a header Authorization is refused.
     """
 
     name: str
@@ -151,6 +152,8 @@ class Dialect:
     stateful: bool = False
     overloaded: int = 503
     key_variable: str = "API_KEY"
+    client_only: bool = False
+    needs_authorization: bool = False
 
     def path_of(self, call: str, *, stream: bool) -> str:
         """Return the path of `call`, one of `paths`, for an answer that is streamed or not."""

@@ -26,6 +26,8 @@ def _is_empty(data: bytes) -> bool:
 class StreamDecoder(ABC):
     """Decodes one stream of a provider into events."""
 
+    _is_empty = staticmethod(_is_empty)
+
     def __init__(self, framing: Framing = SSE) -> None:
         self._splitter = framing.splitter()
         self._events: list[Event] = []
@@ -50,7 +52,7 @@ class StreamDecoder(ABC):
         for frame in frames:
             if self._over:
                 break
-            if not _is_empty(frame.data):
+            if not self._is_empty(frame.data):
                 self._decode_frame(frame)
         events, self._events = self._events, []
         return self._deltas.repair(events)
@@ -66,7 +68,7 @@ class StreamDecoder(ABC):
             self._fail(error.message)
             frames = []
         for frame in frames:
-            if not self._over and not _is_empty(frame.data):
+            if not self._over and not self._is_empty(frame.data):
                 self._decode_frame(frame)
         if not self._over:
             self._end_early()

@@ -40,7 +40,7 @@ class Stub(ConfiguredProvider):
     """Answers `stub response` to everything that is a request."""
 
     def __init__(self, config: ProviderConfig) -> None:
-        speaks = {dialect.name for dialect in catalog.DIALECTS if not dialect.stateful}
+        speaks = {each.name for each in catalog.DIALECTS if not each.stateful and not each.client_only}
         super().__init__(config, speaks, answers=(_MODEL,), alone=True)
         if _MODEL not in self.models and any(fnmatchcase(_MODEL, pattern) for pattern in self.patterns):
             self.models = (*self.models, _MODEL)
@@ -75,7 +75,7 @@ class Stub(ConfiguredProvider):
 
 
 def _not_found(request: ClientRequest) -> str:
-    paths = [path for dialect in catalog.DIALECTS if dialect.codec for path in dialect.paths[:1]]
+    paths = [dialect.paths[0] for dialect in catalog.DIALECTS if dialect.codec and not dialect.client_only]
     paths += [dialect.token_count.path for dialect in catalog.DIALECTS if dialect.token_count and not dialect.stateful]
     return (
         f"Not found: {request.method} {request.path or '/'}. The stub answers POST "

@@ -19,6 +19,7 @@ from typing import Protocol
 from aiohttp.streams import StreamReader
 
 from llmproxy.access.admission import Audience
+from llmproxy.access.credentials import missing_authorization
 from llmproxy.access.permission import check_known_path
 from llmproxy.answer import Answer, Headers, framing_of
 from llmproxy.body import ByteStream
@@ -191,7 +192,10 @@ class RequestHandler:
             await self._admit()
             raise
         exchange.path, exchange.endpoint, exchange.template = resolved.path, resolved.endpoint, resolved.template
+        authorized = _has_authorization(exchange, resolved)  # admission takes the header that it has verified
         await self._admit()
+        if not authorized:
+            raise missing_authorization()
         key = exchange.client.key
         if key is not None:
             check_known_path(key, resolved.endpoint)
@@ -416,6 +420,14 @@ class RequestHandler:
         if exchange.outcome == "complete":
             return "incomplete" if watched and not ended else "complete"
         return "complete" if ended and not self._client.writing_paused else "cancelled"
+
+
+def _has_authorization(exchange: Exchange, resolved: ResolvedPath) -> bool:
+    """Return whether the request has the header that its dialect demands, whatever that says."""
+    endpoint = resolved.endpoint
+    if endpoint is None or not endpoint.dialect.needs_authorization or resolved.provider is not None:
+        return True
+    return bool(exchange.headers.get("Authorization", "").strip())
 
 
 def _signs(resolved: ResolvedPath) -> bool:

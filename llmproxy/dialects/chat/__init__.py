@@ -1,12 +1,16 @@
-"""The chat completions dialect, and the legacy text completions that differ from it in a few fields."""
+"""The chat completions dialect, and what differs from it in a few things: the legacy text completions, and the small
+chat endpoint `/proxy`, whose streams are plain text."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
-from llmproxy.dialects.call_form import deployment_form, vertex_form
+from llmproxy.dialects.call_form import CallForm, deployment_form, vertex_form
 from llmproxy.dialects.chat import history, model_list, reshape, stream_watch, summary
 from llmproxy.dialects.chat.prompt_text import prompt_text
+from llmproxy.dialects.chat.proxy_error import MODEL_NOT_FOUND, write_proxy_error, write_proxy_error_event
+from llmproxy.dialects.chat.proxy_request import decode_proxy_request
 from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.request_encode import encode_request
 from llmproxy.dialects.chat.response_decode import decode_response
@@ -15,8 +19,9 @@ from llmproxy.dialects.chat.service_rules import fit_chat_request
 from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
 from llmproxy.dialects.chat.stream_encode import ChatStreamEncoder
 from llmproxy.dialects.chat.tables import FAILED, STOP_REASONS
+from llmproxy.dialects.chat.text_stream import TextStreamDecoder, TextStreamEncoder
 from llmproxy.dialects.codec import Codec
-from llmproxy.dialects.derived import readers
+from llmproxy.dialects.derived import DerivedReshape, DerivedWatch, readers
 from llmproxy.dialects.dialect import Dialect, no_history
 from llmproxy.dialects.error_body import write_error, write_error_event
 from llmproxy.dialects.model_list import ModelPages
@@ -66,4 +71,28 @@ COMPLETIONS = replace(
     readers=replace(DIALECT.readers, request_text=prompt_text, history=no_history),
     reshape=reshape.COMPLETIONS_RESHAPE,
     codec=None,
+)
+
+# Clients alone use it, so a provider's answer is always encoded for it, with the members of chat that it has.
+_PROXY_CODEC = replace(
+    CODEC,
+    decode_request=decode_proxy_request,
+    stream_decoder=TextStreamDecoder,
+    stream_encoder=TextStreamEncoder,
+)
+
+PROXY = Dialect(
+    name="proxy",
+    client_only=True,
+    needs_authorization=True,
+    version="",
+    paths=("/proxy",),
+    stream_paths=("/proxy/stream",),
+    forms=(CallForm(name="slash", call="/proxy", path="/proxy/", stream_path="/proxy/stream/"),),
+    write_error=write_proxy_error,
+    write_error_event=write_proxy_error_event,
+    error_statuses={MODEL_NOT_FOUND: 404},
+    readers=replace(DIALECT.readers, watch=partial(DerivedWatch, _PROXY_CODEC)),
+    reshape=DerivedReshape(_PROXY_CODEC, stream_fields=()),
+    codec=_PROXY_CODEC,
 )

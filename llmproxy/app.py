@@ -56,6 +56,7 @@ from llmproxy.server.shared import Shared
 from llmproxy.server.shutdown import GRACE_S, Shutdown, stop_signals
 from llmproxy.server.tls import HANDSHAKE_S, ServerTls, renewed
 from llmproxy.serving import Serving
+from llmproxy.stores.link import Link
 from llmproxy.stores.open_stores import StorePool, Stores
 from llmproxy.stores.quotas import MAX_COUNTERS
 from llmproxy.target import Provider
@@ -84,15 +85,15 @@ def start_logging(settings: LoggingConfig) -> LogHandler | None:
 
 
 class State:
-    """Everything that outlives a configuration. Created inside the running loop."""
+    """Everything that outlives a configuration. Created inside the running loop. `parent` is the link of a worker."""
 
-    def __init__(self, max_held_bytes: int) -> None:
+    def __init__(self, max_held_bytes: int, parent: Link | None = None) -> None:
         self.started_s = time.monotonic()
         self.freed_memory = FreedMemory()
         self.budget = MemoryBudget(max_held_bytes, self.freed_memory.expect)
         self.metrics = Metrics(lambda: self.budget.used_bytes)
         self.upstream = Upstream()
-        self.stores = StorePool()
+        self.stores = StorePool(parent)
         self.health = Health()
         self.reloader = Reloader()
         self.shared: Shared | None = None
@@ -267,7 +268,7 @@ def _translator(config: Config, state: State, stores: Stores) -> Translator:
 def _sharing(config: Config, state: State, stores: Stores, reuse: Reuse) -> SharedHealth | None:
     """Return what shares the state of targets with other processes; None where only this one has it."""
     name = config.routing.store
-    if stores.open(name).type == "memory" or not (config.models or len(config.providers) > 1):
+    if not stores.open(name).shared or not (config.models or len(config.providers) > 1):
         return None
     return reuse.take((SharedHealth, name), lambda stores: SharedHealth(state.health, stores.open(name).breakers()))
 

@@ -57,6 +57,9 @@ class Store(ABC):
     guarded: ClassVar[bool] = True
     """Whether it may be slow or fail, so that its facets need a guard (see `guard.py`)."""
 
+    shared: ClassVar[bool] = True
+    """Whether other processes see the same data."""
+
     bounds_itself: ClassVar[bool] = False
     """Whether it keeps values as it likes, whatever `max_bytes` its users ask for."""
 

@@ -29,7 +29,6 @@ from llmproxy.stores.sqlite_file import SqliteFile, writing
 from llmproxy.wire.json import read_as
 
 _FEW = 32  # sessions that are over are removed with each visit, so many at most
-_MOST = 1 << 53  # counts do not go beyond
 
 _MODELS = msgspec.json.Decoder(list[str])
 _COLUMNS = "name, client, started, seen, requests, errors, input, output, cost, unpriced, models"
@@ -160,8 +159,8 @@ class DiskSessions(SessionStore):
                 " output = output + ?, cost = cost + ?, unpriced = unpriced + ?, models = ?, sketch = ? WHERE id = ?",
                 (
                     outcome.error,
-                    min(outcome.input_tokens, _MOST),
-                    min(outcome.output_tokens, _MOST),
+                    outcome.input_tokens,
+                    outcome.output_tokens,
                     outcome.cost_usd,
                     outcome.cost_unknown,
                     _with_model(models, outcome.model),

@@ -25,6 +25,7 @@ from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import (
     MAX_KEYS,
     MAX_MODELS,
+    MAX_TOKENS,
     RECENT,
     SKETCH_BYTES,
     RecentSession,
@@ -48,6 +49,7 @@ class MemoryStore(Store):
         )
 
     guarded = False
+    shared = False
 
     def __init__(self, config: StoreConfig) -> None:
         super().__init__(config)
@@ -271,8 +273,8 @@ class MemorySessions(SessionStore):
             return
         live.requests += 1
         live.errors += outcome.error
-        live.input_tokens += outcome.input_tokens
-        live.output_tokens += outcome.output_tokens
+        live.input_tokens = min(live.input_tokens + outcome.input_tokens, MAX_TOKENS)
+        live.output_tokens = min(live.output_tokens + outcome.output_tokens, MAX_TOKENS)
         live.cost_usd += outcome.cost_usd
         live.cost_unknown += outcome.cost_unknown
         if outcome.model and outcome.model not in live.models and len(live.models) < MAX_MODELS:

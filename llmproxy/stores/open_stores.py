@@ -16,6 +16,7 @@ from llmproxy.stores.facet import Facet
 from llmproxy.stores.guard import GuardedBlobs, GuardedResponses, GuardedSessions
 from llmproxy.stores.guarded_breakers import GuardedBreakers
 from llmproxy.stores.guarded_quotas import GuardedQuotas
+from llmproxy.stores.link import Link
 from llmproxy.stores.memory import MemoryStore
 from llmproxy.stores.quotas import QuotaStore
 from llmproxy.stores.responses import ResponseStore
@@ -36,6 +37,7 @@ class OpenStore:
     def __init__(self, store: Store) -> None:
         self.type = store.config.type
         self.bounds_itself = store.bounds_itself
+        self.shared = store.shared
         self.users = 0
         self._store = store
         self._blobs: dict[int, BlobStore] = {}
@@ -96,19 +98,31 @@ class OpenStore:
 
 
 class StorePool:
-    """The open stores of the process, by their class and settings."""
+    """The open stores of the process, by their class and settings.
 
-    def __init__(self) -> None:
+    The memory stores of a worker are held by its parent, at the other end of `parent`: a link that is connected before
+    stores start.
+    """
+
+    def __init__(self, parent: Link | None = None) -> None:
         self._open: list[tuple[Configured, OpenStore]] = []
+        self._parent = parent
 
     def open(self, store: type[Store], config: StoreConfig) -> OpenStore:
         """Return the store with these settings, not started unless another configuration uses it."""
         for configured, known in self._open:
             if configured == (store, config):
                 return known
-        opened = OpenStore(store(config))
+        opened = OpenStore(self._make(store, config))
         self._open.append(((store, config), opened))
         return opened
+
+    def _make(self, store: type[Store], config: StoreConfig) -> Store:
+        if store is MemoryStore and self._parent is not None:
+            from llmproxy.stores.served_memory import ServedMemory  # only workers need it
+
+            return ServedMemory(config, self._parent)
+        return store(config)
 
     async def release(self, store: OpenStore) -> None:
         """Close the store once no configuration uses it."""

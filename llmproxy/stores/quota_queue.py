@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from msgspec import structs
 
 from llmproxy.stores.facet import StoreFault
-from llmproxy.stores.quotas import LEASE_S, Quota, QuotaStore, Settlement, Taken
+from llmproxy.stores.quotas import LEASE_S, Quota, QuotaStore, Settlement, Taken, give_back
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,9 @@ class QueuedQuotas(QuotaStore):
             return await group.taken
         except asyncio.CancelledError:
             if group.taken.done() and not group.taken.cancelled() and group.taken.exception() is None:
-                self._give_back(group, group.taken.result())  # it came in the turn in which the client left
+                give_back(
+                    self, group.quotas, group.amounts, group.taken.result()
+                )  # it came in the turn in which the client left
             raise
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
@@ -180,17 +182,7 @@ class QueuedQuotas(QuotaStore):
         if not group.taken.done():
             group.taken.set_result(taken)
         else:
-            self._give_back(group, taken)
-
-    def _give_back(self, group: Group, taken: Taken) -> None:
-        if taken.refused < 0:
-            self.settle(
-                [
-                    Settlement(quota=quota, slot=slot, taken=amount)
-                    for quota, slot, amount in zip(group.quotas, taken.slots, group.amounts, strict=True)
-                    if amount
-                ]
-            )
+            give_back(self, group.quotas, group.amounts, taken)
 
     def _released(self, settlement: Settlement) -> Settlement:
         """Note that something does not run any more. Return the settlement with the slot that has it now."""

@@ -34,7 +34,7 @@ _UNUSED_S = 30 * DAY_S
 QuotaKind = Literal["window", "running", "total"]
 
 
-class Quota(msgspec.Struct, frozen=True, kw_only=True):
+class Quota(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A counter, and how much it may reach.
 
     `key` names the counter. A `window` counts what was taken within the last `per_s` seconds; `running` what was taken
@@ -75,7 +75,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
         return _UNUSED_S if self.chosen else math.inf
 
 
-class Taken(msgspec.Struct, kw_only=True):
+class Taken(msgspec.Struct, kw_only=True, array_like=True):
     """The amounts that a request took. The lists have an item for each of its quotas.
 
     `refused` is the index of the quota that refused it and frees what is missing last, -1 for none; then nothing was
@@ -93,7 +93,7 @@ class Taken(msgspec.Struct, kw_only=True):
     warnings: Sequence[int] = ()
 
 
-class Settlement(msgspec.Struct, frozen=True):
+class Settlement(msgspec.Struct, frozen=True, array_like=True):
     """The settlement of `taken`, in `slot` of the counter: `charged` is what was really used, 0 for nothing."""
 
     quota: Quota
@@ -113,3 +113,10 @@ class QuotaStore(Facet):
     @abstractmethod
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Charge what was really used in place of what was taken, soon. Does not block."""
+
+
+def give_back(store: QuotaStore, quotas: Sequence[Quota], amounts: Sequence[float], taken: Taken) -> None:
+    """Settle what was taken for a request that does not wait for it any more."""
+    if taken.refused < 0:
+        pieces = zip(quotas, taken.slots, amounts, strict=True)
+        store.settle([Settlement(quota, slot, amount) for quota, slot, amount in pieces if amount])

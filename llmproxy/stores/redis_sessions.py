@@ -28,7 +28,6 @@ _MOST_OUTCOMES = 4096
 _BATCH = 64
 _SETTLE_S = 2.0
 _CLOSE_S = 2.0
-_MOST = 1 << 53  # beyond what Lua's numbers can say
 
 
 class RedisSessions(SessionStore):
@@ -128,8 +127,8 @@ def _arguments(outcome: SessionOutcome) -> tuple[Argument, ...]:
         outcome.tenant,
         int(outcome.error),
         outcome.model or "",
-        min(outcome.input_tokens, _MOST),
-        min(outcome.output_tokens, _MOST),
+        outcome.input_tokens,
+        outcome.output_tokens,
         f"{outcome.cost_usd:.12f}",
         int(outcome.cost_unknown),
         outcome.sketch,

@@ -15,10 +15,11 @@ from llmproxy.stores.facet import Facet
 RECENT = 8  # sessions of a tenant that `SessionStore.recent` returns
 SKETCH_BYTES = 8192
 MAX_MODELS = 16
+MAX_TOKENS = 1 << 53  # counts do not go beyond: numbers of Lua and of MessagePack end
 MAX_KEYS = 64  # keys of one session; the oldest is removed
 
 
-class Visit(msgspec.Struct, frozen=True, kw_only=True):
+class Visit(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One request of a conversation, as `SessionStore.touch` gets it.
 
     `keys` are looked up in order, the first that is known counts; `learn` are the keys by which later requests find
@@ -35,7 +36,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     now_s: float
 
 
-class VisitResult(msgspec.Struct, frozen=True, kw_only=True):
+class VisitResult(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The session of a visit. `place` is the index of the key that was known, None when none was; `created` is true
     for the first visit."""
 
@@ -44,14 +45,14 @@ class VisitResult(msgspec.Struct, frozen=True, kw_only=True):
     created: bool
 
 
-class RecentSession(msgspec.Struct, frozen=True, kw_only=True):
+class RecentSession(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A session that its client used lately, and the sketch of the end of its conversation."""
 
     session: str
     sketch: bytes
 
 
-class SessionOutcome(msgspec.Struct, frozen=True, kw_only=True):
+class SessionOutcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What one exchange adds to its session: a request, perhaps an error, tokens, a model, keys and a piece of sketch.
 
     `cost_unknown` says that it has a cost that nobody knows. `sketch` is appended to the session's own, of which the
@@ -69,11 +70,15 @@ class SessionOutcome(msgspec.Struct, frozen=True, kw_only=True):
     learn: Sequence[str] = ()
     sketch: bytes = b""
 
+    def __post_init__(self) -> None:
+        if self.input_tokens > MAX_TOKENS or self.output_tokens > MAX_TOKENS:  # words of a provider
+            msgspec.structs.force_setattr(self, "input_tokens", min(self.input_tokens, MAX_TOKENS))
+            msgspec.structs.force_setattr(self, "output_tokens", min(self.output_tokens, MAX_TOKENS))
+
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One conversation. Times are the wall clock in seconds; `cost_unknown` counts requests whose cost is unknown;
-    `models` in the order of their first use, at most
-    MAX_MODELS."""
+    `models` in the order of their first use, at most MAX_MODELS."""
 
     id: str
     client: str
@@ -85,7 +90,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int
     cost_usd: float = 0.0
     cost_unknown: int = 0
-    models: Sequence[str]
+    models: tuple[str, ...]
 
 
 class SessionCounts(msgspec.Struct, frozen=True, kw_only=True):

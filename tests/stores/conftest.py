@@ -23,6 +23,7 @@ from llmproxy.stores.redis_url import parse_redis_url
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
 from tests.support.redis_server import RedisServer, cluster
+from tests.support.served_stores import Parent
 from tests.support.stores import (
     LoneDiskBlobs,
     LoneDiskQuotas,
@@ -57,6 +58,14 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture
+async def parent(clock: Clock) -> AsyncIterator[Parent]:
+    """The process that holds the memory stores of workers."""
+    parent = Parent(clock)
+    yield parent
+    await parent.close()
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One for the session of a worker; every test has a namespace of its own."""
@@ -84,8 +93,10 @@ def _url(request: pytest.FixtureRequest) -> str:
     return server.url
 
 
-@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
-async def make_blobs(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) -> AsyncIterator[MakeBlobs]:
+@pytest.fixture(params=["memory", "served", "disk", "redis", "cluster"])
+async def make_blobs(
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, parent: Parent
+) -> AsyncIterator[MakeBlobs]:
     """Makes a store of values; each call the same one again, as another process would see it (not in memory)."""
     url = _url(request) if request.param in ("redis", "cluster") else ""
     made: list[BlobStore] = []
@@ -94,6 +105,8 @@ async def make_blobs(request: pytest.FixtureRequest, tmp_path: Path, namespace: 
         match request.param:
             case "memory":
                 blobs: BlobStore = MemoryBlobs(max_bytes)
+            case "served":
+                blobs = (await parent.store()).affinity(max_bytes)  # its other values stay in the worker
             case "disk":
                 blobs = LoneDiskBlobs(tmp_path / "store.sqlite", max_bytes)
             case _:
@@ -107,9 +120,9 @@ async def make_blobs(request: pytest.FixtureRequest, tmp_path: Path, namespace: 
         await blobs.close()
 
 
-@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
+@pytest.fixture(params=["memory", "served", "disk", "redis", "cluster"])
 async def make_sessions(
-    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, clock: Clock
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, clock: Clock, parent: Parent
 ) -> AsyncIterator[MakeSessions]:
     """Makes a store of sessions by `clock`; each call the same one again, as another process would see it."""
     url = _url(request) if request.param in ("redis", "cluster") else ""
@@ -119,6 +132,10 @@ async def make_sessions(
         match request.param:
             case "memory":
                 state: SessionStore = MemorySessions(max_sessions, ttl_s, clock)
+            case "served":
+                if not made:
+                    await parent.stay()
+                state = (await parent.store()).sessions(max_sessions, ttl_s)
             case "disk":
                 state = LoneDiskSessions(tmp_path / "store.sqlite", max_sessions, ttl_s, clock)
             case _:
@@ -132,9 +149,9 @@ async def make_sessions(
         await state.close()
 
 
-@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
+@pytest.fixture(params=["memory", "served", "disk", "redis", "cluster"])
 async def make_responses(
-    request: pytest.FixtureRequest, tmp_path: Path, namespace: str
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, parent: Parent
 ) -> AsyncIterator[MakeResponses]:
     """Makes a store of what the Responses API keeps; each call the same one again, as another process would see it."""
     url = _url(request) if request.param in ("redis", "cluster") else ""
@@ -144,6 +161,8 @@ async def make_responses(
         match request.param:
             case "memory":
                 responses: ResponseStore = made[0] if made else MemoryResponses(max_bytes)
+            case "served":
+                responses = (await parent.store()).responses(max_bytes)
             case "disk":
                 responses = LoneDiskResponses(tmp_path / "store.sqlite", max_bytes)
             case _:
@@ -157,8 +176,10 @@ async def make_responses(
         await responses.close()
 
 
-@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
-async def make_breakers(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) -> AsyncIterator[MakeBreakers]:
+@pytest.fixture(params=["memory", "served", "disk", "redis", "cluster"])
+async def make_breakers(
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, parent: Parent
+) -> AsyncIterator[MakeBreakers]:
     """Makes a store of targets that are out; each call the same one again, as another process would see it."""
     url = _url(request) if request.param in ("redis", "cluster") else ""
     opened: list[Store] = []
@@ -168,6 +189,10 @@ async def make_breakers(request: pytest.FixtureRequest, tmp_path: Path, namespac
         match request.param:
             case "memory":
                 return MemoryBreakers(rows=rows)
+            case "served":
+                breakers = (await parent.store()).breakers()
+                await breakers.start()
+                return breakers
             case "disk":
                 store: Store = DiskStore(DiskStore.Config(type="disk", path=str(tmp_path / "store.sqlite")))
             case _:
@@ -188,9 +213,9 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(next(params[name] for name in ("make_blobs", "make_sessions", "make_responses") if name in params))
 
 
-@pytest.fixture(params=["memory", "disk", "redis", "cluster"])
+@pytest.fixture(params=["memory", "served", "disk", "redis", "cluster"])
 async def make_quotas(
-    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, clock: Clock
+    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, clock: Clock, parent: Parent
 ) -> AsyncIterator[MakeQuotas]:
     """Makes counters by `clock`; each call the same ones again, as another process would see them."""
     url = _url(request) if request.param in ("redis", "cluster") else ""
@@ -201,6 +226,8 @@ async def make_quotas(
         match request.param:
             case "memory":
                 quotas: QuotaStore = MemoryQuotas(max_counters, clock, clock, table)
+            case "served":
+                quotas = (await parent.store()).quotas(max_counters)
             case "disk":
                 quotas = LoneDiskQuotas(tmp_path / "store.sqlite", max_counters, clock)
             case _:

@@ -25,7 +25,7 @@ from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import (
     MAX_KEYS,
     MAX_MODELS,
-    MAX_TOKENS,
+    MAX_SESSION_TOKENS,
     RECENT,
     SKETCH_BYTES,
     RecentSession,
@@ -273,8 +273,8 @@ class MemorySessions(SessionStore):
             return
         live.requests += 1
         live.errors += outcome.error
-        live.input_tokens = min(live.input_tokens + outcome.input_tokens, MAX_TOKENS)
-        live.output_tokens = min(live.output_tokens + outcome.output_tokens, MAX_TOKENS)
+        live.input_tokens = min(live.input_tokens + outcome.input_tokens, MAX_SESSION_TOKENS)
+        live.output_tokens = min(live.output_tokens + outcome.output_tokens, MAX_SESSION_TOKENS)
         live.cost_usd += outcome.cost_usd
         live.cost_unknown += outcome.cost_unknown
         if outcome.model and outcome.model not in live.models and len(live.models) < MAX_MODELS:

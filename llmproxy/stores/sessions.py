@@ -15,7 +15,7 @@ from llmproxy.stores.facet import Facet
 RECENT = 8  # sessions of a tenant that `SessionStore.recent` returns
 SKETCH_BYTES = 8192
 MAX_MODELS = 16
-MAX_TOKENS = 1 << 53  # counts do not go beyond: numbers of Lua and of MessagePack end
+MAX_SESSION_TOKENS = 1 << 53  # counts do not go beyond: numbers of Lua and of MessagePack end
 MAX_KEYS = 64  # keys of one session; the oldest is removed
 
 
@@ -71,9 +71,9 @@ class SessionOutcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True)
     sketch: bytes = b""
 
     def __post_init__(self) -> None:
-        if self.input_tokens > MAX_TOKENS or self.output_tokens > MAX_TOKENS:  # words of a provider
-            msgspec.structs.force_setattr(self, "input_tokens", min(self.input_tokens, MAX_TOKENS))
-            msgspec.structs.force_setattr(self, "output_tokens", min(self.output_tokens, MAX_TOKENS))
+        if self.input_tokens > MAX_SESSION_TOKENS or self.output_tokens > MAX_SESSION_TOKENS:  # words of a provider
+            msgspec.structs.force_setattr(self, "input_tokens", min(self.input_tokens, MAX_SESSION_TOKENS))
+            msgspec.structs.force_setattr(self, "output_tokens", min(self.output_tokens, MAX_SESSION_TOKENS))
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Request bodies: in memory and readable, or passing through.
+"""Request bodies: in memory and readable, or passing through; those that are multipart forms know their model.
 
 Bodies are opened only as far as somebody needs: `Body.members` reads the top level, once. Begin reading at `Body`.
 """
@@ -160,12 +160,104 @@ class Body:
         self._content = self._members = self._model = None
 
 
+class FormBody(Body):
+    """A multipart form that is held in memory. `span` is where its field `model` stands, `start:end`; None without
+    one. It has no JSON members."""
+
+    __slots__ = ("_span",)
+
+    def __init__(self, raw: bytes, span: tuple[int, int] | None) -> None:
+        super().__init__(raw)
+        self._span = span
+        self._members = {}
+        self._content = {}
+
+    @property
+    def model(self) -> str | None:
+        return _field(self.raw, self._span)
+
+    def require_object(self) -> None:
+        """Do nothing: a form is none."""
+
+    def rename_model(self, model: str) -> None:
+        """Put another name in the field `model`, when it is there; all other bytes stay as they are."""
+        if self._span is not None and self.model != model:
+            self.raw, self._span = _with_field(self.raw, self._span, model)
+            self._decoded = self.raw
+
+    def copy(self) -> FormBody:
+        return FormBody(self.raw, self._span)
+
+
 @dataclass(slots=True, kw_only=True)
 class StreamedBody:
     """A request body that passes through. `length` is None when the client sent it in chunks."""
 
     stream: ByteStream
     length: int | None
+
+
+class FormStream:
+    """A multipart form of which the beginning, with the field `model`, was read already; the rest comes from the
+    client."""
+
+    def __init__(self, head: bytes, span: tuple[int, int] | None, rest: ByteStream) -> None:
+        self._head = head
+        self._span = span
+        self._rest = rest
+
+    @property
+    def model(self) -> str | None:
+        """Return the field `model`; None where it is not in the beginning."""
+        return _field(self._head, self._span)
+
+    def rename_model(self, model: str) -> int:
+        """Put another name in the field, and return by how many bytes the form is longer now."""
+        if self._span is None or self.model == model:
+            return 0
+        before = len(self._head)
+        self._head, self._span = _with_field(self._head, self._span, model)
+        return len(self._head) - before
+
+    async def read(self) -> bytes:
+        if self._head:
+            head, self._head, self._span = self._head, b"", None
+            return head
+        return await self._rest.read()
+
+    def close(self) -> None:
+        self._rest.close()
+
+
+class StreamedForm(StreamedBody):
+    """A multipart form that passes through. Where others watch its `stream`, the model is changed beneath them."""
+
+    __slots__ = ("_form",)
+
+    def __init__(self, *, form: FormStream, length: int | None) -> None:
+        super().__init__(stream=form, length=length)
+        self._form = form
+
+    @property
+    def model(self) -> str | None:
+        """Return the field `model`; None where it is not in the beginning, or nothing of it is left."""
+        return self._form.model
+
+    def rename_model(self, model: str) -> None:
+        """Put another name in the field `model`, when it is in the beginning; all other bytes stay as they are."""
+        more_bytes = self._form.rename_model(model)
+        if self.length is not None:
+            self.length += more_bytes
+
+
+def _field(data: bytes, span: tuple[int, int] | None) -> str | None:
+    """Return the text of a field; None for an empty one, as SDKs send what is not set."""
+    return None if span is None else data[span[0] : span[1]].decode("utf-8", "replace") or None
+
+
+def _with_field(data: bytes, span: tuple[int, int], value: str) -> tuple[bytes, tuple[int, int]]:
+    raw = value.encode("utf-8", "surrogateescape")
+    return data[: span[0]] + raw + data[span[1] :], (span[0], span[0] + len(raw))
 
 
 async def iterate(stream: ByteStream) -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmproxy.answer import Headers
-from llmproxy.body import Body, StreamedBody
+from llmproxy.body import Body, FormBody, StreamedBody, StreamedForm
 from llmproxy.client_key import ClientKey
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
@@ -47,9 +47,9 @@ class Client:
     """The client of an exchange.
 
     `key` is the verified client key, when there is one, `tenant` and `name` are its own. `certificate` is that of its
-    connection, where clients have one. `credentials_verified` says that every provider gets the credentials that
-    clients send, and so verifies them. `identity` is kept here by `access.identity.identity_of`, the only one to read
-    it.
+    connection, where clients have one, `tls` says that this is encrypted. `credentials_verified` says that every
+    provider gets the credentials that clients send, and so verifies them. `identity` is kept here by
+    `access.identity.identity_of`, the only one to read it.
     """
 
     address: str
@@ -60,6 +60,7 @@ class Client:
     identity: str = ""
     key: ClientKey | None = None
     certificate: ClientCertificate | None = None
+    tls: bool = False
 
     @property
     def label(self) -> str:
@@ -105,13 +106,22 @@ class ClientRequest:
             name = next((value for header in SESSION_HEADERS if (value := headers.get(header))), None)
         return None if name is None else replace_surrogates(name[:SESSION_LENGTH])
 
+    @property
+    def own_url(self) -> str:
+        """Return the address at which the client reaches the proxy, without a path: for URLs that it gets alone."""
+        scheme = self.headers.get("X-Forwarded-Proto", "").strip().lower()
+        if scheme not in ("http", "https"):
+            scheme = "https" if self.client.tls else "http"
+        return f"{scheme}://{self.headers.get('Host', '')}"
+
     def read_model(self) -> None:
         """Take model and stream flag from where the dialect has them: the path or the body. Raises BadRequest when the
         body cannot be decoded, or the name of the model is too long."""
         endpoint, body = self.endpoint, self.body
-        if endpoint is None or not isinstance(body, Body):
+        if endpoint is None or not isinstance(body, (Body, StreamedForm)):
             return
-        self.stream = body.flag("stream") if endpoint.streams is None else endpoint.streams
+        if isinstance(body, Body):
+            self.stream = body.flag("stream") if endpoint.streams is None else endpoint.streams
         model = body.model if endpoint.model_in is None else endpoint.model_of(self.path)
         if model is not None and len(model) > _LONGEST_MODEL:
             raise BadRequest(f"The name of the model has more than {_LONGEST_MODEL} characters", param="model")
@@ -122,6 +132,8 @@ class ClientRequest:
         endpoint, body = self.endpoint, self.body
         if endpoint is not None and endpoint.model_in is not None:
             self.path = endpoint.renamed(self.path, model)
+        elif isinstance(body, (FormBody, StreamedForm)):
+            body.rename_model(model)
         elif isinstance(body, Body) and body.model != model and "model" in body.members:
             body.replace("model", write_value(model))
 

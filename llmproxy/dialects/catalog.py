@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from llmproxy.dialects import chat, converse, embeddings, gemini, messages, responses
-from llmproxy.dialects.call_form import CallForm
+from llmproxy.dialects.call_form import CallForm, deployment_form
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Dialect, Endpoint
 from llmproxy.dialects.limit_readings import LimitReading
@@ -43,15 +43,21 @@ _CLOUD_ROOTS = ("/openai", "/anthropic")
 _PROJECT = re.compile(r"(?:/v1(?:beta1)?)?/projects/[^/]+/locations/[^/]+(?=[/:])")
 _PUBLISHERS = re.compile(r"/v1(?:beta1)?/publishers(?=/)")
 
-# Calls of the rest of that API whose JSON body names a model.
-_REST_MODEL_PATHS = ("/images/generations", "/audio/speech", "/moderations")
+# Calls of the rest of that API whose JSON body names a model, and those whose body may be a multipart form with one.
+# Rerank is of Cohere and Jina, and of services that imitate OpenAI.
+_REST_MODEL_PATHS = ("/images/generations", "/audio/speech", "/moderations", "/rerank")
+_FORM_PATHS = ("/images/edits", "/images/variations", "/audio/transcriptions", "/audio/translations", "/videos")
+# Those that Azure has below a deployment (openai 3.52, `lib/azure.py`).
+_DEPLOYED = ("/images/generations", "/images/edits", "/audio/speech", *_FORM_PATHS[2:4])
+REST_FORMS = tuple(deployment_form(path) for path in _DEPLOYED)
+"""The forms of calls of that API at a cloud."""
 
 # Calls that name what was created before, or nothing: relayed, not read.
 _REST_CALLS = (
     ("GET", "/chat/completions"),
     ("GET POST DELETE", "/chat/completions/{id}"),
     ("GET", "/chat/completions/{id}/messages"),
-    ("DELETE", "/models/{id}"),
+    ("DELETE PATCH", "/models/{id}"),
 )
 
 # First segments of which every path and method is relayed. `/realtime` alone is a WebSocket, not a call.
@@ -60,6 +66,12 @@ _FAMILIES = (
     *("fine_tuning", "images", "moderations", "skills", "threads", "uploads", "vector_stores", "videos"),
 )
 _FAMILIES_BELOW = ("realtime",)
+# The same, but only behind a version: newer ones of several vendors, whose names providers here may have.
+_VERSIONED_FAMILIES = (
+    *("agents", "content_provenance_checks", "decisions", "deployment_runs", "deployments", "dreams", "environments"),
+    *("live", "memory_stores", "safety", "sessions", "triggers", "tunnels", "user_profiles", "vaults", "voices"),
+    *("webhook_endpoints", "webhook_event_types", "webhooks"),
+)
 _CONVERSATIONS = "/conversations"
 
 
@@ -78,7 +90,9 @@ def find(method: str, path: str) -> Endpoint | None:
     segments = path[len(version) :].split("/")
     if segments[0]:
         return None
-    return (calls.below if len(segments) > 2 else calls.alone).get(segments[1] if len(segments) > 1 else "")
+    name = segments[1] if len(segments) > 1 else ""
+    endpoint = (calls.below if len(segments) > 2 else calls.alone).get(name)
+    return endpoint if version or name not in _VERSIONED_FAMILIES else None
 
 
 def _listed_call(method: str, path: str) -> Endpoint | None:
@@ -283,10 +297,19 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
     rest = dialects[0]
     model_calls = [(endpoint, path) for dialect in dialects for endpoint, path in _model_calls(dialect)]
     model_calls += [(_endpoint(rest, REST, path), path) for path in _REST_MODEL_PATHS]
+    model_calls += [(_endpoint(rest, REST, path, takes_forms=True), path) for path in _FORM_PATHS]
+    model_calls += [
+        (
+            _endpoint(rest, REST, form.call, own_path=form.path, form=form, takes_forms=form.call in _FORM_PATHS),
+            form.path,
+        )
+        for form in REST_FORMS
+    ]
     other = [(dialect, dialect.name, *call) for dialect in dialects for call in dialect.other_calls]
     other += [(rest, REST, *call) for call in _REST_CALLS]
-    families = {name: _endpoint(rest, REST, f"/{name}", model=False) for name in _FAMILIES}
-    below = (*_FAMILIES, *_FAMILIES_BELOW)
+    named = (*_FAMILIES, *_VERSIONED_FAMILIES)
+    families = {name: _endpoint(rest, REST, f"/{name}", model=False) for name in named}
+    below = (*named, *_FAMILIES_BELOW)
     return _Calls(
         names={dialect.name: dialect for dialect in dialects},
         exact={("POST", path): endpoint for endpoint, path in model_calls if "{" not in path},
@@ -345,6 +368,7 @@ def _endpoint(
     own_path: str | None = None,
     streams: bool | None = None,
     form: CallForm | None = None,
+    takes_forms: bool = False,
 ) -> Endpoint:
     own = own_path or path
     return Endpoint(
@@ -357,6 +381,7 @@ def _endpoint(
         streams=streams,
         model_in=_pattern(own) if "{model}" in own else None,
         form=form,
+        takes_forms=takes_forms,
     )
 
 

@@ -174,7 +174,7 @@ class Endpoint:
     Parameters stand in braces. `model` says whether a request names a model, so that its body is held and read;
     `model_in` finds it in the path, where the dialect keeps it there. `streams` says whether the path asks for a
     stream, None where the body does. `template` is the path in metrics. `form` is the form of the call where it is
-    not the dialect's own.
+    not the dialect's own. `takes_forms` says that its body may be a multipart form, of which a field names the model.
     """
 
     dialect: Dialect
@@ -186,6 +186,7 @@ class Endpoint:
     streams: bool | None = None
     model_in: re.Pattern[str] | None = None
     form: CallForm | None = None
+    takes_forms: bool = False
 
     def served_by(self, speaks: Container[str]) -> bool:
         """Return whether a provider that speaks `speaks` serves this call without translation, in whatever form."""

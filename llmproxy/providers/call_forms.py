@@ -11,8 +11,9 @@ from typing import NamedTuple
 import msgspec
 
 from llmproxy.answer import Headers
-from llmproxy.body import Body, StreamedBody
+from llmproxy.body import Body, FormBody, StreamedBody, StreamedForm
 from llmproxy.client_request import ClientRequest
+from llmproxy.dialects import catalog
 from llmproxy.dialects.call_form import CallForm, filled, without_fields
 from llmproxy.dialects.dialect import Endpoint
 from llmproxy.errors import BadRequest
@@ -33,7 +34,7 @@ def form_named(endpoint: Endpoint, name: str) -> CallForm | None:
     """Return the form of this call that the cloud called `name` has; None where it has the dialect's own."""
     if endpoint.form is not None and endpoint.form.name == name:
         return endpoint.form
-    forms = endpoint.dialect.forms
+    forms = catalog.REST_FORMS if endpoint.capability == catalog.REST else endpoint.dialect.forms
     return next((form for form in forms if form.name == name and form.call == endpoint.path), None)
 
 
@@ -47,7 +48,7 @@ def reform(request: ClientRequest, endpoint: Endpoint, provider_form: CallForm |
     if form is provider_form:
         return Reformed(request.path, query, body)
     if endpoint.model_in is None:
-        model = body.model if isinstance(body, Body) else request.model
+        model = body.model if isinstance(body, (Body, StreamedForm)) else request.model
     else:
         model = endpoint.model_of(request.path)
     if form is not None:
@@ -61,11 +62,18 @@ def reform(request: ClientRequest, endpoint: Endpoint, provider_form: CallForm |
     assert form is not None, "the two forms differ"
     path = endpoint.dialect.path_of(form.call, stream=request.stream)
     if "{model}" in path:
-        path = filled(path, model or "")
-    elif isinstance(body, Body) and model is not None and body.model != model:
+        return Reformed(filled(path, model or ""), query, body)
+    return Reformed(path, query, body if model is None else _with_model(body, model))
+
+
+def _with_model(body: Body | StreamedBody | None, model: str) -> Body | StreamedBody | None:
+    """Return the body with the model in it, where a path had that."""
+    if isinstance(body, (FormBody, StreamedForm)):
+        body.rename_model(model)
+    elif isinstance(body, Body) and body.model != model:
         body = Body(body.raw, body.encoding)
         body.replace("model", msgspec.json.encode(model))
-    return Reformed(path, query, body)
+    return body
 
 
 def entered(form: CallForm, body: Body, headers: Headers) -> Body:

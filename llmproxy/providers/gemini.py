@@ -15,6 +15,7 @@ from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.base import HttpProvider, Service
 from llmproxy.providers.google_retry import with_retry_after
+from llmproxy.providers.google_uploads import with_uploads_here
 from llmproxy.providers.service import GOOGLE_KEY, GOOGLE_QUERY, Values, switched_to_vertex
 from llmproxy.target import Target, UpstreamRequest
 
@@ -22,6 +23,7 @@ _GEMINI = "gemini"
 _KEY = "x-goog-api-key"
 _ROOT = "/v1beta"
 _OPENAI_ROOT = f"{_ROOT}/openai"
+_UPLOADS = "/upload/"
 _VERSION_AT_END = re.compile(r"/v1(?:alpha|beta)?$")
 
 
@@ -69,6 +71,8 @@ class Gemini(HttpProvider):
     def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
         prepared = super().prepare(request, target)
         prepared.adapt = with_retry_after(prepared.adapt)
+        if request.path.startswith(_UPLOADS):
+            prepared.adapt = with_uploads_here(prepared.adapt, request, f"{self.origin.url}{self._base}", self.name)
         endpoint = request.endpoint
         if endpoint is not None and endpoint.capability in self._roots and _KEY in prepared.headers:
             prepared.headers["Authorization"] = f"Bearer {prepared.headers.pop(_KEY)}"

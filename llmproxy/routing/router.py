@@ -238,7 +238,7 @@ class Router:
                 raise BadRequest(message, code="unknown_provider")
         else:
             named = self._catch_all or self._single
-        if endpoint.model:
+        if endpoint.model and endpoint.capability != catalog.REST:  # there providers have a model of their own
             named = named or self._default
             if named is None:
                 raise BadRequest("The request has no model. Add the field `model`", param="model")

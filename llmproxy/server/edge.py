@@ -135,6 +135,7 @@ class Connection(AiohttpHandler):
         "_max_head_bytes",
         "_shared",
         "_small_bytes",
+        "_tls",
         "serving",
         "task",
     )
@@ -165,9 +166,11 @@ class Connection(AiohttpHandler):
         self.task: asyncio.Task[None] | None = None
         self.serving: RequestHandler | None = None
         self._certificate: ClientCertificate | None = None
+        self._tls = False
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
+        self._tls = transport.get_extra_info("ssl_object") is not None
         if certificate := transport.get_extra_info("peercert"):
             self._certificate = read_certificate(certificate.get("subject", ()))
         self.task = self._task_handler
@@ -373,7 +376,7 @@ class Connection(AiohttpHandler):
         if transport is None:
             return False
         exchange = exchange_of(message, self.peername)
-        exchange.client.certificate = self._certificate
+        exchange.client.certificate, exchange.client.tls = self._certificate, self._tls
         if self._head_bytes:
             own_bytes = min(head_size(message), self._head_bytes)
             self._head_bytes -= own_bytes

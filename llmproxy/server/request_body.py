@@ -16,13 +16,16 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
-from llmproxy.body import Body, StreamedBody
+from llmproxy.body import Body, FormBody, FormStream, StreamedBody, StreamedForm
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.wire.compression import PIECE_BYTES
+from llmproxy.wire.multipart import BrokenForm, FieldFinder, boundary_of, is_form
 
 _PIECES = 8  # how many a thread decodes before they are counted
 LARGE_BYTES = 4 * 1024 * 1024
+# Of the largest that is held though it could pass through: an image, or a minute of speech.
+_SMALL_FORM_BYTES = 1024 * 1024
 
 T = TypeVar("T")
 
@@ -96,6 +99,11 @@ class RequestStream:
             self._left_s = max(left_s + began_s - loop.time(), 0.0)
         return data
 
+    def at_end(self) -> bool:
+        """Return whether all of it was read."""
+        at_end: bool = self._payload.at_eof()
+        return at_end
+
     def close(self) -> None:
         """Do nothing: the connection reads or cuts what is left."""
 
@@ -127,15 +135,73 @@ async def read_body(
         return
     length = None if declared is None else int(declared)
     readable = exchange.endpoint is not None and exchange.endpoint.model
-    if not (readable or whole):
+    form = readable and not whole and _is_form(exchange)
+    if form or not (readable or whole):
         if length is not None and limits.max_upload_size is not None and length > limits.max_upload_size:
             raise too_large()
         stream = RequestStream(payload, limits.max_upload_size, limits, go_ahead)
-        exchange.body = StreamedBody(stream=stream, length=length)
+        if form:
+            most_bytes = budget.limit_bytes if limits.max_body_size is None else limits.max_body_size
+            await _read_form(exchange, stream, length, most_bytes, budget, routed=routed)
+        else:
+            exchange.body = StreamedBody(stream=stream, length=length)
         return
     await _read_held(exchange, payload, length, limits, budget, go_ahead)
     if readable:
         await _read_model(exchange, budget, routed=routed)
+
+
+def _is_form(exchange: Exchange) -> bool:
+    """Return whether the body is a multipart form of a call that may have one."""
+    endpoint, headers = exchange.endpoint, exchange.headers
+    if endpoint is None or not endpoint.takes_forms or "Content-Encoding" in headers:
+        return False
+    return is_form(headers.get("Content-Type", ""))
+
+
+async def _read_form(
+    exchange: Exchange,
+    stream: RequestStream,
+    length: int | None,
+    most_bytes: int,
+    budget: MemoryBudget,
+    *,
+    routed: bool,
+) -> None:
+    """Give `exchange` a multipart form, which is read up to the field that names the model; the rest passes through.
+
+    A small one is held, so that it can be sent again. One whose model does not stand in the first `most_bytes` has
+    none. For a key that may use only some models the whole form is read, and names its model once.
+    """
+    key = exchange.client.key
+    restricted = key is not None and bool(key.models)
+    finder, ended, fault = None, False, ""
+    try:
+        boundary = boundary_of(exchange.headers.get("Content-Type", ""))
+        finder = FieldFinder(boundary, "model", all_of_them=restricted)
+        whole = length is not None and length <= _SMALL_FORM_BYTES
+        while (whole or not finder.done) and len(finder.data) < most_bytes and not ended:
+            data = await stream.read()
+            budget.hold(exchange, len(data))
+            finder.feed(data)
+            ended = not data or (finder.ended and stream.at_end())
+        if ended and not finder.done:
+            fault = "ends without its last boundary"
+        elif restricted and len(finder.spans) > 1:
+            fault = "has the field 'model' twice; send it once"
+    except BrokenForm as error:
+        fault = str(error)
+    if fault and routed:
+        raise BadRequest(f"The multipart form {fault}", code="invalid_form")
+    if restricted and (finder is None or not finder.ended):
+        raise too_large()  # what follows may name another model
+    head = b"" if finder is None else bytes(finder.data)
+    span = finder.spans[0] if finder is not None and finder.spans and not fault else None
+    if ended:
+        exchange.body = FormBody(head, span)
+    else:
+        exchange.body = StreamedForm(form=FormStream(head, span, stream), length=length)
+    exchange.read_model()
 
 
 async def _read_model(exchange: Exchange, budget: MemoryBudget, *, routed: bool) -> None:

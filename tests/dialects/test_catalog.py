@@ -18,6 +18,12 @@ MODEL_CALLS = [
     ("/images/generations", "openai", "chat"),
     ("/audio/speech", "openai", "chat"),
     ("/moderations", "openai", "chat"),
+    ("/images/edits", "openai", "chat"),
+    ("/images/variations", "openai", "chat"),
+    ("/audio/transcriptions", "openai", "chat"),
+    ("/audio/translations", "openai", "chat"),
+    ("/videos", "openai", "chat"),
+    ("/rerank", "openai", "chat"),
 ]
 
 OTHER_CALLS = [
@@ -36,8 +42,10 @@ OTHER_CALLS = [
     ("POST", "/chat/completions/c", "openai", "/v1/chat/completions/{id}"),
     ("GET", "/chat/completions/c/messages", "openai", "/v1/chat/completions/{id}/messages"),
     ("DELETE", "/models/ft:gpt-4o:me", "openai", "/v1/models/{id}"),
-    ("POST", "/images/edits", "openai", "/v1/images/{path}"),
-    ("POST", "/audio/transcriptions", "openai", "/v1/audio/{path}"),
+    ("GET", "/images/edits", "openai", "/v1/images/{path}"),
+    ("POST", "/audio/voices", "openai", "/v1/audio/{path}"),
+    ("GET", "/videos", "openai", "/v1/videos"),
+    ("PATCH", "/models/m", "openai", "/v1/models/{id}"),
     ("POST", "/files", "openai", "/v1/files"),
     ("GET", "/files/file-1/content", "openai", "/v1/files/{path}"),
     ("POST", "/batches", "openai", "/v1/batches"),
@@ -85,6 +93,24 @@ def test_other_calls_pass_through(version: str, method: str, path: str, capabili
     assert endpoint is not None and not endpoint.model
     assert (endpoint.capability, endpoint.template) == (capability, template)
     assert endpoint.dialect.name == (capability if capability != "openai" else "chat")
+
+
+@pytest.mark.parametrize("path", ["/agents", "/sessions/s/events", "/memory_stores/m", "/live"])
+def test_newer_families_are_known_behind_a_version(path: str) -> None:
+    endpoint = find("POST", f"/v1{path}")
+    assert endpoint is not None and not endpoint.model and endpoint.capability == "openai"
+    assert find("POST", path) is None
+
+
+def test_calls_with_files_may_be_forms_also_below_a_deployment() -> None:
+    for path in ("/audio/transcriptions", "/images/edits"):
+        plain, deployed = find("POST", path), find("POST", f"/openai/deployments/d{path}")
+        assert plain is not None and plain.takes_forms
+        assert (
+            deployed is not None and deployed.takes_forms and deployed.model_of(f"/openai/deployments/d{path}") == "d"
+        )
+    speech = find("POST", "/audio/speech")
+    assert speech is not None and not speech.takes_forms
 
 
 @pytest.mark.parametrize("version", ["/v1", ""])

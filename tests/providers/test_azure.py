@@ -33,7 +33,8 @@ def sent(provider: Azure, path: str, *, query: str | None = None, model: str = "
         (f"{RESOURCE}/openai", "/chat/completions", "a=1", "/openai/v1/chat/completions?a=1"),
         (f"{RESOURCE}/openai/v1/", "/v1/responses", "api-version=x", "/openai/v1/responses"),
         (RESOURCE, "/v1/messages", "beta=true", "/anthropic/v1/messages?beta=true"),
-        (RESOURCE, "/openai/deployments/d/images/generations", "api-version=x", None),
+        (RESOURCE, "/openai/deployments/d/images/generations", "api-version=x", "/openai/v1/images/generations"),
+        (RESOURCE, "/openai/deployments/d/extensions/chat", "api-version=x", None),
     ],
 )
 def test_without_a_version(base_url: str, path: str, query: str | None, target: str | None) -> None:

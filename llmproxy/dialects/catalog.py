@@ -68,8 +68,19 @@ _FAMILIES = (
 _FAMILIES_BELOW = ("realtime",)
 # The same, but only behind a version: newer ones of several vendors, whose names providers here may have.
 _VERSIONED_FAMILIES = (
-    *("agents", "content_provenance_checks", "decisions", "deployment_runs", "deployments", "dreams", "environments"),
-    *("live", "memory_stores", "safety", "sessions", "triggers", "tunnels", "user_profiles", "vaults", "voices"),
+    *("agents", "content_provenance_checks", "credentials", "decisions", "deployment_runs", "deployments", "dreams"),
+    *(
+        "environments",
+        "live",
+        "memory_stores",
+        "safety",
+        "sessions",
+        "triggers",
+        "tunnels",
+        "user_profiles",
+        "vaults",
+        "voices",
+    ),
     *("webhook_endpoints", "webhook_event_types", "webhooks"),
 )
 _CONVERSATIONS = "/conversations"

@@ -80,7 +80,7 @@ class Gemini(HttpProvider):
 
     def _path_for(self, request: ClientRequest, path: str) -> str:
         """Keep the version of Google's own clients, which call v1; elsewhere `/v1` stands for the root."""
-        own = request.endpoint is None or request.endpoint.capability == _GEMINI
+        own = request.endpoint is None or request.endpoint.capability not in self._roots
         if own and self._root and path.startswith("/v1/"):
             return self._base + path
         return super()._path_for(request, path)

@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -21,6 +22,8 @@ FILE = ("f.bin", b"\x00\xff\r\n--not a boundary\r\n{}")
 # Arguments of every method, which are no part of the API.
 _OF_EVERY_CALL = {"self", "extra_headers", "extra_query", "extra_body", "timeout", "max_retries", "stream"}
 _DEEPEST = 6
+ONLY = "*"
+"""As an argument: the method gets no others than those that stand beside it."""
 
 
 class Sent(BaseException):
@@ -56,18 +59,25 @@ class Recorder:
 
 
 def walk(
-    root: object, is_resource: Callable[[object], bool], recorder: Recorder, skipped: Mapping[str, str]
+    root: object,
+    is_resource: Callable[[object], bool],
+    recorder: Recorder,
+    skipped: Mapping[str, str],
+    named: Mapping[str, dict[str, Any]] | None = None,
+    *,
+    every: int = 1,
 ) -> Iterator[SdkRequest]:
-    """Yield the request of every method below `root`, but for those in `skipped`, whose values say why.
+    """Yield the request of each method below `root`, of one in `every`, but for those in `skipped`, whose values say
+    why. `named` are arguments that must have a form, by resource or method; None leaves one out, and ONLY all others.
 
     Raises AssertionError for a method that sends nothing, or for which no arguments can be made.
     """
-    for name, method in _methods(root, is_resource):
+    for name, method in islice(_methods(root, is_resource), 0, None, every):
         if name in skipped or name.rpartition(".")[2] in skipped:
             continue
         recorder.request = None
         try:
-            outcome = method(**arguments(method))
+            outcome = method(**arguments(method, _named(name, named or {})))
             if inspect.isgenerator(outcome):
                 next(outcome)
         except Sent:
@@ -99,13 +109,28 @@ def _methods(root: object, is_resource: Callable[[object], bool], prefix: str = 
             yield from _methods(value, is_resource, f"{prefix}{name}.")
 
 
-def arguments(method: Callable[..., object]) -> dict[str, Any]:
+def _named(name: str, named: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the arguments for the method `name`: those of its resources, then its own."""
+    parts = name.split(".")
+    found: dict[str, Any] = {}
+    for count in range(1, len(parts) + 1):
+        found |= named.get(".".join(parts[:count]), {})
+    return found
+
+
+def arguments(method: Callable[..., object], named: Mapping[str, Any]) -> dict[str, Any]:
     """Return an argument for each parameter that one can be made for. Raises Ungeneratable where one is needed."""
-    function = inspect.unwrap(method)
+    if ONLY in named:
+        return {name: value for name, value in named.items() if name != ONLY and value is not None}
+    function = _declared(method)
     hints = _hints(function)
     made: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if name in _OF_EVERY_CALL or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if name in named:
+            if named[name] is not None:
+                made[name] = named[name]
             continue
         try:
             made[name] = value_of(hints.get(name, str), name)
@@ -113,6 +138,18 @@ def arguments(method: Callable[..., object]) -> dict[str, Any]:
             if parameter.default is parameter.empty:
                 raise
     return made
+
+
+def _declared(method: Callable[..., object]) -> Callable[..., object]:
+    """Return the function that has the parameters of `method`: wrappers of classes above it take whatever comes."""
+    for class_ in type(getattr(method, "__self__", None)).__mro__:
+        function = vars(class_).get(method.__name__)
+        if inspect.isfunction(function):
+            function = inspect.unwrap(function)
+            kinds = [each.kind for each in inspect.signature(function).parameters.values()]
+            if inspect.Parameter.VAR_POSITIONAL not in kinds:
+                return function
+    return inspect.unwrap(method)
 
 
 def _hints(function: Callable[..., object]) -> dict[str, Any]:

@@ -7,12 +7,9 @@ provider. Source: ai.google.dev/api/files, the headers of a resumable upload. Be
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from llmproxy.answer import Answer
 from llmproxy.client_request import ClientRequest
-
-Adapt = Callable[[Answer], Awaitable[Answer]]
+from llmproxy.providers.google_retry import Adapt
 
 _HEADERS = ("X-Goog-Upload-URL", "X-Goog-Upload-Control-URL")
 

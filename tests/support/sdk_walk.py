@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 import httpx2
 import typing_extensions
@@ -145,11 +145,11 @@ def _declared(method: Callable[..., object]) -> Callable[..., object]:
     for class_ in type(getattr(method, "__self__", None)).__mro__:
         function = vars(class_).get(method.__name__)
         if inspect.isfunction(function):
-            function = inspect.unwrap(function)
+            function = cast(Callable[..., object], inspect.unwrap(function))
             kinds = [each.kind for each in inspect.signature(function).parameters.values()]
             if inspect.Parameter.VAR_POSITIONAL not in kinds:
                 return function
-    return inspect.unwrap(method)
+    return cast(Callable[..., object], inspect.unwrap(method))
 
 
 def _hints(function: Callable[..., object]) -> dict[str, Any]:

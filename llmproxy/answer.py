@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,9 +13,13 @@ from llmproxy.dialects.dialect import Endpoint
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import ProxyError
 from llmproxy.wire.framing import Framing
+from llmproxy.wire.http import header_text
 from llmproxy.wire.sse import SSE
 
 Headers = CIMultiDict[str]
+
+_MAX_LISTED = 50
+_MAX_LISTED_LENGTH = 4096  # some clients and proxies refuse heads of more than 8 KB
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +49,18 @@ class Answer:
         """Give up the rest of the body."""
         if self.stream is not None:
             self.stream.close()
+
+
+def list_dropped(headers: Headers, paths: Sequence[str]) -> None:
+    """Name the fields in `x-llmproxy-dropped` that the target did not get, as far as they fit; nothing without any."""
+    if not paths:
+        return
+    text = ", ".join(map(header_text, paths[:_MAX_LISTED]))
+    if len(text) > _MAX_LISTED_LENGTH:
+        text = text[:_MAX_LISTED_LENGTH].rpartition(", ")[0] + ", ..."
+    elif len(paths) > _MAX_LISTED:
+        text += ", ..."
+    headers["x-llmproxy-dropped"] = text
 
 
 def framing_of(

@@ -39,6 +39,7 @@ from llmproxy.routing.affinity import MAX_BYTES, Affinity
 from llmproxy.routing.health import Health
 from llmproxy.routing.health_checks import HealthChecks
 from llmproxy.routing.router import Router
+from llmproxy.routing.sealed_history import SealedHistories
 from llmproxy.routing.shared_health import SharedHealth
 from llmproxy.server.edge import Edge
 from llmproxy.server.freed_memory import FreedMemory
@@ -145,16 +146,18 @@ def build(loaded: Loaded, state: State) -> Runtime:
     access = build_access(loaded, everybody, reuse)
     reporters = build_reporters(config, reuse, __version__)
     state.budget.limit_bytes = config.server.max_held_bytes
+    sealed = _sealed_histories(config, everybody, stores)
     pipeline = (LoggedPipeline if decision_log.is_enabled() else Pipeline)(
         router,
         Hooks(hook_order(config, client_limits, configured), [part for _, part in reporters]),
         state.upstream.open,
         state.budget,
-        _translator(config, state, stores),
+        _translator(config, state, stores, sealed),
         prices,
         state.health,
         _target_quotas(config, stores),
         Affinity(stores.open(config.routing.store).affinity(MAX_BYTES)) if len(everybody) > 1 else None,
+        sealed,
     )
     sharing = _sharing(config, state, stores, reuse)
     checks = HealthChecks(router.targets, state.upstream.open, config.routing.health_check)
@@ -252,7 +255,14 @@ def _stores(config: Config, state: State) -> Stores:
     return Stores(state.stores, configured)
 
 
-def _translator(config: Config, state: State, stores: Stores) -> Translator:
+def _sealed_histories(config: Config, providers: Sequence[Provider], stores: Stores) -> SealedHistories | None:
+    """Return what knows which target sealed what; None where no model can have several."""
+    if not config.models and len(providers) < 2:
+        return None
+    return SealedHistories(stores.open(config.routing.store).affinity(MAX_BYTES))
+
+
+def _translator(config: Config, state: State, stores: Stores, sealed: SealedHistories | None) -> Translator:
     settings = config.translation
     fetcher = MediaFetcher(settings.max_media_size, settings.media_timeout) if settings.fetch_media else None
     store = stores.open()
@@ -261,7 +271,12 @@ def _translator(config: Config, state: State, stores: Stores) -> Translator:
     most_bytes = min(RESPONSE_BYTES, body_bytes) if store.bounds_itself else RESPONSE_BYTES
     responses = store.responses(most_bytes)
     return Translator(
-        responses, state.budget, strict=settings.strict, fetcher=fetcher, estimates=settings.estimate_tokens
+        responses,
+        state.budget,
+        strict=settings.strict,
+        fetcher=fetcher,
+        estimates=settings.estimate_tokens,
+        bind_calls=None if sealed is None else sealed.bind_calls,
     )
 
 

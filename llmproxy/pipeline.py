@@ -25,6 +25,7 @@ from llmproxy.route import Route
 from llmproxy.routing.affinity import STORED_HERE, Affinity
 from llmproxy.routing.health import Health
 from llmproxy.routing.router import ResolvedPath, Router
+from llmproxy.routing.sealed_history import SealedHistories
 from llmproxy.target import OpenUpstream
 from llmproxy.translation.reframing import reframed
 from llmproxy.translation.translator import Translator
@@ -47,9 +48,11 @@ class Pipeline:
         health: Health | None = None,
         quotas: TargetQuotas | None = None,
         affinity: Affinity | None = None,
+        sealed: SealedHistories | None = None,
     ) -> None:
         self.router = router
         self.affinity = affinity
+        self.sealed = sealed
         self.translator = translator
         self.hooks = hooks
         self.prices = prices
@@ -90,8 +93,19 @@ class Pipeline:
         """Call the provider that made what the request names, where it names something, and learn what is made now."""
         if not route.relay and (maker := await affinity.maker(exchange)) is not None:
             route = exchange.route = self._towards(exchange, route, maker)
-        answer = await self.failover.answer(exchange, route)
+        answer = await self._call_sealer(exchange, route)
         await affinity.learn(exchange, answer)
+        return answer
+
+    async def _call_sealer(self, exchange: Exchange, route: Route) -> Answer:
+        """Call the targets of the route, the one first that sealed the thinking in the history, and learn what is
+        sealed now."""
+        sealed = self.sealed
+        if sealed is None or route.plain or route.relay:
+            return await self.failover.answer(exchange, route)
+        await sealed.find(exchange, lambda: any(self.translator.needed(exchange, each) for each in route.targets))
+        answer = await self.failover.answer(exchange, route)
+        await sealed.learn(exchange, answer)
         return answer
 
     def _towards(self, exchange: Exchange, route: Route, maker: str) -> Route:
@@ -118,7 +132,7 @@ class Pipeline:
     async def _call(self, exchange: Exchange, route: Route) -> Answer:
         if self.affinity is not None:
             return await self._call_maker(self.affinity, exchange, route)
-        return await self.failover.answer(exchange, route)
+        return await self._call_sealer(exchange, route)
 
     async def _around(self, exchange: Exchange, route: Route) -> Answer:
         """Call the route's targets within the middlewares that may answer instead."""

@@ -225,6 +225,13 @@ def translation_dialect(speaks: Container[str], preferred: Collection[str] = ())
     return None
 
 
+@lru_cache(maxsize=1024)
+def seal_owner(provider: str, model: str) -> str:
+    """Return a name for all that accept the thinking which `model` seals at `provider`."""
+    names = (dialect.codec.sealed_name(model) for dialect in DIALECTS if dialect.codec is not None)
+    return next(filter(None, names), f"{provider}/{model}")
+
+
 def names_stored(endpoint: Endpoint) -> bool:
     """Return whether a call is about what earlier requests stored: responses and conversations."""
     dialect = endpoint.dialect

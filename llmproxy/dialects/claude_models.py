@@ -81,6 +81,7 @@ _MODELS: tuple[tuple[str, ClaudeModel], ...] = (
     (r"claude-(?:fable|mythos|opus-5[-.][5-9](?!\d)|(?:opus|sonnet)-[6-9])", _ALWAYS),
     (r"claude-[a-z]+-[5-9]", _V48),
 )
+_OWN_NAME = re.compile(r"claude(?:-(?!20\d{6}|v\d|latest)[a-z]+|-(?!20\d{6})\d+(?:\.\d+)?)+")
 _OTHER_CLAUDE = ClaudeModel("adaptive", "all", 32000)
 # How long answers of other makers' models may be is unknown.
 _OTHER = _OTHER_CLAUDE._replace(max_tokens=8192)
@@ -103,6 +104,14 @@ def longest_answer(name: str) -> int | None:
 def is_claude(name: str) -> bool:
     """Return whether a name is that of a Claude model."""
     return "claude" in name.lower()
+
+
+def sealed_name(name: str) -> str:
+    """Return the name of a Claude model without what clouds and dates add to it; "" for other models. Each service that
+    has the model accepts the thinking that it signed at any of them
+    (platform.claude.com/docs/en/build-with-claude/extended-thinking)."""
+    found = _OWN_NAME.search(name.lower())
+    return "" if found is None else found[0].replace(".", "-")
 
 
 def default_limit(model: str, context: EncodeContext) -> int:

@@ -5,8 +5,10 @@ Source: the `thinking_config_param` of Anthropic's SDK.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
+from llmproxy.dialects.claude_models import claude_of
 from llmproxy.dialects.members import Members
 from llmproxy.dialects.model import Reasoning
 
@@ -54,3 +56,10 @@ def own_thinking(reasoning: Reasoning) -> dict[str, Any] | None:
     if reasoning.summary is not None:
         thinking["display"] = DISPLAYS.get(reasoning.summary, "summarized")
     return thinking
+
+
+def without_thinking(fields: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Return the members of a request with thinking turned off, as far as the model lets itself be."""
+    if claude_of(model).off == "disabled":
+        return {**fields, "thinking": {"type": "disabled"}}
+    return {name: value for name, value in fields.items() if name != "thinking"}

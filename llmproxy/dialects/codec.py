@@ -32,6 +32,10 @@ def _unknown(model: str) -> bool:
     return False
 
 
+def _not_shared(model: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Codec:
     """One wire language to and from the neutral vocabulary: six functions and a few facts.
@@ -52,9 +56,11 @@ class Codec:
 
     Clients send their key in the header `key_header` behind `key_scheme`. `takes_url` are the kinds of media that a
     request can name by URL. `needs_thinking` says of a model that it refuses to think in a tool turn whose earlier
-    thinking is missing; `seal` is the `Thinking.dialect` that its providers accept back, its own name unless it shares
-    the models of another dialect. `longest_tool_name` is how many characters the name of a tool may have, and
-    `made_up_id` says of the id of a call that it is one of the decoder's, as the call has none.
+    thinking is missing; `seal` is the `Thinking.dialect` that its providers accept back, its own name unless it
+    shares the models of another dialect. `sealed_name` gives the name of a model that accepts its own sealed
+    thinking back at every service, whichever of them made it; "" for one where only the service does that made it.
+    `longest_tool_name` is how many characters the name of a tool may have, and `made_up_id` says of the id of a
+    call that it is one of the decoder's, as the call has none.
     """
 
     name: str
@@ -74,6 +80,7 @@ class Codec:
     takes_url: frozenset[str] = frozenset({"image", "document", "audio", "video"})
     needs_thinking: Callable[[str], bool] = _unknown
     seal: str = ""
+    sealed_name: Callable[[str], str] = _not_shared
     made_up_id: Callable[[str], bool] = _unknown
     longest_tool_name: int = 64
 

@@ -20,6 +20,7 @@ from llmproxy.dialects.limit_headers import LimitStatus, write_limit_headers
 from llmproxy.dialects.limit_readings import LimitReading, read_usual_limits
 from llmproxy.dialects.model_list import ModelPages
 from llmproxy.dialects.reshape import Reshape
+from llmproxy.dialects.sealed_thinking import SealedThinking
 from llmproxy.dialects.summary import Summary, Watch
 from llmproxy.errors import ProxyError
 from llmproxy.wire.framing import Framing
@@ -116,9 +117,10 @@ class Dialect:
     by their codes, where clients would misread the usual one. `limit_headers` writes what is left of limits, at a time
     of the wall clock; `read_limits` reads what its vendor says of its own, from headers whose names are in lower case.
     `codec` is None for a dialect that is only
-    relayed. `stateful` says that answers are stored by their ids and continued by later requests. `key_variable` is
-    where its SDKs find their key. `client_only` says that no provider speaks it, so that every call is translated, and
-    `needs_authorization` that a call without a header Authorization is refused.
+    relayed, `sealed` for one without sealed thinking. `stateful` says that answers are stored by their ids and
+    continued by later requests. `key_variable` is where its SDKs find their key. `client_only` says that no provider
+    speaks it, so that every call is translated, and `needs_authorization` that a call without a header Authorization is
+    refused.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Dialect:
     readers: Readers
     reshape: Reshape
     codec: Codec | None = None
+    sealed: SealedThinking | None = None
     error_headers: Callable[[ProxyError], Pairs] = no_headers
     error_statuses: Mapping[str, int] = field(default_factory=dict)
     limit_headers: Callable[[Sequence[LimitStatus], float], Pairs] = write_limit_headers

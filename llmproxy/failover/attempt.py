@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from llmproxy.answer import Answer, framing_of
+from llmproxy.answer import Answer, framing_of, list_dropped
 from llmproxy.body import Body, StreamedBody
 from llmproxy.call import Call
 from llmproxy.decision_log import DecisionLog
@@ -20,6 +20,7 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.failover.commit_point import CommitPoint
 from llmproxy.redaction.echoes import hide_keys, mask_error
 from llmproxy.route import Route
+from llmproxy.routing.sealed_history import SealedHistory, history_of
 from llmproxy.target import OpenUpstream, Provider, Target, UpstreamRequest, request_fault
 from llmproxy.trace_context import TRACEPARENT, TRACESTATE, TraceContext, new_span_id
 from llmproxy.translation.translator import Translator
@@ -68,6 +69,27 @@ class Attempts:
 
     async def _answer(self, exchange: Exchange, call: Call, *, content: bool) -> Answer:
         """Return the target's answer, which is certain; with `content` a stream from its first content on."""
+        if (history := history_of(exchange)) is not None:
+            return await self._answer_sealed(exchange, call, history, content=content)
+        return await self._answer_as_it_is(exchange, call, content=content)
+
+    async def _answer_sealed(self, exchange: Exchange, call: Call, history: SealedHistory, *, content: bool) -> Answer:
+        """The same, for a request with sealed thinking: without what the target refuses of it."""
+        dialect = self._translator.dialect_of(exchange, call.target)
+        body = None if dialect is None else await history.body_for(exchange, call, dialect)
+        if body is None:
+            return await self._answer_as_it_is(exchange, call, content=content)
+        exchange.hold(len(body.raw))
+        call.held_bytes += len(body.raw)
+        own, exchange.body = exchange.body, body
+        try:
+            answer = await self._answer_as_it_is(exchange, call, content=content)
+        finally:
+            exchange.body = own
+        list_dropped(answer.headers, call.dropped)
+        return answer
+
+    async def _answer_as_it_is(self, exchange: Exchange, call: Call, *, content: bool) -> Answer:
         if self._translator.needed(exchange, call.target):
             return await self._translate(exchange, call, content=content)
         if call.model is not None:  # else bodies travel as they are

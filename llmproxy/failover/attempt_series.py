@@ -11,7 +11,7 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from llmproxy.answer import Answer
 from llmproxy.body import StreamedBody
@@ -26,6 +26,7 @@ from llmproxy.route import Route
 from llmproxy.routing.conditions import fitting
 from llmproxy.routing.health import Health
 from llmproxy.routing.limit_line import LinePlace
+from llmproxy.routing.sealed_history import SealedHistory, history_of
 from llmproxy.target import Target
 from llmproxy.target_health import TargetHealth
 
@@ -212,9 +213,10 @@ class AttemptSeries:
                 break
         return made
 
-    def _order(self, targets: Sequence[Target]) -> Sequence[Target]:
-        """Return the targets that are well in the order of the strategy, those of weight 0 behind all others."""
-        health, route = self._failover.health, self._route
+    def _order(self, targets: Sequence[Target]) -> Iterable[Target]:
+        """Return the targets that are well in the order of the strategy, those of weight 0 behind all others. In front
+        stand those that sealed the thinking in the history; for them the strategy is not consulted."""
+        health = self._failover.health
         if health.out:
             now_s = self._failover.now()
             targets = [each for each in targets if each.health is None or each.health.breaker.admits(now_s)]
@@ -222,6 +224,17 @@ class AttemptSeries:
             targets = [each for each in targets if each.health is None or each.health.limits.rest_until_s <= now_s]
         if len(targets) < 2:
             return targets
+        history = history_of(self._exchange)
+        return self._by_strategy(targets) if history is None else self._by_history(history, targets)
+
+    def _by_history(self, history: SealedHistory, targets: Sequence[Target]) -> Iterator[Target]:
+        first = history.first(targets, self._exchange.model)
+        yield from first
+        if others := [each for each in targets if each not in first]:
+            yield from self._by_strategy(others)
+
+    def _by_strategy(self, targets: Sequence[Target]) -> Sequence[Target]:
+        route = self._route
         if not route.has_reserves:
             return route.order(self._exchange, targets)
         first = [each for each in targets if each.weight]

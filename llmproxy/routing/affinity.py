@@ -46,7 +46,7 @@ class Affinity:
             return None
         identity = identity_of(exchange)
         try:
-            found = await asyncio.gather(*(self._store.get(_key(identity, each)) for each in ids))
+            found = await asyncio.gather(*(self._store.get(affinity_key(identity, each)) for each in ids))
         except StoreFault:
             return ""
         return next((value.decode("utf-8", "replace") for value in found if value), "")
@@ -67,7 +67,7 @@ class Affinity:
 
     async def _bind(self, identity: str, ids: Sequence[str], maker: bytes) -> None:
         try:
-            await asyncio.gather(*(self._store.set(_key(identity, each), maker, _KEPT_S) for each in ids))
+            await asyncio.gather(*(self._store.set(affinity_key(identity, each), maker, _KEPT_S) for each in ids))
         except StoreFault:
             return
 
@@ -114,6 +114,6 @@ def _beginning(answer: Answer) -> bytes:
         return b""
 
 
-def _key(identity: str, name: str) -> str:
+def affinity_key(identity: str, name: str) -> str:
     """Return the key in the store: ids are words of others, of any form."""
     return hashlib.sha256(f"{identity}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()[:48]

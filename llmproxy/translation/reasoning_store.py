@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import Block, Message, Request, Thinking, ToolCall, ToolResult
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.responses import ResponseStore
@@ -25,12 +26,14 @@ _LONGEST_KEY = 200
 
 class KeptReasoning(msgspec.Struct, frozen=True, kw_only=True):
     """What belongs to one tool call: the thinking in front of it and its own signature. `reply` tells the thinking of
-    one reply from that of others. The first `leading` of `thinking` began the reply: text may stand behind them."""
+    one reply from that of others. The first `leading` of `thinking` began the reply: text may stand behind them.
+    `owner` names all that accept it back (`catalog.seal_owner`)."""
 
     reply: str
     thinking: list[Thinking]
     signature: dict[str, Any] | None
     leading: int = 0
+    owner: str = ""
 
 
 _DECODER = msgspec.json.Decoder(KeptReasoning)
@@ -42,9 +45,10 @@ class ReasoningStore:
     def __init__(self, store: ResponseStore) -> None:
         self._store = store
 
-    async def keep(self, identity: str, dialect: str, content: Iterable[Block]) -> None:
-        """Keep the thinking of `dialect` in one reply under each call that follows it, and the signatures of calls."""
-        reply, before, leading = "", list[Thinking](), None
+    async def keep(self, identity: str, dialect: str, content: Iterable[Block], owner: str = "") -> list[str]:
+        """Keep the thinking of `dialect` in one reply under each call that follows it, and the signatures of calls.
+        Return the ids of these calls."""
+        reply, before, leading, ids = "", list[Thinking](), None, list[str]()
         for block in content:
             if leading is None and not isinstance(block, Thinking):
                 leading = len(before)
@@ -52,13 +56,17 @@ class ReasoningStore:
                 before.append(block)
             elif isinstance(block, ToolCall) and (before or block.signature is not None):
                 reply = reply or secrets.token_hex(8)
-                kept = KeptReasoning(reply=reply, thinking=before, signature=block.signature, leading=leading or 0)
+                kept = KeptReasoning(
+                    reply=reply, thinking=before, signature=block.signature, leading=leading or 0, owner=owner
+                )
                 try:
                     await self._store.set(
                         _key(identity, dialect, block.id), write_value(msgspec.to_builtins(kept)), TTL_S
                     )
                 except StoreFault:
-                    return
+                    return ids
+                ids.append(block.id)
+        return ids
 
     async def fetch(self, identity: str, dialect: str, request: Request) -> Mapping[str, KeptReasoning]:
         """Return what is known of the tool calls in `request`, by their ids."""
@@ -77,6 +85,20 @@ class ReasoningStore:
             return {}
         found = {name: read_as(_DECODER, value) for name, value in zip(calls, values, strict=True) if value is not None}
         return {name: kept for name, kept in found.items() if kept is not None}
+
+
+def drop_foreign(
+    request: Request, kept: Mapping[str, KeptReasoning], owner: str, losses: Losses
+) -> Mapping[str, KeptReasoning]:
+    """Return what of `kept` goes back to a target of this owner. What others sealed is listed as dropped."""
+    foreign = {name for name, each in kept.items() if each.owner != owner and each.owner}
+    if not foreign:
+        return kept
+    for message in request.messages:
+        for block in message.content:
+            if isinstance(block, ToolCall) and block.id in foreign:
+                losses.drop(f"{block.path}.thinking")
+    return {name: each for name, each in kept.items() if name not in foreign}
 
 
 def _key(identity: str, dialect: str, call_id: str) -> str:

@@ -46,7 +46,7 @@ from llmproxy.dialects.reply_events import collect, events_of
 from llmproxy.dialects.summary import Summary
 from llmproxy.dialects.tool_results import move_results
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
-from llmproxy.translation.reasoning_store import KeptReasoning, lacks_reasoning, restore
+from llmproxy.translation.reasoning_store import KeptReasoning, drop_foreign, lacks_reasoning, restore
 from llmproxy.wire.framing import Framing
 from llmproxy.wire.json import write_unicode
 from llmproxy.wire.sse import SSE
@@ -67,12 +67,11 @@ def read_request(codec: Codec, body: bytes) -> Request:
 class Translation:
     """One request from a client that speaks `client` to a provider that speaks `provider`, and its answer back.
 
-    `reasoning` holds what was kept of earlier replies, by tool call; `reply_id` replaces the provider's reply id,
-    `framing` is that of the provider's streams.
-    `summary` describes the answer so far, in the words of the client's dialect, with the usage that the provider
-    counted, also where the client did not ask for it. `response` is the whole answer as an object, where the client's
-    dialect has one. `content` holds the blocks of a whole reply, as the provider sent it: of a stream only the thinking
-    and the tool calls.
+    `reasoning` holds what was kept of earlier replies, by tool call, `owner` names who accepts it; `reply_id` replaces
+    the provider's reply id, `framing` is that of the provider's streams. `summary` describes the answer so far, in
+    the words of the client's dialect, with the usage that the provider counted, also where the client did not ask
+    for it. `response` is the whole answer as an object, where the client's dialect has one. `content` holds the
+    blocks of a whole reply, as the provider sent it: of a stream only the thinking and the tool calls.
     """
 
     def __init__(
@@ -84,6 +83,7 @@ class Translation:
         options: Options,
         strict: bool,
         reasoning: Mapping[str, KeptReasoning] = MappingProxyType({}),
+        owner: str = "",
         reply_id: str | None = None,
         framing: Framing = SSE,
     ) -> None:
@@ -94,6 +94,7 @@ class Translation:
         self._client = client
         self._provider = provider
         self._options = options
+        reasoning = drop_foreign(request, reasoning, owner, self.losses)
         self.content: list[Block] = []
         self.reply_id = reply_id
         self._framing = framing

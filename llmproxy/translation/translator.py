@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from llmproxy.access.credentials import VENDOR_CREDENTIALS
 from llmproxy.access.identity import identity_of
-from llmproxy.answer import Answer, Headers
+from llmproxy.answer import Answer, Headers, list_dropped
 from llmproxy.body import Body
 from llmproxy.call import Call
 from llmproxy.dialects import catalog
 from llmproxy.dialects.codec import Codec
-from llmproxy.dialects.dialect import Endpoint
+from llmproxy.dialects.dialect import Dialect, Endpoint
 from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import Media, Request
 from llmproxy.errors import BadRequest, ProxyError, Untranslatable, UpstreamError
@@ -35,7 +35,7 @@ from llmproxy.translation.token_estimate import estimate_tokens
 from llmproxy.translation.translation import Translation
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.wire.framing import Framing
-from llmproxy.wire.http import BODILESS_STATUSES, header_text
+from llmproxy.wire.http import BODILESS_STATUSES
 from llmproxy.wire.json import read_value
 
 # How much of an error page is read for its message.
@@ -54,8 +54,6 @@ _A = {"image": "an image", "document": "a document", "audio": "audio", "video": 
 _OWN_PREFIXES = ("x-stainless-", "content-")
 # Headers of the provider about its body.
 _OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5", "ETag", "Digest", "Transfer-Encoding")
-_MAX_LISTED = 50
-_MAX_LISTED_LENGTH = 4096  # some clients and proxies refuse heads of more than 8 KB
 
 
 def translation_endpoint(provider: Provider, model: str | None, *, stream: bool = False) -> Endpoint | None:
@@ -85,6 +83,7 @@ class Translator:
 
     `store` keeps responses and reasoning; `strict` refuses what would otherwise be dropped; `fetcher` gets what clients
     name by URL, where a provider takes it only inside the request; `estimates` allows estimates of token counts.
+    `bind_calls` is awaited with the ids of calls whose thinking is kept here.
     """
 
     def __init__(
@@ -95,6 +94,7 @@ class Translator:
         strict: bool = False,
         fetcher: MediaFetcher | None = None,
         estimates: bool = False,
+        bind_calls: Callable[[Exchange, Sequence[str]], Awaitable[None]] | None = None,
     ) -> None:
         self._conversations = Conversations(store)
         self._reasoning = ReasoningStore(store)
@@ -102,6 +102,7 @@ class Translator:
         self._strict = strict
         self._fetcher = fetcher
         self._estimates = estimates
+        self._bind_calls = bind_calls
 
     def needed(self, exchange: Exchange, target: Target) -> bool:
         """Return whether `target` speaks another dialect than the client."""
@@ -130,10 +131,15 @@ class Translator:
 
     def dialect_for(self, exchange: Exchange, target: Target) -> str | None:
         """Return the name of the dialect into which a request is translated for `target`; None where it is not."""
+        dialect = self.dialect_of(exchange, target) if self.needed(exchange, target) else None
+        return None if dialect is None else dialect.name
+
+    def dialect_of(self, exchange: Exchange, target: Target) -> Dialect | None:
+        """Return the dialect in which `target` is called: the client's, or one into which the request is translated."""
         if not self.needed(exchange, target):
-            return None
+            return None if exchange.endpoint is None else exchange.endpoint.dialect
         endpoint = translation_endpoint(target.provider, target.model or exchange.model)
-        return None if endpoint is None else endpoint.dialect.name
+        return None if endpoint is None else endpoint.dialect
 
     async def prepare(self, exchange: Exchange, call: Call) -> TranslatedCall:
         """Translate the request of `exchange` for the target of `call`. Raises BadRequest.
@@ -152,6 +158,7 @@ class Translator:
             options=target.provider.options,
             strict=self._strict,
             reasoning=await self._reasoning.fetch(identity_of(exchange), provider.seal, request),
+            owner=_owner(call),
             reply_id=None if turn is None else turn.response_id,
             framing=endpoint.dialect.framing,
         )
@@ -162,6 +169,7 @@ class Translator:
         view.body = body = Body(await _run(exchange.held.raw, translation.request, model))
         exchange.hold(len(body.raw))
         call.held_bytes += len(body.raw)
+        translation.losses.dropped[:0] = call.dropped
         call.dropped, call.summary = translation.losses.dropped, translation.summary
         call.cache_marks = translation.losses.cache_marks
         translation.summary.id = None if turn is None else turn.response_id
@@ -274,7 +282,11 @@ class Translator:
         translation, provider = call.translation, _codec(call.exchange.endpoint)
         if call.turn is not None and translation.response is not None:
             await self._conversations.finish(call.turn, translation.response)
-        await self._reasoning.keep(identity_of(exchange), provider.seal, translation.content)
+        made = exchange.call
+        owner = "" if made is None else _owner(made)
+        ids = await self._reasoning.keep(identity_of(exchange), provider.seal, translation.content, owner)
+        if ids and self._bind_calls is not None:
+            await self._bind_calls(exchange, ids)
         translation.summary.complete = True
 
     async def recall(self, exchange: Exchange, answer: Answer, route: Route) -> None:
@@ -374,6 +386,10 @@ def _add_from_path(request: Request, exchange: Exchange) -> None:
         request.stream = endpoint.streams
 
 
+def _owner(call: Call) -> str:
+    return catalog.seal_owner(call.target.provider.name, call.model or "")
+
+
 def _codec(endpoint: Endpoint | None) -> Codec:
     assert endpoint is not None and endpoint.dialect.codec is not None, "only what has a codec is translated"
     return endpoint.dialect.codec
@@ -416,14 +432,5 @@ def _answer_headers(answer: Answer, translation: Translation, content_type: str)
     for name in _OF_BODY:
         headers.popall(name, None)
     headers["Content-Type"] = content_type
-    if translation.losses.dropped:
-        headers["x-llmproxy-dropped"] = _listed(translation.losses.dropped)
+    list_dropped(headers, translation.losses.dropped)
     return headers
-
-
-def _listed(paths: Sequence[str]) -> str:
-    """Return `paths` as one header, as far as they fit."""
-    text = ", ".join(map(header_text, paths[:_MAX_LISTED]))
-    if len(text) <= _MAX_LISTED_LENGTH:
-        return text if len(paths) <= _MAX_LISTED else f"{text}, ..."
-    return text[:_MAX_LISTED_LENGTH].rpartition(", ")[0] + ", ..."

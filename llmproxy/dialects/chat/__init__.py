@@ -15,6 +15,7 @@ from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.request_encode import encode_request
 from llmproxy.dialects.chat.response_decode import decode_response
 from llmproxy.dialects.chat.response_encode import encode_response, finish_reason_of
+from llmproxy.dialects.chat.sealed_thinking import SEALED
 from llmproxy.dialects.chat.service_rules import fit_chat_request
 from llmproxy.dialects.chat.stream_decode import ChatStreamDecoder
 from llmproxy.dialects.chat.stream_encode import ChatStreamEncoder
@@ -60,6 +61,7 @@ DIALECT = Dialect(
     ),
     reshape=reshape.CHAT_RESHAPE,
     codec=CODEC,
+    sealed=SEALED,
 )
 
 COMPLETIONS = replace(
@@ -71,6 +73,7 @@ COMPLETIONS = replace(
     readers=replace(DIALECT.readers, request_text=prompt_text, history=no_history),
     reshape=reshape.COMPLETIONS_RESHAPE,
     codec=None,
+    sealed=None,
 )
 
 # Clients alone use it, so a provider's answer is always encoded for it, with the members of chat that it has.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from llmproxy.dialects.aws_exceptions import ERROR_STATUSES, error_headers, write_error, write_error_event
-from llmproxy.dialects.claude_models import is_claude
+from llmproxy.dialects.claude_models import is_claude, sealed_name
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.converse import summary
 from llmproxy.dialects.converse.model_rules import fit_request
@@ -16,6 +16,7 @@ from llmproxy.dialects.converse.request_decode import decode_request
 from llmproxy.dialects.converse.request_encode import encode_request
 from llmproxy.dialects.converse.response_decode import decode_response
 from llmproxy.dialects.converse.response_encode import encode_response, finish_reason_of
+from llmproxy.dialects.converse.sealed_thinking import SEALED
 from llmproxy.dialects.converse.stream_decode import ConverseStreamDecoder
 from llmproxy.dialects.converse.stream_encode import ConverseStreamEncoder
 from llmproxy.dialects.converse.stream_watch import ConverseWatch
@@ -65,6 +66,7 @@ CODEC = Codec(
     finish_reason_of=finish_reason_of,
     stream_decoder=ConverseStreamDecoder,
     stream_encoder=ConverseStreamEncoder,
+    sealed_name=sealed_name,
     takes_url=frozenset(),
     needs_thinking=is_claude,
     seal=SEAL,
@@ -98,4 +100,5 @@ DIALECT = Dialect(
     readers=replace(readers(CODEC), summarize=summary.summarize, watch=ConverseWatch),
     reshape=DerivedReshape(CODEC, stream_fields=()),
     codec=CODEC,
+    sealed=SEALED,
 )

@@ -20,6 +20,7 @@ from llmproxy.dialects.gemini.request_encode import encode_request, fit_request
 from llmproxy.dialects.gemini.reshape import RESHAPE
 from llmproxy.dialects.gemini.response_decode import decode_response
 from llmproxy.dialects.gemini.response_encode import encode_response, finish_reason_of
+from llmproxy.dialects.gemini.sealed_thinking import SEALED
 from llmproxy.dialects.gemini.stream_decode import GeminiStreamDecoder
 from llmproxy.dialects.gemini.stream_encode import GeminiStreamEncoder
 from llmproxy.dialects.gemini.stream_watch import GeminiWatch
@@ -100,4 +101,5 @@ DIALECT = Dialect(
     readers=replace(readers(CODEC), watch=GeminiWatch),
     reshape=RESHAPE,
     codec=CODEC,
+    sealed=SEALED,
 )

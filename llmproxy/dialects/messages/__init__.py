@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from llmproxy.dialects import aws_exceptions, limit_headers
 from llmproxy.dialects.call_form import vertex_form
-from llmproxy.dialects.claude_models import is_claude
+from llmproxy.dialects.claude_models import is_claude, sealed_name
 from llmproxy.dialects.claude_rules import fit_claude_request
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import readers
@@ -18,6 +18,7 @@ from llmproxy.dialects.messages.request_decode import decode_request
 from llmproxy.dialects.messages.request_encode import encode_request
 from llmproxy.dialects.messages.response_decode import decode_response
 from llmproxy.dialects.messages.response_encode import encode_response, finish_reason_of
+from llmproxy.dialects.messages.sealed_thinking import SEALED
 from llmproxy.dialects.messages.stream_decode import MessagesStreamDecoder
 from llmproxy.dialects.messages.stream_encode import MessagesStreamEncoder
 from llmproxy.dialects.messages.tables import STOP_REASONS
@@ -36,6 +37,7 @@ CODEC = Codec(
     stop_words=frozenset(STOP_REASONS),
     stream_decoder=MessagesStreamDecoder,
     stream_encoder=MessagesStreamEncoder,
+    sealed_name=sealed_name,
     key_header="x-api-key",
     key_scheme="",
     takes_url=frozenset({"image", "document"}),
@@ -90,6 +92,7 @@ DIALECT = Dialect(
     ),
     reshape=reshape.RESHAPE,
     codec=CODEC,
+    sealed=SEALED,
 )
 
 # Bedrock's InvokeModel has the same bodies for the models of this dialect; others' are relayed.

@@ -16,6 +16,7 @@ from llmproxy.dialects.responses.request_decode import decode_request
 from llmproxy.dialects.responses.request_encode import encode_request
 from llmproxy.dialects.responses.response_decode import decode_response, finish_reason_of
 from llmproxy.dialects.responses.response_encode import encode_response
+from llmproxy.dialects.responses.sealed_thinking import SEALED
 from llmproxy.dialects.responses.stream_decode import ResponsesStreamDecoder
 from llmproxy.dialects.responses.stream_encode import ResponsesStreamEncoder
 from llmproxy.dialects.responses.tables import STOP_REASONS
@@ -58,4 +59,5 @@ DIALECT = Dialect(
     ),
     reshape=reshape.RESHAPE,
     codec=CODEC,
+    sealed=SEALED,
 )

@@ -1,0 +1,87 @@
+"""What a dialect says about thinking that its vendors sealed: where it stands in bytes, and how to leave it out.
+
+Vendors sign or encrypt thinking, and refuse what another model or account has sealed. Seals are told apart by their
+beginnings, so that a long one need not be held. Begin reading at `SealedThinking`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+SEAL_CHARACTERS = 200
+"""How many characters of a seal are looked at. What is random in those of all known vendors stands further ahead."""
+
+SHORTEST = 20
+"""Shorter ones are no seals: translation writes the name of a field, or nothing, in their place."""
+
+SEAL = rb"([A-Za-z0-9+/_-]{0,%d})" % SEAL_CHARACTERS
+"""The pattern of a seal's beginning: base64 of either alphabet, without its padding."""
+
+_SEAL = re.compile(SEAL)
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+
+Foreign: TypeAlias = Callable[[object], bool]
+"""Returns whether the target refuses a seal, which may be any JSON value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SealedThinking:
+    """How one dialect carries sealed thinking.
+
+    `marks` are bytes without one of which a body has none. `pattern` finds each seal, whose beginning is its only group
+    that is not None. `leave_out` takes a decoded request, which it changes, a test of seals, and the name of the model
+    that is called: it removes what that model refuses, makes up for it, and returns the JSON paths of what changed. It
+    raises Untranslatable where nothing would be left.
+    """
+
+    marks: tuple[bytes, ...]
+    pattern: re.Pattern[bytes]
+    leave_out: Callable[[dict[str, Any], Foreign, str], list[str]]
+
+    def in_body(self, body: bytes) -> bool:
+        """Return whether there may be sealed thinking."""
+        return any(mark in body for mark in self.marks)
+
+
+def beginning(seal: object) -> bytes:
+    """Return what a seal is known by; b"" for what is none. Clients write base64 in either alphabet."""
+    if not isinstance(seal, str):
+        return b""
+    found = _SEAL.match(seal[:SEAL_CHARACTERS].encode("ascii", "replace"))
+    return b"" if found is None else standard(found[1])
+
+
+def standard(seal: bytes) -> bytes:
+    """Return the beginning of a seal in the usual alphabet."""
+    return seal.translate(_STANDARD)
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a JSON array; none for any other value."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def numbered(value: object) -> Iterator[tuple[int, Any]]:
+    """Yield the elements of a JSON array with their places; nothing for any other value."""
+    return enumerate(value if isinstance(value, list) else ())
+
+
+def without_blocks(messages: object, is_refused: Callable[[object], bool]) -> tuple[list[Any], list[str]]:
+    """Return messages without the refused blocks of the assistant's, those of which nothing is left not at all, and the
+    paths of what was left out."""
+    kept_messages: list[Any] = []
+    dropped: list[str] = []
+    for index, message in numbered(messages):
+        content = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(content, list) or message.get("role") != "assistant":
+            kept_messages.append(message)
+            continue
+        refused = {place for place, block in enumerate(content) if is_refused(block)}
+        dropped += [f"messages[{index}].content[{place}]" for place in sorted(refused)]
+        kept = [block for place, block in enumerate(content) if place not in refused]
+        if kept or not content:
+            kept_messages.append({**message, "content": kept} if refused else message)
+    return kept_messages, dropped

@@ -1,0 +1,283 @@
+"""Keep a conversation at the target that sealed its thinking, and leave out what another one would refuse.
+
+Vendors sign or encrypt thinking for one model of one account. Which target sealed what is learned from answers and kept
+by identity, under digests of the seals. A conversation whose seals are unknown goes the ordinary way, as it is. Begin
+reading at `SealedHistories.find`, then `SealedHistory`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from llmproxy.access.identity import identity_of
+from llmproxy.answer import Answer
+from llmproxy.body import Body
+from llmproxy.call import Call
+from llmproxy.dialects import catalog
+from llmproxy.dialects.dialect import Dialect
+from llmproxy.dialects.sealed_thinking import SEAL_CHARACTERS, SHORTEST, Foreign, SealedThinking, beginning, standard
+from llmproxy.errors import BadRequest
+from llmproxy.exchange import Exchange
+from llmproxy.routing.affinity import affinity_key
+from llmproxy.routing.answer_scan import Readable, ScannedStream
+from llmproxy.stores.blobs import BlobStore
+from llmproxy.stores.facet import StoreFault
+from llmproxy.target import Target
+from llmproxy.wire.json import read_as, write_value
+
+MOST_SEALS = 1000
+"""How many seals of one conversation are looked up, the last ones; older ones count as unknown."""
+
+_KEPT_S = 7 * 86400.0  # as long as kept reasoning
+_NOTE = "llmproxy.sealed"
+_WINDOW_BYTES = 16 * 1024
+_LARGE_BYTES = 64 * 1024
+_TAIL_BYTES = 64  # more than the longest name of a field of seals, with what stands around it
+# The id of a call in its result, as each dialect names it.
+_ANSWERED = re.compile(rb'"(?:tool_call_id|tool_use_id|call_id|toolUseId)"\s*:\s*"([^"\\]{1,200})"')
+_ANSWERED_MARKS = (b'tool_call_id"', b'tool_use_id"', b'"call_id"', b'toolUseId"')
+_MADE = re.compile(rb'"(?:id|call_id|toolUseId)"\s*:\s*"([^"\\]{6,200})"')
+
+
+class SealMaker(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The target that sealed something. `moved` says that the history before held what others had sealed."""
+
+    provider: str
+    model: str
+    moved: bool
+
+    @property
+    def owner(self) -> str:
+        """Return the name for all that accept its seals."""
+        return catalog.seal_owner(self.provider, self.model)
+
+
+_DECODER = msgspec.json.Decoder(SealMaker)
+
+
+class SealedHistories:
+    """The makers of sealed thinking, in `store`. While that does not answer nothing is learned and nothing is known."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+
+    async def find(self, exchange: Exchange, translates: Callable[[], bool]) -> None:
+        """Find out who sealed the last thinking in the history of a request, for `history_of`. If it `translates`, the
+        history may also be known by its calls, whose thinking translation keeps."""
+        sealed, body = _sealed(exchange), exchange.body
+        if sealed is None or not isinstance(body, Body):
+            return
+        try:
+            raw = body.decoded
+        except BadRequest:
+            return
+        has_seals = sealed.in_body(raw)
+        if not has_seals and not (any(mark in raw for mark in _ANSWERED_MARKS) and translates()):
+            return
+        seal, call_id = _last_names(raw, sealed.pattern if has_seals else None)
+        identity = identity_of(exchange)
+        names = [name for name in (call_id, _seal_name(seal) if len(seal) >= SHORTEST else None) if name]
+        makers = await self._makers(identity, names)
+        maker = next((makers[name] for name in names if name in makers), None)
+        if maker is not None or (has_seals and len(seal) < SHORTEST):
+            exchange.notes[_NOTE] = SealedHistory(self, identity, sealed, maker)
+
+    async def learn(self, exchange: Exchange, answer: Answer) -> None:
+        """Keep who sealed what is in an answer, before the client gets it."""
+        sealed = _sealed(exchange)
+        if sealed is None or not exchange.calls or answer.status >= 300:
+            return
+        call, history = exchange.calls[-1], history_of(exchange)
+        moved = history is not None and history.moved(call.target, call.model)
+        scan, readable, identity = _Scan(sealed, calls=moved), Readable(answer), identity_of(exchange)
+        maker = SealMaker(provider=call.target.provider.name, model=call.model or "", moved=moved)
+
+        async def bind(names: Sequence[str]) -> None:
+            await self.bind(identity, names, maker)
+
+        if names := scan.feed(readable.feed(answer.body)):
+            await bind(names)
+        if answer.stream is not None and not readable.over:
+            answer.stream = ScannedStream(answer.stream, readable, scan.feed, bind)
+
+    async def bind_calls(self, exchange: Exchange, ids: Sequence[str]) -> None:
+        """Keep who made calls whose thinking the client does not see."""
+        call = exchange.call
+        if call is not None and exchange.route is not None and not exchange.route.plain:
+            history = history_of(exchange)
+            moved = history is not None and history.moved(call.target, call.model)
+            maker = SealMaker(provider=call.target.provider.name, model=call.model or "", moved=moved)
+            await self.bind(identity_of(exchange), [f"call:{each}" for each in ids], maker)
+
+    async def bind(self, identity: str, names: Sequence[str], maker: SealMaker) -> None:
+        """Keep who made what has these names."""
+        value = write_value(list(msgspec.structs.astuple(maker)))
+        keys = [affinity_key(identity, name) for name in names]
+        try:
+            await asyncio.gather(*(self._store.set(key, value, _KEPT_S) for key in keys))
+        except StoreFault:
+            return
+
+    async def makers(self, identity: str, seals: Sequence[bytes]) -> Mapping[bytes, SealMaker]:
+        """Return who made each of these seals, by their beginnings; nothing of those that are unknown."""
+        found = await self._makers(identity, [_seal_name(seal) for seal in seals])
+        return {seal: found[name] for seal in seals if (name := _seal_name(seal)) in found}
+
+    async def _makers(self, identity: str, names: Sequence[str]) -> dict[str, SealMaker]:
+        try:
+            values = await asyncio.gather(*(self._store.get(affinity_key(identity, name)) for name in names))
+        except StoreFault:
+            return {}
+        read = {name: read_as(_DECODER, value) for name, value in zip(names, values, strict=True) if value}
+        return {name: maker for name, maker in read.items() if maker is not None}
+
+
+@dataclass(slots=True)
+class SealedHistory:
+    """The sealed thinking in one request. `last` made the last of it, None where translation wrote that."""
+
+    histories: SealedHistories
+    identity: str
+    sealed: SealedThinking
+    last: SealMaker | None
+    _makers: Mapping[bytes, SealMaker] | None = None
+
+    def moved(self, target: Target, model: str | None) -> bool:
+        """Return whether there may be something that `target` did not seal."""
+        return self.last is None or self.last.moved or self.last.owner != _owner(target, model)
+
+    def first(self, targets: Sequence[Target], model: str | None) -> list[Target]:
+        """Return those of `targets` that accept the last seal, the one that made it first. One that is only called
+        when all others are out is none of them."""
+        last = self.last
+        if last is None:
+            return []
+        able = [each for each in targets if each.weight and _owner(each, each.model or model) == last.owner]
+        maker = last.provider, last.model
+        return sorted(able, key=lambda each: (each.provider.name, each.model or model or "") != maker)
+
+    async def body_for(self, exchange: Exchange, call: Call, dialect: Dialect) -> Body | None:
+        """Return the body for a call in `dialect`, without what its target refuses, which is listed in `call`; None
+        where it takes all. Raises Untranslatable where nothing of use is left."""
+        client = None if exchange.endpoint is None else exchange.endpoint.dialect
+        if client is None or not self.moved(call.target, call.model) or not _shares_seals(client, dialect):
+            return None
+        raw = exchange.held.decoded
+        if self._makers is None:
+            self._makers = await self.histories.makers(self.identity, _seals(raw, self.sealed.pattern))
+        makers, owner = self._makers, _owner(call.target, call.model)
+
+        def foreign(seal: object) -> bool:
+            maker = makers.get(beginning(seal))
+            return maker is None or maker.owner != owner
+
+        work = partial(_without, exchange.held, self.sealed, foreign, call.model or "")
+        body, dropped = work() if len(raw) <= _LARGE_BYTES else await asyncio.to_thread(work)
+        call.dropped += dropped
+        return body if dropped else None
+
+
+def history_of(exchange: Exchange) -> SealedHistory | None:
+    """Return what is known of the sealed thinking in a request; None for the usual case, in which nothing has to be."""
+    note = exchange.notes.get(_NOTE) if exchange.notes else None
+    return note if isinstance(note, SealedHistory) else None
+
+
+class _Scan:
+    """Finds seals in an answer that comes in pieces; with `calls` also the ids of what it calls."""
+
+    __slots__ = ("_calls", "_sealed", "_tail")
+
+    def __init__(self, sealed: SealedThinking, *, calls: bool) -> None:
+        self._sealed = sealed
+        self._calls = calls
+        self._tail = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the names of what is whole by now."""
+        data, end = self._tail + data, 0
+        names: list[str] = []
+        if self._sealed.in_body(data):
+            for match in self._sealed.pattern.finditer(data):
+                seal = _seal_in(match)
+                if match.end() == len(data) and len(seal) < SEAL_CHARACTERS:
+                    self._tail = data[match.start() :]
+                    return names
+                if len(seal) >= SHORTEST:
+                    names.append(_seal_name(standard(seal)))
+                end = match.end()
+        if self._calls:
+            names += [f"call:{match[1].decode('utf-8', 'replace')}" for match in _MADE.finditer(data)]
+        self._tail = data[max(end, len(data) - _TAIL_BYTES) :]
+        return names
+
+
+def _sealed(exchange: Exchange) -> SealedThinking | None:
+    endpoint = exchange.endpoint
+    return endpoint.dialect.sealed if endpoint is not None and endpoint.model else None
+
+
+def _owner(target: Target, model: str | None) -> str:
+    return catalog.seal_owner(target.provider.name, model or "")
+
+
+def _shares_seals(client: Dialect, provider: Dialect) -> bool:
+    """Return whether thinking goes from one dialect to the other as it is: otherwise translation leaves it out."""
+    if client.codec is None or provider.codec is None:
+        return client is provider
+    return client.codec.seal == provider.codec.seal
+
+
+def _seal_name(seal: bytes) -> str:
+    return f"seal:{seal.decode('ascii')}"
+
+
+def _seal_in(match: re.Match[bytes]) -> bytes:
+    return next(group for group in match.groups() if group is not None)
+
+
+def _last_names(raw: bytes, pattern: re.Pattern[bytes] | None) -> tuple[bytes, str | None]:
+    """Return the last seal in a body, and the name of the call that was answered last if its result stands behind it.
+    The search goes from the end: bodies are long."""
+    window = _WINDOW_BYTES
+    while True:
+        start = max(len(raw) - window, 0)
+        seal = _last(pattern, raw, start) if pattern is not None else None
+        answered = _last(_ANSWERED, raw, start)
+        if seal is not None or start == 0 or (pattern is None and answered is not None):
+            break
+        window *= 4
+    if answered is None or (seal is not None and answered.start() < seal.start()):
+        return (b"" if seal is None else standard(_seal_in(seal))), None
+    return (b"" if seal is None else standard(_seal_in(seal))), f"call:{answered[1].decode('utf-8', 'replace')}"
+
+
+def _last(pattern: re.Pattern[bytes], raw: bytes, start: int) -> re.Match[bytes] | None:
+    found = [*pattern.finditer(raw, start)]
+    return found[-1] if found else None
+
+
+def _seals(raw: bytes, pattern: re.Pattern[bytes]) -> list[bytes]:
+    """Return the last seals in a body."""
+    found = dict.fromkeys(standard(_seal_in(match)) for match in pattern.finditer(raw))
+    return [seal for seal in found if len(seal) >= SHORTEST][-MOST_SEALS:]
+
+
+def _without(held: Body, sealed: SealedThinking, foreign: Foreign, model: str) -> tuple[Body, list[str]]:
+    """Return a body without what is foreign, and what that is. Members that need no change keep their bytes."""
+    before = held.content
+    after = dict(before)
+    dropped = sealed.leave_out(after, foreign, model)
+    body = held.copy()
+    for name in before:
+        if name not in after:
+            body.remove(name)
+        elif after[name] is not before[name]:
+            body.replace(name, write_value(after[name]))
+    return body, dropped

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 import pytest
 from multidict import CIMultiDict
 
-from llmproxy.answer import Answer, framing_of
+from llmproxy.answer import Answer, framing_of, list_dropped
 from llmproxy.dialects.catalog import find
 from llmproxy.wire.sse import SSE
 from tests.support.json_lines import JSON_LINES
@@ -46,3 +46,15 @@ def test_closing_an_answer_closes_what_is_still_to_come() -> None:
     Answer(status=200, headers=CIMultiDict(), body=b"all").close()
 
     assert stream.closed == 1
+
+
+def test_fields_that_the_target_did_not_get_are_listed_as_far_as_they_fit() -> None:
+    headers: CIMultiDict[str] = CIMultiDict()
+    list_dropped(headers, [])
+    assert not headers
+    list_dropped(headers, ["a", "b[0]"])
+    assert headers["x-llmproxy-dropped"] == "a, b[0]"
+    list_dropped(headers, [str(number) for number in range(60)])
+    assert headers["x-llmproxy-dropped"].endswith("49, ...")
+    list_dropped(headers, ["x" * 1000] * 9)
+    assert len(headers["x-llmproxy-dropped"]) < 4200 and headers["x-llmproxy-dropped"].endswith("x, ...")

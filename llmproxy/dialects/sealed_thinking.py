@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 SEAL_CHARACTERS = 200
 """How many characters of a seal are looked at. What is random in those of all known vendors stands further ahead."""
@@ -17,33 +17,45 @@ SEAL_CHARACTERS = 200
 SHORTEST = 20
 """Shorter ones are no seals: translation writes the name of a field, or nothing, in their place."""
 
-SEAL = rb"([A-Za-z0-9+/_-]{0,%d})" % SEAL_CHARACTERS
+SEAL_PATTERN = rb"([A-Za-z0-9+/_-]{0,%d}+)" % SEAL_CHARACTERS
 """The pattern of a seal's beginning: base64 of either alphabet, without its padding."""
 
-_SEAL = re.compile(SEAL)
+_SEAL = re.compile(SEAL_PATTERN)
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 
 Foreign: TypeAlias = Callable[[object], bool]
 """Returns whether the target refuses a seal, which may be any JSON value."""
 
 
+class Unwrapper(Protocol):
+    """Takes a stream out of frames that hide it."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what is in the frames that are whole by now. Raises BrokenStream."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SealedThinking:
     """How one dialect carries sealed thinking.
 
-    `marks` are bytes without one of which a body has none. `pattern` finds each seal, whose beginning is its only group
-    that is not None. `leave_out` takes a decoded request, which it changes, a test of seals, and the name of the model
-    that is called: it removes what that model refuses, makes up for it, and returns the JSON paths of what changed. It
-    raises Untranslatable where nothing would be left.
+    `mark` are bytes without which a request has none, one of `marks` stands in front of each seal in an answer: looking
+    for one of them takes 0.1 ms in 190 KB. `result_id` is the field of a tool's result that names the call.
+    `pattern` finds each seal, whose beginning is its only group that is not None. `leave_out` takes a decoded
+    request, which it changes, a test of seals, and the name of the model that is called: it removes what that model
+    refuses, makes up for it, and returns the JSON paths of what changed. It raises Untranslatable where nothing
+    would be left. `unwrap` makes what takes a stream out of frames that hide it.
     """
 
+    mark: bytes
     marks: tuple[bytes, ...]
+    result_id: bytes
     pattern: re.Pattern[bytes]
     leave_out: Callable[[dict[str, Any], Foreign, str], list[str]]
+    unwrap: Callable[[], Unwrapper] | None = None
 
-    def in_body(self, body: bytes) -> bool:
-        """Return whether there may be sealed thinking."""
-        return any(mark in body for mark in self.marks)
+    def in_answer(self, data: bytes) -> bool:
+        """Return whether there may be sealed thinking in a part of an answer."""
+        return any(mark in data for mark in self.marks)
 
 
 def beginning(seal: object) -> bytes:
@@ -57,11 +69,6 @@ def beginning(seal: object) -> bytes:
 def standard(seal: bytes) -> bytes:
     """Return the beginning of a seal in the usual alphabet."""
     return seal.translate(_STANDARD)
-
-
-def objects(value: object) -> list[dict[str, Any]]:
-    """Return the objects in a JSON array; none for any other value."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def numbered(value: object) -> Iterator[tuple[int, Any]]:

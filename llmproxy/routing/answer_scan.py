@@ -9,36 +9,43 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from llmproxy.answer import Answer
 from llmproxy.body import ByteStream
+from llmproxy.dialects.sealed_thinking import Unwrapper
+from llmproxy.errors import BrokenStream
 from llmproxy.wire.compression import Decoder, DecodingError
 
 Find = Callable[[bytes], Sequence[str]]
 Bind = Callable[[Sequence[str]], Awaitable[None]]
 
-COPY_BYTES = 8 * 1024 * 1024
+DECODED_BYTES = 8 * 1024 * 1024
 
 
 class Readable:
-    """Decodes an answer for somebody who only looks at it: at most COPY_BYTES of it, nothing that cannot be decoded."""
+    """Decodes an answer for somebody who only looks at it: at most DECODED_BYTES of it, nothing that cannot be decoded.
 
-    __slots__ = ("_decoder", "over")
+    `unwrap` takes a stream out of its frames, where these hide it.
+    """
 
-    def __init__(self, answer: Answer) -> None:
+    __slots__ = ("_decoder", "_unwrap", "over")
+
+    def __init__(self, answer: Answer, unwrap: Unwrapper | None = None) -> None:
+        self._unwrap = unwrap
         encoding = answer.headers.get("Content-Encoding", "")
         self.over = False
         self._decoder: Decoder | None = None
         if encoding and encoding != "identity":
             try:
-                self._decoder = Decoder(encoding, COPY_BYTES)
+                self._decoder = Decoder(encoding, DECODED_BYTES)
             except DecodingError:
                 self.over = True
 
     def feed(self, data: bytes) -> bytes:
         """Return the decoded bytes; nothing once `over`."""
-        if self._decoder is None or not data:
-            return b"" if self.over else data
+        if self.over or not data:
+            return b""
         try:
-            return self._decoder.feed(data)
-        except DecodingError:
+            plain = data if self._decoder is None else self._decoder.feed(data)
+            return plain if self._unwrap is None else self._unwrap.feed(plain)
+        except (DecodingError, BrokenStream):
             self._decoder, self.over = None, True
             return b""
 

@@ -11,7 +11,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import msgspec
 
@@ -39,9 +39,6 @@ _NOTE = "llmproxy.sealed"
 _WINDOW_BYTES = 16 * 1024
 _LARGE_BYTES = 64 * 1024
 _TAIL_BYTES = 64  # more than the longest name of a field of seals, with what stands around it
-# The id of a call in its result, as each dialect names it.
-_ANSWERED = re.compile(rb'"(?:tool_call_id|tool_use_id|call_id|toolUseId)"\s*:\s*"([^"\\]{1,200})"')
-_ANSWERED_MARKS = (b'tool_call_id"', b'tool_use_id"', b'"call_id"', b'toolUseId"')
 _MADE = re.compile(rb'"(?:id|call_id|toolUseId)"\s*:\s*"([^"\\]{6,200})"')
 
 
@@ -77,15 +74,16 @@ class SealedHistories:
             raw = body.decoded
         except BadRequest:
             return
-        has_seals = sealed.in_body(raw)
-        if not has_seals and not (any(mark in raw for mark in _ANSWERED_MARKS) and translates()):
+        may_have = sealed.mark in raw
+        if not may_have and not translates():
             return
-        seal, call_id = _last_names(raw, sealed.pattern if has_seals else None)
+        seal, call_id = _last_names(raw, sealed, may_have=may_have)
         identity = identity_of(exchange)
-        names = [name for name in (call_id, _seal_name(seal) if len(seal) >= SHORTEST else None) if name]
+        is_sealed = seal is not None and len(seal) >= SHORTEST
+        names = [name for name in (call_id, _seal_name(seal) if seal and is_sealed else None) if name]
         makers = await self._makers(identity, names)
         maker = next((makers[name] for name in names if name in makers), None)
-        if maker is not None or (has_seals and len(seal) < SHORTEST):
+        if maker is not None or (seal is not None and not is_sealed):
             exchange.notes[_NOTE] = SealedHistory(self, identity, sealed, maker)
 
     async def learn(self, exchange: Exchange, answer: Answer) -> None:
@@ -95,7 +93,9 @@ class SealedHistories:
             return
         call, history = exchange.calls[-1], history_of(exchange)
         moved = history is not None and history.moved(call.target, call.model)
-        scan, readable, identity = _Scan(sealed, calls=moved), Readable(answer), identity_of(exchange)
+        hidden = sealed.unwrap is not None and answer.framing is not None
+        readable = Readable(answer, sealed.unwrap() if hidden and sealed.unwrap is not None else None)
+        scan, identity = _Scan(sealed, calls=moved), identity_of(exchange)
         maker = SealMaker(provider=call.target.provider.name, model=call.model or "", moved=moved)
 
         async def bind(names: Sequence[str]) -> None:
@@ -203,7 +203,7 @@ class _Scan:
         """Return the names of what is whole by now."""
         data, end = self._tail + data, 0
         names: list[str] = []
-        if self._sealed.in_body(data):
+        if self._sealed.in_answer(data):
             for match in self._sealed.pattern.finditer(data):
                 seal = _seal_in(match)
                 if match.end() == len(data) and len(seal) < SEAL_CHARACTERS:
@@ -242,20 +242,27 @@ def _seal_in(match: re.Match[bytes]) -> bytes:
     return next(group for group in match.groups() if group is not None)
 
 
-def _last_names(raw: bytes, pattern: re.Pattern[bytes] | None) -> tuple[bytes, str | None]:
-    """Return the last seal in a body, and the name of the call that was answered last if its result stands behind it.
-    The search goes from the end: bodies are long."""
+def _last_names(raw: bytes, sealed: SealedThinking, *, may_have: bool) -> tuple[bytes | None, str | None]:
+    """Return the last seal in a body, where it `may_have` one, and the name of the call that was answered last, if that
+    stands behind the seal. The search goes from the end: bodies are long."""
+    result_id = _result_pattern(sealed.result_id)
     window = _WINDOW_BYTES
     while True:
         start = max(len(raw) - window, 0)
-        seal = _last(pattern, raw, start) if pattern is not None else None
-        answered = _last(_ANSWERED, raw, start)
-        if seal is not None or start == 0 or (pattern is None and answered is not None):
+        seal = _last(sealed.pattern, raw, start) if may_have else None
+        answered = _last(result_id, raw, start)
+        if seal is not None or start == 0 or (answered is not None and not may_have):
             break
         window *= 4
+    last_seal = None if seal is None else standard(_seal_in(seal))
     if answered is None or (seal is not None and answered.start() < seal.start()):
-        return (b"" if seal is None else standard(_seal_in(seal))), None
-    return (b"" if seal is None else standard(_seal_in(seal))), f"call:{answered[1].decode('utf-8', 'replace')}"
+        return last_seal, None
+    return last_seal, f"call:{answered[1].decode('utf-8', 'replace')}"
+
+
+@lru_cache(maxsize=16)
+def _result_pattern(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb'"%b"\s*:\s*"([^"\\]{1,200})"' % re.escape(name))
 
 
 def _last(pattern: re.Pattern[bytes], raw: bytes, start: int) -> re.Match[bytes] | None:

@@ -9,9 +9,9 @@ import re
 from typing import Any
 
 from llmproxy.dialects.chat.tables import SIGNATURE
-from llmproxy.dialects.sealed_thinking import SEAL, Foreign, SealedThinking, numbered
+from llmproxy.dialects.sealed_thinking import SEAL_PATTERN, Foreign, SealedThinking, numbered
 
-_PATTERN = re.compile(rb'"thought_signature"\s*:\s*"%b' % SEAL)
+_PATTERN = re.compile(rb'"thought_signature"\s*:\s*"%b' % SEAL_PATTERN)
 
 
 def leave_out(body: dict[str, Any], foreign: Foreign, model: str) -> list[str]:
@@ -48,4 +48,10 @@ def _seals(extra: object) -> list[object]:
     return [each["thought_signature"] for each in vendors if isinstance(each, dict) and "thought_signature" in each]
 
 
-SEALED = SealedThinking(marks=(b'thought_signature"',), pattern=_PATTERN, leave_out=leave_out)
+SEALED = SealedThinking(
+    mark=b'thought_signature"',
+    marks=(b'thought_signature"',),
+    pattern=_PATTERN,
+    leave_out=leave_out,
+    result_id=b"tool_call_id",
+)

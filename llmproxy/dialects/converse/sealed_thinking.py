@@ -10,19 +10,19 @@ from typing import Any
 
 from llmproxy.dialects.claude_models import is_claude
 from llmproxy.dialects.claude_thinking import without_thinking
+from llmproxy.dialects.lenient_json import objects
 from llmproxy.dialects.sealed_thinking import (
-    SEAL,
+    SEAL_PATTERN,
     SHORTEST,
     Foreign,
     SealedThinking,
     beginning,
-    objects,
     without_blocks,
 )
 
 _FIELDS = "additionalModelRequestFields"
 _REASONING = "reasoningContent"
-_PATTERN = re.compile(rb'"(?:signature|redactedContent)"\s*:\s*"%b' % SEAL)
+_PATTERN = re.compile(rb'"(?:signature|redactedContent)"\s*:\s*"%b' % SEAL_PATTERN)
 
 
 def leave_out(body: dict[str, Any], foreign: Foreign, model: str) -> list[str]:
@@ -69,4 +69,10 @@ def _goes_on_without(messages: list[Any]) -> bool:
     return any("toolUse" in block for block in blocks) and _REASONING not in blocks[0]
 
 
-SEALED = SealedThinking(marks=(b'signature"', b'redactedContent"'), pattern=_PATTERN, leave_out=leave_out)
+SEALED = SealedThinking(
+    mark=b'"reasoningContent"',
+    marks=(b'signature"', b'redactedContent"'),
+    pattern=_PATTERN,
+    leave_out=leave_out,
+    result_id=b"toolUseId",
+)

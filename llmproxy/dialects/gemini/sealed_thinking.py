@@ -11,12 +11,12 @@ from typing import Any
 
 from llmproxy.dialects.gemini.models import family_of
 from llmproxy.dialects.gemini.tables import FILLER, SIGNATURE
-from llmproxy.dialects.sealed_thinking import SEAL, Foreign, SealedThinking, numbered
+from llmproxy.dialects.sealed_thinking import SEAL_PATTERN, Foreign, SealedThinking, numbered
 
 # The SDK writes many names as Python does.
 _NAMES = (SIGNATURE, "thought_signature")
 _CALLS = ("functionCall", "function_call")
-_PATTERN = re.compile(rb'"thought(?:S|_s)ignature"\s*:\s*"%b' % SEAL)
+_PATTERN = re.compile(rb'"thought(?:S|_s)ignature"\s*:\s*"%b' % SEAL_PATTERN)
 
 
 def leave_out(body: dict[str, Any], foreign: Foreign, model: str) -> list[str]:
@@ -64,4 +64,10 @@ def _signed(parts: list[Any]) -> list[Any]:
     return [*parts[:place], {**parts[place], SIGNATURE: FILLER}, *parts[place + 1 :]]
 
 
-SEALED = SealedThinking(marks=(b'houghtSignature"', b'hought_signature"'), pattern=_PATTERN, leave_out=leave_out)
+SEALED = SealedThinking(
+    mark=b'ignature"',
+    marks=(b'ignature"',),
+    pattern=_PATTERN,
+    leave_out=leave_out,
+    result_id=b"id",
+)

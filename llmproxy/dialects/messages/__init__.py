@@ -118,6 +118,7 @@ INVOKE = replace(
     error_statuses=aws_exceptions.ERROR_STATUSES,
     limit_headers=limit_headers.write_limit_headers,
     readers=replace(DIALECT.readers, watch=invoke.InvokeWatch),
+    sealed=replace(SEALED, unwrap=invoke.Unwrap),
     reshape=invoke.InvokeReshape(),
     codec=replace(
         CODEC,

@@ -12,22 +12,22 @@ from typing import Any
 
 from llmproxy.dialects.claude_models import is_claude
 from llmproxy.dialects.claude_thinking import without_thinking
+from llmproxy.dialects.lenient_json import objects
 from llmproxy.dialects.sealed_thinking import (
-    SEAL,
+    SEAL_PATTERN,
     SHORTEST,
     Foreign,
     SealedThinking,
     beginning,
-    objects,
     without_blocks,
 )
 
 _KINDS = ("thinking", "redacted_thinking")
 # The vendor and its SDK write the members of redacted thinking in different orders.
 _PATTERN = re.compile(
-    rb'"signature"\s*:\s*"%b' % SEAL
-    + rb'|"redacted_thinking"\s*,\s*"data"\s*:\s*"%b' % SEAL
-    + rb'|"data"\s*:\s*"%b[A-Za-z0-9+/=_-]*"\s*,\s*"type"\s*:\s*"redacted_thinking"' % SEAL
+    rb'"signature"\s*:\s*"%b' % SEAL_PATTERN
+    + rb'|"redacted_thinking"\s*,\s*"data"\s*:\s*"%b' % SEAL_PATTERN
+    + rb'|"data"\s*:\s*"%b[A-Za-z0-9+/=_-]*+"\s*,\s*"type"\s*:\s*"redacted_thinking"' % SEAL_PATTERN
 )
 
 
@@ -78,4 +78,10 @@ def _with_other_edits(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != "context_management"}
 
 
-SEALED = SealedThinking(marks=(b'signature"', b'redacted_thinking"'), pattern=_PATTERN, leave_out=leave_out)
+SEALED = SealedThinking(
+    mark=b'thinking"',
+    marks=(b'signature"', b'redacted_thinking"'),
+    pattern=_PATTERN,
+    leave_out=leave_out,
+    result_id=b"tool_use_id",
+)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from llmproxy.dialects.sealed_thinking import SEAL, SHORTEST, Foreign, SealedThinking, beginning, numbered
+from llmproxy.dialects.sealed_thinking import SEAL_PATTERN, SHORTEST, Foreign, SealedThinking, beginning, numbered
 from llmproxy.errors import Untranslatable
 
 _COMPACTION = "compaction"
-_PATTERN = re.compile(rb'"encrypted_content"\s*:\s*"%b|"id"\s*:\s*"(rs_[A-Za-z0-9+/_-]{17,197})' % SEAL)
+_PATTERN = re.compile(rb'"encrypted_content"\s*:\s*"%b|"id"\s*:\s*"(rs_[A-Za-z0-9+/_-]{17,197})' % SEAL_PATTERN)
 
 
 def leave_out(body: dict[str, Any], foreign: Foreign, model: str) -> list[str]:
@@ -50,4 +50,10 @@ def _is_output(item: object) -> bool:
     return item.get("role") == "assistant" if kind == "message" else str(kind).endswith("_call")
 
 
-SEALED = SealedThinking(marks=(b'encrypted_content"', b'"rs_'), pattern=_PATTERN, leave_out=leave_out)
+SEALED = SealedThinking(
+    mark=b'"reasoning"',
+    marks=(b'encrypted_content"', b'"rs_'),
+    pattern=_PATTERN,
+    leave_out=leave_out,
+    result_id=b"call_id",
+)

@@ -131,6 +131,19 @@ def fetch_page(
     return content
 
 
+def wants_client_key(url: str) -> bool:
+    """Return whether the server at `url` refuses clients without a key; False too where it does not answer."""
+    request = Request(f"{url}/v1/models", headers={"Connection": "close"})
+    try:
+        with _opener(url).open(request, timeout=_TIMEOUT_S):
+            return False
+    except HTTPError as error:
+        with error:
+            return error.code == 401
+    except (OSError, HTTPException, ValueError):
+        return False
+
+
 def _opener(url: str) -> OpenerDirector:
     """Return an opener that uses the proxies of the environment, except for this machine."""
     host = urlsplit(url).hostname or ""

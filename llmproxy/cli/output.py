@@ -34,7 +34,8 @@ ConfigOfServer = Annotated[
 ]
 
 
-def _checked_key(key: str | None) -> str | None:
+def checked_key(key: str | None) -> str | None:
+    """Return the key of a flag. Raises BadParameter for one that no header may hold."""
     if key is not None and not (key.isascii() and key.isprintable()):
         raise typer.BadParameter("contains a character that is not allowed in a key")
     return key
@@ -46,7 +47,7 @@ AdminKey = Annotated[
         metavar="KEY",
         envvar=ADMIN_KEY_VARIABLE,
         show_envvar=False,
-        callback=_checked_key,
+        callback=checked_key,
         help=f"The server.admin_key of the server; default ${ADMIN_KEY_VARIABLE}. Not needed on the same machine.",
     ),
 ]

@@ -22,6 +22,8 @@ MAX_VALUES = 100_000
 MAX_DEPTH = 100
 _LONGEST_MESSAGE = 600
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # in paths, names and headers
+_JSON = re.compile(r"(?:\s|//[^\n]*\n|/\*.*?\*/)*\{\s*[\"/]", re.DOTALL)
+_NO_YAML = re.compile(r'"(?:[^"\\\n]|\\.)*"|(?<![^\s,{}\[\]])(?://[^\n]*|/\*.*?\*/)|\t', re.DOTALL)
 _TOO_MANY = f"anchors and aliases expand to more than {MAX_VALUES:,} values"
 
 Scalar = str | int | float | bool | None
@@ -102,7 +104,17 @@ def read(path: Path, display_name: str) -> tuple[ConfigNode | None, list[Problem
     except _Undecodable as error:
         mark = Mark(source=display_name, line=error.line, column=error.column)
         return None, [Problem(mark=mark, message=str(error), code="not-utf-8")]
-    return parse_yaml(text, display_name)
+    return parse_yaml(json_as_yaml(text), display_name)
+
+
+def json_as_yaml(text: str) -> str:
+    """Return JSON, perhaps with comments, in a form that is YAML too, with every position kept; other text as it is.
+
+    YAML allows no tabs for indentation and has other comments.
+    """
+    if not _JSON.match(text):
+        return text
+    return _NO_YAML.sub(lambda each: each[0] if each[0][0] == '"' else re.sub(r"[^\n]", " ", each[0]), text)
 
 
 def read_bytes(path: Path, limit: int, why: str) -> bytes:

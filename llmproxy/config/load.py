@@ -21,6 +21,8 @@ from llmproxy.config.document import ConfigNode, from_python, read
 from llmproxy.config.environment import Environment, Variable, expand, read_dotenv
 from llmproxy.config.keys_file import read_keys_file
 from llmproxy.config.legacy_limits import overlay_limits
+from llmproxy.config.other_gateways import gateway_of
+from llmproxy.config.pasted_keys import check_pasted_keys
 from llmproxy.config.problems import ConfigError, Mark, Problem, sort_problems
 from llmproxy.config.provider_types import service_of
 from llmproxy.config.routes import read_models, read_routing
@@ -136,6 +138,10 @@ def _load(
     top, problems = read(file, path)
     if top is None:
         return Loaded(config=None, problems=problems, path=path)
+    if (gateway := gateway_of(top)) is not None:
+        message = f"is a configuration of {gateway.title}; turn it into one of llmproxy: llmproxy import {path}"
+        problem = Problem(mark=Mark(source=path), message=message, code="other-gateway")
+        return Loaded(config=None, problems=[problem], path=path)
     return _Loading(top, file.parent, environ, no_env, path, problems).run(overrides)
 
 
@@ -211,6 +217,7 @@ class _Loading:
             self._override(each)
         self._problems += _drop_lone_key(top)
         self._fill(top)
+        self._problems += check_pasted_keys(top)
         self._problems += unfold_stores(top, self._directory)
         implicit, problems = implicit_providers.add_implicit_providers(
             top, self._environment, self._written, any_variable=self._no_env

@@ -147,3 +147,19 @@ def test_plain_words_mean_what_yaml_1_2_says(written: str, value: object) -> Non
     node, problems = parse_yaml(f"key: {written}", "x.yaml")
     assert node and not problems
     assert node.plain() == {"key": value}
+
+
+def test_json_may_have_tabs_and_comments_and_keeps_its_positions(tmp_path: Path) -> None:
+    text = '/* one\n */ {\n\t"a": "x // y\\t/* z */", // two\n\t"b": [1,\n\t\t{"c": "https://h/p"}],\n}\n'
+    (tmp_path / "x.json").write_text(text)
+    tree, problems = read(tmp_path / "x.json", "x.json")
+    assert tree is not None and not problems
+    assert tree.plain() == {"a": "x // y\t/* z */", "b": [1, {"c": "https://h/p"}]}
+    assert (tree.members["b"].items[1].members["c"].mark.line, tree.members["a"].mark.column) == (5, 7)
+
+
+def test_yaml_in_braces_is_not_taken_for_json(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("{providers: [{name: a, base_url: http://h//p}]}\n")
+    tree, _ = read(tmp_path / "x.yaml", "x.yaml")
+    assert tree is not None
+    assert tree.plain()["providers"][0]["base_url"] == "http://h//p"

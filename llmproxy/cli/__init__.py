@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from llmproxy import __version__
-from llmproxy.cli import cache, config, env, explain, keys, lint, prices, reload, serve, sessions, stats
+from llmproxy.cli import cache, config, env, explain, import_config, keys, lint, prices, reload, serve, sessions, stats
 from llmproxy.cli.trace import commands as trace
 
 _ABOUT = """One program between LLM clients and LLM providers.
@@ -40,6 +40,7 @@ app.command()(config.schema)
 app.command()(explain.explain)
 app.command()(explain.translate)
 app.command()(lint.lint)
+app.command("import")(import_config.import_config)
 app.command()(env.env)
 app.command()(stats.stats)
 app.command()(reload.reload)

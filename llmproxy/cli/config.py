@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from llmproxy.cli.output import fail, print_problems, print_text
+from llmproxy.cli.output import STANDARD_OUTPUT, print_problems, print_text, write_file
 
 if TYPE_CHECKING:
     from llmproxy.config.problems import Verdict
@@ -69,17 +69,9 @@ def schema(
 
 
 def _write(file: str, text: str, force: bool) -> None:
-    if file == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        with Path(file).open("w" if force else "x", encoding="utf-8", newline="\n") as out:
-            out.write(text)
-    except FileExistsError:
-        fail(f"{file} exists; --force overwrites it")
-    except OSError as error:
-        fail(f"cannot write {file}: {(error.strerror or str(error)).lower()}")
-    print_text(f"Wrote {file}")
+    write_file(file, text, force)
+    if file != STANDARD_OUTPUT:
+        print_text(f"Wrote {file}")
 
 
 def validate_config(

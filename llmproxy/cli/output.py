@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Names in a pipe are not cut to the width of a window.
 _PIPE_COLUMNS = 200
 
+STANDARD_OUTPUT = "-"
 ADMIN_KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
 
 Url = Annotated[
@@ -93,6 +95,22 @@ def print_line(console: Console, line: Text) -> None:
         console.print(line, soft_wrap=True)
     else:
         print(line.plain)
+
+
+def write_file(file: str, text: str, force: bool) -> None:
+    """Write `text` to a new file, or to standard output for `-`; over an existing file only with `force`. End the
+    command where that fails.
+    """
+    if file == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+        return
+    try:
+        with Path(file).open("w" if force else "x", encoding="utf-8", newline="\n") as out:
+            out.write(text)
+    except FileExistsError:
+        fail(f"{file} exists; --force overwrites it")
+    except OSError as error:
+        fail(f"cannot write {file}: {(error.strerror or str(error)).lower()}")
 
 
 class QuietExit:

@@ -26,7 +26,7 @@ _SHORTEST = 6
 _SHORTEST_BASE64 = 12
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 # Placeholders for a key that is required and not used, from the documentation of Ollama and LM Studio.
-_PLACEHOLDERS = frozenset(("anything", "lm-studio", "no-key", "no-key-required", "not-needed", "ollama", "unused"))
+PLACEHOLDER_KEYS = frozenset(("anything", "lm-studio", "no-key", "no-key-required", "not-needed", "ollama", "unused"))
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_-]* +")
 _SIGNED = re.compile(r"(?:Credential|Signature)=([^,\s]+)")
 _SIGNATURE = re.compile(rb"(?<=Signature=)[0-9a-f]{64}")
@@ -78,7 +78,7 @@ def with_credentials(secrets: tuple[str, ...], values: Iterable[str]) -> tuple[s
 
 def _real(values: set[str]) -> tuple[str, ...]:
     """Return the values that are secrets, longest first."""
-    real = [each for each in values if len(each) >= _SHORTEST and each not in _PLACEHOLDERS]
+    real = [each for each in values if len(each) >= _SHORTEST and each not in PLACEHOLDER_KEYS]
     return tuple(sorted(real, key=len, reverse=True)) if len(real) > 1 else tuple(real)
 
 

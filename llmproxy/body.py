@@ -15,6 +15,7 @@ from llmproxy.dialects.members import parse
 from llmproxy.errors import BadRequest
 from llmproxy.wire.compression import decompress, decompressed_pieces
 from llmproxy.wire.json import RawMembers, check_members, read_members, read_value, remove_member, replace_member
+from llmproxy.wire.repeated_json import JsonMemory, ReadObject
 
 _SHORT = 64 * 1024  # longer bodies are read by their members, which is faster there
 
@@ -38,12 +39,33 @@ class Body:
     `raw` is what goes upstream: the client's bytes, until a top-level member is replaced or removed. `encoding` is the
     content-encoding of `raw` ("" for identity). Reading works on a decoded copy of at most `limit_bytes`, which
     `keep_decoded` gives where it was made already; changing a member of a compressed body sends the decoded bytes, so
-    `encoding` becomes "".
+    `encoding` becomes "". With a `memory` the body is read as far as no earlier one was the same; `turns` names the
+    member with the list that grows.
     """
 
-    __slots__ = ("_content", "_decoded", "_fault", "_limit_bytes", "_members", "_model", "_strict", "encoding", "raw")
+    __slots__ = (
+        "_content",
+        "_decoded",
+        "_fault",
+        "_limit_bytes",
+        "_members",
+        "_memory",
+        "_model",
+        "_read",
+        "_strict",
+        "_turns",
+        "encoding",
+        "raw",
+    )
 
-    def __init__(self, raw: bytes, encoding: str = "", limit_bytes: int = 64 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        raw: bytes,
+        encoding: str = "",
+        limit_bytes: int = 64 * 1024 * 1024,
+        memory: JsonMemory | None = None,
+        turns: str | None = None,
+    ) -> None:
         self.raw = raw
         self.encoding = encoding
         self._limit_bytes = limit_bytes
@@ -53,6 +75,9 @@ class Body:
         self._members: RawMembers | None = None
         self._model: str | None = None
         self._strict = False
+        self._read: ReadObject | None = None
+        self._memory = memory if turns else None
+        self._turns = turns or ""
 
     @property
     def decoded(self) -> bytes:
@@ -79,8 +104,15 @@ class Body:
     def members(self) -> RawMembers:
         """Return the raw JSON of each top-level member; empty when the body is not a JSON object."""
         if self._members is None:
-            self._members = read_members(self.decoded)
+            read = None if self._memory is None else self._memory.read(self.decoded, self._turns)
+            self._read = read
+            self._members = read_members(self.decoded) if read is None else read.members
         return self._members
+
+    @property
+    def read(self) -> ReadObject | None:
+        """Return the body as the one that goes on from an earlier one; None for short bodies and unusual ones."""
+        return self._read if self.members else None
 
     @property
     def content(self) -> dict[str, Any]:
@@ -151,13 +183,13 @@ class Body:
     def copy(self) -> Body:
         """Return a body of its own with the same bytes."""
         copy = Body(self.raw, self.encoding, self._limit_bytes)
-        copy._decoded, copy._members = self._decoded, self._members
+        copy._decoded, copy._members, copy._read = self._decoded, self._members, self._read
         return copy
 
     def _change(self, raw: bytes) -> None:
         self.raw = self._decoded = raw
         self.encoding = ""
-        self._content = self._members = self._model = None
+        self._content = self._members = self._model = self._read = self._memory = None
 
 
 class FormBody(Body):

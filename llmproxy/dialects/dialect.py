@@ -68,13 +68,17 @@ class Readers:
     """Functions that read requests and answers of one dialect without translating them.
 
     `request_text` gives the conversation of a request body as plain text, a line per message, None when it cannot be
-    read. `history` reads the messages of a request from its decoded JSON object.
+    read. `history` reads the messages of a request from its decoded JSON object. `turns` is the member with the list
+    that grows from turn to turn, None where there is none; `history_by_item` says that its history is that of its
+    items, one after the other.
     """
 
     summarize: Summarize
     watch: NewWatch
     request_text: Callable[[bytes], str | None]
     history: Callable[[Mapping[str, Any]], History] = no_history
+    turns: str | None = None
+    history_by_item: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -25,14 +25,16 @@ from llmproxy.access.identity import identity_of
 from llmproxy.answer import Answer
 from llmproxy.body import Body
 from llmproxy.client_request import SESSION_HEADER, SESSION_HEADERS
+from llmproxy.dialects.dialect import Readers
 from llmproxy.dialects.history import MADE, NO_HISTORY, USER, History
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes
-from llmproxy.recognition.session_names import SessionName, answer_key, session_name_of
+from llmproxy.recognition.session_names import NAMING_MEMBERS, SessionName, answer_key, session_name_of
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
+from llmproxy.recognition.turn_history import NOTHING_READ, ReadHistory, read_history
 from llmproxy.recognition.twin_runs import TwinRuns
 from llmproxy.redaction.secrets import mask_text, secrets_of
 from llmproxy.settings import Duration, Whole
@@ -201,17 +203,16 @@ class Sessions(Middleware):
         tenant = identity_of(exchange)
         name = session_name_of(exchange.headers, self._headers, {}, tenant)
         large = body is not None and (len(body.raw) > _LARGE_BYTES or bool(body.encoding))
-        content: Mapping[str, Any] = {}
         if name is None and body is not None:
-            content = await _work(large, partial(_content, body))
-            name = session_name_of(exchange.headers, self._headers, content, tenant)
+            named = await _work(large, partial(_naming_members, body))
+            name = session_name_of(exchange.headers, self._headers, named, tenant)
         history, hashes = NO_HISTORY, None
         if name is None:
-            if exchange.endpoint is not None:
-                history = await _work(large, partial(exchange.endpoint.dialect.readers.history, content))
+            if body is not None and exchange.endpoint is not None:
+                history, sums, _ = await _work(large, partial(_history, body, exchange.endpoint.dialect.readers))
             if not history.pieces:
                 return None
-            hashes = await _work(large, partial(PrefixHashes, tenant, history.pieces))
+            hashes = await _work(large, partial(PrefixHashes, tenant, history.pieces, sums))
         return _Request(
             tenant=tenant,
             client=_shortened(f"{exchange.client.label} {exchange.client.agent}".strip()),
@@ -397,12 +398,20 @@ async def _work(large: bool, work: Callable[[], T]) -> T:
     return await asyncio.to_thread(work) if large else work()
 
 
-def _content(body: Body) -> Mapping[str, Any]:
-    """Return the body's JSON object; empty where it cannot be decoded, which is for the provider to judge."""
+def _naming_members(body: Body) -> Mapping[str, Any]:
+    """Return the members that may name a session; none where the body cannot be decoded, which is for the provider to
+    judge."""
     try:
-        return body.content
+        return {name: body.value(name) for name in NAMING_MEMBERS} if body.read is not None else body.content
     except BadRequest:
         return {}
+
+
+def _history(body: Body, readers: Readers) -> ReadHistory:
+    try:
+        return read_history(body, readers)
+    except BadRequest:
+        return NOTHING_READ
 
 
 def _new_id() -> str:

@@ -260,6 +260,7 @@ class Trace(Middleware):
             capture.request.encoding = body.encoding
             if self._bodies and body.raw:
                 capture.keep(capture.request, body.raw)
+                capture.request.read = None if body.encoding else body.read
             else:
                 capture.request.size = len(body.raw)
 

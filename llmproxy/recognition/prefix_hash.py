@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import islice
+from typing import TypeAlias
 from zlib import crc32
 
 from llmproxy.dialects.history import ASSISTANT, CALL, MADE, TOOL, USER, Piece
@@ -20,19 +22,36 @@ MAX_HASHES = 256
 # Seeds that separate equal texts of different roles.
 _ROLE_SEEDS = {role: crc32(role.encode()) for role in (USER, ASSISTANT, CALL, TOOL)}
 
+RunningSum: TypeAlias = tuple[int, int]
+"""The length in bytes and the checksum of the first pieces of a history."""
+
+
+def running_sums(pieces: Sequence[Piece], known: Sequence[RunningSum] = ()) -> list[RunningSum]:
+    """Return the sums of no pieces, of the first, of the first two and so on. Those that are `known` are not built
+    again."""
+    sums = [*known] or [(0, 0)]
+    size, checksum = sums[-1]
+    for role, text in islice(pieces, len(sums) - 1, None):
+        data = _bytes(text)
+        size += len(data)
+        checksum = crc32(data, checksum ^ _ROLE_SEEDS[role])
+        sums.append((size, checksum))
+    return sums
+
 
 class PrefixHashes:
-    """The keys of `pieces`, at least one, for `tenant`.
+    """The keys of `pieces`, at least one, with their `sums` where they are known, for `tenant`.
 
     `near` has those of the longest beginnings, the longest first. `learned` has those that later requests look up: of
     the whole request, and of it without its last turn, which may be edited, or be the beginning of an answer.
     """
 
-    __slots__ = ("_near_from", "_pieces", "_tenant", "_turn", "near")
+    __slots__ = ("_near_from", "_pieces", "_sums", "_tenant", "_turn", "near")
 
-    def __init__(self, tenant: str, pieces: Sequence[Piece]) -> None:
+    def __init__(self, tenant: str, pieces: Sequence[Piece], sums: Sequence[RunningSum] | None = None) -> None:
         self._tenant = tenant
         self._pieces = pieces
+        self._sums = running_sums(pieces) if sums is None else sums
         self._turn = _before_last_turn(pieces)
         count = len(pieces)
         self._near_from = max(min(count - NEAR, self._turn - 1 if self._turn else count), 0)
@@ -64,20 +83,11 @@ class PrefixHashes:
 
     def _keys(self, start: int, end: int) -> list[str]:
         """Return the keys of the beginnings of `start` + 1 to `end` pieces, the longest first."""
-        size = checksum = 0
-        for role, text in self._pieces[:start]:
-            data = _bytes(text)
-            size += len(data)
-            checksum = crc32(data, checksum ^ _ROLE_SEEDS[role])
         seed = self._tenant.encode()
         keys = []
         for count in range(start + 1, end + 1):
-            role, text = self._pieces[count - 1]
-            data = _bytes(text)
-            size += len(data)
-            checksum = crc32(data, checksum ^ _ROLE_SEEDS[role])
-            key_hash = hashlib.sha256(b"%b %d %d %d " % (seed, count, size, checksum))
-            key_hash.update(data)
+            key_hash = hashlib.sha256(b"%b %d %d %d " % (seed, count, *self._sums[count]))
+            key_hash.update(_bytes(self._pieces[count - 1][1]))
             keys.append(f"h:{key_hash.hexdigest()[:32]}")
         keys.reverse()
         return keys

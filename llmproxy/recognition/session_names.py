@@ -15,6 +15,9 @@ from llmproxy.access.identity import digest
 from llmproxy.answer import Headers
 from llmproxy.wire.json import read_value
 
+NAMING_MEMBERS = ("conversation", "previous_response_id", "metadata")
+"""The members of a body that may name a conversation."""
+
 _MAX_LENGTH = 200
 _PRINTABLE = re.compile(r"[!-~]+(?: [!-~]+)*")
 # Coding agents put their session into `metadata.user_id`, in one of two forms: a name that ends so, or JSON.

@@ -21,6 +21,7 @@ from llmproxy.redaction.json_path import Path, Side
 from llmproxy.redaction.masking import find_credentials
 from llmproxy.redaction.names import MASK, redact_url
 from llmproxy.redaction.secrets import forms_of, mask_bytes, mask_text, secret_header, secret_value, with_credentials
+from llmproxy.wire.repeated_json import ReadObject
 from llmproxy.wire.text import replace_surrogates
 
 # The memory of a part of a body besides its bytes.
@@ -79,13 +80,15 @@ class CapturedMessage:
     """One direction of an exchange as it went over the wire.
 
     `headers` is None when they are not recorded. `parts` are the bytes of the body, `short` says that some are missing.
-    `size` counts all of them. `times_ms` are the times when the parts of a stream were sent, None for any other body.
+    `read` is a request as it was read, where that goes on from an earlier one. `size` counts all bytes of the body.
+    `times_ms` are the times when the parts of a stream were sent, None for any other body.
     """
 
     headers: Iterable[tuple[str, str]] | None = None
     encoding: str = ""
     size: int = 0
     parts: list[bytes] = field(default_factory=list)
+    read: ReadObject | None = None
     short: bool = False
     times_ms: list[float] | None = None
 
@@ -127,10 +130,11 @@ def _fill_request(
     """Fill `part`; return `secrets` and the credentials in the body itself, which an answer may repeat."""
     parts, cut = decompress_parts(captured.parts, captured.encoding, limit_bytes)
     short = captured.short or cut
-    rendered = render_body(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
+    read = captured.read
+    rendered = render_body(parts, Masks(forms=forms_of(secrets), paths=paths), short=short, read=read)
     if rendered.masked:
-        secrets = with_credentials(secrets, find_credentials(parts))
-        rendered = render_body(parts, Masks(forms=forms_of(secrets), paths=paths), short=short)
+        secrets = with_credentials(secrets, find_credentials(parts, read))
+        rendered = render_body(parts, Masks(forms=forms_of(secrets), paths=paths), short=short, read=read)
     part.format, part.body, part.truncated = rendered.format, rendered.body, rendered.short
     return secrets
 

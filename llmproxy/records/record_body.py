@@ -17,6 +17,7 @@ from llmproxy.redaction.json_path import Path, mask_paths
 from llmproxy.redaction.masking import Edit, apply_edits, mask_parts
 from llmproxy.redaction.names import MASK
 from llmproxy.wire.compression import Decoder, DecodingError
+from llmproxy.wire.repeated_json import ReadObject
 
 BodyFormat = Literal["json", "text", "base64"]
 
@@ -51,8 +52,11 @@ class RenderedBody(NamedTuple):
     masked: bool = False
 
 
-def render_body(parts: list[bytes], masks: Masks, *, short: bool, broken: bool = False) -> RenderedBody:
-    """Render one body from its `parts`; `short` says that not all were kept, `broken` that not all arrived."""
+def render_body(
+    parts: list[bytes], masks: Masks, *, short: bool, broken: bool = False, read: ReadObject | None = None
+) -> RenderedBody:
+    """Render one body from its `parts`; `short` says that not all were kept, `broken` that not all arrived. `read` is
+    the body as it was read, where it goes on from an earlier one."""
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     if not data:
         return RenderedBody(None, NULL, short)
@@ -61,9 +65,9 @@ def render_body(parts: list[bytes], masks: Masks, *, short: bool, broken: bool =
         if redacted is None:
             return RenderedBody(None, NULL, True)
         data = redacted
-    [clean] = mask_parts([data], masks.forms, whole=not (short or broken))
+    [clean] = mask_parts([data], masks.forms, whole=not (short or broken), read=read)
     masked = clean is not data
-    if not short and (raw := _as_json(clean)) is not None:
+    if not short and (raw := _as_json(clean, read)) is not None:
         return RenderedBody("json", raw, False, masked)
     text = _as_text(clean, short or broken)
     if text is not None:
@@ -122,8 +126,10 @@ def _decoded_part(decoder: Decoder, part: bytes, left: int) -> tuple[bytes, bool
     return b"".join(pieces), False
 
 
-def _as_json(data: bytes) -> msgspec.Raw | None:
+def _as_json(data: bytes, read: ReadObject | None) -> msgspec.Raw | None:
     """Return `data` when it is JSON that every reader understands, byte for byte."""
+    if read is not None and read.data is data:
+        return msgspec.Raw(data) if read.strict else None
     try:
         if len(data) <= _READ_BYTES or b"\\u" in data:
             _DECODE(data)

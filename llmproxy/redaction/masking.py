@@ -7,7 +7,7 @@ escapes are decoded for that, and every other byte stays as it is. Begin reading
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +18,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.redaction.json_escapes import has_escapes, unescape
 from llmproxy.redaction.names import MASK, redact_url
 from llmproxy.redaction.secrets import secret_header, secret_value, secrets_of, with_credentials
+from llmproxy.wire.repeated_json import ReadObject
 
 _MASK = MASK.encode()
 # Searching a body for credentials holds up traffic, so only this much of it is searched.
@@ -63,48 +64,100 @@ class Edit(NamedTuple):
     new: bytes | None = None
 
 
-def mask_parts(parts: list[bytes], forms: Sequence[bytes], *, whole: bool) -> list[bytes]:
+def mask_parts(
+    parts: list[bytes], forms: Sequence[bytes], *, whole: bool, read: ReadObject | None = None
+) -> list[bytes]:
     """Return the `parts` of one body without secrets: `forms`, values of credential members, credentials in URLs.
 
     `whole` says that nothing is missing at the end; otherwise the beginning of a secret may stand there. The result has
-    as many parts as the input, and is the input itself when nothing was masked.
+    as many parts as the input, and is the input itself when nothing was masked. `read` is the body as it was read:
+    where it goes on from an earlier one, secrets are searched in what is new.
     """
     data = parts[0] if len(parts) == 1 else b"".join(parts)
-    if has_escapes(data):
-        plain = unescape(data)
-        edits = [
-            Edit(plain.origin(edit.start), plain.origin(edit.end), edit.new)
-            for edit in _find_edits(plain.data, forms, whole=whole)
-        ]
+    if read is not None and read.data is data:
+        edits = [*_new_edits(read, _values, forms), *_new_edits(read, _places)]
     else:
-        edits = _find_edits(data, forms, whole=whole)
+        edits = _in_original(data, lambda plain: _find_edits(plain, forms, whole=whole))
     return apply_edits(parts, edits) if edits else parts
 
 
+def _in_original(data: bytes, find: Callable[[bytes], list[Edit]]) -> list[Edit]:
+    """Return what `find` finds in `data` without needless escapes, by its place in `data` itself."""
+    if not has_escapes(data):
+        return find(data)
+    plain = unescape(data)
+    return [Edit(plain.origin(edit.start), plain.origin(edit.end), edit.new) for edit in find(plain.data)]
+
+
 def _find_edits(data: bytes, forms: Sequence[bytes], *, whole: bool) -> list[Edit]:
-    edits: list[Edit] = []
-    for form in forms:
-        if form in data:
-            edits += _occurrences(data, form)
-    edits += _members(data)
-    if b"/" in data and (b"://" in data or rb":\/\/" in data):
-        edits += _urls(data)
+    edits = _values(data, forms) + _places(data)
     if not whole:
         edits += _beginnings(data, forms)
     return edits
 
 
-def find_credentials(parts: list[bytes]) -> Iterator[str]:
-    """Yield the values of members of one body whose names mark credentials."""
-    data = b"".join(parts)
-    if has_escapes(data):
-        data = unescape(data).data
-    for edit in _members(data):
-        value = data[edit.start : edit.end]
+def _values(data: bytes, forms: Sequence[bytes] = ()) -> list[Edit]:
+    return [edit for form in forms if form in data for edit in _occurrences(data, form)]
+
+
+def _places(data: bytes, forms: Sequence[bytes] = ()) -> list[Edit]:
+    edits = _members(data)
+    if b"/" in data and (b"://" in data or rb":\/\/" in data):
+        edits += _urls(data)
+    return edits
+
+
+class _Found(NamedTuple):
+    """The edits of a body, and the forms that were searched for."""
+
+    forms: Sequence[bytes]
+    edits: list[Edit]
+
+
+def _new_edits(
+    read: ReadObject, find: Callable[[bytes, Sequence[bytes]], list[Edit]], forms: Sequence[bytes] = ()
+) -> list[Edit]:
+    """Return what `find` finds in the whole of a body. Where it goes on from another one, only what is new is
+    searched."""
+    data, name = read.data, find.__name__
+    earlier = read.inherited.get(name)
+    if not isinstance(earlier, _Found) or earlier.forms != forms:
+        edits = _in_original(data, lambda plain: find(plain, forms))
+    else:
+        start, end = read.known_bytes, read.end if read.same_tail else len(data)
+        edits = [edit for edit in earlier.edits if edit.end <= start]
+        # A value may begin in what is known, and end in what is new.
+        around = max(map(len, forms), default=0)
+        first, last = max(start - around, 0), end + around if read.same_tail else end
+        found = _in_original(data[first:last], lambda plain: find(plain, forms))
+        edits += [Edit(first + edit.start, first + edit.end, edit.new) for edit in found]
+        if read.same_tail:
+            edits += [
+                Edit(edit.start + read.moved, edit.end + read.moved, edit.new)
+                for edit in earlier.edits
+                if edit.start + read.moved >= end
+            ]
+    read.derived[name] = _Found(forms, edits)
+    return edits
+
+
+def find_credentials(parts: list[bytes], read: ReadObject | None = None) -> Iterator[str]:
+    """Yield the values of members of one body whose names mark credentials; `read` as in `mask_parts`."""
+    data = parts[0] if len(parts) == 1 else b"".join(parts)
+    if read is not None and read.data is data:
+        values = [unescape(data[edit.start : edit.end]).data for edit in _new_edits(read, _credentials)]
+    else:
+        data = unescape(data).data if has_escapes(data) else data
+        values = [data[edit.start : edit.end] for edit in _members(data)]
+    for value in values:
         try:
             yield str(msgspec.json.decode(b'"%b"' % value))
         except ValueError:
             yield value.decode("utf-8", "replace")
+
+
+def _credentials(data: bytes, forms: Sequence[bytes] = ()) -> list[Edit]:
+    return _members(data)
 
 
 def all_secrets_of(exchange: Exchange) -> tuple[str, ...]:
@@ -116,7 +169,8 @@ def all_secrets_of(exchange: Exchange) -> tuple[str, ...]:
         data = body.decoded
     except BadRequest:
         return secrets
-    values = list(find_credentials([data[:_READ_BYTES]]))
+    read = body.read
+    values = list(find_credentials([data[:_READ_BYTES] if read is None else data], read))
     return with_credentials(secrets, values) if values else secrets
 
 

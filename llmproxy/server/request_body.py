@@ -21,6 +21,7 @@ from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.wire.compression import PIECE_BYTES
 from llmproxy.wire.multipart import BrokenForm, FieldFinder, boundary_of, is_form
+from llmproxy.wire.repeated_json import JsonMemory
 
 _PIECES = 8  # how many a thread decodes before they are counted
 LARGE_BYTES = 4 * 1024 * 1024
@@ -122,12 +123,14 @@ async def read_body(
     *,
     routed: bool,
     whole: bool = False,
+    memory: JsonMemory | None = None,
 ) -> None:
     """Give `exchange` its body, and for calls that name a model the model and the stream flag.
 
     Bodies are held where the endpoint's body is read, or where `whole` is set, else passed through. `routed` says that
     the model decides who answers: a body that cannot be decoded is refused then, and otherwise left to the provider's
-    judgement. Raises BadRequest (400, 408, 413), Overloaded.
+    judgement. A body that goes on from one in `memory` is read from there on. Raises BadRequest (400, 408, 413),
+    Overloaded.
     """
     declared = exchange.headers.get("Content-Length")
     if payload is EMPTY_PAYLOAD:
@@ -146,7 +149,7 @@ async def read_body(
         else:
             exchange.body = StreamedBody(stream=stream, length=length)
         return
-    await _read_held(exchange, payload, length, limits, budget, go_ahead)
+    await _read_held(exchange, payload, length, limits, budget, go_ahead, memory)
     if readable:
         await _read_model(exchange, budget, routed=routed)
 
@@ -224,6 +227,7 @@ async def _read_held(
     limits: Limits,
     budget: MemoryBudget,
     go_ahead: Callable[[], None],
+    memory: JsonMemory | None,
 ) -> None:
     """Give `exchange` its whole body. One that could never be held is refused before it comes."""
     limit_bytes = budget.limit_bytes if limits.max_body_size is None else min(limits.max_body_size, budget.limit_bytes)
@@ -235,7 +239,8 @@ async def _read_held(
     else:
         raw = await _hold(exchange, RequestStream(payload, limit_bytes, limits, go_ahead), budget, length)
     encoding = exchange.headers.get("Content-Encoding", "").strip().lower()
-    exchange.body = Body(raw, "" if encoding == "identity" else encoding, limit_bytes)
+    turns = None if exchange.endpoint is None else exchange.endpoint.dialect.readers.turns
+    exchange.body = Body(raw, "" if encoding == "identity" else encoding, limit_bytes, memory, turns)
 
 
 async def _hold(exchange: Exchange, stream: RequestStream, budget: MemoryBudget, length: int | None) -> bytes:

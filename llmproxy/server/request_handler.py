@@ -159,7 +159,7 @@ class RequestHandler:
             await self._admit()
             raise BadRequest("WebSockets are not relayed here; use HTTP", status=426, code="upgrade_not_supported")
         resolved = await self._locate()
-        limits, budget = self._runtime.limits, self._shared.budget
+        limits, budget, bodies = self._runtime.limits, self._shared.budget, self._shared.bodies
         concurrency = self._shared.concurrency
         if not concurrency.admits(limits.max_concurrent):
             await concurrency.enter(limits.max_concurrent or 0, limits.queue_timeout_s)
@@ -167,7 +167,7 @@ class RequestHandler:
         go_ahead = partial(_go_ahead, exchange.headers, self._transport, http10=self._http10)
         chosen = resolved.provider
         whole = chosen.holds_bodies if chosen is not None else _signs(resolved)
-        await read_body(exchange, payload, limits, budget, go_ahead, routed=chosen is None, whole=whole)
+        await read_body(exchange, payload, limits, budget, go_ahead, routed=chosen is None, whole=whole, memory=bodies)
         exchange.received_s = time.monotonic()
         return await pipeline.answer(exchange, resolved)
 

@@ -11,6 +11,7 @@ from llmproxy.pipeline import Pipeline
 from llmproxy.server.concurrency import Concurrency
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.request_body import Limits
+from llmproxy.wire.repeated_json import JsonMemory
 
 
 class ServedRuntime(Protocol):
@@ -35,13 +36,14 @@ class ServedRuntime(Protocol):
 class Shared:
     """The state of all connections. `runtime` may be replaced at any time; an exchange keeps the one it began with.
 
-    `running` are the exchanges under way, by id.
+    `running` are the exchanges under way, by id; `bodies` are requests of late, of which the next ones repeat most.
     """
 
     def __init__(self, runtime: ServedRuntime, metrics: Metrics, budget: MemoryBudget) -> None:
         self.runtime = runtime
         self.metrics = metrics
         self.budget = budget
+        self.bodies = JsonMemory()
         self.concurrency = Concurrency()
         self.running: dict[str, Exchange] = {}
         self.stopping = False

@@ -35,7 +35,7 @@ _KEY = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")[ \t\n\r]*:[ \t\n\r]*', re.DOTALL
 _NEXT = re.compile(rb"[ \t\n\r]*([,}])[ \t\n\r]*")
 
 
-class _Place(NamedTuple):
+class MemberPlace(NamedTuple):
     """The position of a member: offsets of its key, its value and the end of its value."""
 
     name: str
@@ -123,7 +123,7 @@ def replace_member(data: bytes, name: str, raw: bytes) -> bytes:
 
     All other bytes stay as they are. Raises BadRequest when `data` is not a JSON object or has a duplicate key.
     """
-    places = _places(data)
+    places = member_places(data)
     for place in places:
         if place.name == name:
             return _splice(data, place.value, raw, place.end)
@@ -139,7 +139,7 @@ def remove_member(data: bytes, name: str) -> bytes:
 
     Raises BadRequest when `data` is not a JSON object or has a duplicate key.
     """
-    places = _places(data)
+    places = member_places(data)
     for index, place in enumerate(places):
         if place.name == name:
             if index + 1 < len(places):
@@ -151,7 +151,7 @@ def remove_member(data: bytes, name: str) -> bytes:
 def check_members(data: bytes) -> None:
     """Raise BadRequest when `data` is not a JSON object, or when readers may understand it differently: when it has a
     duplicate key."""
-    _places(data)
+    member_places(data)
 
 
 def _splice(data: bytes, start: int, new: bytes, end: int) -> bytes:
@@ -170,8 +170,8 @@ def _whole(digits: str) -> int | float:
 _SCAN = json.JSONDecoder(parse_int=_whole).raw_decode
 
 
-def _places(data: bytes) -> list[_Place]:
-    """Return the position of each member. Raise BadRequest for invalid JSON or a duplicate key."""
+def member_places(data: bytes) -> list[MemberPlace]:
+    """Return the position of each member. Raises BadRequest for invalid JSON or a duplicate key."""
     try:
         places = _measure(data)
     except _UNREADABLE:
@@ -189,7 +189,7 @@ def _places(data: bytes) -> list[_Place]:
     return places
 
 
-def _measure(data: bytes) -> list[_Place]:
+def _measure(data: bytes) -> list[MemberPlace]:
     """Walk fast: msgspec has checked the object and knows the length of each value."""
     members = _OBJECT.decode(data)
 
@@ -202,15 +202,15 @@ def _measure(data: bytes) -> list[_Place]:
     return _walk(data, 0, end_of)
 
 
-def _scan(data: bytes) -> list[_Place]:
+def _scan(data: bytes) -> list[MemberPlace]:
     """Walk slowly: the standard library reads every value. In latin-1, character offsets are byte offsets."""
     text = data.decode("latin-1")
     return _walk(data, len(_BOM) if data.startswith(_BOM) else 0, lambda _, start: int(_SCAN(text, start)[1]))
 
 
-def _walk(data: bytes, start: int, end_of: Callable[[str, int], int]) -> list[_Place]:
+def _walk(data: bytes, start: int, end_of: Callable[[str, int], int]) -> list[MemberPlace]:
     """Return each member in order; `end_of(name, start)` finds the end of a value. Raises ValueError for bad syntax."""
-    places: list[_Place] = []
+    places: list[MemberPlace] = []
     at = _match(_OPEN, data, start).end()
     more = data[at : at + 1] != b"}"
     at += not more
@@ -222,7 +222,7 @@ def _walk(data: bytes, start: int, end_of: Callable[[str, int], int]) -> list[_P
         if not isinstance(name, str):
             raise ValueError("a key that is not text")
         end = end_of(name, key.end())
-        places.append(_Place(name, at, key.end(), end))
+        places.append(MemberPlace(name, at, key.end(), end))
         following = _match(_NEXT, data, end)
         at = following.end()
         more = following[1] == b","

@@ -29,6 +29,20 @@ from scripts.overhead.load import Case, Run, drive, memory_mb
 PROXY_CORE, LOAD_CORE = 0, 1
 RELAYED = "chat 1 KB, 32 connections"
 RELAYED_STREAM = "stream of 40 chunks, 16 connections"
+
+
+def _agent(name: str, limit: float) -> Case:
+    """An agent's turns of 300 KB."""
+    return Case(
+        name=f"{name}, 300 KB turns, 8 connections",
+        body_bytes=300_000,
+        stream=False,
+        connections=8,
+        limit=limit,
+        agent=True,
+    )
+
+
 CASES = (
     Case(name="chat 1 KB, 1 connection", body_bytes=1_000, stream=False, connections=1, limit=4),
     Case(name=RELAYED, body_bytes=1_000, stream=False, connections=32, limit=5),
@@ -155,6 +169,12 @@ ROUTED_IN_REDIS = (
         of=RELAYED,
     ),
 )
+AGENT_RELAYED = (_agent("relay", 3.8),)
+AGENT_RECOGNISED = (_agent("sessions", 6),)
+AGENT_TRACED = (_agent("trace", 8),)
+AGENT_WATCHED = (_agent("printer, sessions and trace", 10),)
+AGENT_CACHED = (_agent("cache, misses", 6),)
+AGENT_TRANSLATED = (_agent("chat translated into messages", 12),)
 _CACHING = """
 middlewares:
   - {type: cache, config: {when: always}}
@@ -186,6 +206,16 @@ providers:
 """
 _KEY = "api_key: sk-up"
 _AWS_KEYS = "region: us-east-1, access_key_id: AKIDBENCH, secret_access_key: bench"
+_TRACING = """
+middlewares:
+  - {type: trace, config: {directory: ./traces, max_total_size: 64MB}}
+"""
+_WATCHING_AGENT = """
+middlewares:
+  - {type: printer}
+  - {type: sessions}
+  - {type: trace, config: {directory: ./traces, max_total_size: 64MB}}
+"""
 _ROUTING = """
 models:
   - {name: "*", strategy: weighted, targets: [{provider: up, weight: 3}, {provider: up, weight: 1}]}
@@ -365,6 +395,12 @@ def _measure_configured(
         (SIGNED, "bedrock", _AWS_KEYS, ""),
         (LIMITED, "openai", _KEY, _LIMITING),
         (OBSERVED, "openai", _KEY, _OBSERVING % collector_port),
+        (AGENT_RELAYED, "openai", _KEY, ""),
+        (AGENT_RECOGNISED, "openai", _KEY, _RECOGNISING),
+        (AGENT_TRACED, "openai", _KEY, _TRACING),
+        (AGENT_WATCHED, "openai", _KEY, _WATCHING_AGENT),
+        (AGENT_CACHED, "openai", _KEY, _CACHING),
+        (AGENT_TRANSLATED, "anthropic", _KEY, ""),
         (LIMITED_IN_REDIS, "openai", _KEY, _LIMITING + _IN_REDIS % (redis_port or 0)),
         (ROUTED_IN_REDIS, "openai", _KEY, _ROUTING_IN_REDIS % (redis_port or 0)),
     ):

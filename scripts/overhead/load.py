@@ -25,11 +25,25 @@ PATHS = {
     ("converse", True): (f"/model/{MODEL}/converse-stream", "/model/{model}/converse-stream"),
 }
 """The paths of calls, and what /metrics calls them, by dialect and whether they stream."""
+AGENT_TURNS = 20
+"""How many turns of a conversation an agent sends before it begins the next one."""
 _WRK_SCRIPT = """
 wrk.method = "POST"
 local file = io.open(os.getenv("BODY")); wrk.body = file:read("*a"); file:close()
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer sk-client"
+"""
+_AGENT_SCRIPT = f"""{_WRK_SCRIPT}
+local lines = {{}}
+for line in wrk.body:gmatch("[^\\n]+") do table.insert(lines, line) end
+local tail, turn, conversation = table.remove(lines), {AGENT_TURNS}, 0
+request = function()
+  turn = turn + 1
+  if turn > {AGENT_TURNS} then turn, conversation = 1, conversation + 1 end
+  lines[2] = '{{"role": "user", "content": "This is conversation ' .. conversation .. '."}}'
+  local last = #lines - 2 * ({AGENT_TURNS} - turn)
+  return wrk.format(nil, nil, nil, lines[1] .. table.concat(lines, ", ", 2, last) .. tail)
+end
 """
 
 
@@ -38,7 +52,8 @@ class Case:
     """One kind of traffic.
 
     `limit` is the maximum CPU time per request relative to nginx, or, with `of`, relative to the case of that name.
-    `cached` means that every answer but the first comes from the cache. Clients speak `dialect`.
+    `cached` means that every answer but the first comes from the cache. Clients speak `dialect`. With `agent` each
+    request is the next turn of a conversation: of 20 tools and up to 400 messages.
     """
 
     name: str
@@ -49,6 +64,7 @@ class Case:
     of: str = ""
     cached: bool = False
     dialect: str = "chat"
+    agent: bool = False
 
     @property
     def path(self) -> str:
@@ -62,7 +78,10 @@ class Case:
 
     @property
     def body(self) -> bytes:
-        """Return the body of each request."""
+        """Return the body of each request, of an agent's last turn."""
+        if self.agent:
+            begin, *messages, end = agent_lines(self.body_bytes)
+            return (begin + ", ".join(messages) + end).encode()
         return _BODIES[self.dialect](self.body_bytes, stream=self.stream).encode()
 
 
@@ -87,6 +106,35 @@ def chat_body(size_bytes: int, *, stream: bool, user: str = "bench") -> str:
     messages = [{"role": "system", "content": _SYSTEM}]
     messages += [{"role": role, "content": text} for role, text in _turns(size_bytes)]
     return json.dumps({"model": MODEL, "messages": messages, "temperature": 0.7, "user": user, "stream": stream})
+
+
+def agent_lines(size_bytes: int) -> list[str]:
+    """Return the conversation of a coding agent of about `size_bytes`: the JSON before its messages, each message, the
+    JSON after them."""
+    schema = {"type": "object", "properties": {f"argument_{each}": {"type": "string"} for each in range(6)}}
+    tools = [
+        {"type": "function", "function": {"name": f"tool_{each}", "description": _WORDS * 6, "parameters": schema}}
+        for each in range(20)
+    ]
+    end = f'], "tools": {json.dumps(tools)}, "stream": false}}'
+    text = _WORDS * ((size_bytes - len(end)) * 3 // (400 * 2 * len(_WORDS)))
+    messages: list[dict[str, object]] = []
+    for number in range(133):
+        call = {"name": "tool_3", "arguments": json.dumps({"argument_1": f"src/file_{number}.py", "argument_2": "x"})}
+        messages += [
+            {"role": "user" if number % 8 == 0 else "assistant", "content": f"Step {number}: {text}"},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": f"call_{number}", "type": "function", "function": call}],
+            },
+            {"role": "tool", "tool_call_id": f"call_{number}", "content": f'{number}\n\t"{text}"\n'},
+        ]
+    begin = f'{{"model": "{MODEL}", "messages": ['
+    return [begin, json.dumps({"role": "user", "content": "This is conversation 0."}), *map(json.dumps, messages), end]
+
+
+_WORDS = "The file is read, the test is run, it fails at line 12; see https://example.org/a/b for the reason. "
 
 
 def gemini_body(size_bytes: int, *, stream: bool) -> str:
@@ -137,8 +185,8 @@ def drive(port: int, pid: int, case: Case, seconds: float, folder: Path) -> Run:
 
 def _wrk(url: str, case: Case, seconds: float, folder: Path) -> str:
     script, body = folder / "post.lua", folder / "body.json"
-    script.write_text(_WRK_SCRIPT)
-    body.write_bytes(case.body)
+    script.write_text(_AGENT_SCRIPT if case.agent else _WRK_SCRIPT)
+    body.write_bytes("\n".join(agent_lines(case.body_bytes)).encode() if case.agent else case.body)
     command = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds:.0f}s", "--latency", "-s", str(script), url]
     return subprocess.run(
         command, env={**os.environ, "BODY": str(body)}, capture_output=True, text=True, check=True

@@ -57,7 +57,12 @@ DIALECT = Dialect(
     write_error=write_error,
     write_error_event=write_error_event,
     readers=replace(
-        readers(CODEC), summarize=summary.summarize, watch=stream_watch.ChatWatch, history=history.read_history
+        readers(CODEC),
+        summarize=summary.summarize,
+        watch=stream_watch.ChatWatch,
+        history=history.read_history,
+        turns="messages",
+        history_by_item=True,
     ),
     reshape=reshape.CHAT_RESHAPE,
     codec=CODEC,
@@ -70,7 +75,7 @@ COMPLETIONS = replace(
     paths=("/completions",),
     forms=(deployment_form("/completions"),),
     models=None,
-    readers=replace(DIALECT.readers, request_text=prompt_text, history=no_history),
+    readers=replace(DIALECT.readers, request_text=prompt_text, history=no_history, turns=None),
     reshape=reshape.COMPLETIONS_RESHAPE,
     codec=None,
     sealed=None,

@@ -88,7 +88,12 @@ DIALECT = Dialect(
     write_error=write_error,
     write_error_event=write_error_event,
     readers=replace(
-        readers(CODEC), summarize=summary.summarize, watch=stream_watch.MessagesWatch, history=history.read_history
+        readers(CODEC),
+        summarize=summary.summarize,
+        watch=stream_watch.MessagesWatch,
+        history=history.read_history,
+        turns="messages",
+        history_by_item=True,
     ),
     reshape=reshape.RESHAPE,
     codec=CODEC,

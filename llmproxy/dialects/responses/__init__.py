@@ -55,7 +55,12 @@ DIALECT = Dialect(
     write_error=write_error,
     write_error_event=write_error_event,
     readers=replace(
-        readers(CODEC), summarize=summary.summarize, watch=stream_watch.ResponsesWatch, history=history.read_history
+        readers(CODEC),
+        summarize=summary.summarize,
+        watch=stream_watch.ResponsesWatch,
+        history=history.read_history,
+        turns="input",
+        history_by_item=True,
     ),
     reshape=reshape.RESHAPE,
     codec=CODEC,

@@ -1,0 +1,82 @@
+"""Read the history of a request; where the request goes on from an earlier one, only that of its new messages.
+
+Begin reading at `read_history`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from llmproxy.body import Body
+from llmproxy.dialects.dialect import Readers
+from llmproxy.dialects.history import NO_HISTORY, History, Piece
+from llmproxy.recognition.prefix_hash import RunningSum, running_sums
+from llmproxy.wire.repeated_json import ReadObject
+
+_NAME = "recognition.history"
+# Clients change the last messages that they sent, such as the places of their cache marks.
+_RECENT = 8
+
+
+class _Mark(NamedTuple):
+    """What stands before an item: so many items, pieces and messages, and the first piece of the last message."""
+
+    items: int
+    pieces: int
+    messages: int
+    last: int
+
+
+_BEGIN = _Mark(0, 0, 0, 0)
+
+
+class ReadHistory(NamedTuple):
+    """The history of a request, the running sums of its pieces, and where it can be gone on with."""
+
+    history: History
+    sums: Sequence[RunningSum]
+    marks: Sequence[_Mark] = ()
+
+
+NOTHING_READ = ReadHistory(NO_HISTORY, ())
+
+
+def read_history(body: Body, readers: Readers) -> ReadHistory:
+    """Return the history of a request of the dialect with these `readers`. Raises BadRequest for a body that cannot be
+    decoded."""
+    read = body.read if readers.history_by_item else None
+    if read is not None:
+        try:
+            return _continued(read, readers)
+        except (ValueError, RecursionError):  # the items are no strict JSON
+            pass
+    history = readers.history(body.content)
+    return ReadHistory(history, running_sums(history.pieces))
+
+
+def _continued(read: ReadObject, readers: Readers) -> ReadHistory:
+    earlier = read.inherited.get(_NAME)
+    if not isinstance(earlier, ReadHistory):
+        earlier = NOTHING_READ
+    known = [mark for mark in earlier.marks if mark.items <= read.known]
+    at = known[-1] if known else _BEGIN
+    pieces: list[Piece] = earlier.history.pieces[: at.pieces]
+    items = read.items(at.items)
+    old = max(len(items) - _RECENT, 0)
+    marks = known[-_RECENT:]
+    for group in ([items[:old]] if old else []), ([item] for item in islice(items, old, None)):
+        for some in group:
+            part = readers.history({read.name: some})
+            at = _Mark(
+                at.items + len(some),
+                at.pieces + len(part.pieces),
+                at.messages + part.messages,
+                at.pieces + part.last if part.messages else at.last,
+            )
+            pieces += part.pieces
+            marks.append(at)
+    sums = running_sums(pieces, earlier.sums[: (known[-1].pieces if known else 0) + 1])
+    result = read.derived[_NAME] = ReadHistory(History(pieces, at.messages, at.last), sums, marks)
+    return result

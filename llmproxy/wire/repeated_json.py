@@ -1,0 +1,249 @@
+"""Read JSON objects that begin as an earlier one did, and read only what is new in them.
+
+An agent sends its whole conversation with every turn: a list that is the last one and a few items more. Reading the
+members of 300 KB takes some 10 µs this way instead of 85. What is derived from a body (`ReadObject.derived`) is handed
+to the next one that repeats it, so that nobody looks twice at what was there before. Nothing here knows a dialect.
+Begin reading at `JsonMemory.read`.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from llmproxy.errors import BadRequest
+from llmproxy.wire.json import MemberPlace, RawMembers, member_places
+
+SMALLEST_BYTES = 16 * 1024
+"""Shorter objects are read at once in less time than looking them up takes."""
+
+_LARGEST_BYTES = 4 * 1024 * 1024
+_MEMORY_BYTES = 16 * 1024 * 1024
+_SAMPLE_BYTES = 256
+_MOST_ALIKE = 4  # threads of one conversation, and conversations with the same instructions
+_CHUNK_BYTES = 16 * 1024
+
+_OBJECT = msgspec.json.Decoder(RawMembers)
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_GAP = re.compile(rb"[ \t\n\r]*,?[ \t\n\r]*")
+# Stands for the items that are known: nothing but a comma or the end of the list can follow it.
+_KNOWN = b'[""'
+_STRICT = "strict"
+
+
+class _Places(NamedTuple):
+    """Where the list of an object stands: the members before it, the offsets of its begin and end, and of the ends of
+    its items."""
+
+    before: list[MemberPlace]
+    begin: int
+    end: int
+    ends: array[int]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ReadObject:
+    """A JSON object that is read as far as its members; one of them, called `name`, is a list.
+
+    Its first `known` items stand, with all that is before them, in an earlier object too; that is `known_bytes`.
+    `same_tail` says whether what follows the list, from `end` on, stands there too, `moved` bytes before. `derived` is
+    the place for what was found out about this object, `inherited` has what was found out about the earlier one.
+    """
+
+    data: bytes
+    members: RawMembers
+    name: str
+    places: _Places | None = None
+    known: int = 0
+    same_tail: bool = False
+    moved: int = 0
+    derived: dict[Hashable, object] = field(default_factory=dict)
+    inherited: dict[Hashable, object] = field(default_factory=dict)
+
+    @property
+    def known_bytes(self) -> int:
+        """Return how many bytes at the beginning stand in an earlier object too."""
+        return self.places.ends[self.known - 1] if self.known and self.places is not None else 0
+
+    @property
+    def end(self) -> int:
+        """Return the offset of the end of the list, where some of it is known."""
+        return 0 if self.places is None else self.places.end
+
+    @property
+    def strict(self) -> bool:
+        """Return whether it is JSON that every reader understands, in its strings and numbers too."""
+        strict = self.derived.get(_STRICT)
+        if not isinstance(strict, bool):
+            strict = self.derived[_STRICT] = self._is_strict()
+        return strict
+
+    def _is_strict(self) -> bool:
+        try:
+            if self.inherited.get(_STRICT) is not True:
+                msgspec.json.decode(self.data)
+            else:
+                self.items(self.known)
+                if not self.same_tail:
+                    msgspec.json.decode(b'{"":0' + self.data[self.end :])
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+    def items(self, start: int) -> list[object]:
+        """Decode the items of the list from `start` on, at most `known`. Raises ValueError or RecursionError."""
+        if start == 0 or self.places is None:
+            whole: list[object] = msgspec.json.decode(self.members[self.name])
+            return whole
+        rest: list[object] = msgspec.json.decode(_KNOWN + self.data[self.places.ends[start - 1] : self.places.end])
+        return rest[1:]
+
+    def shared_with(self, data: bytes) -> int:
+        """Return how many items stand in `data` too, with all that is before them."""
+        own, at = memoryview(self.data), 0
+        while at < len(own) and data.startswith(own[at : at + _CHUNK_BYTES], at):
+            at += _CHUNK_BYTES
+        if self.places is None:
+            self.places = _find_places(self)
+        _, begin, _, ends = self.places
+        if at < begin and not data.startswith(own[at:begin], at):
+            return 0
+        count = bisect_right(ends, at)
+        at = max(at, ends[count - 1] if count else begin)
+        while count < len(ends) and data.startswith(own[at : ends[count]], at):
+            at = ends[count]
+            count += 1
+        return count
+
+
+class JsonMemory:
+    """The objects that were read of late, at most `max_bytes` of them."""
+
+    def __init__(self, max_bytes: int = _MEMORY_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._size_bytes = 0
+        self._alike: OrderedDict[tuple[str, int, bytes], list[ReadObject]] = OrderedDict()
+
+    def read(self, data: bytes, name: str) -> ReadObject | None:
+        """Read the JSON object `data`, which has its list in the member `name`. Return None where that is not worth
+        it, or the object is unusual: no strict JSON, a key twice, no such list."""
+        if not SMALLEST_BYTES <= len(data) <= _LARGEST_BYTES:
+            return None
+        place = 1 << (len(data).bit_length() - 1)
+        earlier, shared = None, 0
+        for size in (place, place >> 1):
+            for each in self._alike.get(_key(data, name, size), ()):
+                count = each.shared_with(data)
+                if count > shared:
+                    earlier, shared = each, count
+        read = None if earlier is None else _continued(earlier, shared, data)
+        if read is None:
+            read, earlier = _read(data, name), None
+        if read is not None:
+            self._keep(read, earlier, name, place)
+        return read
+
+    def _keep(self, read: ReadObject, earlier: ReadObject | None, name: str, place: int) -> None:
+        """Keep `read`, in place of the `earlier` object where that one has hardly anything else."""
+        if earlier is not None and read.known_bytes * 2 >= len(earlier.data):
+            self._drop(earlier)
+        key = _key(read.data, name, place)
+        alike = self._alike.setdefault(key, [])
+        self._alike.move_to_end(key)
+        alike.append(read)
+        self._size_bytes += len(read.data)
+        if len(alike) > _MOST_ALIKE:
+            self._size_bytes -= len(alike.pop(0).data)
+        while self._size_bytes > self._max_bytes:
+            key, alike = next(iter(self._alike.items()))
+            self._size_bytes -= len(alike.pop(0).data)
+            if not alike:
+                del self._alike[key]
+
+    def _drop(self, read: ReadObject) -> None:
+        key = _key(read.data, read.name, 1 << (len(read.data).bit_length() - 1))
+        alike = self._alike.get(key, [])
+        if read in alike:
+            alike.remove(read)
+            self._size_bytes -= len(read.data)
+            if not alike:
+                del self._alike[key]
+
+
+def _key(data: bytes, name: str, place: int) -> tuple[str, int, bytes]:
+    """Return what objects have in common that agree on their first `place` bytes, and hardly any others."""
+    return name, place, data[place - _SAMPLE_BYTES : place]
+
+
+def _read(data: bytes, name: str) -> ReadObject | None:
+    """Read an object as a whole. Where its items are is found when another object may have them too."""
+    try:
+        members = _OBJECT.decode(data)
+    except (ValueError, RecursionError):
+        return None
+    raw = members.get(name)
+    if raw is None or bytes(memoryview(raw)[:1]) != b"[":
+        return None
+    return ReadObject(data=data, members=members, name=name)
+
+
+def _find_places(read: ReadObject) -> _Places:
+    """Find the list and its items; none in an object that has a member twice."""
+    try:
+        places = member_places(read.data)
+        items = _ITEMS.decode(read.members[read.name])
+    except (BadRequest, ValueError, RecursionError):
+        return _Places([], 0, 0, array("Q"))
+    number = next(number for number, each in enumerate(places) if each.name == read.name)
+    found = places[number]
+    return _Places(places[:number], found.value, found.end, _ends(read.data, found.value + 1, items, array("Q")))
+
+
+def _continued(earlier: ReadObject, shared: int, data: bytes) -> ReadObject | None:
+    """Read an object that has `shared` items of an `earlier` one, at least one; None where it must be read as a
+    whole."""
+    assert earlier.places is not None, "the items were compared"
+    before, begin, old_end, ends = earlier.places
+    name, boundary = earlier.name, ends[shared - 1]
+    key = b'{"%b":' % name.encode()
+    try:
+        rest = key + _KNOWN + data[boundary:]
+        items = _OBJECT.decode(rest)[name]
+        end = boundary + memoryview(items).nbytes - len(_KNOWN)
+        if not rest.startswith(memoryview(items), len(key)):
+            return None  # the member stands there twice
+        tail = _OBJECT.decode(key + b"0" + data[end:])
+        new = _ITEMS.decode(items)
+    except (ValueError, RecursionError):
+        return None
+    if bytes(tail.pop(name)) != b"0" or any(each.name in tail for each in before):
+        return None
+    view, old = memoryview(data), earlier.data
+    members = {each.name: msgspec.Raw(view[each.value : each.end]) for each in before}
+    members[name] = msgspec.Raw(view[begin:end])
+    return ReadObject(
+        data=data,
+        members=members | tail,
+        name=name,
+        places=_Places(before, begin, end, _ends(data, boundary, new[1:], ends[:shared])),
+        known=shared,
+        same_tail=len(data) - end == len(old) - old_end and data.endswith(memoryview(old)[old_end:]),
+        moved=end - old_end,
+        inherited=earlier.derived,
+    )
+
+
+def _ends(data: bytes, at: int, items: list[msgspec.Raw], ends: array[int]) -> array[int]:
+    """Add to `ends` where each of `items` ends, of which the first follows at `at`."""
+    for item in items:
+        gap = _GAP.match(data, at)
+        at = (at if gap is None else gap.end()) + memoryview(item).nbytes
+        ends.append(at)
+    return ends

@@ -1,42 +1,35 @@
 """Cache keys: a digest of everything on which an answer may depend, the same for requests that are the same.
 
-The whole request counts, in canonical JSON: key order and white space do not matter, every value does, but for the
-members that only say how the answer is sent and those that the configuration calls volatile. So do the call, the
-route, the headers that its dialect names, and who may share the answer. A body that providers may read in different
-ways, such as one with a key twice, is the same as its own bytes only. Begin reading at `cache_key`.
+The whole request counts (`request_content.py`), but for the members that only say how the answer is sent and those that
+the configuration calls volatile. So do the call, the route, the headers that its dialect names, and who may share the
+answer. Begin reading at `cache_key`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
-from llmproxy.body import Body
+from llmproxy.caching.request_content import RequestContent, canonical
 from llmproxy.dialects.call_form import without_fields
 from llmproxy.exchange import Exchange
 
 _VERSION = b"llmproxy-1"
-_ENCODE = msgspec.json.Encoder(order="sorted").encode
-_ENCODE_AS_READ = msgspec.json.Encoder().encode
 _MODEL_DIGITS = 12
 _DIGITS = 52
 _FORM = ("alt", "$alt")
 """The fields of a query that say in which framing a stream is sent, where a dialect has more than one."""
 
 
-def cache_key(exchange: Exchange, body: Body, left_out: Iterable[tuple[str, ...]], scope: str) -> str:
+def cache_key(exchange: Exchange, content: RequestContent, left_out: Iterable[tuple[str, ...]], scope: str) -> str:
     """Return 64 hexadecimal digits: first those of the model's name, see `model_prefix`.
 
-    `body` is the request, of which the members that `left_out` names by their paths do not count. `scope` says who
+    `content` is the request, of which the members that `left_out` names by their paths do not count. `scope` says who
     may share the answer (`access.identity.cache_scope`).
     """
-    content: Mapping[str, Any] = body.content
+    members = content.members
     endpoint, route, headers = exchange.endpoint, exchange.route, exchange.headers
     assert endpoint is not None
     digest = _digest_of(
@@ -49,11 +42,11 @@ def cache_key(exchange: Exchange, body: Body, left_out: Iterable[tuple[str, ...]
         scope,
     ).copy()
     for path in left_out:
-        if path[0] in content:
-            content = _without(content, path)
-    digest.update(_canonical(content))
-    if not _is_read_alike(body.decoded, body.content):
-        digest.update(body.decoded)
+        if path[0] in members:
+            members = _without(members, path)
+    digest.update(canonical(members))
+    digest.update(content.turns)
+    digest.update(content.raw)
     return model_prefix(exchange.model or "") + digest.hexdigest()[:_DIGITS]
 
 
@@ -62,7 +55,7 @@ def cache_key(exchange: Exchange, body: Body, left_out: Iterable[tuple[str, ...]
 def _digest_of(*place: object) -> hashlib._Hash:
     """Return the digest of where the request goes and who may share its answer, to be continued in a copy."""
     digest = hashlib.sha256(_VERSION)
-    digest.update(_canonical(place))
+    digest.update(canonical(place))
     return digest
 
 
@@ -82,43 +75,3 @@ def _without(value: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, An
         return value
     left = _without(inner, path[1:])
     return {**rest, path[0]: left} if left or not inner else rest
-
-
-class _Ambiguous(ValueError):
-    """Readers of JSON may understand different things."""
-
-
-def _is_read_alike(raw: bytes, content: Mapping[str, Any]) -> bool:
-    """Return whether every reader of the JSON `raw` finds `content` in it: no key stands twice in an object, and no
-    number loses digits. What official clients send is written as we write it: 1 µs for a KB instead of 10.
-    """
-    try:
-        if raw == _ENCODE_AS_READ(content):
-            return True
-        json.loads(raw, object_pairs_hook=_distinct, parse_float=_exact, parse_int=_whole)
-    except (ValueError, TypeError, RecursionError):
-        return False
-    return True
-
-
-def _distinct(pairs: list[tuple[str, object]]) -> None:
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise _Ambiguous
-
-
-def _exact(digits: str) -> None:
-    """Refuse a decimal fraction that is another number as a float; it stays apart from all its neighbours."""
-    if Decimal(digits) != Decimal(repr(float(digits))):
-        raise _Ambiguous
-
-
-def _whole(digits: str) -> None:
-    if digits == "-0":
-        raise _Ambiguous
-
-
-def _canonical(value: object) -> bytes:
-    try:
-        return _ENCODE(value)
-    except (UnicodeEncodeError, TypeError):
-        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

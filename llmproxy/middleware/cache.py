@@ -26,6 +26,7 @@ from llmproxy.caching.control import CacheControl, read_cache_control, take_sett
 from llmproxy.caching.counters import CacheCounters
 from llmproxy.caching.entry import CacheEntry, largest_packed, pack, unpack
 from llmproxy.caching.key import cache_key, model_prefix
+from llmproxy.caching.request_content import read_content
 from llmproxy.caching.single_flight import SharedCall
 from llmproxy.caching.stored_answers import PacedStream, answer_from_entry, entry_from_call, fits
 from llmproxy.caching.write_behind import WriteBehind
@@ -202,22 +203,22 @@ class Cache(Middleware):
     def _identify(self, exchange: Exchange, body: Body, request: _CacheRequest) -> bool:
         """Compute the key of a request and return whether it may be cached: standard JSON that expects the same answer
         each time."""
-        content, reshape = body.content, request.dialect.reshape
-        if not body.strict or not reshape.is_repeatable(content):
+        reshape = request.dialect.reshape
+        content = read_content(body, request.dialect)
+        if content is None or not content.members or not reshape.is_repeatable(content.members):
             return False
-        if not self._always and not reshape.is_deterministic(content):
+        if not self._always and not reshape.is_deterministic(content.members):
             return False
         left_out = self._left_out.get(reshape)
         if left_out is None:
             sent = (tuple(path.split(".")) for path in reshape.stream_fields)
             left_out = self._left_out[reshape] = (*sent, *self._volatile)
-        stored = reshape.names_stored(content)
-        scope = cache_scope(exchange, self._vary, shared=self._shared, stored=stored)
+        scope = cache_scope(exchange, self._vary, shared=self._shared, stored=content.names_stored)
         try:
-            request.key = cache_key(exchange, body, left_out, scope)
+            request.key = cache_key(exchange, content, left_out, scope)
         except RecursionError:  # nested as deeply as could just be read
             return False
-        request.counted = reshape.counts_usage(content)
+        request.counted = reshape.counts_usage(content.members)
         return True
 
     async def _find(self, exchange: Exchange, request: _CacheRequest) -> Answer | None:

@@ -99,20 +99,32 @@ class ReadObject:
 
     def items(self, start: int) -> list[object]:
         """Decode the items of the list from `start` on, at most `known`. Raises ValueError or RecursionError."""
+        items: list[object] = msgspec.json.decode(self.text(start))
+        return items[1:] if start else items
+
+    def text(self, start: int) -> bytes:
+        """Return the JSON of the items from `start` on, at most `known`, as a list; an empty string stands for those
+        before."""
         if start == 0 or self.places is None:
-            whole: list[object] = msgspec.json.decode(self.members[self.name])
-            return whole
-        rest: list[object] = msgspec.json.decode(_KNOWN + self.data[self.places.ends[start - 1] : self.places.end])
-        return rest[1:]
+            return bytes(self.members[self.name])
+        return _KNOWN + self.data[self.places.ends[start - 1] : self.places.end]
+
+    def without_items(self) -> bytes:
+        """Return the JSON of the object with null in place of the list."""
+        begin, end = self._located().begin, self._located().end
+        return b"%bnull%b" % (self.data[:begin], self.data[end:])
+
+    def _located(self) -> _Places:
+        if self.places is None:
+            self.places = _find_places(self)
+        return self.places
 
     def shared_with(self, data: bytes) -> int:
         """Return how many items stand in `data` too, with all that is before them."""
         own, at = memoryview(self.data), 0
         while at < len(own) and data.startswith(own[at : at + _CHUNK_BYTES], at):
             at += _CHUNK_BYTES
-        if self.places is None:
-            self.places = _find_places(self)
-        _, begin, _, ends = self.places
+        _, begin, _, ends = self._located()
         if at < begin and not data.startswith(own[at:begin], at):
             return 0
         count = bisect_right(ends, at)
@@ -128,7 +140,7 @@ class JsonMemory:
 
     def __init__(self, max_bytes: int = _MEMORY_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._size_bytes = 0
+        self.size_bytes = 0
         self._alike: OrderedDict[tuple[str, int, bytes], list[ReadObject]] = OrderedDict()
 
     def read(self, data: bytes, name: str) -> ReadObject | None:
@@ -158,12 +170,12 @@ class JsonMemory:
         alike = self._alike.setdefault(key, [])
         self._alike.move_to_end(key)
         alike.append(read)
-        self._size_bytes += len(read.data)
+        self.size_bytes += len(read.data)
         if len(alike) > _MOST_ALIKE:
-            self._size_bytes -= len(alike.pop(0).data)
-        while self._size_bytes > self._max_bytes:
+            self.size_bytes -= len(alike.pop(0).data)
+        while self.size_bytes > self._max_bytes:
             key, alike = next(iter(self._alike.items()))
-            self._size_bytes -= len(alike.pop(0).data)
+            self.size_bytes -= len(alike.pop(0).data)
             if not alike:
                 del self._alike[key]
 
@@ -172,7 +184,7 @@ class JsonMemory:
         alike = self._alike.get(key, [])
         if read in alike:
             alike.remove(read)
-            self._size_bytes -= len(read.data)
+            self.size_bytes -= len(read.data)
             if not alike:
                 del self._alike[key]
 

@@ -36,7 +36,7 @@ wrk.headers["Authorization"] = "Bearer sk-client"
 _AGENT_SCRIPT = f"""{_WRK_SCRIPT}
 local lines = {{}}
 for line in wrk.body:gmatch("[^\\n]+") do table.insert(lines, line) end
-local tail, turn, conversation = table.remove(lines), {AGENT_TURNS}, 0
+local tail, turn, conversation = table.remove(lines), {AGENT_TURNS}, os.time() * 1000
 request = function()
   turn = turn + 1
   if turn > {AGENT_TURNS} then turn, conversation = 1, conversation + 1 end

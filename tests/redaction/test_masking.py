@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import re
 
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 
 from llmproxy.redaction.masking import Edit, apply_edits, find_credentials, mask_parts
 from llmproxy.redaction.names import MASK
+from llmproxy.redaction.secrets import forms_of
+from llmproxy.wire.repeated_json import JsonMemory
+from tests.support.agent_turns import agent_turns
 
 SECRET = b"sk-0123456789"
 M = MASK.encode()
@@ -177,3 +181,27 @@ def test_edits_replace_and_the_outer_of_two_counts() -> None:
 def test_bodies_of_one_long_word_take_no_longer_than_others(word: bytes) -> None:
     data = b'"api_key":"x" a://b?' + word * (1_000_000 // len(word)) + b"\\u00x"
     assert masked(data, whole=False).startswith(b'"api_key":"' + MASK.encode())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_body_that_goes_on_is_masked_as_if_it_stood_alone(seed: int) -> None:
+    memory, forms, masked = JsonMemory(), forms_of(("sk-client-secret", "sk-abc\u00e9=/+")), 0
+    for raw in agent_turns("/messages", random.Random(seed), 30):
+        read = memory.read(raw, "messages")
+        alone = mask_parts([raw], forms, whole=True)
+        assert mask_parts([raw], forms, whole=True, read=read) == alone
+        assert list(find_credentials([raw], read)) == list(find_credentials([raw]))
+        masked += alone != [raw]
+        if read is not None and read.known:
+            assert {"_values", "_places", "_credentials"} <= read.derived.keys()
+    assert masked > 10
+
+
+def test_a_secret_that_ends_in_a_new_turn_is_found() -> None:
+    memory, secret = JsonMemory(), '"},{"text":"abc'
+    forms = forms_of((secret,))
+    for number in range(1, 4):
+        items = [{"text": "x" * 20_000}, *[{"text": "abcdef"}] * number]
+        raw = json.dumps({"list": items}, separators=(",", ":")).encode()
+        masked = mask_parts([raw], forms, whole=True, read=memory.read(raw, "list"))
+        assert masked == mask_parts([raw], forms, whole=True) and masked != [raw]

@@ -1,0 +1,51 @@
+"""Reading only the new turns of a request gives what reading all of it gives."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from llmproxy.body import Body
+from llmproxy.caching.request_content import RequestContent, read_content
+from llmproxy.dialects.catalog import find
+from llmproxy.wire.repeated_json import JsonMemory
+from tests.support.agent_turns import agent_turns
+
+
+def content_of(raw: bytes, path: str, memory: JsonMemory) -> RequestContent | None:
+    endpoint = find("POST", path)
+    assert endpoint is not None
+    return read_content(Body(raw, memory=memory, turns=endpoint.dialect.readers.turns), endpoint.dialect)
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/messages", "/responses"])
+def test_a_turn_that_goes_on_is_what_it_is_alone(path: str) -> None:
+    memory = JsonMemory()
+    for raw in agent_turns(path, random.Random(path)):
+        content, alone = content_of(raw, path, memory), content_of(raw, path, JsonMemory())
+        assert content == alone or (content is not None and content.raw and alone is not None and not alone.raw)
+
+
+def test_only_the_turns_count_and_not_how_they_are_written() -> None:
+    bodies = [b'{"messages":[{"role":"user","content":"%b"}]}', b'{ "messages" : [ {"content":"%b", "role":"user"} ] }']
+    one, other = (content_of(body % (b"x" * 20_000), "/chat/completions", JsonMemory()) for body in bodies)
+    assert one == other and one is not None and one.turns and not one.raw
+    changed = content_of(bodies[0] % (b"x" * 20_001), "/chat/completions", JsonMemory())
+    assert changed is not None and changed.turns != one.turns
+
+
+def test_a_key_twice_makes_a_long_request_the_same_as_its_bytes() -> None:
+    raw = b'{"messages":[{"role":"user","content":"%b"}],"messages":[]}' % (b"x" * 20_000)
+    content = content_of(raw, "/chat/completions", JsonMemory())
+    assert content is not None and content.raw == raw
+
+
+def test_a_reference_among_old_turns_still_names_something_stored() -> None:
+    memory = JsonMemory()
+    text = f'{{"role":"user","content":"{"x" * 4000}"}}'
+    items = ['{"type":"item_reference","id":"msg_1"}', *[text] * 20]
+    for count in range(10, 20):
+        raw = f'{{"input":[{",".join(items[:count])}]}}'.encode()
+        content = content_of(raw, "/responses", memory)
+        assert content is not None and content.names_stored

@@ -1,0 +1,30 @@
+"""Reading the history of only the new messages gives what reading all of them gives."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from llmproxy.body import Body
+from llmproxy.dialects.catalog import find
+from llmproxy.recognition.prefix_hash import PrefixHashes, running_sums
+from llmproxy.recognition.turn_history import read_history
+from llmproxy.wire.repeated_json import JsonMemory
+from tests.support.agent_turns import agent_turns
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/messages", "/responses"])
+def test_a_turn_that_goes_on_has_the_history_that_it_has_alone(path: str) -> None:
+    endpoint = find("POST", path)
+    assert endpoint is not None
+    readers, memory, gone_on = endpoint.dialect.readers, JsonMemory(), 0
+    for raw in agent_turns(path, random.Random(path), 60):
+        body = Body(raw, memory=memory, turns=readers.turns)
+        history, sums, _ = read_history(body, readers)
+        assert history == readers.history(Body(raw).content)
+        assert list(sums) == running_sums(history.pieces)
+        gone_on += bool(body.read is not None and body.read.known and body.read.inherited)
+        if history.pieces:
+            assert PrefixHashes("t", history.pieces, sums).near == PrefixHashes("t", history.pieces).near
+    assert gone_on > 20

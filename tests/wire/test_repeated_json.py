@@ -1,0 +1,98 @@
+"""An object that goes on from an earlier one is read as if it stood alone."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import msgspec
+import pytest
+
+from llmproxy.wire.json import read_members
+from llmproxy.wire.repeated_json import SMALLEST_BYTES, JsonMemory
+from tests.support.agent_turns import agent_turns
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_members_and_items_are_those_of_the_object_alone(seed: int) -> None:
+    memory, gone_on = JsonMemory(), 0
+    for raw in agent_turns("/messages", random.Random(seed), 100):
+        read = memory.read(raw, "messages")
+        if read is None:
+            continue
+        members = read_members(raw)
+        assert {name: bytes(value) for name, value in read.members.items()} == {
+            name: bytes(value) for name, value in members.items()
+        }
+        items = msgspec.json.decode(members["messages"])
+        for start in {0, read.known // 2, read.known}:
+            assert read.items(start) == items[start:]
+        assert read.strict
+        if not read.known:
+            continue
+        gone_on += 1
+        assert read.items(0)[: read.known] == msgspec.json.decode(raw[: read.known_bytes] + b"]}")["messages"]
+        assert raw[: read.end] + raw[read.end :] == raw and raw[read.end - 1 : read.end] == b"]"
+        assert json.loads(read.without_items()) == {**json.loads(raw), "messages": None}
+    assert gone_on > 50
+
+
+def body(items: list[str], tail: str = "}") -> bytes:
+    return f'{{"a":1,"list":[{",".join(items)}]{tail}'.encode()
+
+
+LONG = [f'"{"x" * SMALLEST_BYTES}"', "1", "2"]
+
+
+def test_a_number_that_goes_on_is_another_number() -> None:
+    for rest in ("0", ".5", "e3"):
+        memory = JsonMemory()
+        memory.read(body(LONG), "list")
+        raw = body([*LONG[:-1], f"2{rest}"])
+        read = memory.read(raw, "list")
+        assert read is not None and read.items(0) == json.loads(raw)["list"]
+
+
+def test_a_list_that_stands_twice_is_the_last_one() -> None:
+    memory = JsonMemory()
+    memory.read(body(LONG), "list")
+    for tail in (',"list":[3]}', ',"l\\u0069st":[3]}', ',"list":["",1,2]}', ',"a":2}'):
+        raw = body(LONG, tail)
+        read = memory.read(raw, "list")
+        assert read is not None and {name: bytes(each) for name, each in read.members.items()} == {
+            name: bytes(each) for name, each in read_members(raw).items()
+        }
+
+
+def test_broken_objects_are_not_read() -> None:
+    memory = JsonMemory()
+    memory.read(body(LONG), "list")
+    for raw in (body(LONG)[:-1], body(LONG) + b"}", body([*LONG, "nul"]), body(LONG, ""), body(LONG, ',"b":NaN}')):
+        assert memory.read(raw, "list") is None
+
+
+def test_text_that_is_not_strict_is_found_in_old_and_new_items() -> None:
+    for place in (0, 1, 2, 3):
+        memory = JsonMemory()
+        items = [*LONG, "3", "4"]
+        items[place] = f'"{"x" * SMALLEST_BYTES}\\ud800"'
+        for count in (3, 4, 5):
+            read = memory.read(body(items[:count]), "list")
+            assert read is None or read.strict is (count <= place)
+
+
+def test_the_memory_is_bounded_and_the_longest_unused_goes_first() -> None:
+    memory = JsonMemory(max_bytes=10 * SMALLEST_BYTES)
+    for number in range(1000):
+        memory.read(body([f'"{number}"', *LONG]), "list")
+        assert memory.size_bytes <= 10 * SMALLEST_BYTES
+    memory.read(body(LONG * 3, ',"b":2}'), "list")
+    again = memory.read(body([*LONG * 3, "7"]), "list")
+    assert again is not None and again.known == 9
+
+
+def test_a_conversation_holds_only_its_last_turn() -> None:
+    memory = JsonMemory()
+    for count in range(1, 50):
+        memory.read(body([*LONG, *["1"] * count]), "list")
+    assert memory.size_bytes < 2 * SMALLEST_BYTES

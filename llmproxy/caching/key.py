@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from llmproxy.caching.request_content import RequestContent, canonical
+from llmproxy.caching.request_content import CacheableRequest, canonical
 from llmproxy.dialects.call_form import without_fields
 from llmproxy.exchange import Exchange
 
@@ -23,7 +23,7 @@ _FORM = ("alt", "$alt")
 """The fields of a query that say in which framing a stream is sent, where a dialect has more than one."""
 
 
-def cache_key(exchange: Exchange, content: RequestContent, left_out: Iterable[tuple[str, ...]], scope: str) -> str:
+def cache_key(exchange: Exchange, content: CacheableRequest, left_out: Iterable[tuple[str, ...]], scope: str) -> str:
     """Return 64 hexadecimal digits: first those of the model's name, see `model_prefix`.
 
     `content` is the request, of which the members that `left_out` names by their paths do not count. `scope` says who

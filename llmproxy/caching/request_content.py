@@ -28,7 +28,7 @@ _ENCODE_AS_READ = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestContent:
+class CacheableRequest:
     """The members of a request, to be read only. Those of a long one are without its turns, of which `turns` is the
     digest. `raw` are its bytes where readers may find different things in them. `names_stored` says whether it names
     something that was stored for its client."""
@@ -39,7 +39,7 @@ class RequestContent:
     names_stored: bool = False
 
 
-def read_content(body: Body, dialect: Dialect) -> RequestContent | None:
+def read_content(body: Body, dialect: Dialect) -> CacheableRequest | None:
     """Return the content of a request of `dialect`; None when it is no standard JSON."""
     read = body.read if dialect.readers.history_by_item else None
     if read is not None:
@@ -51,7 +51,7 @@ def read_content(body: Body, dialect: Dialect) -> RequestContent | None:
         return None
     content = body.content
     raw = b"" if _is_read_alike(body.decoded, content) else body.decoded
-    return RequestContent(members=content, raw=raw, names_stored=dialect.reshape.names_stored(content))
+    return CacheableRequest(members=content, raw=raw, names_stored=dialect.reshape.names_stored(content))
 
 
 class _Turns(NamedTuple):
@@ -64,7 +64,7 @@ class _Turns(NamedTuple):
     stored: bool
 
 
-def _read_turns(read: ReadObject, dialect: Dialect) -> RequestContent:
+def _read_turns(read: ReadObject, dialect: Dialect) -> CacheableRequest:
     earlier = read.inherited.get(_NAME)
     known = [each for each in earlier if each.items <= read.known] if isinstance(earlier, list) else []
     at = known[-1] if known else _Turns(0, hashlib.sha256(), True, False)
@@ -84,7 +84,7 @@ def _read_turns(read: ReadObject, dialect: Dialect) -> RequestContent:
     frame = read.without_items()
     members = msgspec.json.decode(frame)
     alike = alike and _is_read_alike(frame, members)
-    return RequestContent(
+    return CacheableRequest(
         members=members,
         turns=b"%d %b" % (at.items, at.digest.digest()),
         raw=b"" if alike else read.data,

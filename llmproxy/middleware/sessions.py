@@ -34,7 +34,7 @@ from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes
 from llmproxy.recognition.session_names import NAMING_MEMBERS, SessionName, answer_key, session_name_of
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
-from llmproxy.recognition.turn_history import NOTHING_READ, ReadHistory, read_history
+from llmproxy.recognition.turn_history import NOTHING_READ, ReadHistory, history_of_turns
 from llmproxy.recognition.twin_runs import TwinRuns
 from llmproxy.redaction.secrets import mask_text, secrets_of
 from llmproxy.settings import Duration, Whole
@@ -409,7 +409,7 @@ def _naming_members(body: Body) -> Mapping[str, Any]:
 
 def _history(body: Body, readers: Readers) -> ReadHistory:
     try:
-        return read_history(body, readers)
+        return history_of_turns(body, readers)
     except BadRequest:
         return NOTHING_READ
 

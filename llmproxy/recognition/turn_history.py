@@ -1,6 +1,6 @@
 """Read the history of a request; where the request goes on from an earlier one, only that of its new messages.
 
-Begin reading at `read_history`.
+Begin reading at `history_of_turns`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ReadHistory(NamedTuple):
 NOTHING_READ = ReadHistory(NO_HISTORY, ())
 
 
-def read_history(body: Body, readers: Readers) -> ReadHistory:
+def history_of_turns(body: Body, readers: Readers) -> ReadHistory:
     """Return the history of a request of the dialect with these `readers`. Raises BadRequest for a body that cannot be
     decoded."""
     read = body.read if readers.history_by_item else None

@@ -20,220 +20,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.overhead import accounting, collector, nginx, redis
+from scripts.overhead.cases import CASES, IN_REDIS, PROVIDER, configured_cases
 from scripts.overhead.load import Case, Run, drive, memory_mb
 
 PROXY_CORE, LOAD_CORE = 0, 1
-RELAYED = "chat 1 KB, 32 connections"
-RELAYED_STREAM = "stream of 40 chunks, 16 connections"
-
-
-def _agent(name: str, limit: float) -> Case:
-    """An agent's turns of 300 KB."""
-    return Case(
-        name=f"{name}, 300 KB turns, 8 connections",
-        body_bytes=300_000,
-        stream=False,
-        connections=8,
-        limit=limit,
-        agent=True,
-    )
-
-
-CASES = (
-    Case(name="chat 1 KB, 1 connection", body_bytes=1_000, stream=False, connections=1, limit=4),
-    Case(name=RELAYED, body_bytes=1_000, stream=False, connections=32, limit=5),
-    Case(name="chat 30 KB, 32 connections", body_bytes=30_000, stream=False, connections=32, limit=7),
-    Case(name=RELAYED_STREAM, body_bytes=1_000, stream=True, connections=16, limit=1.5),
-)
-WATCHED = (
-    Case(
-        name="trace, printer and audit, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=8
-    ),
-)
-TRANSLATED = (
-    Case(
-        name="chat translated into messages, 1 KB, 32 connections",
-        body_bytes=1_000,
-        stream=False,
-        connections=32,
-        limit=6,
-    ),
-    Case(
-        name="stream translated, 16 connections",
-        body_bytes=1_000,
-        stream=True,
-        connections=16,
-        limit=4,
-        of=RELAYED_STREAM,
-    ),
-)
-CACHED = (
-    Case(name="cache hit, 1 KB, 1 connection", body_bytes=1_000, stream=False, connections=1, limit=4, cached=True),
-    Case(name="cache hit, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=4, cached=True),
-    Case(name="cached stream, 16 connections", body_bytes=1_000, stream=True, connections=16, limit=1, cached=True),
-)
-RECOGNISED = (Case(name="sessions, 1 KB, 32 connections", body_bytes=1_000, stream=False, connections=32, limit=10),)
-GEMINI = (
-    Case(
-        name="gemini 1 KB, 32 connections",
-        body_bytes=1_000,
-        stream=False,
-        connections=32,
-        limit=1.1,
-        of=RELAYED,
-        dialect="gemini",
-    ),
-    Case(
-        name="gemini, stream of 40 chunks, 16 connections",
-        body_bytes=1_000,
-        stream=True,
-        connections=16,
-        limit=1.1,
-        of=RELAYED_STREAM,
-        dialect="gemini",
-    ),
-)
-CONVERSE = (
-    Case(
-        name="converse 1 KB, 32 connections",
-        body_bytes=1_000,
-        stream=False,
-        connections=32,
-        limit=1.1,
-        of=RELAYED,
-        dialect="converse",
-    ),
-    Case(
-        name="converse, stream of 40 chunks, 16 connections",
-        body_bytes=1_000,
-        stream=True,
-        connections=16,
-        limit=1.1,
-        of=RELAYED_STREAM,
-        dialect="converse",
-    ),
-)
-# A signature is half of what an unsigned request costs.
-SIGNED = (replace(CONVERSE[0], name="converse signed, 1 KB, 32 connections", limit=1.6),)
-LIMITED = (
-    Case(
-        name="key and limits in memory, 1 KB, 32 connections",
-        body_bytes=1_000,
-        stream=False,
-        connections=32,
-        limit=1.3,
-        of=RELAYED,
-    ),
-)
-OBSERVED = (
-    Case(
-        name="request log and OpenTelemetry at 1 %, 1 KB, 32 connections",
-        body_bytes=1_000,
-        stream=False,
-        connections=32,
-        limit=1.3,
-        of=RELAYED,
-    ),
-)
-LIMITED_IN_REDIS = (
-    Case(
-        name="key and limits in Redis, 1 KB, 32 connections",
-        body_bytes=1_000,
-        stream=False,
-        connections=32,
-        limit=2,
-        of=RELAYED,
-    ),
-)
-ROUTED = (
-    Case(
-        name="weighted route, 1 KB, 32 connections",
-        body_bytes=1_000,
-        stream=False,
-        connections=32,
-        limit=1.15,
-        of=RELAYED,
-    ),
-)
-ROUTED_IN_REDIS = (
-    Case(
-        name="route with limits in Redis, 1 KB, 32 connections",
-        body_bytes=1_000,
-        stream=False,
-        connections=32,
-        limit=2,
-        of=RELAYED,
-    ),
-)
-AGENT_RELAYED = (_agent("relay", 3.8),)
-AGENT_RECOGNISED = (_agent("sessions", 6),)
-AGENT_TRACED = (_agent("trace", 8),)
-AGENT_WATCHED = (_agent("printer, sessions and trace", 10),)
-AGENT_CACHED = (_agent("cache, misses", 6),)
-AGENT_TRANSLATED = (_agent("chat translated into messages", 12),)
-_CACHING = """
-middlewares:
-  - {type: cache, config: {when: always}}
-"""
-_RECOGNISING = """
-middlewares:
-  - {type: sessions}
-"""
-_LIMITING = """
-server: {admin_key: ADMIN}
-auth: {keys: [{name: bench, key: sk-client}]}
-limits:
-  - {requests: 10000000, per: 1m}
-  - {tokens: 10000000000, per: 1m}
-  - {concurrent: 1000}
-budgets:
-  - {max_cost: 1000000, per: month}
-""".replace("ADMIN", accounting.ADMIN_KEY)
-_OBSERVING = """
-logging: {format: json, file: ./requests.log, requests: true}
-telemetry: {otlp: {endpoint: "http://127.0.0.1:%d", sample_ratio: 0.01, metrics_interval: 5s}}
-"""
-_IN_REDIS = """
-quotas: {store: "redis://127.0.0.1:%d/0"}
-"""
-_PROVIDER = """
-providers:
-  - {name: up, type: %(type)s, base_url: "http://127.0.0.1:%(port)d", %(key)s, models: ["*"]}
-"""
-_KEY = "api_key: sk-up"
-_AWS_KEYS = "region: us-east-1, access_key_id: AKIDBENCH, secret_access_key: bench"
-_TRACING = """
-middlewares:
-  - {type: trace, config: {directory: ./traces, max_total_size: 64MB}}
-"""
-_WATCHING_AGENT = """
-middlewares:
-  - {type: printer}
-  - {type: sessions}
-  - {type: trace, config: {directory: ./traces, max_total_size: 64MB}}
-"""
-_ROUTING = """
-models:
-  - {name: "*", strategy: weighted, targets: [{provider: up, weight: 3}, {provider: up, weight: 1}]}
-"""
-_ROUTING_IN_REDIS = """
-routing: {store: "redis://127.0.0.1:%d/0"}
-models:
-  - name: "*"
-    targets:
-      - {provider: up, rpm: 100000000, tpm: 100000000000, concurrent: 1000}
-      - {provider: up, model: other}
-"""
-_WATCHING = """
-middlewares:
-  - {type: trace, config: {directory: ./traces, max_total_size: 64MB}}
-  - {type: printer}
-  - {type: audit, config: {path: ./audit.jsonl}}
-"""
 MAX_START_S = 0.9
 MAX_IDLE_MB, MAX_GROWTH_MB, MAX_STREAMS_MB = 75, 25, 150
 GROWTH_REQUESTS, OPEN_STREAMS = 200_000, 1_000
@@ -384,34 +178,15 @@ def _measure(options: argparse.Namespace, report: Report) -> None:
 def _measure_configured(
     servers: nginx.Servers, redis_port: int | None, collector_port: int, options: argparse.Namespace, report: Report
 ) -> None:
-    for cases, type_, key, more in (
-        (WATCHED, "openai", _KEY, _WATCHING),
-        (TRANSLATED, "anthropic", _KEY, ""),
-        (CACHED, "openai", _KEY, _CACHING),
-        (RECOGNISED, "openai", _KEY, _RECOGNISING),
-        (ROUTED, "openai", _KEY, _ROUTING),
-        (GEMINI, "gemini", _KEY, ""),
-        (CONVERSE, "bedrock", _KEY, ""),
-        (SIGNED, "bedrock", _AWS_KEYS, ""),
-        (LIMITED, "openai", _KEY, _LIMITING),
-        (OBSERVED, "openai", _KEY, _OBSERVING % collector_port),
-        (AGENT_RELAYED, "openai", _KEY, ""),
-        (AGENT_RECOGNISED, "openai", _KEY, _RECOGNISING),
-        (AGENT_TRACED, "openai", _KEY, _TRACING),
-        (AGENT_WATCHED, "openai", _KEY, _WATCHING_AGENT),
-        (AGENT_CACHED, "openai", _KEY, _CACHING),
-        (AGENT_TRANSLATED, "anthropic", _KEY, ""),
-        (LIMITED_IN_REDIS, "openai", _KEY, _LIMITING + _IN_REDIS % (redis_port or 0)),
-        (ROUTED_IN_REDIS, "openai", _KEY, _ROUTING_IN_REDIS % (redis_port or 0)),
-    ):
+    for cases, type_, key, more in configured_cases(collector_port, redis_port or 0):
         if not any(_selected(case, options) for case in cases):
             continue
-        if cases in (LIMITED_IN_REDIS, ROUTED_IN_REDIS) and redis_port is None:
+        if cases in IN_REDIS and redis_port is None:
             print(f"no Redis server is installed: {cases[0].name!r} is not measured", file=sys.stderr)
             continue
         port = nginx.free_port()
         config = options.folder / f"{type_}.yaml"
-        config.write_text(_PROVIDER % {"type": type_, "port": servers.upstream_port, "key": key} + more)
+        config.write_text(PROVIDER % {"type": type_, "port": servers.upstream_port, "key": key} + more)
         with _proxy(port, options.folder, "--config", str(config)) as (pid, _):
             _measure_cases(cases, Measured(servers=servers, port=port, pid=pid), options, report)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from llmproxy.answer import Headers
 from llmproxy.body import Body
 from llmproxy.caching.key import cache_key, model_prefix
-from llmproxy.caching.request_content import RequestContent, read_content
+from llmproxy.caching.request_content import CacheableRequest, read_content
 from llmproxy.dialects.catalog import find
 from llmproxy.dialects.chat import DIALECT as CHAT
 from llmproxy.exchange import Exchange
@@ -214,7 +214,7 @@ def test_everything_around_the_body_counts() -> None:
         ended(headers=Headers({"openai-project": "one"})),
         *(ended(route=route) for route in routes),
     ]
-    content = RequestContent(members={"n": 1})
+    content = CacheableRequest(members={"n": 1})
     keys = [cache_key(each, content, (), "") for each in request]
     keys += [cache_key(request[0], content, (), tenant) for tenant in ("tenant a", "tenant b")]
     assert [one for one, other in itertools.combinations(keys, 2) if one == other] == []

@@ -7,13 +7,13 @@ import random
 import pytest
 
 from llmproxy.body import Body
-from llmproxy.caching.request_content import RequestContent, read_content
+from llmproxy.caching.request_content import CacheableRequest, read_content
 from llmproxy.dialects.catalog import find
 from llmproxy.wire.repeated_json import JsonMemory
 from tests.support.agent_turns import agent_turns
 
 
-def content_of(raw: bytes, path: str, memory: JsonMemory) -> RequestContent | None:
+def content_of(raw: bytes, path: str, memory: JsonMemory) -> CacheableRequest | None:
     endpoint = find("POST", path)
     assert endpoint is not None
     return read_content(Body(raw, memory=memory, turns=endpoint.dialect.readers.turns), endpoint.dialect)

@@ -9,7 +9,7 @@ import pytest
 from llmproxy.body import Body
 from llmproxy.dialects.catalog import find
 from llmproxy.recognition.prefix_hash import PrefixHashes, running_sums
-from llmproxy.recognition.turn_history import read_history
+from llmproxy.recognition.turn_history import history_of_turns
 from llmproxy.wire.repeated_json import JsonMemory
 from tests.support.agent_turns import agent_turns
 
@@ -21,7 +21,7 @@ def test_a_turn_that_goes_on_has_the_history_that_it_has_alone(path: str) -> Non
     readers, memory, gone_on = endpoint.dialect.readers, JsonMemory(), 0
     for raw in agent_turns(path, random.Random(path), 60):
         body = Body(raw, memory=memory, turns=readers.turns)
-        history, sums, _ = read_history(body, readers)
+        history, sums, _ = history_of_turns(body, readers)
         assert history == readers.history(Body(raw).content)
         assert list(sums) == running_sums(history.pieces)
         gone_on += bool(body.read is not None and body.read.known and body.read.inherited)

@@ -46,6 +46,7 @@ from llmproxy.server.freed_memory import FreedMemory
 from llmproxy.server.metrics_listener import metrics_listener
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
+from llmproxy.server.pages.openapi import OpenApi, Protection
 from llmproxy.server.process import check_file_limit, loop_factory, prepare_process
 from llmproxy.server.registration import Registration, announced_host
 from llmproxy.server.reloading import Reloader
@@ -228,15 +229,17 @@ def _admin(
     middlewares: Sequence[tuple[str, Middleware]],
     reporters: Reporters,
 ) -> Admin:
+    config = loaded.checked()
     return Admin(
         version=__version__,
         started_s=state.started_s,
         stopping=lambda: state.stopping,
         file=loaded.path,
-        config=loaded.checked().model_dump(),
+        config=config.model_dump(),
         key_sources=loaded.key_sources,
         providers=providers,
         models=ModelList(router, providers, state.upstream.open),
+        openapi=_openapi(config, router),
         metrics=state.metrics,
         middlewares=middlewares,
         running=lambda: state.shared.running if state.shared else {},
@@ -245,6 +248,18 @@ def _admin(
         reporters=[(name.replace(" ", "_"), part.describe) for name, part in reporters],
         reloader=state.reloader,
     )
+
+
+def _openapi(config: Config, router: Router) -> OpenApi:
+    server, auth = config.server, config.auth
+    protection = Protection(
+        keys=auth.uses_keys,
+        tokens=auth.uses_tokens,
+        certificates=server.tls is not None and server.tls.client_ca is not None,
+        admin_key=server.admin_key is not None,
+    )
+    estimates = config.translation.estimate_tokens
+    return OpenApi(router, version=__version__, protection=protection, estimates=estimates)
 
 
 def _stores(config: Config, state: State) -> Stores:

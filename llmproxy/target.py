@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody
 from llmproxy.client_request import ClientRequest
+from llmproxy.dialects.dialect import Endpoint
 from llmproxy.dialects.encode_context import Options
 from llmproxy.target_health import TargetHealth
 from llmproxy.user_code import is_user_defined
@@ -165,6 +166,10 @@ class Provider(ABC):
 
     def has_path(self, path: str) -> bool:
         """Return whether it has a path without a model of a dialect that it speaks: clouds have others than vendors."""
+        return True
+
+    def has_call(self, endpoint: Endpoint) -> bool:
+        """Return whether it has this call of a dialect that it speaks: a vendor has all of them."""
         return True
 
     async def ready(self) -> None:  # noqa: B027  # most credentials never change

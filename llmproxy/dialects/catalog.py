@@ -7,7 +7,7 @@ dialect is a folder and a line in `DIALECTS`; everything else in the program ask
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -33,6 +33,9 @@ has no preference is called in the first that can be translated."""
 
 REST = "openai"
 """The capability of a provider that serves the rest of OpenAI's API: files, images, batches ..."""
+
+ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE")
+"""The methods of paths of which every method is relayed, as they are listed."""
 
 _VERSION = "/v1"
 _VERSIONED = re.compile(r"/v1(?:(?:alpha|beta)\d*)?(?=/)")
@@ -186,6 +189,26 @@ def limit_readings(headers: Mapping[str, str], now_s: float) -> list[LimitReadin
     return [reading for read in readers for reading in read(fields, now_s)]
 
 
+def calls() -> Iterator[tuple[Sequence[str], str, Endpoint]]:
+    """Yield what clients can call: methods, the path as the dialect's own clients write it, and the call. The forms of
+    clouds are left out, which are the same calls at other paths."""
+    own = ((endpoint, path) for dialect in DIALECTS for endpoint, path in _model_calls(dialect))
+    for endpoint, _ in own:
+        if endpoint.form is endpoint.dialect.form:
+            yield ("POST",), endpoint.template, endpoint
+    rest = DIALECTS[0]
+    for path in _REST_MODEL_PATHS:
+        endpoint = _endpoint(rest, REST, path)
+        yield ("POST",), endpoint.template, endpoint
+    for dialect, capability, methods, path in _other_calls(DIALECTS):
+        endpoint = _endpoint(dialect, capability, path, model=False)
+        yield methods.split(), endpoint.template, endpoint
+    for name in _FAMILIES:
+        for path in (f"/{name}", f"/{name}/{{path}}"):
+            endpoint = _endpoint(rest, REST, path, model=False)
+            yield ANY_METHOD, endpoint.template, endpoint
+
+
 def client_paths() -> list[str]:
     """Return the paths, with their version, of the calls that name a model."""
     return [dialect.version + path for dialect in DIALECTS for path in dialect.paths]
@@ -323,8 +346,7 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
         )
         for form in REST_FORMS
     ]
-    other = [(dialect, dialect.name, *call) for dialect in dialects for call in dialect.other_calls]
-    other += [(rest, REST, *call) for call in _REST_CALLS]
+    other = _other_calls(dialects)
     named = (*_FAMILIES, *_VERSIONED_FAMILIES)
     families = {name: _endpoint(rest, REST, f"/{name}", model=False) for name in named}
     below = (*named, *_FAMILIES_BELOW)
@@ -359,6 +381,12 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
             None,
         ),
     )
+
+
+def _other_calls(dialects: Sequence[Dialect]) -> list[tuple[Dialect, str, str, str]]:
+    """Return the calls that name no model: dialect, capability, methods, path."""
+    calls = [(dialect, dialect.name, *call) for dialect in dialects for call in dialect.other_calls]
+    return [*calls, *((dialects[0], REST, *call) for call in _REST_CALLS)]
 
 
 def _model_calls(dialect: Dialect) -> Iterator[tuple[Endpoint, str]]:

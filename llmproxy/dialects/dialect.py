@@ -94,6 +94,17 @@ class TokenCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Schemas:
+    """JSON Schemas of a dialect's main call, for the description of the API: an empty one says nothing. `example` is a
+    request without its model, where no codec can write one."""
+
+    request: Mapping[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, Any] = field(default_factory=dict)
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dialect:
     """One wire language. Stateless; one value serves everything.
 
@@ -124,7 +135,7 @@ class Dialect:
     relayed, `sealed` for one without sealed thinking. `stateful` says that answers are stored by their ids and
     continued by later requests. `key_variable` is where its SDKs find their key. `client_only` says that no provider
     speaks it, so that every call is translated, and `needs_authorization` that a call without a header Authorization is
-    refused.
+    refused. `schemas` are for the description of the API.
     """
 
     name: str
@@ -161,6 +172,7 @@ class Dialect:
     key_variable: str = "API_KEY"
     client_only: bool = False
     needs_authorization: bool = False
+    schemas: Schemas = field(default_factory=Schemas)
 
     def path_of(self, call: str, *, stream: bool) -> str:
         """Return the path of `call`, one of `paths`, for an answer that is streamed or not."""

@@ -8,7 +8,7 @@ exchange. See `hooks.py` for how they are called.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from llmproxy.answer import Answer
@@ -42,6 +42,18 @@ class PageRequest:
         """Raise BadRequest for a parameter that is none of `names`, and for one without a value: a page that ignored
         it would show, or delete, something else than was meant."""
         check_query(self.query, names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageOperation:
+    """One thing that a page does, for the description of the API: with a `method`, at the page itself or at the path
+    of one entry `below` it. `query` has the JSON Schema of each parameter."""
+
+    summary: str
+    method: str = "GET"
+    below: bool = False
+    content_type: str = "application/json"
+    query: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 class Middleware:
@@ -83,6 +95,9 @@ class Middleware:
 
     page_path: str | None = None
     """The path of its page, such as `/cache`; pages of single things are below it."""
+
+    page_operations: ClassVar[Sequence[PageOperation]] = (PageOperation(summary="Read what a middleware shows"),)
+    """What `/openapi.json` says of its page."""
 
     async def page(self, request: PageRequest) -> Answer | Mapping[str, object] | None:
         """Return the page: an Answer (HTML, a stream of events), or a mapping, which is sent as JSON; None when there

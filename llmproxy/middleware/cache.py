@@ -35,7 +35,7 @@ from llmproxy.dialects.reshape import Reshape
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
-from llmproxy.middleware.base import Middleware, PageRequest, Proceed
+from llmproxy.middleware.base import Middleware, PageOperation, PageRequest, Proceed
 from llmproxy.settings import Duration, HeaderName, Size, parse_size
 from llmproxy.stores.base import StoreReference
 from llmproxy.stores.blobs import BlobStore
@@ -72,6 +72,15 @@ class Cache(Middleware):
     """Sets `x-cache: hit`, `miss` or `bypass` on every answer that it handles."""
 
     page_path = "/cache"
+    page_operations = (
+        PageOperation(summary="Read what the cache holds"),
+        PageOperation(
+            summary="Forget all answers, or those of a model",
+            method="DELETE",
+            query={"model": {"type": "string", "minLength": 1}},
+        ),
+        PageOperation(summary="Forget an answer", method="DELETE", below=True),
+    )
 
     class Config(StoreReference):
         """The answers that are cached, for how long, and where."""

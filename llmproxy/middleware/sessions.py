@@ -30,7 +30,7 @@ from llmproxy.dialects.history import MADE, NO_HISTORY, USER, History
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
-from llmproxy.middleware.base import Middleware, PageRequest
+from llmproxy.middleware.base import Middleware, PageOperation, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes
 from llmproxy.recognition.session_names import NAMING_MEMBERS, SessionName, answer_key, session_name_of
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
@@ -124,6 +124,12 @@ class Sessions(Middleware):
     """Gives each exchange its session: in the header `x-llmproxy-session`, in traces, lines and statistics."""
 
     page_path = "/sessions"
+    page_operations = (
+        PageOperation(
+            summary="List the sessions", query={"limit": {"type": "integer", "minimum": 1, "maximum": _MOST}}
+        ),
+        PageOperation(summary="Read a session", below=True),
+    )
 
     class Config(StoreReference):
         """What a session is, how many are kept, and where."""

@@ -45,14 +45,16 @@ class Stub(ConfiguredProvider):
         if _MODEL not in self.models and any(fnmatchcase(_MODEL, pattern) for pattern in self.patterns):
             self.models = (*self.models, _MODEL)
 
+    def has_call(self, endpoint: Endpoint) -> bool:
+        return _other_call(endpoint) is not None or catalog.translatable(endpoint)
+
     def prepare(self, request: ClientRequest, target: Target) -> None:
         return None
 
     async def answer(self, request: ClientRequest, target: Target) -> Answer:
         endpoint = request.endpoint
         other = None if endpoint is None else _other_call(endpoint)
-        supported = endpoint is not None and (other is not None or catalog.translatable(endpoint))
-        if endpoint is None or not supported or request.method != "POST":
+        if endpoint is None or not self.has_call(endpoint) or request.method != "POST":
             raise BadRequest(_not_found(request), status=404, code="not_found")
         body = request.held
         body.require_object()

@@ -134,6 +134,19 @@ class Router:
                 _cache(self._chosen, (path, model), route)
         return route
 
+    def serves(self, endpoint: Endpoint) -> bool:
+        """Return whether any provider can answer this call, for whatever model."""
+        return any(
+            _serves(Target(provider=each), endpoint, None)
+            and each.has_call(endpoint)
+            and (endpoint.model or each.has_path(endpoint.template))
+            for each in self._named.values()
+        )
+
+    def prefixes(self) -> dict[str, Provider]:
+        """Return the first segments below which every path goes to a provider: names, then types."""
+        return {**self._typed, **self._named}
+
     def models(self) -> dict[str, str]:
         """Return the names that can be listed without a call, each with its owner: llmproxy, or a provider's name."""
         listed = {name: "llmproxy" for name in self._exact}
@@ -146,6 +159,11 @@ class Router:
         """Return the targets whose health is known: those of `models:`, and those of lists that were asked for."""
         routes = [*self._routes, *self._chosen.values()]
         return [target for route in routes for target in route.targets if target.health is not None]
+
+    @property
+    def catch_all(self) -> Provider | None:
+        """Return the provider that gets every path that nothing else answers; None without one."""
+        return self._catch_all
 
     def provider_names(self) -> list[str]:
         """Return the names of all providers."""

@@ -29,6 +29,7 @@ from llmproxy.routing.router import Router
 from llmproxy.server.edge import Edge
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
+from llmproxy.server.pages.openapi import OpenApi
 from llmproxy.server.request_body import Limits
 from llmproxy.server.shared import Shared
 from llmproxy.stores.memory import MemoryResponses
@@ -253,6 +254,7 @@ class Listening:
             key_sources={},
             providers=self._providers,
             models=ModelList(router, self._providers, pool.open),
+            openapi=OpenApi(router, version="0"),
             metrics=self.metrics,
             middlewares=named,
             running=lambda: self.edge.shared.running,

@@ -11,6 +11,7 @@ from llmproxy.dialects.chat import history, model_list, reshape, stream_watch, s
 from llmproxy.dialects.chat.prompt_text import prompt_text
 from llmproxy.dialects.chat.proxy_error import MODEL_NOT_FOUND, write_proxy_error, write_proxy_error_event
 from llmproxy.dialects.chat.proxy_request import decode_proxy_request
+from llmproxy.dialects.chat.proxy_schemas import PROXY_SCHEMAS
 from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.request_encode import encode_request
 from llmproxy.dialects.chat.response_decode import decode_response
@@ -23,7 +24,7 @@ from llmproxy.dialects.chat.tables import FAILED, STOP_REASONS
 from llmproxy.dialects.chat.text_stream import TextStreamDecoder, TextStreamEncoder
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import DerivedReshape, DerivedWatch, readers
-from llmproxy.dialects.dialect import Dialect, no_history
+from llmproxy.dialects.dialect import Dialect, Schemas, no_history
 from llmproxy.dialects.error_body import write_error, write_error_event
 from llmproxy.dialects.model_list import ModelPages
 from llmproxy.dialects.openai_models import is_openai
@@ -75,6 +76,7 @@ COMPLETIONS = replace(
     paths=("/completions",),
     forms=(deployment_form("/completions"),),
     models=None,
+    schemas=Schemas(example={"prompt": "Say hello"}),
     readers=replace(DIALECT.readers, request_text=prompt_text, history=no_history, turns=None),
     reshape=reshape.COMPLETIONS_RESHAPE,
     codec=None,
@@ -93,6 +95,7 @@ PROXY = Dialect(
     name="proxy",
     client_only=True,
     needs_authorization=True,
+    schemas=PROXY_SCHEMAS,
     version="",
     paths=("/proxy",),
     stream_paths=("/proxy/stream",),

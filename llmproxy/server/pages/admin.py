@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -23,16 +24,20 @@ from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.prometheus import render
 from llmproxy.metrics.sample import Sample
-from llmproxy.middleware.base import Middleware
+from llmproxy.metrics.stats import GROUPS
+from llmproxy.middleware.base import Middleware, PageOperation
 from llmproxy.redaction.names import redact
 from llmproxy.routing.health import Health
 from llmproxy.server.pages.health import HealthPages, States, count_states
 from llmproxy.server.pages.json_page import json_page, page_headers
 from llmproxy.server.pages.middleware_pages import MiddlewarePages
 from llmproxy.server.pages.models import ModelList
+from llmproxy.server.pages.openapi import DescribedPage, OpenApi
+from llmproxy.server.pages.reference import ASSETS, reference_page
 from llmproxy.server.pages.stats import stats_page
 from llmproxy.server.reloading import Reloader
 from llmproxy.target import Provider
+from llmproxy.wire.json import write_value
 from llmproxy.wire.query import check_query, parse_query
 
 JSON = "application/json"
@@ -58,8 +63,18 @@ class _Page:
 
     template: str
     write: Callable[[Exchange], Awaitable[Answer]]
+    summary: str
     audience: Audience = Audience.OPERATORS
     methods: Sequence[str] = _READING
+    content_type: str = JSON
+    query: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def described(self, path: str) -> DescribedPage:
+        """Return what `/openapi.json` says of it at `path`."""
+        operation = PageOperation(
+            method=self.methods[0], summary=self.summary, content_type=self.content_type, query=self.query
+        )
+        return DescribedPage(path=path, audience=self.audience, operations=(operation,))
 
     async def __call__(self, exchange: Exchange) -> Answer:
         if exchange.method not in self.methods:
@@ -92,8 +107,9 @@ class Admin:
     where it came from, `key_sources` in words where each provider's key came from. `providers` are the enabled ones.
     `middlewares` are the enabled ones with their types, `running` gives the exchanges in flight. `started_s` is
     `time.monotonic()` at the start, `stopping` says whether the server is about to end, `health` how well all targets
-    do, `reloader` reloads the configuration. `waiting` counts the requests that wait for their turn. `reporters` are
-    those who report every exchange, by name, and what they say of their state.
+    do, `reloader` reloads the configuration, `openapi` describes what else is served. `waiting` counts the
+    requests that wait for their turn. `reporters` are those who report every exchange, by name, and what they say of
+    their state.
     """
 
     def __init__(
@@ -107,6 +123,7 @@ class Admin:
         key_sources: Mapping[str, str],
         providers: Sequence[Provider],
         models: ModelList,
+        openapi: OpenApi,
         metrics: Metrics,
         middlewares: Sequence[tuple[str, Middleware]] = (),
         running: Callable[[], Mapping[str, Exchange]] = dict,
@@ -122,6 +139,8 @@ class Admin:
         self._providers = providers
         self._disabled = _disabled(config)
         self._models = models
+        self._openapi = openapi
+        self._document: bytes | None = None
         self._metrics = metrics
         self._middleware_pages = MiddlewarePages(middlewares)
         self._running = running
@@ -140,27 +159,74 @@ class Admin:
             config=config,
             reloader=reloader,
         )
-        self._model = _Page(template="/v1/models/{id}", write=self._write_model, audience=Audience.CLIENTS)
+        self._model = _Page(
+            template="/v1/models/{id}", write=self._write_model, audience=Audience.CLIENTS, summary="Read a model"
+        )
         self._pages = self._all_pages(probes)
 
-    def _all_pages(self, probes: HealthPages) -> Mapping[str, Handler]:
+    def _all_pages(self, probes: HealthPages) -> Mapping[str, _Page]:
         """Return the pages by path."""
-        list_page = _Page(template="/v1/models", write=self._write_models, audience=Audience.CLIENTS)
+        list_page = _Page(
+            template="/v1/models", write=self._write_models, audience=Audience.CLIENTS, summary="List the models"
+        )
+        pages = [
+            _Page(template="/health", write=probes.health, audience=Audience.EVERYBODY, summary="Read how it is"),
+            _Page(template="/healthz", write=probes.healthz, audience=Audience.EVERYBODY, summary="Probe it, in short"),
+            _Page(template="/livez", write=probes.livez, audience=Audience.EVERYBODY, summary="Probe whether it runs"),
+            _Page(
+                template="/readyz", write=probes.readyz, audience=Audience.EVERYBODY, summary="Probe whether it serves"
+            ),
+            _Page(template="/config", write=self._write_config, summary="Read the configuration, without secrets"),
+            _Page(template="/providers", write=self._write_providers, summary="Read the providers and their targets"),
+            _Page(
+                template="/metrics",
+                write=self._write_metrics,
+                summary="Read the metrics, for Prometheus or as JSON",
+                content_type="text/plain",
+                query={"format": {"type": "string", "enum": ["json", "text"]}},
+            ),
+            _Page(template="/metrics/json", write=self._write_metrics_json, summary="Read the metrics as JSON"),
+            _Page(
+                template="/stats",
+                write=self._write_stats,
+                summary="Read the statistics",
+                query={"by": {"type": "string", "enum": list(GROUPS)}},
+            ),
+            _Page(
+                template="/admin/reload",
+                write=self._write_reload,
+                methods=("POST",),
+                summary="Read the configuration file again",
+            ),
+            _Page(template="/openapi.json", write=self._write_openapi, summary="Read the description of this API"),
+            *(
+                _Page(
+                    template=path,
+                    write=partial(_write_asset, path),
+                    audience=Audience.EVERYBODY,
+                    summary="Read the description of this API in a browser",
+                    content_type=content_type.partition(";")[0],
+                )
+                for path, (_, content_type) in ASSETS.items()
+            ),
+        ]
         return {
-            "/health": _Page(template="/health", write=probes.health, audience=Audience.EVERYBODY),
-            "/healthz": _Page(template="/healthz", write=probes.healthz, audience=Audience.EVERYBODY),
-            "/livez": _Page(template="/livez", write=probes.livez, audience=Audience.EVERYBODY),
-            "/readyz": _Page(template="/readyz", write=probes.readyz, audience=Audience.EVERYBODY),
-            "/config": _Page(template="/config", write=self._write_config),
-            "/providers": _Page(template="/providers", write=self._write_providers),
-            "/metrics": _Page(template="/metrics", write=self._write_metrics),
-            "/metrics/json": _Page(template="/metrics/json", write=self._write_metrics_json),
-            "/stats": _Page(template="/stats", write=self._write_stats),
-            "/admin/reload": _Page(template="/admin/reload", write=self._write_reload, methods=("POST",)),
+            **{page.template: page for page in pages},
             **dict.fromkeys(catalog.model_paths(), list_page),
             "/openai-proxy/models": list_page,
             "/openai-proxy/v1/models": list_page,
         }
+
+    def _described(self) -> Iterator[DescribedPage]:
+        """Yield what `/openapi.json` says of the pages. The files of a page are no pages, and paths without a version
+        are the same pages."""
+        for path, page in self._pages.items():
+            if page.content_type in (JSON, "text/plain", "text/html") and page.audience is not Audience.CLIENTS:
+                yield page.described(path)
+        for path in [path for path in catalog.model_paths() if path.count("/") > 1]:
+            yield self._pages[path].described(path)
+            yield self._model.described(f"{path}/{{id}}")
+        yield from self._middleware_pages.described()
 
     def find(self, method: str, path: str) -> Handler | None:
         """Return what answers a request for `path`; None when it is not one of our pages.
@@ -186,6 +252,11 @@ class Admin:
             raise ProxyError("This server cannot reload its configuration", status=501, code="not_reloadable")
         done = await self._reloader.reload("POST /admin/reload")
         return json_page({"changes": done.changes, "ignored": done.ignored})
+
+    async def _write_openapi(self, exchange: Exchange) -> Answer:
+        if self._document is None:
+            self._document = await asyncio.to_thread(lambda: write_value(self._openapi.document(self._described())))
+        return Answer(status=200, headers=page_headers(JSON), body=self._document)
 
     async def _write_config(self, exchange: Exchange) -> Answer:
         return json_page(self._config)
@@ -262,6 +333,10 @@ class Admin:
         model = unquote(exchange.full_path.partition("/models/")[2])
         found = await self._models.relay_model(exchange, dialect, model)
         return found if isinstance(found, Answer) else json_page(pages.one(found))
+
+
+async def _write_asset(path: str, exchange: Exchange) -> Answer:
+    return await reference_page(path)
 
 
 def _model_pages(exchange: Exchange) -> tuple[Dialect, ModelPages]:

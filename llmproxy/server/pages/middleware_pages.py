@@ -8,16 +8,18 @@ Who may read and who may change them is decided before, in `access/exposure.py`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import unquote
 
+from llmproxy.access.admission import Audience
 from llmproxy.answer import Answer
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.server.pages.json_page import json_page
+from llmproxy.server.pages.openapi import DescribedPage
 from llmproxy.user_code import is_cancellation, log_failure
 from llmproxy.wire.query import parse_query
 
@@ -50,6 +52,11 @@ class MiddlewarePages:
         end = path.find("/", 1)
         first = path if end < 0 else path[:end]
         return first if first in self._paths else None
+
+    def described(self) -> Iterator[DescribedPage]:
+        """Yield what `/openapi.json` says of the pages."""
+        for path, middleware in self._pages.items():
+            yield DescribedPage(path=path, audience=Audience.OPERATORS, operations=middleware.page_operations)
 
     async def write(self, exchange: Exchange, page: str) -> Answer:
         """Return `page`, or the one below it that `exchange` asks for. Raises ProxyError."""

@@ -18,6 +18,7 @@ from llmproxy.middleware.base import Middleware
 from llmproxy.routing.router import Router
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
+from llmproxy.server.pages.openapi import OpenApi
 from llmproxy.target import Provider
 from tests.metrics.test_counters import ended
 from tests.server.pages.test_models import Place, Upstreams
@@ -51,6 +52,7 @@ def admin_of(
         key_sources={"openai": "OPENAI_API_KEY"},
         providers=enabled,
         models=ModelList(Router(enabled), enabled, asked.ask),
+        openapi=OpenApi(Router(enabled), version="1.2.3"),
         metrics=metrics or Metrics(),
         middlewares=middlewares,
         running=lambda: running or {},

@@ -117,6 +117,7 @@ def try_out(program: Path, folder: Path) -> None:
             _wait_for(port, server)
             print(f"serve: listens after {time.monotonic() - began_s:.2f} s", flush=True)
             _exchange(port)
+            _read_page(port)
             _miss_credentials(port)
             _stop(server)
         finally:
@@ -152,6 +153,18 @@ def _exchange(port: int) -> None:
     if answer.status != 200 or "stub " not in text or not text.endswith("data: [DONE]\n\n"):
         sys.exit(f"a streamed request got status {answer.status}:\n{text}")
     print("serve: a streamed exchange with the stub is whole", flush=True)
+
+
+def _read_page(port: int) -> None:
+    """Check that the files of a page are here."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request("GET", "/docs/reference.js")
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    if answer.status != 200 or "openapi.json" not in text:
+        sys.exit(f"/docs/reference.js got status {answer.status}:\n{text[:200]}")
+    print("serve: the page /docs is whole", flush=True)
 
 
 def _miss_credentials(port: int) -> None:

@@ -192,21 +192,13 @@ def limit_readings(headers: Mapping[str, str], now_s: float) -> list[LimitReadin
 def calls() -> Iterator[tuple[Sequence[str], str, Endpoint]]:
     """Yield what clients can call: methods, the path as the dialect's own clients write it, and the call. The forms of
     clouds are left out, which are the same calls at other paths."""
-    own = ((endpoint, path) for dialect in DIALECTS for endpoint, path in _model_calls(dialect))
-    for endpoint, _ in own:
+    known = _calls(DIALECTS)
+    listed: list[tuple[Sequence[str], Endpoint]] = [((method,), each) for (method, _), each in known.exact.items()]
+    listed += [(methods, each) for methods, _, each in known.patterns]
+    listed += [(ANY_METHOD, each) for each in (*known.alone.values(), *known.below.values())]
+    for methods, endpoint in listed:
         if endpoint.form is endpoint.dialect.form:
-            yield ("POST",), endpoint.template, endpoint
-    rest = DIALECTS[0]
-    for path in _REST_MODEL_PATHS:
-        endpoint = _endpoint(rest, REST, path)
-        yield ("POST",), endpoint.template, endpoint
-    for dialect, capability, methods, path in _other_calls(DIALECTS):
-        endpoint = _endpoint(dialect, capability, path, model=False)
-        yield methods.split(), endpoint.template, endpoint
-    for name in _FAMILIES:
-        for path in (f"/{name}", f"/{name}/{{path}}"):
-            endpoint = _endpoint(rest, REST, path, model=False)
-            yield ANY_METHOD, endpoint.template, endpoint
+            yield methods, endpoint.template, endpoint
 
 
 def client_paths() -> list[str]:
@@ -346,7 +338,8 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
         )
         for form in REST_FORMS
     ]
-    other = _other_calls(dialects)
+    other = [(dialect, dialect.name, *call) for dialect in dialects for call in dialect.other_calls]
+    other += [(rest, REST, *call) for call in _REST_CALLS]
     named = (*_FAMILIES, *_VERSIONED_FAMILIES)
     families = {name: _endpoint(rest, REST, f"/{name}", model=False) for name in named}
     below = (*named, *_FAMILIES_BELOW)
@@ -381,12 +374,6 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
             None,
         ),
     )
-
-
-def _other_calls(dialects: Sequence[Dialect]) -> list[tuple[Dialect, str, str, str]]:
-    """Return the calls that name no model: dialect, capability, methods, path."""
-    calls = [(dialect, dialect.name, *call) for dialect in dialects for call in dialect.other_calls]
-    return [*calls, *((dialects[0], REST, *call) for call in _REST_CALLS)]
 
 
 def _model_calls(dialect: Dialect) -> Iterator[tuple[Endpoint, str]]:

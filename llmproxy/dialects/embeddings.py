@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from llmproxy.dialects.call_form import deployment_form
-from llmproxy.dialects.dialect import Dialect, Readers
+from llmproxy.dialects.dialect import Dialect, Readers, Schemas
 from llmproxy.dialects.error_body import write_error, write_error_event
 from llmproxy.dialects.lenient_json import Fields, Other, count, error_message, string
 from llmproxy.dialects.model import Usage
@@ -86,6 +86,7 @@ DIALECT = Dialect(
     forms=(deployment_form("/embeddings"),),
     significant=("openai-beta", "openai-organization", "openai-project"),
     key_variable="OPENAI_API_KEY",
+    schemas=Schemas(example={"input": "Hello"}),
     write_error=write_error,
     write_error_event=write_error_event,
     readers=Readers(summarize=summarize, watch=_NoWatch, request_text=read_text),

@@ -52,7 +52,7 @@ class PageOperation:
     summary: str
     method: str = "GET"
     below: bool = False
-    content_type: str = "application/json"
+    content_types: Sequence[str] = ("application/json",)
     query: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 

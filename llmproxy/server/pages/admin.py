@@ -33,6 +33,7 @@ from llmproxy.server.pages.json_page import json_page, page_headers
 from llmproxy.server.pages.middleware_pages import MiddlewarePages
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.openapi import DescribedPage, OpenApi
+from llmproxy.server.pages.operations import JSON
 from llmproxy.server.pages.reference import ASSETS, reference_page
 from llmproxy.server.pages.stats import stats_page
 from llmproxy.server.reloading import Reloader
@@ -40,9 +41,9 @@ from llmproxy.target import Provider
 from llmproxy.wire.json import write_value
 from llmproxy.wire.query import check_query, parse_query
 
-JSON = "application/json"
 _READING = ("GET", "HEAD")
 _MODEL_PATHS = tuple(f"{path}/" for path in catalog.model_paths())
+_READ_TYPES = (JSON, "text/plain", "text/html")  # of pages, not of their files
 _TEXT_FORMATS = ("text/plain", "application/openmetrics-text")
 
 
@@ -66,13 +67,13 @@ class _Page:
     summary: str
     audience: Audience = Audience.OPERATORS
     methods: Sequence[str] = _READING
-    content_type: str = JSON
+    content_types: Sequence[str] = (JSON,)
     query: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def described(self, path: str) -> DescribedPage:
         """Return what `/openapi.json` says of it at `path`."""
         operation = PageOperation(
-            method=self.methods[0], summary=self.summary, content_type=self.content_type, query=self.query
+            method=self.methods[0], summary=self.summary, content_types=self.content_types, query=self.query
         )
         return DescribedPage(path=path, audience=self.audience, operations=(operation,))
 
@@ -182,7 +183,7 @@ class Admin:
                 template="/metrics",
                 write=self._write_metrics,
                 summary="Read the metrics, for Prometheus or as JSON",
-                content_type="text/plain",
+                content_types=("text/plain", JSON),
                 query={"format": {"type": "string", "enum": ["json", "text"]}},
             ),
             _Page(template="/metrics/json", write=self._write_metrics_json, summary="Read the metrics as JSON"),
@@ -205,7 +206,7 @@ class Admin:
                     write=partial(_write_asset, path),
                     audience=Audience.EVERYBODY,
                     summary="Read the description of this API in a browser",
-                    content_type=content_type.partition(";")[0],
+                    content_types=(content_type.partition(";")[0],),
                 )
                 for path, (_, content_type) in ASSETS.items()
             ),
@@ -221,7 +222,7 @@ class Admin:
         """Yield what `/openapi.json` says of the pages. The files of a page are no pages, and paths without a version
         are the same pages."""
         for path, page in self._pages.items():
-            if page.content_type in (JSON, "text/plain", "text/html") and page.audience is not Audience.CLIENTS:
+            if page.content_types[0] in _READ_TYPES and page.audience is not Audience.CLIENTS:
                 yield page.described(path)
         for path in [path for path in catalog.model_paths() if path.count("/") > 1]:
             yield self._pages[path].described(path)

@@ -18,7 +18,7 @@ from llmproxy.middleware.base import PageOperation
 from llmproxy.routing.router import Router
 from llmproxy.server.pages.operations import (
     Described,
-    Operation,
+    OperationObject,
     any_body,
     call_body,
     call_responses,
@@ -28,7 +28,7 @@ from llmproxy.server.pages.operations import (
     stream_query,
 )
 
-Paths = dict[str, dict[str, Operation]]
+Paths = dict[str, dict[str, OperationObject]]
 Security = Sequence[dict[str, Any]]
 MODELS, PAGES, PROVIDERS = "models", "pages", "providers"
 _ADMIN, _CLIENT, _HEADER, _CERTIFICATE, _ANY = (
@@ -182,7 +182,7 @@ class OpenApi:
                 described = Described(
                     tag=tag,
                     summary=each.summary,
-                    responses=page_responses(each.content_type),
+                    responses=page_responses(each.content_types),
                     query=each.query,
                 )
                 path = f"{page.path}/{{name}}" if each.below else page.path

@@ -16,7 +16,7 @@ from llmproxy.dialects.derived import example_request
 from llmproxy.dialects.dialect import Dialect, Endpoint
 from llmproxy.wire.json import read_value
 
-Operation = dict[str, Any]
+OperationObject = dict[str, Any]
 JSON = "application/json"
 ERROR = {"$ref": "#/components/schemas/Error"}
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -37,7 +37,7 @@ class Described:
     body: Mapping[str, Any] | None = None
 
 
-def operation(method: str, path: str, described: Described, security: Sequence[Mapping[str, Any]]) -> Operation:
+def operation(method: str, path: str, described: Described, security: Sequence[Mapping[str, Any]]) -> OperationObject:
     """Return one operation. `security` are the alternatives of what a client shows."""
     parameters = [*_path_parameters(path), *_query_parameters(described.query or {})]
     return {
@@ -68,11 +68,11 @@ def json_response(description: str, schema: Mapping[str, Any]) -> dict[str, Any]
     return {"description": description, "content": {JSON: {"schema": dict(schema)}}}
 
 
-def page_responses(content_type: str) -> dict[str, Any]:
+def page_responses(content_types: Iterable[str]) -> dict[str, Any]:
     """Return the responses of a page of ours."""
-    schema = {"type": "object"} if content_type == JSON else {"type": "string"}
+    content = {each: {"schema": {"type": "object" if each == JSON else "string"}} for each in content_types}
     return {
-        "200": {"description": "The page.", "content": {content_type: {"schema": schema}}},
+        "200": {"description": "The page.", "content": content},
         "default": json_response("What is wrong.", ERROR),
     }
 
@@ -116,8 +116,8 @@ def call_responses(endpoint: Endpoint) -> dict[str, Any]:
     """Return the responses of a call: whole, or as a stream."""
     dialect = endpoint.dialect
     whole = {JSON: {"schema": dict(dialect.schemas.answer or {"type": "object"})}}
-    media_type = dialect.framing.media_type
-    stream = {media_type: {"schema": {"type": "string"}}}
+    framings = (dialect.framing, *([] if dialect.other_framing is None else [dialect.other_framing]))
+    stream: dict[str, Any] = {each.media_type: {"schema": {}} for each in framings}
     both = {**whole, **(stream if catalog.translatable(endpoint) else {})}
     content = both if endpoint.streams is None else stream if endpoint.streams else whole
     error = dialect.schemas.error or {"type": "object"}

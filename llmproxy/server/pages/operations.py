@@ -88,7 +88,8 @@ def relayed_responses() -> dict[str, Any]:
 
 
 def call_body(endpoint: Endpoint, model: str) -> dict[str, Any]:
-    """Return the body of a call that names a model: its schema, and an example that asks `model`."""
+    """Return the body of a call that names a model: its schema, and an example that asks `model`.
+    It may be a form instead where the call takes files."""
     dialect = endpoint.dialect
     example = _example(dialect, model) if endpoint.path == dialect.paths[0] else {}
     if endpoint.model_in is None and "model" not in example:
@@ -101,7 +102,8 @@ def call_body(endpoint: Endpoint, model: str) -> dict[str, Any]:
         "properties": {name: {"type": _TYPES.get(type(value), "object")} for name, value in example.items()},
     }
     content = {"schema": dict(schema), **({"example": example} if example else {})}
-    return {"required": True, "content": {JSON: content}}
+    forms = {"multipart/form-data": {"schema": {"type": "object"}}} if endpoint.takes_forms else {}
+    return {"required": True, "content": {JSON: content, **forms}}
 
 
 def _example(dialect: Dialect, model: str) -> dict[str, Any]:

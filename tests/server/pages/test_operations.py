@@ -49,6 +49,11 @@ def test_a_call_has_an_example_in_its_own_dialect(path: str, required: list[str]
     assert (content["schema"]["required"], content["example"]) == (required, example)
 
 
+def test_a_call_with_files_may_be_a_form() -> None:
+    body = call_body(called("/v1/audio/transcriptions"), "m")
+    assert list(body["content"]) == ["application/json", "multipart/form-data"]
+
+
 @pytest.mark.parametrize(
     ("path", "types"),
     [

@@ -207,6 +207,11 @@ class Connection(AiohttpHandler):
         else:
             self._between_bytes = 0
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on where reading was paused. aiohttp calls this for each body that is read, and parses nothing then."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     # -- heads: counted while they are not whole, or wait, or are large
 
     def _in_heads(self, size_bytes: int) -> None:

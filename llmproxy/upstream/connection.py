@@ -58,6 +58,11 @@ class UpstreamConnection(ResponseHandler):
         else:
             self._between_bytes = 0
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on where reading was paused. aiohttp calls this for each body that is read, and parses nothing then."""
+        if self._reading_paused:
+            ResponseHandler.resume_reading(self, resume_parser)
+
     # -- the head: whole within its limits, whatever follows it
 
     def _receive_head(self, data: bytes) -> None:

@@ -172,8 +172,7 @@ class Upstream:
             if (
                 isinstance(protocol, UpstreamConnection)
                 and protocol.is_connected()
-                and not protocol.should_close
-                and not protocol.heard
+                and not protocol.heard  # else nothing has changed since `release`
             ):
                 return connection
             _cut(connection)

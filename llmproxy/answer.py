@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
+import msgspec
 from multidict import CIMultiDict
 
 from llmproxy.body import ByteStream
@@ -22,8 +22,8 @@ _MAX_LISTED = 50
 _MAX_LISTED_LENGTH = 4096  # some clients and proxies refuse heads of more than 8 KB
 
 
-@dataclass(slots=True, kw_only=True)
-class Answer:
+# Made for every request, as `Call`, `Client` and `UpstreamRequest` are: as a msgspec struct in a fifth of the time.
+class Answer(msgspec.Struct, kw_only=True):
     """The answer to a client.
 
     `body` holds what is already here; `stream` the rest, None when `body` is everything. `headers` are end-to-end

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from llmproxy.dialects.limit_readings import LimitReading
 from llmproxy.dialects.summary import Summary
 from llmproxy.target import Target
 
 
-@dataclass(slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, kw_only=True):
     """One try to answer an exchange.
 
     `model` is the name that the target is asked for, `url` the address without credentials and query. `status` is the
@@ -46,7 +46,7 @@ class Call:
     ended_s: float | None = None
     translate_s: float = 0.0
     first_byte_s: float | None = None
-    dropped: list[str] = field(default_factory=list)
+    dropped: list[str] = msgspec.field(default_factory=list)
     cache_marks: int = 0
     summary: Summary | None = None
     cost_usd: float | None = None

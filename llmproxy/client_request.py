@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from llmproxy.answer import Headers
 from llmproxy.body import Body, FormBody, StreamedBody, StreamedForm
 from llmproxy.client_key import ClientKey
@@ -42,8 +44,7 @@ class ClientCertificate:
     name: str
 
 
-@dataclass(slots=True, kw_only=True)
-class Client:
+class Client(msgspec.Struct, kw_only=True):
     """The client of an exchange.
 
     `key` is the verified client key, when there is one, `tenant` and `name` are its own. `certificate` is that of its
@@ -103,8 +104,12 @@ class ClientRequest:
         name = self.session
         if name is None:
             headers = self.headers
-            name = next((value for header in SESSION_HEADERS if (value := headers.get(header))), None)
-        return None if name is None else replace_surrogates(name[:SESSION_LENGTH])
+            for header in SESSION_HEADERS:
+                if name := headers.get(header):
+                    break
+            else:
+                return None
+        return replace_surrogates(name[:SESSION_LENGTH])
 
     @property
     def own_url(self) -> str:

@@ -147,7 +147,8 @@ class Exchange(ClientRequest):
     @property
     def upstream_s(self) -> float:
         """Return how many seconds its calls took until each answer was certain, translation not counted."""
-        return sum(call.upstream_s for call in self.calls)
+        calls = self.calls
+        return calls[0].upstream_s if len(calls) == 1 else sum(call.upstream_s for call in calls)
 
     @property
     def dropped(self) -> list[str]:

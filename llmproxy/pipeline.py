@@ -6,6 +6,7 @@ afterwards none does. It knows no HTTP framing and no vendor.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import replace
 
 from llmproxy.access.permission import hide_names, permitted_route
@@ -129,10 +130,10 @@ class Pipeline:
             return route
         return replace(route, targets=targets, why=f"{route.why}, to the maker of what it names")
 
-    async def _call(self, exchange: Exchange, route: Route) -> Answer:
+    def _call(self, exchange: Exchange, route: Route) -> Awaitable[Answer]:
         if self.affinity is not None:
-            return await self._call_maker(self.affinity, exchange, route)
-        return await self._call_sealer(exchange, route)
+            return self._call_maker(self.affinity, exchange, route)
+        return self._call_sealer(exchange, route)
 
     async def _around(self, exchange: Exchange, route: Route) -> Answer:
         """Call the route's targets within the middlewares that may answer instead."""

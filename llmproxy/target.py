@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import ClassVar
 
+import msgspec
 from multidict import CIMultiDict
 
 from llmproxy.answer import Answer, Headers
@@ -70,8 +71,7 @@ class Origin:
         object.__setattr__(self, "url", f"{self.scheme}://{authority}")
 
 
-@dataclass(slots=True, kw_only=True)
-class UpstreamRequest:
+class UpstreamRequest(msgspec.Struct, kw_only=True):
     """The request of one call to a provider. `target` is path and query, byte for byte; `headers` are end-to-end
     headers only (no Host, no framing), credentials in place. `adapt` is awaited with the answer, as far as its head,
     and returns the one that the client gets: where the provider has another form of the call, or must see its answers.

@@ -14,6 +14,7 @@ from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.server.secure_headers import SECURE_HEADERS
 from llmproxy.server.server_timing import server_timing
+from llmproxy.wire.http import write_head
 
 # The headers that `response_head` writes itself; with those of a hook there would be two.
 OURS = ("Connection", "Content-Length", "Transfer-Encoding", "x-request-id")
@@ -77,10 +78,10 @@ def response_head(exchange: Exchange, answer: Answer, *, http10: bool, keep_aliv
         lines.append("Connection: close")
     elif http10:
         lines.append("Connection: keep-alive")
-    text = "\r\n".join(lines) + "\r\n\r\n"
-    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1 or "\0" in text:
+    head = write_head(lines)
+    if head is None:
         raise ProxyError("A header of the answer holds a line break", code="invalid_header")
-    return text.encode("utf-8", "surrogateescape"), transfer
+    return head, transfer
 
 
 def _transfer(answer: Answer, http10: bool) -> tuple[str, TransferMode]:

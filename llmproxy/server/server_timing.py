@@ -17,10 +17,10 @@ def server_timing(exchange: Exchange, now_s: float) -> str:
     if not calls:
         return f"total;dur={total_ms:.2f}"
     received_s = exchange.received_s or started_s
-    queue_ms = max(calls[0].started_s - (received_s - started_s), 0.0) * 1000
-    translate_ms = 1000 * sum(call.translate_s for call in calls)
-    upstream_ms = exchange.upstream_s * 1000
+    queue_s = max(calls[0].started_s - (received_s - started_s), 0.0)
+    translate_s = calls[0].translate_s if len(calls) == 1 else sum(call.translate_s for call in calls)
+    translate_ms = f"{translate_s * 1000:.2f}" if translate_s else "0.00"
     return (
-        f"queue;dur={queue_ms:.2f}, translate;dur={translate_ms:.2f}, upstream;dur={upstream_ms:.2f}, "
+        f"queue;dur={queue_s * 1000:.2f}, translate;dur={translate_ms}, upstream;dur={exchange.upstream_s * 1000:.2f}, "
         f"total;dur={total_ms:.2f}"
     )

@@ -13,6 +13,7 @@ import os
 import re
 import ssl
 from asyncio import AbstractEventLoop
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -32,7 +33,7 @@ from llmproxy.errors import BrokenStream, ProxyError, UpstreamError
 from llmproxy.target import Origin, UpstreamRequest
 from llmproxy.upstream.connection import UpstreamConnection
 from llmproxy.upstream.egress import outgoing_proxy, trust
-from llmproxy.wire.http import BODILESS_STATUSES, HOP_BY_HOP, READ_BYTES
+from llmproxy.wire.http import BODILESS_STATUSES, HOP_BY_HOP, READ_BYTES, write_head
 
 # Where a parser begins to quote an answer, which may repeat our key.
 _QUOTE = re.compile(r"[:'\"\r\n]")
@@ -135,7 +136,7 @@ class Upstream:
             while pool.idle:
                 _cut(pool.idle.pop())
 
-    async def open(self, request: UpstreamRequest) -> Answer:
+    def open(self, request: UpstreamRequest) -> Awaitable[Answer]:
         """Send `request` and read the head of its answer.
 
         A connection that the peer had closed while it waited in the pool is replaced once, when nothing was answered
@@ -143,8 +144,9 @@ class Upstream:
         long.
         """
         total_s = (request.timeouts or request.origin.timeouts).total_s
-        if total_s is None:
-            return await self._open(request, None)
+        return self._open(request, None) if total_s is None else self._open_within(request, total_s)
+
+    async def _open_within(self, request: UpstreamRequest, total_s: float) -> Answer:
         deadline_s = self._loop.time() + total_s
         try:
             async with asyncio.timeout_at(deadline_s):
@@ -343,12 +345,12 @@ def _head(request: UpstreamRequest, pool: OriginPool) -> bytes:
             lines.append(f"Content-Length: {len(body.raw)}")
     elif body is not None:
         lines.append("Transfer-Encoding: chunked" if body.length is None else f"Content-Length: {body.length}")
-    text = "\r\n".join(lines) + "\r\n\r\n"
-    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1 or "\0" in text:
+    head = write_head(lines)
+    if head is None:
         raise ProxyError("A header or path of the request holds a line break", status=400, code="invalid_header")
     if lines[0].count(" ") != 2:
         raise ProxyError("The path of the request holds a blank: write %20", status=400, code="invalid_path")
-    return text.encode("utf-8", "surrogateescape")
+    return head
 
 
 async def _pass_over(

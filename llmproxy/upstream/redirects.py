@@ -7,8 +7,9 @@ error that names it, since the configured address is wrong or the call would los
 
 from __future__ import annotations
 
-from dataclasses import replace
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from msgspec.structs import replace
 
 from llmproxy.answer import Answer
 from llmproxy.body import StreamedBody

@@ -29,6 +29,16 @@ READ_BYTES = 64 * 1024
 """How much is read from a socket at once."""
 
 
+def write_head(lines: list[str]) -> bytes | None:
+    """Return the lines of a head as bytes, with the empty line at its end; None where one of them holds a line break or
+    NUL, and so would break out of its line."""
+    text = "".join(lines)
+    if "\n" in text or "\r" in text or "\0" in text:
+        return None
+    lines += ("", "")
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape")
+
+
 def header_text(text: str) -> str:
     """Return `text`, which may hold anything, as a part of a header that every client can read: in printable ASCII,
     with line breaks and other characters escaped (`\\n`, `\\u20ac`)."""

@@ -12,7 +12,7 @@ from llmproxy.access.credentials import VENDOR_CREDENTIALS, Credentials, header_
 from llmproxy.answer import Headers
 from llmproxy.dialects.call_form import without_fields
 from llmproxy.wire.compression import supported_encodings
-from llmproxy.wire.http import HOP_BY_HOP
+from llmproxy.wire.http import HOP_BY_HOP, ORDINARY_CONNECTION, ForwardedNames
 
 _REBUILT = ("host", "content-length", "expect", "accept-encoding")
 # What belongs to the signature of a request: another host, path or body needs another one.
@@ -24,29 +24,12 @@ _OF_SIGNED_QUERY = frozenset(
         *("X-Amz-Security-Token", "X-Amz-Signature", "X-Amz-SignedHeaders"),
     )
 )
-_ORDINARY = frozenset({"keep-alive", "close"})
-_MOST_NAMES = 1024
 
 
-class _Kept(dict[str, bool]):
-    """Whether a header is forwarded, by its spelling: 1.4 µs for 17 headers, 2.9 µs without this cache."""
-
-    def __init__(self, dropped: frozenset[str]) -> None:
-        super().__init__()
-        self._dropped = dropped
-
-    def __missing__(self, name: str) -> bool:
-        lower = name.lower()
-        kept = lower not in self._dropped and not lower.startswith("x-llmproxy-")
-        if len(self) < _MOST_NAMES and len(name) < 64:
-            self[name] = kept
-        return kept
-
-
-_DROPPED = frozenset((*HOP_BY_HOP, *_REBUILT, *_OF_SIGNATURE))
-_WITH_CREDENTIALS = _Kept(_DROPPED)
+_DROPPED = (*HOP_BY_HOP, *_REBUILT, *_OF_SIGNATURE)
+_WITH_CREDENTIALS = ForwardedNames(_DROPPED, prefix="x-llmproxy-")
 # Who pays belongs to the credential.
-_WITHOUT_CREDENTIALS = _Kept(_DROPPED.union(VENDOR_CREDENTIALS, ("x-goog-user-project",)))
+_WITHOUT_CREDENTIALS = ForwardedNames((*_DROPPED, *VENDOR_CREDENTIALS, "x-goog-user-project"), prefix="x-llmproxy-")
 
 
 def forward(headers: Headers, *, credentials: bool) -> Headers:
@@ -57,7 +40,7 @@ def forward(headers: Headers, *, credentials: bool) -> Headers:
     if credentials and is_signature(forwarded.get("Authorization", "")):
         del forwarded["Authorization"]
     for line in headers.getall("Connection", ()):
-        if line.lower() not in _ORDINARY:
+        if line.lower() not in ORDINARY_CONNECTION:
             for name in line.split(","):
                 forwarded.popall(name.strip(), None)
     forwarded["Accept-Encoding"] = supported_encodings(", ".join(headers.getall("Accept-Encoding", ())))

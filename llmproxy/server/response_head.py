@@ -18,6 +18,7 @@ from llmproxy.wire.http import write_head
 
 # The headers that `response_head` writes itself; with those of a hook there would be two.
 OURS = ("Connection", "Content-Length", "Transfer-Encoding", "x-request-id")
+_FIELD = ": ".join
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -66,7 +67,7 @@ def response_head(exchange: Exchange, answer: Answer, *, http10: bool, keep_aliv
         if name in answer.headers:
             answer.headers.popall(name)
     lines = [f"HTTP/1.1 {answer.status} {answer.reason or REASONS.get(answer.status, '')}"]
-    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+    lines += map(_FIELD, answer.headers.items())
     if "Date" not in answer.headers:
         lines.append(f"Date: {rfc822_formatted_time()}")
     lines.append(f"x-request-id: {exchange.request_id}")

@@ -33,10 +33,19 @@ from llmproxy.errors import BrokenStream, ProxyError, UpstreamError
 from llmproxy.target import Origin, UpstreamRequest
 from llmproxy.upstream.connection import UpstreamConnection
 from llmproxy.upstream.egress import outgoing_proxy, trust
-from llmproxy.wire.http import BODILESS_STATUSES, HOP_BY_HOP, READ_BYTES, write_head
+from llmproxy.wire.http import (
+    BODILESS_STATUSES,
+    HOP_BY_HOP,
+    ORDINARY_CONNECTION,
+    READ_BYTES,
+    ForwardedNames,
+    write_head,
+)
 
 # Where a parser begins to quote an answer, which may repeat our key.
 _QUOTE = re.compile(r"[:'\"\r\n]")
+_FIELD = ": ".join
+_END_TO_END = ForwardedNames((*HOP_BY_HOP, "content-length"))
 POOLED_S = 55.0  # most providers close idle connections after 60 s or later
 
 
@@ -336,7 +345,7 @@ def _head(request: UpstreamRequest, pool: OriginPool) -> bytes:
     """Return request line and headers as bytes. Raises ProxyError when a header or path that a hook set would
     end its line or itself."""
     lines = [f"{request.method} {pool.target_prefix}{request.target} HTTP/1.1", f"Host: {request.origin.authority}"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    lines += map(_FIELD, request.headers.items())
     if pool.proxy_authorization is not None:
         lines.append(f"Proxy-Authorization: {pool.proxy_authorization}")
     body = request.body
@@ -422,15 +431,13 @@ def _failure(request: UpstreamRequest, pool: OriginPool, error: Exception, repla
 
 def _answer(request: UpstreamRequest, message: RawResponseMessage) -> Answer:
     """Return the head as an Answer: end-to-end headers and the declared length."""
-    headers: Headers = message.headers.copy()
-    named = headers.getall("Connection", ())
-    length = headers.pop("Content-Length", None)
-    for name in HOP_BY_HOP:
-        if name in headers:
-            headers.popall(name)
-    for line in named:
-        for name in line.split(","):
-            headers.popall(name.strip(), None)
+    received = message.headers
+    headers = Headers([pair for pair in received.items() if _END_TO_END[pair[0]]])
+    length = received.get("Content-Length")
+    for line in received.getall("Connection", ()):
+        if line.lower() not in ORDINARY_CONNECTION:
+            for name in line.split(","):
+                headers.popall(name.strip(), None)
     if "x-request-id" in headers:
         headers["x-upstream-request-id"] = headers.popall("x-request-id")[0]
     return Answer(

@@ -122,7 +122,12 @@ class Attempts:
             sent = with_extras(exchange, sent, call)
         if exchange.trace is not None:
             sent = within_trace(sent, exchange.trace, call)
-        request, answer = await _prepared(provider, sent, target)
+        request: UpstreamRequest | None
+        answer: Answer | None = None
+        if provider.user_defined or provider.refreshes:
+            request, answer = await _prepared(provider, sent, target)
+        elif (request := provider.prepare(sent, target)) is None:
+            answer = await provider.answer(sent, target)
         if answer is None:
             assert request is not None, "checked, where it is not ours"
             answer = await self._send(sent, call, request)
@@ -130,11 +135,7 @@ class Attempts:
             note_limits(call, answer)
         call.status, call.first_byte_s = answer.status, time.monotonic()
         if answer.status >= 400:
-            call.retry_after_s = retry_after_s(answer.headers)
-            if call.retry_after_s is None and answer.status == _AT_LIMIT:
-                call.retry_after_s = call.used_up_s
-            if call.retry_after_s is not None:
-                call.retry_after_s = min(call.retry_after_s, call.credentials_rest_s)
+            note_wait(call, answer)
         answer.framing = framing_of(answer.headers, sent.endpoint, sent.query, answer.status)
         return answer
 
@@ -190,6 +191,14 @@ class LoggedAttempts(Attempts):
         return answer
 
 
+def note_wait(call: Call, answer: Answer) -> None:
+    """Note in the call how long its provider asks to wait, in an answer that is an error."""
+    wait_s = retry_after_s(answer.headers)
+    if wait_s is None and answer.status == _AT_LIMIT:
+        wait_s = call.used_up_s
+    call.retry_after_s = None if wait_s is None else min(wait_s, call.credentials_rest_s)
+
+
 def note_limits(call: Call, answer: Answer) -> None:
     """Note in the call what its provider says of its limits; those of clients' own credentials are not ours."""
     target = call.target
@@ -241,7 +250,7 @@ def within_trace(sent: Exchange, trace: TraceContext, call: Call) -> Exchange:
 
 
 async def _prepared(provider: Provider, sent: Exchange, target: Target) -> tuple[UpstreamRequest | None, Answer | None]:
-    """Return the provider's request, or its own answer."""
+    """Return the request, or its own answer, of a provider that refreshes its credentials, or is a user's."""
     try:
         if provider.refreshes:
             await provider.ready()

@@ -6,6 +6,8 @@ tried.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from llmproxy.answer import Answer
 from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
@@ -57,8 +59,10 @@ class Failover(FailoverContext):
 def _facts(exchange: Exchange) -> tuple[tuple[str, str], ...]:
     """Return the headers that say who answered, the calls made so far."""
     calls = exchange.calls
-    provider, model = calls[-1].target.provider.name, calls[-1].model
-    attempts = ("x-llmproxy-attempts", "1" if len(calls) == 1 else str(len(calls)))
-    if model is None:
-        return ("x-llmproxy-provider", provider), attempts
-    return ("x-llmproxy-provider", provider), ("x-llmproxy-model", header_text(model)), attempts
+    return _headers(calls[-1].target.provider.name, calls[-1].model, len(calls))
+
+
+@lru_cache(maxsize=256)
+def _headers(provider: str, model: str | None, attempts: int) -> tuple[tuple[str, str], ...]:
+    named = () if model is None else (("x-llmproxy-model", header_text(model)),)
+    return ("x-llmproxy-provider", provider), *named, ("x-llmproxy-attempts", str(attempts))

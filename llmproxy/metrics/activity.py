@@ -65,7 +65,7 @@ class ActivityCounters(TokenCounters):
         self.spent_s += ended_s - exchange.started_s
         self.last_s = ended_s
         self.add_usage(exchange.summary.usage)
-        self.add_cost(exchange.cost_usd, unknown=exchange.cost_unknown)
+        self.add_cost(exchange.cost_usd, unknown=exchange.cost_usd is None and exchange.cost_unknown)
 
 
 class Activity:

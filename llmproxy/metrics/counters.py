@@ -222,13 +222,13 @@ class Metrics:
             requests.proxy_times.observe(max(exchange.answered_s - exchange.received_s - exchange.upstream_s, 0.0))
         if calls is not None:
             calls.add(summary.usage)
-            calls.add_cost(exchange.cost_usd, unknown=exchange.cost_unknown)
+            calls.add_cost(exchange.cost_usd, unknown=exchange.cost_usd is None and exchange.cost_unknown)
             self._time(calls, exchange, ended_s)
         elif not requests.own:
             self.uncalled[_uncalled(exchange)] += 1
         if not requests.own:
             self.activity.count(exchange, outcome, ended_s)
-        if exchange.dropped:
+        if exchange.call is not None and exchange.call.dropped:
             self._count_dropped(exchange)
 
     def _count_dropped(self, exchange: Exchange) -> None:
@@ -245,12 +245,11 @@ class Metrics:
     def _time(self, calls: CallCounters, exchange: Exchange, ended_s: float) -> None:
         """Count the last call, timed from its own start, and the failed calls before it."""
         calls.count += 1
-        calls.attempts[min(len(exchange.calls), MAX_ATTEMPTS) - 1] += 1
-        began_s = exchange.started_s
-        *failed, last = exchange.calls
-        if failed:
+        number, last, began_s = len(exchange.calls), exchange.calls[-1], exchange.started_s
+        calls.attempts[number - 1 if number < MAX_ATTEMPTS else -1] += 1
+        if number > 1:
             began_s += last.started_s
-            for attempt, call in enumerate(failed):
+            for attempt, call in enumerate(exchange.calls[:-1]):
                 self._record_failed(exchange, call, attempt)
         latency, cancelled = calls.latency, exchange.outcome == "cancelled"
         latency.total.observe(ended_s - began_s)

@@ -34,16 +34,16 @@ class TokenCounters:
         """Count the usage of one answer; return False when it reports neither input nor output."""
         if usage is None or (usage.input is None and usage.output is None):
             return False
-        if usage.input is not None:
-            self.input = (self.input or 0) + usage.input
-        if usage.output is not None:
-            self.output = (self.output or 0) + usage.output
-        if usage.cache_read is not None:
-            self.cache_read = (self.cache_read or 0) + usage.cache_read
-        if usage.cache_write is not None:
-            self.cache_write = (self.cache_write or 0) + usage.cache_write
-        if usage.reasoning is not None:
-            self.reasoning = (self.reasoning or 0) + usage.reasoning
+        if (number := usage.input) is not None:
+            self.input = (self.input or 0) + number
+        if (number := usage.output) is not None:
+            self.output = (self.output or 0) + number
+        if (number := usage.cache_read) is not None:
+            self.cache_read = (self.cache_read or 0) + number
+        if (number := usage.cache_write) is not None:
+            self.cache_write = (self.cache_write or 0) + number
+        if (number := usage.reasoning) is not None:
+            self.reasoning = (self.reasoning or 0) + number
         return True
 
     @property

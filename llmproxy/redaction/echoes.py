@@ -30,7 +30,7 @@ def hide_keys(answer: Answer, keys: tuple[str, ...]) -> None:
     secrets, forms, harmless = _forms(keys)
     headers = answer.headers
     head = "\0".join((answer.reason, *headers.values()))
-    for form in (*forms, "Signature="):
+    for form in forms:
         if form in head:
             _hide_in_head(answer, secrets)
             break
@@ -46,7 +46,8 @@ def _forms(keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], set
     """Return those of `keys` that are secrets, the forms in which they are written, and a place for names of headers
     that hold none."""
     secrets = with_credentials((), keys)
-    return secrets, tuple(form.decode("utf-8", "surrogateescape") for form in forms_of(secrets)), set()
+    forms = [form.decode("utf-8", "surrogateescape") for form in forms_of(secrets)]
+    return secrets, (*forms, "Signature="), set()
 
 
 def _judge_names(headers: Headers, forms: tuple[str, ...], harmless: set[str]) -> None:

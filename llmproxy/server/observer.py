@@ -122,9 +122,10 @@ class _Plain:
 
     def close(self) -> None:
         if self._parts:
-            self._read(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+            self.read(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
 
-    def _read(self, body: bytes) -> None:
+    def read(self, body: bytes) -> None:
+        """Take a body that is whole, in place of `feed` and `close`."""
         if self._dialect is not None:
             self._exchange.summary = self._dialect.readers.summarize(body)
 
@@ -134,8 +135,8 @@ class _Failure(_Plain):
 
     __slots__ = ()
 
-    def _read(self, body: bytes) -> None:
-        super()._read(body)
+    def read(self, body: bytes) -> None:
+        super().read(body)
         summary = self._exchange.summary
         if summary.error is None:
             summary.error = error_text(body)
@@ -184,10 +185,14 @@ def observe(exchange: Exchange, answer: Answer) -> Observer:
 
 def observe_whole(exchange: Exchange, answer: Answer) -> None:
     """Read an answer that is whole, before it is sent."""
-    if exchange.method != "HEAD":
-        observer = observe(exchange, answer)
-        observer.feed(answer.body)
-        observer.close()
+    if exchange.method == "HEAD":
+        return
+    observer = observe(exchange, answer)
+    if type(observer) is _Plain and len(answer.body) <= UNCOUNTED_BYTES:  # most answers
+        observer.read(answer.body)
+        return
+    observer.feed(answer.body)
+    observer.close()
 
 
 def _reader(exchange: Exchange, answer: Answer) -> Observer | None:

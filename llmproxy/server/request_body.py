@@ -140,8 +140,7 @@ async def read_body(
     readable = exchange.endpoint is not None and exchange.endpoint.model
     form = readable and not whole and _is_form(exchange)
     if form or not (readable or whole):
-        if length is not None and limits.max_upload_size is not None and length > limits.max_upload_size:
-            raise too_large()
+        _check_length(length, limits.max_upload_size)
         stream = RequestStream(payload, limits.max_upload_size, limits, go_ahead)
         if form:
             most_bytes = budget.limit_bytes if limits.max_body_size is None else limits.max_body_size
@@ -149,9 +148,7 @@ async def read_body(
         else:
             exchange.body = StreamedBody(stream=stream, length=length)
         return
-    await _read_held(exchange, payload, length, limits, budget, go_ahead, memory)
-    if readable:
-        await _read_model(exchange, budget, routed=routed)
+    await _read_held(exchange, payload, length, limits, budget, go_ahead, memory, readable=readable, routed=routed)
 
 
 def _is_form(exchange: Exchange) -> bool:
@@ -207,19 +204,6 @@ async def _read_form(
     exchange.read_model()
 
 
-async def _read_model(exchange: Exchange, budget: MemoryBudget, *, routed: bool) -> None:
-    try:
-        if exchange.held.encoding:
-            await _decode(exchange, exchange.held, budget)
-        if exchange.held_bytes < LARGE_BYTES:
-            exchange.read_model()
-        else:
-            await _in_turn(budget, exchange.read_model)
-    except BadRequest:
-        if routed:
-            raise
-
-
 async def _read_held(
     exchange: Exchange,
     payload: StreamReader,
@@ -228,11 +212,15 @@ async def _read_held(
     budget: MemoryBudget,
     go_ahead: Callable[[], None],
     memory: JsonMemory | None,
+    *,
+    readable: bool,
+    routed: bool,
 ) -> None:
-    """Give `exchange` its whole body. One that could never be held is refused before it comes."""
+    """Give `exchange` its whole body, and what is `readable` of it. One that could never be held is refused before it
+    comes.
+    """
     limit_bytes = budget.limit_bytes if limits.max_body_size is None else min(limits.max_body_size, budget.limit_bytes)
-    if length is not None and length > limit_bytes:
-        raise too_large()
+    _check_length(length, limit_bytes)
     if length is not None and payload.is_eof():
         budget.hold(exchange, length)
         raw = payload.read_nowait()
@@ -240,7 +228,31 @@ async def _read_held(
         raw = await _hold(exchange, RequestStream(payload, limit_bytes, limits, go_ahead), budget, length)
     encoding = exchange.headers.get("Content-Encoding", "").strip().lower()
     turns = None if exchange.endpoint is None else exchange.endpoint.dialect.readers.turns
-    exchange.body = Body(raw, "" if encoding == "identity" else encoding, limit_bytes, memory, turns)
+    exchange.body = body = Body(raw, "" if encoding == "identity" else encoding, limit_bytes, memory, turns)
+    if readable:
+        try:
+            if body.encoding or exchange.held_bytes >= LARGE_BYTES:
+                await _read_slowly(exchange, body, budget)
+            else:
+                exchange.read_model()
+        except BadRequest:
+            if routed:
+                raise
+
+
+def _check_length(length: int | None, limit_bytes: int | None) -> None:
+    """Refuse a body before it comes."""
+    if length is not None and limit_bytes is not None and length > limit_bytes:
+        raise too_large()
+
+
+async def _read_slowly(exchange: Exchange, body: Body, budget: MemoryBudget) -> None:
+    if body.encoding:
+        await _decode(exchange, body, budget)
+    if exchange.held_bytes < LARGE_BYTES:
+        exchange.read_model()
+    else:
+        await _in_turn(budget, exchange.read_model)
 
 
 async def _hold(exchange: Exchange, stream: RequestStream, budget: MemoryBudget, length: int | None) -> bytes:

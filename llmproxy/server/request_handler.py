@@ -374,7 +374,7 @@ class RequestHandler:
             self._record()
 
     def _release(self) -> None:
-        if self._answer is not None:
+        if self._answer is not None and self._answer.stream is not None:
             discard(self._answer)
         if self._keepalive is not None:
             self._keepalive.stop()

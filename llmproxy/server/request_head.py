@@ -27,7 +27,7 @@ def exchange_of(message: RawRequestMessage, peer: object) -> Exchange:
         path = "/" + below
         if [authority] != headers.getall("Host", ()):
             headers.add("Host", authority)
-    identifier = f"{random.getrandbits(96):024x}"
+    identifier = _new_id()
     named = headers.get("x-request-id")
     return Exchange(
         id=identifier,
@@ -45,7 +45,7 @@ def exchange_of(message: RawRequestMessage, peer: object) -> Exchange:
 
 def nameless_exchange(peer: object) -> Exchange:
     """Return the exchange of a request whose head cannot be parsed: it is answered and counted too."""
-    identifier = f"{random.getrandbits(96):024x}"
+    identifier = _new_id()
     return Exchange(
         id=identifier,
         request_id=identifier,
@@ -59,6 +59,10 @@ def nameless_exchange(peer: object) -> Exchange:
         began_s=time.time(),
         template="malformed",
     )
+
+
+def _new_id() -> str:
+    return random.getrandbits(96).to_bytes(12, "big").hex()
 
 
 def head_size(message: RawRequestMessage) -> int:

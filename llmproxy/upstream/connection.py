@@ -38,6 +38,7 @@ class UpstreamConnection(ResponseHandler):
     _in_head = False
     _head = b""
     _head_limit_s: float | None = None
+    _head_late_s = 0.0
     _head_timer: TimerHandle | None = None
     _fault: BaseException | None = None
     _between_bytes = 0
@@ -121,30 +122,45 @@ class UpstreamConnection(ResponseHandler):
         if not self._in_head:
             ResponseHandler.start_timeout(self)
         elif self._head_limit_s:
-            self._head_timer = self._loop.call_later(self._head_limit_s, self._head_is_late)
+            self._head_late_s = self._loop.time() + self._head_limit_s
+            if self._head_timer is not None and self._head_timer.when() > self._head_late_s:
+                self._head_timer.cancel()
+                self._head_timer = None
+            if self._head_timer is None:
+                self._head_timer = self._loop.call_at(self._head_late_s, self._look_for_head)
 
-    def _head_is_late(self) -> None:
+    def _look_for_head(self) -> None:
+        """Give the head up when its time is over. One timer serves all heads: it fires late and looks again."""
+        self._head_timer = None
+        if not self._in_head:
+            return
+        if self._loop.time() < self._head_late_s:
+            self._head_timer = self._loop.call_at(self._head_late_s, self._look_for_head)
+            return
         self._end_head()
         self.set_exception(SocketTimeoutError("No head within its limit"))
 
     def _end_head(self) -> None:
         self._in_head = False
         self._head = b""
+
+    def _end(self) -> None:
+        self._end_head()
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
     def abort(self) -> None:
-        self._end_head()
+        self._end()
         ResponseHandler.abort(self)
 
     def close(self) -> None:
-        self._end_head()
+        self._end()
         ResponseHandler.close(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Mark a body under way as broken. aiohttp does not report a reset without framing, nor a wrong chunk."""
-        self._end_head()
+        self._end()
         payload = self._payload if self._payload is not None and not self._payload.is_eof() else None
         if payload is not None and exc is not None:
             payload.set_exception(ClientPayloadError(str(exc)))

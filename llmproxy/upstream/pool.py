@@ -13,10 +13,11 @@ import os
 import re
 import ssl
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import ClientError, ClientTimeout, ServerDisconnectedError, TCPConnector, encode_basic_auth
 from aiohttp.client_exceptions import ClientHttpProxyError, SocketTimeoutError
@@ -145,7 +146,7 @@ class Upstream:
             while pool.idle:
                 _cut(pool.idle.pop())
 
-    def open(self, request: UpstreamRequest) -> Awaitable[Answer]:
+    def open(self, request: UpstreamRequest) -> Coroutine[Any, Any, Answer]:
         """Send `request` and read the head of its answer.
 
         A connection that the peer had closed while it waited in the pool is replaced once, when nothing was answered

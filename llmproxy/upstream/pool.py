@@ -1,7 +1,7 @@
 """The connection pool: send a request to an origin and return an Answer whose head is read and whose body is still to
 come.
 
-It writes request heads as bytes and uses aiohttp's pool at the level of its connector, which costs a third of a
+It uses aiohttp's pool at the level of its connector, which costs a third of a
 ClientSession (DESIGN.md section 13). With `connection.py` and `server/edge.py` it touches aiohttp's less
 public side: `TCPConnector.connect` and the messages of the response parser. It knows no dialects and no routes.
 """
@@ -28,25 +28,17 @@ from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
 
-from llmproxy.answer import Answer, Headers
-from llmproxy.body import Body, StreamedBody
-from llmproxy.errors import BrokenStream, ProxyError, UpstreamError
+from llmproxy.answer import Answer
+from llmproxy.body import StreamedBody
+from llmproxy.errors import BrokenStream, UpstreamError
 from llmproxy.target import Origin, UpstreamRequest
 from llmproxy.upstream.connection import UpstreamConnection
 from llmproxy.upstream.egress import outgoing_proxy, trust
-from llmproxy.wire.http import (
-    BODILESS_STATUSES,
-    HOP_BY_HOP,
-    ORDINARY_CONNECTION,
-    READ_BYTES,
-    ForwardedNames,
-    write_head,
-)
+from llmproxy.upstream.heads import read_head, request_head
+from llmproxy.wire.http import BODILESS_STATUSES, READ_BYTES
 
 # Where a parser begins to quote an answer, which may repeat our key.
 _QUOTE = re.compile(r"[:'\"\r\n]")
-_FIELD = ": ".join
-_END_TO_END = ForwardedNames((*HOP_BY_HOP, "content-length"))
 POOLED_S = 55.0  # most providers close idle connections after 60 s or later
 
 
@@ -289,7 +281,7 @@ class Upstream:
         finally:
             if pump is not None and protocol.transport is None:
                 pump.cancel()
-        answer = _answer(request, message)
+        answer = read_head(request, message)
         if payload.is_eof() and (pump is None or pump.done()):
             answer.body = payload.read_nowait()
             self.release(pool, connection)
@@ -305,7 +297,7 @@ class Upstream:
         transport = protocol.transport
         if transport is None:
             raise ServerDisconnectedError
-        head = _head(request, pool)
+        head = request_head(request, pool.target_prefix, pool.proxy_authorization)
         body = request.body
         if isinstance(body, StreamedBody):
             transport.write(head)
@@ -340,27 +332,6 @@ def _phrase(status: int) -> str:
 def _reason(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     return str(cause) or type(cause).__name__
-
-
-def _head(request: UpstreamRequest, pool: OriginPool) -> bytes:
-    """Return request line and headers as bytes. Raises ProxyError when a header or path that a hook set would
-    end its line or itself."""
-    lines = [f"{request.method} {pool.target_prefix}{request.target} HTTP/1.1", f"Host: {request.origin.authority}"]
-    lines += map(_FIELD, request.headers.items())
-    if pool.proxy_authorization is not None:
-        lines.append(f"Proxy-Authorization: {pool.proxy_authorization}")
-    body = request.body
-    if isinstance(body, Body):
-        if body.raw or request.method in ("POST", "PUT", "PATCH"):
-            lines.append(f"Content-Length: {len(body.raw)}")
-    elif body is not None:
-        lines.append("Transfer-Encoding: chunked" if body.length is None else f"Content-Length: {body.length}")
-    head = write_head(lines)
-    if head is None:
-        raise ProxyError("A header or path of the request holds a line break", status=400, code="invalid_header")
-    if lines[0].count(" ") != 2:
-        raise ProxyError("The path of the request holds a blank: write %20", status=400, code="invalid_path")
-    return head
 
 
 async def _pass_over(
@@ -427,24 +398,4 @@ def _failure(request: UpstreamRequest, pool: OriginPool, error: Exception, repla
     return UpstreamError(
         f"{pool.address} closed the connection without an answer",
         replayable=replayable and not isinstance(request.body, StreamedBody),
-    )
-
-
-def _answer(request: UpstreamRequest, message: RawResponseMessage) -> Answer:
-    """Return the head as an Answer: end-to-end headers and the declared length."""
-    received = message.headers
-    headers = Headers([pair for pair in received.items() if _END_TO_END[pair[0]]])
-    length = received.get("Content-Length")
-    for line in received.getall("Connection", ()):
-        if line.lower() not in ORDINARY_CONNECTION:
-            for name in line.split(","):
-                headers.popall(name.strip(), None)
-    if "x-request-id" in headers:
-        headers["x-upstream-request-id"] = headers.popall("x-request-id")[0]
-    return Answer(
-        status=message.code,
-        reason=message.reason,
-        headers=headers,
-        length=int(length) if length is not None and not message.chunked else None,
-        bodiless=request.method == "HEAD" or message.code in BODILESS_STATUSES,
     )

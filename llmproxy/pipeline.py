@@ -94,16 +94,19 @@ class Pipeline:
         """Call the provider that made what the request names, where it names something, and learn what is made now."""
         if not route.relay and (maker := await affinity.maker(exchange)) is not None:
             route = exchange.route = self._towards(exchange, route, maker)
-        answer = await self._call_sealer(exchange, route)
+        answer = await self._call_targets(exchange, route)
         await affinity.learn(exchange, answer)
         return answer
 
-    async def _call_sealer(self, exchange: Exchange, route: Route) -> Answer:
-        """Call the targets of the route, the one first that sealed the thinking in the history, and learn what is
-        sealed now."""
+    def _call_targets(self, exchange: Exchange, route: Route) -> Awaitable[Answer]:
         sealed = self.sealed
         if sealed is None or route.plain or route.relay:
-            return await self.failover.answer(exchange, route)
+            return self.failover.answer(exchange, route)
+        return self._call_sealer(sealed, exchange, route)
+
+    async def _call_sealer(self, sealed: SealedHistories, exchange: Exchange, route: Route) -> Answer:
+        """Call the targets of the route, the one first that sealed the thinking in the history, and learn what is
+        sealed now."""
         await sealed.find(exchange, lambda: any(self.translator.needed(exchange, each) for each in route.targets))
         answer = await self.failover.answer(exchange, route)
         await sealed.learn(exchange, answer)
@@ -133,7 +136,7 @@ class Pipeline:
     def _call(self, exchange: Exchange, route: Route) -> Awaitable[Answer]:
         if self.affinity is not None:
             return self._call_maker(self.affinity, exchange, route)
-        return self._call_sealer(exchange, route)
+        return self._call_targets(exchange, route)
 
     async def _around(self, exchange: Exchange, route: Route) -> Answer:
         """Call the route's targets within the middlewares that may answer instead."""

@@ -164,6 +164,11 @@ class Provider(ABC):
         """Return what of `speaks` it serves for one model: clouds have models of several makers."""
         return self.speaks
 
+    def embeds_as(self, model: str | None) -> str | None:
+        """Return the name of the form in which it takes texts to embed with a model (`EmbeddingCodec.name`); None where
+        it does not."""
+        return "embeddings" if "embeddings" in self.speaks_for(model) else None
+
     def has_path(self, path: str) -> bool:
         """Return whether it has a path without a model of a dialect that it speaks: clouds have others than vendors."""
         return True

@@ -15,6 +15,7 @@ from llmproxy.dialects import chat, converse, embeddings, gemini, messages, resp
 from llmproxy.dialects.call_form import CallForm, deployment_form
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Dialect, Endpoint
+from llmproxy.dialects.embedding_codec import EmbeddingCodec
 from llmproxy.dialects.limit_readings import LimitReading
 
 DIALECTS: tuple[Dialect, ...] = (
@@ -155,6 +156,17 @@ def decoded_call(dialect: Dialect, body: Mapping[str, Any], *, counted: bool) ->
         return codec, dict(body)
     other = by_name(count.dialect_in(body))
     return (other.codec if other is not None and other.codec is not None else codec), dict(count.request_in(body))
+
+
+def embedding_codec(name: str | None) -> EmbeddingCodec | None:
+    """Return the form of embeddings called `name`; None when there is none."""
+    return None if name is None else _calls(DIALECTS).embeddings.get(name)
+
+
+def embedding_call(codec: EmbeddingCodec) -> Endpoint:
+    """Return the call with which a provider is asked for embeddings in the form `codec`."""
+    dialect = _calls(DIALECTS).names[codec.dialect]
+    return _endpoint(dialect, dialect.name, codec.call, streams=False, form=dialect.form)
 
 
 def default() -> Dialect:
@@ -320,6 +332,7 @@ class _Calls(NamedTuple):
     below: dict[str, Endpoint]
     translated: dict[tuple[str, bool], Endpoint]
     first: dict[str, Endpoint]
+    embeddings: dict[str, EmbeddingCodec]
     own_headers: tuple[str, ...]
     versions: dict[str, Endpoint]
     project: Endpoint | None
@@ -363,6 +376,7 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
             if endpoint.streams in (None, stream)
         },
         first={endpoint.capability: endpoint for endpoint, _ in reversed(model_calls)},
+        embeddings={codec.name: codec for dialect in dialects for codec in dialect.embedding_codecs},
         own_headers=tuple({prefix for dialect in dialects for prefix in dialect.own_headers}),
         versions={
             version: relayed(dialect, "/{path}", f"{version}/{{path}}")

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from llmproxy.dialects.call_form import CallForm, filled
 from llmproxy.dialects.codec import Codec
+from llmproxy.dialects.embedding_codec import EmbeddingCodec, FindEmbeddingCodec
 from llmproxy.dialects.history import NO_HISTORY, History
 from llmproxy.dialects.limit_headers import LimitStatus, write_limit_headers
 from llmproxy.dialects.limit_readings import LimitReading, read_usual_limits
@@ -124,6 +125,9 @@ class Dialect:
     `forms` are other forms in which clouds have calls of this dialect. A form whose streams have other frames is a
     dialect too: `base` names the one that it is a form of, and `form` says which.
 
+    `embeddings` are its calls that ask for embeddings, and what finds their form; `embedding_codecs` are those forms in
+    which providers of this dialect are asked for them.
+
     `token_count` is the call that counts the tokens of a request, None without one.
 
     `overloaded` is the status with which its vendor says that it is overloaded: 503, or 529 where that is known.
@@ -167,6 +171,8 @@ class Dialect:
     markers: tuple[str, ...] = ()
     models: ModelPages | None = None
     token_count: TokenCount | None = None
+    embeddings: Mapping[str, FindEmbeddingCodec] = field(default_factory=dict)
+    embedding_codecs: tuple[EmbeddingCodec, ...] = ()
     stateful: bool = False
     overloaded: int = 503
     key_variable: str = "API_KEY"

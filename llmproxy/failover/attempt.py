@@ -90,6 +90,9 @@ class Attempts:
         return answer
 
     async def _answer_as_it_is(self, exchange: Exchange, call: Call, *, content: bool) -> Answer:
+        embeddings = self._translator.embeddings(exchange, call)
+        if embeddings is not None:
+            return await embeddings.answer(lambda sent: self._open_call(exchange, sent, call))
         if self._translator.needed(exchange, call.target):
             return await self._translate(exchange, call, content=content)
         if call.model is not None:  # else bodies travel as they are

@@ -335,6 +335,13 @@ class HttpProvider(ConfiguredProvider):
                 return speaks
         return self.speaks
 
+    def embeds_as(self, model: str | None) -> str | None:
+        for pattern, name in self._service.embeds if model is not None else ():
+            codec = catalog.embedding_codec(name)
+            if codec is not None and codec.dialect in self.speaks and re.search(pattern, model or ""):
+                return name
+        return super().embeds_as(model)
+
     def list_models(self, request: ClientRequest | None) -> UpstreamRequest:
         """Build the request for the provider's models: `GET {root}/models`.
 

@@ -73,6 +73,12 @@ class Bedrock(RefreshingProvider[Keys]):
                 root="",
                 speaks=_NATIVE | _CLAUDE,
                 by_model=((r"(?i).*claude", _NATIVE | _CLAUDE), ("", _NATIVE)),
+                embeds=(
+                    (r"titan-embed-text-v2", "titan-2"),
+                    (r"titan-embed", "titan"),
+                    (r"cohere\.embed-v4", "cohere-4"),
+                    (r"cohere\.embed", "cohere"),
+                ),
                 patterns=(
                     *(f"{maker}.*" for maker in _MAKERS),
                     *(f"{geography}.*.*" for geography in _GEOGRAPHIES),

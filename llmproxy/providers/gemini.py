@@ -10,14 +10,17 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
+from llmproxy.body import Body, StreamedBody
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
 from llmproxy.dialects.encode_context import Options
+from llmproxy.dialects.gemini.named_models import MARK, renamed_members
 from llmproxy.providers.base import HttpProvider, Service
 from llmproxy.providers.google_retry import with_retry_after
 from llmproxy.providers.google_uploads import with_uploads_here
 from llmproxy.providers.service import GOOGLE_KEY, GOOGLE_QUERY, Values, switched_to_vertex
 from llmproxy.target import Target, UpstreamRequest
+from llmproxy.wire.json import write_value
 
 _GEMINI = "gemini"
 _KEY = "x-goog-api-key"
@@ -51,6 +54,7 @@ class Gemini(HttpProvider):
                 key_scheme="",
                 query_credentials=GOOGLE_QUERY,
                 options=Options(),
+                embeds=(("embedding", _GEMINI),),
                 models_query="pageSize=1000",
                 variables={"api_key": (GOOGLE_KEY, "GEMINI_API_KEY")},
                 usual=((GOOGLE_KEY,),),
@@ -74,6 +78,8 @@ class Gemini(HttpProvider):
         if request.path.startswith(_UPLOADS):
             prepared.adapt = with_uploads_here(prepared.adapt, request, f"{self.origin.url}{self._base}", self.name)
         endpoint = request.endpoint
+        if endpoint is not None and endpoint.capability == _GEMINI and endpoint.path != endpoint.dialect.paths[0]:
+            prepared.body = _with_model(prepared.body, endpoint.model_of(request.path))
         if endpoint is not None and endpoint.capability in self._roots and _KEY in prepared.headers:
             prepared.headers["Authorization"] = f"Bearer {prepared.headers.pop(_KEY)}"
         return prepared
@@ -84,3 +90,15 @@ class Gemini(HttpProvider):
         if own and self._root and path.startswith("/v1/"):
             return self._base + path
         return super()._path_for(request, path)
+
+
+def _with_model(body: Body | StreamedBody | None, model: str | None) -> Body | StreamedBody | None:
+    """Return the body of a call that may name its model once more, with the one that its path has."""
+    if model is None or not isinstance(body, Body) or MARK not in body.decoded:
+        return body
+    changed = renamed_members(body.content, model)
+    if changed:
+        body = body.copy()
+        for name, value in changed.items():
+            body.replace(name, write_value(value))
+    return body

@@ -40,7 +40,8 @@ class Service:
     `base_url_env` are its usual environment variables. The key is sent in `key_header` after `key_scheme`; `headers`
     are added unless the client sent them. `root_always`: see `address.root_below`. `options` are facts for translated
     requests. `models_query` makes `GET {root}/models` list all models at once. `by_model` are regular expressions for
-    the beginnings of models that speak something else, with what they speak. `variables` are environment variables for
+    the beginnings of models that speak something else, with what they speak, `embeds` those within names of models for
+    embeddings, with the form in which they take texts. `variables` are environment variables for
     other settings of the configuration, by their keys. Beside the usual key, each of `usual` is a set of variables that
     together name such a provider. `credentials` are the settings that say which credentials it has in place of a key,
     the first ones first, and `without_key` what it uses without any of them. `query_credentials` are the fields of a
@@ -65,6 +66,7 @@ class Service:
     options: Options = COMPATIBLE_OPTIONS
     models_query: str = ""
     by_model: tuple[tuple[str, frozenset[str]], ...] = ()
+    embeds: tuple[tuple[str, str], ...] = ()
     variables: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     usual: tuple[tuple[str, ...], ...] = ()
     credentials: tuple[str, ...] = ()

@@ -8,9 +8,7 @@ reading at `Stub.answer`.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 
@@ -21,7 +19,7 @@ from llmproxy.dialects import catalog
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import request_text
 from llmproxy.dialects.dialect import Dialect, Endpoint
-from llmproxy.dialects.embeddings import read_inputs
+from llmproxy.dialects.embeddings import CODEC, pack, read_inputs
 from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import Close, Delta, Done, Event, Open, Reply, Start, Stop, Text, Usage, UsageUpdate
 from llmproxy.errors import BadRequest
@@ -149,12 +147,13 @@ def _embed(dialect: Dialect, body: Body, reply: Reply) -> Answer:
     """
     if body.value("input") is None:
         raise BadRequest("input is missing", code="missing_parameter", param="input")
+    CODEC.decode_request({"model": reply.model, "input": body.value("input")}).check(takes_tokens=True)
     dimensions = body.value("dimensions")
     length = min(dimensions, _MAX_VECTOR_LENGTH) if isinstance(dimensions, int) and dimensions > 0 else VECTOR_LENGTH
     packed = body.value("encoding_format") == "base64"
     vectors = [_vector(each, length) for each in read_inputs(body.decoded)]
     data = [
-        {"object": "embedding", "index": index, "embedding": _pack(vector) if packed else vector}
+        {"object": "embedding", "index": index, "embedding": pack(vector) if packed else vector}
         for index, vector in enumerate(vectors)
     ]
     usage = {name: count for name, count in _token_counts(reply, 0).items() if name != "completion_tokens"}
@@ -166,10 +165,6 @@ def _vector(text: object, length: int) -> list[float]:
     numbers = [byte - 127.5 for byte in seed]
     norm: float = sum(number * number for number in numbers) ** 0.5
     return [number / norm for number in numbers]
-
-
-def _pack(vector: list[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 _OTHER_CALLS: Mapping[str, Callable[[Dialect, Body, Reply], Answer]] = {

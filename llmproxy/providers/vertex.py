@@ -72,7 +72,16 @@ class Vertex(RefreshingProvider[Token]):
                     ("endpoints/|[^/]*$", _GEMINI),
                     ("", _OPENAI),
                 ),
-                patterns=("gemini-*", "claude-*", "imagen-*", "veo-*", "*-maas"),
+                # As google-genai 3.6 asks for them (`_transformers.t_is_vertex_embed_content_model`).
+                embeds=(
+                    ("embedding.*maas", "vertex-single"),
+                    ("gemini.*embedding", "vertex"),
+                    ("embedding", "vertex-predict"),
+                ),
+                patterns=(
+                    *("gemini-*", "claude-*", "imagen-*", "veo-*", "*-maas"),
+                    *("text-embedding-0*", "text-multilingual-embedding-*"),
+                ),
                 key_header="x-goog-api-key",
                 key_scheme="",
                 query_credentials=GOOGLE_QUERY,

@@ -280,6 +280,8 @@ def _serves(target: Target, endpoint: Endpoint, model: str | None) -> bool:
     """Return whether `target` can answer the endpoint for a client's `model`, directly or through translation."""
     if endpoint.served_by(target.provider.speaks_for(target.model or model)):
         return True
+    if endpoint.path in endpoint.dialect.embeddings and target.provider.embeds_as(target.model or model) is not None:
+        return True
     return catalog.translatable(endpoint) and _is_translated(target, model)
 
 

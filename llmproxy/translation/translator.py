@@ -13,9 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from llmproxy.access.credentials import VENDOR_CREDENTIALS
 from llmproxy.access.identity import identity_of
-from llmproxy.answer import Answer, Headers, list_dropped
+from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.call import Call
 from llmproxy.dialects import catalog
@@ -30,6 +29,8 @@ from llmproxy.stores.responses import ResponseStore
 from llmproxy.target import Provider, Target
 from llmproxy.translation.answer_streams import REPLY_BYTES, DecodedStream, RecalledStream, TranslatedStream
 from llmproxy.translation.conversations import Conversations, Turn
+from llmproxy.translation.embedding_calls import EmbeddingCall, plan_embeddings
+from llmproxy.translation.headers import answer_headers, request_headers
 from llmproxy.translation.reasoning_store import ReasoningStore
 from llmproxy.translation.token_estimate import estimate_tokens
 from llmproxy.translation.translation import Translation
@@ -50,10 +51,6 @@ _NOTE = "llmproxy.request"
 # Members of requests that `conversations.py` handles.
 _STATE = ("previous_response_id", "conversation", "background")
 _A = {"image": "an image", "document": "a document", "audio": "audio", "video": "a video"}
-# Headers about the client's SDK or the body that it sent.
-_OWN_PREFIXES = ("x-stainless-", "content-")
-# Headers of the provider about its body.
-_OF_BODY = ("Content-Type", "Content-Length", "Content-Encoding", "Content-MD5", "ETag", "Digest", "Transfer-Encoding")
 
 
 def translation_endpoint(provider: Provider, model: str | None, *, stream: bool = False) -> Endpoint | None:
@@ -112,6 +109,13 @@ class Translator:
         if exchange.route is None or exchange.route.relay:
             return False
         return catalog.translatable(endpoint) or catalog.untranslated(endpoint)
+
+    def embeddings(self, exchange: Exchange, call: Call) -> EmbeddingCall | None:
+        """Return how to ask the target of `call` for embeddings in its own form; None where the request goes as it
+        came, or is for something else. Raises BadRequest."""
+        if exchange.endpoint is None or not exchange.endpoint.dialect.embeddings:
+            return None
+        return plan_embeddings(exchange, call, self._budget, strict=self._strict)
 
     async def answer_untranslated(self, exchange: Exchange, call: Call) -> Answer:
         """Answer a call that has no translation: an estimate of the tokens, else a 501 that says what to do."""
@@ -176,7 +180,7 @@ class Translator:
         view.method, view.endpoint = "POST", endpoint
         view.query = endpoint.dialect.stream_query if exchange.stream else None
         view.path = f"/v1{endpoint.path_for(model)}"
-        view.headers = _headers(exchange.headers, provider)
+        view.headers = request_headers(exchange.headers, provider.key_header, provider.key_scheme)
         return TranslatedCall(view, translation, turn)
 
     async def _embed_media(self, media: Media, exchange: Exchange) -> None:
@@ -258,7 +262,7 @@ class Translator:
         dialect = exchange.endpoint.dialect
         written = dialect.write_error(error, exchange.request_id)
         translation.summary.error = error.message
-        headers = _answer_headers(answer, translation, "application/json")
+        headers = answer_headers(answer, translation.losses.dropped, "application/json")
         headers.update(dialect.error_headers(error))
         return Answer(status=dialect.status_of(error), headers=headers, body=written, summary=translation.summary)
 
@@ -274,7 +278,7 @@ class Translator:
         await self._finish(exchange, call)
         if exchange.call is not None:
             exchange.call.translate_s += time.monotonic() - began_s
-        headers = _answer_headers(answer, translation, type_)
+        headers = answer_headers(answer, translation.losses.dropped, type_)
         return Answer(status=answer.status, headers=headers, body=content, framing=framing, summary=translation.summary)
 
     async def _finish(self, exchange: Exchange, call: TranslatedCall) -> None:
@@ -341,7 +345,7 @@ class Translator:
         if frames.failure is not None:
             raise UpstreamError(frames.failure.message, status=frames.failure.status, code=frames.failure.code)
         framing = _framing(exchange)
-        headers = _answer_headers(answer, translation, framing.content_type)
+        headers = answer_headers(answer, translation.losses.dropped, framing.content_type)
         headers.setdefault("Cache-Control", "no-cache")
 
         finish = partial(self._finish, exchange, call)
@@ -399,38 +403,3 @@ def _framing(exchange: Exchange) -> Framing:
     """Return how streams to this client are cut into frames."""
     assert exchange.endpoint is not None
     return exchange.endpoint.dialect.framing
-
-
-def _headers(headers: Headers, provider: Codec) -> Headers:
-    """Return the client's headers without those of its dialect, the credential where the provider's dialect has it."""
-    own = (*_OWN_PREFIXES, *catalog.own_headers())
-    kept = [
-        (name, value)
-        for name, value in headers.items()
-        if not (lower := name.lower()).startswith(own) and lower not in VENDOR_CREDENTIALS
-    ]
-    translated = Headers(kept)
-    translated["Content-Type"] = "application/json"
-    translated["Accept-Encoding"] = "identity"
-    key = _credential(headers)
-    if key:
-        translated.add(provider.key_header, provider.key_scheme + key)
-    return translated
-
-
-def _credential(headers: Headers) -> str:
-    for name in VENDOR_CREDENTIALS:
-        value = headers.get(name, "").strip()
-        scheme, _, key = value.rpartition(" ")
-        if key and scheme.strip().lower() in ("", "bearer"):  # a signature is no key
-            return key
-    return ""
-
-
-def _answer_headers(answer: Answer, translation: Translation, content_type: str) -> Headers:
-    headers = answer.headers.copy()
-    for name in _OF_BODY:
-        headers.popall(name, None)
-    headers["Content-Type"] = content_type
-    list_dropped(headers, translation.losses.dropped)
-    return headers

@@ -128,9 +128,13 @@ async def test_embeddings_have_the_shape_that_is_asked_for(body: dict[str, objec
     assert [len(each["embedding"]) for each in reply["data"]] == [size] * count
 
 
-@pytest.mark.parametrize(
-    ("given_input", "vectors"), [("a", 1), (["a", "b"], 2), ([1, 2, 3], 1), ([[1, 2], [3]], 2), ([], 0), ([["x"]], 1)]
-)
+@pytest.mark.parametrize("given_input", [[], "", ["a", ""], [["x"]], ["a"] * 2049])
+async def test_input_that_no_vendor_takes_is_refused(given_input: object) -> None:
+    with pytest.raises(BadRequest, match="input"):
+        await answered("/v1/embeddings", {"input": given_input})
+
+
+@pytest.mark.parametrize(("given_input", "vectors"), [("a", 1), (["a", "b"], 2), ([1, 2, 3], 1), ([[1, 2], [3]], 2)])
 async def test_every_input_gets_a_vector(given_input: object, vectors: int) -> None:
     data = (await answered("/v1/embeddings", {"input": given_input}))["data"]
     assert [each["index"] for each in data] == list(range(vectors))

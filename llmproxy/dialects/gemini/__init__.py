@@ -10,7 +10,7 @@ from llmproxy.dialects.call_form import CallForm, vertex_form
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import readers
 from llmproxy.dialects.dialect import Dialect, TokenCount
-from llmproxy.dialects.gemini import model_list
+from llmproxy.dialects.gemini import embeddings, model_list
 from llmproxy.dialects.gemini.call_ids import is_made_up
 from llmproxy.dialects.gemini.error_body import write_error, write_error_event
 from llmproxy.dialects.gemini.models import is_gemini
@@ -95,6 +95,8 @@ DIALECT = Dialect(
     markers=("x-goog-api-key", "x-goog-api-client"),
     models=ModelPages(one=model_list.one, all=model_list.page),
     token_count=TokenCount(path=_COUNT_PATH, write=lambda count: b'{"totalTokens":%d}' % count, request_in=request_in),
+    embeddings=embeddings.EMBEDDINGS,
+    embedding_codecs=embeddings.CODECS,
     key_variable="GEMINI_API_KEY",
     write_error=write_error,
     write_error_event=write_error_event,

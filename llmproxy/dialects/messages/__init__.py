@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llmproxy.dialects import aws_exceptions, limit_headers
+from llmproxy.dialects import aws_exceptions, invoke_embeddings, limit_headers
 from llmproxy.dialects.call_form import vertex_form
 from llmproxy.dialects.claude_models import is_claude, sealed_name
 from llmproxy.dialects.claude_rules import fit_claude_request
@@ -115,6 +115,8 @@ INVOKE = replace(
     markers=(),
     models=None,
     token_count=None,
+    embeddings={invoke_embeddings.CALL: invoke_embeddings.find_codec},
+    embedding_codecs=invoke_embeddings.CODECS,
     key_variable="AWS_BEARER_TOKEN_BEDROCK",
     overloaded=503,
     write_error=aws_exceptions.write_error,
@@ -122,7 +124,11 @@ INVOKE = replace(
     error_headers=aws_exceptions.error_headers,
     error_statuses=aws_exceptions.ERROR_STATUSES,
     limit_headers=limit_headers.write_limit_headers,
-    readers=replace(DIALECT.readers, watch=invoke.InvokeWatch),
+    readers=replace(
+        DIALECT.readers,
+        watch=invoke.InvokeWatch,
+        summarize=invoke_embeddings.counting(DIALECT.readers.summarize),
+    ),
     sealed=replace(SEALED, unwrap=invoke.Unwrap),
     reshape=invoke.InvokeReshape(),
     codec=replace(

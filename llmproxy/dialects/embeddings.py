@@ -1,7 +1,7 @@
 """The embeddings dialect: no conversation and no stream, only vectors and a count of tokens.
 
 Source: platform.openai.com/docs/api-reference/embeddings. `input_type` and `task_type` are what services that imitate
-it have for the purpose. Begin reading at `CODEC`.
+it have for the purpose. Begin reading at `EMBEDDINGS_CODEC`.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ _PURPOSES: Mapping[str, Purpose] = {
 }
 
 
-def decode_request(body: dict[str, Any]) -> EmbeddingRequest:
+def _decode_request(body: dict[str, Any]) -> EmbeddingRequest:
     """Read a client's request; `model` is known already."""
     members = Members(body)
     members.any("model")
@@ -150,7 +150,7 @@ def _check_input(value: object, path: str) -> None:
         wrong(path, "must be a string or an array of token numbers")
 
 
-def encode_request(request: EmbeddingRequest, model: str, losses: Losses) -> dict[str, Any]:
+def _encode_request(request: EmbeddingRequest, model: str, losses: Losses) -> dict[str, Any]:
     """Write the request for a provider; vectors as numbers, since they may be joined with others."""
     request.drop_unless(("dimensions", "user"), losses)
     inputs: list[EmbeddingInput] = list(request.inputs)
@@ -184,23 +184,23 @@ def _vector(value: object) -> list[float]:
 
 def encode_reply(reply: EmbeddingReply, request: EmbeddingRequest, model: str) -> dict[str, Any]:
     """Write the reply; its counts are null where the provider did not count."""
-    vectors = map(pack, reply.vectors) if request.packed else reply.vectors
+    vectors = map(pack_vector, reply.vectors) if request.packed else reply.vectors
     data = [{"object": "embedding", "index": index, "embedding": each} for index, each in enumerate(vectors)]
     usage = {"prompt_tokens": reply.tokens, "total_tokens": reply.tokens}
     return {"object": "list", "data": data, "model": reply.model or model, "usage": usage}
 
 
-def pack(numbers: list[float]) -> str:
+def pack_vector(numbers: list[float]) -> str:
     """Return a vector in base64, each number as 4 bytes, the lowest first."""
     return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
 
 
-CODEC = EmbeddingCodec(
+EMBEDDINGS_CODEC = EmbeddingCodec(
     name="embeddings",
     call="/embeddings",
     dialect="embeddings",
-    decode_request=decode_request,
-    encode_request=encode_request,
+    decode_request=_decode_request,
+    encode_request=_encode_request,
     decode_reply=decode_reply,
     encode_reply=encode_reply,
     most_inputs=MOST_INPUTS,
@@ -208,9 +208,9 @@ CODEC = EmbeddingCodec(
 )
 
 
-def find_codec(body: Mapping[str, Any]) -> EmbeddingCodec:
+def _find(body: Mapping[str, Any]) -> EmbeddingCodec:
     """Return the form of a client's request: there is one."""
-    return CODEC
+    return EMBEDDINGS_CODEC
 
 
 DIALECT = Dialect(
@@ -224,6 +224,6 @@ DIALECT = Dialect(
     write_error_event=write_error_event,
     readers=Readers(summarize=summarize, watch=_NoWatch, request_text=read_text),
     reshape=_Reshape(),
-    embeddings={CODEC.call: find_codec},
-    embedding_codecs=(CODEC,),
+    embeddings={EMBEDDINGS_CODEC.call: _find},
+    embedding_codecs=(EMBEDDINGS_CODEC,),
 )

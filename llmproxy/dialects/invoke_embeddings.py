@@ -1,7 +1,7 @@
 """Embeddings by Bedrock's InvokeModel: Amazon's Titan models and Cohere's.
 
 Sources: docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text, -embed-v3 and -embed-v4. The
-number of tokens stands in a header of every answer. Begin reading at `find_codec`.
+number of tokens stands in a header of every answer. Begin reading at `find_invoked`.
 """
 
 from __future__ import annotations
@@ -169,10 +169,10 @@ COHERE = _cohere(name="cohere", encode_request=partial(_encode_cohere, kept=("tr
 COHERE_4 = _cohere(
     name="cohere-4", encode_request=partial(_encode_cohere, kept=("truncate", "dimensions"), cut="RIGHT")
 )
-CODECS = (TITAN, TITAN_2, COHERE, COHERE_4)
+INVOKE_EMBEDDINGS = (TITAN, TITAN_2, COHERE, COHERE_4)
 
 
-def find_codec(body: Mapping[str, Any]) -> EmbeddingCodec | None:
+def find_invoked(body: Mapping[str, Any]) -> EmbeddingCodec | None:
     """Return the form of a client's request; None where it asks a model for something else."""
     if "inputText" in body and "textGenerationConfig" not in body:
         return TITAN_2

@@ -19,7 +19,7 @@ from llmproxy.dialects import catalog
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.derived import request_text
 from llmproxy.dialects.dialect import Dialect, Endpoint
-from llmproxy.dialects.embeddings import CODEC, pack, read_inputs
+from llmproxy.dialects.embeddings import EMBEDDINGS_CODEC, pack_vector, read_inputs
 from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import Close, Delta, Done, Event, Open, Reply, Start, Stop, Text, Usage, UsageUpdate
 from llmproxy.errors import BadRequest
@@ -147,13 +147,13 @@ def _embed(dialect: Dialect, body: Body, reply: Reply) -> Answer:
     """
     if body.value("input") is None:
         raise BadRequest("input is missing", code="missing_parameter", param="input")
-    CODEC.decode_request({"model": reply.model, "input": body.value("input")}).check(takes_tokens=True)
+    EMBEDDINGS_CODEC.decode_request({"model": reply.model, "input": body.value("input")}).check(takes_tokens=True)
     dimensions = body.value("dimensions")
     length = min(dimensions, _MAX_VECTOR_LENGTH) if isinstance(dimensions, int) and dimensions > 0 else VECTOR_LENGTH
     packed = body.value("encoding_format") == "base64"
     vectors = [_vector(each, length) for each in read_inputs(body.decoded)]
     data = [
-        {"object": "embedding", "index": index, "embedding": pack(vector) if packed else vector}
+        {"object": "embedding", "index": index, "embedding": pack_vector(vector) if packed else vector}
         for index, vector in enumerate(vectors)
     ]
     usage = {name: count for name, count in _token_counts(reply, 0).items() if name != "completion_tokens"}

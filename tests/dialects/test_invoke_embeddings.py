@@ -6,7 +6,7 @@ import pytest
 
 from llmproxy.dialects.embedding_codec import EmbeddingReply, EmbeddingRequest
 from llmproxy.dialects.encode_context import Losses
-from llmproxy.dialects.invoke_embeddings import COHERE, COHERE_4, TITAN, TITAN_2, counting, find_codec
+from llmproxy.dialects.invoke_embeddings import COHERE, COHERE_4, TITAN, TITAN_2, counting, find_invoked
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BadRequest, Untranslatable
@@ -28,7 +28,7 @@ def request(**fields: Any) -> EmbeddingRequest:
     ],
 )
 def test_a_body_tells_what_it_asks_for(body: dict[str, Any], name: str | None) -> None:
-    codec = find_codec(body)
+    codec = find_invoked(body)
     assert (codec.name if codec else None) == name
 
 

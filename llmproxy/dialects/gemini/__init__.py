@@ -96,7 +96,7 @@ DIALECT = Dialect(
     models=ModelPages(one=model_list.one, all=model_list.page),
     token_count=TokenCount(path=_COUNT_PATH, write=lambda count: b'{"totalTokens":%d}' % count, request_in=request_in),
     embeddings=embeddings.EMBEDDINGS,
-    embedding_codecs=embeddings.CODECS,
+    embedding_codecs=embeddings.GOOGLE_EMBEDDINGS,
     key_variable="GEMINI_API_KEY",
     write_error=write_error,
     write_error_event=write_error_event,

@@ -290,7 +290,7 @@ VERTEX_PREDICT = _codec(
     encode_reply=encode_predict_reply,
     most_inputs=_MOST_INSTANCES,
 )
-CODECS = (GEMINI, VERTEX_BATCH, VERTEX_SINGLE, VERTEX_PREDICT)
+GOOGLE_EMBEDDINGS = (GEMINI, VERTEX_BATCH, VERTEX_SINGLE, VERTEX_PREDICT)
 
 
 def find_single(body: Mapping[str, Any]) -> EmbeddingCodec:

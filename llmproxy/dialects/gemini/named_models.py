@@ -26,9 +26,13 @@ def renamed_members(body: Mapping[str, Any], model: str) -> dict[str, Any]:
         value = body.get(member)
         requests = value if isinstance(value, list) else [value]
         if any(_is_other(each, name) for each in requests):
-            renamed = [{**each, "model": name} if _is_other(each, name) else each for each in requests]
+            renamed = [_with_name(each, name) for each in requests]
             changed[member] = renamed if isinstance(value, list) else renamed[0]
     return changed
+
+
+def _with_name(request: object, name: str) -> object:
+    return {**request, "model": name} if isinstance(request, Mapping) and _is_other(request, name) else request
 
 
 def _is_other(request: object, name: str) -> bool:

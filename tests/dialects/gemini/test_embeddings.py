@@ -80,8 +80,8 @@ def test_predict_is_read_and_is_not_every_predict() -> None:
     assert (read.inputs, read.purpose, read.dimensions) == (["a", "b"], "clustering", 5)
     assert list(read.other) == ["parameters.odd"]
     assert find_predict(body) is VERTEX_PREDICT
-    for other in ({}, {"instances": []}, {"instances": [{"prompt": "a cat"}]}, {"instances": "x"}):
-        assert find_predict(other) is None
+    others: list[dict[str, Any]] = [{}, {"instances": []}, {"instances": [{"prompt": "a cat"}]}, {"instances": "x"}]
+    assert [find_predict(other) for other in others] == [None] * 4
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,9 +22,7 @@ from llmproxy.config.access import build_access, server_tls
 from llmproxy.config.client_limits import build_limits, hook_order
 from llmproxy.config.configured_prices import configured_prices, price_settings
 from llmproxy.config.load import Loaded
-from llmproxy.config.observability import LoggingConfig
 from llmproxy.config.schema import Config, MiddlewareEntry
-from llmproxy.console.log_output import LogHandler, set_up_logging
 from llmproxy.exchange import MemoryBudget
 from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.metrics.counters import Metrics
@@ -38,6 +37,7 @@ from llmproxy.routes import build_routing, file_stamps, make_component, provider
 from llmproxy.routing.affinity import MAX_BYTES, Affinity
 from llmproxy.routing.health import Health
 from llmproxy.routing.health_checks import HealthChecks
+from llmproxy.routing.retry_budget import FLOOR as RETRY_FLOOR
 from llmproxy.routing.router import Router
 from llmproxy.routing.sealed_history import SealedHistories
 from llmproxy.routing.shared_health import SharedHealth
@@ -48,7 +48,7 @@ from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.openapi import OpenApi, Protection
 from llmproxy.server.process import check_file_limit, loop_factory, prepare_process
-from llmproxy.server.registration import Registration, announced_host
+from llmproxy.server.registration import Registration, announced_host, trace_directories
 from llmproxy.server.reloading import Reloader
 from llmproxy.server.request_body import Limits
 from llmproxy.server.reuse import Reuse
@@ -58,48 +58,41 @@ from llmproxy.server.shared import Shared
 from llmproxy.server.shutdown import GRACE_S, Shutdown, stop_signals
 from llmproxy.server.tls import HANDSHAKE_S, ServerTls, renewed
 from llmproxy.serving import Serving
-from llmproxy.stores.link import Link
 from llmproxy.stores.open_stores import StorePool, Stores
 from llmproxy.stores.quotas import MAX_COUNTERS
 from llmproxy.target import Provider
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.upstream.pool import Upstream
+from llmproxy.workers.handover import BACKLOG
+from llmproxy.workers.supervisor import supervise
+from llmproxy.workers.worker_end import WorkerEnd
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 1024
 RESPONSE_BYTES = 128 * 1024 * 1024  # of what the Responses API stores, and of reasoning
 
 
-def start_logging(settings: LoggingConfig) -> LogHandler | None:
-    """Set up the log messages of the process, and return the handler; None where the process has its own.
-
-    Raises ProxyError and OSError for a file that cannot be written.
-    """
-    return set_up_logging(
-        level=settings.level,
-        form=settings.format,
-        file=None if settings.file is None else os.path.abspath(os.path.expanduser(settings.file)),
-        max_bytes=settings.max_size,
-        backups=settings.backups,
-    )
-
-
 class State:
-    """Everything that outlives a configuration. Created inside the running loop. `parent` is the link of a worker."""
+    """Everything that outlives a configuration. Created inside the running loop. `worker` is what a worker has instead
+    of a server of its own."""
 
-    def __init__(self, max_held_bytes: int, parent: Link | None = None) -> None:
-        self.started_s = time.monotonic()
+    def __init__(self, max_held_bytes: int, worker: WorkerEnd | None = None) -> None:
+        self.worker = worker
+        self.started_s = time.monotonic() if worker is None else worker.order.started_s
         self.freed_memory = FreedMemory()
         self.budget = MemoryBudget(max_held_bytes, self.freed_memory.expect)
         self.metrics = Metrics(lambda: self.budget.used_bytes)
         self.upstream = Upstream()
-        self.stores = StorePool(parent)
+        self.stores = StorePool(None if worker is None else worker.link)
         self.health = Health()
         self.reloader = Reloader()
         self.shared: Shared | None = None
         self._prices: tuple[object, Prices] | None = None
+
+    def share(self, limit: int) -> int:
+        """Return the part of a limit of the whole server that is this process's own."""
+        return limit if self.worker is None else math.ceil(limit / self.worker.order.count)
 
     @property
     def stopping(self) -> bool:
@@ -146,7 +139,8 @@ def build(loaded: Loaded, state: State) -> Runtime:
     named_middlewares = [*client_limits, *configured]
     access = build_access(loaded, everybody, reuse)
     reporters = build_reporters(config, reuse, __version__)
-    state.budget.limit_bytes = config.server.max_held_bytes
+    state.budget.limit_bytes = state.share(config.server.max_held_bytes)
+    state.health.budget.floor = state.share(RETRY_FLOOR)
     sealed = _sealed_histories(config, everybody, stores)
     pipeline = (LoggedPipeline if decision_log.is_enabled() else Pipeline)(
         router,
@@ -165,7 +159,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
     return Runtime(
         pipeline=pipeline,
         admin=_admin(loaded, state, router, everybody, named_middlewares, reporters),
-        limits=_limits(config),
+        limits=_limits(config, state),
         admission=access.admission,
         components=[
             *_components(loaded, stores, reuse, everybody, configured, client_limits),
@@ -247,6 +241,8 @@ def _admin(
         waiting=lambda: state.shared.concurrency.waiting if state.shared else 0,
         reporters=[(name.replace(" ", "_"), part.describe) for name, part in reporters],
         reloader=state.reloader,
+        peers=state.worker,
+        pid=None if state.worker is None else state.worker.order.pid,
     )
 
 
@@ -311,7 +307,7 @@ def _target_quotas(config: Config, stores: Stores) -> TargetQuotas:
     return TargetQuotas(stores.open(config.routing.store).quotas(MAX_COUNTERS))
 
 
-def _limits(config: Config) -> Limits:
+def _limits(config: Config, state: State) -> Limits:
     server = config.server
     return Limits(
         max_head_size=server.max_head_size,
@@ -321,8 +317,8 @@ def _limits(config: Config) -> Limits:
         keepalive_timeout_s=server.keepalive_timeout,
         body_timeout_s=server.body_timeout,
         body_total_timeout_s=server.body_total_timeout,
-        max_connections=server.max_connections,
-        max_concurrent=server.max_concurrent,
+        max_connections=None if server.max_connections is None else state.share(server.max_connections),
+        max_concurrent=None if server.max_concurrent is None else state.share(server.max_concurrent),
         queue_timeout_s=server.queue_timeout,
     )
 
@@ -346,21 +342,31 @@ async def serve(
     server = loaded.checked().server
     tls = await asyncio.to_thread(server_tls, server)
     check_file_limit(server.max_connections)
-    state = State(server.max_held_bytes)
+    async with started(loaded, shutdown) as serving:
+        timeout_s, edge = serving.shutdown_timeout_s, serving.edge
+        with stop_signals(shutdown, timeout_s, edge.cut, serving.on_hangup) as stop:
+            try:
+                await _serve_until(stop, serving, announce, sock, tls)
+            finally:
+                await serving.retire(shutdown)
+
+
+@contextlib.asynccontextmanager
+async def started(loaded: Loaded, shutdown: Shutdown, worker: WorkerEnd | None = None) -> AsyncIterator[Serving]:
+    """Build and start everything that serves requests; who serves them retires it within the block.
+
+    Raises ConfigError and RegistryError as `serve` does.
+    """
+    state = State(loaded.checked().server.max_held_bytes, worker)
     try:
         runtime = build(loaded, state)
         await runtime.start()
         state.shared = shared = Shared(runtime, state.metrics, state.budget)
-        edge = Edge(shared)
         replacement = Replacement(loaded, shared, lambda again: build(again, state), state.release)
-        serving = Serving(edge, state.reloader, replacement, runtime)
+        serving = Serving(Edge(shared), state.reloader, replacement, runtime)
         shutdown.left = serving.left
         try:
-            with stop_signals(shutdown, serving.shutdown_timeout_s, edge.cut, serving.on_hangup) as stop:
-                try:
-                    await _serve_until(stop, serving, announce, sock, tls)
-                finally:
-                    await serving.retire(shutdown)
+            yield serving
         finally:
             serving.watch.stop()
     finally:
@@ -388,7 +394,7 @@ async def _serve_until(
             telemetry.prometheus_host or server.host, telemetry.metrics_port, edge.shared.render_metrics
         )
         reloading = serving.reloading(registration, tls)
-        async with registration.kept(serving.runtime.middlewares), renewed(tls), metrics, reloading:
+        async with registration.kept(trace_directories(serving.runtime.middlewares)), renewed(tls), metrics, reloading:
             announce(address)
             async with serving.service.serving(address):
                 await stop.wait()
@@ -419,7 +425,8 @@ def run(
     *,
     whole_process: bool = False,
 ) -> int:
-    """Serve in this process until a signal comes, and return the exit code. Raises as `serve` does.
+    """Serve in this process, or in several workers, until a signal comes, and return the exit code. Raises as `serve`
+    does, and WorkerFailed when a worker cannot start.
 
     Without `sock` it listens on the socket that the service manager has passed, if there is one.
 
@@ -431,6 +438,8 @@ def run(
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             try:
+                if loaded.checked().server.worker_count > 1:
+                    return runner.run(supervise(loaded, announce, sock, shutdown))
                 runner.run(serve(loaded, announce, sock, shutdown))
             except BaseException:
                 shutdown.end_within(GRACE_S)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
-from llmproxy.app import run, start_logging
+from llmproxy.app import run
 from llmproxy.config.load import Loaded
+from llmproxy.reporters import start_logging
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class App:
 
 def _with(loaded: Loaded, server: Mapping[str, object], logging_: Mapping[str, object]) -> Loaded:
     """Return `loaded` with these fields of `server` and `logging`, also when it is loaded again."""
-    config, again = loaded.config, loaded.again
+    config, again, source = loaded.config, loaded.again, loaded.source
     if config is None:
         return loaded
     changed = {
@@ -52,5 +54,10 @@ def _with(loaded: Loaded, server: Mapping[str, object], logging_: Mapping[str, o
     return replace(
         loaded,
         config=config.model_copy(update=changed),
-        again=None if again is None else lambda: _with(again(), server, logging_),
+        again=None if again is None else partial(_made, again, server, logging_),
+        source=None if source is None else partial(_made, source, server, logging_),
     )
+
+
+def _made(make: Callable[[], Loaded], server: Mapping[str, object], logging_: Mapping[str, object]) -> Loaded:
+    return _with(make(), server, logging_)

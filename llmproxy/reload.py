@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 
@@ -18,12 +19,10 @@ from llmproxy.config.changes import describe_changes, keep_fixed
 from llmproxy.config.load import Loaded
 from llmproxy.errors import ProxyError
 from llmproxy.registry import RegistryError
-from llmproxy.server.file_watch import FileWatch, file_stamp
+from llmproxy.server.file_watch import FileStamp, FileWatch, file_stamp
 from llmproxy.server.reloading import Reloaded, Reloader, ReloadFailed
 from llmproxy.server.runtime import Runtime
 from llmproxy.server.shared import Shared
-
-log = logging.getLogger(__name__)
 
 
 class Replacement:
@@ -47,27 +46,19 @@ class Replacement:
     async def apply(self) -> Reloaded:
         """Load the configuration again and let new exchanges begin with it. Raises ReloadFailed, or a ProxyError where
         it cannot be loaded again."""
-        again = self.loaded.again
-        if again is None:
-            message = "The configuration was passed from Python. Only one in a file can be reloaded"
-            raise ProxyError(message, status=409, code="not_reloadable")
-        loaded = await asyncio.to_thread(again)
-        self._read = loaded.files
-        if loaded.config is None:
-            raise ReloadFailed("; ".join(str(each) for each in loaded.problems if each.severity == "error"))
-        config, ignored = keep_fixed(self.loaded.checked(), loaded.config)
-        loaded = replace(loaded, config=config)
+        again = await load_again(self.loaded)
+        self._read = again.files
+        loaded, ignored = check_reloaded(self.loaded, again)
         before, replaced = self.loaded, await self._replace(loaded)
         # Nothing is awaited from here on: who is cancelled would not retire what was replaced.
         self.loaded = loaded
-        for warning in loaded.warnings:
-            if warning not in before.warnings:
-                log.warning("%s", warning)
-        if config.logging.level != before.checked().logging.level:
-            logging.getLogger("llmproxy").setLevel(config.logging.level.upper())
+        level = loaded.checked().logging.level
+        if level != before.checked().logging.level:
+            logging.getLogger("llmproxy").setLevel(level.upper())
         return Reloaded(
             changes=describe_changes(before, loaded),
             ignored=ignored,
+            warnings=[str(each) for each in loaded.warnings if each not in before.warnings],
             replaced=replaced,
             release=partial(self._release, replaced),
         )
@@ -86,22 +77,51 @@ class Replacement:
                 raise ReloadFailed(str(error)) from error
             raise
 
-    @contextlib.asynccontextmanager
-    async def watching(self, reloader: Reloader) -> AsyncIterator[None]:
+    def watching(self, reloader: Reloader) -> AbstractAsyncContextManager[None]:
         """Reload when a file of the configuration changes, within the block, or has changed since it was read."""
+        return watch_files(lambda: self._read, lambda: self.loaded.checked().server.reload_on_change, reloader)
 
-        async def changed() -> None:
-            stamps = await asyncio.to_thread(lambda: {path: file_stamp(path) for path in self._read})
-            if self.loaded.checked().server.reload_on_change and stamps != self._read:
-                reloader.begin("its file has changed")
 
-        watch = FileWatch(list(self._read), changed)
-        await watch.start()
-        await changed()
-        try:
-            yield
-        finally:
-            await watch.close()
+async def load_again(loaded: Loaded) -> Loaded:
+    """Return the same configuration as its files are now, which may have mistakes. Raises ProxyError where it has no
+    file."""
+    if loaded.again is None:
+        message = "The configuration was passed from Python. Only one in a file can be reloaded"
+        raise ProxyError(message, status=409, code="not_reloadable")
+    return await asyncio.to_thread(loaded.again)
+
+
+def check_reloaded(before: Loaded, after: Loaded) -> tuple[Loaded, list[str]]:
+    """Return `after` as far as it can take effect without a restart, and a sentence for each thing that cannot.
+
+    Raises ReloadFailed for mistakes.
+    """
+    if after.config is None:
+        raise ReloadFailed("; ".join(str(each) for each in after.problems if each.severity == "error"))
+    config, ignored = keep_fixed(before.checked(), after.config)
+    return replace(after, config=config), ignored
+
+
+@contextlib.asynccontextmanager
+async def watch_files(
+    read: Callable[[], Mapping[str, FileStamp]], watches: Callable[[], bool], reloader: Reloader
+) -> AsyncIterator[None]:
+    """Reload when a file changes, or has changed since it was read, within the block, while `watches` says so. `read`
+    returns the files with the stamps of that time."""
+
+    async def changed() -> None:
+        known = read()
+        stamps = await asyncio.to_thread(lambda: {path: file_stamp(path) for path in known})
+        if watches() and stamps != known:
+            reloader.begin("its file has changed")
+
+    watch = FileWatch(list(read()), changed)
+    await watch.start()
+    await changed()
+    try:
+        yield
+    finally:
+        await watch.close()
 
 
 async def replace_runtime(shared: Shared, runtime: Runtime) -> Runtime:

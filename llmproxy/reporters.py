@@ -1,11 +1,14 @@
-"""Make those who tell somebody outside of every exchange: the request log, OpenTelemetry."""
+"""Make those who tell somebody outside what happens: the log, the request log, OpenTelemetry."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from llmproxy.config.observability import LoggingConfig
 from llmproxy.config.schema import Config
+from llmproxy.console.log_output import LogHandler, set_up_logging
 from llmproxy.console.request_log import RequestLog
 from llmproxy.middleware.hooks import Reporter
 from llmproxy.server.reuse import Reuse
@@ -35,3 +38,17 @@ def build_reporters(config: Config, reuse: Reuse, version: str) -> Reporters:
         made = reuse.take((OtlpReporter, settings), lambda stores: OtlpReporter(settings, version))
         reporters.append(("telemetry", made))
     return reporters
+
+
+def start_logging(settings: LoggingConfig) -> LogHandler | None:
+    """Set up the log messages of the process, and return the handler; None where the process has its own.
+
+    Raises ProxyError and OSError for a file that cannot be written.
+    """
+    return set_up_logging(
+        level=settings.level,
+        form=settings.format,
+        file=None if settings.file is None else os.path.abspath(os.path.expanduser(settings.file)),
+        max_bytes=settings.max_size,
+        backups=settings.backups,
+    )

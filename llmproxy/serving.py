@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from llmproxy.reload import Replacement
 from llmproxy.server.edge import Edge
 from llmproxy.server.loop_watch import LoopWatch
-from llmproxy.server.registration import Registration
+from llmproxy.server.registration import Registration, trace_directories
 from llmproxy.server.reloading import Reloaded, Reloader
 from llmproxy.server.runtime import Runtime
 from llmproxy.server.service_manager import ServiceManager
@@ -51,14 +51,16 @@ class Serving:
         self.reloader.begin("SIGHUP")
 
     @contextlib.asynccontextmanager
-    async def reloading(self, registration: Registration, tls: ServerTls | None) -> AsyncIterator[None]:
-        """Reload on demand, and when files change, within the block."""
+    async def reloading(self, registration: Registration | None, tls: ServerTls | None) -> AsyncIterator[None]:
+        """Reload on demand, and when files change, within the block. What has no registration is a worker: its parent
+        watches the files."""
 
         async def applied() -> None:
             runtime = self.runtime
             self.frames.add((each.who, each.part) for each in runtime.components)
             self.watch.start()
-            await registration.write(runtime.middlewares)
+            if registration is not None:
+                await registration.write(trace_directories(runtime.middlewares))
             if tls is not None:
                 await tls.reload()
 
@@ -70,8 +72,11 @@ class Serving:
 
         self.reloader.apply = apply
         try:
-            async with self.replacement.watching(self.reloader):
+            if registration is None:
                 yield
+            else:
+                async with self.replacement.watching(self.reloader):
+                    yield
         finally:
             await self.reloader.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.caching.entry import CacheEntry
+from llmproxy.metrics.figures import hit_rate
 from llmproxy.metrics.sample import Sample
 
 _METRICS = {
@@ -37,10 +38,9 @@ class CacheCounters:
 
     def stats(self) -> dict[str, object]:
         """Return the counters for pages and commands."""
-        lookups = self.hits + self.misses
         return {
             **{name: getattr(self, name) for name in _METRICS},
-            "hit_rate": round(self.hits / lookups, 6) if lookups else None,
+            "hit_rate": hit_rate(self.hits, self.misses),
             "saved": {
                 "input_tokens": self.input_tokens,
                 "output_tokens": self.output_tokens,

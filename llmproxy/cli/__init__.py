@@ -15,7 +15,21 @@ from typing import Annotated
 import typer
 
 from llmproxy import __version__
-from llmproxy.cli import cache, config, env, explain, import_config, keys, lint, prices, reload, serve, sessions, stats
+from llmproxy.cli import (
+    cache,
+    config,
+    env,
+    explain,
+    import_config,
+    keys,
+    lint,
+    prices,
+    reload,
+    serve,
+    sessions,
+    stats,
+    worker,
+)
 from llmproxy.cli.trace import commands as trace
 
 _ABOUT = """One program between LLM clients and LLM providers.
@@ -45,6 +59,7 @@ app.command()(env.env)
 app.command()(stats.stats)
 app.command()(reload.reload)
 app.command()(sessions.sessions)
+app.command(hidden=True)(worker.worker)
 app.add_typer(cache.cache_app, name="cache")
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(prices.prices_app, name="prices")

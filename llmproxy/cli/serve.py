@@ -36,6 +36,7 @@ _NOT_OURS = (errno.EADDRNOTAVAIL, 10049)
 _FLAGS = {
     "--host": "server.host",
     "--port": "server.port",
+    "--workers": "server.workers",
     "--log-level": "logging.level",
     "--base-url": "llm.base_url",
     "--type": "llm.type",
@@ -53,6 +54,9 @@ def serve_command(
     host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on [127.0.0.1].")] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to listen on [3000]; 0 takes a free one.")
+    ] = None,
+    workers: Annotated[
+        str | None, typer.Option(metavar="N|auto", help="Processes that serve requests [1]; auto: one per processor.")
     ] = None,
     log_level: Annotated[
         LogLevel | None, typer.Option(case_sensitive=False, help="Minimum level to log [info].")
@@ -72,7 +76,7 @@ def serve_command(
     from llmproxy.config.load import load
 
     level = log_level.value if log_level else None
-    values = [host, port, level, base_url, type, api_key, {} if print_ else None, _tracing(trace)]
+    values = [host, port, workers, level, base_url, type, api_key, {} if print_ else None, _tracing(trace)]
     loaded = load(config, overrides=_overrides(values))
     print_problems(loaded.problems)
     if loaded.config is None:
@@ -99,18 +103,23 @@ def _overrides(values: list[str | int | dict[str, str] | None]) -> list[Override
 
 
 def _run(loaded: Loaded) -> int:
-    from llmproxy.app import run, start_logging
+    from llmproxy.app import run
     from llmproxy.cli.banner import banner
     from llmproxy.config.problems import ConfigError
     from llmproxy.errors import ProxyError
     from llmproxy.registry import RegistryError
     from llmproxy.reload import export_dotenv
+    from llmproxy.reporters import start_logging
+    from llmproxy.workers.supervisor import WorkerFailed
 
     config = loaded.checked()
     export_dotenv({}, loaded.dotenv)
     try:
         start_logging(config.logging)
         return run(loaded, lambda address: _announce(banner(loaded, address)), whole_process=True)
+    except WorkerFailed as error:  # its message is whole already
+        print_error(error.message)
+        return error.exit_code
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
         print_error(f"llmproxy: {describe_start_error(error, config.server.host, config.server.port)}")
         return 1

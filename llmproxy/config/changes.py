@@ -20,7 +20,7 @@ _NAMED: Sequence[tuple[tuple[str, ...], str, str]] = (
     (("auth", "keys"), "client key", "name"),
 )
 _FIXED: Mapping[str, Sequence[str]] = {
-    "server": ("host", "port", "tls"),
+    "server": ("host", "port", "tls", "workers"),
     "logging": ("format", "file", "max_size", "backups"),
     "telemetry": ("enabled", "prometheus_port", "prometheus_host"),
 }

@@ -62,7 +62,8 @@ class Loaded:
     the variables of `.env`. `places` says where entries of components stand, as `llmproxy.yaml:7:5: middlewares[0]`: by
     "providers" and the name, by "middlewares" and the index. `file_keys` are the client keys in `auth.keys_file`, and
     `tree` is what these are checked against.
-    `again` loads the same once more, with the files as they are then; None where the configuration is no file.
+    `again` loads the same once more, with the files as they are then; None where the configuration is no file. `source`
+    does so too, in another process, which it is pickled for; for a configuration from Python it reads nothing again.
     `files` are the paths of the configuration and of its `.env`, whether they exist or not, with their stamps.
     """
 
@@ -75,6 +76,7 @@ class Loaded:
     places: Mapping[tuple[str, str | int], str] = field(default_factory=dict)
     file_keys: Sequence[KeyConfig] = ()
     again: Callable[[], Loaded] | None = None
+    source: Callable[[], Loaded] | None = None
     files: Mapping[str, FileStamp] = field(default_factory=dict)
     tree: ConfigNode | None = None
 
@@ -107,7 +109,8 @@ def load(
     overrides = list(overrides)
     again = partial(load, path, overrides=overrides, environ=environ, directory=directory, no_env=no_env)
     stamps = _stamps(path, environ, directory or Path())
-    return replace(_load(path, overrides, environ, directory or Path(), no_env), again=again, files=stamps)
+    loaded = _load(path, overrides, environ, directory or Path(), no_env)
+    return replace(loaded, again=again, source=again, files=stamps)
 
 
 def _find_file(path: str | None, environ: Mapping[str, str], directory: Path) -> str | None:
@@ -158,13 +161,15 @@ def load_from_python(
     """
     from_keywords = [each for name, value in overrides.items() for each in _overrides(name, value)]
     if isinstance(config, Mapping):
-        environ = os.environ if environ is None else environ
+        environ = dict(os.environ) if environ is None else environ
+        directory = directory or Path()
+        source = partial(load_from_python, config, overrides, environ=environ, directory=directory)
         try:
             top = from_python(config, "config")
         except RecursionError:
             problem = Problem(mark=Mark(source="config"), message="is nested too deeply", code="syntax")
             return Loaded(config=None, problems=[problem])
-        return _Loading(top, directory or Path(), environ, False).run(from_keywords)
+        return replace(_Loading(top, directory, environ, False).run(from_keywords), source=source)
     path = None if config is None else os.fspath(config)
     return load(path, overrides=from_keywords, environ=environ, directory=directory)
 

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from llmproxy.config.auth import AuthConfig
@@ -20,9 +21,13 @@ from llmproxy.config.transport import CorsConfig, NetworkText, TlsConfig
 from llmproxy.limit_config import BudgetConfig, LimitConfig
 from llmproxy.middleware.limits import QuotasConfig
 from llmproxy.pricing.price_config import PriceConfigs
+from llmproxy.processors import usable_processors
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.settings import Duration, DurationLimit, Secret, Size, SizeLimit, Strict, Whole, parse_size
 from llmproxy.stores.base import StoreConfig
+
+MOST_WORKERS = 256
+AUTO = "auto"
 
 _HOST = re.compile(r"[a-z0-9._*-]+(:\d{1,5})?|[0-9a-f:.]+")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s?#@]+")
@@ -49,6 +54,20 @@ AllowedHost = Annotated[str, AfterValidator(_allowed_host)]
 AllowedOrigin = Annotated[str, AfterValidator(_allowed_origin)]
 
 
+def _workers(value: object) -> object:
+    """Return the number of workers as it is checked. Raises ValueError where there can be only one."""
+    word = value.strip().lower() if isinstance(value, str) else value
+    if sys.platform == "win32" and word not in (1, "1", AUTO):
+        raise ValueError(
+            "Windows runs one worker only: it cannot hand a connection to another process; leave it at 1, or run "
+            "several servers behind a load balancer, with a Redis as their store"
+        )
+    return word
+
+
+Workers = Annotated[Annotated[Whole, Field(ge=1, le=MOST_WORKERS)] | Literal["auto"], BeforeValidator(_workers)]
+
+
 class ServerConfig(Strict):
     """The address of the proxy, its limits and timeouts."""
 
@@ -58,6 +77,12 @@ class ServerConfig(Strict):
         description="Address or host name to listen on. 0.0.0.0 (or ::) listens on every interface of the machine.",
     )
     port: Whole = Field(default=3000, ge=0, le=65535, description="Port to listen on; 0 selects a free one.")
+    workers: Workers = Field(
+        default=1,
+        description="How many processes serve requests, or auto: one for each processor. They act as one server. "
+        "max_held_bytes, max_connections and max_concurrent are divided among them.",
+        examples=[2, "auto"],
+    )
     max_head_size: Size = Field(
         default=parse_size("64KB"),
         ge=1024,
@@ -142,6 +167,11 @@ class ServerConfig(Strict):
     )
     cors: CorsConfig = Field(default=CorsConfig(), description="Which web pages may read answers (CORS).")
     tls: TlsConfig | None = Field(default=None, description="TLS for clients; without it the server speaks plain HTTP.")
+
+    @property
+    def worker_count(self) -> int:
+        """Return how many workers there are."""
+        return usable_processors() if self.workers == AUTO else int(self.workers)
 
     @field_validator("host")
     @classmethod

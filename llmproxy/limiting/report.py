@@ -6,12 +6,14 @@ Begin reading at `report`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from msgspec import structs
 
 from llmproxy.limiting.plan import SeenCounter
 from llmproxy.limiting.rules import Rule
+from llmproxy.metrics.figures import add_figures
 from llmproxy.stores.quotas import QuotaStore
 from llmproxy.wire.text import replace_surrogates
 from llmproxy.wire.timestamp import format_timestamp
@@ -40,6 +42,28 @@ async def report(
         "rules": [_rule(rule) for rule in rules],
         "refused": sum(rule.refused for rule in rules),
     }
+
+
+def merge_reports(parts: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """Return what `report` returned in several workers as one: all count in the same store, but each lists only the
+    counters that it has used lately, and what it did itself."""
+    return {
+        "limits": _union(row for part in parts for row in part["limits"]),
+        "budgets": _union(row for part in parts for row in part["budgets"]),
+        "rules": [add_figures(rows) for rows in zip(*(part["rules"] for part in parts), strict=False)],
+        "refused": sum(part["refused"] for part in parts),
+    }
+
+
+def _union(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return one row for each counter, the most used first."""
+    by_counter: dict[tuple[object, ...], Mapping[str, Any]] = {}
+    for row in rows:
+        counter = (row["rule"], row["scope"], row["of"], row["key"])
+        known = by_counter.get(counter)
+        if known is None or known["used"] < row["used"]:
+            by_counter[counter] = row
+    return sorted(by_counter.values(), key=lambda row: -row["used"] / row["limit"])[:MAX_ROWS]
 
 
 def _counter(counter: SeenCounter, used: float) -> dict[str, object]:

@@ -27,14 +27,20 @@ class Rate:
         self._counts = [0] * WINDOW_S
         self._seconds = [-1] * WINDOW_S
 
-    def add(self, now_s: float) -> None:
-        """Count one event at `now_s` (`time.monotonic()`)."""
+    def add(self, now_s: float, count: int = 1) -> None:
+        """Count events at `now_s` (`time.monotonic()`)."""
         second = int(now_s)
         slot = second % WINDOW_S
         if self._seconds[slot] != second:
+            if self._seconds[slot] > second:
+                return  # of another worker, from longer ago than the window
             self._seconds[slot] = second
             self._counts[slot] = 0
-        self._counts[slot] += 1
+        self._counts[slot] += count
+
+    def events(self) -> list[tuple[int, int]]:
+        """Return the events of each second that is remembered: second and count."""
+        return [(second, count) for second, count in zip(self._seconds, self._counts, strict=True) if count]
 
     def per_second(self, now_s: float, uptime_s: float) -> float:
         """Return events per second over the last minute, or over `uptime_s` when counting began later than that."""

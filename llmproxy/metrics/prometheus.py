@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -30,12 +30,10 @@ def render(metrics: Metrics, version: str, accept: str, samples: Sequence[Sample
     """Return the metrics as text, and the content type: OpenMetrics when the Accept header asks for it, else
     Prometheus. `samples` come from other parts of the program.
 
-    Call it in a thread: it reads system files and takes milliseconds for thousands of series. Exchanges may be counted
-    meanwhile.
+    Call it in a thread: it takes milliseconds for thousands of series. Exchanges may be counted meanwhile.
     """
     registry = CollectorRegistry()
     registry.register(_MetricsCollector(metrics, version, samples))
-    ProcessCollector(registry=registry)
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
 

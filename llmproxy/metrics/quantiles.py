@@ -39,6 +39,18 @@ class Quantiles:
             whole._counts = array("Q", map(int.__add__, whole._counts, part._counts))
         return whole
 
+    def dump(self) -> bytes:
+        """Return the distribution as bytes, for `add_dump` of another process of this program."""
+        return self._counts.tobytes()
+
+    def add_dump(self, data: bytes) -> None:
+        """Add what `dump` returned. Raises ValueError for anything else."""
+        other = array("Q")
+        other.frombytes(data)
+        if len(other) != len(self._counts):
+            raise ValueError(f"a distribution of {len(other)} buckets, not {len(self._counts)}")
+        self._counts = array("Q", map(int.__add__, self._counts, other))
+
     def quantile(self, share: float) -> float | None:
         """Return the duration in seconds that the given share (0 to 1) of all did not exceed; None without any."""
         counts = self._counts[:]

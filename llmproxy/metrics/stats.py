@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.activity import ActivityCounters
 from llmproxy.metrics.counters import (
@@ -81,13 +83,41 @@ class _Row:
         }
 
 
+class RunningExchange(msgspec.Struct, kw_only=True, frozen=True):
+    """An exchange under way, as the page needs it. `provider` is None before its first call, `session` without one.
+    `shown` is its JSON form, None for those that are not listed."""
+
+    provider: str | None
+    model: str | None
+    client: str
+    session: str | None
+    started_s: float
+    shown: dict[str, object] | None = None
+
+
+def running_exchanges(running: Iterable[Exchange]) -> list[RunningExchange]:
+    """Return the exchanges of clients among `running`; the first MAX_RUNNING of them in full."""
+    now_s = time.monotonic()
+    proxied = [exchange for exchange in running if not exchange.own]
+    return [
+        RunningExchange(
+            provider=None if exchange.target is None else exchange.target.provider.name,
+            model=None if exchange.target is None else _name(exchange.target.model or exchange.model),
+            client=replace_surrogates(exchange.client.label),
+            session=None if exchange.session_id is None else replace_surrogates(exchange.session_id),
+            started_s=exchange.started_s,
+            shown=_running(exchange, now_s) if number < MAX_RUNNING else None,
+        )
+        for number, exchange in enumerate(proxied)
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Data of the page at one moment. `listed` holds the longest-running exchanges in their JSON form."""
+    """Data of the page at one moment."""
 
     providers: Sequence[str]
-    running: Sequence[Exchange]
-    listed: Sequence[dict[str, object]]
+    running: Sequence[RunningExchange]
     requests: dict[RequestLabels, RequestCounters]
     uncalled: dict[str, int]
     calls: dict[CallLabels, CallCounters]
@@ -99,7 +129,7 @@ class Snapshot:
     def of(
         cls,
         metrics: Metrics,
-        running: Iterable[Exchange],
+        running: Iterable[RunningExchange],
         *,
         started_s: float,
         providers: Sequence[str],
@@ -110,11 +140,9 @@ class Snapshot:
         """
         now_s, activity = time.monotonic(), metrics.activity
         by_kind = {"client": activity.clients, "session": activity.sessions}
-        proxied = [exchange for exchange in running if not exchange.own]
         return cls(
             providers=providers,
-            running=proxied,
-            listed=[_running(exchange, now_s) for exchange in proxied[:MAX_RUNNING]],
+            running=sorted(running, key=lambda exchange: exchange.started_s),
             requests=metrics.requests.copy(),
             uncalled=metrics.uncalled.copy(),
             calls=metrics.calls.copy(),
@@ -131,15 +159,17 @@ class Snapshot:
         for where, speed in self.speeds.items():
             _row(rows, where.provider, where.model).speeds.append(speed)
         for exchange in self.running:
-            if exchange.target is not None:
-                name = exchange.target.model or exchange.model
-                _row(rows, exchange.target.provider.name, _name(name) or "").in_flight += 1
+            if exchange.provider is not None:
+                _row(rows, exchange.provider, exchange.model or "").in_flight += 1
         return {
             "requests": self._requests(),
             "totals": _sum(row for models in rows.values() for row in models.values()).as_json(),
             "without_provider": self.uncalled,
             "providers": {name: _provider(models) for name, models in rows.items()},
-            "running": {"count": len(self.running), "exchanges": self.listed},
+            "running": {
+                "count": len(self.running),
+                "exchanges": [exchange.shown for exchange in self.running if exchange.shown is not None][:MAX_RUNNING],
+            },
             **{f"{kind}s": self._group(kind, counted) for kind, counted in self.groups.items()},
         }
 
@@ -164,12 +194,13 @@ class Snapshot:
         name_of = _client if kind == "client" else _session
         in_flight = Counter(name for exchange in self.running if (name := name_of(exchange)) is not None)
         first = {name_of(exchange): exchange for exchange in reversed(self.running)}
+        counted = [(replace_surrogates(name), counters) for name, counters in counted]
         ended = dict(counted)
         fresh = [
             (
                 name,
                 ActivityCounters(
-                    client=first[name].client.label, first_s=first[name].started_s, last_s=first[name].started_s
+                    client=first[name].client, first_s=first[name].started_s, last_s=first[name].started_s
                 ),
             )
             for name in in_flight
@@ -181,7 +212,7 @@ class Snapshot:
     def _counters_json(self, kind: str, name: str, counters: ActivityCounters, in_flight: int) -> dict[str, object]:
         judged = counters.requests - counters.cancelled
         return {
-            **({"session": replace_surrogates(name)} if kind == "session" else {}),
+            **({"session": name} if kind == "session" else {}),
             "client": replace_surrogates(counters.client),
             "requests": counters.requests,
             "in_flight": in_flight,
@@ -220,12 +251,12 @@ def _running(exchange: Exchange, now_s: float) -> dict[str, object]:
     }
 
 
-def _client(exchange: Exchange) -> str:
-    return exchange.client.label
+def _client(exchange: RunningExchange) -> str:
+    return exchange.client
 
 
-def _session(exchange: Exchange) -> str | None:
-    return exchange.session_id
+def _session(exchange: RunningExchange) -> str | None:
+    return exchange.session
 
 
 def _row(rows: dict[str, dict[str, _Row]], provider: str, model: str) -> _Row:

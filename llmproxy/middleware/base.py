@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange
+from llmproxy.metrics.figures import add_figures
 from llmproxy.metrics.sample import Sample
 from llmproxy.settings import Strict
 from llmproxy.stores.open_stores import Stores
@@ -107,6 +108,18 @@ class Middleware:
     async def stats(self) -> Mapping[str, object]:
         """Return what `/stats` and `/metrics/json` show under the name of its type; empty for nothing."""
         return {}
+
+    def merge_stats(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
+        """Return what `stats` of several workers together show; `parts` begins with that of the worker that was asked.
+        By default numbers are added up."""
+        return add_figures(parts)
+
+    pages_of_all: ClassVar[bool] = False
+    """True where `page` is asked of every worker, for reading and for changing; `merge_pages` makes one of them."""
+
+    def merge_pages(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
+        """Return the page for what `page` returned in several workers, at least one."""
+        return parts[0]
 
     async def metrics(self) -> Sequence[Sample]:
         """Return what it adds to `/metrics`, the page for Prometheus."""

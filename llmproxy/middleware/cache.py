@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import BeforeValidator, Field
@@ -34,6 +34,7 @@ from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.reshape import Reshape
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
+from llmproxy.metrics.figures import add_figures, hit_rate
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageOperation, PageRequest, Proceed
 from llmproxy.settings import Duration, HeaderName, Size, parse_size
@@ -401,8 +402,25 @@ class Cache(Middleware):
     async def stats(self) -> Mapping[str, object]:
         return await self._overview()
 
+    @property
+    def _workers_share(self) -> bool:
+        """Return whether all workers have the same answers."""
+        return self._store != "memory"
+
+    def merge_stats(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
+        """Add up what workers counted. What they hold together in memory is a sum, a store that they share is one."""
+        sums = add_figures(parts)
+        held = {name: parts[0][name] for name in ("entries", "bytes")} if self._workers_share else {}
+        limit = {"max_bytes": parts[0]["max_bytes"], "hit_rate": hit_rate(sums["hits"], sums["misses"])}
+        return {**sums, **held, **limit}
+
+    pages_of_all = True
+
+    def merge_pages(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
+        return add_figures(parts) if "deleted" in parts[0] else self.merge_stats(parts)
+
     async def metrics(self) -> Sequence[Sample]:
-        return [*self._counters.metrics(), *_size_metrics(await self._overview())]
+        return [*self._counters.metrics(), *_size_metrics(await self._overview(), shared=self._workers_share)]
 
     def describe(self) -> Mapping[str, object]:
         state = {"store": self._store, "available": self._blobs.available, "lost": self._write_behind.lost}
@@ -416,9 +434,9 @@ def _refuse_only(control: CacheControl) -> None:
         )
 
 
-def _size_metrics(overview: Mapping[str, object]) -> list[Sample]:
+def _size_metrics(overview: Mapping[str, object], *, shared: bool) -> list[Sample]:
     return [
-        Sample(name=f"llmproxy_cache_{name}", help=text, counter=False, value=value)
+        Sample(name=f"llmproxy_cache_{name}", help=text, value=value, across="max" if shared else "sum")
         for name, text in (("entries", "Answers in the cache."), ("bytes", "What the cache holds, in bytes."))
         if isinstance(value := overview[name], int)
     ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from pydantic import Field
@@ -22,7 +22,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.limit import Budget, Limit
 from llmproxy.limiting.answers import budget_exceeded, limit_headers, limit_refusal
 from llmproxy.limiting.plan import Demand, Planner, SeenCounter
-from llmproxy.limiting.report import report
+from llmproxy.limiting.report import merge_reports, report
 from llmproxy.limiting.rules import Rule
 from llmproxy.limiting.usage import expected_tokens, used_cost, used_tokens
 from llmproxy.metrics.sample import Sample
@@ -321,6 +321,9 @@ class ClientLimits(Middleware):
         except StoreFault:
             content = await report(planner.all_rules(), counters, self._own, now_s)
         return {"store": self._store, "available": self._quotas.available, **content}
+
+    def merge_stats(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
+        return {**parts[0], **merge_reports(parts)}
 
     async def metrics(self) -> Sequence[Sample]:
         figures = (

@@ -29,9 +29,11 @@ from llmproxy.dialects.dialect import Readers
 from llmproxy.dialects.history import MADE, NO_HISTORY, USER, History
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
+from llmproxy.metrics.figures import hit_rate
 from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageOperation, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes
+from llmproxy.recognition.session_figures import merge_session_figures, session_row, session_samples
 from llmproxy.recognition.session_names import NAMING_MEMBERS, SessionName, answer_key, session_name_of
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
 from llmproxy.recognition.turn_history import NOTHING_READ, ReadHistory, history_of_turns
@@ -42,22 +44,12 @@ from llmproxy.stores.base import StoreReference
 from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.memory import MemorySessions
 from llmproxy.stores.open_stores import Stores
-from llmproxy.stores.sessions import Session, SessionOutcome, SessionStore, Visit
-from llmproxy.wire.timestamp import format_timestamp
+from llmproxy.stores.sessions import SessionOutcome, SessionStore, Visit
 
 _LARGE_BYTES = 1024 * 1024  # bodies that take longer than a millisecond to read are read in a thread
 _USUAL, _MOST = 100, 10_000
 _MOST_ANSWERS = 1000
 _LONGEST = 200
-_METRICS = (
-    ("active", "Sessions that are not over.", False),
-    ("created", "Sessions begun.", True),
-    ("hits", "Requests that continued a session.", True),
-    ("misses", "Requests that began a session.", True),
-    ("fuzzy_matches", "Requests that were recognised by their words.", True),
-    ("expired", "Sessions that were not used for too long.", True),
-    ("evicted", "Sessions that were pushed out by newer ones.", True),
-)
 _MARKS = re.compile(r"[^\w/]+")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _MANY_PIECES = 16  # comparing so many by their words takes longer than a millisecond
@@ -352,7 +344,7 @@ class Sessions(Middleware):
             session = await self._own.session(request.name)
             with contextlib.suppress(StoreFault):
                 session = await self._sessions.session(request.name) or session
-            return None if session is None else _as_json(session)
+            return None if session is None else session_row(session)
         limit = request.query.get("limit", str(_USUAL))
         if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= _MOST:
             raise BadRequest(f"limit must be a number from 1 to {_MOST}", param="limit")
@@ -364,7 +356,7 @@ class Sessions(Middleware):
             "figures": stats,
             "store": self._store,
             "available": self._sessions.available,
-            "sessions": [_as_json(session) for session in sessions],
+            "sessions": [session_row(session) for session in sessions],
         }
 
     async def stats(self) -> Mapping[str, object]:
@@ -373,27 +365,32 @@ class Sessions(Middleware):
         with contextlib.suppress(StoreFault):
             counts = await self._sessions.counts()
         minutes = max((time.monotonic() - self._started_s) / 60, 1 / 60)
-        requests = self._created + self._hits
         return {
             "active": counts.active,
             "created": self._created,
             "creation_rate_per_minute": round(self._created / minutes, 3),
             "hits": self._hits,
             "misses": self._created,
-            "hit_rate": round(self._hits / requests, 6) if requests else None,
+            "hit_rate": hit_rate(self._hits, self._created),
             "fuzzy_matches": self._fuzzy,
             "resets": self._reset,
             "expired": counts.expired,
             "evicted": counts.evicted,
         }
 
+    def merge_stats(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
+        return merge_session_figures(parts)
+
+    pages_of_all = True
+
+    def merge_pages(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
+        """Add up the figures; what is listed, and one session, is the same for all that share a store."""
+        if "figures" not in parts[0]:
+            return parts[0]
+        return {**parts[0], "figures": self.merge_stats([each["figures"] for each in parts])}
+
     async def metrics(self) -> Sequence[Sample]:
-        stats = await self.stats()
-        return [
-            Sample(name=f"llmproxy_sessions_{name}", help=text, counter=counter, value=value)
-            for name, text, counter in _METRICS
-            if isinstance(value := stats[name], (int, float))
-        ]
+        return session_samples(await self.stats())
 
     def describe(self) -> Mapping[str, object]:
         return {"store": self._store, "available": self._sessions.available, "fault": self._sessions.fault_reason}
@@ -432,18 +429,3 @@ def _plain(text: str) -> str:
 def _shortened(text: str) -> str:
     """Return `text` as every store and page can hold it, whatever a header or a body contains."""
     return text[:_LONGEST].encode("utf-8", "replace").decode()
-
-
-def _as_json(session: Session) -> dict[str, object]:
-    return {
-        "id": session.id,
-        "client": session.client,
-        "started": format_timestamp(session.started_s),
-        "last_seen": format_timestamp(session.seen_s),
-        "requests": session.requests,
-        "errors": session.errors,
-        "models": list(session.models),
-        "tokens": {"input": session.input_tokens, "output": session.output_tokens},
-        "cost_usd": round(session.cost_usd, 10),
-        "cost_unknown": session.cost_unknown,
-    }

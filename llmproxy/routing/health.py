@@ -89,10 +89,11 @@ class Health:
         now_s = time.monotonic()
         return not any(each.breaker.admits(now_s) for each in self._targets.values())
 
-    def faults(self) -> list[str]:
-        """Return a sentence for each target that is taken out."""
+    def faults(self) -> dict[str, str]:
+        """Return a sentence for each target that is taken out, by its name."""
         now_s = time.monotonic()
-        return [_describe_out(each, now_s) for each in self._targets.values() if each.breaker.state != "closed"]
+        out = [each for each in self._targets.values() if each.breaker.state != "closed"]
+        return {each.name: _describe_out(each, now_s) for each in out}
 
     def rows(self) -> list[dict[str, object]]:
         """Return a row for each target, as pages show it. Times are in milliseconds, unknown ones null."""
@@ -177,6 +178,7 @@ def _target_samples(target: TargetHealth, now_s: float) -> Iterator[Sample]:
         help="Circuit breaker of a target: 0 closed, 1 half open, 2 open.",
         value=_STATES[target.breaker.state],
         labels=labels,
+        across="max",
     )
     yield Sample(
         name="llmproxy_target_opened_total",
@@ -184,6 +186,7 @@ def _target_samples(target: TargetHealth, now_s: float) -> Iterator[Sample]:
         value=target.breaker.opened,
         counter=True,
         labels=labels,
+        across="max",
     )
     yield Sample(
         name="llmproxy_target_rested_total",
@@ -191,6 +194,7 @@ def _target_samples(target: TargetHealth, now_s: float) -> Iterator[Sample]:
         value=target.limits.rested,
         counter=True,
         labels=labels,
+        across="max",
     )
     for reading in target.limits.current(now_s):
         yield from _limit_samples(reading, labels)
@@ -205,6 +209,7 @@ def _limit_samples(reading: LimitReading, labels: tuple[tuple[str, str], ...]) -
             help="A limit of a target, of its provider or configured.",
             value=reading.limit,
             labels=labels,
+            across="max",
         )
     if reading.remaining is not None:
         yield Sample(
@@ -212,6 +217,7 @@ def _limit_samples(reading: LimitReading, labels: tuple[tuple[str, str], ...]) -
             help="What is left of a limit of a target.",
             value=reading.remaining,
             labels=labels,
+            across="min",
         )
 
 

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from asyncio import BaseTransport
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import HttpVersion10
@@ -54,7 +54,8 @@ class Edge(Server):
     """Makes a Connection per socket.
 
     `lost` are those whose client left while its exchange goes on: a hook may take its time, or ignore that it is
-    cancelled. `abandoned` counts the exchanges that did not end when the server stopped.
+    cancelled. `abandoned` counts the exchanges that did not end when the server stopped. `closed` is called after the
+    end of each connection.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -62,6 +63,7 @@ class Edge(Server):
         self.shared = shared
         self.lost: set[Connection] = set()
         self.abandoned = 0
+        self.closed: Callable[[], None] | None = None
         self._cut_now = asyncio.Event()
 
     def __call__(self) -> Connection:
@@ -183,6 +185,8 @@ class Connection(AiohttpHandler):
         self._forget_heads()
         if self.running:
             self._edge.lost.add(self)
+        if self._edge.closed is not None:
+            self._edge.closed()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came. `_arriving` is the body of the newest request: what comes after its end is a head."""

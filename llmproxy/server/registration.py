@@ -37,15 +37,15 @@ class Registration:
             config=None if file is None else replace_surrogates(os.path.abspath(os.path.expanduser(file))),
         )
 
-    async def write(self, middlewares: Sequence[tuple[str, Middleware]]) -> None:
-        """Write the entry, or write it again with the directories of other trace middlewares."""
-        self._server = msgspec.structs.replace(self._server, traces=_trace_directories(middlewares))
+    async def write(self, traces: Sequence[str]) -> None:
+        """Write the entry, or write it again with other `traces`: the directories of trace middlewares."""
+        self._server = msgspec.structs.replace(self._server, traces=list(traces))
         self._path = await asyncio.to_thread(servers.register, self._server)
 
     @contextlib.asynccontextmanager
-    async def kept(self, middlewares: Sequence[tuple[str, Middleware]]) -> AsyncIterator[None]:
+    async def kept(self, traces: Sequence[str]) -> AsyncIterator[None]:
         """Be registered within the block."""
-        await self.write(middlewares)
+        await self.write(traces)
         try:
             yield
         finally:
@@ -53,7 +53,7 @@ class Registration:
                 await asyncio.wait_for(asyncio.to_thread(servers.unregister, self._path), _UNREGISTER_S)
 
 
-def _trace_directories(middlewares: Sequence[tuple[str, Middleware]]) -> list[str]:
+def trace_directories(middlewares: Sequence[tuple[str, Middleware]]) -> list[str]:
     """Return the directories of the trace middlewares."""
     directories = [each.describe().get("directory") for type_, each in middlewares if type_ == "trace"]
     return [replace_surrogates(os.path.abspath(each)) for each in directories if isinstance(each, str)]

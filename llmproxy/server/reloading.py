@@ -30,12 +30,13 @@ class ReplacedRuntime(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reloaded:
-    """The result of a reload. `changes` list the differences, `ignored` those that need a restart, both in words.
-    `release` is called when the replaced runtime is closed.
+    """The result of a reload. `changes` list the differences, `ignored` those that need a restart, `warnings` what is
+    new to warn of, all in words. `release` is called when the replaced runtime is closed.
     """
 
     changes: Sequence[str]
     ignored: Sequence[str]
+    warnings: Sequence[str] = ()
     replaced: ReplacedRuntime
     release: Callable[[], None]
 
@@ -51,10 +52,11 @@ class Reloader:
     """Reloads. `apply` is set by who serves; it raises ReloadFailed. `applied` is awaited after each reload.
 
     `fault` says why the last one failed, "" if it did not, and `ignored` what waits for a restart. `retiring` are
-    runtimes whose last exchanges are still running.
+    runtimes whose last exchanges are still running. One that is `quiet` leaves it to others to log what happened.
     """
 
     def __init__(self) -> None:
+        self.quiet = False
         self.apply: Callable[[], Awaitable[Reloaded]] | None = None
         self.applied: Callable[[], Awaitable[None]] | None = None
         self.fault = ""
@@ -84,11 +86,16 @@ class Reloader:
                 done = await self.apply()
             except ReloadFailed as error:
                 self.fault = error.message
-                log.error("the configuration is not reloaded (%s), the one before stays: %s", reason, error.message)
+                log.log(
+                    self._level(logging.ERROR),
+                    "the configuration is not reloaded (%s), the one before stays: %s",
+                    reason,
+                    error.message,
+                )
                 raise
             self.fault, self.ignored = "", done.ignored
             self.count += 1
-            _report(reason, done)
+            self._report(reason, done)
             self._retire(done)
             if self.applied is not None:
                 await self.applied()
@@ -121,6 +128,17 @@ class Reloader:
         self.retiring[task] = done.replaced
         task.add_done_callback(lambda over: self.retiring.pop(over, None))
 
+    def _report(self, reason: str, done: Reloaded) -> None:
+        for each in done.warnings:
+            log.log(self._level(logging.WARNING), "%s", each)
+        changes = "; ".join(done.changes) or "nothing is different"
+        log.log(self._level(logging.INFO), "configuration reloaded (%s): %s", reason, changes)
+        for each in done.ignored:
+            log.log(self._level(logging.WARNING), "%s", each)
+
+    def _level(self, level: int) -> int:
+        return logging.DEBUG if self.quiet else level
+
     async def stop(self) -> None:
         """Reload no more; one that is under way is given up."""
         self.apply = None
@@ -136,9 +154,3 @@ class Reloader:
         for task in self.retiring:
             task.cancel()
         return late
-
-
-def _report(reason: str, done: Reloaded) -> None:
-    log.info("configuration reloaded (%s): %s", reason, "; ".join(done.changes) or "nothing is different")
-    for each in done.ignored:
-        log.warning("%s", each)

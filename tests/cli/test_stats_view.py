@@ -16,7 +16,7 @@ from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
-from llmproxy.metrics.stats import GROUPS, Snapshot
+from llmproxy.metrics.stats import GROUPS, Snapshot, running_exchanges
 from tests.metrics.test_counters import ended, recorded
 from tests.support.exchanges import new_call
 
@@ -24,7 +24,13 @@ URL = "http://127.0.0.1:3000"
 
 
 def page(metrics: Metrics | None = None, *running: Exchange) -> dict[str, Any]:
-    seen = Snapshot.of(metrics or Metrics(), running, started_s=time.monotonic() - 65, providers=["openai"], by=GROUPS)
+    seen = Snapshot.of(
+        metrics or Metrics(),
+        running_exchanges(running),
+        started_s=time.monotonic() - 65,
+        providers=["openai"],
+        by=GROUPS,
+    )
     head = {"version": "1.2.3", "started": "2026-01-02T03:04:05.000000Z", "uptime_seconds": 65.0}
     whole: dict[str, Any] = msgspec.json.decode(msgspec.json.encode({**head, **seen.as_json()}))
     return whole

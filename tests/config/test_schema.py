@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,18 @@ MODELS: list[type[BaseModel]] = [
 ]
 
 
+@pytest.mark.ledger("C1")
+def test_windows_has_one_worker_and_says_what_to_do_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ServerConfig.model_validate({"workers": "4"}).worker_count == 4
+    for wrong in (0, 1000, "many"):
+        with pytest.raises(ValidationError):
+            ServerConfig.model_validate({"workers": wrong})
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ValidationError, match="leave it at 1, or run several servers behind a load balancer"):
+        ServerConfig.model_validate({"workers": 2})
+    assert [ServerConfig.model_validate({"workers": each}).worker_count for each in (1, "1", "auto")] == [1, 1, 1]
+
+
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__qualname__)
 def test_every_key_says_what_it_is_for(model: type[BaseModel]) -> None:
     output = {name: field for name, field in model.model_fields.items() if not field.exclude}
@@ -36,6 +49,7 @@ def test_defaults_are_those_of_the_readme() -> None:
     assert ServerConfig().model_dump(mode="json") == {
         "host": "127.0.0.1",
         "port": 3000,
+        "workers": 1,
         "max_head_size": "64KB",
         "max_body_size": "64MB",
         "max_upload_size": "none",

@@ -14,7 +14,7 @@ from llmproxy.errors import UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics import stats
 from llmproxy.metrics.counters import Metrics
-from llmproxy.metrics.stats import Snapshot
+from llmproxy.metrics.stats import Snapshot, running_exchanges
 from llmproxy.target import Target
 from tests.metrics.test_counters import OPENAI, ended, figures, recorded
 from tests.support.exchanges import new_call
@@ -23,7 +23,9 @@ from tests.support.exchanges import new_call
 def shown(
     metrics: Metrics, *running: Exchange, by: tuple[str, ...] = (), providers: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    snapshot = Snapshot.of(metrics, running, started_s=time.monotonic() - 10, providers=providers, by=by)
+    snapshot = Snapshot.of(
+        metrics, running_exchanges(running), started_s=time.monotonic() - 10, providers=providers, by=by
+    )
     page: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(snapshot.as_json()))
     return page
 

@@ -28,10 +28,10 @@ def test_each_change_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture
     target = health.of("p", "m", SETTINGS)
     trip(target)
     assert health.out == 1 and "target p/m is taken out for 30 s after 2 failed calls" in caplog.text
-    assert len(health.faults()) == 1 and "p/m" in health.faults()[0]
+    assert list(health.faults()) == ["p/m"] and "p/m" in health.faults()["p/m"]
     assert target.breaker.enter(50.0)
     target.breaker.succeed(50.0, probe=True)
-    assert health.out == 0 and health.faults() == []
+    assert health.out == 0 and health.faults() == {}
     assert [record.message for record in caplog.records][1:] == ["target p/m answers again and is taken back"]
 
 

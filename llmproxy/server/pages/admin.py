@@ -7,6 +7,7 @@ is in them. Errors are raised as ProxyErrors, which the caller renders. Begin re
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,20 +23,32 @@ from llmproxy.dialects.model_list import ModelPages
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
+from llmproxy.metrics.process_samples import process_samples
 from llmproxy.metrics.prometheus import render
 from llmproxy.metrics.sample import Sample
-from llmproxy.metrics.stats import GROUPS
+from llmproxy.metrics.stats import GROUPS, running_exchanges
+from llmproxy.metrics.transfer import state_of
 from llmproxy.middleware.base import Middleware, PageOperation
 from llmproxy.redaction.names import redact
 from llmproxy.routing.health import Health
-from llmproxy.server.pages.health import HealthPages, States, count_states
-from llmproxy.server.pages.json_page import json_page, page_headers
+from llmproxy.server.pages.health import HealthPages, States, record_samples
+from llmproxy.server.pages.json_page import json_page, page_headers, prefers_json
 from llmproxy.server.pages.middleware_pages import MiddlewarePages
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.openapi import DescribedPage, OpenApi
 from llmproxy.server.pages.operations import JSON
 from llmproxy.server.pages.reference import ASSETS, reference_page
-from llmproxy.server.pages.stats import stats_page
+from llmproxy.server.pages.stats import read_groups, stats_page
+from llmproxy.server.peers import (
+    Counters,
+    HealthPart,
+    PagePart,
+    PageQuestion,
+    Peers,
+    StatsPart,
+    merge_counters,
+    merge_stats,
+)
 from llmproxy.server.reloading import Reloader
 from llmproxy.target import Provider
 from llmproxy.wire.json import write_value
@@ -44,7 +57,6 @@ from llmproxy.wire.query import check_query, parse_query
 _READING = ("GET", "HEAD")
 _MODEL_PATHS = tuple(f"{path}/" for path in catalog.model_paths())
 _READ_TYPES = (JSON, "text/plain", "text/html")  # of pages, not of their files
-_TEXT_FORMATS = ("text/plain", "application/openmetrics-text")
 
 
 class Handler(Protocol):
@@ -95,10 +107,11 @@ class _MiddlewarePage:
     pages: MiddlewarePages
     page: str
     template: str
+    peers: Peers | None
     audience: Audience = Audience.OPERATORS
 
     async def __call__(self, exchange: Exchange) -> Answer:
-        return await self.pages.write(exchange, self.page)
+        return await self.pages.write(exchange, self.page, self.peers)
 
 
 class Admin:
@@ -110,7 +123,8 @@ class Admin:
     `time.monotonic()` at the start, `stopping` says whether the server is about to end, `health` how well all targets
     do, `reloader` reloads the configuration, `openapi` describes what else is served. `waiting` counts the
     requests that wait for their turn. `reporters` are those who report every exchange, by name, and what they say of
-    their state.
+    their state. `peers` are the workers of the server where there are several: pages speak of all of them then, and
+    `pid` is the process id of their parent.
     """
 
     def __init__(
@@ -132,6 +146,8 @@ class Admin:
         reporters: Sequence[tuple[str, Callable[[], Mapping[str, object]]]] = (),
         reloader: Reloader | None = None,
         waiting: Callable[[], int] = lambda: 0,
+        peers: Peers | None = None,
+        pid: int | None = None,
     ) -> None:
         self._version = version
         self._started_s = started_s
@@ -149,7 +165,9 @@ class Admin:
         self._reporters = reporters
         self._reloader = reloader
         self._waiting = waiting
-        probes = HealthPages(
+        self._peers = peers
+        self._pid = os.getpid() if pid is None else pid
+        self._probes = HealthPages(
             version=version,
             started_s=started_s,
             stopping=stopping,
@@ -159,11 +177,13 @@ class Admin:
             states=self._states,
             config=config,
             reloader=reloader,
+            peers=peers,
+            pid=self._pid,
         )
         self._model = _Page(
             template="/v1/models/{id}", write=self._write_model, audience=Audience.CLIENTS, summary="Read a model"
         )
-        self._pages = self._all_pages(probes)
+        self._pages = self._all_pages(self._probes)
 
     def _all_pages(self, probes: HealthPages) -> Mapping[str, _Page]:
         """Return the pages by path."""
@@ -241,7 +261,7 @@ class Admin:
             return self._model
         if page is None and (owner := self._middleware_pages.owns(path)) is not None:
             template = owner if len(path) <= len(owner) + 1 else f"{owner}/{{name}}"
-            return _MiddlewarePage(pages=self._middleware_pages, page=owner, template=template)
+            return _MiddlewarePage(pages=self._middleware_pages, page=owner, template=template, peers=self._peers)
         return page
 
     def take_dialect(self, exchange: Exchange) -> None:
@@ -249,9 +269,13 @@ class Admin:
         _model_pages(exchange)
 
     async def _write_reload(self, exchange: Exchange) -> Answer:
+        reason = "POST /admin/reload"
+        if self._peers is not None:
+            report = (await self._peers.reload(reason)).check()
+            return json_page({"changes": report.changes, "ignored": report.ignored})
         if self._reloader is None:
             raise ProxyError("This server cannot reload its configuration", status=501, code="not_reloadable")
-        done = await self._reloader.reload("POST /admin/reload")
+        done = await self._reloader.reload(reason)
         return json_page({"changes": done.changes, "ignored": done.ignored})
 
     async def _write_openapi(self, exchange: Exchange) -> Answer:
@@ -263,7 +287,7 @@ class Admin:
         return json_page(self._config)
 
     async def _write_providers(self, exchange: Exchange) -> Answer:
-        rows = self._health.rows()
+        rows = (await self._stats()).targets
         enabled = [
             {
                 **provider.describe(),
@@ -283,37 +307,86 @@ class Admin:
         format_ = parameters.get("format")
         if format_ not in (None, "json", "text"):
             raise BadRequest(f"Unknown format {format_[:50]!r}. Use format=json or format=text", param="format")
-        if format_ == "json" or (format_ is None and _prefers_json(accept)):
+        if format_ == "json" or (format_ is None and prefers_json(accept)):
             return await self._write_metrics_json(exchange)
         text, content_type = await self.prometheus(accept)
         return Answer(status=200, headers=page_headers(content_type), body=text)
 
     async def prometheus(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics as text for an Accept header, and its content type."""
+        if self._peers is None:
+            metrics, samples = self._metrics, await self._samples()
+        else:
+            metrics, samples = await self._merged_counters(activity=False)
+        return await asyncio.to_thread(render, metrics, self._version, accept, samples)
+
+    async def counters(self, *, activity: bool) -> Counters:
+        """Return what this process has counted, for the page of all workers."""
+        return Counters(metrics=state_of(self._metrics, activity=activity), samples=await self._samples())
+
+    async def stats(self) -> StatsPart:
+        """Return what else `/stats` shows of this process."""
+        return StatsPart(
+            running=running_exchanges(self._running().values()),
+            middlewares=await self._middleware_pages.stats(),
+            targets=self._health.rows(),
+        )
+
+    def health(self) -> HealthPart:
+        """Return what `/health` shows of this process."""
+        return self._probes.part()
+
+    async def page(self, question: PageQuestion) -> PagePart:
+        """Return the page of a middleware as it is in this process."""
+        return await self._middleware_pages.part(question)
+
+    async def _samples(self) -> list[Sample]:
         states = self._states()
         waiting = Sample(
             name="llmproxy_waiting_requests", help="Client requests that wait for their turn.", value=self._waiting()
         )
-        samples = [*await self._middleware_pages.metrics(), *self._health.samples(), *_writers(states), waiting]
-        return await asyncio.to_thread(render, self._metrics, self._version, accept, samples)
+        process = await asyncio.to_thread(process_samples)
+        return [
+            *await self._middleware_pages.metrics(),
+            *self._health.samples(),
+            *record_samples(states),
+            waiting,
+            *process,
+        ]
+
+    async def _merged_counters(self, *, activity: bool) -> tuple[Metrics, list[Sample]]:
+        """Return the counters of all workers."""
+        assert self._peers is not None
+        return await asyncio.to_thread(merge_counters, await self._peers.counters(activity=activity))
+
+    async def _all_counted(self) -> Metrics:
+        return self._metrics if self._peers is None else (await self._merged_counters(activity=True))[0]
+
+    async def _stats(self) -> StatsPart:
+        own = await self.stats()
+        if self._peers is None:
+            return own
+        return merge_stats([own, *await self._peers.stats()], self._middleware_pages.merges())
 
     async def _write_metrics_json(self, exchange: Exchange) -> Answer:
-        activity = self._metrics.activity
+        metrics = await self._all_counted()
+        activity = metrics.activity
         sessions = {"active": activity.active_sessions(time.monotonic()), "created": activity.sessions_begun}
-        more = await self._middleware_pages.stats()
-        return json_page({**self._metrics.as_json(self._names()), "sessions": sessions, **more})
+        return json_page({**metrics.as_json(self._names()), "sessions": sessions, **(await self._stats()).middlewares})
 
     async def _write_stats(self, exchange: Exchange) -> Answer:
+        by = read_groups(exchange.query)
+        stats = await self._stats()
         content = await stats_page(
-            self._metrics,
-            self._running().values(),
+            await self._all_counted(),
+            stats.running,
             version=self._version,
+            pid=self._pid,
             started_s=self._started_s,
             providers=self._names(),
-            query=exchange.query,
+            by=by,
         )
-        targets = {"targets": self._health.rows()}
-        return await asyncio.to_thread(json_page, {**await self._middleware_pages.stats(), **content, **targets})
+        return await asyncio.to_thread(json_page, {**stats.middlewares, **content, "targets": stats.targets})
 
     def _states(self) -> States:
         """Return what middlewares and reporters say of their state."""
@@ -349,25 +422,6 @@ def _model_pages(exchange: Exchange) -> tuple[Dialect, ModelPages]:
     return dialect, dialect.models
 
 
-def _writers(states: States) -> Iterator[Sample]:
-    """Yield how much waits to be written, and what was lost, by type of middleware."""
-    for type_, count in sorted(count_states(states, "lost").items()):
-        yield Sample(
-            name="llmproxy_records_lost_total",
-            help="Records that a middleware could not write.",
-            counter=True,
-            value=count,
-            labels=(("middleware", type_),),
-        )
-    for type_, count in sorted(count_states(states, "queued").items()):
-        yield Sample(
-            name="llmproxy_records_queued",
-            help="Records that wait to be written.",
-            value=count,
-            labels=(("middleware", type_),),
-        )
-
-
 def _disabled(config: Mapping[str, object]) -> list[dict[str, object]]:
     """Return what `/providers` shows of the disabled providers."""
     entries = config.get("providers")
@@ -376,21 +430,3 @@ def _disabled(config: Mapping[str, object]) -> list[dict[str, object]]:
         for entry in (entries if isinstance(entries, (list, tuple)) else ())
         if isinstance(entry, Mapping) and entry.get("enabled") is False
     ]
-
-
-def _prefers_json(accept: str) -> bool:
-    """Return whether the Accept header names JSON, and no text format with a higher weight."""
-    weights: dict[str, float] = {}
-    for item in accept.lower().split(","):
-        name, *parameters = (part.strip() for part in item.split(";"))
-        weights.setdefault(name, _weight(parameters))
-    weight = weights.get(JSON, 0.0)
-    return weight > 0 and all(weights.get(name, 0.0) <= weight for name in _TEXT_FORMATS)
-
-
-def _weight(parameters: Sequence[str]) -> float:
-    text = next((each[2:].strip() for each in parameters if each.startswith("q=")), "1")
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0

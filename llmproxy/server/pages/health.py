@@ -6,16 +6,17 @@ Begin reading at `HealthPages`.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
+from llmproxy.metrics.sample import Sample
 from llmproxy.routing.health import Health
 from llmproxy.server.pages.json_page import json_page
+from llmproxy.server.peers import HealthPart, Peers, ServerHealth, merge_health
 from llmproxy.server.reloading import Reloader
 from llmproxy.target import Provider
 
@@ -27,7 +28,8 @@ States = Sequence[tuple[str, Mapping[str, object]]]
 
 
 class HealthPages:
-    """`states` returns the states of middlewares and reporters, `config` is the configuration in effect."""
+    """`states` returns the states of middlewares and reporters, `config` is the configuration in effect. `pid` is the
+    process that clients of the operating system know: the parent's, where there are several workers."""
 
     def __init__(
         self,
@@ -41,6 +43,8 @@ class HealthPages:
         states: Callable[[], States],
         config: Mapping[str, object],
         reloader: Reloader | None = None,
+        peers: Peers | None = None,
+        pid: int,
     ) -> None:
         self._version = version
         self._started_s = started_s
@@ -51,23 +55,25 @@ class HealthPages:
         self._states = states
         self._settings = _settings(config)
         self._reloader = reloader
+        self._peers = peers
+        self._pid = pid
 
     async def health(self, exchange: Exchange) -> Answer:
         """Write whether all works, and what does not."""
-        states = [(type_, state) for type_, state in self._states() if state]
-        faults = self._faults(states)
-        stopping = self._stopping()
+        health, server = await self._collect()
+        faults, stopping = _faults(health, server), self._stopping()
         return json_page(
             {
                 "status": _status(stopping, faults),
                 "faults": faults,
                 "version": self._version,
-                "pid": os.getpid(),
+                "pid": self._pid,
                 "uptime_seconds": self._uptime_s(),
                 "providers": len(self._providers),
-                "requests_in_flight": self._metrics.in_flight,
-                "middlewares": [{"type": type_, **state} for type_, state in states],
-                "reload": None if self._reloader is None else self._reloader.describe(),
+                "requests_in_flight": health.in_flight,
+                "middlewares": [{"type": type_, **state} for type_, state in health.states if state],
+                "reload": server.reload or None,
+                **({"workers": server.workers} if server.workers else {}),
             },
             status=503 if stopping else 200,
         )
@@ -76,7 +82,7 @@ class HealthPages:
         """Write the same in short, with the settings that older clients read there."""
         stopping = self._stopping()
         content = {
-            "status": _status(stopping, self._faults(self._states())),
+            "status": _status(stopping, _faults(*await self._collect())),
             "uptime_seconds": self._uptime_s(),
             "version": self._version,
             **self._settings,
@@ -97,12 +103,20 @@ class HealthPages:
             return json_page({"status": "ok"})
         return json_page({"status": "unavailable", "reason": reason}, status=503)
 
-    def _faults(self, states: States) -> list[str]:
-        return [
-            *(f"{type_}: {state['fault']}" for type_, state in states if state.get("fault")),
-            *self._health.faults(),
-            *([] if self._reloader is None else self._reloader.faults()),
-        ]
+    def part(self) -> HealthPart:
+        """Return what is known of this process."""
+        states = [(type_, dict(state)) for type_, state in self._states()]
+        return HealthPart(in_flight=self._metrics.in_flight, states=states, out=self._health.faults())
+
+    async def _collect(self) -> tuple[HealthPart, ServerHealth]:
+        """Return what is known of all workers."""
+        if self._peers is not None:
+            others, server = await self._peers.health()
+            return merge_health([self.part(), *others]), server
+        if self._reloader is None:
+            return self.part(), ServerHealth(workers=[], faults=[], reload={})
+        reloader = self._reloader
+        return self.part(), ServerHealth(workers=[], faults=reloader.faults(), reload=reloader.describe())
 
     def _uptime_s(self) -> float:
         return round(time.monotonic() - self._started_s, 3)
@@ -116,6 +130,31 @@ def count_states(states: States, name: str) -> Counter[str]:
         if isinstance(count, int):
             counts[type_] += count
     return counts
+
+
+def record_samples(states: States) -> Iterator[Sample]:
+    """Yield how much waits to be written, and what was lost, by type of middleware."""
+    for type_, count in sorted(count_states(states, "lost").items()):
+        yield Sample(
+            name="llmproxy_records_lost_total",
+            help="Records that a middleware could not write.",
+            counter=True,
+            value=count,
+            labels=(("middleware", type_),),
+        )
+    for type_, count in sorted(count_states(states, "queued").items()):
+        yield Sample(
+            name="llmproxy_records_queued",
+            help="Records that wait to be written.",
+            value=count,
+            labels=(("middleware", type_),),
+        )
+
+
+def _faults(health: HealthPart, server: ServerHealth) -> list[str]:
+    """Return a sentence for each thing that does not work."""
+    states = [f"{type_}: {state['fault']}" for type_, state in health.states if state.get("fault")]
+    return [*states, *health.out.values(), *server.faults]
 
 
 def _status(stopping: bool, faults: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from llmproxy.access.admission import Audience
@@ -20,6 +20,7 @@ from llmproxy.metrics.sample import Sample
 from llmproxy.middleware.base import Middleware, PageRequest
 from llmproxy.server.pages.json_page import json_page
 from llmproxy.server.pages.openapi import DescribedPage
+from llmproxy.server.peers import Merge, PagePart, PageQuestion, Peers
 from llmproxy.user_code import is_cancellation, log_failure
 from llmproxy.wire.query import parse_query
 
@@ -58,8 +59,11 @@ class MiddlewarePages:
         for path, middleware in self._pages.items():
             yield DescribedPage(path=path, audience=Audience.OPERATORS, operations=middleware.page_operations)
 
-    async def write(self, exchange: Exchange, page: str) -> Answer:
-        """Return `page`, or the one below it that `exchange` asks for. Raises ProxyError."""
+    async def write(self, exchange: Exchange, page: str, peers: Peers | None = None) -> Answer:
+        """Return `page`, or the one below it that `exchange` asks for. Raises ProxyError.
+
+        `peers` are asked too where the page speaks of all workers.
+        """
         below = unquote(exchange.full_path[len(page) + 1 :]) or None
         if exchange.method not in _METHODS:
             raise ProxyError(
@@ -80,6 +84,8 @@ class MiddlewarePages:
         request = PageRequest(name=below, query=query, changing=changing)
         try:
             content = await middleware.page(request)
+            if peers is not None and middleware.pages_of_all and not isinstance(content, Answer):
+                content = await self._merged(middleware, content, peers, page, request)
             if content is not None:
                 return content if isinstance(content, Answer) else json_page(content)
         except ProxyError:
@@ -90,12 +96,43 @@ class MiddlewarePages:
             ) from error
         raise ProxyError(f"Not found: {(below or '')[:100]!r} at {page}", status=404, code="not_found")
 
-    async def stats(self) -> dict[str, object]:
+    async def part(self, question: PageQuestion) -> PagePart:
+        """Return a page of this worker, which another one was asked for."""
+        middleware = self._pages.get(question.page)
+        if middleware is None or not middleware.pages_of_all:
+            return PagePart(content=None)
+        request = PageRequest(name=question.name, query=question.query, changing=question.changing)
+        try:
+            content = await middleware.page(request)
+        except ProxyError as error:
+            log.warning("%s of this worker is missing from the page of all: %s", question.page, error.message)
+            content = None
+        return PagePart(content=None if content is None or isinstance(content, Answer) else dict(content))
+
+    async def _merged(
+        self,
+        middleware: Middleware,
+        own: Mapping[str, object] | None,
+        peers: Peers,
+        page: str,
+        request: PageRequest,
+    ) -> Mapping[str, object] | None:
+        """Return the page of all workers, where `own` is that of this one."""
+        question = PageQuestion(page=page, name=request.name, query=dict(request.query), changing=request.changing)
+        others = [part.content for part in await peers.page(question)]
+        parts = [part for part in (own, *others) if part is not None]
+        return middleware.merge_pages(parts) if parts else None
+
+    def merges(self) -> dict[str, Merge]:
+        """Return how the figures of workers become one, by type; of several of a type the first, as in `stats`."""
+        return {type_: middleware.merge_stats for type_, middleware in reversed(self._middlewares)}
+
+    async def stats(self) -> dict[str, dict[str, Any]]:
         """Return what `/stats` and the JSON metrics show, by type; of several of a type the first."""
-        by_type: dict[str, object] = {}
+        by_type: dict[str, dict[str, Any]] = {}
         for type_, middleware in self._middlewares:
             if type_ not in by_type and (stats := await _collect(type_, "stats", middleware.stats)):
-                by_type[type_] = stats
+                by_type[type_] = dict(stats)
         return by_type
 
     async def metrics(self) -> list[Sample]:

@@ -24,6 +24,7 @@ def pages(*, states: States = (), stopping: bool = False, health: Health | None 
         health=health or Health(),
         states=lambda: states,
         config=config,
+        pid=7,
     )
 
 

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 import pytest
 
 from llmproxy.errors import BadRequest
-from llmproxy.server.pages.stats import stats_page
+from llmproxy.server.pages.stats import read_groups, stats_page
 from tests.metrics.test_counters import ended, recorded
 
 
@@ -16,16 +15,17 @@ async def page(query: str | None = None) -> dict[str, Any]:
         recorded(ended()),
         [],
         version="1.2.3",
+        pid=7,
         started_s=time.monotonic() - 60,
         providers=["openai", "idle"],
-        query=query,
+        by=read_groups(query),
     )
 
 
 async def test_the_page_says_what_runs_and_since_when() -> None:
     shown = await page()
 
-    assert (shown["version"], shown["pid"]) == ("1.2.3", os.getpid())
+    assert (shown["version"], shown["pid"]) == ("1.2.3", 7)
     assert 60 <= shown["uptime_seconds"] < 600 and shown["started"].endswith("Z")
     assert list(shown["providers"]) == ["openai", "idle"]
 

@@ -1,0 +1,420 @@
+"""The parent of several workers: it listens, hands them the connections, keeps them alive, and speaks for all of them.
+
+For the operating system, the service manager and the commands it is the server: it has the process id, the
+registration, the port of the metrics. It serves no request itself. Begin reading at `supervise`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any
+
+from llmproxy import __version__
+from llmproxy.config.load import Loaded
+from llmproxy.errors import ProxyError
+from llmproxy.metrics.process_samples import process_samples
+from llmproxy.metrics.sample import Sample
+from llmproxy.reload import check_reloaded, export_dotenv, load_again, watch_files
+from llmproxy.server.metrics_listener import metrics_listener
+from llmproxy.server.peers import ReloadReport, ServerHealth, WorkerRow
+from llmproxy.server.process import check_file_limit
+from llmproxy.server.registration import Registration, announced_host
+from llmproxy.server.reloading import Reloaded, Reloader
+from llmproxy.server.service_manager import ServiceManager
+from llmproxy.server.shutdown import GRACE_S, Shutdown, stop_signals
+from llmproxy.stores.facet import StoreFault
+from llmproxy.stores.store_server import StoreServer
+from llmproxy.workers.gathering import Answering, Gathering
+from llmproxy.workers.handover import Acceptor, listen
+from llmproxy.workers.operations import RENDER_METRICS, Answers
+from llmproxy.workers.order import Order
+from llmproxy.workers.process import WorkerProcess
+
+log = logging.getLogger(__name__)
+
+STEADY_S = 10.0
+"""How long a worker must have lived to be started again at once."""
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 30.0
+_METRICS_S = 10.0
+_MARGIN_S = 1.0
+
+
+class WorkerFailed(ProxyError):
+    """A worker cannot start, and so neither can the server. `exit_code` is that of the worker."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message, code="worker_failed")
+        self.exit_code = exit_code
+
+
+class _Place:
+    """The place of one worker, which has one process after another."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.process: WorkerProcess | None = None
+        self.restarts = 0
+        self.fault = ""
+        self.pause_s = 0.0
+
+    @property
+    def serving(self) -> WorkerProcess | None:
+        """Return its process while that serves."""
+        return self.process if self.process is not None and self.process.serving else None
+
+    def next_pause_s(self, lived_s: float) -> float:
+        """Return how long to wait before it is started again: longer and longer while it ends at once."""
+        if lived_s >= STEADY_S:
+            self.pause_s = 0.0
+            return 0.0
+        self.pause_s = min(max(2 * self.pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        return self.pause_s
+
+    def row(self) -> WorkerRow:
+        """Return it as `/health` shows it."""
+        process = self.process
+        if process is None or process.ended.done():
+            state = "restarting"
+        else:
+            state = "silent" if process.answering.silent else "serving" if process.serving else "starting"
+        return WorkerRow(
+            worker=self.number,
+            pid=None if process is None or process.ended.done() else process.pid,
+            state=state,
+            restarts=self.restarts,
+            connections=process.channel.open if process is not None and process.serving else 0,
+        )
+
+    def describe_fault(self) -> str:
+        """Return a sentence when it does not serve."""
+        process = self.process
+        if process is not None and process.serving:
+            return f"worker {self.number} does not answer" if process.answering.silent else ""
+        return f"worker {self.number} does not serve" + (f": {self.fault}" if self.fault else "")
+
+
+class Supervisor:
+    """Keeps `count` workers, and their memory stores. Created in the loop."""
+
+    def __init__(self, loaded: Loaded, count: int) -> None:
+        self.loaded = loaded
+        self.reloader = Reloader()
+        self.started_s = time.monotonic()
+        self.failure: asyncio.Future[WorkerFailed] = asyncio.get_running_loop().create_future()
+        self.all_ready = asyncio.Event()
+        self.acceptor: Acceptor | None = None
+        self._stores = StoreServer()
+        self._places = [_Place(number) for number in range(1, count + 1)]
+        self._gathering = Gathering(self._answering, self._samples)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self.read = loaded.files
+
+    def start(self, acceptor: Acceptor) -> None:
+        """Start the workers; connections come from `acceptor`."""
+        self.acceptor = acceptor
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._keep(place), name=f"keep worker {place.number}") for place in self._places
+        ]
+
+    async def wait_ready(self, stop: asyncio.Event) -> None:
+        """Wait until all workers serve, one of them cannot, or `stop` is set."""
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(each.wait()) for each in (self.all_ready, stop)]
+        waiting: list[asyncio.Future[Any]] = [*tasks, self.failure]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+    async def stop(self, timeout_s: float) -> bool:
+        """Let the workers finish their exchanges and end; end them after so long. Return whether all ended well."""
+        self._stopping = True
+        processes = [each for each in self._processes() if not each.ended.done()]
+        for each in processes:
+            each.stop()
+        if processes:
+            await asyncio.wait([each.ended for each in processes], timeout=timeout_s)
+        late = [each for each in processes if not each.ended.done()]
+        for each in late:
+            log.error("worker %d does not end, and is killed", each.answering.number)
+            each.kill()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for each in processes:
+            await each.close()
+        return not late and all(each.ended.done() and each.ended.result() == 0 for each in processes)
+
+    def cut(self) -> None:
+        """Let the workers end their exchanges at once."""
+        for each in self._processes():
+            each.cut()
+
+    def left(self) -> list[str]:
+        """Return the workers that still run, in words. Called in another thread."""
+        return [f"worker {each.answering.number} (process {each.pid})" for each in self._processes()]
+
+    def traces(self) -> list[str]:
+        """Return the directories of traces."""
+        return list(dict.fromkeys(path for each in self._serving() for path in each.traces))
+
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics of all workers, for an Accept header, and their content type."""
+        for each in self._serving():
+            with contextlib.suppress(StoreFault, TimeoutError):
+                async with asyncio.timeout(_METRICS_S):
+                    return await each.link.call(RENDER_METRICS, accept)
+        return b"# no worker answers\n", "text/plain; charset=utf-8"
+
+    async def apply(self) -> Reloaded:
+        """Load the configuration again here, then in one worker after the other. Raises as `Reloader.apply` does.
+
+        A file that is bad here changes nothing anywhere. Nor does one that the first worker cannot use.
+        """
+        again = await load_again(self.loaded)
+        self.read = again.files
+        loaded, ignored = check_reloaded(self.loaded, again)
+        reports: list[ReloadReport] = []
+        for each in self._serving():
+            try:
+                report = await each.reload("its parent")
+                if not reports:
+                    report.check()
+            except StoreFault as fault:
+                if not each.ended.done():
+                    log.error("worker %d has not reloaded: %s", each.answering.number, fault)
+                continue
+            if report.error is not None:
+                log.error("worker %d has not reloaded: %s", each.answering.number, report.error[0])
+            each.traces = report.traces or each.traces
+            reports.append(report)
+        if not reports:
+            raise ProxyError("No worker serves now", status=503, code="stopping")
+        before, self.loaded = self.loaded, loaded
+        export_dotenv(before.dotenv, loaded.dotenv)
+        logging.getLogger("llmproxy").setLevel(loaded.checked().logging.level.upper())
+        return Reloaded(
+            changes=reports[0].changes,
+            ignored=ignored,
+            warnings=[str(each) for each in loaded.warnings if each not in before.warnings],
+            replaced=_Nothing(),
+            release=lambda: None,
+        )
+
+    def _processes(self) -> list[WorkerProcess]:
+        return [each.process for each in self._places if each.process is not None]
+
+    def _serving(self) -> list[WorkerProcess]:
+        return [process for each in self._places if (process := each.serving) is not None]
+
+    def _answering(self) -> Sequence[Answering]:
+        return [each.answering for each in self._serving()]
+
+    def _samples(self) -> Iterable[Sample]:
+        yield from process_samples()
+        yield Sample(name="llmproxy_workers", help="Workers that serve requests.", value=len(self._serving()))
+        yield Sample(
+            name="llmproxy_worker_restarts_total",
+            help="How often a worker ended and was started again.",
+            counter=True,
+            value=sum(each.restarts for each in self._places),
+        )
+
+    async def _keep(self, place: _Place) -> None:
+        """Start the worker of a place, again and again."""
+        while not self._stopping:
+            process = place.process = WorkerProcess(place.number, self._stores)
+            await self._run(place, process)
+            if self._stopping:
+                return
+            reason = process.failed.message if process.failed is not None else process.describe_end()
+            if not self.all_ready.is_set():
+                self._fail(process, f"worker {place.number} {reason}" if process.failed is None else reason)
+                return
+            place.fault = reason
+            pause_s = place.next_pause_s(time.monotonic() - process.started_s)
+            log.error("worker %d %s; it is started again in %g s", place.number, reason, pause_s)
+            await asyncio.sleep(pause_s)
+            place.restarts += 1
+
+    async def _run(self, place: _Place, process: WorkerProcess) -> None:
+        """Start a process, give it connections while it serves, and return after its end."""
+        try:
+            await process.start(self._order(place.number), self._ask, self._reload)
+        except OSError as error:
+            process.cannot_start(f"cannot be started: {error.strerror or error}")
+            return
+        except ProxyError as error:
+            process.cannot_start(error.message)
+            return
+        ready = asyncio.get_running_loop().create_task(self._give_connections(place, process))
+        try:
+            await process.ended
+        finally:
+            ready.cancel()
+            await asyncio.gather(ready, return_exceptions=True)
+            if process.ended.done():
+                await process.close()
+                self._gathering.forget(process.answering)
+
+    async def _give_connections(self, place: _Place, process: WorkerProcess) -> None:
+        acceptor = self.acceptor
+        assert acceptor is not None
+        await process.ready.wait()
+        place.fault = ""
+        try:
+            acceptor.add(process.channel)
+            if len(self._serving()) == len(self._places):
+                self.all_ready.set()
+            await process.leaving.wait()
+        finally:
+            acceptor.remove(process.channel)
+
+    def _order(self, number: int) -> Order:
+        source = self.loaded.source
+        assert source is not None
+        return Order(
+            number=number,
+            count=len(self._places),
+            pid=os.getpid(),
+            started_s=self.started_s,
+            source=source,
+            dotenv=self.loaded.dotenv,
+            path=[os.path.abspath(each) for each in sys.path],
+        )
+
+    def _fail(self, process: WorkerProcess, message: str) -> None:
+        if not self.failure.done():
+            self.failure.set_result(WorkerFailed(message, process.failed.code if process.failed else 1))
+
+    async def _ask(self, asking: Answering, question: str, argument: bytes) -> Answers:
+        parts = await self._gathering.ask(asking, question, argument)
+        faults = [fault for each in self._places if (fault := each.describe_fault())]
+        server = ServerHealth(
+            workers=[each.row() for each in self._places],
+            faults=[*faults, *self.reloader.faults()],
+            reload=dict(self.reloader.describe()),
+        )
+        return Answers(parts=parts, server=server)
+
+    async def _reload(self, reason: str) -> ReloadReport:
+        try:
+            done = await self.reloader.reload(reason)
+        except ProxyError as error:
+            return ReloadReport(changes=[], ignored=[], error=(error.message, error.status, error.code))
+        return ReloadReport(changes=list(done.changes), ignored=list(done.ignored))
+
+
+class _Nothing:
+    """What the parent retires after a reload: its workers retire their own."""
+
+    def __init__(self) -> None:
+        self.late: list[str] = []
+        self.closing = ""
+
+    async def retire(self) -> None:
+        pass
+
+
+async def supervise(
+    loaded: Loaded,
+    announce: Callable[[str], None],
+    sock: socket.socket | None,
+    shutdown: Shutdown,
+) -> int:
+    """Serve with several workers until a signal comes, as `app.serve` does with none, and return the exit code.
+
+    Raises WorkerFailed when one cannot start, OSError when the address
+    cannot be listened on, ProxyError.
+    """
+    server = loaded.checked().server
+    check_file_limit(server.max_connections)
+    listeners = [sock] if sock is not None else await asyncio.to_thread(listen, server.host, server.port)
+    acceptor = Acceptor(listeners)
+    supervisor = Supervisor(loaded, server.worker_count)
+    shutdown.left = supervisor.left
+
+    def timeout_s() -> float:
+        return supervisor.loaded.checked().server.shutdown_timeout
+
+    def on_hangup() -> None:
+        supervisor.reloader.begin("SIGHUP")
+
+    ended_well = True
+    with stop_signals(shutdown, timeout_s, supervisor.cut, on_hangup) as stop:
+        try:
+            supervisor.start(acceptor)
+            await supervisor.wait_ready(stop)
+            if supervisor.failure.done():
+                raise supervisor.failure.result()
+            if not stop.is_set():
+                await _serve_until(stop, supervisor, listeners[0], announce, server.host if sock is None else None)
+        finally:
+            acceptor.close()
+            # The thread of `shutdown` would end this process alone: workers are killed a moment before.
+            limit_s = timeout_s() + GRACE_S - _MARGIN_S if stop.is_set() else GRACE_S
+            ended_well = await supervisor.stop(limit_s)
+    return 0 if ended_well else 1
+
+
+async def _serve_until(
+    stop: asyncio.Event,
+    supervisor: Supervisor,
+    listener: socket.socket,
+    announce: Callable[[str], None],
+    configured_host: str | None,
+) -> None:
+    """Be the server for everybody else until `stop` is set."""
+    config = supervisor.loaded.checked()
+    host, port = listener.getsockname()[:2]
+    scheme = "http" if config.server.tls is None else "https"
+    address = f"{scheme}://{announced_host(configured_host or host, host)}:{port}"
+    registration = Registration(version=__version__, file=supervisor.loaded.path, url=address, host=host, port=port)
+    telemetry = config.telemetry
+    metrics = metrics_listener(
+        telemetry.prometheus_host or config.server.host, telemetry.metrics_port, supervisor.metrics
+    )
+    service = ServiceManager(os.environ)
+    async with registration.kept(supervisor.traces()), metrics, _reloading(supervisor, registration, service):
+        announce(address)
+        async with service.serving(address):
+            await stop.wait()
+    log.info(
+        "stopping: no new connections; waiting up to %g s for running exchanges",
+        supervisor.loaded.checked().server.shutdown_timeout,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _reloading(
+    supervisor: Supervisor, registration: Registration, service: ServiceManager
+) -> AsyncIterator[None]:
+    """Reload on demand, and when files change, within the block."""
+    reloader = supervisor.reloader
+
+    async def apply() -> Reloaded:
+        with service.reloading():
+            return await supervisor.apply()
+
+    async def applied() -> None:
+        await registration.write(supervisor.traces())
+
+    def watches() -> bool:
+        return supervisor.loaded.checked().server.reload_on_change
+
+    reloader.apply, reloader.applied = apply, applied
+    try:
+        async with watch_files(lambda: supervisor.read, watches, reloader):
+            yield
+    finally:
+        await reloader.stop()

@@ -66,6 +66,8 @@ async def serve_as_worker(worker: WorkerEnd, shutdown: Shutdown) -> int:
     except BaseException:
         shutdown.end_within(GRACE_S)
         raise
+    finally:
+        worker.channel.close()
     return 0
 
 

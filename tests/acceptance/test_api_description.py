@@ -42,8 +42,9 @@ def send_what_it_allows(program: Program, examples: int, mode: GenerationMode = 
         schema: Any = schemathesis.openapi.from_dict(described(program))
         for result in schema.get_all_operations():
             operation = result.ok()
-            if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query):
-                continue
+            body = operation.definition.raw.get("requestBody", {"content": {}})["content"]
+            if mode is GenerationMode.NEGATIVE and not (operation.query or "application/json" in body):
+                continue  # nothing that is sent there is wrong
 
             @settings(
                 max_examples=examples,
@@ -111,4 +112,4 @@ def test_what_it_allows_is_answered_as_it_says(stub: Program) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_whatever_is_sent_is_answered_as_it_says(stub: Program, mode: GenerationMode) -> None:
-    assert send_what_it_allows(stub, 100, mode) > 1000
+    assert send_what_it_allows(stub, 50, mode) > 500

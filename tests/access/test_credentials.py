@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.access.credentials import VENDOR_CREDENTIALS, header_credentials, is_signature, query_credentials
+from llmproxy.access.credentials import (
+    VENDOR_CREDENTIALS,
+    header_credentials,
+    is_signature,
+    missing_authorization,
+    query_credentials,
+)
 from llmproxy.answer import Headers
 
 
@@ -68,3 +74,12 @@ def test_fields_of_a_query_count_by_their_names() -> None:
         ("?key", "a"),
         ("?api%5Fkey", "b"),
     )
+
+
+def test_a_missing_authorization_is_a_401_that_says_what_to_send() -> None:
+    error = missing_authorization()
+    assert (error.status, error.code) == (
+        401,
+        "missing_authorization",
+    ) and "Send `Authorization: Bearer" in error.message
+    assert error.headers == (("WWW-Authenticate", "Bearer"),)

@@ -9,6 +9,7 @@ import pytest
 from openai.types import Completion
 
 from llmproxy.body import StreamedBody, iterate
+from llmproxy.dialects import catalog
 from llmproxy.dialects.chat import COMPLETIONS
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
@@ -223,3 +224,18 @@ async def test_the_rest_of_the_api_is_a_404(method: str, path: str) -> None:
 
 def test_the_stub_takes_no_model_from_others() -> None:
     assert (stub().patterns, stub().models, stub().sole_catch_all) == (("stub",), ("stub",), True)
+
+
+@pytest.mark.parametrize(
+    ("path", "has"),
+    [
+        ("/v1/chat/completions", True),
+        ("/v1/embeddings", True),
+        ("/v1/messages/count_tokens", True),
+        ("/v1/messages/batches", False),
+        ("/v1/models/m:embedContent", False),
+    ],
+)
+def test_it_has_the_main_calls_of_a_dialect_and_no_files_or_batches(path: str, has: bool) -> None:
+    endpoint = catalog.find("POST", path)
+    assert endpoint is not None and stub().has_call(endpoint) is has

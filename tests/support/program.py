@@ -191,7 +191,8 @@ class Program:
         """Return every sample of /metrics, by `name{label="value",...}` as it stands there."""
         answer = self.get("/metrics")
         assert answer.status == 200, answer
-        lines = [line for line in answer.body.decode().splitlines() if line and not line.startswith("#")]
+        # Names of models may hold what `splitlines` takes for the end of a line.
+        lines = [line for line in answer.body.decode().split("\n") if line and not line.startswith("#")]
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
     def metric(self, name: str, **labels: str) -> float:

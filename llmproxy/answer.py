@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
 from multidict import CIMultiDict
@@ -16,6 +17,7 @@ from llmproxy.wire.framing import Framing
 from llmproxy.wire.http import header_text
 from llmproxy.wire.sse import SSE
 
+T = TypeVar("T")
 Headers = CIMultiDict[str]
 
 _MAX_LISTED = 50
@@ -61,6 +63,15 @@ def list_dropped(headers: Headers, paths: Sequence[str]) -> None:
     elif len(paths) > _MAX_LISTED:
         text += ", ..."
     headers["x-llmproxy-dropped"] = text
+
+
+async def close_on_failure(work: Awaitable[T], answer: Answer) -> T:
+    """Return the result of `work`. When it fails, or the client leaves meanwhile, nobody else closes the answer."""
+    try:
+        return await work
+    except BaseException:
+        answer.close()
+        raise
 
 
 def framing_of(

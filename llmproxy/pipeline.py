@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 from dataclasses import replace
 
 from llmproxy.access.permission import hide_names, permitted_route
-from llmproxy.answer import Answer
+from llmproxy.answer import Answer, close_on_failure
 from llmproxy.body import Body
 from llmproxy.caching.control import take_settings
 from llmproxy.decision_log import DecisionLog
@@ -95,7 +95,7 @@ class Pipeline:
         if not route.relay and (maker := await affinity.maker(exchange)) is not None:
             route = exchange.route = self._towards(exchange, route, maker)
         answer = await self._call_targets(exchange, route)
-        await affinity.learn(exchange, answer)
+        await close_on_failure(affinity.learn(exchange, answer), answer)
         return answer
 
     def _call_targets(self, exchange: Exchange, route: Route) -> Awaitable[Answer]:
@@ -109,7 +109,7 @@ class Pipeline:
         sealed now."""
         await sealed.find(exchange, lambda: any(self.translator.needed(exchange, each) for each in route.targets))
         answer = await self.failover.answer(exchange, route)
-        await sealed.learn(exchange, answer)
+        await close_on_failure(sealed.learn(exchange, answer), answer)
         return answer
 
     def _towards(self, exchange: Exchange, route: Route, maker: str) -> Route:
@@ -142,7 +142,7 @@ class Pipeline:
         """Call the route's targets within the middlewares that may answer instead."""
         answer = await self.hooks.call(exchange, lambda each: self._call(each, route))
         if not exchange.calls:
-            await self.translator.recall(exchange, answer, route)
+            await close_on_failure(self.translator.recall(exchange, answer, route), answer)
         return answer
 
     async def _on_request(self, exchange: Exchange, resolved: ResolvedPath) -> Answer | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from typing import cast
 
 import pytest
 
@@ -16,11 +18,14 @@ from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import Pipeline
 from llmproxy.pricing.prices import Prices
 from llmproxy.route import Route, Strategy
+from llmproxy.routing.affinity import Affinity
 from llmproxy.routing.router import Router
 from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import OpenUpstream, Origin, Provider, Target, UpstreamRequest
 from llmproxy.translation.translator import Translator
 from tests.support.exchanges import new_exchange
+from tests.support.pieces import Pieces
+from tests.support.waiting import PATIENCE_S
 
 ORIGIN = Origin(scheme="https", host="api.example.com", port=443)
 
@@ -121,3 +126,56 @@ async def test_a_strategy_orders_the_targets_and_hears_of_each_call() -> None:
     strategy = LastFirst()
     await answered(Replayer(503, 200).open, [Simple("a"), Simple("b")], strategy)
     assert strategy.reports == [("b", 503, None), ("a", 200, None)]
+
+
+class Waiting:
+    """What an answer passes on its way, and what never lets it go: `Affinity` over a slow store, a provider's hook."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def maker(self, exchange: Exchange) -> None:
+        return None
+
+    async def learn(self, exchange: Exchange, answer: Answer) -> None:
+        await self(answer)
+
+    async def __call__(self, answer: Answer) -> Answer:
+        self.begun.set()
+        await asyncio.Event().wait()
+        return answer
+
+
+class Adapting(Simple):
+    def __init__(self, waiting: Waiting) -> None:
+        super().__init__("adapting")
+        self._waiting = waiting
+
+    def prepare(self, request: ClientRequest, target: Target) -> UpstreamRequest:
+        prepared = super().prepare(request, target)
+        prepared.adapt = self._waiting
+        return prepared
+
+
+@pytest.mark.parametrize("where", ["store", "provider"])
+async def test_a_client_that_leaves_while_its_answer_is_waited_for_elsewhere_leaves_no_stream_open(where: str) -> None:
+    stream, waiting = Pieces(b"data: 1\n\n", b"data: 2\n\n"), Waiting()
+
+    async def open_(request: UpstreamRequest) -> Answer:
+        return Answer(status=200, headers=Headers({"Content-Type": "text/event-stream"}), stream=stream)
+
+    provider = Adapting(waiting) if where == "provider" else Simple("simple")
+    router = Router([provider], [Route(name="m", targets=(Target(provider=provider),))])
+    budget = MemoryBudget(1 << 30)
+    translator = Translator(MemoryResponses(1 << 20), budget)
+    affinity = cast(Affinity, waiting) if where == "store" else None
+    pipeline = Pipeline(router, Hooks([]), open_, budget, translator, Prices(), affinity=affinity)
+    exchange = new_exchange("/v1/chat/completions", body={"model": "m", "messages": [], "stream": True})
+    asking = asyncio.get_running_loop().create_task(pipeline.answer(exchange, router.locate("POST", exchange.path)))
+    async with asyncio.timeout(PATIENCE_S):
+        await waiting.begun.wait()
+    assert stream.closed == 0
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert stream.closed == 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from llmproxy.answer import Answer, framing_of, list_dropped
+from llmproxy.answer import Answer, close_on_failure, framing_of, list_dropped
 from llmproxy.body import Body, StreamedBody
 from llmproxy.call import Call
 from llmproxy.decision_log import DecisionLog
@@ -147,7 +147,8 @@ class Attempts:
         provider = call.target.provider
         answer = await self._send_once(exchange, call, request)
         if request.renew is not None and answer.status in _REFUSALS and not isinstance(request.body, StreamedBody):
-            again = provider.prepare(exchange, call.target) if await request.renew(answer) else None
+            renewed = await close_on_failure(request.renew(answer), answer)
+            again = provider.prepare(exchange, call.target) if renewed else None
             if again is not None:
                 answer.close()
                 request = again
@@ -160,7 +161,7 @@ class Attempts:
             call.other_credential = provider.replace_credential(request, _AT_LIMIT, call.used_up_s)
         if call.other_credential is False:
             call.credentials_rest_s = provider.credentials_rest_s()
-        return answer if request.adapt is None else await request.adapt(answer)
+        return answer if request.adapt is None else await close_on_failure(request.adapt(answer), answer)
 
     async def _send_once(self, exchange: Exchange, call: Call, request: UpstreamRequest) -> Answer:
         call.url = request.origin.url + request.target.partition("?")[0]

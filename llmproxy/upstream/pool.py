@@ -96,9 +96,10 @@ class ResponseStream:
             self._upstream.release(self._pool, self._connection)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class OriginPool:
-    """The facts that all connections to one origin share, and the idle ones among them, newest last."""
+    """The facts that all connections to one origin share, and the idle ones among them, newest last. Once it is
+    `forgotten` none waits in it any more."""
 
     call: ClientRequest
     timeout: ClientTimeout
@@ -106,6 +107,13 @@ class OriginPool:
     target_prefix: str
     proxy_authorization: str | None
     idle: list[Connection] = field(default_factory=list)
+    forgotten: bool = False
+
+    def forget(self) -> None:
+        """Close the idle connections, and those that come back later."""
+        self.forgotten = True
+        while self.idle:
+            _cut(self.idle.pop())
 
 
 class Upstream:
@@ -128,15 +136,13 @@ class Upstream:
         if self._sweep is not None:
             self._sweep.cancel()
         for pool in self._pools.values():
-            while pool.idle:
-                _cut(pool.idle.pop())
+            pool.forget()
         await self._connector.close()
 
     def forget(self, origin: Origin) -> None:
-        """Close the idle connections to `origin`, which no provider uses any more."""
+        """Close the idle connections to `origin`, which no provider uses any more; others close with their answer."""
         if pool := self._pools.pop(origin, None):
-            while pool.idle:
-                _cut(pool.idle.pop())
+            pool.forget()
 
     def open(self, request: UpstreamRequest) -> Coroutine[Any, Any, Answer]:
         """Send `request` and read the head of its answer.
@@ -185,7 +191,8 @@ class Upstream:
     def release(self, pool: OriginPool, connection: Connection) -> None:
         """Keep the connection of an answer that was read to its end, if it can serve another request."""
         protocol = connection.protocol
-        if not isinstance(protocol, UpstreamConnection) or protocol.should_close or not protocol.is_connected():
+        closed = pool.forgotten or protocol is None or protocol.should_close or not protocol.is_connected()
+        if closed or not isinstance(protocol, UpstreamConnection):
             _cut(connection)
             return
         protocol.heard = False

@@ -309,6 +309,19 @@ async def test_an_origin_that_is_forgotten_keeps_no_connection(upstream: Upstrea
         assert await fetch(made, ask(origin)) == b"ok"
 
 
+async def test_an_answer_under_way_to_a_forgotten_origin_is_read_to_its_end_and_its_connection_closed(
+    upstream: Upstream,
+) -> None:
+    upstream.next(Reply(pieces=[BIG]))
+    origin = origin_of(upstream)
+
+    async with pool() as made:
+        answer = await made.open(ask(origin))
+        made.forget(origin)
+        assert await rest(answer) == BIG
+        await left(upstream.connections[0])
+
+
 async def test_a_closed_pool_leaves_no_connection(upstream: Upstream) -> None:
     async with pool() as made:
         await fetch(made, ask(origin_of(upstream)))

@@ -32,7 +32,7 @@ def _is_claude_code_router(members: Mapping[str, ConfigNode]) -> bool:
 def _is_portkey(members: Mapping[str, ConfigNode]) -> bool:
     strategy = members.get("strategy")
     routes = "targets" in members or (strategy is not None and "mode" in strategy.members)
-    return routes or bool(members.keys() & {"virtual_key", "override_params", "input_guardrails", "output_guardrails"})
+    return routes or bool(members.keys() & {"virtual_key", "virtualKey", "override_params", "overrideParams"})
 
 
 GATEWAYS = (

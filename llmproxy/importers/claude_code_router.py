@@ -12,7 +12,7 @@ from typing import Any
 
 from llmproxy.config.document import ConfigNode
 from llmproxy.importers import services
-from llmproxy.importers.draft import ConfigBlock, Draft, number, shown, whole
+from llmproxy.importers.draft import ConfigBlock, Draft, is_empty, number, shown, variable_name, whole
 from llmproxy.importers.services import COMPATIBLE
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
@@ -41,7 +41,7 @@ def import_claude_code_router(top: ConfigNode) -> Draft:
     if (router := top.members.get("Router")) is not None:
         reader.router(router)
     for name, handler in _HANDLERS.items():
-        if name in top.members:
+        if name in top.members and not is_empty(top.members[name]):
             handler(reader.draft, top.members[name])
     return reader.draft
 
@@ -65,7 +65,7 @@ class _Reader:
         settings: ConfigBlock = {"type": type_}
         if not (services.is_usual_address(type_, address) or type_ == "gemini"):
             settings["base_url"] = address
-        variable = re.sub(r"[^A-Za-z0-9]+", "_", name.word).upper().strip("_") + "_API_KEY"
+        variable = variable_name(name.word, "API_KEY")
         if (key := entry.members.get("api_key")) is not None:
             if text := self.draft.text(key, variable):
                 settings["api_key"] = text
@@ -153,8 +153,7 @@ class _Reader:
 
 
 def _api_key(draft: Draft, node: ConfigNode) -> None:
-    if node.word:
-        draft.section("auth")["keys"] = [{"name": "router", "key": draft.text(node, "ROUTER_API_KEY")}]
+    draft.section("auth")["keys"] = [{"name": "router", "key": draft.text(node, "ROUTER_API_KEY")}]
     draft.exact(node, "auth.keys")
 
 
@@ -176,10 +175,9 @@ def _port(draft: Draft, node: ConfigNode) -> None:
 
 
 def _outgoing_proxy(draft: Draft, node: ConfigNode) -> None:
-    if node.word:
-        proxy = draft.text(node)
-        for provider in draft.config.get("providers", []):
-            provider["proxy"] = proxy
+    proxy = draft.text(node)
+    for provider in draft.config.get("providers", []):
+        provider["proxy"] = proxy
     draft.exact(node, "providers.proxy")
 
 

@@ -83,9 +83,8 @@ def _finished(title: str, display_name: str, draft: Draft) -> Conversion:
         raise ConfigError([Problem(mark=Mark(source=display_name), message=message, code="nothing-to-import")])
     config = {name: draft.config[name] for name in SECTIONS if name in draft.config}
     text = _head(title, display_name, draft.variables, findings) + write_yaml(config, draft.comments)
-    problems = _mistakes(text)
-    if problems:
-        raise ConfigError(problems)
+    if mistakes := [_of_source(each, display_name) for each in _mistakes(text)]:
+        raise ConfigError(mistakes)
     return Conversion(title=title, text=text, findings=findings, variables=draft.variables)
 
 
@@ -101,6 +100,12 @@ def _head(title: str, display_name: str, variables: Sequence[NewVariable], findi
         lines += ["#", "# Lines of that file that are not here, or need a hand:"]
         lines += [line for each in left for line in comment(f"{each.line}: {each.key}: {each.grade}: {each.message}")]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _of_source(mistake: Problem, display_name: str) -> Problem:
+    """Return a mistake in the new file, which nobody has, as one of the source."""
+    message = f"is not imported, as what it becomes has a mistake: {mistake.key}: {mistake.message}"
+    return Problem(mark=Mark(source=display_name), message=message, code=mistake.code)
 
 
 def _mistakes(text: str) -> list[Problem]:

@@ -6,7 +6,7 @@ Credentials in plain text never reach it: `text` puts a variable in their place.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -112,16 +112,17 @@ class Draft:
         if id(node) in self._findings:
             return
         children = [*node.members.values(), *node.items]
-        if node is self._top or any(self._is_read(child) for child in children):
+        if node is self._top or any(self.is_read(child) for child in children):
             for child in children:
                 self._grade_rest(child)
-        elif node.value in (None, [], {}):
+        elif is_empty(node):
             self.exact(node, "", "empty")
         else:
             self.unsupported(node, "llmproxy has no such setting")
 
-    def _is_read(self, node: ConfigNode) -> bool:
-        return id(node) in self._findings or any(map(self._is_read, [*node.members.values(), *node.items]))
+    def is_read(self, node: ConfigNode) -> bool:
+        """Return whether something in `node` has a grade."""
+        return id(node) in self._findings or any(map(self.is_read, [*node.members.values(), *node.items]))
 
     def section(self, *path: str) -> ConfigBlock:
         """Return the block at `path` of the outcome, a new one where there is none."""
@@ -168,7 +169,7 @@ class Draft:
         name = _last_word(node.key)
         if not (variable or is_secret(name) or looks_like_key(text) or redact_url(text) != text):
             return text
-        new = self._variable(text, variable or re.sub(r"\W+", "_", name).strip("_").upper() or "SECRET")
+        new = self._variable(text, variable or variable_name(name))
         self.variables.append(NewVariable(name=new, key=node.key, line=_lines(node)[0]))
         self.by_hand(node, credential_message(new))
         return f"${{{new}}}"
@@ -191,9 +192,25 @@ class Draft:
         return self.text(node) if isinstance(node.value, str) else node.value
 
 
+def is_empty(node: ConfigNode) -> bool:
+    """Return whether a key has no value: such a line sets nothing."""
+    return node.value in (None, "", [], {})
+
+
+def filled(members: Mapping[str, ConfigNode]) -> dict[str, ConfigNode]:
+    """Return the members that have a value."""
+    return {name: node for name, node in members.items() if not is_empty(node)}
+
+
 def shown(name: str) -> str:
     """Return a name of the source for a message, unless a credential stands there by mistake."""
     return "that" if looks_like_key(name) else repr(name)
+
+
+def variable_name(*words: str) -> str:
+    """Return the name of a variable that is made of `words`."""
+    name = re.sub(r"[^A-Za-z0-9]+", "_", "_".join(words)).strip("_").upper()
+    return name if name[:1].isalpha() else f"KEY_{name}".rstrip("_")
 
 
 def credential_message(variable: str) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from llmproxy.config.document import ConfigNode
-from llmproxy.importers.draft import ConfigBlock, Draft, shown
+from llmproxy.importers.draft import ConfigBlock, Draft, is_empty, shown
 from llmproxy.importers.litellm_deployments import Deployments
 from llmproxy.importers.litellm_settings import GENERAL, MODULE, ROUTER, Settings
 
@@ -29,6 +29,9 @@ def import_litellm(top: ConfigNode) -> Draft:
     deployments = Deployments(draft, credentials)
     for entry in _list(top, "model_list"):
         deployments.read(entry)
+    for values in credentials.values():
+        if not draft.is_read(values):
+            draft.by_hand(values, "no deployment names this credential")
     settings = Settings(draft)
     # Settings of the router win over those of the module.
     for section, handlers in (("litellm_settings", MODULE), ("router_settings", ROUTER), ("general_settings", GENERAL)):
@@ -45,7 +48,7 @@ def import_litellm(top: ConfigNode) -> Draft:
 def _apply(
     settings: Settings, handlers: Mapping[str, Callable[[Settings, ConfigNode], None]], name: str, node: ConfigNode
 ) -> None:
-    if name in handlers:
+    if name in handlers and not is_empty(node):
         handlers[name](settings, node)
 
 

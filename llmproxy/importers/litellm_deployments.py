@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.provider_types import service_of
 from llmproxy.importers import services
-from llmproxy.importers.draft import ConfigBlock, Draft, number, shown, whole
+from llmproxy.importers.draft import ConfigBlock, Draft, filled, number, shown, variable_name, whole
 from llmproxy.importers.services import COMPATIBLE, OTHER_SERVICES, KnownService, own
 from llmproxy.registry import config_of, find_component, names
 
@@ -62,6 +62,8 @@ _SETTINGS: Mapping[str, str] = {
     "vertex_location": "location",
     "vertex_ai_location": "location",
 }
+# Where LiteLLM finds an address that a deployment does not say.
+_BASE_VARIABLES: Mapping[str, str] = {"azure": "AZURE_API_BASE", COMPATIBLE: "OPENAI_API_BASE"}
 _LIMITS: Mapping[str, str] = {"rpm": "rpm", "tpm": "tpm", "max_parallel_requests": "concurrent"}
 # Fields of requests: LiteLLM sends them where the client sends none.
 _BODY = frozenset(
@@ -99,7 +101,7 @@ class Deployments:
             self._draft.unsupported(entry, "a deployment needs model_name and litellm_params.model")
             return
         assert params is not None
-        members = {**self._credential(params), **params.members}
+        members = filled({**self._credential(params), **params.members})
         service, own_name = self._service(model, members.get("custom_llm_provider"))
         if service is None:
             message = (
@@ -159,6 +161,8 @@ class Deployments:
             found["base_url"] = services.without_endpoint(found["base_url"])
         elif service.base_url:
             found["base_url"] = service.base_url
+        elif service.type in _BASE_VARIABLES:
+            found["base_url"] = f"${{{_BASE_VARIABLES[service.type]}}}"
         type_ = self._type(service, found.get("base_url"))
         known = config_of(find_component("providers", type_, Path())).model_fields
         for theirs in _SETTINGS.keys() & members.keys():
@@ -194,13 +198,16 @@ class Deployments:
         key = members.get("api_key")
         if key is None or not key.word:
             return {"api_key": f"${{{usual}}}"} if usual else {}
-        text = self._draft.text(key, usual or f"{re.sub(r'[^A-Za-z0-9]+', '_', type_).upper()}_API_KEY")
+        text = self._draft.text(key, usual or variable_name(type_, "API_KEY"))
         self._draft.exact(key, "providers.api_key")
         return {"api_key": text}
 
     def _target(self, name: ConfigNode, own_name: str, provider: ConfigBlock) -> ConfigBlock | None:
         """Return the new target for the model name, None where a wildcard needs none."""
         word = name.word or ""
+        if not own_name:
+            self._draft.by_hand(name, "no model behind the provider; the name that clients send is sent on")
+            return self._add_target(name, {"provider": provider["name"]})
         if "*" not in word and "*" not in own_name:
             return self._add_target(name, {"provider": provider["name"], "model": own_name})
         if word == f"{provider['name']}/*" and own_name == "*":

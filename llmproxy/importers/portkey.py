@@ -7,12 +7,12 @@ config names no model: clients do, so that it becomes the entry `*` of `models`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.pasted_keys import looks_like_key
 from llmproxy.importers import services
-from llmproxy.importers.draft import ConfigBlock, Draft, number, shown, whole
+from llmproxy.importers.draft import ConfigBlock, Draft, filled, number, shown, variable_name, whole
 from llmproxy.importers.services import COMPATIBLE, OTHER_SERVICES, KnownService, own
 
 _SERVICES: Mapping[str, KnownService] = {
@@ -51,6 +51,7 @@ _HEADERS: Mapping[str, str] = {
 }
 _STRATEGIES: Mapping[str, str] = {"fallback": "priority", "loadbalance": "weighted", "single": "priority"}
 _MOST_RETRIES = 20
+_CAMEL = re.compile(r"(?<=[a-z0-9])[A-Z]")
 _WEIGHT_UNIT = 1000
 
 
@@ -61,16 +62,39 @@ def _translate(text: str) -> str:
 
 def import_portkey(top: ConfigNode) -> Draft:
     """Return the configuration that does what the gateway does with this one."""
-    reader = _Reader(Draft(top, _translate))
+    draft = Draft(top, _translate)
+    _write_underscores(top)
+    reader = _Reader(draft)
     strategy = top.members.get("strategy")
     mode = strategy.members.get("mode") if strategy is not None else None
     if strategy is not None and mode is not None and mode.word == "conditional":
         reader.conditional(top, strategy)
     else:
         reader.route(top, "*")
-    if (cache := top.members.get("cache")) is not None:
-        reader.cache(cache)
-    return reader.draft
+    for config in _configs(top):
+        if (cache := config.members.get("cache")) is not None and "middlewares" not in draft.config:
+            reader.cache(cache)
+    return draft
+
+
+def _write_underscores(config: ConfigNode) -> None:
+    """Rename the keys of a config that are in camel case to those with underscores: it may have either."""
+    if isinstance(config.value, dict):
+        config.value = {
+            _CAMEL.sub(lambda each: f"_{each[0].lower()}", name): node for name, node in config.value.items()
+        }
+    for name in ("strategy", "retry", "cache"):
+        if name in config.members:
+            _write_underscores(config.members[name])
+    for target in config.members["targets"].items if "targets" in config.members else ():
+        _write_underscores(target)
+
+
+def _configs(config: ConfigNode) -> Iterator[ConfigNode]:
+    """Yield a config and those of its targets."""
+    yield config
+    for each in config.members["targets"].items if "targets" in config.members else ():
+        yield from _configs(each)
 
 
 def _mode(config: ConfigNode) -> str:
@@ -82,7 +106,7 @@ def _mode(config: ConfigNode) -> str:
 def _variable(virtual_key: ConfigNode) -> str:
     """Return the variable for what a virtual key stands for."""
     word = "" if looks_like_key(virtual_key.word or "") else virtual_key.word or ""
-    return re.sub(r"[^A-Za-z0-9]+", "_", f"{word}_API_KEY").strip("_").upper()
+    return variable_name(word, "API_KEY")
 
 
 def _fall_back(groups: list[list[ConfigBlock]]) -> None:
@@ -107,7 +131,8 @@ class _Reader:
         model = self.draft.model(name)
         model["targets"] = targets
         self._strategy(config.members.get("strategy"), model)
-        self._calls(config, model)
+        for each in _configs(config):
+            self._calls(each, model)
         scale = 1 if all(float(each.get("weight", 1)).is_integer() for each in targets) else _WEIGHT_UNIT
         for target in targets:
             if "weight" in target:
@@ -145,7 +170,7 @@ class _Reader:
 
     def _targets(self, config: ConfigNode, inherited: Mapping[str, ConfigNode]) -> list[ConfigBlock]:
         """Return the targets of a config; those of nested ones stand in their place."""
-        members = {**inherited, **config.members}
+        members = filled({**inherited, **config.members})
         section = config.members.get("targets")
         if section is None:
             target = self._target(config, members)
@@ -195,7 +220,7 @@ class _Reader:
         return target | ({"extra_headers": headers} if headers else {})
 
     def _overrides(self, overrides: ConfigNode | None, target: ConfigBlock) -> None:
-        for name, node in overrides.members.items() if overrides is not None else ():
+        for name, node in filled(overrides.members).items() if overrides is not None else ():
             if name == "model":
                 target["model"] = self.draft.text(node)
                 self.draft.exact(node, "models.targets.model")
@@ -243,7 +268,7 @@ class _Reader:
     def _key(self, service: KnownService, members: Mapping[str, ConfigNode], signed: bool) -> ConfigBlock:
         """Return the key of a provider: in the config, in Portkey's vault, or in the usual variable."""
         if (key := members.get("api_key")) is not None:
-            variable = service.key_variable or f"{service.type.upper().replace('-', '_')}_API_KEY"
+            variable = service.key_variable or variable_name(service.type, "API_KEY")
             text = self.draft.text(key, variable)
             self.draft.exact(key, "providers.api_key")
             return {"api_key": text}

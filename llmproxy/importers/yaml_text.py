@@ -14,7 +14,8 @@ from typing import Any
 _WIDTH = 100
 _PLAIN = re.compile(r"[A-Za-z][\w./-]*|\d+(?:\.\d+)?(?:ms|s|m|h|d|KB|MB|GB)")
 _OTHER_MEANING = frozenset(("true", "false", "null", "on", "off", "yes", "no", "y", "n"))
-_NO_YAML = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Control characters and line breaks, of which YAML 1.1 has more.
+_NO_YAML = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 Comments = Mapping[tuple[int, str], Sequence[str]]
 
@@ -26,6 +27,7 @@ def write_yaml(config: Mapping[str, Any], comments: Comments) -> str:
 
 def comment(text: str, indent: str = "") -> list[str]:
     """Return `text` as lines of comments."""
+    text = "".join(each if each.isprintable() or each.isspace() else "?" for each in " ".join(text.split()))
     room = _WIDTH - len(indent) - 2
     return [f"{indent}# {line}" for line in textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)]
 

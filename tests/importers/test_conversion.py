@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -69,11 +70,17 @@ def test_a_golden_file_can_be_served(folder: Path) -> None:
             assert router.choose(router.locate("POST", "/v1/chat/completions"), model.name).targets
 
 
-def tree_of(name: str) -> ConfigNode:
+@cache
+def _tree(name: str) -> ConfigNode:
     (folder,) = [each for each in FOLDERS if each.name == name]
     top, problems = parse_yaml(json_as_yaml(source_of(folder).read_text(encoding="utf-8")), "x")
     assert top is not None and not problems
     return top
+
+
+def tree_of(name: str) -> ConfigNode:
+    """Return a tree of its own of a golden source."""
+    return copy.deepcopy(_tree(name))
 
 
 def blocks(node: ConfigNode) -> Iterator[ConfigNode]:
@@ -85,7 +92,7 @@ def blocks(node: ConfigNode) -> Iterator[ConfigNode]:
 
 @pytest.mark.parametrize("name", IMPORTERS)
 def test_a_key_that_nobody_knows_is_never_lost_wherever_it_stands(name: str) -> None:
-    for place in range(len([*blocks(tree_of(name))])):
+    for place in range(len([*blocks(_tree(name))])):
         top = tree_of(name)
         block = [*blocks(top)][place]
         mark = Mark(source="x", line=4242, column=1)
@@ -101,9 +108,8 @@ def test_a_key_that_nobody_knows_is_never_lost_wherever_it_stands(name: str) -> 
 @pytest.mark.parametrize("name", IMPORTERS)
 def test_a_credential_is_never_copied_wherever_it_stands(name: str) -> None:
     secret = "sk-live-0123456789abcdefABCDEF"
-    count = len([*leaves(tree_of(name))])
-    for place in range(count):
-        top = copy.deepcopy(tree_of(name))
+    for place in range(len([*leaves(_tree(name))])):
+        top = tree_of(name)
         leaf = [*leaves(top)][place]
         if not isinstance(leaf.value, str):
             continue
@@ -129,3 +135,13 @@ def test_a_file_that_cannot_be_read_is_reported_with_its_line(tmp_path: Path) ->
         import_file(tmp_path / "x.json", "x.json")
     with pytest.raises(ConfigError, match=r"\.env: file not found"):
         import_file(tmp_path / ".env", ".env")
+
+
+def test_what_would_not_be_valid_is_reported_and_not_written(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(
+        '{"provider": "openai", "api_key": "$K", "custom_host": "nowhere", "cache": "simple"}'
+    )
+    with pytest.raises(
+        ConfigError, match=r"^x\.json: is not imported, as what it becomes has a mistake: providers\[0\]"
+    ):
+        import_file(tmp_path / "x.json", "x.json", "portkey")

@@ -96,3 +96,14 @@ def test_limits_and_times_that_are_no_numbers_need_a_hand() -> None:
     config, grades = imported(import_litellm, deployment("model: openai/x, rpm: many, timeout: soon, order: 1"))
     assert config["models"][0]["targets"] == [{"provider": "openai", "model": "x"}]
     assert {each.grade for key, each in grades.items() if key.endswith(("rpm", "timeout"))} == {"by hand"}
+
+
+def test_an_address_that_is_nowhere_is_a_variable() -> None:
+    config, _ = imported(import_litellm, deployment("model: azure/x"))
+    assert config["providers"][0]["base_url"] == "${AZURE_API_BASE}"
+
+
+def test_a_deployment_without_a_name_for_its_model_needs_a_hand() -> None:
+    config, grades = imported(import_litellm, deployment("model: azure/"))
+    assert config["models"][0]["targets"] == [{"provider": "azure"}]
+    assert grades["model_list[0].model_name"].grade == "by hand"

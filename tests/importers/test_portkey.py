@@ -53,3 +53,26 @@ def test_any_value_has_a_grade_and_stops_nothing(value: object) -> None:
     for key in ("strategy", "targets", "provider", "virtual_key", "override_params", "retry", "cache"):
         _, grades = imported(import_portkey, json.dumps({"provider": "openai", key: value}))
         assert is_graded(key, grades)
+
+
+def test_keys_may_be_in_camel_case() -> None:
+    snake = {
+        "strategy": {"mode": "fallback", "on_status_codes": [500]},
+        "targets": [
+            {"virtual_key": "groq-1", "override_params": {"maxTokens": 5}, "retry": {"on_status_codes": [429]}}
+        ],
+    }
+    text = json.dumps(snake)
+    camel = text.replace("on_status", "onStatus").replace("s_codes", "sCodes").replace("_key", "Key")
+    camel = camel.replace("onStatus_codes", "onStatusCodes").replace("_params", "Params")
+    assert "_" not in camel
+    config, grades = imported(import_portkey, camel)
+    assert config == imported(import_portkey, text)[0]
+    assert grades["targets[0].overrideParams.maxTokens"].grade == "exact"
+
+
+def test_retries_and_caches_of_targets_are_those_of_the_model() -> None:
+    text = json.dumps({"targets": [target("a", retry={"attempts": 4}, cache={"mode": "simple"})], "strategy": {}})
+    config, _ = imported(import_portkey, text)
+    assert config["models"][0]["retries"] == 4
+    assert config["middlewares"] == [{"type": "cache", "config": {"when": "always"}}]

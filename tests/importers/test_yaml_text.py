@@ -10,7 +10,7 @@ from llmproxy.importers.yaml_text import comment, write_yaml
 
 VALUES: list[Any] = [
     *("plain", "on", "yes", "null", "1", "1.5", "2024-10-21", "30s", "a: b", "#x", "", " x", "${A}", "a/b", "-", "~"),
-    *("tab\t", "two\nlines", "\x7f\x85\u2028", "\U0001f600", "'\"\\", "*", "&a", "!t", "%", "@", "`"),
+    *("tab\t", "two\nlines", "\x7f\x85\u2028\u2029\ufeff", "\U0001f600", "'\"\\", "*", "&a", "!t", "%", "@", "`"),
     *(1, 2.5, 1e-9, True, False, None, [], {}, [1, "a"], {"x": {"y": [{"z": "1"}]}}),
 ]
 
@@ -46,6 +46,12 @@ providers:
 server: {port: 1}
 """
     assert write_yaml(config, comments) == expected
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\x85", "\u2028", "\0", "\x1b"])
+def test_nothing_leaves_its_comment(sign: str) -> None:
+    lines = comment(f"a{sign}server: 1")
+    assert parse_yaml("".join(f"{line}\n" for line in lines) + "b: 1\n", "x")[0].plain() == {"b": 1}  # type: ignore[union-attr]  # it is valid
 
 
 def test_long_comments_are_wrapped_between_words() -> None:

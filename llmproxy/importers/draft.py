@@ -197,7 +197,7 @@ def is_empty(node: ConfigNode) -> bool:
     return node.value in (None, "", [], {})
 
 
-def filled(members: Mapping[str, ConfigNode]) -> dict[str, ConfigNode]:
+def with_values(members: Mapping[str, ConfigNode]) -> dict[str, ConfigNode]:
     """Return the members that have a value."""
     return {name: node for name, node in members.items() if not is_empty(node)}
 

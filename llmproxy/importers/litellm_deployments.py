@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.provider_types import service_of
 from llmproxy.importers import services
-from llmproxy.importers.draft import ConfigBlock, Draft, filled, number, shown, variable_name, whole
+from llmproxy.importers.draft import ConfigBlock, Draft, number, shown, variable_name, whole, with_values
 from llmproxy.importers.services import COMPATIBLE, OTHER_SERVICES, KnownService, own
 from llmproxy.registry import config_of, find_component, names
 
@@ -101,7 +101,7 @@ class Deployments:
             self._draft.unsupported(entry, "a deployment needs model_name and litellm_params.model")
             return
         assert params is not None
-        members = filled({**self._credential(params), **params.members})
+        members = with_values({**self._credential(params), **params.members})
         service, own_name = self._service(model, members.get("custom_llm_provider"))
         if service is None:
             message = (

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from llmproxy.config.document import ConfigNode
 from llmproxy.config.pasted_keys import looks_like_key
 from llmproxy.importers import services
-from llmproxy.importers.draft import ConfigBlock, Draft, filled, number, shown, variable_name, whole
+from llmproxy.importers.draft import ConfigBlock, Draft, number, shown, variable_name, whole, with_values
 from llmproxy.importers.services import COMPATIBLE, OTHER_SERVICES, KnownService, own
 
 _SERVICES: Mapping[str, KnownService] = {
@@ -170,7 +170,7 @@ class _Reader:
 
     def _targets(self, config: ConfigNode, inherited: Mapping[str, ConfigNode]) -> list[ConfigBlock]:
         """Return the targets of a config; those of nested ones stand in their place."""
-        members = filled({**inherited, **config.members})
+        members = with_values({**inherited, **config.members})
         section = config.members.get("targets")
         if section is None:
             target = self._target(config, members)
@@ -220,7 +220,7 @@ class _Reader:
         return target | ({"extra_headers": headers} if headers else {})
 
     def _overrides(self, overrides: ConfigNode | None, target: ConfigBlock) -> None:
-        for name, node in filled(overrides.members).items() if overrides is not None else ():
+        for name, node in with_values(overrides.members).items() if overrides is not None else ():
             if name == "model":
                 target["model"] = self.draft.text(node)
                 self.draft.exact(node, "models.targets.model")

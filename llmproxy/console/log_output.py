@@ -1,7 +1,7 @@
 """Write log messages to standard error, or to a file of their own that is renamed when it is full.
 
-The file is readable by its owner alone. What cannot be written is lost and said once on standard error: logging never
-fails an exchange. Begin reading at `set_up_logging`.
+The file is readable by its owner alone, and several processes may write to it. What cannot be written is lost and said
+once on standard error: logging never fails an exchange. Begin reading at `set_up_logging`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import TextIO
 
 from llmproxy.console.log_lines import JsonLogFormatter, LogFormatter
 from llmproxy.private_files import explain_fault, keep_private, make_directory, open_regular, refuse_place
+from llmproxy.records.file_lock import has_name, lock_file
 
 
 class LogFile:
     """A file that is renamed to `name.1` before it grows beyond `max_bytes`, `name.1` to `name.2` and so on.
 
-    `backups` of them are kept; 0 keeps none. Raises ProxyError for a place that can never be used.
+    `backups` of them are kept; 0 keeps none. Any process that writes to it may rename it; the others go on with the new
+    one. Raises ProxyError for a place that can never be used.
     """
 
     def __init__(self, path: str, max_bytes: int, backups: int) -> None:
@@ -36,19 +38,18 @@ class LogFile:
     def write(self, text: str) -> int:
         """Write lines that belong together. Raises OSError."""
         data = text.encode("utf-8", "backslashreplace")
-        fits = self._size_bytes + len(data) <= self._max_bytes
+        fits = self._newest_bytes() + len(data) <= self._max_bytes
         for part in (data,) if fits else data.splitlines(keepends=True):
             self._append(part)
         return len(text)
 
     def _append(self, data: bytes) -> None:
-        if self._size_bytes and self._size_bytes + len(data) > self._max_bytes:
-            self._rotate()
+        size_bytes = self._newest_bytes()
+        if size_bytes and size_bytes + len(data) > self._max_bytes:
+            self._rotate(len(data))
         left = memoryview(data)
         while left:
-            written = os.write(self._file, left)
-            self._size_bytes += written
-            left = left[written:]
+            left = left[os.write(self._file, left) :]
 
     def flush(self) -> None:
         """Do nothing: nothing is buffered here."""
@@ -59,12 +60,22 @@ class LogFile:
 
     def _open(self) -> int:
         keep_private(self._path)
-        file = open_regular(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self._size_bytes = os.fstat(file).st_size
-        return file
+        return open_regular(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def _rotate(self) -> None:
-        os.close(self._file)
+    def _newest_bytes(self) -> int:
+        """Return the size of the file that has the name now, which is the one that is open then."""
+        if not has_name(self._file, self._path):
+            file, self._file = self._file, self._open()
+            os.close(file)
+        return os.fstat(self._file).st_size
+
+    def _rotate(self, more_bytes: int) -> None:
+        """Rename the file, unless another process has done that: then there is room in the new one."""
+        lock_file(self._file)
+        if not has_name(self._file, self._path) and self._newest_bytes() + more_bytes <= self._max_bytes:
+            return
+        if sys.platform == "win32":  # an open file cannot be renamed there
+            os.close(self._file)
         try:
             for number in range(self._backups, 0, -1):
                 source = self._path if number == 1 else f"{self._path}.{number - 1}"
@@ -73,7 +84,9 @@ class LogFile:
             if not self._backups:
                 os.unlink(self._path)
         finally:
-            self._file = self._open()
+            file, self._file = self._file, self._open()
+            if sys.platform != "win32":
+                os.close(file)  # this releases the lock
 
 
 class LogHandler(logging.StreamHandler[TextIO | LogFile]):

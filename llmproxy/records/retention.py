@@ -1,7 +1,8 @@
 """Removes the oldest trace files: by age, and by total size.
 
 Only files with names of traces are touched, in directories named after a day. The age is read from the name, so that
-files are looked at only for their size. Begin reading at `Retention.run`.
+files are looked at only for their size. Several processes may write to one directory: each measures it again after it
+has added some itself, and one at a time removes files. Begin reading at `Retention.run`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Retention:
         self._directory = directory
         self._max_age_s = max_age_s
         self._max_bytes = max_bytes
-        self._total_bytes = 0
+        self._total_bytes = self._added_bytes = 0
         self._measured_s = float("-inf")
         self._aged_s = float("-inf")
         self._begun = False
@@ -49,6 +50,7 @@ class Retention:
     def wrote(self, size_bytes: int) -> None:
         """Count bytes added to a file."""
         self._total_bytes += size_bytes
+        self._added_bytes += size_bytes
 
     def run(self) -> None:
         """Remove files beyond the limits when a check is due; cheap otherwise."""
@@ -60,11 +62,14 @@ class Retention:
             self._aged_s = now_s
             self._remove_aged(time.time() - self._max_age_s)
         if self._max_bytes is not None:
-            if now_s - self._measured_s >= _MEASURE_S:
-                self._measured_s = now_s
-                self._total_bytes = sum(self._size(path) for path, _ in self._files())
+            if now_s - self._measured_s >= _MEASURE_S or self._added_bytes > self._max_bytes * _MARGIN:
+                self._measure()
             if self._total_bytes > self._max_bytes:
                 self._remove_oldest(self._max_bytes)
+
+    def _measure(self) -> None:
+        self._measured_s, self._added_bytes = time.monotonic(), 0
+        self._total_bytes = sum(self._size(path) for path, _ in self._files())
 
     def _remove_unfinished(self) -> None:
         for folder in [self._directory, *(os.path.join(self._directory, day) for day in self._days())]:
@@ -81,7 +86,14 @@ class Retention:
             self._drop(path)
 
     def _remove_oldest(self, limit_bytes: int) -> None:
-        target_bytes = limit_bytes - int(limit_bytes * _MARGIN)
+        with _locked(self._directory) as alone:
+            if not alone:
+                return
+            self._measure()  # another process may have made room
+            if self._total_bytes > limit_bytes:
+                self._remove_down_to(limit_bytes - int(limit_bytes * _MARGIN))
+
+    def _remove_down_to(self, target_bytes: int) -> None:
         today = datetime.now(UTC).strftime("%Y-%m-%d.jsonl")
         for path, _ in self._files():
             if self._total_bytes <= target_bytes:
@@ -90,8 +102,7 @@ class Retention:
                 self._shorten(path, self._size(path) - (self._total_bytes - target_bytes))
             else:
                 self._drop(path)
-        # No file of ours is left: the count was wrong.
-        self._total_bytes = sum(self._size(path) for path, _ in self._files())
+        self._measure()  # no file of ours is left: the count was wrong
 
     def _shorten(self, path: str, keep_bytes: int) -> None:
         """Keep the last lines of today's file, `keep_bytes` at most. Readers never see half a file."""
@@ -132,6 +143,29 @@ class Retention:
             return os.stat(path).st_size
         except OSError:
             return 0
+
+
+@contextlib.contextmanager
+def _locked(directory: str) -> Iterator[bool]:
+    """Yield whether this is the only process that removes files of `directory` within the block, as far as the system
+    can lock a directory."""
+    try:
+        opened = os.open(directory, os.O_RDONLY)
+    except OSError:  # such as on Windows
+        yield True
+        return
+    try:
+        yield _lock(opened)
+    finally:
+        os.close(opened)
+
+
+def _lock(opened: int) -> bool:
+    try:
+        lock_file(opened)
+    except OSError:
+        return False
+    return True
 
 
 def _keep_last(old: BinaryIO, path: str, keep_bytes: int) -> None:

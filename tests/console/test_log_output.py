@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,32 @@ def test_a_file_goes_on_where_an_earlier_process_ended(tmp_path: Path) -> None:
         file.write(f"line {number}\n")
         file.close()
     assert path.read_text() == "line 2\n", "the third did not fit, and no backup was wanted"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has one worker")
+def test_several_processes_write_to_one_file_and_lose_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.log"
+    files = [LogFile(str(path), 100, 20) for _ in range(3)]
+    expected = []
+    for number in range(90):
+        expected.append(f"line {number:03}")
+        files[number % 3].write(expected[-1] + "\n")
+    for each in files:
+        each.close()
+    found = [each.read_text() for each in path.parent.iterdir()]
+    assert sorted(line for text in found for line in text.splitlines()) == expected
+    assert all(len(text) <= 100 for text in found) and len(found) == 9
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be renamed there")
+def test_a_file_that_another_program_has_renamed_is_opened_anew(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.log"
+    file = LogFile(str(path), 1000, 1)
+    file.write("one\n")
+    path.rename(tmp_path / "proxy.log.old")
+    file.write("two\n")
+    file.close()
+    assert path.read_text() == "two\n"
 
 
 def test_a_place_that_can_never_be_a_file_stops_the_start(tmp_path: Path) -> None:

@@ -138,3 +138,30 @@ def test_what_a_killed_server_left_is_removed_once_it_is_old(tmp_path: Path) -> 
 
 def test_a_directory_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
     Retention(str(tmp_path / "none"), 1.0, 1).run()
+
+
+def test_two_processes_together_stay_within_the_size_and_remove_nothing_twice(tmp_path: Path) -> None:
+    both = [Retention(str(tmp_path), None, 100_000) for _ in range(2)]
+    sizes = []
+    for number in range(300):
+        writer = both[number % 2]
+        record(tmp_path, timedelta(minutes=300 - number), 1000, number=number)
+        writer.wrote(1000)
+        writer.run()
+        sizes.append(sum(path.stat().st_size for path in left(tmp_path)))
+    assert max(sizes) <= 105_000, "the other one may have added 5 % unseen"
+    assert min(sizes[120:]) >= 89_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="directories cannot be locked there")
+def test_one_process_at_a_time_removes_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmproxy.records.file_lock._LOCK_S", 0.0)
+    kept = {record(tmp_path, timedelta(hours=hours), 1000, number=hours) for hours in range(3)}
+    retention = Retention(str(tmp_path), None, 1000)
+    held = os.open(tmp_path, os.O_RDONLY)
+    lock_file(held)
+    retention.run()
+    assert left(tmp_path) == kept
+    os.close(held)
+    retention.run()
+    assert left(tmp_path) < kept

@@ -138,7 +138,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
     client_limits = build_limits(config, reuse, prices, loaded.file_keys)
     named_middlewares = [*client_limits, *configured]
     access = build_access(loaded, everybody, reuse)
-    reporters = build_reporters(config, reuse, __version__)
+    reporters = build_reporters(config, reuse, __version__, None if state.worker is None else state.worker.order.number)
     state.budget.limit_bytes = state.share(config.server.max_held_bytes)
     state.health.budget.floor = state.share(RETRY_FLOOR)
     sealed = _sealed_histories(config, everybody, stores)

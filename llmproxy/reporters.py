@@ -25,8 +25,8 @@ class StartedReporter(Reporter, Startable, Protocol):
 Reporters = Sequence[tuple[str, StartedReporter]]
 
 
-def build_reporters(config: Config, reuse: Reuse, version: str) -> Reporters:
-    """Return the reporters of a configuration with their names."""
+def build_reporters(config: Config, reuse: Reuse, version: str, worker: int | None = None) -> Reporters:
+    """Return the reporters of a configuration with their names. `worker` is the number of a worker."""
     reporters: list[tuple[str, StartedReporter]] = []
     if config.logging.requests:
         reporters.append(("request log", reuse.take(RequestLog, lambda stores: RequestLog())))
@@ -35,7 +35,7 @@ def build_reporters(config: Config, reuse: Reuse, version: str) -> Reporters:
         from llmproxy.telemetry.otlp import OtlpReporter  # the SDK takes 0.2 s to import
 
         settings = exported.settings()
-        made = reuse.take((OtlpReporter, settings), lambda stores: OtlpReporter(settings, version))
+        made = reuse.take((OtlpReporter, settings), lambda stores: OtlpReporter(settings, version, worker))
         reporters.append(("telemetry", made))
     return reporters
 

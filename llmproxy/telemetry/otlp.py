@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 CONTENT_BYTES = 64 * 1024
 _CLOSE_S = 2.0
 _BATCH = 512
+_INSTANCE = "service.instance.id"
 _NOTE = "llmproxy.otlp.content"
 
 
@@ -109,17 +111,26 @@ class CollectorSink:
             log.warning("%s; spans are lost until it does. Requests are served all the same", self.fault)
 
 
-class OtlpReporter:
-    """Reports exchanges with models, not those with our own pages."""
+def _with_instance(resource: Resource, worker: int | None) -> Resource:
+    """Return the resource with an id that no other worker has."""
+    if worker is None:
+        return resource
+    configured = resource.attributes.get(_INSTANCE)  # by OTEL_RESOURCE_ATTRIBUTES, or the SDK
+    return resource.merge(Resource({_INSTANCE: f"{configured}-{worker}" if configured else str(uuid.uuid4())}))
 
-    def __init__(self, settings: OtlpSettings, version: str) -> None:
+
+class OtlpReporter:
+    """Reports exchanges with models, not those with our own pages. `worker` is the number of the worker that this
+    process is, where there are several: a collector must tell their figures apart."""
+
+    def __init__(self, settings: OtlpSettings, version: str, worker: int | None = None) -> None:
         self._settings = settings = settings.from_environment(os.environ)
         names = names_of(settings.names or "older")
         self.watches_chunks = settings.content and settings.traces
         self._ratio = (settings.sample_ratio or 0.0) if settings.traces else 0.0
         self._names = names
         service = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": "llmproxy"}
-        self._resource = Resource.create({**service, "service.version": version})
+        self._resource = _with_instance(Resource.create({**service, "service.version": version}), worker)
         self._scope = InstrumentationScope("llmproxy", version)
         self._started_ns = time.time_ns()
         self._measured = Measurements()

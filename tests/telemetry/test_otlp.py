@@ -41,3 +41,12 @@ async def test_own_pages_are_not_reported() -> None:
         reporter.end(exchange)
         await reporter.close()
         assert (collector.spans, collector.metrics) == ([], [])
+
+
+@pytest.mark.parametrize("configured", ["", "service.instance.id=box"])
+def test_each_worker_is_an_instance_of_its_own(configured: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", configured)
+    reporters = [OtlpReporter(OtlpSettings(), "1", worker) for worker in (None, 1, 2)]
+    alone, *ids = [each._resource.attributes.get("service.instance.id") for each in reporters]
+    assert len({alone, *ids}) == 3 and None not in ids
+    assert not configured or [alone, *ids] == ["box", "box-1", "box-2"]

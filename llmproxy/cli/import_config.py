@@ -102,4 +102,6 @@ def _print_grades(conversion: Conversion, file: str, output: str) -> None:
     say = print_error if aside else print_text
     say("\n".join(["", *summary(conversion, file), *([] if aside else [f"Wrote {output}"])]))
     if not aside:
+        if not conversion.complete:
+            say("What needs a hand stands at its top in full.")
         say(f"Start it with: llmproxy serve --config {output}")

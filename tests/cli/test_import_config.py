@@ -42,6 +42,17 @@ def test_what_needs_a_hand_ends_with_a_code_of_its_own(here: Path) -> None:
     assert rows[-1] == "by-hand.yaml (LiteLLM): 3 exact, 1 by hand"
 
 
+def test_the_new_file_says_what_needs_a_hand(here: Path) -> None:
+    done = run("import", "by-hand.yaml", "-o", "x.yaml", cwd=here)
+    assert done.returncode == 3
+    assert done.stdout.splitlines()[-3:] == [
+        "Wrote x.yaml",
+        "What needs a hand stands at its top in full.",
+        "Start it with: llmproxy serve --config x.yaml",
+    ]
+    assert "# 3: litellm_settings.callbacks[0]: by hand: no such callback" in (here / "x.yaml").read_text()
+
+
 def test_grades_can_be_read_by_programs(here: Path) -> None:
     done = run("import", "by-hand.yaml", "-o", "x.yaml", "--json", cwd=here)
     content = json.loads(done.stdout)

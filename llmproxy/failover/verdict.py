@@ -11,12 +11,12 @@ from enum import Enum, auto
 
 from llmproxy.answer import Answer
 from llmproxy.call import Call
-from llmproxy.dialects.provider_errors import TOO_LONG_CODE, code_of, decode_error, read_error, status_of
+from llmproxy.dialects.provider_errors import TOO_LONG_CODE, BadReply, code_of, decode_error, read_error, status_of
 from llmproxy.errors import BadRequest, ProxyError, Untranslatable, UpstreamError, forget_frames
 from llmproxy.exchange import Exchange
 from llmproxy.failover.attempt import first_error
 from llmproxy.route import RetryPolicy, Route
-from llmproxy.wire.compression import decompress
+from llmproxy.wire.compression import DecodingError, decompress
 from llmproxy.wire.json import read_value
 
 # Statuses with which a provider says that it cannot take this content: the model is unknown there, the request is too
@@ -29,6 +29,9 @@ _NO_ANSWER = frozenset({502, 504})
 _MODEL_FAILED, _SERVER_FAILED = 424, 500
 _AT_LIMIT = 429
 _ERROR_BYTES = 64 * 1024
+_COMPRESSED_BYTES = 16 * 1024
+# A response that failed, and what gateways make of a model that did, in a whole answer of chat.
+_FAILED_INSIDE = re.compile(rb'"(?:status|finish_reason)"\s*:\s*"(?:failed|error)"')
 _ERROR_FIRST = re.compile(rb'[\s\[]*\{\s*"error"\s*:\s*[{"]')
 
 
@@ -137,10 +140,29 @@ def _judge_plain(exchange: Exchange, policy: RetryPolicy, call: Call, answer: An
         return AttemptOutcome.DONE
     if not answer.body or answer.headers.get("Content-Type", "").startswith("text/html"):
         return AttemptOutcome.FAILED if policy.on_connection else AttemptOutcome.DONE
-    if not _ERROR_FIRST.match(answer.body):
+    body = _plain_body(answer)
+    if _ERROR_FIRST.match(body):
+        error = read_error(read_value(body))[1]
+        return _judge_code(policy, status_of(error), code_of(error) or "")
+    codec = endpoint.dialect.codec
+    if codec is None or call.summary is not None or not _FAILED_INSIDE.search(body):
         return AttemptOutcome.DONE
-    error = read_error(read_value(answer.body))[1]
-    return _judge_code(policy, status_of(error), code_of(error) or "")
+    try:
+        codec.decode_response(body)
+    except BadReply as failure:
+        return _judge_code(policy, failure.status, failure.code)
+    return AttemptOutcome.DONE
+
+
+def _plain_body(answer: Answer) -> bytes:
+    """Return the body to look for an error; that of an error is short."""
+    encoding = answer.headers.get("Content-Encoding", "")
+    if not encoding or len(answer.body) > _COMPRESSED_BYTES:
+        return answer.body
+    try:
+        return decompress(answer.body, encoding, _ERROR_BYTES)
+    except DecodingError:
+        return b""
 
 
 def _judge_stream(exchange: Exchange, policy: RetryPolicy, call: Call, answer: Answer) -> AttemptOutcome:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from llmproxy.answer import Answer, Headers, framing_of
@@ -7,7 +9,7 @@ from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, Un
 from llmproxy.failover.verdict import AttemptOutcome, judge_answer, judge_error
 from llmproxy.route import RetryPolicy
 from llmproxy.wire.compression import compress
-from tests.support.exchanges import new_call
+from tests.support.exchanges import new_call, new_exchange
 from tests.support.targets import Line, Moody, reply
 
 POLICY = RetryPolicy()
@@ -43,6 +45,39 @@ def test_a_refused_credential_is_replaced_while_there_is_another(other: bool | N
     call = new_call(other_credential=other)
     verdict = judge_answer(line.exchange(), line.route, call, reply(401))
     assert verdict is {True: AttemptOutcome.REFUSED, False: AttemptOutcome.FAILED, None: AttemptOutcome.DONE}[other]
+
+
+_FAILED = {"object": "response", "status": "failed", "output": []}
+_CHOICE = {"message": {"role": "assistant", "content": '"status": "failed"'}}
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+@pytest.mark.parametrize(
+    ("path", "body", "verdict"),
+    [
+        ("/v1/responses", {**_FAILED, "error": {"code": "server_error", "message": "m"}}, AttemptOutcome.FAILED),
+        ("/v1/responses", {**_FAILED, "error": {"code": "rate_limit_exceeded"}}, AttemptOutcome.FAILED),
+        ("/v1/responses", {**_FAILED, "error": {"code": "context_length_exceeded"}}, AttemptOutcome.UNABLE),
+        ("/v1/responses", {**_FAILED, "error": None}, AttemptOutcome.FAILED),
+        ("/v1/responses", {**_FAILED, "status": "completed", "output": [{"status": "failed"}]}, AttemptOutcome.DONE),
+        ("/v1/responses", {**_FAILED, "status": "incomplete"}, AttemptOutcome.DONE),
+        ("/v1/chat/completions", {"choices": [{**_CHOICE, "finish_reason": "error"}]}, AttemptOutcome.FAILED),
+        ("/v1/chat/completions", {"choices": [{**_CHOICE, "finish_reason": "stop"}]}, AttemptOutcome.DONE),
+        ("/v1/completions", {"choices": [{"text": "", "finish_reason": "error"}]}, AttemptOutcome.DONE),
+    ],
+)
+def test_an_answer_of_status_200_that_failed_inside_is_a_failure(
+    path: str, body: dict[str, object], verdict: AttemptOutcome, encoding: str
+) -> None:
+    line, raw = Line(Moody("one")), json.dumps(body, indent=1).encode()
+    sent = reply(200, *([("Content-Encoding", encoding)] if encoding else []), body=compress(raw, encoding))
+    assert judge_answer(new_exchange(path, body={"model": "m"}), line.route, new_call(), sent) is verdict
+
+
+def test_a_body_that_cannot_be_decoded_is_the_clients() -> None:
+    line = Line(Moody("one"))
+    sent = reply(200, ("Content-Encoding", "gzip"), body=b'{"error": {"message": "m"}}')
+    assert judge_answer(line.exchange(), line.route, new_call(), sent) is AttemptOutcome.DONE
 
 
 def test_the_code_of_a_compressed_error_is_read() -> None:

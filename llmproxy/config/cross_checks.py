@@ -14,6 +14,7 @@ from llmproxy.config.document import ConfigNode
 from llmproxy.config.problems import Problem
 from llmproxy.config.routing_schema import split_target
 from llmproxy.config.schema import ServerConfig
+from llmproxy.config.target_checks import repeated_targets
 from llmproxy.dialects import catalog
 from llmproxy.registry import names, nearest
 
@@ -61,6 +62,7 @@ def cross_check(top: ConfigNode) -> list[Problem]:
         *_providers_exist(top),
         *_unique_provider_names(top),
         *_target_providers(top),
+        *repeated_targets(top),
         *_unique_model_names(top),
         *budget_routes(top, top),
         *_empty_keys(top),

@@ -33,8 +33,7 @@ from llmproxy.pricing.prices import Prices
 from llmproxy.registry import find_component
 from llmproxy.reload import Replacement
 from llmproxy.reporters import Reporters, build_reporters
-from llmproxy.routes import build_routing, file_stamps, make_component, provider_place
-from llmproxy.routing.affinity import MAX_BYTES, Affinity
+from llmproxy.routes import build_affinity, build_routing, file_stamps, make_component, provider_place
 from llmproxy.routing.health import Health
 from llmproxy.routing.health_checks import HealthChecks
 from llmproxy.routing.retry_budget import FLOOR as RETRY_FLOOR
@@ -141,7 +140,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
     reporters = build_reporters(config, reuse, __version__, None if state.worker is None else state.worker.order.number)
     state.budget.limit_bytes = state.share(config.server.max_held_bytes)
     state.health.budget.floor = state.share(RETRY_FLOOR)
-    sealed = _sealed_histories(config, everybody, stores)
+    affinity, sealed = build_affinity(config, everybody, stores)
     pipeline = (LoggedPipeline if decision_log.is_enabled() else Pipeline)(
         router,
         Hooks(hook_order(config, client_limits, configured), [part for _, part in reporters]),
@@ -151,7 +150,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
         prices,
         state.health,
         _target_quotas(config, stores),
-        Affinity(stores.open(config.routing.store).affinity(MAX_BYTES)) if len(everybody) > 1 else None,
+        affinity,
         sealed,
     )
     sharing = _sharing(config, state, stores, reuse)
@@ -264,13 +263,6 @@ def _stores(config: Config, state: State) -> Stores:
         name: (find_component("stores", each.type, config.directory), each) for name, each in config.stores.items()
     }
     return Stores(state.stores, configured)
-
-
-def _sealed_histories(config: Config, providers: Sequence[Provider], stores: Stores) -> SealedHistories | None:
-    """Return what knows which target sealed what; None where no model can have several."""
-    if not config.models and len(providers) < 2:
-        return None
-    return SealedHistories(stores.open(config.routing.store).affinity(MAX_BYTES))
 
 
 def _translator(config: Config, state: State, stores: Stores, sealed: SealedHistories | None) -> Translator:

@@ -33,6 +33,7 @@ class Call(msgspec.Struct, kw_only=True):
     `credentials_rest_s`. `given_up` says that a client in a hurry ended it, not its target. `span_id` is its span,
     where it is traced. `running` says that the call counts as under way at its target. `held_bytes` are those of what
     the exchange holds in memory that belong to this call alone. `limits` is what the provider said of its limits.
+    `credential` is the mark of the one that was used, where the provider has several.
     `settle` is set for a call that took from the configured limits of its target: it is called at the end, once, with
     the tokens that were used.
     """
@@ -58,6 +59,7 @@ class Call(msgspec.Struct, kw_only=True):
     span_id: str | None = None
     running: bool = False
     held_bytes: int = 0
+    credential: str = ""
     left: bool = False
     limits: Sequence[LimitReading] = ()
     settle: Callable[[int | None], None] | None = None

@@ -78,7 +78,8 @@ class ClientRequest:
     change them. `model` is what the client asks for; setting it to another name routes again. `started_s` is
     `time.monotonic()`, `began_s` the wall clock. `request_id` is what the client sees as `x-request-id`: its own when
     it sent a short printable one, else `id`. `template` is the path in metrics. `session` is the conversation's id,
-    when a middleware recognised one.
+    when a middleware recognised one. `credential` is the mark of the provider's credential with which was made what it
+    names, where that has several (`Provider.credential_mark`).
     """
 
     id: str
@@ -97,6 +98,7 @@ class ClientRequest:
     model: str | None = None
     stream: bool = False
     session: str | None = None
+    credential: str = ""
 
     @property
     def session_id(self) -> str | None:

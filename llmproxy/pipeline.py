@@ -92,8 +92,10 @@ class Pipeline:
 
     async def _call_maker(self, affinity: Affinity, exchange: Exchange, route: Route) -> Answer:
         """Call the provider that made what the request names, where it names something, and learn what is made now."""
-        if not route.relay and (maker := await affinity.maker(exchange)) is not None:
-            route = exchange.route = self._towards(exchange, route, maker)
+        if not route.relay or route.targets[0].provider.rotates:
+            maker = await affinity.maker(exchange)
+            if maker is not None and not route.relay:
+                route = exchange.route = self._towards(exchange, route, maker)
         answer = await self._call_targets(exchange, route)
         await close_on_failure(affinity.learn(exchange, answer), answer)
         return answer

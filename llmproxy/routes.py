@@ -11,12 +11,15 @@ from typing import Any
 
 from llmproxy.config.load import Loaded
 from llmproxy.config.routing_schema import BreakerConfig, ConditionConfig, ModelConfig, RoutingConfig, TargetConfig
+from llmproxy.config.schema import Config
 from llmproxy.pricing.prices import Prices
 from llmproxy.providers.base import ProviderConfig
 from llmproxy.registry import find_component
 from llmproxy.route import CONNECTION, RetryPolicy, Route, Strategy
+from llmproxy.routing.affinity import MAX_BYTES, Affinity
 from llmproxy.routing.health import Health
 from llmproxy.routing.router import Router
+from llmproxy.routing.sealed_history import SealedHistories
 from llmproxy.server.file_watch import file_stamp
 from llmproxy.server.reuse import Reuse
 from llmproxy.server.runtime import start_error
@@ -47,6 +50,18 @@ def build_routing(
         health_of=routes.health_of,
     )
     return router, [*providers, *([catch_all] if catch_all else [])]
+
+
+def build_affinity(
+    config: Config, providers: Sequence[Provider], stores: Stores
+) -> tuple[Affinity | None, SealedHistories | None]:
+    """Return what knows who made what, and who sealed what; None where nobody else could have."""
+    several = len(providers) > 1
+    blobs = stores.open(config.routing.store).affinity(MAX_BYTES)
+    return (
+        Affinity(blobs) if several or any(provider.rotates for provider in providers) else None,
+        SealedHistories(blobs) if several or config.models else None,
+    )
 
 
 def make_component(loaded: Loaded, kind: str, type_: str, settings: Strict, who: str, place: str) -> Any:

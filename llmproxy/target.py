@@ -202,6 +202,11 @@ class Provider(ABC):
         """
         return None
 
+    def credential_mark(self, request: UpstreamRequest) -> str:
+        """Return what tells the credential of `request` from its others, "" where it has one or none: what was made
+        with it belongs to it."""
+        return ""
+
     def credentials_rest_s(self) -> float:
         """Return in how many seconds the first of its credentials can be used again, where `replace_credential` found
         none; math.inf for unknown.

@@ -154,9 +154,13 @@ class Attempts:
                 request = again
                 answer = await self._send_once(exchange, call, request)
         note_limits(call, answer)
+        if provider.rotates:
+            call.credential = provider.credential_mark(request)
         if answer.status in _OF_CREDENTIAL:
             rest_s = retry_after_s(answer.headers) or call.used_up_s
             call.other_credential = provider.replace_credential(request, answer.status, rest_s)
+            if call.credential and call.credential == exchange.credential and answer.status == _AT_LIMIT:
+                call.other_credential = False  # what the request names exists for this one alone
         elif call.used_up_s is not None and answer.status < 400:
             call.other_credential = provider.replace_credential(request, _AT_LIMIT, call.used_up_s)
         if call.other_credential is False:

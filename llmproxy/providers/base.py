@@ -367,7 +367,7 @@ class HttpProvider(ConfiguredProvider):
         """Build the headers for this provider. A credential that authenticated the client here is not forwarded."""
         forwards = self._forwards_credential(request)
         headers = forward(request.headers, credentials=forwards)
-        self._complete(headers, own=not forwards)
+        self._complete(headers, own=not forwards, credential=request.credential)
         return headers
 
     def forwarded_credentials(self, request: ClientRequest) -> Credentials:
@@ -383,6 +383,10 @@ class HttpProvider(ConfiguredProvider):
             return None
         return self._rotation.refuse(value, status, rest_s)
 
+    def credential_mark(self, request: UpstreamRequest) -> str:
+        value = None if self._rotation is None else request.headers.get(self._service.key_header)
+        return "" if self._rotation is None or value is None else self._rotation.mark_of(value)
+
     def credentials_rest_s(self) -> float:
         return super().credentials_rest_s() if self._rotation is None else self._rotation.rest_s()
 
@@ -394,10 +398,10 @@ class HttpProvider(ConfiguredProvider):
         names, query = self._service.query_credentials, request.query
         return offers_credential(request.headers) or bool(names and without_fields(query, names) != query)
 
-    def _complete(self, headers: Headers, *, own: bool) -> None:
+    def _complete(self, headers: Headers, *, own: bool, credential: str = "") -> None:
         if own and self._credential is not None:
             name, value = self._credential
-            headers.add(name, value if self._rotation is None else self._rotation.next())
+            headers.add(name, value if self._rotation is None else self._rotation.next(credential))
         for name, value in self._headers:
             headers.setdefault(name, value)
 

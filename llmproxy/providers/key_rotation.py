@@ -5,6 +5,7 @@ Begin reading at `KeyRotation.next`.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -22,9 +23,22 @@ class KeyRotation:
         self._now = now
         self._turn = -1
         self._rests_until_s: dict[str, float] = {}
+        self._refused: set[str] = set()
+        self._marked = {_mark(value): value for value in self.values}
 
-    def next(self) -> str:
-        """Return the key for the next request; when all were refused, the one that rests no longer than others."""
+    def mark_of(self, value: str) -> str:
+        """Return a digest that tells one of these keys from others, "" for any other value."""
+        mark = _mark(value)
+        return mark if mark in self._marked else ""
+
+    def next(self, mark: str = "") -> str:
+        """Return the key for the next request; when all were refused, the one that rests no longer than others.
+
+        With the `mark` of a key that one, as what the request names exists for it alone: also while it is at its limit,
+        but not after it was refused otherwise.
+        """
+        if mark and (marked := self._marked.get(mark)) is not None and not self._is_refused(marked):
+            return marked
         count = len(self.values)
         self._turn = (self._turn + 1) % count
         if not self._rests_until_s:
@@ -32,6 +46,9 @@ class KeyRotation:
         now_s = self._now()
         in_turn = [self.values[(self._turn + place) % count] for place in range(count)]
         return min(in_turn, key=lambda value: max(self._rests_until_s.get(value, 0.0) - now_s, 0.0))
+
+    def _is_refused(self, value: str) -> bool:
+        return value in self._refused and self._rests_until_s.get(value, 0.0) > self._now()
 
     def rest_s(self) -> float:
         """Return in how many seconds the first of the keys can be used again, 0 when one can be used now."""
@@ -42,6 +59,11 @@ class KeyRotation:
         """Take a key out: it was refused with `status`, for `rest_s` seconds where the provider says so. Return whether
         another one can be used."""
         now_s = self._now()
+        (self._refused.discard if status == _AT_LIMIT else self._refused.add)(value)
         usual_s = LIMITED_S if status == _AT_LIMIT else REFUSED_S
         self._rests_until_s[value] = now_s + min(rest_s or usual_s, MOST_S)
         return any(self._rests_until_s.get(each, 0.0) <= now_s for each in self.values)
+
+
+def _mark(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()[:16]

@@ -171,8 +171,8 @@ class Vertex(RefreshingProvider[Token]):
         """Return where a client's key stands, or a token of Google's, which no header for keys takes."""
         return ("Authorization", f"Bearer {key}") if key.startswith(_TOKEN) else super()._header_of_key(key)
 
-    def _complete(self, headers: Headers, *, own: bool) -> None:
-        super()._complete(headers, own=own)
+    def _complete(self, headers: Headers, *, own: bool, credential: str = "") -> None:
+        super()._complete(headers, own=own, credential=credential)
         if own and self._source.quota_project is not None:
             headers["x-goog-user-project"] = self._source.quota_project
 

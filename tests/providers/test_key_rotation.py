@@ -24,6 +24,21 @@ def test_keys_are_used_in_turn_without_those_that_were_refused() -> None:
     assert sorted(used(keys, 3)) == ["a", "b", "c"]
 
 
+def test_the_key_with_which_something_was_made_is_used_for_it_also_at_its_limit_but_not_once_it_is_refused() -> None:
+    clock = Clock()
+    keys = KeyRotation("abc", clock)
+    mark = keys.mark_of("b")
+    assert mark and mark != keys.mark_of("a") and keys.mark_of("x") == ""
+    assert {keys.next(mark) for _ in range(4)} == {"b"}
+    keys.refuse("b", 429, None)
+    assert keys.next(mark) == "b"
+    keys.refuse("b", 401, None)
+    assert keys.next(mark) != "b"
+    clock.now_s = REFUSED_S
+    assert keys.next(mark) == "b"
+    assert {keys.next("unknown") for _ in range(3)} == {"a", "b", "c"}
+
+
 def test_a_key_at_its_limit_rests_as_long_as_the_provider_asks() -> None:
     clock = Clock()
     keys = KeyRotation("ab", clock)

@@ -54,16 +54,56 @@ class MessageDecoder:
         self._functions: dict[str, str] = {}
 
     def decode_plain(self, message: object, index: int) -> bool:
-        """Decode the next message if it is what most are: a role, a text, and nothing more. 1 µs instead of 4."""
-        if not isinstance(message, dict) or len(message) != 2:
+        """Decode the next message if it is what most are: a text, calls of functions, or a result of one, and nothing
+        more. Return whether it was. 1 to 2 µs instead of 4 to 12."""
+        if not isinstance(message, dict):
             return False
-        role, text = message.get("role"), message.get("content")
-        if type(text) is not str or (role != "user" and (role != "assistant" or not text)):
+        role, text, path = message.get("role"), message.get("content"), f"messages[{index}]"
+        if len(message) == 3:
+            if role == "tool":
+                return self._decode_plain_result(message, path, text)
+            return role == "assistant" and self._decode_plain_calls(message, path, text)
+        if len(message) != 2 or type(text) is not str or (role != "user" and (role != "assistant" or not text)):
             return False
         self._results = None
-        path = f"messages[{index}]"
         content: list[Block] = [Text(path=f"{path}.content", text=text)]
         self.messages.append(Message(path=path, role=role, content=content))
+        return True
+
+    def _decode_plain_result(self, message: dict[str, object], path: str, text: object) -> bool:
+        call_id = message.get("tool_call_id")
+        if type(text) is not str or type(call_id) is not str:
+            return False
+        content: list[Block] = [Text(path=f"{path}.content", text=text)]
+        result = ToolResult(path=path, id=call_id, content=content, custom=call_id in self._custom)
+        if self._results is None:
+            self._results = Message(path=path, role="user", content=[])
+            self.messages.append(self._results)
+        self._results.content.append(result)
+        return True
+
+    def _decode_plain_calls(self, message: dict[str, object], path: str, text: object) -> bool:
+        calls = message.get("tool_calls")
+        if (
+            "content" not in message
+            or type(calls) is not list
+            or not calls
+            or (text is not None and type(text) is not str)
+        ):
+            return False
+        content: list[Block] = [Text(path=f"{path}.content", text=text)] if text else []
+        for at, call in enumerate(calls):
+            if type(call) is not dict or len(call) != 3 or call.get("type") != "function":
+                return False
+            call_id, function = call.get("id"), call.get("function")
+            if type(call_id) is not str or type(function) is not dict or len(function) != 2:
+                return False
+            name, arguments = function.get("name"), function.get("arguments")
+            if type(name) is not str or type(arguments) is not str:
+                return False
+            content.append(ToolCall(path=f"{path}.tool_calls[{at}]", id=call_id, name=name, arguments=arguments))
+        self._results = None
+        self.messages.append(Message(path=path, role="assistant", content=content))
         return True
 
     def decode(self, message: Members) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmproxy.dialects.chat.request_messages import (
     MAX_ID,
@@ -387,3 +389,39 @@ def test_a_service_that_wants_short_ids_gets_them_for_calls_and_results() -> Non
     [call], [result] = encode_message(asked, short), encode_message(answered, short)
     name = result["tool_call_id"]
     assert call["tool_calls"][0]["id"] == name and len(name) == 9 and name.isalnum()
+
+
+_TEXT: Any = st.sampled_from(["", " ", "a", None, 1, [{"type": "text", "text": "x"}], []])
+
+
+def _function(name: object) -> dict[str, object]:
+    return {"name": name, "arguments": "{}"} if name else {"name": "f"}
+
+
+_CALL: Any = st.fixed_dictionaries(
+    {"id": st.sampled_from(["c1", "c2", None]), "function": st.sampled_from(["f", None, 1]).map(_function)},
+    optional={"type": st.sampled_from(["function", "custom", None]), "index": st.just(0)},
+)
+_MESSAGE: Any = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool", "system", 3])},
+    optional={
+        "content": _TEXT,
+        "tool_call_id": st.sampled_from(["c1", "c2", None, 7]),
+        "tool_calls": st.lists(_CALL, max_size=2),
+        "name": st.sampled_from(["n", None]),
+    },
+)
+
+
+@given(st.lists(_MESSAGE, max_size=6))
+def test_plain_messages_are_decoded_as_all_others_are(messages: list[dict[str, object]]) -> None:
+    fast, slow = MessageDecoder(), MessageDecoder()
+    try:
+        for index, message in enumerate(messages):
+            slow.decode(Members(message, f"messages[{index}]"))
+    except BadRequest:
+        return
+    for index, message in enumerate(messages):
+        if not fast.decode_plain(message, index):
+            fast.decode(Members(message, f"messages[{index}]"))
+    assert (fast.messages, fast.system) == (slow.messages, slow.system)

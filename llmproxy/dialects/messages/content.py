@@ -250,9 +250,9 @@ def _encode_bare(
         case Media():
             return encode_media(block, context)
         case ToolCall():
-            return _encode_call(block, context)
+            return encode_call(block, context)
         case ToolResult():
-            return _encode_result(block, context)
+            return encode_result(block, context)
         case Thinking():
             return _encode_thinking(block, context)
         case Refusal():
@@ -281,12 +281,17 @@ def _own_citation(citation: Citation, context: EncodeContext) -> dict[str, Any] 
     return None
 
 
-def _encode_call(call: ToolCall, context: EncodeContext) -> dict[str, Any]:
+def encode_call(call: ToolCall, context: EncodeContext) -> dict[str, Any]:
+    """Return a call without what all blocks may have."""
     arguments = {INPUT: call.arguments} if call.custom else arguments_object(call, context)
     return {"type": "tool_use", "id": _encode_id(call.id, context), "name": call.name, "input": arguments}
 
 
-def _encode_result(result: ToolResult, context: EncodeContext) -> dict[str, Any]:
+def encode_result(result: ToolResult, context: EncodeContext) -> dict[str, Any]:
+    """Return a result without what all blocks may have."""
+    if (text := _plain_text(result.content)) is not None and (context.own or text.strip()):
+        plain = {"type": "tool_result", "tool_use_id": _encode_id(result.id, context), "content": text}
+        return {**plain, "is_error": True} if result.error else plain
     for each in result.content:
         if isinstance(each, ToolCall | ToolResult | Thinking):
             context.refuse(each.path, "A block of this kind cannot stand in the result of a tool")
@@ -297,6 +302,13 @@ def _encode_result(result: ToolResult, context: EncodeContext) -> dict[str, Any]
     if result.error:
         block["is_error"] = True
     return block
+
+
+def _plain_text(content: Sequence[Block]) -> str | None:
+    """Return the text where a content is nothing else, as that of most results."""
+    if len(content) != 1 or not isinstance(text := content[0], Text):
+        return None
+    return None if text.cache or text.annotations or text.logprobs or text.extra else text.text
 
 
 def _encode_id(call_id: str, context: EncodeContext) -> str:

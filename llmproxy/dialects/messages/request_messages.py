@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmproxy.dialects.encode_context import EncodeContext
-from llmproxy.dialects.messages.content import Content, encode_blocks, shortest
-from llmproxy.dialects.model import Instruction, Message, Opaque, Text, ToolResult
+from llmproxy.dialects.messages.content import Content, encode_blocks, encode_call, encode_result, shortest
+from llmproxy.dialects.model import Block, Instruction, Message, Opaque, Text, ToolCall, ToolResult
+
+_SPEAKERS = ("user", "assistant")
 
 
 def encode_system(instructions: Sequence[Instruction], context: EncodeContext) -> str | Content | None:
@@ -47,10 +49,9 @@ def encode_messages(messages: Sequence[Message], context: EncodeContext) -> list
 
 def _encode_content(message: Message, context: EncodeContext) -> Content:
     if len(message.content) == 1:
-        # Most messages are one plain text: 0.5 µs instead of 3.
-        [block] = message.content
-        if type(block) is Text and not (block.cache or block.annotations or block.logprobs or block.extra):
-            return [{"type": "text", "text": block.text}] if context.own or block.text.strip() else []
+        content = _encode_plain(message.content[0], message.role, context)
+        if content is not None:
+            return content
     if message.role == "user" and not context.own:
         results = [block for block in message.content if isinstance(block, ToolResult)]
         others = [block for block in message.content if not isinstance(block, ToolResult)]
@@ -60,3 +61,15 @@ def _encode_content(message: Message, context: EncodeContext) -> Content:
             if not isinstance(block, Text | Opaque):
                 context.refuse(block.path, "Only text can stand in a system message of a Messages API")
     return encode_blocks(message.content, context)
+
+
+def _encode_plain(block: Block, role: str, context: EncodeContext) -> Content | None:
+    """Encode the only block of a message if it is what most are: a text, a call or a result, and nothing more. 0.5 to
+    2 µs instead of 3 to 8."""
+    if isinstance(block, Text):
+        if block.cache or block.annotations or block.logprobs or block.extra:
+            return None
+        return [{"type": "text", "text": block.text}] if context.own or block.text.strip() else []
+    if isinstance(block, ToolCall | ToolResult) and not (block.cache or block.extra) and role in _SPEAKERS:
+        return [encode_call(block, context) if isinstance(block, ToolCall) else encode_result(block, context)]
+    return None

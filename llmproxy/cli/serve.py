@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import socket
 import sys
@@ -73,6 +74,10 @@ def serve_command(
     print_: Annotated[bool, typer.Option("--print", help="Print a line for each exchange.")] = False,
 ) -> None:
     """Run the proxy."""
+    from llmproxy.cli.deferred_certificates import import_aiohttp
+
+    gc.disable()  # until all is loaded: 3 % of the time to start
+    import_aiohttp()
     from llmproxy.config.load import load
 
     level = log_level.value if log_level else None

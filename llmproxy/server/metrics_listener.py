@@ -10,10 +10,12 @@ import contextlib
 import errno
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from llmproxy.server.secure_headers import SECURE_HEADERS
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ async def metrics_listener(host: str, port: int | None, render: RenderMetrics) -
     if port is None:
         yield None
         return
+    from aiohttp import web
+
     server = web.Server(_handler(render), access_log=None)
     runner = web.ServerRunner(server, handle_signals=False)
     await runner.setup()
@@ -41,6 +45,8 @@ async def metrics_listener(host: str, port: int | None, render: RenderMetrics) -
 
 
 async def _listen(runner: web.ServerRunner, host: str, port: int) -> str | None:
+    from aiohttp import web
+
     site = web.TCPSite(runner, host, port)
     try:
         await site.start()
@@ -57,6 +63,8 @@ async def _listen(runner: web.ServerRunner, host: str, port: int) -> str | None:
 
 
 def _handler(render: RenderMetrics) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    from aiohttp import web
+
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         headers = dict(SECURE_HEADERS)
         if request.path not in _PATHS or "Origin" in request.headers:  # no web page has any business here

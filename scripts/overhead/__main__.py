@@ -28,8 +28,8 @@ from scripts.overhead.cases import CASES, IN_REDIS, PROVIDER, configured_cases
 from scripts.overhead.load import Case, Run, drive, memory_mb
 
 PROXY_CORE, LOAD_CORE = 0, 1
-MAX_START_S = 0.9
-MAX_IDLE_MB, MAX_GROWTH_MB, MAX_STREAMS_MB = 75, 25, 150
+MAX_START_S = 0.75
+MAX_IDLE_MB, MAX_GROWTH_MB, MAX_STREAMS_MB = 70, 25, 150
 GROWTH_REQUESTS, OPEN_STREAMS = 200_000, 1_000
 
 

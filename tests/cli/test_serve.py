@@ -41,6 +41,35 @@ def test_why_it_cannot_listen_is_reported_in_one_line(error: Exception, message:
     assert describe_start_error(error, "my-host", 80) == message
 
 
+_UNUSED = (
+    *("aiohttp.web", "boto3", "botocore", "cryptography", "genai_prices", "google.auth", "httpx", "jsonschema", "jwt"),
+    *("opentelemetry", "prometheus_client", "redis", "requests", "rich", "sqlite3", "truststore", "unittest"),
+    *("llmproxy.importers", "llmproxy.middleware.trace", "llmproxy.providers.bedrock", "llmproxy.providers.vertex"),
+    *("llmproxy.stores.disk", "llmproxy.stores.redis", "llmproxy.telemetry.otlp"),
+)
+
+
+def test_serving_one_provider_loads_nothing_of_other_features(tmp_path: Path) -> None:
+    """What is imported, or read, before it is needed costs every start its time and its memory."""
+    script = (
+        "import os, sys\n"
+        "from llmproxy.cli import main, serve\n"
+        "def listens(text):\n"
+        "    from aiohttp import connector\n"
+        f"    loaded = [name for name in {_UNUSED} if name in sys.modules]\n"
+        "    loaded += ['certificates'] if connector._SSL_CONTEXT_VERIFIED.get_ca_certs() else []\n"
+        "    print(type(connector._SSL_CONTEXT_VERIFIED).__name__, loaded, flush=True)\n"
+        "    os._exit(0)\n"
+        "serve._announce = listens\n"
+        "main(['--base-url', 'http://127.0.0.1:9', '--type', 'openai', '--port', '0'])\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, env=clean_environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("DeferredCertificates []\n", "")
+
+
 def test_a_port_in_use_ends_with_1(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -24,7 +24,6 @@ from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.process_samples import process_samples
-from llmproxy.metrics.prometheus import render
 from llmproxy.metrics.sample import Sample
 from llmproxy.metrics.stats import GROUPS, running_exchanges
 from llmproxy.metrics.transfer import state_of
@@ -318,7 +317,7 @@ class Admin:
             metrics, samples = self._metrics, await self._samples()
         else:
             metrics, samples = await self._merged_counters(activity=False)
-        return await asyncio.to_thread(render, metrics, self._version, accept, samples)
+        return await asyncio.to_thread(_render, metrics, self._version, accept, samples)
 
     async def counters(self, *, activity: bool) -> Counters:
         """Return what this process has counted, for the page of all workers."""
@@ -430,3 +429,9 @@ def _disabled(config: Mapping[str, object]) -> list[dict[str, object]]:
         for entry in (entries if isinstance(entries, (list, tuple)) else ())
         if isinstance(entry, Mapping) and entry.get("enabled") is False
     ]
+
+
+def _render(metrics: Metrics, version: str, accept: str, samples: Sequence[Sample]) -> tuple[bytes, str]:
+    from llmproxy.metrics.prometheus import render  # when it is needed: 5 ms and 1 MB
+
+    return render(metrics, version, accept, samples)

@@ -119,6 +119,34 @@ OBSERVED = (
         of=RELAYED,
     ),
 )
+TWO_WORKERS = (
+    Case(
+        name="two workers, 1 KB, 32 connections",
+        body_bytes=1_000,
+        stream=False,
+        connections=32,
+        limit=1.15,
+        of=RELAYED,
+    ),
+    Case(
+        name="two workers, stream of 40 chunks, 16 connections",
+        body_bytes=1_000,
+        stream=True,
+        connections=16,
+        limit=1.15,
+        of=RELAYED_STREAM,
+    ),
+)
+TWO_WORKERS_LIMITED = (
+    Case(
+        name="two workers, key and limits in the parent, 1 KB, 32 connections",
+        body_bytes=1_000,
+        stream=False,
+        connections=32,
+        limit=2,
+        of=RELAYED,
+    ),
+)
 LIMITED_IN_REDIS = (
     Case(
         name="key and limits in Redis, 1 KB, 32 connections",
@@ -173,6 +201,9 @@ limits:
 budgets:
   - {max_cost: 1000000, per: month}
 """.replace("ADMIN", accounting.ADMIN_KEY)
+_TWO = """
+server: {workers: 2}
+"""
 _OBSERVING = """
 logging: {format: json, file: ./requests.log, requests: true}
 telemetry: {otlp: {endpoint: "http://127.0.0.1:%d", sample_ratio: 0.01, metrics_interval: 5s}}
@@ -232,6 +263,8 @@ def configured_cases(collector_port: int, redis_port: int) -> list[tuple[tuple[C
         (SIGNED, "bedrock", _AWS_KEYS, ""),
         (LIMITED, "openai", _KEY, _LIMITING),
         (OBSERVED, "openai", _KEY, _OBSERVING % collector_port),
+        (TWO_WORKERS, "openai", _KEY, _TWO),
+        (TWO_WORKERS_LIMITED, "openai", _KEY, _LIMITING.replace("server: {", "server: {workers: 2, ")),
         (AGENT_RELAYED, "openai", _KEY, ""),
         (AGENT_RECOGNISED, "openai", _KEY, _RECOGNISING),
         (AGENT_TRACED, "openai", _KEY, _TRACING),

@@ -5,6 +5,7 @@ its parent process. Begin reading at `run_worker`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from llmproxy.config.access import server_tls
 from llmproxy.config.load import Loaded
 from llmproxy.config.problems import ConfigError
 from llmproxy.errors import ProxyError
+from llmproxy.log_context import repeated
 from llmproxy.registry import RegistryError
 from llmproxy.reload import export_dotenv
 from llmproxy.reporters import start_logging
@@ -73,7 +75,9 @@ async def serve_as_worker(worker: WorkerEnd, shutdown: Shutdown) -> int:
 
 async def _serve(loaded: Loaded, worker: WorkerEnd, shutdown: Shutdown) -> None:
     tls = await asyncio.to_thread(server_tls, loaded.checked().server)
-    async with started(loaded, shutdown, worker) as serving:
+    async with contextlib.AsyncExitStack() as until_end:
+        with repeated(worker.order.number > 1):
+            serving = await until_end.enter_async_context(started(loaded, shutdown, worker))
 
         def stop_within() -> None:
             shutdown.end_within(serving.shutdown_timeout_s() + GRACE_S)
@@ -95,7 +99,8 @@ async def _serve_until(stop: asyncio.Event, serving: Serving, worker: WorkerEnd,
     async def reload(reason: str) -> ReloadReport:
         traces = []
         try:
-            done = await reloader.reload(reason)
+            with repeated(worker.order.number > 1):
+                done = await reloader.reload(reason)
             traces = trace_directories(serving.runtime.middlewares)
         except ProxyError as error:
             return ReloadReport(changes=[], ignored=[], error=(error.message, error.status, error.code))

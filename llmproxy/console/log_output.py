@@ -13,6 +13,7 @@ import sys
 from typing import TextIO
 
 from llmproxy.console.log_lines import JsonLogFormatter, LogFormatter
+from llmproxy.log_context import is_repeated
 from llmproxy.private_files import explain_fault, keep_private, make_directory, open_regular, refuse_place
 from llmproxy.records.file_lock import has_name, lock_file
 
@@ -94,6 +95,7 @@ class LogHandler(logging.StreamHandler[TextIO | LogFile]):
 
     def __init__(self, stream: TextIO | LogFile) -> None:
         super().__init__(stream)
+        self.addFilter(lambda record: not is_repeated(record))
         self._waiting: list[str] = []
         self._failed = False
 

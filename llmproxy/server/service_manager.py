@@ -29,6 +29,11 @@ class ServiceManager:
         ours = address and interval.isdecimal() and pid in ("", str(os.getpid()))
         self._interval_s = int(interval) / 1_000_000 / 2 if ours else 0.0
 
+    @property
+    def watchdog_s(self) -> float | None:
+        """Return after how many seconds of silence the service manager ends this process; None where it does not."""
+        return 2 * self._interval_s or None
+
     def notify(self, *lines: str) -> None:
         """Send lines such as `READY=1`. One that cannot be sent is a warning."""
         if not self._address:

@@ -43,6 +43,7 @@ RELOAD: Operation[ReloadReport] = Operation("reload", tuple[str], ReloadReport)
 ANSWER_QUESTION: Operation[bytes] = Operation("answer", tuple[str, bytes], bytes)
 RELOAD_HERE: Operation[ReloadReport] = Operation("reload here", tuple[str], ReloadReport)
 RENDER_METRICS: Operation[tuple[bytes, str]] = Operation("metrics", tuple[str], tuple[bytes, str])
+PING: Operation[None] = Operation("ping", tuple[()], None)
 STOP: Operation[None] = Operation("stop", tuple[()], None)
 CUT: Operation[None] = Operation("cut", tuple[()], None)
 

@@ -28,6 +28,7 @@ from llmproxy.workers.operations import (
     COUNTED,
     CUT,
     LEAVING,
+    PING,
     READY,
     RELOAD,
     RELOAD_HERE,
@@ -108,6 +109,17 @@ class WorkerProcess:
                 return await self.link.call(RELOAD_HERE, reason)
         except TimeoutError:
             raise StoreFault(f"worker {self.answering.number} does not answer") from None
+
+    async def kill_if_silent(self, silence_s: float) -> None:
+        """End it when its event loop does not answer for so long."""
+        try:
+            async with asyncio.timeout(silence_s):
+                await self.link.call(PING)
+        except StoreFault:
+            return  # it has ended
+        except TimeoutError:
+            log.error("worker %d has not answered for %g s, and is killed", self.answering.number, silence_s)
+            self.kill()
 
     def stop(self) -> None:
         """Let it finish its exchanges and end."""

@@ -211,6 +211,23 @@ class Supervisor:
             release=lambda: None,
         )
 
+    @contextlib.asynccontextmanager
+    async def watched(self, silence_s: float | None) -> AsyncIterator[None]:
+        """End workers that do not answer for so many seconds, within the block; another one takes the place of each."""
+
+        async def watch(silence_s: float) -> None:
+            while True:
+                await asyncio.gather(*(each.kill_if_silent(silence_s) for each in self._serving()))
+                await asyncio.sleep(silence_s / 2)
+
+        watching = [asyncio.get_running_loop().create_task(watch(silence_s))] if silence_s is not None else []
+        try:
+            yield
+        finally:
+            for each in watching:
+                each.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+
     def _processes(self) -> list[WorkerProcess]:
         return [each.process for each in self._places if each.process is not None]
 
@@ -387,7 +404,7 @@ async def _serve_until(
     service = ServiceManager(os.environ)
     async with registration.kept(supervisor.traces()), metrics, _reloading(supervisor, registration, service):
         announce(address)
-        async with service.serving(address):
+        async with service.serving(address), supervisor.watched(service.watchdog_s):
             await stop.wait()
     log.info(
         "stopping: no new connections; waiting up to %g s for running exchanges",

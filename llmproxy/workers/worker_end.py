@@ -31,6 +31,7 @@ from llmproxy.workers.operations import (
     COUNTERS,
     CUT,
     LEAVING,
+    PING,
     READY,
     RELOAD,
     RELOAD_HERE,
@@ -68,6 +69,7 @@ class WorkerEnd:
     async def connect(self) -> None:
         """Begin to talk to the parent. `serve` of the link may be called before."""
         self.link.serve(STOP, self._begin_stop)
+        self.link.serve(PING, lambda: None)
         self.link.serve(CUT, lambda: self._on_cut())
         self.link.on_close(self._begin_stop)
         await self.link.connect(self._end)

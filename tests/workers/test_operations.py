@@ -22,6 +22,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "ANSWER_QUESTION": ("stats", b"q"),
     "RELOAD_HERE": ("SIGHUP",),
     "RENDER_METRICS": ("*/*",),
+    "PING": (),
     "STOP": (),
     "CUT": (),
 }

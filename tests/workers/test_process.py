@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -74,3 +75,10 @@ async def test_one_that_cannot_be_started_has_no_process() -> None:
     assert process.failed is not None and process.failed.message == "cannot be started: no memory"
     assert process.pid is None and process.ended.done()
     await process.close()
+
+
+async def test_one_whose_loop_is_blocked_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with started("import time; time.sleep(60)", monkeypatch) as process:
+        await process.kill_if_silent(0.01)
+        assert await process.ended == -signal.SIGKILL
+        await process.kill_if_silent(0.01)

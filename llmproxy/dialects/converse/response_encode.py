@@ -42,6 +42,8 @@ from llmproxy.dialects.response_fields import kind_of
 METRICS = {"latencyMs": 0}
 """The SDKs demand a number; only the provider knows it."""
 
+_UNNAMED = "unnamed"
+
 
 def encode_response(reply: Reply, request: Request, context: EncodeContext) -> dict[str, Any]:
     """Return the whole answer for a client that sent `request`."""
@@ -135,9 +137,9 @@ def signed(signature: str | None) -> dict[str, str]:
 
 
 def call_without_input(call: ToolCall, losses: Losses) -> dict[str, Any]:
-    """Return a call whose input is not known yet."""
+    """Return a call whose input is not known yet. boto3 could not send one without a name back."""
     losses.drop_extra(call)
-    return {"toolUseId": encode_id(call.id), "name": call.name}
+    return {"toolUseId": encode_id(call.id), "name": call.name or _UNNAMED}
 
 
 def finish_reason_of(response: Mapping[str, Any]) -> str | None:

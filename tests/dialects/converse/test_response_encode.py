@@ -97,3 +97,8 @@ def test_a_picture_is_one_of_the_vendors() -> None:
     picture = Media(kind="image", data="AAAA", media_type="image/png")
     [block] = written(picture)["output"]["message"]["content"]
     assert block == {"image": {"format": "png", "source": {"bytes": "AAAA"}}}
+
+
+def test_a_call_without_a_name_gets_one_with_which_it_can_be_sent_back() -> None:
+    [call] = written(ToolCall(id="a", name="", arguments="{}"))["output"]["message"]["content"]
+    assert call["toolUse"]["name"] == "unnamed"

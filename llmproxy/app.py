@@ -155,9 +155,10 @@ def build(loaded: Loaded, state: State) -> Runtime:
     )
     sharing = _sharing(config, state, stores, reuse)
     checks = HealthChecks(router.targets, state.upstream.open, config.routing.health_check)
+    models = ModelList(router, everybody, state.upstream.open)
     return Runtime(
         pipeline=pipeline,
-        admin=_admin(loaded, state, router, everybody, named_middlewares, reporters),
+        admin=_admin(loaded, state, router, everybody, models, named_middlewares, reporters),
         limits=_limits(config, state),
         admission=access.admission,
         components=[
@@ -165,6 +166,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
             *access.components,
             Component(part=pipeline.shadows, who="the shadow calls"),
             Component(part=checks, who="the health checks"),
+            Component(part=models, who="the lists of models"),
             *([reuse.component(sharing, "the shared state of targets")] if sharing else []),
             *(reuse.component(part, f"the {name}") for name, part in reporters),
         ],
@@ -219,6 +221,7 @@ def _admin(
     state: State,
     router: Router,
     providers: Sequence[Provider],
+    models: ModelList,
     middlewares: Sequence[tuple[str, Middleware]],
     reporters: Reporters,
 ) -> Admin:
@@ -231,7 +234,7 @@ def _admin(
         config=config.model_dump(),
         key_sources=loaded.key_sources,
         providers=providers,
-        models=ModelList(router, providers, state.upstream.open),
+        models=models,
         openapi=_openapi(config, router),
         metrics=state.metrics,
         middlewares=middlewares,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llmproxy.route import Route
     from llmproxy.routing.health import Health
     from llmproxy.routing.router import Router
-    from llmproxy.target import Target
+    from llmproxy.target import Provider, Target
     from llmproxy.target_health import TargetHealth
 
 
@@ -72,7 +72,10 @@ def translate(
 
 
 def explain(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model name as a client would send it.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A model name as a client would send it, or a path such as /v1/files."),
+    ],
     config: Annotated[
         str | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration; default as for serve.")
     ] = None,
@@ -90,8 +93,9 @@ def explain(
     ] = None,
     url: Url = None,
 ) -> None:
-    """Show who answers a model: route, targets and their health, order now, URLs, relayed or translated. Sends nothing
-    to providers. Health and order are those of the running server with this configuration, or at --url.
+    """Show who answers a model: route, targets and their health, order now, URLs, relayed or translated; of a path
+    without a model, which provider. Sends nothing to providers. Health and order are those of the running server with
+    this configuration, or at --url.
     """
     from llmproxy.config.load import load
     from llmproxy.dialects.catalog import codecs
@@ -109,6 +113,9 @@ def explain(
     try:
         health = Health()
         router, _ = build_routing(loaded, health)
+        if model.startswith("/"):
+            _explain_path(router, model)
+            return
         explained = Explained(router=router, live=_take_over(router, model, health, url, loaded.path))
         for each in [dialect] if dialect else codecs():
             _explain(explained, model, each, request, loaded.config.translation.strict)
@@ -172,6 +179,45 @@ def _explain(explained: Explained, model: str, dialect: str, file: str | None, s
             print_text(f"     {describe_health(target.health)}")
             for line in describe_limits(target.health):
                 print_text(f"     {line}")
+
+
+def _explain_path(router: Router, path: str) -> None:
+    """Show who answers a path that names no model."""
+    from llmproxy.dialects import catalog
+
+    posted = catalog.find("POST", path)
+    methods = ("POST",) if posted is not None and posted.model else ("GET", "POST", "DELETE", "PUT", "PATCH")
+    method = next((each for each in methods if catalog.find(each, path)), "GET")
+    resolved = router.locate(method, path)
+    print_text(f"{method} {path}")
+    if resolved.provider is not None:
+        print_text(f"  {_named(resolved.provider)}, which the path names")
+        return
+    if resolved.endpoint is not None and resolved.endpoint.model:
+        print_text("  by the model that the request names: llmproxy explain MODEL")
+    print_text("  1. who made what the request names, where that is known")
+    print_text("  2. the provider in the header x-llmproxy-provider")
+    print_text(f"  3. {_without_model(router, method, path, ())}")
+    shown = {_without_model(router, method, path, ())}
+    for dialect in catalog.DIALECTS:
+        other = _without_model(router, method, path, dialect.markers)
+        if other not in shown:
+            shown.add(other)
+            print_text(f"     {other}, for clients of the dialect {dialect.name}")
+
+
+def _without_model(router: Router, method: str, path: str, headers: Sequence[str]) -> str:
+    """Return who answers a request with these headers and without a model, or why nobody does."""
+    from llmproxy.errors import ProxyError
+
+    try:
+        return _named(router.choose(router.locate(method, path, headers), None).targets[0].provider)
+    except ProxyError as error:
+        return f"{error.status}: {error.message}"
+
+
+def _named(provider: Provider) -> str:
+    return f"{provider.name} ({provider.type})"
 
 
 def _name(route: Route) -> str:

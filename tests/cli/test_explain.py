@@ -23,6 +23,8 @@ models:
   - {name: smart, targets: [claude/claude-haiku-4-5, local/llama-y]}
 """
 
+PATHS = ("/v1/files", "/v1/audio/transcriptions", "/claude/v1/files")
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -147,3 +149,22 @@ def test_all_dialects_show_the_same_turn(tmp_path: Path) -> None:
     )
     lines = [line for line in run("explain", "m", cwd=tmp_path).stdout.splitlines() if "order now" in line]
     assert len(lines) > 1 and set(lines) == {"  strategy round_robin, order now: a, b"}
+
+
+def test_a_path_without_a_model_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "llmproxy.yaml").write_text(CONFIG, encoding="utf-8")
+    shown = {path: run("explain", path, cwd=tmp_path).stdout.splitlines() for path in PATHS}
+    assert shown["/v1/files"] == [
+        "GET /v1/files",
+        "  1. who made what the request names, where that is known",
+        "  2. the provider in the header x-llmproxy-provider",
+        "  3. local (ollama)",
+        "     claude (anthropic), for clients of the dialect messages",
+    ]
+    assert shown["/v1/audio/transcriptions"][1:2] + shown["/v1/audio/transcriptions"][-1:] == [
+        "  by the model that the request names: llmproxy explain MODEL",
+        "  3. local (ollama)",
+    ]
+    assert shown["/claude/v1/files"] == ["GET /claude/v1/files", "  claude (anthropic), which the path names"]
+    nowhere = run("explain", "/v1/nowhere", cwd=tmp_path)
+    assert nowhere.returncode == 1 and "Not found: GET '/v1/nowhere'" in nowhere.stderr

@@ -399,7 +399,11 @@ class Admin:
         relayed = await self._models.relay_list(exchange, dialect)
         if relayed is not None:
             return relayed
-        return json_page(pages.all(await self._models.all(exchange, dialect.name), exchange.query))
+        listing = await self._models.all(exchange, dialect.name)
+        page = json_page(pages.all(listing.models, exchange.query))
+        if listing.missing:
+            page.headers["x-llmproxy-unlisted"] = ", ".join(listing.missing)
+        return page
 
     async def _write_model(self, exchange: Exchange) -> Answer:
         dialect, pages = _model_pages(exchange)

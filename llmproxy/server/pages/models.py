@@ -1,9 +1,10 @@
 """The merged list of models: what the configuration names, and what the providers list themselves.
 
-Providers list their models in parallel, and their lists are kept for a minute; a provider that fails or is slow is left
-out. Each model is listed under the name that clients use here: its own where that reaches the provider that lists it,
-else `provider/model`. A request for a model that nobody lists goes to the provider that would answer that model, and
-where one provider answers everything, all requests go to it. Begin reading at `ModelList.all`.
+Providers list their models in parallel, and their lists are kept for a minute. One that fails is left out and named;
+one that is slow delays nobody: its list is there for the next client. Each model is listed under the name that clients
+use here: its own where that reaches the provider that lists it, else `provider/model`. A request for a model that
+nobody lists goes to the provider that would answer that model, and where one provider answers everything, all requests
+go to it. Begin reading at `ModelList.all`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -41,7 +43,17 @@ log = logging.getLogger(__name__)
 Listed = dict[str, dict[str, object]]
 """The models of one provider: the members of each by its id."""
 
+
+class Listing(NamedTuple):
+    """The models for a client, and the names of the providers that are missing in it."""
+
+    models: list[ListedModel]
+    missing: list[str]
+
+
 _TIMEOUT_S = 5.0
+# How long clients wait for a provider, where there are others.
+_PATIENCE_S = 1.5
 _KEEP_S = 60.0
 # Long enough that a provider that is down does not slow every call, short enough to see it come back.
 _KEEP_FAILURE_S = 10.0
@@ -50,21 +62,39 @@ _MAX_LIST_BYTES = 16 * 1024 * 1024
 
 
 class ModelList:
-    """All models of one configuration. The lists of `providers` are fetched through `open_`."""
+    """All models of one configuration. The lists of `providers` are fetched through `open_`, each within `timeout_s`;
+    clients wait for at most `patience_s`."""
 
     def __init__(
-        self, router: Router, providers: Sequence[Provider], open_: OpenUpstream, *, timeout_s: float = _TIMEOUT_S
+        self,
+        router: Router,
+        providers: Sequence[Provider],
+        open_: OpenUpstream,
+        *,
+        timeout_s: float = _TIMEOUT_S,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._router = router
         self._providers = sorted(providers, key=lambda provider: provider.priority)
         self._open = open_
         self._timeout_s = timeout_s
-        self._locks = {provider.name: asyncio.Lock() for provider in providers}
+        self._patience_s = patience_s if len(providers) > 1 else timeout_s
+        self._fetching: dict[str, asyncio.Task[Listed | None]] = {}
         self._kept: dict[str, tuple[float, Listed | None]] = {}
         self._faults: dict[str, FaultLog] = {}
         self._reached: dict[tuple[str, str], bool] = {}
 
-    async def all(self, exchange: Exchange, dialect: str) -> list[ListedModel]:
+    async def start(self) -> None:
+        """Do nothing: providers are asked when a client asks."""
+
+    async def close(self) -> None:
+        """Give up the lists that are being fetched."""
+        running = list(self._fetching.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def all(self, exchange: Exchange, dialect: str) -> Listing:
         """Return every model, no name twice: those of the configuration first, then each provider's by name.
 
         `dialect` is what the client speaks: its credential goes to nobody else. Raises UpstreamError when
@@ -87,7 +117,7 @@ class ModelList:
             raise UpstreamError(
                 f"No provider could list its models: {', '.join(failed)}. The server's log has the reason"
             )
-        return list(models.values())
+        return Listing(list(models.values()), failed)
 
     async def relay_list(self, exchange: Exchange, dialect: Dialect) -> Answer | None:
         """Return the list of the only provider as it is, query and all; None where there is something to merge."""
@@ -208,25 +238,38 @@ class ModelList:
         if exchange is not None:
             request = provider.list_models(exchange)
             if request is not None and _carries_credential(request.headers, exchange.headers):
-                return await self._fetch(provider, request)
+                return await self._fetch(provider, request, self._patience_s)
         request = provider.list_models(None)
         if request is None:
             return {}
-        async with self._locks[provider.name]:
-            until_s, listed = self._kept.get(provider.name, (0.0, None))
-            if until_s <= time.monotonic():
-                listed = await self._fetch(provider, request)
-                until_s = time.monotonic() + (_KEEP_FAILURE_S if listed is None else _KEEP_S)
-                self._kept[provider.name] = (until_s, listed)
+        until_s, listed = self._kept.get(provider.name, (0.0, None))
+        if until_s > time.monotonic():
             return listed
+        task = self._fetching.get(provider.name)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._refresh(provider, request))
+            task.add_done_callback(lambda each: each.cancelled() or each.exception())  # nobody may wait for it any more
+            self._fetching[provider.name] = task
+        await asyncio.wait((task,), timeout=self._patience_s)
+        return task.result() if task.done() and not task.cancelled() else listed
 
-    async def _fetch(self, provider: Provider, request: UpstreamRequest) -> Listed | None:
+    async def _refresh(self, provider: Provider, request: UpstreamRequest) -> Listed | None:
+        """Fetch the list of a provider for all clients, and keep it."""
         try:
-            async with asyncio.timeout(self._timeout_s):
+            listed = await self._fetch(provider, request, self._timeout_s)
+            until_s = time.monotonic() + (_KEEP_FAILURE_S if listed is None else _KEEP_S)
+            self._kept[provider.name] = (until_s, listed)
+            return listed
+        finally:
+            self._fetching.pop(provider.name, None)
+
+    async def _fetch(self, provider: Provider, request: UpstreamRequest, timeout_s: float) -> Listed | None:
+        try:
+            async with asyncio.timeout(timeout_s):
                 answer = await self._open(request)
                 body = await _read(answer)
         except TimeoutError:
-            reason = f"it took longer than {self._timeout_s:g} s"
+            reason = f"it took longer than {timeout_s:g} s"
         except ProxyError as error:
             reason = error.message
         else:

@@ -18,6 +18,7 @@ from llmproxy.routing.router import Router
 from llmproxy.server.pages.models import ModelList
 from llmproxy.target import Origin, Provider, Target, UpstreamRequest
 from llmproxy.wire.compression import compress
+from tests.support.waiting import until_async
 
 
 class Place(Provider):
@@ -123,7 +124,7 @@ async def found(models: ModelList, name: str) -> ListedModel:
 
 
 async def names(models: ModelList, exchange: Exchange | None = None, dialect: str = "chat") -> list[str]:
-    return [model.id for model in await models.all(exchange or asking(), dialect)]
+    return [model.id for model in (await models.all(exchange or asking(), dialect)).models]
 
 
 async def test_a_model_is_listed_under_the_name_by_which_it_is_called() -> None:
@@ -161,7 +162,8 @@ async def test_no_name_is_listed_twice() -> None:
 async def test_what_a_provider_tells_of_a_configured_name_is_shown_with_it() -> None:
     models = models_of(Upstreams(vendor=[{"id": "exact", "context": 8}]), Place("vendor", models=("exact",)))
 
-    (model,) = await models.all(asking(), "chat")
+    (model,), missing = await models.all(asking(), "chat")
+    assert not missing
     assert model.members == {"id": "exact", "context": 8}
 
 
@@ -183,7 +185,8 @@ async def test_a_provider_that_fails_is_left_out_and_named_in_the_log(
     models = models_of(Upstreams(down=answer, up=["a"]), Place("down", "x*"), Place("up", "a*"))
 
     with caplog.at_level(logging.WARNING):
-        assert await names(models) == ["a"]
+        (model,), missing = await models.all(asking(), "chat")
+    assert (model.id, missing) == ("a", ["down"])
     assert len(caplog.records) == 1 and "'down'" in caplog.text
 
 
@@ -193,6 +196,34 @@ async def test_a_provider_that_is_slow_is_left_out(caplog: pytest.LogCaptureFixt
 
     assert await names(ModelList(Router(providers), providers, upstreams.ask, timeout_s=0.01)) == ["a"]
     assert "'slow'" in caplog.text and "longer than 0.01 s" in caplog.text
+
+
+async def test_a_slow_provider_delays_nobody_and_is_there_for_the_next_client() -> None:
+    providers, arrives = (Place("slow", "x*"), Place("up", "a*")), asyncio.Event()
+    upstreams = Upstreams(slow=["x"], up=["a"])
+
+    async def ask(request: UpstreamRequest) -> Answer:
+        if request.origin.host == "slow":
+            await arrives.wait()
+        return await upstreams.ask(request)
+
+    models = ModelList(Router(providers), providers, ask, timeout_s=60.0, patience_s=0.01)
+    listing = await models.all(asking(), "chat")
+    assert ([each.id for each in listing.models], listing.missing) == (["a"], ["slow"])
+    arrives.set()
+    await until_async(lambda: upstreams.asked.count(("slow", "ours")) == 1, "the list to be fetched")
+    assert await names(models) == ["x", "a"]
+    assert upstreams.asked.count(("slow", "ours")) == 1, "it was fetched once"
+    await models.close()
+
+
+async def test_closed_it_gives_up_what_it_fetches() -> None:
+    providers = (Place("slow", "x*"), Place("up", "a*"))
+    models = ModelList(Router(providers), providers, Upstreams(slow=asyncio.Event(), up=["a"]).ask, patience_s=0.01)
+    await models.start()
+    assert await names(models) == ["a"]
+    await models.close()
+    assert len(asyncio.all_tasks()) == 1, "nothing of it is left"
 
 
 async def test_providers_are_asked_at_the_same_time() -> None:

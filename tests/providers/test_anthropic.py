@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from llmproxy.answer import Answer, Headers
 from llmproxy.providers.anthropic import Anthropic
 from llmproxy.target import Target
 from tests.support.exchanges import new_exchange
+from tests.support.pieces import Pieces
 
 
 def claude(**keys: str) -> Anthropic:
@@ -41,3 +43,23 @@ def test_a_base_url_as_its_sdks_take_it_reaches_the_messages_api(base_url: str) 
 def test_all_models_are_asked_for_at_once() -> None:
     assert claude(api_key="sk").list_models(None).target == "/v1/models?limit=1000"
     assert claude().models == () and claude().patterns == ("claude-*",)
+
+
+@pytest.mark.parametrize("length", [None, 74])
+async def test_the_results_of_a_batch_are_at_the_proxy(length: int | None) -> None:
+    provider = claude(api_key="sk")
+    exchange = new_exchange("/v1/messages/batches/b", ("Host", "proxy:3000"), method="GET")
+    adapt = provider.prepare(exchange, Target(provider=provider)).adapt
+    assert adapt is not None
+    pieces = Pieces(b'{"results_url": "https://api.anth', b'ropic.com/v1/messages/batches/b/results"}')
+    answer = await adapt(Answer(status=200, headers=Headers(), stream=pieces, length=length))
+    assert answer.body == b'{"results_url": "http://proxy:3000/claude/v1/messages/batches/b/results"}'
+    assert answer.length == (None if length is None else len(answer.body)) and answer.stream is None
+    failed = await adapt(Answer(status=404, headers=Headers(), stream=(rest := Pieces(b"x"))))
+    assert failed.stream is rest
+
+
+def test_the_results_themselves_go_as_they_came() -> None:
+    provider = claude(api_key="sk")
+    exchange = new_exchange("/v1/messages/batches/b/results", method="GET")
+    assert provider.prepare(exchange, Target(provider=provider)).adapt is None

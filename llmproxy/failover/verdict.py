@@ -16,6 +16,7 @@ from llmproxy.errors import BadRequest, ProxyError, Untranslatable, UpstreamErro
 from llmproxy.exchange import Exchange
 from llmproxy.failover.attempt import first_error
 from llmproxy.route import RetryPolicy, Route
+from llmproxy.routing.sealed_history import history_of
 from llmproxy.wire.compression import DecodingError, decompress
 from llmproxy.wire.json import read_value
 
@@ -27,7 +28,7 @@ _UNABLE_CODES = frozenset({TOO_LONG_CODE, "model_not_found", "request_too_large"
 _NO_ANSWER = frozenset({502, 504})
 # Bedrock's status for a model that failed while it answered: as good as a 500.
 _MODEL_FAILED, _SERVER_FAILED = 424, 500
-_AT_LIMIT = 429
+_BAD_REQUEST, _AT_LIMIT = 400, 429
 _ERROR_BYTES = 64 * 1024
 _COMPRESSED_BYTES = 16 * 1024
 # A response that failed, and what gateways make of a model that did, in a whole answer of chat.
@@ -39,7 +40,8 @@ class AttemptOutcome(Enum):
     """The verdict on an attempt.
 
     DONE: the client gets it. FAILED: another call may succeed, and this counts against the target. UNABLE: the target
-    is well, but cannot take this content. REFUSED: the same call with another credential may succeed.
+    is well, but cannot take this content. REFUSED: the same call with another credential may succeed, or without
+    thinking whose seals nobody here knows.
     """
 
     DONE = auto()
@@ -106,10 +108,18 @@ def judge_answer(exchange: Exchange, route: Route, call: Call, answer: Answer) -
         return AttemptOutcome.FAILED  # none of our credentials is good: the client's request is
     if exchange.endpoint is None or not exchange.endpoint.model:
         return AttemptOutcome.DONE
+    return _judge_refusal(exchange, call, answer)
+
+
+def _judge_refusal(exchange: Exchange, call: Call, answer: Answer) -> AttemptOutcome:
+    """Judge how a model refused a request that another may take."""
+    status = answer.status
     if status in _UNABLE_AT_ONCE:
         return AttemptOutcome.UNABLE
     if status in _UNABLE_BY_CODE and _code(call, answer) in _UNABLE_CODES:
         return AttemptOutcome.UNABLE
+    if status == _BAD_REQUEST and (history := history_of(exchange)) is not None and history.doubt(call):
+        return AttemptOutcome.REFUSED
     return AttemptOutcome.DONE
 
 

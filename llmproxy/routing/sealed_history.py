@@ -1,13 +1,14 @@
 """Keep a conversation at the target that sealed its thinking, and leave out what another one would refuse.
 
 Vendors sign or encrypt thinking for one model of one account. Which target sealed what is learned from answers and kept
-by identity, under digests of the seals. A conversation whose seals are unknown goes the ordinary way, as it is. Begin
-reading at `SealedHistories.find`, then `SealedHistory`.
+by identity, under digests of the seals. A conversation whose seals are unknown goes the ordinary way, as it is, and
+once more without them where that is refused. Begin reading at `SealedHistories.find`, then `SealedHistory`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from llmproxy.routing.affinity import affinity_key
 from llmproxy.routing.answer_scan import Readable, ScannedStream
 from llmproxy.stores.blobs import BlobStore
 from llmproxy.stores.facet import StoreFault
+from llmproxy.stores.lru import ByteBoundedLru
 from llmproxy.target import Target
 from llmproxy.wire.json import read_as, write_value
 
@@ -38,6 +40,7 @@ _KEPT_S = 7 * 86400.0  # as long as kept reasoning
 _NOTE = "llmproxy.sealed"
 _WINDOW_BYTES = 16 * 1024
 _LARGE_BYTES = 64 * 1024
+_RECENT_BYTES = 2 * 1024 * 1024  # about 5,000 seals
 _TAIL_BYTES = 64  # more than the longest name of a field of seals, with what stands around it
 _MADE = re.compile(rb'"(?:id|call_id|toolUseId)"\s*:\s*"([^"\\]{6,200})"')
 
@@ -59,10 +62,12 @@ _DECODER = msgspec.json.Decoder(SealMaker)
 
 
 class SealedHistories:
-    """The makers of sealed thinking, in `store`. While that does not answer nothing is learned and nothing is known."""
+    """The makers of sealed thinking, in `store`. While that does not answer, what this process saw of late is known:
+    who sealed something never changes."""
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
+        self._recent = ByteBoundedLru()
 
     async def find(self, exchange: Exchange, translates: Callable[[], bool]) -> None:
         """Find out who sealed the last thinking in the history of a request, for `history_of`. If it `translates`, the
@@ -83,8 +88,9 @@ class SealedHistories:
         names = [name for name in (call_id, _seal_name(seal) if seal and is_sealed else None) if name]
         makers = await self._makers(identity, names)
         maker = next((makers[name] for name in names if name in makers), None)
-        if maker is not None or (seal is not None and not is_sealed):
-            exchange.notes[_NOTE] = SealedHistory(self, identity, sealed, maker)
+        if maker is not None or seal is not None:
+            unknown = maker is None and is_sealed
+            exchange.notes[_NOTE] = SealedHistory(self, identity, sealed, maker, unknown=unknown)
 
     async def learn(self, exchange: Exchange, answer: Answer) -> None:
         """Keep who sealed what is in an answer, before the client gets it."""
@@ -119,6 +125,8 @@ class SealedHistories:
         """Keep who made what has these names."""
         value = write_value(list(msgspec.structs.astuple(maker)))
         keys = [affinity_key(identity, name) for name in names]
+        for key in keys:
+            self._recent.set(key, value, _KEPT_S, _RECENT_BYTES)
         try:
             await asyncio.gather(*(self._store.set(key, value, _KEPT_S) for key in keys))
         except StoreFault:
@@ -130,27 +138,45 @@ class SealedHistories:
         return {seal: found[name] for seal in seals if (name := _seal_name(seal)) in found}
 
     async def _makers(self, identity: str, names: Sequence[str]) -> dict[str, SealMaker]:
-        try:
-            values = await asyncio.gather(*(self._store.get(affinity_key(identity, name)) for name in names))
-        except StoreFault:
-            return {}
-        read = {name: read_as(_DECODER, value) for name, value in zip(names, values, strict=True) if value}
+        keys = {name: affinity_key(identity, name) for name in names}
+        values = {name: self._recent.get(key) for name, key in keys.items()}
+        missing = [name for name in names if values[name] is None]
+        if missing:
+            with contextlib.suppress(StoreFault):
+                found = await asyncio.gather(*(self._store.get(keys[name]) for name in missing))
+                values.update(zip(missing, found, strict=True))
+        read = {name: read_as(_DECODER, value) for name, value in values.items() if value}
         return {name: maker for name, maker in read.items() if maker is not None}
 
 
 @dataclass(slots=True)
 class SealedHistory:
-    """The sealed thinking in one request. `last` made the last of it, None where translation wrote that."""
+    """The sealed thinking in one request. `last` made the last of it, None where translation wrote that or, if that is
+    `unknown`, nobody here knows. `is_doubted` says that a target has refused the request as it was."""
 
     histories: SealedHistories
     identity: str
     sealed: SealedThinking
     last: SealMaker | None
+    unknown: bool = False
+    is_doubted: bool = False
     _makers: Mapping[bytes, SealMaker] | None = None
 
     def moved(self, target: Target, model: str | None) -> bool:
         """Return whether there may be something that `target` did not seal."""
-        return self.last is None or self.last.moved or self.last.owner != _owner(target, model)
+        if self.is_doubted or self.last is None:
+            return self.is_doubted or not self.unknown
+        return self.last.moved or self.last.owner != _owner(target, model)
+
+    def doubt(self, call: Call) -> bool:
+        """Return whether a request that was refused may be taken without its seals: nobody knows whether the target
+        made them, or another service did. From now on they are left out."""
+        last = self.last
+        made_here = last is not None and (last.provider, last.model) == (call.target.provider.name, call.model)
+        if self.is_doubted or call.dropped or made_here:
+            return False
+        self.is_doubted = True
+        return True
 
     def first(self, targets: Sequence[Target], model: str | None) -> list[Target]:
         """Return those of `targets` that accept the last seal, the one that made it first. One that is only called
@@ -175,7 +201,9 @@ class SealedHistory:
 
         def foreign(seal: object) -> bool:
             maker = makers.get(beginning(seal))
-            return maker is None or maker.owner != owner
+            if maker is None or maker.owner != owner:
+                return True
+            return self.is_doubted and (maker.provider, maker.model) != (call.target.provider.name, call.model)
 
         work = partial(_without, exchange.held, self.sealed, foreign, call.model or "")
         body, dropped = work() if len(raw) <= _LARGE_BYTES else await asyncio.to_thread(work)

@@ -239,18 +239,47 @@ def test_nobody_is_routed_by_what_another_client_has_seen(
     assert (east.asked, west.asked) == (1, 1)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+def test_a_conversation_whose_seals_are_forgotten_loses_its_thinking_and_nothing_else(
+    tmp_path: Path, accounts: tuple[Accounts, tuple[str, str]], stream: bool
+) -> None:
+    (east, west), urls = accounts
+    config = configuration(urls, "messages").replace("strategy: round_robin, ", "")
+    with Program(tmp_path, config=config) as program:
+        asker = Messages(program.url)
+        with asker.client:
+            asker.say("Where is it colder?")
+            east.down = True
+            step(asker, stream=stream)
+            step(asker, stream=stream)
+    east.down = False
+    with Program(tmp_path, config=config) as program, anthropic.Anthropic(base_url=program.url, api_key="x") as client:
+        asker.client = client.with_options(max_retries=0)
+        for _ in range(3):
+            step(asker, stream=stream)
+        assert program.metric("llmproxy_dropped_total") > 0
+    refused = [place for place, question in enumerate(east.vendor.questions) if question.faults]
+    assert refused == [0] and west.vendor.faults == []  # and asked again without it
+    assert (east.asked, west.asked) == (4, 2)
+
+
+@contextlib.contextmanager
+def replicas(directory: Path, server: RedisServer, urls: tuple[str, str]) -> Iterator[list[Program]]:
+    with contextlib.ExitStack() as stack:
+        programs = []
+        for name in ("a", "b"):
+            (directory / name).mkdir()
+            config = configuration(urls, "messages", store=server.url)
+            programs.append(stack.enter_context(Program(directory / name, config=config)))
+        yield programs
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no Redis server for Windows")
 def test_replicas_know_from_each_other_who_sealed_what(
     tmp_path: Path, accounts: tuple[Accounts, tuple[str, str]]
 ) -> None:
     both, urls = accounts
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(RedisServer(tmp_path))
-        programs = []
-        for name in ("a", "b"):
-            (tmp_path / name).mkdir()
-            config = configuration(urls, "messages", store=server.url)
-            programs.append(stack.enter_context(Program(tmp_path / name, config=config)))
+    with RedisServer(tmp_path) as server, replicas(tmp_path, server, urls) as programs, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(anthropic.Anthropic(base_url=each.url, api_key="dummy")) for each in programs]
         asker = Messages(programs[0].url)
         stack.enter_context(asker.client)
@@ -263,3 +292,45 @@ def test_replicas_know_from_each_other_who_sealed_what(
         asker.say("Where is it colder?")
         play_through(ask, both)
     assert [each.vendor.faults for each in both] == [[], []]
+
+
+def overwrite(redis: Any, kind: str) -> None:
+    """Put a value of somebody else in the place of each of ours."""
+    for key in redis.keys("*"):
+        redis.delete(key)
+        match kind:
+            case "list":
+                redis.rpush(key, "a", "b")
+            case "hash":
+                redis.hset(key, "a", b"\xff")
+            case "long":
+                redis.set(key, b"x" * 1_000_000)
+            case "made up":
+                redis.set(key, b'["nobody","model",true]')
+            case _:
+                redis.set(key, b"\xff\x00{]")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no Redis server for Windows")
+def test_whatever_happens_to_the_redis_no_request_fails(
+    tmp_path: Path, accounts: tuple[Accounts, tuple[str, str]]
+) -> None:
+    _, urls = accounts
+    messages = begun()
+    with RedisServer(tmp_path) as server, replicas(tmp_path, server, urls) as programs:
+
+        def go_on() -> None:
+            for program in (*programs, *programs):
+                ask_once(program, messages)
+
+        go_on()
+        redis = server.client()
+        for kind in ("garbage", "list", "hash", "long", "made up"):
+            overwrite(redis, kind)
+            go_on()
+        redis.close()
+        for fail, mend in ((server.hang, server.go_on), (server.kill, server.start)):
+            fail()
+            go_on()
+            mend()
+            go_on()

@@ -75,8 +75,9 @@ async def test_a_conversation_goes_to_who_sealed_its_last_thinking() -> None:
     history = await find(histories, asking(block("first" * 9), block()))
     assert history is not None and history.first([WEST, EAST], "m") == [EAST]
     assert not history.moved(EAST, EAST.model) and history.moved(WEST, WEST.model)
-    assert await find(histories, asking(block(), tenant="b")) is None
-    assert await find(histories, asking(block("other" * 9))) is None
+    for unknown in (asking(block(), tenant="b"), asking(block("other" * 9))):
+        history = await find(histories, unknown)
+        assert history is not None and history.unknown and history.first([EAST, WEST], "m") == []
     assert await find(histories, asking()) is None
 
 
@@ -144,6 +145,29 @@ async def test_a_call_without_thinking_that_stands_behind_tells_who_took_over() 
     assert history is not None and history.first([EAST, WEST], "m") == [EAST]
 
 
+async def test_what_nobody_knows_goes_as_it_is_and_once_more_without_it_where_that_is_refused() -> None:
+    exchange = asking(block())
+    history = await find(SealedHistories(MemoryBlobs(1 << 20)), exchange)
+    assert history is not None and history.first([EAST, WEST], "m") == [] and not history.moved(EAST, EAST.model)
+    first = Call(target=EAST, model=EAST.model)
+    assert await history.body_for(exchange, first, dialect(exchange)) is None
+    assert history.doubt(first)
+    again = Call(target=EAST, model=EAST.model)
+    assert await history.body_for(exchange, again, dialect(exchange)) is not None
+    assert again.dropped and not history.doubt(again)
+
+
+async def test_who_refuses_what_it_should_accept_gets_it_no_more_but_the_maker_is_believed() -> None:
+    histories = SealedHistories(MemoryBlobs(1 << 20))
+    await learn(histories, asking(), plain(SEAL))
+    twin = Target(provider=Moody("twin"), model=EAST.model)
+    exchange = asking(block())
+    history = await find(histories, exchange)
+    assert history is not None and not history.doubt(Call(target=EAST, model=EAST.model))
+    assert history.doubt(Call(target=twin, model=twin.model))
+    assert await history.body_for(exchange, Call(target=twin, model=twin.model), dialect(exchange)) is not None
+
+
 async def test_thinking_that_translation_wrote_is_nobodys() -> None:
     exchange = asking(block("reasoning_content"))
     history = await find(SealedHistories(MemoryBlobs(1 << 20)), exchange)
@@ -169,10 +193,13 @@ class Garbage(MemoryBlobs):
         return self.value
 
 
-async def test_without_its_store_nothing_is_known_and_nothing_fails() -> None:
+async def test_without_its_store_only_what_this_process_saw_is_known_and_nothing_fails() -> None:
     histories = SealedHistories(Broken(10))
     await learn(histories, asking(), plain(SEAL))
-    assert await find(histories, asking(block())) is None
+    history = await find(histories, asking(block()))
+    assert history is not None and history.first([EAST, WEST], "m") == [EAST]
+    other = await find(SealedHistories(Broken(10)), asking(block()))
+    assert other is not None and other.last is None
 
 
 @pytest.mark.parametrize(
@@ -181,7 +208,8 @@ async def test_without_its_store_nothing_is_known_and_nothing_fails() -> None:
 async def test_a_value_that_makes_no_sense_is_no_knowledge(value: bytes) -> None:
     store: BlobStore = Garbage(10)
     Garbage.value = value
-    assert await find(SealedHistories(store), asking(block())) is None
+    history = await find(SealedHistories(store), asking(block()))
+    assert history is not None and history.unknown
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.wire.compression import PIECE_BYTES
 from llmproxy.wire.multipart import BrokenForm, FieldFinder, boundary_of, is_form
 from llmproxy.wire.repeated_json import JsonMemory
+from llmproxy.wire.whole_body import take_whole
 
 _PIECES = 8  # how many a thread decodes before they are counted
 LARGE_BYTES = 4 * 1024 * 1024
@@ -223,7 +224,7 @@ async def _read_held(
     _check_length(length, limit_bytes)
     if length is not None and payload.is_eof():
         budget.hold(exchange, length)
-        raw = payload.read_nowait()
+        raw = take_whole(payload)
     else:
         raw = await _hold(exchange, RequestStream(payload, limit_bytes, limits, go_ahead), budget, length)
     encoding = exchange.headers.get("Content-Encoding", "").strip().lower()

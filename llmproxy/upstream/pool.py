@@ -36,6 +36,7 @@ from llmproxy.upstream.connection import UpstreamConnection
 from llmproxy.upstream.egress import outgoing_proxy, trust
 from llmproxy.upstream.heads import read_head, request_head
 from llmproxy.wire.http import BODILESS_STATUSES, READ_BYTES
+from llmproxy.wire.whole_body import take_whole
 
 # Where a parser begins to quote an answer, which may repeat our key.
 _QUOTE = re.compile(r"[:'\"\r\n]")
@@ -290,7 +291,7 @@ class Upstream:
                 pump.cancel()
         answer = read_head(request, message)
         if payload.is_eof() and (pump is None or pump.done()):
-            answer.body = payload.read_nowait()
+            answer.body = take_whole(payload)
             self.release(pool, connection)
         else:
             protocol.limit_silence(timeouts.idle_s, payload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
 from llmproxy.dialects.chat import CODEC, DIALECT
+from llmproxy.dialects.chat.summary import summarize, summarize_any
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from tests.support import vendors
@@ -55,6 +57,35 @@ def test_a_wrong_type_costs_its_own_field_only(wrong: object, text: bool) -> Non
     for name in ("prompt_tokens", "completion_tokens_details"):
         counted = read({**good, "usage": {**vendors.chat_usage(), name: wrong}}).usage
         assert counted and counted.output == vendors.OUT and counted.cache_read == vendors.CACHED
+
+
+_ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, 0, 1, 7, -1, 10**13, 2**64, 1.5, True, "", "x", "default", "flex", [], [None], {}]
+)
+_DETAILS = st.dictionaries(
+    st.sampled_from(["cached_tokens", "cache_write_tokens", "reasoning_tokens", "audio_tokens", "image_tokens"]), _ODD
+)
+_USAGE = st.fixed_dictionaries(
+    {"prompt_tokens": st.sampled_from([0, 9]), "completion_tokens": st.sampled_from([0, 5])},
+    optional={
+        "total_tokens": st.sampled_from([14, 15, 21, None, "14"]),
+        "prompt_tokens_details": _DETAILS | _ODD,
+        "completion_tokens_details": _DETAILS | _ODD,
+        **dict.fromkeys(["prompt_cache_hit_tokens", "cost", "num_search_queries", "input_tokens"], _ODD),
+    },
+)
+_CHOICE = st.dictionaries(st.sampled_from(["finish_reason", "message"]), _ODD | st.just("stop"))
+
+
+@given(
+    st.fixed_dictionaries(
+        {"model": st.sampled_from(["m", "", 5]), "usage": _USAGE | _ODD, "choices": st.lists(_CHOICE) | _ODD},
+        optional={"error": _ODD, "service_tier": _ODD},
+    )
+)
+def test_the_usual_reply_is_read_as_any_other(reply: dict[str, object]) -> None:
+    body = json.dumps(reply).encode()
+    assert summarize(body) == summarize_any(body)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"<html>", b'{"usage":', b"[" * 100_000, b'{"a":' * 100_000])

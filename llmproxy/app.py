@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmproxy import __version__, decision_log
 from llmproxy.config.access import build_access, server_tls
@@ -64,8 +64,9 @@ from llmproxy.translation.translator import Translator
 from llmproxy.upstream.media import MediaFetcher
 from llmproxy.upstream.pool import Upstream
 from llmproxy.workers.handover import BACKLOG
-from llmproxy.workers.supervisor import supervise
-from llmproxy.workers.worker_end import WorkerEnd
+
+if TYPE_CHECKING:
+    from llmproxy.workers.worker_end import WorkerEnd
 
 log = logging.getLogger(__name__)
 
@@ -421,7 +422,7 @@ def run(
     whole_process: bool = False,
 ) -> int:
     """Serve in this process, or in several workers, until a signal comes, and return the exit code. Raises as `serve`
-    does, and WorkerFailed when a worker cannot start.
+    does, and ProxyError when a worker cannot start.
 
     Without `sock` it listens on the socket that the service manager has passed, if there is one.
 
@@ -434,6 +435,8 @@ def run(
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             try:
                 if loaded.checked().server.worker_count > 1:
+                    from llmproxy.workers.supervisor import supervise  # a server alone does not need it
+
                     return runner.run(supervise(loaded, announce, sock, shutdown))
                 runner.run(serve(loaded, announce, sock, shutdown))
             except BaseException:

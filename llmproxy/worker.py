@@ -63,7 +63,7 @@ async def serve_as_worker(worker: WorkerEnd, shutdown: Shutdown) -> int:
         start_logging(loaded.checked().logging)
         await _serve(loaded, worker, shutdown)
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
-        await worker.fail(str(error), 1)
+        await worker.fail(str(error))
         return 1
     except BaseException:
         shutdown.end_within(GRACE_S)
@@ -118,4 +118,4 @@ async def _serve_until(stop: asyncio.Event, serving: Serving, worker: WorkerEnd,
         finally:
             taker.stop()
             await edge.stop(serving.shutdown_timeout_s() if stop.is_set() else 0)
-            await worker.send_last_counters(serving.runtime.admin)
+            await worker.send_counters_if_heard(serving.runtime.admin)

@@ -115,16 +115,12 @@ def _run(loaded: Loaded) -> int:
     from llmproxy.registry import RegistryError
     from llmproxy.reload import export_dotenv
     from llmproxy.reporters import start_logging
-    from llmproxy.workers.supervisor import WorkerFailed
 
     config = loaded.checked()
     export_dotenv({}, loaded.dotenv)
     try:
         start_logging(config.logging)
         return run(loaded, lambda address: _announce(banner(loaded, address)), whole_process=True)
-    except WorkerFailed as error:  # its message is whole already
-        print_error(error.message)
-        return error.exit_code
     except (OSError, ProxyError, ConfigError, RegistryError) as error:
         print_error(f"llmproxy: {describe_start_error(error, config.server.host, config.server.port)}")
         return 1

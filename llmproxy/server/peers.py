@@ -18,6 +18,7 @@ from llmproxy.metrics.figures import add_figures
 from llmproxy.metrics.sample import Sample, merge_samples
 from llmproxy.metrics.stats import RunningExchange
 from llmproxy.metrics.transfer import MetricsState, add_state
+from llmproxy.server.reloading import ReloadFailed
 
 
 class Counters(msgspec.Struct, array_like=True, frozen=True):
@@ -90,6 +91,8 @@ class ReloadReport(msgspec.Struct, array_like=True, frozen=True):
         """Return it. Raises ProxyError when the reload failed."""
         if self.error is not None:
             message, status, code = self.error
+            if status == ReloadFailed.STATUS:
+                raise ReloadFailed(message)
             raise ProxyError(message, status=status, code=code)
         return self
 

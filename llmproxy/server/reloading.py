@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from llmproxy.errors import ProxyError
 from llmproxy.user_code import is_cancellation
@@ -44,8 +44,10 @@ class Reloaded:
 class ReloadFailed(ProxyError):
     """The configuration cannot be used; the one before stays in effect: 422."""
 
+    STATUS: ClassVar[int] = 422
+
     def __init__(self, message: str) -> None:
-        super().__init__(message, status=422, code="invalid_configuration")
+        super().__init__(message, status=self.STATUS, code="invalid_configuration")
 
 
 class Reloader:

@@ -18,10 +18,9 @@ class Ready(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Failed(msgspec.Struct, array_like=True, frozen=True):
-    """A worker cannot start: the message for its user, and the exit code."""
+    """A worker cannot start: the message for its user."""
 
     message: str
-    code: int
 
 
 class Answers(msgspec.Struct, array_like=True, frozen=True):

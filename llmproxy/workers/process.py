@@ -146,7 +146,7 @@ class WorkerProcess:
 
     def cannot_start(self, reason: str) -> None:
         """Take note that there is no process."""
-        self.failed = Failed(message=reason, code=1)
+        self.failed = Failed(message=reason)
         self._end(1)
 
     def describe_end(self) -> str:

@@ -48,14 +48,6 @@ _METRICS_S = 10.0
 _MARGIN_S = 1.0
 
 
-class WorkerFailed(ProxyError):
-    """A worker cannot start, and so neither can the server. `exit_code` is that of the worker."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message, code="worker_failed")
-        self.exit_code = exit_code
-
-
 class _Place:
     """The place of one worker, which has one process after another."""
 
@@ -109,7 +101,7 @@ class Supervisor:
         self.loaded = loaded
         self.reloader = Reloader()
         self.started_s = time.monotonic()
-        self.failure: asyncio.Future[WorkerFailed] = asyncio.get_running_loop().create_future()
+        self.failure: asyncio.Future[ProxyError] = asyncio.get_running_loop().create_future()
         self.all_ready = asyncio.Event()
         self.acceptor: Acceptor | None = None
         self._stores = StoreServer()
@@ -117,6 +109,7 @@ class Supervisor:
         self._gathering = Gathering(self._answering, self._samples)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._not_reloaded: list[str] = []
         self.read = loaded.files
 
     def start(self, acceptor: Acceptor) -> None:
@@ -185,6 +178,7 @@ class Supervisor:
         self.read = again.files
         loaded, ignored = check_reloaded(self.loaded, again)
         reports: list[ReloadReport] = []
+        not_reloaded: list[str] = []
         for each in self._serving():
             try:
                 report = await each.reload("its parent")
@@ -192,15 +186,17 @@ class Supervisor:
                     report.check()
             except StoreFault as fault:
                 if not each.ended.done():
-                    log.error("worker %d has not reloaded: %s", each.answering.number, fault)
+                    not_reloaded.append(f"worker {each.answering.number} has not reloaded: {fault}")
                 continue
             if report.error is not None:
-                log.error("worker %d has not reloaded: %s", each.answering.number, report.error[0])
+                not_reloaded.append(f"worker {each.answering.number} has not reloaded: {report.error[0]}")
             each.traces = report.traces or each.traces
             reports.append(report)
+        for fault_text in not_reloaded:
+            log.error("%s", fault_text)
         if not reports:
             raise ProxyError("No worker serves now", status=503, code="stopping")
-        before, self.loaded = self.loaded, loaded
+        before, self.loaded, self._not_reloaded = self.loaded, loaded, not_reloaded
         export_dotenv(before.dotenv, loaded.dotenv)
         logging.getLogger("llmproxy").setLevel(loaded.checked().logging.level.upper())
         return Reloaded(
@@ -256,7 +252,7 @@ class Supervisor:
                 return
             reason = process.failed.message if process.failed is not None else process.describe_end()
             if not self.all_ready.is_set():
-                self._fail(process, f"worker {place.number} {reason}" if process.failed is None else reason)
+                self._fail(f"worker {place.number} {reason}" if process.failed is None else reason)
                 return
             place.fault = reason
             pause_s = place.next_pause_s(time.monotonic() - process.started_s)
@@ -310,16 +306,16 @@ class Supervisor:
             path=[os.path.abspath(each) for each in sys.path],
         )
 
-    def _fail(self, process: WorkerProcess, message: str) -> None:
+    def _fail(self, message: str) -> None:
         if not self.failure.done():
-            self.failure.set_result(WorkerFailed(message, process.failed.code if process.failed else 1))
+            self.failure.set_result(ProxyError(message, code="worker_failed"))
 
     async def _ask(self, asking: Answering, question: str, argument: bytes) -> Answers:
         parts = await self._gathering.ask(asking, question, argument)
         faults = [fault for each in self._places if (fault := each.describe_fault())]
         server = ServerHealth(
             workers=[each.row() for each in self._places],
-            faults=[*faults, *self.reloader.faults()],
+            faults=[*faults, *self._not_reloaded, *self.reloader.faults()],
             reload=dict(self.reloader.describe()),
         )
         return Answers(parts=parts, server=server)
@@ -351,7 +347,7 @@ async def supervise(
 ) -> int:
     """Serve with several workers until a signal comes, as `app.serve` does with none, and return the exit code.
 
-    Raises WorkerFailed when one cannot start, OSError when the address
+    Raises ProxyError when one cannot start, OSError when the address
     cannot be listened on, ProxyError.
     """
     server = loaded.checked().server

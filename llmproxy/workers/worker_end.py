@@ -74,10 +74,10 @@ class WorkerEnd:
         self.link.on_close(self._begin_stop)
         await self.link.connect(self._end)
 
-    async def fail(self, message: str, code: int) -> None:
+    async def fail(self, message: str) -> None:
         """Tell the parent that this worker cannot start, and why."""
         with contextlib.suppress(StoreFault):
-            await self.link.call(START_FAILED, Failed(message=message, code=code))
+            await self.link.call(START_FAILED, Failed(message=message))
 
     def ready(self, traces: list[str]) -> None:
         """Tell the parent that connections are served. Raises StoreFault."""
@@ -167,17 +167,16 @@ class WorkerEnd:
         except StoreFault as fault:
             raise _gone() from fault
 
-    async def send_last_counters(self, admin: Admin) -> None:
+    async def send_counters_if_heard(self, admin: Admin) -> None:
         """Send what was counted, where the parent is there to hear it."""
         with contextlib.suppress(StoreFault):
             await self.send_counters(admin)
 
     async def _send_counters(self, admin: Callable[[], Admin]) -> None:
-        with contextlib.suppress(StoreFault):
-            while True:
-                began_s = time.monotonic()
-                await self.send_counters(admin())
-                await asyncio.sleep(max(_SEND_EVERY_S, (time.monotonic() - began_s) / _MOST_SHARE))
+        while not self.link.closed:
+            began_s = time.monotonic()
+            await self.send_counters_if_heard(admin())
+            await asyncio.sleep(max(_SEND_EVERY_S, (time.monotonic() - began_s) / _MOST_SHARE))
 
 
 def _nothing() -> None:

@@ -232,6 +232,10 @@ def test_the_number_of_workers_cannot_change_and_a_bad_file_changes_nothing(pair
     told = run("reload", cwd=pair.directory)
     assert told.returncode == 0 and f"warning: {said}" in told.stdout, told.stderr
     assert pair.err.count(said, start) == 1 and pair.get("/health").json["reload"]["needs_restart"] == [said]
+    file.write_text(config(upstream, "stores: {default: {type: disk, path: /dev/null/x.sqlite}}"), encoding="utf-8")
+    refused = pair.post("/admin/reload", None)
+    assert refused.status == 422 and "/dev/null/x.sqlite" in refused.json["error"]["message"]
+    assert len(pair.get("/health").json["faults"]) == 1
     file.write_text("server: {workers: 0}", encoding="utf-8")
     told = run("reload", cwd=pair.directory)
     assert told.returncode == 1 and "server.workers" in told.stderr

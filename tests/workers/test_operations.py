@@ -14,7 +14,7 @@ from llmproxy.workers.operations import Answers, Failed, Ready, packed
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "READY": (Ready(traces=["/t"]),),
-    "START_FAILED": (Failed(message="m", code=2),),
+    "START_FAILED": (Failed(message="m"),),
     "LEAVING": (),
     "COUNTED": (b"c",),
     "ASK": ("stats", b"q"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from multidict import CIMultiDict
@@ -24,6 +25,20 @@ _MAX_LISTED = 50
 _MAX_LISTED_LENGTH = 4096  # some clients and proxies refuse heads of more than 8 KB
 
 
+class Upgraded(Protocol):
+    """A connection to a provider that has become a WebSocket."""
+
+    def take_over(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport | None, bytes]:
+        """Give the connection to `protocol`. Return its transport, None where it is closed, and what came behind the
+        head. Called once; then `release` is called when the connection is lost."""
+
+    def release(self) -> None:
+        """Forget the connection, which is lost."""
+
+    def close(self) -> None:
+        """Close the connection, unless somebody has taken it over."""
+
+
 # Made for every request, as `Call`, `Client` and `UpstreamRequest` are: as a msgspec struct in a fifth of the time.
 class Answer(msgspec.Struct, kw_only=True):
     """The answer to a client.
@@ -34,6 +49,7 @@ class Answer(msgspec.Struct, kw_only=True):
     no body whatever their headers say (HEAD, 204, 304); `length` is then what they declare. `framing` is how a stream
     of events is cut into frames, None for any other body; `framing_of` finds it. `summary` is what translation
     knows of the answer; it grows while that streams, ahead of what the client has got. None when nobody knows.
+    `upgraded` is the connection of a WebSocket, whose status is 101.
     """
 
     status: int
@@ -46,11 +62,14 @@ class Answer(msgspec.Struct, kw_only=True):
     error: ProxyError | None = None
     framing: Framing | None = None
     summary: Summary | None = None
+    upgraded: Upgraded | None = None
 
     def close(self) -> None:
-        """Give up the rest of the body."""
+        """Give up the rest of the body, or the WebSocket."""
         if self.stream is not None:
             self.stream.close()
+        if self.upgraded is not None:
+            self.upgraded.close()
 
 
 def list_dropped(headers: Headers, paths: Sequence[str]) -> None:

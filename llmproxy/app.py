@@ -22,7 +22,7 @@ from llmproxy.config.access import build_access, server_tls
 from llmproxy.config.client_limits import build_limits, hook_order
 from llmproxy.config.configured_prices import configured_prices, price_settings
 from llmproxy.config.load import Loaded
-from llmproxy.config.schema import Config, MiddlewareEntry
+from llmproxy.config.schema import Config, MiddlewareEntry, ServerConfig
 from llmproxy.exchange import MemoryBudget
 from llmproxy.limiting.target_quotas import TargetQuotas
 from llmproxy.metrics.counters import Metrics
@@ -160,7 +160,7 @@ def build(loaded: Loaded, state: State) -> Runtime:
     return Runtime(
         pipeline=pipeline,
         admin=_admin(loaded, state, router, everybody, models, named_middlewares, reporters),
-        limits=_limits(config, state),
+        limits=_limits(config.server, state),
         admission=access.admission,
         components=[
             *_components(loaded, stores, reuse, everybody, configured, client_limits),
@@ -303,13 +303,13 @@ def _target_quotas(config: Config, stores: Stores) -> TargetQuotas:
     return TargetQuotas(stores.open(config.routing.store).quotas(MAX_COUNTERS))
 
 
-def _limits(config: Config, state: State) -> Limits:
-    server = config.server
+def _limits(server: ServerConfig, state: State) -> Limits:
     return Limits(
         max_head_size=server.max_head_size,
         max_body_size=server.max_body_size,
         max_upload_size=server.max_upload_size,
         header_timeout_s=server.header_timeout,
+        websocket_idle_s=server.websocket_idle_timeout,
         keepalive_timeout_s=server.keepalive_timeout,
         body_timeout_s=server.body_timeout,
         body_total_timeout_s=server.body_total_timeout,

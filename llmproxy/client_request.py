@@ -13,6 +13,7 @@ from llmproxy.answer import Headers
 from llmproxy.body import Body, FormBody, StreamedBody, StreamedForm
 from llmproxy.client_key import ClientKey
 from llmproxy.dialects.dialect import Endpoint
+from llmproxy.dialects.socket_calls import model_in_query, with_model
 from llmproxy.errors import BadRequest
 from llmproxy.wire.json import write_value
 from llmproxy.wire.text import replace_surrogates
@@ -79,7 +80,8 @@ class ClientRequest:
     `time.monotonic()`, `began_s` the wall clock. `request_id` is what the client sees as `x-request-id`: its own when
     it sent a short printable one, else `id`. `template` is the path in metrics. `session` is the conversation's id,
     when a middleware recognised one. `credential` is the mark of the provider's credential with which was made what it
-    names, where that has several (`Provider.credential_mark`).
+    names, where that has several (`Provider.credential_mark`). `upgrade` says that it opens a WebSocket, which has no
+    body.
     """
 
     id: str
@@ -99,6 +101,7 @@ class ClientRequest:
     stream: bool = False
     session: str | None = None
     credential: str = ""
+    upgrade: bool = False
 
     @property
     def session_id(self) -> str | None:
@@ -122,14 +125,17 @@ class ClientRequest:
         return f"{scheme}://{self.headers.get('Host', '')}"
 
     def read_model(self) -> None:
-        """Take model and stream flag from where the dialect has them: the path or the body. Raises BadRequest when the
+        """Take model and stream flag from where the dialect has them: path, query or body. Raises BadRequest when the
         body cannot be decoded, or the name of the model is too long."""
         endpoint, body = self.endpoint, self.body
-        if endpoint is None or not isinstance(body, (Body, StreamedForm)):
+        if endpoint is not None and endpoint.socket is not None and endpoint.model:
+            model = model_in_query(self.query)
+        elif endpoint is None or not isinstance(body, (Body, StreamedForm)):
             return
-        if isinstance(body, Body):
-            self.stream = body.flag("stream") if endpoint.streams is None else endpoint.streams
-        model = body.model if endpoint.model_in is None else endpoint.model_of(self.path)
+        else:
+            if isinstance(body, Body):
+                self.stream = body.flag("stream") if endpoint.streams is None else endpoint.streams
+            model = body.model if endpoint.model_in is None else endpoint.model_of(self.path)
         if model is not None and len(model) > _LONGEST_MODEL:
             raise BadRequest(f"The name of the model has more than {_LONGEST_MODEL} characters", param="model")
         self.model = model
@@ -137,7 +143,9 @@ class ClientRequest:
     def write_model(self, model: str) -> None:
         """Put another name of the model where the dialect has it."""
         endpoint, body = self.endpoint, self.body
-        if endpoint is not None and endpoint.model_in is not None:
+        if endpoint is not None and endpoint.socket is not None:
+            self.query = with_model(self.query, model) if endpoint.model else self.query
+        elif endpoint is not None and endpoint.model_in is not None:
             self.path = endpoint.renamed(self.path, model)
         elif isinstance(body, (FormBody, StreamedForm)):
             body.rename_model(model)

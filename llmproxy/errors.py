@@ -46,6 +46,13 @@ class BadRequest(ProxyError):
         super().__init__(message, status=status, code=code, param=param)
 
 
+def http_only(what: str) -> BadRequest:
+    """Return the 426 for a WebSocket that is not served, at which clients go on over HTTP."""
+    error = BadRequest(f"{what}. Use HTTP", status=426, code="upgrade_not_supported")
+    error.headers = (("Upgrade", "HTTP/1.1"),)
+    return error
+
+
 class Unauthenticated(ProxyError):
     """The client did not show who it is: 401. The message is the same whatever was wrong, and no middleware gets the
     exchange, which anybody can make."""

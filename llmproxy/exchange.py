@@ -23,6 +23,7 @@ from llmproxy.errors import Overloaded, ProxyError
 from llmproxy.route import Route
 from llmproxy.target import Target
 from llmproxy.trace_context import TraceContext
+from llmproxy.websocket_traffic import WebSocketTraffic
 from llmproxy.wire.text import replace_surrogates
 
 THREAD_HEADERS = ("x-claude-code-agent-id", "x-openai-subagent")
@@ -107,7 +108,7 @@ class Exchange(ClientRequest):
     one of our own pages. `budget` counts what it holds in memory.
     `trace` is its place in a distributed trace, where that is known.
     `cost_usd` is what its calls cost, set before `on_end`; 0 when none was made for it, None when that is unknown.
-    `charged` says that it is set.
+    `charged` says that it is set. `websocket` is what went over its WebSocket, where it has opened one.
     """
 
     route: Route | None = None
@@ -133,6 +134,7 @@ class Exchange(ClientRequest):
     budget: MemoryBudget | None = None
     cost_usd: float | None = None
     charged: bool = False
+    websocket: WebSocketTraffic | None = None
 
     @property
     def target(self) -> Target | None:

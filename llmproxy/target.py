@@ -77,7 +77,7 @@ class UpstreamRequest(msgspec.Struct, kw_only=True):
     and returns the one that the client gets: where the provider has another form of the call, or must see its answers.
     `complete` is awaited before it is sent: for what would hold up others, such as the digest of a large body.
     `renew` is awaited with an answer of 400, 401 or 403, and returns whether the provider has got other credentials
-    since, so that the call can be made once more.
+    since, so that the call can be made once more. `upgrade` says that it opens a WebSocket.
     `timeouts` are those of the target, None for those of the origin; how long connecting takes is the origin's.
     """
 
@@ -90,6 +90,7 @@ class UpstreamRequest(msgspec.Struct, kw_only=True):
     complete: Callable[[], Awaitable[None]] | None = None
     renew: Callable[[Answer], Awaitable[bool]] | None = None
     timeouts: Timeouts | None = None
+    upgrade: bool = False
 
 
 def request_fault(request: object) -> str:

@@ -106,6 +106,19 @@ def _protocols(line: str) -> list[str]:
     return [each.strip() for each in line.split(",")]
 
 
+def has_protocol_key(headers: Headers) -> bool:
+    """Return whether a WebSocket offers a credential as a subprotocol, as browsers do."""
+    return any(_names_key(each) for line in headers.getall(_PROTOCOLS, ()) for each in _protocols(line))
+
+
+def drop_protocol_key(headers: Headers) -> None:
+    """Remove the credentials among the subprotocols that a WebSocket offers."""
+    if has_protocol_key(headers):
+        kept = [each for line in headers.popall(_PROTOCOLS) for each in _protocols(line) if not _names_key(each)]
+        if kept:
+            headers["Sec-WebSocket-Protocol"] = ", ".join(kept)
+
+
 def _names_key(protocol: str) -> bool:
     return protocol.startswith(_PROTOCOL_PREFIX)
 

@@ -63,7 +63,7 @@ def read_llm(section: ConfigNode, directory: Path) -> Read[ProviderConfig]:
 
 def _untyped(section: ConfigNode) -> dict[str, ConfigNode]:
     """Return the keys of an upstream without a type: requests of every dialect are relayed there."""
-    spoken = [ConfigNode(value=word, mark=section.mark, literal=True) for word in catalog.capabilities()]
+    spoken = [ConfigNode(value=word, mark=section.mark, literal=True) for word in catalog.http_capabilities()]
     return {
         "type": ConfigNode(value=LLM_TYPE, mark=section.mark, key=below(section.key, "type"), literal=True),
         "dialects": ConfigNode(value=spoken, mark=section.mark, key=below(section.key, "dialects")),

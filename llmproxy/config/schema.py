@@ -127,6 +127,11 @@ class ServerConfig(Strict):
     keepalive_timeout: Duration = Field(
         default=75.0, gt=0, description="How long a client connection may stay open without a request."
     )
+    websocket_idle_timeout: DurationLimit = Field(
+        default=3600.0,
+        gt=0,
+        description="How long a WebSocket may stay open while nothing passes in either direction, or none.",
+    )
     header_timeout: Duration = Field(
         default=30.0, gt=0, description="How long a client may take to send the headers of a request."
     )

@@ -45,7 +45,7 @@ _VERSIONED = re.compile(r"/v1(?:(?:alpha|beta)\d*)?(?=/)")
 _CLOUD_ROOTS = ("/openai", "/anthropic")
 # Vertex has its API below a project and location, after the version, and lists of models below their makers.
 _PROJECT = re.compile(r"(?:/v1(?:beta1)?)?/projects/[^/]+/locations/[^/]+(?=[/:])")
-_PUBLISHERS = re.compile(r"/v1(?:beta1)?/publishers(?=/)")
+_PUBLISHERS = re.compile(r"/v1(?:beta1)?/publishers(?=/)|/ws/google\.cloud\.")
 
 # Calls of the rest of that API whose JSON body names a model, and those whose body may be a multipart form with one.
 # Rerank is of Cohere and Jina, and of services that imitate OpenAI.
@@ -99,7 +99,7 @@ def find(method: str, path: str) -> Endpoint | None:
     calls = _calls(DIALECTS)
     if below_project(path) and calls.project is not None:
         return calls.project
-    version = _version_of(path)
+    version = version_of(path)
     if version in calls.versions:
         return calls.versions[version]
     segments = path[len(version) :].split("/")
@@ -114,7 +114,7 @@ def _listed_call(method: str, path: str) -> Endpoint | None:
     """Return the call that stands in the list of a dialect; None for paths of which only the beginning is known."""
     if "/projects/" in path and (project := _PROJECT.match(path)) is not None:
         path = path[project.end() :]
-    path = path[len(_version_of(path)) :]
+    path = path[len(version_of(path)) :]
     calls = _calls(DIALECTS)
     method = "GET" if method == "HEAD" else method
     exact = calls.exact.get((method, path))
@@ -126,7 +126,7 @@ def _listed_call(method: str, path: str) -> Endpoint | None:
     return None
 
 
-def _version_of(path: str) -> str:
+def version_of(path: str) -> str:
     versioned = _VERSIONED.match(path)
     return versioned[0] if versioned is not None else ""
 
@@ -186,9 +186,15 @@ def codecs() -> Mapping[str, Codec]:
     return {dialect.name: dialect.codec for dialect in own if dialect.codec is not None}
 
 
-def capabilities() -> tuple[str, ...]:
-    """Return what a provider may speak: the names of all dialects, and `REST`."""
+def http_capabilities() -> tuple[str, ...]:
+    """Return what a provider may speak over HTTP: the names of all dialects, and `REST`."""
     return (*(dialect.name for dialect in DIALECTS if not dialect.client_only), REST)
+
+
+def capabilities() -> tuple[str, ...]:
+    """Return what a provider may speak, over WebSockets too."""
+    sockets = [each.sockets.capability for each in DIALECTS if each.sockets is not None]
+    return tuple(dict.fromkeys((*http_capabilities(), *sockets)))
 
 
 def limit_readings(headers: Mapping[str, str], now_s: float) -> list[LimitReading]:
@@ -360,9 +366,9 @@ def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
         names={dialect.name: dialect for dialect in dialects},
         exact={("POST", path): endpoint for endpoint, path in model_calls if "{" not in path},
         patterns=[
-            *((["POST"], _pattern(path), endpoint) for endpoint, path in model_calls if "{" in path),
+            *((["POST"], path_pattern(path), endpoint) for endpoint, path in model_calls if "{" in path),
             *(
-                (methods.split(), _pattern(path), _endpoint(dialect, capability, path, model=False))
+                (methods.split(), path_pattern(path), _endpoint(dialect, capability, path, model=False))
                 for dialect, capability, methods, path in other
             ),
         ],
@@ -426,13 +432,13 @@ def _endpoint(
         template=dialect.version + own,
         model=model,
         streams=streams,
-        model_in=_pattern(own) if "{model}" in own else None,
+        model_in=path_pattern(own) if "{model}" in own else None,
         form=form,
         takes_forms=takes_forms,
     )
 
 
-def _pattern(path: str) -> re.Pattern[str]:
+def path_pattern(path: str) -> re.Pattern[str]:
     """Match the paths that `path` stands for, whatever its parameters are."""
     parts = re.split(r"(\{\w+\})", path)
     parameters = {"{id}": "[^/]+", "{path}": ".+", "{maker}": "(?P<maker>[^/]+)", "{model}": "(?P<model>.+)"}

@@ -22,6 +22,7 @@ from llmproxy.dialects.limit_readings import LimitReading, read_usual_limits
 from llmproxy.dialects.model_list import ModelPages
 from llmproxy.dialects.reshape import Reshape
 from llmproxy.dialects.sealed_thinking import SealedThinking
+from llmproxy.dialects.socket_calls import SocketCalls
 from llmproxy.dialects.summary import Summary, Watch
 from llmproxy.errors import ProxyError
 from llmproxy.wire.framing import Framing
@@ -128,7 +129,7 @@ class Dialect:
     `embeddings` are its calls that ask for embeddings, and what finds their form; `embedding_codecs` are those forms in
     which providers of this dialect are asked for them.
 
-    `token_count` is the call that counts the tokens of a request, None without one.
+    `token_count` is the call that counts the tokens of a request, `sockets` its WebSockets; None without one.
 
     `overloaded` is the status with which its vendor says that it is overloaded: 503, or 529 where that is known.
     `write_error` gives the JSON body of an error of ours, `error_headers` the headers beside it, `write_error_event`
@@ -173,6 +174,7 @@ class Dialect:
     token_count: TokenCount | None = None
     embeddings: Mapping[str, FindEmbeddingCodec] = field(default_factory=dict)
     embedding_codecs: tuple[EmbeddingCodec, ...] = ()
+    sockets: SocketCalls | None = None
     stateful: bool = False
     overloaded: int = 503
     key_variable: str = "API_KEY"
@@ -200,6 +202,7 @@ class Endpoint:
     `model_in` finds it in the path, where the dialect keeps it there. `streams` says whether the path asks for a
     stream, None where the body does. `template` is the path in metrics. `form` is the form of the call where it is
     not the dialect's own. `takes_forms` says that its body may be a multipart form, of which a field names the model.
+    `socket` is set for a WebSocket.
     """
 
     dialect: Dialect
@@ -212,6 +215,7 @@ class Endpoint:
     model_in: re.Pattern[str] | None = None
     form: CallForm | None = None
     takes_forms: bool = False
+    socket: SocketCalls | None = None
 
     def served_by(self, speaks: Container[str]) -> bool:
         """Return whether a provider that speaks `speaks` serves this call without translation, in whatever form."""

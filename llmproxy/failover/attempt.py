@@ -15,7 +15,7 @@ from llmproxy.call import Call
 from llmproxy.decision_log import DecisionLog
 from llmproxy.dialects import catalog
 from llmproxy.dialects.model import Fail
-from llmproxy.errors import ProxyError, UpstreamError
+from llmproxy.errors import ProxyError, UpstreamError, http_only
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.failover.commit_point import CommitPoint
 from llmproxy.redaction.echoes import hide_keys, mask_error
@@ -61,7 +61,7 @@ class Attempts:
         finally:
             call.ended_s = time.monotonic() - exchange.started_s
             route.report(target, call)
-        if answer.stream is None:
+        if answer.stream is None and answer.upgraded is None:
             call.end_running()
         if target.provider.secrets:
             hide_keys(answer, target.provider.secrets)
@@ -134,6 +134,8 @@ class Attempts:
         if answer is None:
             assert request is not None, "checked, where it is not ours"
             answer = await self._send(sent, call, request)
+        elif sent.upgrade:
+            raise http_only(f"The provider {provider.name!r} has no WebSockets")
         else:
             note_limits(call, answer)
         call.status, call.first_byte_s = answer.status, time.monotonic()
@@ -171,10 +173,16 @@ class Attempts:
         call.url = request.origin.url + request.target.partition("?")[0]
         if call.target.timeouts:
             request.timeouts = replace(request.origin.timeouts, **dict(call.target.timeouts))
+        request.upgrade = exchange.upgrade
         if request.complete is not None:
             await request.complete()
         answer = await self._open(request)
-        if answer.status in REDIRECT_STATUSES and exchange.endpoint is not None and exchange.endpoint.model:
+        if (
+            answer.status in REDIRECT_STATUSES
+            and not request.upgrade
+            and exchange.endpoint is not None
+            and exchange.endpoint.model
+        ):
             answer = await follow(self._open, request, answer, call.target.provider.name)
         return answer
 

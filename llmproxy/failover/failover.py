@@ -29,7 +29,7 @@ class Failover(FailoverContext):
             if route.plain:
                 answer = await self.attempts.make(exchange, route, route.targets[0])
             else:
-                if route.shadow is not None and self.shadows is not None:
+                if route.shadow is not None and self.shadows is not None and not exchange.upgrade:
                     self.shadows.begin(exchange, route, route.shadow)
                 answer = await AttemptSeries(self, exchange, route).run()
         except ProxyError as error:

@@ -75,7 +75,9 @@ def used_cost(
 
 
 def _produced(exchange: Exchange) -> int:
-    """Return how many tokens are in what was sent, about."""
+    """Return how many tokens are in what was sent, about; 0 for a WebSocket, which carries sound and much else."""
+    if exchange.websocket is not None:
+        return 0
     answer = exchange.answer
     streamed = answer is not None and answer.framing is not None
     return -(-exchange.sent_bytes // (_STREAM_BYTES if streamed else _PLAIN_BYTES))

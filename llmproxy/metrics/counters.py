@@ -21,6 +21,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.metrics.activity import Activity
 from llmproxy.metrics.quantiles import Quantiles
 from llmproxy.metrics.tokens import TokenCounters, sum_costs, sum_tokens
+from llmproxy.metrics.websockets import WebSocketCounters
 
 # Upper bounds of the histogram buckets, in seconds; the last bucket has no bound.
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -190,6 +191,7 @@ class Metrics:
         self.speeds: dict[SpeedLabels, Speed] = {}
         self.activity = Activity()
         self.dropped: dict[tuple[str, str, str], int] = {}
+        self.websockets = WebSocketCounters()
         self.uncalled = dict.fromkeys(UNCALLED, 0)
         self._bindings: dict[object, _Binding] = {}
         self._models: set[str] = set()
@@ -223,13 +225,16 @@ class Metrics:
         if calls is not None:
             calls.add(summary.usage)
             calls.add_cost(exchange.cost_usd, unknown=exchange.cost_usd is None and exchange.cost_unknown)
-            self._time(calls, exchange, ended_s)
+            opened = exchange.websocket is not None and exchange.answered_s  # calls are timed, not conversations
+            self._time(calls, exchange, opened or ended_s)
         elif not requests.own:
             self.uncalled[_uncalled(exchange)] += 1
         if not requests.own:
             self.activity.count(exchange, outcome, ended_s)
         if exchange.call is not None and exchange.call.dropped:
             self._count_dropped(exchange)
+        if exchange.websocket is not None:
+            self.websockets.add(exchange.websocket)
 
     def _count_dropped(self, exchange: Exchange) -> None:
         """Count the fields that translation dropped, by path without indices."""

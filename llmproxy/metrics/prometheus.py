@@ -24,6 +24,7 @@ from llmproxy.metrics.counters import (
     RequestLabels,
 )
 from llmproxy.metrics.sample import Sample
+from llmproxy.metrics.websockets import WebSocketCounters
 
 
 def render(metrics: Metrics, version: str, accept: str, samples: Sequence[Sample] = ()) -> tuple[bytes, str]:
@@ -57,6 +58,7 @@ class _MetricsCollector(Collector):
         yield _attempts(calls)
         yield _proxy_time(metrics)
         yield _gauge("llmproxy_in_flight_requests", "Client requests in progress.", metrics.in_flight)
+        yield from _websockets(metrics.websockets)
         yield _gauge("llmproxy_held_bytes", "Bytes of bodies held in memory.", metrics.held_bytes())
         yield _counter(
             "llmproxy_dropped_total",
@@ -68,6 +70,17 @@ class _MetricsCollector(Collector):
         info = GaugeMetricFamily("llmproxy_build_info", "The running version.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info
+
+
+def _websockets(counters: WebSocketCounters) -> Iterator[Metric]:
+    yield _gauge("llmproxy_websockets", "WebSockets that are open.", counters.open)
+    figures = (
+        ("llmproxy_websocket_frames_total", "Frames", counters.client_frames, counters.provider_frames),
+        ("llmproxy_websocket_bytes_total", "Bytes", counters.client_bytes, counters.provider_bytes),
+    )
+    for name, what, client, provider in figures:
+        counts: Counter[tuple[str, ...]] = Counter({("client",): client, ("provider",): provider})
+        yield _counter(name, f"{what} of closed WebSockets, by who sent them.", ("sender",), counts)
 
 
 def _samples(samples: Iterable[Sample]) -> Iterator[Metric]:

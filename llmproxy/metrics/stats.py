@@ -85,7 +85,7 @@ class _Row:
 
 class RunningExchange(msgspec.Struct, kw_only=True, frozen=True):
     """An exchange under way, as the page needs it. `provider` is None before its first call, `session` without one.
-    `shown` is its JSON form, None for those that are not listed."""
+    `shown` is its JSON form, None for those that are not listed; `websocket` says that it is an open one."""
 
     provider: str | None
     model: str | None
@@ -93,6 +93,7 @@ class RunningExchange(msgspec.Struct, kw_only=True, frozen=True):
     session: str | None
     started_s: float
     shown: dict[str, object] | None = None
+    websocket: bool = False
 
 
 def running_exchanges(running: Iterable[Exchange]) -> list[RunningExchange]:
@@ -107,6 +108,7 @@ def running_exchanges(running: Iterable[Exchange]) -> list[RunningExchange]:
             session=None if exchange.session_id is None else replace_surrogates(exchange.session_id),
             started_s=exchange.started_s,
             shown=_running(exchange, now_s) if number < MAX_RUNNING else None,
+            websocket=_is_open(exchange),
         )
         for number, exchange in enumerate(proxied)
     ]
@@ -184,6 +186,7 @@ class Snapshot:
         return {
             "total": statuses.total(),
             "in_flight": len(self.running),
+            "websockets": sum(exchange.websocket for exchange in self.running),
             "cancelled": cancelled,
             "per_second": round(self.per_second, 3),
             "by_status": dict(sorted(statuses.items())),
@@ -229,6 +232,11 @@ class Snapshot:
     def _wall(self, moment_s: float) -> str:
         """Return a monotonic time as UTC, by the present clock: an adjusted clock moves all of them alike."""
         return format_timestamp(time.time() - (time.monotonic() - moment_s))
+
+
+def _is_open(exchange: Exchange) -> bool:
+    """Return whether an exchange is a WebSocket that is open."""
+    return exchange.answer is not None and exchange.answer.upgraded is not None
 
 
 def _running(exchange: Exchange, now_s: float) -> dict[str, object]:

@@ -7,6 +7,8 @@ Begin reading at `state_of` and `add_state`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from llmproxy.metrics.activity import MAX_CLIENTS, MAX_SESSIONS, Activity, ActivityCounters
@@ -23,6 +25,7 @@ from llmproxy.metrics.counters import (
     SpeedLabels,
 )
 from llmproxy.metrics.tokens import TokenCounters
+from llmproxy.metrics.websockets import WebSocketCounters
 from llmproxy.wire.text import replace_surrogates
 
 
@@ -121,6 +124,7 @@ class MetricsState(msgspec.Struct, array_like=True, frozen=True):
     dropped: list[tuple[tuple[str, str, str], int]]
     uncalled: dict[str, int]
     activity: ActivityState | None
+    websockets: WebSocketCounters
 
 
 def state_of(metrics: Metrics, *, activity: bool = False) -> MetricsState:
@@ -144,12 +148,15 @@ def state_of(metrics: Metrics, *, activity: bool = False) -> MetricsState:
         dropped=list(metrics.dropped.copy().items()),
         uncalled=metrics.uncalled.copy(),
         activity=_activity(metrics.activity) if activity else None,
+        websockets=replace(metrics.websockets),
     )
 
 
 def add_state(metrics: Metrics, state: MetricsState) -> None:
     """Add the counters of another process to `metrics`, all but `held_bytes`, which is not counted there."""
     metrics.in_flight += state.in_flight
+    metrics.websockets.open += state.websockets.open
+    metrics.websockets.add(state.websockets)
     for request in state.requests:
         mine = metrics.requests.setdefault(request.labels, RequestCounters(own=request.own))
         _add_histogram(mine.durations, request.durations)

@@ -347,7 +347,7 @@ def _may_be_rerouted(exchange: Exchange, rule: Rule) -> bool:
 def _spends(exchange: Exchange) -> bool:
     """Return whether the call may have tokens and cost money: a call that nobody knows may."""
     endpoint = exchange.endpoint
-    if endpoint is None:
+    if endpoint is None or endpoint.socket is not None:
         return True
     counts = endpoint.dialect.token_count
     return endpoint.model and (counts is None or endpoint.path != counts.path)

@@ -22,7 +22,7 @@ from llmproxy.middleware.base import Middleware
 from llmproxy.private_files import check_directory, refuse_place
 from llmproxy.records.background_writer import BackgroundWriter
 from llmproxy.records.entry import Entry, entry_of
-from llmproxy.records.record import PART_OVERHEAD_BYTES, CapturedMessage, write_record
+from llmproxy.records.record import PART_OVERHEAD_BYTES, CapturedFrames, CapturedMessage, write_record
 from llmproxy.records.retention import Retention
 from llmproxy.records.trace_store import DayFiles, RecordFiles
 from llmproxy.redaction.json_path import parse_path
@@ -67,7 +67,17 @@ class CaptureBudget:
 class Capture:
     """The parts of one exchange that are kept until its record is written."""
 
-    __slots__ = ("_buffer", "_limit_bytes", "_started_s", "entry", "held_bytes", "request", "response", "secrets")
+    __slots__ = (
+        "_buffer",
+        "_limit_bytes",
+        "_started_s",
+        "entry",
+        "frames",
+        "held_bytes",
+        "request",
+        "response",
+        "secrets",
+    )
 
     entry: Entry
     secrets: tuple[str, ...]
@@ -75,6 +85,7 @@ class Capture:
     def __init__(self, buffer: CaptureBudget, limit_bytes: int, started_s: float) -> None:
         self.request = CapturedMessage()
         self.response = CapturedMessage()
+        self.frames: CapturedFrames | None = None
         self.held_bytes = 0
         self._buffer = buffer
         self._limit_bytes = limit_bytes
@@ -85,6 +96,19 @@ class Capture:
         response = self.response
         if self.keep(response, data) and response.times_ms is not None:
             response.times_ms.append(round((time.monotonic() - self._started_s) * 1000, 3))
+
+    def keep_frame(self, sender: str, data: bytes) -> None:
+        """Keep a message of a WebSocket while there is room. Later ones are not kept either: a gap would mislead."""
+        frames = self.frames
+        if frames is None or frames.short:
+            return
+        frames.size += len(data)
+        cost = len(data) + PART_OVERHEAD_BYTES
+        if frames.size > self._limit_bytes or not self._buffer.take(cost):
+            frames.short = True
+            return
+        self.held_bytes += cost
+        frames.messages.append((round((time.monotonic() - self._started_s) * 1000, 3), sender, data))
 
     def keep(self, captured: CapturedMessage, data: bytes) -> bool:
         """Keep the next bytes of a body while there is room; return whether any were kept."""
@@ -144,6 +168,9 @@ class Trace(Middleware):
         )
         include_headers: bool = Field(default=True, description="Record headers, with secrets masked.")
         include_body: bool = Field(default=True, description="Record bodies and streamed chunks.")
+        include_frames: bool = Field(
+            default=False, description="Record the text messages of WebSockets, up to max_body_size for each WebSocket."
+        )
         max_body_size: Size = Field(
             default=parse_size("1MB"),
             gt=0,
@@ -177,6 +204,7 @@ class Trace(Middleware):
         self._directory = os.path.abspath(os.path.expanduser(config.directory))
         self._headers = config.include_headers
         self._bodies = config.include_body
+        self._frames = config.include_frames
         self._limit_bytes = config.max_body_size
         self._sample = config.sample
         self._only_errors = config.only_errors
@@ -248,6 +276,9 @@ class Trace(Middleware):
             if self._headers:
                 request.headers = exchange.headers.copy().items()
             self._capture_body(exchange, capture)
+            if self._frames and exchange.websocket is not None:
+                capture.frames = CapturedFrames()
+                exchange.websocket.sinks.append(capture.keep_frame)
         exchange.notes[self._note] = capture
         return capture
 
@@ -284,6 +315,7 @@ class _Recording:
             secrets=item.secrets,
             paths=self._paths,
             limit_bytes=self._limit_bytes,
+            frames=item.frames,
         )
         self._store.write(item.entry.started, item.entry.id, text)
 

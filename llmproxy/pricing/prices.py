@@ -187,6 +187,8 @@ class Prices:
 
     def _cost_of(self, exchange: Exchange, call: Call) -> float | None:
         summary, endpoint = exchange.summary, exchange.endpoint
+        if exchange.websocket is not None:
+            return exchange.websocket.cost_usd
         if summary.usage is None:
             failed = call.error is not None or (exchange.status or 0) >= 400 or exchange.outcome == "error"
             counts = endpoint.dialect.token_count if endpoint is not None else None

@@ -17,6 +17,7 @@ from llmproxy.answer import Headers
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.call_form import without_fields
 from llmproxy.dialects.encode_context import Options
+from llmproxy.dialects.socket_calls import model_in_query, with_model
 from llmproxy.providers.address import root_below
 from llmproxy.providers.base import HttpProvider, Service
 from llmproxy.providers.entra import Entra
@@ -146,6 +147,12 @@ class Azure(RefreshingProvider[Token]):
         if self._deployment:
             path = _OF_DEPLOYMENT.sub(f"/openai/deployments/{self._deployment}", path)
         return super()._path_for(request, path)
+
+    def _socket_query(self, query: str) -> str:
+        """Name the deployment where its URL has a version, else the model."""
+        if self._version is None:
+            return super()._socket_query(query)
+        return with_model(query, self._deployment or model_in_query(query) or "", "deployment")
 
     def _with_query(self, path: str, query: str | None) -> str:
         """Add the version where the client has none of its own; paths that have one in them take no other."""

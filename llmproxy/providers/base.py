@@ -16,11 +16,13 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, WithJsonS
 
 from llmproxy.access.credentials import Credentials, query_credentials
 from llmproxy.access.path_traversal import check_path
+from llmproxy.access.presented_keys import drop_protocol_key
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
 from llmproxy.dialects.call_form import without_fields
+from llmproxy.dialects.socket_calls import without_deployment
 from llmproxy.pricing.price_config import PriceConfigs
 from llmproxy.providers.address import join, root_below, split_base_url
 from llmproxy.providers.call_answers import adapter
@@ -308,6 +310,8 @@ class HttpProvider(ConfiguredProvider):
         if query is not None:
             forwards = self._forwards_credential(request)
             query = forward_query(query, frozenset() if forwards else self._service.query_credentials)
+            if query is not None and endpoint is not None and endpoint.socket is not None and endpoint.model:
+                query = self._socket_query(query)
         check_path(path)  # a hook, a route or a body may have written it
         path = self._path_for(request, path)
         if isinstance(body, Body) and not body.encoding:
@@ -328,6 +332,10 @@ class HttpProvider(ConfiguredProvider):
             return join(self._base, self._root, path, beside=self._beside, caught=path == request.full_path)
         root = self._roots.get(endpoint.dialect.base or endpoint.capability, self._root)
         return join(self._base, root, path, beside=self._beside)
+
+    def _socket_query(self, query: str) -> str:
+        """Return the query of a WebSocket, which names a model, as this provider has it."""
+        return without_deployment(query)
 
     def speaks_for(self, model: str | None) -> frozenset[str]:
         for beginning, speaks in self._by_model if model is not None else ():
@@ -367,6 +375,8 @@ class HttpProvider(ConfiguredProvider):
         """Build the headers for this provider. A credential that authenticated the client here is not forwarded."""
         forwards = self._forwards_credential(request)
         headers = forward(request.headers, credentials=forwards)
+        if request.upgrade and not forwards:
+            drop_protocol_key(headers)
         self._complete(headers, own=not forwards, credential=request.credential)
         return headers
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llmproxy.access.credentials import VENDOR_CREDENTIALS, Credentials, header_credentials, is_signature
+from llmproxy.access.presented_keys import has_protocol_key
 from llmproxy.answer import Headers
 from llmproxy.dialects.call_form import without_fields
 from llmproxy.wire.compression import supported_encodings
@@ -71,7 +72,9 @@ def forward_query(query: str, without: frozenset[str]) -> str | None:
 def offers_credential(headers: Headers) -> bool:
     """Return whether the client sent a credential for a provider."""
     values = [headers.get(name, "").strip() for name in VENDOR_CREDENTIALS]
-    return any(value not in ("", "Bearer") and not is_signature(value) for value in values)
+    if any(value not in ("", "Bearer") and not is_signature(value) for value in values):
+        return True
+    return has_protocol_key(headers)
 
 
 def forwarded_credentials(headers: Headers, *, credentials: bool) -> Credentials:

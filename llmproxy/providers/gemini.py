@@ -45,7 +45,7 @@ class Gemini(HttpProvider):
                 origin="https://generativelanguage.googleapis.com",
                 root=_ROOT,
                 roots={"chat": _OPENAI_ROOT, "embeddings": _OPENAI_ROOT},
-                beside=frozenset({"upload", "download"}),
+                beside=frozenset({"upload", "download", "ws"}),
                 speaks=frozenset({_GEMINI, "embeddings"}),
                 patterns=("gemini-*", "gemma-*", "imagen-*", "veo-*", "learnlm-*", "lyria-*"),
                 key_env="GEMINI_API_KEY",

@@ -9,6 +9,7 @@ from typing import ClassVar
 from llmproxy.dialects.encode_context import Options
 from llmproxy.providers.base import HttpProvider, Service
 
+_SOCKETS = "responses-websocket"
 _OWN_HOSTS = ".api.openai.com"  # regions have names below it, such as eu.api.openai.com
 
 
@@ -21,7 +22,7 @@ class OpenAI(HttpProvider):
         services: ClassVar[Mapping[str, Service]] = {
             "openai": Service(
                 origin="https://api.openai.com",
-                speaks=frozenset({"chat", "responses", "completions", "embeddings", "openai"}),
+                speaks=frozenset({"chat", "responses", "completions", "embeddings", "openai", _SOCKETS}),
                 patterns=(
                     "gpt-*",
                     "o[0-9]*",
@@ -52,3 +53,5 @@ class OpenAI(HttpProvider):
         self.options = replace(self.options, custom_tools=itself, video=not itself, cache_breakpoints=itself)
         if config.dialects is None and itself:
             self.translate_to = ("responses", "chat")
+        elif config.dialects is None:
+            self.speaks -= {_SOCKETS}  # imitations answer 404 or 405, after which clients try again

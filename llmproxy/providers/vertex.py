@@ -178,6 +178,8 @@ class Vertex(RefreshingProvider[Token]):
 
     def _path_for(self, request: ClientRequest, path: str) -> str:
         """Put our project and location in the place of the client's; the version stays."""
+        if request.endpoint is not None and request.endpoint.socket is not None:
+            return self._base + path  # its messages name project and location
         match = _PATH.fullmatch(path)
         assert match is not None, "any path matches"
         endpoint, scope, rest = request.endpoint, match["scope"] or "", match["rest"]

@@ -57,6 +57,18 @@ class ErrorEntry(msgspec.Struct, kw_only=True, gc=False):
     message: str
 
 
+class WebSocketEntry(msgspec.Struct, kw_only=True, gc=False):
+    """The traffic of a WebSocket behind its handshake. `close_code` is that of the first Close frame, null without one;
+    `closed_by` is `client`, `provider` or `proxy`."""
+
+    client_frames: int
+    client_bytes: int
+    provider_frames: int
+    provider_bytes: int
+    close_code: int | None = None
+    closed_by: str | None = None
+
+
 class Entry(msgspec.Struct, kw_only=True):
     """One exchange in short.
 
@@ -68,7 +80,8 @@ class Entry(msgspec.Struct, kw_only=True):
     `cancelled`, `broken` or `error`; `complete` says whether the client got the whole answer. `usage` and its members
     are null when not reported. `cost_usd` is the price of its calls, null when it is unknown, 0 when none was made.
     `dropped` lists the JSON paths of fields that translation could not carry, `cache_marks` counts the prompt-cache
-    marks that it added. Secrets in `query` and in `error` are masked.
+    marks that it added. `websocket` is set for a WebSocket that was opened; `usage` is then that of all its answers.
+    Secrets in `query` and in `error` are masked.
     """
 
     version: int = RECORD_VERSION
@@ -101,6 +114,7 @@ class Entry(msgspec.Struct, kw_only=True):
     cost_usd: float | None = None
     dropped: list[str] = []
     cache_marks: int = 0
+    websocket: WebSocketEntry | None = None
     attempts: list[AttemptEntry] = []
 
     @property
@@ -175,7 +189,22 @@ def _entry(exchange: Exchange) -> Entry:
         cost_usd=exchange.cost_usd,
         dropped=[mask_text(replace_surrogates(path), ()) for path in exchange.dropped] if exchange.dropped else [],
         cache_marks=0 if exchange.call is None else exchange.call.cache_marks,
+        websocket=_websocket(exchange),
         attempts=attempts,
+    )
+
+
+def _websocket(exchange: Exchange) -> WebSocketEntry | None:
+    traffic = exchange.websocket
+    if traffic is None or exchange.answer is None or exchange.answer.upgraded is None:
+        return None
+    return WebSocketEntry(
+        client_frames=traffic.client_frames,
+        client_bytes=traffic.client_bytes,
+        provider_frames=traffic.provider_frames,
+        provider_bytes=traffic.provider_bytes,
+        close_code=traffic.close_code,
+        closed_by=traffic.closed_by,
     )
 
 

@@ -28,7 +28,12 @@ from llmproxy.wire.text import replace_surrogates
 PART_OVERHEAD_BYTES = 100
 
 # Members that are left out when there is nothing to say.
-_OPTIONAL = {"Chunk": ("text", "base64"), "Usage": ("details",), "UsageDetails": UsageDetails.__struct_fields__}
+_OPTIONAL = {
+    "Record": ("frames", "frames_truncated"),
+    "Chunk": ("text", "base64"),
+    "Usage": ("details",),
+    "UsageDetails": UsageDetails.__struct_fields__,
+}
 
 RecordedHeaders = dict[str, str | list[str]]
 
@@ -68,11 +73,32 @@ class ResponsePart(msgspec.Struct, kw_only=True):
     truncated: bool = False
 
 
+class WebSocketFrame(msgspec.Struct, kw_only=True):
+    """A message of text on a WebSocket. `sender` is `client` or `provider`; the rest is as in the request."""
+
+    at_ms: Milliseconds
+    sender: str
+    format: BodyFormat | None = None
+    body: msgspec.Raw
+    truncated: bool = False
+
+
 class Record(Entry, kw_only=True):
-    """One exchange with headers and bodies."""
+    """One exchange with headers and bodies. `frames` are there for a WebSocket whose messages are recorded."""
 
     request: RequestPart
     response: ResponsePart
+    frames: list[WebSocketFrame] | msgspec.UnsetType = msgspec.UNSET
+    frames_truncated: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class CapturedFrames:
+    """The messages of a WebSocket: when each came, from whom, and its bytes. `short` says that some are missing."""
+
+    messages: list[tuple[float, str, bytes]] = field(default_factory=list)
+    size: int = 0
+    short: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,10 +127,11 @@ def write_record(
     secrets: tuple[str, ...],
     paths: Sequence[Path] = (),
     limit_bytes: int,
+    frames: CapturedFrames | None = None,
 ) -> bytes:
     """Return the text of the record, with the newline that ends it.
 
-    `paths` are masked in JSON bodies; `limit_bytes` is the most that is recorded of one body.
+    `paths` are masked in JSON bodies and messages; `limit_bytes` is the most that is recorded of one body.
     """
     request_part = RequestPart(headers=None, size=request.size, body=NULL, truncated=request.short)
     if request.parts:
@@ -117,7 +144,23 @@ def write_record(
     response_part.headers = _headers(response.headers, secrets)
     encode = msgspec.json.encode
     head = mask_bytes(encode(entry)[:-1], secrets)
-    return b'%b,\n"request":%b,\n"response":%b}\n' % (head, encode(request_part), encode(response_part))
+    more = b"" if frames is None else _frames(frames, secrets, paths)
+    return b'%b,\n"request":%b,\n"response":%b%b}\n' % (head, encode(request_part), encode(response_part), more)
+
+
+def _frames(frames: CapturedFrames, secrets: tuple[str, ...], paths: Sequence[Path]) -> bytes:
+    """Return the members of the record that hold the messages of a WebSocket."""
+    forms = forms_of(secrets)
+    masks = {
+        "client": Masks(forms=forms, paths=_of(paths, "request")),
+        "provider": Masks(forms=forms, paths=_of(paths, "response")),
+    }
+    written = []
+    for at_ms, sender, data in frames.messages:
+        body = render_body([data], masks[sender], short=False)
+        frame = WebSocketFrame(at_ms=at_ms, sender=sender, format=body.format, body=body.body, truncated=body.short)
+        written.append(msgspec.json.encode(frame))
+    return b',\n"frames":[%b],"frames_truncated":%b' % (b",\n".join(written), b"true" if frames.short else b"false")
 
 
 def _of(paths: Sequence[Path], side: Side) -> Sequence[Path]:

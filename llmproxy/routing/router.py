@@ -1,4 +1,4 @@
-"""Find who answers: the path gives an endpoint and perhaps a provider, the model name gives a route.
+"""FindEndpoint who answers: the path gives an endpoint and perhaps a provider, the model name gives a route.
 
 Pure lookups in the configuration, without I/O and without health. Begin reading at `Router.locate`, then
 `Router.choose`.
@@ -10,12 +10,15 @@ import re
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TypeVar
 from urllib.parse import unquote
 
 from llmproxy.dialects import catalog
 from llmproxy.dialects.dialect import Endpoint
-from llmproxy.errors import BadRequest
+from llmproxy.dialects.socket_calls import names_deployment
+from llmproxy.dialects.socket_catalog import find_socket, is_http_path
+from llmproxy.errors import BadRequest, http_only
 from llmproxy.registry import nearest
 from llmproxy.route import RetryPolicy, Route
 from llmproxy.target import Provider, Target, is_pattern
@@ -24,6 +27,8 @@ from llmproxy.target import Provider, Target, is_pattern
 _MAX_CACHED = 2048
 _MAX_CACHED_LENGTH = 256
 _MAX_NAMES = 40
+
+FindEndpoint = Callable[[str], Endpoint | None]
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -43,9 +48,19 @@ class ResolvedPath:
     path: str
     template: str
 
+    @property
+    def signed(self) -> bool:
+        """Return whether its requests are signed with their bodies."""
+        return self.endpoint is not None and self.endpoint.dialect.holds_bodies
+
+    @property
+    def needs_authorization(self) -> bool:
+        """Return whether its requests must have the header Authorization, whatever that says."""
+        return self.endpoint is not None and self.endpoint.dialect.needs_authorization and self.provider is None
+
 
 class Router:
-    """Find routes in one configuration. Immutable except for its caches.
+    """FindEndpoint routes in one configuration. Immutable except for its caches.
 
     `providers` are the enabled ones and `routes` the `models:` of the configuration, both in file order. `catch_all`
     is `llm:`; `default` gets the models that nothing else answers. `has_responses` is true when a provider keeps the
@@ -107,6 +122,20 @@ class Router:
             return resolved
         return self._of_sdk(resolved, endpoint, headers)
 
+    def locate_socket(self, full_path: str, query: str | None) -> ResolvedPath:
+        """Resolve the path of a WebSocket. Raises a 426 for a path of calls that are made over HTTP alone, else the 404
+        of `locate`. The URLs of Azure's deployments are for every provider, as those of its calls are."""
+        find = partial(find_socket, query=query)
+        below = catalog.below_root(full_path)
+        if below is not None and names_deployment(query) and (endpoint := find(below)) is not None:
+            return ResolvedPath(endpoint=endpoint, provider=None, path=below, template=endpoint.template)
+        try:
+            return self._resolve_path("GET", full_path, find)
+        except BadRequest as error:
+            if is_http_path(full_path):
+                raise http_only(f"{_quote(full_path)} is no WebSocket") from error
+            raise
+
     def _of_sdk(self, resolved: ResolvedPath, endpoint: Endpoint, headers: Container[str]) -> ResolvedPath:
         """Return the path as one of the vendor whose SDK calls it, where a provider speaks its dialect."""
         dialect = catalog.marked(headers)
@@ -120,6 +149,8 @@ class Router:
         `provider_name` is the client's `x-llmproxy-provider`; it selects the provider when there is no model. Raises a
         404 with the available names, or a 400 when no target speaks the dialect.
         """
+        if (endpoint := resolved.endpoint) is not None and endpoint.socket is not None and not endpoint.model:
+            return self._choose_socket(resolved, endpoint, provider_name)
         if resolved.provider is not None:
             return self._relays[resolved.provider]
         assert resolved.endpoint is not None, "a path without a provider has an endpoint"
@@ -146,6 +177,22 @@ class Router:
     def prefixes(self) -> dict[str, Provider]:
         """Return the first segments below which every path goes to a provider: names, then types."""
         return {**self._typed, **self._named}
+
+    def _choose_socket(self, resolved: ResolvedPath, endpoint: Endpoint, provider_name: str | None) -> Route:
+        """Return the route of a WebSocket whose path names no model. Where its messages do, and they may name one of
+        any provider, it is refused with a 426: over HTTP each request finds its own."""
+        chosen = resolved.provider
+        if endpoint.capability != endpoint.dialect.name and endpoint.capability != catalog.REST:
+            if chosen is None and not provider_name:
+                chosen = None if self._routes else self._single
+            if chosen is None and provider_name:
+                chosen = self._named.get(provider_name) or self._typed.get(provider_name)
+            if chosen is None or endpoint.capability not in chosen.speaks:
+                raise http_only(f"{endpoint.template} is not served as a WebSocket here")
+            return self._relays[chosen] if resolved.provider is not None else self._direct[chosen]
+        if chosen is not None:
+            return self._relays[chosen]
+        return self._choose_without_model(endpoint, provider_name, resolved.path)
 
     def models(self) -> dict[str, str]:
         """Return the names that can be listed without a call, each with its owner: llmproxy, or a provider's name."""
@@ -182,25 +229,26 @@ class Router:
         alone = provider.sole_catch_all and provider is self._single
         return (*provider.patterns, "*") if alone else provider.patterns
 
-    def _resolve_path(self, method: str, full_path: str) -> ResolvedPath:
-        endpoint = catalog.find(method, full_path)
+    def _resolve_path(self, method: str, full_path: str, find: FindEndpoint | None = None) -> ResolvedPath:
+        find = find or partial(catalog.find, method)
+        endpoint = find(full_path)
         if endpoint is not None:
             return ResolvedPath(endpoint=endpoint, provider=None, path=full_path, template=endpoint.template)
         first, slash, rest = full_path[1:].partition("/") if full_path.startswith("/") else ("", "", "")
         name, path = unquote(first), slash + rest
-        endpoint = catalog.find(method, path)
+        endpoint = find(path)
         if name == "openai-proxy" and endpoint is not None:
             return ResolvedPath(endpoint=endpoint, provider=None, path=path, template=f"/openai-proxy{endpoint.path}")
         if provider := self._named.get(name) or self._typed.get(name):
             if endpoint is None and (below := catalog.below_root(path)) is not None:
-                endpoint = catalog.find(method, below)
+                endpoint = find(below)
                 path = path if endpoint is None else below
             template = f"/{name}{endpoint.path if endpoint else '/{path}'}"
             return ResolvedPath(endpoint=endpoint, provider=provider, path=path, template=template)
         if self._catch_all is not None and full_path.startswith("/"):
             return ResolvedPath(endpoint=None, provider=self._catch_all, path=full_path, template="/{path}")
         below = catalog.below_root(full_path)
-        if below is not None and (endpoint := catalog.find(method, below)) is not None:  # no provider has this name
+        if below is not None and (endpoint := find(below)) is not None:  # no provider has this name
             return ResolvedPath(endpoint=endpoint, provider=None, path=below, template=endpoint.template)
         message = f"Not found: {method} {_quote(full_path)}. {self._hint(full_path)}"
         raise BadRequest(message, status=404, code="not_found")
@@ -236,7 +284,7 @@ class Router:
         raise BadRequest(message, status=404, code="model_not_found", param="model")
 
     def _listed(self, model: str) -> Route | None:
-        """Find the providers that list the model: by priority, then the more exact pattern, then file order."""
+        """FindEndpoint the providers that list the model: by priority, then the more exact pattern, then file order."""
         matches = [each for each in self._lists if model == each[0] or fnmatchcase(model, each[0])]
         if not matches:
             return None

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Sequence
+from typing import Any
 
 from llmproxy.errors import Overloaded
 
@@ -71,3 +73,18 @@ class Concurrency:
 def _busy(limit: int, wait_s: float) -> Overloaded:
     message = f"The proxy is busy: {limit} requests are running (server.max_concurrent). Try again shortly"
     return Overloaded(message, retry_after_s=max(round(wait_s), 1))
+
+
+async def wait_until_over(
+    tasks: Sequence[asyncio.Task[None]], timeout_s: float, sooner: asyncio.Event | None = None
+) -> None:
+    """Wait until the tasks of requests are over, `sooner` is set or the time is."""
+    if not tasks:
+        return
+    loop = asyncio.get_running_loop()
+    waiting: list[asyncio.Task[Any]] = [loop.create_task(asyncio.wait(tasks))]
+    if sooner is not None:
+        waiting.append(loop.create_task(sooner.wait()))
+    await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    for each in waiting:
+        each.cancel()

@@ -13,7 +13,6 @@ import logging
 import time
 from asyncio import BaseTransport
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from aiohttp import HttpVersion10
 from aiohttp.http_parser import RawRequestMessage
@@ -27,6 +26,8 @@ from aiohttp.web_server import Server
 from llmproxy.access.certificates import read_certificate
 from llmproxy.client_request import ClientCertificate
 from llmproxy.errors import BadRequest, Overloaded, ProxyError
+from llmproxy.server.concurrency import wait_until_over
+from llmproxy.server.request_body import linger
 from llmproxy.server.request_handler import RequestHandler
 from llmproxy.server.request_head import exchange_of, head_size, head_too_large, nameless_exchange, refusal
 from llmproxy.server.response_head import error_answer, response_head
@@ -36,7 +37,6 @@ from llmproxy.wire.http import MAX_FIELDS, READ_BYTES
 
 log = logging.getLogger(__name__)
 
-LINGER_S = 10.0
 _SILENCE_S = 1.0
 # For sending the last errors when the server stops; less after a second signal.
 LAST_ERRORS_S = 2.0
@@ -77,11 +77,12 @@ class Edge(Server):
         connections = self._all()
         for connection in connections:
             connection.close_if_idle()
-        await self._wait(connections, timeout_s, self._cut_now)
+        await wait_until_over(_tasks(connections), timeout_s, self._cut_now)
         if any(connection.running for connection in connections):
             for connection in connections:
                 connection.cut()
-            await self._wait(connections, LAST_ERRORS_S if not self._cut_now.is_set() else LAST_ERRORS_HURRIED_S)
+            last_s = LAST_ERRORS_S if not self._cut_now.is_set() else LAST_ERRORS_HURRIED_S
+            await wait_until_over(_tasks(connections), last_s)
         for connection in connections:
             self.abandoned += connection.abandon()
             connection.force_close()
@@ -101,21 +102,9 @@ class Edge(Server):
     def _all(self) -> list[Connection]:
         return [*(each for each in self.connections if isinstance(each, Connection)), *self.lost]
 
-    async def _wait(
-        self, connections: Iterable[Connection], timeout_s: float, sooner: asyncio.Event | None = None
-    ) -> None:
-        """Wait until the exchanges of the connections are over, `sooner` is set or the time is."""
-        tasks = [each.task for each in connections if each.task is not None and not each.task.done()]
-        if not tasks:
-            return
-        loop = asyncio.get_running_loop()
-        over = loop.create_task(asyncio.wait(tasks))
-        waiting: list[asyncio.Task[Any]] = [over]
-        if sooner is not None:
-            waiting.append(loop.create_task(sooner.wait()))
-        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        for each in waiting:
-            each.cancel()
+
+def _tasks(connections: Iterable[Connection]) -> list[asyncio.Task[None]]:
+    return [each.task for each in connections if each.task is not None and not each.task.done()]
 
 
 async def _unused(request: BaseRequest) -> StreamResponse:
@@ -192,17 +181,14 @@ class Connection(AiohttpHandler):
         """Parse what came. `_arriving` is the body of the newest request: what comes after its end is a head."""
         if self._ignores_input:
             return
+        if self._upgraded:  # kept, up to a limit, until the WebSocket is accepted
+            super().data_received(data)
+            return
         body = self._arriving
         in_head, had_bytes = body.is_eof(), body.total_bytes
         super().data_received(data)
-        if self._messages:
-            newest, payload = self._messages[-1]
-            if isinstance(newest, _ErrInfo):
-                self._ignores_input = True
-                if not body.is_eof():
-                    body.set_exception(RequestPayloadError(newest.message))
-                return
-            self._arriving = payload
+        if self._messages and not self._note_newest(body):
+            return
         if in_head:
             if data:  # aiohttp also calls this with nothing, to go on with what it kept
                 self._in_heads(len(data))
@@ -215,6 +201,17 @@ class Connection(AiohttpHandler):
         """Go on where reading was paused. aiohttp calls this for each body that is read, and parses nothing then."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
+
+    def _note_newest(self, body: StreamReader) -> bool:
+        """Take note of the newest request, whose body comes next. Return False where it cannot be parsed."""
+        newest, payload = self._messages[-1]
+        if isinstance(newest, _ErrInfo):
+            self._ignores_input = True
+            if not body.is_eof():
+                body.set_exception(RequestPayloadError(newest.message))
+            return False
+        self._arriving = payload
+        return True
 
     # -- heads: counted while they are not whole, or wait, or are large
 
@@ -264,6 +261,15 @@ class Connection(AiohttpHandler):
         """Wait until the client has read enough. Raises ConnectionError when it left."""
         await self._drain_helper()
 
+    def take_over(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport | None, bytes]:
+        """Give the socket of a WebSocket to `protocol`. Return its transport, and what came behind the head."""
+        transport, tail = self.transport, self._message_tail
+        self._message_tail, self._parser = b"", None
+        if transport is not None:
+            transport.set_protocol(protocol)
+            transport.resume_reading()
+        return transport, tail
+
     # -- time limits: at most one timer, which fires late and looks again
 
     def _expect_head(self, timeout_s: float) -> None:
@@ -294,11 +300,15 @@ class Connection(AiohttpHandler):
         """Close the connection when no exchange runs here; otherwise it closes after the exchange."""
         if self._waiter is not None:
             self.force_close()
+        elif self.serving is not None and self.serving.splice is not None:
+            self.serving.splice.drain()
 
     def cut(self) -> None:
         """End the running exchange with an error."""
         self._cutting = True
-        if self.task is not None:
+        if self.serving is not None and self.serving.splice is not None:
+            self.serving.splice.close()
+        elif self.task is not None:
             self.task.cancel()
 
     @property
@@ -342,7 +352,7 @@ class Connection(AiohttpHandler):
                 elif self._ignores_input:
                     await self._drop_rest()
                 elif not payload.is_eof():
-                    await _linger(payload)
+                    await linger(payload)
         finally:
             self.task = None  # a cancelled task keeps the frames of its exchange, and they this connection
             if self.transport is not None:
@@ -434,15 +444,3 @@ class Connection(AiohttpHandler):
         exchange.ended_s = time.monotonic()
         metrics.record(exchange)
         self._shared.runtime.pipeline.hooks.report(exchange)
-
-
-async def _linger(payload: StreamReader) -> None:
-    """Read what the client still sends, so that it can read the answer before the connection ends."""
-    try:
-        async with asyncio.timeout(LINGER_S):
-            data = b"more"
-            while data:
-                async with asyncio.timeout(_SILENCE_S):
-                    data = await payload.readany()
-    except (TimeoutError, RequestPayloadError):
-        return

@@ -43,6 +43,7 @@ class HealthPart(msgspec.Struct, array_like=True, frozen=True):
     in_flight: int
     states: list[tuple[str, dict[str, Any]]]
     out: dict[str, str]
+    websockets: int = 0
 
 
 class PageQuestion(msgspec.Struct, array_like=True, frozen=True):
@@ -170,4 +171,5 @@ def merge_health(parts: Sequence[HealthPart]) -> HealthPart:
         in_flight=sum(part.in_flight for part in parts),
         states=states,
         out={name: text for part in reversed(parts) for name, text in part.out.items()},
+        websockets=sum(part.websockets for part in parts),
     )

@@ -16,6 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
+from llmproxy.answer import Headers
 from llmproxy.body import Body, FormBody, FormStream, StreamedBody, StreamedForm
 from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange, MemoryBudget
@@ -25,6 +26,9 @@ from llmproxy.wire.repeated_json import JsonMemory
 from llmproxy.wire.whole_body import take_whole
 
 _PIECES = 8  # how many a thread decodes before they are counted
+LINGER_S = 10.0
+_LINGER_SILENCE_S = 1.0
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LARGE_BYTES = 4 * 1024 * 1024
 # Of the largest that is held though it could pass through: an image, or a minute of speech.
 _SMALL_FORM_BYTES = 1024 * 1024
@@ -49,6 +53,7 @@ class Limits:
     max_connections: int | None = None
     max_concurrent: int | None = None
     queue_timeout_s: float = 0.0
+    websocket_idle_s: float | None = None
 
 
 class RequestStream:
@@ -108,6 +113,12 @@ class RequestStream:
 
     def close(self) -> None:
         """Do nothing: the connection reads or cuts what is left."""
+
+
+def send_continue(headers: Headers, transport: asyncio.Transport, *, http10: bool) -> None:
+    """Tell a client that waits for it to send its body."""
+    if headers.get("Expect", "").lower() == "100-continue" and not http10:
+        transport.write(CONTINUE)
 
 
 def too_large() -> BadRequest:
@@ -300,3 +311,15 @@ async def _in_turn(budget: MemoryBudget, work: Callable[[], T]) -> T:
     async with budget.large_bodies:
         await asyncio.sleep(0)
         return work()
+
+
+async def linger(payload: StreamReader) -> None:
+    """Read what the client still sends, so that it can read the answer before the connection ends."""
+    try:
+        async with asyncio.timeout(LINGER_S):
+            data = b"more"
+            while data:
+                async with asyncio.timeout(_LINGER_SILENCE_S):
+                    data = await payload.readany()
+    except (TimeoutError, RequestPayloadError):
+        return

@@ -14,23 +14,23 @@ import socket
 import struct
 import time
 from functools import partial
-from typing import Protocol
 
 from aiohttp.streams import StreamReader
 
 from llmproxy.access.admission import Audience
 from llmproxy.access.credentials import missing_authorization
 from llmproxy.access.permission import check_known_path
-from llmproxy.answer import Answer, Headers, framing_of
+from llmproxy.answer import Answer, Upgraded, framing_of
 from llmproxy.body import ByteStream
-from llmproxy.errors import BadRequest, BrokenStream, Overloaded, ProxyError, Unauthenticated, forget_frames
+from llmproxy.errors import BrokenStream, Overloaded, ProxyError, Unauthenticated, forget_frames
 from llmproxy.exchange import Exchange
 from llmproxy.log_context import current_request_id
 from llmproxy.redaction.echoes import mask_error, shows_key
 from llmproxy.routing.router import ResolvedPath
+from llmproxy.server.client_connection import ClientConnection
 from llmproxy.server.keepalive import Keepalive
 from llmproxy.server.observer import Observer, observe, observe_whole
-from llmproxy.server.request_body import read_body
+from llmproxy.server.request_body import read_body, send_continue
 from llmproxy.server.response_head import (
     TransferMode,
     chunk,
@@ -38,9 +38,13 @@ from llmproxy.server.response_head import (
     error_event,
     last_chunk,
     response_head,
+    upgrade_head,
 )
 from llmproxy.server.shared import Shared
+from llmproxy.server.splice import Splice, splice
+from llmproxy.server.websocket import asks_for_socket, check_socket
 from llmproxy.user_code import discard, is_cancellation
+from llmproxy.websocket_traffic import WebSocketTraffic
 from llmproxy.wire.framing import StreamPosition
 from llmproxy.wire.http import BODILESS_STATUSES
 
@@ -48,18 +52,7 @@ log = logging.getLogger(__name__)
 
 PART_BYTES = 256 * 1024
 _PREFLIGHT = "preflight"  # of browsers, whatever the path: the path in metrics
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-class ClientConnection(Protocol):
-    """The part of a connection that a handler writes to."""
-
-    @property
-    def writing_paused(self) -> bool: ...
-
-    async def drain(self) -> None:
-        """Wait until the client has read enough. Raises ConnectionError when it left."""
 
 
 class RequestHandler:
@@ -79,6 +72,7 @@ class RequestHandler:
         "_runtime",
         "_sending",
         "_shared",
+        "_splice",
         "_transfer",
         "_transport",
     )
@@ -101,6 +95,7 @@ class RequestHandler:
         self._answer: Answer | None = None
         self._observer: Observer | None = None
         self._keepalive: Keepalive | None = None
+        self._splice: Splice | None = None
         self._transfer = TransferMode.LENGTH
         self._position: StreamPosition | None = None
         self._own = False
@@ -112,6 +107,11 @@ class RequestHandler:
         shared.metrics.begin()
         current_request_id.set(exchange.request_id)
         self._runtime.pipeline.hooks.begin_report(exchange)
+
+    @property
+    def splice(self) -> Splice | None:
+        """Return the splice of a WebSocket that is open."""
+        return self._splice
 
     @property
     def exchange(self) -> Exchange:
@@ -142,6 +142,8 @@ class RequestHandler:
         except BaseException as error:
             answer = self._failed(error)
         self._answer = answer
+        if answer.upgraded is not None:
+            return await self._pass_frames(answer, answer.upgraded)
         if hooks.on_response and not self._own:
             try:
                 await hooks.response(exchange, answer)
@@ -155,19 +157,21 @@ class RequestHandler:
         exchange, pipeline = self._exchange, self._runtime.pipeline
         if self._shared.stopping:
             raise Overloaded("The proxy is stopping", code="stopping")
-        if exchange.headers.get("Upgrade", "").lower() == "websocket":
-            await self._admit()
-            raise BadRequest("WebSockets are not relayed here; use HTTP", status=426, code="upgrade_not_supported")
+        if not self._http10 and asks_for_socket(exchange):
+            exchange.upgrade, exchange.websocket = True, WebSocketTraffic()
         resolved = await self._locate()
         limits, budget, bodies = self._runtime.limits, self._shared.budget, self._shared.bodies
         concurrency = self._shared.concurrency
         if not concurrency.admits(limits.max_concurrent):
             await concurrency.enter(limits.max_concurrent or 0, limits.queue_timeout_s)
         self._has_turn = True
-        go_ahead = partial(_go_ahead, exchange.headers, self._transport, http10=self._http10)
-        chosen = resolved.provider
-        whole = chosen.holds_bodies if chosen is not None else _signs(resolved)
-        await read_body(exchange, payload, limits, budget, go_ahead, routed=chosen is None, whole=whole, memory=bodies)
+        if exchange.upgrade:
+            exchange.read_model()
+        else:
+            go_ahead = partial(send_continue, exchange.headers, self._transport, http10=self._http10)
+            own, chosen = resolved.provider is None, resolved.provider
+            whole = resolved.signed if chosen is None else chosen.holds_bodies
+            await read_body(exchange, payload, limits, budget, go_ahead, routed=own, whole=whole, memory=bodies)
         exchange.received_s = time.monotonic()
         return await pipeline.answer(exchange, resolved)
 
@@ -185,17 +189,23 @@ class RequestHandler:
         """Find endpoint and provider of the path. Raises ProxyError for a request that may not come in, which is not
         told what else there is, and for an unknown path.
         """
-        exchange, runtime = self._exchange, self._runtime
+        exchange, router = self._exchange, self._runtime.pipeline.router
         try:
-            resolved = runtime.pipeline.router.locate(exchange.method, exchange.full_path, exchange.headers)
+            if exchange.upgrade:
+                resolved = router.locate_socket(exchange.full_path, exchange.query)
+            else:
+                resolved = router.locate(exchange.method, exchange.full_path, exchange.headers)
         except ProxyError:
             await self._admit()
             raise
         exchange.path, exchange.endpoint, exchange.template = resolved.path, resolved.endpoint, resolved.template
-        authorized = _has_authorization(exchange, resolved)  # admission takes the header that it has verified
+        # Admission takes the header that it has verified.
+        authorized = not resolved.needs_authorization or exchange.headers.get("Authorization", "").strip()
         await self._admit()
         if not authorized:
             raise missing_authorization()
+        if exchange.upgrade:
+            check_socket(exchange)
         key = exchange.client.key
         if key is not None:
             check_known_path(key, resolved.endpoint)
@@ -254,6 +264,22 @@ class RequestHandler:
             await self._client.drain()
         exchange.outcome = "complete" if answer.error is None else "error"
         return keep_alive and transfer is not TransferMode.CLOSE
+
+    async def _pass_frames(self, answer: Answer, upgraded: Upgraded) -> bool:
+        """Accept the WebSocket, and pass on what comes until it is over. Return False: the connection is used up."""
+        exchange, metrics = self._exchange, self._shared.metrics
+        exchange.answer, traffic = answer, exchange.websocket
+        assert traffic is not None, "only a WebSocket is upgraded"
+        self._transport.write(upgrade_head(exchange, answer))
+        exchange.status, exchange.answered_s = answer.status, time.monotonic()
+        idle_s = self._runtime.limits.websocket_idle_s
+        self._splice = splice(exchange, answer, traffic, self._runtime.pipeline.prices, idle_s)
+        metrics.websockets.open += 1
+        try:
+            await self._splice.run(self._client, upgraded)
+        finally:
+            metrics.websockets.open -= 1
+        return False
 
     def _read_head(self, answer: Answer) -> None:
         """Find the framing of an answer and, if it is whole, read it: its head says what it costs."""
@@ -381,6 +407,8 @@ class RequestHandler:
             self._keepalive = None  # it refers to this handler
         if self._observer is not None:
             self._observer.close()
+        if self._splice is not None:
+            self._splice.finish()
 
     def _record(self) -> None:
         exchange, shared = self._exchange, self._shared
@@ -420,21 +448,3 @@ class RequestHandler:
         if exchange.outcome == "complete":
             return "incomplete" if watched and not ended else "complete"
         return "complete" if ended and not self._client.writing_paused else "cancelled"
-
-
-def _has_authorization(exchange: Exchange, resolved: ResolvedPath) -> bool:
-    """Return whether the request has the header that its dialect demands, whatever that says."""
-    endpoint = resolved.endpoint
-    if endpoint is None or not endpoint.dialect.needs_authorization or resolved.provider is not None:
-        return True
-    return bool(exchange.headers.get("Authorization", "").strip())
-
-
-def _signs(resolved: ResolvedPath) -> bool:
-    return resolved.endpoint is not None and resolved.endpoint.dialect.holds_bodies
-
-
-def _go_ahead(headers: Headers, transport: asyncio.Transport, *, http10: bool) -> None:
-    """Tell a client that waits for it to send its body. As a method it would keep the handler, which keeps the body."""
-    if headers.get("Expect", "").lower() == "100-continue" and not http10:
-        transport.write(CONTINUE)

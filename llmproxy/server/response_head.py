@@ -76,13 +76,26 @@ def response_head(exchange: Exchange, answer: Answer, *, http10: bool, keep_aliv
     if line:
         lines.append(line)
     if transfer is TransferMode.CLOSE or not keep_alive:
-        lines.append("Connection: close")
+        lines.append("Connection: close, Upgrade" if "Upgrade" in answer.headers else "Connection: close")
     elif http10:
         lines.append("Connection: keep-alive")
+    return _as_bytes(lines), transfer
+
+
+def upgrade_head(exchange: Exchange, answer: Answer) -> bytes:
+    """Return the head of a 101 as bytes."""
+    lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+    lines += [f"{name}: {value}" for name, value in answer.headers.items() if name not in OURS]
+    lines.append(f"x-request-id: {exchange.request_id}")
+    lines.append(f"server-timing: {server_timing(exchange, time.monotonic())}")
+    return _as_bytes(lines)
+
+
+def _as_bytes(lines: list[str]) -> bytes:
     head = write_head(lines)
     if head is None:
         raise ProxyError("A header of the answer holds a line break", code="invalid_header")
-    return head, transfer
+    return head
 
 
 def _transfer(answer: Answer, http10: bool) -> tuple[str, TransferMode]:

@@ -35,7 +35,7 @@ class UpstreamConnection(ResponseHandler):
     heard = False
     waits_since_s = 0.0
     _head_only: bool | None = None
-    _in_head = False
+    _in_head = _upgrades = False
     _head = b""
     _head_limit_s: float | None = None
     _head_late_s = 0.0
@@ -74,7 +74,7 @@ class UpstreamConnection(ResponseHandler):
             self._end_head()
             if not self._read_again(whole):
                 self.set_exception(fault)
-        elif self._buffer and self._buffer[-1][0][0].code >= 200:
+        elif self._buffer and ((code := self._buffer[-1][0][0].code) >= 200 or (code == 101 and self._upgrades)):
             self._end_head()
         else:
             self._head += data
@@ -170,15 +170,28 @@ class UpstreamConnection(ResponseHandler):
 
     # -- one answer after the other
 
-    def expect(self, *, head_only: bool, timeout_s: float | None) -> None:
-        """Prepare for one answer, whose head may take `timeout_s`. The parser of the answer before is used again, which
-        saves 3 µs.
+    def expect(self, *, head_only: bool, timeout_s: float | None, upgrade: bool = False) -> None:
+        """Prepare for one answer, whose head may take `timeout_s`, and which with `upgrade` may be a 101. The parser of
+        the answer before is used again, which saves 3 µs.
         """
+        self._upgrades = upgrade
         self.heard = False
         self.read_timeout = None
         self._in_head, self._head_limit_s = True, timeout_s
         if self._head_only is not head_only:
             self._make_parser(head_only)
+
+    async def pass_over(
+        self, message: RawResponseMessage, payload: StreamReader
+    ) -> tuple[RawResponseMessage, StreamReader]:
+        """Return the first final head, after the interim one (1xx) in `message`: also a 101 that was asked for."""
+        while message.code < 200:
+            if message.code == 101:
+                if self._upgrades:
+                    break
+                raise HttpProcessingError(message="it switched protocols unexpectedly")
+            message, payload = await self.read()
+        return message, payload
 
     def _make_parser(self, head_only: bool) -> None:
         self._head_only = head_only

@@ -13,6 +13,7 @@ from llmproxy.errors import ProxyError
 from llmproxy.target import UpstreamRequest
 from llmproxy.wire.http import BODILESS_STATUSES, HOP_BY_HOP, ORDINARY_CONNECTION, ForwardedNames, write_head
 
+UPGRADE_LINES = ("Connection: Upgrade", "Upgrade: websocket")
 _FIELD = ": ".join
 _END_TO_END = ForwardedNames((*HOP_BY_HOP, "content-length"))
 
@@ -27,6 +28,8 @@ def request_head(request: UpstreamRequest, target_prefix: str = "", proxy_author
     lines += map(_FIELD, request.headers.items())
     if proxy_authorization is not None:
         lines.append(f"Proxy-Authorization: {proxy_authorization}")
+    if request.upgrade:
+        lines += UPGRADE_LINES
     body = request.body
     if isinstance(body, Body):
         if body.raw or request.method in ("POST", "PUT", "PATCH"):

@@ -35,6 +35,7 @@ from llmproxy.target import Origin, UpstreamRequest
 from llmproxy.upstream.connection import UpstreamConnection
 from llmproxy.upstream.egress import outgoing_proxy, trust
 from llmproxy.upstream.heads import read_head, request_head
+from llmproxy.upstream.upgraded import UpgradedConnection, check_upgrade
 from llmproxy.wire.http import BODILESS_STATUSES, READ_BYTES
 from llmproxy.wire.whole_body import take_whole
 
@@ -267,15 +268,14 @@ class Upstream:
         assert isinstance(protocol, UpstreamConnection)
         used, protocol.used = protocol.used, True
         timeouts = request.timeouts or request.origin.timeouts
-        protocol.expect(head_only=request.method == "HEAD", timeout_s=timeouts.first_byte_s)
+        protocol.expect(head_only=request.method == "HEAD", timeout_s=timeouts.first_byte_s, upgrade=request.upgrade)
         pump: asyncio.Task[None] | None = None
         try:
             pump = self._write(request, pool, protocol)
             message, payload = await (protocol.read() if pump is None else _read_beside(protocol, pump))
             if message.code < 200:
-                message, payload = await _pass_over(protocol, message)
-            if message.code in BODILESS_STATUSES:
-                protocol.note_body(message)
+                message, payload = await protocol.pass_over(message, payload)
+            _check_head(request, protocol, message)
         except SocketTimeoutError as error:
             _cut(connection)
             message_ = f"{pool.address} did not answer within {timeouts.first_byte_s:g} s"
@@ -290,7 +290,9 @@ class Upstream:
             if pump is not None and protocol.transport is None:
                 pump.cancel()
         answer = read_head(request, message)
-        if payload.is_eof() and (pump is None or pump.done()):
+        if message.code == 101:
+            answer.upgraded = UpgradedConnection(connection)
+        elif payload.is_eof() and (pump is None or pump.done()):
             answer.body = take_whole(payload)
             self.release(pool, connection)
         else:
@@ -322,6 +324,14 @@ class Upstream:
         return None
 
 
+def _check_head(request: UpstreamRequest, protocol: UpstreamConnection, message: RawResponseMessage) -> None:
+    """Check what follows from a final head. Raises HttpProcessingError for a wrong handshake."""
+    if message.code == 101:
+        check_upgrade(request, message)
+    elif message.code in BODILESS_STATUSES:
+        protocol.note_body(message)
+
+
 def _cut(connection: Connection) -> None:
     """End a connection at once, also one whose provider stopped reading."""
     if connection.protocol is not None:
@@ -340,17 +350,6 @@ def _phrase(status: int) -> str:
 def _reason(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     return str(cause) or type(cause).__name__
-
-
-async def _pass_over(
-    protocol: UpstreamConnection, message: RawResponseMessage
-) -> tuple[RawResponseMessage, StreamReader]:
-    """Return the first final head, after the interim one (1xx) in `message`."""
-    while message.code < 200:
-        if message.code == 101:
-            raise HttpProcessingError(message="it switched protocols unexpectedly")
-        message, payload = await protocol.read()
-    return message, payload
 
 
 async def _read_beside(

@@ -81,6 +81,7 @@ class Gathering:
             return
         last = msgspec.msgpack.decode(worker.counters, type=Counters)
         clients = msgspec.msgpack.decode(worker.activity, type=Counters).metrics.activity if worker.activity else None
+        last.metrics.websockets.open = 0
         add_state(self._gone, msgspec.structs.replace(last.metrics, in_flight=0, activity=clients))
         grown = [each for each in last.samples if each.counter]
         self._gone_samples = merge_samples([self._gone_samples, grown])

@@ -250,7 +250,12 @@ def test_a_page_of_this_machine_is_served(relay: Program, upstream: Upstream, or
 
 
 def test_a_foreign_page_opens_no_websocket(relay: Program, upstream: Upstream) -> None:
-    fields = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: eA==")
+    fields = (
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    )
     with relay.client() as client:
         client.request("GET", "/v1/responses", *fields, "Origin: https://evil.example")
         assert client.read_answer("GET").status == 403
@@ -323,7 +328,12 @@ def test_a_connect_is_refused(relay: Program, upstream: Upstream) -> None:
 
 def test_an_upgrade_to_a_websocket_is_refused_at_once(relay: Program, upstream: Upstream) -> None:
     with relay.client() as client:
-        fields = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: eA==")
+        fields = (
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        )
         client.request("GET", "/v1/responses", *fields)
         assert client.read_answer("GET").status == 426
     assert not upstream.requests

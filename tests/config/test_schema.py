@@ -60,6 +60,7 @@ def test_defaults_are_those_of_the_readme() -> None:
         "shutdown_timeout": "30s",
         "reload_on_change": True,
         "keepalive_timeout": "75s",
+        "websocket_idle_timeout": "1h",
         "header_timeout": "30s",
         "body_timeout": "60s",
         "body_total_timeout": "600s",

@@ -38,7 +38,7 @@ def test_openai_gets_its_key_as_a_bearer() -> None:
     request = provider.prepare(new_exchange("/v1/responses/resp_1", method="DELETE"), Target(provider=provider))
     assert (request.method, request.origin.host, request.target) == ("DELETE", "api.openai.com", "/v1/responses/resp_1")
     assert request.headers["Authorization"] == "Bearer sk"
-    assert provider.speaks == {"chat", "responses", "completions", "embeddings", "openai"}
+    assert provider.speaks == {"chat", "responses", "responses-websocket", "completions", "embeddings", "openai"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from llmproxy.errors import Overloaded
-from llmproxy.server.concurrency import MAX_WAITING, Concurrency
+from llmproxy.server.concurrency import MAX_WAITING, Concurrency, wait_until_over
 from tests.support.waiting import until_async
 
 
@@ -70,3 +70,19 @@ async def test_a_higher_limit_lets_several_run_at_once() -> None:
     concurrency.leave(None)
     await asyncio.gather(*waiting)
     assert concurrency.running == 3
+
+
+async def test_the_end_of_requests_is_waited_for_until_somebody_is_in_a_hurry() -> None:
+    never, hurry = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        running: asyncio.Task[None] = group.create_task(_until(never))
+        hurry.set()
+        await wait_until_over([running], 60, hurry)
+        assert not running.done()
+        never.set()
+        await wait_until_over([running], 60)
+        assert running.done()
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from llmproxy.access.admission import Admission
 from llmproxy.answer import Answer
@@ -36,7 +36,6 @@ from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Provider
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.pool import Upstream as Pool
-from tests.support.provider import Upstream
 from tests.support.raw_http import RawAnswer, RawClient
 from tests.support.waiting import PATIENCE_S, until
 
@@ -105,7 +104,14 @@ class Scripted(Provider):
         return self._says if isinstance(self._says, Answer) else self._says(request)
 
 
-def provider(upstream: Upstream, name: str = "main", **keys: Any) -> OpenAI:
+class Addressed(Protocol):
+    """Something with an address."""
+
+    @property
+    def url(self) -> str: ...
+
+
+def provider(upstream: Addressed, name: str = "main", **keys: Any) -> OpenAI:
     """Return a provider of the type `openai` that is `upstream`."""
     keys = {"name": name, "type": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k", "proxy": None, **keys}
     return OpenAI(OpenAI.Config.model_validate(keys))

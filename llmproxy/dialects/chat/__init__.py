@@ -12,6 +12,7 @@ from llmproxy.dialects.chat.prompt_text import prompt_text
 from llmproxy.dialects.chat.proxy_error import MODEL_NOT_FOUND, write_proxy_error, write_proxy_error_event
 from llmproxy.dialects.chat.proxy_request import decode_proxy_request
 from llmproxy.dialects.chat.proxy_schemas import PROXY_SCHEMAS
+from llmproxy.dialects.chat.realtime import REALTIME
 from llmproxy.dialects.chat.request_decode import decode_request
 from llmproxy.dialects.chat.request_encode import encode_request
 from llmproxy.dialects.chat.response_decode import decode_response
@@ -54,6 +55,7 @@ DIALECT = Dialect(
     significant=("openai-beta", "openai-organization", "openai-project"),
     own_headers=("openai-",),
     models=ModelPages(one=model_list.one, all=model_list.page),
+    sockets=REALTIME,
     key_variable="OPENAI_API_KEY",
     write_error=write_error,
     write_error_event=write_error_event,
@@ -76,6 +78,7 @@ COMPLETIONS = replace(
     paths=("/completions",),
     forms=(deployment_form("/completions"),),
     models=None,
+    sockets=None,
     schemas=Schemas(example={"prompt": "Say hello"}),
     readers=replace(DIALECT.readers, request_text=prompt_text, history=no_history, turns=None),
     reshape=reshape.COMPLETIONS_RESHAPE,

@@ -13,6 +13,7 @@ from llmproxy.dialects.dialect import Dialect, TokenCount
 from llmproxy.dialects.gemini import embeddings, model_list
 from llmproxy.dialects.gemini.call_ids import is_made_up
 from llmproxy.dialects.gemini.error_body import write_error, write_error_event
+from llmproxy.dialects.gemini.live import LIVE
 from llmproxy.dialects.gemini.models import is_gemini
 from llmproxy.dialects.gemini.proto_members import ProtoMembers
 from llmproxy.dialects.gemini.request_decode import decode_request
@@ -97,6 +98,7 @@ DIALECT = Dialect(
     token_count=TokenCount(path=_COUNT_PATH, write=lambda count: b'{"totalTokens":%d}' % count, request_in=request_in),
     embeddings=embeddings.EMBEDDINGS,
     embedding_codecs=embeddings.GOOGLE_EMBEDDINGS,
+    sockets=LIVE,
     key_variable="GEMINI_API_KEY",
     write_error=write_error,
     write_error_event=write_error_event,

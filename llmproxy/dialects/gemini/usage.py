@@ -17,7 +17,12 @@ _TIERS = {
     "ON_DEMAND_PRIORITY": "priority",
     "ON_DEMAND_FLEX": "flex",
 }
-_DETAILS = {"promptTokensDetails": "input", "candidatesTokensDetails": "output", "cacheTokensDetails": "cache_read"}
+_DETAILS = {
+    "promptTokensDetails": "input",
+    "candidatesTokensDetails": "output",
+    "responseTokensDetails": "output",
+    "cacheTokensDetails": "cache_read",
+}
 _KINDS = {"AUDIO": "audio", "IMAGE": "image", "DOCUMENT": "image", "VIDEO": "video"}
 # Up to version 2 a grounded answer has a price, from 3 on each of its queries (ai.google.dev/gemini-api/docs/pricing).
 _GROUNDED_ANSWER = re.compile(r"gemini-[12]\b").search
@@ -27,14 +32,15 @@ def decode_usage(answer: Mapping[str, Any]) -> Usage | None:
     """Return the tokens in the member `usageMetadata` of an answer or a chunk; None when there are none.
 
     `promptTokenCount` includes what was read from a cache, not what tools brought in; thoughts stand beside the
-    candidates. JSON of protocol buffers leaves zeros out: what the total leaves for the answer is known then.
+    candidates, which the Live API calls a response. JSON of protocol buffers leaves zeros out: what the total leaves
+    for the answer is known then.
     """
     value = answer.get("usageMetadata")
     if not isinstance(value, dict) or not value:
         return None
     prompt, total = count(value.get("promptTokenCount")), count(value.get("totalTokenCount"))
     tools, thoughts = count(value.get("toolUsePromptTokenCount")), count(value.get("thoughtsTokenCount"))
-    candidates = count(value.get("candidatesTokenCount"))
+    candidates = count(value.get("candidatesTokenCount", value.get("responseTokenCount")))
     input_tokens = prompt if tools is None else (prompt or 0) + tools
     if candidates is None and total is not None and input_tokens is not None:
         output: int | None = max(total - input_tokens, 0)

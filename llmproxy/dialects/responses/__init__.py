@@ -17,6 +17,7 @@ from llmproxy.dialects.responses.request_encode import encode_request
 from llmproxy.dialects.responses.response_decode import decode_response, finish_reason_of
 from llmproxy.dialects.responses.response_encode import encode_response
 from llmproxy.dialects.responses.sealed_thinking import SEALED
+from llmproxy.dialects.responses.socket import SOCKET
 from llmproxy.dialects.responses.stream_decode import ResponsesStreamDecoder
 from llmproxy.dialects.responses.stream_encode import ResponsesStreamEncoder
 from llmproxy.dialects.responses.tables import STOP_REASONS
@@ -51,6 +52,7 @@ DIALECT = Dialect(
         path="/responses/input_tokens",
         write=lambda count: b'{"object":"response.input_tokens","input_tokens":%d}' % count,
     ),
+    sockets=SOCKET,
     key_variable="OPENAI_API_KEY",
     write_error=write_error,
     write_error_event=write_error_event,

@@ -71,6 +71,7 @@ class HealthPages:
                 "uptime_seconds": self._uptime_s(),
                 "providers": len(self._providers),
                 "requests_in_flight": health.in_flight,
+                "websockets": health.websockets,
                 "middlewares": [{"type": type_, **state} for type_, state in health.states if state],
                 "reload": server.reload or None,
                 **({"workers": server.workers} if server.workers else {}),
@@ -106,7 +107,12 @@ class HealthPages:
     def part(self) -> HealthPart:
         """Return what is known of this process."""
         states = [(type_, dict(state)) for type_, state in self._states()]
-        return HealthPart(in_flight=self._metrics.in_flight, states=states, out=self._health.faults())
+        return HealthPart(
+            in_flight=self._metrics.in_flight,
+            states=states,
+            out=self._health.faults(),
+            websockets=self._metrics.websockets.open,
+        )
 
     async def _collect(self) -> tuple[HealthPart, ServerHealth]:
         """Return what is known of all workers."""

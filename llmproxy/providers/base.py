@@ -65,7 +65,6 @@ class ProviderConfig(Strict):
         description="Models it answers, exact or with `*`; by default the usual ones of its type. "
         "`name/model` always reaches it.",
     )
-
     prices: PriceConfigs = Field(
         default={},
         description="Prices of its models in USD per million tokens, as the section `prices`, which they precede.",
@@ -308,9 +307,9 @@ class HttpProvider(ConfiguredProvider):
             if adapt is not None:
                 headers["Accept-Encoding"] = "identity"
         if query is not None:
-            forwards = self._forwards_credential(request)
-            query = forward_query(query, frozenset() if forwards else self._service.query_credentials)
-            if query is not None and endpoint is not None and endpoint.socket is not None and endpoint.model:
+            own = not self._forwards_credential(request)
+            query = forward_query(query, self._service.query_credentials if own else frozenset())
+            if query and request.upgrade and request.model is not None:
                 query = self._socket_query(query)
         check_path(path)  # a hook, a route or a body may have written it
         path = self._path_for(request, path)

@@ -19,6 +19,7 @@ from llmproxy.errors import Overloaded, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.failover.attempt import Attempts
 from llmproxy.route import Route
+from llmproxy.routing.sealed_history import share_history
 from llmproxy.target import Target
 
 MOST_RUNNING = 32
@@ -63,6 +64,7 @@ class ShadowCalls:
         copy = exchange.view()
         copy.id, copy.body, copy.headers = secrets.token_hex(12), body.copy(), exchange.headers.copy()
         copy.calls, copy.call, copy.notes, copy.muted, copy.summary = [], None, {}, set(), Summary()
+        share_history(exchange, copy)
         copy.held_bytes, copy.started_s, copy.began_s = 0, time.monotonic(), time.time()
         copy.route = Route(name=f"{route.name} (shadow)", targets=(target,))
         try:

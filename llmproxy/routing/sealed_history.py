@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import msgspec
@@ -215,6 +215,12 @@ def history_of(exchange: Exchange) -> SealedHistory | None:
     """Return what is known of the sealed thinking in a request; None for the usual case, in which nothing has to be."""
     note = exchange.notes.get(_NOTE) if exchange.notes else None
     return note if isinstance(note, SealedHistory) else None
+
+
+def share_history(exchange: Exchange, copy: Exchange) -> None:
+    """Let a copy of a request, which goes to another target, know the same of its sealed thinking."""
+    if (history := history_of(exchange)) is not None:
+        copy.notes[_NOTE] = replace(history)
 
 
 class _Scan:

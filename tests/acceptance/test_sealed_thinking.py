@@ -24,6 +24,7 @@ from tests.support.scripted_turns import SpokenCall, SpokenTurn
 from tests.support.sdk_conversations import Chat, Converse, Gemini, Messages, Responses, SdkConversation
 from tests.support.six_vendors import KEYS, SixVendors
 from tests.support.strict_vendor import Question
+from tests.support.waiting import until
 
 MESSAGES = "/v1/messages"
 BEDROCK = f'region: {REGION}, access_key_id: {KEY_ID}, secret_access_key: "{SECRET}"'
@@ -205,6 +206,20 @@ def test_what_was_left_out_is_listed_and_all_else_stays_as_it_was(
     assert [block["type"] for block in sent["messages"][1]["content"]] == ["text", "tool_use"]
     assert sent["thinking"] == {"type": "disabled"} and "context_management" not in sent
     assert sent["metadata"] == {"user_id": "u"}
+
+
+def test_a_shadow_gets_a_conversation_without_what_it_would_refuse(
+    tmp_path: Path, accounts: tuple[Accounts, tuple[str, str]]
+) -> None:
+    (east, west), urls = accounts
+    target = '{provider: west, model: "claude-opus-4-6"}'
+    config = configuration(urls, "messages").replace(f", {target}]", f"], shadow: {target}")
+    messages = begun()
+    with Program(tmp_path, config=config) as program:
+        for _ in range(3):
+            ask_once(program, messages)
+        until(lambda: west.asked == 3, "all copies to be there")
+    assert (east.vendor.faults, west.vendor.faults) == ([], [])
 
 
 def test_a_target_that_is_removed_leaves_its_thinking_to_nobody(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ from llmproxy.dialects.model import Usage
 from llmproxy.dialects.provider_errors import BadReply, decode_error
 from llmproxy.dialects.summary import Summary
 from llmproxy.exchange import Exchange, MemoryBudget
+from llmproxy.target import Target
 from llmproxy.translation.headers import answer_headers, request_headers
 from llmproxy.wire.compression import decompress
 from llmproxy.wire.json import write_unicode
@@ -46,30 +47,43 @@ OpenCall = Callable[[Exchange], Awaitable[Answer]]
 def plan_embeddings(exchange: Exchange, call: Call, budget: MemoryBudget, *, strict: bool) -> EmbeddingCall | None:
     """Return the call of a target that takes embeddings in another form than the client's, or fewer at once; None for
     all other requests. Raises BadRequest for what the target cannot be asked for."""
-    endpoint, body = exchange.endpoint, exchange.body
-    find = None if endpoint is None else endpoint.dialect.embeddings.get(endpoint.path)
-    if endpoint is None or find is None or not isinstance(body, Body):
+    forms = embedding_forms(exchange, call.target)
+    if forms is None:
         return None
-    provider = catalog.embedding_codec(call.target.provider.embeds_as(call.model))
-    if provider is None or exchange.route is None or exchange.route.relay:
-        return None
-    served = endpoint.served_by(call.target.provider.speaks_for(call.model))
-    if served and _relays(endpoint, provider, body):
-        return None
-    client = find(body.content if endpoint.model_in is not None else {})
-    if client is None:
-        return None
-    request = client.decode_request(parse(body.decoded))
-    request.check(takes_tokens=provider.takes_tokens)
+    request = forms.client.decode_request(parse(exchange.held.decoded))
+    request.check(takes_tokens=forms.provider.takes_tokens)
     return EmbeddingCall(
         exchange=exchange,
         call=call,
         request=request,
-        client=client,
-        provider=provider,
+        client=forms.client,
+        provider=forms.provider,
         budget=budget,
         losses=Losses(strict=strict),
     )
+
+
+class EmbeddingForms(NamedTuple):
+    """The form in which a client asks for embeddings, and the one in which a provider is asked."""
+
+    client: EmbeddingCodec
+    provider: EmbeddingCodec
+
+
+def embedding_forms(exchange: Exchange, target: Target) -> EmbeddingForms | None:
+    """Return both forms where the request does not go to `target` as it came; None for all other requests."""
+    endpoint, body = exchange.endpoint, exchange.body
+    find = None if endpoint is None else endpoint.dialect.embeddings.get(endpoint.path)
+    if endpoint is None or find is None or not isinstance(body, Body):
+        return None
+    model = target.model or exchange.model
+    provider = catalog.embedding_codec(target.provider.embeds_as(model))
+    if provider is None or exchange.route is None or exchange.route.relay:
+        return None
+    if endpoint.served_by(target.provider.speaks_for(model)) and _relays(endpoint, provider, body):
+        return None
+    client = find(body.content if endpoint.model_in is not None else {})
+    return None if client is None else EmbeddingForms(client, provider)
 
 
 def _relays(endpoint: Endpoint, provider: EmbeddingCodec, body: Body) -> bool:

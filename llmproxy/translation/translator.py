@@ -29,7 +29,7 @@ from llmproxy.stores.responses import ResponseStore
 from llmproxy.target import Provider, Target
 from llmproxy.translation.answer_streams import REPLY_BYTES, DecodedStream, RecalledStream, TranslatedStream
 from llmproxy.translation.conversations import Conversations, Turn
-from llmproxy.translation.embedding_calls import EmbeddingCall, plan_embeddings
+from llmproxy.translation.embedding_calls import EmbeddingCall, embedding_forms, plan_embeddings
 from llmproxy.translation.headers import answer_headers, request_headers
 from llmproxy.translation.reasoning_store import ReasoningStore
 from llmproxy.translation.token_estimate import estimate_tokens
@@ -134,7 +134,11 @@ class Translator:
         return Answer(status=200, headers=headers, body=count.write(tokens))
 
     def dialect_for(self, exchange: Exchange, target: Target) -> str | None:
-        """Return the name of the dialect into which a request is translated for `target`; None where it is not."""
+        """Return the name of the dialect, or of the form of embeddings, into which a request is translated for
+        `target`; None where it is not."""
+        forms = embedding_forms(exchange, target)
+        if forms is not None:
+            return forms.provider.name
         dialect = self.dialect_of(exchange, target) if self.needed(exchange, target) else None
         return None if dialect is None else dialect.name
 

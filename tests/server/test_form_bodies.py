@@ -96,6 +96,26 @@ async def test_of_a_large_form_only_the_beginning_is_held_until_the_model_is_the
     exchange.body.stream.close()
 
 
+async def test_the_model_is_renamed_beneath_who_watches_the_stream() -> None:
+    exchange, _, _ = await form(MODEL, FILE[:40], LARGE_FILE)
+    assert isinstance(exchange.body, StreamedForm)
+    watched, seen = exchange.body.stream, b""
+
+    class Watching:
+        async def read(self) -> bytes:
+            nonlocal seen
+            data = await watched.read()
+            seen += data
+            return data
+
+        def close(self) -> None:
+            watched.close()
+
+    exchange.body.stream = Watching()
+    exchange.write_model("whisper-1")
+    assert await rest(exchange) == seen and b"whisper-1" in seen
+
+
 async def test_a_model_behind_a_file_is_found_as_far_as_bodies_may_be_held() -> None:
     exchange, _, _ = await form(LARGE_FILE, MODEL + END, length=len(LARGE_FILE) + len(MODEL + END))
     assert exchange.model == "voice"

@@ -14,8 +14,10 @@ from llmproxy.providers.bedrock import Bedrock
 from llmproxy.providers.gemini import Gemini
 from llmproxy.providers.openai import OpenAI
 from llmproxy.route import Route
+from llmproxy.stores.memory import MemoryResponses
 from llmproxy.target import Provider, Target
 from llmproxy.translation.embedding_calls import AT_ONCE, EmbeddingCall, plan_embeddings
+from llmproxy.translation.translator import Translator
 from tests.support.exchanges import new_exchange
 from tests.support.fake_embeddings import vector
 
@@ -65,6 +67,15 @@ def test_what_the_target_takes_as_it_is_goes_as_it_came(
     provider: Provider, model: str, body: object, path: str
 ) -> None:
     assert plan(provider, model, body, path) is None
+
+
+def test_the_log_says_into_which_form_a_request_is_translated() -> None:
+    translator = Translator(MemoryResponses(1 << 20), MemoryBudget(1 << 20))
+    for body, name in (({"model": "e", "input": "a"}, "titan"), ({"model": "e", "input": ""}, "titan")):
+        exchange, call = asked(AWS, "amazon.titan-embed-text-v1", body, "/v1/embeddings")
+        assert translator.dialect_for(exchange, call.target) == name
+    exchange, call = asked(OPENAI, "e", {"model": "e", "input": "a"}, "/v1/embeddings")
+    assert translator.dialect_for(exchange, call.target) is None
 
 
 def test_below_a_prefix_everything_goes_as_it_came() -> None:

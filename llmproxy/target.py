@@ -166,8 +166,8 @@ class Provider(ABC):
         return self.speaks
 
     def embeds_as(self, model: str | None) -> str | None:
-        """Return the name of the form in which it takes texts to embed with a model (`EmbeddingCodec.name`); None where
-        it does not."""
+        """Return the name of the form in which it takes texts to embed with a model (`EmbeddingCodec.name`), without a
+        name with any; None where it does not."""
         return "embeddings" if "embeddings" in self.speaks_for(model) else None
 
     def has_path(self, path: str) -> bool:

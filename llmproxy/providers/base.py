@@ -343,9 +343,9 @@ class HttpProvider(ConfiguredProvider):
         return self.speaks
 
     def embeds_as(self, model: str | None) -> str | None:
-        for pattern, name in self._service.embeds if model is not None else ():
+        for pattern, name in self._service.embeds:
             codec = catalog.embedding_codec(name)
-            if codec is not None and codec.dialect in self.speaks and re.search(pattern, model or ""):
+            if codec is not None and codec.dialect in self.speaks and (model is None or re.search(pattern, model)):
                 return name
         return super().embeds_as(model)
 

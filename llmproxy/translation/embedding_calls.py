@@ -25,6 +25,7 @@ from llmproxy.dialects.members import parse
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.provider_errors import BadReply, decode_error
 from llmproxy.dialects.summary import Summary
+from llmproxy.errors import BadRequest
 from llmproxy.exchange import Exchange, MemoryBudget
 from llmproxy.target import Target
 from llmproxy.translation.headers import answer_headers, request_headers
@@ -50,6 +51,8 @@ def plan_embeddings(exchange: Exchange, call: Call, budget: MemoryBudget, *, str
     forms = embedding_forms(exchange, call.target)
     if forms is None:
         return None
+    if call.model is None:
+        raise BadRequest("The request has no model. Add the field `model`", param="model")
     request = forms.client.decode_request(parse(exchange.held.decoded))
     request.check(takes_tokens=forms.provider.takes_tokens)
     return EmbeddingCall(

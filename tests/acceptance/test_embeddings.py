@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -269,6 +270,14 @@ def test_refusals_are_of_the_clients_dialect(program: Program, fake: EmbeddingVe
     assert answer.status == 400 and "inputText is empty" in answer.json["message"]
     answer = program.post("/v1/embeddings", {"model": "claude/claude-x", "input": "a"})
     assert answer.status == 400 and answer.json["error"]["code"] == "dialect_not_spoken"
+
+
+def test_without_a_model_a_provider_is_asked_for_nothing(tmp_path: Path, fake: EmbeddingVendors) -> None:
+    config = "providers: [{name: aws, type: bedrock, base_url: 'http://127.0.0.1:9', api_key: k, region: us-east-1}]"
+    with Program(tmp_path, "serve", config=config) as program:
+        answer = program.post("/v1/embeddings", {"input": "a"})
+        assert answer.status == 400 and "no model" in answer.json["error"]["message"]
+        assert "/v1/embeddings" in program.get("/openapi.json").json["paths"], "it is served all the same"
 
 
 def test_tokens_go_to_the_target_that_takes_them(program: Program, fake: EmbeddingVendors) -> None:

@@ -109,6 +109,7 @@ def model_in(body: bytes) -> bytes:
 
 
 @pytest.mark.ledger("H3")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_sdks_forms_go_to_the_model_that_they_name(
     program: Program, upstream: Upstream, client: openai.OpenAI
 ) -> None:
@@ -248,6 +249,26 @@ def test_googles_files_and_caches_go_to_google(program: Program, upstream: Upstr
         assert (upstream.last.path, upstream.last.value("x-goog-api-key")) == ("/v1/files/f-9", "k5")
         client.caches.create(model="gemini-3-pro", config={"ttl": "60s"})
         assert upstream.last.path == "/v1/cachedContents"
+
+
+@pytest.mark.ledger("H3")
+def test_models_are_listed_for_each_sdk_without_those_of_a_provider_that_fails(tmp_path: Path) -> None:
+    config = """
+providers:
+  - {name: down, type: openai, base_url: "http://127.0.0.1:9/v1", api_key: k}
+  - {name: canned, type: stub, models: [canned-1]}
+"""
+    with Program(tmp_path, "serve", config=config) as program:
+        assert program.get("/v1/models").value("x-llmproxy-unlisted") == "down"
+        with openai.OpenAI(base_url=f"{program.url}/v1", api_key="dummy", max_retries=0) as client:
+            assert "canned-1" in [each.id for each in client.models.list()]
+            assert client.models.retrieve("canned-1").object == "model"
+        with anthropic.Anthropic(base_url=program.url, api_key="dummy", max_retries=0) as claude:
+            assert "canned-1" in [each.id for each in claude.models.list()]
+            assert claude.models.retrieve("canned-1").type == "model"
+        with genai.Client(api_key="dummy", http_options=types.HttpOptions(base_url=program.url)) as google:
+            assert "models/canned-1" in [each.name for each in google.models.list()]
+            assert google.models.get(model="canned-1").name == "models/canned-1"
 
 
 class Sink:

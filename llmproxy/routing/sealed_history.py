@@ -171,9 +171,7 @@ class SealedHistory:
     def doubt(self, call: Call) -> bool:
         """Return whether a request that was refused may be taken without its seals: nobody knows whether the target
         made them, or another service did. From now on they are left out."""
-        last = self.last
-        made_here = last is not None and (last.provider, last.model) == (call.target.provider.name, call.model)
-        if self.is_doubted or call.dropped or made_here:
+        if self.is_doubted or call.dropped or (self.last is not None and _made(self.last, call)):
             return False
         self.is_doubted = True
         return True
@@ -203,7 +201,7 @@ class SealedHistory:
             maker = makers.get(beginning(seal))
             if maker is None or maker.owner != owner:
                 return True
-            return self.is_doubted and (maker.provider, maker.model) != (call.target.provider.name, call.model)
+            return self.is_doubted and not _made(maker, call)
 
         work = partial(_without, exchange.held, self.sealed, foreign, call.model or "")
         body, dropped = work() if len(raw) <= _LARGE_BYTES else await asyncio.to_thread(work)
@@ -255,6 +253,12 @@ class _Scan:
 def _sealed(exchange: Exchange) -> SealedThinking | None:
     endpoint = exchange.endpoint
     return endpoint.dialect.sealed if endpoint is not None and endpoint.model else None
+
+
+def _made(maker: SealMaker, call: Call) -> bool:
+    """Return whether `maker` is certainly who is called now. Several keys of one provider may be several accounts."""
+    provider = call.target.provider
+    return not provider.rotates and (maker.provider, maker.model) == (provider.name, call.model)
 
 
 def _owner(target: Target, model: str | None) -> str:

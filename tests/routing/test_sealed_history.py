@@ -168,6 +168,19 @@ async def test_who_refuses_what_it_should_accept_gets_it_no_more_but_the_maker_i
     assert await history.body_for(exchange, Call(target=twin, model=twin.model), dialect(exchange)) is not None
 
 
+async def test_keys_of_one_provider_may_belong_to_several_accounts() -> None:
+    histories = SealedHistories(MemoryBlobs(1 << 20))
+    several = Moody("several")
+    several.rotates = True
+    target = Target(provider=several, model="gpt-5.5")
+    await learn(histories, asking(), plain(SEAL), target=target)
+    exchange = asking(block())
+    history, call = await find(histories, exchange), Call(target=target, model=target.model)
+    assert history is not None and await history.body_for(exchange, call, dialect(exchange)) is None
+    assert history.doubt(call)
+    assert await history.body_for(exchange, call, dialect(exchange)) is not None
+
+
 async def test_thinking_that_translation_wrote_is_nobodys() -> None:
     exchange = asking(block("reasoning_content"))
     history = await find(SealedHistories(MemoryBlobs(1 << 20)), exchange)

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, WithJsonS
 from llmproxy.access.credentials import Credentials, query_credentials
 from llmproxy.access.path_traversal import check_path
 from llmproxy.access.presented_keys import drop_protocol_key
-from llmproxy.answer import Answer, Headers
+from llmproxy.answer import Headers
 from llmproxy.body import Body
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects import catalog
@@ -33,8 +33,6 @@ from llmproxy.providers.service import COMPATIBLE_OPTIONS as COMPATIBLE_OPTIONS
 from llmproxy.providers.service import Service as Service
 from llmproxy.settings import DurationLimit, ExistingFile, Secret, Strict, Whole
 from llmproxy.target import Origin, Provider, Target, Timeouts, UpstreamRequest, is_pattern
-from llmproxy.wire.framing import Framing
-from llmproxy.wire.sse import SSE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -424,27 +422,3 @@ class HttpProvider(ConfiguredProvider):
 def _secrets_in(query: str) -> list[str]:
     """Return the values in the query of a base_url, which may be keys; Azure's version is not one."""
     return [value for name, value in parse_qsl(query) if name != "api-version"]
-
-
-class FrameStream:
-    """A stream of frames in memory; each read returns one."""
-
-    def __init__(self, frames: Iterable[bytes]) -> None:
-        self._frames = iter(frames)
-
-    async def read(self) -> bytes:
-        return next(self._frames, b"")
-
-    def close(self) -> None:
-        self._frames = iter(())
-
-
-def json_answer(body: bytes) -> Answer:
-    """Return a whole JSON answer of a provider that answers by itself."""
-    return Answer(status=200, headers=Headers([("Content-Type", "application/json")]), body=body, length=len(body))
-
-
-def stream_answer(frames: Iterable[bytes], framing: Framing = SSE) -> Answer:
-    """Return the stream of a provider that answers by itself; `frames` are whole frames of `framing`."""
-    headers = Headers([("Content-Type", framing.content_type), ("Cache-Control", "no-cache")])
-    return Answer(status=200, headers=headers, stream=FrameStream(frames), framing=framing)

@@ -19,7 +19,8 @@ from llmproxy.answer import Answer
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.chat import DIALECT
 from llmproxy.errors import BadRequest, ProxyError, UpstreamError
-from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
+from llmproxy.providers.base import ConfiguredProvider, ProviderConfig
+from llmproxy.providers.own_answers import json_answer, stream_answer
 from llmproxy.target import Target
 from llmproxy.user_code import is_cancellation
 from llmproxy.wire.json import read_value, write_value

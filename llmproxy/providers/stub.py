@@ -23,7 +23,8 @@ from llmproxy.dialects.embeddings import EMBEDDINGS_CODEC, pack_vector, read_inp
 from llmproxy.dialects.encode_context import Losses
 from llmproxy.dialects.model import Close, Delta, Done, Event, Open, Reply, Start, Stop, Text, Usage, UsageUpdate
 from llmproxy.errors import BadRequest
-from llmproxy.providers.base import ConfiguredProvider, ProviderConfig, json_answer, stream_answer
+from llmproxy.providers.base import ConfiguredProvider, ProviderConfig
+from llmproxy.providers.own_answers import json_answer, stream_answer
 from llmproxy.target import Target
 from llmproxy.wire.json import write_value
 from llmproxy.wire.sse import write_frame

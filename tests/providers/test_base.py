@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ValidationError
 
-from llmproxy.body import Body, StreamedBody, iterate
-from llmproxy.providers.base import FrameStream, HttpProvider, ProviderConfig, Service
+from llmproxy.body import Body, StreamedBody
+from llmproxy.providers.base import HttpProvider, ProviderConfig, Service
+from llmproxy.providers.own_answers import FrameStream
 from llmproxy.target import Target
 from llmproxy.wire.compression import compress
 from tests.support.exchanges import new_exchange
@@ -222,12 +223,3 @@ def test_white_space_around_a_key_is_cut(key: str) -> None:
 def test_every_key_of_a_provider_says_what_it_is_for() -> None:
     for model in (ProviderConfig, HttpProvider.Config):
         assert all(field.description for field in model.model_fields.values())
-
-
-async def test_frames_are_read_one_by_one_until_closed() -> None:
-    assert [frame async for frame in iterate(FrameStream([b"a", b"bc"]))] == [b"a", b"bc"]
-    frames = FrameStream([b"a", b"b"])
-    assert await frames.read() == b"a"
-    frames.close()
-    frames.close()
-    assert await frames.read() == b""

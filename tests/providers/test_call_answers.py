@@ -6,8 +6,8 @@ import json
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.dialects import catalog
-from llmproxy.providers.base import FrameStream
 from llmproxy.providers.call_answers import adapter
+from llmproxy.providers.own_answers import FrameStream
 from tests.support import vendors
 from tests.support.fake_bedrock import chunk
 

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from llmproxy.answer import Answer, Headers
-from llmproxy.providers.base import FrameStream
 from llmproxy.providers.google_retry import retry_delay_s, with_retry_after
+from llmproxy.providers.own_answers import FrameStream
 
 INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "45.837906927s"}
 

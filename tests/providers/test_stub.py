@@ -14,7 +14,8 @@ from llmproxy.dialects.chat import COMPLETIONS
 from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BadRequest
-from llmproxy.providers.base import FrameStream, ProviderConfig
+from llmproxy.providers.base import ProviderConfig
+from llmproxy.providers.own_answers import FrameStream
 from llmproxy.providers.stub import Stub
 from llmproxy.target import Provider, Target
 from llmproxy.wire.compression import compress

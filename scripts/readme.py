@@ -1,4 +1,5 @@
-"""Check the README against the code: its names exist, and it has every command and flag. Part of scripts/check.
+"""Check the README and the pages of llmproxy/docs against the code: what they name exists, together they name every
+command, flag and provider type, their examples are valid, and no link is dead. Part of scripts/check.
 
 Run from the project's folder: `python -m scripts.readme`. Begin reading at `problems`.
 """
@@ -12,15 +13,17 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typer.main
+import yaml
 
 from llmproxy import cli, registry
-from scripts import translation_table
+from scripts import links, translation_table
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
@@ -46,16 +49,17 @@ class Surface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The code on a page: fenced blocks as (language, text), and the text between backticks elsewhere."""
+    """The code on the page `name`: fenced blocks as (language, text), and the text between backticks elsewhere."""
 
+    name: str
     blocks: tuple[tuple[str, str], ...]
     spans: tuple[str, ...]
 
     @classmethod
-    def read(cls, text: str) -> Page:
+    def read(cls, name: str, text: str) -> Page:
         """Extract the code from Markdown."""
         blocks = tuple((match[1], match[2]) for match in _BLOCK.finditer(text))
-        return cls(blocks=blocks, spans=tuple(_SPAN.findall(_BLOCK.sub("", text))))
+        return cls(name=name, blocks=blocks, spans=tuple(_SPAN.findall(_BLOCK.sub("", text))))
 
     @property
     def shell(self) -> str:
@@ -63,28 +67,30 @@ class Page:
         return "\n".join([*(text for language, text in self.blocks if language in ("sh", "")), *self.spans])
 
 
-def problems(readme: str, surface: Surface, root: Path) -> list[str]:
-    """List the differences between the page and the code, a line each."""
-    page = Page.read(readme)
+def problems(texts: Mapping[str, str], surface: Surface, root: Path) -> list[str]:
+    """List the differences between the code and the pages, which are Markdown by path, a line each."""
+    pages = [Page.read(name, text) for name, text in texts.items()]
     return [
-        *_undocumented(page, surface),
-        *_wrong_calls(page, surface),
-        *_missing(page, surface, root),
-        *_wrong_python(page),
+        *_undocumented(pages, surface),
+        *(
+            f"{page.name}: {problem}"
+            for page in pages
+            for problem in (*_wrong_calls(page, surface), *_missing(page, surface, root), *_unreadable(page))
+        ),
     ]
 
 
-def _undocumented(page: Page, surface: Surface) -> Iterator[str]:
-    """List commands, flags and types that the page does not name."""
-    shell = page.shell
+def _undocumented(pages: list[Page], surface: Surface) -> Iterator[str]:
+    """List commands, flags and types that no page names."""
+    shell = "\n".join(page.shell for page in pages)
     flags = set(_FLAG.findall(shell))
     for command, own in surface.commands.items():
         if command and not re.search(rf"\bllmproxy {re.escape(command)}\b", shell):
-            yield f"the command `llmproxy {command}` is not named"
+            yield f"no page names the command `llmproxy {command}`"
         for flag in sorted(own - flags):
-            yield f"the flag {flag} of `{f'llmproxy {command}'.strip()}` is not named"
-    for name in sorted(surface.types - set(page.spans)):
-        yield f"the provider type {name} is not named"
+            yield f"no page names the flag {flag} of `{f'llmproxy {command}'.strip()}`"
+    for name in sorted(surface.types - {span for page in pages for span in page.spans}):
+        yield f"no page names the provider type {name}"
 
 
 def _wrong_calls(page: Page, surface: Surface) -> Iterator[str]:
@@ -123,21 +129,39 @@ def _missing(page: Page, surface: Surface, root: Path) -> Iterator[str]:
             yield f"`{span}` is not in the code"
 
 
-def _wrong_python(page: Page) -> Iterator[str]:
+_PARSERS: Mapping[str, Callable[[str], object]] = {
+    "python": ast.parse,
+    "json": json.loads,
+    "toml": tomllib.loads,
+    "yaml": yaml.safe_load,
+}
+"""What reads the blocks of a language; each raises ValueError, SyntaxError or YAMLError."""
+_OTHER_LANGUAGES = ("", "sh", "powershell")
+
+
+def _unreadable(page: Page) -> Iterator[str]:
     """List examples that do not parse, have imports that fail, or override hooks that do not exist."""
     for language, text in page.blocks:
-        if language != "python":
+        if language in _OTHER_LANGUAGES:
+            continue
+        if language not in _PARSERS:
+            yield f"an example is in {language}, which nothing checks"
             continue
         try:
-            tree = ast.parse(text)
-        except SyntaxError as error:
+            read = _PARSERS[language](text)
+        except (ValueError, SyntaxError, yaml.YAMLError) as error:
             yield f"an example does not parse: {error}"
             continue
-        names: dict[str, object] = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llmproxy"):
-                yield from _wrong_import(node, names)
-        yield from _wrong_hooks(tree, names)
+        if isinstance(read, ast.Module):
+            yield from _wrong_python(read)
+
+
+def _wrong_python(tree: ast.Module) -> Iterator[str]:
+    names: dict[str, object] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llmproxy"):
+            yield from _wrong_import(node, names)
+    yield from _wrong_hooks(tree, names)
 
 
 def _wrong_import(node: ast.ImportFrom, names: dict[str, object]) -> Iterator[str]:
@@ -206,16 +230,19 @@ def _keys(node: Any, schema: Any, prefix: str) -> Iterator[str]:
         yield from _keys(below, schema, f"{prefix}{name}.")
 
 
-def wrong_configs(readme: str) -> Iterator[str]:
+def wrong_configs(texts: Mapping[str, str]) -> Iterator[str]:
     """List example configurations that validate-config refuses. Lines with custom classes are left out."""
-    for language, text in Page.read(readme).blocks:
-        if language == "yaml":
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder, "llmproxy.yaml")
-                path.write_text(re.sub(r"^.*\.py:.*$", "", text, flags=re.MULTILINE), encoding="utf-8")
-                checked = _llmproxy("validate-config", "--no-env", str(path))
-            if checked.returncode:
-                yield f"an example configuration is refused: {checked.stdout}{checked.stderr}".strip()
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for name, text in texts.items():
+            examples = [text for language, text in Page.read(name, text).blocks if language == "yaml"]
+            for number, example in enumerate(examples, 1):
+                files.append(Path(folder, f"{Path(name).stem}-{number}.yaml"))
+                files[-1].write_text(re.sub(r"^.*\.py:.*$", "", example, flags=re.MULTILINE), encoding="utf-8")
+        checked = _llmproxy("validate-config", "--no-env", *map(str, files))
+        if checked.returncode:
+            output = checked.stderr.replace(f"{folder}/", "").strip()
+            yield f"example configurations (PAGE-NUMBER.yaml) are refused:\n{output}"
 
 
 def _llmproxy(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -223,12 +250,17 @@ def _llmproxy(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def main() -> int:
-    """Check README.md in the current folder."""
+    """Check the README and the docs in the current folder."""
     root = Path.cwd()
-    text = (root / "README.md").read_text(encoding="utf-8")
-    messages = [*problems(text, read_surface(root), root), *wrong_configs(text), *translation_table.problems(text)]
-    for each in messages:
-        print(f"README.md: {each}", file=sys.stderr)
+    paths = [root / "README.md", *sorted((root / "llmproxy" / "docs").glob("*.md"))]
+    texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    messages = [
+        *problems(texts, read_surface(root), root),
+        *wrong_configs(texts),
+        *links.problems(texts, root),
+        *translation_table.problems(texts["llmproxy/docs/translation.md"]),
+    ]
+    print("\n".join(messages), file=sys.stderr, end="\n" if messages else "")
     return int(bool(messages))
 
 

@@ -1,9 +1,9 @@
-"""Print the README's table of translation: which features are kept, approximated, dropped or refused for providers of
+"""Print the docs' table of translation: which features are kept, approximated, dropped or refused for providers of
 each dialect.
 
 Every cell is the result of translating small requests with the feature, one of each dialect that has it, so the table
-always fits the code. Run it with
-`python -m scripts.translation_table`; `scripts/readme.py` compares it with the README. Begin reading at `table`.
+always fits the code. Run it with `python -m scripts.translation_table`; `scripts/readme.py` compares it with
+llmproxy/docs/translation.md. Begin reading at `table`.
 """
 
 from __future__ import annotations
@@ -420,10 +420,10 @@ def _asking(dialect: str, *parts: dict[str, Any]) -> dict[str, Any]:
     return {"input" if dialect == "responses" else "messages": [{"role": "user", "content": content}]}
 
 
-def problems(readme: str) -> Iterator[str]:
-    """List the rows that differ from the README's table."""
+def problems(page: str) -> Iterator[str]:
+    """List the rows that differ from the page's table."""
     for line in table().splitlines():
-        if line not in readme:
+        if line not in page:
             yield f"the table of translation differs from `python -m scripts.translation_table`: {line}"
 
 

@@ -1,4 +1,4 @@
-"""Measure what llmproxy costs, side by side with nginx, and print it as a table for the README: see scripts/bench.
+"""Measure what llmproxy costs, side by side with nginx, and print it as a table for docs/speed.md: see scripts/bench.
 
 The proxies share one core, the upstream and the load generator the other. nginx and llmproxy are measured in turn, and
 the ratio of their CPU time per request is what to quote: absolute figures differ from machine to machine. A case counts

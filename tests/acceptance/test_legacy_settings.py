@@ -25,7 +25,7 @@ def one_provider(upstream: Upstream) -> str:
     return f'providers: [{{name: main, type: openai, base_url: "{upstream.url}/main/v1", api_key: sk-file}}]\n'
 
 
-def test_every_older_setting_is_in_the_readme_and_in_an_acceptance_test() -> None:
+def test_every_older_setting_is_in_the_docs_and_in_an_acceptance_test() -> None:
     names = {*VARIABLES, MODEL_MAP, *COMPATIBLE_VARIABLES.values(), *SETTINGS, "model_groups"}
     names |= {key.rpartition(".")[2] for key in KEYS}
     names |= {REQUESTS, WINDOW, ENABLED, MAX_REQUESTS, WINDOW_SECONDS}
@@ -33,8 +33,8 @@ def test_every_older_setting_is_in_the_readme_and_in_an_acceptance_test() -> Non
     files = [each.read_text("utf-8") for each in here.parent.glob("test_*.py")]
     tests = "".join(text for text in files if 'ledger("C9")' in text)
     assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", tests)] == []
-    readme = (ROOT / "README.md").read_text("utf-8")
-    table = readme.partition("### Settings of older programs")[2].partition("\n## ")[0]
+    page = (ROOT / "llmproxy/docs/coming-from.md").read_text("utf-8")
+    table = page.partition("## Settings of older programs")[2].partition("\n## ")[0]
     assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", table)] == []
 
 

@@ -189,7 +189,7 @@ def test_every_metric_is_documented_and_well_formed(watched: Program, upstream: 
     assert promtool.lint(text) == []
     found = {name for name in promtool.names(text) if not name.startswith("process_")}
     listed = promtool.documented().keys()
-    assert found - listed == set(), "the README lacks them"
+    assert found - listed == set(), "the docs lack them"
     source = "".join(each.read_text("utf-8") for each in (ROOT / "llmproxy").rglob("*.py"))
     assert {name for name in listed - found if f'"{name}"' not in source} == set(), "nothing writes them"
 

@@ -1,4 +1,4 @@
-"""The check of the README against the code."""
+"""The check of the README and the docs against the code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ see `server.port` and `/health`.
 
 
 def _told(addition: str, root: Path = Path(), surface: Surface = SURFACE) -> list[str]:
-    return readme.problems(GOOD + addition, surface, root)
+    return readme.problems({"p.md": GOOD + addition}, surface, root)
 
 
 @pytest.fixture
@@ -43,14 +43,19 @@ def test_a_page_that_agrees_with_the_code_is_fine(root: Path) -> None:
 @pytest.mark.parametrize(
     ("left_out", "complaint"),
     [
-        ("`llmproxy schema` prints;", "the command `llmproxy schema` is not named"),
-        ("--port 1", "the flag --port of `llmproxy serve` is not named"),
-        ("`llmproxy --version`;", "the flag --version of `llmproxy` is not named"),
-        ("`stub`", "the provider type stub is not named"),
+        ("`llmproxy schema` prints;", "no page names the command `llmproxy schema`"),
+        ("--port 1", "no page names the flag --port of `llmproxy serve`"),
+        ("`llmproxy --version`;", "no page names the flag --version of `llmproxy`"),
+        ("`stub`", "no page names the provider type stub"),
     ],
 )
 def test_what_users_can_type_must_be_named(root: Path, left_out: str, complaint: str) -> None:
-    assert readme.problems(GOOD.replace(left_out, ""), SURFACE, root) == [complaint]
+    assert readme.problems({"p.md": GOOD.replace(left_out, "")}, SURFACE, root) == [complaint]
+
+
+def test_a_name_on_one_of_the_pages_is_enough(root: Path) -> None:
+    pages = {"a.md": GOOD.replace("--port 1", ""), "b.md": "`llmproxy serve --port 1`"}
+    assert readme.problems(pages, SURFACE, root) == []
 
 
 @pytest.mark.parametrize(
@@ -71,16 +76,29 @@ def test_what_users_can_type_must_be_named(root: Path, left_out: str, complaint:
     ],
 )
 def test_what_is_named_must_exist(root: Path, addition: str, complaint: str) -> None:
-    assert _told(addition, root) == [complaint]
+    assert _told(addition, root) == [f"p.md: {complaint}"]
 
 
 def test_what_other_programs_take_is_none_of_our_business(root: Path) -> None:
     assert _told("```sh\npip install --quiet x\ncurl --data y http://127.0.0.1/llmproxy\n```", root) == []
 
 
-def test_an_example_that_does_not_parse_is_reported(root: Path) -> None:
-    (message,) = _told("```python\nclass:\n```", root)
-    assert message.startswith("an example does not parse")
+@pytest.mark.parametrize(
+    "example", ["```python\nclass:\n```", "```json\n{a}\n```", "```toml\na\n```", "```yaml\na: [\n```"]
+)
+def test_an_example_that_does_not_parse_is_reported(root: Path, example: str) -> None:
+    (message,) = _told(example, root)
+    assert message.startswith("p.md: an example does not parse")
+
+
+def test_an_example_in_another_language_is_reported(root: Path) -> None:
+    assert _told("```ruby\nputs 1\n```", root) == ["p.md: an example is in ruby, which nothing checks"]
+
+
+def test_examples_of_configurations_are_validated() -> None:
+    good = '```yaml\nproviders: [{name: stub, type: stub}]\nmiddlewares:\n  - {type: "./mine.py:Mine"}\n```\n'
+    (message,) = readme.wrong_configs({"docs/p.md": good, "docs/q.md": good + "```yaml\nserver: {prot: 1}\n```\n"})
+    assert "q-2.yaml" in message and "prot" in message and "p-1" not in message
 
 
 def test_an_example_that_overrides_an_unknown_hook_is_reported(root: Path) -> None:
@@ -95,7 +113,7 @@ class Tag(Middleware):
 ```
 """
     (message,) = _told(example, root)
-    assert message.startswith("an example overrides on_finish")
+    assert message.startswith("p.md: an example overrides on_finish")
 
 
 def test_keys_of_nested_sections_and_list_entries_are_dotted() -> None:

@@ -34,8 +34,10 @@ def names(text: str) -> set[str]:
 
 
 def documented() -> dict[str, set[str]]:
-    """Return the metrics in the table of the README, with their labels."""
-    rows = re.findall(r"^\| (`(?:llmproxy|http)_.*?) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    """Return the metrics in the table of the docs, with their labels."""
+    rows = re.findall(
+        r"^\| (`(?:llmproxy|http)_.*?) \|", (ROOT / "llmproxy/docs/metrics.md").read_text("utf-8"), re.MULTILINE
+    )
     spans = [re.fullmatch(r"(\w+)(?:\{(.*)\})?", each) for row in rows for each in re.findall(r"`([^`]+)`", row)]
     return {match[1]: set((match[2] or "").split(", ")) for match in spans if match is not None}
 

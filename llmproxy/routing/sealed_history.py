@@ -99,13 +99,15 @@ class SealedHistories:
             return
         call, history = exchange.calls[-1], history_of(exchange)
         moved = history is not None and history.moved(call.target, call.model)
+        if not moved and _seals_nothing(answer, sealed):
+            return
         hidden = sealed.unwrap is not None and answer.framing is not None
         readable = Readable(answer, sealed.unwrap() if hidden and sealed.unwrap is not None else None)
-        scan, identity = _Scan(sealed, calls=moved), identity_of(exchange)
+        scan = _Scan(sealed, calls=moved)
         maker = SealMaker(provider=call.target.provider.name, model=call.model or "", moved=moved)
 
         async def bind(names: Sequence[str]) -> None:
-            await self.bind(identity, names, maker)
+            await self.bind(identity_of(exchange), names, maker)
 
         if names := scan.feed(readable.feed(answer.body)):
             await bind(names)
@@ -259,6 +261,12 @@ def _made(maker: SealMaker, call: Call) -> bool:
     """Return whether `maker` is certainly who is called now. Several keys of one provider may be several accounts."""
     provider = call.target.provider
     return not provider.rotates and (maker.provider, maker.model) == (provider.name, call.model)
+
+
+def _seals_nothing(answer: Answer, sealed: SealedThinking) -> bool:
+    """Return whether an answer is whole, readable and without a seal, as most are."""
+    whole = answer.stream is None and answer.framing is None and "Content-Encoding" not in answer.headers
+    return whole and not sealed.in_answer(answer.body)
 
 
 def _owner(target: Target, model: str | None) -> str:

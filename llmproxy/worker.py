@@ -118,4 +118,4 @@ async def _serve_until(stop: asyncio.Event, serving: Serving, worker: WorkerEnd,
         finally:
             taker.stop()
             await edge.stop(serving.shutdown_timeout_s() if stop.is_set() else 0)
-            await worker.send_counters_if_heard(serving.runtime.admin)
+            await worker.send_counters(serving.runtime.admin)

@@ -77,7 +77,8 @@ class Parent:
         listeners = await asyncio.to_thread(listen, "127.0.0.1", 0)
         self.acceptor, self.channel = Acceptor(listeners), Channel(giving)
         self.url = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
-        work = serve_as_worker(WorkerEnd(self._order, theirs, taking), Shutdown())
+        self._shutdown = Shutdown()
+        work = serve_as_worker(WorkerEnd(self._order, theirs, taking), self._shutdown)
         self.worker = asyncio.get_running_loop().create_task(work)
 
     async def serve(self) -> None:
@@ -93,6 +94,7 @@ class Parent:
         self.acceptor.close()
         await self.link.close()
         await self.worker
+        self._shutdown.close()  # it would end this process
 
 
 @asynccontextmanager

@@ -177,14 +177,15 @@ _Binding = tuple[RequestCounters, CallCounters | None, str]
 class Metrics:
     """All counters of one process. They outlive reloads.
 
-    `in_flight` is the number of exchanges that have begun and not ended; `held_bytes` returns the bytes of bodies in
+    `in_flight` is the number of exchanges that have begun and not ended, `recorded` of those that have ended;
+    `held_bytes` returns the bytes of bodies in
     memory. Other threads read the dicts while they grow: copy before iterating. `activity` belongs to the event loop's
     thread.
     """
 
     def __init__(self, held_bytes: Callable[[], int] = lambda: 0) -> None:
         self.held_bytes = held_bytes
-        self.in_flight = 0
+        self.in_flight = self.recorded = 0
         self.requests: dict[RequestLabels, RequestCounters] = {}
         self.calls: dict[CallLabels, CallCounters] = {}
         self.latencies: dict[LatencyLabels, Latency] = {}
@@ -204,6 +205,7 @@ class Metrics:
     def record(self, exchange: Exchange) -> None:
         """Count an exchange that ended. Called exactly once for each that began."""
         self.in_flight -= 1
+        self.recorded += 1
         target, error, summary = exchange.target, exchange.error, exchange.summary
         # Everything that decides the labels is part of the key.
         key = (

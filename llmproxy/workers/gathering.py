@@ -1,7 +1,7 @@
 """Ask the workers of a server, each within a bounded time, and remember what those counted that are gone.
 
-Counters never fall: the last ones that a worker has sent, once a second and whenever they were shown, stay when it
-dies. Begin reading at `Gathering.ask`.
+Counters never fall: the last ones that a worker has sent, five times a second and whenever they were shown, stay when
+it dies. Begin reading at `Gathering.ask`.
 """
 
 from __future__ import annotations

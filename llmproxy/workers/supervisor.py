@@ -18,6 +18,7 @@ from typing import Any
 
 from llmproxy import __version__
 from llmproxy.config.load import Loaded
+from llmproxy.config.schema import ServerConfig
 from llmproxy.errors import ProxyError
 from llmproxy.metrics.process_samples import process_samples
 from llmproxy.metrics.sample import Sample
@@ -185,7 +186,7 @@ class Supervisor:
                 if not reports:
                     report.check()
             except StoreFault as fault:
-                if not each.ended.done():
+                if not each.link.closed:  # one that has ended is followed by one with the new file
                     not_reloaded.append(f"worker {each.answering.number} has not reloaded: {fault}")
                 continue
             if report.error is not None:
@@ -352,6 +353,7 @@ async def supervise(
     """
     server = loaded.checked().server
     check_file_limit(server.max_connections)
+    _check_shares(server)
     listeners = [sock] if sock is not None else await asyncio.to_thread(listen, server.host, server.port)
     acceptor = Acceptor(listeners)
     supervisor = Supervisor(loaded, server.worker_count)
@@ -378,6 +380,18 @@ async def supervise(
             limit_s = timeout_s() + GRACE_S - _MARGIN_S if stop.is_set() else GRACE_S
             ended_well = await supervisor.stop(limit_s)
     return 0 if ended_well else 1
+
+
+def _check_shares(server: ServerConfig) -> None:
+    """Warn where a worker's share of the memory is too small for what a client may send."""
+    share_bytes = server.max_held_bytes // server.worker_count
+    if share_bytes < (server.max_body_size or 0):
+        log.warning(
+            "each of %d workers may hold %d MB (server.max_held_bytes), which is less than one request may have "
+            "(server.max_body_size); raise the former",
+            server.worker_count,
+            share_bytes >> 20,
+        )
 
 
 async def _serve_until(

@@ -19,7 +19,6 @@ from typing import TypeVar
 import msgspec
 
 from llmproxy.errors import ProxyError
-from llmproxy.metrics.transfer import MetricsState
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.peers import Counters, HealthPart, PagePart, PageQuestion, ReloadReport, ServerHealth, StatsPart
 from llmproxy.stores.facet import StoreFault
@@ -50,7 +49,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # How often the counters go to the parent, which has them when this process is killed; less often when they are many.
-_SEND_EVERY_S = 1.0
+_SEND_EVERY_S = 0.2
 _MOST_SHARE = 0.02
 
 
@@ -62,7 +61,7 @@ class WorkerEnd:
         self.channel = channel
         self.link = Link("the parent process")
         self._end = end
-        self._sent: MetricsState | None = None
+        self._sent = 0
         self._stop = asyncio.Event()
         self._on_stop = self._on_cut = _nothing
 
@@ -109,12 +108,19 @@ class WorkerEnd:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
-    async def send_counters(self, admin: Admin) -> None:
-        """Send what was counted, unless nothing was since the last time. Raises StoreFault when the parent is gone."""
-        counters = await admin.counters(activity=False)
-        if counters.metrics != self._sent:
-            self.link.notify(COUNTED, packed(counters))
-            self._sent = counters.metrics
+    async def send_counters(self, admin: Admin) -> float:
+        """Send what was counted, unless nothing was since the last time, or nobody is there to hear it. Return how many
+        seconds encoding took, in which nothing else was done."""
+        recorded, took_s = admin.recorded, 0.0
+        if recorded != self._sent:
+            counted = await admin.counters(activity=False)
+            began_s = time.monotonic()
+            counters = packed(counted)
+            took_s = time.monotonic() - began_s
+            with contextlib.suppress(StoreFault):
+                self.link.notify(COUNTED, counters)
+                self._sent = recorded
+        return took_s
 
     @contextlib.contextmanager
     def stop_signals(self, stop_within: Callable[[], None], cut: Callable[[], None]) -> Iterator[asyncio.Event]:
@@ -167,16 +173,10 @@ class WorkerEnd:
         except StoreFault as fault:
             raise _gone() from fault
 
-    async def send_counters_if_heard(self, admin: Admin) -> None:
-        """Send what was counted, where the parent is there to hear it."""
-        with contextlib.suppress(StoreFault):
-            await self.send_counters(admin)
-
     async def _send_counters(self, admin: Callable[[], Admin]) -> None:
         while not self.link.closed:
-            began_s = time.monotonic()
-            await self.send_counters_if_heard(admin())
-            await asyncio.sleep(max(_SEND_EVERY_S, (time.monotonic() - began_s) / _MOST_SHARE))
+            took_s = await self.send_counters(admin())
+            await asyncio.sleep(max(_SEND_EVERY_S, took_s / _MOST_SHARE))
 
 
 def _nothing() -> None:

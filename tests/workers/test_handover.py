@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,8 +11,10 @@ from typing import cast
 
 import pytest
 
+from llmproxy.server.tls import TlsFiles, load_context
 from llmproxy.workers import handover
 from llmproxy.workers.handover import Acceptor, Channel, Taker, listen
+from tests.support.provider import CERTIFICATES
 from tests.support.proxy import loops
 from tests.support.waiting import PATIENCE_S, until_async
 
@@ -35,10 +38,10 @@ class Named(asyncio.Protocol):
 class Worker:
     """A worker in this process: its two ends."""
 
-    def __init__(self, name: bytes) -> None:
+    def __init__(self, name: bytes, context: ssl.SSLContext | None = None) -> None:
         giving, self._end = socket.socketpair()
         self.channel = Channel(giving)
-        self.taker = Taker(self._end, lambda: Named(name, lambda: self.taker.closed()), None)
+        self.taker = Taker(self._end, lambda: Named(name, lambda: self.taker.closed()), context)
 
     def die(self) -> None:
         self.taker.stop()
@@ -148,3 +151,27 @@ def test_all_addresses_of_a_name_have_the_same_port() -> None:
     assert len({each.getsockname()[1] for each in sockets}) == 1
     for each in sockets:
         each.close()
+
+
+@pytest.mark.parametrize("factory", loops())
+def test_a_worker_speaks_tls_and_one_that_does_not_is_gone(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    files = TlsFiles(certificate=str(CERTIFICATES / "server.pem"), key=str(CERTIFICATES / "server.key"))
+    context, trusting = load_context(files), ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+
+    async def scenario() -> None:
+        worker = Worker(b"1", context)
+        async with accepting(worker) as (_, address):
+            worker.taker.start()
+            reader, writer = await asyncio.open_connection(*address, ssl=trusting)
+            assert await reader.read(1) == b"1" and worker.channel.open == 1
+            _, plain = await asyncio.open_connection(*address)
+            plain.write(b"GET / HTTP/1.1\r\n\r\n")
+            await until_async(lambda: worker.channel.open == 2, "the other one to be given")
+            await until_async(lambda: worker.channel.open == 1, "the other one to be gone")
+            for each in (plain, writer):
+                each.close()
+            await until_async(lambda: worker.channel.open == 0, "both to be gone")
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(scenario())

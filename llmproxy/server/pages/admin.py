@@ -319,6 +319,11 @@ class Admin:
             metrics, samples = await self._merged_counters(activity=False)
         return await asyncio.to_thread(_render, metrics, self._version, accept, samples)
 
+    @property
+    def recorded(self) -> int:
+        """Return how many exchanges this process has counted."""
+        return self._metrics.recorded
+
     async def counters(self, *, activity: bool) -> Counters:
         """Return what this process has counted, for the page of all workers."""
         return Counters(metrics=state_of(self._metrics, activity=activity), samples=await self._samples())

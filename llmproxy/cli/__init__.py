@@ -30,6 +30,7 @@ from llmproxy.cli import (
     stats,
     worker,
 )
+from llmproxy.cli.doctor.command import doctor
 from llmproxy.cli.trace import commands as trace
 
 _ABOUT = """One program between LLM clients and LLM providers.
@@ -57,6 +58,7 @@ app = _new_program()
 app.command()(config.generate_config)
 app.command()(config.validate_config)
 app.command()(config.schema)
+app.command()(doctor)
 app.command()(explain.explain)
 app.command()(explain.translate)
 app.command()(lint.lint)

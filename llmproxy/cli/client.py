@@ -146,12 +146,15 @@ def wants_client_key(url: str) -> bool:
 
 def _opener(url: str) -> OpenerDirector:
     """Return an opener that uses the proxies of the environment, except for this machine."""
-    host = urlsplit(url).hostname or ""
+    return build_opener(ProxyHandler({})) if is_this_machine(urlsplit(url).hostname or "") else build_opener()
+
+
+def is_this_machine(host: str) -> bool:
+    """Return whether a host name or address names this machine itself."""
     try:
-        here = ip_address(host).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        here = host == "localhost" or host.endswith(".localhost")
-    return build_opener(ProxyHandler({})) if here else build_opener()
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _path(page: str) -> str:

@@ -24,7 +24,7 @@ YOUNG_OBJECTS = 10_000
 
 def prepare_process() -> None:
     """Set the limits of the process. Called once, before the event loop exists."""
-    _raise_file_limit()
+    raise_file_limit()
     limit_heap()
     gc.collect()
     gc.freeze()
@@ -43,13 +43,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def check_file_limit(max_connections: int | None) -> None:
     """Log a warning when too few files may be open: connections fail then."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = max(FEWEST_FILES, 2 * (max_connections or 0))
-    if limit != resource.RLIM_INFINITY and limit < needed:
+    limit, needed = file_limit(), files_needed(max_connections)
+    if limit is not None and limit < needed:
         log.warning(
             "only %d files and sockets can be open at once, and a request needs two; allow %d with `ulimit -Hn`, or "
             "LimitNOFILE= of systemd",
@@ -58,7 +53,22 @@ def check_file_limit(max_connections: int | None) -> None:
         )
 
 
-def _raise_file_limit() -> None:
+def files_needed(max_connections: int | None) -> int:
+    """Return how many files should be able to be open at once."""
+    return max(FEWEST_FILES, 2 * (max_connections or 0))
+
+
+def file_limit() -> int | None:
+    """Return how many files can be open at once; None for any number."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def raise_file_limit() -> None:
     """Let as many sockets be open as the system allows: an exchange needs two, and 1,024 is a usual soft limit."""
     if sys.platform != "win32":
         import resource

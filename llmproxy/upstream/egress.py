@@ -90,10 +90,27 @@ def trust(ca_file: str | None) -> ssl.SSLContext:
     else:
         context = ssl.create_default_context()
         if not context.cert_store_stats()["x509_ca"] and not os.environ.get("SSL_CERT_FILE"):
-            bundle = next((each for each in BUNDLES if Path(each).is_file()), None)
+            bundle = _bundle()
             if bundle:
                 context.load_verify_locations(cafile=bundle)
     if ca_file:
         context.load_verify_locations(cafile=ca_file)
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def trust_store(ca_file: str | None) -> str:
+    """Describe where the certificates that `trust` trusts are, for people to read."""
+    named = os.environ.get("SSL_CERT_FILE", "")
+    if sys.platform in ("win32", "darwin"):
+        store = "the system's trust store" + (f" and SSL_CERT_FILE ({named})" if named else "")
+    elif named:
+        store = f"SSL_CERT_FILE ({named})"
+    else:
+        paths = ssl.get_default_verify_paths()
+        store = paths.cafile or paths.capath or _bundle() or "no certificates"
+    return f"{store} and ca_file ({ca_file})" if ca_file else store
+
+
+def _bundle() -> str | None:
+    return next((each for each in BUNDLES if Path(each).is_file()), None)

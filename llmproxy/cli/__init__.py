@@ -30,6 +30,7 @@ from llmproxy.cli import (
     stats,
     worker,
 )
+from llmproxy.cli.check_live.command import check_live
 from llmproxy.cli.doctor.command import doctor
 from llmproxy.cli.trace import commands as trace
 
@@ -59,6 +60,7 @@ app.command()(config.generate_config)
 app.command()(config.validate_config)
 app.command()(config.schema)
 app.command()(doctor)
+app.command()(check_live)
 app.command()(explain.explain)
 app.command()(explain.translate)
 app.command()(lint.lint)

@@ -113,15 +113,15 @@ def fetch_page(
         request.add_unredirected_header("Authorization", f"Bearer {key}")
     timeout_s = _TIMEOUT_S if method == "GET" else _CHANGE_S
     try:
-        with _opener(url).open(request, timeout=timeout_s) as answer:
+        with opener_for(url).open(request, timeout=timeout_s) as answer:
             body = answer.read(_MAX_BYTES)
     except HTTPError as error:
         with error:
             raise _refusal(url, page, error) from error
     except URLError as error:
-        raise PageError(_fault(url, error.reason, timeout_s)) from error
+        raise PageError(explain_unreachable(url, error.reason, timeout_s)) from error
     except (OSError, HTTPException, ValueError) as error:
-        raise PageError(_fault(url, error, timeout_s)) from error
+        raise PageError(explain_unreachable(url, error, timeout_s)) from error
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -135,7 +135,7 @@ def wants_client_key(url: str) -> bool:
     """Return whether the server at `url` refuses clients without a key; False too where it does not answer."""
     request = Request(f"{url}/v1/models", headers={"Connection": "close"})
     try:
-        with _opener(url).open(request, timeout=_TIMEOUT_S):
+        with opener_for(url).open(request, timeout=_TIMEOUT_S):
             return False
     except HTTPError as error:
         with error:
@@ -144,7 +144,7 @@ def wants_client_key(url: str) -> bool:
         return False
 
 
-def _opener(url: str) -> OpenerDirector:
+def opener_for(url: str) -> OpenerDirector:
     """Return an opener that uses the proxies of the environment, except for this machine."""
     return build_opener(ProxyHandler({})) if is_this_machine(urlsplit(url).hostname or "") else build_opener()
 
@@ -187,7 +187,7 @@ def _error_object(error: HTTPError) -> Mapping[str, Any]:
         return {}
 
 
-def _fault(url: str, error: object, timeout_s: float) -> str:
+def explain_unreachable(url: str, error: object, timeout_s: float) -> str:
     """Explain why there was no answer, with the next step."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{url}: the certificate is not trusted ({error.verify_message}); set SSL_CERT_FILE to trust more"

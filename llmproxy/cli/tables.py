@@ -5,7 +5,8 @@ A page may come from another version: missing values are dashes. Begin reading a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from llmproxy.cli.client import as_number, as_text, object_at
 from llmproxy.console.formatting import UNKNOWN, format_cost, format_count, format_duration, sanitize
 
 RED = "bold red"
+
+_NARROWEST = 20  # narrower text is not readable
 
 Row = Mapping[str, Any]
 
@@ -47,6 +50,14 @@ def render_table(columns: Sequence[TableColumn], rows: Sequence[Row], width: int
         _line([Text(column.head, style="dim") for column in fitting], places),
         *(_line(row, places) for row in cells),
     ]
+
+
+def hanging_lines(head: Text, texts: Iterable[str], width: int) -> Iterator[Text]:
+    """Yield `head` with the first line of `texts` behind it, and the other lines below that, within `width`."""
+    indent = head.cell_len
+    lines = [line for text in texts for line in textwrap.wrap(text, max(width - indent, _NARROWEST)) or [""]]
+    for number, line in enumerate(lines):
+        yield Text(" " * indent + line) if number else head.copy().append(line)
 
 
 def fit_cell(cell: str, width: int, *, right: bool) -> str:

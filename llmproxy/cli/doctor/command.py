@@ -16,7 +16,7 @@ import typer
 from llmproxy.cli.output import QuietExit, print_line, stdout_console
 
 if TYPE_CHECKING:
-    from llmproxy.cli.doctor.finding import Finding
+    from llmproxy.cli.doctor.diagnosis import Diagnosis
     from llmproxy.config.load import Loaded
 
 T = TypeVar("T")
@@ -38,8 +38,8 @@ def doctor(
     from llmproxy.cli.deferred_certificates import import_aiohttp
 
     import_aiohttp()
-    from llmproxy.cli.doctor.finding import worst
-    from llmproxy.cli.doctor.view import as_object, render
+    from llmproxy.cli.doctor.diagnosis import worst
+    from llmproxy.cli.doctor.view import as_object, render_diagnoses
     from llmproxy.cli.trace.json_output import print_json
     from llmproxy.config.load import load
 
@@ -52,17 +52,17 @@ def doctor(
             print_json(as_object(findings, loaded.path))
         else:
             console = stdout_console()
-            for line in render(findings, console.width):
+            for line in render_diagnoses(findings, console.width):
                 print_line(console, line)
         if worst(findings) == "error":
             raise typer.Exit(1)
 
 
-def _configuration(loaded: Loaded) -> list[Finding]:
-    from llmproxy.cli.doctor.finding import Finding
+def _configuration(loaded: Loaded) -> list[Diagnosis]:
+    from llmproxy.cli.doctor.diagnosis import Diagnosis
 
     findings = [
-        Finding(
+        Diagnosis(
             check="configuration",
             status=each.severity,
             detail=": ".join(part for part in (str(each.mark), each.key, each.message) if part),
@@ -72,16 +72,18 @@ def _configuration(loaded: Loaded) -> list[Finding]:
     if loaded.config is None:
         return [
             *findings,
-            Finding(check="all else", status="skipped", detail="not checked until the configuration is valid", fix=""),
+            Diagnosis(
+                check="all else", status="skipped", detail="not checked until the configuration is valid", fix=""
+            ),
         ]
     source = loaded.path or "no file"
     detail = f"{source} is valid" if loaded.path else f"no file ({loaded.implicit})"
-    return [*findings, Finding(check="configuration", detail=detail)]
+    return [*findings, Diagnosis(check="configuration", detail=detail)]
 
 
-async def _all(loaded: Loaded, timeout_s: float) -> list[Finding]:
+async def _all(loaded: Loaded, timeout_s: float) -> list[Diagnosis]:
     """Check everything but the configuration itself; all providers at the same time."""
-    from llmproxy.cli.doctor.finding import Finding
+    from llmproxy.cli.doctor.diagnosis import Diagnosis
     from llmproxy.cli.doctor.machine import check_clock, check_machine, check_stores
     from llmproxy.cli.doctor.providers import check_provider
     from llmproxy.discovery import running_servers
@@ -97,7 +99,7 @@ async def _all(loaded: Loaded, timeout_s: float) -> list[Finding]:
     try:
         _, providers = build_routing(loaded)
     except (ProxyError, RegistryError) as error:
-        return [Finding(check="configuration", status="error", detail=str(error))]
+        return [Diagnosis(check="configuration", status="error", detail=str(error))]
     upstream = Upstream()
     try:
         # First, since loading a client library would count as latency of providers.
@@ -112,7 +114,7 @@ async def _all(loaded: Loaded, timeout_s: float) -> list[Finding]:
     reached = [each.reached for each in checked if each.reached is not None]
     if reached and not any(reached):
         findings.append(
-            Finding(
+            Diagnosis(
                 check="network",
                 status="error",
                 detail="no provider can be reached: this machine seems to be offline",

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.request import getproxies
 
-from llmproxy.cli.doctor.finding import Finding
+from llmproxy.cli.doctor.diagnosis import Diagnosis
 from llmproxy.config.schema import Config
 from llmproxy.console.formatting import format_duration, sanitize
 from llmproxy.discovery import RunningServer
@@ -37,7 +37,7 @@ _LEAST_FREE_BYTES = 1024**3
 _DRIFT_S, _REFUSED_DRIFT_S = 30.0, 300.0
 
 
-def check_machine(config: Config, running: Sequence[RunningServer]) -> Iterator[Finding]:
+def check_machine(config: Config, running: Sequence[RunningServer]) -> Iterator[Diagnosis]:
     """Yield what is found without the network. `running` are the user's servers, which hold their ports rightly."""
     yield _proxies()
     yield _certificates()
@@ -47,11 +47,11 @@ def check_machine(config: Config, running: Sequence[RunningServer]) -> Iterator[
     yield _open_files(config)
 
 
-def _proxies() -> Finding:
+def _proxies() -> Diagnosis:
     """Show the outgoing proxies of the environment, without their passwords."""
     proxies = {name: value for name, value in getproxies().items() if name in ("http", "https", "all", "no") and value}
     shown = ", ".join(f"{name.upper()}_PROXY={_without_login(value)}" for name, value in proxies.items())
-    return Finding(check="proxy", detail=shown or "no outgoing proxy is set")
+    return Diagnosis(check="proxy", detail=shown or "no outgoing proxy is set")
 
 
 def _without_login(value: str) -> str:
@@ -59,29 +59,29 @@ def _without_login(value: str) -> str:
     return sanitize(f"{scheme}{separator}{rest.rpartition('@')[2]}")
 
 
-def _certificates() -> Finding:
+def _certificates() -> Diagnosis:
     try:
         context = trust(None)
     except OSError as error:
-        return Finding(
+        return Diagnosis(
             check="trust store",
             status="error",
             detail=f"{trust_store(None)} cannot be read: {explain_fault(error)}",
             fix="let SSL_CERT_FILE name a readable file with trusted certificates (PEM)",
         )
     count = context.cert_store_stats()["x509_ca"]
-    return Finding(check="trust store", detail=trust_store(None) + (f", {count} authorities" if count else ""))
+    return Diagnosis(check="trust store", detail=trust_store(None) + (f", {count} authorities" if count else ""))
 
 
-def check_clock(drifts_s: Sequence[float]) -> Finding:
+def check_clock(drifts_s: Sequence[float]) -> Diagnosis:
     """Compare the clock with the providers' by how far it is ahead of each: the nearest counts, as one may be wrong."""
     if not drifts_s:
-        return Finding(check="clock", status="skipped", detail="no provider answered with its time")
+        return Diagnosis(check="clock", status="skipped", detail="no provider answered with its time")
     drift_s = min(drifts_s, key=abs)
     if abs(drift_s) <= _DRIFT_S:
-        return Finding(check="clock", detail="agrees with the providers'")
+        return Diagnosis(check="clock", detail="agrees with the providers'")
     side = "ahead of" if drift_s > 0 else "behind"
-    return Finding(
+    return Diagnosis(
         check="clock",
         status="error" if abs(drift_s) > _REFUSED_DRIFT_S else "warning",
         detail=f"{abs(drift_s):.0f} s {side} the providers': signatures and tokens will be refused",
@@ -89,7 +89,7 @@ def check_clock(drifts_s: Sequence[float]) -> Finding:
     )
 
 
-def _ports(config: Config, running: Sequence[RunningServer]) -> Iterator[Finding]:
+def _ports(config: Config, running: Sequence[RunningServer]) -> Iterator[Diagnosis]:
     server, telemetry = config.server, config.telemetry
     ours = next((each for each in running if each.port == server.port), None)
     yield _port("port", server.host, server.port, ours, "choose another one with server.port or --port")
@@ -99,7 +99,7 @@ def _ports(config: Config, running: Sequence[RunningServer]) -> Iterator[Finding
         yield _port("metrics port", host, telemetry.metrics_port, ours, fix)
 
 
-def _port(check: str, host: str, port: int, ours: RunningServer | None, fix: str) -> Finding:
+def _port(check: str, host: str, port: int, ours: RunningServer | None, fix: str) -> Diagnosis:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as listener:
@@ -108,9 +108,9 @@ def _port(check: str, host: str, port: int, ours: RunningServer | None, fix: str
             listener.bind(address)
     except OSError as error:
         if ours is not None:
-            return Finding(check=check, detail=f"{host}:{port} belongs to your running llmproxy, process {ours.pid}")
-        return Finding(check=check, status="error", detail=f"{host}:{port}: {explain_fault(error)}", fix=fix)
-    return Finding(check=check, detail=f"{host}:{port} is free" if port else "any free one")
+            return Diagnosis(check=check, detail=f"{host}:{port} belongs to your running llmproxy, process {ours.pid}")
+        return Diagnosis(check=check, status="error", detail=f"{host}:{port}: {explain_fault(error)}", fix=fix)
+    return Diagnosis(check=check, detail=f"{host}:{port} is free" if port else "any free one")
 
 
 def _places(config: Config) -> Iterator[tuple[str, Path]]:
@@ -128,7 +128,7 @@ def _places(config: Config) -> Iterator[tuple[str, Path]]:
             yield "store", DiskStore(store).path
 
 
-def _place(what: str, path: Path) -> Finding:
+def _place(what: str, path: Path) -> Diagnosis:
     """Find out whether a file can be written below the nearest folder that exists, by writing one without a name."""
     path = path.absolute()
     folder = next(each for each in (path, *path.parents) if each.is_dir())
@@ -141,9 +141,9 @@ def _place(what: str, path: Path) -> Finding:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         detail = f"{what}: cannot write to {path}: {explain_fault(error)}"
-        return Finding(check="disk", status="error", detail=detail, fix=fix)
+        return Diagnosis(check="disk", status="error", detail=detail, fix=fix)
     low = free < _LEAST_FREE_BYTES
-    return Finding(
+    return Diagnosis(
         check="disk",
         status="warning" if low else "ok",
         detail=f"{what}: {path} can be written, {format_size(free)} free",
@@ -151,12 +151,12 @@ def _place(what: str, path: Path) -> Finding:
     )
 
 
-def _open_files(config: Config) -> Finding:
+def _open_files(config: Config) -> Diagnosis:
     raise_file_limit()  # as `serve` does
     limit, needed = file_limit(), files_needed(config.server.max_connections)
     if limit is None or limit >= needed:
-        return Finding(check="open files", detail="no limit" if limit is None else f"{limit} at once")
-    return Finding(
+        return Diagnosis(check="open files", detail="no limit" if limit is None else f"{limit} at once")
+    return Diagnosis(
         check="open files",
         status="warning",
         detail=f"only {limit} at once, and a request needs two; {needed} are enough",
@@ -164,7 +164,7 @@ def _open_files(config: Config) -> Finding:
     )
 
 
-async def check_stores(config: Config, timeout_s: float) -> list[Finding]:
+async def check_stores(config: Config, timeout_s: float) -> list[Diagnosis]:
     """Read a value from each store that is not on this machine."""
     elsewhere: list[Store] = []
     for settings in config.stores.values():
@@ -174,7 +174,7 @@ async def check_stores(config: Config, timeout_s: float) -> list[Finding]:
     return await asyncio.gather(*(_answering(store, timeout_s) for store in elsewhere))
 
 
-async def _answering(store: Store, timeout_s: float) -> Finding:
+async def _answering(store: Store, timeout_s: float) -> Diagnosis:
     blobs = store.blobs(1)
     began_s = time.perf_counter()
     try:
@@ -188,10 +188,10 @@ async def _answering(store: Store, timeout_s: float) -> Finding:
         reason = sanitize(mask_text(str(error), ()), 300)
     else:
         took = format_duration((time.perf_counter() - began_s) * 1000)
-        return Finding(check="store", detail=f"{store} answers after {took}")
+        return Diagnosis(check="store", detail=f"{store} answers after {took}")
     finally:
         await asyncio.gather(blobs.close(), store.close(), return_exceptions=True)
-    return Finding(
+    return Diagnosis(
         check="store",
         status="error",
         detail=f"{store} does not answer: {reason}",

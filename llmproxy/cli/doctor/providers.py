@@ -18,7 +18,7 @@ from ipaddress import ip_address
 
 from llmproxy.answer import Answer
 from llmproxy.cli.client import is_this_machine
-from llmproxy.cli.doctor.finding import Finding, Status
+from llmproxy.cli.doctor.diagnosis import Diagnosis, Status
 from llmproxy.config.provider_types import service_of
 from llmproxy.console.formatting import format_duration, sanitize
 from llmproxy.errors import ProxyError
@@ -39,7 +39,7 @@ class Checked:
     """What was found about one provider. `reached` is None where no network is between us. `drift_s` says how far our
     clock is ahead of the provider's."""
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Diagnosis] = field(default_factory=list)
     reached: bool | None = None
     drift_s: float | None = None
 
@@ -47,7 +47,7 @@ class Checked:
 async def check_provider(provider: Provider, key_source: str, open_: OpenUpstream, timeout_s: float) -> Checked:
     """Check one provider; no stage takes longer than `timeout_s`."""
     if provider.origin is None:
-        return Checked(findings=[Finding(subject=provider.name, check="call", detail="answers by itself")])
+        return Checked(findings=[Diagnosis(subject=provider.name, check="call", detail="answers by itself")])
     checked = Checked(findings=[_key(provider, key_source)])
     checked.reached = None if is_this_machine(provider.origin.host) else False
     stages = _Stages(provider, provider.origin, open_, checked)
@@ -56,11 +56,11 @@ async def check_provider(provider: Provider, key_source: str, open_: OpenUpstrea
     return checked
 
 
-def _key(provider: Provider, source: str) -> Finding:
+def _key(provider: Provider, source: str) -> Diagnosis:
     """Say where the key comes from, never the key."""
     service = service_of(provider.type)
     needs = service is not None and service.key_env is not None and source == CLIENTS_OWN
-    return Finding(
+    return Diagnosis(
         subject=provider.name,
         check="key",
         status="warning" if needs else "ok",
@@ -79,7 +79,7 @@ class _Stages:
         self._checked = checked
         self._failed = False
 
-    async def run(self, timeout_s: float) -> AsyncIterator[Finding]:
+    async def run(self, timeout_s: float) -> AsyncIterator[Diagnosis]:
         """Yield a finding for each stage, up to the first that fails."""
         try:
             proxy = outgoing_proxy(self._origin)
@@ -89,7 +89,7 @@ class _Stages:
         if proxy is not None:
             yield self._finding("proxy", f"through {proxy.with_user(None)}")
         host, port = (proxy.host or "", proxy.port or 0) if proxy else (self._origin.host, self._origin.port)
-        stages: dict[str, Coroutine[None, None, Finding]] = {}
+        stages: dict[str, Coroutine[None, None, Diagnosis]] = {}
         if not _is_address(host):
             stages["dns"] = self._resolve(host, port)
         if proxy is None and self._origin.scheme == "https":
@@ -106,7 +106,7 @@ class _Stages:
                 where = f"the resolver ({host})" if check == "dns" else self._origin.url
                 yield self._finding(check, f"{where} did not answer within {timeout_s:g} s", "error", _NETWORK)
 
-    async def _resolve(self, host: str, port: int) -> Finding:
+    async def _resolve(self, host: str, port: int) -> Diagnosis:
         began_s = time.perf_counter()
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -118,7 +118,7 @@ class _Stages:
         more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
         return self._finding("dns", f"{host}: {addresses[0]}{more}, {_since(began_s)}")
 
-    async def _handshake(self) -> Finding:
+    async def _handshake(self) -> Diagnosis:
         """Connect as calls do, and show whose certificate it is: a company's proxy is often a surprise."""
         origin, store = self._origin, trust_store(self._origin.ca_file)
         began_s = time.perf_counter()
@@ -144,7 +144,7 @@ class _Stages:
         soon = left_s is not None and left_s < _EXPIRES_SOON_S
         return self._finding("tls", detail, "warning" if soon else "ok", "renew its certificate" if soon else "")
 
-    async def _call(self) -> Finding:
+    async def _call(self) -> Diagnosis:
         """List the models, which no provider charges for."""
         provider = self._provider
         began_s = time.perf_counter()
@@ -166,7 +166,7 @@ class _Stages:
         status, fix = self._judge(answer.status)
         return self._finding("call", f"list of models: {answer.status} after {_since(began_s)}", status, fix)
 
-    async def _connect(self, began_s: float) -> Finding:
+    async def _connect(self, began_s: float) -> Diagnosis:
         """Connect only. `ready` has found credentials."""
         try:
             _, writer = await asyncio.open_connection(self._origin.host, self._origin.port)
@@ -192,7 +192,7 @@ class _Stages:
             return "warning", "correct `base_url`: it points to an address that redirects"
         return "ok", ""  # a 404 too: not everybody lists models
 
-    def _unreachable(self, check: str, error: OSError) -> Finding:
+    def _unreachable(self, check: str, error: OSError) -> Diagnosis:
         if isinstance(error, ssl.SSLError):
             fix = "correct `base_url`: write http:// for a server without TLS"
             return self._finding(check, f"no TLS at {self._origin.url}: {error.reason}", "error", fix)
@@ -205,9 +205,9 @@ class _Stages:
         local = is_this_machine(self._origin.host)
         return "start it, or correct `base_url`" if local else f"correct `base_url`; {_NETWORK}"
 
-    def _finding(self, check: str, detail: str, status: Status = "ok", fix: str = "") -> Finding:
+    def _finding(self, check: str, detail: str, status: Status = "ok", fix: str = "") -> Diagnosis:
         self._failed = self._failed or status == "error"
-        return Finding(subject=self._provider.name, check=check, status=status, detail=detail, fix=fix)
+        return Diagnosis(subject=self._provider.name, check=check, status=status, detail=detail, fix=fix)
 
 
 def _remedy(error: ssl.SSLCertVerificationError) -> str:

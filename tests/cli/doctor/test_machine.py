@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from llmproxy.cli.doctor import machine
-from llmproxy.cli.doctor.finding import Finding
+from llmproxy.cli.doctor.diagnosis import Diagnosis
 from llmproxy.cli.doctor.machine import check_clock, check_machine, check_stores
 from llmproxy.config.load import load
 from llmproxy.discovery import RunningServer
@@ -21,7 +21,7 @@ from tests.support.redis_server import RedisServer
 STUB = "providers: [{name: stub, type: stub}]\n"
 
 
-def found(directory: Path, text: str = "", running: Sequence[RunningServer] = ()) -> dict[str, Finding]:
+def found(directory: Path, text: str = "", running: Sequence[RunningServer] = ()) -> dict[str, Diagnosis]:
     (directory / "x.yaml").write_text(STUB + text)
     config = load("x.yaml", directory=directory, environ={}).checked()
     return {each.check: each for each in check_machine(config, running)}
@@ -114,7 +114,7 @@ def test_too_few_open_files_are_a_warning(tmp_path: Path, monkeypatch: pytest.Mo
     assert found(tmp_path)["open files"].detail == "no limit"
 
 
-def stores(directory: Path, url: str) -> Finding:
+def stores(directory: Path, url: str) -> Diagnosis:
     (directory / "x.yaml").write_text(f'{STUB}stores: {{r: "{url}", d: disk, m: memory}}\n')
     (finding,) = asyncio.run(check_stores(load("x.yaml", directory=directory, environ={}).checked(), 5))
     return finding

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from llmproxy.cli.doctor.command import DaemonThreads
-from llmproxy.cli.doctor.finding import Finding
+from llmproxy.cli.doctor.diagnosis import Diagnosis
 from llmproxy.cli.doctor.providers import Checked, check_provider
 from llmproxy.config.load import load
 from llmproxy.routes import build_routing
@@ -43,7 +43,7 @@ def checked(directory: Path, settings: str, timeout_s: float = 5) -> Checked:
     return asyncio.run(check())
 
 
-def by_check(result: Checked) -> dict[str, Finding]:
+def by_check(result: Checked) -> dict[str, Diagnosis]:
     assert KEY not in str(result)
     return {each.check: each for each in result.findings}
 

@@ -13,7 +13,7 @@ MACHINE = "this machine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Diagnosis:
     """What one check found. `subject` is the name of a provider or `MACHINE`, `check` a stable word for the kind of
     check, `fix` what to do unless all is well. No text has a secret in it.
     """
@@ -25,7 +25,7 @@ class Finding:
     fix: str = ""
 
 
-def worst(findings: Iterable[Finding]) -> Status:
+def worst(findings: Iterable[Diagnosis]) -> Status:
     """Return the status of all together: `error`, `warning` or `ok`."""
     found = {each.status for each in findings}
     return "error" if "error" in found else "warning" if "warning" in found else "ok"

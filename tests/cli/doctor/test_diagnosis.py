@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.cli.doctor.finding import Finding, Status, worst
+from llmproxy.cli.doctor.diagnosis import Diagnosis, Status, worst
 
 
 @pytest.mark.parametrize(
@@ -15,4 +15,4 @@ from llmproxy.cli.doctor.finding import Finding, Status, worst
     ],
 )
 def test_the_worst_counts(found: list[Status], together: Status) -> None:
-    assert worst(Finding(check="x", status=each, detail="y") for each in found) == together
+    assert worst(Diagnosis(check="x", status=each, detail="y") for each in found) == together

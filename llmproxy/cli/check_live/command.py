@@ -1,0 +1,105 @@
+"""`check-live`: sends real requests to a running proxy, and shows in a table what works.
+
+Begin reading at `check_live`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from llmproxy.cli.output import AdminKey, QuietExit, Url, checked_key, fail, print_line, stdout_console
+
+if TYPE_CHECKING:
+    from llmproxy.cli.check_live.live_checks import LiveProxy
+    from llmproxy.cli.check_live.live_client import LiveClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveResult:
+    """The result of one group of checks."""
+
+    check: str
+    result: Literal["passed", "failed", "skipped"]
+    took_ms: float
+    detail: str
+
+
+def check_live(
+    url: Url = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The model to ask; default: the first that the server lists.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", callback=checked_key, help="Client key, where the server wants one."),
+    ] = None,
+    admin_key: AdminKey = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only health, chat, stream and errors: 2 paid calls.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=3600, metavar="SECONDS", help="How long each answer may take.")
+    ] = 60.0,
+) -> None:
+    """Check a running proxy with real requests: health, chat, stream, tools, cache, errors, balance, concurrency.
+
+    The whole takes some 26 short calls, which the providers charge for. Exit code 1 when a check fails.
+    """
+    from llmproxy.cli.check_live.live_checks import CHECKS, QUICK, LiveProxy
+    from llmproxy.cli.check_live.live_client import LiveClient
+    from llmproxy.cli.check_live.view import render_results
+    from llmproxy.cli.client import PageError, find_server
+    from llmproxy.cli.trace.json_output import print_json
+
+    try:
+        client = LiveClient(find_server(url), key, timeout)
+        proxy = LiveProxy(client=client, model=model or _first_model(client), admin_key=admin_key or None)
+    except PageError as reason:
+        fail(str(reason))
+    with QuietExit():
+        results = [_run(name, CHECKS[name], proxy) for name in (QUICK if quick else CHECKS)]
+        if as_json:
+            print_json({"url": client.url, "model": proxy.model, "results": [asdict(each) for each in results]})
+        else:
+            console = stdout_console()
+            for line in render_results(client.url, proxy.model, results, console.width):
+                print_line(console, line)
+        if _any_failed(results):
+            raise typer.Exit(1)
+
+
+def _run(name: str, check: Callable[[LiveProxy], str], proxy: LiveProxy) -> LiveResult:
+    from llmproxy.cli.check_live.live_checks import CheckFailed, CheckSkipped
+    from llmproxy.cli.client import PageError
+
+    began_s = time.perf_counter()
+    result: Literal["passed", "failed", "skipped"] = "passed"
+    try:
+        detail = check(proxy)
+    except CheckSkipped as reason:
+        result, detail = "skipped", str(reason)
+    except (CheckFailed, PageError) as reason:
+        result, detail = "failed", str(reason)
+    took_ms = round((time.perf_counter() - began_s) * 1000, 1)
+    return LiveResult(check=name, result=result, took_ms=took_ms, detail=detail)
+
+
+def _any_failed(results: Sequence[LiveResult]) -> bool:
+    return any(each.result == "failed" for each in results)
+
+
+def _first_model(client: LiveClient) -> str:
+    """Return the first model that the server lists. Raises PageError where it does not."""
+    from llmproxy.cli.client import PageError, as_text, object_at, objects_in
+
+    answer = client.get("/v1/models")
+    if answer.status in (401, 403):
+        raise PageError(f"{client.url} wants a client key; pass one with --key")
+    names = [as_text(each.get("id")) for each in objects_in(object_at(answer.json).get("data"))]
+    if answer.status != 200 or not names or not names[0]:
+        raise PageError(f"{client.url} lists no models (status {answer.status}); name one with --model")
+    return names[0]

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from llmproxy.cli.check_live.live_client import LiveClient
+from llmproxy.cli.client import PageError
+from tests.support.provider import Gate, Reply, Upstream, silence
+
+
+def test_answers_are_timed_and_errors_are_answers() -> None:
+    with Upstream(Reply(status=404, pieces=[b'{"error": 1}']).but(("x-request-id", "r1"))) as upstream:
+        answer = LiveClient(upstream.url, "k", 5).post("/v1/x", {"a": 1})
+        request = upstream.only
+    assert (answer.status, answer.json, answer.request_id) == (404, {"error": 1}, "r1")
+    assert 0 < answer.first_ms <= answer.took_ms
+    assert request.values("authorization") == ["Bearer k"] and request.body == b'{"a": 1}'
+
+
+def test_the_first_piece_of_a_stream_is_timed() -> None:
+    gate = Gate()
+    with Upstream(Reply(pieces=[b"data: 1\n\n", gate, b"data: [DONE]\n\n"], framing="chunked")) as upstream:
+        gate.open()
+        answer = LiveClient(upstream.url, None, 5).post("/", b"x")
+    assert answer.events == ["1", "[DONE]"] and answer.json is None
+    assert not upstream.only.values("authorization")
+
+
+@pytest.mark.parametrize("script", [silence, Reply(pieces=[b"half"], length=9, end="cut")])
+def test_no_answer_is_one_line(script: Reply) -> None:
+    with Upstream(script) as upstream, pytest.raises(PageError, match=upstream.url):
+        LiveClient(upstream.url, None, 0.1).get("/")

@@ -5,28 +5,14 @@ Begin reading at `check_live`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmproxy.cli.output import AdminKey, QuietExit, Url, checked_key, fail, print_line, stdout_console
 
 if TYPE_CHECKING:
-    from llmproxy.cli.check_live.live_checks import LiveProxy
     from llmproxy.cli.check_live.live_client import LiveClient
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveResult:
-    """The result of one group of checks."""
-
-    check: str
-    result: Literal["passed", "failed", "skipped"]
-    took_ms: float
-    detail: str
 
 
 def check_live(
@@ -49,7 +35,9 @@ def check_live(
 
     The whole takes some 26 short calls, which the providers charge for. Exit code 1 when a check fails.
     """
-    from llmproxy.cli.check_live.live_checks import CHECKS, QUICK, LiveProxy
+    from dataclasses import asdict
+
+    from llmproxy.cli.check_live.live_checks import CHECKS, QUICK, LiveProxy, run_check
     from llmproxy.cli.check_live.live_client import LiveClient
     from llmproxy.cli.check_live.view import render_results
     from llmproxy.cli.client import PageError, find_server
@@ -61,35 +49,15 @@ def check_live(
     except PageError as reason:
         fail(str(reason))
     with QuietExit():
-        results = [_run(name, CHECKS[name], proxy) for name in (QUICK if quick else CHECKS)]
+        results = [run_check(name, proxy) for name in (QUICK if quick else CHECKS)]
         if as_json:
             print_json({"url": client.url, "model": proxy.model, "results": [asdict(each) for each in results]})
         else:
             console = stdout_console()
             for line in render_results(client.url, proxy.model, results, console.width):
                 print_line(console, line)
-        if _any_failed(results):
+        if any(each.result == "failed" for each in results):
             raise typer.Exit(1)
-
-
-def _run(name: str, check: Callable[[LiveProxy], str], proxy: LiveProxy) -> LiveResult:
-    from llmproxy.cli.check_live.live_checks import CheckFailed, CheckSkipped
-    from llmproxy.cli.client import PageError
-
-    began_s = time.perf_counter()
-    result: Literal["passed", "failed", "skipped"] = "passed"
-    try:
-        detail = check(proxy)
-    except CheckSkipped as reason:
-        result, detail = "skipped", str(reason)
-    except (CheckFailed, PageError) as reason:
-        result, detail = "failed", str(reason)
-    took_ms = round((time.perf_counter() - began_s) * 1000, 1)
-    return LiveResult(check=name, result=result, took_ms=took_ms, detail=detail)
-
-
-def _any_failed(results: Sequence[LiveResult]) -> bool:
-    return any(each.result == "failed" for each in results)
 
 
 def _first_model(client: LiveClient) -> str:

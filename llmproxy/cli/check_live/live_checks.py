@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from llmproxy.cli.check_live.live_client import LiveAnswer, LiveClient
-from llmproxy.cli.client import as_text, object_at, objects_in
+from llmproxy.cli.client import PageError, as_text, object_at, objects_in
 from llmproxy.console.formatting import format_duration, sanitize
 
 CHAT = "/v1/chat/completions"
@@ -40,6 +41,19 @@ class CheckFailed(Exception):
 
 class CheckSkipped(Exception):
     """The proxy does not have what is checked; the text says what."""
+
+
+Outcome = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveResult:
+    """The result of one group of checks, in words in `detail`."""
+
+    check: str
+    result: Outcome
+    took_ms: float
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +199,20 @@ CHECKS: Mapping[str, Callable[[LiveProxy], str]] = {
     "concurrency": check_concurrency,
 }
 QUICK = ("health", "chat", "stream", "errors")
+
+
+def run_check(name: str, proxy: LiveProxy) -> LiveResult:
+    """Run the group `name` of CHECKS."""
+    began_s = time.perf_counter()
+    result: Outcome = "passed"
+    try:
+        detail = CHECKS[name](proxy)
+    except CheckSkipped as reason:
+        result, detail = "skipped", str(reason)
+    except (CheckFailed, PageError) as reason:
+        result, detail = "failed", str(reason)
+    took_ms = round((time.perf_counter() - began_s) * 1000, 1)
+    return LiveResult(check=name, result=result, took_ms=took_ms, detail=detail)
 
 
 def _require(condition: bool, message: str) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from llmproxy.cli.check_live.live_checks import LiveResult
 from llmproxy.cli.tables import RED, hanging_lines
 from llmproxy.console.formatting import format_duration, sanitize
-
-if TYPE_CHECKING:
-    from llmproxy.cli.check_live.command import LiveResult
 
 _STYLES = {"passed": "green", "failed": RED, "skipped": "dim"}
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmproxy.cli.check_live.command import LiveResult
+from llmproxy.cli.check_live.live_checks import LiveResult
 from llmproxy.cli.check_live.view import render_results
 
 RESULTS = [

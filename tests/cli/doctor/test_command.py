@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmproxy.cli.doctor.command import DaemonThreads
 from tests.support.program import run
 from tests.support.provider import Reply, Upstream
 
@@ -65,17 +61,3 @@ def test_one_refused_key_is_an_error_of_that_provider_alone(tmp_path: Path) -> N
 @pytest.mark.parametrize("value", ["0", "x"])
 def test_a_timeout_that_makes_no_sense_is_wrong_usage(tmp_path: Path, value: str) -> None:
     assert run("doctor", "--timeout", value, cwd=tmp_path).returncode == 2
-
-
-def test_nobody_waits_for_a_thread_that_hangs() -> None:
-    hanging = threading.Event()
-
-    async def leave() -> None:
-        asyncio.get_running_loop().set_default_executor(DaemonThreads())
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.to_thread(hanging.wait, 30), 0.01)
-
-    began_s = time.monotonic()
-    asyncio.run(leave())
-    hanging.set()
-    assert time.monotonic() - began_s < 10

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from llmproxy.cli.doctor.command import DaemonThreads
 from llmproxy.cli.doctor.diagnosis import Diagnosis
+from llmproxy.cli.doctor.examination import DaemonThreads
 from llmproxy.cli.doctor.providers import Checked, check_provider
 from llmproxy.config.load import load
 from llmproxy.routes import build_routing

@@ -73,7 +73,7 @@ def test_a_proxy_whose_provider_fails_does_not_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.ledger("D5")
-def test_the_readme_has_a_page_on_the_responses_api() -> None:
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_there_is_a_page_on_the_responses_api() -> None:
+    page = (ROOT / "llmproxy" / "docs" / "clients.md").read_text(encoding="utf-8")
     for word in ("previous_response_id", "text={", "responses.create", "/v1/responses"):
         assert word in page, word

@@ -229,7 +229,7 @@ middlewares:
 """
 _ROUTING = """
 models:
-  - {name: "*", strategy: weighted, targets: [{provider: up, weight: 3}, {provider: up, weight: 1}]}
+  - {name: "*", strategy: weighted, targets: [{provider: up, weight: 3}, {provider: up, model: gpt-4o, weight: 1}]}
 """
 _ROUTING_IN_REDIS = """
 routing: {store: "redis://127.0.0.1:%d/0"}

@@ -18,6 +18,7 @@ from llmproxy import __version__
 from llmproxy.cli import (
     cache,
     config,
+    docs,
     env,
     explain,
     import_config,
@@ -66,6 +67,7 @@ app.command()(explain.translate)
 app.command()(lint.lint)
 app.command("import")(import_config.import_config)
 app.command()(env.env)
+app.command()(docs.docs)
 app.command()(stats.stats)
 app.command()(reload.reload)
 app.command()(sessions.sessions)

@@ -30,11 +30,11 @@ def build_reporters(config: Config, reuse: Reuse, version: str, worker: int | No
     reporters: list[tuple[str, StartedReporter]] = []
     if config.logging.requests:
         reporters.append(("request log", reuse.take(RequestLog, lambda stores: RequestLog())))
-    exported = config.telemetry.exported
-    if exported is not None:
+    otlp = config.telemetry.enabled_otlp
+    if otlp is not None:
         from llmproxy.telemetry.otlp import OtlpReporter  # the SDK takes 0.2 s to import
 
-        settings = exported.settings()
+        settings = otlp.settings()
         made = reuse.take((OtlpReporter, settings), lambda stores: OtlpReporter(settings, version, worker))
         reporters.append(("telemetry", made))
     return reporters

@@ -33,8 +33,11 @@ class Strategy:
 
     This base tries them as they stand in the configuration. `order` gets those that can take the request now, and must
     return at least one of them; `report` gets each call at its end, whether it failed or its answer was certain, and
-    must not block.
+    must not block. A subclass has its settings in a nested `Config`, which its constructor gets.
     """
+
+    def __init__(self, config: object = None) -> None:
+        self.config = config
 
     def use_prices(self, prices: ModelPrices) -> None:
         """Take the prices of the configuration. Called once, before the first request."""

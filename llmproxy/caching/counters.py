@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from llmproxy.caching.entry import CacheEntry
-from llmproxy.metrics.figures import hit_rate
 from llmproxy.metrics.sample import Sample
+from llmproxy.metrics.stats_merge import hit_rate
 
 _METRICS = {
     "hits": "Requests that were answered from the cache or from a running call.",

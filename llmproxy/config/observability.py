@@ -167,7 +167,7 @@ class TelemetryConfig(Strict):
         return PROMETHEUS_PORT if self.prometheus_port is None and self.enabled else self.prometheus_port
 
     @property
-    def exported(self) -> OtlpConfig | None:
+    def enabled_otlp(self) -> OtlpConfig | None:
         """Return where traces and metrics are sent; None for nowhere."""
         return None if self.enabled is False else self.otlp
 

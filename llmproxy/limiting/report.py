@@ -13,7 +13,7 @@ from msgspec import structs
 
 from llmproxy.limiting.plan import SeenCounter
 from llmproxy.limiting.rules import Rule
-from llmproxy.metrics.figures import add_figures
+from llmproxy.metrics.stats_merge import sum_stats
 from llmproxy.stores.quotas import QuotaStore
 from llmproxy.wire.text import replace_surrogates
 from llmproxy.wire.timestamp import format_timestamp
@@ -50,7 +50,7 @@ def merge_reports(parts: Sequence[Mapping[str, Any]]) -> dict[str, object]:
     return {
         "limits": _union(row for part in parts for row in part["limits"]),
         "budgets": _union(row for part in parts for row in part["budgets"]),
-        "rules": [add_figures(rows) for rows in zip(*(part["rules"] for part in parts), strict=False)],
+        "rules": [sum_stats(rows) for rows in zip(*(part["rules"] for part in parts), strict=False)],
         "refused": sum(part["refused"] for part in parts),
     }
 

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Protocol
 
 from llmproxy.answer import Answer
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.figures import add_figures
 from llmproxy.metrics.sample import Sample
+from llmproxy.metrics.stats_merge import sum_stats
 from llmproxy.settings import Strict
 from llmproxy.stores.open_stores import Stores
 from llmproxy.wire.query import check_query
@@ -112,7 +112,7 @@ class Middleware:
     def merge_stats(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
         """Return what `stats` of several workers together show; `parts` begins with that of the worker that was asked.
         By default numbers are added up."""
-        return add_figures(parts)
+        return sum_stats(parts)
 
     pages_of_all: ClassVar[bool] = False
     """True where `page` is asked of every worker, for reading and for changing; `merge_pages` makes one of them."""

@@ -34,8 +34,8 @@ from llmproxy.dialects.dialect import Dialect
 from llmproxy.dialects.reshape import Reshape
 from llmproxy.errors import ProxyError
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.figures import add_figures, hit_rate
 from llmproxy.metrics.sample import Sample
+from llmproxy.metrics.stats_merge import hit_rate, sum_stats
 from llmproxy.middleware.base import Middleware, PageOperation, PageRequest, Proceed
 from llmproxy.settings import Duration, HeaderName, Size, parse_size
 from llmproxy.stores.base import StoreReference
@@ -409,7 +409,7 @@ class Cache(Middleware):
 
     def merge_stats(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
         """Add up what workers counted. What they hold together in memory is a sum, a store that they share is one."""
-        sums = add_figures(parts)
+        sums = sum_stats(parts)
         held = {name: parts[0][name] for name in ("entries", "bytes")} if self._workers_share else {}
         limit = {"max_bytes": parts[0]["max_bytes"], "hit_rate": hit_rate(sums["hits"], sums["misses"])}
         return {**sums, **held, **limit}
@@ -417,7 +417,7 @@ class Cache(Middleware):
     pages_of_all = True
 
     def merge_pages(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
-        return add_figures(parts) if "deleted" in parts[0] else self.merge_stats(parts)
+        return sum_stats(parts) if "deleted" in parts[0] else self.merge_stats(parts)
 
     async def metrics(self) -> Sequence[Sample]:
         return [*self._counters.metrics(), *_size_metrics(await self._overview(), shared=self._workers_share)]

@@ -29,12 +29,12 @@ from llmproxy.dialects.dialect import Readers
 from llmproxy.dialects.history import MADE, NO_HISTORY, USER, History
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.figures import hit_rate
 from llmproxy.metrics.sample import Sample
+from llmproxy.metrics.stats_merge import hit_rate
 from llmproxy.middleware.base import Middleware, PageOperation, PageRequest
 from llmproxy.recognition.prefix_hash import PrefixHashes
-from llmproxy.recognition.session_figures import merge_session_figures, session_row, session_samples
 from llmproxy.recognition.session_names import NAMING_MEMBERS, SessionName, answer_key, session_name_of
+from llmproxy.recognition.session_stats import merge_session_stats, session_row, session_samples
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
 from llmproxy.recognition.turn_history import NOTHING_READ, ReadHistory, history_of_turns
 from llmproxy.recognition.twin_runs import TwinRuns
@@ -379,7 +379,7 @@ class Sessions(Middleware):
         }
 
     def merge_stats(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
-        return merge_session_figures(parts)
+        return merge_session_stats(parts)
 
     pages_of_all = True
 

@@ -37,9 +37,6 @@ class Priority(Strategy):
     class Config(Strict):
         """No settings."""
 
-    def __init__(self, config: Strict) -> None:
-        self.config = config
-
 
 class Weighted(Strategy):
     """Smooth weighted round-robin: within each cycle every target is first as often as its weight says, and its turns
@@ -50,7 +47,7 @@ class Weighted(Strategy):
         """No settings; the weights are those of the targets."""
 
     def __init__(self, config: Strict) -> None:
-        self.config = config
+        super().__init__(config)
         self._seen: Sequence[Target] = ()
         self._turns = _Turns(())
         self._known: dict[tuple[int, ...], _Turns] = {}
@@ -93,9 +90,7 @@ class RoundRobin(Strategy):
     class Config(Strict):
         """No settings."""
 
-    def __init__(self, config: Strict) -> None:
-        self.config = config
-        self._turn = -1
+    _turn = -1
 
     def order(self, targets: Sequence[Target], request: ClientRequest) -> Sequence[Target]:
         self._turn += 1
@@ -111,9 +106,7 @@ class LeastBusy(Strategy):
     class Config(Strict):
         """No settings."""
 
-    def __init__(self, config: Strict) -> None:
-        self.config = config
-        self._turn = -1
+    _turn = -1
 
     def order(self, targets: Sequence[Target], request: ClientRequest) -> Sequence[Target]:
         self._turn += 1
@@ -132,7 +125,7 @@ class Fastest(Strategy):
         """No settings."""
 
     def __init__(self, config: Strict) -> None:
-        self.config = config
+        super().__init__(config)
         self._random = random.random
 
     def order(self, targets: Sequence[Target], request: ClientRequest) -> Sequence[Target]:
@@ -164,6 +157,7 @@ class Cheapest(Strategy):
         output_tokens: Whole = Field(default=1000, ge=0, description="Its output tokens.")
 
     def __init__(self, config: Config) -> None:
+        super().__init__(config)
         self._usage = Usage(input=config.input_tokens, output=config.output_tokens, cache_read=0, cache_write=0)
         self._prices: ModelPrices | None = None
         self._seen: Sequence[Target] = ()
@@ -202,7 +196,7 @@ class Sticky(Strategy):
         """No settings."""
 
     def __init__(self, config: Strict) -> None:
-        self.config = config
+        super().__init__(config)
         self._seen: Sequence[Target] = ()
         self._classes: list[tuple[int, list[int], list[int]]] = []
 

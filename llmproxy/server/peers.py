@@ -14,9 +14,9 @@ import msgspec
 
 from llmproxy.errors import ProxyError
 from llmproxy.metrics.counters import Metrics
-from llmproxy.metrics.figures import add_figures
 from llmproxy.metrics.sample import Sample, merge_samples
 from llmproxy.metrics.stats import RunningExchange
+from llmproxy.metrics.stats_merge import sum_stats
 from llmproxy.metrics.transfer import MetricsState, add_state
 from llmproxy.server.reloading import ReloadFailed
 
@@ -140,7 +140,7 @@ def merge_stats(parts: Sequence[StatsPart], merges: Mapping[str, Merge]) -> Stat
     figures: dict[str, Any] = {}
     for type_ in parts[0].middlewares:
         found = [part.middlewares[type_] for part in parts if type_ in part.middlewares]
-        figures[type_] = dict(merges[type_](found) if type_ in merges else add_figures(found))
+        figures[type_] = dict(merges[type_](found) if type_ in merges else sum_stats(found))
     return StatsPart(
         running=[each for part in parts for each in part.running],
         middlewares=figures,
@@ -164,7 +164,7 @@ def merge_health(parts: Sequence[HealthPart]) -> HealthPart:
     for part in parts[1:]:
         if [type_ for type_, _ in part.states] == [type_ for type_, _ in states]:
             states = [
-                (type_, add_figures([mine, theirs]))
+                (type_, sum_stats([mine, theirs]))
                 for (type_, mine), (_, theirs) in zip(states, part.states, strict=True)
             ]
     return HealthPart(

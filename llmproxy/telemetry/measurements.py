@@ -47,7 +47,7 @@ class Distribution:
         self.greatest = max(self.greatest, value)
 
 
-class Figures:
+class CallMeasurements:
     """The measurements of the calls of one kind."""
 
     __slots__ = ("cache_read", "cache_write", "durations", "first_chunks", "inputs", "outputs", "reasoning")
@@ -59,10 +59,10 @@ class Figures:
 
 
 class Measurements:
-    """The figures of all calls since the start, by kind. Belongs to the event loop's thread."""
+    """The measurements of all calls since the start, by kind. Belongs to the event loop's thread."""
 
     def __init__(self) -> None:
-        self.by_kind: dict[CallKind, Figures] = {}
+        self.by_kind: dict[CallKind, CallMeasurements] = {}
 
     def add(self, exchange: Exchange) -> None:
         """Count an exchange that ended, if a call was made for it."""
@@ -70,23 +70,23 @@ class Measurements:
         if not calls or exchange.model is None or exchange.ended_s is None:
             return
         last = calls[-1]
-        figures = self._figures(exchange)
+        measured = self._of_kind(exchange)
         began_s = exchange.started_s + last.started_s
-        figures.durations.add(exchange.ended_s - began_s)
+        measured.durations.add(exchange.ended_s - began_s)
         if exchange.first_token_s is not None:
-            figures.first_chunks.add(exchange.first_token_s - began_s)
+            measured.first_chunks.add(exchange.first_token_s - began_s)
         usage = exchange.summary.usage
         if usage is None:
             return
         if usage.input is not None:
-            figures.inputs.add(usage.input)
+            measured.inputs.add(usage.input)
         if usage.output is not None:
-            figures.outputs.add(usage.output)
-        figures.cache_read += usage.cache_read or 0
-        figures.cache_write += usage.cache_write or 0
-        figures.reasoning += usage.reasoning or 0
+            measured.outputs.add(usage.output)
+        measured.cache_read += usage.cache_read or 0
+        measured.cache_write += usage.cache_write or 0
+        measured.reasoning += usage.reasoning or 0
 
-    def _figures(self, exchange: Exchange) -> Figures:
+    def _of_kind(self, exchange: Exchange) -> CallMeasurements:
         last = exchange.calls[-1]
         kind = CallKind(
             provider_name(last.target.provider.type),
@@ -94,12 +94,12 @@ class Measurements:
             (last.model or exchange.model or "")[:_LONGEST],
             error_kind(exchange),
         )
-        figures = self.by_kind.get(kind)
-        if figures is None:
+        measured = self.by_kind.get(kind)
+        if measured is None:
             if len(self.by_kind) >= _MOST_SERIES:
                 kind = kind._replace(model="_OTHER")
-            figures = self.by_kind.setdefault(kind, Figures())
-        return figures
+            measured = self.by_kind.setdefault(kind, CallMeasurements())
+        return measured
 
 
 def error_kind(exchange: Exchange) -> str:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from llmproxy.telemetry.measurements import CallKind, Distribution, Figures, Measurements
+from llmproxy.telemetry.measurements import CallKind, CallMeasurements, Distribution, Measurements
 
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 Times = tuple[int, int]
@@ -39,7 +39,7 @@ def metrics_of(
 
 class _MetricWriter:
     def __init__(self, measured: Measurements, names: dict[str, str], times_ns: Times) -> None:
-        self._kinds = [(self._attributes(kind, names), figures) for kind, figures in measured.by_kind.items()]
+        self._kinds = [(self._attributes(kind, names), each) for kind, each in measured.by_kind.items()]
         self._names = names
         self._times_ns = times_ns
 
@@ -50,8 +50,8 @@ class _MetricWriter:
                 yield from self._histogram(self._names[key], unit, about, [(dict(a), read(f)) for a, f in self._kinds])
         if "token_metric" in self._names:
             type_ = self._names["token_type"]
-            inputs = [({**attributes, type_: "input"}, figures.inputs) for attributes, figures in self._kinds]
-            outputs = [({**attributes, type_: "output"}, figures.outputs) for attributes, figures in self._kinds]
+            inputs = [({**attributes, type_: "input"}, each.inputs) for attributes, each in self._kinds]
+            outputs = [({**attributes, type_: "output"}, each.outputs) for attributes, each in self._kinds]
             yield from self._histogram(self._names["token_metric"], "{token}", "Tokens used.", [*inputs, *outputs])
         for key, about, count in _COUNTERS:
             if key in self._names:
@@ -88,32 +88,32 @@ class _MetricWriter:
         if points:
             yield Metric(name, about, unit, Histogram(points, _CUMULATIVE))
 
-    def _counter(self, name: str, about: str, count: Callable[[Figures], float]) -> Iterator[Metric]:
+    def _counter(self, name: str, about: str, count: Callable[[CallMeasurements], float]) -> Iterator[Metric]:
         start_ns, now_ns = self._times_ns
         points = [
             NumberDataPoint(
                 attributes=attributes,
                 start_time_unix_nano=start_ns,
                 time_unix_nano=now_ns,
-                value=int(count(figures)),
+                value=int(count(each)),
             )
-            for attributes, figures in self._kinds
-            if count(figures)
+            for attributes, each in self._kinds
+            if count(each)
         ]
         if points:
             yield Metric(name, about, "{token}", Sum(points, _CUMULATIVE, is_monotonic=True))
 
 
-_HISTOGRAMS: tuple[tuple[str, str, str, Callable[[Figures], Distribution]], ...] = (
-    ("duration_metric", "s", "Duration of calls to models.", lambda figures: figures.durations),
-    ("first_chunk_metric", "s", "Time to the first content of streams.", lambda figures: figures.first_chunks),
-    ("input_metric", "{token}", "Input tokens of a call.", lambda figures: figures.inputs),
-    ("output_metric", "{token}", "Output tokens of a call.", lambda figures: figures.outputs),
+_HISTOGRAMS: tuple[tuple[str, str, str, Callable[[CallMeasurements], Distribution]], ...] = (
+    ("duration_metric", "s", "Duration of calls to models.", lambda each: each.durations),
+    ("first_chunk_metric", "s", "Time to the first content of streams.", lambda each: each.first_chunks),
+    ("input_metric", "{token}", "Input tokens of a call.", lambda each: each.inputs),
+    ("output_metric", "{token}", "Output tokens of a call.", lambda each: each.outputs),
 )
-_COUNTERS: tuple[tuple[str, str, Callable[[Figures], float]], ...] = (
-    ("input_counter", "Input tokens.", lambda figures: figures.inputs.total),
-    ("output_counter", "Output tokens.", lambda figures: figures.outputs.total),
-    ("cache_read_counter", "Input tokens read from a cache.", lambda figures: figures.cache_read),
-    ("cache_write_counter", "Input tokens written to a cache.", lambda figures: figures.cache_write),
-    ("reasoning_counter", "Output tokens of reasoning.", lambda figures: figures.reasoning),
+_COUNTERS: tuple[tuple[str, str, Callable[[CallMeasurements], float]], ...] = (
+    ("input_counter", "Input tokens.", lambda each: each.inputs.total),
+    ("output_counter", "Output tokens.", lambda each: each.outputs.total),
+    ("cache_read_counter", "Input tokens read from a cache.", lambda each: each.cache_read),
+    ("cache_write_counter", "Input tokens written to a cache.", lambda each: each.cache_write),
+    ("reasoning_counter", "Output tokens of reasoning.", lambda each: each.reasoning),
 )

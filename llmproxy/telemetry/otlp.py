@@ -102,7 +102,7 @@ class CollectorSink:
     def _note(self, sent: bool, spans: int) -> None:
         if sent:
             if self.fault is not None:
-                log.warning("the collector at %s takes telemetry again; %d spans were lost", self._endpoint, self.lost)
+                log.info("the collector at %s takes telemetry again; %d spans were lost", self._endpoint, self.lost)
             self.fault = None
             return
         self.lost += spans

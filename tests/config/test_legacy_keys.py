@@ -203,7 +203,7 @@ def test_requests_are_logged_and_a_metrics_port_is_opened_by_the_environment(tmp
 def test_a_collector_of_the_environment_is_used_only_where_telemetry_is_switched_on(tmp_path: Path) -> None:
     collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}
     found = [
-        configured(tmp_path, STUB, {**collector, **more}).telemetry.exported is not None
+        configured(tmp_path, STUB, {**collector, **more}).telemetry.enabled_otlp is not None
         for more in ({}, {"ENABLE_TELEMETRY": "true"}, {"ENABLE_TELEMETRY": "false"})
     ]
     assert found == [False, True, False]

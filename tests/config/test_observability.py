@@ -28,13 +28,13 @@ def test_the_metrics_port_opens_where_it_is_switched_on(written: dict[str, Any],
     [("http://c:4318", "http://c:4318"), (True, None), ({}, None), ({"endpoint": "https://c"}, "https://c")],
 )
 def test_a_collector_has_short_forms(written: object, endpoint: str | None) -> None:
-    exported = TelemetryConfig.model_validate({"otlp": written}).exported
+    exported = TelemetryConfig.model_validate({"otlp": written}).enabled_otlp
     assert exported is not None and exported.endpoint == endpoint
 
 
 @pytest.mark.parametrize("written", [{"otlp": False}, {"otlp": "false"}, {"otlp": True, "enabled": False}, {}])
 def test_nothing_is_exported_where_it_is_switched_off(written: dict[str, Any]) -> None:
-    assert TelemetryConfig.model_validate(written).exported is None
+    assert TelemetryConfig.model_validate(written).enabled_otlp is None
 
 
 def test_a_missing_package_is_an_error_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

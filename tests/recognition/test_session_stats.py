@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from llmproxy.recognition.session_figures import merge_session_figures, session_samples
+from llmproxy.recognition.session_stats import merge_session_stats, session_samples
 
 FIGURES = {
     "active": 3,
@@ -18,7 +18,7 @@ FIGURES = {
 
 def test_what_workers_did_is_added_up_and_what_they_share_is_not() -> None:
     other = {**FIGURES, "created": 0, "misses": 0, "hits": 2, "active": 4}
-    merged = merge_session_figures([FIGURES, other])
+    merged = merge_session_stats([FIGURES, other])
     assert (merged["created"], merged["hits"], merged["hit_rate"]) == (2, 8, 0.8)
     assert (merged["active"], merged["expired"]) == (4, 4)
     across = {each.name: each.across for each in session_samples(FIGURES)}

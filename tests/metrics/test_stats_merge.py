@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from llmproxy.metrics.figures import add_figures, hit_rate
+from llmproxy.metrics.stats_merge import hit_rate, sum_stats
 
 
 def test_numbers_are_added_up_within_objects_too_and_the_rest_is_of_the_first() -> None:
     one = {"hits": 1, "saved": {"seconds": 0.5}, "store": "memory", "available": True, "bytes": None, "fault": None}
     other = {"hits": 2, "saved": {"seconds": 1.5}, "store": "disk", "available": False, "bytes": 7, "fault": "full"}
-    assert add_figures([one, other]) == {
+    assert sum_stats([one, other]) == {
         "hits": 3,
         "saved": {"seconds": 2.0},
         "store": "memory",
@@ -14,7 +14,7 @@ def test_numbers_are_added_up_within_objects_too_and_the_rest_is_of_the_first() 
         "bytes": 7,
         "fault": "full",
     }
-    assert add_figures([one]) == one and one["hits"] == 1
+    assert sum_stats([one]) == one and one["hits"] == 1
 
 
 def test_a_rate_of_nothing_is_unknown() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmproxy.metrics.figures import add_figures, hit_rate
 from llmproxy.metrics.sample import Sample
+from llmproxy.metrics.stats_merge import hit_rate, sum_stats
 from llmproxy.stores.sessions import Session
 from llmproxy.wire.timestamp import format_timestamp
 
@@ -38,9 +38,9 @@ def session_samples(figures: Mapping[str, object]) -> list[Sample]:
     ]
 
 
-def merge_session_figures(parts: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+def merge_session_stats(parts: Sequence[Mapping[str, Any]]) -> dict[str, object]:
     """Return the figures of several workers as one."""
-    sums = add_figures(parts)
+    sums = sum_stats(parts)
     shared = {name: max(part[name] for part in parts) for name in _OF_THE_STORE}
     return {**sums, **shared, "hit_rate": hit_rate(sums["hits"], sums["misses"])}
 

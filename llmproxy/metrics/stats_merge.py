@@ -1,4 +1,4 @@
-"""Add up figures as pages show them: JSON objects of workers with the same members. Begin reading at `add_figures`."""
+"""Add up figures as pages show them: JSON objects of workers with the same members. Begin reading at `sum_stats`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def add_figures(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def sum_stats(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the objects as one: numbers are added up, also within objects; anything else is that of the first that has
     something there."""
     merged: dict[str, Any] = {}
@@ -18,7 +18,7 @@ def add_figures(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _added(one: Any, other: Any) -> Any:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return add_figures([one, other])
+        return sum_stats([one, other])
     if _is_number(one) and _is_number(other):
         return one + other
     return other if one is None else one

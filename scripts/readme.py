@@ -23,7 +23,7 @@ import typer.main
 import yaml
 
 from llmproxy import cli, registry
-from scripts import links, translation_table
+from scripts import config_reference, links, translation_table
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
@@ -31,7 +31,7 @@ _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _CALL = re.compile(r"(?:^|[\s;&|])(?:\./scripts/serve|llmproxy)(?=\s|$)([^\n;&|#]*)", re.MULTILINE)
 _FILE = re.compile(r"(?<![\w/-])(?:\./)?((?:scripts|configs|\.ci|llmproxy|tests)/[\w./-]+|build\.py)")
 _WORD = re.compile(r"\$?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[a-z][a-z0-9]*(?:_[a-z0-9]+)+|/[a-z][\w/{}-]*")
-_KEY = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
+_KEY = re.compile(r"[a-z_]+(?:\.[a-z_]+)+(?<!\.com)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +201,7 @@ def read_surface(root: Path) -> Surface:
     return Surface(
         commands=commands,
         types=frozenset(registry.names("providers")),
-        keys=frozenset(_keys(schema, schema, "")),
+        keys=frozenset(config_keys(schema)),
         source="\n".join(path.read_text(encoding="utf-8") for path in sources),
     )
 
@@ -214,8 +214,13 @@ def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
             yield from _commands(inner, f"{name} {word}".strip())
 
 
+def config_keys(schema: Any) -> Iterator[str]:
+    """Yield the dotted keys of the JSON Schema of the configuration."""
+    return _keys(schema, schema, "")
+
+
 def _keys(node: Any, schema: Any, prefix: str) -> Iterator[str]:
-    """Yield the dotted keys below `node` of a JSON Schema; those of list entries follow the name of the list."""
+    """Yield the dotted keys below `node` of a JSON Schema; those of entries follow the name of the list or mapping."""
     if isinstance(node, list):
         for each in node:
             yield from _keys(each, schema, prefix)
@@ -223,7 +228,7 @@ def _keys(node: Any, schema: Any, prefix: str) -> Iterator[str]:
         return
     if "$ref" in node:
         yield from _keys(schema["$defs"][node["$ref"].rsplit("/", 1)[1]], schema, prefix)
-    for word in ("anyOf", "oneOf", "allOf", "items", "then", "else"):
+    for word in ("anyOf", "oneOf", "allOf", "items", "additionalProperties", "then", "else"):
         yield from _keys(node.get(word), schema, prefix)
     for name, below in node.get("properties", {}).items():
         yield prefix + name
@@ -258,6 +263,7 @@ def main() -> int:
         *problems(texts, read_surface(root), root),
         *wrong_configs(texts),
         *links.problems(texts, root),
+        *config_reference.problems(root),
         *translation_table.problems(texts["llmproxy/docs/translation.md"]),
     ]
     print("\n".join(messages), file=sys.stderr, end="\n" if messages else "")

@@ -10,19 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from llmproxy.cli.output import STANDARD_OUTPUT, print_problems, print_text, write_file
+from llmproxy.config.presets import Preset
 
 if TYPE_CHECKING:
     from llmproxy.config.problems import Verdict
-
-
-class Preset(StrEnum):
-    """Files that `generate-config` can write."""
-
-    minimal = "minimal"
-    full = "full"
-    stub = "stub"
-    team = "team"
-    failover = "failover"
 
 
 class OutputFormat(StrEnum):
@@ -40,14 +31,14 @@ Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existin
 
 def generate_config(
     file: OutputFile = "-",
-    preset: Annotated[Preset, typer.Option(help="How much to write.", case_sensitive=False)] = Preset.minimal,
+    preset: Annotated[Preset, typer.Option(help="For what use.", case_sensitive=False)] = Preset.minimal,
     force: Force = False,
 ) -> None:
     """Write a configuration file to start from."""
     from llmproxy.config.generate import generate
     from llmproxy.config.json_schema import FILE_NAME
 
-    _write(file, generate(preset.value), force)
+    _write(file, generate(preset), force)
     if file != "-":
         beside = Path(file).parent / FILE_NAME
         print_text(f"Start it with:              llmproxy serve --config {file}")

@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from llmproxy.config.auth import AuthConfig, JwtConfig, KeyConfig
 from llmproxy.config.json_schema import FILE_NAME, types_without_address
 from llmproxy.config.observability import LoggingConfig, TelemetryConfig
-from llmproxy.config.presets import PRESETS
+from llmproxy.config.presets import PRESETS, Preset
 from llmproxy.config.routing_schema import ModelConfig, RoutingConfig, StrategyConfig, TargetConfig
 from llmproxy.config.schema import (
     SECTIONS,
@@ -37,8 +37,6 @@ from llmproxy.pricing.price_config import PriceConfig, RatesConfig
 from llmproxy.registry import config_of, find_component, names
 from llmproxy.settings import Strict
 from llmproxy.stores.base import StoreConfig
-
-PresetName = Literal["minimal", "full", "stub", "team", "failover"]
 
 _WIDTH = 100
 _MODELINE = f"# yaml-language-server: $schema=./{FILE_NAME}\n"
@@ -93,9 +91,9 @@ _LLM = """\
 """
 
 
-def generate(preset: PresetName) -> str:
+def generate(preset: Preset) -> str:
     """Return the text of a configuration file."""
-    if preset == "full":
+    if preset is Preset.full:
         return _MODELINE + _FULL + "".join(f"\n{_section(name)}" for name in SECTIONS)
     return _MODELINE + PRESETS[preset]
 

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -16,13 +15,14 @@ from llmproxy.config.generate import generate
 from llmproxy.config.json_schema import FILE_NAME, config_schema
 from llmproxy.config.load import load
 from llmproxy.config.observability import LoggingConfig, OtlpConfig, TelemetryConfig
+from llmproxy.config.presets import Preset
 from llmproxy.config.routing_schema import ModelConfig, TargetConfig
 from llmproxy.config.schema import MiddlewareEntry, ServerConfig
 from llmproxy.config.transport import CorsConfig, TlsConfig
 from llmproxy.registry import config_of, find_component, names
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
-PRESETS = ["minimal", "full", "stub", "team"]
+PRESETS = list(Preset)
 LEFT_OUT = re.compile(r"^( *)#(?! [^ ])", re.MULTILINE)
 TAG = "from llmproxy.middleware.base import Middleware\nfrom llmproxy.settings import Strict\n\n" + (
     "class Tag(Middleware):\n    class Config(Strict):\n        team: str\n"
@@ -31,7 +31,7 @@ TAG = "from llmproxy.middleware.base import Middleware\nfrom llmproxy.settings i
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_what_is_written_is_fine_whether_or_not_keys_are_set(tmp_path: Path, preset: Any) -> None:
+def test_what_is_written_is_fine_whether_or_not_keys_are_set(tmp_path: Path, preset: Preset) -> None:
     (tmp_path / "x.yaml").write_text(generate(preset))
     for environ in ({}, {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}):
         loaded = load("x.yaml", directory=tmp_path, environ=environ)
@@ -41,12 +41,12 @@ def test_what_is_written_is_fine_whether_or_not_keys_are_set(tmp_path: Path, pre
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_schema_is_named_for_editors(preset: Any) -> None:
+def test_the_schema_is_named_for_editors(preset: Preset) -> None:
     assert generate(preset).startswith(f"# yaml-language-server: $schema=./{FILE_NAME}\n")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_files_of_the_repository_are_what_is_written(preset: Any) -> None:
+def test_the_files_of_the_repository_are_what_is_written(preset: Preset) -> None:
     assert (CONFIGS / f"{preset}.yaml").read_text(encoding="utf-8") == generate(preset)
 
 
@@ -63,7 +63,7 @@ def nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def test_full_shows_and_explains_every_key() -> None:
-    text = generate("full")
+    text = generate(Preset.full)
     models: list[type[BaseModel]] = [
         ServerConfig,
         LoggingConfig,
@@ -94,8 +94,8 @@ CERTIFICATES = Path(__file__).parent.parent / "support" / "certificates"
 
 
 def test_everything_that_full_leaves_out_may_be_put_in(tmp_path: Path) -> None:
-    text = LEFT_OUT.sub(r"\1", generate("full"))
-    assert text != generate("full")
+    text = LEFT_OUT.sub(r"\1", generate(Preset.full))
+    assert text != generate(Preset.full)
     text = re.sub(r"^ *api_key: .*\n", "", text, flags=re.MULTILINE)  # api_key_env takes its place
     (tmp_path / "x.yaml").write_text(text)
     for name in ("company-ca.pem", "service-account.json"):
@@ -118,7 +118,7 @@ def test_everything_that_full_leaves_out_may_be_put_in(tmp_path: Path) -> None:
 
 
 def test_full_shows_the_defaults(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text(generate("full"))
+    (tmp_path / "x.yaml").write_text(generate(Preset.full))
     config = load("x.yaml", directory=tmp_path, environ={}).checked()
     assert config.server == ServerConfig()
     assert config.logging == LoggingConfig()

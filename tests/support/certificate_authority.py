@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,13 +25,15 @@ class CertificateAuthority:
         self.ca = folder / f"{name}.pem"
         self.ca.write_bytes(self._certificate(self._name, self._key, authority=True).public_bytes(Encoding.PEM))
 
-    def issue(self, name: str, organization: str = "", file: str = "") -> tuple[Path, Path]:
-        """Write a certificate and its key, for a server on this machine or for a client called `name`."""
+    def issue(self, name: str, organization: str = "", file: str = "", hosts: Sequence[str] = ()) -> tuple[Path, Path]:
+        """Write a certificate and its key, for a server on this machine, and as `hosts`, or for a client `name`."""
         key = ec.generate_private_key(ec.SECP256R1())
         parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)] if organization else []
         subject = x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate, private = self.folder / f"{file or name}.pem", self.folder / f"{file or name}.key"
-        certificate.write_bytes(self._certificate(subject, key, authority=False).public_bytes(Encoding.PEM))
+        certificate.write_bytes(
+            self._certificate(subject, key, authority=False, hosts=hosts).public_bytes(Encoding.PEM)
+        )
         private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return certificate, private
 
@@ -41,7 +44,9 @@ class CertificateAuthority:
             context.load_cert_chain(*certificate)
         return context
 
-    def _certificate(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, authority: bool) -> x509.Certificate:
+    def _certificate(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, authority: bool, hosts: Sequence[str] = ()
+    ) -> x509.Certificate:
         now = datetime.now(UTC)
         names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
         builder = (
@@ -56,6 +61,7 @@ class CertificateAuthority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
+        names += [x509.DNSName(host) for host in hosts]
         if not authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256())

@@ -222,10 +222,11 @@ class Upstream:
     """A fake provider: `with Upstream() as upstream`. `default` answers requests for which no script is queued.
 
     `greeting` says what happens to new connections: `read` them, `ignore` them (accepted, never read) or `reset` them.
-    With `tls` it speaks TLS by the certificate of `tests/certificates`, for `localhost` and 127.0.0.1.
+    With `tls` it speaks TLS by the certificate of `tests/certificates`, for `localhost` and 127.0.0.1, or by files of a
+    certificate and its key.
     """
 
-    def __init__(self, default: Script | Reply, *, tls: bool = False) -> None:
+    def __init__(self, default: Script | Reply, *, tls: bool | tuple[Path, Path] = False) -> None:
         self.default = default
         self.greeting: Greeting = "read"
         self.requests: list[Received] = []
@@ -329,7 +330,8 @@ class Upstream:
         context = None
         if self._tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(CERTIFICATES / "server.pem", CERTIFICATES / "server.key")
+            ours = CERTIFICATES / "server.pem", CERTIFICATES / "server.key"
+            context.load_cert_chain(*(self._tls if isinstance(self._tls, tuple) else ours))
         async with asyncio.TaskGroup() as self._group:
             server = await self._loop.create_server(self._accept, "127.0.0.1", 0, ssl=context)
             self.port = server.sockets[0].getsockname()[1]

@@ -30,7 +30,8 @@ CHAT = "/v1/chat/completions"
 KEYS = {"OPENAI_API_KEY": "sk-openai", "ANTHROPIC_API_KEY": "sk-ant", "GEMINI_API_KEY": "g-key"}
 KEYS |= {"AZURE_OPENAI_API_KEY": "az", "AZURE_EAST_API_KEY": "az-east", "AZURE_WEST_API_KEY": "az-west"}
 # The key of "anna" in team.yaml, which nobody has, becomes this one.
-ANNA_SHA256, ANNA_KEY = "e26edcfe5c8dd6549dec2f62f2cd9b379e64aae486f5baad4c51fe49ef64bf69", "sk-llmproxy-anna-of-the-test"
+ANNA_SHA256 = "e26edcfe5c8dd6549dec2f62f2cd9b379e64aae486f5baad4c51fe49ef64bf69"
+ANNA_KEY = "sk-llmproxy-anna-of-the-test"
 
 
 def ask(model: str, **fields: object) -> dict[str, object]:

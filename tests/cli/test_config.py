@@ -8,6 +8,7 @@ import pytest
 
 from llmproxy.config.generate import generate
 from llmproxy.config.json_schema import config_schema
+from llmproxy.config.presets import Preset
 from tests.support.program import run
 
 WRONG = "server: {prt: 1}\nllm: {type: stub}\n"
@@ -17,7 +18,7 @@ FINE = "providers: [{name: a, type: stub}]\n"
 def test_a_configuration_is_written_to_the_console(tmp_path: Path) -> None:
     for arguments in (("generate-config",), ("generate-config", "-"), ("--generate-config",)):
         done = run(*arguments, cwd=tmp_path)
-        assert (done.stdout, done.returncode) == (generate("minimal"), 0)
+        assert (done.stdout, done.returncode) == (generate(Preset.minimal), 0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -38,7 +39,7 @@ def test_a_file_is_written_over_only_when_that_is_forced(tmp_path: Path) -> None
     assert done.stderr == "llmproxy: x.yaml exists; --force overwrites it\n"
     assert (tmp_path / "x.yaml").read_text() == "mine"
     assert run("generate-config", "x.yaml", "--force", cwd=tmp_path).returncode == 0
-    assert (tmp_path / "x.yaml").read_text() == generate("minimal")
+    assert (tmp_path / "x.yaml").read_text() == generate(Preset.minimal)
 
 
 def test_a_place_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -> None:

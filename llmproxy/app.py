@@ -1,7 +1,7 @@
 """Wire everything, here and nowhere else: a configuration and the State of the process become a Runtime.
 
-`State` outlives configurations (pool, metrics, listeners); a `Runtime` is everything built from one configuration and
-is replaced whole: exchanges keep the one they began with, and the last one out closes it. Begin reading at `serve`.
+A `Runtime` is everything built from one configuration and is replaced whole: exchanges keep the one they began with,
+and the last one out closes it. What outlives configurations is in `state.py`. Begin reading at `serve`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,35 +18,28 @@ from typing import TYPE_CHECKING, Any
 from llmproxy import __version__, decision_log
 from llmproxy.config.access import build_access, server_tls
 from llmproxy.config.client_limits import build_limits, hook_order
-from llmproxy.config.configured_prices import configured_prices, price_settings
 from llmproxy.config.load import Loaded
 from llmproxy.config.schema import Config, MiddlewareEntry, ServerConfig
-from llmproxy.exchange import MemoryBudget
 from llmproxy.limiting.target_quotas import TargetQuotas
-from llmproxy.metrics.counters import Metrics
 from llmproxy.middleware.base import Middleware
 from llmproxy.middleware.hooks import Hooks
 from llmproxy.pipeline import LoggedPipeline, Pipeline
-from llmproxy.pricing.prices import Prices
 from llmproxy.registry import find_component
 from llmproxy.reload import Replacement
 from llmproxy.reporters import Reporters, build_reporters
 from llmproxy.routes import build_affinity, build_routing, file_stamps, make_component, provider_place
-from llmproxy.routing.health import Health
 from llmproxy.routing.health_checks import HealthChecks
 from llmproxy.routing.retry_budget import FLOOR as RETRY_FLOOR
 from llmproxy.routing.router import Router
 from llmproxy.routing.sealed_history import SealedHistories
 from llmproxy.routing.shared_health import SharedHealth
 from llmproxy.server.edge import Edge
-from llmproxy.server.freed_memory import FreedMemory
 from llmproxy.server.metrics_listener import metrics_listener
 from llmproxy.server.pages.admin import Admin
 from llmproxy.server.pages.models import ModelList
 from llmproxy.server.pages.openapi import OpenApi, Protection
 from llmproxy.server.process import check_file_limit, loop_factory, prepare_process
 from llmproxy.server.registration import Registration, announced_host, trace_directories
-from llmproxy.server.reloading import Reloader
 from llmproxy.server.request_body import Limits
 from llmproxy.server.reuse import Reuse
 from llmproxy.server.runtime import Component, Runtime, start_error
@@ -57,71 +48,20 @@ from llmproxy.server.shared import Shared
 from llmproxy.server.shutdown import GRACE_S, Shutdown, stop_signals
 from llmproxy.server.tls import HANDSHAKE_S, ServerTls, renewed
 from llmproxy.serving import Serving
-from llmproxy.stores.open_stores import StorePool, Stores
+from llmproxy.state import State
+from llmproxy.stores.open_stores import Stores
 from llmproxy.stores.quotas import MAX_COUNTERS
 from llmproxy.target import Provider
 from llmproxy.translation.translator import Translator
 from llmproxy.upstream.media import MediaFetcher
-from llmproxy.upstream.pool import Upstream
 from llmproxy.workers.handover import BACKLOG
 
 if TYPE_CHECKING:
-    from llmproxy.workers.worker_end import WorkerEnd
+    from llmproxy.workers.parent_link import ParentLink
 
 log = logging.getLogger(__name__)
 
 RESPONSE_BYTES = 128 * 1024 * 1024  # of what the Responses API stores, and of reasoning
-
-
-class State:
-    """Everything that outlives a configuration. Created inside the running loop. `worker` is what a worker has instead
-    of a server of its own."""
-
-    def __init__(self, max_held_bytes: int, worker: WorkerEnd | None = None) -> None:
-        self.worker = worker
-        self.started_s = time.monotonic() if worker is None else worker.order.started_s
-        self.freed_memory = FreedMemory()
-        self.budget = MemoryBudget(max_held_bytes, self.freed_memory.expect)
-        self.metrics = Metrics(lambda: self.budget.used_bytes)
-        self.upstream = Upstream()
-        self.stores = StorePool(None if worker is None else worker.link)
-        self.health = Health()
-        self.reloader = Reloader()
-        self.shared: Shared | None = None
-        self._prices: tuple[object, Prices] | None = None
-
-    def share(self, limit: int) -> int:
-        """Return the part of a limit of the whole server that is this process's own."""
-        return limit if self.worker is None else math.ceil(limit / self.worker.order.count)
-
-    @property
-    def stopping(self) -> bool:
-        """Return whether the server is about to end."""
-        return self.shared is not None and self.shared.stopping
-
-    @property
-    def components(self) -> Sequence[Component]:
-        """Return the components of the runtime in effect; none before there is one."""
-        runtime = None if self.shared is None else self.shared.runtime
-        return runtime.components if isinstance(runtime, Runtime) else ()
-
-    def prices(self, config: Config) -> Prices:
-        """Return the prices of `config`: the ones in use where they are the same, since their table is read once."""
-        settings = price_settings(config)
-        if self._prices is None or self._prices[0] != settings:
-            self._prices = settings, configured_prices(config)
-        return self._prices[1]
-
-    def release(self, runtime: Runtime) -> None:
-        """Close the idle connections of providers that only `runtime` had, which is closed."""
-        for each in runtime.components:
-            if not each.uses.count and isinstance(each.part, Provider) and each.part.origin is not None:
-                self.upstream.forget(each.part.origin)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        self.freed_memory.close()
-        await self.upstream.close()
 
 
 def build(loaded: Loaded, state: State) -> Runtime:
@@ -348,7 +288,7 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def started(loaded: Loaded, shutdown: Shutdown, worker: WorkerEnd | None = None) -> AsyncIterator[Serving]:
+async def started(loaded: Loaded, shutdown: Shutdown, worker: ParentLink | None = None) -> AsyncIterator[Serving]:
     """Build and start everything that serves requests; who serves them retires it within the block.
 
     Raises ConfigError and RegistryError as `serve` does.

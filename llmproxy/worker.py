@@ -30,7 +30,7 @@ from llmproxy.serving import Serving
 from llmproxy.stores.facet import StoreFault
 from llmproxy.workers.handover import Taker
 from llmproxy.workers.order import receive_order
-from llmproxy.workers.worker_end import WorkerEnd
+from llmproxy.workers.parent_link import ParentLink
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +51,10 @@ def run_worker(link: int, channel: int) -> int:
     prepare_process()
     shutdown = Shutdown()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(serve_as_worker(WorkerEnd(order, *ends), shutdown))
+        return runner.run(serve_as_worker(ParentLink(order, *ends), shutdown))
 
 
-async def serve_as_worker(worker: WorkerEnd, shutdown: Shutdown) -> int:
+async def serve_as_worker(worker: ParentLink, shutdown: Shutdown) -> int:
     """Load the configuration, serve, and return the exit code. What prevents that is for the parent to say."""
     await worker.connect()
     try:
@@ -73,7 +73,7 @@ async def serve_as_worker(worker: WorkerEnd, shutdown: Shutdown) -> int:
     return 0
 
 
-async def _serve(loaded: Loaded, worker: WorkerEnd, shutdown: Shutdown) -> None:
+async def _serve(loaded: Loaded, worker: ParentLink, shutdown: Shutdown) -> None:
     tls = await asyncio.to_thread(server_tls, loaded.checked().server)
     async with contextlib.AsyncExitStack() as until_end:
         with repeated(worker.order.number > 1):
@@ -89,7 +89,7 @@ async def _serve(loaded: Loaded, worker: WorkerEnd, shutdown: Shutdown) -> None:
                 await serving.retire(shutdown)
 
 
-async def _serve_until(stop: asyncio.Event, serving: Serving, worker: WorkerEnd, tls: ServerTls | None) -> None:
+async def _serve_until(stop: asyncio.Event, serving: Serving, worker: ParentLink, tls: ServerTls | None) -> None:
     """Serve what the parent accepts until `stop` is set, then wait for the running exchanges."""
     edge, reloader = serving.edge, serving.reloader
     taker = Taker(worker.channel, edge, None if tls is None else tls.context)

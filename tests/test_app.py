@@ -16,13 +16,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from llmproxy.app import State, build, serve
+from llmproxy.app import build, serve
 from llmproxy.config.load import Loaded, load_from_python
 from llmproxy.registry import RegistryError, find_component
 from llmproxy.reload import replace_runtime
 from llmproxy.server.edge import Edge
 from llmproxy.server.runtime import Runtime
 from llmproxy.server.shared import Shared
+from llmproxy.state import State
 from tests.support import vendors
 from tests.support.pooling import HEAD, take
 from tests.support.program import ROOT, clean_environment

@@ -14,8 +14,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from llmproxy.app import State, build, serve
+from llmproxy.app import build, serve
 from llmproxy.config.load import Loaded, load_from_python
+from llmproxy.state import State
 from tests.support import vendors
 from tests.support.pooling import take
 from tests.support.provider import Upstream

@@ -9,13 +9,14 @@ from typing import cast
 
 import pytest
 
-from llmproxy.app import State, build
+from llmproxy.app import build
 from llmproxy.config.load import load, load_from_python
 from llmproxy.errors import ProxyError
 from llmproxy.reload import Replacement, export_dotenv
 from llmproxy.server.reloading import ReloadFailed
 from llmproxy.server.runtime import Runtime
 from llmproxy.server.shared import Shared
+from llmproxy.state import State
 
 
 async def test_a_configuration_from_python_cannot_be_loaded_again() -> None:

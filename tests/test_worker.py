@@ -34,7 +34,7 @@ from llmproxy.workers.operations import (
     Ready,
 )
 from llmproxy.workers.order import Order
-from llmproxy.workers.worker_end import WorkerEnd
+from llmproxy.workers.parent_link import ParentLink
 from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has one worker")
@@ -78,7 +78,7 @@ class Parent:
         self.acceptor, self.channel = Acceptor(listeners), Channel(giving)
         self.url = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
         self._shutdown = Shutdown()
-        work = serve_as_worker(WorkerEnd(self._order, theirs, taking), self._shutdown)
+        work = serve_as_worker(ParentLink(self._order, theirs, taking), self._shutdown)
         self.worker = asyncio.get_running_loop().create_task(work)
 
     async def serve(self) -> None:

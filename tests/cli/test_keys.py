@@ -101,7 +101,7 @@ def test_both_keys_work_for_a_while(file: str, tmp_path: Path) -> None:
     output = run("rotate", "ci", "-c", file, "--grace", "24h")
     key, entry = printed(output)
     assert (entry["name"], entry["team"], entry["models"]) == ("ci", "build", ["gpt-*"])
-    assert entry["limits"] == [{"requests": 5, "per": "1m"}]
+    assert entry["limits"] == [{"requests": 5, "per": "60s"}]
     (expires,) = re.findall(r"^  (expires: .*)$", output, re.MULTILINE)
     changed = Path(file).read_text().replace('key: "${CI_KEY}"', f'key: "${{CI_KEY}}", {expires}')
     (line,) = re.findall(r"^  - .*$", output, re.MULTILINE)

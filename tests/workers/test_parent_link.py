@@ -11,19 +11,19 @@ from llmproxy.errors import ProxyError
 from llmproxy.stores.link import Link
 from llmproxy.workers.operations import CUT, STOP
 from llmproxy.workers.order import Order
-from llmproxy.workers.worker_end import WorkerEnd
+from llmproxy.workers.parent_link import ParentLink
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has one worker")
 
 
-async def connected() -> tuple[WorkerEnd, Link]:
+async def connected() -> tuple[ParentLink, Link]:
     loaded = load_from_python({"providers": [{"name": "s", "type": "stub"}]}, {}, environ={})
     assert loaded.source is not None
     ours, theirs = socket.socketpair()
     channel, other = socket.socketpair()
     other.close()
     order = Order(number=1, count=2, pid=1, started_s=0.0, source=loaded.source, dotenv={}, path=[])
-    worker, parent = WorkerEnd(order, theirs, channel), Link("the worker")
+    worker, parent = ParentLink(order, theirs, channel), Link("the worker")
     await worker.connect()
     await parent.connect(ours)
     return worker, parent

@@ -1,7 +1,7 @@
-"""What a worker has instead of a socket of its own: its order, the link to its parent, and the way of connections.
+"""Connect a worker with its parent process, from which its order and its connections come.
 
-It answers the questions of other workers, asks them for pages, and is told by its parent to reload and to stop. A
-parent that is gone is a signal to stop. Begin reading at `WorkerEnd`.
+It answers the questions of other workers, asks them for pages, and takes the parent's commands to reload and to stop. A
+parent that is gone is a signal to stop. Begin reading at `ParentLink`.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ _SEND_EVERY_S = 0.2
 _MOST_SHARE = 0.02
 
 
-class WorkerEnd:
-    """The end of one worker, for the other modules: `Peers` for its pages."""
+class ParentLink:
+    """The link of one worker to its parent, for the other modules: `Peers` for its pages. `end` is the worker's socket
+    of the link, `channel` the one from which it gets connections."""
 
     def __init__(self, order: Order, end: socket.socket, channel: socket.socket) -> None:
         self.order = order

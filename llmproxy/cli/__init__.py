@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 
-from llmproxy import __version__
 from llmproxy.cli import (
     cache,
     config,
@@ -80,7 +79,9 @@ app.add_typer(trace.trace_app, name="trace")
 
 def _show_version(requested: bool) -> None:
     if requested:
-        print(f"llmproxy {__version__}")
+        from llmproxy.cli.version import describe_version
+
+        print(describe_version())
         raise typer.Exit
 
 

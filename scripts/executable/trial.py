@@ -1,0 +1,354 @@
+"""Use the executable as its users do: from an empty folder, with an empty home and none of this machine's settings.
+
+Every check prints a line; the first that fails ends the program with the reason. Begin reading at `try_out`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmproxy import __version__
+from scripts.executable import processor_time
+from scripts.executable.bundle import ROOT, package_modules, standard_library
+from scripts.executable.tls_upstream import CA, FRAMES, TlsUpstream
+
+LISTENS_WITHIN_S = 1.5
+HELP_WITHIN_S = 0.8
+# The only variables for child processes: no key, so that the stub answers.
+KEPT_VARIABLES = ("PATH", "SYSTEMROOT")
+PATIENCE_S = 60
+CONFIG = """
+server: {workers: $WORKERS}
+providers:
+  - {name: stub, type: stub, models: ["any"]}
+  - {name: bedrock, type: bedrock, region: us-east-1}
+  - {name: far, type: openai, base_url: "$URL", ca_file: ca.pem, api_key: sk-far, models: ["far"]}
+middlewares:
+  - {type: "./mine/sign.py:Sign"}
+"""
+# Imports what a user's file may import: all of llmproxy, and of the standard library at least finds every module.
+MIDDLEWARE = """
+import csv, importlib, importlib.util, io, json, pathlib, xml.etree.ElementTree as etree
+
+from llmproxy.middleware.base import Middleware
+
+here = pathlib.Path(__file__).parent
+for name in json.loads((here / "modules.json").read_text()):
+    importlib.import_module(name)
+missing = [name for name in json.loads((here / "library.json").read_text()) if importlib.util.find_spec(name) is None]
+assert not missing, missing
+
+
+class Sign(Middleware):
+    async def on_response(self, exchange, answer):
+        row = next(csv.reader(io.StringIO("x;y", newline=""), delimiter=";"))
+        answer.headers["x-sign"] = etree.fromstring(f"<a b='{row[1]}'/>").get("b")
+"""
+# What is imported only where a configuration has it.
+ON_DEMAND = (
+    "botocore.session",
+    "google.auth.transport.requests",
+    "google.oauth2.service_account",
+    "jwt",
+    "redis.asyncio",
+)
+ON_DEMAND += ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk.trace", "cryptography.x509")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The running executable: what was started, which may be the parent of what serves, and its port."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+
+    def post(self, path: str, body: object) -> http.client.HTTPResponse:
+        """Return the answer to a request, its body not yet read."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        return connection.getresponse()
+
+    def get(self, path: str) -> bytes:
+        """Return the body of a page. Ends the program when there is none."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        connection.request("GET", path)
+        with connection.getresponse() as answer:
+            body = answer.read()
+        return body if answer.status == 200 else _fail(f"{path} has status {answer.status}: {body[:200]!r}")
+
+    def workers(self) -> dict[int, str]:
+        """Return the state of each worker by its process id."""
+        return {row["pid"]: row["state"] for row in json.loads(self.get("/health"))["workers"]}
+
+
+def try_out(program: Path) -> None:
+    """Test `program`, and print what it does and how long it takes. Ends this program when something is wrong."""
+    with tempfile.TemporaryDirectory(prefix="llmproxy-try-") as name, TlsUpstream() as upstream:
+        trial = _Trial(program, Path(name).resolve(), upstream)
+        trial.commands()
+        trial.one_process()
+        if sys.platform != "win32":
+            trial.ctrl_c_in_a_terminal()
+            trial.two_workers()
+        trial.nothing_is_left()
+
+
+class _Trial:
+    """The checks. `_unpacked` is where the executable unpacks itself to, `_folder` where it runs."""
+
+    def __init__(self, program: Path, folder: Path, upstream: TlsUpstream) -> None:
+        self._program = program
+        self._upstream = upstream
+        self._folder, self._unpacked, home = (folder / name for name in ("work", "unpacked", "home"))
+        for each in (self._folder, self._unpacked, home):
+            each.mkdir()
+        self._environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        self._environment |= {name: str(home) for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA")}
+        self._environment |= {name: str(self._unpacked) for name in ("TMPDIR", "TEMP", "TMP")}
+        self._environment |= {
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": "none",
+            "AWS_SHARED_CREDENTIALS_FILE": "none",
+        }
+
+    def commands(self) -> None:
+        """Run commands that end by themselves."""
+        if __version__ not in (version := self._run("--version")) or " (commit " not in version:
+            _fail(f"--version prints {version!r}, not {__version__} with its commit")
+        print(f"  {version.strip()}", flush=True)
+        self._run("--help", most_s=HELP_WITHIN_S)
+        configs = sorted((ROOT / "configs").glob("*.yaml"))
+        for config in configs:
+            shutil.copy(config, self._folder)
+        self._run("validate-config", "--no-env", *(config.name for config in configs))
+        for config in configs:
+            (self._folder / config.name).unlink()
+        self._run("prices", "show", "gpt-4o", "--provider", "openai")
+
+    def one_process(self) -> None:
+        """Serve with one worker: exchanges, a page, a stop."""
+        self._configure(workers=1)
+        modules = [each for each in package_modules() if each != "llmproxy.__main__"]
+        (self._folder / "mine" / "modules.json").write_text(json.dumps([*modules, *ON_DEMAND]))
+        (self._folder / "mine" / "library.json").write_text(json.dumps(standard_library()))
+        with self._serving() as server:
+            self._exchanges(server)
+            if b"openapi.json" not in server.get("/docs/reference.js") or not server.get("/docs"):
+                _fail("/docs is not whole")
+            _passed("the page /docs is whole")
+            body = {"model": "anthropic.claude", "max_tokens": 1, "messages": [{"role": "user", "content": "Hello"}]}
+            if "Tried: env, " not in (text := server.post("/v1/messages", body).read().decode()):
+                _fail(f"a request without credentials got:\n{text}")
+            _passed("missing credentials of AWS are named")
+            self._stop(server)
+        for name in ("modules", "library"):
+            (self._folder / "mine" / f"{name}.json").write_text("[]")
+        with self._serving(most_s=LISTENS_WITHIN_S) as server:
+            self._stop(server)
+
+    def ctrl_c_in_a_terminal(self) -> None:
+        """Press Ctrl-C during a stream: it reaches all processes of the terminal, and must count once."""
+        if sys.platform == "win32":
+            return
+        controller, terminal = os.openpty()
+        with self._serving(terminal=terminal) as server, open(controller, "wb", buffering=0) as keyboard:
+            os.close(terminal)
+            self._upstream.go_on.clear()
+            answer = server.post("/v1/chat/completions", _chat("far"))
+            begun = answer.read(len(FRAMES[0]))
+            keyboard.write(b"\x03")
+            _until(lambda: not _listens(server.port), "the end of listening after Ctrl-C")
+            time.sleep(0.3)  # the time for the second signal to do its harm
+            self._upstream.go_on.set()
+            if begun + answer.read() != b"".join(FRAMES):
+                _fail("Ctrl-C cut off a stream")
+            if code := server.process.wait(PATIENCE_S):
+                _fail(f"after Ctrl-C it ended with {code}")
+        _passed("Ctrl-C lets a stream end")
+
+    def two_workers(self) -> None:
+        """Serve with two workers, kill one, and stop."""
+        if sys.platform == "win32":
+            return
+        self._configure(workers=2)
+        with self._serving() as server:
+            self._exchanges(server)
+            if len(before := server.workers()) != 2:
+                _fail(f"there are the workers {before}")
+            victim = min(before)
+            os.kill(victim, signal.SIGKILL)
+            _until(
+                lambda: victim not in (now := server.workers()) and [*now.values()] == ["serving"] * 2,
+                "the restart of a worker",
+            )
+            self._exchanges(server)
+            _passed("workers: 2 start, and are started again after kill -9")
+            if (copies := len(list(self._unpacked.glob("_MEI*")))) != 1:
+                _fail(f"it has unpacked itself {copies} times")
+            workers = [*server.workers()]
+            self._stop(server)
+        _until(lambda: not any(_exists(pid) for pid in workers), "the end of the workers")
+
+    def nothing_is_left(self) -> None:
+        """Check that the temporary files are gone."""
+        if left := [path.name for path in self._unpacked.iterdir()]:
+            _fail(f"it left behind {left}")
+        _passed("nothing is left in the folder for temporary files")
+
+    def _configure(self, *, workers: int) -> None:
+        (self._folder / "mine").mkdir(exist_ok=True)
+        (self._folder / "mine" / "sign.py").write_text(MIDDLEWARE, encoding="utf-8")
+        shutil.copy(CA, self._folder)
+        config = CONFIG.replace("$WORKERS", str(workers)).replace("$URL", self._upstream.url)
+        (self._folder / "llmproxy.yaml").write_text(config, encoding="utf-8")
+
+    def _run(self, *arguments: str, most_s: float | None = None) -> str:
+        before_s, began_s = processor_time.of_ended_children(), time.monotonic()
+        done = subprocess.run(
+            [self._program, *arguments],
+            cwd=self._folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        elapsed_s, after_s = time.monotonic() - began_s, processor_time.of_ended_children()
+        if done.returncode != 0:
+            _fail(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        used_s = None if before_s is None or after_s is None else after_s - before_s
+        _report(" ".join(arguments), elapsed_s, used_s, most_s)
+        return done.stdout
+
+    @contextlib.contextmanager
+    def _serving(self, *, terminal: int | None = None, most_s: float | None = None) -> Iterator[Server]:
+        """Start the server, and wait until it listens."""
+        port = _free_port()
+        log = self._folder.parent / "server.log"
+        began_s = time.monotonic()
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [*_in_terminal(self._program, terminal), "serve", "--port", str(port)],
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=terminal is not None,
+                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
+            )
+        with process:
+            try:
+                _until(lambda: _listens(port) or process.poll() is not None, "listening")
+                used_s, elapsed_s = processor_time.of_running(process.pid), time.monotonic() - began_s
+                if process.poll() is not None:
+                    _fail(f"serve ended with {process.returncode}")
+                _report("serve listens", elapsed_s, used_s, most_s)
+                yield Server(process=process, port=port)
+            except BaseException:
+                print(log.read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
+                raise
+            finally:
+                _kill_all(process)
+
+    def _exchanges(self, server: Server) -> None:
+        """Check streamed exchanges with the stub and over TLS, both through the middleware."""
+        for model, end in (("any", "data: [DONE]\n\n"), ("far", FRAMES[1].decode())):
+            answer = server.post("/v1/chat/completions", _chat(model))
+            text = answer.read().decode()
+            if answer.status != 200 or not text.endswith(end):
+                _fail(f"a streamed request got status {answer.status}:\n{text}")
+            if answer.headers["x-sign"] != "y":
+                _fail("the middleware of a user has not run")
+        _passed("streamed exchanges with the stub and over TLS are whole, and went through a user's middleware")
+
+    def _stop(self, server: Server) -> None:
+        """Stop gracefully."""
+        began_s = time.monotonic()
+        server.process.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGTERM)
+        if code := server.process.wait(PATIENCE_S):
+            _fail(f"after the signal it ended with {code}")
+        _report("serve ends after SIGTERM", time.monotonic() - began_s)
+
+
+def _chat(model: str) -> dict[str, Any]:
+    return {"model": model, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def _in_terminal(program: Path, terminal: int | None) -> list[str]:
+    """Return the command; in a new session with a terminal, one that makes this its controlling terminal first."""
+    if terminal is None:
+        return [str(program)]
+    take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    return [sys.executable, "-c", take, str(program)]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _until(reached: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not reached():
+        if time.monotonic() > until_s:
+            _fail(f"{what} did not come within {PATIENCE_S} s")
+        time.sleep(0.02)
+
+
+def _kill_all(process: subprocess.Popen[bytes]) -> None:
+    """End what may still run after a failure."""
+    if process.poll() is None:
+        for pid in processor_time.descendants(process.pid):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGTERM)
+        process.kill()
+
+
+def _report(what: str, elapsed_s: float, used_s: float | None = None, most_s: float | None = None) -> None:
+    """Print times. Ends the program when the processor time, or where it is not known the other, exceeds `most_s`."""
+    used = "" if used_s is None else f", {used_s:.2f} s of the processor"
+    bound = "" if most_s is None else f" (at most {most_s:g})"
+    _passed(f"{what}: {elapsed_s:.2f} s{used}{bound}")
+    if most_s is not None and (elapsed_s if used_s is None else used_s) > most_s:
+        _fail(f"{what}: this took too long")
+
+
+def _passed(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
+def _fail(reason: str) -> Any:
+    sys.exit(f"build.py: {reason}")

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 
@@ -26,7 +27,7 @@ class ServiceManager:
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         address, interval, pid = (environ.pop(name, "") for name in _VARIABLES)
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        ours = address and interval.isdecimal() and pid in ("", str(os.getpid()))
+        ours = address and interval.isdecimal() and pid in ("", *_process_ids())
         self._interval_s = int(interval) / 1_000_000 / 2 if ours else 0.0
 
     @property
@@ -79,7 +80,7 @@ def passed_socket(environ: MutableMapping[str, str]) -> socket.socket | None:
     Raises OSError for several, and for one that is not a TCP socket.
     """
     pid, count, _ = (environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"))
-    if pid != str(os.getpid()) or not count.isdecimal() or count == "0":
+    if pid not in _process_ids() or not count.isdecimal() or count == "0":
         return None
     if count != "1":
         raise OSError(f"the service manager has passed {count} sockets; keep one ListenStream= in the socket unit")
@@ -88,3 +89,11 @@ def passed_socket(environ: MutableMapping[str, str]) -> socket.socket | None:
     if passed.family not in (socket.AF_INET, socket.AF_INET6) or passed.type != socket.SOCK_STREAM:
         raise OSError("the socket that the service manager has passed is not a TCP socket; use ListenStream=3000")
     return passed
+
+
+def _process_ids() -> tuple[str, ...]:
+    """Return the ids by which the service manager knows this process: in a one-file executable that of its loader too,
+    which it started and whose child this is.
+    """
+    own = str(os.getpid())
+    return (own, str(os.getppid())) if getattr(sys, "frozen", False) else (own,)

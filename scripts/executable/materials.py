@@ -52,6 +52,7 @@ LIBRARIES = (
     ("ucrtbase", "Microsoft C runtime", "LicenseRef-Microsoft-C-runtime"),
     ("api-ms-win", "Microsoft C runtime", "LicenseRef-Microsoft-C-runtime"),
 )
+LOADER_LICENCE = "GPL-2.0-or-later WITH Bootloader-exception"  # only the loader is in the file
 PYTHON_LICENCE = "https://docs.python.org/3/license.html"
 
 
@@ -131,10 +132,12 @@ def write_licences(contents: Contents, path: Path) -> None:
 
 def licence_of(package: metadata.Distribution) -> str:
     """Return the licence of a package as it says it: an SPDX expression, a short text, or its classifiers."""
-    about = package.metadata
-    short = (about.get("License") or "").strip()
-    classified = [line.rpartition(" :: ")[2] for line in about.get_all("Classifier") or () if "License ::" in line]
-    if expression := about.get("License-Expression"):
+    if package.metadata["Name"] == "pyinstaller":
+        return LOADER_LICENCE
+    short = _field(package, "License").strip()
+    classifiers = package.metadata.get_all("Classifier") or ()
+    classified = [line.rpartition(" :: ")[2] for line in classifiers if "License ::" in line]
+    if expression := _field(package, "License-Expression"):
         return expression
     return short if short and "\n" not in short and len(short) < 60 else ", ".join(classified) or "see its text"
 
@@ -196,7 +199,7 @@ def bill(contents: Contents, build: dict[str, str]) -> dict[str, Any]:
 
 
 def _package(package: metadata.Distribution) -> dict[str, Any]:
-    expression = package.metadata.get("License-Expression")
+    expression = _field(package, "License-Expression")
     licence = {"expression": expression} if expression else {"license": {"name": licence_of(package)}}
     return {
         "type": "library",
@@ -230,4 +233,8 @@ def _normal(name: str) -> str:
 
 def _home(package: metadata.Distribution) -> str:
     urls = [line.partition(", ")[2] for line in package.metadata.get_all("Project-URL") or ()]
-    return "See " + (package.metadata.get("Home-page") or next(iter(urls), "its page")) + "."
+    return "See " + (_field(package, "Home-page") or next(iter(urls), "its page")) + "."
+
+
+def _field(package: metadata.Distribution, name: str) -> str:
+    return package.metadata[name] if name in package.metadata else ""

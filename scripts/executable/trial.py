@@ -61,12 +61,14 @@ class Sign(Middleware):
 # What is imported only where a configuration has it.
 ON_DEMAND = (
     "botocore.session",
+    "cryptography.x509",
     "google.auth.transport.requests",
     "google.oauth2.service_account",
     "jwt",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.sdk.trace",
     "redis.asyncio",
 )
-ON_DEMAND += ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk.trace", "cryptography.x509")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,7 @@ def try_out(program: Path) -> None:
         if sys.platform != "win32":
             trial.ctrl_c_in_a_terminal()
             trial.two_workers()
+            trial.under_a_service_manager()
         trial.nothing_is_left()
 
 
@@ -174,7 +177,9 @@ class _Trial:
             _until(lambda: not _listens(server.port), "the end of listening after Ctrl-C")
             time.sleep(0.3)  # the time for the second signal to do its harm
             self._upstream.go_on.set()
-            if begun + answer.read() != b"".join(FRAMES):
+            with contextlib.suppress(http.client.IncompleteRead):
+                begun += answer.read()
+            if begun != b"".join(FRAMES):
                 _fail("Ctrl-C cut off a stream")
             if code := server.process.wait(PATIENCE_S):
                 _fail(f"after Ctrl-C it ended with {code}")
@@ -202,6 +207,41 @@ class _Trial:
             workers = [*server.workers()]
             self._stop(server)
         _until(lambda: not any(_exists(pid) for pid in workers), "the end of the workers")
+
+    def under_a_service_manager(self) -> None:
+        """Serve as a unit of systemd, which passes a socket to the first process and hears of the second."""
+        if sys.platform == "win32":
+            return
+        self._configure(workers=1)
+        address = str(self._folder.parent / "notify")
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unit,
+        ):
+            unit.bind(address)
+            unit.settimeout(PATIENCE_S)
+            start = "import os, sys; os.environ['LISTEN_PID'] = os.environ['WATCHDOG_PID'] = str(os.getpid()); "
+            start += "os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"
+            variables = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "60000000", "LISTEN_FDS": "1"}
+            process = subprocess.Popen(
+                [sys.executable, "-c", start, str(listener.fileno()), self._program, "serve"],
+                cwd=self._folder,
+                env=self._environment | variables,
+                pass_fds=[listener.fileno()],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            with process:
+                try:
+                    heard = [unit.recv(4096).decode(), unit.recv(4096).decode()]
+                    if "READY=1" not in heard[0] or heard[1] != "WATCHDOG=1":
+                        _fail(f"the service manager heard {heard}")
+                    server = Server(process=process, port=listener.getsockname()[1])
+                    self._exchanges(server)
+                    self._stop(server)
+                finally:
+                    _kill_all(process)
+        _passed("a service manager passes its socket, and hears that the server is ready and alive")
 
     def nothing_is_left(self) -> None:
         """Check that the temporary files are gone."""

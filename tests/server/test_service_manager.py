@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import shlex
 import signal
 import socket
@@ -89,6 +90,13 @@ def test_without_a_service_manager_nothing_is_sent_or_taken() -> None:
     assert passed_socket({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) is None
 
 
+def test_a_one_file_executable_is_the_child_of_the_process_that_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getppid())}
+    assert ServiceManager({**environ}).watchdog_s is None
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert ServiceManager({**environ}).watchdog_s == 60
+
+
 def test_its_variables_are_not_for_children() -> None:
     environ = {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "1", "LISTEN_PID": "1", "LISTEN_FDS": "1", "HOME": "/"}
     ServiceManager(environ)
@@ -109,4 +117,5 @@ def test_the_unit_file_calls_what_there_is() -> None:
     program, *arguments = shlex.split(service["ExecStart"])
     assert Path(program).name == "llmproxy" and arguments == ["serve", "--config", "/etc/llmproxy/llmproxy.yaml"]
     assert (service["Type"], service["ExecReload"]) == ("notify", "/bin/kill -HUP $MAINPID")
+    assert service["NotifyAccess"] == "all", "a one-file executable is two processes"
     assert int(service["TimeoutStopSec"]) > 35, "shutdown_timeout and the time for closing"

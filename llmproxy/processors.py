@@ -15,7 +15,9 @@ def usable_processors(quota_file: Path = _QUOTA) -> int:
     CPU time, or `max`, and the period in microseconds."""
     if sys.platform == "win32":
         return 1  # there is one worker only
-    count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    count = os.cpu_count() or 1
+    if sys.platform == "linux":
+        count = len(os.sched_getaffinity(0))
     return max(min(count, _quota(quota_file)), 1)
 
 

@@ -16,7 +16,7 @@ from tests.support.program import ROOT
 @pytest.mark.long
 @pytest.mark.ledger("D1")
 def test_build_makes_one_file_that_serves_and_stops(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "build.py", "--into", tmp_path, "--sbom"]
+    command = [sys.executable, str(ROOT / "build.py"), "--into", str(tmp_path), "--sbom"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     program = "llmproxy.exe" if sys.platform == "win32" else "llmproxy"

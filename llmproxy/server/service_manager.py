@@ -37,10 +37,10 @@ class ServiceManager:
 
     def notify(self, *lines: str) -> None:
         """Send lines such as `READY=1`. One that cannot be sent is a warning."""
-        if not self._address:
+        if not self._address or sys.platform == "win32":
             return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.setblocking(False)
                 sender.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:

@@ -16,6 +16,7 @@ import logging
 import math
 import socket
 import ssl
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -101,6 +102,8 @@ class Channel:
 
     def give(self, connection: socket.socket) -> bool:
         """Pass a connection; return False when the worker is gone."""
+        if sys.platform == "win32":
+            raise NotImplementedError("Windows has one worker")
         try:
             socket.send_fds(self._end, [_TAKEN], [connection.fileno()])
         except OSError:
@@ -269,6 +272,8 @@ class Taker:
         self._say(_CLOSED)
 
     def _take(self) -> None:
+        if sys.platform == "win32":
+            raise NotImplementedError("Windows has one worker")
         for _ in range(MOST_UNTAKEN):
             try:
                 data, descriptors, _, _ = socket.recv_fds(self._end, 1, 1, _CLOSE_ON_EXEC)

@@ -237,4 +237,4 @@ def _home(package: metadata.Distribution) -> str:
 
 
 def _field(package: metadata.Distribution, name: str) -> str:
-    return package.metadata[name] if name in package.metadata else ""
+    return str((package.metadata.get_all(name) or [""])[0])

@@ -39,8 +39,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def _linux(pid: int) -> float:
+    if sys.platform == "win32":
+        return 0.0
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if sys.platform != "win32" else 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

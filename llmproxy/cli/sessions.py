@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,9 @@ _MOST = 10_000
 
 
 def sessions(
-    identifier: Annotated[str | None, typer.Argument(metavar="ID", help="Show only this session.")] = None,
+    identifier: Annotated[
+        str | None, typer.Argument(metavar="ID", help="Show only this session; how its id begins is enough.")
+    ] = None,
     url: Url = None,
     config: ConfigOfServer = None,
     count: Annotated[int, typer.Option("-n", min=1, max=_MOST, help="How many at most.")] = 20,
@@ -27,7 +29,6 @@ def sessions(
     Example: `llmproxy sessions -n 5`, then `llmproxy trace show --session ID` for the conversation of one of them.
     """
     import time
-    from urllib.parse import quote
 
     from llmproxy.cli.client import PageError, fetch_page, find_server
     from llmproxy.cli.sessions_view import render_session, render_sessions
@@ -36,9 +37,7 @@ def sessions(
     address = None
     try:
         address = find_server(url, config)
-        page = fetch_page(
-            address, f"/sessions?limit={count}" if identifier is None else f"/sessions/{quote(identifier, '')}"
-        )
+        page = fetch_page(address, f"/sessions?limit={count}") if identifier is None else _one(address, identifier)
         if ("sessions" if identifier is None else "id") not in page:
             raise PageError(f"{address} is not an llmproxy server: unexpected content at /sessions")
     except PageError as reason:
@@ -53,10 +52,37 @@ def sessions(
             print_line(out, line)
 
 
+def _one(address: str, identifier: str) -> dict[str, Any]:
+    """Return the session with that id, else the only one whose id begins so. Raises PageError."""
+    from urllib.parse import quote
+
+    from llmproxy.cli.client import PageError, fetch_page, objects_in
+    from llmproxy.console.formatting import sanitize
+
+    try:
+        return fetch_page(address, f"/sessions/{quote(identifier, '')}")
+    except PageError as reason:
+        if not _is_missing(reason):
+            raise
+        listed = objects_in(fetch_page(address, f"/sessions?limit={_MOST}").get("sessions"))
+        names = [name for each in listed if str(name := each.get("id", "")).startswith(identifier)]
+        if len(names) == 1:
+            return fetch_page(address, f"/sessions/{quote(names[0], '')}")
+        if names:
+            some = sanitize(", ".join(names[:5]) + (" ..." if len(names) > 5 else ""))
+            prefix = sanitize(identifier, 100)
+            raise PageError(f"{len(names)} sessions begin with {prefix!r}; pass more of the id: {some}") from None
+        raise
+
+
+def _is_missing(reason: PageError) -> bool:
+    return reason.status == 404 and reason.code not in (None, "not_configured")
+
+
 def _why(reason: PageError, address: str | None, identifier: str | None) -> str:
     from llmproxy.console.formatting import sanitize
 
-    if identifier is not None and reason.status == 404 and reason.code not in (None, "not_configured"):
+    if identifier is not None and _is_missing(reason):
         name = sanitize(identifier, 100)
         return f"no session {name!r} at {address}; it may have expired. `llmproxy sessions` lists the active ones"
     return str(reason)

@@ -17,14 +17,15 @@ from llmproxy.cli.tables import (
     TableColumn,
     age_ms,
     count_cell,
-    duration_cell,
     errors_cell,
+    input_tokens,
+    pack_parts,
     parse_timestamp,
     render_table,
     text_cell,
     tokens_cell,
 )
-from llmproxy.console.formatting import UNKNOWN, format_cost, format_duration
+from llmproxy.console.formatting import UNKNOWN, format_age, format_cost
 
 
 def render_sessions(page: Row, width: int, now_s: float) -> list[Text]:
@@ -42,7 +43,7 @@ def render_sessions(page: Row, width: int, now_s: float) -> list[Text]:
     active = as_number(totals.get("active"))
     if active is not None and active > len(listed) > 0:
         lines.append(Text(f"… {count_cell(active - len(listed))} more; show more with -n", style="dim"))
-    lines += [Text(), Text(_totals(totals, page), style="dim")]
+    lines += [Text(), *(Text(line, style="dim") for line in pack_parts(_totals(totals, page), width))]
     if page.get("available") is False:
         store = text_cell(page.get("store"))
         lines.append(Text(f"{store} is not reachable: these are the sessions of one process only", style=RED))
@@ -60,20 +61,17 @@ def render_session(session: Row, now_s: float) -> list[Text]:
         ("requests", count_cell(session.get("requests"))),
         ("errors", count_cell(session.get("errors"))),
         ("models", _models(session)),
-        ("tokens", f"{count_cell(used.get('input'))} in, {count_cell(used.get('output'))} out"),
+        ("tokens", f"{input_tokens(used)}, {count_cell(used.get('output'))} out"),
         ("cost", _cost(session)),
     )
     return [Text(f"{name:<11}{value}") for name, value in values]
 
 
-def _totals(totals: Row, page: Row) -> str:
-    return ", ".join([*_counts(totals), f"store {text_cell(page.get('store'))}"])
-
-
-def _counts(totals: Row) -> Iterator[str]:
+def _totals(totals: Row, page: Row) -> Iterator[str]:
+    """Yield what the server counted, without zeros."""
     per_minute, rate = as_number(totals.get("creation_rate_per_minute")), as_number(totals.get("hit_rate"))
     yield f"{count_cell(totals.get('active'))} active"
-    yield f"{count_cell(totals.get('created'))} created" + ("" if per_minute is None else f" ({per_minute:g} a minute)")
+    yield f"{count_cell(totals.get('created'))} created" + (f" ({per_minute:.1f} a minute)" if per_minute else "")
     yield f"{count_cell(totals.get('hits'))} hits" + ("" if rate is None else f" ({rate:.1%})")
     for name, label in (
         ("fuzzy_matches", "fuzzy"),
@@ -81,7 +79,9 @@ def _counts(totals: Row) -> Iterator[str]:
         ("expired", "expired"),
         ("evicted", "evicted"),
     ):
-        yield f"{count_cell(totals.get(name))} {label}"
+        if as_number(totals.get(name)):
+            yield f"{count_cell(totals.get(name))} {label}"
+    yield f"store {text_cell(page.get('store'))}"
 
 
 def _when(stamp: object, now_s: float) -> str:
@@ -89,7 +89,7 @@ def _when(stamp: object, now_s: float) -> str:
     if then_s is None:
         return UNKNOWN
     clock = datetime.fromtimestamp(then_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return f"{clock}, {format_duration(age_ms(now_s, stamp))} ago"
+    return f"{clock}, {format_age(age_ms(now_s, stamp))} ago"
 
 
 def _cost(session: Row) -> str:
@@ -114,12 +114,13 @@ def _models(session: Row) -> str:
 _COLUMNS = (
     TableColumn("session", lambda row: text_cell(row.get("id")), least=10),
     TableColumn("client", lambda row: text_cell(row.get("client")), least=9),
-    TableColumn("age", lambda row: duration_cell(row["age_ms"]), 70),
-    TableColumn("seen", lambda row: duration_cell(row["seen_ms"])),
+    TableColumn("age", lambda row: format_age(row["age_ms"]), 90),
+    TableColumn("seen", lambda row: format_age(row["seen_ms"])),
     TableColumn("reqs", lambda row: count_cell(row.get("requests"))),
     TableColumn("errors", lambda row: errors_cell(row.get("errors"))),
     TableColumn("models", _models, 60, least=8),
     TableColumn("in", tokens_cell("input"), 80),
+    TableColumn("cached", tokens_cell("cache_read"), 80),
     TableColumn("out", tokens_cell("output"), 80),
     TableColumn("cost", _cost_cell, 70),
 )

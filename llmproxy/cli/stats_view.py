@@ -6,6 +6,7 @@ Begin reading at `render_stats`.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Group
@@ -23,18 +24,26 @@ from llmproxy.cli.tables import (
     count_cell,
     duration_cell,
     errors_cell,
+    input_tokens,
+    pack_parts,
     parse_timestamp,
     render_table,
     text_cell,
     tokens_cell,
 )
-from llmproxy.console.formatting import UNKNOWN, format_cost, format_count, format_duration, format_input, sanitize
+from llmproxy.console.formatting import UNKNOWN, format_age, format_cost, format_count, sanitize
 from llmproxy.settings import format_size
 
 _BAD_RATE = 0.95
 _LEAST_NAME = 8
 _OTHER = "other"  # of models that providers do not know, or beyond the limit of names
-_UNCALLED = {"cache": "from the cache", "unknown_model": "unknown model", _OTHER: "refused or answered here"}
+_UNCALLED = {"cache": "from the cache", "unknown_model": "unknown model", _OTHER: "other"}
+_OTHER_MODELS, _OTHER_CALLS = "(other models)", "(other)"
+_NOTES = {
+    _OTHER_MODELS: "names that the provider does not list, and those beyond the limit of names",
+    _OTHER_CALLS: "answered by llmproxy itself, such as lists of models and requests without a valid key",
+}
+"""What the names of rows mean that are not a provider's."""
 
 
 def render_stats(page: Row, url: str, *, width: int, height: int | None = None, fault: str = "") -> Group:
@@ -42,17 +51,17 @@ def render_stats(page: Row, url: str, *, width: int, height: int | None = None, 
 
     With `height`, that of a window, lists are cut to fit. `fault` says why the page is not current.
     """
-    head = [_server(page, url), _requests(page)]
+    head = [_server(page, url), *(Text(line) for line in pack_parts(_requests(page), width))]
     if cache := object_at(page, "cache"):
         head.append(render_cache_line(cache))
     if fault:
         head.append(Text(f"{fault}; trying again", style=RED))
     providers = list(_providers(page))
     errors = list(_errors(page))
-    parts = [*head, Text(), *render_table(_PROVIDERS, providers, width)]
-    if errors:
-        parts += [Text(), *errors]
-    above = sum(-(-line.cell_len // width) for line in [*head, *errors]) + len(providers) + (3 if errors else 2)
+    notes = [Text(line, style="dim") for line in _notes(providers, width)]
+    parts = [*head, *([Text(), *errors] if errors else []), Text(), *render_table(_PROVIDERS, providers, width), *notes]
+    lines = [*head, *errors]
+    above = sum(-(-line.cell_len // width) for line in lines) + len(providers) + len(notes) + (3 if errors else 2)
     room = None if height is None else height - above
     for title, columns, listed, total in _lists(page):
         if not listed:
@@ -69,36 +78,47 @@ def render_stats(page: Row, url: str, *, width: int, height: int | None = None, 
 
 def _server(page: Row, url: str) -> Text:
     uptime_s = as_number(page.get("uptime_seconds"))
-    up = f"  up {format_duration(uptime_s * 1000)}" if uptime_s is not None else ""
+    up = f"  up {format_age(uptime_s * 1000)}" if uptime_s is not None else ""
     return Text(f"llmproxy {text_cell(page.get('version'))}  {sanitize(url)}{up}", style="bold")
 
 
-def _requests(page: Row) -> Text:
-    """Return the totals of client requests."""
+def _requests(page: Row) -> Iterator[str]:
+    """Yield the totals of client requests, and how they add up to the calls of the table below."""
     requests, total = object_at(page, "requests"), object_at(page, "totals", "tokens")
     per_second = as_number(requests.get("per_second"))
-    parts = [
-        f"{count_cell(requests.get('total'))} requests",
-        "-/s" if per_second is None else f"{per_second:.1f}/s",
-        f"{count_cell(requests.get('in_flight'))} in flight",
-        f"{count_cell(requests.get('cancelled'))} cancelled",
-        f"tokens {_input(total)}, {count_cell(total.get('output'))} out",
-        *_cost(object_at(page, "totals")),
-    ]
-    return Text("  ".join(parts))
+    yield _counted(requests.get("total"), "request")
+    calls, over = _calls(page)
+    if calls:
+        yield f"{_counted(calls, 'call')} of providers" + (f" ({count_cell(over)} failed over)" if over else "")
+    if per_second:
+        yield f"{per_second:.1f}/s"
+    yield f"{count_cell(requests.get('in_flight'))} in flight"
+    if as_number(requests.get("cancelled")):
+        yield f"{count_cell(requests.get('cancelled'))} cancelled"
+    if total.get("input") is not None or total.get("output") is not None:
+        yield f"tokens {input_tokens(total)}, {count_cell(total.get('output'))} out"
+    yield from _cost(object_at(page, "totals"))
+
+
+def _counted(number: object, noun: str) -> str:
+    return f"{count_cell(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def _calls(page: Row) -> tuple[int, int]:
+    """Return how many calls of providers were made, and after how many of them another one was."""
+    counts = [object_at(page, "providers", name) for name in object_at(page, "providers")]
+    calls, over = (sum(int(as_number(each.get(name)) or 0) for each in counts) for name in ("requests", "failed_over"))
+    return calls, over
 
 
 def _cost(totals: Row) -> Iterator[str]:
     """Yield what all calls cost, if something is known of that, and how many costs are unknown."""
     cost, unknown = as_number(totals.get("cost_usd")), as_number(totals.get("cost_unknown"))
-    if cost is not None or unknown:
-        beside = f" and {count_cell(unknown)} unknown" if unknown else ""
-        yield f"cost {format_cost(cost)}{beside}"
-
-
-def _input(tokens: Row) -> str:
-    counts = [as_number(tokens.get(name)) for name in ("input", "cache_read")]
-    return format_input(*(None if count is None else int(count) for count in counts))
+    beside = "" if not unknown else f"cost of {_counted(unknown, 'call')} unknown"
+    if cost is not None:
+        yield f"cost {format_cost(cost)}" + (f", {beside}" if beside else "")
+    elif beside:
+        yield beside
 
 
 def _providers(page: Row) -> Iterator[Row]:
@@ -116,6 +136,14 @@ def _providers(page: Row) -> Iterator[Row]:
                 yield {"requests": count, "name": Text(f"  ({_UNCALLED.get(name) or sanitize(name)})")}
 
 
+def _notes(providers: Sequence[Row], width: int) -> Iterator[str]:
+    """Yield what names mean that stand in the table, in lines of at most `width` columns."""
+    names = {str(row["name"]).strip() for row in providers}
+    for name, meaning in _NOTES.items():
+        if name in names:
+            yield from textwrap.wrap(f"{name}: {meaning}", width)
+
+
 def _errors(page: Row) -> Iterator[Text]:
     """Yield a line for each model with errors: counts by kind, and how many were failed over."""
     for provider in object_at(page, "providers"):
@@ -130,7 +158,7 @@ def _errors(page: Row) -> Iterator[Text]:
 
 
 def _model(name: str) -> str:
-    return "(other models)" if name == _OTHER else sanitize(name) or "(no model)"
+    return _OTHER_MODELS if name == _OTHER else sanitize(name) or "(no model)"
 
 
 def _lists(page: Row) -> Iterator[tuple[str, Sequence[TableColumn], list[Row], int]]:
@@ -185,7 +213,7 @@ def _what(row: Row) -> str:
 
 def _sent(row: Row) -> str:
     sent = as_number(row.get("sent_bytes"))
-    return UNKNOWN if sent is None else format_size(int(sent))
+    return format_size(int(sent)) if sent else UNKNOWN
 
 
 def _target(row: Row) -> str:
@@ -214,7 +242,7 @@ def _left(row: Row) -> str:
 
 
 def _next_try(row: Row) -> str:
-    return duration_cell(row.get("next_try_ms") or row.get("at_limit_ms") or None)
+    return format_age(as_number(row.get("next_try_ms") or row.get("at_limit_ms") or None))
 
 
 def _part(group: str, name: str) -> Callable[[Row], str]:
@@ -229,17 +257,17 @@ def _now(page: Row) -> float | None:
 
 _PROVIDERS = (
     TableColumn("provider / model", lambda row: row["name"], least=_LEAST_NAME),
-    TableColumn("reqs", lambda row: count_cell(row.get("requests"))),
+    TableColumn("calls", lambda row: count_cell(row.get("requests"))),
     TableColumn("ok", _rate),
     TableColumn("p50", _part("latency_ms", "p50")),
     TableColumn("p95", _part("latency_ms", "p95")),
     TableColumn("p99", _part("latency_ms", "p99")),
     TableColumn("ttft", _part("first_token_ms", "p50")),
-    TableColumn("ttft95", _part("first_token_ms", "p95"), 100),
+    TableColumn("ttft95", _part("first_token_ms", "p95"), 130),
     TableColumn("tok/s", _speed),
-    TableColumn("in", tokens_cell("input"), 110),
-    TableColumn("out", tokens_cell("output"), 110),
-    TableColumn("cached", tokens_cell("cache_read"), 110),
+    TableColumn("in", tokens_cell("input"), 100),
+    TableColumn("cached", tokens_cell("cache_read"), 100),
+    TableColumn("out", tokens_cell("output"), 100),
     TableColumn("reason", tokens_cell("reasoning"), 130),
     TableColumn("cost", cost_cell, 90),
     TableColumn("now", lambda row: count_cell(row.get("in_flight"))),
@@ -259,7 +287,7 @@ _TARGETS = (
 _RUNNING = (
     TableColumn("what", _what, least=_LEAST_NAME),
     TableColumn("who", _who, least=_LEAST_NAME),
-    TableColumn("age", lambda row: duration_cell(row.get("age_ms"))),
+    TableColumn("age", lambda row: format_age(as_number(row.get("age_ms")))),
     TableColumn("ttft", lambda row: duration_cell(row.get("first_token_ms"))),
     TableColumn("sent", _sent),
 )
@@ -273,7 +301,7 @@ _SEEN = (
     TableColumn("cost", cost_cell, 90),
     TableColumn("now", lambda row: count_cell(row.get("in_flight"))),
     TableColumn("errors", _failures),
-    TableColumn("ago", lambda row: duration_cell(row.get("ago_ms"))),
+    TableColumn("ago", lambda row: format_age(as_number(row.get("ago_ms")))),
 )
 _CLIENTS = (TableColumn("client", lambda row: text_cell(row.get("client")), least=_LEAST_NAME), *_SEEN)
 _SESSIONS = (

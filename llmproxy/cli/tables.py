@@ -8,15 +8,25 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Any, NamedTuple
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from llmproxy.cli.client import as_number, as_text, object_at
-from llmproxy.console.formatting import UNKNOWN, format_cost, format_count, format_duration, sanitize
+from llmproxy.console.formatting import (
+    UNKNOWN,
+    format_cost,
+    format_count,
+    format_duration,
+    format_input,
+    format_short,
+    sanitize,
+)
 
 RED = "bold red"
+_BETWEEN = "  "
 
 _NARROWEST = 20  # narrower text is not readable
 
@@ -37,12 +47,16 @@ class TableColumn(NamedTuple):
 
 
 def render_table(columns: Sequence[TableColumn], rows: Sequence[Row], width: int) -> list[Text]:
-    """Return a line with the heads of the columns that fit `width`, and one for each row.
+    """Return a line with the heads of the columns that fit `width`, and one for each row. Unknown values are not drawn,
+    nor is a column without any other.
 
     Formatted by hand: 10,000 rows take 0.25 s, and 3.8 s as rich's Table.
     """
     fitting = [column for column in columns if width >= column.from_width]
-    cells = [[column.cell(row) for column in fitting] for row in rows]
+    cells = [[_drawn(column.cell(row)) for column in fitting] for row in rows]
+    used = [any(map(str, each)) for each in zip(*cells, strict=True)] if rows else [True] * len(fitting)
+    fitting = list(compress(fitting, used))
+    cells = [list(compress(row, used)) for row in cells]
     widths = [max([len(column.head), *(_width(row[place]) for row in cells)]) for place, column in enumerate(fitting)]
     _narrow(fitting, widths, width)
     places = list(zip(fitting, widths, strict=True))
@@ -58,6 +72,21 @@ def hanging_lines(head: Text, texts: Iterable[str], width: int) -> Iterator[Text
     lines = [line for text in texts for line in textwrap.wrap(text, max(width - indent, _NARROWEST)) or [""]]
     for number, line in enumerate(lines):
         yield Text(" " * indent + line) if number else head.copy().append(line)
+
+
+def pack_parts(parts: Iterable[str], width: int) -> list[str]:
+    """Return lines of at most `width` columns, with as many parts in each as fit; a part alone may be longer."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(_BETWEEN) + len(part) <= width:
+            lines[-1] += _BETWEEN + part
+        else:
+            lines.append(part)
+    return lines
+
+
+def _drawn(cell: Text | str) -> Text | str:
+    return "" if str(cell) == UNKNOWN else cell
 
 
 def fit_cell(cell: str, width: int, *, right: bool) -> str:
@@ -114,7 +143,18 @@ def text_cell(value: object, limit: int | None = None) -> str:
 
 def tokens_cell(kind: str) -> Callable[[Row], str]:
     """Return a function for the cells of one kind of tokens."""
-    return lambda row: count_cell(object_at(row, "tokens").get(kind))
+
+    def cell(row: Row) -> str:
+        number = as_number(object_at(row, "tokens").get(kind))
+        return format_short(None if number is None else int(number))
+
+    return cell
+
+
+def input_tokens(tokens: Row) -> str:
+    """Return tokens of requests, and how many of them came from a provider's cache: `1.3k in (1.2k cached)`."""
+    counts = [as_number(tokens.get(name)) for name in ("input", "cache_read")]
+    return format_input(*(None if count is None else int(count) for count in counts))
 
 
 def cost_cell(row: Row) -> str:

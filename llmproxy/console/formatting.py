@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from llmproxy.dialects.model import Usage
-from llmproxy.records.entry import Entry
+from llmproxy.records.entry import Entry, ErrorEntry
 
 UNKNOWN = "-"
 _TOO_LARGE = 10**18  # a damaged record or another program's page: nothing is counted or lasts so long
@@ -59,6 +59,19 @@ def format_duration(milliseconds: float | None) -> str:
     return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
 
 
+def format_age(milliseconds: float | None) -> str:
+    """Return how long ago something was, in whole numbers: `26s`, `5m`, `2h05m`, `3d`."""
+    if milliseconds is None or not milliseconds < _TOO_LARGE:
+        return UNKNOWN
+    seconds = int(milliseconds / 1000)
+    minutes, hours = seconds // 60, seconds // 3600
+    if not minutes:
+        return f"{seconds}s"
+    if not hours:
+        return f"{minutes}m"
+    return f"{hours}h{minutes % 60:02d}m" if hours < 24 else f"{hours // 24}d"
+
+
 def format_count(number: int | None) -> str:
     """Return a count: `512`, `12.3k`, `4.1M`."""
     if number is None or number >= _TOO_LARGE:
@@ -83,6 +96,21 @@ def format_input(tokens: int | None, cached: int | None) -> str:
     if not cached:
         return f"{format_count(tokens)} in"
     return f"{format_short(tokens)} in ({format_short(cached)} cached)"
+
+
+def format_usage(usage: Usage | None) -> str:
+    """Return all kinds of tokens that were reported: `48.2k in (47.0k cached, 300 written to the cache), 1.2k out (900
+    reasoning)`; "" when none was."""
+    if usage is None:
+        return ""
+    cached = ((usage.cache_read, "cached"), (usage.cache_write, "written to the cache"))
+    sides = ((usage.input, "in", cached), (usage.output, "out", ((usage.reasoning, "reasoning"),)))
+    texts = []
+    for number, side, parts in sides:
+        within = ", ".join(f"{format_short(part)} {name}" for part, name in parts if part)
+        if number is not None or within:
+            texts.append(f"{format_short(number)} {side}" + (f" ({within})" if within else ""))
+    return ", ".join(texts)
 
 
 def format_short(number: int | None) -> str:
@@ -113,6 +141,19 @@ def format_model(entry: Entry) -> str:
     if requested is None or served is None or requested == served:
         return sanitize(requested or served or UNKNOWN)
     return f"{sanitize(requested)} > {sanitize(served)}"
+
+
+def format_short_model(entry: Entry) -> str:
+    """Return the model as `format_model` does, but without the served one where that is only a version of it."""
+    requested, served = entry.model, entry.served_model
+    if requested and served and served.startswith(f"{requested}-"):
+        return sanitize(requested)
+    return format_model(entry)
+
+
+def format_error(error: ErrorEntry) -> str:
+    """Return code and message; the message alone when it is the provider's own."""
+    return error.message if error.code == "provider_error" and error.message else f"{error.code}: {error.message}"
 
 
 def _escape(match: re.Match[str]) -> str:

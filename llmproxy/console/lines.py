@@ -7,6 +7,7 @@ since some consoles show nothing else. Begin reading at `LinePrinter.write`.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
@@ -15,8 +16,9 @@ from llmproxy.console.formatting import (
     UNKNOWN,
     format_cost,
     format_duration,
-    format_model,
+    format_error,
     format_provider,
+    format_short_model,
     format_status,
     format_tokens,
     sanitize,
@@ -28,7 +30,7 @@ from llmproxy.transcripts.preview import ExchangeBodies, preview
 from llmproxy.wire.text import replace_surrogates
 
 _PATH, _MODEL, _PROVIDER, _SESSION, _ERROR, _TEXT = 60, 60, 24, 40, 200, 300
-_ID = 8
+_ID, _LEAST, _LEAST_CUT = 8, 6, 40
 _RED, _YELLOW, _GREEN, _DIM, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
 
 
@@ -101,47 +103,56 @@ class LinePrinter:
     def _arrival(self, event: ExchangeStarted) -> str:
         path, model, session = _masked((event.path, event.model, event.session), event.secrets)
         client = sanitize(mask_text(replace_surrogates(event.client), event.secrets), _SESSION)
-        return self._coloured(
-            f"{_clock(int(event.began_s), self._clock_form)} {event.method:<4} {sanitize(path or '', _PATH):<20} "
-            f"{sanitize(model or UNKNOWN, _MODEL):<24} from {client}"
-            f"{_session(session)} (id {event.id[:_ID]})",
-            _DIM,
-        )
+        parts = [
+            _Part(
+                f"{_clock(int(event.began_s), self._clock_form)} {event.method:<4} {sanitize(path or '', _PATH):<20}"
+            ),
+            _Part(f" {sanitize(model or '', _MODEL):<24}"),
+            _Part(f" from {client}", 1),
+            _Part(_session(session), 2),
+            _Part(f" (id {event.id[:_ID]})"),
+        ]
+        return self._coloured(_joined(parts, self._console.width()), _DIM)
 
     def _end(self, event: ExchangeEnded) -> str:
         entry = event.entry
-        path, model, session = _masked((entry.path, format_model(entry), entry.session), event.secrets)
-        line = _clock(int(event.began_s + entry.duration_ms / 1000), self._clock_form)
-        if self._requests:
-            line = f"{line} {entry.method:<4} {sanitize(path or '', _PATH):<20}"
-        line = f"{line} {sanitize(model or '', _MODEL):<24}"
+        path, model, session = _masked((entry.path, format_short_model(entry), entry.session), event.secrets)
+        call = f" {entry.method:<4} {sanitize(path or '', _PATH):<20}"
+        parts = [
+            _Part(_clock(int(event.began_s + entry.duration_ms / 1000), self._clock_form)),
+            _Part(call if self._requests else "", 5),
+            _Part(f" {sanitize('' if model in (None, UNKNOWN) else model, _MODEL):<24}"),
+        ]
         if self._responses:
-            line += self._outcome(entry)
+            parts += self._outcome(entry, event.secrets)
         if self._requests:
-            line += _session(session)
-            line += "" if entry.thread is None else f" thread {sanitize(mask_text(entry.thread, event.secrets), _ID)}"
-        if self._responses and (entry.error is not None or len(entry.attempts) > 1):
-            line += self._trouble(entry, event.secrets)
+            thread = "" if entry.thread is None else sanitize(mask_text(entry.thread, event.secrets), _ID)
+            parts += [_Part(_session(session), 3), _Part(f" thread {thread}" if thread else "", 4)]
+        if self._responses and len(entry.attempts) > 1:
+            parts.append(_Part(f" {len(entry.attempts)} attempts", 2))
         if entry.failed or self._arrivals:
-            line += f" (id {entry.id[:_ID]})"
-        return line.rstrip()
+            parts.append(_Part(f" (id {entry.id[:_ID]})", 2))
+        return _joined(parts, self._console.width())
 
-    def _trouble(self, entry: Entry, secrets: tuple[str, ...]) -> str:
-        attempts = f" {len(entry.attempts)} attempts" if len(entry.attempts) > 1 else ""
-        if entry.error is None:
-            return attempts
-        message = sanitize(mask_text(f"{entry.error.code}: {entry.error.message}", secrets), _ERROR)
-        return f"{attempts} {self._coloured(f'error {message}', _RED)}"
+    def _outcome(self, entry: Entry, secrets: tuple[str, ...]) -> Iterator[_Part]:
+        """Yield provider and status, then the error where there is one, and what is known of tokens, times and cost."""
+        provider = format_provider(entry)
+        yield _Part(f" {'' if provider == UNKNOWN else sanitize(provider, _PROVIDER):<10}", 1)
+        yield _Part(f" {format_status(entry):<3}", colour=self._colour(_colour(entry)))
+        if entry.error is not None:
+            message = sanitize(mask_text(format_error(entry.error), secrets), _ERROR)
+            yield _Part(f" error {message}", colour=self._colour(_RED), cut=True)
+        tokens = format_tokens(entry.usage)
+        if tokens != UNKNOWN or entry.error is None:
+            yield _Part(f" {'' if tokens == UNKNOWN else f'tokens {tokens}':<18}")
+        if entry.first_token_ms is not None or entry.error is None:
+            first = "" if entry.first_token_ms is None else f"first {format_duration(entry.first_token_ms)}"
+            yield _Part(f" {first:<12}", 7)
+        yield _Part(f" total {format_duration(entry.duration_ms):<6}")
+        yield _Part(f"  cost {format_cost(entry.cost_usd)}" if entry.cost_usd else "", 6)
 
-    def _outcome(self, entry: Entry) -> str:
-        provider = sanitize(format_provider(entry), _PROVIDER)
-        status = self._coloured(f"{format_status(entry):<3}", _colour(entry))
-        first = f"first {format_duration(entry.first_token_ms)}"
-        cost = f"  cost {format_cost(entry.cost_usd)}" if entry.cost_usd else ""
-        return (
-            f" {provider:<10} {status} tokens {format_tokens(entry.usage):<11} "
-            f"{first:<12} total {format_duration(entry.duration_ms):<6}{cost}"
-        )
+    def _colour(self, colour: str) -> str:
+        return colour if self._console.colours else ""
 
     def _show(self, bodies: ExchangeBodies) -> None:
         """Add the conversation below its line."""
@@ -158,6 +169,63 @@ class LinePrinter:
 
     def _coloured(self, text: str, colour: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self._console.colours else text
+
+
+@dataclass(slots=True)
+class _Part:
+    """A part of a line. On a narrow terminal parts are left out by `rank`, the highest first, never those of rank 0;
+    one that may be `cut` ends in an ellipsis then. A `colour` begins behind the space in front."""
+
+    text: str
+    rank: int = 0
+    colour: str = ""
+    cut: bool = False
+
+
+def _joined(parts: list[_Part], width: int | None) -> str:
+    """Return the line, of at most `width` columns of a terminal."""
+    if width is not None and sum(len(part.text) for part in parts) > width:
+        _narrow(parts, width)
+    line = "".join(
+        f" {part.colour}{part.text[1:]}{_PLAIN}" if part.colour and part.text else part.text for part in parts
+    )
+    return line.rstrip()
+
+
+def _narrow(parts: list[_Part], width: int) -> None:
+    """Leave out the least important parts, then the space that lines them up, then the provider; cut what still does
+    not fit, an error first."""
+    room = width - sum(_LEAST_CUT for part in parts if part.cut and len(part.text) > _LEAST_CUT)
+    for step in (_drop, _strip, _drop_all):
+        step(parts, room)
+    over = sum(len(part.text) for part in parts) - width
+    for part in sorted(parts, key=lambda part: (not part.cut, -len(part.text))):
+        if over > 0:
+            kept = max(len(part.text) - over, _LEAST)
+            over -= len(part.text) - kept
+            part.text = part.text if len(part.text) <= kept else part.text[: kept - 3].rstrip() + "..."
+
+
+def _needed(parts: list[_Part]) -> int:
+    return sum(len(part.text) for part in parts if not part.cut or len(part.text) <= _LEAST_CUT)
+
+
+def _drop(parts: list[_Part], room: int, least: int = 2) -> None:
+    over = _needed(parts) - room
+    for part in sorted(parts, key=lambda part: -part.rank):
+        if over > 0 and part.rank >= least:
+            over -= len(part.text)
+            part.text = ""
+
+
+def _strip(parts: list[_Part], room: int) -> None:
+    if _needed(parts) > room:
+        for part in parts:
+            part.text = part.text.rstrip()
+
+
+def _drop_all(parts: list[_Part], room: int) -> None:
+    _drop(parts, room, least=1)
 
 
 @lru_cache(maxsize=16)

@@ -30,6 +30,15 @@ class Console:
         self._encoding = (stream.encoding if stream is not None else None) or "utf-8"
         self._lines: list[str] = []
 
+    def width(self) -> int | None:
+        """Return the width of the terminal now; None where lines may have any length."""
+        if not self.terminal or self._descriptor is None:
+            return None
+        try:
+            return os.get_terminal_size(self._descriptor).columns or None
+        except OSError:
+            return None
+
     def add(self, line: str) -> None:
         """Add a line, without its newline, for the next `flush`."""
         self._lines.append(line)

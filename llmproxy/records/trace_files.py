@@ -130,7 +130,7 @@ class TraceReader:
             state.has_read(lines, _end_of_lines(lines))
 
     def find(self, prefix: str) -> list[FoundEntry]:
-        """Return the records whose id begins with `prefix`, else those with that request id; oldest first.
+        """Return the records whose id begins with `prefix`, else those whose request id does; oldest first.
 
         A record with exactly that id is returned alone.
         """
@@ -142,7 +142,7 @@ class TraceReader:
             lines = self._lines_path(day)
             entries += [each for each in self._of_lines(lines) if each.entry.id.startswith(prefix)]
         exact = [each for each in entries if each.entry.id == prefix]
-        return exact or entries or [each for each in self.entries() if each.entry.request_id == prefix]
+        return exact or entries or [each for each in self.entries() if each.entry.request_id.startswith(prefix)]
 
     def records(self, entries: Iterable[FoundEntry]) -> Iterator[tuple[Record, bytes]]:
         """Yield the whole records with their text, one by one."""

@@ -59,7 +59,7 @@ def test_the_flag_prints_one_line_for_each_exchange(upstream: Upstream, tmp_path
         [line] = wait_lines(program, 1)
         wanted = (
             rf"POST +{CHAT} +gpt-x +\S+ +200 +tokens {vendors.IN} in \({vendors.CACHED} cached\), {vendors.OUT} out "
-            r"+first - +total \S+ +session talk-1$"
+            r"+ *total \S+ +session talk-1$"
         )
         assert re.search(wanted, line)
         assert "\x1b" not in program.out, "no colours in a pipe"
@@ -79,10 +79,10 @@ def test_every_kind_of_end_has_its_line(upstream: Upstream, tmp_path: Path) -> N
         upstream.next(Reply(status=401, reason="No", headers=vendors.JSON, pieces=[refusal(KEY)]))
         program.post(CHAT, ASK, f"Authorization: Bearer {CLIENT_KEY}")
         refused = wait_lines(program, 3)[-1]
-        assert " 401 " in refused and "error provider_error: wrong key **********" in refused
+        assert " 401 " in refused and "error wrong key **********" in refused
 
         program.post("/nowhere", ASK)
-        assert re.search(r" /nowhere +- +- +404 .* error not_found: .*\(id [0-9a-f]{8}\)$", wait_lines(program, 4)[-1])
+        assert re.search(r" /nowhere +404 error not_found: .*\(id [0-9a-f]{8}\)$", wait_lines(program, 4)[-1])
 
         upstream.next(Reply(headers=vendors.SSE, pieces=[b"data: {}\n\n", b"da"], framing="chunked", end="cut"))
         with program.client() as client, pytest.raises(Cut):

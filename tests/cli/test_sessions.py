@@ -42,6 +42,21 @@ def test_one_is_shown_by_its_id_whatever_that_is(server: Upstream, tmp_path: Pat
     assert server.only.target == b"/sessions/a%2Fb%20c%3F"
 
 
+def test_the_beginning_of_an_id_is_enough_when_it_is_that_of_one_session(server: Upstream, tmp_path: Path) -> None:
+    missing = refusing(404, {"error": {"code": "not_found", "message": "?"}})
+    server.next(missing, Reply(pieces=[json.dumps(PAGE).encode()]), Reply(pieces=[json.dumps(SESSION).encode()]))
+    done = run("sessions", SESSION["id"][:4], "--url", server.url, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and SESSION["id"] in done.stdout
+
+    two = PAGE | {"sessions": [{"id": "abc-1"}, {"id": "abc-2"}]}
+    server.next(missing, Reply(pieces=[json.dumps(two).encode()]))
+    done = run("sessions", "abc", "--url", server.url, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "llmproxy: 2 sessions begin with 'abc'; pass more of the id: abc-1, abc-2\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("reply", "message"),
     [

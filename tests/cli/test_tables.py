@@ -41,8 +41,12 @@ def test_words_stand_to_the_left_and_numbers_to_the_right() -> None:
     assert drawn(40, SHORT, {"name": "bb"}) == [
         "name where reqs in",
         "a    b        1  2",
-        "bb   -        -  -",
+        "bb",
     ]
+
+
+def test_a_column_without_a_value_is_left_out() -> None:
+    assert drawn(40, {"name": "bb"}, {"name": "c", "requests": 3}) == ["name reqs", "bb", "c       3"]
 
 
 def test_the_widest_words_give_way_and_numbers_never() -> None:

@@ -51,7 +51,9 @@ Filters = Annotated[
         "outcome=, error=, failed=true, stream=true ... Repeatable.",
     ),
 ]
-SessionOption = Annotated[str | None, typer.Option("--session", metavar="ID", help="Only this session.")]
+SessionOption = Annotated[
+    str | None, typer.Option("--session", metavar="ID", help="Only this session; how its id begins is enough.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 
@@ -75,9 +77,10 @@ def trace_tail(
     from llmproxy.cli.trace.tail import TraceTail
     from llmproxy.records.trace_files import TraceReader
 
-    test = _parse(filters, session)
+    test = _parse(filters)
     follows = sys.stdout.isatty() if follow is None else follow
     traces = TraceReader(_find(directory, waits=follows))
+    test = _within(test, TraceReader(traces.directory), session)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # restores the cursor
     with QuietExit():
         TraceTail(traces, stdout_console(), test, as_json=as_json).run(count, follow=follows)
@@ -100,10 +103,11 @@ def trace_ls(
     """List exchanges: the newest, slowest, largest ... last, or first with --reverse."""
     from llmproxy.records.trace_files import TraceReader
 
-    test = _parse(filters, session)
+    test = _parse(filters)
     recent = _since(since)
     _disable_gc()
     traces = TraceReader(_find(directory))
+    test = _within(test, TraceReader(traces.directory), session)
     if sort is Key.time and not (reverse or filters or session or since):
         entries = [each.entry for each in traces.last(count)]
     else:
@@ -120,7 +124,8 @@ def trace_ls(
 @trace_app.command("show")
 def trace_show(
     identifier: Annotated[
-        str | None, typer.Argument(metavar="ID", help="The id or a unique prefix of it; or the file of a record.")
+        str | None,
+        typer.Argument(metavar="ID", help="Its id, or how it begins; or the file of a record. Default: the newest."),
     ] = None,
     directory: Directory = None,
     session: Annotated[
@@ -131,6 +136,7 @@ def trace_show(
         str | None,
         typer.Option(metavar="NAME", help="With --session: show this thread, such as that of a subagent."),
     ] = None,
+    headers: Annotated[bool, typer.Option("--headers", help="Show the headers of request and answer too.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Print the bodies as they went over the wire.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the whole record as JSON; for a session one per line.")
@@ -139,10 +145,7 @@ def trace_show(
         bool, typer.Option("--curl", help="Print a command that repeats the request, without its secrets.")
     ] = False,
 ) -> None:
-    """Show one exchange: the conversation, headers, attempts and timing; or a session as one conversation.
-
-    Example: `llmproxy trace show 3f2a`, or `llmproxy trace show --session s_3f2a`
-    """
+    """Show one exchange: the conversation, headers, attempts and timing; or a session as one conversation."""
     from llmproxy.cli.trace.show import print_raw, print_record, print_record_json
 
     if session is not None:
@@ -152,8 +155,8 @@ def trace_show(
         return
     if thread is not None:
         raise typer.BadParameter("needs --session", param_hint="--thread")
-    if identifier is None:
-        raise typer.BadParameter("pass the id of an exchange, or --session", param_hint="ID")
+    if identifier is not None and directory is None and os.path.isdir(identifier):
+        identifier, directory = None, identifier
     record, data = _read(identifier, directory)
     with QuietExit():
         if raw:
@@ -163,19 +166,19 @@ def trace_show(
         elif curl:
             _print_curl(record)
         else:
-            print_record(stdout_console(), record)
+            print_record(stdout_console(), record, headers=headers)
 
 
-def _read(identifier: str, directory: str | None) -> tuple[Record, bytes]:
-    """Return the record with that id, or in that file, and its text."""
+def _read(identifier: str | None, directory: str | None) -> tuple[Record, bytes]:
+    """Return the record with that id, or in that file, else the newest, and its text."""
     from llmproxy.console.formatting import sanitize
     from llmproxy.records.trace_files import RecordLocation, TraceReader, read_record
 
-    if os.path.isfile(identifier):
+    if identifier is not None and os.path.isfile(identifier):
         place = RecordLocation(identifier)
     else:
         traces = TraceReader(_find(directory))
-        place = _one(traces.find(identifier), identifier, traces)
+        place = _newest(traces) if identifier is None else _one(traces.find(identifier), identifier, traces)
     try:
         return read_record(place)
     except (OSError, ValueError) as error:
@@ -184,13 +187,21 @@ def _read(identifier: str, directory: str | None) -> tuple[Record, bytes]:
 
 
 def _show_session(session: str, directory: str | None, thread: str | None, *, as_json: bool) -> None:
-    from llmproxy.cli.trace.session import print_record_line, print_session
+    from llmproxy.cli.trace.session import print_record_line, print_session, session_name
     from llmproxy.console.formatting import sanitize
     from llmproxy.records.trace_files import TraceReader
 
     _disable_gc()
     traces = TraceReader(_find(directory))
-    matches = _of_session(traces, session)
+    name = session_name(traces, session)
+    matches = sorted(
+        (each for each in traces.entries() if each.entry.session == name), key=lambda each: each.entry.started
+    )
+    if not matches:
+        _print_faults(traces)
+        if traces.last(1):
+            fail(f"no exchange of session {sanitize(session, 100)!r} in {sanitize(traces.directory)}")
+        _fail_empty(traces)
     if thread is not None and not any(each.entry.thread == thread for each in matches):
         names = sorted({each.entry.thread for each in matches if each.entry.thread})
         fail(
@@ -210,24 +221,6 @@ def _show_session(session: str, directory: str | None, thread: str | None, *, as
     _print_faults(traces)
 
 
-def _of_session(traces: TraceReader, session: str) -> list[FoundEntry]:
-    """Return the exchanges of the session with that name, else of the only one with that prefix; oldest first."""
-    from llmproxy.console.formatting import sanitize
-
-    matches = [each for each in traces.entries() if each.entry.session and each.entry.session.startswith(session)]
-    names = sorted({each.entry.session or "" for each in matches})
-    if session not in names and len(names) > 1:
-        listed = "\n".join(f"  {sanitize(name)}" for name in names[:10]) + ("\n  ..." if len(names) > 10 else "")
-        fail(f"{len(names)} sessions begin with {sanitize(session)!r}; pass more characters of the id:\n{listed}")
-    if not names:
-        _print_faults(traces)
-        if traces.last(1):
-            fail(f"no exchange of session {sanitize(session, 100)!r} in {sanitize(traces.directory)}")
-        _fail_empty(traces)
-    name = session if session in names else names[0]
-    return sorted((each for each in matches if each.entry.session == name), key=lambda each: each.entry.started)
-
-
 @trace_app.command("stats")
 def trace_stats(
     directory: Directory = None,
@@ -237,7 +230,7 @@ def trace_stats(
     """Show totals of requests, tokens and latencies by provider and model, computed from the files."""
     import json
 
-    from llmproxy.cli.trace.totals import sum_entries, totals_table
+    from llmproxy.cli.trace.totals import render_totals, sum_entries
     from llmproxy.records.trace_files import TraceReader
 
     test = _parse(filters)
@@ -249,7 +242,8 @@ def trace_stats(
             print(json.dumps(totals, indent=2))
         elif totals["total"]["requests"]:
             out = stdout_console()
-            out.print(totals_table(totals, out.width))
+            for line in render_totals(totals, out.width):
+                print_line(out, line)
     _print_faults(traces)
     if not totals["total"]["requests"]:
         _fail_empty(traces)
@@ -271,13 +265,23 @@ def _disable_gc() -> None:
     gc.disable()
 
 
-def _parse(filters: Sequence[str] | None, session: str | None = None) -> EntryFilter:
-    from llmproxy.records.filters import parse_filters, session_filter
+def _parse(filters: Sequence[str] | None) -> EntryFilter:
+    from llmproxy.records.filters import parse_filters
 
     try:
-        test, own = parse_filters(filters or ()), session_filter(session)
+        return parse_filters(filters or ())
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--filter") from error
+
+
+def _within(test: EntryFilter, traces: TraceReader, session: str | None) -> EntryFilter:
+    """Return a filter for entries of one session too, which may be named by the beginning of its id."""
+    if session is None:
+        return test
+    from llmproxy.cli.trace.session import session_name
+    from llmproxy.records.filters import session_filter
+
+    own = session_filter(session_name(traces, session))
     return lambda entry: own(entry) and test(entry)
 
 
@@ -329,26 +333,34 @@ def _list(entries: Sequence[Entry], *, as_json: bool) -> None:
     import msgspec
 
     from llmproxy.cli.trace.json_output import escape_json
-    from llmproxy.cli.trace.rows import EntryTable
+    from llmproxy.cli.trace.rows import EntryTable, of_other_days
 
     if as_json:
         for entry in entries:
             print(escape_json(msgspec.json.encode(entry).decode(), sys.stdout.encoding))
         return
+    if not entries:
+        return
     out = stdout_console()
-    rows = EntryTable(out.width, dates=True)
-    for line in (rows.head(), *(rows.row(entry) for entry in entries)) if entries else ():
-        print_line(out, line)
+    rows = EntryTable(out.width, entries, dates=of_other_days(entries))
+    print_line(out, rows.head())
+    for entry in entries:
+        print_line(out, rows.row(entry))
 
 
 def _fail_empty(traces: TraceReader) -> NoReturn:
     """Fail, and explain why nothing was printed."""
-    from llmproxy.cli.trace.directory import HINT
-    from llmproxy.console.formatting import sanitize
+    from llmproxy.cli.trace.directory import explain_empty
 
-    if traces.last(1):
-        fail("no exchange matches")
-    fail(f"no records in {sanitize(traces.directory)}; {HINT}")
+    fail("no exchange matches" if traces.last(1) else explain_empty(traces.directory))
+
+
+def _newest(traces: TraceReader) -> RecordLocation:
+    newest = traces.last(1)
+    if not newest:
+        _print_faults(traces)
+        _fail_empty(traces)
+    return newest[0].place
 
 
 def _one(matches: Sequence[FoundEntry], identifier: str, traces: TraceReader) -> RecordLocation:

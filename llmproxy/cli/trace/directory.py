@@ -31,6 +31,16 @@ def server_writing_to(directory: str) -> str | None:
     return next((server.url for server in running_servers() if real in map(os.path.realpath, server.traces)), None)
 
 
+def explain_empty(directory: str) -> str:
+    """Return why there is no record in `directory`, and what to do. Asks servers: takes a moment."""
+    from llmproxy.console.formatting import sanitize
+
+    url = server_writing_to(directory)
+    if url is not None:
+        return f"tracing is on, but {url} has recorded nothing yet in {sanitize(directory)}; send it a request"
+    return f"no records in {sanitize(directory)}; {HINT}"
+
+
 def _named(name: str, *, waits: bool) -> str:
     from llmproxy.console.formatting import sanitize
 

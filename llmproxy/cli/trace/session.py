@@ -13,13 +13,14 @@ from itertools import islice
 from rich.console import Console
 from rich.text import Text
 
-from llmproxy.cli.output import print_line
+from llmproxy.cli.output import fail, print_line
 from llmproxy.cli.trace.json_output import escape_json
 from llmproxy.cli.trace.rows import DIM, EntryTable
-from llmproxy.cli.trace.show import render_body_lines, render_parts, render_truncation
+from llmproxy.cli.trace.show import render_body_lines, render_parts, render_truncation, wrap, wrap_width
 from llmproxy.console.formatting import format_cost, format_count, format_input, format_model, sanitize
 from llmproxy.metrics.tokens import TokenCounters
 from llmproxy.records.record import Record
+from llmproxy.records.trace_files import TraceReader
 from llmproxy.transcripts.preview import strip_context
 from llmproxy.transcripts.transcript import (
     answer_transcript,
@@ -44,19 +45,36 @@ class _Thread(TokenCounters):
     failed: int = 0
 
 
+def session_name(traces: TraceReader, text: str) -> str:
+    """Return the id that the user means: `text` itself, or the only one that begins so. End the command when several
+    do."""
+    names = {each.entry.session or "" for each in traces.entries() if (each.entry.session or "").startswith(text)}
+    if text in names or not names:
+        return text
+    if len(names) > 1:
+        listed = "\n".join(f"  {sanitize(name)}" for name in sorted(names)[:10]) + (
+            "\n  ..." if len(names) > 10 else ""
+        )
+        fail(f"{len(names)} sessions begin with {sanitize(text)!r}; pass more characters of the id:\n{listed}")
+    return names.pop()
+
+
 def print_session(console: Console, records: Iterable[Record], threads: Iterable[Record] = ()) -> None:
     """Print all `records`, in order, and a line for each of the `threads` beside them."""
-    transcript = SessionTranscript()
-    rows = EntryTable(console.width, dates=True)
+    transcript, width = SessionTranscript(), wrap_width(console)
+    rows = EntryTable(console.width, dates=True, growing=True)
     for number, record in enumerate(records):
+        if rows.grow(record) and number:
+            print_line(console, rows.head())
         print_line(console, Text() if number else rows.head())
         line = rows.row(record)
         line.stylize("bold")
         print_line(console, line)
-        for each in _exchange(record, transcript):
+        for each in _exchange(record, transcript, width):
             print_line(console, each)
     for each in _thread_lines(threads):
-        print_line(console, each)
+        for line in wrap(each.plain, 0, width, DIM):
+            print_line(console, line)
 
 
 def _thread_lines(records: Iterable[Record]) -> Iterator[Text]:
@@ -89,32 +107,32 @@ def print_record_line(data: bytes) -> None:
     print(escape_json(data.decode(errors="replace").replace("\n", " ").strip(), sys.stdout.encoding))
 
 
-def _exchange(record: Record, transcript: SessionTranscript) -> Iterator[Text]:
+def _exchange(record: Record, transcript: SessionTranscript, width: int | None) -> Iterator[Text]:
     request, reply = request_transcript(record), answer_transcript(record)
     if request:
-        yield from _diff_lines(transcript.add(request, reply, refers=refers_to_stored_state(record)))
+        yield from _diff_lines(transcript.add(request, reply, refers=refers_to_stored_state(record)), width)
     elif not record.request.truncated:
-        yield from _abridged("request", request_bytes(record.request))
+        yield from _abridged("request", request_bytes(record.request), width)
     if reply:
-        yield from render_parts(reply)
+        yield from render_parts(reply, width)
     elif not record.response.truncated:
-        yield from _abridged("answer", response_bytes(record.response))
+        yield from _abridged("answer", response_bytes(record.response), width)
     yield from render_truncation(record)
     if record.request.size and record.request.format is None and not record.request.truncated:
         yield Text("  the trace holds no bodies; enable them with `include_body: true`", style=DIM)
 
 
-def _diff_lines(diff: TranscriptDiff) -> Iterator[Text]:
+def _diff_lines(diff: TranscriptDiff, width: int | None) -> Iterator[Text]:
     if diff.dropped:
         parts = "1 part" if diff.dropped == 1 else f"{diff.dropped} parts"
         yield Text(f"  leaves out {parts} of the conversation so far", style=DIM)
     if not diff.new:
         yield Text("  no new messages", style=DIM)
-    yield from render_parts(diff.new)
+    yield from render_parts(diff.new, width)
 
 
-def _abridged(name: str, body: bytes) -> Iterator[Text]:
-    lines = render_body_lines(name, body)
+def _abridged(name: str, body: bytes, width: int | None) -> Iterator[Text]:
+    lines = render_body_lines(name, body, width)
     yield from islice(lines, _BODY_LINES)
     if more := sum(1 for _ in lines):
         yield Text(f"    ... {more} more lines", style=DIM)

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import base64
+import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from llmproxy.cli.output import print_line
 from llmproxy.cli.trace.json_output import print_json
 from llmproxy.cli.trace.rows import DIM, RED
+from llmproxy.cli.trace.timeline import stream_moments
 from llmproxy.console.formatting import (
     UNKNOWN,
     format_cost,
     format_duration,
+    format_error,
     format_model,
     format_provider,
     format_status,
+    format_usage,
     sanitize,
     sanitize_lines,
 )
-from llmproxy.dialects import catalog
-from llmproxy.errors import BrokenStream
-from llmproxy.records.record import Chunk, Record
+from llmproxy.records.record import Record
 from llmproxy.settings import format_size
 from llmproxy.transcripts.transcript import (
     TranscriptPart,
@@ -39,18 +41,20 @@ from llmproxy.transcripts.transcript import (
 )
 
 _BOLD, _ROLE = "bold", "cyan"
-# The number of first and last chunks of a stream that are printed.
-_CHUNKS = 4
+_LEAST_TEXT = 20
+_LONGEST = 200
+_TIME_WIDTH = 13  # of the times in front of a timeline
 
 
-def print_record(console: Console, record: Record) -> None:
-    """Print the whole record for a person."""
+def print_record(console: Console, record: Record, *, headers: bool = False) -> None:
+    """Print the record for a person: its head, the conversation, the timeline; with `headers` those of both sides."""
+    width = wrap_width(console)
+    listed = (("request headers", record.request.headers), ("response headers", record.response.headers))
     for title, lines in (
-        ("", _head(record)),
-        ("conversation", _conversation(record)),
-        ("request headers", _headers(record.request.headers)),
-        ("response headers", _headers(record.response.headers)),
-        ("timeline", _timeline(record)),
+        ("", _head(record, width)),
+        ("conversation", _conversation(record, width)),
+        *((title, _headers(each)) for title, each in listed if headers),
+        ("timeline", _timeline(record, width)),
     ):
         rendered = list(lines)
         if rendered and title:
@@ -59,11 +63,31 @@ def print_record(console: Console, record: Record) -> None:
             print_line(console, line)
 
 
-def _head(record: Record) -> Iterator[Text]:
+def wrap_width(console: Console) -> int | None:
+    """Return the width at which text is wrapped; None in a pipe, where lines stay whole."""
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else None
+
+
+def wrap(text: str, indent: int, width: int | None, style: str = "") -> Iterator[Text]:
+    """Yield a line of text as lines of at most `width` columns: wrapped between words, each with the same indent. The
+    first `indent` characters of `text` are the indent, or stand in it."""
+    room = None if width is None else max(width - indent, _LEAST_TEXT)
+    if room is None or cell_len(text) <= indent + room:
+        yield Text(text, style=style)
+        return
+    first, rest = text[:indent], text[indent:]
+    inner = len(rest) - len(rest.lstrip(" "))  # such as that of JSON
+    inner = inner if inner < room // 2 else 0
+    console = Console(file=io.StringIO(), width=room)
+    for number, line in enumerate(Text(rest[inner:]).wrap(console, room - inner)):
+        yield Text((first if number == 0 else " " * indent) + " " * inner + line.plain.rstrip(), style=style)
+
+
+def _head(record: Record, width: int | None) -> Iterator[Text]:
     query = f"?{record.query}" if record.query else ""
     yield Text(sanitize(f"{record.method} {record.path}{query}"), style=_BOLD)
-    usage = record.usage
-    counted = {name: value for name, value in msgspec.to_builtins(usage).items() if type(value) is int} if usage else {}
+    if record.error is not None:
+        yield from wrap(f"  {'error':<9}{sanitize(format_error(record.error))}", 11, width, RED)
     client = [record.client.name, record.client.address, record.client.agent]
     values: list[tuple[str, str | None]] = [
         ("id", record.id if record.request_id == record.id else f"{record.id} (x-request-id {record.request_id})"),
@@ -71,22 +95,28 @@ def _head(record: Record) -> Iterator[Text]:
         ("client", ", ".join(each for each in client if each)),
         ("session", record.session),
         ("thread", record.thread),
-        ("model", format_model(record)),
+        ("model", _known(format_model(record))),
         ("instead", None if record.rerouted_from is None else f"of {record.rerouted_from}, whose budget is used up"),
-        ("route", record.route),
-        ("provider", None if (provider := format_provider(record)) == UNKNOWN else provider),
-        ("status", format_status(record)),
+        ("route", record.route if record.route != record.model else None),
+        ("provider", _known(format_provider(record))),
+        ("status", _known(format_status(record))),
         ("finish", record.finish_reason),
-        ("tokens", ", ".join(f"{name} {value}" for name, value in counted.items()) or "unknown"),
-        ("cost", format_cost(record.cost_usd) if record.cost_usd is not None or record.cost_unknown else None),
+        ("tokens", format_usage(record.usage) or ("unknown" if record.attempts and not record.failed else None)),
+        ("cost", _cost(record)),
         ("took", _took(record)),
         ("dropped", ", ".join(record.dropped) or None),
     ]
     for name, value in values:
-        if value is not None:
-            yield Text(f"  {name:<9}{sanitize(value)}")
-    if record.error is not None:
-        yield Text(f"  {'error':<9}{sanitize(f'{record.error.code}: {record.error.message}')}", style=RED)
+        if value:
+            yield from wrap(f"  {name:<9}{sanitize(value)}", 11, width)
+
+
+def _known(text: str) -> str | None:
+    return None if text == UNKNOWN else text
+
+
+def _cost(record: Record) -> str | None:
+    return "unknown" if record.cost_unknown and not record.failed else _known(format_cost(record.cost_usd))
 
 
 def _local(started: str) -> str:
@@ -105,25 +135,25 @@ def _took(record: Record) -> str:
     return ", ".join(parts)
 
 
-def _conversation(record: Record) -> Iterator[Text]:
+def _conversation(record: Record, width: int | None) -> Iterator[Text]:
     for name, read, body in (
         ("request", request_transcript, request_bytes(record.request)),
         ("answer", answer_transcript, response_bytes(record.response)),
     ):
         parts = read(record)
-        yield from render_parts(parts) if parts else render_body_lines(name, body)
+        yield from render_parts(parts, width) if parts else render_body_lines(name, body, width)
     yield from render_truncation(record)
 
 
-def render_parts(parts: Iterable[TranscriptPart]) -> Iterator[Text]:
-    """Yield the lines of a conversation."""
+def render_parts(parts: Iterable[TranscriptPart], width: int | None) -> Iterator[Text]:
+    """Yield the lines of a conversation, wrapped at `width`."""
     for role, text in parts:
         yield Text(f"  {sanitize(role)}", style=_ROLE)
         for line in sanitize_lines(text).splitlines() or [""]:
-            yield Text(f"    {line}")
+            yield from wrap(f"    {line}", 4, width)
 
 
-def render_body_lines(name: str, body: bytes) -> Iterator[Text]:
+def render_body_lines(name: str, body: bytes, width: int | None) -> Iterator[Text]:
     """Yield the lines of a body that is not a conversation: indented JSON, or text."""
     if not body:
         return
@@ -134,7 +164,7 @@ def render_body_lines(name: str, body: bytes) -> Iterator[Text]:
             text = body.decode()
         except UnicodeDecodeError:
             text = f"[{format_size(len(body))} of binary data]"
-    yield from render_parts([TranscriptPart(name, text)])
+    yield from render_parts([TranscriptPart(name, text)], width)
 
 
 def render_truncation(record: Record) -> Iterator[Text]:
@@ -150,39 +180,23 @@ def _headers(headers: dict[str, str | list[str]] | None) -> Iterator[Text]:
             yield Text(f"  {sanitize(name)}: {sanitize(each)}")
 
 
-def _timeline(record: Record) -> Iterator[Text]:
+def _timeline(record: Record, width: int | None) -> Iterator[Text]:
     for attempt in record.attempts:
         came = attempt.error or (f"status {attempt.status}" if attempt.status is not None else "no answer")
         took = "" if attempt.ended_ms is None else f" after {format_duration(attempt.ended_ms - attempt.started_ms)}"
         where = attempt.url or "answers by itself"
         text = f"{attempt.provider} {attempt.model or ''} {where}: {came}{took}"
-        yield Text(f"  {_at(attempt.started_ms)}  {sanitize(text)}", style=RED if attempt.error else "")
-    chunks = record.response.chunks or []
-    listed = chunks if len(chunks) <= 2 * _CHUNKS + 1 else [*chunks[:_CHUNKS], None, *chunks[-_CHUNKS:]]
-    for chunk in listed:
-        if chunk is None:
-            yield Text(f"  {'':>9}  ... {len(chunks) - 2 * _CHUNKS} more chunks")
-        else:
-            yield Text(f"  {_at(chunk.at_ms)}  {sanitize(' '.join(_text(chunk, record.dialect).split()), 100)}")
+        line = f"  {_at(attempt.started_ms)}  {sanitize(text)}"
+        yield from wrap(line, _TIME_WIDTH, width, RED if attempt.error else "")
+    for moment in stream_moments(record):
+        shown = Text(f"  {_at(moment.at_ms)}  {sanitize(moment.describe(), _LONGEST)}")
+        shown.truncate(width or _LONGEST, overflow="ellipsis")
+        yield shown
     yield Text(f"  {_at(record.duration_ms)}  {sanitize(record.outcome)}, {format_size(record.response.size)} sent")
 
 
 def _at(milliseconds: float) -> str:
     return f"{format_duration(milliseconds):>9}"
-
-
-def _text(chunk: Chunk, dialect: str | None) -> str:
-    """Return what a chunk says; of binary messages their events, where it holds whole ones."""
-    if isinstance(chunk.text, str):
-        return chunk.text
-    known = catalog.by_name(dialect)
-    try:
-        data = base64.b64decode(chunk.base64 or b"")
-        frames = known.framing.splitter().feed(data) if known is not None else []
-    except (BrokenStream, ValueError):
-        frames = []
-    events = [f"{frame.event} {frame.data.decode(errors='replace')}" for frame in frames]
-    return "  ".join(events) or f"[base64] {chunk.base64}"
 
 
 def print_raw(record: Record) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from llmproxy.cli.output import print_line
 from llmproxy.cli.trace.directory import server_writing_to
 from llmproxy.cli.trace.json_output import escape_json
 from llmproxy.cli.trace.rows import DIM, EntryTable
-from llmproxy.console.formatting import UNKNOWN, format_duration, sanitize
+from llmproxy.console.formatting import format_age, sanitize
 from llmproxy.records.entry import Entry
 from llmproxy.records.filters import EntryFilter
 from llmproxy.records.trace_files import TraceReader
@@ -126,33 +126,34 @@ class TraceTail:
             lines.append(Text(f"and {len(exchanges) - most} more in flight", style=DIM))
         return Group(*([Text("in flight:", style=DIM), *lines] if lines else []))
 
-    def _show(self, entries: Iterable[Entry]) -> None:
+    def _show(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             if self._json:
                 print(escape_json(msgspec.json.encode(entry).decode(), sys.stdout.encoding))
                 continue
-            if self._rows is None or self._rows.width != self._console.width:
-                self._rows = EntryTable(self._console.width)
+            resized = self._rows is None or self._rows.width != self._console.width
+            if self._rows is None or resized:
+                self._rows = EntryTable(self._console.width, entries, growing=True)
+            if self._rows.grow(entry) or resized:
                 print_line(self._console, self._rows.head())
             print_line(self._console, self._rows.row(entry))
         sys.stdout.flush()
 
 
 def _running_line(exchange: Mapping[str, Any], width: int) -> Text:
-    """Return one running exchange: age, model, provider, status, bytes sent, session or client."""
+    """Return one running exchange: age, id, status, model, provider, bytes sent, session or client."""
     sent = as_number(exchange.get("sent_bytes"))
-    age_ms = as_number(exchange.get("age_ms"))
     who = as_text(exchange.get("session")) or as_text(exchange.get("client")) or ""
     status = as_number(exchange.get("status"))
     cells = [
-        f"{format_duration(age_ms):>8}",
+        f"{format_age(as_number(exchange.get('age_ms'))):>8}",
         f"{as_text(exchange.get('id')) or '':.6}",
-        "waiting " if status is None else f"{status:<8g}",
-        f"{as_text(exchange.get('model')) or UNKNOWN:<18}",
-        f"{as_text(exchange.get('provider')) or UNKNOWN:<9}",
-        f"{format_size(int(sent or 0)):>8}",
+        "waiting" if status is None else f"{status:<7g}",
+        f"{as_text(exchange.get('model')) or as_text(exchange.get('path')) or '':<24}",
+        f"{as_text(exchange.get('provider')) or '':<9}",
+        f"{format_size(int(sent)) if sent else '':>7}",
         who,
     ]
-    line = Text(sanitize(" ".join(cells)), style="cyan", no_wrap=True, overflow="ellipsis")
+    line = Text(sanitize(" ".join(cells)).rstrip(), style="cyan", no_wrap=True, overflow="ellipsis")
     line.truncate(width, overflow="ellipsis")
     return line

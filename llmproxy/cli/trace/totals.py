@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
+from llmproxy.cli.tables import Row, TableColumn, render_table
 from llmproxy.cli.trace.rows import RED
-from llmproxy.console.formatting import format_cost, format_count, format_duration, sanitize
+from llmproxy.console.formatting import format_cost, format_count, format_duration, format_short, sanitize
 from llmproxy.metrics.tokens import TokenCounters, sum_costs
 from llmproxy.records.entry import Entry
-
-# The width of the numbers in a line: durations, requests, failures and cost; more for each kind of token. A narrow
-# table has cached tokens in place of the time to the first token.
-_NUMBERS, _NUMBER, _LEAST_NAME, _PROVIDER, _WIDE = 53, 8, 18, 20, 100
-_TIMES = ("p50", "p95", "p99", "first")
-_COUNTED = (("in", "input"), ("out", "output"), ("cached", "cache_read"), ("reasoning", "reasoning"))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,42 +66,42 @@ def sum_entries(entries: Iterable[Entry]) -> dict[str, Any]:
     return {"first": first, "last": last, "total": total.as_json(), "models": models}
 
 
-def totals_table(totals: dict[str, Any], width: int) -> Table:
-    """Return the totals as a table of at most `width` columns, with the sum last."""
-    wide = width >= _WIDE
-    kinds, times = (_COUNTED, _TIMES) if wide else (_COUNTED[:3], _TIMES[:3])
-    numbers = _NUMBERS if wide else _NUMBERS - _NUMBER
-    room = max(_LEAST_NAME, width - numbers - _NUMBER * len(kinds))
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("provider", no_wrap=True)
-    table.add_column("model", no_wrap=True)
-    for title in ("requests", "failed", *(title for title, _ in kinds), "cost", *times):
-        table.add_column(title, justify="right", no_wrap=True)
-    rows = [(row["provider"] or "-", row["model"] or "-", row) for row in totals["models"]]
+def render_totals(totals: dict[str, Any], width: int) -> list[Text]:
+    """Return the totals as lines of at most `width` columns, with the sum last."""
+    rows = [dict(row) for row in totals["models"]]
     if len(rows) > 1:
-        rows.append(("all", "", totals["total"]))
-    for provider, model, row in rows:
-        names = [_name(provider, min(_PROVIDER, room // 3)), _name(model, room * 2 // 3)]
-        table.add_row(*names, *_cells(row, [kind for _, kind in kinds], len(times)))
-    return table
+        rows.append({**totals["total"], "provider": "all"})
+    return render_table(_COLUMNS, rows, width)
 
 
-def _name(name: str, width: int) -> Text:
-    text = Text(sanitize(name))
-    text.truncate(width, overflow="ellipsis")
-    return text
+def _model(row: Row) -> str:
+    """Return the model; nothing in the row of all."""
+    return sanitize(row["model"] or "(no model)") if "model" in row else ""
 
 
-def _cells(row: dict[str, Any], kinds: list[str], times: int) -> list[Text | str]:
-    tokens, took, first = row["tokens"], row["duration_ms"], row["first_token_ms"]
-    durations = [*(format_duration(took[name]) for name in ("p50", "p95", "p99")), format_duration(first["p50"])]
-    return [
-        format_count(row["requests"]),
-        Text(format_count(row["failed"]), style=RED if row["failed"] else ""),
-        *(format_count(tokens[kind]) for kind in kinds),
-        format_cost(row["cost_usd"]),
-        *durations[:times],
-    ]
+def _tokens(kind: str) -> Callable[[Row], str]:
+    return lambda row: format_short(row["tokens"][kind] or None)
+
+
+def _took(percentile: str) -> Callable[[Row], str]:
+    return lambda row: format_duration(row["duration_ms"][percentile])
+
+
+_COLUMNS = (
+    TableColumn("provider", lambda row: sanitize(row["provider"] or "(none)"), least=7),
+    TableColumn("model", _model, least=18),
+    TableColumn("requests", lambda row: format_count(row["requests"])),
+    TableColumn("failed", lambda row: Text(format_count(row["failed"]) if row["failed"] else "", style=RED)),
+    TableColumn("in", _tokens("input")),
+    TableColumn("cached", _tokens("cache_read")),
+    TableColumn("out", _tokens("output")),
+    TableColumn("reasoning", _tokens("reasoning"), 120),
+    TableColumn("cost", lambda row: format_cost(row["cost_usd"]) if row["cost_usd"] else ""),
+    TableColumn("p50", _took("p50")),
+    TableColumn("p95", _took("p95"), 90),
+    TableColumn("p99", _took("p99"), 120),
+    TableColumn("first", lambda row: format_duration(row["first_token_ms"]["p50"]), 100),
+)
 
 
 def _percentiles(values: list[float]) -> dict[str, float | None]:

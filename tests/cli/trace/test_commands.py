@@ -141,7 +141,7 @@ def test_nothing_that_fits_is_reported(traces: Path) -> None:
         ["ls", "t", "--since", "yesterday"],
         ["ls", "t", "--sort", "beauty"],
         ["tail", "t", "-n", "-1"],
-        ["show"],
+        ["show", "--thread", "x"],
         ["show", "s1", "t", "--session", "s1"],
         ["show", "--session", "s1", "t", "--raw"],
         ["show", "--session", "s1", "t", "--curl"],
@@ -227,3 +227,19 @@ def test_what_of_a_session_cannot_be_read_is_reported_after_the_rest(traces: Pat
     done = run("trace", "show", "--session", "s1", "t", cwd=traces)
     assert done.returncode == 0 and "000003" in done.stdout
     assert done.stderr.count("\n") == 1 and "cannot read 1 record" in done.stderr
+
+
+def test_without_an_id_the_newest_is_shown(tmp_path: Path) -> None:
+    for number in range(3):
+        write(tmp_path / "t", number)
+    assert "  id       000002aaaa" in run("trace", "show", "t", cwd=tmp_path).stdout
+    (tmp_path / "t").rename(tmp_path / "traces")
+    assert "  id       000002aaaa" in run("trace", "show", cwd=tmp_path).stdout
+
+
+def test_the_beginning_of_an_id_is_enough_for_requests_and_sessions(tmp_path: Path) -> None:
+    write(tmp_path / "t", 1, session="session-of-anna")
+    write(tmp_path / "t", 2)
+    assert "  id       000001aaaa" in run("trace", "show", "req-1", "t", cwd=tmp_path).stdout
+    done = run("trace", "ls", "t", "--session", "session-of", cwd=tmp_path)
+    assert "000001" in done.stdout and "000002" not in done.stdout

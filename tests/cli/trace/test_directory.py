@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmproxy import discovery as servers
-from llmproxy.cli.trace.directory import TracesNotFound, find_directory, server_writing_to
+from llmproxy.cli.trace.directory import TracesNotFound, explain_empty, find_directory, server_writing_to
 from llmproxy.discovery import RunningServer
 from tests.support.provider import Reply, Upstream
 
@@ -97,3 +97,9 @@ def test_a_file_is_no_directory(empty: Path) -> None:
     (empty / "x").touch()
     with pytest.raises(TracesNotFound, match="x is a file, not a directory; `llmproxy trace show x`"):
         find_directory("x", waits=True)
+
+
+def test_tracing_that_has_recorded_nothing_yet_is_told_apart_from_no_tracing(empty: Path, server: Upstream) -> None:
+    assert "enable tracing" in explain_empty(str(empty / "x"))
+    announce(server, empty / "x")
+    assert explain_empty(str(empty / "x")).startswith(f"tracing is on, but {server.url} has recorded nothing yet in ")

@@ -74,8 +74,8 @@ def test_dialects_tools_and_streams_are_one_conversation(tmp_path: Path, capsys:
 def test_each_exchange_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = shown(capsys, record(tmp_path / "1"), record(tmp_path / "2", status=429, served_model="x"))
     head, first, *_ = output.splitlines()
-    assert head.split()[:5] == ["time", "id", "status", "model", "provider"]
-    assert {"000000", "200", "gpt-4o", "10/5", "100ms"} <= set(first.split())
+    assert head.split()[:5] == ["time", "id", "status", "took", "model"]
+    assert {"000000", "200", "gpt-4o", "10", "5", "100ms"} <= set(first.split())
     assert "\n\n01-02 " in output and "gpt-4o > x" in output
 
 

@@ -9,21 +9,17 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import socket
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
+from scripts.proxy_process import running_provider, running_proxy
+
 _CONFIG = """
-server: {port: %d}
 providers: [{name: slow, type: openai-compatible, base_url: "http://127.0.0.1:%d/v1"}]
 middlewares: [{type: cache}]
 """
@@ -98,43 +94,8 @@ def _slow_provider(pause_s: float) -> Iterator[int]:
         def log_message(self, format: str, *args: object) -> None:
             """Do nothing: the demonstration prints its own lines."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-@contextmanager
-def _proxy(provider_port: int) -> Iterator[str]:
-    """Run llmproxy with a cache, as a user starts it; yield its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    program = Path(sys.executable).with_name("llmproxy")
-    with tempfile.TemporaryDirectory(prefix="llmproxy-demo-") as folder:
-        config = Path(folder, "llmproxy.yaml")
-        config.write_text(_CONFIG % (port, provider_port))
-        command = [str(program), "serve", "--config", str(config), "--log-level", "error"]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-            try:
-                while process.poll() is None and not _listens(port):
-                    time.sleep(0.02)
-                yield f"http://127.0.0.1:{port}"
-            finally:
-                process.terminate()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
-    except OSError:
-        return False
-    return True
+    with running_provider(Handler) as port:
+        yield port
 
 
 def _show(url: str, model: str, key: str) -> int:
@@ -163,7 +124,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.url:
         return _show(options.url, options.model, options.key)
-    with _slow_provider(options.pause) as port, _proxy(port) as url:
+    with _slow_provider(options.pause) as port, running_proxy(_CONFIG % port) as (url, _):
         return _show(url, options.model, options.key)
 
 

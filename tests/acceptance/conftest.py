@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import six_program, vendors
+from tests.support.internet import Internet
+from tests.support.internet import internet as run_internet
 from tests.support.program import Program
 from tests.support.provider import Upstream
 from tests.support.six_vendors import SixVendors
@@ -124,6 +126,20 @@ def lasting_team(lasting_upstream: Upstream, tmp_path_factory: pytest.TempPathFa
 def team(lasting_team: Program, upstream: Upstream) -> Program:
     """The program with client keys."""
     return lasting_team
+
+
+@pytest.fixture(scope="session")
+def lasting_internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Internet]:
+    with run_internet(tmp_path_factory.mktemp("internet")) as internet:
+        yield internet
+
+
+@pytest.fixture
+def internet(lasting_internet: Internet) -> Iterator[Internet]:
+    """All vendors at their own addresses, without memory of other tests."""
+    lasting_internet.forget()
+    yield lasting_internet
+    lasting_internet.cloud.check()
 
 
 def _without_complaint(program: Program) -> Iterator[Program]:

@@ -114,9 +114,9 @@ class Program:
             self._environment["PYTHONPATH"] += os.pathsep + str(search)
 
     @classmethod
-    def of(cls, command: list[str], directory: Path) -> Self:
+    def of(cls, command: list[str], directory: Path, extra: Mapping[str, str] | None = None) -> Self:
         """Return the same for another command that serves and prints its address."""
-        program = cls(directory)
+        program = cls(directory, extra=extra)
         program._command = command
         return program
 

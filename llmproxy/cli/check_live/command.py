@@ -12,6 +12,9 @@ import typer
 from llmproxy.cli.output import AdminKey, QuietExit, Url, checked_key, fail, print_line, stdout_console
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llmproxy.cli.check_live.live_checks import LiveResult
     from llmproxy.cli.check_live.live_client import LiveClient
 
 
@@ -48,13 +51,19 @@ def check_live(
         proxy = LiveProxy(client=client, model=model or _first_model(client), admin_key=admin_key or None)
     except PageError as reason:
         fail(str(reason))
+    results: list[LiveResult] = []
+
+    def run() -> Iterator[LiveResult]:
+        for name in QUICK if quick else CHECKS:
+            results.append(run_check(name, proxy))
+            yield results[-1]
+
     with QuietExit():
-        results = [run_check(name, proxy) for name in (QUICK if quick else CHECKS)]
         if as_json:
-            print_json({"url": client.url, "model": proxy.model, "results": [asdict(each) for each in results]})
+            print_json({"url": client.url, "model": proxy.model, "results": [asdict(each) for each in run()]})
         else:
             console = stdout_console()
-            for line in render_results(client.url, proxy.model, results, console.width):
+            for line in render_results(client.url, proxy.model, run(), console.width):
                 print_line(console, line)
         if any(each.result == "failed" for each in results):
             raise typer.Exit(1)

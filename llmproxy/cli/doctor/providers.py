@@ -7,6 +7,7 @@ provider has no such list, the connection itself is all. Begin reading at `check
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import time
@@ -31,7 +32,7 @@ from llmproxy.upstream.egress import outgoing_proxy, trust, trust_store
 _EXPIRES_SOON_S = 14 * 86400.0
 # OpenSSL's numbers (x509_vfy.h): not yet valid, expired, another host.
 _WRONG_TIME, _WRONG_HOST = (9, 10), (62, 64)
-_NETWORK = "check the network; behind a company's proxy set HTTPS_PROXY"
+_NETWORK = "check `base_url` and the network; behind a company's proxy set HTTPS_PROXY"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,6 +79,7 @@ class _Stages:
         self._open = open_
         self._checked = checked
         self._failed = False
+        self._proxy = ""
 
     async def run(self, timeout_s: float) -> AsyncIterator[Diagnosis]:
         """Yield a finding for each stage, up to the first that fails."""
@@ -87,7 +89,8 @@ class _Stages:
             yield self._finding("proxy", str(error), "error", "correct HTTPS_PROXY, or `proxy` of the provider")
             return
         if proxy is not None:
-            yield self._finding("proxy", f"through {proxy.with_user(None)}")
+            self._proxy = str(proxy.with_user(None))
+            yield self._finding("proxy", f"through {self._proxy}")
         host, port = (proxy.host or "", proxy.port or 0) if proxy else (self._origin.host, self._origin.port)
         stages: dict[str, Coroutine[None, None, Diagnosis]] = {}
         if not _is_address(host):
@@ -111,9 +114,7 @@ class _Stages:
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            reason = explain_fault(error)
-            fix = f"check the name in `base_url`; {_NETWORK}"
-            return self._finding("dns", f"{host}: {reason}", "error", fix)
+            return self._finding("dns", f"{host}: {explain_fault(error)}", "error", _NETWORK)
         addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
         more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
         return self._finding("dns", f"{host}: {addresses[0]}{more}, {_since(began_s)}")
@@ -158,6 +159,8 @@ class _Stages:
                 await request.complete()
             answer = await self._open(request)
         except ProxyError as error:
+            if isinstance(cause := error.__cause__, OSError):
+                return self._unreachable("call", cause)
             detail = sanitize(mask_text(error.message, provider.secrets), 400)
             return self._finding("call", detail, "error", self._remedy_of_connecting())
         answer.close()
@@ -193,17 +196,22 @@ class _Stages:
         return "ok", ""  # a 404 too: not everybody lists models
 
     def _unreachable(self, check: str, error: OSError) -> Diagnosis:
-        if isinstance(error, ssl.SSLError):
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            detail = f"not trusted by {trust_store(self._origin.ca_file)}: {cause.verify_message}"
+            return self._finding(check, detail, "error", _remedy(cause))
+        if isinstance(cause, ssl.SSLError):
             fix = "correct `base_url`: write http:// for a server without TLS"
-            return self._finding(check, f"no TLS at {self._origin.url}: {error.reason}", "error", fix)
-        reason = explain_fault(error)
-        return self._finding(
-            check, f"{self._origin.url} could not be reached: {reason}", "error", self._remedy_of_connecting()
-        )
+            return self._finding(check, f"no TLS at {self._origin.url}: {cause.reason}", "error", fix)
+        number = cause.errno or 0  # negative where a name is not known
+        reason = os.strerror(number).lower() if number > 0 else explain_fault(cause)
+        where = f"{self._origin.url} through {self._proxy}" if self._proxy else self._origin.url
+        return self._finding(check, f"{where} could not be reached: {reason}", "error", self._remedy_of_connecting())
 
     def _remedy_of_connecting(self) -> str:
-        local = is_this_machine(self._origin.host)
-        return "start it, or correct `base_url`" if local else f"correct `base_url`; {_NETWORK}"
+        if self._proxy:
+            return "start the outgoing proxy, or correct HTTPS_PROXY or `proxy` of the provider"
+        return "start it, or correct `base_url`" if is_this_machine(self._origin.host) else _NETWORK
 
     def _finding(self, check: str, detail: str, status: Status = "ok", fix: str = "") -> Diagnosis:
         self._failed = self._failed or status == "error"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import ssl
 import threading
@@ -20,7 +22,7 @@ from llmproxy.config.load import load
 from llmproxy.routes import build_routing
 from llmproxy.upstream.pool import Upstream as Pool
 from tests.support.certificate_authority import CertificateAuthority
-from tests.support.provider import CERTIFICATES, Reply, Upstream, silence
+from tests.support.provider import CERTIFICATES, Reply, Upstream, silence, tunnel
 
 KEY = "sk-d0ct0r-secret"
 LIST = Reply(pieces=[b"{}"], headers=(("Date", formatdate(usegmt=True)),))
@@ -92,6 +94,20 @@ def test_a_silent_provider_takes_no_longer_than_the_timeout(tmp_path: Path) -> N
 def test_nothing_at_the_address_names_the_remedy(tmp_path: Path) -> None:
     finding = by_check(checked(tmp_path, 'type: ollama, base_url: "http://127.0.0.1:9/v1"'))["call"]
     assert finding.status == "error" and finding.fix == "start it, or correct `base_url`"
+    assert finding.detail == f"http://127.0.0.1:9 could not be reached: {os.strerror(errno.ECONNREFUSED).lower()}"
+
+
+def test_an_outgoing_proxy_that_is_down_is_what_is_to_be_fixed(tmp_path: Path) -> None:
+    settings = f'type: openai, api_key: {KEY}, proxy: "http://me:hidden@127.0.0.1:9"'
+    finding = by_check(checked(tmp_path, settings))["call"]
+    assert "through http://127.0.0.1:9 could not" in finding.detail and "HTTPS_PROXY" in finding.fix
+
+
+def test_a_proxy_with_a_certificate_of_its_own_is_named_as_that(tmp_path: Path) -> None:
+    with Upstream(LIST, tls=True) as upstream, Upstream(tunnel(upstream.port)) as proxy:
+        settings = f'type: openai, api_key: {KEY}, base_url: "https://localhost/v1", proxy: "{proxy.url}"'
+        finding = by_check(checked(tmp_path, settings))["call"]
+    assert "not trusted by" in finding.detail and "SSL_CERT_FILE" in finding.fix
 
 
 def test_tls_shows_the_issuer_and_the_trust_store(tmp_path: Path) -> None:

@@ -74,6 +74,6 @@ def test_a_proxy_whose_provider_fails_does_not_pass(tmp_path: Path) -> None:
 
 @pytest.mark.ledger("D5")
 def test_there_is_a_page_on_the_responses_api() -> None:
-    page = (ROOT / "llmproxy" / "docs" / "clients.md").read_text(encoding="utf-8")
-    for word in ("previous_response_id", "text={", "responses.create", "/v1/responses"):
+    page = (ROOT / "llmproxy" / "docs" / "responses.md").read_text(encoding="utf-8")
+    for word in ("previous_response_id", "text=", "responses.create", "/v1/responses"):
         assert word in page, word

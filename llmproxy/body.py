@@ -211,6 +211,9 @@ class FormBody(Body):
     def require_object(self) -> None:
         """Do nothing: a form is none."""
 
+    def require_single(self, name: str) -> None:
+        """Do nothing: who reads a form looks for that already."""
+
     def rename_model(self, model: str) -> None:
         """Put another name in the field `model`, when it is there; all other bytes stay as they are."""
         if self._span is not None and self.model != model:

@@ -14,6 +14,7 @@ from llmproxy.client_key import ClientKey
 from llmproxy.client_request import ClientRequest
 from llmproxy.dialects.catalog import names_stored
 from llmproxy.dialects.dialect import Endpoint
+from llmproxy.dialects.socket_calls import names_models
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.route import Route, model_names
 
@@ -61,6 +62,8 @@ def _check_request(key: ClientKey, route: Route, request: ClientRequest, endpoin
     model, body = request.model, request.body
     if model is None or not key.may_use_model((model,)):
         check_model(key, model, route)
+    if endpoint.socket is not None and names_models(request.query) > 1:
+        raise BadRequest("The query names more than one model; name one", code="duplicate_member", param="model")
     if isinstance(body, Body):
         if endpoint.model_in is None:
             body.require_single("model")

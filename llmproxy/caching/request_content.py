@@ -65,13 +65,16 @@ class _Turns(NamedTuple):
 
 
 def _read_turns(read: ReadObject, dialect: Dialect) -> CacheableRequest:
+    frame = read.without_items()
+    members = msgspec.json.decode(frame)
     earlier = read.inherited.get(_NAME)
     known = [each for each in earlier if each.items <= read.known] if isinstance(earlier, list) else []
     at = known[-1] if known else _Turns(0, hashlib.sha256(), True, False)
     marks = known[-_RECENT:]
     text = read.text(at.items)
     items = msgspec.json.decode(text)
-    alike = at.alike and _is_read_alike(text, items)
+    new_alike = _is_read_alike(text, items)
+    alike = at.alike and new_alike
     items = items[1:] if at.items else items
     old = max(len(items) - _RECENT, 0)
     for some in ([items[:old]] if old else []) + [[item] for item in items[old:]]:
@@ -80,9 +83,8 @@ def _read_turns(read: ReadObject, dialect: Dialect) -> CacheableRequest:
         stored = at.stored or dialect.reshape.names_stored({read.name: some})
         at = _Turns(at.items + len(some), digest, alike, stored)
         marks.append(at)
-    read.derived[_NAME] = marks
-    frame = read.without_items()
-    members = msgspec.json.decode(frame)
+    # Which of the new turns is ambiguous is not known: one that leaves it out begins before all of them.
+    read.derived[_NAME] = marks if new_alike else [*known[-_RECENT:], at]
     alike = alike and _is_read_alike(frame, members)
     return CacheableRequest(
         members=members,

@@ -5,6 +5,7 @@ Begin reading at `SocketCalls`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ import msgspec
 from llmproxy.dialects.model import Usage, UsageDetails
 
 _MODEL_FIELDS = ("model", "deployment")
+_SEPARATOR = re.compile("[&;]")
+_NAME = re.compile(rf"\s*(?:{'|'.join(_MODEL_FIELDS)})(?![a-z0-9_-])")  # model[] and model. too, as some readers do
 
 
 class EventFacts(msgspec.Struct, kw_only=True):
@@ -73,6 +76,13 @@ def model_in_query(query: str | None) -> str | None:
     """Return the model that the query of a WebSocket names; None where it names none."""
     fields = dict(each.partition("=")[::2] for each in reversed((query or "").split("&")))
     return next((unquote_plus(value) for name in _MODEL_FIELDS if (value := fields.get(name))), None)
+
+
+def names_models(query: str | None) -> int:
+    """Return how many different models the query of a WebSocket names to one reader or another: some take the first
+    field of a name and some the last, do not tell letters apart, or take more signs for separators."""
+    fields = [each.partition("=")[::2] for each in _SEPARATOR.split(query or "")]
+    return len({unquote_plus(value) for name, value in fields if _NAME.match(unquote_plus(name).lower())})
 
 
 def with_model(query: str | None, model: str, field: str | None = None) -> str:

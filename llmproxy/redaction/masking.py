@@ -145,7 +145,9 @@ def find_credentials(parts: list[bytes], read: ReadObject | None = None) -> Iter
     """Yield the values of members of one body whose names mark credentials; `read` as in `mask_parts`."""
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     if read is not None and read.data is data:
-        values = [unescape(data[edit.start : edit.end]).data for edit in _new_edits(read, _credentials)]
+        values = [data[edit.start : edit.end] for edit in _new_edits(read, _credentials)]
+        if has_escapes(data):  # a quote behind each: a backslash at the end would be an escape that is cut off
+            values = [unescape(value + b'"').data[:-1] for value in values]
     else:
         data = unescape(data).data if has_escapes(data) else data
         values = [data[edit.start : edit.end] for edit in _members(data)]

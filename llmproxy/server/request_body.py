@@ -191,7 +191,7 @@ async def _read_form(
     try:
         boundary = boundary_of(exchange.headers.get("Content-Type", ""))
         finder = FieldFinder(boundary, "model", all_of_them=restricted)
-        whole = length is not None and length <= _SMALL_FORM_BYTES
+        whole = restricted or (length is not None and length <= _SMALL_FORM_BYTES)
         while (whole or not finder.done) and len(finder.data) < most_bytes and not ended:
             data = await stream.read()
             budget.hold(exchange, len(data))
@@ -205,7 +205,7 @@ async def _read_form(
         fault = str(error)
     if fault and routed:
         raise BadRequest(f"The multipart form {fault}", code="invalid_form")
-    if restricted and (finder is None or not finder.ended):
+    if restricted and not (ended or fault):
         raise too_large()  # what follows may name another model
     head = b"" if finder is None else bytes(finder.data)
     span = finder.spans[0] if finder is not None and finder.spans and not fault else None

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from llmproxy.errors import BadRequest
-from llmproxy.wire.json import MemberPlace, RawMembers, member_places
+from llmproxy.wire.json import MemberPlace, RawMembers, check_members, member_places
 
 SMALLEST_BYTES = 16 * 1024
 """Shorter objects are read at once in less time than looking them up takes."""
@@ -29,6 +29,10 @@ _MEMORY_BYTES = 16 * 1024 * 1024
 _SAMPLE_BYTES = 256
 _MOST_ALIKE = 4  # threads of one conversation, and conversations with the same instructions
 _CHUNK_BYTES = 16 * 1024
+# What is remembered of an object, beside its bytes, takes up to 700 bytes for each item and 400 for each member. Only
+# attacks have so many that this is much more than the bytes themselves.
+_FEWEST_BYTES = 100  # of an object, for each item
+_MOST_MEMBERS = 1000
 
 _OBJECT = msgspec.json.Decoder(RawMembers)
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -90,7 +94,7 @@ class ReadObject:
             if self.inherited.get(_STRICT) is not True:
                 msgspec.json.decode(self.data)
             else:
-                self.items(self.known)
+                msgspec.json.decode(self.text(self.known))
                 if not self.same_tail:
                     msgspec.json.decode(b'{"":0' + self.data[self.end :])
         except (ValueError, RecursionError):
@@ -98,8 +102,11 @@ class ReadObject:
         return True
 
     def items(self, start: int) -> list[object]:
-        """Decode the items of the list from `start` on, at most `known`. Raises ValueError or RecursionError."""
+        """Decode the items of the list from `start` on, at most `known`. Raises ValueError or RecursionError: no strict
+        JSON, or too many items to remember them."""
         items: list[object] = msgspec.json.decode(self.text(start))
+        if _are_too_many(start + len(items), self.data):
+            raise ValueError("too many items to remember them")
         return items[1:] if start else items
 
     def text(self, start: int) -> bytes:
@@ -201,16 +208,18 @@ def _read(data: bytes, name: str) -> ReadObject | None:
     except (ValueError, RecursionError):
         return None
     raw = members.get(name)
-    if raw is None or bytes(memoryview(raw)[:1]) != b"[":
+    if raw is None or len(members) > _MOST_MEMBERS or bytes(memoryview(raw)[:1]) != b"[":
         return None
     return ReadObject(data=data, members=members, name=name)
 
 
 def _find_places(read: ReadObject) -> _Places:
-    """Find the list and its items; none in an object that has a member twice."""
+    """Find the list and its items; none in an object that has a member twice, or too many items."""
     try:
         places = member_places(read.data)
         items = _ITEMS.decode(read.members[read.name])
+        if _are_too_many(len(items), read.data):
+            raise ValueError("too many items to compare them")
     except (BadRequest, ValueError, RecursionError):
         return _Places([], 0, 0, array("Q"))
     number = next(number for number, each in enumerate(places) if each.name == read.name)
@@ -223,7 +232,7 @@ def _continued(earlier: ReadObject, shared: int, data: bytes) -> ReadObject | No
     whole."""
     assert earlier.places is not None, "the items were compared"
     before, begin, old_end, ends = earlier.places
-    name, boundary = earlier.name, ends[shared - 1]
+    name, boundary, old = earlier.name, ends[shared - 1], earlier.data
     key = b'{"%b":' % name.encode()
     try:
         rest = key + _KNOWN + data[boundary:]
@@ -231,13 +240,18 @@ def _continued(earlier: ReadObject, shared: int, data: bytes) -> ReadObject | No
         end = boundary + memoryview(items).nbytes - len(_KNOWN)
         if not rest.startswith(memoryview(items), len(key)):
             return None  # the member stands there twice
+        same_tail = len(data) - end == len(old) - old_end and data.endswith(memoryview(old)[old_end:])
+        if not same_tail:
+            check_members(key + b"0" + data[end:])
         tail = _OBJECT.decode(key + b"0" + data[end:])
         new = _ITEMS.decode(items)
-    except (ValueError, RecursionError):
+    except (BadRequest, ValueError, RecursionError):
         return None
     if bytes(tail.pop(name)) != b"0" or any(each.name in tail for each in before):
         return None
-    view, old = memoryview(data), earlier.data
+    if len(before) + len(tail) >= _MOST_MEMBERS or _are_too_many(shared + len(new), data):
+        return None
+    view = memoryview(data)
     members = {each.name: msgspec.Raw(view[each.value : each.end]) for each in before}
     members[name] = msgspec.Raw(view[begin:end])
     return ReadObject(
@@ -246,10 +260,14 @@ def _continued(earlier: ReadObject, shared: int, data: bytes) -> ReadObject | No
         name=name,
         places=_Places(before, begin, end, _ends(data, boundary, new[1:], ends[:shared])),
         known=shared,
-        same_tail=len(data) - end == len(old) - old_end and data.endswith(memoryview(old)[old_end:]),
+        same_tail=same_tail,
         moved=end - old_end,
         inherited=earlier.derived,
     )
+
+
+def _are_too_many(items: int, data: bytes) -> bool:
+    return items * _FEWEST_BYTES > len(data)
 
 
 def _ends(data: bytes, at: int, items: list[msgspec.Raw], ends: array[int]) -> array[int]:

@@ -9,6 +9,7 @@ import pytest
 from llmproxy.access.permission import check_known_path, hide_names, may_use, permitted_route
 from llmproxy.client_key import ClientKey
 from llmproxy.dialects.catalog import find
+from llmproxy.dialects.socket_catalog import find_socket
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.route import Route
@@ -153,3 +154,28 @@ def test_what_a_key_may_use_is_listed() -> None:
     assert may_use(key(models=("gpt-*",)), BOTH, "gpt-4o")
     assert not may_use(key(models=("gpt-*",)), BOTH, "o4")
     assert not may_use(key(providers=("c",)), BOTH, "gpt-4o")
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("model=gpt-4o", 0),
+        ("model=gpt-4o&deployment=gpt-4o&models=x&a=b", 0),
+        ("model=gpt-4o&model=other", 400),
+        ("model=gpt-4o&mod%65l=other", 400),
+        ("Model=other&model=gpt-4o", 400),
+        ("model=gpt-4o&deployment=other", 400),
+        ("a=b;model=other&model=gpt-4o", 400),
+        ("model=gpt-4o&model[]=other", 400),
+        ("model=gpt-4o&model%00=other", 400),
+        ("model=other&model=gpt-4o", 403),
+    ],
+)
+def test_the_query_of_a_websocket_names_one_model_to_every_reader(query: str, status: int) -> None:
+    exchange = new_exchange("/v1/realtime")
+    exchange.endpoint, exchange.query, exchange.upgrade = find_socket("/v1/realtime", query), query, True
+    exchange.read_model()
+    if status:
+        assert refusal(key(models=("gpt-*",)), BOTH, exchange)[0] == status
+    else:
+        assert permitted_route(key(models=("gpt-*",)), BOTH, exchange) is BOTH

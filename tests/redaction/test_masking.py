@@ -205,3 +205,11 @@ def test_a_secret_that_ends_in_a_new_turn_is_found() -> None:
         raw = json.dumps({"list": items}, separators=(",", ":")).encode()
         masked = mask_parts([raw], forms, whole=True, read=memory.read(raw, "list"))
         assert masked == mask_parts([raw], forms, whole=True) and masked != [raw]
+
+
+@pytest.mark.parametrize("value", [r"hunter\2", "hunter2\\", "\\", r"a\/b", r"\u0041\\"])
+def test_a_credential_with_backslashes_is_the_same_in_a_body_that_was_read(value: str) -> None:
+    for more in ({}, {"x": "\0"}):
+        raw = json.dumps({"password": value, **more, "list": ["x" * 20_000]}).encode()
+        read = JsonMemory().read(raw, "list")
+        assert list(find_credentials([raw], read)) == list(find_credentials([raw]))

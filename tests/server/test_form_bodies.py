@@ -9,12 +9,15 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.streams import StreamReader
 
+from llmproxy.access.permission import permitted_route
 from llmproxy.body import FormBody, StreamedForm
 from llmproxy.client_key import ClientKey
 from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange, MemoryBudget
+from llmproxy.route import Route
 from llmproxy.server.request_body import read_body
-from tests.support.exchanges import new_exchange
+from llmproxy.target import Target
+from tests.support.exchanges import NamedProvider, new_exchange
 from tests.support.proxy import limited
 
 SPEECH = "/v1/audio/transcriptions"
@@ -167,3 +170,19 @@ async def test_json_at_such_a_path_is_read_as_json_and_other_paths_read_no_form(
     assert exchange.model == "voice" and not isinstance(exchange.body, FormBody)
     exchange, _, _ = await form(SMALL, path="/v1/files")
     assert exchange.model is None and not isinstance(exchange.body, (FormBody, StreamedForm))
+
+
+async def test_a_form_is_no_json_however_long_it_is() -> None:
+    raw = FILE % bytes(200_000) + MODEL + END
+    exchange, _, _ = await form(raw, key=RESTRICTED)
+    assert isinstance(exchange.body, FormBody) and exchange.model == "voice"
+    target = Target(provider=NamedProvider("a"))
+    route = Route(name="voice", targets=(target,))
+    assert permitted_route(RESTRICTED, route, exchange) is route
+
+
+@pytest.mark.parametrize("size", [1000, 1_500_000])
+async def test_of_a_restricted_key_what_stands_behind_the_end_counts_too(size: int) -> None:
+    pieces = [FILE % bytes(size), MODEL + END, MODEL.replace(b"voice", b"other") + END]
+    with pytest.raises(BadRequest, match="in other places too"):
+        await form(*pieces, key=RESTRICTED)

@@ -85,3 +85,77 @@ def test_a_type_without_a_boundary_is_refused_and_others_are_no_forms() -> None:
     with pytest.raises(BrokenForm, match="no boundary"):
         boundary_of("multipart/form-data")
     assert not is_form("application/json") and not is_form("multipart/mixed; boundary=x")
+
+
+def test_a_boundary_of_which_readers_understand_different_things_is_none() -> None:
+    for parameters in (
+        'x=";boundary=a"; boundary="b\\"',
+        'boundary="a\\b"',
+        "boundary=a; boundary=b",
+        "boundary=a; boundary*=utf-8''b",
+        "boundary*0=a",
+        "boundary = a",
+        "boundary=a b",
+        "boundary=a, multipart/form-data; boundary=b",
+    ):
+        with pytest.raises(BrokenForm, match="more than one way"):
+            boundary_of(f"multipart/form-data; {parameters}")
+    assert boundary_of('multipart/form-data; x=";boundary=a"; boundary=b') == b"b"
+
+
+def part(headers: bytes, value: bytes = b"other") -> bytes:
+    return b"--b\r\n%b\r\n\r\n%b\r\n" % (headers, value)
+
+
+FIELD = b"Content-Disposition: form-data; "
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        part(FIELD + b"name*=utf-8''model"),
+        part(FIELD + b'name="mod\\el"'),
+        part(FIELD + b'x="; filename=y"; name="model"'),
+        part(FIELD + b'name="model"; filename=""'),
+        part(FIELD + b'name="x"; name="model"'),
+        part(FIELD + b'name = "model"'),
+        part(b'Content-Disposition: form-data;\r\n name="model"'),
+        part(FIELD + b'name="x"\nContent-Disposition: form-data; name="model"'),
+        part(FIELD + b'name="x"\r\n' + FIELD + b'name="model"'),
+        part(FIELD + b'name="x"\r\nContent-Disposition : form-data; name="model"'),
+        part(FIELD + b'name="model"\r\nContent-Transfer-Encoding: base64', b"b3RoZXI="),
+        part(b"Content-Type: text/plain"),
+        part(b""),
+        b"--bx\r\n" + FIELD + b'name="x"\r\n' + part(FIELD + b'name="model"'),
+        part(FIELD + b'name="x"', b"v\r\n--b--x") + part(FIELD + b'name="model"'),
+        part(FIELD + b'name="x"', b"v\n--b\r\n" + FIELD + b'name="model"\r\n\r\nother'),
+        END + part(FIELD + b'name="model"'),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_where_another_reader_may_find_the_field_elsewhere_the_form_is_refused(second: bytes, size: int) -> None:
+    finder, form = FieldFinder(b"b", "model", all_of_them=True), MODEL + second + END
+    with pytest.raises(BrokenForm):  # where it is refused depends on the size
+        for at in range(0, len(form), size):
+            finder.feed(form[at : at + size])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        FILE + b"\n--\r\n--x\r\n",
+        part(FIELD + b'name="image[]"; filename="a \\"b\\".png"; filename*=utf-8\'\'a.png\r\nContent-Length: 5'),
+        part(b"content-disposition:form-data;name=x\r\nContent-Transfer-Encoding: base64"),
+        part(FIELD + b'name=""').replace(b"--b\r\n", b"--b \t\r\n"),
+    ],
+)
+def test_what_clients_send_is_understood_by_all_readers(other: bytes) -> None:
+    finder, form = FieldFinder(b"b", "model", all_of_them=True), other + MODEL + other + END
+    for at in range(len(form)):
+        finder.feed(form[at : at + 1])
+    assert finder.ended and values(finder) == [b"whisper-1"]
+
+
+def test_a_line_that_goes_on_behind_a_boundary_is_no_form() -> None:
+    with pytest.raises(BrokenForm, match="more behind it"):
+        FieldFinder(b"b", "model").feed(MODEL.replace(b"--b", b"--bc") + END)

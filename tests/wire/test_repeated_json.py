@@ -96,3 +96,38 @@ def test_a_conversation_holds_only_its_last_turn() -> None:
     for count in range(1, 50):
         memory.read(body([*LONG, *["1"] * count]), "list")
     assert memory.size_bytes < 2 * SMALLEST_BYTES
+
+
+def test_a_member_that_stands_twice_behind_the_list_makes_an_object_unusual() -> None:
+    memory = JsonMemory()
+    memory.read(body(LONG), "list")
+    for raw in (body(LONG, ',"b":1,"b":2}'), body([*LONG, "3"], ',"b":1,"\\u0062":2}')):
+        read = memory.read(raw, "list")
+        assert read is not None and not read.known, "as in an object that goes on from none"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        body(["0"] * SMALLEST_BYTES),
+        body(['{"a":"b"}'] * SMALLEST_BYTES),
+        b"{%b}" % b",".join(b'"%d":0' % number for number in range(SMALLEST_BYTES)).replace(b'"0":0', b'"list":[1]'),
+    ],
+    ids=["numbers", "objects", "members"],
+)
+def test_of_an_object_in_many_small_pieces_nothing_but_its_bytes_is_remembered(raw: bytes) -> None:
+    memory = JsonMemory()
+    for _ in range(2):
+        read = memory.read(raw, "list")
+        if read is not None:
+            assert read.strict and read.known == 0 and not read.shared_with(raw)
+            with pytest.raises(ValueError, match="too many items"):
+                read.items(0)
+
+
+def test_a_list_that_grows_to_many_small_pieces_is_read_as_a_whole() -> None:
+    memory = JsonMemory()
+    memory.read(body(LONG), "list")
+    raw = body([*LONG, *["0"] * SMALLEST_BYTES])
+    read = memory.read(raw, "list")
+    assert read is not None and read.known == 0 and bytes(read.members["list"]) == raw[raw.index(b"[") : -1]

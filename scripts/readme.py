@@ -34,6 +34,12 @@ _WORD = re.compile(r"\$?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[a-z][a-z0-9]*(?:_[a-z0-9]
 _KEY = re.compile(r"[a-z_]+(?:\.[a-z_]+)+(?<!\.com)")
 
 
+_GROUPS = ("", "cache", "keys", "prices", "trace")
+"""Commands that do nothing by themselves."""
+
+COMMANDS = "llmproxy/docs/commands.md"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
     """The interface of the program: flags by command, provider types, dotted config keys, the source of the package.
@@ -91,6 +97,13 @@ def _undocumented(pages: list[Page], surface: Surface) -> Iterator[str]:
             yield f"no page names the flag {flag} of `{f'llmproxy {command}'.strip()}`"
     for name in sorted(surface.types - {span for page in pages for span in page.spans}):
         yield f"no page names the provider type {name}"
+
+
+def unlisted(table: str, surface: Surface) -> Iterator[str]:
+    """List commands without a row in the table of all commands."""
+    for command in surface.commands:
+        if command not in _GROUPS and not re.search(rf"^\| `llmproxy {re.escape(command)}` \|", table, re.MULTILINE):
+            yield f"{COMMANDS}: no row for `llmproxy {command}`"
 
 
 def _wrong_calls(page: Page, surface: Surface) -> Iterator[str]:
@@ -259,8 +272,10 @@ def main() -> int:
     root = Path.cwd()
     paths = [root / "README.md", *sorted((root / "llmproxy" / "docs").glob("*.md"))]
     texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    surface = read_surface(root)
     messages = [
-        *problems(texts, read_surface(root), root),
+        *problems(texts, surface, root),
+        *unlisted(texts[COMMANDS], surface),
         *wrong_configs(texts),
         *links.problems(texts, root),
         *config_reference.problems(root),

@@ -53,6 +53,12 @@ def test_what_users_can_type_must_be_named(root: Path, left_out: str, complaint:
     assert readme.problems({"p.md": GOOD.replace(left_out, "")}, SURFACE, root) == [complaint]
 
 
+def test_every_command_has_a_row_in_the_table() -> None:
+    assert list(readme.unlisted("| `llmproxy serve` | start |", SURFACE)) == [
+        "llmproxy/docs/commands.md: no row for `llmproxy schema`"
+    ]
+
+
 def test_a_name_on_one_of_the_pages_is_enough(root: Path) -> None:
     pages = {"a.md": GOOD.replace("--port 1", ""), "b.md": "`llmproxy serve --port 1`"}
     assert readme.problems(pages, SURFACE, root) == []

@@ -1,4 +1,4 @@
-# docker build -t llmproxy .
+# docker build --tag=llmproxy .
 # docker run -p 127.0.0.1:3000:3000 -e OPENAI_API_KEY llmproxy
 #
 # Configured by the environment alone, or by a file mounted at /data/llmproxy.yaml. It listens on the port in

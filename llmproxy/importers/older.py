@@ -16,7 +16,7 @@ from llmproxy.config import legacy_keys
 from llmproxy.config.document import ConfigNode, below
 from llmproxy.config.environment import Environment, read_dotenv
 from llmproxy.config.implicit_providers import add_implicit_providers
-from llmproxy.config.legacy_limits import ENABLED, overlay_limits
+from llmproxy.config.legacy_limits import ENABLED, MAX_REQUESTS, WINDOW_SECONDS, overlay_limits
 from llmproxy.config.load import load
 from llmproxy.config.problems import ConfigError, Mark, Problem
 from llmproxy.config.provider_types import service_of
@@ -144,6 +144,8 @@ def import_dotenv(path: Path, display_name: str) -> Draft:
             draft.exact(node, "", "empty")
         elif name in _SWITCHES:
             draft.exact(node, _SWITCHES[name])
+        elif name in (MAX_REQUESTS, WINDOW_SECONDS):
+            draft.exact(node, "", f"without effect: {ENABLED} is not true")
     return draft
 
 

@@ -153,6 +153,7 @@ class _Trial:
         for config in configs:
             (self._folder / config.name).unlink()
         self._run("prices", "show", "gpt-4o", "--provider", "openai")
+        self._run("docs", "routing")
 
     def one_process(self) -> None:
         """Serve with one worker: exchanges, a page, a stop."""

@@ -67,3 +67,9 @@ def test_variables_become_settings_and_credentials_stay_variables(tmp_path: Path
         "{}",
         {"LLM_BASE_URL": "https://api.openai.com", "LOG_LEVEL": "debug", "ENABLE_TELEMETRY": "true"} | environ,
     )
+
+
+def test_numbers_of_a_limit_that_is_switched_off_are_no_loss(tmp_path: Path) -> None:
+    text = "RATE_LIMIT_ENABLED=false\nRATE_LIMIT_WINDOW_SECONDS=60\nRATE_LIMIT_MAX_REQUESTS=60\nLLM_PROVIDER=stub\n"
+    conversion = converted(tmp_path, text, ".env")
+    assert {each.grade for each in conversion.findings} == {"exact"} and "limits" not in conversion.text

@@ -1,7 +1,7 @@
 """Counts every exchange once, as it ends, and every call to a provider.
 
 `Metrics.record` runs on the hot path: one dict lookup, then plain increments; labels are built only for a new
-combination. `prometheus.py` writes the counters for Prometheus, this module writes their JSON form. Every set of labels
+combination. `prometheus.py` writes the counters for Prometheus, `provider_json.py` their JSON form. Every set of labels
 is bounded: clients choose model names and methods, so everything beyond the limits counts as `other`. Begin at
 `Metrics`.
 """
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,14 +18,11 @@ from llmproxy.call import Call
 from llmproxy.dialects.model import Usage
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.activity import Activity
+from llmproxy.metrics.histogram import PROXY_BOUNDS_S, Histogram
 from llmproxy.metrics.quantiles import Quantiles
-from llmproxy.metrics.tokens import TokenCounters, sum_costs, sum_tokens
+from llmproxy.metrics.tokens import TokenCounters
 from llmproxy.metrics.websockets import WebSocketCounters
 
-# Upper bounds of the histogram buckets, in seconds; the last bucket has no bound.
-BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-# The same for the time that the proxy itself takes.
-PROXY_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 MAX_ATTEMPTS = 4
 """Attempts for one request beyond this number are counted with it."""
 
@@ -45,27 +41,6 @@ _MAX_DROPPED = 500
 _INDEX = re.compile(r"\[\d+\]")
 _MEMBER = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
-
-
-class Histogram:
-    """A histogram of durations: `counts` per bucket of `bounds_s` (plus one for longer durations), and their sum."""
-
-    __slots__ = ("bounds_s", "counts", "sum_s")
-
-    def __init__(self, bounds_s: tuple[float, ...] = BOUNDS_S) -> None:
-        self.bounds_s = bounds_s
-        self.counts = [0] * (len(bounds_s) + 1)
-        self.sum_s = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one duration; a bucket includes its bound."""
-        self.counts[bisect_left(self.bounds_s, seconds)] += 1
-        self.sum_s += seconds
-
-    def add(self, other: Histogram) -> None:
-        """Count all durations of another one with the same bounds."""
-        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
-        self.sum_s += other.sum_s
 
 
 class RequestLabels(NamedTuple):
@@ -178,9 +153,8 @@ class Metrics:
     """All counters of one process. They outlive reloads.
 
     `in_flight` is the number of exchanges that have begun and not ended, `recorded` of those that have ended;
-    `held_bytes` returns the bytes of bodies in
-    memory. Other threads read the dicts while they grow: copy before iterating. `activity` belongs to the event loop's
-    thread.
+    `held_bytes` returns the bytes of bodies in memory. Other threads read the dicts while they grow: copy before
+    iterating. `activity` belongs to the event loop's thread.
     """
 
     def __init__(self, held_bytes: Callable[[], int] = lambda: 0) -> None:
@@ -362,15 +336,6 @@ class Metrics:
         self.calls[labels] = calls = CallCounters(latency=latency, speed=speed, reports_usage=reports_usage)
         return calls
 
-    def as_json(self, providers: Iterable[str] = ()) -> dict[str, object]:
-        """Return the counters by provider; `providers` are listed even before their first call.
-
-        Times are in seconds. Unknown values are null: a success rate without calls, tokens that no answer reported.
-        """
-        calls, latencies = self.calls.copy(), self.latencies.copy()
-        names = dict.fromkeys([*providers, *sorted({labels.provider for labels in calls})])
-        return {name: _provider_json(name, calls, latencies) for name in names}
-
 
 def _uncalled(exchange: Exchange) -> str:
     """Return why no call was made, a name of UNCALLED."""
@@ -411,36 +376,3 @@ def _reports_usage(exchange: Exchange) -> bool:
 
 def _label(value: bool) -> str:
     return "true" if value else "false"
-
-
-def _provider_json(
-    provider: str, all_calls: dict[CallLabels, CallCounters], latencies: dict[LatencyLabels, Latency]
-) -> dict[str, object]:
-    """Return one provider's part of the JSON form. Cancelled calls are neither successes nor errors."""
-    rows = [(labels, calls) for labels, calls in all_calls.items() if labels.provider == provider]
-    total = sum(calls.count for _, calls in rows)
-    cancelled = sum(calls.count for labels, calls in rows if labels.outcome == "cancelled")
-    succeeded = sum(calls.count for labels, calls in rows if labels.outcome == "success")
-    errors: dict[str, int] = {}
-    for labels, calls in rows:
-        if labels.kind:
-            errors[labels.kind] = errors.get(labels.kind, 0) + calls.count
-    times = [t for labels, t in latencies.items() if labels.provider == provider and labels.outcome != "cancelled"]
-    return {
-        "total_requests": total,
-        "success_rate": round(succeeded / (total - cancelled), 6) if total > cancelled else None,
-        "avg_response_time": _mean(latency.total for latency in times),
-        "avg_first_byte_time": _mean(latency.first_byte for latency in times),
-        "avg_first_token_time": _mean(latency.first_token for latency in times),
-        "cancelled": cancelled,
-        "error_counts": dict(sorted(errors.items())),
-        "tokens": sum_tokens(calls for _, calls in rows),
-        "usage_unknown": sum(calls.usage_unknown for _, calls in rows),
-        **sum_costs(calls for _, calls in rows),
-    }
-
-
-def _mean(histograms: Iterable[Histogram]) -> float | None:
-    parts = list(histograms)
-    count = sum(sum(histogram.counts) for histogram in parts)
-    return round(sum(histogram.sum_s for histogram in parts) / count, 6) if count else None

@@ -15,14 +15,13 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from llmproxy.metrics.counters import (
-    PROXY_BOUNDS_S,
     CallCounters,
     CallLabels,
-    Histogram,
     LatencyLabels,
     Metrics,
     RequestLabels,
 )
+from llmproxy.metrics.histogram import PROXY_BOUNDS_S, Histogram
 from llmproxy.metrics.sample import Sample
 from llmproxy.metrics.websockets import WebSocketCounters
 

@@ -15,7 +15,6 @@ from llmproxy.metrics.activity import MAX_CLIENTS, MAX_SESSIONS, Activity, Activ
 from llmproxy.metrics.counters import (
     CallCounters,
     CallLabels,
-    Histogram,
     Latency,
     LatencyLabels,
     Metrics,
@@ -24,6 +23,7 @@ from llmproxy.metrics.counters import (
     Speed,
     SpeedLabels,
 )
+from llmproxy.metrics.histogram import Histogram
 from llmproxy.metrics.tokens import TokenCounters
 from llmproxy.metrics.websockets import WebSocketCounters
 from llmproxy.wire.text import replace_surrogates

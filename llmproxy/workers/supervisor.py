@@ -24,7 +24,7 @@ from llmproxy.metrics.process_samples import process_samples
 from llmproxy.metrics.sample import Sample
 from llmproxy.reload import check_reloaded, export_dotenv, load_again, watch_files
 from llmproxy.server.metrics_listener import metrics_listener
-from llmproxy.server.peers import ReloadReport, ServerHealth, WorkerRow
+from llmproxy.server.peers import ReloadReport, ServerHealth
 from llmproxy.server.process import check_file_limit
 from llmproxy.server.registration import Registration, announced_host
 from llmproxy.server.reloading import Reloaded, Reloader
@@ -37,62 +37,12 @@ from llmproxy.workers.handover import Acceptor, listen
 from llmproxy.workers.operations import RENDER_METRICS, Answers
 from llmproxy.workers.order import Order
 from llmproxy.workers.process import WorkerProcess
+from llmproxy.workers.worker_place import WorkerPlace
 
 log = logging.getLogger(__name__)
 
-STEADY_S = 10.0
-"""How long a worker must have lived to be started again at once."""
-
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 30.0
 _METRICS_S = 10.0
 _MARGIN_S = 1.0
-
-
-class _Place:
-    """The place of one worker, which has one process after another."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.process: WorkerProcess | None = None
-        self.restarts = 0
-        self.fault = ""
-        self.pause_s = 0.0
-
-    @property
-    def serving(self) -> WorkerProcess | None:
-        """Return its process while that serves."""
-        return self.process if self.process is not None and self.process.serving else None
-
-    def next_pause_s(self, lived_s: float) -> float:
-        """Return how long to wait before it is started again: longer and longer while it ends at once."""
-        if lived_s >= STEADY_S:
-            self.pause_s = 0.0
-            return 0.0
-        self.pause_s = min(max(2 * self.pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
-        return self.pause_s
-
-    def row(self) -> WorkerRow:
-        """Return it as `/health` shows it."""
-        process = self.process
-        if process is None or process.ended.done():
-            state = "restarting"
-        else:
-            state = "silent" if process.answering.silent else "serving" if process.serving else "starting"
-        return WorkerRow(
-            worker=self.number,
-            pid=None if process is None or process.ended.done() else process.pid,
-            state=state,
-            restarts=self.restarts,
-            connections=process.channel.open if process is not None and process.serving else 0,
-        )
-
-    def describe_fault(self) -> str:
-        """Return a sentence when it does not serve."""
-        process = self.process
-        if process is not None and process.serving:
-            return f"worker {self.number} does not answer" if process.answering.silent else ""
-        return f"worker {self.number} does not serve" + (f": {self.fault}" if self.fault else "")
 
 
 class Supervisor:
@@ -106,7 +56,7 @@ class Supervisor:
         self.all_ready = asyncio.Event()
         self.acceptor: Acceptor | None = None
         self._stores = StoreServer()
-        self._places = [_Place(number) for number in range(1, count + 1)]
+        self._places = [WorkerPlace(number) for number in range(1, count + 1)]
         self._gathering = Gathering(self._answering, self._samples)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -244,7 +194,7 @@ class Supervisor:
             value=sum(each.restarts for each in self._places),
         )
 
-    async def _keep(self, place: _Place) -> None:
+    async def _keep(self, place: WorkerPlace) -> None:
         """Start the worker of a place, again and again."""
         while not self._stopping:
             process = place.process = WorkerProcess(place.number, self._stores)
@@ -261,7 +211,7 @@ class Supervisor:
             await asyncio.sleep(pause_s)
             place.restarts += 1
 
-    async def _run(self, place: _Place, process: WorkerProcess) -> None:
+    async def _run(self, place: WorkerPlace, process: WorkerProcess) -> None:
         """Start a process, give it connections while it serves, and return after its end."""
         try:
             await process.start(self._order(place.number), self._ask, self._reload)
@@ -281,7 +231,7 @@ class Supervisor:
                 await process.close()
                 self._gathering.forget(process.answering)
 
-    async def _give_connections(self, place: _Place, process: WorkerProcess) -> None:
+    async def _give_connections(self, place: WorkerPlace, process: WorkerProcess) -> None:
         acceptor = self.acceptor
         assert acceptor is not None
         await process.ready.wait()
@@ -348,8 +298,7 @@ async def supervise(
 ) -> int:
     """Serve with several workers until a signal comes, as `app.serve` does with none, and return the exit code.
 
-    Raises ProxyError when one cannot start, OSError when the address
-    cannot be listened on, ProxyError.
+    Raises ProxyError when one cannot start, OSError when the address cannot be listened on.
     """
     server = loaded.checked().server
     check_file_limit(server.max_connections)

@@ -15,7 +15,8 @@ from llmproxy.dialects.model import Usage
 from llmproxy.dialects.summary import Summary
 from llmproxy.errors import BrokenStream, UpstreamError
 from llmproxy.exchange import Exchange
-from llmproxy.metrics.counters import BOUNDS_S, CallLabels, Histogram, Metrics, RequestLabels
+from llmproxy.metrics.counters import CallLabels, Metrics, RequestLabels
+from llmproxy.metrics.provider_json import providers_json
 from llmproxy.target import Provider, Target, UpstreamRequest
 from tests.support.exchanges import new_call
 
@@ -78,7 +79,7 @@ def recorded(*exchanges: Exchange) -> Metrics:
 
 
 def figures(metrics: Metrics, provider: str = "openai") -> dict[str, Any]:
-    found = metrics.as_json()[provider]
+    found = providers_json(metrics)[provider]
     assert isinstance(found, dict)
     return found
 
@@ -95,17 +96,6 @@ def test_each_exchange_is_counted_once_by_method_template_and_status() -> None:
         RequestLabels("POST", "/v1/chat/completions", "200"): 2,
         RequestLabels("POST", "/v1/chat/completions", "400"): 1,
     }
-
-
-def test_a_bucket_holds_what_took_no_longer_than_its_bound() -> None:
-    histogram = Histogram()
-    for seconds in (0.0, 0.005, 0.0051, 600.0, 601.0):
-        histogram.observe(seconds)
-
-    assert histogram.counts[:2] == [2, 1]
-    assert histogram.counts[-2:] == [1, 1]
-    assert len(histogram.counts) == len(BOUNDS_S) + 1
-    assert histogram.sum_s == pytest.approx(1201.0101)
 
 
 def test_an_own_page_counts_as_a_request_and_as_no_call() -> None:
@@ -259,7 +249,7 @@ def test_failed_attempts_are_counted_for_their_own_providers() -> None:
     ]
     metrics = recorded(ended(calls=attempts))
 
-    everything = metrics.as_json()
+    everything = providers_json(metrics)
     assert list(everything) == ["eu", "openai", "us"]
     assert figures(metrics, "eu")["error_counts"] == {"http_429": 1}
     assert figures(metrics, "eu")["avg_response_time"] == 0.05
@@ -297,39 +287,6 @@ def test_in_flight_rises_at_the_beginning_and_falls_at_the_end() -> None:
 
     metrics.record(ended())
     assert metrics.in_flight == 1
-
-
-def test_the_json_form_says_null_where_nothing_is_known() -> None:
-    assert Metrics().as_json(["openai"]) == {
-        "openai": {
-            "total_requests": 0,
-            "success_rate": None,
-            "avg_response_time": None,
-            "avg_first_byte_time": None,
-            "avg_first_token_time": None,
-            "cancelled": 0,
-            "error_counts": {},
-            "tokens": {"input": None, "output": None, "cache_read": None, "cache_write": None, "reasoning": None},
-            "usage_unknown": 0,
-            "cost_usd": None,
-            "cost_unknown": 0,
-        }
-    }
-
-
-def test_the_success_rate_leaves_out_what_clients_cancelled() -> None:
-    metrics = recorded(ended(), ended(), ended(), ended(status=429), ended(outcome="cancelled", ended_s=900.0))
-
-    shown = figures(metrics)
-    assert shown["total_requests"] == 5
-    assert shown["success_rate"] == 0.75
-    assert shown["cancelled"] == 1
-    assert shown["avg_response_time"] == 0.25
-    assert shown["error_counts"] == {"http_429": 1}
-
-
-def test_the_json_form_lists_configured_providers_first_and_those_of_the_past_too() -> None:
-    assert list(recorded(ended()).as_json(["zeta", "alpha"])) == ["zeta", "alpha", "openai"]
 
 
 def test_an_exchange_without_an_end_is_timed_to_now() -> None:

@@ -24,6 +24,7 @@ from llmproxy.errors import BadRequest, ProxyError
 from llmproxy.exchange import Exchange
 from llmproxy.metrics.counters import Metrics
 from llmproxy.metrics.process_samples import process_samples
+from llmproxy.metrics.provider_json import providers_json
 from llmproxy.metrics.sample import Sample
 from llmproxy.metrics.stats import GROUPS, running_exchanges
 from llmproxy.metrics.transfer import state_of
@@ -376,7 +377,9 @@ class Admin:
         metrics = await self._all_counted()
         activity = metrics.activity
         sessions = {"active": activity.active_sessions(time.monotonic()), "created": activity.sessions_begun}
-        return json_page({**metrics.as_json(self._names()), "sessions": sessions, **(await self._stats()).middlewares})
+        return json_page(
+            {**providers_json(metrics, self._names()), "sessions": sessions, **(await self._stats()).middlewares}
+        )
 
     async def _write_stats(self, exchange: Exchange) -> Answer:
         by = read_groups(exchange.query)

@@ -166,8 +166,8 @@ def test_a_worker_speaks_tls_and_one_that_does_not_is_gone(factory: Callable[[],
             reader, writer = await asyncio.open_connection(*address, ssl=trusting)
             assert await reader.read(1) == b"1" and worker.channel.open == 1
             _, plain = await asyncio.open_connection(*address)
-            plain.write(b"GET / HTTP/1.1\r\n\r\n")
             await until_async(lambda: worker.channel.open == 2, "the other one to be given")
+            plain.write(b"GET / HTTP/1.1\r\n\r\n")
             await until_async(lambda: worker.channel.open == 1, "the other one to be gone")
             for each in (plain, writer):
                 each.close()

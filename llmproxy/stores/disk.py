@@ -1,7 +1,7 @@
 """The store in one SQLite file: it outlives the process, and the processes of one machine share it.
 
 A kill loses at most what was not yet committed. The facets are `disk_values.py`, `disk_sessions.py`, `disk_quotas.py`
-and `disk_breakers.py`, the tables `disk_tables.py`; `sqlite_file.py` opens the file and has the thread.
+and `disk_breakers.py`, the tables `disk_tables.py`; `sqlite_file.py` has the file and its thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from llmproxy.stores.facet import StoreFault
 from llmproxy.stores.quotas import QuotaStore
 from llmproxy.stores.responses import ResponseStore
 from llmproxy.stores.sessions import SessionStore
-from llmproxy.stores.sqlite_file import UnusableFile
+from llmproxy.stores.sqlite_connection import UnusableFile
 
 
 class DiskStore(Store):

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TypeVar
 
 from llmproxy.stores.breakers import KEEP_S, BreakerStore, Outage, OutageRow
-from llmproxy.stores.sqlite_file import SqliteFile, writing
+from llmproxy.stores.sqlite_connection import writing
+from llmproxy.stores.sqlite_file import SqliteFile
 
 T = TypeVar("T")
 _FIELDS = "retry_at, recovery, probe_until, rest_until"

@@ -16,7 +16,8 @@ import msgspec
 from llmproxy.stores.quota_counter import QuotaCounter, take_from
 from llmproxy.stores.quota_queue import Batch, Group, QueuedQuotas
 from llmproxy.stores.quotas import Quota, Taken
-from llmproxy.stores.sqlite_file import SqliteFile, writing
+from llmproxy.stores.sqlite_connection import writing
+from llmproxy.stores.sqlite_file import SqliteFile
 
 _FEW = 32  # counters that are over are removed with each call, so many at most
 _NEVER = 1e18

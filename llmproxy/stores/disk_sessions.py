@@ -25,7 +25,8 @@ from llmproxy.stores.sessions import (
     Visit,
     VisitResult,
 )
-from llmproxy.stores.sqlite_file import SqliteFile, writing
+from llmproxy.stores.sqlite_connection import writing
+from llmproxy.stores.sqlite_file import SqliteFile
 from llmproxy.wire.json import read_as
 
 _FEW = 32  # sessions that are over are removed with each visit, so many at most

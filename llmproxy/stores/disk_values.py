@@ -11,7 +11,8 @@ from functools import partial
 from llmproxy.stores.blobs import BlobStore, StoreSize
 from llmproxy.stores.disk_tables import BLOBS, RESPONSES, totals
 from llmproxy.stores.responses import ResponseStore
-from llmproxy.stores.sqlite_file import SqliteFile, writing
+from llmproxy.stores.sqlite_connection import writing
+from llmproxy.stores.sqlite_file import SqliteFile
 
 ROW_BYTES = 200  # the rows and index entries of a value, about
 _FEW = 32  # values that are over are removed with each write, so many at most

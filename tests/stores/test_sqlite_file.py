@@ -17,7 +17,8 @@ from typing import TypeAlias
 import pytest
 
 from llmproxy.stores.facet import StoreFault, StoreRefusal
-from llmproxy.stores.sqlite_file import APPLICATION, SqliteFile, UnusableFile, pragma, writing
+from llmproxy.stores.sqlite_connection import APPLICATION, UnusableFile, pragma, writing
+from llmproxy.stores.sqlite_file import SqliteFile
 from tests.support.special_files import SPECIAL, make_special
 from tests.support.stores import LoneDiskBlobs, LoneDiskSessions
 from tests.support.waiting import until_async
@@ -164,7 +165,7 @@ async def test_what_is_no_regular_file_can_never_be_used(opened: Open, tmp_path:
 async def test_a_file_that_another_program_locks_is_a_fault_and_stays(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmproxy.stores.sqlite_file._BUSY_S", 0.05)
+    monkeypatch.setattr("llmproxy.stores.sqlite_connection._BUSY_S", 0.05)
     await opened().run(put)
     other = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")

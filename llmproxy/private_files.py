@@ -33,11 +33,16 @@ def open_regular(path: str, flags: int = os.O_RDONLY, mode: int = FILE_MODE) -> 
     """
     file = os.open(path, flags | _WAITS_FOR_NOBODY, mode)
     try:
-        _require_regular(os.fstat(file), path)
+        _refuse_special(os.fstat(file), path)
     except OSError:
         os.close(file)
         raise
     return file
+
+
+def require_regular(path: str) -> None:
+    """Check that a regular file is at `path`, without opening it. Raises OSError."""
+    _refuse_special(os.stat(path), path)
 
 
 def create_private(path: str) -> None:
@@ -49,7 +54,7 @@ def create_private(path: str) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _WAITS_FOR_NOBODY, FILE_MODE))
     except FileExistsError:
         with contextlib.suppress(FileNotFoundError):  # a link to nothing
-            _require_regular(os.stat(path), path)
+            _refuse_special(os.stat(path), path)
 
 
 def keep_private(path: str) -> None:
@@ -103,7 +108,7 @@ def explain_fault(error: OSError | ValueError) -> str:
     return ((isinstance(error, OSError) and error.strerror) or str(error)).lower()
 
 
-def _require_regular(state: os.stat_result, path: str) -> None:
+def _refuse_special(state: os.stat_result, path: str) -> None:
     if stat.S_ISDIR(state.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(state.st_mode):

@@ -1,4 +1,4 @@
-"""Records every exchange: a JSON file each, or a line in the file of the day.
+"""Records every exchange: a JSON file each, a line in the file of the day, or a row of a database.
 
 The hooks only keep references; a thread reads, masks and writes. `records/record.py` defines the content of a record,
 `records/trace_store.py` its place. Begin reading at `Trace.on_request`.
@@ -11,20 +11,20 @@ import os
 import random
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from llmproxy.answer import Answer
 from llmproxy.body import Body, ByteStream, StreamedBody
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.base import Middleware
-from llmproxy.private_files import check_directory, refuse_place
+from llmproxy.private_files import refuse_place
 from llmproxy.records.background_writer import BackgroundWriter
 from llmproxy.records.entry import Entry, entry_of
 from llmproxy.records.record import PART_OVERHEAD_BYTES, CapturedFrames, CapturedMessage, write_record
 from llmproxy.records.retention import Retention
-from llmproxy.records.trace_store import DayFiles, RecordFiles
+from llmproxy.records.trace_store import DayFiles, RecordFiles, TraceStore
 from llmproxy.redaction.json_path import parse_path
 from llmproxy.redaction.secrets import secrets_of
 from llmproxy.settings import DurationLimit, Size, SizeLimit, Strict, parse_size
@@ -161,10 +161,17 @@ class Trace(Middleware):
             min_length=1,
             description="Directory of the files, relative to the working directory of the server.",
         )
-        format: Literal["json", "jsonl"] = Field(
+        format: Literal["json", "jsonl", "sqlite"] = Field(
             default="json",
             description="`json`: one file per exchange, DIRECTORY/DATE/TIME-ID.json; `jsonl`: one line per exchange in "
-            "DIRECTORY/DATE.jsonl. Dates and times are UTC.",
+            "DIRECTORY/DATE.jsonl; `sqlite`: one database, DIRECTORY/traces.sqlite, which `llmproxy trace export` "
+            "turns into lines. Dates and times are UTC.",
+        )
+        dedupe: bool | None = Field(
+            default=None,
+            examples=[False],
+            description="Store each message of a conversation once, however often a client sends it again. The default "
+            "is true with `format: sqlite`; files of JSON cannot do it.",
         )
         include_headers: bool = Field(default=True, description="Record headers, with secrets masked.")
         include_body: bool = Field(default=True, description="Record bodies and streamed chunks.")
@@ -176,9 +183,9 @@ class Trace(Middleware):
             gt=0,
             description="Longer bodies are cut off there and marked as truncated.",
         )
-        max_age: DurationLimit = Field(default=None, gt=0, description="Remove files older than this, such as 30d.")
+        max_age: DurationLimit = Field(default=None, gt=0, description="Remove records older than this, such as 30d.")
         max_total_size: SizeLimit = Field(
-            default=None, gt=0, description="Remove the oldest files when all of them together exceed this size."
+            default=None, gt=0, description="Remove the oldest records when all of them together exceed this size."
         )
         sample: float = Field(default=1.0, ge=0, le=1, description="The fraction of exchanges to record.")
         only_errors: bool = Field(
@@ -197,6 +204,12 @@ class Trace(Middleware):
                 parse_path(path)
             return paths
 
+        @model_validator(mode="after")
+        def _format_can_dedupe(self) -> Self:
+            if self.dedupe and self.format != "sqlite":
+                raise ValueError("dedupe needs `format: sqlite`: a file or line of JSON holds its whole record")
+            return self
+
     records_shadows = True
 
     def __init__(self, config: Config) -> None:
@@ -211,14 +224,13 @@ class Trace(Middleware):
         self._format = config.format
         self._buffer = CaptureBudget(BUFFER_BYTES)
         self._note = f"llmproxy.trace.{id(self)}"
-        retention = Retention(self._directory, config.max_age, config.max_total_size)
-        store = (RecordFiles if config.format == "json" else DayFiles)(self._directory, retention)
-        self._writer = BackgroundWriter("trace", _Recording(store, self._buffer, config))
+        self._store = _open_store(self._directory, config)
+        self._writer = BackgroundWriter("trace", _Recording(self._store, self._buffer, config))
 
     async def start(self) -> None:
         """Create the directory. Raises ProxyError when it can never be written; a full disk may have room later."""
         try:
-            await asyncio.to_thread(check_directory, self._directory)
+            await asyncio.to_thread(self._store.check)
         except (OSError, ValueError) as error:
             refuse_place("trace", self._directory, error, "set `directory` (--trace DIR) to one that can be written")
         self._writer.start()
@@ -296,10 +308,21 @@ class Trace(Middleware):
                 capture.request.size = len(body.raw)
 
 
+def _open_store(directory: str, config: Trace.Config) -> TraceStore:
+    retention = Retention(directory, config.max_age, config.max_total_size)
+    if config.format == "sqlite":
+        from llmproxy.records.sqlite_retention import SqliteRetention
+        from llmproxy.records.sqlite_traces import SqliteTraces
+
+        kept = SqliteRetention(retention, config.max_age, config.max_total_size)
+        return SqliteTraces(directory, kept, dedupe=config.dedupe is not False)
+    return (RecordFiles if config.format == "json" else DayFiles)(directory, retention)
+
+
 class _Recording:
     """The sink of the writer: builds the records and stores them."""
 
-    def __init__(self, store: RecordFiles | DayFiles, buffer: CaptureBudget, config: Trace.Config) -> None:
+    def __init__(self, store: TraceStore, buffer: CaptureBudget, config: Trace.Config) -> None:
         self._store = store
         self._buffer = buffer
         self._paths = [parse_path(path) for path in config.redact]
@@ -308,7 +331,7 @@ class _Recording:
 
     def write(self, item: Capture) -> None:
         self._held_bytes += item.held_bytes
-        text = write_record(
+        record = write_record(
             item.entry,
             item.request,
             item.response,
@@ -317,7 +340,7 @@ class _Recording:
             limit_bytes=self._limit_bytes,
             frames=item.frames,
         )
-        self._store.write(item.entry.started, item.entry.id, text)
+        self._store.write(record)
 
     def flush(self) -> None:
         try:
@@ -327,4 +350,4 @@ class _Recording:
             self._held_bytes = 0
 
     def close(self) -> None:
-        return
+        self._store.close()

@@ -35,6 +35,10 @@ _OPTIONAL = {
     "UsageDetails": UsageDetails.__struct_fields__,
 }
 
+_NOTHING = msgspec.Raw(b"")
+# A body that encodes as nothing. No string of JSON contains this: its quotes are escaped there.
+_NO_BODY = b'"body":,'
+
 RecordedHeaders = dict[str, str | list[str]]
 
 
@@ -119,6 +123,28 @@ class CapturedMessage:
     times_ms: list[float] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenRecord:
+    """A record as text, in its parts: `head` is the Entry without the brace at its end, `before` and `after` surround
+    the `body` of the request. `started` and `id` are those of the exchange.
+
+    `read` is a request with a list of turns as it was read; its data is `body` unless something was masked.
+    """
+
+    started: str
+    id: str
+    head: bytes
+    before: bytes = b""
+    body: bytes | memoryview = b""
+    after: bytes = b""
+    read: ReadObject | None = None
+
+    @property
+    def text(self) -> bytes:
+        """Return the whole record, with the newline that ends it."""
+        return b"".join((self.head, self.before, self.body, self.after))
+
+
 def write_record(
     entry: Entry,
     request: CapturedMessage,
@@ -128,8 +154,8 @@ def write_record(
     paths: Sequence[Path] = (),
     limit_bytes: int,
     frames: CapturedFrames | None = None,
-) -> bytes:
-    """Return the text of the record, with the newline that ends it.
+) -> WrittenRecord:
+    """Return the record as text.
 
     `paths` are masked in JSON bodies and messages; `limit_bytes` is the most that is recorded of one body.
     """
@@ -143,9 +169,18 @@ def write_record(
     request_part.headers = _headers(request.headers, secrets)
     response_part.headers = _headers(response.headers, secrets)
     encode = msgspec.json.encode
-    head = mask_bytes(encode(entry)[:-1], secrets)
     more = b"" if frames is None else _frames(frames, secrets, paths)
-    return b'%b,\n"request":%b,\n"response":%b%b}\n' % (head, encode(request_part), encode(response_part), more)
+    body, request_part.body = request_part.body, _NOTHING
+    before, _, after = encode(request_part).partition(_NO_BODY)
+    return WrittenRecord(
+        started=entry.started,
+        id=entry.id,
+        head=mask_bytes(encode(entry)[:-1], secrets),
+        before=b',\n"request":%b"body":' % before,
+        body=memoryview(body),
+        after=b',%b,\n"response":%b%b}\n' % (after, encode(response_part), more),
+        read=request.read if request_part.format == "json" else None,
+    )
 
 
 def _frames(frames: CapturedFrames, secrets: tuple[str, ...], paths: Sequence[Path]) -> bytes:

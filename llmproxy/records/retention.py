@@ -26,7 +26,7 @@ UNFINISHED_NAME = re.compile(r"\.\d{6}\.\d{3}-[0-9a-zA-Z]+\.json\.tmp|\.\d{4}-\d
 UNFINISHED_AGE_S = 600.0
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 # How often the age is checked, and how often sizes are measured again: other programs may remove files too.
-_AGE_CHECK_S = 60.0
+AGE_CHECK_S = 60.0
 _MEASURE_S = 3600.0
 # The margin removed beyond the limit, so that not every record causes a directory listing.
 _MARGIN = 0.05
@@ -52,20 +52,21 @@ class Retention:
         self._total_bytes += size_bytes
         self._added_bytes += size_bytes
 
-    def run(self) -> None:
-        """Remove files beyond the limits when a check is due; cheap otherwise."""
+    def run(self, taken_bytes: int = 0) -> None:
+        """Remove files beyond the limits when a check is due; cheap otherwise. `taken_bytes` are taken by others."""
         now_s = time.monotonic()
         if not self._begun:
             self._begun = True
             self._remove_unfinished()
-        if self._max_age_s is not None and now_s - self._aged_s >= min(_AGE_CHECK_S, max(self._max_age_s / 10, 1.0)):
+        if self._max_age_s is not None and now_s - self._aged_s >= min(AGE_CHECK_S, max(self._max_age_s / 10, 1.0)):
             self._aged_s = now_s
             self._remove_aged(time.time() - self._max_age_s)
         if self._max_bytes is not None:
             if now_s - self._measured_s >= _MEASURE_S or self._added_bytes > self._max_bytes * _MARGIN:
                 self._measure()
-            if self._total_bytes > self._max_bytes:
-                self._remove_oldest(self._max_bytes)
+            limit_bytes = max(self._max_bytes - taken_bytes, 0)
+            if self._total_bytes > limit_bytes:
+                self._remove_oldest(limit_bytes)
 
     def _measure(self) -> None:
         self._measured_s, self._added_bytes = time.monotonic(), 0

@@ -1,7 +1,8 @@
 """Writes trace records into files, so that a reader never sees half of one.
 
 `RecordFiles` writes one file per record and gives it its name when it is complete; `DayFiles` appends lines to one file
-per day. Both create missing directories again. Called by one thread; OSError loses that record only.
+per day; `sqlite_traces.py` has the database. All create missing directories again. Called by one thread; OSError loses
+that record only.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
-from llmproxy.private_files import FILE_MODE, keep_private, make_directory, open_regular
+from llmproxy.private_files import FILE_MODE, check_directory, keep_private, make_directory, open_regular
 from llmproxy.records.file_lock import end_last_line, has_name, lock_file
+from llmproxy.records.record import WrittenRecord
 from llmproxy.records.retention import Retention
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would write "\r\n"
@@ -22,11 +24,18 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows would write "\r\n"
 class TraceStore(Protocol):
     """A destination of records."""
 
-    def write(self, started: str, identifier: str, text: bytes) -> None:
-        """Take the record `text` of an exchange that began at `started` (RFC 3339, UTC). OSError loses it."""
+    def check(self) -> None:
+        """Create what is missing. Raises OSError or ValueError when nothing can be written. May be called by any
+        thread, before the other methods."""
+
+    def write(self, record: WrittenRecord) -> None:
+        """Take a record. OSError loses it."""
 
     def flush(self) -> None:
-        """Write buffered records, and remove old files. OSError loses the buffered records."""
+        """Write buffered records, and remove old ones. OSError loses the buffered records."""
+
+    def close(self) -> None:
+        """Close the files. Called after the last flush."""
 
 
 class RecordFiles:
@@ -36,10 +45,14 @@ class RecordFiles:
         self._directory = directory
         self._retention = retention
 
-    def write(self, started: str, identifier: str, text: bytes) -> None:
+    def check(self) -> None:
+        check_directory(self._directory)
+
+    def write(self, record: WrittenRecord) -> None:
+        started, text = record.started, record.text
         # Open, write, close, rename and nothing else: these calls are half of the cost of a record.
         day = f"{self._directory}/{started[:10]}"
-        name = f"{started[11:13]}{started[14:16]}{started[17:23]}-{identifier}.json"
+        name = f"{started[11:13]}{started[14:16]}{started[17:23]}-{record.id}.json"
         hidden = f"{day}/.{name}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
         file = _open(hidden, flags, day)
@@ -58,6 +71,9 @@ class RecordFiles:
     def flush(self) -> None:
         self._retention.run()
 
+    def close(self) -> None:
+        return
+
 
 class DayFiles:
     """`<directory>/<2026-11-21>.jsonl`: one record a line. Lines are buffered until `flush`, which writes those of a
@@ -69,9 +85,11 @@ class DayFiles:
         self._retention = retention
         self._lines: dict[str, list[bytes]] = {}
 
-    def write(self, started: str, identifier: str, text: bytes) -> None:
-        line = text[:-1].replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
-        self._lines.setdefault(started[:10], []).append(line)
+    def check(self) -> None:
+        check_directory(self._directory)
+
+    def write(self, record: WrittenRecord) -> None:
+        self._lines.setdefault(record.started[:10], []).append(one_line(record.text))
 
     def flush(self) -> None:
         days, self._lines = self._lines, {}
@@ -81,6 +99,9 @@ class DayFiles:
         finally:
             self._retention.run()  # this may make room on a full disk
 
+    def close(self) -> None:
+        return
+
     def _append(self, path: str, text: bytes) -> None:
         file = _open_lines(path, self._directory)
         try:
@@ -88,6 +109,11 @@ class DayFiles:
         finally:
             os.close(file)
         self._retention.wrote(len(text))
+
+
+def one_line(text: bytes) -> bytes:
+    """Return the text of a record as one line."""
+    return text[:-1].replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
 
 
 def _open(path: str, flags: int, directory: str, opener: Callable[[str, int, int], int] = os.open) -> int:

@@ -42,7 +42,7 @@ _KNOWN = b'[""'
 _STRICT = "strict"
 
 
-class _Places(NamedTuple):
+class ListPlaces(NamedTuple):
     """Where the list of an object stands: the members before it, the offsets of its begin and end, and of the ends of
     its items."""
 
@@ -64,7 +64,7 @@ class ReadObject:
     data: bytes
     members: RawMembers
     name: str
-    places: _Places | None = None
+    places: ListPlaces | None = None
     known: int = 0
     same_tail: bool = False
     moved: int = 0
@@ -118,10 +118,11 @@ class ReadObject:
 
     def without_items(self) -> bytes:
         """Return the JSON of the object with null in place of the list."""
-        begin, end = self._located().begin, self._located().end
+        begin, end = self.located().begin, self.located().end
         return b"%bnull%b" % (self.data[:begin], self.data[end:])
 
-    def _located(self) -> _Places:
+    def located(self) -> ListPlaces:
+        """Return where the list and its items are; no items in an object that has a member twice."""
         if self.places is None:
             self.places = _find_places(self)
         return self.places
@@ -131,7 +132,7 @@ class ReadObject:
         own, at = memoryview(self.data), 0
         while at < len(own) and data.startswith(own[at : at + _CHUNK_BYTES], at):
             at += _CHUNK_BYTES
-        _, begin, _, ends = self._located()
+        _, begin, _, ends = self.located()
         if at < begin and not data.startswith(own[at:begin], at):
             return 0
         count = bisect_right(ends, at)
@@ -213,7 +214,7 @@ def _read(data: bytes, name: str) -> ReadObject | None:
     return ReadObject(data=data, members=members, name=name)
 
 
-def _find_places(read: ReadObject) -> _Places:
+def _find_places(read: ReadObject) -> ListPlaces:
     """Find the list and its items; none in an object that has a member twice, or too many items."""
     try:
         places = member_places(read.data)
@@ -221,10 +222,10 @@ def _find_places(read: ReadObject) -> _Places:
         if _are_too_many(len(items), read.data):
             raise ValueError("too many items to compare them")
     except (BadRequest, ValueError, RecursionError):
-        return _Places([], 0, 0, array("Q"))
+        return ListPlaces([], 0, 0, array("Q"))
     number = next(number for number, each in enumerate(places) if each.name == read.name)
     found = places[number]
-    return _Places(places[:number], found.value, found.end, _ends(read.data, found.value + 1, items, array("Q")))
+    return ListPlaces(places[:number], found.value, found.end, _ends(read.data, found.value + 1, items, array("Q")))
 
 
 def _continued(earlier: ReadObject, shared: int, data: bytes) -> ReadObject | None:
@@ -258,7 +259,7 @@ def _continued(earlier: ReadObject, shared: int, data: bytes) -> ReadObject | No
         data=data,
         members=members | tail,
         name=name,
-        places=_Places(before, begin, end, _ends(data, boundary, new[1:], ends[:shared])),
+        places=ListPlaces(before, begin, end, _ends(data, boundary, new[1:], ends[:shared])),
         known=shared,
         same_tail=same_tail,
         moved=end - old_end,

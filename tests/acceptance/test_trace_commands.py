@@ -58,8 +58,8 @@ def test_exchanges_are_seen_while_they_run_and_when_they_end(tmp_path: Path) -> 
 
 
 @pytest.mark.ledger("C5")
-def test_both_formats_are_read_after_the_server_ended(tmp_path: Path) -> None:
-    for form in ("json", "jsonl"):
+def test_all_formats_are_read_after_the_server_ended(tmp_path: Path) -> None:
+    for form in ("json", "jsonl", "sqlite"):
         config = (
             f"middlewares: [{{type: trace, config: {{directory: {form}, format: {form}}}}}]\n"
             "providers: [{name: s, type: stub}]\n"
@@ -68,6 +68,10 @@ def test_both_formats_are_read_after_the_server_ended(tmp_path: Path) -> None:
             for _ in range(3):
                 assert program.post(CHAT, {"model": "s", "messages": [{"role": "user", "content": "Hi"}]}).status == 200
         done = run("trace", "tail", form, "-n", "2", "--json", cwd=tmp_path)
-        assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == [200, 200]
+        last = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [entry["status"] for entry in last] == [200, 200]
+        shown = run("trace", "show", last[0]["id"], form, "--json", cwd=tmp_path)
+        exported = run("trace", "export", form, cwd=tmp_path).stdout.splitlines()
+        assert json.loads(shown.stdout) == json.loads(exported[1]) and len(exported) == 3
     found = run("trace", "ls", "--json", cwd=tmp_path)  # where llmproxy.yaml says
     assert len(found.stdout.splitlines()) == 3

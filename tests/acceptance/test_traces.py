@@ -19,6 +19,7 @@ import openai
 import pytest
 
 from llmproxy.records.record import record_schema
+from llmproxy.records.trace_reader import TraceReader
 from tests.support import vendors
 from tests.support.program import Program
 from tests.support.provider import Reply, Upstream
@@ -54,12 +55,17 @@ middlewares:
 
     def records(self) -> list[Json]:
         """What is written, by now; each is checked against the schema."""
-        texts = [(path.suffix, path.read_text(encoding="utf-8")) for path in self.files()]
-        lines = [line for suffix, text in texts for line in (text.split("\n")[:-1] if suffix == ".jsonl" else [text])]
-        records: list[Json] = [json.loads(line) for line in lines]
+        records: list[Json] = [json.loads(text) for text in self.texts()]
         for record in records:
             VALIDATOR.validate(record)
         return sorted(records, key=lambda record: record["started"])  # names of one millisecond sort by chance
+
+    def texts(self) -> list[str]:
+        """The texts of all records."""
+        traces = TraceReader(str(self.directory))
+        found = [text.decode() for text in traces.texts(traces.entries())]
+        assert traces.faults == []
+        return found
 
     def wait(self, count: int) -> list[Json]:
         """The records once there are `count`, and no more than that."""
@@ -233,7 +239,7 @@ def seen(secrets: dict[str, str], texts: list[str]) -> list[str]:
 
 
 @pytest.mark.ledger("M2")
-@pytest.mark.parametrize("format_", ["json", "jsonl"])
+@pytest.mark.parametrize("format_", ["json", "jsonl", "sqlite"])
 def test_secrets_of_every_kind_stand_nowhere(tmp_path: Path, upstream: Upstream, format_: str) -> None:
     traced = Traced(tmp_path, upstream, f"format: {format_}")
     with traced.program as program:
@@ -263,7 +269,7 @@ def test_secrets_of_every_kind_stand_nowhere(tmp_path: Path, upstream: Upstream,
     everything = {**SENT, "set-cookie": SET_COOKIE}
     for more in AUTHORIZATIONS.values():
         everything |= more
-    texts = [path.read_text(encoding="utf-8").replace("\\/", "/") for path in traced.files()]
+    texts = [text.replace("\\/", "/") for text in traced.texts()]
     assert seen(everything, [*texts, program.out, program.err]) == []
 
 
@@ -312,13 +318,13 @@ def test_a_killed_program_leaves_whole_files_only(tmp_path: Path, upstream: Upst
 
 
 @pytest.mark.ledger("M2")
-@pytest.mark.parametrize("format_", ["json", "jsonl"])
+@pytest.mark.parametrize("format_", ["json", "jsonl", "sqlite"])
 def test_a_directory_that_goes_away_is_made_again(tmp_path: Path, upstream: Upstream, format_: str) -> None:
     traced = Traced(tmp_path, upstream, f"format: {format_}")
     with traced.program:
         for _ in range(3):
             traced.ask()
-            until(lambda: len(traced.files()) == 1 and len(traced.records()) == 1, "the record")
+            until(lambda: traced.files() and len(traced.records()) == 1, "the record")
             shutil.rmtree(traced.directory)
         assert traced.state()["lost"] == 0
 

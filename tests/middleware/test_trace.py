@@ -4,8 +4,10 @@ import asyncio
 import json
 import os
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,19 @@ from pydantic import ValidationError
 
 from llmproxy.answer import Answer, Headers
 from llmproxy.body import Body, StreamedBody, iterate
-from llmproxy.errors import UpstreamError
+from llmproxy.errors import ProxyError, UpstreamError
 from llmproxy.exchange import Exchange
 from llmproxy.middleware.trace import CaptureBudget, Trace
+from llmproxy.records.trace_reader import TraceReader
 from llmproxy.redaction.names import MASK
 from llmproxy.wire.compression import compress
+from llmproxy.wire.repeated_json import JsonMemory
 from llmproxy.wire.sse import SSE
 from tests.support import vendors
 from tests.support.exchanges import ended
 from tests.support.hooks import run_hooks
 from tests.support.pieces import Pieces
+from tests.support.trace_stores import conversation
 from tests.support.waiting import until_async
 
 Json = dict[str, Any]
@@ -83,6 +88,32 @@ async def test_headers_may_be_left_out(tmp_path: Path) -> None:
     record = await recorded(tmp_path, exchange(), include_headers=False)
     assert (record["request"]["headers"], record["response"]["headers"]) == (None, None)
     assert record["request"]["body"] == ASK
+
+
+@pytest.mark.parametrize("settings", [{}, {"dedupe": True}, {"dedupe": False}])
+def test_a_format_of_one_database(tmp_path: Path, settings: Json) -> None:
+    memory, bodies = JsonMemory(), [*conversation("a", 2)]
+    turns = [exchange(id=f"a{at}", body=Body(raw, memory=memory, turns="messages")) for at, raw in enumerate(bodies)]
+    asyncio.run(run_hooks(trace_into(tmp_path, format="sqlite", **settings), *turns, chunks=[REPLY]))
+    assert os.listdir(tmp_path) == ["traces.sqlite"]
+    traces = TraceReader(str(tmp_path))
+    assert [json.loads(text)["request"]["body"] for text in traces.texts(traces.entries())] == [
+        *map(json.loads, bodies)
+    ]
+    with closing(sqlite3.connect(tmp_path / "traces.sqlite")) as connection:
+        (pieces,) = connection.execute("SELECT count(*) FROM pieces").fetchone()
+    assert pieces == (0 if settings.get("dedupe") is False else 56)
+
+
+async def test_a_database_that_can_never_be_written_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "traces.sqlite").mkdir()
+    with pytest.raises(ProxyError, match=r"traces.sqlite: is a directory; set `directory`"):
+        await trace_into(tmp_path, format="sqlite").start()
+
+
+def test_a_format_that_cannot_dedupe_says_which_one_can() -> None:
+    with pytest.raises(ValidationError, match="dedupe needs `format: sqlite`"):
+        Trace.Config(format="jsonl", dedupe=True)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -153,6 +184,8 @@ def test_a_path_with_a_mistake_is_a_mistake_of_the_configuration(path: str) -> N
         {"max_age": 0},
         {"max_total_size": 0},
         {"format": "xml"},
+        {"dedupe": True},
+        {"format": "jsonl", "dedupe": True},
         {"directory": ""},
         {"dir": "x"},
     ],

@@ -44,7 +44,7 @@ def text(
         secrets=secrets,
         paths=[parse_path(path) for path in paths],
         limit_bytes=1000,
-    )
+    ).text
 
 
 def written(request: CapturedMessage | None = None, response: CapturedMessage | None = None, **members: Any) -> Any:
@@ -59,7 +59,7 @@ def body(data: bytes, **members: Any) -> CapturedMessage:
 
 def test_the_first_line_is_the_entry_alone() -> None:
     made = entry(usage=Usage(input=5), error=ErrorEntry(code="x", message="y"), attempts=[AttemptEntry(provider="p")])
-    lines = write_record(made, body(b'{\n"a":1}'), CapturedMessage(), secrets=(), limit_bytes=1000).split(b"\n")
+    lines = write_record(made, body(b'{\n"a":1}'), CapturedMessage(), secrets=(), limit_bytes=1000).text.split(b"\n")
     assert lines[0].endswith(b",")
     assert msgspec.json.decode(lines[0][:-1] + b"}", type=Entry) == made
     assert lines[1].startswith(b'"request":{')

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from llmproxy.records.entry import Entry
+from llmproxy.records.found_records import FoundEntry, read_record
 from llmproxy.records.record import Record
-from llmproxy.records.trace_files import RecordLocation, read_record
+from llmproxy.records.trace_files import RecordLocation
 
 ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
 ANSWERED = {
@@ -94,6 +96,11 @@ def append(directory: Path, number: int = 0, /, **changes: Any) -> Path:
     with path.open("a", encoding="utf-8") as file:
         file.write(text(number, **changes)[:-1].replace("\n", " ") + "\n")
     return path
+
+
+def ids(found: Iterable[FoundEntry]) -> list[int]:
+    """Return the numbers of entries."""
+    return [int(each.entry.id[:6], 16) for each in found]
 
 
 def record(directory: Path, **changes: Any) -> Record:

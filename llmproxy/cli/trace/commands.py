@@ -1,8 +1,8 @@
 """`trace`: shows the records of the trace middleware. `tail` follows them, `ls` lists them, `show` opens one, `stats`
-sums them up.
+sums them up, `export` writes them out.
 
-These commands are thin: `records/trace_files.py` reads files, `rows.py` formats rows, `show.py` one record. Text from
-outside is sanitized by `console/formatting.py`.
+These commands are thin: `records/trace_reader.py` reads records, `rows.py` formats rows, `show.py` one record. Text
+from outside is sanitized by `console/formatting.py`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from llmproxy.cli.output import QuietExit, fail, print_line, stdout_console
 if TYPE_CHECKING:
     from llmproxy.records.entry import Entry
     from llmproxy.records.filters import EntryFilter
+    from llmproxy.records.found_records import FoundEntry, RecordPlace
     from llmproxy.records.record import Record
-    from llmproxy.records.trace_files import FoundEntry, RecordLocation, TraceReader
+    from llmproxy.records.trace_reader import TraceReader
 
-trace_app = typer.Typer(help="Show the records of the trace middleware: tail, ls, show, stats.", no_args_is_help=True)
+trace_app = typer.Typer(
+    help="Show the records of the trace middleware: tail, ls, show, stats, export.", no_args_is_help=True
+)
 
 
 class Key(StrEnum):
@@ -37,6 +40,13 @@ class Key(StrEnum):
     status = "status"
     model = "model"
     provider = "provider"
+
+
+class ExportFormat(StrEnum):
+    """Forms of exported records."""
+
+    jsonl = "jsonl"
+    json = "json"
 
 
 Directory = Annotated[
@@ -75,7 +85,7 @@ def trace_tail(
     import signal
 
     from llmproxy.cli.trace.tail import TraceTail
-    from llmproxy.records.trace_files import TraceReader
+    from llmproxy.records.trace_reader import TraceReader
 
     test = _parse(filters)
     follows = sys.stdout.isatty() if follow is None else follow
@@ -101,7 +111,7 @@ def trace_ls(
     as_json: AsJson = False,
 ) -> None:
     """List exchanges: the newest, slowest, largest ... last, or first with --reverse."""
-    from llmproxy.records.trace_files import TraceReader
+    from llmproxy.records.trace_reader import TraceReader
 
     test = _parse(filters)
     recent = _since(since)
@@ -172,10 +182,12 @@ def trace_show(
 def _read(identifier: str | None, directory: str | None) -> tuple[Record, bytes]:
     """Return the record with that id, or in that file, else the newest, and its text."""
     from llmproxy.console.formatting import sanitize
-    from llmproxy.records.trace_files import RecordLocation, TraceReader, read_record
+    from llmproxy.records.found_records import read_record
+    from llmproxy.records.trace_files import RecordLocation
+    from llmproxy.records.trace_reader import TraceReader
 
     if identifier is not None and os.path.isfile(identifier):
-        place = RecordLocation(identifier)
+        place: RecordPlace = RecordLocation(identifier)
     else:
         traces = TraceReader(_find(directory))
         place = _newest(traces) if identifier is None else _one(traces.find(identifier), identifier, traces)
@@ -189,7 +201,7 @@ def _read(identifier: str | None, directory: str | None) -> tuple[Record, bytes]
 def _show_session(session: str, directory: str | None, thread: str | None, *, as_json: bool) -> None:
     from llmproxy.cli.trace.session import print_record_line, print_session, session_name
     from llmproxy.console.formatting import sanitize
-    from llmproxy.records.trace_files import TraceReader
+    from llmproxy.records.trace_reader import TraceReader
 
     _disable_gc()
     traces = TraceReader(_find(directory))
@@ -231,7 +243,7 @@ def trace_stats(
     import json
 
     from llmproxy.cli.trace.totals import render_totals, sum_entries
-    from llmproxy.records.trace_files import TraceReader
+    from llmproxy.records.trace_reader import TraceReader
 
     test = _parse(filters)
     traces = TraceReader(_find(directory))
@@ -246,6 +258,34 @@ def trace_stats(
                 print_line(out, line)
     _print_faults(traces)
     if not totals["total"]["requests"]:
+        _fail_empty(traces)
+
+
+@trace_app.command("export")
+def trace_export(
+    directory: Directory = None,
+    form: Annotated[
+        ExportFormat, typer.Option("--format", help="One record per line, or one array of all of them.")
+    ] = ExportFormat.jsonl,
+    session: SessionOption = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only the last 1h, 30m ...")] = None,
+    filters: Filters = None,
+) -> None:
+    """Print whole records as JSON, oldest first, whatever their format is: for jq, or to keep them.
+
+    Example: `llmproxy trace export --filter failed=true | jq .request.body`
+    """
+    from llmproxy.cli.trace.export import print_records
+    from llmproxy.records.trace_reader import TraceReader
+
+    test, recent = _parse(filters), _since(since)
+    traces = TraceReader(_find(directory))
+    test = _within(test, traces, session)
+    chosen = (each for each in traces.entries() if recent(each.entry) and test(each.entry))
+    with QuietExit():
+        count = print_records(traces.texts(chosen), array=form is ExportFormat.json)
+    _print_faults(traces)
+    if not count:
         _fail_empty(traces)
 
 
@@ -355,7 +395,7 @@ def _fail_empty(traces: TraceReader) -> NoReturn:
     fail("no exchange matches" if traces.last(1) else explain_empty(traces.directory))
 
 
-def _newest(traces: TraceReader) -> RecordLocation:
+def _newest(traces: TraceReader) -> RecordPlace:
     newest = traces.last(1)
     if not newest:
         _print_faults(traces)
@@ -363,7 +403,7 @@ def _newest(traces: TraceReader) -> RecordLocation:
     return newest[0].place
 
 
-def _one(matches: Sequence[FoundEntry], identifier: str, traces: TraceReader) -> RecordLocation:
+def _one(matches: Sequence[FoundEntry], identifier: str, traces: TraceReader) -> RecordPlace:
     from llmproxy.console.formatting import sanitize
 
     if not matches:

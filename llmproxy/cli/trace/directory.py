@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from llmproxy.records.sqlite_schema import DATABASE
+
 HINT = "enable tracing with `llmproxy serve --trace`, or with `- type: trace` under `middlewares:` in the configuration"
 _DEFAULT = "traces"
 
@@ -45,6 +47,8 @@ def _named(name: str, *, waits: bool) -> str:
     from llmproxy.console.formatting import sanitize
 
     directory = os.path.abspath(os.path.expanduser(name))
+    if os.path.basename(directory) == DATABASE and os.path.isfile(directory):
+        directory = os.path.dirname(directory)
     if os.path.exists(directory) and not os.path.isdir(directory):
         file = sanitize(name)
         raise TracesNotFound(f"{file} is a file, not a directory; `llmproxy trace show {file}` shows a single record")

@@ -20,7 +20,7 @@ from llmproxy.cli.trace.show import render_body_lines, render_parts, render_trun
 from llmproxy.console.formatting import format_cost, format_count, format_input, format_model, sanitize
 from llmproxy.metrics.tokens import TokenCounters
 from llmproxy.records.record import Record
-from llmproxy.records.trace_files import TraceReader
+from llmproxy.records.trace_reader import TraceReader
 from llmproxy.transcripts.preview import strip_context
 from llmproxy.transcripts.transcript import (
     answer_transcript,

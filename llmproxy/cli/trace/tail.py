@@ -24,7 +24,7 @@ from llmproxy.cli.trace.rows import DIM, EntryTable
 from llmproxy.console.formatting import format_age, sanitize
 from llmproxy.records.entry import Entry
 from llmproxy.records.filters import EntryFilter
-from llmproxy.records.trace_files import TraceReader
+from llmproxy.records.trace_reader import TraceReader
 from llmproxy.settings import format_size
 
 _POLL_S = 0.25

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from llmproxy.wire.repeated_json import JsonMemory
 from tests.support.program import clean_environment, run
 from tests.support.records import append, write
+from tests.support.trace_stores import sqlite_traces, turn_record
 
 
 def listed(directory: Path, *arguments: str) -> list[int]:
@@ -243,3 +245,25 @@ def test_the_beginning_of_an_id_is_enough_for_requests_and_sessions(tmp_path: Pa
     assert "  id       000001aaaa" in run("trace", "show", "req-1", "t", cwd=tmp_path).stdout
     done = run("trace", "ls", "t", "--session", "session-of", cwd=tmp_path)
     assert "000001" in done.stdout and "000002" not in done.stdout
+
+
+def test_whole_records_of_every_format_are_exported(traces: Path) -> None:
+    rows = sqlite_traces(traces / "t")
+    rows.write(turn_record(4, b'{"messages":[]}', JsonMemory(), session="s1"))
+    rows.flush()
+    rows.close()
+
+    def exported(*arguments: str) -> list[int]:
+        done = run("trace", "export", "t", *arguments, cwd=traces)
+        assert (done.stderr, done.returncode) == ("", 0)
+        records = [json.loads(line) for line in done.stdout.splitlines()]
+        assert all("body" in record["request"] for record in records)
+        return [int(record["id"][:6], 16) for record in records]
+
+    assert exported() == [1, 2, 3, 4]
+    assert exported("--session", "s1", "--format", "jsonl") == [1, 3, 4]
+    assert exported("--filter", "status=429") == [2]
+    array = json.loads(run("trace", "export", "t", "--format", "json", cwd=traces).stdout)
+    assert [record["started"] for record in array] == sorted(record["started"] for record in array)
+    nothing = run("trace", "export", "t", "--session", "s9", cwd=traces)
+    assert nothing.returncode == 1 and "no exchange matches" in nothing.stderr

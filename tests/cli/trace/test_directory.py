@@ -48,6 +48,12 @@ def announce(upstream: Upstream, *traces: Path) -> None:
 def test_a_directory_that_is_named_is_taken(empty: Path) -> None:
     (empty / "x").mkdir()
     assert find_directory("x") == str(empty / "x")
+
+
+def test_the_database_in_a_directory_stands_for_it(empty: Path) -> None:
+    (empty / "x").mkdir()
+    (empty / "x" / "traces.sqlite").touch()
+    assert find_directory("x/traces.sqlite") == str(empty / "x")
     assert find_directory("later", waits=True) == str(empty / "later")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmproxy.records.filters import parse_filters
-from llmproxy.records.trace_files import TraceReader
+from llmproxy.records.trace_reader import TraceReader
 from tests.support.program import clean_environment, run
 from tests.support.records import write
 from tests.support.terminal import Terminal

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from llmproxy.errors import BadRequest
 from llmproxy.wire.json import MemberPlace, member_places
 from llmproxy.wire.repeated_json import ReadObject
 
@@ -31,10 +30,7 @@ def pieces_of_items(read: ReadObject, first: int) -> Iterator[bytes]:
 def pieces_after(read: ReadObject) -> Iterator[bytes]:
     """Yield the pieces from the end of the last item on."""
     places, data = read.located(), read.data
-    try:
-        members = member_places(_LIST + data[places.end :])
-    except BadRequest:  # a member twice
-        members = []
+    members = member_places(_LIST + data[places.end :])
     yield from _cut(data, places.ends[-1], _edges(members, places.end - len(_LIST)), len(data))
 
 

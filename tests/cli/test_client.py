@@ -7,7 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from llmproxy.cli import client as asking
-from llmproxy.cli.client import PageError, as_number, as_text, fetch_page, object_at, objects_in, server_base_url
+from llmproxy.cli.client import (
+    PageError,
+    as_number,
+    as_text,
+    fetch_page,
+    is_this_machine,
+    object_at,
+    objects_in,
+    server_base_url,
+)
 from tests.support.provider import CERTIFICATES, Reply, Script, Upstream, drop, reset, silence
 
 
@@ -166,3 +175,11 @@ def test_only_values_of_the_right_kind_are_read() -> None:
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e308", "1" + "0" * 400, "-" + "9" * 30])
 def test_numbers_in_which_nothing_is_measured_are_none(text: str) -> None:
     assert as_number(json.loads(text)) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [("localhost", True), ("a.localhost", True), ("127.8.0.1", True), ("::1", True), ("10.0.0.1", False), ("h", False)],
+)
+def test_this_machine_has_several_names(host: str, here: bool) -> None:
+    assert is_this_machine(host) is here

@@ -14,6 +14,7 @@ from llmproxy.cli.tables import (
     duration_cell,
     errors_cell,
     fit_cell,
+    hanging_lines,
     parse_timestamp,
     render_table,
     text_cell,
@@ -95,3 +96,15 @@ def test_colours_of_cells_stay() -> None:
     columns = (TableColumn("errors", lambda row: errors_cell(row.get("errors"))),)
     (_, line) = render_table(columns, [{"errors": 3}], 20)
     assert line.plain == "     3" and [str(span.style) for span in line.spans] == ["bold red"]
+
+
+def test_further_lines_hang_below_the_first() -> None:
+    head = Text("status  ", style="red")
+    lines = list(hanging_lines(head, ["one two three four five six", "fix: it", ""], 30))
+    assert [line.plain for line in lines] == [
+        "status  one two three four",
+        "        five six",
+        "        fix: it",
+        " " * 8,
+    ]
+    assert head.plain == "status  ", "the head is not changed"

@@ -7,7 +7,14 @@ import sys
 
 import pytest
 
-from llmproxy.server.process import FEWEST_FILES, YOUNG_OBJECTS, check_file_limit, loop_factory
+from llmproxy.server.process import (
+    FEWEST_FILES,
+    YOUNG_OBJECTS,
+    check_file_limit,
+    file_limit,
+    files_needed,
+    loop_factory,
+)
 
 SHOW = """
 import gc, resource
@@ -42,3 +49,18 @@ def test_the_event_loop_is_uvloop() -> None:
     loop = factory()
     loop.close()
     assert type(loop).__module__.startswith("uvloop")
+
+
+def test_a_request_needs_two_files() -> None:
+    assert files_needed(None) == FEWEST_FILES == files_needed(1)
+    assert files_needed(FEWEST_FILES) == 2 * FEWEST_FILES
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_no_limit_of_files_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert file_limit() is None
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (1024, resource.RLIM_INFINITY))
+    assert file_limit() == 1024

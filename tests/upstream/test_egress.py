@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from pathlib import Path
 
 import pytest
 
 from llmproxy.target import Origin
 from llmproxy.upstream import egress
-from llmproxy.upstream.egress import outgoing_proxy, trust
+from llmproxy.upstream.egress import outgoing_proxy, trust, trust_store
 from tests.support.provider import CERTIFICATES
 
 CA = str(CERTIFICATES / "ca.pem")
@@ -207,3 +208,19 @@ def test_a_ca_file_that_cannot_be_used_is_an_error(tmp_path: Path, content: str 
 
     with pytest.raises(OSError, match=r"."):
         trust(str(path))
+
+
+def test_the_trust_store_is_named_with_what_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/my/bundle.pem")
+    assert trust_store(None).endswith("SSL_CERT_FILE (/my/bundle.pem)")
+    assert trust_store("/my/ca.pem").endswith("(/my/bundle.pem) and ca_file (/my/ca.pem)")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have a store of the system")
+def test_without_a_setting_openssls_own_store_counts_then_the_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: ssl.DefaultVerifyPaths(*[None] * 6))
+    monkeypatch.setattr(egress, "BUNDLES", ("/missing.pem", CA))
+    assert trust_store(None) == CA
+    monkeypatch.setattr(egress, "BUNDLES", ())
+    assert trust_store(None) == "no certificates"

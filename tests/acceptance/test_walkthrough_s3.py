@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -153,3 +154,14 @@ def test_flags_for_file_host_and_port(program: Program, internet: Internet) -> N
     keys = {"OPENAI_API_KEY": "k", "AZURE_API_KEY": "k"}
     with Program(program.directory, *flags, extra={**internet.environment, **keys}) as other:
         assert other.port != program.port and other.get("/health").status == 200
+
+
+@pytest.mark.ledger("L4")
+def test_an_endpoint_at_its_limit_is_left_out_until_it_is_over(tmp_path: Path, internet: Internet) -> None:
+    config = CONFIG.partition("  redis_host")[0] + "\nmodel_groups" + CONFIG.partition("model_groups")[2]
+    keys = {"OPENAI_API_KEY": "k", "AZURE_API_KEY": "k"}
+    internet.cloud.next(vendors.failure(429, "Too Many Requests", ("Retry-After", "60")))
+    with Program(tmp_path, config=config.format(port=0), extra={**internet.environment, **keys}) as program:
+        ask = {"model": "gpt-3.5-turbo", "messages": HELLO}
+        assert [program.post("/v1/chat/completions", ask).status for _ in range(4)] == [200] * 4
+    assert internet.hosts() == {"api.openai.com": 1, "mine.openai.azure.com": 4}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,14 @@ RATE_LIMIT_WINDOW_SECONDS=60
 RATE_LIMIT_MAX_REQUESTS=60
 """
 ASK: dict[str, Any] = {"model": "my-model", "messages": [{"role": "user", "content": "hello"}]}
+FAULTY = """
+from llmproxy.middleware.base import Middleware
+
+
+class Faulty(Middleware):
+    async def on_request(self, exchange):
+        raise KeyError("an inner secret")
+"""
 AUTHORIZATION = "Authorization: Bearer sk-client"
 
 
@@ -147,3 +156,15 @@ def test_preflight_and_simple_requests_echo_the_origin(program: Program) -> None
         client.request("OPTIONS", "/proxy", f"Origin: {origin}", "Access-Control-Request-Method: POST")
         assert client.read_answer("OPTIONS").value("access-control-allow-origin") == origin
     assert program.get("/healthz", f"Origin: {origin}").value("access-control-allow-origin") == origin
+
+
+@pytest.mark.ledger("H9")
+@pytest.mark.parametrize("path", ["/proxy", "/proxy/stream"])
+def test_an_unhandled_fault_is_a_500_with_the_id_and_nothing_else(tmp_path: Path, path: str) -> None:
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    config = 'middlewares: [{type: "./faulty.py:Faulty"}]\n'
+    with Program(tmp_path, config=config, extra={"LLM_PROVIDER": "stub"}) as program:
+        answer = program.post(path, ASK, AUTHORIZATION, "x-request-id: mine-2")
+        program.err = ""  # the traceback is what the log is for
+    assert answer.status == 500 and answer.value("x-request-id") == "mine-2"
+    assert answer.json == {"error": "Internal Server Error", "request_id": "mine-2"}

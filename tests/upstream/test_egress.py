@@ -218,8 +218,9 @@ def test_the_trust_store_is_named_with_what_is_added(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others have a store of the system")
 def test_without_a_setting_openssls_own_store_counts_then_the_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = ssl.get_default_verify_paths()._replace(cafile=None, capath=None)  # type: ignore[arg-type]  # where nothing is
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: ssl.DefaultVerifyPaths(*[None] * 6))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: none)
     monkeypatch.setattr(egress, "BUNDLES", ("/missing.pem", CA))
     assert trust_store(None) == CA
     monkeypatch.setattr(egress, "BUNDLES", ())

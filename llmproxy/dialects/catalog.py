@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from llmproxy.dialects import chat, converse, embeddings, gemini, messages, responses
-from llmproxy.dialects.call_form import CallForm, deployment_form
+from llmproxy.dialects.call_tables import call_tables, endpoint_of
 from llmproxy.dialects.codec import Codec
 from llmproxy.dialects.dialect import Dialect, Endpoint
 from llmproxy.dialects.embedding_codec import EmbeddingCodec
 from llmproxy.dialects.limit_readings import LimitReading
+from llmproxy.dialects.rest_calls import ANY_METHOD, FAMILIES, FAMILIES_BELOW, REST, VERSIONED_FAMILIES
 
 DIALECTS: tuple[Dialect, ...] = (
     chat.DIALECT,
@@ -32,12 +33,6 @@ DIALECTS: tuple[Dialect, ...] = (
 """All dialects. The first writes errors where nobody knows what the client speaks; a provider that speaks several and
 has no preference is called in the first that can be translated."""
 
-REST = "openai"
-"""The capability of a provider that serves the rest of OpenAI's API: files, images, batches ..."""
-
-ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE")
-"""The methods of paths of which every method is relayed, as they are listed."""
-
 _VERSION = "/v1"
 _VERSIONED = re.compile(r"/v1(?:(?:alpha|beta)\d*)?(?=/)")
 
@@ -47,46 +42,6 @@ _CLOUD_ROOTS = ("/openai", "/anthropic")
 _PROJECT = re.compile(r"(?:/v1(?:beta1)?)?/projects/[^/]+/locations/[^/]+(?=[/:])")
 _PUBLISHERS = re.compile(r"/v1(?:beta1)?/publishers(?=/)|/ws/google\.cloud\.")
 
-# Calls of the rest of that API whose JSON body names a model, and those whose body may be a multipart form with one.
-# Rerank is of Cohere and Jina, and of services that imitate OpenAI.
-_REST_MODEL_PATHS = ("/images/generations", "/audio/speech", "/moderations", "/rerank")
-_FORM_PATHS = ("/images/edits", "/images/variations", "/audio/transcriptions", "/audio/translations", "/videos")
-# Those that Azure has below a deployment (openai 3.52, `lib/azure.py`).
-_DEPLOYED = ("/images/generations", "/images/edits", "/audio/speech", *_FORM_PATHS[2:4])
-REST_FORMS = tuple(deployment_form(path) for path in _DEPLOYED)
-"""The forms of calls of that API at a cloud."""
-
-# Calls that name what was created before, or nothing: relayed, not read.
-_REST_CALLS = (
-    ("GET", "/chat/completions"),
-    ("GET POST DELETE", "/chat/completions/{id}"),
-    ("GET", "/chat/completions/{id}/messages"),
-    ("DELETE PATCH", "/models/{id}"),
-)
-
-# First segments of which every path and method is relayed. `/realtime` alone is a WebSocket, not a call.
-_FAMILIES = (
-    *("assistants", "audio", "batches", "chatkit", "containers", "conversations", "evals", "files"),
-    *("fine_tuning", "images", "moderations", "skills", "threads", "uploads", "vector_stores", "videos"),
-)
-_FAMILIES_BELOW = ("realtime",)
-# The same, but only behind a version: newer ones of several vendors, whose names providers here may have.
-_VERSIONED_FAMILIES = (
-    *("agents", "content_provenance_checks", "credentials", "decisions", "deployment_runs", "deployments", "dreams"),
-    *(
-        "environments",
-        "live",
-        "memory_stores",
-        "safety",
-        "sessions",
-        "triggers",
-        "tunnels",
-        "user_profiles",
-        "vaults",
-        "voices",
-    ),
-    *("webhook_endpoints", "webhook_event_types", "webhooks"),
-)
 _CONVERSATIONS = "/conversations"
 
 
@@ -96,7 +51,7 @@ def find(method: str, path: str) -> Endpoint | None:
     called = _listed_call(method, path)
     if called is not None:
         return called
-    calls = _calls(DIALECTS)
+    calls = call_tables(DIALECTS)
     if below_project(path) and calls.project is not None:
         return calls.project
     version = version_of(path)
@@ -107,7 +62,7 @@ def find(method: str, path: str) -> Endpoint | None:
         return None
     name = segments[1] if len(segments) > 1 else ""
     endpoint = (calls.below if len(segments) > 2 else calls.alone).get(name)
-    return endpoint if version or name not in _VERSIONED_FAMILIES else None
+    return endpoint if version or name not in VERSIONED_FAMILIES else None
 
 
 def _listed_call(method: str, path: str) -> Endpoint | None:
@@ -115,7 +70,7 @@ def _listed_call(method: str, path: str) -> Endpoint | None:
     if "/projects/" in path and (project := _PROJECT.match(path)) is not None:
         path = path[project.end() :]
     path = path[len(version_of(path)) :]
-    calls = _calls(DIALECTS)
+    calls = call_tables(DIALECTS)
     method = "GET" if method == "HEAD" else method
     exact = calls.exact.get((method, path))
     if exact is not None:
@@ -160,13 +115,13 @@ def decoded_call(dialect: Dialect, body: Mapping[str, Any], *, counted: bool) ->
 
 def embedding_codec(name: str | None) -> EmbeddingCodec | None:
     """Return the form of embeddings called `name`; None when there is none."""
-    return None if name is None else _calls(DIALECTS).embeddings.get(name)
+    return None if name is None else call_tables(DIALECTS).embeddings.get(name)
 
 
 def embedding_call(codec: EmbeddingCodec) -> Endpoint:
     """Return the call with which a provider is asked for embeddings in the form `codec`."""
-    dialect = _calls(DIALECTS).names[codec.dialect]
-    return _endpoint(dialect, dialect.name, codec.call, streams=False, form=dialect.form)
+    dialect = call_tables(DIALECTS).names[codec.dialect]
+    return endpoint_of(dialect, dialect.name, codec.call, streams=False, form=dialect.form)
 
 
 def default() -> Dialect:
@@ -176,7 +131,7 @@ def default() -> Dialect:
 
 def by_name(name: str | None) -> Dialect | None:
     """Return the dialect called `name`; None when there is none."""
-    return None if name is None else _calls(DIALECTS).names.get(name)
+    return None if name is None else call_tables(DIALECTS).names.get(name)
 
 
 def codecs() -> Mapping[str, Codec]:
@@ -187,7 +142,7 @@ def codecs() -> Mapping[str, Codec]:
 
 
 def http_capabilities() -> tuple[str, ...]:
-    """Return what a provider may speak over HTTP: the names of all dialects, and `REST`."""
+    """Return what a provider may speak over HTTP: the names of all dialects, and `rest_calls.REST`."""
     return (*(dialect.name for dialect in DIALECTS if not dialect.client_only), REST)
 
 
@@ -210,7 +165,7 @@ def limit_readings(headers: Mapping[str, str], now_s: float) -> list[LimitReadin
 def calls() -> Iterator[tuple[Sequence[str], str, Endpoint]]:
     """Yield what clients can call: methods, the path as the dialect's own clients write it, and the call. The forms of
     clouds are left out, which are the same calls at other paths."""
-    known = _calls(DIALECTS)
+    known = call_tables(DIALECTS)
     listed: list[tuple[Sequence[str], Endpoint]] = [((method,), each) for (method, _), each in known.exact.items()]
     listed += [(methods, each) for methods, _, each in known.patterns]
     listed += [(ANY_METHOD, each) for each in (*known.alone.values(), *known.below.values())]
@@ -224,33 +179,15 @@ def client_paths() -> list[str]:
     return [dialect.version + path for dialect in DIALECTS for path in dialect.paths]
 
 
-def translatable(endpoint: Endpoint) -> bool:
-    """Return whether a provider of another dialect can answer this call, through translation."""
-    dialect = endpoint.dialect
-    return dialect.codec is not None and endpoint.capability == dialect.name and endpoint.path == dialect.paths[0]
-
-
-def untranslated(endpoint: Endpoint) -> bool:
-    """Return whether this call names a model of a dialect that can be translated, but has no translation itself: it
-    counts tokens, or compacts a conversation."""
-    dialect = endpoint.dialect
-    return (
-        dialect.codec is not None
-        and endpoint.model
-        and endpoint.capability == dialect.name
-        and endpoint.path != dialect.paths[0]
-    )
-
-
 def translated_call(dialect: Dialect, *, stream: bool = False) -> Endpoint:
     """Return the call of `dialect` that translated requests make, for an answer that is streamed or not."""
-    return _calls(DIALECTS).translated[dialect.name, stream]
+    return call_tables(DIALECTS).translated[dialect.name, stream]
 
 
 def translation_dialect(speaks: Container[str], preferred: Collection[str] = ()) -> Dialect | None:
     """Return the dialect into which requests are translated for a provider that speaks `speaks`: the first of
     `preferred`, or of all. None when it speaks none that can be translated."""
-    dialects = _calls(DIALECTS).names
+    dialects = call_tables(DIALECTS).names
     for name in preferred or dialects:
         dialect = dialects.get(name) if name in speaks else None
         if dialect is not None and dialect.codec is not None:
@@ -279,12 +216,12 @@ def keeps_state(speaks: Container[str]) -> bool:
 
 def first_calls(speaks: Container[str]) -> list[Endpoint]:
     """Return one call for each capability in `speaks`, the one that stands first in its list."""
-    return [endpoint for capability, endpoint in _calls(DIALECTS).first.items() if capability in speaks]
+    return [endpoint for capability, endpoint in call_tables(DIALECTS).first.items() if capability in speaks]
 
 
 def own_headers() -> tuple[str, ...]:
     """Return the beginnings, in lower case, of headers that only one dialect's providers understand."""
-    return _calls(DIALECTS).own_headers
+    return call_tables(DIALECTS).own_headers
 
 
 def listing(headers: Container[str], path: str) -> Dialect:
@@ -308,11 +245,6 @@ def model_paths() -> list[str]:
     return [f"{version}/models" for version in ("", _VERSION, *versions)]
 
 
-def relayed(dialect: Dialect, path: str, template: str) -> Endpoint:
-    """Return a call of `dialect` that is not in its list, such as one of our own pages."""
-    return Endpoint(dialect=dialect, capability=dialect.name, path=path, own_path=path, template=template, model=False)
-
-
 def path_patterns() -> list[str]:
     """Return regular expressions for the ends of URLs that name the main call of a dialect: a path of one segment only
     below a version, since it may be an address of its own."""
@@ -325,121 +257,4 @@ def first_segments() -> frozenset[str]:
     """Return the first segments of all paths that clients may call."""
     paths = [path for dialect in DIALECTS for path in (*dialect.paths, *dialect.stream_paths)]
     paths += [path for dialect in DIALECTS for _, path in dialect.other_calls]
-    return frozenset({*(path.split("/")[1] for path in paths), *_FAMILIES, *_FAMILIES_BELOW})
-
-
-class _Calls(NamedTuple):
-    """Some dialects and their calls, in the tables in which they are looked up."""
-
-    names: dict[str, Dialect]
-    exact: dict[tuple[str, str], Endpoint]
-    patterns: list[tuple[list[str], re.Pattern[str], Endpoint]]
-    alone: dict[str, Endpoint]
-    below: dict[str, Endpoint]
-    translated: dict[tuple[str, bool], Endpoint]
-    first: dict[str, Endpoint]
-    embeddings: dict[str, EmbeddingCodec]
-    own_headers: tuple[str, ...]
-    versions: dict[str, Endpoint]
-    project: Endpoint | None
-
-
-@lru_cache(maxsize=4)
-def _calls(dialects: tuple[Dialect, ...]) -> _Calls:
-    rest = dialects[0]
-    model_calls = [(endpoint, path) for dialect in dialects for endpoint, path in _model_calls(dialect)]
-    model_calls += [(_endpoint(rest, REST, path), path) for path in _REST_MODEL_PATHS]
-    model_calls += [(_endpoint(rest, REST, path, takes_forms=True), path) for path in _FORM_PATHS]
-    model_calls += [
-        (
-            _endpoint(rest, REST, form.call, own_path=form.path, form=form, takes_forms=form.call in _FORM_PATHS),
-            form.path,
-        )
-        for form in REST_FORMS
-    ]
-    other = [(dialect, dialect.name, *call) for dialect in dialects for call in dialect.other_calls]
-    other += [(rest, REST, *call) for call in _REST_CALLS]
-    named = (*_FAMILIES, *_VERSIONED_FAMILIES)
-    families = {name: _endpoint(rest, REST, f"/{name}", model=False) for name in named}
-    below = (*named, *_FAMILIES_BELOW)
-    return _Calls(
-        names={dialect.name: dialect for dialect in dialects},
-        exact={("POST", path): endpoint for endpoint, path in model_calls if "{" not in path},
-        patterns=[
-            *((["POST"], path_pattern(path), endpoint) for endpoint, path in model_calls if "{" in path),
-            *(
-                (methods.split(), path_pattern(path), _endpoint(dialect, capability, path, model=False))
-                for dialect, capability, methods, path in other
-            ),
-        ],
-        alone=families,
-        below={name: _endpoint(rest, REST, f"/{name}/{{path}}", model=False) for name in below},
-        translated={
-            (endpoint.dialect.name, stream): endpoint
-            for endpoint, _ in model_calls
-            if translatable(endpoint) and endpoint.form is endpoint.dialect.form
-            for stream in (False, True)
-            if endpoint.streams in (None, stream)
-        },
-        first={endpoint.capability: endpoint for endpoint, _ in reversed(model_calls)},
-        embeddings={codec.name: codec for dialect in dialects for codec in dialect.embedding_codecs},
-        own_headers=tuple({prefix for dialect in dialects for prefix in dialect.own_headers}),
-        versions={
-            version: relayed(dialect, "/{path}", f"{version}/{{path}}")
-            for dialect in dialects
-            for version in dialect.versions
-        },
-        project=next(
-            (relayed(each, "/{path}", "/projects/{path}") for each in dialects if each.below_projects),
-            None,
-        ),
-    )
-
-
-def _model_calls(dialect: Dialect) -> Iterator[tuple[Endpoint, str]]:
-    """Yield the calls of a dialect that name a model, each with its path."""
-    for path in dialect.paths:
-        streams = False if dialect.stream_paths else None
-        yield _endpoint(dialect, dialect.name, path, streams=streams, form=dialect.form), path
-    for path, stream_path in zip(dialect.paths, dialect.stream_paths, strict=False):
-        yield _endpoint(dialect, dialect.name, path, own_path=stream_path, streams=True, form=dialect.form), stream_path
-    for form in dialect.forms:
-        if form.frames is None:
-            streams = False if form.stream_path else None
-            yield _endpoint(dialect, dialect.name, form.call, own_path=form.path, streams=streams, form=form), form.path
-        if form.frames is None and form.stream_path:
-            own = form.stream_path
-            yield _endpoint(dialect, dialect.name, form.call, own_path=own, streams=True, form=form), own
-
-
-def _endpoint(
-    dialect: Dialect,
-    capability: str,
-    path: str,
-    *,
-    model: bool = True,
-    own_path: str | None = None,
-    streams: bool | None = None,
-    form: CallForm | None = None,
-    takes_forms: bool = False,
-) -> Endpoint:
-    own = own_path or path
-    return Endpoint(
-        dialect=dialect,
-        capability=capability,
-        path=path,
-        own_path=own,
-        template=dialect.version + own,
-        model=model,
-        streams=streams,
-        model_in=path_pattern(own) if "{model}" in own else None,
-        form=form,
-        takes_forms=takes_forms,
-    )
-
-
-def path_pattern(path: str) -> re.Pattern[str]:
-    """Match the paths that `path` stands for, whatever its parameters are."""
-    parts = re.split(r"(\{\w+\})", path)
-    parameters = {"{id}": "[^/]+", "{path}": ".+", "{maker}": "(?P<maker>[^/]+)", "{model}": "(?P<model>.+)"}
-    return re.compile("".join(parameters.get(part) or re.escape(part) for part in parts), re.DOTALL)
+    return frozenset({*(path.split("/")[1] for path in paths), *FAMILIES, *FAMILIES_BELOW})

@@ -182,6 +182,10 @@ class Dialect:
     needs_authorization: bool = False
     schemas: Schemas = field(default_factory=Schemas)
 
+    def relayed(self, path: str, template: str) -> Endpoint:
+        """Return a call that is not in the list of this dialect, such as one of our own pages."""
+        return Endpoint(dialect=self, capability=self.name, path=path, own_path=path, template=template, model=False)
+
     def path_of(self, call: str, *, stream: bool) -> str:
         """Return the path of `call`, one of `paths`, for an answer that is streamed or not."""
         paths = dict(zip(self.paths, self.stream_paths, strict=False)) if stream else {}
@@ -196,7 +200,7 @@ class Dialect:
 class Endpoint:
     """One call that clients make, wherever its path stands (under `/v1`, bare, or below a provider's prefix).
 
-    `capability` is the word a provider must list to serve it: a dialect's name, or `catalog.REST`. `path` names the
+    `capability` is the word a provider must list to serve it: a dialect's name, or `rest_calls.REST`. `path` names the
     call, unversioned, streamed or not; `own_path` is where it stands, another one for streams of some dialects.
     Parameters stand in braces. `model` says whether a request names a model, so that its body is held and read;
     `model_in` finds it in the path, where the dialect keeps it there. `streams` says whether the path asks for a
@@ -216,6 +220,20 @@ class Endpoint:
     form: CallForm | None = None
     takes_forms: bool = False
     socket: SocketCalls | None = None
+
+    @property
+    def translatable(self) -> bool:
+        """Return whether a provider of another dialect can answer this call, through translation."""
+        dialect = self.dialect
+        return dialect.codec is not None and self.capability == dialect.name and self.path == dialect.paths[0]
+
+    @property
+    def untranslated(self) -> bool:
+        """Return whether this call names a model of a dialect that can be translated, but has no translation itself:
+        it counts tokens, or compacts a conversation."""
+        dialect = self.dialect
+        own = dialect.codec is not None and self.model and self.capability == dialect.name
+        return own and self.path != dialect.paths[0]
 
     def served_by(self, speaks: Container[str]) -> bool:
         """Return whether a provider that speaks `speaks` serves this call without translation, in whatever form."""

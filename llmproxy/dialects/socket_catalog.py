@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from llmproxy.dialects import catalog
+from llmproxy.dialects.call_tables import path_pattern
 from llmproxy.dialects.dialect import Dialect, Endpoint
 from llmproxy.dialects.socket_calls import model_in_query
 
@@ -42,5 +43,5 @@ def _sockets_of(dialect: Dialect) -> Iterator[_Found]:
     for path in () if calls is None else calls.paths:
         assert calls is not None
         template = dialect.version + path if calls.versioned else path
-        plain = replace(catalog.relayed(dialect, path, template), capability=calls.capability, socket=calls)
-        yield catalog.path_pattern(path), plain, replace(plain, model=calls.names_model)
+        plain = replace(dialect.relayed(path, template), capability=calls.capability, socket=calls)
+        yield path_pattern(path), plain, replace(plain, model=calls.names_model)

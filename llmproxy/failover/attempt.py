@@ -109,7 +109,7 @@ class Attempts:
 
     async def _translate(self, exchange: Exchange, call: Call, *, content: bool) -> Answer:
         """Make a call in the dialect of its target."""
-        if exchange.endpoint is not None and catalog.untranslated(exchange.endpoint):
+        if exchange.endpoint is not None and exchange.endpoint.untranslated:
             return await self._translator.answer_untranslated(exchange, call)
         began_s = time.monotonic()
         translated = await self._translator.prepare(exchange, call)

@@ -13,9 +13,9 @@ import msgspec
 from llmproxy.answer import Headers
 from llmproxy.body import Body, FormBody, StreamedBody, StreamedForm
 from llmproxy.client_request import ClientRequest
-from llmproxy.dialects import catalog
 from llmproxy.dialects.call_form import CallForm, filled, without_fields
 from llmproxy.dialects.dialect import Endpoint
+from llmproxy.dialects.rest_calls import REST, REST_FORMS
 from llmproxy.errors import BadRequest
 from llmproxy.wire.json import write_value
 
@@ -34,7 +34,7 @@ def form_named(endpoint: Endpoint, name: str) -> CallForm | None:
     """Return the form of this call that the cloud called `name` has; None where it has the dialect's own."""
     if endpoint.form is not None and endpoint.form.name == name:
         return endpoint.form
-    forms = catalog.REST_FORMS if endpoint.capability == catalog.REST else endpoint.dialect.forms
+    forms = REST_FORMS if endpoint.capability == REST else endpoint.dialect.forms
     return next((form for form in forms if form.name == name and form.call == endpoint.path), None)
 
 

@@ -45,7 +45,7 @@ class Stub(ConfiguredProvider):
             self.models = (*self.models, _MODEL)
 
     def has_call(self, endpoint: Endpoint) -> bool:
-        return _other_call(endpoint) is not None or catalog.translatable(endpoint)
+        return _other_call(endpoint) is not None or endpoint.translatable
 
     def prepare(self, request: ClientRequest, target: Target) -> None:
         return None

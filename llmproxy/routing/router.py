@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from llmproxy.dialects import catalog
 from llmproxy.dialects.dialect import Endpoint
+from llmproxy.dialects.rest_calls import REST
 from llmproxy.dialects.socket_calls import names_deployment
 from llmproxy.dialects.socket_catalog import find_socket, is_http_path
 from llmproxy.errors import BadRequest, http_only
@@ -118,7 +119,7 @@ class Router:
             if len(full_path) <= _MAX_CACHED_LENGTH:
                 _cache(self._resolved, (method, full_path), resolved)
         endpoint = resolved.endpoint
-        if endpoint is None or endpoint.model or endpoint.capability != catalog.REST or resolved.provider is not None:
+        if endpoint is None or endpoint.model or endpoint.capability != REST or resolved.provider is not None:
             return resolved
         return self._of_sdk(resolved, endpoint, headers)
 
@@ -141,7 +142,7 @@ class Router:
         dialect = catalog.marked(headers)
         if dialect is None or not any(dialect.name in each.speaks for each in self._providers):
             return resolved
-        return replace(resolved, endpoint=catalog.relayed(dialect, endpoint.path, endpoint.template))
+        return replace(resolved, endpoint=dialect.relayed(endpoint.path, endpoint.template))
 
     def choose(self, resolved: ResolvedPath, model: str | None, provider_name: str | None = None) -> Route:
         """Return the route for `model` on the path `resolved`, with the targets that can answer the endpoint.
@@ -182,7 +183,7 @@ class Router:
         """Return the route of a WebSocket whose path names no model. Where its messages do, and they may name one of
         any provider, it is refused with a 426: over HTTP each request finds its own."""
         chosen = resolved.provider
-        if endpoint.capability != endpoint.dialect.name and endpoint.capability != catalog.REST:
+        if endpoint.capability != endpoint.dialect.name and endpoint.capability != REST:
             if chosen is None and not provider_name:
                 chosen = None if self._routes else self._single
             if chosen is None and provider_name:
@@ -304,7 +305,7 @@ class Router:
                 raise BadRequest(message, code="unknown_provider")
         else:
             named = self._catch_all or self._single
-        if endpoint.model and endpoint.capability != catalog.REST:  # there providers have a model of their own
+        if endpoint.model and endpoint.capability != REST:  # there providers have a model of their own
             named = named or self._default
             if named is None:
                 raise BadRequest("The request has no model. Add the field `model`", param="model")
@@ -330,7 +331,7 @@ def _serves(target: Target, endpoint: Endpoint, model: str | None) -> bool:
         return True
     if endpoint.path in endpoint.dialect.embeddings and target.provider.embeds_as(target.model or model) is not None:
         return True
-    return catalog.translatable(endpoint) and _is_translated(target, model)
+    return endpoint.translatable and _is_translated(target, model)
 
 
 def _is_translated(target: Target, model: str | None) -> bool:
@@ -343,7 +344,7 @@ def _serving(route: Route, endpoint: Endpoint, model: str | None, what: str, eve
     able = tuple(target for target in route.targets if _serves(target, endpoint, model))
     if len(able) == len(route.targets):
         return route
-    if not able and catalog.untranslated(endpoint):  # the translator answers in their place
+    if not able and endpoint.untranslated:  # the translator answers in their place
         able = tuple(target for target in route.targets if _is_translated(target, model))
     if able:
         return replace(route, targets=able, why=f"{route.why}, only those that can answer the path")

@@ -6,7 +6,7 @@ Sources: RFC 6455, 4.2.1, and RFC 9110, 7.8: a request to upgrade to anything el
 from __future__ import annotations
 
 from llmproxy.answer import Headers
-from llmproxy.dialects.catalog import REST
+from llmproxy.dialects.rest_calls import REST
 from llmproxy.errors import BadRequest, ProxyError, http_only
 from llmproxy.exchange import Exchange
 from llmproxy.wire.websocket import has_token, is_key

@@ -108,7 +108,7 @@ class Translator:
             return False
         if exchange.route is None or exchange.route.relay:
             return False
-        return catalog.translatable(endpoint) or catalog.untranslated(endpoint)
+        return endpoint.translatable or endpoint.untranslated
 
     def embeddings(self, exchange: Exchange, call: Call) -> EmbeddingCall | None:
         """Return how to ask the target of `call` for embeddings in its own form; None where the request goes as it
@@ -305,7 +305,7 @@ class Translator:
         endpoint = exchange.endpoint
         if endpoint is None or not endpoint.dialect.stateful:
             return
-        if catalog.untranslated(endpoint) or not any(self.needed(exchange, target) for target in route.targets):
+        if endpoint.untranslated or not any(self.needed(exchange, target) for target in route.targets):
             return
         if answer.framing is None:
             await self._store_recalled(exchange, answer.body)

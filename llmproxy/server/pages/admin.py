@@ -429,7 +429,7 @@ def _model_pages(exchange: Exchange) -> tuple[Dialect, ModelPages]:
     dialect = catalog.listing(exchange.headers, exchange.full_path)
     assert dialect.models is not None, "the catalog gives one that lists models"
     if dialect is not catalog.default():
-        exchange.endpoint = catalog.relayed(dialect, "/models", exchange.template)
+        exchange.endpoint = dialect.relayed("/models", exchange.template)
     return dialect, dialect.models
 
 

@@ -177,7 +177,7 @@ class ModelList:
     async def _ask(self, exchange: Exchange, dialect: Dialect, target: Target, path: str) -> Answer | None:
         """Send a client's request for `path` to the provider of `target`; None when it answers by itself."""
         view = exchange.view()
-        view.endpoint, view.path = catalog.relayed(dialect, "/models", exchange.template), path
+        view.endpoint, view.path = dialect.relayed("/models", exchange.template), path
         if target.provider.refreshes:
             await target.provider.ready()
         request = target.provider.prepare(view, target)

@@ -14,6 +14,7 @@ from typing import Any
 from llmproxy.access.admission import Audience
 from llmproxy.dialects import catalog
 from llmproxy.dialects.dialect import Endpoint
+from llmproxy.dialects.rest_calls import ANY_METHOD
 from llmproxy.middleware.base import PageOperation
 from llmproxy.routing.router import Router
 from llmproxy.server.pages.operations import (
@@ -195,7 +196,7 @@ class OpenApi:
         if self._router.catch_all is not None:
             places["/{path}"] = self._router.catch_all
         for path, provider in places.items():
-            for method in catalog.ANY_METHOD:
+            for method in ANY_METHOD:
                 described = Described(
                     tag=PROVIDERS,
                     summary=f"Relayed to {provider.name} as it is",
@@ -210,6 +211,6 @@ def _summary(endpoint: Endpoint) -> str:
     count = endpoint.dialect.token_count
     if count is not None and count.path == endpoint.path:
         return "Count the tokens of a request"
-    if catalog.translatable(endpoint):
+    if endpoint.translatable:
         return "Ask a model, for a stream" if endpoint.streams else "Ask a model"
     return "Relayed to the provider of its model"

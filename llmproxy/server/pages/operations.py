@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmproxy.dialects import catalog
 from llmproxy.dialects.derived import example_request
 from llmproxy.dialects.dialect import Dialect, Endpoint
 from llmproxy.wire.json import read_value
@@ -120,7 +119,7 @@ def call_responses(endpoint: Endpoint) -> dict[str, Any]:
     whole = {JSON: {"schema": dict(dialect.schemas.answer or {"type": "object"})}}
     framings = (dialect.framing, *([] if dialect.other_framing is None else [dialect.other_framing]))
     stream: dict[str, Any] = {each.media_type: {"schema": {}} for each in framings}
-    both = {**whole, **(stream if catalog.translatable(endpoint) else {})}
+    both = {**whole, **(stream if endpoint.translatable else {})}
     content = both if endpoint.streams is None else stream if endpoint.streams else whole
     error = dialect.schemas.error or {"type": "object"}
     return {

@@ -21,7 +21,7 @@ def test_the_model_stands_in_the_path(model: str, prefix: str) -> None:
         endpoint = catalog.find("POST", f"{prefix}/model/{model}/{verb}")
         assert endpoint is not None and endpoint.dialect is DIALECT
         assert endpoint.model_of(f"/model/{model}/{verb}") == unquote(model) and endpoint.streams is stream
-        assert catalog.translatable(endpoint)
+        assert endpoint.translatable
         assert endpoint.model_of(endpoint.path_for(model)) == model
 
 
@@ -37,7 +37,7 @@ def test_it_says_what_its_providers_need() -> None:
 
 def test_the_tokens_of_a_nested_request_are_counted() -> None:
     endpoint = catalog.find("POST", "/model/m/count-tokens")
-    assert endpoint is not None and catalog.untranslated(endpoint)
+    assert endpoint is not None and endpoint.untranslated
     assert request_in({"input": {"converse": {"messages": []}}}) == {"messages": []}
     assert DIALECT.token_count is not None and DIALECT.token_count.write(5) == b'{"inputTokens":5}'
     invoked = {"input": {"invokeModel": {"body": "eyJhIjogMX0="}}}

@@ -21,11 +21,11 @@ def test_the_model_stands_in_the_path(place: str) -> None:
     for verb, stream in (("generateContent", False), ("streamGenerateContent", True)):
         path = f"{place.format('a%2Fgemini-3')}:{verb}"
         endpoint = catalog.find("POST", path)
-        assert endpoint is not None and endpoint.dialect is DIALECT and catalog.translatable(endpoint)
+        assert endpoint is not None and endpoint.dialect is DIALECT and endpoint.translatable
         assert endpoint.model_of(path) == "a/gemini-3" and endpoint.streams is stream
         assert endpoint.renamed(path, "b") == f"{place.format('b')}:{verb}"
     count = catalog.find("POST", f"{place.format('m')}:countTokens")
-    assert count is not None and catalog.untranslated(count)
+    assert count is not None and count.untranslated
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from openapi_spec_validator import validate
 
 from llmproxy.access.admission import Audience
 from llmproxy.dialects import catalog
+from llmproxy.dialects.rest_calls import REST
 from llmproxy.middleware.base import PageOperation
 from llmproxy.routing.router import Router
 from llmproxy.server.pages.openapi import DescribedPage, OpenApi, Protection
@@ -63,7 +64,7 @@ def test_a_provider_of_messages_has_its_other_calls() -> None:
 
 
 def test_the_rest_of_an_api_is_listed_with_every_method() -> None:
-    made = document(Place("main", "*", speaks=catalog.REST))
+    made = document(Place("main", "*", speaks=REST))
     assert set(made["paths"]["/v1/files/{path}"]) == {"get", "post", "put", "patch", "delete"}
     assert set(made["paths"]["/v1/chat/completions"]) == {"get"}, "stored ones; nobody here has the dialect itself"
 

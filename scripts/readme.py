@@ -38,6 +38,7 @@ _GROUPS = ("", "cache", "keys", "prices", "trace")
 """Commands that do nothing by themselves."""
 
 COMMANDS = "llmproxy/docs/commands.md"
+_MAX_README_LINES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,12 @@ def unlisted(table: str, surface: Surface) -> Iterator[str]:
     for command in surface.commands:
         if command not in _GROUPS and not re.search(rf"^\| `llmproxy {re.escape(command)}` \|", table, re.MULTILINE):
             yield f"{COMMANDS}: no row for `llmproxy {command}`"
+
+
+def too_long(readme: str) -> Iterator[str]:
+    """Report a README that a newcomer does not read to its end."""
+    if (lines := readme.count("\n")) > _MAX_README_LINES:
+        yield f"README.md has {lines} lines, more than {_MAX_README_LINES}; reference belongs to llmproxy/docs"
 
 
 def _wrong_calls(page: Page, surface: Surface) -> Iterator[str]:
@@ -276,6 +283,7 @@ def main() -> int:
     messages = [
         *problems(texts, surface, root),
         *unlisted(texts[COMMANDS], surface),
+        *too_long(texts["README.md"]),
         *wrong_configs(texts),
         *links.problems(texts, root),
         *config_reference.problems(root),

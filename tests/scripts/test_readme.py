@@ -59,6 +59,10 @@ def test_every_command_has_a_row_in_the_table() -> None:
     ]
 
 
+def test_a_readme_that_grows_too_long_is_reported() -> None:
+    assert list(readme.too_long("line\n" * 200)) == [] and len(list(readme.too_long("line\n" * 201))) == 1
+
+
 def test_a_name_on_one_of_the_pages_is_enough(root: Path) -> None:
     pages = {"a.md": GOOD.replace("--port 1", ""), "b.md": "`llmproxy serve --port 1`"}
     assert readme.problems(pages, SURFACE, root) == []

@@ -109,9 +109,11 @@ class Pipeline:
     async def _call_sealer(self, sealed: SealedHistories, exchange: Exchange, route: Route) -> Answer:
         """Call the targets of the route, the one first that sealed the thinking in the history, and learn what is
         sealed now."""
-        await sealed.find(exchange, lambda: any(self.translator.needed(exchange, each) for each in route.targets))
+        if sealed.may_know(exchange, lambda: any(self.translator.needed(exchange, each) for each in route.targets)):
+            await sealed.find(exchange)
         answer = await self.failover.answer(exchange, route)
-        await close_on_failure(sealed.learn(exchange, answer), answer)
+        if sealed.may_learn(exchange, answer):
+            await close_on_failure(sealed.learn(exchange, answer), answer)
         return answer
 
     def _towards(self, exchange: Exchange, route: Route, maker: str) -> Route:

@@ -155,9 +155,9 @@ def capabilities() -> tuple[str, ...]:
 def limit_readings(headers: Mapping[str, str], now_s: float) -> list[LimitReading]:
     """Return what a provider says of its limits in the headers of an answer, in the words of whatever vendor: services
     have each other's names. `now_s` is the wall clock."""
-    fields = {name.lower(): value for name, value in headers.items() if "ratelimit-" in name.lower()}
-    if not fields:
+    if "ratelimit-" not in "\n".join(headers).lower():  # one search for all names
         return []
+    fields = {name.lower(): value for name, value in headers.items() if "ratelimit-" in name.lower()}
     readers = dict.fromkeys(dialect.read_limits for dialect in DIALECTS)
     return [reading for read in readers for reading in read(fields, now_s)]
 

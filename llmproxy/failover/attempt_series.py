@@ -103,24 +103,20 @@ class AttemptSeries:
 
     async def run(self) -> Answer:
         """Call each target once, then some of them again, as the policy of the route says."""
+        failover, route = self._failover, self._route
+        failover.health.budget.count(failover.now())
         try:
-            return await self._run()
+            targets = route.targets if not route.conditional else await fitting(route, self._exchange)
+            await self._turn(targets, 1 if self._once else len(targets))
+            if not self._once and self._failed():
+                await self._repeat(targets)
+            if self._last is None:
+                raise self._none_left(targets)
+            return self._last.result()
         except BaseException:
             if self._last is not None:  # the client may have left while a refusal was kept for it
                 self._last.discard(self._exchange)
             raise
-
-    async def _run(self) -> Answer:
-        failover, route = self._failover, self._route
-        failover.health.budget.count(failover.now())
-        targets = route.targets if not route.conditional else await fitting(route, self._exchange)
-        await self._turn(targets, 1 if self._once else len(targets))
-        if not self._once and self._failed():
-            await self._repeat(targets)
-        if self._last is None:
-            limited_s = self._limited_s(targets)
-            raise self._all_out(targets) if limited_s is None else self._all_full(limited_s)
-        return self._last.result()
 
     async def _repeat(self, targets: Sequence[Target]) -> None:
         """Call targets that failed again, after growing waits."""
@@ -392,8 +388,13 @@ class AttemptSeries:
         wait_s = max(wait_s, min(rests))
         return wait_s if now_s + wait_s < self._deadline.at_s else None
 
-    def _all_out(self, targets: Sequence[Target]) -> ProxyError:
+    def _none_left(self, targets: Sequence[Target]) -> ProxyError:
         """Return the error for a route none of whose targets may be called at present."""
+        limited_s = self._limited_s(targets)
+        return self._all_out(targets) if limited_s is None else self._all_full(limited_s)
+
+    def _all_out(self, targets: Sequence[Target]) -> ProxyError:
+        """Return the error for a route all of whose targets failed too often."""
         now_s = self._failover.now()
         waits = [target.health.breaker.retry_s - now_s for target in targets if target.health is not None]
         retry_after_s = max(math.ceil(min(waits, default=1.0)), 1)

@@ -69,20 +69,23 @@ class SealedHistories:
         self._store = store
         self._recent = ByteBoundedLru()
 
-    async def find(self, exchange: Exchange, translates: Callable[[], bool]) -> None:
-        """Find out who sealed the last thinking in the history of a request, for `history_of`. If it `translates`, the
-        history may also be known by its calls, whose thinking translation keeps."""
+    def may_know(self, exchange: Exchange, translates: Callable[[], bool]) -> bool:
+        """Return whether there may be something to find out about a request. If it `translates`, its history may also
+        be known by its calls, whose thinking translation keeps."""
         sealed, body = _sealed(exchange), exchange.body
         if sealed is None or not isinstance(body, Body):
-            return
+            return False
         try:
             raw = body.decoded
         except BadRequest:
-            return
-        may_have = sealed.mark in raw
-        if not may_have and not translates():
-            return
-        seal, call_id = _last_names(raw, sealed, may_have=may_have)
+            return False
+        return sealed.mark in raw or (sealed.result_id in raw and translates())
+
+    async def find(self, exchange: Exchange) -> None:
+        """Find out who sealed the last thinking in the history of a request that it `may_know`, for `history_of`."""
+        sealed, raw = _sealed(exchange), exchange.held.decoded
+        assert sealed is not None, "otherwise nothing is known"
+        seal, call_id = _last_names(raw, sealed, may_have=sealed.mark in raw)
         identity = identity_of(exchange)
         is_sealed = seal is not None and len(seal) >= SHORTEST
         names = [name for name in (call_id, _seal_name(seal) if seal and is_sealed else None) if name]
@@ -92,15 +95,18 @@ class SealedHistories:
             unknown = maker is None and is_sealed
             exchange.notes[_NOTE] = SealedHistory(self, identity, sealed, maker, unknown=unknown)
 
-    async def learn(self, exchange: Exchange, answer: Answer) -> None:
-        """Keep who sealed what is in an answer, before the client gets it."""
+    def may_learn(self, exchange: Exchange, answer: Answer) -> bool:
+        """Return whether something may be sealed in an answer, or may be known by its calls."""
         sealed = _sealed(exchange)
         if sealed is None or not exchange.calls or answer.status >= 300:
-            return
-        call, history = exchange.calls[-1], history_of(exchange)
-        moved = history is not None and history.moved(call.target, call.model)
-        if not moved and _seals_nothing(answer, sealed):
-            return
+            return False
+        return _moved(exchange, exchange.calls[-1]) or not _seals_nothing(answer, sealed)
+
+    async def learn(self, exchange: Exchange, answer: Answer) -> None:
+        """Keep who sealed what is in an answer of which it `may_learn`, before the client gets it."""
+        sealed, call = _sealed(exchange), exchange.calls[-1]
+        moved = _moved(exchange, call)
+        assert sealed is not None, "otherwise nothing is learned"
         hidden = sealed.unwrap is not None and answer.framing is not None
         readable = Readable(answer, sealed.unwrap() if hidden and sealed.unwrap is not None else None)
         scan = _Scan(sealed, calls=moved)
@@ -118,8 +124,7 @@ class SealedHistories:
         """Keep who made calls whose thinking the client does not see."""
         call = exchange.call
         if call is not None and exchange.route is not None and not exchange.route.plain:
-            history = history_of(exchange)
-            moved = history is not None and history.moved(call.target, call.model)
+            moved = _moved(exchange, call)
             maker = SealMaker(provider=call.target.provider.name, model=call.model or "", moved=moved)
             await self.bind(identity_of(exchange), [f"call:{each}" for each in ids], maker)
 
@@ -255,6 +260,12 @@ class _Scan:
 def _sealed(exchange: Exchange) -> SealedThinking | None:
     endpoint = exchange.endpoint
     return endpoint.dialect.sealed if endpoint is not None and endpoint.model else None
+
+
+def _moved(exchange: Exchange, call: Call) -> bool:
+    """Return whether the history of a request may hold what the target of a call did not seal."""
+    history = history_of(exchange)
+    return history is not None and history.moved(call.target, call.model)
 
 
 def _made(maker: SealMaker, call: Call) -> bool:

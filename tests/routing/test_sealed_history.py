@@ -55,13 +55,15 @@ def answered(exchange: Exchange, *pieces: bytes, target: Target = EAST) -> Answe
 
 async def learn(histories: SealedHistories, exchange: Exchange, *pieces: bytes, target: Target = EAST) -> None:
     answer = answered(exchange, *pieces, target=target)
-    await histories.learn(exchange, answer)
+    if histories.may_learn(exchange, answer):
+        await histories.learn(exchange, answer)
     while answer.stream is not None and await answer.stream.read():
         pass
 
 
 async def find(histories: SealedHistories, exchange: Exchange, *, translates: bool = False) -> SealedHistory | None:
-    await histories.find(exchange, lambda: translates)
+    if histories.may_know(exchange, lambda: translates):
+        await histories.find(exchange)
     return history_of(exchange)
 
 

@@ -30,6 +30,7 @@ LINGER_S = 10.0
 _LINGER_SILENCE_S = 1.0
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LARGE_BYTES = 4 * 1024 * 1024
+_SMALL_PIECE_BYTES = 4096
 # Of the largest that is held though it could pass through: an image, or a minute of speech.
 _SMALL_FORM_BYTES = 1024 * 1024
 
@@ -268,16 +269,25 @@ async def _read_slowly(exchange: Exchange, body: Body, budget: MemoryBudget) -> 
 
 
 async def _hold(exchange: Exchange, stream: RequestStream, budget: MemoryBudget, length: int | None) -> bytes:
-    """Return the whole body. Pieces are joined as they come: a small one alone would cost 40 bytes more than it has."""
+    """Return the whole body. Small pieces are joined as they come: each alone would cost 40 bytes more than it has.
+    Large ones are joined at the end: growing copies all of them again and again."""
     data = await stream.read()
     budget.hold(exchange, len(data))
     if not data or len(data) == length:
         return data
-    joined = bytearray(data)
-    while len(joined) != length and (data := await stream.read()):
+    pieces: list[bytes | bytearray] = [data]
+    size_bytes = len(data)
+    while size_bytes != length and (data := await stream.read()):
         budget.hold(exchange, len(data))
-        joined += data
-    return bytes(joined) if len(joined) < LARGE_BYTES else await _in_turn(budget, lambda: bytes(joined))
+        size_bytes += len(data)
+        last = pieces[-1]
+        if len(data) >= _SMALL_PIECE_BYTES:
+            pieces.append(data)
+        elif isinstance(last, bytearray):
+            last += data
+        else:
+            pieces.append(bytearray(data))
+    return b"".join(pieces) if size_bytes < LARGE_BYTES else await _in_turn(budget, lambda: b"".join(pieces))
 
 
 async def _decode(exchange: Exchange, body: Body, budget: MemoryBudget) -> None:

@@ -20,7 +20,7 @@ from llmproxy.body import Body
 from llmproxy.dialects.dialect import Dialect
 from llmproxy.wire.repeated_json import ReadObject
 
-_NAME = "caching.turns"
+_NAME, _FRAME = "caching.turns", "caching.frame"
 # Clients change the last turns that they sent, such as the places of their cache marks.
 _RECENT = 8
 _ENCODE = msgspec.json.Encoder(order="sorted").encode
@@ -54,6 +54,14 @@ def read_content(body: Body, dialect: Dialect) -> CacheableRequest | None:
     return CacheableRequest(members=content, raw=raw, names_stored=dialect.reshape.names_stored(content))
 
 
+class _Frame(NamedTuple):
+    """What is known of the JSON around the turns: whether every reader finds the same in it, and whether it names
+    something stored. What it holds is not kept: decoded, that may take twenty times the memory."""
+
+    alike: bool
+    stored: bool
+
+
 class _Turns(NamedTuple):
     """What is known of the first `items` turns: the digest of their canonical JSON, whether every reader finds that in
     them, and whether one of them names something stored."""
@@ -65,8 +73,7 @@ class _Turns(NamedTuple):
 
 
 def _read_turns(read: ReadObject, dialect: Dialect) -> CacheableRequest:
-    frame = read.without_items()
-    members = msgspec.json.decode(frame)
+    members, frame = _read_frame(read, dialect)
     earlier = read.inherited.get(_NAME)
     known = [each for each in earlier if each.items <= read.known] if isinstance(earlier, list) else []
     at = known[-1] if known else _Turns(0, hashlib.sha256(), True, False)
@@ -85,13 +92,23 @@ def _read_turns(read: ReadObject, dialect: Dialect) -> CacheableRequest:
         marks.append(at)
     # Which of the new turns is ambiguous is not known: one that leaves it out begins before all of them.
     read.derived[_NAME] = marks if new_alike else [*known[-_RECENT:], at]
-    alike = alike and _is_read_alike(frame, members)
     return CacheableRequest(
         members=members,
         turns=b"%d %b" % (at.items, at.digest.digest()),
-        raw=b"" if alike else read.data,
-        names_stored=at.stored or dialect.reshape.names_stored(members),
+        raw=b"" if alike and frame.alike else read.data,
+        names_stored=at.stored or frame.stored,
     )
+
+
+def _read_frame(read: ReadObject, dialect: Dialect) -> tuple[Mapping[str, Any], _Frame]:
+    """Return the members around the turns, and what is known of them. An earlier request may have the same."""
+    text = read.without_items()
+    members = msgspec.json.decode(text)
+    frame = read.inherited.get(_FRAME) if read.known and read.same_tail else None
+    if not isinstance(frame, _Frame):
+        frame = _Frame(_is_read_alike(text, members), dialect.reshape.names_stored(members))
+    read.derived[_FRAME] = frame
+    return members, frame
 
 
 class _Ambiguous(ValueError):
@@ -100,10 +117,12 @@ class _Ambiguous(ValueError):
 
 def _is_read_alike(raw: bytes, content: object) -> bool:
     """Return whether every reader of the JSON `raw` finds `content` in it: no key stands twice in an object, and no
-    number loses digits. What official clients send is written as we write it: 1 µs for a KB instead of 10.
+    number loses digits. What most clients send is written as we write it, but for white space: 1 µs for a KB instead of
+    10.
     """
     try:
-        if raw == _ENCODE_AS_READ(content):
+        written = _ENCODE_AS_READ(content)
+        if raw == written or msgspec.json.format(raw, indent=-1) == written:
             return True
         json.loads(raw, object_pairs_hook=_distinct, parse_float=_exact, parse_int=_whole)
     except (ValueError, TypeError, RecursionError):

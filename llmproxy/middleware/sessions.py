@@ -32,7 +32,7 @@ from llmproxy.exchange import Exchange
 from llmproxy.metrics.sample import Sample
 from llmproxy.metrics.stats_merge import hit_rate
 from llmproxy.middleware.base import Middleware, PageOperation, PageRequest
-from llmproxy.recognition.prefix_hash import PrefixHashes
+from llmproxy.recognition.prefix_hash import KnownKeys, PrefixHashes, RunningSum
 from llmproxy.recognition.session_names import NAMING_MEMBERS, SessionName, answer_key, session_name_of
 from llmproxy.recognition.session_stats import merge_session_stats, session_row, session_samples
 from llmproxy.recognition.similarity import ComparedRequest, read_sketch, sketch
@@ -205,12 +205,14 @@ class Sessions(Middleware):
             named = await _work(large, partial(_naming_members, body))
             name = session_name_of(exchange.headers, self._headers, named, tenant)
         history, hashes = NO_HISTORY, None
+        sums: Sequence[RunningSum] = ()
+        keys: KnownKeys = {}
         if name is None:
             if body is not None and exchange.endpoint is not None:
-                history, sums, _ = await _work(large, partial(_history, body, exchange.endpoint.dialect.readers))
+                history, sums, keys, _ = await _work(large, partial(_history, body, exchange.endpoint.dialect.readers))
             if not history.pieces:
                 return None
-            hashes = await _work(large, partial(PrefixHashes, tenant, history.pieces, sums))
+            hashes = await _work(large, partial(PrefixHashes, tenant, history.pieces, sums, keys))
         return _Request(
             tenant=tenant,
             client=_shortened(f"{exchange.client.label} {exchange.client.agent}".strip()),

@@ -25,6 +25,9 @@ _ROLE_SEEDS = {role: crc32(role.encode()) for role in (USER, ASSISTANT, CALL, TO
 RunningSum: TypeAlias = tuple[int, int]
 """The length in bytes and the checksum of the first pieces of a history."""
 
+KnownKeys: TypeAlias = dict[tuple[str, int], str]
+"""The keys of a history that were built already, by tenant and number of pieces."""
+
 
 def running_sums(pieces: Sequence[Piece], known: Sequence[RunningSum] = ()) -> list[RunningSum]:
     """Return the sums of no pieces, of the first, of the first two and so on. Those that are `known` are not built
@@ -40,15 +43,23 @@ def running_sums(pieces: Sequence[Piece], known: Sequence[RunningSum] = ()) -> l
 
 
 class PrefixHashes:
-    """The keys of `pieces`, at least one, with their `sums` where they are known, for `tenant`.
+    """The keys of `pieces`, at least one, with their `sums` where they are known, for `tenant`. Those in `known` are not
+    built again; those that are built are added.
 
     `near` has those of the longest beginnings, the longest first. `learned` has those that later requests look up: of
     the whole request, and of it without its last turn, which may be edited, or be the beginning of an answer.
     """
 
-    __slots__ = ("_near_from", "_pieces", "_sums", "_tenant", "_turn", "near")
+    __slots__ = ("_known", "_near_from", "_pieces", "_sums", "_tenant", "_turn", "near")
 
-    def __init__(self, tenant: str, pieces: Sequence[Piece], sums: Sequence[RunningSum] | None = None) -> None:
+    def __init__(
+        self,
+        tenant: str,
+        pieces: Sequence[Piece],
+        sums: Sequence[RunningSum] | None = None,
+        known: KnownKeys | None = None,
+    ) -> None:
+        self._known: KnownKeys = {} if known is None else known
         self._tenant = tenant
         self._pieces = pieces
         self._sums = running_sums(pieces) if sums is None else sums
@@ -83,13 +94,15 @@ class PrefixHashes:
 
     def _keys(self, start: int, end: int) -> list[str]:
         """Return the keys of the beginnings of `start` + 1 to `end` pieces, the longest first."""
-        seed = self._tenant.encode()
+        known, tenant = self._known, self._tenant
         keys = []
-        for count in range(start + 1, end + 1):
-            key_hash = hashlib.sha256(b"%b %d %d %d " % (seed, count, *self._sums[count]))
-            key_hash.update(_bytes(self._pieces[count - 1][1]))
-            keys.append(f"h:{key_hash.hexdigest()[:32]}")
-        keys.reverse()
+        for count in range(end, start, -1):
+            key = known.get((tenant, count))
+            if key is None:
+                head = b"%b %d %d %d " % (tenant.encode(), count, *self._sums[count])
+                digest = hashlib.sha256(head + _bytes(self._pieces[count - 1][1])).hexdigest()
+                key = known[tenant, count] = f"h:{digest[:32]}"
+            keys.append(key)
         return keys
 
 

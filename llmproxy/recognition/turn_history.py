@@ -12,7 +12,7 @@ from typing import NamedTuple
 from llmproxy.body import Body
 from llmproxy.dialects.dialect import Readers
 from llmproxy.dialects.history import NO_HISTORY, History, Piece
-from llmproxy.recognition.prefix_hash import RunningSum, running_sums
+from llmproxy.recognition.prefix_hash import NEAR, KnownKeys, RunningSum, running_sums
 from llmproxy.wire.repeated_json import ReadObject
 
 _NAME = "recognition.history"
@@ -33,14 +33,16 @@ _BEGIN = _Mark(0, 0, 0, 0)
 
 
 class ReadHistory(NamedTuple):
-    """The history of a request, the running sums of its pieces, and where it can be gone on with."""
+    """The history of a request, the running sums of its pieces, the keys of its beginnings as far as they were built,
+    and where it can be gone on with."""
 
     history: History
     sums: Sequence[RunningSum]
+    keys: KnownKeys
     marks: Sequence[_Mark] = ()
 
 
-NOTHING_READ = ReadHistory(NO_HISTORY, ())
+NOTHING_READ = ReadHistory(NO_HISTORY, (), {})
 
 
 def history_of_turns(body: Body, readers: Readers) -> ReadHistory:
@@ -53,7 +55,7 @@ def history_of_turns(body: Body, readers: Readers) -> ReadHistory:
         except (ValueError, RecursionError):  # the items are no strict JSON
             pass
     history = readers.history(body.content)
-    return ReadHistory(history, running_sums(history.pieces))
+    return ReadHistory(history, running_sums(history.pieces), {})
 
 
 def _continued(read: ReadObject, readers: Readers) -> ReadHistory:
@@ -77,6 +79,8 @@ def _continued(read: ReadObject, readers: Readers) -> ReadHistory:
             )
             pieces += part.pieces
             marks.append(at)
-    sums = running_sums(pieces, earlier.sums[: (known[-1].pieces if known else 0) + 1])
-    result = read.derived[_NAME] = ReadHistory(History(pieces, at.messages, at.last), sums, marks)
+    same = known[-1].pieces if known else 0
+    sums = running_sums(pieces, earlier.sums[: same + 1])
+    keys = {each: key for each, key in earlier.keys.items() if same - NEAR <= each[1] <= same}
+    result = read.derived[_NAME] = ReadHistory(History(pieces, at.messages, at.last), sums, keys, marks)
     return result

@@ -58,3 +58,30 @@ def test_a_turn_that_readers_understand_differently_is_forgotten_when_it_is_left
         content = content_of(raw, "/chat/completions", memory)
         assert content is not None and bool(content.raw) is ambiguous
         assert content == content_of(raw, "/chat/completions", JsonMemory())
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "same"),
+    [
+        ('{"a":[1,{"b":"x y"}]}', ' { "a" : [ 1 , { "b" : "x y" } ]\n}', True),
+        ('{"a":1.5}', '{"a": 1.50}', True),
+        ('{"a":"\u00e9"}', '{"a": "\\u00e9"}', True),
+        ('{"a":1}', '{"a": 2, "a": 1}', False),
+        ('{"a":0}', '{"a": -0}', False),
+        ('{"a":0.1}', '{"a": 0.1000000000000000055511151231257827021181583404541015625}', False),
+    ],
+)
+def test_white_space_and_spelling_do_not_matter_and_what_readers_see_differently_does(
+    first: str, other: str, same: bool
+) -> None:
+    compact, spaced = (content_of(each.encode(), "/chat/completions", JsonMemory()) for each in (first, other))
+    assert (compact == spaced) is same
+
+
+def test_what_stands_around_the_turns_is_read_again_where_it_changes() -> None:
+    memory = JsonMemory()
+    body = '{"messages":[%s],"temperature":%s}'
+    for count, temperature in ((10, "0.5"), (11, "0.5"), (12, "0.7"), (13, "0.70"), (14, "0.5")):
+        raw = (body % (",".join(['"' + "x" * 4000 + '"'] * count), temperature)).encode()
+        content, alone = content_of(raw, "/chat/completions", memory), content_of(raw, "/chat/completions", JsonMemory())
+        assert content == alone and content is not None and content.members["temperature"] == float(temperature)

@@ -18,13 +18,17 @@ from tests.support.agent_turns import agent_turns
 def test_a_turn_that_goes_on_has_the_history_that_it_has_alone(path: str) -> None:
     endpoint = find("POST", path)
     assert endpoint is not None
-    readers, memory, gone_on = endpoint.dialect.readers, JsonMemory(), 0
+    readers, memory, gone_on, known = endpoint.dialect.readers, JsonMemory(), 0, 0
     for raw in agent_turns(path, random.Random(path), 60):
         body = Body(raw, memory=memory, turns=readers.turns)
-        history, sums, _ = history_of_turns(body, readers)
+        history, sums, keys, _ = history_of_turns(body, readers)
         assert history == readers.history(Body(raw).content)
         assert list(sums) == running_sums(history.pieces)
         gone_on += bool(body.read is not None and body.read.known and body.read.inherited)
         if history.pieces:
-            assert PrefixHashes("t", history.pieces, sums).near == PrefixHashes("t", history.pieces).near
+            known += len(keys)
+            for tenant in ("t", "other"):
+                hashes, alone = PrefixHashes(tenant, history.pieces, sums, keys), PrefixHashes(tenant, history.pieces)
+                assert (hashes.near, hashes.further()) == (alone.near, alone.further())
     assert gone_on > 20
+    assert known > 20

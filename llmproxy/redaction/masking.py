@@ -45,9 +45,13 @@ _MEMBER = re.compile(
 _CREDENTIAL_NAMES = _NAMES | {b"headers"}
 _HEADERS = re.compile(rb'"headers"\s*:\s*\{')
 _HEADER = re.compile(rb'[\s,]*"([^"\\]*)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"?', re.DOTALL)
-# The part of a URL after its scheme; slashes may be escaped. These patterns take linear time: one that began with the
-# scheme would read a long word again from each of its letters.
-_URL = re.compile(rb"""(?<=[a-zA-Z0-9]):(?://|\\/\\/)[^\s"'<>\\]*(?:\\/[^\s"'<>\\]*)*""")
+# The part of a URL after its scheme; slashes may be escaped. Its group is what follows the first sign of a user, a query
+# or a fragment. These patterns take linear time: one that began with the scheme would read a long word again from each
+# of its letters. A pattern that begins with a character is searched six times as fast as one with a lookbehind.
+_URL = re.compile(
+    rb""":(?<=[a-zA-Z0-9]:)(?://|\\/\\/)[^\s"'<>\\@?#]*(?:\\/[^\s"'<>\\@?#]*)*"""
+    rb"""([@?#][^\s"'<>\\]*(?:\\/[^\s"'<>\\]*)*)?"""
+)
 _SCHEME = re.compile(rb"[a-z][a-z0-9+.-]*\Z", re.IGNORECASE)
 _SCHEME_BYTES = 20
 # A shorter beginning of a secret, at the end of a body that was cut off, is no evidence.
@@ -240,13 +244,12 @@ def _headers(data: bytes) -> Iterator[Edit]:
 def _urls(data: bytes) -> Iterator[Edit]:
     """Yield the URLs with a user or a query; those without secrets stay."""
     for match in _URL.finditer(data):
-        rest = match[0]
-        if b"@" not in rest and b"?" not in rest and b"#" not in rest:
+        if match[1] is None:
             continue
         scheme = _SCHEME.search(data[max(match.start() - _SCHEME_BYTES, 0) : match.start()])
         if scheme is None:
             continue
-        url = (scheme[0] + rest).decode("latin-1")
+        url = (scheme[0] + match[0]).decode("latin-1")
         plain = url.replace("\\/", "/")
         redacted = redact_url(plain)
         if redacted != plain:

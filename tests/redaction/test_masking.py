@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.redaction.masking import Edit, apply_edits, find_credentials, mask_parts
+from llmproxy.redaction.masking import _URL, Edit, apply_edits, find_credentials, mask_parts
 from llmproxy.redaction.names import MASK
 from llmproxy.redaction.secrets import forms_of
 from llmproxy.wire.repeated_json import JsonMemory
@@ -148,6 +148,14 @@ def test_credentials_in_urls_are_hidden(text: str, shown: str) -> None:
     assert json.loads(masked(json.dumps({"url": text}).encode())) == {"url": shown}
     escaped = json.dumps({"url": text}).replace("/", "\\/").encode()
     assert json.loads(masked(escaped)) == {"url": shown}
+
+
+@given(st.lists(st.sampled_from([b":", b"//", rb"\/\/", rb"\/", b"a", b"@", b"?", b"#", b" ", b'"', b"\\"])))
+def test_urls_are_found_as_by_looking_behind_at_each_byte(pieces: list[bytes]) -> None:
+    data = b"".join(pieces)
+    slow = re.compile(rb"""(?<=[a-zA-Z0-9]):(?://|\\/\\/)[^\s"'<>\\]*(?:\\/[^\s"'<>\\]*)*""")
+    found = [(match.span(), match[1] is not None) for match in _URL.finditer(data)]
+    assert found == [(match.span(), not {*b"@?#"}.isdisjoint(match[0])) for match in slow.finditer(data)]
 
 
 def test_edits_replace_and_the_outer_of_two_counts() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from functools import lru_cache
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 from multidict import CIMultiDict
@@ -19,7 +19,10 @@ from llmproxy.wire.http import header_text
 from llmproxy.wire.sse import SSE
 
 T = TypeVar("T")
-Headers = CIMultiDict[str]
+if TYPE_CHECKING:
+    Headers = CIMultiDict[str]
+else:
+    Headers = CIMultiDict  # calling `CIMultiDict[str]` takes 5,000 instructions more
 
 _MAX_LISTED = 50
 _MAX_LISTED_LENGTH = 4096  # some clients and proxies refuse heads of more than 8 KB

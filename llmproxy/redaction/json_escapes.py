@@ -33,7 +33,7 @@ class Unescaped(NamedTuple):
 
 def has_escapes(data: bytes) -> bool:
     """Return whether `data` may contain such escapes; data without any needs no copy."""
-    return b"\\" in data and _SIGN in data  # a single byte is found 30 times as fast
+    return data.find(b"\\") >= 0 and data.find(_SIGN) >= 0  # a single byte is found 30 times as fast
 
 
 def unescape(data: bytes) -> Unescaped:

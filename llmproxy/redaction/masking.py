@@ -101,12 +101,12 @@ def _find_edits(data: bytes, forms: Sequence[bytes], *, whole: bool) -> list[Edi
 
 
 def _values(data: bytes, forms: Sequence[bytes] = ()) -> list[Edit]:
-    return [edit for form in forms if form in data for edit in _occurrences(data, form)]
+    return [edit for form in forms for edit in _occurrences(data, form)]
 
 
 def _places(data: bytes, forms: Sequence[bytes] = ()) -> list[Edit]:
     edits = _members(data)
-    if b"/" in data and (b"://" in data or rb":\/\/" in data):
+    if data.find(b"://") >= 0 or data.find(rb":\/\/") >= 0:
         edits += _urls(data)
     return edits
 

@@ -79,7 +79,7 @@ class SealedHistories:
             raw = body.decoded
         except BadRequest:
             return False
-        return sealed.mark in raw or (sealed.result_id in raw and translates())
+        return raw.find(sealed.mark) >= 0 or (raw.find(sealed.result_id) >= 0 and translates())
 
     async def find(self, exchange: Exchange) -> None:
         """Find out who sealed the last thinking in the history of a request that it `may_know`, for `history_of`."""

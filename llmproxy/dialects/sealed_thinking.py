@@ -55,10 +55,7 @@ class SealedThinking:
 
     def in_answer(self, data: bytes) -> bool:
         """Return whether there may be sealed thinking in a part of an answer."""
-        for mark in self.marks:  # any() would make a generator for each answer
-            if data.find(mark) >= 0:  # `in` takes 1,800 instructions more
-                return True
-        return False
+        return max(map(data.find, self.marks)) >= 0  # bytes `in` bytes takes 1,800 instructions more
 
 
 def beginning(seal: object) -> bytes:

@@ -43,8 +43,8 @@ def running_sums(pieces: Sequence[Piece], known: Sequence[RunningSum] = ()) -> l
 
 
 class PrefixHashes:
-    """The keys of `pieces`, at least one, with their `sums` where they are known, for `tenant`. Those in `known` are not
-    built again; those that are built are added.
+    """The keys of `pieces`, at least one, with their `sums` where they are known, for `tenant`. Those in `known` are
+    not built again; those that are built are added.
 
     `near` has those of the longest beginnings, the longest first. `learned` has those that later requests look up: of
     the whole request, and of it without its last turn, which may be edited, or be the beginning of an answer.

@@ -46,8 +46,8 @@ _CREDENTIAL_NAMES = _NAMES | {b"headers"}
 _HEADERS = re.compile(rb'"headers"\s*:\s*\{')
 _HEADER = re.compile(rb'[\s,]*"([^"\\]*)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"?', re.DOTALL)
 # The part of a URL after its scheme; slashes may be escaped. Its group is what follows the first sign of a user, a
-# query or a fragment. These patterns take linear time: one that began with the scheme would read a long word again from each
-# of its letters. A pattern that begins with a character is searched six times as fast as one with a lookbehind.
+# query or a fragment. These patterns take linear time: one that began with the scheme would read a long word again from
+# each of its letters. A pattern that begins with a character is searched six times as fast as one with a lookbehind.
 _URL = re.compile(
     rb""":(?<=[a-zA-Z0-9]:)(?://|\\/\\/)[^\s"'<>\\@?#]*(?:\\/[^\s"'<>\\@?#]*)*"""
     rb"""([@?#][^\s"'<>\\]*(?:\\/[^\s"'<>\\]*)*)?"""

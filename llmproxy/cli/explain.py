@@ -305,6 +305,10 @@ def _show_target(number: int, exchange: Exchange, target: Target, strict: bool) 
             endpoint = translation_endpoint(target.provider, name)
             how = f"translated into {endpoint.dialect.name}" if endpoint else how
             sent = asyncio.run(translates.prepare(exchange, call)).exchange
+        else:
+            sent = exchange.view()
+            sent.body = exchange.held.copy()
+            sent.write_model(name)
         prepared = target.provider.prepare(sent, target)
     except ProxyError as error:
         print_text(f"     {how}: refused with {error.status}: {error.message}")

@@ -168,3 +168,17 @@ def test_a_path_without_a_model_is_explained(tmp_path: Path) -> None:
     assert shown["/claude/v1/files"] == ["GET /claude/v1/files", "  claude (anthropic), which the path names"]
     nowhere = run("explain", "/v1/nowhere", cwd=tmp_path)
     assert nowhere.returncode == 1 and "Not found: GET '/v1/nowhere'" in nowhere.stderr
+
+
+def test_the_url_of_a_deployment_has_its_own_name(tmp_path: Path) -> None:
+    config = """
+providers: [{name: az, type: azure, base_url: "https://az.test", api_key: k, api_version: "2024-10-21"}]
+models:
+  - {name: gpt-4o, targets: [{provider: az, model: eu-4o}]}
+"""
+    (tmp_path / "llmproxy.yaml").write_text(config, encoding="utf-8")
+    shown = run("explain", "gpt-4o", cwd=tmp_path).stdout
+    assert (
+        "POST https://az.test/openai/deployments/eu-4o/chat/completions?api-version=2024-10-21\n     relayed" in shown
+    )
+    assert "deployments/gpt-4o" not in shown
